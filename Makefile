@@ -1,0 +1,42 @@
+# Everything a newcomer needs: `make tune` runs the main job, `make test` the tests. Both make .venv when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= runs/go1-trot
+TRIALS ?= 40
+
+# One thread for linear algebra: small matrices are slower on many, and results do not depend on the machine.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: setup tune test lint types lock clean
+
+setup: $(STAMP)
+
+# torch first, by its exact version: the lock pins the CPU build, and no other package may pull another one.
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(STAMP)
+
+tune: setup
+	$(BIN)/python -m experiments.main_job --out $(OUT) --trials $(TRIALS)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+lock: setup
+	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+cpu//' | grep -v '^safebo' > requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

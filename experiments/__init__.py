@@ -1,0 +1,1 @@
+"""Studies and benchmarks: the one place where optimizer, robots and hardware meet."""

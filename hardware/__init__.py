@@ -1,0 +1,1 @@
+"""The bridge to a physical robot. Uses `robots`, knows no optimizer."""

@@ -1,0 +1,157 @@
+"""The words that cross the borders between the packages: trials, measurements, monitors.
+
+This module is imported by the optimizer, by robots and by the bridge to hardware, so it depends on numpy
+alone and loads no torch: a worker that only simulates starts quickly.
+
+Two conventions hold everywhere. The objective is maximised. A margin is safe when it is at least zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["completed", "backup", "aborted", "failed"]
+Phase = Literal["seed", "local", "global", "manual"]
+
+OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
+PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the surrogate expected of one function at one trial, in that function's own unit."""
+
+    lower: float
+    mean: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal: which gains to try, in which context, and why.
+
+    `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
+    so that a trial evaluated twice in simulation gives the same measurement.
+    """
+
+    id: int
+    parameters: Mapping[str, float]
+    context: Mapping[str, float]
+    context_name: str
+    phase: Phase
+    seed: int
+    certified: bool
+    predicted: Mapping[str, Bounds] = field(default_factory=dict)
+    reason: str = ""
+    trigger_rule: str | None = None
+    trigger_guarantee: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one trial showed.
+
+    Args:
+        outcome: `completed`; `backup` (the monitor switched gains); `aborted` (ended early, a fall included);
+            `failed` (no valid measurement exists: recorded, never modelled).
+        objective: observed objective, to be maximised; None where the trial has none (a fall, a failure).
+        margins: observed margin of every constraint, by name; safe when >= 0. Empty when the trial failed.
+        fell: whether the robot fell.
+        states: visited states, `n x k`, in the evaluator's state units (not scaled); None when not recorded.
+        backup_time: when the monitor switched gains, in seconds from the start of the walk.
+        backup_state: the state in which it did, `k`.
+        true_objective: the objective without sensor noise, where the evaluator knows it.
+        true_margins: the margins without sensor noise, where the evaluator knows them.
+        telemetry: path of the recorded trajectory, when one was saved.
+        duration: seconds of robot time.
+        message: for people: why the trial was aborted or failed.
+        extra: further named numbers worth keeping (tracking, real-time factor, ...).
+    """
+
+    outcome: Outcome
+    objective: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+    fell: bool = False
+    states: FloatArray | None = None
+    backup_time: float | None = None
+    backup_state: FloatArray | None = None
+    true_objective: float | None = None
+    true_margins: Mapping[str, float] | None = None
+    telemetry: str | None = None
+    duration: float = 0.0
+    message: str = ""
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Monitor(Protocol):
+    """Watches one trial at control rate. `backups` are the gains it may switch to."""
+
+    backups: Sequence[Mapping[str, float]]
+
+    def check(self, state: FloatArray) -> int:
+        """-1 to go on, otherwise the index in `backups` of the gains to switch to (state: `k`, unscaled)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """A gain that an evaluator accepts."""
+
+    name: str
+    unit: str
+    default: float
+    lower: float
+    upper: float
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class QuantityInfo:
+    """An objective, margin, context variable or state coordinate that an evaluator knows.
+
+    For a state coordinate `scale` is the change of it that counts as one unit of distance.
+    """
+
+    name: str
+    unit: str
+    description: str = ""
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class EvaluatorInfo:
+    """What an evaluator accepts and returns, so that a study can be checked before anything runs."""
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    objectives: tuple[QuantityInfo, ...]
+    margins: tuple[QuantityInfo, ...]
+    contexts: tuple[QuantityInfo, ...] = ()
+    states: tuple[QuantityInfo, ...] = ()
+    repeatable: bool = True
+    monitored: bool = False
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Runs trials. Created as `factory(options)` by the entry point named in the study.
+
+    `options` is the study's `evaluator.options` plus nothing else; a bad option raises `ValueError` with
+    a message for people. Evaluators must be picklable or cheap to create again in a worker.
+    """
+
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator accepts and returns."""
+        ...
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Run one trial and say what happened."""
+        ...
