@@ -14,6 +14,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _one_context() -> dict[str, dict[str, float]]:
+    return {"default": {}}
+
+
 class EvaluatorSpec(_Strict):
     """Which evaluator runs the trials (an entry point of `safebo.evaluators`) and its options."""
 
@@ -52,7 +56,7 @@ class ContextSpec(_Strict):
     """Context variables, named values of them, and the order in which they are tuned."""
 
     variables: list[ContextVariable] = Field(default_factory=list)
-    values: dict[str, dict[str, float]] = Field(default_factory=lambda: {"default": {}})
+    values: dict[str, dict[str, float]] = Field(default_factory=_one_context)
     schedule: list[SchedulePhase] = Field(default_factory=list)
     predict: list[str] = Field(default_factory=list, description="contexts only predicted, never tried")
 
@@ -72,7 +76,7 @@ class Warp(_Strict):
 
 
 class FunctionSpec(_Strict):
-    """How one function (objective or constraint) is modelled. All numbers but `threshold` are on the warped scale.
+    """How one function (objective or constraint) is modelled; its numbers are on the warped scale.
 
     `quantity` is the evaluator's name for it. A constraint is safe when its margin >= 0.
     """
@@ -96,7 +100,8 @@ class Seed(_Strict):
 class SurrogateSpec(_Strict):
     """One Gaussian process per function over parameters and context, inputs in the unit cube.
 
-    `hyperparameters: map` refits lengthscales, output scale and noise with priors centred on the declared values.
+    `hyperparameters: map` refits lengthscales, output scale and noise, with priors centred on the declared
+    values.
     """
 
     kernel: Literal["matern12", "matern32", "matern52", "rbf"] = "matern32"
@@ -112,7 +117,8 @@ class BackupSpec(_Strict):
     `rule`: `lipschitz` (Alg. 3 of Widmer et al.; carries a guarantee when `lipschitz` and `inter_sample` are
     true bounds) or `gaussian_tail` (their App. F.1; a heuristic). `state_scale` divides each state coordinate
     before distances are taken; missing names take the evaluator's scale. `capacity` caps the stored states.
-    Lower bounds and `lipschitz` are on the warped scale of the constraints, per unit of scaled state distance.
+    Lower bounds and `lipschitz` are on the warped scale of the constraints, the latter per unit of scaled state
+    distance.
     """
 
     rule: Literal["lipschitz", "gaussian_tail"] = "lipschitz"
