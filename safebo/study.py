@@ -117,8 +117,8 @@ class BackupSpec(_Strict):
     `rule`: `lipschitz` (Alg. 3 of Widmer et al.; carries a guarantee when `lipschitz` and `inter_sample` are
     true bounds) or `gaussian_tail` (their App. F.1; a heuristic). `state_scale` divides each state coordinate
     before distances are taken; missing names take the evaluator's scale. `capacity` caps the stored states.
-    Lower bounds and `lipschitz` are on the warped scale of the constraints, the latter per unit of scaled state
-    distance.
+    Lower bounds and `lipschitz` are on the warped scale of the constraints, the latter per unit of scaled
+    state distance.
     """
 
     rule: Literal["lipschitz", "gaussian_tail"] = "lipschitz"
