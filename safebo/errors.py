@@ -1,37 +1,71 @@
-"""Everything that can go wrong in a way a person should read: one tree of errors.
+"""Errors for people: one tree, so that a caller can tell what safebo refuses from what went wrong elsewhere.
 
-`exit_code` is what the command line returns: 2 for bad input, 1 for a failure.
+The text of an error is the whole message. `exit_code` is what the command line returns for it: 2 for bad
+input, 1 for a failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 
 class SafeboError(Exception):
-    """Root of every error this package raises on purpose. Its text is the whole message for people."""
+    """Something that safebo refuses or cannot do; the message says what, where and what is allowed."""
 
     exit_code = 1
 
 
-class InputError(SafeboError):
-    """The user asked for something that cannot be: a file, a name, an option."""
+class InputError(SafeboError, ValueError):
+    """The user asked for something that cannot be: a file, a name, a value, an option."""
 
     exit_code = 2
 
 
 class StudyError(InputError):
-    """A study is not valid. `problems` holds one line each: file, line, key, what was wrong, what is allowed."""
+    """A study that cannot be run: a key, a value, or two of them that contradict each other.
+
+    Args:
+        title: what is wrong, in one sentence.
+        problems: one line for each thing wrong: file, line, key, what was wrong, what is allowed.
+    """
 
     def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in problems)]))
+        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]))
+
+
+class UnknownNameError(InputError):
+    """A context, parameter, method or trial that does not exist; the message lists those that do."""
+
+    def __init__(self, kind: str, name: object, known: object) -> None:
+        known_names = list(known) if isinstance(known, (list, tuple, set, dict)) else [known]
+        names = ", ".join(str(n) for n in known_names)
+        super().__init__(f"unknown {kind} {name!r}: known are {names or 'none'}")
+
+
+class ParameterError(InputError):
+    """Parameters that are missing, unknown, not finite or outside their bounds."""
+
+
+class MeasurementError(SafeboError, ValueError):
+    """A measurement that cannot be taken: a value missing or not finite, an outcome that does not exist."""
+
+
+class UnsafeSeedError(SafeboError):
+    """A seed that was declared safe was measured unsafe, so nothing in its context can be trusted."""
+
+
+class EmptySafeSetError(SafeboError):
+    """No parameters can be certified in a context although its seeds were measured safe."""
+
+
+class NoBackupError(SafeboError):
+    """A monitor was asked for where no backup state with a certified policy is known."""
 
 
 class EvaluatorError(SafeboError):
-    """An evaluator could not be found, made or used."""
+    """An evaluator could not be made or used."""
 
 
 class JournalError(SafeboError):
@@ -43,19 +77,15 @@ class RunLockedError(JournalError):
 
 
 class NotARunError(InputError):
-    """A folder holds no run."""
+    """A folder that holds no run."""
 
 
 class RunExistsError(InputError):
-    """A folder already holds a run and nobody said that it should be resumed."""
+    """A folder that already holds a run although nobody said that it should be resumed."""
 
 
 class StudyChangedError(InputError):
     """A run was started with another study than the one it should be resumed with."""
-
-
-class UnknownTrialError(SafeboError):
-    """A trial was asked and its result is not known; only a person can say what happened."""
 
 
 class RunStoppedError(SafeboError):
@@ -65,6 +95,6 @@ class RunStoppedError(SafeboError):
 class InterruptedRunError(RunStoppedError):
     """A person or the system asked a run to end; it can be resumed."""
 
-    def __init__(self, message: str, folder: Path) -> None:
-        self.folder = folder
-        super().__init__(message)
+
+class UnknownTrialError(RunStoppedError):
+    """A trial was asked and its result is not known; only a person can say what happened."""

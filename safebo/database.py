@@ -1,0 +1,120 @@
+"""Databases for the journal: connections that keep what they acknowledge, and errors that people can read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, StaticPool
+
+from safebo.errors import InputError, JournalError
+
+
+def sqlite_writer(file: Path) -> sa.Engine:
+    """The one writing connection to a file; every commit is on disk before it returns."""
+
+    def connect() -> sqlite3.Connection:
+        # The mutex of Journal serialises the threads of the one writing process.
+        connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+
+
+def sqlite_reader(file: Path) -> sa.Engine:
+    """Open the file for writing where allowed: SQLite then mends what a killed writer left behind."""
+    writable = os.access(file.parent, os.W_OK) and os.access(file, os.W_OK)
+
+    def connect() -> sqlite3.Connection:
+        if writable:
+            connection = sqlite3.connect(file, timeout=5.0)
+            connection.execute("PRAGMA query_only=ON")
+            return connection
+        # A read-only folder has no room for the log's index, so the file is read as one that never changes.
+        mode = "mode=ro" if Path(f"{file}-shm").exists() else "immutable=1"
+        return sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=5.0)
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def database_engine(url: str) -> sa.Engine:
+    """An engine for a database that many runs share."""
+    try:
+        return sa.create_engine(url, pool_pre_ping=True)
+    except sa.exc.ArgumentError as error:
+        raise InputError(
+            f"journal {url!r}: not a database URL (postgresql+psycopg://user@host/db)"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"journal {hide_password(url)}: its driver {error.name!r} is not installed; "
+            "for PostgreSQL: pip install 'safebo[postgres]'"
+        ) from error
+
+
+def hide_password(url: str) -> str:
+    """A URL as it may be shown."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be kept in a file."""
+    return sa.make_url(url)._replace(password=None).render_as_string()
+
+
+def remove_database(file: Path) -> None:
+    """Delete an SQLite file and its companions."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def readable_errors(place: str, action: Literal["read", "write"]) -> Iterator[None]:
+    """Turn a database's errors into one sentence that says what to do."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        origin = getattr(error, "orig", None) or error
+        raise JournalError(explain(place, action, str(origin).strip())) from error
+    except sa.exc.SQLAlchemyError as error:
+        raise JournalError(f"{place}: cannot {action} the journal: {error}") from error
+    except OSError as error:
+        raise JournalError(explain(place, action, error.strerror or str(error))) from error
+    except (ValueError, KeyError, zlib.error) as error:
+        raise JournalError(damaged(place, str(error))) from error
+
+
+def explain(place: str, action: str, detail: str) -> str:
+    """One sentence for a database's error: what could not be done, why, and what is kept."""
+    kept = "Every trial told before this is kept; then go on with --resume."
+    lower = detail.lower()
+    if "full" in lower or "no space" in lower or "file too large" in lower:
+        return f"{place}: cannot {action} the journal: the disk is full. Free some space. {kept}"
+    if "readonly" in lower or "read-only" in lower or "permission" in lower:
+        return f"{place}: cannot {action} the journal: it or its folder is read-only. {kept}"
+    if "locked" in lower:
+        return f"{place}: cannot {action} the journal: another program keeps it locked. Close that. {kept}"
+    if "malformed" in lower or "not a database" in lower or "no such table" in lower:
+        return damaged(place, detail)
+    if "i/o error" in lower:
+        return f"{place}: cannot {action} the journal: {detail} (a full or failing disk?). {kept}"
+    return f"{place}: cannot {action} the journal: {detail}"
+
+
+def damaged(place: str, detail: str) -> str:
+    """One sentence for a journal that can no longer be read."""
+    return (
+        f"{place}: the journal is damaged ({detail}). Nothing was changed. Keep a copy of the folder; "
+        "`sqlite3 journal.sqlite .recover` can often save the rest."
+    )

@@ -1,0 +1,184 @@
+"""The tables of a journal, and rows of them as the objects they stand for.
+
+JSON keeps Python's floats to the last bit, so a trial read back is the trial that was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+import numpy as np
+import sqlalchemy as sa
+
+from safebo.protocol import Bounds, FloatArray, Measurement, Outcome, Phase, Trial
+
+metadata = sa.MetaData()
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("study_text", sa.Text, nullable=False),
+    sa.Column("study", sa.Text, nullable=False),
+    sa.Column("declared", sa.Text, nullable=False),
+    sa.Column("study_hash", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("trials", sa.Integer, nullable=False),
+    sa.Column("workers", sa.Integer, nullable=False),
+    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+)
+
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.run"), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("asked_at", sa.String(40), nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False),
+    sa.Column("context_name", sa.Text, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("certified", sa.Boolean, nullable=False),
+    sa.Column("predicted", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("trigger_rule", sa.Text),
+    sa.Column("trigger_guarantee", sa.Boolean, nullable=False),
+)
+
+measurements = sa.Table(
+    "measurements",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("told_at", sa.String(40), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("objective", sa.Double),
+    sa.Column("margins", sa.Text, nullable=False),
+    sa.Column("fell", sa.Boolean, nullable=False),
+    sa.Column("backup_time", sa.Double),
+    sa.Column("backup_state", sa.Text),
+    sa.Column("true_objective", sa.Double),
+    sa.Column("true_margins", sa.Text),
+    sa.Column("telemetry", sa.Text),
+    sa.Column("duration", sa.Double, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("extra", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["run", "trial"], ["trials.run", "trials.id"]),
+)
+
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["run", "trial"], ["trials.run", "trials.id"]),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.ForeignKey("runs.run"), nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("trial", sa.Integer),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+
+def trial_columns(trial: Trial) -> dict[str, Any]:
+    """A trial as the columns of its row."""
+    return {
+        "parameters": to_json(dict(trial.parameters)),
+        "context": to_json(dict(trial.context)),
+        "context_name": trial.context_name,
+        "phase": trial.phase,
+        "seed": trial.seed,
+        "certified": trial.certified,
+        "predicted": to_json({name: asdict(bounds) for name, bounds in trial.predicted.items()}),
+        "reason": trial.reason,
+        "trigger_rule": trial.trigger_rule,
+        "trigger_guarantee": trial.trigger_guarantee,
+    }
+
+
+def trial_from_row(row: Mapping[Any, Any]) -> Trial:
+    """The trial that a row stands for."""
+    return Trial(
+        id=row["id"],
+        parameters=json.loads(row["parameters"]),
+        context=json.loads(row["context"]),
+        context_name=row["context_name"],
+        phase=cast(Phase, row["phase"]),
+        seed=row["seed"],
+        certified=bool(row["certified"]),
+        predicted={name: Bounds(**bounds) for name, bounds in json.loads(row["predicted"]).items()},
+        reason=row["reason"],
+        trigger_rule=row["trigger_rule"],
+        trigger_guarantee=bool(row["trigger_guarantee"]),
+    )
+
+
+def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
+    """The measurement that a row stands for, with its visited states where they were loaded."""
+    states: FloatArray | None = None
+    if visited is not None:
+        flat = np.frombuffer(zlib.decompress(visited["data"]), dtype="<f8")
+        states = flat.reshape(visited["rows"], visited["columns"]).astype(np.float64)
+    backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
+    return Measurement(
+        outcome=cast(Outcome, row["outcome"]),
+        objective=row["objective"],
+        margins=json.loads(row["margins"]),
+        fell=bool(row["fell"]),
+        states=states,
+        backup_time=row["backup_time"],
+        backup_state=backup_state,
+        true_objective=row["true_objective"],
+        true_margins=None if row["true_margins"] is None else json.loads(row["true_margins"]),
+        telemetry=row["telemetry"],
+        duration=row["duration"],
+        message=row["message"],
+        extra=json.loads(row["extra"]),
+    )
+
+
+def to_json(value: Any) -> str:
+    """JSON text of plain values, numpy's included."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays as Python's own, which JSON keeps to the last bit."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in the journal")
+
+
+def number(value: float | None) -> float | None:
+    """A plain float, or None."""
+    return None if value is None else float(value)
+
+
+def floats(array: FloatArray) -> list[float]:
+    """A vector as plain floats."""
+    return [float(value) for value in np.ravel(array)]
