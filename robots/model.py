@@ -92,8 +92,8 @@ class RobotModel:
         thigh_offset: signed lateral distance from hip to thigh frame, 4 (left legs positive).
         thigh_length: from thigh to calf frame.
         calf_length: from calf frame to the centre of the foot, in a straight line.
-        calf_angle_offset: added to the calf joint's angle, it makes the foot lie straight below the calf frame
-            at zero: foot = R_y(q + offset) (0, 0, -calf_length).
+        calf_angle_offset: added to the calf joint's angle, it makes the foot lie straight below the calf
+            frame at zero: foot = R_y(q + offset) (0, 0, -calf_length).
         foot_radius: radius of the foot's ball.
         home_joints: joint angles of the home pose, 12.
         nominal_height: height of the trunk frame above the floor while walking.
@@ -170,9 +170,9 @@ class RobotModel:
 def load_robot(robot: str | Path, naming: JointNaming | None = None) -> RobotModel:
     """A robot by name (`go1`, `go2`) or from an MJCF or URDF file of one's own.
 
-    A file needs twelve hinge joints named after `naming`, a ball-shaped collision geom at the end of every leg,
-    and joint force or actuator force ranges as torque limits. A floating base and a floor are added when they
-    are missing.
+    A file needs twelve hinge joints named after `naming`, a ball-shaped collision geom at the end of every
+    leg, and joint force or actuator force ranges as torque limits. A floating base and a floor are added when
+    they are missing.
 
     Raises:
         ValueError: unknown robot, unreadable file or names that the file does not have; the message lists
@@ -287,7 +287,8 @@ def _describe(
     _require_same(np.linalg.norm(foot[:, [0, 2]], axis=1), f"robot {name!r}: calf lengths")
     if np.abs(knee[:, :2]).max() > 1e-6 or np.abs(foot[:, 1]).max() > 1e-6:
         raise ValueError(
-            f"robot {name!r}: the calf frame must lie straight below the thigh frame, the foot in its x-z plane"
+            f"robot {name!r}: the calf frame must lie straight below the thigh frame and the foot in its "
+            "x-z plane"
         )
     limits = _torque_limits(model, joints, index.actuator, name)
     robot = RobotModel(
