@@ -158,6 +158,10 @@ class TunerSpec(_Strict):
     """The method, and beta: bounds are mean -/+ beta * std."""
 
     method: str = "safe_ucb"
+    local_method: str = Field(default="safeopt", description="rule of the local phases of gosafeopt")
+    expander_rule: Literal["all", "any"] = Field(
+        default="all", description="an expander can certify another point for all constraints, or for one"
+    )
     beta: float = Field(default=4.0, gt=0)
     epsilon: float = Field(default=0.05, ge=0, description="a local phase has converged under this width")
     lipschitz: list[float] | None = None

@@ -1,0 +1,125 @@
+"""What every acquisition shares: the situation it looks at, and certification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from safebo.botorch_model import SurrogateModel
+from safebo.confidence import ConfidenceBounds, confidence_bounds
+from safebo.sets import ExpanderRule
+from safebo.surrogate import Surrogate
+
+UNCERTIFIED_PENALTY = 1e6
+"""How far below every certified value an uncertified point's value lies in `forward`."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything an acquisition may look at when a trial is proposed in one context.
+
+    Args:
+        surrogate: posteriors given the told measurements; the only one that certifies.
+        imagined: the same means with variances reduced by pending, failed and backed-up trials.
+        context: `c`, in the unit cube.
+        dimension: number of parameters d.
+        thresholds: where the constraints' margins are 0 on their warped scales.
+        beta: confidence multiplier (of the standard deviation).
+        incumbent: the best lower bound of the objective known within the safe set; -inf when it is empty.
+        targets: uncertified parameters near the safe set, `p x d`, for expander tests.
+        rule: which constraints an expander must satisfy.
+        lipschitz: Lipschitz constants of the constraints, `c`; None for the hallucinated expander test.
+        draw: a point of the unit cube drawn for this trial, `d`, for random methods.
+    """
+
+    surrogate: Surrogate
+    imagined: Surrogate
+    context: Float[Tensor, " c"]
+    dimension: int
+    thresholds: Float[Tensor, " m"]
+    beta: float
+    incumbent: float = -float("inf")
+    targets: Float[Tensor, "p d"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    rule: ExpanderRule = "all"
+    lipschitz: Float[Tensor, " m"] | None = None
+    draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+
+    def inputs(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n D"]:
+        """Parameters with the context appended."""
+        return torch.cat([X, self.context.expand(*X.shape[:-1], -1)], -1)
+
+    def view(self, X: Float[Tensor, "n d"]) -> View:
+        """Bounds of all functions at X."""
+        inputs = self.inputs(X)
+        bounds = confidence_bounds(self.surrogate.predict(inputs), self.beta)
+        if self.imagined is self.surrogate:
+            return View(bounds, bounds)
+        return View(bounds, confidence_bounds(self.imagined.predict(inputs), self.beta))
+
+    def slack(self, bounds: ConfidenceBounds) -> Float[Tensor, " n"]:
+        """Smallest lower bound of a margin, in prior standard deviations; certified when at least 0."""
+        margins = (bounds.lower[..., 1:] - self.thresholds) / self.surrogate.prior_std[1:]
+        return margins.min(-1).values
+
+
+@dataclass(frozen=True)
+class View:
+    """Bounds at the same points: `certain` from told data alone, `imagined` with pending trials as well."""
+
+    certain: ConfidenceBounds
+    imagined: ConfidenceBounds
+
+
+class SafeAcquisition(AcquisitionFunction):
+    """An acquisition over the parameters of one context, for BoTorch's optimizers and for our own search.
+
+    Subclasses give `score`, the value to maximise, and, where it has one, `admits`, the set they search.
+
+    Args:
+        situation: what to look at.
+    """
+
+    certified_only: ClassVar[bool] = True
+    """Whether proposals must lie in the certified safe set."""
+
+    def __init__(self, situation: Situation) -> None:
+        super().__init__(model=SurrogateModel(situation.surrogate, situation.context))
+        self.situation = situation
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The value to maximise at X."""
+        raise NotImplementedError
+
+    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+        """Which points the method considers, certification aside."""
+        return torch.ones(len(X), dtype=torch.bool)
+
+    def evaluate(
+        self, X: Float[Tensor, "n d"], admission: bool = True
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Score (-inf where not admitted) and slack (+inf for methods that do not certify) at X."""
+        view = self.situation.view(X)
+        score = self.score(X, view)
+        if admission:
+            score = torch.where(self.admits(X, view), score, -torch.inf)
+        if not self.certified_only:
+            return score, torch.full_like(score, torch.inf)
+        return score, self.situation.slack(view.certain)
+
+    def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
+        """The score; outside the admitted or certified set a value far below it that rises towards that set.
+
+        Raises:
+            ValueError: when more than one point is asked for at once.
+        """
+        if X.shape[-2] != 1:
+            raise ValueError(f"{type(self).__name__} proposes one point at a time, got q = {X.shape[-2]}")
+        points = X.squeeze(-2).reshape(-1, X.shape[-1])
+        score, slack = self.evaluate(points)
+        outside = torch.clamp_max(slack, 0.0) - UNCERTIFIED_PENALTY
+        return torch.where((slack >= 0) & torch.isfinite(score), score, outside).reshape(X.shape[:-2])

@@ -1,0 +1,24 @@
+"""GP-UCB: the unconstrained yardstick. It violates constraints."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.registry import register
+
+
+@register("gp_ucb")
+class UpperConfidenceBound(SafeAcquisition):
+    """`argmax over Theta of u_n(theta, z, 0)`, whatever the constraints say.
+
+    Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al. 2023.
+    A trial without an objective (a fall) counts, for this method alone, as the worst objective seen.
+    """
+
+    certified_only = False
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The objective's upper bound."""
+        return view.imagined.upper[..., 0]

@@ -1,0 +1,66 @@
+"""A BoTorch `Model` over our own posteriors, so that BoTorch's acquisitions and optimizers work on a surrogate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from botorch.models.model import Model
+from botorch.posteriors import GPyTorchPosterior
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from torch import Tensor
+
+from safebo.surrogate import Surrogate
+
+JITTER = 1e-10
+
+
+class SurrogateModel(Model):
+    """The surrogate as BoTorch sees it: outputs are the functions on their warped scale, objective first.
+
+    Args:
+        surrogate: the posteriors.
+        fixed: the context, `c`, appended to every input; None when inputs already carry it.
+    """
+
+    def __init__(self, surrogate: Surrogate, fixed: Tensor | None = None) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+        self.fixed = fixed
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of functions."""
+        return self.surrogate.functions
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Surrogates are not batched."""
+        return torch.Size([])
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: Any | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Joint posterior of every batch of q points, `b x q x d -> b x q x m`, differentiable in X."""
+        if self.fixed is not None and self.fixed.numel():
+            X = torch.cat([X, self.fixed.to(X).expand(*X.shape[:-1], -1)], -1)
+        chosen = range(self.num_outputs) if output_indices is None else output_indices
+        normals = []
+        for i in chosen:
+            p = self.surrogate.posteriors[i]
+            mean, covariance = p.joint(X)
+            eye = torch.eye(X.shape[-2], dtype=X.dtype)
+            jitter = JITTER * float(p.kernel.diagonal(X.reshape(-1, X.shape[-1])[:1])[0])
+            if observation_noise is True:
+                jitter += p.noise_variance
+            normals.append(MultivariateNormal(mean, covariance + jitter * eye))
+        joint = (
+            normals[0] if len(normals) == 1 else MultitaskMultivariateNormal.from_independent_mvns(normals)
+        )
+        posterior = GPyTorchPosterior(joint)
+        return posterior if posterior_transform is None else posterior_transform(posterior)
