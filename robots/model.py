@@ -99,6 +99,9 @@ class RobotModel:
         nominal_height: height of the trunk frame above the floor while walking.
         torque_limit, speed_limit, joint_lower, joint_upper: 12 each.
         mass: total.
+        timestep: of the description, s.
+        imu_position: of the inertial unit in the trunk frame (site `imu`; the origin when there is none), 3.
+        assets: mesh and texture files by name.
     """
 
     name: str
@@ -121,6 +124,7 @@ class RobotModel:
     mass: float
     timestep: float = TIMESTEP
     legs: tuple[str, ...] = LEGS
+    imu_position: FloatArray = field(default_factory=lambda: np.zeros(3))
     assets: dict[str, bytes] = field(default_factory=dict)
 
     def load_mujoco(self, drawn: bool = False) -> Any:
@@ -311,12 +315,18 @@ def _describe(
         joint_upper=model.jnt_range[joints, 1].copy(),
         mass=float(model.body_subtreemass[index.base_body]),
         timestep=float(model.opt.timestep),
+        imu_position=_imu_position(model),
         assets=assets,
     )
     if nominal_height > 0:
         return robot
     values = {**robot.__dict__, "nominal_height": 0.94 * robot.standing_height(home_joints)}
     return RobotModel(**values)
+
+
+def _imu_position(model: Any) -> FloatArray:
+    site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, "imu")
+    return np.array(model.site_pos[site]) if site >= 0 else np.zeros(3)
 
 
 def _torque_limits(model: Any, joints: Sequence[int], actuators: IntArray, name: str) -> FloatArray:

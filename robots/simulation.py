@@ -187,8 +187,7 @@ class Simulation:
         self._torque_queue = np.zeros((self._control_delay + 1, 12))
         self._command_queue = np.zeros((self._command_delay + 1, 5, 12))
         self._scale = _noise_scale(gap)
-        imu = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, "imu")
-        self._imu = np.array(self.model.site_pos[imu]) if imu >= 0 else np.zeros(3)
+        self._imu = np.array(robot.imu_position, dtype=float)
         self._base_state = BaseState(
             self._truth[0:3], self._truth[3:7], self._truth[7:10], self._truth[10:13]
         )
