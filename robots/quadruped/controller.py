@@ -1,0 +1,451 @@
+"""The whole chain in one object: sensor readings in, joint commands out.
+
+gait planner -> predictive control of the base -> whole-body control -> joint targets and torque (Widmer et al., CoRL
+2023). The controller reads sensors and its own Pinocchio model only, so the same object runs on a robot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from robots.model import RobotModel
+from robots.quadruped.estimator import KalmanEstimator
+from robots.quadruped.feet import Feet, plan_levers
+from robots.quadruped.gains import Gains
+from robots.quadruped.gait import Gait, leg_phase
+from robots.quadruped.kinematics import roll_pitch_yaw
+from robots.quadruped.mpc import ConvexMpc
+from robots.quadruped.tasks import ROWS, base_reference, joint_targets, stack_tasks
+from robots.quadruped.whole_body import DAMPING, Dynamics, TorqueProgram
+from robots.sensors import BaseState, JointCommand, SensorReading
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks
+SETTLE_KD = 2.0  # N m s/rad
+MAX_LEAD = 0.1  # m, the position reference is never further than that from the estimated base
+MAX_TURN = 0.3  # rad, the same for the heading
+
+
+@dataclass(frozen=True)
+class VelocityRamp:
+    """A body velocity command that grows linearly from rest and then stays.
+
+    Args:
+        forward, leftward: m/s in the heading frame.
+        yaw_rate: rad/s.
+        duration: seconds of growth.
+    """
+
+    forward: float = 0.5
+    leftward: float = 0.0
+    yaw_rate: float = 0.0
+    duration: float = 0.5
+
+    def __call__(self, time: float) -> tuple[float, float, float]:
+        """The command `time` seconds after the walk started."""
+        share = 1.0 if self.duration <= 0 else min(1.0, max(0.0, time / self.duration))
+        return share * self.forward, share * self.leftward, share * self.yaw_rate
+
+
+class Controller:
+    """Walks a quadruped.
+
+    Args:
+        robot: the controller's own model.
+        gains: see `robots.quadruped.gains`.
+        gait: contact pattern.
+        command: forward, leftward velocity (m/s, heading frame) and yaw rate (rad/s) as a function of the seconds
+            since the walk started.
+        estimator: `kalman` estimates the base state from the sensors; `truth` takes it from the caller.
+        control_rate: calls of `step` per second.
+        settle: seconds of standing before the gait starts.
+        mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
+
+    Attributes after `step`:
+        command: the last joint command (its `position` and `velocity` are the joint targets q*, qd*).
+        base: the base state that was used. feet: measured and planned feet.
+        planned_contact: planned contacts `4`. stance_forces: forces of the torque program `4 x 3`, world, N.
+    """
+
+    def __init__(
+        self,
+        robot: RobotModel,
+        gains: Gains,
+        gait: Gait,
+        command: Callable[[float], tuple[float, float, float]],
+        estimator: Literal["kalman", "truth"] = "kalman",
+        control_rate: float = 500.0,
+        settle: float = 0.3,
+        mpc_period: float = 0.03,
+    ) -> None:
+        if estimator not in ("kalman", "truth"):
+            raise ValueError(f"estimator must be 'kalman' or 'truth', got {estimator!r}")
+        self.robot = robot
+        self.gait = gait
+        self.settle = float(settle)
+        self.period = 1.0 / float(control_rate)
+        self._command_of = command
+        self._estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
+        self.dynamics = Dynamics(robot)
+        mass, centre, inertia = self.dynamics.composite(robot.home_joints)
+        self._centre = centre
+        self._inverse_inertia = np.linalg.inv(inertia)
+        self.mpc = ConvexMpc(mass, inertia, step=mpc_period)
+        self.torque_program = TorqueProgram(mass)
+        self.feet = Feet(robot, self.period)
+        self.feet.set_gait(gait, robot.legs)
+        self._stance_phase = np.zeros(4)
+        self._contacts = np.zeros((self.mpc.horizon, 4), dtype=np.bool_)
+        self._levers = np.zeros((self.mpc.horizon, 4, 3))
+        self._mpc_state = np.zeros(12)
+        self._mpc_reference = np.zeros((self.mpc.horizon, 12))
+        self._velocity_command = np.zeros(3)
+        self._wanted = np.zeros((3, 3))  # base position, velocity, angular velocity in the world
+        self._wanted_rotation = np.eye(3)
+        self._heading = np.zeros(2)  # wanted yaw; measured yaw on the same turn
+        self._base_velocity = np.zeros(6)
+        self._reference = np.zeros((6, 3))
+        self._tasks, self._targets = np.zeros((ROWS, 18)), np.zeros((ROWS, 3))
+        self._sizes = np.zeros(4, dtype=np.int64)
+        self._solution, self._acceleration = np.zeros((18, 3)), np.zeros(18)
+        self.command = JointCommand()
+        self.base = BaseState()
+        self.planned_contact: BoolArray = self.feet.stance
+        self.stance_forces = self.torque_program.forces
+        self.set_gains(gains)
+
+    def set_gains(self, gains: Gains) -> None:
+        """Use these gains from the next `step` on; nothing else changes."""
+        self.gains = gains
+        legs = self.robot.legs
+        self._kp, self._kd = gains.joint_stiffness(legs), gains.joint_damping(legs)
+        friction = gains["friction.coefficient"]
+        self.mpc.set_gains(gains.mpc_weights(), gains["mpc.force_regularisation"], friction)
+        self.torque_program.set_gains(
+            gains["wbc.weight.linear_acceleration"],
+            gains["wbc.weight.angular_acceleration"],
+            gains["wbc.force_regularisation"],
+            friction,
+        )
+        self._swing_gains = np.array(
+            [
+                [gains["swing.kp_xy"], gains["swing.kp_xy"], gains["swing.kp_z"]],
+                [gains["swing.kd_xy"], gains["swing.kd_xy"], gains["swing.kd_z"]],
+            ]
+        )
+        self._base_gains = np.array(
+            [
+                gains["wbc.orientation.kp"],
+                gains["wbc.orientation.kd"],
+                gains["wbc.position.kp"],
+                gains["wbc.position.kd"],
+                gains["wbc.mpc_blend"],
+            ]
+        )
+        self._velocity_gain = gains["foothold.velocity_gain"]
+        self._apex = gains["swing.apex_height"]
+
+    def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
+        """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
+        if self._estimator is not None:
+            self.base = self._estimator.reset(reading)
+        elif truth is None:
+            raise ValueError(
+                "a controller with estimator 'truth' needs the true base state in reset and step"
+            )
+        else:
+            self.base = truth
+        self._start = float(reading.time)
+        self._next_mpc = -math.inf
+        self.feet.fresh = True
+        self.feet.stance[:] = True
+        _start_reference(self.base.position, self.base.orientation, self._wanted, self._heading)
+        self._wanted[0, 2] = self.robot.nominal_height
+
+    def step(self, reading: SensorReading, truth: BaseState | None = None) -> JointCommand:
+        """One control tick.
+
+        The returned command is the same object every time. `reading` comes at the control rate.
+
+        Raises:
+            robots.quadruped.mpc.MpcError, robots.quadruped.whole_body.TorqueError: state or gains are not finite.
+        """
+        time = float(reading.time) - self._start
+        walk_time = time - self.settle
+        gait_time = walk_time if walk_time >= -1e-9 else -1.0
+        feet, command = self.feet, self._velocity_command
+        if self._estimator is not None:
+            _stance_phase(gait_time, feet.duty, feet.stride, feet.offsets, self._stance_phase)
+            base = self._estimator.update(reading, self._stance_phase)
+            self.base = base
+        elif truth is None:
+            raise ValueError(
+                "a controller with estimator 'truth' needs the true base state in reset and step"
+            )
+        else:
+            base = self.base = truth
+        command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
+        q, qd = reading.joint_position, reading.joint_velocity
+        changed = feet.update(
+            gait_time,
+            base.position,
+            base.orientation,
+            base.linear_velocity,
+            base.angular_velocity,
+            q,
+            qd,
+            command,
+            self._velocity_gain,
+            self._apex,
+        )
+        _advance_reference(
+            feet.rotation,
+            base.position,
+            base.linear_velocity,
+            base.angular_velocity,
+            command,
+            self.period,
+            self._wanted,
+            self._heading,
+            self._wanted_rotation,
+            self._base_velocity,
+        )
+        if changed or time >= self._next_mpc - 1e-9:
+            self._plan(gait_time, base)
+            self._next_mpc = time + self.mpc.step
+        base_reference(
+            feet.rotation,
+            base.position,
+            base.linear_velocity,
+            base.angular_velocity,
+            feet.stance,
+            self._wanted_rotation,
+            self._wanted[0],
+            self._wanted[1],
+            self._wanted[2],
+            self.mpc.forces[0],
+            self._levers[0],
+            self._inverse_inertia,
+            self.mpc.mass,
+            self._base_gains,
+            self._reference,
+        )
+        stack_tasks(
+            feet.stance,
+            feet.rotation,
+            base.angular_velocity,
+            self._base_velocity[:3],
+            feet.local,
+            feet.jacobian,
+            feet.drift,
+            feet.world,
+            feet.speed,
+            feet.wanted,
+            feet.wanted_velocity,
+            feet.wanted_acceleration,
+            self._reference,
+            qd,
+            self._swing_gains,
+            self._tasks,
+            self._sizes,
+            self._targets,
+        )
+        out = self.command
+        joint_targets(
+            self._tasks,
+            self._sizes,
+            self._targets,
+            DAMPING,
+            q,
+            self.robot.joint_lower,
+            self.robot.joint_upper,
+            self._solution,
+            out.position,
+            out.velocity,
+            self._acceleration,
+        )
+        self.dynamics.update(base.orientation, self._base_velocity, q, qd)
+        out.torque = self.torque_program.solve(
+            self.dynamics.mass_matrix,
+            self.dynamics.bias,
+            self._acceleration,
+            feet.stance,
+            feet.rotation,
+            feet.local,
+            feet.jacobian,
+            self.mpc.forces[0],
+        )
+        if gait_time < 0:
+            out.kp[:], out.kd[:] = SETTLE_KP, SETTLE_KD
+        else:
+            out.kp, out.kd = self._kp, self._kd
+        return out
+
+    def _plan(self, gait_time: float, base: BaseState) -> None:
+        """Solve the MPC from the present state."""
+        feet = self.feet
+        _mpc_inputs(
+            gait_time,
+            self.mpc.step,
+            feet.duty,
+            feet.stride,
+            feet.offsets,
+            feet.hip,
+            self._centre,
+            feet.rotation,
+            base.position,
+            base.linear_velocity,
+            base.angular_velocity,
+            self._heading,
+            self._velocity_command,
+            self._wanted,
+            feet.stance,
+            feet.world,
+            feet.target,
+            self._mpc_state,
+            self._mpc_reference,
+            self._contacts,
+            self._levers,
+        )
+        self.mpc.solve(self._mpc_state, self._mpc_reference, self._contacts, self._levers)
+
+
+@njit(cache=True)
+def _start_reference(
+    position: FloatArray, quaternion: FloatArray, wanted: FloatArray, heading: FloatArray
+) -> None:
+    w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
+    heading[:] = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
+    wanted[0] = position
+    wanted[1:] = 0.0
+
+
+@njit(cache=True)
+def _stance_phase(time: float, duty: float, stride: float, offsets: FloatArray, out: FloatArray) -> None:
+    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it just stands."""
+    for leg in range(out.shape[0]):
+        if time < 0.0 or duty >= 1.0:
+            out[leg] = 0.5
+        else:
+            phase = leg_phase(time, stride, offsets[leg])
+            out[leg] = phase / duty if phase < duty else -1.0
+
+
+@njit(cache=True)
+def _advance_reference(
+    rotation: FloatArray,
+    position: FloatArray,
+    velocity: FloatArray,
+    rate: FloatArray,
+    command: FloatArray,
+    period: float,
+    wanted: FloatArray,
+    heading: FloatArray,
+    wanted_rotation: FloatArray,
+    base_velocity: FloatArray,
+) -> None:
+    """Move the wanted base pose on by one tick and keep it near the estimated one."""
+    _, _, yaw = roll_pitch_yaw(rotation)
+    heading[0] += command[2] * period
+    difference = (yaw - heading[0] + math.pi) % (2.0 * math.pi) - math.pi
+    if abs(difference) > MAX_TURN:
+        heading[0] += difference - (MAX_TURN if difference > 0 else -MAX_TURN)
+        difference = MAX_TURN if difference > 0 else -MAX_TURN
+    heading[1] = heading[0] + difference
+    c, s = math.cos(heading[0]), math.sin(heading[0])
+    wanted[1, 0] = c * command[0] - s * command[1]
+    wanted[1, 1] = s * command[0] + c * command[1]
+    wanted[2, 2] = command[2]
+    for i in range(2):
+        place = wanted[0, i] + period * wanted[1, i]
+        wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, place))
+    wanted_rotation[:] = 0.0
+    wanted_rotation[0, 0], wanted_rotation[0, 1] = c, -s
+    wanted_rotation[1, 0], wanted_rotation[1, 1] = s, c
+    wanted_rotation[2, 2] = 1.0
+    for i in range(3):
+        base_velocity[i] = (
+            rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
+        )
+        base_velocity[3 + i] = rate[i]
+
+
+@njit(cache=True)
+def _mpc_inputs(
+    time: float,
+    step: float,
+    duty: float,
+    stride: float,
+    offsets: FloatArray,
+    hip: FloatArray,
+    centre: FloatArray,
+    rotation: FloatArray,
+    position: FloatArray,
+    velocity: FloatArray,
+    rate: FloatArray,
+    heading: FloatArray,
+    command: FloatArray,
+    wanted: FloatArray,
+    stance: BoolArray,
+    world: FloatArray,
+    target: FloatArray,
+    state: FloatArray,
+    reference: FloatArray,
+    contacts: BoolArray,
+    levers: FloatArray,
+) -> None:
+    """State, reference, contacts and lever arms of the MPC. `centre`: centre of mass in the base frame."""
+    roll, pitch, _ = roll_pitch_yaw(rotation)
+    state[0], state[1], state[2] = roll, pitch, heading[1]
+    swirl = np.empty(3)
+    swirl[0] = rate[1] * centre[2] - rate[2] * centre[1]
+    swirl[1] = rate[2] * centre[0] - rate[0] * centre[2]
+    swirl[2] = rate[0] * centre[1] - rate[1] * centre[0]
+    for i in range(3):
+        state[3 + i], state[6 + i], state[9 + i] = position[i], 0.0, velocity[i]
+        for j in range(3):
+            state[3 + i] += rotation[i, j] * centre[j]
+            state[6 + i] += rotation[i, j] * rate[j]
+            state[9 + i] += rotation[i, j] * swirl[j]
+    for k in range(reference.shape[0]):
+        later = (k + 1) * step
+        turn = heading[0] + later * command[2]
+        c, s = math.cos(turn), math.sin(turn)
+        middle = heading[0] + 0.5 * later * command[2]
+        cm, sm = math.cos(middle), math.sin(middle)
+        reference[k] = 0.0
+        reference[k, 2] = turn
+        reference[k, 3] = wanted[0, 0] + later * (cm * command[0] - sm * command[1])
+        reference[k, 3] += c * centre[0] - s * centre[1]
+        reference[k, 4] = wanted[0, 1] + later * (sm * command[0] + cm * command[1])
+        reference[k, 4] += s * centre[0] + c * centre[1]
+        reference[k, 5] = wanted[0, 2] + centre[2]
+        reference[k, 8] = command[2]
+        reference[k, 9] = c * command[0] - s * command[1]
+        reference[k, 10] = s * command[0] + c * command[1]
+    plan_levers(
+        time,
+        step,
+        duty,
+        stride,
+        offsets,
+        hip,
+        state[3:6],
+        position,
+        heading[1],
+        command,
+        stance,
+        world,
+        target,
+        contacts,
+        levers,
+    )

@@ -1,0 +1,262 @@
+"""All gains of the quadruped controller in one flat, named record with units, defaults and bounds.
+
+A study addresses a gain by its name (`joint.hip.kp`, `mpc.weight.roll`). The joint gains compose by
+multiplication: the stiffness of one joint is the value of its type times the factor of its leg,
+
+    kp(leg, type) = joint.<type>.kp * joint.<leg>.kp_scale        kd likewise
+
+so that one (kp, kd) pair per joint type (the types vary, the factors stay 1) and one pair per leg (the
+factors vary, the types stay at a common value) are both a choice of which names are tuned.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+JOINT_TYPES = ("hip", "thigh", "calf")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One tunable number: what it is called, its unit, its default and the values that make sense."""
+
+    name: str
+    unit: str
+    default: float
+    lower: float
+    upper: float
+    description: str
+
+
+def _joint_gains() -> list[Gain]:
+    words = {"hip": "hip (abduction)", "thigh": "thigh", "calf": "calf (knee)"}
+    gains = []
+    for kind in JOINT_TYPES:
+        gains.append(
+            Gain(f"joint.{kind}.kp", "N m/rad", 60.0, 0.0, 500.0, f"stiffness of every {words[kind]} joint")
+        )
+        gains.append(
+            Gain(f"joint.{kind}.kd", "N m s/rad", 2.0, 0.0, 50.0, f"damping of every {words[kind]} joint")
+        )
+    for leg, word in (
+        ("fl", "front left"),
+        ("fr", "front right"),
+        ("rl", "rear left"),
+        ("rr", "rear right"),
+    ):
+        gains.append(
+            Gain(f"joint.{leg}.kp_scale", "", 1.0, 0.0, 20.0, f"factor on all stiffnesses of the {word} leg")
+        )
+        gains.append(
+            Gain(f"joint.{leg}.kd_scale", "", 1.0, 0.0, 20.0, f"factor on all dampings of the {word} leg")
+        )
+    return gains
+
+
+GAINS: tuple[Gain, ...] = (
+    *_joint_gains(),
+    Gain("mpc.weight.roll", "1/rad^2", 5.0, 0.0, 1e4, "cost of a roll error over the horizon"),
+    Gain("mpc.weight.pitch", "1/rad^2", 5.0, 0.0, 1e4, "cost of a pitch error over the horizon"),
+    Gain("mpc.weight.yaw", "1/rad^2", 10.0, 0.0, 1e4, "cost of a yaw error over the horizon"),
+    Gain("mpc.weight.x", "1/m^2", 2.0, 0.0, 1e4, "cost of a position error along world x"),
+    Gain("mpc.weight.y", "1/m^2", 2.0, 0.0, 1e4, "cost of a position error along world y"),
+    Gain("mpc.weight.height", "1/m^2", 50.0, 0.0, 1e5, "cost of a height error"),
+    Gain("mpc.weight.roll_rate", "s^2/rad^2", 0.05, 0.0, 1e3, "cost of angular velocity error about x"),
+    Gain("mpc.weight.pitch_rate", "s^2/rad^2", 0.05, 0.0, 1e3, "cost of angular velocity error about y"),
+    Gain("mpc.weight.yaw_rate", "s^2/rad^2", 0.3, 0.0, 1e3, "cost of angular velocity error about z"),
+    Gain("mpc.weight.velocity_x", "s^2/m^2", 0.5, 0.0, 1e3, "cost of velocity error along world x"),
+    Gain("mpc.weight.velocity_y", "s^2/m^2", 0.5, 0.0, 1e3, "cost of velocity error along world y"),
+    Gain("mpc.weight.velocity_z", "s^2/m^2", 0.1, 0.0, 1e3, "cost of vertical velocity error"),
+    Gain(
+        "mpc.force_regularisation",
+        "1/N^2",
+        1e-5,
+        1e-9,
+        1.0,
+        "cost of a stance force away from an even share of the weight; small is stiff, large is soft",
+    ),
+    Gain(
+        "friction.coefficient",
+        "",
+        0.5,
+        0.05,
+        2.0,
+        "friction the controller counts on: half-angle of the force pyramid, in the MPC and in the torque QP",
+    ),
+    Gain("swing.kp_xy", "1/s^2", 400.0, 0.0, 5000.0, "acceleration of a swing foot per horizontal error"),
+    Gain("swing.kp_z", "1/s^2", 400.0, 0.0, 5000.0, "acceleration of a swing foot per vertical error"),
+    Gain("swing.kd_xy", "1/s", 20.0, 0.0, 200.0, "acceleration of a swing foot per horizontal speed error"),
+    Gain("swing.kd_z", "1/s", 20.0, 0.0, 200.0, "acceleration of a swing foot per vertical speed error"),
+    Gain("swing.apex_height", "m", 0.06, 0.0, 0.2, "height of a swing foot over the ground at mid-swing"),
+    Gain(
+        "foothold.velocity_gain",
+        "s",
+        0.15,
+        0.0,
+        1.0,
+        "how far a foot is placed per velocity error; sqrt(height / g) is the capture point",
+    ),
+    Gain("wbc.orientation.kp", "1/s^2", 100.0, 0.0, 2000.0, "angular acceleration of the base per error"),
+    Gain("wbc.orientation.kd", "1/s", 10.0, 0.0, 200.0, "angular acceleration of the base per rate error"),
+    Gain("wbc.position.kp", "1/s^2", 100.0, 0.0, 2000.0, "acceleration of the base per position error"),
+    Gain("wbc.position.kd", "1/s", 10.0, 0.0, 200.0, "acceleration of the base per velocity error"),
+    Gain(
+        "wbc.weight.angular_acceleration",
+        "s^4/rad^2",
+        1.0,
+        1e-4,
+        1e4,
+        "cost of giving up one unit of angular base acceleration in the torque QP",
+    ),
+    Gain(
+        "wbc.weight.linear_acceleration",
+        "s^4/m^2",
+        1.0,
+        1e-4,
+        1e4,
+        "cost of giving up one unit of linear base acceleration in the torque QP",
+    ),
+    Gain(
+        "wbc.force_regularisation",
+        "1/N^2",
+        1e-4,
+        1e-9,
+        10.0,
+        "cost in the torque QP of a stance force away from the one the MPC planned",
+    ),
+    Gain(
+        "wbc.mpc_blend",
+        "",
+        0.5,
+        0.0,
+        1.0,
+        "share of the MPC's base acceleration in the base reference; the rest is the base PD law",
+    ),
+)
+
+_BY_NAME = {gain.name: gain for gain in GAINS}
+_INDEX = {gain.name: i for i, gain in enumerate(GAINS)}
+
+
+def gain_named(name: str) -> Gain:
+    """The description of one gain; `ValueError` with the closest names when there is none."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    close = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise ValueError(f"unknown gain {name!r}{hint} (`safebo robots gains` lists all {len(GAINS)})")
+
+
+class Gains(Mapping[str, float]):
+    """An immutable full set of gains: what is not named keeps its default.
+
+    >>> Gains.from_dict({"joint.hip.kp": 40})["joint.hip.kp"]
+    40.0
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+        vector = np.array([gain.default for gain in GAINS])
+        for name, value in (values or {}).items():
+            vector[_INDEX[gain_named(name).name]] = _checked(name, value)
+        self._values = vector
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float]) -> Gains:
+        """Gains from some names; `ValueError` for an unknown name or a value outside its bounds."""
+        return cls(values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Gains:
+        """Gains from a YAML file with the mapping `gains: {name: value}`; other keys are left alone."""
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: not valid YAML: {error}") from None
+        if not isinstance(content, dict) or not isinstance(content.get("gains"), dict):
+            raise ValueError(f"{path}: expected a mapping `gains: {{name: value, ...}}`")
+        try:
+            return cls(content["gains"])
+        except ValueError as error:
+            raise ValueError(f"{path}: gains: {error}") from None
+
+    def save(self, path: str | Path, changed_only: bool = False) -> None:
+        """Write the YAML that `load` reads; with `changed_only` only what differs from the defaults."""
+        values = self.changed() if changed_only else self.to_dict()
+        Path(path).write_text(yaml.safe_dump({"gains": values}, sort_keys=False), encoding="utf-8")
+
+    def replace(self, values: Mapping[str, float]) -> Gains:
+        """These gains with some of them changed."""
+        return Gains({**self.changed(), **values})
+
+    def to_dict(self) -> dict[str, float]:
+        """Every gain by name."""
+        return {gain.name: float(self._values[i]) for i, gain in enumerate(GAINS)}
+
+    def changed(self) -> dict[str, float]:
+        """The gains that differ from their defaults."""
+        return {name: value for name, value in self.items() if value != _BY_NAME[name].default}
+
+    def __getitem__(self, name: str) -> float:
+        index = _INDEX.get(name)
+        if index is None:
+            raise KeyError(name)
+        return float(self._values[index])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_INDEX)
+
+    def __len__(self) -> int:
+        return len(_INDEX)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Gains) and bool(np.array_equal(self._values, other._values))
+
+    def __hash__(self) -> int:
+        return hash(self._values.tobytes())
+
+    def __repr__(self) -> str:
+        return f"Gains({self.changed()})"
+
+    def joint_stiffness(self, legs: tuple[str, ...]) -> FloatArray:
+        """kp of every joint in N m/rad, leg-major (hip, thigh, calf), `3 * legs`."""
+        return self._joint("kp", legs)
+
+    def joint_damping(self, legs: tuple[str, ...]) -> FloatArray:
+        """kd of every joint in N m s/rad, leg-major (hip, thigh, calf), `3 * legs`."""
+        return self._joint("kd", legs)
+
+    def _joint(self, which: str, legs: tuple[str, ...]) -> FloatArray:
+        kinds = np.array([self[f"joint.{kind}.{which}"] for kind in JOINT_TYPES])
+        scales = np.array([self[f"joint.{leg.lower()}.{which}_scale"] for leg in legs])
+        return np.outer(scales, kinds).ravel()
+
+    def mpc_weights(self) -> FloatArray:
+        """MPC state weights `12`: roll, pitch, yaw, x, y, z, then their velocities in the same order."""
+        names = (
+            "roll pitch yaw x y height roll_rate pitch_rate yaw_rate velocity_x velocity_y velocity_z"
+        ).split()
+        return np.array([self[f"mpc.weight.{name}"] for name in names])
+
+
+def _checked(name: str, value: object) -> float:
+    gain = gain_named(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or not gain.lower <= number <= gain.upper:
+        unit = f" {gain.unit}" if gain.unit else ""
+        raise ValueError(f"{name}: {number:g} is outside {gain.lower:g} .. {gain.upper:g}{unit}")
+    return number

@@ -1,0 +1,112 @@
+"""When each foot stands and when it swings: a gait from five numbers.
+
+The five numbers are the duty factor (share of a stride that a foot stands), the stride duration and the
+phase offsets of the front left, rear right and rear left leg relative to the front right one. A leg's phase is
+`frac(t / stride + offset)`; it stands while the phase is below the duty factor, so a larger offset lifts
+earlier. With legs in the order FR, FL, RR, RL, the offsets (0.5, 0.5, 0) of Widmer et al. (CoRL 2023, table 2)
+put diagonal pairs in phase: a trot.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_EPSILON = 1e-9  # a phase that close to 1 has begun the next stride
+
+
+@dataclass(frozen=True)
+class Gait:
+    """A periodic contact pattern.
+
+    Args:
+        duty_factor: share of the stride in which a foot stands, in (0, 1]; 1 stands still.
+        stride_duration: seconds from one lift-off of a foot to its next.
+        offset_fl, offset_rr, offset_rl: phase offsets relative to the front right leg, in strides.
+    """
+
+    duty_factor: float
+    stride_duration: float
+    offset_fl: float
+    offset_rr: float
+    offset_rl: float
+
+    def __post_init__(self) -> None:
+        for name in ("duty_factor", "stride_duration", "offset_fl", "offset_rr", "offset_rl"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"gait: {name} must be finite, got {getattr(self, name)}")
+        if not 0.0 < self.duty_factor <= 1.0:
+            raise ValueError(f"gait: duty_factor must be in (0, 1], got {self.duty_factor}")
+        if not self.stride_duration > 0.0:
+            raise ValueError(f"gait: stride_duration must be positive (s), got {self.stride_duration}")
+
+    @property
+    def stance_duration(self) -> float:
+        """Seconds a foot stands in one stride."""
+        return self.duty_factor * self.stride_duration
+
+    @property
+    def swing_duration(self) -> float:
+        """Seconds a foot swings in one stride."""
+        return (1.0 - self.duty_factor) * self.stride_duration
+
+    def offsets(self, legs: tuple[str, ...]) -> FloatArray:
+        """Phase offset of each leg in [0, 1), in the order of `legs` (names FR, FL, RR, RL)."""
+        by_leg = {"FR": 0.0, "FL": self.offset_fl, "RR": self.offset_rr, "RL": self.offset_rl}
+        return np.array([by_leg[leg] % 1.0 for leg in legs])
+
+    def phases(self, time: float, legs: tuple[str, ...]) -> FloatArray:
+        """Phase of each leg in [0, 1) at `time` (s)."""
+        return np.array([leg_phase(time, self.stride_duration, o) for o in self.offsets(legs)])
+
+    def stance(self, time: float, legs: tuple[str, ...]) -> BoolArray:
+        """Which legs stand at `time` (s)."""
+        return self.phases(time, legs) < self.duty_factor
+
+    def schedule(self, time: float, step: float, count: int, legs: tuple[str, ...]) -> BoolArray:
+        """Planned contacts `count x legs`, each step of `step` seconds sampled at its mid-point."""
+        out = np.zeros((count, len(legs)), dtype=np.bool_)
+        contact_schedule(time, step, self.duty_factor, self.stride_duration, self.offsets(legs), out)
+        return out
+
+
+GAITS: dict[str, Gait] = {
+    "trot": Gait(0.5, 0.5, 0.5, 0.5, 0.0),
+    # Rear left, front left, rear right, front right lift in turn: the order with the largest static margin.
+    "crawl": Gait(0.75, 1.2, 0.5, 0.25, 0.75),
+    "flying-trot": Gait(0.4, 0.6, 0.5, 0.5, 0.0),
+    "pronk": Gait(0.9, 0.6, 0.0, 0.0, 0.0),
+    "stand": Gait(1.0, 1.0, 0.0, 0.0, 0.0),
+}
+
+
+def gait_named(name: str) -> Gait:
+    """A named gait; `ValueError` that lists the names otherwise."""
+    if name not in GAITS:
+        raise ValueError(f"unknown gait {name!r}: known are {', '.join(GAITS)}")
+    return GAITS[name]
+
+
+@njit(cache=True)
+def leg_phase(time: float, stride: float, offset: float) -> float:
+    """Phase of one leg in [0, 1); rounding never leaves a leg at the end of a stride that is over."""
+    phase = (time / stride + offset) % 1.0
+    return 0.0 if phase > 1.0 - _EPSILON else phase
+
+
+@njit(cache=True)
+def contact_schedule(
+    time: float, step: float, duty: float, stride: float, offsets: FloatArray, out: BoolArray
+) -> None:
+    """Fill `out` (`steps x legs`) with the contacts at the mid-point of every step."""
+    for k in range(out.shape[0]):
+        for leg in range(out.shape[1]):
+            phase = leg_phase(time + (k + 0.5) * step, stride, offsets[leg])
+            out[k, leg] = phase < duty - _EPSILON or duty >= 1.0
