@@ -1,0 +1,430 @@
+"""Evaluators: finding the one a study names, and refusing measurements that cannot be believed.
+
+A study names its evaluator in one of three ways:
+
+- a name registered under the entry point `safebo.evaluators` (`legged`, `pendulum`, one of your own package);
+- a dotted path `module:attribute` to an evaluator class or to a plain function
+  `f(parameters, context) -> {"objective": 1.0, "margins": {"name": 0.2}}`; modules beside the study file are
+  found;
+- `subprocess`: a program of your own that reads a trial as JSON on stdin and writes its measurement as JSON
+  on stdout (see `SubprocessEvaluator`).
+
+This module loads no torch: workers import it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from safebo.errors import EvaluatorError, StudyError
+from safebo.protocol import (
+    OUTCOMES,
+    Evaluator,
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    QuantityInfo,
+    Trial,
+)
+from safebo.study import FunctionSpec, Study
+
+ENTRY_POINTS = "safebo.evaluators"
+SUBPROCESS = "subprocess"
+
+_MEASUREMENT_FIELDS = tuple(field.name for field in fields(Measurement))
+
+
+class EvaluatorOptionError(StudyError):
+    """The study's `evaluator.name` or one of its `evaluator.options` is not usable; `key` says which."""
+
+    def __init__(self, message: str, key: str = "evaluator.name") -> None:
+        self.key = key
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class EvaluatorSource:
+    """All that a worker needs to make the evaluator again: plain data, picklable.
+
+    Args:
+        study: the study; a plain function takes its names as given there.
+        folder: where modules beside the study file are looked for; None for nowhere.
+    """
+
+    study: Study
+    folder: str | None = None
+
+    def make(self) -> Evaluator:
+        """The evaluator.
+
+        Raises:
+            EvaluatorOptionError: it does not exist, or it refuses its options.
+            EvaluatorError: it cannot be loaded.
+        """
+        name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
+        if name == SUBPROCESS:
+            return SubprocessEvaluator(self.study, options, self.folder)
+        if ":" in name:
+            return _from_object(_load_dotted(name, self.folder), name, self.study, options)
+        for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+            return _from_object(_load_entry_point(entry_point), name, self.study, options)
+        known = registered_evaluators()
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise EvaluatorOptionError(
+            f"unknown evaluator {name!r}{hint} (allowed: {', '.join(known)}, or module:attribute)"
+        )
+
+
+def registered_evaluators() -> list[str]:
+    """Names that a study may give as `evaluator.name`."""
+    registered = {point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return [*sorted(registered), SUBPROCESS]
+
+
+def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return entry_point.load()
+    except Exception as error:
+        raise EvaluatorError(
+            f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded: {_short(error)}"
+        ) from error
+
+
+def _load_dotted(name: str, folder: str | None) -> Any:
+    module_name, _, attribute = name.partition(":")
+    if folder is not None and folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        value: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            where = f", looked beside the study file ({folder}) too" if folder else ""
+            raise EvaluatorOptionError(
+                f"no module named {error.name!r} for evaluator {name!r}{where}"
+            ) from error
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {_short(error)}") from error
+    except Exception as error:
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {_short(error)}") from error
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            names = [key for key in vars(value) if not key.startswith("_")]
+            close = difflib.get_close_matches(part, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise EvaluatorOptionError(f"module {module_name!r} has no {part!r}{hint}")
+        value = getattr(value, part)
+    return value
+
+
+def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -> Evaluator:
+    evaluator: Any = value
+    if inspect.isclass(value):
+        factory = cast(Callable[[dict[str, Any]], Any], value)
+        try:
+            evaluator = factory(options)
+        except (ValueError, TypeError) as error:
+            raise EvaluatorOptionError(str(error), "evaluator.options") from error
+        except Exception as error:
+            raise EvaluatorError(f"evaluator {name!r} cannot be made: {_short(error)}") from error
+    if hasattr(evaluator, "evaluate") and hasattr(evaluator, "info"):
+        return cast(Evaluator, evaluator)
+    if inspect.isclass(value) or not callable(value):
+        raise EvaluatorOptionError(
+            f"{name!r} is no evaluator: it needs the methods info() and evaluate(trial, monitor), "
+            "or must be a function f(parameters, context)"
+        )
+    return FunctionEvaluator(value, study, options)
+
+
+def declared_info(study: Study, name: str, repeatable: bool) -> EvaluatorInfo:
+    """What an evaluator that declares nothing is taken to accept: whatever the study names."""
+    return EvaluatorInfo(
+        name=name,
+        parameters=tuple(
+            ParameterInfo(p.name, p.unit, math.nan, p.bounds[0], p.bounds[1], p.description)
+            for p in study.parameters
+        ),
+        objectives=(QuantityInfo(quantity_of(study.objective), study.objective.unit),),
+        margins=tuple(QuantityInfo(quantity_of(c), c.unit) for c in study.constraints),
+        contexts=tuple(QuantityInfo(v.name, v.unit) for v in study.context.variables),
+        repeatable=repeatable,
+    )
+
+
+def quantity_of(function: FunctionSpec) -> str:
+    """The evaluator's name for a function of the study: its `quantity`, or its own name without one."""
+    return function.quantity or function.name
+
+
+class FunctionEvaluator:
+    """A plain Python function as an evaluator.
+
+    The function is called `f(parameters, context, **options)` with two dictionaries of numbers and returns a
+    `Measurement` or a mapping with its fields (`objective` and `margins` suffice). If it has an argument
+    `seed` it gets the trial's seed.
+
+    Args:
+        function: the function.
+        study: the study, whose names are taken as known.
+        options: the study's `evaluator.options`. `repeatable: true` declares that a trial may be evaluated
+            again after a crash, as a simulation may; everything else is handed to the function by name.
+    """
+
+    def __init__(self, function: Callable[..., Any], study: Study, options: Mapping[str, Any]) -> None:
+        self._function = function
+        self._options = dict(options)
+        declared = bool(getattr(function, "repeatable", False))
+        repeatable = _flag(self._options.pop("repeatable", declared), "repeatable")
+        name = getattr(function, "__name__", type(function).__name__)
+        self._info = declared_info(study, name, repeatable)
+        try:
+            arguments = dict(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            arguments = {}
+        self._wants_seed = "seed" in arguments and "seed" not in self._options
+        accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in arguments.values())
+        for option in self._options:
+            if arguments and option not in arguments and not accepts_any:
+                allowed = ", ".join([*list(arguments)[2:], "repeatable"])
+                raise EvaluatorOptionError(
+                    f"{name}() has no argument {option!r} (allowed: {allowed})", f"evaluator.options.{option}"
+                )
+
+    def info(self) -> EvaluatorInfo:
+        """What the study declares."""
+        return self._info
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Call the function once."""
+        extra = {"seed": trial.seed} if self._wants_seed else {}
+        return as_measurement(
+            self._function(dict(trial.parameters), dict(trial.context), **self._options, **extra)
+        )
+
+
+class SubprocessEvaluator:
+    """A user's own program as an evaluator, in any language.
+
+    The program is started once per trial. It reads one JSON object from stdin:
+    `{"id", "parameters", "context", "context_name", "phase", "seed"}`, and writes one JSON object with the
+    fields of a measurement to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`, optionally `outcome`,
+    `fell`, `states`, `message` and the rest. A non-zero exit status, a time-out or anything that is no such
+    object is outcome `failed`.
+
+    Args:
+        study: the study, whose names are taken as known.
+        options: `command` (a list: program and arguments), `timeout` in seconds (default 600), `repeatable`
+            (default false: whether a trial may be evaluated again after a crash).
+        folder: the program's working folder; None for the current one.
+    """
+
+    def __init__(self, study: Study, options: Mapping[str, Any], folder: str | None = None) -> None:
+        allowed = ("command", "timeout", "repeatable")
+        for option in options:
+            if option not in allowed:
+                close = difflib.get_close_matches(option, allowed, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise EvaluatorOptionError(
+                    f"unknown option {option!r}{hint} (allowed: {', '.join(allowed)})",
+                    f"evaluator.options.{option}",
+                )
+        command = options.get("command")
+        if not isinstance(command, list) or not command or not all(isinstance(c, str) for c in command):
+            raise EvaluatorOptionError(
+                "must be a list of texts, the program and its arguments: [python3, robot.py]",
+                "evaluator.options.command" if "command" in options else "evaluator.options",
+            )
+        timeout = options.get("timeout", 600.0)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+            raise EvaluatorOptionError("must be a number of seconds > 0", "evaluator.options.timeout")
+        self._command = command
+        self._timeout = float(timeout)
+        self._folder = folder
+        self._info = declared_info(study, SUBPROCESS, _flag(options.get("repeatable", False), "repeatable"))
+
+    def info(self) -> EvaluatorInfo:
+        """What the study declares."""
+        return self._info
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Run the program once."""
+        request = {
+            "id": trial.id,
+            "parameters": dict(trial.parameters),
+            "context": dict(trial.context),
+            "context_name": trial.context_name,
+            "phase": trial.phase,
+            "seed": trial.seed,
+        }
+        program = self._command[0]
+        try:
+            answer = subprocess.run(
+                self._command,
+                input=json.dumps(request),
+                capture_output=True,
+                text=True,
+                timeout=self._timeout,
+                cwd=self._folder,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return _failed(f"{program} did not answer within {self._timeout:g} s")
+        except (OSError, UnicodeDecodeError) as error:
+            return _failed(f"{program} cannot be run: {_short(error)}")
+        if answer.returncode != 0:
+            return _failed(f"{program} ended with exit status {answer.returncode}{_last_line(answer.stderr)}")
+        try:
+            return as_measurement(json.loads(answer.stdout))
+        except ValueError as error:
+            return _failed(f"{program} wrote no measurement: {_short(error)}{_last_line(answer.stdout)}")
+
+
+def as_measurement(value: Any) -> Measurement:
+    """A measurement from what a function or program returned.
+
+    Raises:
+        ValueError: it is neither a `Measurement` nor a mapping with its fields.
+    """
+    if isinstance(value, Measurement):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
+        )
+    for key in value:
+        if key not in _MEASUREMENT_FIELDS:
+            raise ValueError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
+    content = {"outcome": "completed", **value}
+    for key in ("states", "backup_state"):
+        if content.get(key) is not None:
+            content[key] = np.asarray(content[key], dtype=float)
+    return Measurement(**content)
+
+
+def check_measurement(measurement: Measurement, study: Study) -> Measurement:
+    """The measurement itself if every number the tuner needs is there and finite, otherwise a `failed` one.
+
+    A failed measurement keeps its telemetry and says in `message` which value was wrong.
+    """
+    faults = list(_faults(measurement, study))
+    if not faults:
+        return measurement
+    message = "; ".join(faults)
+    if measurement.message:
+        message = f"{message} (the evaluator says: {measurement.message})"
+    return Measurement(
+        outcome="failed", fell=bool(measurement.fell), telemetry=measurement.telemetry, message=message
+    )
+
+
+def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
+    if measurement.outcome not in OUTCOMES:
+        yield f"unknown outcome {measurement.outcome!r} (allowed: {', '.join(OUTCOMES)})"
+        return
+    # What the monitor interrupted is not modelled either, so its numbers decide nothing.
+    if measurement.outcome in ("failed", "backup"):
+        return
+    # A trial that ended early, a fall included, has no objective worth modelling; a whole one must have it.
+    if measurement.objective is None:
+        if measurement.outcome == "completed" and not measurement.fell:
+            yield f"objective {study.objective.name!r} is missing"
+    elif not _finite(measurement.objective):
+        yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
+    for constraint in study.constraints:
+        names = (constraint.name, quantity_of(constraint))
+        name = next((name for name in names if name in measurement.margins), None)
+        if name is None:
+            given = ", ".join(measurement.margins) or "none"
+            yield f"margin {names[1]!r} is missing (given: {given})"
+        elif not _finite(measurement.margins[name]):
+            yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
+    for name in ("states", "backup_state"):
+        array = getattr(measurement, name)
+        if array is not None and not np.all(np.isfinite(array)):
+            yield f"{name} holds a value that is not finite"
+    if measurement.states is not None and np.ndim(measurement.states) != 2:
+        yield f"states has shape {np.shape(measurement.states)}, not n x k"
+
+
+def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
+    """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded."""
+    try:
+        measurement = evaluator.evaluate(trial, monitor)
+    except Exception as error:
+        return _failed(f"the evaluator raised {_short(error)}{_place(error)}")
+    try:
+        return _plain(check_measurement(as_measurement(measurement), study))
+    except Exception as error:
+        return _failed(f"not a measurement: {_short(error)}")
+
+
+def _plain(measurement: Measurement) -> Measurement:
+    """Numpy's numbers as Python's: a tuner sees the same values now as when they are read back."""
+    true_margins = measurement.true_margins
+    return replace(
+        measurement,
+        objective=_number(measurement.objective),
+        margins={str(name): float(value) for name, value in measurement.margins.items()},
+        fell=bool(measurement.fell),
+        backup_time=_number(measurement.backup_time),
+        true_objective=_number(measurement.true_objective),
+        true_margins=None if true_margins is None else {str(n): float(v) for n, v in true_margins.items()},
+        duration=float(measurement.duration),
+        extra={str(name): float(value) for name, value in measurement.extra.items()},
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _failed(message: str) -> Measurement:
+    return Measurement(outcome="failed", message=message)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        return False
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise EvaluatorOptionError(f"must be true or false, not {value!r}", f"evaluator.options.{name}")
+    return value
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM as a request: the first asks a run to finish its trials, the second to stop at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Counts requests to stop while it is entered. Outside the main thread it only reads `requests`.
+
+    Args:
+        on_first: called once, at the first request, from the signal handler; it should only say what happens.
+    """
+
+    def __init__(self, on_first: Callable[[], None] | None = None) -> None:
+        self.requests = 0
+        self._on_first = on_first
+        self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def soon(self) -> bool:
+        """Whether to finish what runs and ask no more."""
+        return self.requests >= 1
+
+    @property
+    def at_once(self) -> bool:
+        """Whether to leave what runs."""
+        return self.requests >= 2
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._before.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requests += 1
+        if self.requests == 1 and self._on_first is not None:
+            self._on_first()
+        if self.requests >= 2:
+            # A third one must end the process even if it hangs somewhere.
+            for known in _SIGNALS:
+                signal.signal(known, signal.SIG_DFL)
