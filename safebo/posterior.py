@@ -2,7 +2,8 @@
 
 gpytorch 1.15.2 builds the full test x test covariance in every prediction; here a prediction at `m` points
 costs `O(m n^2)` time and `O(m n)` memory. Everything is float64 and differentiable in the test points.
-Objects never change: `extended` returns a new posterior, so that hypothetical observations cost nothing to undo.
+Objects never change: `extended` returns a new posterior, so that hypothetical observations cost nothing to
+undo.
 """
 
 from __future__ import annotations

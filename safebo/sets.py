@@ -83,7 +83,8 @@ def hallucinated_expanders(
     beta: float,
     rule: ExpanderRule = "all",
 ) -> Bool[Tensor, " n"]:
-    """Candidates at which observing the upper bound of every constraint would certify some uncertified target.
+    """Candidates at which observing the upper bound of every constraint would certify some uncertified
+    target.
 
     The hypothetical observation carries the observation noise; each test is a rank-one update of the cached
     posterior, all of them in one matrix product. `all`: one and the same target satisfies every constraint.

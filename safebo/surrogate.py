@@ -90,11 +90,12 @@ def gpytorch_kernel(model: FunctionModel) -> torch.nn.Module:
 
 
 def fitted(model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"]) -> FunctionModel:
-    """Maximum a posteriori hyperparameters of one function; the declared ones where there are under 3 observations.
+    """Maximum a posteriori hyperparameters of one function; the declared ones where there are under 3
+    observations.
 
-    Lengthscales, variance and noise have log-normal priors whose medians are the declared values; the mean stays
-    as declared, because a constraint's pessimism is a decision and not an estimate. Deterministic: the fit always
-    starts from the declared values.
+    Lengthscales, variance and noise have log-normal priors whose medians are the declared values; the mean
+    stays as declared, because a constraint's pessimism is a decision and not an estimate. Deterministic:
+    the fit always starts from the declared values.
     """
     if len(y) < 3:
         return model

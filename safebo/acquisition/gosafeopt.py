@@ -14,12 +14,12 @@ from safebo.acquisition.registry import register
 class WidestOutside(SafeAcquisition):
     """`argmax over Theta \\ (S_n(z) union E(z)) of max_i w_n(theta, z, i) / s_i`.
 
-    Source: equation 10 of Widmer et al. 2023 (GoSafeOpt, Sukhija et al. 2023). Guarantee: none from the bounds,
-    the proposal is not certified; what protects the trial is the boundary condition that watches it.
+    Source: equation 10 of Widmer et al. 2023 (GoSafeOpt, Sukhija et al. 2023). Guarantee: none from the
+    bounds, the proposal is not certified; what protects the trial is the boundary condition that watches it.
 
     In a continuous box E has no volume, so failed parameters enter `situation.imagined` as observed points:
-    the interval is narrow around them and the search goes elsewhere. Points that cannot be safe, or cannot beat
-    the incumbent, are passed over while others remain: their width counts a tenth.
+    the interval is narrow around them and the search goes elsewhere. Points that cannot be safe, or cannot
+    beat the incumbent, are passed over while others remain: their width counts a tenth.
     """
 
     certified_only = False

@@ -13,8 +13,8 @@ from safebo.acquisition.registry import register
 class UpperConfidenceBound(SafeAcquisition):
     """`argmax over Theta of u_n(theta, z, 0)`, whatever the constraints say.
 
-    Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al. 2023.
-    A trial without an objective (a fall) counts, for this method alone, as the worst objective seen.
+    Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al.
+    2023. A trial without an objective (a fall) counts, for this method alone, as the worst objective seen.
     """
 
     certified_only = False

@@ -22,8 +22,8 @@ class BestLowerBound(SafeAcquisition):
 class PosteriorMean(SafeAcquisition):
     """The largest posterior mean of the objective where every margin's posterior mean is at least 0.
 
-    For contexts that were never tried. Guarantee: none. Where no mean margin reaches 0, points with the largest
-    smallest mean margin come first.
+    For contexts that were never tried. Guarantee: none. Where no mean margin reaches 0, points with the
+    largest smallest mean margin come first.
     """
 
     certified_only = False

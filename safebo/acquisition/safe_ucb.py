@@ -13,10 +13,10 @@ from safebo.acquisition.registry import register
 class SafeUpperConfidenceBound(SafeAcquisition):
     """`argmax over S_n(z) of u_n(theta, z, 0)`.
 
-    Source: GP-UCB (Srinivas et al. 2010) restricted to the safe set of SafeOpt (Sui et al. 2015); the rule that
-    the probe of the walking problem used. Guarantee: every proposal satisfies its constraints with the
-    probability with which the confidence bounds hold. It expands the safe set only where the objective's upper
-    bound asks for it, so it has no guarantee of reaching the reachable optimum.
+    Source: GP-UCB (Srinivas et al. 2010) restricted to the safe set of SafeOpt (Sui et al. 2015); the rule
+    that the probe of the walking problem used. Guarantee: every proposal satisfies its constraints with the
+    probability with which the confidence bounds hold. It expands the safe set only where the objective's
+    upper bound asks for it, so it has no guarantee of reaching the reachable optimum.
     """
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:

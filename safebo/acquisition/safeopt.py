@@ -13,18 +13,20 @@ from safebo.sets import hallucinated_expanders
 
 @register("safeopt")
 class SafeOpt(SafeAcquisition):
-    """`argmax over G_n(z) union M_n(z) of max_i w_n(theta, z, i) / s_i`, with s_i the prior's standard deviation.
+    """`argmax over G_n(z) union M_n(z) of max_i w_n(theta, z, i) / s_i`, with s_i the prior's standard
+    deviation.
 
-    Source: Sui et al. 2015; several constraints Berkenkamp et al. 2016 (MLJ 2021); contexts and equations 9 and
-    16 to 18 Widmer et al. 2023. Guarantee: every proposal satisfies its constraints with the probability with
-    which the confidence bounds hold; on finite domains the reachable optimum is found up to epsilon.
+    Source: Sui et al. 2015; several constraints Berkenkamp et al. 2016 (MLJ 2021); contexts and equations 9
+    and 16 to 18 Widmer et al. 2023. Guarantee: every proposal satisfies its constraints with the
+    probability with which the confidence bounds hold; on finite domains the reachable optimum is found up
+    to epsilon.
 
-    `M`: certified points whose objective's upper bound reaches the incumbent, the best lower bound known in S.
-    `G`: certified points that could certify one of `situation.targets`. On a grid the targets are all
+    `M`: certified points whose objective's upper bound reaches the incumbent, the best lower bound known in
+    S. `G`: certified points that could certify one of `situation.targets`. On a grid the targets are all
     uncertified points that can still be safe and the test is SafeOpt's own. In a continuous box they are a
     finite sample of such points just outside the safe set, each short of certification by at least epsilon
-    (without which every point of the border would be an expander for ever). The test is sound: a point that it
-    calls an expander is one. It may miss some.
+    (without which every point of the border would be an expander for ever). The test is sound: a point that
+    it calls an expander is one. It may miss some.
     """
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:

@@ -46,4 +46,4 @@ def search_box(
     refined = refine(acquisition, distinct(found, spec.restarts), REFINEMENT_STEPS)
     points = torch.cat([refined.points, found.points])
     scores = torch.cat([refined.scores, found.scores])
-    return Candidates.ordered(points, scores, torch.zeros_like(scores))
+    return Candidates.ordered(points, scores, torch.ones_like(scores))

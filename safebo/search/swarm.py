@@ -19,6 +19,10 @@ INERTIA_DECAY = 0.95
 
 LARGEST_STEP = 0.25
 
+FEASIBLE = 1e-4
+"""Slack, in prior standard deviations, from which the search calls a point feasible: rounding a proposal to
+the digits in which it is printed must not lose its certificate."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -30,7 +34,7 @@ class Candidates:
     @classmethod
     def ordered(cls, points: Tensor, scores: Tensor, slack: Tensor) -> Candidates:
         """The feasible ones among scored points, best first; ties keep their order."""
-        keep = torch.nonzero((slack >= 0) & torch.isfinite(scores)).squeeze(-1)
+        keep = torch.nonzero((slack >= FEASIBLE) & torch.isfinite(scores)).squeeze(-1)
         order = torch.argsort(scores[keep], descending=True, stable=True)
         return cls(points[keep][order], scores[keep][order])
 
@@ -40,7 +44,8 @@ def initial_particles(
 ) -> Float[Tensor, "s d"]:
     """Particles around the starts at radii from 0.3 % to 30 % of the box, the starts themselves among them.
 
-    With `uniform` half of the particles are drawn from the whole box instead (methods that need no certificate).
+    With `uniform` half of the particles are drawn from the whole box instead (methods that need no
+    certificate).
     """
     count = len(starts)
     if count == 0:
@@ -82,7 +87,7 @@ def swarm(
     with torch.no_grad():
         for step in range(iterations + 1):
             score, slack = acquisition.evaluate(x)
-            better = (slack >= 0) & (score > best)
+            better = (slack >= FEASIBLE) & (score > best)
             best = torch.where(better, score, best)
             best_x = torch.where(better.unsqueeze(-1), x, best_x)
             if step == iterations:
@@ -93,4 +98,4 @@ def swarm(
             v = v.clamp(-LARGEST_STEP, LARGEST_STEP)
             x = (x + v).clamp(0.0, 1.0)
             inertia *= INERTIA_DECAY
-    return Candidates.ordered(best_x, best, torch.zeros_like(best))
+    return Candidates.ordered(best_x, best, torch.ones_like(best))
