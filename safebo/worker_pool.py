@@ -113,7 +113,7 @@ def _one_thread_environment() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Workers inherit the signals blocked here: Ctrl-C cannot hit one that has not yet learned to ignore it."""
+    """Workers inherit the signals blocked here: Ctrl-C cannot hit one before it learns to ignore it."""
     # The tracker unblocks SIGINT when it starts, so it has to be running already.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,0 +1,372 @@
+"""The command line: `tune`, `report`, `best`, `show`, `studies`, `resolve`, and commands of other packages.
+
+Nothing here imports torch; the commands that need it import it when they run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from safebo.command_group import CommandGroup
+from safebo.errors import InputError, SafeboError
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# The folder that the running command works on: an unexpected error leaves its details there.
+_folder: Path | None = None
+
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
+
+
+@app.callback()
+def about() -> None:
+    """Tune controller gains safely: every trial is chosen so that it keeps its safety margins.
+
+    A *study* file says which gains may change, what is good (the objective, always maximised) and what is
+    safe (margins, safe when >= 0). `safebo tune` proposes gains trial by trial, runs each on the robot or
+    simulation that the study names, and keeps everything in a folder. `safebo report` draws it.
+
+    A first run:
+
+        safebo studies
+
+        safebo tune go1-trot --trials 20
+
+        safebo report runs/go1-trot
+
+        safebo best runs/go1-trot
+
+    Exit codes: 0 done, 2 bad input (nothing was changed), 1 failure or stopped before it was done.
+    """
+
+
+@app.command()
+def tune(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Name of a shipped study, or path of a study file.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Total number of trials, seeds included, also on resume. [default: the study's]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Same seed, same trials. [default: the study's]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials that run at the same time, asked in rounds. [default: 1]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    journal: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Database for a new run's journal. [default: SQLite in the folder]"),
+    ] = None,
+) -> None:
+    """Tune the gains of a study until its trials are done.
+
+    Every trial is recorded before it runs and again when it is measured, so a run that is killed loses
+    nothing that was measured. Ctrl-C finishes the trial that runs; a second Ctrl-C stops at once. Either way
+    `--resume` goes on as if nothing had happened: same trials, same order.
+
+    The objective is maximised; a margin is safe when it is >= 0, in the unit that the study gives.
+
+    Examples:
+        safebo tune go1-trot
+
+        safebo tune my-robot.yaml --out runs/monday --trials 40 --workers 2
+
+        safebo tune go1-trot --trials 80 --resume
+
+    Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed.
+    """
+    from safebo.progress import progress_for
+    from safebo.runner import LOG_FILE, run
+    from safebo.study_file import load_study
+
+    file = load_study(study)
+    folder = out if out is not None else Path("runs") / file.study.name
+    _work_on(folder)
+    _log_warnings_to(folder / LOG_FILE)
+    console = Console()
+    try:
+        result = run(
+            file,
+            folder,
+            trials=trials,
+            seed=seed,
+            workers=workers,
+            resume=resume,
+            progress=progress_for(console),
+            journal_url=journal,
+        )
+    except InputError:
+        raise
+    except SafeboError:
+        _say_what_remains(Console(stderr=True), folder)
+        raise
+    _say(console, f"{result.told} trials are done, in {folder}.")
+    _say_what_remains(console, folder)
+    _say(console, f"Next: safebo report {folder}")
+
+
+@app.command()
+def report(folder: RunFolder) -> None:
+    """Draw a run: one HTML file that opens offline, with pictures and tables, beside PNGs and the best gains.
+
+    It may be asked for while the run goes on.
+    """
+    from safebo.journal import Journal
+
+    _work_on(folder)
+    Journal.open(folder, read_only=True).close()
+    from safebo.report import build_report
+
+    _say(Console(), f"Report: {build_report(folder)}")
+
+
+@app.command()
+def best(
+    folder: RunFolder,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only this context. [default: every context that was tried]"),
+    ] = None,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict", help="The most promising gains by the model alone, for any context. Not certified."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the gains to use: highest guaranteed objective among those certified safe.
+
+    Certified means that the lower confidence bound of every margin is >= 0 in that context; `lower` of the
+    objective is what the gains are guaranteed to reach with the study's confidence. A lucky trial outside the
+    certified set is never the best.
+
+    `--predict` works for contexts that were never tried; such gains are only a guess, marked `certified:
+    false`.
+
+    With `--json`, one context gives one object (`context`, `certified`, `parameters`, `objective`,
+    `margins`), several give `{"best": [...]}`.
+
+    Exit codes: 0 printed; 1 nothing is certified for a context; 2 no such run or context.
+    """
+    _work_on(folder)
+    from safebo.recommend import recommend
+
+    found = recommend(folder, context, predict)
+    from safebo.run_view import gains_data, gains_table, nothing_data
+
+    if as_json:
+        objects = [nothing_data(found.study, name) if b is None else gains_data(b) for name, b in found.best]
+        _print_json(objects[0] if len(objects) == 1 else {"best": objects})
+    console, errors = _wide_console(), Console(stderr=True)
+    missing = False
+    for name, gains in found.best:
+        if gains is None:
+            missing = True
+            _say(errors, f"error: nothing is certified safe for context {name!r} in {folder}")
+        elif not as_json:
+            console.print(gains_table(gains, found.study))
+    if missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(folder: RunFolder, as_json: AsJson = False) -> None:
+    """Print the trials of a run as a table: gains, objective, margins (safe when >= 0), outcome.
+
+    Outcomes: `completed`; `backup`, the monitor switched to safe gains; `aborted`, ended early, a fall
+    included; `failed`, no valid measurement.
+
+    With `--json`: `{"trials": [...]}`, each with id, phase (seed, local, global, manual), context,
+    parameters, objective, margins, outcome, fell, true_objective and true_margins (without sensor noise,
+    where the evaluator knows them), predicted bounds, certified, trigger_rule and more.
+    """
+    from safebo.journal import Journal
+    from safebo.run_view import trial_data, trial_table
+
+    _work_on(folder)
+    with Journal.open(folder, read_only=True) as journal:
+        records, run = journal.records(states=False), journal.run
+    if as_json:
+        _print_json({"trials": [trial_data(record, run.study) for record in records]})
+        return
+    console = _wide_console()
+    _say(console, f"{run.name}, seed {run.seed}: {len(records)} of {run.trials} trials asked")
+    console.print(trial_table(records, run.study))
+
+
+@app.command()
+def studies(as_json: AsJson = False) -> None:
+    """List the studies that are shipped, by the name that `safebo tune` takes."""
+    from safebo.study_file import load_study, registered_studies, resolve_study
+
+    console, found, broken = Console(soft_wrap=True), [], False
+    for name in registered_studies():
+        try:
+            study = load_study(name).study
+        except SafeboError as error:
+            broken = True
+            _say(Console(stderr=True), f"error: {error}")
+            continue
+        found.append({"name": name, "path": str(resolve_study(name)), "description": study.description})
+        if not as_json:
+            console.print(f"[bold]{escape(name)}[/]  {escape(study.description)}", highlight=False)
+    if as_json:
+        _print_json({"studies": found})
+    if broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def resolve(
+    folder: RunFolder,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Id of the trial.")],
+    outcome: Annotated[
+        Literal["failed"] | None,
+        typer.Option(
+            "--as", help="`failed`: no valid measurement exists; it is recorded and never modelled."
+        ),
+    ] = None,
+    measurement: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="YAML or JSON with `objective`, `margins` and, if need be, `outcome`."
+        ),
+    ] = None,
+) -> None:
+    """Say what became of a trial that was asked and whose result was never recorded.
+
+    A physical robot may not repeat a trial, so after a crash such a trial waits for a person who looks at the
+    robot. Give what the trial showed, or that it has failed; then go on with `safebo tune ... --resume`.
+
+    Examples:
+        safebo resolve runs/monday 12 --as failed
+
+        safebo resolve runs/monday 12 --measurement trial12.yaml
+    """
+    from safebo.recommend import resolve_trial
+
+    _work_on(folder)
+    if (outcome is None) == (measurement is None):
+        raise InputError("say either --as failed or --measurement FILE")
+    told = resolve_trial(folder, trial, measurement)
+    _say(Console(), f"trial {trial} is recorded as {told.outcome}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command `safebo`; ends the process with its exit code."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    try:
+        app(arguments)
+    except SafeboError as error:
+        _say(Console(stderr=True), f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say(Console(stderr=True), "stopped")
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone; closing it once more must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        log = _keep_details()
+        text = " ".join(str(error).split())
+        _say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
+        sys.exit(1)
+
+
+def _keep_details() -> str:
+    """Write the traceback of the error being handled to a file; returns where."""
+    text = traceback.format_exc()
+    name = f"safebo-error-{os.getpid()}.log"
+    places = [_folder] if _folder is not None and _folder.is_dir() else []
+    for place in [*places, Path(tempfile.gettempdir())]:
+        try:
+            (place / name).write_text(text)
+        except OSError:
+            continue
+        return str(place / name)
+    return "nowhere, no folder could be written"
+
+
+def _work_on(folder: Path) -> None:
+    global _folder
+    _folder = folder
+
+
+def _log_warnings_to(file: Path) -> None:
+    """Warnings of libraries go to the run's log: they are for who looks for a cause, not for who watches."""
+
+    class _Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                with file.open("a") as stream:
+                    stream.write(record.getMessage() + "\n")
+            except OSError:
+                return
+
+    logging.getLogger("py.warnings").addHandler(_Log())
+
+
+def _say_what_remains(console: Console, folder: Path) -> None:
+    from safebo.best_gains import read_best_gains
+
+    found = False
+    for path in sorted(folder.glob("best*.yaml")):
+        try:
+            best = read_best_gains(path)
+        except (ValueError, OSError):
+            continue
+        found = True
+        unit = f" {best.objective_unit}" if best.objective_unit else ""
+        _say(
+            console,
+            f"Certified gains for context {best.context}: {path} "
+            f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
+            f"expected {best.objective.mean:.4g})",
+        )
+    if not found and folder.is_dir():
+        _say(console, "No gains are certified yet.")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def _wide_console() -> Console:
+    """A console for tables: as wide as the terminal, and never wrapped in a file or pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=400)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))

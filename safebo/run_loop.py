@@ -1,0 +1,418 @@
+"""The rounds of a run: ask, record, evaluate, record, tell; what stops them and what remains then.
+
+With `n` workers a run goes in rounds: `n` trials are asked, they run at the same time, and they are told in
+the order of their ids, so the result does not depend on which finished first. A measurement is in the journal
+as soon as it arrives. Resuming puts the tuner where the uninterrupted run would have been: it is restored
+from the journal, an unfinished round is finished first, and only then is anything new asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from safebo.best_gains import BestGains, best_gains_path, write_best_gains
+from safebo.errors import InterruptedRunError, JournalError, RunStoppedError, SafeboError, UnknownTrialError
+from safebo.evaluator import EvaluatorOptionError
+from safebo.interrupt import StopRequest
+from safebo.journal import Journal, Record
+from safebo.progress import Progress
+from safebo.protocol import EvaluatorInfo, Measurement, Monitor, Trial
+from safebo.recommendation import as_best_gains
+from safebo.study import Study
+from safebo.study_checks import tuned_contexts
+from safebo.study_file import StudyFile
+from safebo.worker_pool import WorkerPool
+
+LOG_FILE = "run.log"
+
+# Packages whose version may change which trials are asked or what they show.
+_VERSIONED = ("safebo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "mujoco", "pin", "daqp")
+
+_ATTEMPTS = 3
+_POLL_SECONDS = 0.2
+
+
+class TunerLike(Protocol):
+    """What the loop needs of a tuner; see `safebo.tuner.Tuner`."""
+
+    def ask(self, context: str | None = None) -> Trial:
+        """The next trial."""
+
+    def tell(self, trial: Trial, measurement: Measurement) -> None:
+        """What a trial showed."""
+
+    def monitor(self, trial: Trial) -> Monitor | None:
+        """What watches a trial, if anything does."""
+
+    def restore(self, records: list[tuple[Trial, Measurement | None]]) -> None:
+        """Take the place of the tuner that asked and was told these."""
+
+    def best(self, context: str | None = None) -> Any:
+        """Certified recommendation for a context, or None."""
+
+
+MakeTuner = Callable[[Study, int], TunerLike]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        folder: the run's folder.
+        told: number of trials told.
+        best: certified gains by context; contexts for which nothing is certified are missing.
+        files: where they are kept, by context.
+    """
+
+    folder: Path
+    told: int
+    best: dict[str, BestGains] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
+    """The trials of a journal as `Tuner.restore` takes them."""
+    return [(record.trial, record.measurement) for record in records]
+
+
+class RunLoop:
+    """One run's loop: owns the workers, knows the round in progress.
+
+    Args:
+        file: the study.
+        folder: the run's folder; it must exist.
+        workers: size of a round.
+        progress: is told what happens.
+        executor: evaluates the trials instead of processes of our own; None for processes.
+        max_failures: so many failed trials in a row stop the run.
+    """
+
+    def __init__(
+        self,
+        file: StudyFile,
+        folder: Path,
+        workers: int,
+        progress: Progress,
+        executor: Executor | None,
+        max_failures: int,
+    ) -> None:
+        self.file, self.folder, self.workers = file, folder, workers
+        self.progress, self.max_failures = progress, max_failures
+        log = folder / LOG_FILE if executor is None else None
+        self.pool = WorkerPool(file.evaluator_source(), workers, log, executor)
+        self.failures_in_row = 0
+        self.best_cost = 0.0
+        self.best_at = 0.0
+        self.told = 0
+
+    def close(self) -> None:
+        """End the workers at once."""
+        self.pool.close(at_once=True)
+
+    def start_evaluator(self) -> Future[EvaluatorInfo]:
+        """Start the first worker on making the evaluator."""
+        return self.pool.describe()
+
+    def check_evaluator(self, described: Future[EvaluatorInfo]) -> EvaluatorInfo:
+        """What the evaluator accepts, once the study has been checked against it."""
+        try:
+            info = described.result()
+        except EvaluatorOptionError as error:
+            raise self.file.option_error(error) from error
+        except BrokenProcessPool as error:
+            raise RunStoppedError(
+                f"evaluator {self.file.study.evaluator.name!r}: its process died while it started; "
+                f"see {self.folder / LOG_FILE}"
+            ) from error
+        self.file.check_evaluator(info)
+        return info
+
+    def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
+        """A finished run asks for nothing; its gains are written again only where they are missing."""
+        records = journal.records()
+        self.told = len(records)
+        self.progress.begin(journal.run, records)
+        contexts = contexts_of(records, journal.run.study)
+        if all(_best_file(self.folder, name, journal.run.study).exists() for name in contexts):
+            self.progress.note(f"All {len(records)} trials are done already.")
+            self.progress.end()
+            files = {name: _best_file(self.folder, name, journal.run.study) for name in contexts}
+            return RunResult(self.folder, self.told, {}, files)
+        tuner = make_tuner(journal.run.study, journal.run.seed)
+        tuner.restore(restorable(records))
+        best, files = self.keep_best(tuner, journal, contexts)
+        self.progress.note(f"All {len(records)} trials are done already.")
+        self.progress.end()
+        return RunResult(self.folder, self.told, best, files)
+
+    def run(self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, resumed: bool) -> RunResult:
+        """Rounds until all trials are told; whatever ends them, the certified gains are written."""
+        records = journal.records()
+        self._refuse_unknown(journal, records, info)
+        current = self._restore(tuner, journal, records)
+        self.progress.begin(journal.run, [record for record in records if record.status == "told"])
+        self._note_start(journal, resumed)
+        stop = StopRequest(
+            lambda: self.progress.note("Finishing the trials that run; Ctrl-C again stops now.")
+        )
+        try:
+            with stop:
+                self._rounds(journal, tuner, info, current, stop)
+        except SafeboError as error:
+            self._note_stop(journal, tuner, error)
+            raise
+        finally:
+            self.progress.end()
+        best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
+        journal.note("finished", f"{self.told} trials")
+        return RunResult(self.folder, self.told, best, files)
+
+    # -- rounds ------------------------------------------------------------------------------------------
+
+    def _rounds(
+        self,
+        journal: Journal,
+        tuner: TunerLike,
+        info: EvaluatorInfo,
+        current: _Round,
+        stop: StopRequest,
+    ) -> None:
+        asked = self.told + len(current.trials)
+        while True:
+            if not current.trials and asked >= journal.run.trials:
+                return
+            if stop.soon:
+                raise self._interrupted()
+            while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
+                trial = tuner.ask()
+                journal.ask(trial, current.number)
+                current.trials.append(trial)
+                asked += 1
+            self._evaluate(journal, tuner, info, current, stop)
+            for trial in current.trials:
+                tuner.tell(trial, current.measured[trial.id])
+                self.told += 1
+                self._count_failures(trial, current.measured[trial.id])
+            self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
+            current = _Round(current.number + 1)
+
+    def _evaluate(
+        self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, current: _Round, stop: StopRequest
+    ) -> None:
+        """Run what the round has not measured yet; a worker that dies costs only the trial it ran."""
+        slots: dict[Future[Measurement], tuple[int, Trial]] = {}
+        attempts: dict[int, int] = {}
+        lost: list[int] = []
+
+        def start(slot: int, trial: Trial) -> None:
+            attempts[trial.id] = attempts.get(trial.id, 0) + 1
+            monitor = tuner.monitor(trial)
+            slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
+
+        for slot, trial in enumerate(current.trials):
+            if trial.id not in current.measured:
+                self.progress.asked(trial)
+                start(slot, trial)
+        while slots:
+            done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            if stop.at_once and not done:
+                self.pool.close(at_once=True)
+                raise self._interrupted([trial.id for _, trial in slots.values()], info)
+            for future in done:
+                slot, trial = slots.pop(future)
+                try:
+                    measurement = future.result()
+                except BrokenProcessPool:
+                    self.pool.restart(slot)
+                    died = f"the worker process of trial {trial.id} died"
+                    if not info.repeatable:
+                        journal.mark_unknown(trial.id, died)
+                        lost.append(trial.id)
+                        continue
+                    journal.note("worker-died", died, trial.id)
+                    self.progress.note(f"{died}; attempt {attempts[trial.id]} of {_ATTEMPTS}")
+                    if attempts[trial.id] < _ATTEMPTS:
+                        start(slot, trial)
+                        continue
+                    measurement = Measurement(
+                        outcome="failed", message=f"its worker process died {_ATTEMPTS} times"
+                    )
+                except Exception as error:
+                    # A study's evaluator cannot raise here; a caller's executor or an unpicklable answer can.
+                    text = f"its answer did not arrive: {type(error).__name__}: {error}"
+                    measurement = Measurement(outcome="failed", message=text)
+                self._record(journal, trial, measurement, info)
+                current.measured[trial.id] = measurement
+        if lost:
+            raise self._unknown(lost)
+
+    def _record(self, journal: Journal, trial: Trial, measurement: Measurement, info: EvaluatorInfo) -> None:
+        try:
+            journal.tell(trial.id, measurement)
+        except JournalError as error:
+            if info.repeatable:
+                raise JournalError(f"{error} Trial {trial.id} will be evaluated again.") from error
+            seen = {"objective": measurement.objective, "margins": dict(measurement.margins)}
+            raise JournalError(
+                f"{error} Trial {trial.id} ran and showed {json.dumps(seen)}, outcome {measurement.outcome}: "
+                f"write that to a file and say `safebo resolve {self.folder} {trial.id} --measurement FILE`."
+            ) from error
+        self.progress.told(trial, measurement)
+
+    def _count_failures(self, trial: Trial, measurement: Measurement) -> None:
+        self.failures_in_row = self.failures_in_row + 1 if measurement.outcome == "failed" else 0
+        if self.failures_in_row >= self.max_failures:
+            raise RunStoppedError(
+                f"{self.failures_in_row} trials in a row failed; the last, trial {trial.id}: "
+                f"{measurement.message}. Mend that and go on with --resume. "
+                f"What the evaluator printed is in {self.folder / LOG_FILE}"
+            )
+
+    # -- resuming ----------------------------------------------------------------------------------------
+
+    def _refuse_unknown(self, journal: Journal, records: Sequence[Record], info: EvaluatorInfo) -> None:
+        """Trials of which nobody knows how they ended wait for a person where they may not run again."""
+        unknown = [record.trial.id for record in records if record.status == "unknown"]
+        if not info.repeatable:
+            for record in records:
+                if record.status == "asked":
+                    journal.mark_unknown(record.trial.id, "the run ended before the result was recorded")
+                    unknown.append(record.trial.id)
+        if unknown:
+            raise self._unknown(sorted(unknown))
+
+    def _unknown(self, ids: Sequence[int]) -> UnknownTrialError:
+        first = ids[0]
+        which = f"trial {first}" if len(ids) == 1 else f"trials {', '.join(map(str, ids))}"
+        return UnknownTrialError(
+            f"{self.folder}: {which}: asked, but how it ended is not known, and evaluator "
+            f"{self.file.study.evaluator.name!r} may not run a trial twice. Look at the robot, then say "
+            f"`safebo resolve {self.folder} {first} --as failed` (or `--measurement FILE`: what it showed) "
+            "and go on with --resume"
+        )
+
+    def _restore(self, tuner: TunerLike, journal: Journal, records: Sequence[Record]) -> _Round:
+        """Put the tuner where it was; returns the round in progress, or a new one."""
+        if not records:
+            return _Round(0)
+        last = records[-1].round
+        members = [record for record in records if record.round == last]
+        if all(record.status == "told" for record in members):
+            tuner.restore(restorable(records))
+            self.told = len(records)
+            return _Round(last + 1)
+        # The round's measurements are told again in the order of the ids, as they would have been.
+        before = [record for record in records if record.round < last]
+        tuner.restore(restorable(before) + [(record.trial, None) for record in members])
+        self.told = len(before)
+        measured = {r.trial.id: r.measurement for r in members if r.measurement is not None}
+        return _Round(last, [record.trial for record in members], measured, open=not measured)
+
+    def _note_start(self, journal: Journal, resumed: bool) -> None:
+        if not resumed:
+            journal.note("started", f"{journal.run.trials} trials, {self.workers} at a time")
+            return
+        journal.note("resumed", f"after {self.told} trials")
+        now = versions()
+        changed = [
+            f"{name} {old} -> {now.get(name, 'gone')}"
+            for name, old in journal.run.versions.items()
+            if now.get(name) != old
+        ]
+        if changed:
+            text = f"versions changed since the run began ({', '.join(changed)}): trials may differ"
+            journal.note("versions", text)
+            self.progress.note(text)
+        if self.workers != journal.run.workers:
+            text = (
+                f"workers changed ({journal.run.workers} -> {self.workers}): rounds, so trials, will differ"
+            )
+            journal.note("workers", text)
+            self.progress.note(text)
+
+    # -- stopping ----------------------------------------------------------------------------------------
+
+    def _interrupted(
+        self, left: Sequence[int] = (), info: EvaluatorInfo | None = None
+    ) -> InterruptedRunError:
+        text = f"stopped after {self.told} trials; go on with --resume"
+        if left:
+            again = "will be evaluated again" if info is None or info.repeatable else "will need a person"
+            which = "trial" if len(left) == 1 else "trials"
+            text += f" ({which} {', '.join(map(str, left))} did not finish and {again})"
+        return InterruptedRunError(text)
+
+    def _note_stop(self, journal: Journal, tuner: TunerLike, error: SafeboError) -> None:
+        """Say in the journal and the folder what remains; none of it may hide why the run stopped."""
+        with contextlib.suppress(SafeboError, OSError):
+            journal.note("stopped", str(error))
+        with contextlib.suppress(SafeboError, OSError):
+            self.keep_best(tuner, journal, self._asked_contexts(journal))
+
+    def _asked_contexts(self, journal: Journal) -> list[str]:
+        return contexts_of(journal.records(states=False), journal.run.study)
+
+    def _keep_best_sometimes(self, tuner: TunerLike, journal: Journal, context: str) -> None:
+        """Keep the file of certified gains fresh at no more than a twentieth of the run's time."""
+        if time.monotonic() - self.best_at < 20 * self.best_cost:
+            return
+        with contextlib.suppress(OSError, SafeboError):
+            self.keep_best(tuner, journal, [context])
+
+    def keep_best(
+        self, tuner: TunerLike, journal: Journal, contexts: Sequence[str]
+    ) -> tuple[dict[str, BestGains], dict[str, Path]]:
+        """Write each context's certified gains; a file whose gains are no longer certified is removed."""
+        start = time.monotonic()
+        best, files = {}, {}
+        for name in contexts:
+            path = _best_file(self.folder, name, journal.run.study)
+            gains = as_best_gains(tuner.best(name), journal.run.study, name)
+            if gains is None:
+                path.unlink(missing_ok=True)
+                continue
+            write_best_gains(path, gains)
+            best[name], files[name] = gains, path
+        self.best_at = time.monotonic()
+        self.best_cost = self.best_at - start
+        return best, files
+
+
+@dataclass
+class _Round:
+    """Trials that are asked before the first of them is told. An open round may still be filled."""
+
+    number: int
+    trials: list[Trial] = field(default_factory=list)
+    measured: dict[int, Measurement] = field(default_factory=dict)
+    open: bool = True
+
+
+def contexts_of(records: Sequence[Record], study: Study) -> list[str]:
+    """Names of the contexts that were asked for, in the study's order."""
+    asked = {record.trial.context_name for record in records}
+    return [name for name in study.context.values if name in asked]
+
+
+def _best_file(folder: Path, context: str, study: Study) -> Path:
+    return best_gains_path(folder, context, certified=True, several=len(tuned_contexts(study)) > 1)
