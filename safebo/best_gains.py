@@ -80,7 +80,8 @@ def write_best_gains(path: Path, best: BestGains) -> None:
             for name, b in best.margins.items()
         },
     }
-    text = f"# Study {best.study}, context {best.context}: {kind}.\n"
+    title = " ".join(f"Study {best.study}, context {best.context}: {kind}.".split())
+    text = f"# {title}\n"
     text += yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,226 @@
+"""What a report shows: plain data, read once, so that every picture is a pure function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebo.best_gains import BestGains
+from safebo.protocol import Measurement, Trial
+from safebo.study import FunctionSpec, Study
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial with what it showed; `measurement` is None while it is asked or its result is unknown."""
+
+    trial: Trial
+    measurement: Measurement | None = None
+    status: str = "told"
+
+
+@dataclass(frozen=True)
+class Band:
+    """Confidence bounds of one function at n points, in its own unit; each array has n values."""
+
+    lower: FloatArray
+    mean: FloatArray
+    upper: FloatArray
+
+
+@dataclass(frozen=True)
+class Line:
+    """All functions along one parameter, the others held at the anchor.
+
+    Args:
+        parameter: name of the parameter that varies.
+        values: its values, `n`, in its own unit.
+        bands: confidence bounds by function name.
+        safe: whether every constraint's lower bound is >= 0, `n`.
+    """
+
+    parameter: str
+    values: FloatArray
+    bands: Mapping[str, Band]
+    safe: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A slice over two parameters, the others held at the anchor.
+
+    Args:
+        horizontal: name of the parameter along x.
+        vertical: name of the parameter along y.
+        x: values of the first, `n`.
+        y: values of the second, `m`.
+        safety: smallest lower bound over the constraints on their modelled scales, `m x n`; safe when >= 0.
+        objective: mean of the objective in its own unit, `m x n`.
+    """
+
+    horizontal: str
+    vertical: str
+    x: FloatArray
+    y: FloatArray
+    safety: FloatArray
+    objective: FloatArray
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices of the surrogate through one point.
+
+    Args:
+        anchor: the point, in parameter units.
+        anchor_kind: `best certified gains`, `predicted gains` or `seed gains`.
+        lines: one per parameter.
+        planes: one per pair of the parameters in `plane_parameters`.
+        plane_parameters: the parameters of the planes: all, or the most relevant ones where there are many.
+    """
+
+    anchor: Mapping[str, float]
+    anchor_kind: str
+    lines: tuple[Line, ...]
+    planes: tuple[Plane, ...]
+    plane_parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One recorded column and what it should have been, `n` samples each."""
+
+    name: str
+    unit: str
+    actual: FloatArray
+    desired: FloatArray
+
+    @property
+    def rms_error(self) -> float:
+        """Root mean square of actual minus desired, in the signal's unit."""
+        return float(np.sqrt(np.nanmean((self.actual - self.desired) ** 2)))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Tracking in one trial: time in seconds (`n`) and the signals that have a desired partner."""
+
+    trial: int
+    time: FloatArray
+    signals: tuple[Signal, ...]
+
+
+@dataclass(frozen=True)
+class ContextReport:
+    """One context of the study.
+
+    Args:
+        name: its name.
+        values: values of the context variables.
+        tried: False for a context that the study only predicts.
+        seed: the seed gains, when the study has them.
+        best: recommended gains: certified where the context was tried, predicted otherwise; None when none.
+        slices: slices through the best gains, or through the seed where there is no best.
+        before: tracking with the seed gains.
+        after: tracking in the recorded trial whose gains are nearest to the best.
+        notes: sentences on what is missing and why.
+        tracking_note: what the two recordings are, or why there is none.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    tried: bool
+    seed: Mapping[str, float] | None = None
+    best: BestGains | None = None
+    slices: Slices | None = None
+    before: Recording | None = None
+    after: Recording | None = None
+    notes: tuple[str, ...] = ()
+    tracking_note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that a report shows.
+
+    Args:
+        study: the study that was run.
+        entries: its trials in the order in which they were asked.
+        contexts: one item per context of the study that was tried or is predicted.
+        lengthscales: by function name, then input name, in the unit cube; empty without a surrogate.
+        fitted: whether the lengthscales were fitted to data rather than declared.
+        state_names: names of the state coordinates, with units, for the table of backups.
+        provenance: what made this run, as label and value.
+        created: when the report was made, as text.
+        planned: the run's total number of trials.
+    """
+
+    study: Study
+    entries: tuple[Entry, ...]
+    contexts: tuple[ContextReport, ...]
+    lengthscales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    fitted: bool = False
+    state_names: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    planned: int = 0
+
+
+def functions(study: Study) -> tuple[FunctionSpec, ...]:
+    """The objective followed by the constraints."""
+    return (study.objective, *study.constraints)
+
+
+def is_safe(entry: Entry, study: Study) -> bool:
+    """Whether the trial completed, did not fall, and measured every declared margin at >= 0."""
+    m = entry.measurement
+    if m is None or m.outcome not in ("completed", "backup") or m.fell:
+        return False
+    observed = [margin_of(entry, c) for c in study.constraints]
+    return all(value is not None and value >= 0 for value in observed)
+
+
+def margin_of(entry: Entry, constraint: FunctionSpec) -> float | None:
+    """A measured margin, under the constraint's or its quantity's name, where it exists and is finite."""
+    if entry.measurement is None:
+        return None
+    margins = entry.measurement.margins
+    value = margins.get(constraint.name, margins.get(constraint.quantity))
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def objective_of(entry: Entry) -> float | None:
+    """The measured objective where it exists and is finite."""
+    m = entry.measurement
+    if m is None or m.objective is None or not np.isfinite(m.objective):
+        return None
+    return float(m.objective)
+
+
+def best_so_far(entries: tuple[Entry, ...], study: Study, context: str) -> tuple[list[int], list[float]]:
+    """Highest objective measured so far in completed, safe trials of a context.
+
+    A trial in which the monitor switched gains does not count: its objective is not that of its gains.
+
+    Returns:
+        Trial ids and values, one pair per trial of the context from the first safe one on.
+    """
+    ids: list[int] = []
+    values: list[float] = []
+    for entry in entries:
+        if entry.trial.context_name != context:
+            continue
+        value = objective_of(entry)
+        counts = value is not None and is_safe(entry, study)
+        counts = counts and entry.measurement is not None and entry.measurement.outcome == "completed"
+        if counts and value is not None:
+            values.append(max(value, values[-1]) if values else value)
+            ids.append(entry.trial.id)
+        elif values:
+            values.append(values[-1])
+            ids.append(entry.trial.id)
+    return ids, values

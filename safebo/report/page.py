@@ -1,0 +1,274 @@
+"""The page: pictures and tables put into one HTML file that opens offline, the pictures as PNG beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from safebo.best_gains import best_gains_path, write_best_gains
+from safebo.report.data import ContextReport, ReportData, objective_of
+from safebo.report.figures.history import margins_figure, objective_figure
+from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
+from safebo.report.figures.style import number, styled
+from safebo.report.figures.tracking import tracking_figure, tracking_sentence
+from safebo.report.summary import summarize
+from safebo.report.tables import backup_rows, gain_table, trial_rows
+from safebo.study_checks import tuned_contexts
+
+PNG_DPI = 150
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: `svg` goes into the page, `png` into the folder; `alt` says what it shows."""
+
+    name: str
+    svg: bytes
+    png: bytes
+    alt: str
+    caption: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI, so that the page needs no other file."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures of a report; None or an absent context where there is nothing to draw."""
+
+    objective: Picture | None = None
+    margins: Picture | None = None
+    relevance: Picture | None = None
+    planes: dict[str, Picture | None] = field(default_factory=dict)
+    lines: dict[str, list[Picture]] = field(default_factory=dict)
+    tracking: dict[str, Picture | None] = field(default_factory=dict)
+
+    def all(self) -> list[Picture]:
+        """Every picture there is."""
+        single = [
+            self.objective,
+            self.margins,
+            self.relevance,
+            *self.planes.values(),
+            *self.tracking.values(),
+        ]
+        return [p for p in single if p is not None] + [p for group in self.lines.values() for p in group]
+
+
+def build_report(folder: str | Path) -> Path:
+    """Make the report of the run in `folder`.
+
+    Writes `report.html`, `report/*.png`, and the best gains as `best.yaml` or one `best-<context>.yaml` each.
+
+    Args:
+        folder: the run's folder; the journal is only read.
+
+    Returns:
+        Path of `report.html`.
+
+    Raises:
+        NotARunError: the folder holds no run.
+        JournalError: its record cannot be read.
+    """
+    from safebo.report.run import read_run
+
+    folder = Path(folder)
+    return write_report(read_run(folder), folder)
+
+
+def write_report(data: ReportData, folder: Path) -> Path:
+    """Write page, pictures and gains of `data` into `folder`; returns the path of the page."""
+    files = gain_files(data, folder)
+    pictures = draw(data)
+    images = folder / "report"
+    images.mkdir(parents=True, exist_ok=True)
+    for old in images.glob("*.png"):  # of an earlier report of this run, which may have had more contexts
+        old.unlink()
+    for picture in pictures.all():
+        (images / f"{picture.name}.png").write_bytes(picture.png)
+    for context in data.contexts:
+        if context.best is not None:
+            write_best_gains(files[context.name], context.best)
+    page = folder / "report.html"
+    page.write_text(
+        render(data, pictures, {name: path.name for name, path in files.items()}), encoding="utf-8"
+    )
+    return page
+
+
+def gain_files(data: ReportData, folder: Path) -> dict[str, Path]:
+    """Where the gains of every context go."""
+    several = len(tuned_contexts(data.study)) > 1  # as the run itself names them
+    return {
+        c.name: best_gains_path(folder, c.name, certified=c.tried, several=several) for c in data.contexts
+    }
+
+
+def draw(data: ReportData) -> Pictures:
+    """Draw every picture for which there is something to show."""
+    with styled():
+        planes: dict[str, Picture | None] = {}
+        lines: dict[str, list[Picture]] = {}
+        tracking: dict[str, Picture | None] = {}
+        for context in (c for c in data.contexts if c.tried):
+            planes[context.name] = _planes_picture(data, context)
+            lines[context.name] = _lines_pictures(data, context)
+            tracking[context.name] = _tracking_picture(context)
+        measured = any(objective_of(e) is not None for e in data.entries)
+        margins = any(e.measurement is not None and e.measurement.margins for e in data.entries)
+        return Pictures(
+            objective=_objective_picture(data) if measured else None,
+            margins=_margins_picture(data) if margins else None,
+            relevance=_relevance_picture(data) if data.lengthscales else None,
+            planes=planes,
+            lines=lines,
+            tracking=tracking,
+        )
+
+
+def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
+    """The page as text; `files` names the gains file of every context."""
+    environment = Environment(
+        loader=PackageLoader("safebo.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    tables = {c.name: gain_table(data, c, files[c.name]) for c in data.contexts}
+    try:
+        installed = version("safebo")
+    except PackageNotFoundError:
+        installed = "(not installed)"
+    values: dict[str, Any] = {
+        "data": data,
+        "summary": summarize(data),
+        "planned": data.planned,
+        "pictures": pictures,
+        "gains": [tables[c.name] for c in data.contexts if c.tried],
+        "predicted": [tables[c.name] for c in data.contexts if not c.tried],
+        "tried": [_absences(c) for c in data.contexts if c.tried],
+        "backups": backup_rows(data),
+        "trials": trial_rows(data),
+        "version": installed,
+    }
+    return environment.get_template("template.html").render(values)
+
+
+def _absences(context: ContextReport) -> dict[str, str]:
+    """What the page says in place of each picture that a context lacks."""
+    if context.slices is None:
+        planes = "No slices: the run has told no trial from which a surrogate could be made."
+    else:
+        planes = "A study of one gain has no pair of gains to show."
+    if context.before is None or context.after is None:
+        tracking = context.tracking_note or "No trajectory was saved, so there is no tracking to show."
+    else:
+        tracking = "The two recorded trajectories have no tracked signal in common."
+    return {
+        "name": context.name,
+        "no_planes": planes,
+        "no_slices": "No slices: the run has told no trial from which a surrogate could be made.",
+        "no_tracking": tracking,
+    }
+
+
+def _picture(name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
+    svg, png = io.BytesIO(), io.BytesIO()
+    # without a date the same run gives the same bytes
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine(
+        "none"
+    )  # solved once; solving it again for the PNG would cost as much as drawing
+    figure.savefig(png, format="png", dpi=PNG_DPI)
+    return Picture(name, svg.getvalue(), png.getvalue(), alt, caption)
+
+
+def _scale_words(data: ReportData) -> str:
+    if data.study.objective.warp.kind == "log":
+        return " The axis has the logarithmic scale on which the study models the objective."
+    return ""
+
+
+def _objective_picture(data: ReportData) -> Picture:
+    caption = (
+        "One marker per trial. Trials without an objective (a fall, a failure) are in the strip below; "
+        "values far out of view are arrows at the edge with their number. “Best so far” counts completed "
+        f"trials whose measured margins are all at least zero.{_scale_words(data)}"
+    )
+    return _picture("objective", objective_figure(data), "Objective and best so far per trial", caption)
+
+
+def _margins_picture(data: ReportData) -> Picture:
+    caption = (
+        "Each row is one constraint on the scale on which it is modelled; the dash is the lower bound that "
+        "the surrogate had promised when it proposed the trial."
+    )
+    return _picture("margins", margins_figure(data), "Every margin per trial, with zero marked", caption)
+
+
+def _relevance_picture(data: ReportData) -> Picture:
+    caption = "The longer the bar, the faster the function changes along that input. " + (
+        "Fitted to this run's trials." if data.fitted else "Declared in the study, not fitted to this run."
+    )
+    return _picture(
+        "relevance", relevance_figure(data), "One over lengthscale per input and function", caption
+    )
+
+
+def _planes_picture(data: ReportData, context: ContextReport) -> Picture | None:
+    if context.slices is None or not context.slices.planes:
+        return None
+    shown, total = len(context.slices.plane_parameters), len(data.study.parameters)
+    caption = (
+        f"Each panel varies two gains and holds the others at the {context.slices.anchor_kind}. "
+        "Trials are drawn within one lengthscale of the slice."
+    )
+    if shown < total:
+        caption += f" The {shown} most relevant of {total} gains are shown."
+    alt = f"Safe set and objective over pairs of gains, context {context.name}"
+    return _picture(f"safe-set-{_file_name(context.name)}", planes_figure(data, context), alt, caption)
+
+
+def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
+    if context.slices is None:
+        return []
+    pictures = []
+    starts = range(0, len(context.slices.lines), LINES_PER_FIGURE)
+    for k, first in enumerate(starts):
+        suffix = f"-{k + 1}" if len(starts) > 1 else ""
+        caption = (
+            f"Each column varies one gain and holds the others at the {context.slices.anchor_kind}."
+            if first == starts[-1]
+            else ""
+        )
+        alt = f"Confidence bounds of every function along each gain, context {context.name}"
+        name = f"bounds-{_file_name(context.name)}{suffix}"
+        pictures.append(_picture(name, lines_figure(data, context, first), alt, caption))
+    return pictures
+
+
+def _tracking_picture(context: ContextReport) -> Picture | None:
+    if context.before is None or context.after is None:
+        return None
+    try:
+        figure = tracking_figure(context.before, context.after)
+    except ValueError:
+        return None
+    caption = f"{tracking_sentence(context.before, context.after)} {context.tracking_note}".strip()
+    alt = f"Tracking before and after, context {context.name}"
+    return _picture(f"tracking-{_file_name(context.name)}", figure, alt, caption)
+
+
+def _file_name(context: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in context)

@@ -1,0 +1,214 @@
+"""From a run's folder to what its report shows: read the journal, restore the tuner, compute the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from safebo.best_gains import BestGains
+from safebo.errors import SafeboError
+from safebo.journal import Journal, RunInfo
+from safebo.posterior import StationaryKernel
+from safebo.protocol import FloatArray
+from safebo.recommendation import as_best_gains
+from safebo.report.data import (
+    Band,
+    ContextReport,
+    Entry,
+    Recording,
+    ReportData,
+    functions,
+    is_safe,
+    objective_of,
+)
+from safebo.report.slicing import make_slices
+from safebo.report.telemetry import TelemetryError, read_recording
+from safebo.space import Space
+from safebo.study import Study
+from safebo.study_checks import tuned_contexts
+from safebo.tuner import Tuner
+
+
+def read_run(folder: Path) -> ReportData:
+    """Read the run in `folder`; the journal is opened for reading only.
+
+    Raises:
+        NotARunError: the folder holds no run.
+        JournalError: its record cannot be read.
+    """
+    with Journal.open(folder, read_only=True) as journal:
+        run = journal.run
+        records = journal.records(states=True)
+    entries = tuple(Entry(r.trial, r.measurement, r.status) for r in records)
+    tuner = Tuner(run.study, run.seed)
+    tuner.restore([(e.trial, e.measurement) for e in entries])
+    return assemble(run.study, entries, tuner, folder, _provenance(run), run.trials)
+
+
+def assemble(
+    study: Study,
+    entries: Sequence[Entry],
+    tuner: Tuner,
+    folder: Path,
+    provenance: Mapping[str, str],
+    planned: int,
+) -> ReportData:
+    """Everything that a report shows, from a tuner that has been told the entries.
+
+    Args:
+        study: the study as it ran.
+        entries: its trials.
+        tuner: a tuner that knows them.
+        folder: where telemetry with a relative path lies.
+        provenance: what made the run, as label and value.
+        planned: the run's total number of trials.
+    """
+    lengthscales = _lengthscales(study, tuner, entries)
+    tried = list(dict.fromkeys([*tuned_contexts(study), *(e.trial.context_name for e in entries)]))
+    predicted = [name for name in study.context.predict if name not in tried]
+    contexts = [_tried(study, entries, tuner, folder, name, lengthscales) for name in tried]
+    contexts += [_predicted(study, entries, tuner, name) for name in predicted]
+    return ReportData(
+        study=study,
+        entries=tuple(entries),
+        contexts=tuple(contexts),
+        lengthscales=lengthscales,
+        fitted=study.surrogate.hyperparameters != "fixed",
+        state_names=tuple(study.tuner.backup.state_scale),
+        provenance=provenance,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        planned=planned,
+    )
+
+
+def _tried(
+    study: Study,
+    entries: Sequence[Entry],
+    tuner: Tuner,
+    folder: Path,
+    name: str,
+    lengthscales: Mapping[str, Mapping[str, float]],
+) -> ContextReport:
+    own = [e for e in entries if e.trial.context_name == name]
+    seed = next((s.parameters for s in study.seeds if s.context == name), None)
+    notes: list[str] = []
+    best: BestGains | None = None
+    if not any(e.measurement is not None for e in own):
+        notes.append("No trial of this context has a result yet.")
+    else:
+        try:
+            best = as_best_gains(tuner.best(name), study, name)
+        except SafeboError as error:  # an unsafe seed, for one: the report says so and shows the rest
+            notes.append(str(error))
+        if best is None and not notes:
+            notes.append("No gains are certified safe in this context, so there is no best to recommend.")
+    anchor = best.gains if best is not None else seed
+    slices = None
+    if anchor is not None and own:
+        kind = "best certified gains" if best is not None else "seed gains"
+        relevance = {key: 1.0 / value for key, value in lengthscales.get(study.objective.name, {}).items()}
+        slices = make_slices(study, name, anchor, kind, lambda X, c: _bands(study, tuner, X, c), relevance)
+    before, after, tracking_note = _recordings(study, own, best, folder)
+    return ContextReport(
+        name=name,
+        values=study.context.values.get(name, {}),
+        tried=True,
+        seed=seed,
+        best=best,
+        slices=slices,
+        before=before,
+        after=after,
+        notes=tuple(notes),
+        tracking_note=tracking_note,
+    )
+
+
+def _predicted(study: Study, entries: Sequence[Entry], tuner: Tuner, name: str) -> ContextReport:
+    values = study.context.values.get(name, {})
+    if not any(objective_of(e) is not None for e in entries):
+        note = "Nothing can be predicted: no trial has an objective yet."
+        return ContextReport(name=name, values=values, tried=False, notes=(note,))
+    try:
+        best = as_best_gains(tuner.predict(name), study, name)
+    except SafeboError as error:
+        return ContextReport(name=name, values=values, tried=False, notes=(str(error),))
+    return ContextReport(name=name, values=values, tried=False, best=best)
+
+
+def _bands(study: Study, tuner: Tuner, X: FloatArray, context: str) -> dict[str, Band]:
+    bounds = tuner.bounds(X, context)
+    return {f.name: Band(*bounds[:, i].T) for i, f in enumerate(functions(study))}
+
+
+def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
+    if not any(e.measurement is not None for e in entries):
+        return {}
+    inputs = [p.name for p in study.parameters] + [v.name for v in study.context.variables]
+    posteriors = tuner.surrogate().posteriors
+    return {
+        f.name: dict(zip(inputs, posterior.kernel.lengthscale.tolist(), strict=True))
+        for f, posterior in zip(functions(study), posteriors, strict=True)
+        if isinstance(posterior.kernel, StationaryKernel)  # another kernel has no lengthscale to show
+    }
+
+
+def _recordings(
+    study: Study, own: Sequence[Entry], best: BestGains | None, folder: Path
+) -> tuple[Recording | None, Recording | None, str]:
+    """Tracking of the seed and of the recorded safe trial nearest to the best, and what to say of them."""
+    recorded = [e for e in own if e.measurement is not None and e.measurement.telemetry]
+    if not recorded:
+        return None, None, "No trajectory was saved in this context, so there is no tracking to show."
+    first = next((e for e in recorded if e.trial.phase == "seed"), None)
+    others = [e for e in recorded if e is not first and is_safe(e, study) and objective_of(e) is not None]
+    if first is None:
+        return None, None, "No trajectory of the seed gains was saved in this context."
+    if best is None:
+        return None, None, "Nothing is certified in this context, so there is no after to compare with."
+    if not others:
+        return None, None, "Only the seed gains' trajectory was saved in this context."
+    distances = [_distance(study, e.trial.parameters, best.gains) for e in others]
+    nearest = others[int(np.argmin(distances))]
+    try:
+        before, after = _read(folder, first), _read(folder, nearest)
+    except TelemetryError as error:
+        return None, None, f"Tracking cannot be shown: {error}."
+    exact = min(distances) < 1e-6
+    what = "ran the best certified gains" if exact else "is the recorded safe trial nearest to the best gains"
+    return before, after, f"Before is a trial of the seed gains; after, trial {nearest.trial.id}, {what}."
+
+
+def _read(folder: Path, entry: Entry) -> Recording:
+    assert entry.measurement is not None  # the caller keeps only recorded trials
+    assert entry.measurement.telemetry is not None
+    return read_recording(
+        folder / entry.measurement.telemetry, entry.trial.id
+    )  # an absolute path stays itself
+
+
+def _distance(study: Study, a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """Largest difference over the gains, as a part of their bounds."""
+    space = Space.of_parameters(study.parameters)
+    rows = [space.to_unit(space.vector(values, within=False)) for values in (a, b)]
+    return float(np.max(np.abs(rows[0] - rows[1])))
+
+
+def _provenance(run: RunInfo) -> dict[str, str]:
+    facts = {
+        "study": f"{run.name} ({run.source})" if run.source else run.name,
+        "study hash": run.study_hash,
+        "seed": str(run.seed),
+        "method": run.study.tuner.method,
+        "beta (of standard deviations)": f"{run.study.tuner.beta:g}",
+        "trials planned": str(run.trials),
+        "workers": str(run.workers),
+        "evaluator": run.study.evaluator.name,
+        "kernel": f"{run.study.surrogate.kernel}, hyperparameters {run.study.surrogate.hyperparameters}",
+        "started": run.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+    }
+    if run.versions:
+        facts["versions"] = ", ".join(f"{name} {value}" for name, value in run.versions.items())
+    return facts

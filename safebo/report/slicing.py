@@ -1,0 +1,97 @@
+"""Slices of the surrogate through one point, along every parameter and over pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebo.report.data import Band, Line, Plane, Slices
+from safebo.space import Space, WarpMap
+from safebo.study import Study
+
+FloatArray = NDArray[np.float64]
+
+Predictor = Callable[[FloatArray, str], Mapping[str, Band]]
+"""Confidence bounds by function name, in the functions' own units, at rows of raw parameters (`n x d`)."""
+
+LINE_POINTS = 81
+PLANE_POINTS = 41
+PLANE_PARAMETERS = 6
+"""More would make pictures too small to read; with more parameters the most relevant ones are taken."""
+
+
+def make_slices(
+    study: Study,
+    context: str,
+    anchor: Mapping[str, float],
+    anchor_kind: str,
+    predict: Predictor,
+    relevance: Mapping[str, float] | None = None,
+) -> Slices:
+    """Evaluate the surrogate on slices through `anchor`.
+
+    Args:
+        study: the study, for bounds and scales.
+        context: name of the context.
+        anchor: the point that all slices pass through, every parameter in its own unit.
+        anchor_kind: what the point is, for people.
+        predict: the surrogate.
+        relevance: weight of each parameter; decides which ones get planes when there are many.
+    """
+    space = Space.of_parameters(study.parameters)
+    centre = space.to_unit(space.vector(anchor, within=False))
+    lines = tuple(_line(study, context, space, centre, i, predict) for i in range(space.dimension))
+    chosen = _plane_axes(space.names, relevance or {})
+    planes = tuple(_plane(study, context, space, centre, i, j, predict) for i, j in combinations(chosen, 2))
+    return Slices(dict(anchor), anchor_kind, lines, planes, tuple(space.names[i] for i in chosen))
+
+
+def safety(study: Study, bands: Mapping[str, Band]) -> FloatArray:
+    """Smallest lower bound over the constraints, each on its modelled scale from its zero; safe when >= 0.
+
+    Units differ between constraints and the modelled scales are comparable; the sign is that of the smallest
+    lower bound in the constraints' own units.
+    """
+    rows = []
+    for c in study.constraints:
+        warp = WarpMap(c.warp.model_copy(update={"clip": 1e6}), c.name)
+        rows.append(warp.forward(bands[c.name].lower) - warp.threshold())
+    return np.min(rows, axis=0)
+
+
+def _line(
+    study: Study, context: str, space: Space, centre: FloatArray, axis: int, predict: Predictor
+) -> Line:
+    unit = np.tile(centre, (LINE_POINTS, 1))
+    unit[:, axis] = np.linspace(0.0, 1.0, LINE_POINTS)
+    X = space.from_unit(unit)
+    bands = predict(X, context)
+    return Line(space.names[axis], X[:, axis], dict(bands), safety(study, bands) >= 0)
+
+
+def _plane(
+    study: Study, context: str, space: Space, centre: FloatArray, i: int, j: int, predict: Predictor
+) -> Plane:
+    side = np.linspace(0.0, 1.0, PLANE_POINTS)
+    horizontal, vertical = np.meshgrid(side, side)
+    unit = np.tile(centre, (PLANE_POINTS**2, 1))
+    unit[:, i], unit[:, j] = horizontal.ravel(), vertical.ravel()
+    X = space.from_unit(unit)
+    bands = predict(X, context)
+    shape = (PLANE_POINTS, PLANE_POINTS)
+    return Plane(
+        space.names[i],
+        space.names[j],
+        X[:PLANE_POINTS, i],
+        X[::PLANE_POINTS, j],
+        safety(study, bands).reshape(shape),
+        np.asarray(bands[study.objective.name].mean, dtype=float).reshape(shape),
+    )
+
+
+def _plane_axes(names: Sequence[str], relevance: Mapping[str, float]) -> list[int]:
+    ranked = sorted(range(len(names)), key=lambda i: (-relevance.get(names[i], 1.0), i))
+    return sorted(ranked[:PLANE_PARAMETERS])
