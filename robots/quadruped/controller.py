@@ -1,7 +1,8 @@
 """The whole chain in one object: sensor readings in, joint commands out.
 
-gait planner -> predictive control of the base -> whole-body control -> joint targets and torque (Widmer et al., CoRL
-2023). The controller reads sensors and its own Pinocchio model only, so the same object runs on a robot.
+gait planner -> predictive control of the base -> whole-body control -> joint targets and torque (Widmer et
+al., CoRL 2023). The controller reads sensors and its own Pinocchio model only, so the same object runs on a
+robot.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from robots.quadruped.gains import Gains
 from robots.quadruped.gait import Gait, leg_phase
 from robots.quadruped.kinematics import roll_pitch_yaw
 from robots.quadruped.mpc import ConvexMpc
+from robots.quadruped.swing import MAX_SWING_SPEED
 from robots.quadruped.tasks import ROWS, base_reference, joint_targets, stack_tasks
 from robots.quadruped.whole_body import DAMPING, Dynamics, TorqueProgram
 from robots.sensors import BaseState, JointCommand, SensorReading
@@ -63,12 +65,15 @@ class Controller:
         robot: the controller's own model.
         gains: see `robots.quadruped.gains`.
         gait: contact pattern.
-        command: forward, leftward velocity (m/s, heading frame) and yaw rate (rad/s) as a function of the seconds
-            since the walk started.
+        command: forward, leftward velocity (m/s, heading frame) and yaw rate (rad/s) as a function of the
+            seconds since the walk started.
         estimator: `kalman` estimates the base state from the sensors; `truth` takes it from the caller.
         control_rate: calls of `step` per second.
         settle: seconds of standing before the gait starts.
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
+
+    A foot has to cover a whole stride's way while it swings, so a gait has a greatest speed, `speed_limit`
+    (m/s); faster commands are shortened to it.
 
     Attributes after `step`:
         command: the last joint command (its `position` and `velocity` are the joint targets q*, qd*).
@@ -94,6 +99,8 @@ class Controller:
         self.settle = float(settle)
         self.period = 1.0 / float(control_rate)
         self._command_of = command
+        swinging = gait.swing_duration / gait.stride_duration
+        self.speed_limit = MAX_SWING_SPEED * swinging
         self._estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
         self.dynamics = Dynamics(robot)
         mass, centre, inertia = self.dynamics.composite(robot.home_joints)
@@ -110,6 +117,7 @@ class Controller:
         self._mpc_reference = np.zeros((self.mpc.horizon, 12))
         self._velocity_command = np.zeros(3)
         self._wanted = np.zeros((3, 3))  # base position, velocity, angular velocity in the world
+        self._blended = np.zeros((3, 3))  # the same, mixed with the MPC's trajectory
         self._wanted_rotation = np.eye(3)
         self._heading = np.zeros(2)  # wanted yaw; measured yaw on the same turn
         self._base_velocity = np.zeros(6)
@@ -117,6 +125,7 @@ class Controller:
         self._tasks, self._targets = np.zeros((ROWS, 18)), np.zeros((ROWS, 3))
         self._sizes = np.zeros(4, dtype=np.int64)
         self._solution, self._acceleration = np.zeros((18, 3)), np.zeros(18)
+        self._settle_kp, self._settle_kd = np.full(12, SETTLE_KP), np.full(12, SETTLE_KD)
         self.command = JointCommand()
         self.base = BaseState()
         self.planned_contact: BoolArray = self.feet.stance
@@ -151,6 +160,7 @@ class Controller:
                 gains["wbc.mpc_blend"],
             ]
         )
+        self._trajectory_blend = gains["wbc.trajectory_blend"]
         self._velocity_gain = gains["foothold.velocity_gain"]
         self._apex = gains["swing.apex_height"]
 
@@ -177,7 +187,8 @@ class Controller:
         The returned command is the same object every time. `reading` comes at the control rate.
 
         Raises:
-            robots.quadruped.mpc.MpcError, robots.quadruped.whole_body.TorqueError: state or gains are not finite.
+            robots.quadruped.mpc.MpcError, robots.quadruped.whole_body.TorqueError: state or gains are not
+            finite.
         """
         time = float(reading.time) - self._start
         walk_time = time - self.settle
@@ -194,6 +205,9 @@ class Controller:
         else:
             base = self.base = truth
         command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
+        speed = math.hypot(command[0], command[1])
+        if speed > self.speed_limit:
+            command[:2] *= self.speed_limit / speed
         q, qd = reading.joint_position, reading.joint_velocity
         changed = feet.update(
             gait_time,
@@ -216,12 +230,21 @@ class Controller:
             self.period,
             self._wanted,
             self._heading,
-            self._wanted_rotation,
             self._base_velocity,
         )
         if changed or time >= self._next_mpc - 1e-9:
             self._plan(gait_time, base)
             self._next_mpc = time + self.mpc.step
+        _blend_reference(
+            self.mpc.trajectory,
+            1.0 - (self._next_mpc - time) / self.mpc.step,
+            self._trajectory_blend,
+            self._centre,
+            self._wanted,
+            self._heading,
+            self._blended,
+            self._wanted_rotation,
+        )
         base_reference(
             feet.rotation,
             base.position,
@@ -229,9 +252,9 @@ class Controller:
             base.angular_velocity,
             feet.stance,
             self._wanted_rotation,
-            self._wanted[0],
-            self._wanted[1],
-            self._wanted[2],
+            self._blended[0],
+            self._blended[1],
+            self._blended[2],
             self.mpc.forces[0],
             self._levers[0],
             self._inverse_inertia,
@@ -285,10 +308,16 @@ class Controller:
             self.mpc.forces[0],
         )
         if gait_time < 0:
-            out.kp[:], out.kd[:] = SETTLE_KP, SETTLE_KD
+            out.kp, out.kd = self._settle_kp, self._settle_kd
         else:
             out.kp, out.kd = self._kp, self._kd
         return out
+
+    def regained(self) -> JointCommand:
+        """The last command with the present joint gains, for gains that were switched within a tick."""
+        if self.command.kp is not self._settle_kp:
+            self.command.kp, self.command.kd = self._kp, self._kd
+        return self.command
 
     def _plan(self, gait_time: float, base: BaseState) -> None:
         """Solve the MPC from the present state."""
@@ -350,7 +379,6 @@ def _advance_reference(
     period: float,
     wanted: FloatArray,
     heading: FloatArray,
-    wanted_rotation: FloatArray,
     base_velocity: FloatArray,
 ) -> None:
     """Move the wanted base pose on by one tick and keep it near the estimated one."""
@@ -368,15 +396,49 @@ def _advance_reference(
     for i in range(2):
         place = wanted[0, i] + period * wanted[1, i]
         wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, place))
-    wanted_rotation[:] = 0.0
-    wanted_rotation[0, 0], wanted_rotation[0, 1] = c, -s
-    wanted_rotation[1, 0], wanted_rotation[1, 1] = s, c
-    wanted_rotation[2, 2] = 1.0
     for i in range(3):
         base_velocity[i] = (
             rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
         )
         base_velocity[3 + i] = rate[i]
+
+
+@njit(cache=True)
+def _blend_reference(
+    trajectory: FloatArray,
+    share: float,
+    blend: float,
+    centre: FloatArray,
+    wanted: FloatArray,
+    heading: FloatArray,
+    blended: FloatArray,
+    rotation: FloatArray,
+) -> None:
+    """Mix the commanded base pose with the MPC's trajectory, `share` of a step after its start."""
+    now = np.empty(12)
+    for i in range(12):
+        now[i] = trajectory[0, i] + share * (trajectory[1, i] - trajectory[0, i])
+    roll, pitch, yaw = blend * now[0], blend * now[1], heading[0] + blend * (now[2] - heading[0])
+    cr, sr, cp, sp, cy, sy = (
+        math.cos(roll),
+        math.sin(roll),
+        math.cos(pitch),
+        math.sin(pitch),
+        math.cos(yaw),
+        math.sin(yaw),
+    )
+    rotation[0, 0], rotation[0, 1], rotation[0, 2] = cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr
+    rotation[1, 0], rotation[1, 1], rotation[1, 2] = sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr
+    rotation[2, 0], rotation[2, 1], rotation[2, 2] = -sp, cp * sr, cp * cr
+    arm = np.empty(3)
+    for i in range(3):
+        arm[i] = rotation[i, 0] * centre[0] + rotation[i, 1] * centre[1] + rotation[i, 2] * centre[2]
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        speed = now[9 + i] - (now[6 + j] * arm[k] - now[6 + k] * arm[j])
+        blended[0, i] = wanted[0, i] + blend * (now[3 + i] - arm[i] - wanted[0, i])
+        blended[1, i] = wanted[1, i] + blend * (speed - wanted[1, i])
+        blended[2, i] = wanted[2, i] + blend * (now[6 + i] - wanted[2, i])
 
 
 @njit(cache=True)

@@ -1,10 +1,11 @@
 """What every foot does now and next: contact timeline, lift-off, flight and touchdown.
 
-World positions are foot centres, in the estimator's world. Arrays are `4 x 3` in the order of the robot's legs.
+World positions are foot centres, in the estimator's world. Arrays are `4 x 3` in the order of the robot's
+legs.
 
-A foot is a ball and rolls: what stands still is the point of the ball on the ground, and the ball's centre moves on
-by the radius times the angle the calf turns. For a standing foot, `local`, `jacobian` and `drift` are those of that
-point, and the place where it is held moves with the rolling.
+A foot is a ball and rolls: what stands still is the point of the ball on the ground, and the ball's centre
+moves on by the radius times the angle the calf turns. For a standing foot, `local`, `jacobian` and `drift`
+are those of that point, and the place where it is held moves with the rolling.
 """
 
 from __future__ import annotations
@@ -80,8 +81,12 @@ class Feet:
 
         Args:
             time: seconds since the gait started; negative means all feet stand.
-            position, quaternion, velocity, rate: base state (rate: angular velocity in the base frame).
-            q, qd: joint angles and speeds `12`.
+            position: of the base, world, m.
+            quaternion: of the base, w, x, y, z.
+            velocity: of the base, world, m/s.
+            rate: angular velocity of the base in its own frame, rad/s.
+            q: joint angles `12`, rad.
+            qd: joint speeds `12`, rad/s.
             command: forward, leftward velocity and yaw rate in the heading frame `3`.
             velocity_gain: of the foothold rule, s.
             apex: height of a swing, m.
@@ -251,7 +256,7 @@ def _move_to_contact_point(
     drift: FloatArray,
     held: FloatArray,
 ) -> None:
-    """Turn a standing foot's centre into its contact point, and roll the place where it is held by one tick."""
+    """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick."""
     # down to the ground, in the base frame
     dx, dy, dz = -radius * rotation[2, 0], -radius * rotation[2, 1], -radius * rotation[2, 2]
     c, s = math.cos(q[0]), math.sin(q[0])  # thigh and calf turn about (0, c, s)
@@ -296,11 +301,13 @@ def plan_levers(
     contacts: BoolArray,
     levers: FloatArray,
 ) -> None:
-    """Planned contacts (`steps x 4`) and feet relative to the centre of mass (`steps x 4 x 3`) over a horizon.
+    """Planned contacts (`steps x 4`) and lever arms (`steps x 4 x 3`) over a horizon.
 
-    A foot that stands now stays; one that swings will stand at its target; later footholds follow the foothold
-    rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are sampled at
-    their mid-points.
+    A lever arm is a foot's place relative to the centre of mass, in the world.
+
+    A foot that stands now stays; one that swings will stand at its target; later footholds follow the
+    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
+    sampled at their mid-points.
     """
     c, s = math.cos(yaw), math.sin(yaw)
     velocity = np.zeros(3)

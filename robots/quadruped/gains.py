@@ -140,7 +140,15 @@ GAINS: tuple[Gain, ...] = (
         0.5,
         0.0,
         1.0,
-        "share of the MPC's base acceleration in the base reference; the rest is the base PD law",
+        "share of the MPC's base acceleration in the wanted one; the rest is the base PD law",
+    ),
+    Gain(
+        "wbc.trajectory_blend",
+        "",
+        0.5,
+        0.0,
+        1.0,
+        "share of the MPC's predicted trajectory in the wanted base pose; the rest is the command",
     ),
 )
 
@@ -231,11 +239,11 @@ class Gains(Mapping[str, float]):
         return f"Gains({self.changed()})"
 
     def joint_stiffness(self, legs: tuple[str, ...]) -> FloatArray:
-        """kp of every joint in N m/rad, leg-major (hip, thigh, calf), `3 * legs`."""
+        """Stiffness of every joint in N m/rad, leg-major (hip, thigh, calf), `3 * legs`."""
         return self._joint("kp", legs)
 
     def joint_damping(self, legs: tuple[str, ...]) -> FloatArray:
-        """kd of every joint in N m s/rad, leg-major (hip, thigh, calf), `3 * legs`."""
+        """Damping of every joint in N m s/rad, leg-major (hip, thigh, calf), `3 * legs`."""
         return self._joint("kd", legs)
 
     def _joint(self, which: str, legs: tuple[str, ...]) -> FloatArray:
@@ -245,9 +253,9 @@ class Gains(Mapping[str, float]):
 
     def mpc_weights(self) -> FloatArray:
         """MPC state weights `12`: roll, pitch, yaw, x, y, z, then their velocities in the same order."""
-        names = (
-            "roll pitch yaw x y height roll_rate pitch_rate yaw_rate velocity_x velocity_y velocity_z"
-        ).split()
+        poses = ("roll", "pitch", "yaw", "x", "y", "height")
+        rates = ("roll_rate", "pitch_rate", "yaw_rate", "velocity_x", "velocity_y", "velocity_z")
+        names = poses + rates
         return np.array([self[f"mpc.weight.{name}"] for name in names])
 
 

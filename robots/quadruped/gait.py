@@ -1,10 +1,10 @@
 """When each foot stands and when it swings: a gait from five numbers.
 
 The five numbers are the duty factor (share of a stride that a foot stands), the stride duration and the
-phase offsets of the front left, rear right and rear left leg relative to the front right one. A leg's phase is
-`frac(t / stride + offset)`; it stands while the phase is below the duty factor, so a larger offset lifts
-earlier. With legs in the order FR, FL, RR, RL, the offsets (0.5, 0.5, 0) of Widmer et al. (CoRL 2023, table 2)
-put diagonal pairs in phase: a trot.
+phase offsets of the front left, rear right and rear left leg relative to the front right one. A leg's phase
+is `frac(t / stride + offset)`; it stands while the phase is below the duty factor, so a larger offset lifts
+earlier. With legs in the order FR, FL, RR, RL, the offsets (0.5, 0.5, 0) of Widmer et al. (CoRL 2023, table
+2) put diagonal pairs in phase: a trot.
 """
 
 from __future__ import annotations

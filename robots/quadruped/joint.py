@@ -15,7 +15,8 @@ def joint_torque(command: JointCommand, q: FloatArray, qd: FloatArray, limit: Fl
 
     Args:
         command: targets, feed-forward torque and gains, `12` each.
-        q, qd: measured angles (rad) and speeds (rad/s), `12`.
+        q: measured angles `12`, rad.
+        qd: measured speeds `12`, rad/s.
         limit: largest torque, N m, `12`.
     """
     torque = command.torque + command.kp * (command.position - q) + command.kd * (command.velocity - qd)

@@ -40,7 +40,8 @@ def leg_kinematics(
 
     Args:
         leg: geometry `7`, m.
-        q, qd: joint angles and speeds `3`, rad and rad/s.
+        q: joint angles `3`, rad.
+        qd: joint speeds `3`, rad/s.
         position: out, foot centre `3`, m.
         jacobian: out, `3 x 3`, m/rad, so that the foot moves at `jacobian @ qd` seen from the base.
         drift: out, `3`, the foot's acceleration at constant joint speeds (`Jdot qd`), m/s^2.

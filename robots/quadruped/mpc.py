@@ -2,9 +2,9 @@
 
 Model (Di Carlo et al., IROS 2018): orientation error as roll, pitch, yaw with small roll and pitch, centre of
 mass, angular and linear velocity in the world frame; every stance force is constant over a step. The dynamics
-matrix is nilpotent, so the effect of a force in step j on step k has a closed form and the condensed quadratic
-program is written down directly: nothing is discretised or multiplied out numerically. Forces of swinging feet
-are no variables at all.
+matrix is nilpotent, so the effect of a force in step j on step k has a closed form and the condensed
+quadratic program is written down directly: nothing is discretised or multiplied out numerically. Forces of
+swinging feet are no variables at all.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class MpcError(RuntimeError):
 class ConvexMpc:
     """Stance forces and base trajectory over a horizon.
 
-    States are `12`: roll, pitch, yaw (rad), centre of mass (m), angular velocity (rad/s) and velocity (m/s), all
-    in the world frame. Minimises, over the forces f of the stance feet,
+    States are `12`: roll, pitch, yaw (rad), centre of mass (m), angular velocity (rad/s) and velocity (m/s),
+    all in the world frame. Minimises, over the forces f of the stance feet,
 
-        sum_k (x_k - r_k)^T Q (x_k - r_k) + alpha sum |f - f_share|^2,   |fx|, |fy| <= mu fz,  0 <= fz <= f_max
+        sum_k (x_k - r_k)^T Q (x_k - r_k) + alpha sum |f - f_share|^2
+
+    subject to |fx|, |fy| <= mu fz and 0 <= fz <= f_max,
 
     where f_share spreads the weight evenly over the contacts of the horizon, so that the regularisation does
     not sink the body.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 MAX_STEP = 0.25  # m, how far from under its hip a foot is ever put down: the reach of the leg
-MAX_SWING_SPEED = 5.0  # m/s, mean speed of a swing foot over the ground that the joints can follow
+MAX_SWING_SPEED = 3.0  # m/s, mean speed of a swing foot over the ground that the joints can follow
 TOUCHDOWN_DEPTH = 0.002  # m, the swing aims slightly below the ground so that contact is not late
 MAX_LIFT_ACCELERATION = 150.0  # m/s^2, bounds the apex of a very short swing
 
@@ -39,7 +39,8 @@ def foothold(
     correction proportional to the velocity error (Raibert 1986; gain sqrt(height / g) is the capture point).
 
     Args:
-        position, velocity: base position and velocity `3`, world, m and m/s.
+        position: of the base `3`, world, m.
+        velocity: of the base `3`, world, m/s.
         yaw: heading, rad.
         command: forward and leftward velocity (m/s) and yaw rate (rad/s) in the heading frame, `3`.
         hip: nominal foot point under the hip in the heading frame, `3`.
@@ -47,6 +48,7 @@ def foothold(
         stance_duration: seconds the foot will stand.
         velocity_gain: s.
         ground: height of a standing foot's centre, m.
+        out: the foothold `3`, world, m.
     """
     turn = yaw + command[2] * remaining
     c, s = math.cos(turn), math.sin(turn)
@@ -75,7 +77,7 @@ def swing_point(
     velocity: FloatArray,
     acceleration: FloatArray,
 ) -> None:
-    """A swing foot at `phase` in [0, 1] on its way from `start` to `target`; written into the last three (`3`).
+    """A swing foot at `phase` in [0, 1] between `start` and `target`; written into the last three (`3`).
 
     The way over the ground is the quintic of least jerk; the height adds 64 p^3 (1 - p)^3 times the apex, so
     that the foot leaves and lands with no speed and no acceleration. m, m/s, m/s^2, world frame.

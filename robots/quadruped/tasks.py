@@ -1,8 +1,8 @@
 """The tasks of one tick, stacked in order of priority for `whole_body.solve_hierarchy`.
 
 Rows: stance feet, base orientation, base position, swing feet (three each), all expressed in the base frame.
-Columns: base velocity (linear, angular; base frame), then the twelve joints. Three right-hand sides: position error
-(a small step), velocity, acceleration.
+Columns: base velocity (linear, angular; base frame), then the twelve joints. Three right-hand sides:
+position error (a small step), velocity, acceleration.
 """
 
 from __future__ import annotations
@@ -49,13 +49,21 @@ def stack_tasks(
         rotation: base to world `3 x 3`.
         rate: angular velocity, base frame `3`.
         base: linear velocity, base frame `3`.
-        local, jacobian, drift: feet in the base frame, see `Feet`.
-        world, speed: feet in the world `4 x 3`.
-        wanted, wanted_velocity, wanted_acceleration: of the feet, world `4 x 3`.
-        reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity, linear
-            velocity, angular acceleration, linear acceleration (of the base origin in space).
+        local: feet in the base frame `4 x 3`; this and the next two as in `Feet`.
+        jacobian: `4 x 3 x 3`.
+        drift: `4 x 3`.
+        world: feet in the world `4 x 3`.
+        speed: their velocities `4 x 3`.
+        wanted: where the feet should be, world `4 x 3`.
+        wanted_velocity: world `4 x 3`.
+        wanted_acceleration: world `4 x 3`.
+        reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity,
+            linear velocity, angular acceleration, linear acceleration (of the base origin in space).
         qd: joint speeds `12`.
         swing_gains: kp and kd per world axis `2 x 3`.
+        tasks: out.
+        sizes: out.
+        targets: out.
     """
     tasks[:] = 0.0
     standing = 0
@@ -147,18 +155,25 @@ def base_reference(
 ) -> None:
     """Wanted motion of the base for `stack_tasks`, written into `reference` (`6 x 3`, base frame).
 
-    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law. With no foot
-    on the ground they are free fall, whatever is wanted.
+    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law.
+    With no foot on the ground they are free fall, whatever is wanted.
 
     Args:
-        rotation, position, velocity, rate: base state (rate in the base frame, the others world).
+        rotation: base to world `3 x 3`.
+        position: of the base, world.
+        velocity: of the base, world.
+        rate: angular velocity in the base frame.
         stance: which feet stand `4`.
-        wanted_rotation, wanted_position, wanted_velocity, wanted_rate: world frame.
+        wanted_rotation: base to world `3 x 3`.
+        wanted_position: world.
+        wanted_velocity: world.
+        wanted_rate: wanted angular velocity, world.
         planned: MPC forces `4 x 3`, world, N.
         levers: feet relative to the centre of mass `4 x 3`, world, m.
         inverse_inertia: of the rigid body in the base frame `3 x 3`.
         mass: kg.
         gains: orientation kp, kd, position kp, kd, share of the MPC `5`.
+        reference: out.
     """
     rotation_error(rotation, wanted_rotation, reference[0])
     grounded = False
@@ -212,7 +227,9 @@ def joint_targets(
     qd_wanted: FloatArray,
     acceleration: FloatArray,
 ) -> None:
-    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range) and acceleration `18`."""
+    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range) and acceleration
+    `18`.
+    """
     solve_hierarchy(tasks, sizes, targets, damping, solution)
     for i in range(18):
         acceleration[i] = solution[i, 2]

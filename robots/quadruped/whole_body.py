@@ -1,15 +1,16 @@
 """Whole-body control: a hierarchy of tasks gives joint targets, a small quadratic program gives torques.
 
-Kinematic level (Kim et al. 2019, as used by Widmer et al., CoRL 2023): joint position, velocity and acceleration
-by iterative null-space projection with the priorities (1) stance feet do not move, (2) base orientation,
-(3) base position, (4) swing feet. A lower task acts only in the null space of all higher ones.
+Kinematic level (Kim et al. 2019, as used by Widmer et al., CoRL 2023): joint position, velocity and
+acceleration by iterative null-space projection with the priorities (1) stance feet do not move, (2) base
+orientation, (3) base position, (4) swing feet. A lower task acts only in the null space of all higher ones.
 
 Torque level (Widmer et al., eq. 27-28): the six base accelerations are relaxed by delta,
 
-    min |delta|_Q^2 + w |f - f_mpc|^2   s.t.  M_b (a + [delta; 0]) + h_b = sum J_b^T f,  f in the friction pyramid
+    min |delta|_Q^2 + w |f - f_mpc|^2   s.t.  M_b (a + [delta; 0]) + h_b = sum J_b^T f,  f in the friction
+    pyramid
 
-and the torque follows from the joint rows. M_b[:6, :6] is invertible, so delta is eliminated exactly and the program
-has the stance forces as its only variables.
+and the torque follows from the joint rows. M_b[:6, :6] is invertible, so delta is eliminated exactly and the
+program has the stance forces as its only variables.
 
 Coordinates are Pinocchio's: base velocity (linear, then angular, in the base frame), then joints leg by leg.
 """
@@ -54,7 +55,9 @@ class Dynamics:
         self.bias = np.zeros(18)
 
     def composite(self, joints: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Total mass (kg), centre of mass (m) and inertia about it (kg m^2) in the base frame at `joints` `12`."""
+        """Total mass (kg), centre of mass (m) and inertia about it (kg m^2) in the base frame at `joints`
+        `12`.
+        """
         q = pinocchio.neutral(self._model)
         q[self._joint_q] = joints
         pinocchio.ccrba(self._model, self._data, q, np.zeros(self._model.nv))
@@ -67,7 +70,8 @@ class Dynamics:
         Args:
             quaternion: base orientation w, x, y, z.
             base: base velocity in the base frame `6`, linear then angular.
-            q, qd: joint angles and speeds `12`.
+            q: joint angles `12`.
+            qd: joint speeds `12`.
         """
         _fill(quaternion, base, q, qd, self._joint_q, self._joint_v, self._q, self._v)
         pinocchio.crba(self._model, self._data, self._q)
@@ -112,9 +116,9 @@ def solve_hierarchy(
 ) -> None:
     """Solve stacked tasks in strict order of priority, for several right-hand sides at once.
 
-    Level i contributes `P_i^+ (t_i - J_i x)` with `P_i = J_i N` and N the projector onto the null space of all higher
-    levels. The pseudo-inverse is damped; the projector is not (it comes from an orthonormal basis of the rows
-    so far), so damping never lets a lower task disturb a higher one.
+    Level i contributes `P_i^+ (t_i - J_i x)` with `P_i = J_i N` and N the projector onto the null space of
+    all higher levels. The pseudo-inverse is damped; the projector is not (it comes from an orthonormal basis
+    of the rows so far), so damping never lets a lower task disturb a higher one.
 
     Args:
         tasks: Jacobians of all levels stacked, `rows x n`, highest priority first.
@@ -178,7 +182,9 @@ def solve_hierarchy(
 
 @njit(cache=True, fastmath={"contract", "nsz"})
 def _remove(vector: FloatArray, basis: FloatArray, known: int) -> None:
-    """Take out of `vector` its part in the span of the first `known` rows of `basis` (twice, for rounding)."""
+    """Take out of `vector` its part in the span of the first `known` rows of `basis` (twice, for
+    rounding).
+    """
     for _ in range(2):
         for b in range(known):
             value = 0.0
@@ -256,10 +262,12 @@ class TorqueProgram:
         jacobians: FloatArray,
         planned: FloatArray,
     ) -> FloatArray:
-        """Feed-forward torque `12`, N m; also sets `forces` (`4 x 3`, world, N) and `relaxation` (delta, `6`).
+        """Feed-forward torque `12`, N m; also sets `forces` (`4 x 3`, world, N) and `relaxation` (delta,
+        `6`).
 
         Args:
-            mass_matrix, bias: `18 x 18` and `18`.
+            mass_matrix: `18 x 18`.
+            bias: Coriolis, centrifugal and gravity force `18`.
             acceleration: wanted generalised acceleration `18`.
             stance: which feet stand `4`.
             rotation: base to world `3 x 3`.

@@ -1,0 +1,225 @@
+"""`safebo robots`: see the robots, their gains and gaits, and let one walk."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from robots.disturbance import PRESETS, Disturbance, preset
+from robots.model import RobotModel, load_robot
+from robots.models.unitree import ROBOTS
+from robots.quadruped.controller import Controller, VelocityRamp
+from robots.quadruped.gains import GAINS, Gains
+from robots.quadruped.gait import GAITS, gait_named
+from robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
+from robots.rollout import Recording, rollout
+from robots.simulation import Simulation
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Robots and their controller: list them, list the gains, let one walk in simulation.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def _refuse(message: str) -> NoReturn:
+    """Bad input: say what is wrong and leave with exit code 2."""
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _or_refuse(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:
+        _refuse(str(error))
+
+
+@app.command("list")
+def list_robots() -> None:
+    """List the robots, gaits and disturbances that come with this package.
+
+    A robot of your own is given as the path of its MJCF or URDF file instead of a name.
+    """
+    typer.echo("Robots")
+    for name in sorted(ROBOTS):
+        robot = load_robot(name)
+        legs = robot.thigh_length + robot.calf_length
+        typer.echo(f"  {name:12s} {robot.mass:.2f} kg, legs {legs:.3f} m, 12 joints")
+    typer.echo("Gaits (--gait)")
+    for name, gait in GAITS.items():
+        offsets = ", ".join(f"{offset:g}" for offset in (gait.offset_fl, gait.offset_rr, gait.offset_rl))
+        typer.echo(
+            f"  {name:12s} stride {gait.stride_duration:g} s, duty factor {gait.duty_factor:g}, "
+            f"offsets of FL, RR, RL against FR: {offsets}"
+        )
+    typer.echo("Disturbances (--disturbance)")
+    for name in PRESETS:
+        typer.echo(f"  {name}")
+
+
+@app.command("gains")
+def list_gains() -> None:
+    """List every gain of the controller with its unit, default and bounds.
+
+    The names are the ones that `walk --set`, gains files and the parameters of a study use.
+    """
+    for gain in GAINS:
+        bounds = f"{gain.lower:g} .. {gain.upper:g}"
+        typer.echo(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
+
+
+def _assignments(pairs: list[str]) -> dict[str, float]:
+    values = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        try:
+            values[name.strip()] = float(text)
+        except ValueError:
+            expected = "NAME=VALUE, for example --set joint.hip.kp=40"
+            raise ValueError(f"--set {pair!r}: expected {expected}") from None
+        if not sign:
+            raise ValueError(f"--set {pair!r}: expected NAME=VALUE, for example --set joint.hip.kp=40")
+    return values
+
+
+def _named_disturbance(name: str) -> Disturbance:
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f", did you mean {close[0]}" if close else ""
+        raise ValueError(f"unknown disturbance {name!r}{hint}? Known are {', '.join(PRESETS)}")
+    return preset(name)
+
+
+@app.command()
+def walk(
+    robot: Annotated[str, typer.Argument(help="go1, go2, or the path of an MJCF or URDF file of your own.")],
+    gait: Annotated[str, typer.Option(help=f"One of {', '.join(GAITS)}.")] = "trot",
+    velocity: Annotated[float, typer.Option(help="Forward speed to walk at, m/s.")] = 0.5,
+    leftward: Annotated[float, typer.Option(help="Sideways speed to the left, m/s.")] = 0.0,
+    turn: Annotated[float, typer.Option(help="Turning rate to the left, rad/s.")] = 0.0,
+    gains: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with a mapping `gains`, as `safebo report` writes the best gains."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One gain, NAME=VALUE; may be repeated and goes over --gains."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to walk, s.")] = 5.0,
+    disturbance: Annotated[
+        str, typer.Option(help="How the plant differs from the model: see `safebo robots list`.")
+    ] = "nominal",
+    delay: Annotated[
+        int | None,
+        typer.Option(help="Control ticks (2 ms) until a torque acts, instead of the disturbance's own."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sensor noise.")] = 0,
+    estimator: Annotated[
+        str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
+    ] = "kalman",
+    video: Annotated[
+        Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")
+    ] = None,
+) -> None:
+    """Let a robot walk in simulation and say how well it did.
+
+    The controller sees sensors only: noisy joint encoders and an inertial unit, from which it estimates the
+    motion of its base. It stands for a moment, speeds up over half a second and walks on.
+
+    Examples:
+
+    \b
+      safebo robots walk go1
+      safebo robots walk go2 --gait crawl --velocity 0.3 --video crawl.mp4
+      safebo robots walk go1 --disturbance paper --set joint.hip.kp=70 --set joint.hip.kd=3
+    """
+    model = _or_refuse(lambda: load_robot(robot))
+    pattern = _or_refuse(lambda: gait_named(gait))
+    base = _or_refuse(lambda: Gains() if gains is None else Gains.load(gains))
+    chosen = _or_refuse(lambda: base.replace(_assignments(set_ or [])))
+    gap = _or_refuse(lambda: _named_disturbance(disturbance))
+    if delay is not None:
+        gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
+    for name, value in (("--velocity", velocity), ("--leftward", leftward), ("--turn", turn)):
+        if not math.isfinite(value):
+            _refuse(f"{name} must be a finite number, got {value!r}")
+    if not 0.0 < seconds <= 3600.0:
+        _refuse(f"--seconds must be more than 0 and at most 3600, got {seconds:g}")
+    if estimator not in ("kalman", "truth"):
+        _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
+    controller = Controller(
+        model,
+        chosen,
+        pattern,
+        VelocityRamp(velocity, leftward, turn),
+        estimator="kalman" if estimator == "kalman" else "truth",
+    )
+    wanted = float(np.hypot(velocity, leftward))
+    if wanted > controller.speed_limit + 1e-9:
+        typer.echo(
+            f"Note: in gait {gait!r} a foot swings for {pattern.swing_duration:.2f} s of every "
+            f"{pattern.stride_duration:g} s, enough for {controller.speed_limit:.2f} m/s; "
+            f"the command of {wanted:.2f} m/s is shortened to that."
+        )
+    plant = Simulation(model, gap, seed)
+    rollout(plant, controller, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
+    record = rollout(plant, controller, seconds)
+    typer.echo(summary(model, gait, record))
+    if video is not None:
+        _write_video(model, record, video)
+
+
+def summary(robot: RobotModel, gait_name: str, record: Recording) -> str:
+    """One line about a walk; means are taken once the speed ramp is over."""
+    rows = slice(min(record.walk_start + round(0.5 / record.period), len(record) - 1), len(record))
+    orientation = record.base_orientation[rows]
+    rotation = np.empty((3, 3))
+    angles = np.empty((len(orientation), 3))
+    forward = np.empty(len(orientation))
+    for i, quaternion in enumerate(orientation):
+        rotation_from_quaternion(quaternion, rotation)
+        angles[i] = roll_pitch_yaw(rotation)
+        heading = angles[i, 2]
+        vx, vy = record.base_velocity[rows][i, :2]
+        forward[i] = np.cos(heading) * vx + np.sin(heading) * vy
+    angle_error = record.desired_position[rows] - record.joint_position[rows]
+    speed_error = record.desired_velocity[rows] - record.joint_velocity[rows]
+    walked = (len(record) - record.walk_start) * record.period
+    whole = len(record) * record.period
+    fall = f"FELL after {walked:.2f} s: {record.stop_reason}" if record.fell else "no fall"
+    parts = (
+        f"{robot.name} {gait_name} {walked:.1f} s: {fall}",
+        f"mean speed {forward.mean():.3f} m/s",
+        f"tracking rms {_rms(angle_error):.4f} rad, {_rms(speed_error):.3f} rad/s",
+        f"pitch rms {_rms(angles[:, 1]):.4f} rad, roll rms {_rms(angles[:, 0]):.4f} rad",
+        f"real-time factor {whole / max(record.wall_seconds, 1e-9):.1f}",
+    )
+    return "; ".join(parts)
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _write_video(robot: RobotModel, record: Recording, path: Path) -> None:
+    from robots import render
+
+    try:
+        render.write_video(robot, record, path)
+    except render.RenderingUnavailable as error:
+        typer.echo(f"No video: {error}", err=True)
+    else:
+        typer.echo(f"video: {path}")
