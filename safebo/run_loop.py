@@ -227,6 +227,10 @@ class RunLoop:
         def start(slot: int, trial: Trial) -> None:
             attempts[trial.id] = attempts.get(trial.id, 0) + 1
             monitor = tuner.monitor(trial)
+            if monitor is not None and not info.monitored:
+                raise RunStoppedError(
+                    f"trial {trial.id} must be watched by a monitor, and evaluator {info.name!r} takes none"
+                )
             slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
 
         for slot, trial in enumerate(current.trials):

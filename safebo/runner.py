@@ -11,6 +11,7 @@ from typing import Any
 from safebo.errors import InputError, RunExistsError, StudyChangedError
 from safebo.journal import Journal
 from safebo.progress import Progress, Silent
+from safebo.protocol import EvaluatorInfo
 from safebo.run_lock import LOCK_FILE, RunLock
 from safebo.run_loop import (
     LOG_FILE,
@@ -23,7 +24,7 @@ from safebo.run_loop import (
     versions,
 )
 from safebo.study import Study
-from safebo.study_checks import with_defaults
+from safebo.study_checks import Problem, with_defaults
 from safebo.study_file import StudyFile, changed_keys, load_study, study_hash, study_in_python
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
@@ -109,7 +110,11 @@ def run(
             _load_tuner()
         info = loop.check_evaluator(described)
         resolved = with_defaults(file.study, info)
-        tuner = make_tuner(resolved, journal.run.seed if exists else chosen_seed)
+        try:
+            tuner = make_tuner(resolved, journal.run.seed if exists else chosen_seed)
+        except InputError as error:
+            raise file.tuner_error(error) from error
+        _refuse_unwatched(tuner, info, file)
         if not exists:
             journal = stack.enter_context(
                 Journal.create(
@@ -127,6 +132,17 @@ def run(
                 )
             )
         return loop.run(journal, tuner, info, resumed=exists)
+
+
+def _refuse_unwatched(tuner: TunerLike, info: EvaluatorInfo, file: StudyFile) -> None:
+    """A method with global trials relies on a monitor that can end them, so the evaluator must take one."""
+    method = getattr(tuner, "method", None)
+    if getattr(method, "exploration", None) is not None and not info.monitored:
+        message = (
+            f"{file.study.tuner.method!r} needs a monitor that switches gains during global trials, and "
+            f"evaluator {info.name!r} takes none; choose a method without global trials (safe_ucb, safeopt)"
+        )
+        raise file.error([Problem(("tuner", "method"), message)])
 
 
 def _as_file(study: str | Path | Study | StudyFile) -> StudyFile:

@@ -43,10 +43,9 @@ def did_you_mean(name: object, allowed: Iterable[str]) -> str:
 
 
 def tuned_contexts(study: Study) -> list[str]:
-    """Contexts a run asks for, in their order: the schedule's, or all that are not only predicted."""
-    if study.context.schedule:
-        return list(dict.fromkeys(phase.context for phase in study.context.schedule))
-    return [name for name in study.context.values if name not in study.context.predict]
+    """Contexts a run asks for, in their order: the schedule's, or without one those that have seeds."""
+    names = [phase.context for phase in study.context.schedule] or [seed.context for seed in study.seeds]
+    return list(dict.fromkeys(names))
 
 
 def cross_field_problems(study: Study) -> list[Problem]:
@@ -144,6 +143,7 @@ def _schedule(study: Study) -> Iterator[Problem]:
     for seed in study.seeds:
         seeds[seed.context] = seeds.get(seed.context, 0) + 1
     seen: set[str] = set()
+    tuned = tuned_contexts(study)
     for index, phase in enumerate(study.context.schedule):
         path: KeyPath = ("context", "schedule", index)
         if phase.context not in names:
@@ -158,8 +158,8 @@ def _schedule(study: Study) -> Iterator[Problem]:
         path = ("context", "predict", index)
         if name not in names:
             yield Problem(path, f"unknown context {name!r}" + did_you_mean(name, names))
-        elif name in seen:
-            yield Problem(path, f"context {name!r} is in the schedule; predict is for contexts never tried")
+        elif name in tuned:
+            yield Problem(path, f"context {name!r} is tuned; predict is for contexts that are never tried")
 
 
 def _seeds(study: Study) -> Iterator[Problem]:
@@ -198,6 +198,12 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"{constraint.name!r} is the objective's name: functions need different names",
             )
         warp = constraint.warp
+        if constraint.prior_mean >= study.tuner.beta * constraint.prior_std:
+            message = (
+                f"{constraint.prior_mean:g} is so far above 0 (prior_std {constraint.prior_std:g}, "
+                f"beta {study.tuner.beta:g}) that everything would be certified untried; give a lower one"
+            )
+            yield Problem(("constraints", index, "prior_mean"), message)
         if warp.kind == "log" and warp.upper != warp.scale:
             message = (
                 "a constraint's log warp needs upper = scale, so that a margin of 0 stays 0: "
@@ -216,8 +222,13 @@ def _tuner(study: Study) -> Iterator[Problem]:
     for name, scale in tuner.backup.state_scale.items():
         if not (math.isfinite(scale) and scale > 0):
             yield Problem(("tuner", "backup", "state_scale", name), f"must be a number > 0, not {scale:g}")
-    if study.tuner.lipschitz is not None:
-        for index, value in enumerate(study.tuner.lipschitz):
+    lipschitz = tuner.lipschitz
+    if lipschitz is not None:
+        if len(lipschitz) != len(study.constraints):
+            needed = len(study.constraints)
+            message = f"needs one constant for each constraint: {needed}, not {len(lipschitz)}"
+            yield Problem(("tuner", "lipschitz"), message)
+        for index, value in enumerate(lipschitz):
             if not (math.isfinite(value) and value > 0):
                 yield Problem(("tuner", "lipschitz", index), f"must be a number > 0, not {value:g}")
 

@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from safebo.errors import StudyError
+from safebo.errors import SafeboError, StudyError
 from safebo.evaluator import EvaluatorOptionError, EvaluatorSource
 from safebo.protocol import EvaluatorInfo
 from safebo.study import Study
@@ -80,6 +80,13 @@ class StudyFile:
     def error(self, problems: Sequence[Problem]) -> StudyError:
         """The error that lists `problems`, each with its line."""
         return _study_error(self.source, self.lines, problems)
+
+    def tuner_error(self, error: SafeboError) -> StudyError:
+        """The error for a study that the tuner refuses, with the line of the key that its text names."""
+        text = str(error)
+        named = [path for path in self.lines if path and key_path_text(path) in text]
+        path = max(named, key=len, default=())
+        return self.error([Problem(path, text)]) if path else StudyError(f"{self.source}: {text}")
 
     def check_evaluator(self, info: EvaluatorInfo) -> None:
         """Raise `StudyError` for every name that the evaluator does not know."""

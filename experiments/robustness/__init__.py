@@ -1,0 +1,1 @@
+"""Experiments that treat a run badly and look at what is left."""

@@ -1,0 +1,198 @@
+"""Kill runs with SIGKILL at random moments, resume them, and compare with runs that nobody disturbed.
+
+    python -m experiments.robustness.kill --times 20
+
+After every kill: the workers are gone, every trial that had been told is in the journal unchanged, and the
+run can be resumed at once. At the end: the same trials, to the last bit, as an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safebo.errors import SafeboError
+from safebo.journal import Journal, Record
+
+STUDY = Path(__file__).with_name("bowl.yaml")
+
+Command = Callable[[Path, int], Sequence[str]]
+"""From a folder and a seed to the command that starts or resumes the run there."""
+
+
+@dataclass
+class Survival:
+    """What became of one run that was killed again and again.
+
+    Args:
+        kills: how often it was killed.
+        trials: trials at its end.
+        faults: what went wrong, one sentence each; empty when nothing did.
+    """
+
+    kills: int
+    trials: int
+    faults: list[str]
+
+
+def tune_command(trials: int, workers: int) -> Command:
+    """`safebo tune` on the closed-form study."""
+
+    def command(folder: Path, seed: int) -> list[str]:
+        return [
+            *(sys.executable, "-c", "from safebo.cli import main; main()"),
+            *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
+            *("--trials", str(trials), "--workers", str(workers)),
+        ]
+
+    return command
+
+
+def survive(
+    command: Command, folder: Path, seed: int, kills: int, lifetime: float, rng: np.random.Generator
+) -> Survival:
+    """Run a command, kill it up to `kills` times, let it finish, and compare with an undisturbed run.
+
+    Args:
+        command: starts or resumes the run.
+        folder: for both runs.
+        seed: of the runs.
+        kills: at most so many; fewer when the run is done before.
+        lifetime: kills come at random times up to so many seconds after a process has told its first trial,
+            or, one in four, while it still starts.
+        rng: decides when.
+    """
+    disturbed, calm = folder / "disturbed", folder / "calm"
+    done, faults = 0, []
+    told: list[Any] = []
+    while done < kills:
+        early = rng.random() < 0.25
+        delay = float(rng.uniform(0.0, lifetime))
+        process = subprocess.Popen(command(disturbed, seed), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if not early:
+            _wait_for_trial(process)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            children = _descendants(process.pid)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            done += 1
+            faults += _workers_left(children)
+            now = _told(disturbed)
+            if now[: len(told)] != told:
+                faults.append(f"kill {done}: a told trial is gone or changed")
+            told = now
+            continue
+        if process.returncode != 0:
+            output = process.stdout.read().decode() if process.stdout else ""
+            faults.append(f"after {done} kills the run ended with {process.returncode}: {output.strip()}")
+        break
+    for place in (disturbed, calm):
+        finish = subprocess.run(command(place, seed), capture_output=True, text=True, check=False)
+        if finish.returncode != 0:
+            faults.append(f"{place.name} run ended with {finish.returncode}: {finish.stderr.strip()}")
+    ours, theirs = _told(disturbed), _told(calm)
+    if ours != theirs:
+        first = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+        faults.append(f"{len(ours)} and {len(theirs)} trials; the first that differs has index {first}")
+    return Survival(done, len(ours), faults)
+
+
+def comparable(record: Record) -> tuple[Any, ...]:
+    """Everything of a trial but the clock, in a form that compares exactly."""
+    measurement = record.measurement
+    shown: Any = None
+    if measurement is not None:
+        shown = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
+        for name in ("states", "backup_state"):
+            shown[name] = None if shown[name] is None else np.asarray(shown[name]).tolist()
+    return (dataclasses.asdict(record.trial), shown, record.round)
+
+
+def _told(folder: Path) -> list[Any]:
+    try:
+        with Journal.open(folder, read_only=True) as journal:
+            return [comparable(record) for record in journal.records() if record.measurement is not None]
+    except SafeboError:
+        if Journal.exists(folder):
+            raise
+        return []
+
+
+def _wait_for_trial(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(b"trial") or b"done" in line:
+            return
+
+
+def _descendants(pid: int) -> list[int]:
+    """The worker processes of a process (its resource tracker ends by itself when its pipe closes)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            words = (entry / "cmdline").read_bytes()
+        except (OSError, IndexError, ValueError):
+            continue
+        if parent == pid and b"spawn_main" in words:
+            found.append(int(entry.name))
+    return found
+
+
+def _workers_left(children: Sequence[int]) -> list[str]:
+    until = time.monotonic() + 5.0
+    alive = [pid for pid in children if _alive(pid)]
+    while alive and time.monotonic() < until:
+        time.sleep(0.01)
+        alive = [pid for pid in alive if _alive(pid)]
+    return [f"worker {pid} outlived the run" for pid in alive]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--times", type=int, default=20, help="how many kills in all")
+    parser.add_argument("--trials", type=int, default=30, help="trials of each run")
+    parser.add_argument("--workers", type=int, default=1, help="workers of each run")
+    parser.add_argument(
+        "--lifetime", type=float, default=1.0, help="longest life after the first trial, seconds"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the runs")
+    chosen = parser.parse_args()
+    rng = np.random.default_rng(chosen.seed)
+    kills, seed, faults = 0, chosen.seed, 0
+    while kills < chosen.times:
+        with tempfile.TemporaryDirectory() as folder:
+            command = tune_command(chosen.trials, chosen.workers)
+            result = survive(command, Path(folder), seed, chosen.times - kills, chosen.lifetime, rng)
+        kills, seed, faults = kills + result.kills, seed + 1, faults + len(result.faults)
+        verdict = "; ".join(result.faults) or "no told trial lost, same trials as an undisturbed run"
+        print(f"seed {seed - 1}: killed {result.kills} times, {result.trials} trials: {verdict}", flush=True)
+    print(f"{kills} kills, {faults} faults")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
