@@ -20,10 +20,14 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a study: where (`path` of keys and list indices) and what."""
+    """One thing wrong in a study: where (`path` of keys and list indices) and what.
+
+    `line` is given where the path alone would lead to another one.
+    """
 
     path: KeyPath
     message: str
+    line: int | None = None
 
 
 def key_path_text(path: KeyPath) -> str:

@@ -5,6 +5,7 @@ Scalars follow YAML 1.2's core schema: `yes`, `on` and `1:30` are texts, `1e-3` 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.metadata
 import json
@@ -258,13 +259,9 @@ class _Reader:
                 continue
             key = key_node.value
             if key in result:
-                first = self.lines[(*path, key)]
-                self.problems.append(
-                    Problem(
-                        (*path, key),
-                        f"the key is there twice (lines {first} and {key_node.start_mark.line + 1})",
-                    )
-                )
+                first, again = self.lines[(*path, key)], key_node.start_mark.line + 1
+                message = f"the key is there twice (lines {first} and {again})"
+                self.problems.append(Problem((*path, key), message, again))
                 continue
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             result[key] = self.read(value_node, (*path, key))
@@ -288,10 +285,24 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
     try:
         return Study.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        problems = [_problem(dict(item), data) for item in error.errors()]
-        pruned = json.loads(json.dumps(data))
-        for item in error.errors():
-            _remove(pruned, _real_path(item["loc"], data))
+        errors: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+    pruned = json.loads(json.dumps(data))
+    problems, misspelt = [], set()
+    for item in errors:
+        path = _real_path(item["loc"], data)
+        if item["type"] == "missing":
+            wrong = _misspelt(path, data)
+            if wrong is not None:
+                # One mistake, told once: the key under its wrong name, which is unknown.
+                parent = _at(pruned, path[:-1])
+                parent[path[-1]] = parent.get(wrong)
+                misspelt.add(path)
+                continue
+        problems.append(_problem(item, data))
+    for item in errors:
+        path = _real_path(item["loc"], data)
+        if path not in misspelt:
+            _remove(pruned, path)
     try:
         return Study.model_validate_json(json.dumps(pruned), strict=True), problems
     except ValidationError:
@@ -304,10 +315,10 @@ def _problem(error: dict[str, Any], data: Any) -> Problem:
     if kind == "extra_forbidden":
         fields = _fields_at(loc[:-1])
         return Problem(loc, f"unknown key {loc[-1]!r}{did_you_mean(loc[-1], fields)}")
+    if kind == "missing" and isinstance(loc[-1], int):
+        return Problem(loc[:-1], f"must be two numbers [lower, upper], not {_at(data, loc[:-1])}")
     if kind == "missing":
-        unknown = [key for key in _at(data, loc[:-1]) if key not in _fields_at(loc[:-1])]
-        also = f" (there is {unknown[0]!r}, which is no key)" if len(unknown) == 1 else ""
-        return Problem(loc, f"the key {error['loc'][-1]!r} is missing{also}")
+        return Problem(loc, f"the key {error['loc'][-1]!r} is missing")
     shown = _shown(value)
     messages = {
         "float_type": f"must be a number, not {shown}",
@@ -328,6 +339,16 @@ def _problem(error: dict[str, Any], data: Any) -> Problem:
         "too_long": f"takes at most {context.get('max_length')} values, has {context.get('actual_length')}",
     }
     return Problem(loc, messages.get(kind, f"{error['msg']}, not {shown}"))
+
+
+def _misspelt(path: KeyPath, data: Any) -> str | None:
+    """The unknown key beside a missing one that was probably meant for it."""
+    parent, fields = _at(data, path[:-1]), _fields_at(path[:-1])
+    if not isinstance(parent, dict):
+        return None
+    unknown = [key for key in parent if key not in fields]
+    close = difflib.get_close_matches(str(path[-1]), unknown, n=1, cutoff=0.6)
+    return close[0] if close else None
 
 
 def _or(expected: str) -> str:
@@ -412,15 +433,16 @@ def _touches(path: KeyPath, broken: set[KeyPath]) -> bool:
 
 
 def _study_error(source: str, lines: Mapping[KeyPath, int], problems: Sequence[Problem]) -> StudyError:
-    def line(path: KeyPath) -> int:
+    def line(problem: Problem) -> int:
+        path = problem.path
         while path and path not in lines:
             path = path[:-1]
-        return lines.get(path, 0)
+        return problem.line or lines.get(path, 0)
 
-    ordered = sorted(dict.fromkeys(problems), key=lambda problem: line(problem.path))
+    ordered = sorted(dict.fromkeys(problems), key=line)
     texts = []
     for problem in ordered:
-        number = line(problem.path)
+        number = line(problem)
         where = f"{source}:{number}" if number else source
         texts.append(f"{where}: {key_path_text(problem.path)}: {problem.message}")
     return StudyError(f"{source} has {count(len(ordered))}:", texts)
