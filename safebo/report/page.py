@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from safebo.best_gains import best_gains_path, write_best_gains
 from safebo.report.data import ContextReport, ReportData, objective_of
-from safebo.report.figures.history import margins_figure, objective_figure
+from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
@@ -27,13 +27,17 @@ PNG_DPI = 150
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: `svg` goes into the page, `png` into the folder; `alt` says what it shows."""
+    """One picture: `svg` goes into the page, `png` into the folder.
+
+    `alt` says what it shows to those who do not see it; `width` is in pixels of the page.
+    """
 
     name: str
     svg: bytes
     png: bytes
     alt: str
     caption: str = ""
+    width: int = 0
 
     @property
     def uri(self) -> str:
@@ -191,7 +195,8 @@ def _picture(name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
         "none"
     )  # solved once; solving it again for the PNG would cost as much as drawing
     figure.savefig(png, format="png", dpi=PNG_DPI)
-    return Picture(name, svg.getvalue(), png.getvalue(), alt, caption)
+    width = round(100 * float(figure.get_figwidth()))
+    return Picture(name, svg.getvalue(), png.getvalue(), alt, caption, width)
 
 
 def _scale_words(data: ReportData) -> str:
@@ -201,10 +206,12 @@ def _scale_words(data: ReportData) -> str:
 
 
 def _objective_picture(data: ReportData) -> Picture:
+    strip = (
+        "" if all(not events_of(e) for e in data.entries) else " The strip below marks what else happened."
+    )
     caption = (
-        "One marker per trial. Trials without an objective (a fall, a failure) are in the strip below; "
-        "values far out of view are arrows at the edge with their number. “Best so far” counts completed "
-        f"trials whose measured margins are all at least zero.{_scale_words(data)}"
+        f"One marker per trial.{strip} Values far out of view are arrows at the edge with their number. “Best "
+        f"so far” counts completed trials whose measured margins are all at least zero.{_scale_words(data)}"
     )
     return _picture("objective", objective_figure(data), "Objective and best so far per trial", caption)
 

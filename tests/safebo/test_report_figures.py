@@ -227,9 +227,34 @@ def test_planes_figure_has_one_panel_per_pair_and_the_nearby_trials() -> None:
 
 def test_relevance_is_one_over_lengthscale() -> None:
     data = make_data(contexts=2)
-    for ax, name in zip(relevance_figure(data).axes, data.lengthscales, strict=True):
+    shared = data.lengthscales["attitude"]
+    scales = {"joint_tracking": dict.fromkeys(shared, 1.0), "joint_error": shared, "attitude": shared}
+    axes = relevance_figure(dataclasses.replace(data, lengthscales=scales)).axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["joint_tracking", "joint_error, attitude"]
+    for ax, name in zip(axes, ("joint_tracking", "attitude"), strict=True):
         widths = [bar.get_width() for bar in ax.patches]
-        np.testing.assert_allclose(widths, [1.0 / v for v in data.lengthscales[name].values()])
+        np.testing.assert_allclose(widths, [1.0 / v for v in scales[name].values()])
+
+
+def test_bounds_of_the_prior_do_not_flatten_the_means() -> None:
+    data = make_data(parameters=2)
+    context = data.contexts[0]
+    assert context.slices is not None
+    wide = []
+    for line in context.slices.lines:
+        far = ~line.safe | (np.arange(len(line.values)) < 8)
+        band = line.bands["attitude"]
+        lower = np.where(far, -1e3, band.lower)
+        wide.append(
+            dataclasses.replace(
+                line,
+                bands={**line.bands, "attitude": dataclasses.replace(band, lower=lower)},
+                safe=line.safe & ~far,
+            )
+        )
+    slices = dataclasses.replace(context.slices, lines=tuple(wide))
+    figure = lines_figure(data, dataclasses.replace(context, slices=slices))
+    assert figure.axes[4].get_ylim()[0] > -2
 
 
 def test_tracking_shows_rms_errors_and_the_worst_traces() -> None:

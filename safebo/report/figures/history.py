@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from safebo.protocol import PHASES, Bounds
 from safebo.report.data import Entry, ReportData, best_so_far, margin_of, objective_of
 from safebo.report.figures.style import (
-    HAIRLINE,
     INK,
     MUTED,
     PHASE_MARKERS,
@@ -30,6 +29,8 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.study import FunctionSpec
+
+INTERVAL = "#dde2e7"
 
 EVENTS = ("fell", "aborted", "failed", "no result", "backup fired")
 
@@ -75,6 +76,7 @@ def objective_figure(data: ReportData) -> Figure:
     always += [v for e in data.entries if e.trial.phase == "seed" and (v := objective_of(e)) is not None]
     low, high = robust_limits(scale, values, always)
     scale.apply(ax, low, high)
+    ax.grid(axis="x", visible=False)  # the predicted intervals stand where its lines would
 
     for e in data.entries:
         bounds = e.trial.predicted.get(spec.name)
@@ -82,11 +84,13 @@ def objective_figure(data: ReportData) -> Figure:
             ax.plot(
                 [e.trial.id] * 2,
                 [bounds.lower, bounds.upper],
-                color=HAIRLINE,
-                lw=2.2,
+                color=INTERVAL,
+                lw=0.9,
                 zorder=1.5,
                 gid="interval",
             )
+            if low <= bounds.mean <= high:
+                ax.plot([e.trial.id], [bounds.mean], color=MUTED, marker="_", ms=5, mew=0.8, lw=0, zorder=1.6)
     _scatter(ax, data.entries, [objective_of(e) for e in data.entries], colours, low, high)
     last = max((e.trial.id for e in data.entries), default=0)
     for context in data.contexts:
@@ -110,7 +114,18 @@ def objective_figure(data: ReportData) -> Figure:
     handles: list[Artist] = [*_phase_handles(data.entries), *_context_handles(data, colours)]
     handles.append(Line2D([], [], color=MUTED, lw=1.4, label="best so far, safe trials"))
     if any(spec.name in e.trial.predicted for e in data.entries):
-        handles.append(Line2D([], [], color=HAIRLINE, lw=3, label="predicted interval"))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=INTERVAL,
+                marker="_",
+                mec=MUTED,
+                ms=5,
+                lw=1.2,
+                label="predicted: mean and bounds",
+            )
+        )
     if certified:
         handles.append(
             Line2D([], [], color=MUTED, marker="*", ms=8, lw=1.2, label="best certified: mean and bounds")
@@ -266,8 +281,10 @@ def _event_strip(ax: Axes, entries: Sequence[Entry], strip: list[str], colours: 
 
 def _trial_axis(ax: Axes, entries: Sequence[Entry]) -> None:
     ids = [e.trial.id for e in entries]
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, steps=[1, 2, 5, 10]))
-    ax.set_xlim(min(ids, default=0) - 0.8, max(ids, default=1) + 2.2)
+    first, last = min(ids, default=0), max(ids, default=1)
+    ticks = MaxNLocator(integer=True, nbins=16, steps=[1, 2, 5, 10]).tick_values(first, last)
+    ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if first <= t <= last]))
+    ax.set_xlim(first - 0.8, last + 2.2)
     ax.set_xlabel("trial")
 
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from safebo.report.data import ContextReport, Entry, Plane, ReportData, Slices, functions
+from safebo.report.data import ContextReport, Entry, Line, Plane, ReportData, Slices, functions
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -33,7 +33,7 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.space import Space
-from safebo.study import Parameter
+from safebo.study import FunctionSpec, Parameter
 
 FloatArray = NDArray[np.float64]
 
@@ -64,18 +64,16 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
     parameters = {p.name: p for p in data.study.parameters}
     for row, spec in enumerate(specs):
         scale = scale_of(spec)
-        bands = [line.bands[spec.name] for line in slices.lines]  # all: figures of one context share limits
         is_constraint = row > 0
-        values = np.concatenate([np.concatenate([b.lower, b.upper]) for b in bands])
-        always = [0.0] if is_constraint else [float(np.max(b.mean)) for b in bands]
-        low, high = robust_limits(scale, values, always, padding=0.05)
+        low, high = _line_limits(slices.lines, spec, is_constraint)  # all: figures of a context share limits
         for column, line in enumerate(lines):
             ax = axes[row, column]
             band = line.bands[spec.name]
             scale.apply(ax, low, high, count=4, always=[0.0] if is_constraint else [])
             colour = INK if is_constraint else "#0072b2"
-            ax.fill_between(line.values, band.lower, band.upper, color=colour, alpha=0.15, lw=0, gid="band")
+            ax.fill_between(line.values, band.lower, band.upper, color=colour, alpha=0.12, lw=0, gid="band")
             ax.plot(line.values, band.mean, color=colour, lw=1.3, gid="mean")
+            ax.plot(line.values, band.lower, color=colour, lw=0.7, alpha=0.7, gid="lower")
             ax.axvline(slices.anchor[line.parameter], color="#d55e00", lw=1.0, gid="anchor")
             if is_constraint:
                 ax.axhspan(low, min(0.0, high), color=UNSAFE_FILL, lw=0, zorder=0.5)
@@ -210,20 +208,21 @@ def relevance_figure(data: ReportData) -> Figure:
     Raises:
         ValueError: no lengthscales are known.
     """
-    table = data.lengthscales
-    if not table:
+    if not data.lengthscales:
         raise ValueError("no lengthscales are known")
-    inputs = list(next(iter(table.values())))
-    names = list(table)
-    figure = new_figure(WIDTH, 0.6 + 0.22 * len(inputs) + 0.2)
-    axes = np.atleast_1d(figure.subplots(1, len(names), sharex=True, sharey=True))
+    panels: dict[tuple[tuple[str, float], ...], list[str]] = {}
+    for name, lengths in data.lengthscales.items():  # functions that share lengthscales share a panel
+        panels.setdefault(tuple(lengths.items()), []).append(name)
+    inputs = [name for name, _ in next(iter(panels))]
+    figure = new_figure(WIDTH if len(panels) > 1 else 0.6 * WIDTH, 1.1 + 0.22 * len(inputs))
+    axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True, sharey=True))
     parameters = {p.name for p in data.study.parameters}
-    for ax, name in zip(axes, names, strict=True):
-        relevance = [1.0 / table[name][key] for key in inputs]
+    for ax, (scales, names) in zip(axes, panels.items(), strict=True):
+        relevance = [1.0 / value for _, value in scales]
         colours = ["#0072b2" if key in parameters else "#e69f00" for key in inputs]
-        bars = ax.barh(np.arange(len(inputs)), relevance, height=0.62, color=colours, gid=f"relevance:{name}")
+        bars = ax.barh(np.arange(len(inputs)), relevance, height=0.62, color=colours, gid="relevance")
         ax.bar_label(bars, [number(v, 2) for v in relevance], padding=2, fontsize=6.5, color=MUTED)
-        ax.set_title(name)
+        ax.set_title(", ".join(names))
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.14)
     axes[0].set_yticks(np.arange(len(inputs)), inputs)
@@ -243,6 +242,18 @@ def _slices(context: ContextReport) -> Slices:
     if context.slices is None:
         raise ValueError(f"context {context.name!r} has no slices")
     return context.slices
+
+
+def _line_limits(lines: Sequence[Line], spec: FunctionSpec, is_constraint: bool) -> tuple[float, float]:
+    """Limits that show the means everywhere and the bounds where it is safe.
+
+    Far from the data the bounds are those of the prior; they run out of view rather than flatten the rest.
+    """
+    bands = [line.bands[spec.name] for line in lines]
+    values = [b.mean for b in bands]
+    values += [side[line.safe] for line, b in zip(lines, bands, strict=True) for side in (b.lower, b.upper)]
+    always = [0.0] if is_constraint else [float(np.max(b.mean)) for b in bands]
+    return robust_limits(scale_of(spec), np.concatenate(values), always, padding=0.12)
 
 
 def _safe_bar(ax: Axes, values: FloatArray, safe: NDArray[np.bool_]) -> None:

@@ -158,7 +158,11 @@ class WarpScale:
         near, far = self.warp.upper - high, self.warp.upper - low
         first = int(np.floor(np.log10(max(near, 1e-9 * self.warp.scale))))
         last = int(np.ceil(np.log10(max(far, 1e-9 * self.warp.scale))))
-        rounded = [m * 10.0**k for m in (1.0, 5.0, 2.0, 3.0, 7.0, 1.5) for k in range(first, last + 1)]
+        rounded = [
+            m * 10.0**k
+            for m in (1.0, 5.0, 2.0, 3.0, 7.0, 1.5, 1.2, 4.0, 8.0, 6.0)
+            for k in range(first, last + 1)
+        ]
         if last - first > 6:
             rounded = [10.0**k for k in range(first, last + 1)]
         return [float(np.round(self.warp.upper - gap, 12)) for gap in rounded]
