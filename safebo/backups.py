@@ -67,8 +67,8 @@ def boundary_monitor(
 
     Args:
         found: backups of one context.
-        lower: present lower bound of every backup's smallest margin, on the warped scale; a negative one
-        drops it. spec: rule, scales and capacity.
+        lower: present lower bound of every backup's smallest margin, warped; a negative one drops it.
+        spec: rule, scales and capacity.
 
     Raises:
         NoBackupError: when none is certified.
@@ -77,20 +77,23 @@ def boundary_monitor(
     chosen = [i for i in range(len(found)) if lower[i] >= 0]
     if not chosen:
         raise NoBackupError(
-            "no backup: no completed trial of this context has recorded states and gains that are certified now. "
-            "The evaluator must return `states`, and a seed or local trial must come first"
+            "no backup: no completed trial of this context has recorded states and gains that are certified "
+            "now. The evaluator must return `states`, and a seed or local trial must come first"
         )
     widths = sorted({found[i].states.shape[1] for i in chosen})
     if len(widths) > 1:
         raise MeasurementError(f"visited states have different widths: {widths}")
     kept = thinned([len(found[i].states) for i in chosen], spec.capacity)
-    parts, policy, bounds, gains = [], [], [], []
+    parts: list[NDArray[np.float64]] = []
+    policy: list[NDArray[np.int64]] = []
+    bounds: list[float] = []
+    gains: list[Mapping[str, float]] = []
     for i, rows in zip(chosen, kept, strict=True):
         if len(rows) == 0:
             continue
         parts.append(found[i].states[rows])
         policy.append(np.full(len(rows), len(gains)))
-        bounds.append(lower[i])
+        bounds.append(float(lower[i]))
         gains.append(found[i].parameters)
     return BoundaryMonitor(
         np.concatenate(parts),
@@ -112,6 +115,7 @@ def state_scale(spec: BackupSpec, width: int) -> NDArray[np.float64]:
         return np.ones(width)
     if len(spec.state_scale) != width:
         raise MeasurementError(
-            f"tuner.backup.state_scale names {len(spec.state_scale)} coordinates, but visited states have {width}"
+            f"tuner.backup.state_scale names {len(spec.state_scale)} coordinates, "
+            f"but visited states have {width}"
         )
     return np.array(list(spec.state_scale.values()), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A BoTorch `Model` over our own posteriors, so that BoTorch's acquisitions and optimizers work on a surrogate."""
+"""A BoTorch `Model` over our own posteriors: BoTorch's acquisitions and optimizers work on a surrogate."""
 
 from __future__ import annotations
 

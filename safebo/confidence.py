@@ -30,5 +30,5 @@ class ConfidenceBounds:
 
 
 def confidence_bounds(prediction: Prediction, beta: float) -> ConfidenceBounds:
-    """`mean -/+ beta * std` (equation 5 of Widmer et al. 2023, whose beta = 16 multiplies the variance: 4 here)."""
+    """`mean -/+ beta * std`, equation 5 of Widmer et al. 2023 (their 16 multiplies the variance: 4 here)."""
     return ConfidenceBounds(prediction.mean - beta * prediction.std, prediction.mean + beta * prediction.std)

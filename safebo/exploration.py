@@ -19,7 +19,7 @@ MOST_REPEATS = 3
 
 @dataclass
 class Region:
-    """Part of the parameter space that local phases explore: around the seeds, or around a safe global trial."""
+    """A part of the box that local phases explore: around the seeds, or around a safe global trial."""
 
     trials: list[int] = field(default_factory=list)
     local_steps: int = 0

@@ -69,7 +69,7 @@ class TriggerRule:
         return self.name == "lipschitz"
 
     def radii(self, lower: FloatArray) -> FloatArray:
-        """Distance up to which a backup of that lower bound covers (`p -> p`); negative: it covers nothing."""
+        """Distance up to which a backup of that lower bound covers, `p -> p`; negative: nothing."""
         if self.name == "lipschitz":
             return lower / self.lipschitz - self.inter_sample
         interior = np.nextafter(self.sigma * ndtri(1.0 - 0.5 * self.tau_interior), -np.inf)
@@ -119,8 +119,8 @@ class BoundaryMonitor:
         self.backups: tuple[Mapping[str, float], ...] = tuple(dict(b) for b in backups)
         self.lower = np.asarray(lower, dtype=np.float64)
         policy = np.asarray(policy, dtype=np.int64)
-        # What covers, and what is chosen on a trigger, are both a smallest `distance - radius`; the Gaussian tail
-        # chooses the closest, which is the same with radii of zero.
+        # What covers, and what is chosen on a trigger, are both a smallest `distance - radius`; the Gaussian
+        # tail chooses the closest, which is the same with radii of zero.
         order = _block_order(states / self.scale)
         self.states = (states / self.scale)[order]
         self.policy = policy[order]
@@ -140,9 +140,10 @@ class BoundaryMonitor:
 
         A state that is not finite triggers, with the backup of the largest lower bound.
         """
-        s = np.asarray(state, dtype=np.float64) / self.scale
-        if s.shape != (self.states.shape[1],):
-            raise ValueError(f"a state has {self.states.shape[1]} numbers, got shape {s.shape}")
+        raw = np.asarray(state, dtype=np.float64)
+        if raw.shape != self.scale.shape:
+            raise ValueError(f"a state has {len(self.scale)} numbers, got shape {raw.shape}")
+        s = raw / self.scale
         if not np.isfinite(s).all():
             return int(np.argmax(self.lower))
         nearest, excess = self._index.search(s, self.states, self.radii, self._last, True)
@@ -335,7 +336,7 @@ def _search(
     for position in range(nb):
         b = position
         if position == 0:
-            b = start
+            b = int(start)
         elif position == start:
             b = 0
         reach = radius[b] + value + absolute

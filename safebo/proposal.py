@@ -28,7 +28,7 @@ FINAL_CANDIDATES = 64
 
 @dataclass(frozen=True)
 class Proposal:
-    """Parameters in raw units and in the unit cube, with the acquisition's value and the certificate's slack."""
+    """Parameters in raw units and in the unit cube, with the acquisition's value and the slack."""
 
     raw: NDArray[np.float64]
     unit: Float[Tensor, " d"]
@@ -56,7 +56,7 @@ class Proposer:
         self.grid = unit_grid(problem.space.dimension, spec.search.grid_points) if grid else None
 
     def certified_starts(self, situation: Situation, points: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
-        """The certified ones among known points, largest upper bound of the objective first, repeats dropped."""
+        """The certified ones among known points, largest upper bound of the objective first, no repeats."""
         if len(points) == 0:
             return points
         points = torch.unique(points, dim=0)
@@ -109,7 +109,7 @@ class Proposer:
         return search_box(acquisition, starts, rng, self.spec.search)
 
     def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:
-        """The best candidate that, rounded as it will be printed, still holds its certificate; None if none does."""
+        """The best candidate that still holds its certificate when rounded as it will be printed."""
         points = found.points[:FINAL_CANDIDATES]
         if len(points) == 0:
             return None

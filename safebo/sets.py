@@ -48,7 +48,7 @@ def lipschitz_safe_set(
 def maximizers(
     lower: Float[Tensor, " n"], upper: Float[Tensor, " n"], safe: Bool[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
-    """Equation 18: safe candidates whose objective's upper bound reaches the best lower bound in the safe set."""
+    """Equation 18: safe candidates whose objective's upper bound reaches the best lower bound in S."""
     if not bool(safe.any()):
         return torch.zeros_like(safe)
     return safe & (upper >= lower[safe].max())

@@ -126,7 +126,8 @@ class Space:
             parts = [f"missing {', '.join(missing)}"] if missing else []
             parts += [f"unknown {', '.join(map(str, unknown))}"] if unknown else []
             raise ParameterError(
-                f"{prefix}{self.kind}s do not fit: {'; '.join(parts)}. Expected are {', '.join(self.names) or 'none'}"
+                f"{prefix}{self.kind}s do not fit: {'; '.join(parts)}. "
+                f"Expected are {', '.join(self.names) or 'none'}"
             )
         row = np.array([float(values[name]) for name in self.names])
         for axis, value in zip(self.axes, row, strict=True):
@@ -166,14 +167,14 @@ class WarpMap:
         return np.clip(warped, -self.clip, self.clip)
 
     def inverse(self, warped: ArrayLike) -> FloatArray:
-        """From the modelled scale to the function's own unit; not clipped, since bounds may lie further out."""
+        """From the modelled scale to the function's own unit; not clipped, as bounds may lie further out."""
         w = np.asarray(warped, dtype=np.float64)
         if self.kind == "identity":
             return w * self.scale
         return self.upper - self.scale * np.exp(-np.clip(w, -700.0, 700.0))
 
     def threshold(self) -> float:
-        """Where zero in the function's own unit lies on the modelled scale; raises if the warp cannot reach it."""
+        """Where the margin 0 lies on the modelled scale; raises `StudyError` if the warp cannot reach it."""
         if self.kind == "log" and self.upper <= 0:
             raise StudyError(
                 f"constraint {self.name}: a log warp with upper = {self.upper:g} never reaches the margin 0; "

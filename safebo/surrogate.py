@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ MATERN_NU: dict[str, float] = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5
 
 PRIOR_SPREAD = {"lengthscale": 0.35, "variance": 0.5, "noise": 0.5}
 """Standard deviations of the logarithms under the hyperparameter priors (ours). A lengthscale is thus within
-a factor two of the declared one with 95 % prior probability: safety rests on it more than on anything else."""
+a factor two of the declared one with 95 % prior probability: safety rests on it more than on all else."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def function_models(study: Study) -> tuple[FunctionModel, ...]:
     )
 
 
-def gpytorch_kernel(model: FunctionModel) -> torch.nn.Module:
+def gpytorch_kernel(model: FunctionModel) -> Any:
     """The prior covariance as a gpytorch `ScaleKernel`."""
     from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
 

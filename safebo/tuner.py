@@ -275,7 +275,7 @@ class Tuner:
         return self._trial(name, found.raw, "local", f"{self._local_name}: score {found.score:.4g}")
 
     def _unsafe_trial(self, name: str, surrogate: Surrogate) -> Trial:
-        """A trial of a method that certifies nothing: it counts as global, because it may leave the safe set."""
+        """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
         situation = self._situation(name, surrogate, self._visited(), falls_count=True)
         acquisition = self.local(situation)
         starts = self._known_points()
@@ -336,9 +336,10 @@ class Tuner:
         """The first declared seed of the context that has no valid measurement and is not pending."""
         declared = [s for s in self.study.seeds if s.context == name]
         if not declared:
+            seeded = sorted({s.context for s in self.study.seeds})
             raise StudyError(
-                f"context {name!r} has no seed: safe tuning needs parameters known to be safe in every context "
-                f"that is tuned; contexts with seeds: {', '.join(sorted({s.context for s in self.study.seeds}))}"
+                f"context {name!r} has no seed: safe tuning needs parameters known to be safe in every "
+                f"context that is tuned; contexts with seeds: {', '.join(seeded)}"
             )
         tried = [r for r in records if r.trial.phase == "seed"]
         for record in tried:
@@ -391,15 +392,15 @@ class Tuner:
             parts.append(f"{f.name}: mean {best.mean:.4g}, lower bound {best.lower:.4g} {f.unit}".rstrip())
         return (
             f"context {name}: nothing is certified, not even the seed after {MOST_SEED_REPEATS} repeats "
-            f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for beta = "
-            f"{self.study.tuner.beta:g} and the declared noise_std: give a seed with more margin, a smaller "
-            "noise_std if the measurements are that good, or a smaller beta"
+            f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "
+            f"beta = {self.study.tuner.beta:g} and the declared noise_std: give a seed with more margin, a "
+            "smaller noise_std if the measurements are that good, or a smaller beta"
         )
 
     # -- sets per context --------------------------------------------------------------------------------
 
     def _lifted(self, name: str) -> list[Record]:
-        """Safe global trials of the context: their margins' lower bounds are at least 0 by what they showed."""
+        """Safe global trials of the context: by what they showed, their lower bounds are at least 0."""
         if self.method.exploration is None:
             return []
         return [r for r in self.history.of_context(name) if succeeded(r, self.problem)]
@@ -460,7 +461,7 @@ class Tuner:
     def _policy_lower_bounds(
         self, found: Sequence[Backup], name: str, surrogate: Surrogate
     ) -> NDArray[np.float64]:
-        """Present lower bound of every backup's smallest margin above its threshold, warped; lifted where shown."""
+        """Present lower bound of every backup's smallest margin, warped, above its threshold."""
         if not found:
             return np.zeros(0)
         rows = np.stack([self.problem.space.vector(b.parameters) for b in found])

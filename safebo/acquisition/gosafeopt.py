@@ -12,7 +12,7 @@ from safebo.acquisition.registry import register
 
 @register("widest_outside")
 class WidestOutside(SafeAcquisition):
-    """`argmax over Theta \\ (S_n(z) union E(z)) of max_i w_n(theta, z, i) / s_i`.
+    r"""`argmax over Theta \ (S_n(z) union E(z)) of max_i w_n(theta, z, i) / s_i`.
 
     Source: equation 10 of Widmer et al. 2023 (GoSafeOpt, Sukhija et al. 2023). Guarantee: none from the
     bounds, the proposal is not certified; what protects the trial is the boundary condition that watches it.
