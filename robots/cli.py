@@ -139,12 +139,8 @@ def walk(
     The controller sees sensors only: noisy joint encoders and an inertial unit, from which it estimates the
     motion of its base. It stands for a moment, speeds up over half a second and walks on.
 
-    Examples:
-
-    \b
-      safebo robots walk go1
-      safebo robots walk go2 --gait crawl --velocity 0.3 --video crawl.mp4
-      safebo robots walk go1 --disturbance paper --set joint.hip.kp=70 --set joint.hip.kd=3
+    For example `safebo robots walk go1`, or `safebo robots walk go2 --gait crawl --velocity 0.3 --video
+    crawl.mp4`, or `safebo robots walk go1 --disturbance paper --set joint.hip.kp=70 --set joint.hip.kd=3`.
     """
     model = _or_refuse(lambda: load_robot(robot))
     pattern = _or_refuse(lambda: gait_named(gait))

@@ -10,6 +10,7 @@ import math
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +120,8 @@ class Recording:
         def room(columns: int) -> FloatArray:
             return np.zeros((rows, columns))
 
-        joints = {name: room(12) for name in _JOINT_COLUMNS}
-        bases = {
+        joints: dict[str, Any] = {name: room(12) for name in _JOINT_COLUMNS}
+        bases: dict[str, Any] = {
             f"{who}_{what}": room(4 if what == "orientation" else 3)
             for who in ("base", "estimated")
             for what in ("position", "orientation", "velocity", "rate")
@@ -141,8 +142,11 @@ class Recording:
 
     def truncated(self, rows: int) -> Recording:
         """The first `rows` rows."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Recording(**{k: v[:rows] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                values[name] = value[:rows]
+        return Recording(**values)
 
 
 _JOINT_COLUMNS = (

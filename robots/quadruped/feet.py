@@ -270,13 +270,21 @@ def _move_to_contact_point(
         jacobian[0, j] += c * dz - s * dy
         jacobian[1, j] += s * dx
         jacobian[2, j] -= c * dx
-    # the calf's angular acceleration at constant joint speeds, seen from the base, and what it does below
-    ay, az = -s * qd[0] * pitch, c * qd[0] * pitch
-    drift[0] += ay * dz - az * dy
-    drift[1] += az * dx
-    drift[2] -= ay * dx
+    # The way down does not turn with the base, so the contact point accelerates by alpha x down, alpha being
+    # the calf's angular acceleration at constant joint speeds. Whoever adds the centrifugal and Coriolis terms
+    # of a point that moves with the base adds w x (w x down) + 2 w x (u x down) too much.
+    ux, uy, uz = qd[0], c * pitch, s * pitch  # calf relative to the base
+    wx, wy, wz = rate[0], rate[1], rate[2]
+    ax = wy * uz - wz * uy
+    ay = wz * ux - wx * uz - s * qd[0] * pitch
+    az = wx * uy - wy * ux + c * qd[0] * pitch
+    ex, ey, ez = wx + 2.0 * ux, wy + 2.0 * uy, wz + 2.0 * uz
+    fx, fy, fz = ey * dz - ez * dy, ez * dx - ex * dz, ex * dy - ey * dx
+    drift[0] += ay * dz - az * dy - (wy * fz - wz * fy)
+    drift[1] += az * dx - ax * dz - (wz * fx - wx * fz)
+    drift[2] += ax * dy - ay * dx - (wx * fy - wy * fx)
     # angular velocity of the calf in the world moves the ball's centre by omega x (radius z) per second
-    wx, wy, wz = rate[0] + qd[0], rate[1] + c * pitch, rate[2] + s * pitch
+    wx, wy, wz = wx + ux, wy + uy, wz + uz
     world_x = rotation[0, 0] * wx + rotation[0, 1] * wy + rotation[0, 2] * wz
     world_y = rotation[1, 0] * wx + rotation[1, 1] * wy + rotation[1, 2] * wz
     held[0] += period * radius * world_y

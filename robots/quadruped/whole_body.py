@@ -137,11 +137,19 @@ def solve_hierarchy(
         if m == 0:
             continue
         projected = np.empty((m, n))
+        lengths = np.empty(m)
         residual = np.empty((m, columns))
         for i in range(m):
+            length, left = 0.0, 0.0
             for j in range(n):
                 projected[i, j] = tasks[row + i, j]
+                length += tasks[row + i, j] ** 2
             _remove(projected[i], basis, known)
+            for j in range(n):
+                left += projected[i, j] ** 2
+            lengths[i] = length
+            if left <= RANK_TOLERANCE**2 * length:  # higher levels leave nothing of this row
+                projected[i] = 0.0
             for c in range(columns):
                 value = targets[row + i, c]
                 for j in range(n):
@@ -163,16 +171,13 @@ def solve_hierarchy(
         for i in range(m):
             if known == n:
                 break
-            length = 0.0
-            for j in range(n):
-                length += tasks[row + i, j] ** 2
             for j in range(n):
                 basis[known, j] = projected[i, j]
             _remove(basis[known], basis, known)
             left = 0.0
             for j in range(n):
                 left += basis[known, j] ** 2
-            if left > RANK_TOLERANCE**2 * length:
+            if left > RANK_TOLERANCE**2 * lengths[i]:
                 scale = 1.0 / math.sqrt(left)
                 for j in range(n):
                     basis[known, j] *= scale
@@ -196,13 +201,16 @@ def _remove(vector: FloatArray, basis: FloatArray, known: int) -> None:
 
 @njit(cache=True)
 def _solve_positive(matrix: FloatArray, right: FloatArray) -> None:
-    """Solve `matrix x = right` in place by Cholesky; only the lower triangle of `matrix` is read."""
+    """Solve `matrix x = right` in place by Cholesky; only the lower triangle of `matrix` is read.
+
+    A direction in which the matrix is zero gets the answer zero.
+    """
     m, columns = right.shape
     for j in range(m):
         value = matrix[j, j]
         for k in range(j):
             value -= matrix[j, k] * matrix[j, k]
-        pivot = math.sqrt(value) if value > 1e-300 else 1e-150
+        pivot = math.sqrt(value) if value > 1e-300 else 1e150
         matrix[j, j] = pivot
         for i in range(j + 1, m):
             value = matrix[i, j]

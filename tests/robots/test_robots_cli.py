@@ -1,0 +1,62 @@
+"""`safebo robots` as a person uses it."""
+
+import pytest
+from typer.testing import CliRunner
+
+from robots.cli import app
+
+RUN = CliRunner()
+
+
+def test_list_and_gains_show_what_can_be_chosen():
+    out = RUN.invoke(app, ["list"])
+    assert out.exit_code == 0
+    for word in ("go1", "go2", "trot", "crawl", "flying-trot", "pronk", "paper"):
+        assert word in out.output
+    out = RUN.invoke(app, ["gains"])
+    assert "joint.hip.kp" in out.output
+    assert "N m/rad" in out.output
+
+
+def test_a_short_walk_prints_one_summary_line():
+    out = RUN.invoke(app, ["walk", "go1", "--seconds", "1", "--set", "joint.hip.kp=50"])
+    assert out.exit_code == 0, out.output
+    for word in ("go1 trot 1.0 s: no fall", "mean speed", "tracking rms", "pitch rms", "real-time factor"):
+        assert word in out.output
+
+
+def test_a_gains_file_is_used_and_set_goes_over_it(tmp_path):
+    path = tmp_path / "best.yaml"
+    path.write_text(
+        "gains:\n  joint.hip.kp: 2.0\n  joint.thigh.kp: 2.0\n  joint.calf.kp: 2.0\ncertified: true\n"
+    )
+    soft = ["walk", "go1", "--disturbance", "paper", "--gains", str(path), "--seconds", "2"]
+    out = RUN.invoke(app, soft)
+    assert out.exit_code == 0
+    assert "FELL" in out.output
+    stiff = [f"--set=joint.{joint}.kp=80" for joint in ("hip", "thigh", "calf")]
+    assert "no fall" in RUN.invoke(app, soft + stiff).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["walk", "go3"], ["go3", "go1, go2"]),
+        (["walk", "go1", "--gait", "gallop"], ["gallop", "trot, crawl"]),
+        (["walk", "go1", "--set", "joint.hipp.kp=3"], ["joint.hipp.kp", "joint.hip.kp"]),
+        (["walk", "go1", "--set", "joint.hip.kp"], ["NAME=VALUE"]),
+        (["walk", "go1", "--set", "joint.hip.kp=1e6"], ["outside", "500"]),
+        (["walk", "go1", "--disturbance", "papper"], ["did you mean paper"]),
+        (["walk", "go1", "--gains", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+        (["walk", "go1", "--seconds", "-1"], ["--seconds"]),
+        (["walk", "go1", "--velocity", "nan"], ["--velocity"]),
+        (["walk", "go1", "--delay", "-2"], ["control_delay"]),
+        (["walk", "go1", "--estimator", "guess"], ["kalman or truth"]),
+    ],
+)
+def test_bad_input_is_refused_with_exit_code_2_and_one_message(arguments, words):
+    out = RUN.invoke(app, arguments)
+    assert out.exit_code == 2
+    assert "Traceback" not in out.output
+    for word in words:
+        assert word in out.output

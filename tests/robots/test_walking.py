@@ -1,0 +1,144 @@
+"""Short walks of the whole chain: controller, estimator, plant."""
+
+import numpy as np
+import pytest
+
+from robots.disturbance import Disturbance, preset
+from robots.model import load_robot
+from robots.quadruped.controller import Controller, VelocityRamp
+from robots.quadruped.gains import Gains
+from robots.quadruped.gait import GAITS, Gait
+from robots.quadruped.joint import joint_torque
+from robots.rollout import STATE_NAMES, rollout
+from robots.sensors import JointCommand
+from robots.simulation import Simulation
+
+NOMINAL = Disturbance(control_delay=1)
+SOFT = {"joint.hip.kp": 5.0, "joint.thigh.kp": 5.0, "joint.calf.kp": 5.0}
+
+
+def walk(robot="go1", gait="trot", seconds=3.0, velocity=0.5, gap=NOMINAL, seed=0, gains=None, **keywords):
+    model = load_robot(robot)
+    pattern = GAITS[gait] if isinstance(gait, str) else gait
+    estimator = keywords.pop("estimator", "kalman")
+    command = velocity if callable(velocity) else VelocityRamp(velocity)
+    controller = Controller(model, Gains(gains), pattern, command, estimator=estimator)
+    return rollout(Simulation(model, gap, seed), controller, seconds, **keywords)
+
+
+def after_ramp(record):
+    return slice(record.walk_start + 500, None)
+
+
+@pytest.mark.parametrize("robot", ["go1", "go2"])
+def test_a_trot_keeps_its_speed_and_stays_level_with_the_estimator_in_the_loop(robot):
+    record = walk(robot, seconds=4.0)
+    rows = after_ramp(record)
+    assert not record.fell
+    assert record.base_velocity[rows, 0].mean() == pytest.approx(0.5, rel=0.03)
+    assert np.sqrt(np.mean(record.states[rows, 1] ** 2)) < 0.03
+    error = record.estimated_velocity[rows] - record.base_velocity[rows]
+    assert np.sqrt(np.mean(np.sum(error**2, axis=1))) < 0.1
+    assert record.base_position[rows, 2].mean() == pytest.approx(load_robot(robot).nominal_height, abs=0.01)
+
+
+@pytest.mark.parametrize("gait", ["crawl", "flying-trot", "pronk", Gait(0.6, 0.4, 0.5, 0.5, 0.0)])
+def test_other_gaits_walk_on_their_planned_contacts(gait):
+    record = walk("go2", gait, seconds=3.0)
+    assert not record.fell, record.stop_reason
+    rows = after_ramp(record)
+    agreement = np.mean(record.contact[rows] == record.planned_contact[rows])
+    assert agreement > 0.85
+
+
+def test_it_turns_and_walks_sideways_and_stands():
+    turning = walk(velocity=VelocityRamp(0.2, 0.0, 0.5), seconds=3.0)
+    assert not turning.fell
+    assert turning.base_rate[after_ramp(turning), 2].mean() == pytest.approx(0.5, abs=0.05)
+    sideways = walk(velocity=VelocityRamp(0.0, 0.2, 0.0), seconds=3.0)
+    assert sideways.base_velocity[after_ramp(sideways), 1].mean() == pytest.approx(0.2, abs=0.03)
+    standing = walk(gait="stand", velocity=0.0, seconds=1.0)
+    assert np.abs(standing.base_velocity[-100:]).max() < 0.01
+
+
+def test_the_same_seed_gives_the_same_walk_bit_for_bit_and_another_seed_another():
+    first, again, other = (walk(seconds=1.0, seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.joint_position, again.joint_position)
+    np.testing.assert_array_equal(first.commanded_torque, again.commanded_torque)
+    assert not np.array_equal(first.joint_position, other.joint_position)
+
+
+def test_a_rollout_repeats_itself_with_the_same_objects():
+    model = load_robot("go1")
+    controller = Controller(model, Gains(), GAITS["trot"], VelocityRamp(0.5))
+    plant = Simulation(model, NOMINAL, 1)
+    first, again = rollout(plant, controller, 1.0), rollout(plant, controller, 1.0)
+    np.testing.assert_array_equal(first.joint_position, again.joint_position)
+
+
+def test_recorded_torques_obey_the_joint_law_and_its_limits():
+    record = walk(seconds=1.0)
+    robot = load_robot("go1")
+    assert np.all(np.abs(record.commanded_torque) <= robot.torque_limit + 1e-9)
+    command = JointCommand(
+        np.full(12, 1.0), np.zeros(12), np.full(12, 2.0), np.full(12, 10.0), np.full(12, 1.0)
+    )
+    limit = np.full(12, 11.0)
+    np.testing.assert_allclose(joint_torque(command, np.zeros(12), np.ones(12), limit), 11.0)
+    np.testing.assert_allclose(joint_torque(command, np.full(12, 0.5), np.ones(12), limit), 6.0)
+
+
+def test_too_soft_gains_fall_with_the_papers_disturbance_and_the_record_ends_there():
+    record = walk(gap=preset("paper"), gains=SOFT, seconds=4.0)
+    assert record.fell
+    assert record.stop_reason
+    assert len(record) < record.walk_start + 4.0 / record.period
+    assert np.all(np.isfinite(record.joint_position))
+    assert len(record.desired_position) == len(record.states) == len(record)
+
+
+def test_a_monitor_that_switches_gains_in_time_saves_the_robot():
+    good = Gains({"joint.hip.kp": 70, "joint.thigh.kp": 70, "joint.calf.kp": 70, "joint.hip.kd": 3.2,
+                  "joint.thigh.kd": 3.2, "joint.calf.kd": 3.2})  # fmt: skip
+    seen = []
+
+    def monitor(state):
+        seen.append(state.copy())
+        return 0 if abs(state[STATE_NAMES.index("roll")]) > 0.08 else -1
+
+    record = walk(gap=preset("paper"), gains=SOFT, seconds=4.0, monitor=monitor, backups=[good])
+    assert not record.fell
+    assert record.backup == 0
+    assert record.backup_row == record.walk_start + len(seen) - 1
+    np.testing.assert_array_equal(record.states[record.backup_row], seen[-1])
+
+
+def test_the_monitored_state_is_what_its_names_say():
+    record = walk(seconds=1.0, estimator="truth")
+    assert record.states.shape[1] == len(STATE_NAMES) == 33
+    np.testing.assert_allclose(record.states[:, 2], record.base_position[:, 2])
+    np.testing.assert_allclose(record.states[:, 6:9], record.base_rate)
+    np.testing.assert_allclose(record.states[:, 9:21], record.measured_position)
+    np.testing.assert_allclose(record.states[:, 21:33], record.measured_velocity)
+    speed = np.linalg.norm(record.states[:, 3:6], axis=1)
+    np.testing.assert_allclose(speed, np.linalg.norm(record.base_velocity, axis=1))
+
+
+def test_the_controller_reads_no_internals_of_the_plant():
+    """A plant with another mass and friction is controlled by the same commands while the readings agree."""
+    model = load_robot("go1")
+    plant = Simulation(model, NOMINAL.without_noise(), 0)
+    other = Simulation(model, Disturbance(payload_mass=5.0, foot_friction=0.2).without_noise(), 0)
+    commands = []
+    for simulation in (plant, other):
+        controller = Controller(model, Gains(), GAITS["trot"], VelocityRamp(0.5))
+        reading = simulation.read()
+        controller.reset(reading)
+        commands.append(controller.step(reading).copy())
+    np.testing.assert_array_equal(commands[0].torque, commands[1].torque)
+    np.testing.assert_array_equal(commands[0].position, commands[1].position)
+
+
+def test_a_gait_that_cannot_step_fast_enough_says_how_fast_it_can():
+    controller = Controller(load_robot("go1"), Gains(), GAITS["pronk"], VelocityRamp(0.5))
+    assert controller.speed_limit == pytest.approx(0.3)

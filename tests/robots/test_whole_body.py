@@ -1,0 +1,261 @@
+"""The task hierarchy, the torque program and the equations of motion."""
+
+import numpy as np
+import pinocchio
+import pytest
+from scipy.optimize import minimize
+
+from robots.model import load_robot
+from robots.quadruped.feet import Feet
+from robots.quadruped.gait import GAITS
+from robots.quadruped.tasks import base_reference, stack_tasks
+from robots.quadruped.whole_body import Dynamics, TorqueProgram, solve_hierarchy
+
+STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
+
+
+def solve(tasks, sizes, targets, damping=0.0):
+    solution = np.zeros((tasks.shape[1], targets.shape[1]))
+    solve_hierarchy(tasks, np.array(sizes), targets, damping, solution)
+    return solution
+
+
+def lexicographic_oracle(tasks, sizes, targets):
+    """Null-space projection with exact pseudo-inverses (numpy's)."""
+    x, projector, row = np.zeros((tasks.shape[1], targets.shape[1])), np.eye(tasks.shape[1]), 0
+    for size in sizes:
+        j, t = tasks[row : row + size], targets[row : row + size]
+        x = x + np.linalg.pinv(j @ projector, rcond=1e-8) @ (t - j @ x)
+        upper = tasks[: row + size]
+        projector = np.eye(tasks.shape[1]) - np.linalg.pinv(upper, rcond=1e-8) @ upper
+        row += size
+    return x
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_hierarchy_agrees_with_projection_by_exact_pseudo_inverses(seed):
+    rng = np.random.default_rng(seed)
+    sizes = [6, 3, 3, 9]  # more rows than columns: the levels conflict
+    tasks, targets = rng.normal(size=(21, 18)), rng.normal(size=(21, 2))
+    tasks[7] = tasks[0] + tasks[1]  # a row that a higher level already spans
+    np.testing.assert_allclose(
+        solve(tasks, sizes, targets, 1e-4), lexicographic_oracle(tasks, sizes, targets), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-3, 0.5])
+def test_a_lower_task_never_disturbs_a_higher_one(damping):
+    rng = np.random.default_rng(1)
+    sizes = [6, 3, 3, 6]
+    tasks, targets = rng.normal(size=(18, 18)), rng.normal(size=(18, 1))
+    reference = solve(tasks, sizes, targets, damping)
+    for level, first in enumerate(np.cumsum(sizes)[:-1]):
+        changed = targets.copy()
+        changed[first:] = rng.normal(size=(18 - first, 1)) * 100
+        moved = solve(tasks, sizes, changed, damping)
+        np.testing.assert_allclose(
+            tasks[:first] @ moved, tasks[:first] @ reference, atol=1e-10, err_msg=str(level)
+        )
+
+
+def test_an_undamped_consistent_stack_is_met_exactly():
+    rng = np.random.default_rng(2)
+    tasks, targets = rng.normal(size=(18, 18)), rng.normal(size=(18, 3))
+    np.testing.assert_allclose(tasks @ solve(tasks, [6, 3, 3, 6], targets), targets, atol=1e-9)
+
+
+class Scene:
+    """A random pose and motion of a robot with some feet on the ground."""
+
+    def __init__(self, name, stance, seed):
+        rng = np.random.default_rng(seed)
+        self.robot = load_robot(name)
+        self.stance = np.array(stance, bool)
+        self.q = self.robot.home_joints + rng.normal(0, 0.15, 12)
+        self.qd, self.rate, self.velocity = rng.normal(0, 1, 12), rng.normal(0, 0.3, 3), rng.normal(0, 0.3, 3)
+        rpy = rng.normal(0, 0.1, 3)
+        self.rotation = pinocchio.rpy.rpyToMatrix(rpy)
+        x, y, z, w = pinocchio.Quaternion(self.rotation).coeffs()
+        self.quaternion = np.array([w, x, y, z])
+        self.position = np.array([0.0, 0.0, 0.27])
+        self.feet = Feet(self.robot, 0.002)
+        # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
+        self.feet.set_gait(GAITS["trot"], self.robot.legs)
+        self.feet.stride, self.feet.offsets = 1.0, np.where(self.stance, 0.0, 0.5)
+        self.feet.update(
+            0.1,
+            self.position,
+            self.quaternion,
+            self.velocity,
+            self.rate,
+            self.q,
+            self.qd,
+            np.array([0.5, 0, 0]),
+            0.15,
+            0.06,
+        )
+        self.base = np.concatenate([self.rotation.T @ self.velocity, self.rate])
+        self.dynamics = Dynamics(self.robot)
+        self.dynamics.update(self.quaternion, self.base, self.q, self.qd)
+        self.acceleration = rng.normal(0, 2, 18)
+        self.planned = np.where(self.stance[:, None], [3.0, -2.0, 40.0], 0.0)
+
+    def program(self):
+        program = TorqueProgram(self.robot.mass)
+        program.set_gains(1.0, 3.0, 1e-4, 0.5)
+        f = self.feet
+        program.solve(
+            self.dynamics.mass_matrix,
+            self.dynamics.bias,
+            self.acceleration,
+            f.stance,
+            f.rotation,
+            f.local,
+            f.jacobian,
+            self.planned,
+        )
+        return program
+
+
+@pytest.mark.parametrize("name", ["go1", "go2"])
+@pytest.mark.parametrize("stance", STANCES)
+def test_torque_and_forces_satisfy_pinocchios_equations_of_motion(name, stance):
+    scene = Scene(name, stance, 3)
+    np.testing.assert_array_equal(scene.feet.stance, scene.stance)
+    program = scene.program()
+    model = scene.robot.load_pinocchio()
+    data, index = model.createData(), scene.robot.pinocchio_index(model)
+    q, v, a = pinocchio.neutral(model), np.zeros(model.nv), np.zeros(model.nv)
+    w, x, y, z = scene.quaternion
+    q[:3], q[3:7], q[index.q] = scene.position, [x, y, z, w], scene.q
+    v[:6], v[index.v] = scene.base, scene.qd
+    wanted = scene.acceleration.copy()
+    wanted[:6] += program.relaxation
+    a[:6], a[index.v] = wanted[:6], wanted[6:]
+    required = pinocchio.rnea(model, data, q, v, a)
+    pinocchio.computeJointJacobians(model, data, q)
+    pinocchio.updateFramePlacements(model, data)
+    applied = np.zeros(model.nv)
+    applied[index.v] = program.torque
+    for leg in np.flatnonzero(scene.stance):
+        frame = pinocchio.getFrameJacobian(
+            model, data, int(index.foot_frame[leg]), pinocchio.ReferenceFrame.LOCAL_WORLD_ALIGNED
+        )
+        arm = np.array([0, 0, -scene.robot.foot_radius])  # the force acts where the ball touches the floor
+        contact = frame[:3] - pinocchio.skew(arm) @ frame[3:]
+        applied += contact.T @ program.forces[leg]
+    np.testing.assert_allclose(applied, required, atol=1e-8)
+
+
+@pytest.mark.parametrize("stance", STANCES[:4])
+def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance):
+    scene = Scene("go1", stance, 5)
+    program = scene.program()
+    mass, bias, f = scene.dynamics.mass_matrix, scene.dynamics.bias, scene.feet
+    legs = np.flatnonzero(scene.stance)
+
+    def relaxation(forces):
+        pull = np.zeros(6)
+        for leg, force in zip(legs, forces.reshape(-1, 3), strict=True):
+            local = f.rotation.T @ force
+            pull += np.concatenate([local, np.cross(f.local[leg], local)])
+        return np.linalg.solve(mass[:6, :6], pull - bias[:6] - mass[:6] @ scene.acceleration)
+
+    def cost(forces):
+        delta = relaxation(forces)
+        deviation = forces.reshape(-1, 3) - scene.planned[legs]
+        return delta @ (np.repeat([1.0, 3.0], 3) * delta) + 1e-4 * np.sum(deviation**2)
+
+    def slack(forces):
+        g = forces.reshape(-1, 3)
+        return np.concatenate(
+            [
+                0.5 * g[:, 2] - g[:, 0],
+                0.5 * g[:, 2] + g[:, 0],
+                0.5 * g[:, 2] - g[:, 1],
+                0.5 * g[:, 2] + g[:, 1],
+                g[:, 2],
+                3 * scene.robot.mass * 9.81 - g[:, 2],
+            ]
+        )
+
+    best = minimize(
+        cost,
+        np.tile([0, 0, 50.0], len(legs)),
+        method="SLSQP",
+        constraints={"type": "ineq", "fun": slack},
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    ours = program.forces[legs].ravel()
+    assert np.all(slack(ours) >= -1e-6)
+    assert cost(ours) <= best.fun * (1 + 1e-6) + 1e-9
+    np.testing.assert_allclose(program.relaxation, relaxation(ours), atol=1e-8)
+
+
+@pytest.mark.parametrize("stance", STANCES)
+def test_stacked_jacobians_and_drifts_are_derivatives_of_the_feet(stance):
+    """Feet move as the stacked rows say, and accelerate as rows and drift say, by finite differences."""
+    scene = Scene("go1", stance, 7)
+    f, sizes = scene.feet, np.zeros(4, dtype=np.int64)
+    tasks, targets = np.zeros((18, 18)), np.zeros((18, 3))
+    f.wanted_velocity[:], f.wanted_acceleration[:] = 0, 0
+    f.wanted[:] = f.world
+    stack_tasks(
+        f.stance,
+        f.rotation,
+        scene.rate,
+        scene.base[:3],
+        f.local,
+        f.jacobian,
+        f.drift,
+        f.world,
+        f.speed,
+        f.wanted,
+        f.wanted_velocity,
+        f.wanted_acceleration,
+        np.zeros((6, 3)),
+        scene.qd,
+        np.zeros((2, 3)),
+        tasks,
+        sizes,
+        targets,
+    )
+    assert sizes.tolist() == [3 * sum(stance), 3, 3, 12 - 3 * sum(stance)]
+    velocity = np.concatenate([scene.base, scene.qd])
+    rows = list(range(3 * sum(stance))) + list(range(3 * sum(stance) + 6, 18))
+    legs = [*np.flatnonzero(scene.stance), *np.flatnonzero(~scene.stance)]
+    model = scene.robot.load_pinocchio()
+    data, index = model.createData(), scene.robot.pinocchio_index(model)
+    q, v = pinocchio.neutral(model), np.zeros(model.nv)
+    w, x, y, z = scene.quaternion
+    q[:3], q[3:7], q[index.q] = scene.position, [x, y, z, w], scene.q
+    v[:6], v[index.v] = scene.base, scene.qd
+    pinocchio.forwardKinematics(model, data, q, v, np.zeros(model.nv))
+    pinocchio.updateFramePlacements(model, data)
+    frame = pinocchio.ReferenceFrame.LOCAL_WORLD_ALIGNED
+    for block, leg in enumerate(legs):
+        foot = int(index.foot_frame[leg])
+        motion = pinocchio.getFrameVelocity(model, data, foot, frame)
+        spin = pinocchio.getFrameAcceleration(model, data, foot, frame).angular
+        speed, drift = motion.linear, pinocchio.getFrameClassicalAcceleration(model, data, foot, frame).linear
+        if stance[leg]:
+            arm = np.array([0, 0, -scene.robot.foot_radius])
+            speed, drift = speed + np.cross(motion.angular, arm), drift + np.cross(spin, arm)
+        part = rows[3 * block : 3 * block + 3]
+        np.testing.assert_allclose(f.rotation @ (tasks[part] @ velocity), speed, atol=1e-9)
+        np.testing.assert_allclose(f.rotation @ -targets[part, 2], drift, atol=1e-9)
+
+
+def test_base_reference_is_the_pd_law_without_the_mpc_and_free_fall_without_ground():
+    gains = np.array([100.0, 10.0, 80.0, 8.0, 0.0])
+    out = np.zeros((6, 3))
+    rotation, zero = np.eye(3), np.zeros(3)
+    wanted = pinocchio.exp3(np.array([0.0, 0.1, 0.0]))
+    arguments = (rotation, zero, zero, zero)
+    goal = (wanted, np.array([0.1, 0, 0]), np.array([0.5, 0, 0]), zero)
+    rest = (np.full((4, 3), 9.0), np.ones((4, 3)), np.eye(3), 10.0, gains, out)
+    base_reference(*arguments, np.ones(4, bool), *goal, *rest)
+    np.testing.assert_allclose(out[4], [0, 10.0, 0], atol=1e-9)
+    np.testing.assert_allclose(out[5], [80 * 0.1 + 8 * 0.5, 0, 0], atol=1e-9)
+    base_reference(*arguments, np.zeros(4, bool), *goal, *rest)
+    np.testing.assert_allclose(out[4:], [[0, 0, 0], [0, 0, -9.81]])
