@@ -1,0 +1,1 @@
+"""Commands that print the figures this project claims: landscapes, tuning statistics, walking, robustness."""

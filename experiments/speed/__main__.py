@@ -1,0 +1,53 @@
+"""`python -m experiments.speed [--json] [NAME ...]`: median seconds of the parts, against their bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # before numpy is imported: one core is what is measured
+
+from experiments.speed import robot_cases, tuner_cases  # noqa: E402
+from experiments.speed.measure import timed  # noqa: E402
+
+CASES = {case.name: case for case in (*robot_cases.CASES, *tuner_cases.CASES)}
+
+
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"which parts; all when none is given: {', '.join(CASES)}")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print only JSON")] = False,
+) -> None:
+    """Time the parts of safebo on one core."""
+    unknown = [name for name in names or [] if name not in CASES]
+    if unknown:
+        print(f"unknown name {unknown[0]!r}: known are {', '.join(CASES)}", file=sys.stderr)
+        raise typer.Exit(2)
+    timings = []
+    for name in names or CASES:
+        timing = timed(CASES[name])
+        timings.append(timing)
+        if not as_json:
+            verdict = "ok" if timing.median_seconds <= timing.bar else "OVER"
+            print(
+                f"{timing.name:<14} {timing.median_seconds:10.6f} s  (5-95 %: {timing.low:.6f} to "
+                f"{timing.high:.6f}, bar {timing.bar:g}, {timing.repeats} repeats) {verdict}  "
+                f"{timing.description}",
+                flush=True,
+            )
+    if as_json:
+        rows = [
+            {"name": t.name, "median_seconds": t.median_seconds, "repeats": t.repeats, "bar_seconds": t.bar}
+            for t in timings
+        ]
+        print(json.dumps({"speed": rows}))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,75 @@
+"""Speed of the robot side: a whole walk, the predictive control, one tick of whole-body control."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from itertools import cycle
+from typing import Any
+
+from experiments.speed.measure import Case
+from robots.model import load_robot
+from robots.quadruped.controller import Controller, VelocityRamp
+from robots.quadruped.gains import Gains
+from robots.quadruped.gait import gait_named
+from robots.rollout import rollout
+from robots.sensors import BaseState, SensorReading
+from robots.simulation import Simulation
+
+Tick = tuple[SensorReading, BaseState]
+
+
+def _trotting() -> tuple[Simulation, Controller]:
+    robot = load_robot("go1")
+    command = VelocityRamp(0.5)
+    return Simulation(robot, seed=1), Controller(robot, Gains.from_dict({}), gait_named("trot"), command)
+
+
+def trot_5s_wbc() -> Callable[[], Any]:
+    """A 5 s trot at 500 Hz, estimator and whole-body control in every tick."""
+    simulation, controller = _trotting()
+    return lambda: rollout(simulation, controller, 5.0)
+
+
+def mpc() -> Callable[[], Any]:
+    """Build and solve the program of one trotting state; states of a whole walk in turn."""
+    simulation, controller = _trotting()
+    problems: list[tuple[Any, ...]] = []
+    solve = controller.mpc.solve
+
+    def recording(*arguments: Any) -> Any:
+        problems.append(tuple(copy.deepcopy(a) for a in arguments))
+        return solve(*arguments)
+
+    controller.mpc.solve = recording  # type: ignore[method-assign]
+    rollout(simulation, controller, 3.0)
+    walking = cycle(problems[len(problems) // 3 :])
+    return lambda: solve(*next(walking))
+
+
+def wbc_tick() -> Callable[[], Any]:
+    """One control tick between two solutions of the MPC: everything but estimator and MPC.
+
+    Base reference, footholds and swing, null-space hierarchy, rigid-body dynamics and torque program.
+    """
+    robot = load_robot("go1")
+    simulation = Simulation(robot, seed=1)
+    controller = Controller(
+        robot, Gains.from_dict({}), gait_named("trot"), VelocityRamp(0.5), estimator="truth"
+    )
+    simulation.reset()
+    truth = simulation.truth()
+    controller.reset(simulation.read(), truth)
+    while simulation.time < 1.5:
+        simulation.apply(controller.step(simulation.read(), truth))
+    reading = copy.deepcopy(simulation.read())
+    still = copy.deepcopy(truth)
+    controller.step(reading, still)
+    return lambda: controller.step(reading, still)
+
+
+CASES = (
+    Case("trot_5s_wbc", "5 s trot of Go1 at 500 Hz, whole-body control in every tick", 0.4, trot_5s_wbc, 15),
+    Case("mpc", "build and solve the MPC of a trotting state", 0.15e-3, mpc, 2000, 50),
+    Case("wbc_tick", "one tick of whole-body control, dynamics included", 0.08e-3, wbc_tick, 5000, 50),
+)
