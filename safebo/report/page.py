@@ -206,12 +206,12 @@ def _scale_words(data: ReportData) -> str:
 
 
 def _objective_picture(data: ReportData) -> Picture:
-    strip = (
-        "" if all(not events_of(e) for e in data.entries) else " The strip below marks what else happened."
-    )
+    happened = any(events_of(e) for e in data.entries)
+    strip = " The strip below marks what else happened." if happened else ""
     caption = (
-        f"One marker per trial.{strip} Values far out of view are arrows at the edge with their number. “Best "
-        f"so far” counts completed trials whose measured margins are all at least zero.{_scale_words(data)}"
+        f"One marker per trial.{strip} Values far out of view are arrows at the edge with their number. "
+        "“Best so far” counts completed trials whose measured margins are all at least zero."
+        f"{_scale_words(data)}"
     )
     return _picture("objective", objective_figure(data), "Objective and best so far per trial", caption)
 

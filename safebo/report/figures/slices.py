@@ -56,6 +56,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
         ValueError: the context has no slices.
     """
     slices = _slices(context)
+    seed = None if slices.anchor == context.seed else context.seed  # one mark for one point
     specs = functions(data.study)
     lines = slices.lines[first : first + LINES_PER_FIGURE]
     count = len(lines)
@@ -79,9 +80,9 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
                 ax.axhspan(low, min(0.0, high), color=UNSAFE_FILL, lw=0, zorder=0.5)
                 ax.axhline(0.0, color=UNSAFE, lw=0.9, gid="zero")
             _safe_bar(ax, line.values, line.safe)
-            if context.seed is not None and line.parameter in context.seed:
+            if seed is not None and line.parameter in seed:
                 ax.plot(
-                    [context.seed[line.parameter]], [0], marker="^", ms=5, color=MUTED, lw=0, clip_on=False,
+                    [seed[line.parameter]], [0], marker="^", ms=5, color=MUTED, lw=0, clip_on=False,
                     transform=ax.get_xaxis_transform(), zorder=5, gid="seed",
                 )  # fmt: skip
             parameter = parameters[line.parameter]
@@ -100,7 +101,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
         Line2D([], [], color="#d55e00", lw=1.0, label=slices.anchor_kind),
         Line2D([], [], color=SAFE_EDGE, lw=3, label="safe along the slice: every lower bound ≥ 0"),
     ]
-    if context.seed is not None:
+    if seed is not None:
         handles.insert(3, Line2D([], [], color=MUTED, marker="^", ms=5, lw=0, label="seed gains"))
     figure.legend(
         handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
@@ -115,6 +116,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
         ValueError: the context has no planes.
     """
     slices = _slices(context)
+    seed = None if slices.anchor == context.seed else context.seed  # one mark for one point
     if not slices.planes:
         raise ValueError(f"context {context.name!r} has no planes: a study of one parameter has no pairs")
     names = slices.plane_parameters
@@ -142,7 +144,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
             _plane(ax, plane, scale.forward(plane.objective), levels, norm)
             _tried(ax, plane, near)
             for source, marker, colour, gid in (
-                (context.seed, "^", MUTED, "seed"),
+                (seed, "^", MUTED, "seed"),
                 (slices.anchor, "*", "#d55e00", "anchor"),
             ):
                 if source is not None:
@@ -181,7 +183,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
         Patch(facecolor=SAFE_FILL, edgecolor=SAFE_EDGE, label="certified safe: every lower bound ≥ 0"),
         Line2D([], [], marker="*", ms=9, color="#d55e00", mec="white", lw=0, label=slices.anchor_kind),
     ]
-    if context.seed is not None:
+    if seed is not None:
         handles.append(Line2D([], [], marker="^", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
     if near:
         handles.append(
