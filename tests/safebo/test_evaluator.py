@@ -1,0 +1,187 @@
+"""Evaluators: functions, programs, and measurements that cannot be believed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from closed_form_runs import STUDY
+
+from safebo.errors import EvaluatorError
+from safebo.evaluator import (
+    EvaluatorSource,
+    FunctionEvaluator,
+    as_measurement,
+    check_measurement,
+    evaluate_safely,
+)
+from safebo.protocol import Evaluator, EvaluatorInfo, Measurement, Trial
+from safebo.study import Study
+from safebo.study_file import parse_study
+
+BOWL = parse_study(STUDY).study
+TRIAL = Trial(3, {"p": 2.0, "d": 1.0}, {}, "default", "local", 42, True)
+
+
+def study_with(name: str, **options: Any) -> Study:
+    text = STUDY.replace("closed_form_runs:bowl", name).replace("{repeatable: true}", json.dumps(options))
+    return parse_study(text).study
+
+
+def test_a_function_gets_parameters_context_options_and_seed() -> None:
+    seen: dict[str, Any] = {}
+
+    def function(parameters: dict, context: dict, seed: int = 0, gain: float = 0.0) -> dict:
+        seen.update(parameters=parameters, context=context, seed=seed, gain=gain)
+        return {"objective": 1.0, "margins": {"height": 0.5}}
+
+    evaluator = FunctionEvaluator(function, BOWL, {"gain": 2.5, "repeatable": True})
+    assert isinstance(evaluator, Evaluator)
+    assert evaluator.evaluate(TRIAL) == Measurement("completed", 1.0, {"height": 0.5})
+    assert seen == {"parameters": {"p": 2.0, "d": 1.0}, "context": {}, "seed": 42, "gain": 2.5}
+    info = evaluator.info()
+    assert info.repeatable
+    assert [p.name for p in info.parameters] == ["p", "d"]
+    assert [m.name for m in info.margins] == ["height"]
+
+
+def test_a_function_is_not_repeatable_unless_it_says_so() -> None:
+    assert not EvaluatorSource(study_with("closed_form_runs:bowl")).make().info().repeatable
+
+
+def test_classes_are_made_with_the_options() -> None:
+    class Robot:
+        def __init__(self, options: dict) -> None:
+            if options:
+                raise ValueError("velocty: no such option (allowed: velocity)")
+
+        def info(self) -> EvaluatorInfo:
+            return EvaluatorInfo("robot", (), (), ())
+
+        def evaluate(self, trial: Trial, monitor: object = None) -> Measurement:
+            return Measurement("completed", 1.0, {"height": 1.0})
+
+    import closed_form_runs
+
+    closed_form_runs.Robot = Robot  # type: ignore[attr-defined]
+    try:
+        assert EvaluatorSource(study_with("closed_form_runs:Robot")).make().info().name == "robot"
+        with pytest.raises(ValueError, match="velocty"):
+            EvaluatorSource(study_with("closed_form_runs:Robot", velocty=1)).make()
+    finally:
+        del closed_form_runs.Robot  # type: ignore[attr-defined]
+
+
+def test_a_module_beside_the_study_file_is_found(tmp_path: Path) -> None:
+    (tmp_path / "my_own_robot.py").write_text(
+        "def walk(parameters, context):\n    return {'objective': 2.0, 'margins': {'height': 1.0}}\n"
+    )
+    (tmp_path / "broken_robot.py").write_text("import nothing_of_this_name\n")
+    evaluator = EvaluatorSource(study_with("my_own_robot:walk"), str(tmp_path)).make()
+    assert evaluator.evaluate(TRIAL).objective == 2.0
+    with pytest.raises(EvaluatorError, match="nothing_of_this_name"):
+        EvaluatorSource(study_with("broken_robot:walk"), str(tmp_path)).make()
+
+
+GOOD: dict[str, Any] = {"objective": 1.0, "margins": {"height": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (GOOD | {"objective": float("nan")}, "objective 'speed' is nan, not a finite number"),
+        (GOOD | {"objective": float("inf")}, "objective 'speed' is inf"),
+        (GOOD | {"objective": None}, "objective 'speed' is missing"),
+        ({"margins": {"height": 1.0}}, "objective 'speed' is missing"),
+        (GOOD | {"margins": {"height": float("nan")}}, "margin 'height' is nan, not a finite number"),
+        (GOOD | {"margins": {"hight": 1.0}}, "margin 'height' is missing (given: hight)"),
+        (GOOD | {"margins": {"height": "high"}}, "margin 'height' is 'high', not a finite number"),
+        ({"objective": 1.0}, "margin 'height' is missing (given: none)"),
+        (GOOD | {"outcome": "crashed"}, "unknown outcome 'crashed' (allowed: completed, backup, aborted,"),
+        (GOOD | {"objektive": 1.0}, "unknown key 'objektive' (allowed: outcome, objective"),
+        (GOOD | {"states": [[1.0, float("nan")]]}, "states holds a value that is not finite"),
+        (GOOD | {"states": [1.0, 2.0]}, "states has shape (2,), not n x k"),
+        ({"outcome": "aborted", "fell": True}, "margin 'height' is missing"),
+        (None, "the evaluator returned NoneType, not a mapping with objective and margins"),
+        (3.0, "the evaluator returned float"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_believed_is_failed_and_says_why(answer: Any, message: str) -> None:
+    result = evaluate_safely(FunctionEvaluator(lambda p, c: answer, BOWL, {}), TRIAL, None, BOWL)
+    assert result.outcome == "failed"
+    assert message in result.message
+    assert result.margins == {}
+    assert result.objective is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        GOOD,
+        {"outcome": "aborted", "fell": True, "margins": {"height": -0.5}},
+        {"outcome": "failed", "message": "no signal"},
+        {"outcome": "backup", "backup_time": 1.0, "margins": {}},
+        GOOD | {"states": np.zeros((3, 2)), "margins": {"height": np.float32(0.5), "other": float("nan")}},
+    ],
+)
+def test_what_can_be_believed_stays_as_it_is(answer: dict) -> None:
+    measurement = as_measurement(answer)
+    assert check_measurement(measurement, BOWL) is measurement
+
+
+def test_a_fall_in_a_refused_measurement_is_not_forgotten() -> None:
+    refused = check_measurement(Measurement("aborted", margins={}, fell=True, message="lost contact"), BOWL)
+    assert refused.fell
+    assert "lost contact" in refused.message
+
+
+def test_what_an_evaluator_raises_is_recorded_with_its_place() -> None:
+    def broken(parameters: dict, context: dict) -> dict:
+        raise ZeroDivisionError("the robot is not there")
+
+    result = evaluate_safely(FunctionEvaluator(broken, BOWL, {}), TRIAL, None, BOWL)
+    assert result.outcome == "failed"
+    assert "ZeroDivisionError: the robot is not there" in result.message
+    assert "test_evaluator.py" in result.message
+
+
+def program(tmp_path: Path, code: str, **options: Any) -> Evaluator:
+    (tmp_path / "robot.py").write_text("import json, sys, time\n" + code)
+    study = study_with("subprocess", command=[sys.executable, "robot.py"], **options)
+    return EvaluatorSource(study, str(tmp_path)).make()
+
+
+def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) -> None:
+    code = (
+        "trial = json.load(sys.stdin)\n"
+        "objective = trial['parameters']['p'] + trial['seed']\n"
+        "json.dump({'objective': objective, 'margins': {'height': trial['id']}}, sys.stdout)"
+    )
+    result = program(tmp_path, code).evaluate(TRIAL)
+    assert result == Measurement("completed", 44.0, {"height": 3})
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print('no contact', file=sys.stderr); sys.exit(3)", "ended with exit status 3: no contact"),
+        ("print('hello')", "wrote no measurement"),
+        ("print(json.dumps([1]))", "wrote no measurement"),
+        ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),
+        ("time.sleep(9)", "did not answer within 0.5 s"),
+        ('print(\'{"objective": NaN, "margins": {"height": 1}}\')', "objective 'speed' is nan"),
+    ],
+)
+def test_a_program_that_does_not_do_its_part_has_failed(tmp_path: Path, code: str, message: str) -> None:
+    result = evaluate_safely(
+        program(tmp_path, code, timeout=0.5 if "sleep" in code else 30), TRIAL, None, BOWL
+    )
+    assert result.outcome == "failed"
+    assert message in result.message
+
+
+def test_a_program_that_is_not_there_has_failed() -> None:
+    evaluator = EvaluatorSource(study_with("subprocess", command=["/no/such/program"])).make()
+    assert "cannot be run" in evaluator.evaluate(TRIAL).message
