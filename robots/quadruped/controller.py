@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from robots.model import RobotModel
 from robots.quadruped.estimator import KalmanEstimator
-from robots.quadruped.feet import Feet, plan_levers
+from robots.quadruped.feet import Feet
 from robots.quadruped.gains import Gains
-from robots.quadruped.gait import Gait, leg_phase
-from robots.quadruped.kinematics import roll_pitch_yaw
+from robots.quadruped.gait import Gait, stance_phases
 from robots.quadruped.mpc import ConvexMpc
+from robots.quadruped.reference import (
+    advance_reference,
+    blend_reference,
+    mpc_inputs,
+    start_reference,
+)
 from robots.quadruped.swing import MAX_SWING_SPEED
 from robots.quadruped.tasks import ROWS, base_reference, joint_targets, stack_tasks
 from robots.quadruped.whole_body import DAMPING, Dynamics, TorqueProgram
@@ -33,8 +37,6 @@ BoolArray = NDArray[np.bool_]
 
 SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks
 SETTLE_KD = 2.0  # N m s/rad
-MAX_LEAD = 0.1  # m, the position reference is never further than that from the estimated base
-MAX_TURN = 0.3  # rad, the same for the heading
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Controller:
         self._next_mpc = -math.inf
         self.feet.fresh = True
         self.feet.stance[:] = True
-        _start_reference(self.base.position, self.base.orientation, self._wanted, self._heading)
+        start_reference(self.base.position, self.base.orientation, self._wanted, self._heading)
         self._wanted[0, 2] = self.robot.nominal_height
 
     def step(self, reading: SensorReading, truth: BaseState | None = None) -> JointCommand:
@@ -195,7 +197,7 @@ class Controller:
         gait_time = walk_time if walk_time >= -1e-9 else -1.0
         feet, command = self.feet, self._velocity_command
         if self._estimator is not None:
-            _stance_phase(gait_time, feet.duty, feet.stride, feet.offsets, self._stance_phase)
+            stance_phases(gait_time, feet.duty, feet.stride, feet.offsets, self._stance_phase)
             base = self._estimator.update(reading, self._stance_phase)
             self.base = base
         elif truth is None:
@@ -221,7 +223,7 @@ class Controller:
             self._velocity_gain,
             self._apex,
         )
-        _advance_reference(
+        advance_reference(
             feet.rotation,
             base.position,
             base.linear_velocity,
@@ -235,7 +237,7 @@ class Controller:
         if changed or time >= self._next_mpc - 1e-9:
             self._plan(gait_time, base)
             self._next_mpc = time + self.mpc.step
-        _blend_reference(
+        blend_reference(
             self.mpc.trajectory,
             1.0 - (self._next_mpc - time) / self.mpc.step,
             self._trajectory_blend,
@@ -245,6 +247,29 @@ class Controller:
             self._blended,
             self._wanted_rotation,
         )
+        self.whole_body(base, q, qd)
+        out = self.command
+        if gait_time < 0:
+            out.kp, out.kd = self._settle_kp, self._settle_kd
+        else:
+            out.kp, out.kd = self._kp, self._kd
+        return out
+
+    def regained(self) -> JointCommand:
+        """The last command with the present joint gains, for gains that were switched within a tick."""
+        if self.command.kp is not self._settle_kp:
+            self.command.kp, self.command.kd = self._kp, self._kd
+        return self.command
+
+    def whole_body(self, base: BaseState, q: FloatArray, qd: FloatArray) -> None:
+        """Joint targets and torque for the planned feet and MPC forces, written into `command`.
+
+        Args:
+            base: base state.
+            q: joint angles `12`, rad.
+            qd: joint speeds `12`, rad/s.
+        """
+        feet, out = self.feet, self.command
         base_reference(
             feet.rotation,
             base.position,
@@ -282,7 +307,6 @@ class Controller:
             self._sizes,
             self._targets,
         )
-        out = self.command
         joint_targets(
             self._tasks,
             self._sizes,
@@ -307,22 +331,16 @@ class Controller:
             feet.jacobian,
             self.mpc.forces[0],
         )
-        if gait_time < 0:
-            out.kp, out.kd = self._settle_kp, self._settle_kd
-        else:
-            out.kp, out.kd = self._kp, self._kd
-        return out
 
-    def regained(self) -> JointCommand:
-        """The last command with the present joint gains, for gains that were switched within a tick."""
-        if self.command.kp is not self._settle_kp:
-            self.command.kp, self.command.kd = self._kp, self._kd
-        return self.command
+    def mpc_problem(self) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:
+        """Copies of what the MPC last solved: the four arguments of `ConvexMpc.solve`."""
+        problem = self._mpc_state, self._mpc_reference, self._contacts, self._levers
+        return problem[0].copy(), problem[1].copy(), problem[2].copy(), problem[3].copy()
 
     def _plan(self, gait_time: float, base: BaseState) -> None:
         """Solve the MPC from the present state."""
         feet = self.feet
-        _mpc_inputs(
+        mpc_inputs(
             gait_time,
             self.mpc.step,
             feet.duty,
@@ -346,168 +364,3 @@ class Controller:
             self._levers,
         )
         self.mpc.solve(self._mpc_state, self._mpc_reference, self._contacts, self._levers)
-
-
-@njit(cache=True)
-def _start_reference(
-    position: FloatArray, quaternion: FloatArray, wanted: FloatArray, heading: FloatArray
-) -> None:
-    w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
-    heading[:] = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
-    wanted[0] = position
-    wanted[1:] = 0.0
-
-
-@njit(cache=True)
-def _stance_phase(time: float, duty: float, stride: float, offsets: FloatArray, out: FloatArray) -> None:
-    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it just stands."""
-    for leg in range(out.shape[0]):
-        if time < 0.0 or duty >= 1.0:
-            out[leg] = 0.5
-        else:
-            phase = leg_phase(time, stride, offsets[leg])
-            out[leg] = phase / duty if phase < duty else -1.0
-
-
-@njit(cache=True)
-def _advance_reference(
-    rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    command: FloatArray,
-    period: float,
-    wanted: FloatArray,
-    heading: FloatArray,
-    base_velocity: FloatArray,
-) -> None:
-    """Move the wanted base pose on by one tick and keep it near the estimated one."""
-    _, _, yaw = roll_pitch_yaw(rotation)
-    heading[0] += command[2] * period
-    difference = (yaw - heading[0] + math.pi) % (2.0 * math.pi) - math.pi
-    if abs(difference) > MAX_TURN:
-        heading[0] += difference - (MAX_TURN if difference > 0 else -MAX_TURN)
-        difference = MAX_TURN if difference > 0 else -MAX_TURN
-    heading[1] = heading[0] + difference
-    c, s = math.cos(heading[0]), math.sin(heading[0])
-    wanted[1, 0] = c * command[0] - s * command[1]
-    wanted[1, 1] = s * command[0] + c * command[1]
-    wanted[2, 2] = command[2]
-    for i in range(2):
-        place = wanted[0, i] + period * wanted[1, i]
-        wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, place))
-    for i in range(3):
-        base_velocity[i] = (
-            rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
-        )
-        base_velocity[3 + i] = rate[i]
-
-
-@njit(cache=True)
-def _blend_reference(
-    trajectory: FloatArray,
-    share: float,
-    blend: float,
-    centre: FloatArray,
-    wanted: FloatArray,
-    heading: FloatArray,
-    blended: FloatArray,
-    rotation: FloatArray,
-) -> None:
-    """Mix the commanded base pose with the MPC's trajectory, `share` of a step after its start."""
-    now = np.empty(12)
-    for i in range(12):
-        now[i] = trajectory[0, i] + share * (trajectory[1, i] - trajectory[0, i])
-    roll, pitch, yaw = blend * now[0], blend * now[1], heading[0] + blend * (now[2] - heading[0])
-    cr, sr, cp, sp, cy, sy = (
-        math.cos(roll),
-        math.sin(roll),
-        math.cos(pitch),
-        math.sin(pitch),
-        math.cos(yaw),
-        math.sin(yaw),
-    )
-    rotation[0, 0], rotation[0, 1], rotation[0, 2] = cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr
-    rotation[1, 0], rotation[1, 1], rotation[1, 2] = sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr
-    rotation[2, 0], rotation[2, 1], rotation[2, 2] = -sp, cp * sr, cp * cr
-    arm = np.empty(3)
-    for i in range(3):
-        arm[i] = rotation[i, 0] * centre[0] + rotation[i, 1] * centre[1] + rotation[i, 2] * centre[2]
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        speed = now[9 + i] - (now[6 + j] * arm[k] - now[6 + k] * arm[j])
-        blended[0, i] = wanted[0, i] + blend * (now[3 + i] - arm[i] - wanted[0, i])
-        blended[1, i] = wanted[1, i] + blend * (speed - wanted[1, i])
-        blended[2, i] = wanted[2, i] + blend * (now[6 + i] - wanted[2, i])
-
-
-@njit(cache=True)
-def _mpc_inputs(
-    time: float,
-    step: float,
-    duty: float,
-    stride: float,
-    offsets: FloatArray,
-    hip: FloatArray,
-    centre: FloatArray,
-    rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    heading: FloatArray,
-    command: FloatArray,
-    wanted: FloatArray,
-    stance: BoolArray,
-    world: FloatArray,
-    target: FloatArray,
-    state: FloatArray,
-    reference: FloatArray,
-    contacts: BoolArray,
-    levers: FloatArray,
-) -> None:
-    """State, reference, contacts and lever arms of the MPC. `centre`: centre of mass in the base frame."""
-    roll, pitch, _ = roll_pitch_yaw(rotation)
-    state[0], state[1], state[2] = roll, pitch, heading[1]
-    swirl = np.empty(3)
-    swirl[0] = rate[1] * centre[2] - rate[2] * centre[1]
-    swirl[1] = rate[2] * centre[0] - rate[0] * centre[2]
-    swirl[2] = rate[0] * centre[1] - rate[1] * centre[0]
-    for i in range(3):
-        state[3 + i], state[6 + i], state[9 + i] = position[i], 0.0, velocity[i]
-        for j in range(3):
-            state[3 + i] += rotation[i, j] * centre[j]
-            state[6 + i] += rotation[i, j] * rate[j]
-            state[9 + i] += rotation[i, j] * swirl[j]
-    for k in range(reference.shape[0]):
-        later = (k + 1) * step
-        turn = heading[0] + later * command[2]
-        c, s = math.cos(turn), math.sin(turn)
-        middle = heading[0] + 0.5 * later * command[2]
-        cm, sm = math.cos(middle), math.sin(middle)
-        reference[k] = 0.0
-        reference[k, 2] = turn
-        reference[k, 3] = wanted[0, 0] + later * (cm * command[0] - sm * command[1])
-        reference[k, 3] += c * centre[0] - s * centre[1]
-        reference[k, 4] = wanted[0, 1] + later * (sm * command[0] + cm * command[1])
-        reference[k, 4] += s * centre[0] + c * centre[1]
-        reference[k, 5] = wanted[0, 2] + centre[2]
-        reference[k, 8] = command[2]
-        reference[k, 9] = c * command[0] - s * command[1]
-        reference[k, 10] = s * command[0] + c * command[1]
-    plan_levers(
-        time,
-        step,
-        duty,
-        stride,
-        offsets,
-        hip,
-        state[3:6],
-        position,
-        heading[1],
-        command,
-        stance,
-        world,
-        target,
-        contacts,
-        levers,
-    )

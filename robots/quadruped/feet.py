@@ -271,8 +271,8 @@ def _move_to_contact_point(
         jacobian[1, j] += s * dx
         jacobian[2, j] -= c * dx
     # The way down does not turn with the base, so the contact point accelerates by alpha x down, alpha being
-    # the calf's angular acceleration at constant joint speeds. Whoever adds the centrifugal and Coriolis terms
-    # of a point that moves with the base adds w x (w x down) + 2 w x (u x down) too much.
+    # the calf's angular acceleration at constant joint speeds. Whoever adds the centrifugal and Coriolis
+    # terms of a point that moves with the base adds w x (w x down) + 2 w x (u x down) too much.
     ux, uy, uz = qd[0], c * pitch, s * pitch  # calf relative to the base
     wx, wy, wz = rate[0], rate[1], rate[2]
     ax = wy * uz - wz * uy

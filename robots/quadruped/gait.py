@@ -110,3 +110,14 @@ def contact_schedule(
         for leg in range(out.shape[1]):
             phase = leg_phase(time + (k + 0.5) * step, stride, offsets[leg])
             out[k, leg] = phase < duty - _EPSILON or duty >= 1.0
+
+
+@njit(cache=True)
+def stance_phases(time: float, duty: float, stride: float, offsets: FloatArray, out: FloatArray) -> None:
+    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it just stands."""
+    for leg in range(out.shape[0]):
+        if time < 0.0 or duty >= 1.0:
+            out[leg] = 0.5
+        else:
+            phase = leg_phase(time, stride, offsets[leg])
+            out[leg] = phase / duty if phase < duty else -1.0

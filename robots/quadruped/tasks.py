@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robots.quadruped.kinematics import rotation_error
+from robots.quadruped.mpc import GRAVITY
 from robots.quadruped.whole_body import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
@@ -187,7 +188,7 @@ def base_reference(
             for i in range(3):
                 force[i] += planned[leg, i]
                 moment[i] += arm[i]
-    force[2] -= 9.81 * mass
+    force[2] -= GRAVITY * mass
     blend = gains[4]
     turned = np.empty(3)
     for i in range(3):
@@ -203,7 +204,7 @@ def base_reference(
         reference[1, i] = place
         reference[2, i] = spin
         reference[3, i] = speed
-        reference[5, i] = push if grounded else -9.81 * rotation[2, i]
+        reference[5, i] = push if grounded else -GRAVITY * rotation[2, i]
         turned[i] = torque
     for i in range(3):
         planned_rate = 0.0

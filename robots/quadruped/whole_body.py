@@ -26,6 +26,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robots.model import RobotModel
+from robots.quadruped.mpc import GRAVITY
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -237,8 +238,8 @@ class TorqueProgram:
         mass: of the robot, kg; the unit of force is its weight.
     """
 
-    def __init__(self, mass: float, gravity: float = 9.81) -> None:
-        self._unit = mass * gravity
+    def __init__(self, mass: float) -> None:
+        self._unit = mass * GRAVITY
         self._max_force = 3.0
         self.weights = np.ones(6)
         self.regularisation = 1e-4

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robots.quadruped.gait import GAITS, Gait, gait_named
@@ -47,6 +47,7 @@ gaits = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(gaits)
 def test_every_foot_stands_for_the_duty_factor_of_a_stride(gait):
     times = (np.arange(400) + 0.5) / 400 * gait.stride_duration
@@ -55,6 +56,7 @@ def test_every_foot_stands_for_the_duty_factor_of_a_stride(gait):
     assert gait.stance_duration + gait.swing_duration == pytest.approx(gait.stride_duration)
 
 
+@settings(deadline=None)
 @given(gaits, st.floats(0, 10), st.floats(0.005, 0.1))
 def test_the_schedule_is_the_stance_at_the_middle_of_every_step(gait, time, step):
     schedule = gait.schedule(time, step, 10, LEGS)

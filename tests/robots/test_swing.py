@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robots.quadruped.swing import MAX_STEP, MAX_SWING_SPEED, foothold, swing_point
@@ -25,6 +25,7 @@ def test_a_swing_leaves_and_lands_at_rest_and_clears_the_ground_by_the_apex():
     assert point(0.5, target)[0, 2] == pytest.approx(START[2] + 0.06 - 0.001)
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 0.99), st.floats(0.05, 0.5), st.floats(-0.2, 0.2), st.floats(0, 0.1))
 def test_speed_and_acceleration_are_the_derivatives_of_the_path(phase, duration, way, apex):
     h = 1e-5
