@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from report_samples import ClosedForm, make_data, make_entries, make_study, truth
 
 from safebo.protocol import Measurement, Trial
-from safebo.report.data import Entry, Recording, ReportData, Signal, best_so_far, is_safe
+from safebo.report.data import Band, Entry, Recording, ReportData, Signal, best_so_far, is_safe
 from safebo.report.figures.history import margins_figure, objective_figure
 from safebo.report.figures.slices import lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import WarpScale, number, robust_limits, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
-from safebo.report.slicing import make_slices
+from safebo.report.slicing import make_slices, safety
 from safebo.study import Warp
 
 
@@ -312,3 +312,20 @@ def test_entries_may_be_few_or_one_sided() -> None:
     data = dataclasses.replace(make_data(warp="identity"), entries=tuple(make_entries(study, 1)))
     rendered(objective_figure(data))
     rendered(margins_figure(data))
+
+
+@pytest.mark.parametrize(
+    ("error", "tilt", "safe"), [(0.01, 0.01, True), (0.01, -0.01, False), (-0.01, 0.01, False)]
+)
+def test_one_unsafe_constraint_makes_a_point_unsafe(error: float, tilt: float, safe: bool) -> None:
+    study = make_study()
+    bands = {
+        name: Band(np.array([lower]), np.array([0.05]), np.array([0.06]))
+        for name, lower in (("joint_error", error), ("attitude", tilt), ("joint_tracking", -5.0))
+    }
+    assert bool(safety(study, bands)[0] >= 0) is safe
+
+
+def test_safety_is_zero_where_the_tightest_lower_bound_is() -> None:
+    bands = {name: Band(*[np.array([0.0])] * 3) for name in ("joint_error", "attitude", "joint_tracking")}
+    np.testing.assert_allclose(safety(make_study(), bands), 0.0, atol=1e-12)
