@@ -78,16 +78,18 @@ def progress(records: Sequence[Record], problem: Problem, spec: GlobalSpec) -> P
     current, steps = 0, 0
     phase: Literal["local", "global"] = "local"
     origins: dict[tuple[float, ...], int] = {}
+    seeds = Region()
     for record in records:
         trial = record.trial
         objective = _objective(record, problem)
         if trial.phase == "seed":
             regions[0].trials.append(trial.id)
             regions[0].saw(objective)
+            seeds.saw(objective)
         elif trial.phase == "local":
             if phase == "global":
                 phase, steps, current = "local", 0, best_region(regions)
-            current = _stay_or_leave(regions, current, spec)
+            current = _stay_or_leave(regions, current, seeds.best, spec)
             regions[current].trials.append(trial.id)
             regions[current].local_steps += 1
             regions[current].saw(objective)
@@ -110,7 +112,7 @@ def progress(records: Sequence[Record], problem: Problem, spec: GlobalSpec) -> P
     elif phase == "global" and steps >= spec.global_steps:
         phase, steps, current = "local", 0, best_region(regions)
     if phase == "local":
-        current = _stay_or_leave(regions, current, spec)
+        current = _stay_or_leave(regions, current, seeds.best, spec)
     return Progress(phase, steps, tuple(regions), current)
 
 
@@ -120,13 +122,13 @@ def best_region(regions: Sequence[Region]) -> int:
     return max(range(len(regions)), key=lambda i: (values[i], -i))
 
 
-def _stay_or_leave(regions: Sequence[Region], current: int, spec: GlobalSpec) -> int:
+def _stay_or_leave(regions: Sequence[Region], current: int, seed: float | None, spec: GlobalSpec) -> int:
     best = best_region(regions)
     region, known = regions[current], regions[best].best
     if current == best or known is None or region.local_steps < spec.patience:
         return current
-    seed = regions[0].best if regions[0].best is not None else known
-    bar = min(seed, known) + spec.tolerance * (known - min(seed, known))
+    start = known if seed is None else seed
+    bar = start + spec.tolerance * (known - start)
     return best if region.best is None or region.best < bar else current
 
 

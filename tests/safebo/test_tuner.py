@@ -292,7 +292,7 @@ def test_failed_trials_are_recorded_and_never_modelled() -> None:
     # A failed seed is tried again, and not for ever.
     fresh = Tuner(study, 0)
     asked: list[Trial] = []
-    with pytest.raises(EmptySafeSetError, match="failed 6 times.*no telemetry"):
+    with pytest.raises(EmptySafeSetError, match=r"failed 6 times.*no telemetry"):
         until_refused(fresh, Measurement("failed", message="no telemetry"), asked)
     assert {t.phase for t in asked} == {"seed"}
 

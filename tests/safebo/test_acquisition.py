@@ -1,0 +1,157 @@
+"""Acquisitions as BoTorch functions, the registry, and the search against brute force on a fine grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from botorch.optim import optimize_acqf
+
+from safebo.acquisition import METHODS, SafeAcquisition, Situation, acquisition_class, register
+from safebo.acquisition.base import UNCERTIFIED_PENALTY
+from safebo.errors import StudyError, UnknownNameError
+from safebo.search import search_box, search_grid, unit_grid
+from safebo.search.gradient import refine
+from safebo.search.swarm import FEASIBLE
+from safebo.sets import hallucinated_expanders, maximizers
+from safebo.study import SearchSpec
+from safebo.surrogate import FunctionModel, Surrogate
+
+NAMES = ["safe_ucb", "safeopt", "gp_ucb", "random", "random_safe", "widest_outside", "best_lower_bound"]
+
+
+def situation(observations: int = 10, seed: int = 0) -> Situation:
+    """Two parameters, one context number, an objective and two constraints."""
+    rng = np.random.default_rng(seed)
+    models = [
+        FunctionModel("f", "matern32", (0.4, 0.3, 0.8), 0.0, 1.0, 1e-3),
+        FunctionModel("g", "matern32", (0.5, 0.4, 0.8), -0.2, 1.0, 1e-3),
+        FunctionModel("h", "matern52", (0.5, 0.5, 0.8), -0.1, 0.5, 1e-3),
+    ]
+    s = Surrogate.prior(models)
+    for _ in range(observations):
+        x = np.append(0.5 + 0.2 * (rng.random(2) - 0.5), 0.5)
+        s = s.observed(torch.tensor(x), [float(np.sin(4 * x[0])), 1.2 + 0.3 * x[1], 0.8])
+    return Situation(
+        surrogate=s,
+        imagined=s,
+        context=torch.tensor([0.45], dtype=torch.float64),
+        dimension=2,
+        thresholds=torch.zeros(2, dtype=torch.float64),
+        beta=2.0,
+        incumbent=0.0,
+        draw=torch.tensor([0.9, 0.1], dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_has_botorchs_shape_and_ranks_certified_points_first(name: str) -> None:
+    acquisition = acquisition_class(name)(situation())
+    X = unit_grid(2, 15)
+    values = acquisition(X.unsqueeze(1))
+    assert values.shape == (225,)
+    score, slack = acquisition.evaluate(X)
+    good = (slack >= 0) & torch.isfinite(score)
+    assert good.any()
+    torch.testing.assert_close(values[good], score[good])
+    if acquisition.certified_only:
+        assert not good.all()
+        assert (values[~good] < -0.5 * UNCERTIFIED_PENALTY).all()
+        # Outside, the value rises with the slack, towards the safe set.
+        order = torch.argsort(slack[~good & torch.isfinite(slack)])
+        assert (values[~good][order].diff() >= 0).all()
+    with pytest.raises(ValueError, match="one point at a time"):
+        acquisition(X[:4].reshape(2, 2, 2))
+
+
+def test_optimize_acqf_works_on_them() -> None:
+    acquisition = acquisition_class("safe_ucb")(situation())
+    torch.manual_seed(0)
+    box = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    found, value = optimize_acqf(acquisition, bounds=box, q=1, num_restarts=6, raw_samples=256)
+    grid = search_grid(acquisition, unit_grid(2, 61), np.random.default_rng(0))
+    assert float(acquisition.evaluate(found)[1]) >= 0
+    assert float(value) >= float(grid.scores[0]) - 0.05
+
+
+@pytest.mark.parametrize("name", ["safe_ucb", "random_safe", "best_lower_bound", "gp_ucb"])
+def test_the_box_search_is_as_good_as_a_fine_grid_and_feasible(name: str) -> None:
+    s = situation()
+    acquisition = acquisition_class(name)(s)
+    starts = torch.tensor([[0.5, 0.5], [0.55, 0.45]], dtype=torch.float64)
+    spec = SearchSpec(swarm_size=100, swarm_iterations=20, restarts=5)
+    found = search_box(acquisition, starts, np.random.default_rng(0), spec)
+    fine = search_grid(acquisition, unit_grid(2, 101), np.random.default_rng(0))
+    assert float(found.scores[0]) >= float(fine.scores[0]) - 1e-2
+    score, slack = acquisition.evaluate(found.points)
+    assert (slack >= 0.9 * FEASIBLE).all()
+    torch.testing.assert_close(score, found.scores)
+    assert (found.scores.diff() <= 0).all()
+    again = search_box(acquisition, starts, np.random.default_rng(0), spec)
+    assert torch.equal(found.points, again.points)
+
+
+def test_the_refinement_never_leaves_the_safe_set_and_never_gets_worse() -> None:
+    acquisition = acquisition_class("safe_ucb")(situation())
+    starts = unit_grid(2, 25)
+    before, slack = acquisition.evaluate(starts)
+    starts, before = starts[slack >= FEASIBLE], before[slack >= FEASIBLE]
+    found = refine(acquisition, starts, 40)
+    assert len(found.points) == len(starts)
+    assert (acquisition.evaluate(found.points)[1] >= 0.9 * FEASIBLE).all()
+    assert float(found.scores[0]) >= float(before.max())
+    assert float(found.scores.sum()) > float(before.sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_safeopt_on_a_grid_is_the_widest_maximizer_or_expander(seed: int) -> None:
+    s = situation(observations=4, seed=seed)
+    grid = unit_grid(2, 21)
+    view = s.view(grid)
+    lower, upper = view.certain.lower, view.certain.upper
+    safe = s.slack(view.certain) >= FEASIBLE
+    s = replace(s, incumbent=float(lower[safe, 0].max()), targets=grid[~safe])
+    expanders = safe & hallucinated_expanders(
+        s.surrogate, s.inputs(grid), s.inputs(grid[~safe]), s.thresholds, s.beta, "all"
+    )
+    allowed = maximizers(lower[:, 0], upper[:, 0], safe) | expanders
+    width = (view.certain.width / s.surrogate.prior_std).amax(-1)
+    found = search_grid(acquisition_class("safeopt")(s), grid, np.random.default_rng(0))
+    assert float(found.scores[0]) == pytest.approx(float(width[allowed].max()), abs=1e-12)
+
+
+def test_the_global_rule_stays_outside_the_safe_set() -> None:
+    s = situation()
+    acquisition = acquisition_class("widest_outside")(s)
+    found = search_box(
+        acquisition, torch.zeros(0, 2, dtype=torch.float64), np.random.default_rng(0), SearchSpec()
+    )
+    assert (s.slack(s.view(found.points).certain) < 0).all()
+    # Failed parameters enter the imagined surrogate, and the search goes elsewhere.
+    shunned = replace(s, imagined=s.surrogate.imagined(s.inputs(found.points[:1])))
+    other = search_box(
+        acquisition_class("widest_outside")(shunned),
+        torch.zeros(0, 2, dtype=torch.float64),
+        np.random.default_rng(0),
+        SearchSpec(),
+    )
+    assert float((other.points[0] - found.points[0]).norm()) > 0.05
+
+
+def test_names_are_taken_once_and_unknown_ones_list_the_known() -> None:
+    with pytest.raises(StudyError, match="registered twice"):
+        register("safe_ucb")(SafeAcquisition)
+    with pytest.raises(UnknownNameError, match="gp_ucb.*safeopt"):
+        acquisition_class("safopt")
+    for method in METHODS.values():
+        for name in (method.local, method.exploration):
+            assert name is None or issubclass(acquisition_class(name), SafeAcquisition)
+
+
+def test_grids_that_are_too_large_are_refused() -> None:
+    with pytest.raises(StudyError, match="continuous"):
+        unit_grid(6, 30)
+    with pytest.raises(StudyError, match="at least 2"):
+        unit_grid(2, 1)

@@ -1,0 +1,219 @@
+"""GoSafeOpt: phases, regions, backups, the failed set, and whole runs on two islands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from island_case import growth, island_study, roll_out
+
+from safebo.errors import MeasurementError
+from safebo.exploration import progress
+from safebo.history import Record
+from safebo.problem import Problem
+from safebo.protocol import Measurement, Phase, Trial
+from safebo.study import GlobalSpec
+from safebo.tuner import Tuner
+
+
+def explore(tuner: Tuner, trials: int, noise_seed: int) -> list[tuple[Trial, Measurement, float]]:
+    rng = np.random.default_rng(noise_seed)
+    seen = []
+    for _ in range(trials):
+        trial = tuner.ask()
+        m, margin = roll_out(trial, tuner.monitor(trial), rng)
+        tuner.tell(trial, m)
+        seen.append((trial, m, margin))
+    return seen
+
+
+def test_the_toy_has_two_islands_and_the_better_one_is_not_the_seeds() -> None:
+    k = np.linspace(0, 1, 2001)
+    safe = np.array([0.5 * (1 + max(growth(v), 0.0)) ** 20 <= 1.0 for v in k])
+    edges = np.flatnonzero(np.diff(safe.astype(int)))
+    assert len(edges) == 2
+    assert safe[0]
+    assert safe[-1]
+    assert k[edges[0]] < 0.5 < k[edges[1]] < 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gosafeopt_reaches_the_better_island_safely_where_safeopt_stays(seed: int) -> None:
+    tuner = Tuner(island_study(), seed)
+    seen = explore(tuner, 45, seed)
+    assert min(margin for _, _, margin in seen) >= 0
+    assert {trial.phase for trial, _, _ in seen} == {"seed", "local", "global"}
+    best = tuner.best()
+    assert best is not None
+    assert best.certified
+    assert best.parameters["k"] > 0.573
+    for trial, m, _ in seen:
+        assert (trial.trigger_rule == "lipschitz") == (trial.phase == "global")
+        assert trial.trigger_guarantee == (trial.phase == "global")
+        if m.outcome == "backup":
+            assert trial.phase == "global"
+
+    home = Tuner(island_study("safeopt"), seed)
+    stayed = explore(home, 30, seed)
+    assert all(trial.parameters["k"] < 0.427 for trial, _, _ in stayed)
+    assert all(trial.phase in ("seed", "local") for trial, _, _ in stayed)
+
+
+def test_the_gaussian_tail_carries_no_guarantee_and_says_so() -> None:
+    tuner = Tuner(island_study(rule="gaussian_tail"), 0)
+    for trial, _, _ in explore(tuner, 10, 0):
+        if trial.phase == "global":
+            assert (trial.trigger_rule, trial.trigger_guarantee) == ("gaussian_tail", False)
+            break
+    else:
+        pytest.fail("no global trial")
+
+
+def test_two_tuners_in_one_process_share_nothing() -> None:
+    alone = [t for t, _, _ in explore(Tuner(island_study(), 0), 12, 0)]
+    a, b = Tuner(island_study(), 0), Tuner(island_study(), 1)
+    rng = np.random.default_rng(0), np.random.default_rng(1)
+    together = []
+    for _ in range(12):
+        for tuner, generator in zip((a, b), rng, strict=True):
+            trial = tuner.ask()
+            tuner.tell(trial, roll_out(trial, tuner.monitor(trial), generator)[0])
+            if tuner is a:
+                together.append(trial)
+    assert alone == together
+
+
+def test_restore_goes_on_exactly_through_all_phases() -> None:
+    first = Tuner(island_study(), 2)
+    seen = explore(first, 16, 2)
+    for cut in (6, 7, 8, 15):
+        again = Tuner(island_study(), 2)
+        again.restore([(t, m) for t, m, _ in seen[:cut]])
+        trial = again.ask()
+        assert trial == seen[cut][0]
+        theirs = again.monitor(trial)
+        if trial.phase == "global":
+            assert theirs is not None
+            np.testing.assert_array_equal(theirs.check(np.array([0.7])), theirs.check(np.array([0.7])))
+
+
+def trial_of(number: int, phase: Phase, k: float) -> Trial:
+    return Trial(number, {"k": k, "d": 0.5}, {}, "default", phase, 0, True)
+
+
+def completed(reward: float, margin: float = 0.4, states: list[float] | None = None) -> Measurement:
+    path = None if states is None else np.array(states)[:, None]
+    return Measurement("completed", reward, {"margin": margin}, states=path)
+
+
+def test_the_failing_gains_are_avoided_until_their_state_is_covered() -> None:
+    tuner = Tuner(island_study(), 0)
+    stopped = Measurement("backup", margins={"margin": 0.1}, backup_state=np.array([0.95]))
+    tuner.restore(
+        [
+            (trial_of(1, "seed", 0.2), completed(-0.3, 0.45, [0.5, 0.4, 0.3])),
+            (trial_of(2, "global", 0.5), stopped),
+        ]
+    )
+    surrogate = tuner.surrogate()
+    # Nothing of the stopped trial is modelled: neither gains ran the whole rollout.
+    assert surrogate.posteriors[1].count == 1
+    assert [t.parameters["k"] for t in tuner._failed_set("default", surrogate)] == [0.5]
+    tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
+    assert tuner._failed_set("default", tuner.surrogate()) == []
+
+
+def test_backups_are_certified_completed_trials_only() -> None:
+    tuner = Tuner(island_study(), 0)
+    fall = Measurement("aborted", None, {"margin": -0.8}, fell=True, states=np.array([[0.5], [5.0]]))
+    tuner.restore(
+        [
+            (trial_of(1, "seed", 0.2), completed(-0.3, 0.45, [0.5, 0.4])),
+            (trial_of(2, "local", 0.22), fall),
+            (trial_of(3, "local", 0.19), completed(-0.3, -0.05, [3.0, 3.0])),
+            (trial_of(4, "local", 0.05), completed(-0.3, 0.44, [0.5, 0.2])),
+        ]
+    )
+    monitor = tuner.monitor(trial_of(5, "global", 0.9))
+    assert monitor is not None
+    assert set(np.round(monitor.states.ravel(), 6)) <= {0.5, 0.4, 0.2}
+    assert all(backup["k"] in (0.2, 0.05) for backup in monitor.backups)
+    assert tuner.monitor(trial_of(5, "local", 0.2)) is None
+
+
+def test_states_of_different_widths_are_refused() -> None:
+    tuner = Tuner(island_study(), 0)
+    wide = Measurement("completed", -0.3, {"margin": 0.45}, states=np.zeros((4, 2)))
+    tuner.restore(
+        [
+            (trial_of(1, "seed", 0.2), completed(-0.3, 0.45, [0.5, 0.4])),
+            (trial_of(2, "manual", 0.2), wide),
+        ]
+    )
+    with pytest.raises(MeasurementError, match="different widths"):
+        tuner.monitor(trial_of(3, "global", 0.9))
+
+
+def records(*rows: tuple[Phase, float, Measurement | None]) -> list[Record]:
+    return [Record(trial_of(i + 1, phase, k), m) for i, (phase, k, m) in enumerate(rows)]
+
+
+SPEC = GlobalSpec(local_steps=2, global_steps=3, patience=2, tolerance=0.8)
+
+
+def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
+    problem = Problem(island_study())
+    seed = ("seed", 0.2, completed(-0.4))
+    local = ("local", 0.21, completed(-0.35))
+    stopped = ("global", 0.5, Measurement("backup", margins={"margin": 0.1}))
+    unsafe = ("global", 0.45, completed(-0.1, -0.01))
+    opened = ("global", 0.9, completed(-0.05))
+
+    def at(*rows: tuple[Phase, float, Measurement | None]) -> tuple[str, int, int]:
+        p = progress(records(*rows), problem, SPEC)
+        return p.phase, p.steps, p.current
+
+    assert at(seed) == ("local", 0, 0)
+    assert at(seed, local) == ("local", 1, 0)
+    assert at(seed, local, local) == ("global", 0, 0)
+    assert at(seed, local, local, stopped) == ("global", 1, 0)
+    assert at(seed, local, local, stopped, unsafe) == ("global", 2, 0)
+    assert at(seed, local, local, stopped, unsafe, stopped) == ("local", 0, 0)
+    assert at(seed, local, local, stopped, opened) == ("local", 0, 1)
+    # A local phase that converged early was followed by a global trial: that is in the records.
+    assert at(seed, local, stopped) == ("global", 1, 0)
+    # The same point again is the same region.
+    assert len(progress(records(seed, opened, opened), problem, SPEC).regions) == 2
+
+
+def test_a_clearly_worse_region_is_left_after_its_patience() -> None:
+    problem = Problem(island_study())
+    spec = SPEC.model_copy(update={"local_steps": 5})
+    seed, home = ("seed", 0.2, completed(-0.4)), ("local", 0.21, completed(-0.1))
+    opened, poor = ("global", 0.9, completed(-0.35)), ("local", 0.91, completed(-0.33))
+    good = ("local", 0.92, completed(-0.12))
+    rows: list[tuple[Phase, float, Measurement | None]] = [seed, home, opened, poor]
+    assert progress(records(*rows), problem, spec).current == 1
+    assert progress(records(*rows, poor), problem, spec).current == 0
+    assert progress(records(*rows, good), problem, spec).current == 1
+
+
+def test_a_safe_global_trial_is_certified_by_what_it_showed() -> None:
+    tuner = Tuner(island_study(), 0)
+    tuner.restore(
+        [
+            (trial_of(1, "seed", 0.2), completed(-0.3, 0.45, [0.5, 0.4])),
+            (trial_of(2, "global", 0.9), completed(-0.01, 0.005, [0.5, 0.4])),
+        ]
+    )
+    shown = tuner.certify({"k": 0.9, "d": 0.5}, "default")
+    assert shown.certified
+    assert shown.bounds["margin"].lower == 0.0
+    assert not tuner.certify({"k": 0.9, "d": 0.51}, "default").certified
+    best = tuner.best()
+    assert best is not None
+    assert best.trial == 2
+    # The region's own point is repeated, watched, until the surrogate certifies something there.
+    again = tuner.ask()
+    assert again.phase == "global"
+    assert again.parameters == {"k": 0.9, "d": 0.5}
+    assert tuner.monitor(again) is not None
