@@ -7,6 +7,7 @@ from and what the surrogate promises for them. A context that was only predicted
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ def write_best_gains(path: Path, best: BestGains) -> None:
     title = " ".join(f"Study {best.study}, context {best.context}: {kind}.".split())
     text = f"# {title}\n"
     text += yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 

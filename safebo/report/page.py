@@ -83,14 +83,30 @@ def build_report(folder: str | Path) -> Path:
         NotARunError: the folder holds no run.
         JournalError: its record cannot be read.
     """
-    from safebo.report.run import read_run
+    from safebo.report.run import read_run, told_trials
 
     folder = Path(folder)
-    return write_report(read_run(folder), folder)
+    data = read_run(folder)
+    page = write_report(data, folder)
+    # A run that went on meanwhile keeps its own, newer gains.
+    if told_trials(folder) == sum(e.measurement is not None for e in data.entries):
+        write_gains(data, folder)
+    return page
+
+
+def write_gains(data: ReportData, folder: Path) -> list[Path]:
+    """Write the best gains of every context that has some; returns the files."""
+    files = gain_files(data, folder)
+    written = []
+    for context in data.contexts:
+        if context.best is not None:
+            write_best_gains(files[context.name], context.best)
+            written.append(files[context.name])
+    return written
 
 
 def write_report(data: ReportData, folder: Path) -> Path:
-    """Write page, pictures and gains of `data` into `folder`; returns the path of the page."""
+    """Write page and pictures of `data` into `folder`; returns the path of the page."""
     files = gain_files(data, folder)
     pictures = draw(data)
     images = folder / "report"
@@ -99,9 +115,6 @@ def write_report(data: ReportData, folder: Path) -> Path:
         old.unlink()
     for picture in pictures.all():
         (images / f"{picture.name}.png").write_bytes(picture.png)
-    for context in data.contexts:
-        if context.best is not None:
-            write_best_gains(files[context.name], context.best)
     page = folder / "report.html"
     page.write_text(
         render(data, pictures, {name: path.name for name, path in files.items()}), encoding="utf-8"

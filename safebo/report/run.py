@@ -48,6 +48,12 @@ def read_run(folder: Path) -> ReportData:
     return assemble(run.study, entries, tuner, folder, _provenance(run), run.trials)
 
 
+def told_trials(folder: Path) -> int:
+    """How many trials of a run have a result now."""
+    with Journal.open(folder, read_only=True) as journal:
+        return sum(r.measurement is not None for r in journal.records(states=False))
+
+
 def assemble(
     study: Study,
     entries: Sequence[Entry],

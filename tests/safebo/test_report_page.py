@@ -17,7 +17,7 @@ from report_samples import make_data
 from safebo.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
 from safebo.protocol import Bounds, Measurement
 from safebo.report.data import Entry
-from safebo.report.page import write_report
+from safebo.report.page import write_gains, write_report
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
@@ -43,7 +43,9 @@ class References(HTMLParser):
 @pytest.fixture(scope="module")
 def rough_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("rough")
-    page = write_report(make_data(contexts=2, predict=True, accidents=True, parameters=4), folder)
+    data = make_data(contexts=2, predict=True, accidents=True, parameters=4)
+    page = write_report(data, folder)
+    write_gains(data, folder)
     return folder, page.read_text(encoding="utf-8")
 
 
@@ -95,7 +97,9 @@ def test_same_data_same_page(tmp_path: Path) -> None:
 
 
 def test_nothing_certified_is_said_and_leaves_no_gains(tmp_path: Path) -> None:
-    html = write_report(make_data(certified=False, parameters=2), tmp_path).read_text(encoding="utf-8")
+    data = make_data(certified=False, parameters=2)
+    html = write_report(data, tmp_path).read_text(encoding="utf-8")
+    assert write_gains(data, tmp_path) == []
     assert "no gains are certified safe, so there is no best" in html.lower()
     assert "holds the others at the seed gains" in html
     assert not list(tmp_path.glob("*.yaml"))

@@ -157,3 +157,26 @@ def test_a_run_that_asked_and_was_told_nothing(tmp_path: Path) -> None:
 def test_no_run_no_report(tmp_path: Path) -> None:
     with pytest.raises(NotARunError):
         build_report(tmp_path)
+
+
+def test_a_run_that_goes_on_keeps_its_newer_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(parameters=2)
+    tuner = Tuner(study)
+    with Journal.create(
+        tmp_path, study=study, declared=study, study_text="", study_hash="0", source="", seed=0, trials=5
+    ) as journal:
+        trial = tuner.ask()
+        journal.ask(trial, 0)
+        journal.tell(trial.id, measured(study, trial, None))
+        data = read_run(tmp_path)  # the report reads here, and the run goes on
+        tuner.tell(trial, measured(study, trial, None))
+        trial = tuner.ask()
+        journal.ask(trial, 1)
+        journal.tell(trial.id, measured(study, trial, None))
+    monkeypatch.setattr("safebo.report.run.read_run", lambda folder: data)
+    (tmp_path / "best.yaml").write_text("newer")
+    build_report(tmp_path)
+    assert (tmp_path / "best.yaml").read_text() == "newer"
+    monkeypatch.undo()
+    build_report(tmp_path)
+    assert read_best_gains(tmp_path / "best.yaml").certified
