@@ -192,6 +192,8 @@ def best(
             missing = True
             _say(errors, f"error: nothing is certified safe for context {name!r} in {folder}")
         elif not as_json:
+            kind = "best certified gains" if gains.certified else "predicted gains, NOT certified"
+            _say(console, f"context {name}: {kind}")
             console.print(gains_table(gains, found.study))
     if missing:
         raise typer.Exit(1)

@@ -122,10 +122,7 @@ def nothing_data(study: Study, context: str) -> dict[str, Any]:
 
 def gains_table(best: BestGains, study: Study) -> Table:
     """A recommendation as a table: gains with units, then what is expected of them."""
-    title = f"context {best.context}: " + (
-        "best certified gains" if best.certified else "predicted gains, NOT certified"
-    )
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (("", "left"), ("value", "right"), ("lower", "right"), ("upper", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("unit")

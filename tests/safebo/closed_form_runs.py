@@ -39,7 +39,9 @@ trials: 8
 """
 
 
-def bowl(parameters: Mapping[str, float], context: Mapping[str, float], seed: int = 0, pause: float = 0.0) -> Any:
+def bowl(
+    parameters: Mapping[str, float], context: Mapping[str, float], seed: int = 0, pause: float = 0.0
+) -> Any:
     time.sleep(pause)
     p, d = parameters["p"], parameters["d"]
     noise = 0.01 * np.random.default_rng(seed).standard_normal()
@@ -75,7 +77,9 @@ def raises(parameters: Mapping[str, float], context: Mapping[str, float]) -> Any
     raise ZeroDivisionError("the robot is not there")
 
 
-def dies(parameters: Mapping[str, float], context: Mapping[str, float], marker: str = "", times: int = 1) -> Any:
+def dies(
+    parameters: Mapping[str, float], context: Mapping[str, float], marker: str = "", times: int = 1
+) -> Any:
     """Kills its own process the first `times` times it meets p > 2."""
     if parameters["p"] > 2:
         file = Path(marker)
@@ -112,7 +116,9 @@ class HashTuner:
         if number == 1:
             parameters = dict(self.study.seeds[0].parameters)
         else:
-            told = [(t.id, t.parameters, None if m is None else m.objective) for t, m in self.records.values()]
+            told = [
+                (t.id, t.parameters, None if m is None else m.objective) for t, m in self.records.values()
+            ]
             digest = hashlib.sha256(repr((self.seed, told)).encode()).digest()
             parameters = {"p": 2 + digest[0] / 64, "d": 0.5 + digest[1] / 256}
         trial = Trial(

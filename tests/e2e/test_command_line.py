@@ -1,0 +1,376 @@
+"""The command line as a person uses it: what it prints, what it leaves, and how it ends."""
+
+import json
+import logging
+import resource
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from experiments.robustness.kill import comparable
+from safebo.cli import main
+from safebo.journal import Journal
+from safebo.run_lock import RunLock
+from safebo.runner import run
+from safebo.study_file import load_study, parse_study, study_hash
+
+STUDY = """\
+name: bowl
+evaluator:
+  name: my_robot:walk
+  options: {repeatable: true}
+parameters:
+  - {name: p, unit: N, bounds: [0, 10]}
+  - {name: d, unit: s, bounds: [0.1, 10], scale: log}
+objective: {name: speed, unit: m/s}
+constraints:
+  - {name: height, unit: m}
+seeds:
+  - parameters: {p: 2, d: 1}
+trials: 6
+"""
+
+ROBOT = """\
+import math, warnings
+import numpy as np
+def walk(parameters, context, seed=0):
+    print("this goes to the run's log")
+    warnings.warn("so does this")
+    p, d = parameters["p"], parameters["d"]
+    return {"objective": -(p - 6) ** 2 / 10 - math.log(d) ** 2, "margins": {"height": 8 - p},
+            "true_objective": 0.5, "true_margins": {"height": 8 - p}}
+def blind(parameters, context):
+    return {"objective": 1.0, "margins": {"height": float("nan")}}
+def unsafe(parameters, context):
+    return {"objective": 1.0, "margins": {"height": -1.0}}
+def heavy(parameters, context, seed=0):
+    states = np.random.default_rng(seed).random((2000, 8))
+    return {"objective": 1.0, "margins": {"height": 1.0}, "states": states}
+"""
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+Safebo = Callable[..., Answer]
+
+
+@pytest.fixture
+def safebo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Safebo:
+    """The command in a folder with a study and its robot; a printed traceback fails the test."""
+    (tmp_path / "bowl.yaml").write_text(STUDY)
+    (tmp_path / "my_robot.py").write_text(ROBOT)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> Answer:
+        capfd.readouterr()
+        with warnings.catch_warnings():
+            try:
+                main(list(arguments))
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        logging.captureWarnings(False)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Answer(code, out, err)
+
+    return command
+
+
+def write(tmp_path: Path, old: str, new: str) -> None:
+    assert old in STUDY
+    (tmp_path / "bowl.yaml").write_text(STUDY.replace(old, new, 1))
+
+
+def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
+    done = safebo("tune", "bowl.yaml", "--seed", "3")
+    assert done.code == 0
+    assert done.err == ""
+    lines = done.out.splitlines()
+    assert [line.split()[:2] for line in lines[:6]] == [["trial", f"{n}/6"] for n in range(1, 7)]
+    assert all("ETA" in line and "best" in line and "margin" in line for line in lines[:6])
+    assert lines[6] == "6 trials are done, in runs/bowl."
+    assert lines[7].startswith("Certified gains for context default: runs/bowl/best.yaml (speed at least ")
+    assert lines[8] == "Next: safebo report runs/bowl"
+    log = (tmp_path / "runs/bowl/run.log").read_text()
+    assert "this goes to the run's log" in log
+
+    shown = safebo("show", "runs/bowl", "--json")
+    trials = json.loads(shown.out)["trials"]
+    assert [t["id"] for t in trials] == [1, 2, 3, 4, 5, 6]
+    assert trials[0]["phase"] == "seed"
+    assert {t["phase"] for t in trials[1:]} == {"local"}
+    for t in trials:
+        assert t["context"] == "default"
+        assert set(t["parameters"]) == {"p", "d"}
+        assert t["margins"] == pytest.approx({"height": 8 - t["parameters"]["p"]})
+        assert (t["outcome"], t["fell"], t["true_objective"]) == ("completed", False, 0.5)
+        assert t["true_margins"] == t["margins"]
+        assert t["certified"] == (t["phase"] != "seed")
+        assert t["trigger_rule"] is None
+
+    table = safebo("show", "runs/bowl").out
+    assert "p [N]" in table
+    assert "margin height [m]" in table
+    assert len(table.splitlines()) == 8
+
+    best = json.loads(safebo("best", "runs/bowl", "--json").out)
+    assert best["certified"] is True
+    assert best["margins"]["height"]["lower"] >= 0
+    kept = yaml.safe_load((tmp_path / "runs/bowl/best.yaml").read_text())
+    assert kept["gains"] == best["parameters"]
+    assert kept["certified"] is True
+    predicted = json.loads(safebo("best", "runs/bowl", "--predict", "--json").out)
+    assert predicted["certified"] is False
+    assert set(predicted["parameters"]) == {"p", "d"}
+    text = safebo("best", "runs/bowl").out
+    assert "best certified gains" in text
+    assert "NOT certified" in safebo("best", "runs/bowl", "--predict").out
+
+
+def test_a_run_is_resumed_and_extended(safebo: Safebo, tmp_path: Path) -> None:
+    first = safebo("tune", "bowl.yaml", "--trials", "3", "--out", "here", "--resume")
+    assert first.code == 0
+    again = safebo("tune", "bowl.yaml", "--trials", "5", "--out", "here")
+    assert again.code == 2
+    assert "already holds a run. Go on with it with --resume" in again.err
+    more = safebo("tune", "bowl.yaml", "--trials", "5", "--out", "here", "--resume")
+    assert more.code == 0
+    assert "trial   4/5" in more.out
+    assert "trial   3" not in more.out
+    finished = safebo("tune", "bowl.yaml", "--out", "here", "--resume")
+    assert finished.code == 0
+    assert "All 5 trials are done already." in finished.out
+
+
+# What is wrong in the file, and what the answer must say besides the line.
+WRONG_STUDIES = [
+    ("bounds: [0, 10]", "bonds: [0, 10]", "bowl.yaml:6: parameters[0].bonds: unknown key 'bonds'"),
+    ("[0, 10]", "[10, 0]", "bowl.yaml:6: parameters[0].bounds: [10, 0] is reversed"),
+    ("p: 2", "p: 12", "bowl.yaml:12: seeds[0].parameters.p: 12 is outside the bounds [0, 10]"),
+    ("- parameters: {p: 2", "- context: ice\n    parameters: {p: 2", "unknown context 'ice'"),
+    ("my_robot:walk", "my_robot:wlak", "bowl.yaml:3: evaluator.name: module 'my_robot' has no 'wlak'"),
+    ("my_robot:walk", "leged", "bowl.yaml:3: evaluator.name: unknown evaluator 'leged'"),
+    ("repeatable: true", "speed: 1", "bowl.yaml:4: evaluator.options.speed: walk() has no argument"),
+    ("trials: 6", "tuner: {method: safopt}", "bowl.yaml:13: tuner.method: unknown tuner.method 'safopt'"),
+    ("trials: 6", "tuner: {method: gosafeopt}", "bowl.yaml:13: tuner.method: 'gosafeopt' needs a monitor"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG_STUDIES)
+def test_a_wrong_study_is_refused_and_leaves_nothing(
+    safebo: Safebo, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    write(tmp_path, old, new)
+    answer = safebo("tune", "bowl.yaml")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert message in answer.err
+    assert answer.err.startswith("error: ")
+    assert not list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tune", "go1-trt"], "no study and no file 'go1-trt'; did you mean 'go1-trot'?"),
+        (["tune", "gone.yaml"], "gone.yaml: no such file"),
+        (["tune", "bowl.yaml", "--trials", "0"], "--trials"),
+        (["tune", "bowl.yaml", "--workers", "two"], "--workers"),
+        (["tune", "bowl.yaml", "--out", "my_robot.py"], "my_robot.py: is a file"),
+        (["tune", "bowl.yaml", "--out", "/proc/no"], "/proc/no: the run's folder cannot be made"),
+        (["tun"], "No such command"),
+        (["show", "nowhere"], "nowhere: no such folder"),
+        (["show", "."], ".: holds no run"),
+        (["best", "."], ".: holds no run"),
+        (["report", "."], ".: holds no run"),
+        (["resolve", ".", "1"], "say either --as failed or --measurement FILE"),
+        (["resolve", ".", "1", "--as", "failed"], ".: holds no run"),
+    ],
+)
+def test_wrong_requests_exit_with_2(safebo: Safebo, arguments: list[str], message: str) -> None:
+    answer = safebo(*arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.out == ""
+
+
+def test_not_a_number_from_an_evaluator_is_failed_and_said(safebo: Safebo, tmp_path: Path) -> None:
+    write(tmp_path, "my_robot:walk", "my_robot:blind")
+    answer = safebo("tune", "bowl.yaml")
+    assert answer.code == 1
+    assert "3 trials in a row failed" in answer.err
+    assert "margin 'height' is nan, not a finite number" in answer.err
+    assert "No gains are certified yet." in answer.err
+    trials = json.loads(safebo("show", "runs/bowl", "--json").out)["trials"]
+    assert [t["outcome"] for t in trials] == ["failed"] * 3
+    assert all(t["objective"] is None and t["margins"] == {} for t in trials)
+    nothing = safebo("best", "runs/bowl", "--json")
+    assert nothing.code == 1
+    assert json.loads(nothing.out)["parameters"] is None
+    assert "nothing is certified safe for context 'default'" in nothing.err
+    unknown = safebo("best", "runs/bowl", "--context", "ice")
+    assert unknown.code == 2
+    assert "unknown context 'ice': known are default" in unknown.err
+
+
+def test_an_unsafe_seed_is_found_out_and_said(safebo: Safebo, tmp_path: Path) -> None:
+    write(tmp_path, "my_robot:walk", "my_robot:unsafe")
+    for resume in ([], ["--resume"]):
+        answer = safebo("tune", "bowl.yaml", *resume)
+        assert answer.code == 1
+        assert "seed" in answer.err
+        assert "height" in answer.err
+        trials = json.loads(safebo("show", "runs/bowl", "--json").out)["trials"]
+        assert {t["phase"] for t in trials} == {"seed"}
+        assert all(t["margins"] == {"height": -1.0} for t in trials)
+
+
+def test_a_full_disk_is_said_and_nothing_told_is_lost(safebo: Safebo, tmp_path: Path) -> None:
+    write(tmp_path, "my_robot:walk", "my_robot:heavy")
+    limit = 400_000
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    answer = subprocess.run(
+        [sys.executable, "-c", "from safebo.cli import main; main()", "tune", "bowl.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert "journal.sqlite: cannot write the journal" in answer.stderr
+    assert "Every trial told before this is kept; then go on with --resume." in answer.stderr
+    told = sum(line.startswith("trial") for line in answer.stdout.splitlines())
+    trials = json.loads(safebo("show", "runs/bowl", "--json").out)["trials"]
+    assert [t["status"] for t in trials][:told] == ["told"] * told
+    assert 1 <= told < 6
+    assert safebo("tune", "bowl.yaml", "--resume").code == 0
+
+
+def test_a_second_process_on_the_same_run_is_refused(safebo: Safebo, tmp_path: Path) -> None:
+    assert safebo("tune", "bowl.yaml", "--trials", "2").code == 0
+    with RunLock(tmp_path / "runs/bowl"):
+        for arguments in (["tune", "bowl.yaml", "--resume"], ["resolve", "runs/bowl", "1", "--as", "failed"]):
+            answer = safebo(*arguments)
+            assert answer.code == 1
+            assert "another process works on this run (process " in answer.err
+        assert safebo("show", "runs/bowl", "--json").code == 0
+        assert safebo("best", "runs/bowl", "--json").code == 0
+    with RunLock(tmp_path):  # a run that is only just starting
+        assert safebo("tune", "bowl.yaml", "--out", ".").code == 1
+
+
+def test_a_damaged_journal_is_said(safebo: Safebo, tmp_path: Path) -> None:
+    assert safebo("tune", "bowl.yaml", "--trials", "2").code == 0
+    (tmp_path / "runs/bowl/journal.sqlite").write_bytes(b"x" * 5000)
+    for command in (["show", "runs/bowl", "--json"], ["tune", "bowl.yaml", "--resume"]):
+        answer = safebo(*command)
+        assert answer.code == 1
+        assert "the journal is damaged" in answer.err
+        assert answer.out == ""
+
+
+def test_an_error_nobody_foresaw_is_one_line_and_a_log(
+    safebo: Safebo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert safebo("tune", "bowl.yaml", "--trials", "2").code == 0
+
+    def broken(self: Journal, states: bool = True) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Journal, "records", broken)
+    answer = safebo("show", "runs/bowl", "--json")
+    assert answer.code == 1
+    assert answer.out == ""
+    assert answer.err.startswith("internal error: RuntimeError: a bug. Details: runs/bowl/safebo-error-")
+    (log,) = (tmp_path / "runs/bowl").glob("safebo-error-*.log")
+    assert "in broken" in log.read_text()
+
+
+def test_help_teaches_and_loads_no_torch() -> None:
+    code = (
+        "import sys\nfrom safebo.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print([m for m in ('torch', 'mujoco', 'sqlalchemy') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+    for word in ("tune", "report", "best", "show", "studies", "resolve", "robots", "Exit codes", ">= 0"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize("command", ["tune", "report", "best", "show", "studies", "resolve"])
+def test_every_command_has_help(safebo: Safebo, command: str) -> None:
+    answer = safebo(command, "--help")
+    assert answer.code == 0
+    assert len(answer.out) > 300
+
+
+def test_the_command_is_installed() -> None:
+    assert shutil.which("safebo", path=str(Path(sys.executable).parent)) is not None
+
+
+def trials_of(folder: Path) -> list[Any]:
+    with Journal.open(folder, read_only=True) as journal:
+        return [comparable(record) for record in journal.records()]
+
+
+def test_two_workers_give_the_same_trials_every_time(safebo: Safebo, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert safebo("tune", "bowl.yaml", "--out", name, "--workers", "2", "--trials", "5").code == 0
+    assert trials_of(tmp_path / "a") == trials_of(tmp_path / "b")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_tuner_resumes_to_the_same_trials_wherever_it_was_cut(
+    safebo: Safebo, tmp_path: Path, workers: int
+) -> None:
+    """The whole chain with the real tuner: journal, restore, the rest of the round."""
+    file = load_study(tmp_path / "bowl.yaml")
+    with ThreadPoolExecutor(workers) as executor:
+        run(file, tmp_path / "whole", trials=7, workers=workers, executor=executor)
+        whole = trials_of(tmp_path / "whole")
+        with Journal.open(tmp_path / "whole", read_only=True) as journal:
+            records = journal.records()
+        steps = []
+        for first in range(0, 7, workers):
+            members = list(range(first, min(first + workers, 7)))
+            steps += [("ask", i) for i in members] + [("tell", i) for i in reversed(members)]
+        for cut in np.random.default_rng(workers).choice(len(steps), 5, replace=False):
+            folder = tmp_path / f"cut{cut}"
+            folder.mkdir()
+            study = parse_study(STUDY).study
+            with Journal.create(
+                folder, study=study, declared=study, study_text=STUDY, study_hash=study_hash(study),
+                source="here", seed=0, trials=7, workers=workers,
+            ) as journal:  # fmt: skip
+                for action, index in steps[:cut]:
+                    measurement = records[index].measurement
+                    if action == "ask":
+                        journal.ask(records[index].trial, records[index].round)
+                    elif measurement is not None:
+                        journal.tell(records[index].trial.id, measurement)
+            run(file, folder, resume=True, executor=executor)
+            assert trials_of(folder) == whole, f"cut after {cut} steps"

@@ -1,0 +1,386 @@
+"""The run: rounds, exact resume, workers that die, and everything that stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import closed_form_runs
+import numpy as np
+import pytest
+from closed_form_runs import STUDY, HashTuner, study_text
+
+from experiments.robustness.kill import comparable, survive
+from safebo.best_gains import read_best_gains
+from safebo.errors import (
+    InputError,
+    InterruptedRunError,
+    JournalError,
+    RunExistsError,
+    RunStoppedError,
+    StudyChangedError,
+    StudyError,
+    UnknownTrialError,
+)
+from safebo.journal import Journal
+from safebo.protocol import Measurement, Trial
+from safebo.recommend import resolve_trial
+from safebo.runner import RunResult, run
+from safebo.study_file import parse_study, study_hash
+
+
+def tune(folder: Path, text: str = STUDY, **changes: Any) -> RunResult:
+    """A run on threads of this process, with the tuner that needs no torch."""
+    workers = max(changes.get("workers") or 2, 1)
+    with ThreadPoolExecutor(workers) as executor:
+        return run(
+            parse_study(text), folder, **{"make_tuner": HashTuner, "executor": executor, "seed": 3, **changes}
+        )
+
+
+def tune_in_processes(folder: Path, text: str = STUDY, **changes: Any) -> RunResult:
+    return run(parse_study(text), folder, **{"make_tuner": HashTuner, "seed": 3, **changes})
+
+
+def trials_of(folder: Path) -> list[Any]:
+    with Journal.open(folder, read_only=True) as journal:
+        return [comparable(record) for record in journal.records()]
+
+
+def events_of(folder: Path) -> list[str]:
+    with Journal.open(folder, read_only=True) as journal:
+        return [event.kind for event in journal.events()]
+
+
+def test_a_run_asks_tells_and_leaves_its_best_gains(tmp_path: Path) -> None:
+    result = tune(tmp_path / "run")
+    trials = trials_of(tmp_path / "run")
+    assert result.told == len(trials) == 8
+    assert trials[0][0]["phase"] == "seed"
+    assert all(measurement["outcome"] == "completed" for _, measurement, _ in trials)
+    best = read_best_gains(tmp_path / "run" / "best.yaml")
+    top = max(trials, key=lambda trial: trial[1]["objective"])
+    assert best.gains == top[0]["parameters"]
+    assert best.certified
+    assert events_of(tmp_path / "run") == ["started", "finished"]
+
+
+def test_the_tuner_gets_measurements_as_they_are_read_back(tmp_path: Path) -> None:
+    """Numpy numbers of an evaluator would print, hash or serialise differently after a resume."""
+    seen: list[Measurement] = []
+
+    class Watching(HashTuner):
+        def tell(self, trial: Trial, measurement: Measurement) -> None:
+            seen.append(measurement)
+            super().tell(trial, measurement)
+
+    tune(tmp_path, make_tuner=Watching, trials=2)
+    assert {type(m.objective) for m in seen} == {float}
+    assert {type(value) for m in seen for value in m.margins.values()} == {float}
+
+
+def test_results_do_not_depend_on_which_of_two_trials_ends_first(tmp_path: Path) -> None:
+    tune(tmp_path / "even", workers=2)
+    text = study_text(evaluator="closed_form_runs:slow_first")
+    tune(tmp_path / "odd", text, workers=2)
+    assert trials_of(tmp_path / "even") == trials_of(tmp_path / "odd")
+    assert [number for _, _, number in trials_of(tmp_path / "odd")] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_rounds_are_asked_before_they_are_told(tmp_path: Path) -> None:
+    """With two workers the second trial of a round cannot know the first one's result."""
+    tune(tmp_path / "one", workers=1)
+    tune(tmp_path / "two", workers=2)
+    one, two = trials_of(tmp_path / "one"), trials_of(tmp_path / "two")
+    assert one[0][0] == two[0][0]
+    assert one[1][0]["parameters"] != two[1][0]["parameters"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_run_cut_anywhere_resumes_to_the_same_trials(tmp_path: Path, workers: int) -> None:
+    """Every prefix of what a run writes, results that arrived in another order included."""
+    tune(tmp_path / "whole", workers=workers, trials=7)
+    whole = trials_of(tmp_path / "whole")
+    with Journal.open(tmp_path / "whole", read_only=True) as journal:
+        records = journal.records()
+    steps: list[tuple[str, int]] = []
+    for first in range(0, 7, workers):
+        members = list(range(first, min(first + workers, 7)))
+        steps += [("ask", i) for i in members] + [("tell", i) for i in reversed(members)]
+    file = parse_study(STUDY)
+    for cut in range(len(steps) + 1):
+        folder = tmp_path / f"cut{cut}"
+        folder.mkdir()
+        journal = Journal.create(
+            folder,
+            study=file.study,
+            declared=file.study,
+            study_text=STUDY,
+            study_hash=study_hash(file.study),
+            source="here",
+            seed=3,
+            trials=7,
+            workers=workers,
+        )
+        for action, index in steps[:cut]:
+            if action == "ask":
+                journal.ask(records[index].trial, records[index].round)
+            else:
+                journal.tell(records[index].trial.id, records[index].measurement or Measurement("failed"))
+        journal.close()
+        tune(folder, resume=True, workers=None)
+        assert trials_of(folder) == whole, f"cut after {cut} steps"
+
+
+def command_without_torch(workers: int) -> Any:
+    code = (
+        "import sys; from pathlib import Path; from rich.console import Console\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from closed_form_runs import STUDY, HashTuner\n"
+        "from safebo.progress import PlainLines\nfrom safebo.runner import run\n"
+        "from safebo.study_file import parse_study\n"
+        "if __name__ == '__main__':\n"
+        "    text = STUDY.replace('{repeatable: true}', '{repeatable: true, pause: 0.05}')\n"
+        "    run(parse_study(text), sys.argv[2], seed=int(sys.argv[3]), resume=True,\n"
+        f"        workers={workers}, trials=12, make_tuner=HashTuner, progress=PlainLines(Console()))\n"
+    )
+    here = str(Path(closed_form_runs.__file__).parent)
+    return lambda folder, seed: [sys.executable, "-c", code, here, str(folder), str(seed)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path, workers: int) -> None:
+    rng = np.random.default_rng(workers)
+    result = survive(command_without_torch(workers), tmp_path, 5, kills=2, lifetime=0.3, rng=rng)
+    assert result.faults == []
+    assert result.trials == 12
+    assert result.kills >= 1
+
+
+def test_resuming_starts_an_empty_folder_extends_a_run_and_leaves_a_finished_one(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "run"
+    assert tune(folder, resume=True, trials=4).told == 4
+    before = trials_of(folder)
+    assert tune(folder, resume=True).told == 4
+    assert trials_of(folder) == before
+    assert tune(folder, resume=True, trials=8).told == 8
+    tune(tmp_path / "whole")
+    assert trials_of(folder) == trials_of(tmp_path / "whole")
+    assert events_of(folder) == ["started", "finished", "resumed", "finished"]
+
+
+def test_a_finished_run_gives_its_gains_again_when_they_are_gone(tmp_path: Path) -> None:
+    tune(tmp_path)
+    text = (tmp_path / "best.yaml").read_text()
+    (tmp_path / "best.yaml").unlink()
+    tune(tmp_path, resume=True)
+    assert (tmp_path / "best.yaml").read_text() == text
+
+
+def test_what_cannot_be_run_changes_nothing(tmp_path: Path) -> None:
+    tune(tmp_path / "run", trials=2)
+    before = trials_of(tmp_path / "run")
+    with pytest.raises(RunExistsError, match="--resume"):
+        tune(tmp_path / "run")
+    with pytest.raises(InputError, match="--seed 3"):
+        tune(tmp_path / "run", resume=True, seed=4)
+    changed = STUDY.replace("[0, 10]", "[0, 9]").replace("trials: 8", "trials: 9")
+    with pytest.raises(StudyChangedError) as caught:
+        tune(tmp_path / "run", changed, resume=True)
+    assert "parameters[0].bounds[1]: 10.0 -> 9.0" in str(caught.value)
+    assert "trials: 8 -> 9" in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        tune(tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be made"):
+        tune(tmp_path / "file" / "below")
+    wrong: dict[str, Any]
+    for wrong in ({"trials": 0}, {"workers": -1}):
+        with pytest.raises(InputError, match="must be at least 1"):
+            tune(tmp_path / "other", **wrong)
+    assert trials_of(tmp_path / "run") == before
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_study_that_its_evaluator_refuses_leaves_no_folder(tmp_path: Path) -> None:
+    for name in ("closed_form_runs:nothing", "no_module:f"):
+        with pytest.raises(StudyError, match=r"evaluator\.name"):
+            tune(tmp_path / "run", study_text(evaluator=name))
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(StudyError, match=r"evaluator.options.pace: bowl\(\) has no argument 'pace'"):
+        tune_in_processes(tmp_path / "run", study_text(options="{pace: 1}"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_workers_load_no_torch_and_use_one_thread(tmp_path: Path) -> None:
+    text = study_text(evaluator="closed_form_runs:loaded_modules")
+    tune_in_processes(tmp_path, text, trials=1)
+    ((_, measurement, _),) = trials_of(tmp_path)
+    assert measurement["extra"] == {"heavy": 0.0, "threads": 1.0}
+
+
+def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
+    options = f"{{repeatable: true, marker: {tmp_path / 'marker'}, times: 1}}"
+    text = study_text(evaluator="closed_form_runs:dies", options=options)
+    tune_in_processes(tmp_path / "run", text, trials=4, workers=2)
+    assert "worker-died" in events_of(tmp_path / "run")
+    assert [m["outcome"] for _, m, _ in trials_of(tmp_path / "run")] == ["completed"] * 4
+
+
+def test_a_trial_that_kills_every_worker_is_failed_in_the_end(tmp_path: Path) -> None:
+    options = f"{{repeatable: true, marker: {tmp_path / 'marker'}, times: 3}}"
+    text = study_text(evaluator="closed_form_runs:dies", options=options)
+    tune_in_processes(tmp_path / "run", text, trials=3)
+    outcomes = [(m["outcome"], m["message"]) for _, m, _ in trials_of(tmp_path / "run")]
+    assert outcomes[0] == ("completed", "")
+    assert outcomes[1] == ("failed", "its worker process died 3 times")
+    assert outcomes[2][0] == "completed"
+
+
+def test_a_trial_that_may_not_be_repeated_waits_for_a_person(tmp_path: Path) -> None:
+    options = f"{{repeatable: false, marker: {tmp_path / 'marker'}, times: 1}}"
+    text = study_text(evaluator="closed_form_runs:dies", options=options)
+    folder = tmp_path / "run"
+    for resume in (False, True):
+        with pytest.raises(UnknownTrialError, match=r"trial 2: .*safebo resolve .* 2 --as failed"):
+            tune_in_processes(folder, text, trials=4, workers=1, resume=resume)
+    with Journal.open(folder, read_only=True) as journal:
+        assert [record.status for record in journal.records()] == ["told", "unknown"]
+    file = tmp_path / "seen.yaml"
+    file.write_text("objective: 1.0\nmargins: {heigth: 2.0}\n")
+    with pytest.raises(InputError, match="margin 'height' is missing"):
+        resolve_trial(folder, 2, file)
+    file.write_text("objective: 1.0\nmargins: {height: 2.0}\n")
+    assert resolve_trial(folder, 2, file).objective == 1.0
+    with pytest.raises(InputError, match="told already"):
+        resolve_trial(folder, 2, None)
+    with pytest.raises(InputError, match=r"unknown trial 9"):
+        resolve_trial(folder, 9, None)
+    assert tune_in_processes(folder, text, trials=4, resume=True).told == 4
+    assert trials_of(folder)[1][1]["objective"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "message"),
+    [
+        ("closed_form_runs:not_a_number", "margin 'height' is nan"),
+        ("closed_form_runs:raises", "ZeroDivisionError: the robot is not there"),
+    ],
+)
+def test_failures_in_a_row_stop_the_run_and_are_kept(tmp_path: Path, evaluator: str, message: str) -> None:
+    text = study_text(evaluator=evaluator)
+    with pytest.raises(RunStoppedError, match=rf"3 trials in a row failed; .*{message}"):
+        tune(tmp_path, text, workers=1)
+    trials = trials_of(tmp_path)
+    assert [m["outcome"] for _, m, _ in trials] == ["failed"] * 3
+    assert all(message in m["message"] for _, m, _ in trials)
+    assert events_of(tmp_path)[-1] == "stopped"
+
+
+def test_gains_that_are_no_longer_certified_do_not_stay_behind(tmp_path: Path) -> None:
+    class Disappointed(HashTuner):
+        def best(self, context: str | None = None) -> Any:
+            return None if len(self.records) > 4 else super().best(context)
+
+    tune(tmp_path, make_tuner=Disappointed, workers=1, trials=3)
+    assert (tmp_path / "best.yaml").exists()
+    tune(tmp_path, make_tuner=Disappointed, workers=1, trials=6, resume=True)
+    assert not (tmp_path / "best.yaml").exists()
+
+
+def test_a_measurement_that_cannot_be_saved_stops_the_run_and_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = Journal.tell
+
+    def full(self: Journal, trial_id: int, measurement: Measurement) -> None:
+        if trial_id == 4:
+            raise JournalError("the disk is full.")
+        tell(self, trial_id, measurement)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "tell", full)
+        with pytest.raises(JournalError, match=r"the disk is full. Trial 4 will be evaluated again"):
+            tune(tmp_path / "a", workers=1)
+        with pytest.raises(
+            JournalError, match=r'Trial 4 ran and showed {"objective": .*"height": .*safebo resolve'
+        ):
+            tune(tmp_path / "b", study_text(options="{}"), workers=1)
+    tune(tmp_path / "a", resume=True)
+    tune(tmp_path / "whole", workers=1)
+    assert trials_of(tmp_path / "a") == trials_of(tmp_path / "whole")
+
+
+def interrupted(tmp_path: Path, pause: float, signals: int, after: int) -> subprocess.CompletedProcess:
+    code = (
+        "import sys; from rich.console import Console\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from closed_form_runs import STUDY, HashTuner\n"
+        "from safebo.progress import PlainLines\nfrom safebo.runner import run\n"
+        "from safebo.study_file import parse_study\nfrom safebo.errors import SafeboError\n"
+        "class Lines(PlainLines):\n"
+        "    def asked(self, trial): print('asked', trial.id, flush=True)\n"
+        "if __name__ == '__main__':\n"
+        f"    text = STUDY.replace('repeatable: true', 'repeatable: true, pause: {pause}')\n"
+        "    try:\n"
+        "        run(parse_study(text), sys.argv[2], seed=3, trials=20, make_tuner=HashTuner,\n"
+        "            progress=Lines(Console()))\n"
+        "    except SafeboError as error:\n"
+        "        print(type(error).__name__, error, flush=True)\n"
+    )
+    here = str(Path(closed_form_runs.__file__).parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, here, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for _ in range(after):
+        process.stdout.readline()
+    for number in range(signals):
+        if number:  # the first has to be taken before the second comes
+            assert "Ctrl-C again" in process.stdout.readline()
+        # As a terminal does it: to the workers too.
+        os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def test_one_ctrl_c_finishes_the_trial_that_runs(tmp_path: Path) -> None:
+    result = interrupted(tmp_path, pause=0.2, signals=1, after=5)
+    assert "InterruptedRunError stopped after" in result.stdout
+    assert "go on with --resume" in result.stdout
+    assert "Traceback" not in result.stdout
+    with Journal.open(tmp_path, read_only=True) as journal:
+        records = journal.records()
+    assert 2 <= len(records) < 20
+    assert all(record.status == "told" for record in records)
+    assert (tmp_path / "best.yaml").exists()
+
+
+def test_two_ctrl_c_leave_the_trial_that_runs(tmp_path: Path) -> None:
+    result = interrupted(tmp_path, pause=5.0, signals=2, after=1)
+    assert "Traceback" not in result.stdout
+    assert "stopped after 0 trials; go on with --resume (trial 1 did not finish and will be" in result.stdout
+    with Journal.open(tmp_path, read_only=True) as journal:
+        assert [record.status for record in journal.records()] == ["asked"]
+
+
+def test_a_stop_request_between_rounds_resumes_to_the_same_trials(tmp_path: Path) -> None:
+    class Impatient(HashTuner):
+        def tell(self, trial: Trial, measurement: Measurement) -> None:
+            super().tell(trial, measurement)
+            if trial.id == 4:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(InterruptedRunError, match="stopped after 4 trials"):
+        tune(tmp_path / "run", make_tuner=Impatient)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    tune(tmp_path / "run", resume=True)
+    tune(tmp_path / "whole")
+    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
