@@ -86,7 +86,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
                     transform=ax.get_xaxis_transform(), zorder=5, gid="seed",
                 )  # fmt: skip
             parameter = parameters[line.parameter]
-            _parameter_axis(ax, parameter, "x", bins=3)
+            _parameter_axis(ax, parameter, "x", bins=3 if count > 3 else 6)
             if column == 0:
                 ax.set_ylabel(wrapped(spec.name, spec.unit, 16))
             if row == len(specs) - 1:
@@ -153,8 +153,8 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
                         ms=10 if marker == "*" else 6, color=colour, mec="white", mew=0.7, clip_on=False,
                         gid=gid,
                     )  # fmt: skip
-            _parameter_axis(ax, parameters[plane.horizontal], "x", bins=4)
-            _parameter_axis(ax, parameters[plane.vertical], "y", bins=4)
+            _parameter_axis(ax, parameters[plane.horizontal], "x", bins=4 if size > 2 else 7)
+            _parameter_axis(ax, parameters[plane.vertical], "y", bins=4 if size > 2 else 7)
             ax.grid(False)
             if row == size - 1:
                 ax.set_xlabel(with_unit(plane.horizontal, parameters[plane.horizontal].unit), fontsize=7.5)
@@ -331,7 +331,7 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[Entry, Mapping[str, floa
             [e.trial.parameters[plane.horizontal]], [e.trial.parameters[plane.vertical]], s=12,
             marker="x" if fell else PHASE_MARKERS[e.trial.phase], color=UNSAFE if fell else INK,
             alpha=float(1.0 - 0.75 * distance), linewidths=1.0 if fell else 0.0, zorder=3,
-            gid=f"trial:{e.trial.id}",
+            clip_on=False, gid=f"trial:{e.trial.id}",
         )  # fmt: skip
 
 
