@@ -19,6 +19,8 @@ Predictor = Callable[[FloatArray, str], Mapping[str, Band]]
 
 LINE_POINTS = 81
 PLANE_POINTS = 41
+SINGLE_PLANE_POINTS = 101
+"""A plane that fills the page shows its corners at fewer points."""
 PLANE_PARAMETERS = 6
 """More would make pictures too small to read; with more parameters the most relevant ones are taken."""
 
@@ -75,18 +77,19 @@ def _line(
 def _plane(
     study: Study, context: str, space: Space, centre: FloatArray, i: int, j: int, predict: Predictor
 ) -> Plane:
-    side = np.linspace(0.0, 1.0, PLANE_POINTS)
+    count = PLANE_POINTS if space.dimension > 2 else SINGLE_PLANE_POINTS
+    side = np.linspace(0.0, 1.0, count)
     horizontal, vertical = np.meshgrid(side, side)
-    unit = np.tile(centre, (PLANE_POINTS**2, 1))
+    unit = np.tile(centre, (count**2, 1))
     unit[:, i], unit[:, j] = horizontal.ravel(), vertical.ravel()
     X = space.from_unit(unit)
     bands = predict(X, context)
-    shape = (PLANE_POINTS, PLANE_POINTS)
+    shape = (count, count)
     return Plane(
         space.names[i],
         space.names[j],
-        X[:PLANE_POINTS, i],
-        X[::PLANE_POINTS, j],
+        X[:count, i],
+        X[::count, j],
         safety(study, bands).reshape(shape),
         np.asarray(bands[study.objective.name].mean, dtype=float).reshape(shape),
     )

@@ -82,7 +82,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
             _safe_bar(ax, line.values, line.safe)
             if seed is not None and line.parameter in seed:
                 ax.plot(
-                    [seed[line.parameter]], [0], marker="^", ms=5, color=MUTED, lw=0, clip_on=False,
+                    [seed[line.parameter]], [0], marker="s", ms=5, color=MUTED, lw=0, clip_on=False,
                     transform=ax.get_xaxis_transform(), zorder=5, gid="seed",
                 )  # fmt: skip
             parameter = parameters[line.parameter]
@@ -102,7 +102,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
         Line2D([], [], color=SAFE_EDGE, lw=3, label="safe along the slice: every lower bound ≥ 0"),
     ]
     if seed is not None:
-        handles.insert(3, Line2D([], [], color=MUTED, marker="^", ms=5, lw=0, label="seed gains"))
+        handles.insert(3, Line2D([], [], color=MUTED, marker="s", ms=5, lw=0, label="seed gains"))
     figure.legend(
         handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
     )
@@ -144,7 +144,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
             _plane(ax, plane, scale.forward(plane.objective), levels, norm)
             _tried(ax, plane, near)
             for source, marker, colour, gid in (
-                (seed, "^", MUTED, "seed"),
+                (seed, "s", MUTED, "seed"),
                 (slices.anchor, "*", "#d55e00", "anchor"),
             ):
                 if source is not None:
@@ -184,7 +184,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
         Line2D([], [], marker="*", ms=9, color="#d55e00", mec="white", lw=0, label=slices.anchor_kind),
     ]
     if seed is not None:
-        handles.append(Line2D([], [], marker="^", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
+        handles.append(Line2D([], [], marker="s", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
     if near:
         handles.append(
             Line2D(
