@@ -38,26 +38,26 @@ class Backup:
     states: NDArray[np.float64]
 
 
-def backups(records: Sequence[Record], problem: Problem) -> list[Backup]:
-    """One backup per completed trial with recorded states and no negative margin.
+def backup_of(record: Record, problem: Problem) -> Backup | None:
+    """The backup that a trial gives: a completed one with recorded states and no negative margin; else None.
 
     Every state that a trial visited under one set of gains is a state from which those gains kept the
     constraints (the Markov property). Trials in which the monitor switched, that fell or failed, give none.
+
+    Raises:
+        MeasurementError: for states that are not finite or not `n x k`.
     """
-    found = []
-    for record in records:
-        m = record.measurement
-        if m is None or m.outcome != "completed" or m.fell or m.states is None or len(m.states) == 0:
-            continue
-        if problem.negative_margins(m):
-            continue
-        states = np.asarray(m.states, dtype=np.float64)
-        if states.ndim != 2 or not np.isfinite(states).all():
-            raise MeasurementError(
-                f"trial {record.trial.id}: visited states must be finite and n x k, got shape {states.shape}"
-            )
-        found.append(Backup(record.trial.id, record.trial.parameters, states))
-    return found
+    m = record.measurement
+    if m is None or m.outcome != "completed" or m.fell or m.states is None or len(m.states) == 0:
+        return None
+    if problem.negative_margins(m):
+        return None
+    states = np.asarray(m.states, dtype=np.float64)
+    if states.ndim != 2 or not np.isfinite(states).all():
+        raise MeasurementError(
+            f"trial {record.trial.id}: visited states must be finite and n x k, got shape {states.shape}"
+        )
+    return Backup(record.trial.id, record.trial.parameters, states)
 
 
 def boundary_monitor(

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from safebo.acquisition import Situation, acquisition_class, method
 from safebo.answers import Certificate, Recommendation
-from safebo.backups import Backup, backups, boundary_monitor, trigger_rule
+from safebo.backups import Backup, backup_of, boundary_monitor, trigger_rule
 from safebo.errors import (
     EmptySafeSetError,
     MeasurementError,
-    NoBackupError,
     StudyError,
     UnknownNameError,
     UnsafeSeedError,
@@ -31,7 +30,7 @@ from safebo.exploration import MOST_REPEATS, Progress, progress, succeeded
 from safebo.history import History, Record
 from safebo.model_cache import ModelCache
 from safebo.monitor import BoundaryMonitor
-from safebo.problem import Problem
+from safebo.problem import Observation, Problem
 from safebo.proposal import Proposal, Proposer
 from safebo.protocol import Bounds, Measurement, Phase, Trial
 from safebo.study import Study
@@ -77,6 +76,8 @@ class Tuner:
         self.history = History()
         self._proposer = Proposer(self.problem, study.tuner)
         self._models = ModelCache(study)
+        self._observations: dict[int, Observation | None] = {}
+        self._known_backups: dict[int, Backup | None] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
 
     def __repr__(self) -> str:
@@ -169,10 +170,10 @@ class Tuner:
             starts = self._proposer.certified_starts(situation, self._known_points())
             acquisition = acquisition_class("best_lower_bound")(situation)
             found = self._proposer.propose(acquisition, starts, self._rng("best", len(self.history)))
-            rows = [] if found is None else [found.raw]
             # Certified trials themselves, those of safe global trials included.
-            rows += [self._raw(r.trial) for r in self.history.of_context(name) if not r.pending]
-            certificates = [(row, self._certificate(row, name)) for row in rows]
+            rows = [self._raw(r.trial) for r in self.history.of_context(name) if not r.pending]
+            rows += [] if found is None else [found.raw]
+            certificates = list(zip(rows, self._certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
             return None
@@ -378,17 +379,17 @@ class Tuner:
         rows = [self.problem.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
         tried = [r for r in records if r.trial.phase == "seed"]
         if len(tried) - len(rows) >= MOST_SEED_REPEATS and not any(r.pending for r in tried):
-            raise EmptySafeSetError(self._why_empty(name, rows, situation))
+            raise EmptySafeSetError(self._why_empty(name, rows))
         with torch.no_grad():
             slack = situation.slack(situation.view(self.problem.unit(np.stack(rows))).certain)
         row = rows[int(torch.argmax(slack))]
         return self._trial(name, row, "seed", "repeated: nothing is certified yet")
 
-    def _why_empty(self, name: str, rows: Sequence[NDArray[np.float64]], situation: Situation) -> str:
+    def _why_empty(self, name: str, rows: Sequence[NDArray[np.float64]]) -> str:
         parts = []
+        certificates = self._certificates(rows, name)
         for f in self.study.constraints:
-            bounds = [self._bounds(row, name)[f.name] for row in rows]
-            best = max(bounds, key=lambda b: b.lower)
+            best = max((c.bounds[f.name] for c in certificates), key=lambda b: b.lower)
             parts.append(f"{f.name}: mean {best.mean:.4g}, lower bound {best.lower:.4g} {f.unit}".rstrip())
         return (
             f"context {name}: nothing is certified, not even the seed after {MOST_SEED_REPEATS} repeats "
@@ -442,21 +443,28 @@ class Tuner:
         return failed
 
     def _watched(self, name: str, surrogate: Surrogate) -> bool:
-        """Whether a global trial in this context could be watched."""
-        try:
-            self._monitor(name, surrogate)
-        except NoBackupError:
-            return False
-        return True
+        """Whether a global trial in this context could be watched: some backup's gains are certified."""
+        return bool((self._backups(name, surrogate)[1] >= 0).any())
 
     def _monitor(self, name: str, surrogate: Surrogate) -> BoundaryMonitor:
         told = tuple(r.trial.id for r in self.history if not r.pending)
         if self._monitors is None or self._monitors[0] != (name, told):
-            found = backups(self.history.of_context(name), self.problem)
-            lower = self._policy_lower_bounds(found, name, surrogate)
-            monitor = boundary_monitor(found, lower, self.study.tuner.backup)
-            self._monitors = ((name, told), monitor)
+            found, lower = self._backups(name, surrogate)
+            self._monitors = ((name, told), boundary_monitor(found, lower, self.study.tuner.backup))
         return self._monitors[1]
+
+    def _backups(self, name: str, surrogate: Surrogate) -> tuple[list[Backup], NDArray[np.float64]]:
+        """Backups of the context and the present lower bounds of their smallest margins."""
+        found = []
+        for r in self.history.of_context(name):
+            if r.pending:
+                continue
+            if r.trial.id not in self._known_backups:
+                self._known_backups[r.trial.id] = backup_of(r, self.problem)
+            backup = self._known_backups[r.trial.id]
+            if backup is not None:
+                found.append(backup)
+        return found, self._policy_lower_bounds(found, name, surrogate)
 
     def _policy_lower_bounds(
         self, found: Sequence[Backup], name: str, surrogate: Surrogate
@@ -477,12 +485,15 @@ class Tuner:
     # -- small things ------------------------------------------------------------------------------------
 
     def _surrogate(self) -> Surrogate:
-        rows = [
-            observation
-            for r in self.history
-            if r.measurement is not None
-            and (observation := self.problem.observation(r.trial, r.measurement)) is not None
-        ]
+        rows = []
+        for r in self.history:
+            if r.measurement is None:
+                continue
+            if r.trial.id not in self._observations:
+                self._observations[r.trial.id] = self.problem.observation(r.trial, r.measurement)
+            observation = self._observations[r.trial.id]
+            if observation is not None:
+                rows.append(observation)
         return self._models.surrogate(rows)
 
     def _visited(self) -> list[Trial]:
@@ -550,22 +561,28 @@ class Tuner:
         self.problem.context(name)
         return name
 
-    def _bounds(self, row: NDArray[np.float64], name: str) -> dict[str, Bounds]:
-        x = torch.cat([self.problem.unit(row), self.problem.context(name)])
-        return self.problem.named_bounds(self._surrogate(), x, self.study.tuner.beta)
-
     def _certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
-        situation = self._situation(name, self._surrogate())
+        return self._certificates([row], name)[0]
+
+    def _certificates(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[Certificate]:
+        """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0."""
+        if not rows:
+            return []
+        surrogate = self._surrogate()
+        situation = self._situation(name, surrogate)
+        unit = self.problem.unit(np.stack(rows))
         with torch.no_grad():
-            slack = situation.slack(situation.view(self.problem.unit(row).reshape(1, -1)).certain)
-        bounds = self._bounds(row, name)
-        certified = float(slack[0]) >= 0
-        if not certified and any(np.array_equal(self._raw(r.trial), row) for r in self._lifted(name)):
-            certified = True
-            for f in self.study.constraints:
-                b = bounds[f.name]
-                bounds[f.name] = Bounds(max(b.lower, 0.0), max(b.mean, 0.0), max(b.upper, 0.0))
-        return Certificate(certified, bounds)
+            slack = situation.slack(situation.view(unit).certain).tolist()
+        raw = self.problem.raw_bounds(surrogate, situation.inputs(unit), self.study.tuner.beta)
+        lifted = {tuple(self._raw(r.trial)) for r in self._lifted(name)}
+        result = []
+        for row, value, numbers in zip(rows, slack, raw, strict=True):
+            if value < 0 and tuple(row) in lifted:
+                numbers[1:] = np.maximum(numbers[1:], 0.0)
+                value = 0.0
+            bounds = {n: Bounds(*map(float, b)) for n, b in zip(self.problem.names, numbers, strict=True)}
+            result.append(Certificate(value >= 0, bounds))
+        return result
 
     def _trial(
         self,

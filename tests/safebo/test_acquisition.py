@@ -143,7 +143,7 @@ def test_the_global_rule_stays_outside_the_safe_set() -> None:
 def test_names_are_taken_once_and_unknown_ones_list_the_known() -> None:
     with pytest.raises(StudyError, match="registered twice"):
         register("safe_ucb")(SafeAcquisition)
-    with pytest.raises(UnknownNameError, match="gp_ucb.*safeopt"):
+    with pytest.raises(UnknownNameError, match=r"gp_ucb.*safeopt"):
         acquisition_class("safopt")
     for method in METHODS.values():
         for name in (method.local, method.exploration):
