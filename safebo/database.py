@@ -86,7 +86,7 @@ def readable_errors(place: str, action: Literal["read", "write"]) -> Iterator[No
         yield
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         origin = getattr(error, "orig", None) or error
-        raise JournalError(explain(place, action, str(origin).strip())) from error
+        raise JournalError(explain(place, action, " ".join(str(origin).split()))) from error
     except sa.exc.SQLAlchemyError as error:
         raise JournalError(f"{place}: cannot {action} the journal: {error}") from error
     except OSError as error:

@@ -265,7 +265,7 @@ class Journal:
             run = _run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    _probe_write(connection)
+                    _probe_write(connection, run.run)
         except BaseException:
             engine.dispose()
             raise
@@ -509,9 +509,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _probe_write(connection: sa.Connection) -> None:
+def _probe_write(connection: sa.Connection, run: str) -> None:
     """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(tables.runs.update().values(format=FORMAT))
+    connection.execute(tables.runs.update().where(tables.runs.c.run == run).values(format=FORMAT))
 
 
 def _read_pointer(file: Path) -> dict[str, str]:

@@ -197,8 +197,8 @@ def test_what_cannot_be_run_changes_nothing(tmp_path: Path) -> None:
         tune(tmp_path / "file")
     with pytest.raises(InputError, match="cannot be made"):
         tune(tmp_path / "file" / "below")
-    wrong: dict[str, Any]
-    for wrong in ({"trials": 0}, {"workers": -1}):
+    wrongs: list[dict[str, Any]] = [{"trials": 0}, {"workers": -1}]
+    for wrong in wrongs:
         with pytest.raises(InputError, match="must be at least 1"):
             tune(tmp_path / "other", **wrong)
     assert trials_of(tmp_path / "run") == before
