@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from safebo.command_group import CommandGroup
-from safebo.errors import InputError, SafeboError
+from safebo.errors import InputError, InterruptedRunError, SafeboError
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -124,7 +125,15 @@ def tune(
         )
     except InputError:
         raise
-    except SafeboError:
+    except InterruptedRunError as error:
+        errors = Console(stderr=True)
+        _say(errors, str(error))
+        _say_what_remains(errors, folder)
+        _say(
+            errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume"
+        )
+        raise typer.Exit(1) from error
+    except Exception:
         _say_what_remains(Console(stderr=True), folder)
         raise
     _say(console, f"{result.told} trials are done, in {folder}.")

@@ -178,7 +178,7 @@ class RunLoop:
         try:
             with stop:
                 self._rounds(journal, tuner, info, current, stop)
-        except SafeboError as error:
+        except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
         finally:
@@ -366,11 +366,11 @@ class RunLoop:
             text += f" ({which} {', '.join(map(str, left))} did not finish and {again})"
         return InterruptedRunError(text)
 
-    def _note_stop(self, journal: Journal, tuner: TunerLike, error: SafeboError) -> None:
+    def _note_stop(self, journal: Journal, tuner: TunerLike, error: Exception) -> None:
         """Say in the journal and the folder what remains; none of it may hide why the run stopped."""
-        with contextlib.suppress(SafeboError, OSError):
-            journal.note("stopped", str(error))
-        with contextlib.suppress(SafeboError, OSError):
+        with contextlib.suppress(Exception):
+            journal.note("stopped", str(error) or type(error).__name__)
+        with contextlib.suppress(Exception):
             self.keep_best(tuner, journal, self._asked_contexts(journal))
 
     def _asked_contexts(self, journal: Journal) -> list[str]:

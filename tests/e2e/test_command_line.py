@@ -4,6 +4,7 @@ import json
 import logging
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -20,6 +21,7 @@ import yaml
 from experiments.robustness.kill import comparable
 from safebo.cli import main
 from safebo.journal import Journal
+from safebo.protocol import Measurement
 from safebo.run_lock import RunLock
 from safebo.runner import run
 from safebo.study_file import load_study, parse_study, study_hash
@@ -141,6 +143,64 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     text = safebo("best", "runs/bowl").out
     assert "best certified gains" in text
     assert "NOT certified" in safebo("best", "runs/bowl", "--predict").out
+
+
+GAITS = """\
+name: loads
+evaluator: {name: "my_robot:walk", options: {repeatable: true}}
+parameters:
+  - {name: p, bounds: [0, 10]}
+  - {name: d, bounds: [0.1, 10], scale: log}
+context:
+  variables: [{name: payload, unit: kg, bounds: [0, 5]}]
+  values: {light: {payload: 0}, heavy: {payload: 4}, huge: {payload: 5}}
+  schedule: [{context: light, trials: 3}, {context: heavy, trials: 2}]
+  predict: [huge]
+objective: {name: speed}
+constraints: [{name: height}]
+seeds:
+  - {context: light, parameters: {p: 2, d: 1}}
+  - {context: heavy, parameters: {p: 2, d: 1}}
+trials: 5
+"""
+
+
+def test_every_context_has_its_own_best_gains(safebo: Safebo, tmp_path: Path) -> None:
+    (tmp_path / "loads.yaml").write_text(GAITS)
+    done = safebo("tune", "loads.yaml", "--out", "run")
+    assert done.code == 0
+    assert {path.name for path in (tmp_path / "run").glob("*.yaml")} == {"best-light.yaml", "best-heavy.yaml"}
+    trials = json.loads(safebo("show", "run", "--json").out)["trials"]
+    assert [t["context"] for t in trials] == ["light"] * 3 + ["heavy"] * 2
+    assert trials[4]["context_values"] == {"payload": 4.0}
+    every = json.loads(safebo("best", "run", "--json").out)["best"]
+    assert [b["context"] for b in every] == ["light", "heavy"]
+    one = json.loads(safebo("best", "run", "--context", "heavy", "--json").out)
+    assert one == every[1]
+    never_tried = safebo("best", "run", "--context", "huge", "--json")
+    assert json.loads(never_tried.out)["context"] == "huge"
+    guess = safebo("best", "run", "--context", "huge", "--predict", "--json")
+    assert guess.code == 0
+    assert json.loads(guess.out)["certified"] is False
+    assert "heavy" in safebo("show", "run").out
+
+
+def test_ctrl_c_says_how_to_go_on(safebo: Safebo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = Journal.tell
+
+    def and_interrupt(self: Journal, trial_id: int, measurement: Measurement) -> None:
+        tell(self, trial_id, measurement)
+        if trial_id == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "tell", and_interrupt)
+        answer = safebo("tune", "bowl.yaml", "--out", "my run")
+    assert answer.code == 1
+    assert answer.err.splitlines()[0] == "stopped after 2 trials; go on with --resume"
+    assert answer.err.splitlines()[-1] == "Go on with: safebo tune bowl.yaml --out 'my run' --resume"
+    assert "my run/best.yaml" in answer.err
+    assert safebo("tune", "bowl.yaml", "--out", "my run", "--resume").code == 0
 
 
 def test_a_run_is_resumed_and_extended(safebo: Safebo, tmp_path: Path) -> None:
