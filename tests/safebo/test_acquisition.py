@@ -66,6 +66,16 @@ def test_forward_has_botorchs_shape_and_ranks_certified_points_first(name: str) 
         acquisition(X[:4].reshape(2, 2, 2))
 
 
+@pytest.mark.parametrize("name", ["safe_ucb", "safeopt", "random_safe", "best_lower_bound"])
+def test_pending_trials_never_certify(name: str) -> None:
+    s = situation(observations=3)
+    X = unit_grid(2, 9)
+    pending = replace(s, imagined=s.surrogate.imagined(s.inputs(X[40:44])))
+    plain, narrowed = (acquisition_class(name)(x).evaluate(X)[1] for x in (s, pending))
+    assert torch.equal(plain, narrowed)
+    assert (s.slack(s.view(X).certain) < pending.slack(pending.view(X).imagined)).any()
+
+
 def test_optimize_acqf_works_on_them() -> None:
     acquisition = acquisition_class("safe_ucb")(situation())
     torch.manual_seed(0)

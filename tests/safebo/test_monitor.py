@@ -80,6 +80,28 @@ def test_the_border_is_decided_in_double_precision(width: int) -> None:
     assert wrong == 0
 
 
+def test_rounding_never_hides_a_state_that_covers() -> None:
+    """The best found so far misses by 1e-9; the one that covers lies in another block, 1e3 from the origin."""
+    rng = np.random.default_rng(3)
+    spread = 1e-7 * np.arange(LANES)[:, None]
+    for _ in range(40):
+        state = 1e3 * rng.standard_normal(33)
+        one, other = rng.standard_normal((2, 33))
+        one, other = one / np.linalg.norm(one), other / np.linalg.norm(other)
+        misses = state + (1.0 + 1e-9 + spread) * one
+        covers = state + (1.0 - 1e-9 + spread) * other
+        monitor = BoundaryMonitor(
+            np.concatenate([misses, covers]),
+            np.zeros(2 * LANES, int),
+            np.array([1.0]),
+            [{}],
+            TriggerRule(),
+            np.ones(33),
+        )
+        assert monitor.check(state + one) == -1
+        assert monitor.check(state) == -1
+
+
 def test_a_walk_is_followed_and_the_answer_does_not_depend_on_it() -> None:
     rng = np.random.default_rng(1)
     t = np.linspace(0, 20, 2000)[:, None]

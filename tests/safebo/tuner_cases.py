@@ -119,7 +119,7 @@ def direct_posterior(
 def independent_lower_bounds(study: Study, told: list[tuple[Trial, Measurement]], trial: Trial) -> FloatArray:
     """Lower bounds of the constraints at a trial, from the study and the data alone; warped scale.
 
-    Only for identity warps with fixed hyperparameters; shares nothing with the tuner but the declared numbers.
+    Only for identity warps with fixed hyperparameters; shares only the declared numbers with the tuner.
     """
 
     def unit(t: Trial) -> list[float]:
