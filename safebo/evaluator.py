@@ -1,4 +1,4 @@
-"""Evaluators: finding the one a study names, and refusing measurements that cannot be believed.
+"""Evaluators: finding the one a study names, functions and programs included.
 
 A study names its evaluator in one of three ways:
 
@@ -22,16 +22,13 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from safebo.errors import EvaluatorError, StudyError
+from safebo.measurement_checks import as_measurement, failed, quantity_of, short_text
 from safebo.protocol import (
-    OUTCOMES,
     Evaluator,
     EvaluatorInfo,
     Measurement,
@@ -40,12 +37,10 @@ from safebo.protocol import (
     QuantityInfo,
     Trial,
 )
-from safebo.study import FunctionSpec, Study
+from safebo.study import Study
 
 ENTRY_POINTS = "safebo.evaluators"
 SUBPROCESS = "subprocess"
-
-_MEASUREMENT_FIELDS = tuple(field.name for field in fields(Measurement))
 
 
 class EvaluatorOptionError(StudyError):
@@ -101,7 +96,7 @@ def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
         return entry_point.load()
     except Exception as error:
         raise EvaluatorError(
-            f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded: {_short(error)}"
+            f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded: {short_text(error)}"
         ) from error
 
 
@@ -117,9 +112,9 @@ def _load_dotted(name: str, folder: str | None) -> Any:
             raise EvaluatorOptionError(
                 f"no module named {error.name!r} for evaluator {name!r}{where}"
             ) from error
-        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {_short(error)}") from error
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
     except Exception as error:
-        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {_short(error)}") from error
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
     for part in attribute.split("."):
         if not hasattr(value, part):
             names = [key for key in vars(value) if not key.startswith("_")]
@@ -139,7 +134,7 @@ def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -
         except (ValueError, TypeError) as error:
             raise EvaluatorOptionError(str(error), "evaluator.options") from error
         except Exception as error:
-            raise EvaluatorError(f"evaluator {name!r} cannot be made: {_short(error)}") from error
+            raise EvaluatorError(f"evaluator {name!r} cannot be made: {short_text(error)}") from error
     if hasattr(evaluator, "evaluate") and hasattr(evaluator, "info"):
         return cast(Evaluator, evaluator)
     if inspect.isclass(value) or not callable(value):
@@ -163,11 +158,6 @@ def declared_info(study: Study, name: str, repeatable: bool) -> EvaluatorInfo:
         contexts=tuple(QuantityInfo(v.name, v.unit) for v in study.context.variables),
         repeatable=repeatable,
     )
-
-
-def quantity_of(function: FunctionSpec) -> str:
-    """The evaluator's name for a function of the study: its `quantity`, or its own name without one."""
-    return function.quantity or function.name
 
 
 class FunctionEvaluator:
@@ -282,147 +272,21 @@ class SubprocessEvaluator:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return _failed(f"{program} did not answer within {self._timeout:g} s")
+            return failed(f"{program} did not answer within {self._timeout:g} s")
         except (OSError, UnicodeDecodeError) as error:
-            return _failed(f"{program} cannot be run: {_short(error)}")
+            return failed(f"{program} cannot be run: {short_text(error)}")
         if answer.returncode != 0:
-            return _failed(f"{program} ended with exit status {answer.returncode}{_last_line(answer.stderr)}")
+            return failed(f"{program} ended with exit status {answer.returncode}{_last_line(answer.stderr)}")
         try:
             return as_measurement(json.loads(answer.stdout))
         except ValueError as error:
-            return _failed(f"{program} wrote no measurement: {_short(error)}{_last_line(answer.stdout)}")
-
-
-def as_measurement(value: Any) -> Measurement:
-    """A measurement from what a function or program returned.
-
-    Raises:
-        ValueError: it is neither a `Measurement` nor a mapping with its fields.
-    """
-    if isinstance(value, Measurement):
-        return value
-    if not isinstance(value, Mapping):
-        raise ValueError(
-            f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
-        )
-    for key in value:
-        if key not in _MEASUREMENT_FIELDS:
-            raise ValueError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
-    content = {"outcome": "completed", **value}
-    for key in ("states", "backup_state"):
-        if content.get(key) is not None:
-            content[key] = np.asarray(content[key], dtype=float)
-    return Measurement(**content)
-
-
-def check_measurement(measurement: Measurement, study: Study) -> Measurement:
-    """The measurement itself if every number the tuner needs is there and finite, otherwise a `failed` one.
-
-    A failed measurement keeps its telemetry and says in `message` which value was wrong.
-    """
-    faults = list(_faults(measurement, study))
-    if not faults:
-        return measurement
-    message = "; ".join(faults)
-    if measurement.message:
-        message = f"{message} (the evaluator says: {measurement.message})"
-    return Measurement(
-        outcome="failed", fell=bool(measurement.fell), telemetry=measurement.telemetry, message=message
-    )
-
-
-def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
-    if measurement.outcome not in OUTCOMES:
-        yield f"unknown outcome {measurement.outcome!r} (allowed: {', '.join(OUTCOMES)})"
-        return
-    # What the monitor interrupted is not modelled either, so its numbers decide nothing.
-    if measurement.outcome in ("failed", "backup"):
-        return
-    # A trial that ended early, a fall included, has no objective worth modelling; a whole one must have it.
-    if measurement.objective is None:
-        if measurement.outcome == "completed" and not measurement.fell:
-            yield f"objective {study.objective.name!r} is missing"
-    elif not _finite(measurement.objective):
-        yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
-    for constraint in study.constraints:
-        names = (constraint.name, quantity_of(constraint))
-        name = next((name for name in names if name in measurement.margins), None)
-        if name is None:
-            given = ", ".join(measurement.margins) or "none"
-            yield f"margin {names[1]!r} is missing (given: {given})"
-        elif not _finite(measurement.margins[name]):
-            yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
-    for name in ("states", "backup_state"):
-        array = getattr(measurement, name)
-        if array is not None and not np.all(np.isfinite(array)):
-            yield f"{name} holds a value that is not finite"
-    if measurement.states is not None and np.ndim(measurement.states) != 2:
-        yield f"states has shape {np.shape(measurement.states)}, not n x k"
-
-
-def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
-    """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded."""
-    try:
-        measurement = evaluator.evaluate(trial, monitor)
-    except Exception as error:
-        return _failed(f"the evaluator raised {_short(error)}{_place(error)}")
-    try:
-        return _plain(check_measurement(as_measurement(measurement), study))
-    except Exception as error:
-        return _failed(f"not a measurement: {_short(error)}")
-
-
-def _plain(measurement: Measurement) -> Measurement:
-    """Numpy's numbers as Python's: a tuner sees the same values now as when they are read back."""
-    true_margins = measurement.true_margins
-    return replace(
-        measurement,
-        objective=_number(measurement.objective),
-        margins={str(name): float(value) for name, value in measurement.margins.items()},
-        fell=bool(measurement.fell),
-        backup_time=_number(measurement.backup_time),
-        true_objective=_number(measurement.true_objective),
-        true_margins=None if true_margins is None else {str(n): float(v) for n, v in true_margins.items()},
-        duration=float(measurement.duration),
-        extra={str(name): float(value) for name, value in measurement.extra.items()},
-    )
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _failed(message: str) -> Measurement:
-    return Measurement(outcome="failed", message=message)
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except TypeError:
-        return False
+            return failed(f"{program} wrote no measurement: {short_text(error)}{_last_line(answer.stdout)}")
 
 
 def _flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise EvaluatorOptionError(f"must be true or false, not {value!r}", f"evaluator.options.{name}")
     return value
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _place(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"
 
 
 def _last_line(text: str) -> str:

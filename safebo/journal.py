@@ -20,14 +20,12 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from safebo import journal_tables as tables
 from safebo.database import (
@@ -41,71 +39,24 @@ from safebo.database import (
     without_password,
 )
 from safebo.errors import JournalError, NotARunError
-from safebo.journal_tables import floats, measurement_from_row, number, to_json, trial_columns, trial_from_row
+from safebo.journal_records import Event, Record, RunInfo, Status
+from safebo.journal_tables import (
+    floats,
+    measurement_from_row,
+    number,
+    run_from_row,
+    to_json,
+    trial_columns,
+    trial_from_row,
+)
 from safebo.protocol import FloatArray, Measurement, Trial
 from safebo.study import Study
+
+__all__ = ["Event", "Journal", "Record", "RunInfo", "Status"]
 
 SQLITE_FILE = "journal.sqlite"
 URL_FILE = "journal.json"
 FORMAT = 1
-
-Status = Literal["asked", "told", "unknown"]
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What a run is.
-
-    Args:
-        run: its key in the journal.
-        study: the study as it runs: what the file declares, with the evaluator's units and scales filled in.
-        declared: the study as its file declares it.
-        study_text: the file's text.
-        study_hash: hash of what was declared; see `safebo.study_file.study_hash`.
-        source: where the study came from, for people.
-        trials: the run's total number of trials, seeds included.
-        workers: size of a round: how many trials are asked before the first of them is told.
-        versions: of Python and the packages that decide the numbers.
-    """
-
-    run: str
-    name: str
-    study: Study
-    declared: Study
-    study_text: str
-    study_hash: str
-    source: str
-    seed: int
-    trials: int
-    workers: int
-    versions: Mapping[str, str]
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class Record:
-    """One trial and what became of it: `asked`, `told`, or `unknown` (only a person can say what happened).
-
-    `round` counts from 0; the trials of one round were all asked before the first of them was told.
-    """
-
-    trial: Trial
-    measurement: Measurement | None
-    status: Status
-    asked_at: datetime
-    told_at: datetime | None
-    round: int
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something worth remembering that is neither an ask nor a tell."""
-
-    at: datetime
-    kind: str
-    trial: int | None
-    text: str
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Journal:
@@ -250,11 +201,9 @@ class Journal:
                     verdict = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
                     if verdict != "ok":
                         raise JournalError(damaged(place, str(verdict)))
-                query = (
-                    sa.select(tables.runs)
-                    if key is None
-                    else sa.select(tables.runs).where(tables.runs.c.run == key)
-                )
+                query = sa.select(tables.runs)
+                if key is not None:
+                    query = query.where(tables.runs.c.run == key)
                 rows = connection.execute(query).mappings().all()
             if len(rows) != 1:
                 raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
@@ -262,7 +211,7 @@ class Journal:
                 raise JournalError(
                     f"{place}: written in format {rows[0]['format']}, this version reads format {FORMAT}"
                 )
-            run = _run_from_row(rows[0], place)
+            run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
                     _probe_write(connection, run.run)
@@ -323,8 +272,7 @@ class Journal:
             changed = connection.execute(
                 tables.trials.update()
                 .where(
-                    tables.trials.c.run == self.run.run,
-                    tables.trials.c.id == trial_id,
+                    *self._row_of(trial_id),
                     tables.trials.c.status != "told",
                 )
                 .values(status="told")
@@ -341,8 +289,7 @@ class Journal:
             connection.execute(
                 tables.trials.update()
                 .where(
-                    tables.trials.c.run == self.run.run,
-                    tables.trials.c.id == trial_id,
+                    *self._row_of(trial_id),
                     tables.trials.c.status == "asked",
                 )
                 .values(status="unknown")
@@ -353,11 +300,7 @@ class Journal:
         """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
         with self._transaction() as connection:
             old = (
-                connection.execute(
-                    sa.select(tables.trials).where(
-                        tables.trials.c.run == self.run.run, tables.trials.c.id == trial.id
-                    )
-                )
+                connection.execute(sa.select(tables.trials).where(*self._row_of(trial.id)))
                 .mappings()
                 .one_or_none()
             )
@@ -472,33 +415,6 @@ class Journal:
             "columns": array.shape[1],
             "data": zlib.compress(array.tobytes(), 1),
         }
-
-
-def _run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
-    try:
-        study = Study.model_validate_json(row["study"])
-        declared = Study.model_validate_json(row["declared"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise JournalError(
-            f"{place}: this version cannot read the run's study ({where}: {first['msg']}); "
-            f"it was written by safebo {json.loads(row['versions']).get('safebo', 'of another version')}"
-        ) from error
-    return RunInfo(
-        run=row["run"],
-        name=row["name"],
-        study=study,
-        declared=declared,
-        study_text=row["study_text"],
-        study_hash=row["study_hash"],
-        source=row["source"],
-        seed=row["seed"],
-        trials=row["trials"],
-        workers=row["workers"],
-        versions=json.loads(row["versions"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-    )
 
 
 def _shallow(run: RunInfo) -> dict[str, Any]:

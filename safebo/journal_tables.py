@@ -9,12 +9,17 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
 import sqlalchemy as sa
+from pydantic import ValidationError
 
+from safebo.errors import JournalError
+from safebo.journal_records import RunInfo
 from safebo.protocol import Bounds, FloatArray, Measurement, Outcome, Phase, Trial
+from safebo.study import Study
 
 metadata = sa.MetaData()
 
@@ -155,6 +160,34 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         duration=row["duration"],
         message=row["message"],
         extra=json.loads(row["extra"]),
+    )
+
+
+def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
+    """The run that a row describes; `place` is named when it cannot be read."""
+    try:
+        study = Study.model_validate_json(row["study"])
+        declared = Study.model_validate_json(row["declared"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise JournalError(
+            f"{place}: this version cannot read the run's study ({where}: {first['msg']}); "
+            f"it was written by safebo {json.loads(row['versions']).get('safebo', 'of another version')}"
+        ) from error
+    return RunInfo(
+        run=row["run"],
+        name=row["name"],
+        study=study,
+        declared=declared,
+        study_text=row["study_text"],
+        study_hash=row["study_hash"],
+        source=row["source"],
+        seed=row["seed"],
+        trials=row["trials"],
+        workers=row["workers"],
+        versions=json.loads(row["versions"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
     )
 
 

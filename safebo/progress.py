@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from safebo.evaluator import quantity_of
 from safebo.journal import Record, RunInfo
+from safebo.measurement_checks import quantity_of
 from safebo.protocol import Measurement, Trial
 from safebo.study import Study
 

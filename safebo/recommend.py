@@ -11,8 +11,8 @@ import yaml
 
 from safebo.best_gains import BestGains
 from safebo.errors import InputError, UnknownNameError
-from safebo.evaluator import as_measurement, check_measurement
 from safebo.journal import Journal
+from safebo.measurement_checks import as_measurement, check_measurement
 from safebo.protocol import Measurement
 from safebo.recommendation import as_best_gains
 from safebo.run_lock import RunLock

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from safebo.best_gains import BestGains
-from safebo.evaluator import quantity_of
 from safebo.journal import Record
+from safebo.measurement_checks import quantity_of
 from safebo.protocol import Bounds
 from safebo.study import Study
 

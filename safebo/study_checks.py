@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safebo.errors import StudyError
-from safebo.evaluator import EvaluatorOptionError, quantity_of
+from safebo.evaluator import EvaluatorOptionError
+from safebo.measurement_checks import quantity_of
 from safebo.protocol import EvaluatorInfo
 from safebo.study import FunctionSpec, Study
 

@@ -14,7 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
-from safebo.evaluator import EvaluatorSource, evaluate_safely
+from safebo.evaluator import EvaluatorSource
+from safebo.measurement_checks import evaluate_safely
 from safebo.protocol import Evaluator, EvaluatorInfo, Measurement, Monitor, Trial
 
 _PR_SET_PDEATHSIG = 1

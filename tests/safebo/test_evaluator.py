@@ -10,13 +10,8 @@ import pytest
 from closed_form_runs import STUDY
 
 from safebo.errors import EvaluatorError
-from safebo.evaluator import (
-    EvaluatorSource,
-    FunctionEvaluator,
-    as_measurement,
-    check_measurement,
-    evaluate_safely,
-)
+from safebo.evaluator import EvaluatorSource, FunctionEvaluator
+from safebo.measurement_checks import as_measurement, check_measurement, evaluate_safely
 from safebo.protocol import Evaluator, EvaluatorInfo, Measurement, Trial
 from safebo.study import Study
 from safebo.study_file import parse_study

@@ -1,0 +1,149 @@
+"""Measurements to be believed: every number the tuner needs is there and finite, or the trial has failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safebo.protocol import OUTCOMES, Evaluator, Measurement, Monitor, Trial
+from safebo.study import FunctionSpec, Study
+
+_MEASUREMENT_FIELDS = tuple(field.name for field in fields(Measurement))
+
+
+def quantity_of(function: FunctionSpec) -> str:
+    """The evaluator's name for a function of the study: its `quantity`, or its own name without one."""
+    return function.quantity or function.name
+
+
+def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
+    """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded."""
+    try:
+        measurement = evaluator.evaluate(trial, monitor)
+    except Exception as error:
+        return failed(f"the evaluator raised {short_text(error)}{_place(error)}")
+    try:
+        return _plain(check_measurement(as_measurement(measurement), study))
+    except Exception as error:
+        return failed(f"not a measurement: {short_text(error)}")
+
+
+def as_measurement(value: Any) -> Measurement:
+    """A measurement from what a function or program returned.
+
+    Raises:
+        ValueError: it is neither a `Measurement` nor a mapping with its fields.
+    """
+    if isinstance(value, Measurement):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
+        )
+    for key in value:
+        if key not in _MEASUREMENT_FIELDS:
+            raise ValueError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
+    content = {"outcome": "completed", **value}
+    for key in ("states", "backup_state"):
+        if content.get(key) is not None:
+            content[key] = np.asarray(content[key], dtype=float)
+    return Measurement(**content)
+
+
+def check_measurement(measurement: Measurement, study: Study) -> Measurement:
+    """The measurement itself if every number the tuner needs is there and finite, otherwise a `failed` one.
+
+    A failed measurement keeps its telemetry and says in `message` which value was wrong.
+    """
+    faults = list(_faults(measurement, study))
+    if not faults:
+        return measurement
+    message = "; ".join(faults)
+    if measurement.message:
+        message = f"{message} (the evaluator says: {measurement.message})"
+    return Measurement(
+        outcome="failed", fell=bool(measurement.fell), telemetry=measurement.telemetry, message=message
+    )
+
+
+def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
+    if measurement.outcome not in OUTCOMES:
+        yield f"unknown outcome {measurement.outcome!r} (allowed: {', '.join(OUTCOMES)})"
+        return
+    # What the monitor interrupted is not modelled either, so its numbers decide nothing.
+    if measurement.outcome in ("failed", "backup"):
+        return
+    # A trial that ended early, a fall included, has no objective worth modelling; a whole one must have it.
+    if measurement.objective is None:
+        if measurement.outcome == "completed" and not measurement.fell:
+            yield f"objective {study.objective.name!r} is missing"
+    elif not _finite(measurement.objective):
+        yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
+    for constraint in study.constraints:
+        names = (constraint.name, quantity_of(constraint))
+        name = next((name for name in names if name in measurement.margins), None)
+        if name is None:
+            given = ", ".join(measurement.margins) or "none"
+            yield f"margin {names[1]!r} is missing (given: {given})"
+        elif not _finite(measurement.margins[name]):
+            yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
+    for name in ("states", "backup_state"):
+        array = getattr(measurement, name)
+        if array is not None and not np.all(np.isfinite(array)):
+            yield f"{name} holds a value that is not finite"
+    if measurement.states is not None and np.ndim(measurement.states) != 2:
+        yield f"states has shape {np.shape(measurement.states)}, not n x k"
+
+
+def _plain(measurement: Measurement) -> Measurement:
+    """Numpy's numbers as Python's: a tuner sees the same values now as when they are read back."""
+    true_margins = measurement.true_margins
+    return replace(
+        measurement,
+        objective=_number(measurement.objective),
+        margins={str(name): float(value) for name, value in measurement.margins.items()},
+        fell=bool(measurement.fell),
+        backup_time=_number(measurement.backup_time),
+        true_objective=_number(measurement.true_objective),
+        true_margins=None if true_margins is None else {str(n): float(v) for n, v in true_margins.items()},
+        duration=float(measurement.duration),
+        extra={str(name): float(value) for name, value in measurement.extra.items()},
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def failed(message: str) -> Measurement:
+    """A failed measurement and why."""
+    return Measurement(outcome="failed", message=message)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        return False
+
+
+def short_text(error: BaseException) -> str:
+    """An error in one line: its type and its text."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"
