@@ -403,6 +403,7 @@ def test_two_workers_give_the_same_trials_every_time(safebo: Safebo, tmp_path: P
     assert trials_of(tmp_path / "a") == trials_of(tmp_path / "b")
 
 
+@pytest.mark.filterwarnings("ignore:so does this")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_tuner_resumes_to_the_same_trials_wherever_it_was_cut(
     safebo: Safebo, tmp_path: Path, workers: int
