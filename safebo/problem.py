@@ -57,6 +57,11 @@ class Problem:
                     "certified untried; a constraint's prior must be pessimistic: lower prior_mean, or raise "
                     "prior_std or beta"
                 )
+        if study.tuner.lipschitz is not None and len(study.tuner.lipschitz) != len(study.constraints):
+            raise StudyError(
+                f"tuner.lipschitz needs one constant per constraint: {len(study.constraints)}, "
+                f"got {len(study.tuner.lipschitz)}"
+            )
         self.contexts = {
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values

@@ -1,0 +1,167 @@
+"""Which trial comes next in a context: a seed, a local one, a global one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safebo.acquisition import Situation, acquisition_class, method
+from safebo.errors import EmptySafeSetError
+from safebo.exploration import MOST_REPEATS, Progress, progress
+from safebo.history import History
+from safebo.knowledge import Knowledge
+from safebo.problem import Problem
+from safebo.proposal import Proposal, Proposer
+from safebo.protocol import Phase
+from safebo.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Raw parameters (`d`) of the next trial, its phase, why, and whether a monitor must watch it."""
+
+    row: NDArray[np.float64]
+    phase: Phase
+    reason: str
+    watched: bool = False
+
+
+class Planner:
+    """Plans trials of one study.
+
+    Args:
+        problem: spaces and functions.
+        history: the records.
+        seed: of everything random.
+    """
+
+    def __init__(self, problem: Problem, history: History, seed: int) -> None:
+        self.problem = problem
+        self.spec = problem.study.tuner
+        self.seed = seed
+        self.history = history
+        self.method = method(self.spec.method)
+        self.local_name = self.method.local or self.spec.local_method
+        self.local = acquisition_class(self.local_name)
+        self.knowledge = Knowledge(problem, history, explores=self.method.exploration is not None)
+        self.proposer = Proposer(problem, self.spec)
+        self.seeds = Seeds(self.knowledge)
+
+    def plan(self, name: str) -> Plan:
+        """The next trial in a context.
+
+        Raises:
+            StudyError, UnsafeSeedError, EmptySafeSetError: see `safebo.seeds`.
+        """
+        row = self.seeds.due(name)
+        if row is not None:
+            return Plan(row, "seed", "declared safe by the study")
+        if not self.local.certified_only:
+            return self._uncertified(name)
+        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited()))
+        starts = self.proposer.certified_starts(situation, self.knowledge.known_points())
+        if self.proposer.grid is None and len(starts) == 0:
+            return self._seed_again(name, situation)
+        if self.method.exploration is None:
+            return self._local(name, situation, self._search(situation, starts))
+        return self._explore(name, situation, starts)
+
+    def best(self, name: str) -> Proposal | None:
+        """The certified point of the box with the largest lower bound of the objective; None if there is none."""
+        situation = self.knowledge.situation(name)
+        starts = self.proposer.certified_starts(situation, self.knowledge.known_points())
+        acquisition = acquisition_class("best_lower_bound")(situation)
+        return self.proposer.propose(acquisition, starts, self.rng("best", len(self.history)))
+
+    def predicted(self, name: str) -> Proposal | None:
+        """The point with the largest posterior mean of the objective among those of non-negative mean margins."""
+        situation = self.knowledge.situation(name)
+        acquisition = acquisition_class("posterior_mean")(situation)
+        starts = self._by_score("posterior_mean", situation, self.knowledge.known_points())
+        return self.proposer.propose(acquisition, starts, self.rng("predict", len(self.history)))
+
+    def rng(self, purpose: str, number: int | None = None) -> np.random.Generator:
+        """A generator of its own for every purpose and trial."""
+        key = [self.seed, self.history.next_id if number is None else number, *purpose.encode()]
+        return np.random.default_rng(key)
+
+    def _drawn(self, situation: Situation) -> Situation:
+        return replace(situation, draw=torch.tensor(self.rng("draw").random(situation.dimension)))
+
+    def _seed_again(self, name: str, situation: Situation) -> Plan:
+        return Plan(self.seeds.again(name, situation), "seed", "repeated: nothing is certified yet")
+
+    def _local(self, name: str, situation: Situation, found: Proposal | None) -> Plan:
+        if found is None:
+            return self._seed_again(name, situation)
+        return Plan(found.raw, "local", f"{self.local_name}: score {found.score:.4g}")
+
+    def _uncertified(self, name: str) -> Plan:
+        """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
+        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited(), falls_count=True))
+        starts = self._by_score(self.local_name, situation, self.knowledge.known_points())[:32]
+        found = self.proposer.propose(self.local(situation), starts, self.rng("search"))
+        if found is None:
+            raise EmptySafeSetError(f"context {name}: the search of the whole box found nothing to propose")
+        return Plan(found.raw, "global", f"{self.local_name}, without a certificate")
+
+    def _by_score(
+        self, name: str, situation: Situation, points: Float[Tensor, "n d"]
+    ) -> Float[Tensor, "n d"]:
+        """Points in the order of an acquisition's score, best first."""
+        if len(points) == 0:
+            return points
+        with torch.no_grad():
+            score, _ = acquisition_class(name)(situation).evaluate(points)
+        return points[torch.argsort(score, descending=True, stable=True)]
+
+    def _search(self, situation: Situation, starts: Float[Tensor, "k d"]) -> Proposal | None:
+        situation = self.proposer.with_incumbent(situation, starts)
+        if self.local_name == "safeopt":
+            situation = self.proposer.with_targets(situation, starts, self.rng("targets"))
+        return self.proposer.propose(self.local(situation), starts, self.rng("search"))
+
+    def _explore(self, name: str, situation: Situation, starts: Float[Tensor, "k d"]) -> Plan:
+        """GoSafeOpt: a local trial in the current region or a global one, as the phases say."""
+        state = progress(self.history.of_context(name), self.problem, self.spec.exploration)
+        watched = self.knowledge.watched(name)
+        if state.phase == "local":
+            again = self._uncertified_origin(state, situation)
+            if again is not None and watched:
+                return Plan(again, "global", "repeats a safe global trial until it is certified", True)
+            region = self.proposer.certified_starts(situation, self._region_points(state))
+            found = self._search(situation, region if len(region) else starts)
+            converged = self.local_name == "safeopt" and (found is None or found.score < self.spec.epsilon)
+            if not (converged and watched):
+                return self._local(name, situation, found)
+        if watched:
+            found = self._search_outside(name, starts)
+            if found is not None:
+                reason = f"{self.method.exploration}: score {found.score:.4g}"
+                return Plan(found.raw, "global", reason, True)
+        return self._local(name, situation, self._search(situation, starts))
+
+    def _search_outside(self, name: str, starts: Float[Tensor, "k d"]) -> Proposal | None:
+        """A point outside the safe set and, as far as it has a volume, the failed set."""
+        visited = [*self.knowledge.visited(), *self.knowledge.failed_set(name)]
+        situation = self.proposer.with_incumbent(self.knowledge.situation(name, visited), starts)
+        acquisition = acquisition_class(self.method.exploration or "")(situation)
+        return self.proposer.propose(acquisition, starts, self.rng("explore"))
+
+    def _uncertified_origin(self, state: Progress, situation: Situation) -> NDArray[np.float64] | None:
+        """The parameters of a new region that the surrogate does not certify yet, if they may be repeated."""
+        region = state.region
+        if state.current == 0 or region.local_steps or len(region.trials) > MOST_REPEATS:
+            return None
+        if len(self.proposer.certified_starts(situation, self._region_points(state))):
+            return None
+        return self.knowledge.raw(self.history.record(region.trials[0]).trial)
+
+    def _region_points(self, state: Progress) -> Float[Tensor, "n d"]:
+        trials = [self.history.record(i).trial for i in state.region.trials]
+        return self.problem.unit(np.stack([self.knowledge.raw(trial) for trial in trials]))
