@@ -49,13 +49,13 @@ def about() -> None:
 
     A first run:
 
-        safebo studies
+    - safebo studies
 
-        safebo tune go1-trot --trials 20
+    - safebo tune go1-trot --trials 20
 
-        safebo report runs/go1-trot
+    - safebo report runs/go1-trot
 
-        safebo best runs/go1-trot
+    - safebo best runs/go1-trot
 
     Exit codes: 0 done, 2 bad input (nothing was changed), 1 failure or stopped before it was done.
     """

@@ -109,12 +109,13 @@ def run(
         if make_tuner is make_default_tuner:
             _load_tuner()
         info = loop.check_evaluator(described)
+        if make_tuner is make_default_tuner:
+            _refuse_unwatched(info, file)
         resolved = with_defaults(file.study, info)
         try:
             tuner = make_tuner(resolved, journal.run.seed if exists else chosen_seed)
         except InputError as error:
             raise file.tuner_error(error) from error
-        _refuse_unwatched(tuner, info, file)
         if not exists:
             journal = stack.enter_context(
                 Journal.create(
@@ -134,10 +135,12 @@ def run(
         return loop.run(journal, tuner, info, resumed=exists)
 
 
-def _refuse_unwatched(tuner: TunerLike, info: EvaluatorInfo, file: StudyFile) -> None:
+def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:
     """A method with global trials relies on a monitor that can end them, so the evaluator must take one."""
-    method = getattr(tuner, "method", None)
-    if getattr(method, "exploration", None) is not None and not info.monitored:
+    from safebo.acquisition import METHODS
+
+    method = METHODS.get(file.study.tuner.method)
+    if method is not None and method.exploration is not None and not info.monitored:
         message = (
             f"{file.study.tuner.method!r} needs a monitor that switches gains during global trials, and "
             f"evaluator {info.name!r} takes none; choose a method without global trials (safe_ucb, safeopt)"
