@@ -94,7 +94,8 @@ def tune(
 
     The objective is maximised; a margin is safe when it is >= 0, in the unit that the study gives.
 
-    Examples:
+    To try:
+
         safebo tune go1-trot
 
         safebo tune my-robot.yaml --out runs/monday --trials 40 --workers 2
@@ -277,7 +278,8 @@ def resolve(
     A physical robot may not repeat a trial, so after a crash such a trial waits for a person who looks at the
     robot. Give what the trial showed, or that it has failed; then go on with `safebo tune ... --resume`.
 
-    Examples:
+    To try:
+
         safebo resolve runs/monday 12 --as failed
 
         safebo resolve runs/monday 12 --measurement trial12.yaml

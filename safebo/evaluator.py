@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from safebo.errors import EvaluatorError, StudyError
@@ -41,6 +42,7 @@ from safebo.study import Study
 
 ENTRY_POINTS = "safebo.evaluators"
 SUBPROCESS = "subprocess"
+TRAJECTORIES = "trajectories"
 
 
 class EvaluatorOptionError(StudyError):
@@ -58,18 +60,27 @@ class EvaluatorSource:
     Args:
         study: the study; a plain function takes its names as given there.
         folder: where modules beside the study file are looked for; None for nowhere.
+        run: the run's folder. An evaluator that has a method `record_into(folder, relative_to)` is told to
+            keep trajectories in its subfolder `trajectories`; None keeps none.
     """
 
     study: Study
     folder: str | None = None
+    run: str | None = None
 
     def make(self) -> Evaluator:
-        """The evaluator.
+        """The evaluator, ready to evaluate.
 
         Raises:
             EvaluatorOptionError: it does not exist, or it refuses its options.
             EvaluatorError: it cannot be loaded.
         """
+        evaluator = self._make()
+        if self.run is not None and hasattr(evaluator, "record_into"):
+            evaluator.record_into(Path(self.run) / TRAJECTORIES, Path(self.run))
+        return evaluator
+
+    def _make(self) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
         if name == SUBPROCESS:
             return SubprocessEvaluator(self.study, options, self.folder)

@@ -119,7 +119,7 @@ class RunLoop:
         self.file, self.folder, self.workers = file, folder, workers
         self.progress, self.max_failures = progress, max_failures
         log = folder / LOG_FILE if executor is None else None
-        self.pool = WorkerPool(file.evaluator_source(), workers, log, executor)
+        self.pool = WorkerPool(file.evaluator_source(folder), workers, log, executor)
         self.failures_in_row = 0
         self.best_cost = 0.0
         self.best_at = 0.0

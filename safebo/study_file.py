@@ -59,9 +59,9 @@ class StudyFile:
         """The folder beside which an evaluator's module is looked for."""
         return str(self.path.resolve().parent) if self.path else None
 
-    def evaluator_source(self) -> EvaluatorSource:
-        """What a worker needs to make the study's evaluator."""
-        return EvaluatorSource(self.study, self.folder)
+    def evaluator_source(self, run: Path | None = None) -> EvaluatorSource:
+        """What a worker needs to make the study's evaluator, for the run in a folder."""
+        return EvaluatorSource(self.study, self.folder, str(run.resolve()) if run else None)
 
     def error(self, problems: Sequence[Problem]) -> StudyError:
         """The error that lists `problems`, each with its line."""

@@ -69,6 +69,34 @@ def test_classes_are_made_with_the_options() -> None:
         del closed_form_runs.Robot  # type: ignore[attr-defined]
 
 
+def test_an_evaluator_that_records_is_told_where() -> None:
+    import closed_form_runs
+
+    class Recording:
+        told: tuple[Path, Path] | None = None
+
+        def __init__(self, options: dict) -> None:
+            pass
+
+        def info(self) -> EvaluatorInfo:
+            return EvaluatorInfo("robot", (), (), ())
+
+        def evaluate(self, trial: Trial, monitor: object = None) -> Measurement:
+            return Measurement("failed")
+
+        def record_into(self, folder: Path, relative_to: Path) -> None:
+            self.told = (folder, relative_to)
+
+    closed_form_runs.Recording = Recording  # type: ignore[attr-defined]
+    try:
+        study = study_with("closed_form_runs:Recording")
+        made = EvaluatorSource(study, None, "/runs/a").make()
+        assert isinstance(made, Recording)
+        assert made.told == (Path("/runs/a/trajectories"), Path("/runs/a"))
+    finally:
+        del closed_form_runs.Recording  # type: ignore[attr-defined]
+
+
 def test_a_module_beside_the_study_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "my_own_robot.py").write_text(
         "def walk(parameters, context):\n    return {'objective': 2.0, 'margins': {'height': 1.0}}\n"
