@@ -2,12 +2,12 @@
 
 With the angle `theta` from upright (rad) and `omega` its rate,
 
-    m L^2 theta'' = m g L sin(theta) + k (theta_rest - theta) - d omega + u
+    m L^2 theta'' = m g L sin(theta) + k max(theta_slack - theta, 0) - d omega + u
     u = clip(kp (target - theta_measured) - kd omega, -limit, limit)
 
 The terms with `k` and `d` are an impedance that the controller does not model (the disturbance torque of
-Widmer et al. 2023, `theta_p (x* - x) + theta_d x'`): a spring towards an angle of its own, and a damping that
-is negative. The motor counts angles behind a gear and was switched on one gear sector off, so it measures
+Widmer et al. 2023, `theta_p (x* - x) + theta_d x'`): an elastic cord that pulls up on one side and hangs slack
+beyond an angle, and a damping that is negative. The motor counts angles before a gear of 4 to 1 and was switched on one turn off, so it measures
 `theta - offset`, and stiff gains hold the wrong angle: `target + offset`.
 
 Integration: classical Runge-Kutta of fourth order over one control period, torque held.
@@ -33,8 +33,8 @@ class Pendulum:
         gravity: m/s^2.
         mass: kg, at the end of the rod.
         length: m, of the rod.
-        spring_stiffness: N m/rad, of the unmodelled spring.
-        spring_rest_angle: rad from upright, where that spring is slack.
+        cord_stiffness: N m/rad, of the elastic cord.
+        cord_slack_angle: rad from upright; the cord pulls towards it from below and is slack above.
         damping: N m s/rad, of the joint; negative feeds energy.
         torque_limit: N m, of the motor.
         encoder_offset: rad, true angle minus measured one.
@@ -47,15 +47,15 @@ class Pendulum:
     gravity: float = 9.81
     mass: float = 1.0
     length: float = 1.0
-    spring_stiffness: float = 3.0
-    spring_rest_angle: float = 2.2
+    cord_stiffness: float = 7.8
+    cord_slack_angle: float = 0.45
     damping: float = -1.5
-    torque_limit: float = 15.0
-    encoder_offset: float = 2.0 * pi / 6.33
-    start_angle: float = -1.4
-    target_angle: float = -1.8
-    control_period: float = 0.002
-    ticks: int = 1500
+    torque_limit: float = 30.0
+    encoder_offset: float = pi / 2.0
+    start_angle: float = -1.5
+    target_angle: float = -1.9
+    control_period: float = 0.001
+    ticks: int = 3500
 
     @property
     def duration(self) -> float:
@@ -82,7 +82,8 @@ def motor_torque(angle: float, speed: float, kp: float, kd: float, c: FloatArray
 @njit(cache=True)
 def acceleration(angle: float, speed: float, torque: float, c: FloatArray) -> float:
     """Angular acceleration in rad/s^2 under a motor torque."""
-    total = c[1] * c[0] * c[2] * np.sin(angle) + c[3] * (c[4] - angle) - c[5] * speed + torque
+    cord = c[3] * max(c[4] - angle, 0.0)
+    total = c[1] * c[0] * c[2] * np.sin(angle) + cord - c[5] * speed + torque
     return total / (c[1] * c[2] * c[2])
 
 

@@ -23,13 +23,13 @@ from safebo.protocol import (
 
 FloatArray = NDArray[np.float64]
 
-SPEED_LIMIT = 2.2
+SPEED_LIMIT = 2.65
 """Default of the largest allowed |speed|, rad/s."""
 
-RECORD_EVERY = 5
+RECORD_EVERY = 10
 """Control ticks between two reported states."""
 
-_POSITIVE = ("gravity", "mass", "length", "torque_limit", "control_period")
+_POSITIVE = ("mass", "length", "torque_limit", "control_period")
 _OPTIONS: dict[str, str] = {
     **{f.name: "any finite number" for f in fields(Pendulum)},
     **dict.fromkeys(_POSITIVE, "a number > 0"),
@@ -59,8 +59,11 @@ class PendulumEvaluator:
         self.speed_limit = float(given.pop("speed_limit", SPEED_LIMIT))
         self.objective_noise_std = float(given.pop("objective_noise_std", 0.01))
         self.speed_noise_std = float(given.pop("speed_noise_std", 0.01))
+        if "ticks" in given:
+            given["ticks"] = int(given["ticks"])
         self.pendulum = Pendulum(**given)
         self._constants = self.pendulum.constants()
+        self._half = (self.pendulum.ticks + 1) // 2
 
     def __repr__(self) -> str:
         return f"PendulumEvaluator({self.pendulum}, speed_limit={self.speed_limit:g})"
@@ -70,14 +73,14 @@ class PendulumEvaluator:
         return EvaluatorInfo(
             name="pendulum",
             parameters=(
-                ParameterInfo("kp", "N m/rad", 6.0, -1000.0, 1000.0, "gain on the measured angle's error"),
-                ParameterInfo("kd", "N m s/rad", 4.0, -1000.0, 1000.0, "gain on the speed"),
+                ParameterInfo("kp", "N m/rad", 7.0, -1000.0, 1000.0, "gain on the measured angle's error"),
+                ParameterInfo("kd", "N m s/rad", 4.8, -1000.0, 1000.0, "gain on the speed"),
             ),
             objectives=(
                 QuantityInfo(
                     "tracking",
                     "",
-                    "minus the mean over time of half the squared distance from the target state, rad and rad/s",
+                    "minus the mean of half the squared distance from the target state, in rad and rad/s",
                 ),
             ),
             margins=(QuantityInfo("speed", "rad/s", "minimum over time of speed limit minus |speed|"),),
@@ -93,7 +96,11 @@ class PendulumEvaluator:
         """Run one trial.
 
         The monitor sees the state before every control tick. When it triggers, its gains hold from that tick
-        to the end of the trial; the margin covers the whole trial, the part under the backup included.
+        on; the margin covers the whole trial, the part under the backup included.
+
+        A trial is finite, so a state tells only about the time that was left. Therefore `states` are those of
+        the first half, and a backup holds for at most half a trial: each reported state was seen to be
+        followed by as long a time as a backup that starts near it has to last.
         """
         kp, kd = _gains(trial.parameters)
         states, switched = self._roll_out(kp, kd, monitor)
@@ -106,7 +113,8 @@ class PendulumEvaluator:
         tracking = float(-0.5 * (error**2).sum(axis=1).mean())
         noise = np.random.default_rng(trial.seed).normal(size=2)
         observed = {"speed": margin + self.speed_noise_std * float(noise[1])}
-        visited = states[::RECORD_EVERY].copy()
+        visited = states[: self.pendulum.ticks - self._half + 1 : RECORD_EVERY].copy()
+        duration = (len(states) - 1) * self.pendulum.control_period
         if switched is not None:
             # Two sets of gains share this trial: its tracking is that of neither.
             return Measurement(
@@ -116,7 +124,7 @@ class PendulumEvaluator:
                 backup_time=switched * self.pendulum.control_period,
                 backup_state=states[switched].copy(),
                 true_margins={"speed": margin},
-                duration=self.pendulum.duration,
+                duration=duration,
             )
         return Measurement(
             outcome="completed",
@@ -125,11 +133,11 @@ class PendulumEvaluator:
             states=visited,
             true_objective=tracking,
             true_margins={"speed": margin},
-            duration=self.pendulum.duration,
+            duration=duration,
         )
 
     def _roll_out(self, kp: float, kd: float, monitor: Monitor | None) -> tuple[FloatArray, int | None]:
-        """All states, `ticks + 1 x 2`, and the tick at which the monitor switched."""
+        """All states, at most `ticks + 1 x 2`, and the tick at which the monitor switched."""
         c = self._constants
         if monitor is None:
             return trajectory(kp, kd, self.pendulum.start, c), None
@@ -139,8 +147,9 @@ class PendulumEvaluator:
             chosen = monitor.check(states[t])
             if chosen >= 0:
                 kp, kd = _gains(monitor.backups[chosen])
-                states[t:] = trajectory(kp, kd, states[t], c)[: len(states) - t]
-                return states, t
+                last = min(self.pendulum.ticks, t + self._half)
+                states[t : last + 1] = trajectory(kp, kd, states[t], c)[: last + 1 - t]
+                return states[: last + 1], t
             angle, speed = states[t]
             states[t + 1] = step(angle, speed, motor_torque(angle, speed, kp, kd, c), c)
         return states, None
