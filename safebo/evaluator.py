@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safebo.errors import EvaluatorError, StudyError
-from safebo.measurement_checks import as_measurement, failed, quantity_of, short_text
+from safebo.measurement_checks import as_measurement, evaluate_safely, failed, quantity_of, short_text
 from safebo.protocol import (
     Evaluator,
     EvaluatorInfo,
@@ -39,6 +39,16 @@ from safebo.protocol import (
     Trial,
 )
 from safebo.study import Study
+
+__all__ = [
+    "EvaluatorOptionError",
+    "EvaluatorSource",
+    "FunctionEvaluator",
+    "SubprocessEvaluator",
+    "evaluate_safely",
+    "quantity_of",
+    "registered_evaluators",
+]
 
 ENTRY_POINTS = "safebo.evaluators"
 SUBPROCESS = "subprocess"
