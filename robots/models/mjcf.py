@@ -86,11 +86,12 @@ def write_mjcf(facts: RobotFacts, drawn: bool = False) -> str:
     return f"""<mujoco model="{facts.name}">
   <compiler angle="radian" autolimits="true"/>
   <option timestep="{TIMESTEP!r}" cone="elliptic" impratio="10" integrator="Euler"/>
+  <statistic center="0 0 0.2" extent="1"/>
   <visual>
     <headlight ambient="0.35 0.35 0.36" diffuse="0.35 0.35 0.35" specular="0.1 0.1 0.1"/>
     <rgba haze="0.80 0.86 0.92 1"/>
-    <quality shadowsize="2048" offsamples="4"/>
-    <map znear="0.02" zfar="40" fogstart="6" fogend="20"/>
+    <quality shadowsize="2048" offsamples="2"/>
+    <map znear="0.02" zfar="30" shadowclip="1.2" shadowscale="0.8"/>
     <global offwidth="1920" offheight="1080"/>
   </visual>
   <asset>
@@ -98,7 +99,7 @@ def write_mjcf(facts: RobotFacts, drawn: bool = False) -> str:
 width="128" height="768"/>
     <texture name="checker" type="2d" builtin="checker" rgb1="0.66 0.69 0.72" rgb2="0.76 0.79 0.82" \
 width="256" height="256" mark="edge" markrgb="0.86 0.88 0.90"/>
-    <material name="floor" texture="checker" texrepeat="2 2" texuniform="true" reflectance="0"/>
+    <material name="floor" texture="checker" texrepeat="4 4" texuniform="true" reflectance="0"/>
   </asset>
   <default>
     <geom contype="0" conaffinity="1" condim="1" friction="0.6 0.02 0.01" group="3" rgba="0.9 0.3 0.3 0.4"/>
@@ -112,13 +113,13 @@ solimp="0.9 0.95 0.002" solref="0.01 1"/>
     </default>
   </default>
   <worldbody>
-    <light name="sun" pos="0 0 4" dir="-0.35 0.25 -1" directional="true" diffuse="0.6 0.6 0.58" \
-specular="0.2 0.2 0.2" castshadow="true"/>
     <geom name="floor" type="plane" size="0 0 0.5" material="floor" contype="1" conaffinity="0" \
 friction="0.6 0.02 0.01" group="0" rgba="1 1 1 1"/>
     <body name="trunk" pos="0 0 {facts.nominal_height!r}">
       <freejoint name="floating_base"/>
-      <camera name="track" mode="trackcom" pos="0.55 -1.35 0.42" xyaxes="0.93 0.37 0 -0.09 0.22 0.97"/>
+      <camera name="track" mode="trackcom" pos="0.42 -0.98 0.22" xyaxes="0.92 0.39 0 -0.09 0.21 0.97" fovy="42"/>
+      <light name="sun" mode="trackcom" pos="0.4 -0.5 2" dir="-0.2 0.25 -1" directional="true" \
+diffuse="0.6 0.6 0.58" specular="0.25 0.25 0.25" castshadow="true"/>
       {_inertial(facts.trunk, "FL")}
       <geom name="trunk" class="collision" type="box" size="{numbers(facts.trunk_box)}"/>
       <geom name="head" class="collision" type="box" pos="{numbers(head_centre)}" \
