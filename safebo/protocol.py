@@ -92,9 +92,12 @@ class Measurement:
 
 @runtime_checkable
 class Monitor(Protocol):
-    """Watches one trial at control rate. `backups` are the gains it may switch to."""
+    """Watches one trial at control rate."""
 
-    backups: Sequence[Mapping[str, float]]
+    @property
+    def backups(self) -> Sequence[Mapping[str, float]]:
+        """The gains it may switch to."""
+        ...
 
     def check(self, state: FloatArray) -> int:
         """-1 to go on, otherwise the index in `backups` of the gains to switch to (state: `k`, unscaled)."""

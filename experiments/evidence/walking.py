@@ -2,8 +2,8 @@
 
     python -m experiments.evidence.walking
 
-prints for a 30 s trot at 0.5 m/s: falls, mean speed, pitch rms and the estimator's velocity error; and whether
-each named gait survives 10 s.
+prints for a 30 s trot at 0.5 m/s: falls, mean speed, pitch rms and the estimator's velocity error;
+and whether each named gait survives 10 s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def walk(robot_name: str, gait: str, speed: float, seconds: float, seed: int) ->
 
 
 def figures(record: Recording) -> dict[str, float]:
-    """Mean forward speed after the ramp (m/s), pitch rms (rad), rms of the estimated velocity's error (m/s)."""
+    """Mean forward speed after the ramp (m/s), pitch rms (rad), rms error of the estimated velocity (m/s)."""
     walking = record.time >= 1.0
     w, x, y, z = record.base_orientation[walking].T
     pitch = np.arcsin(np.clip(2 * (w * y - z * x), -1, 1))

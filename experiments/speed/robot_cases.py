@@ -41,7 +41,7 @@ def mpc() -> Callable[[], Any]:
         problems.append(tuple(copy.deepcopy(a) for a in arguments))
         return solve(*arguments)
 
-    controller.mpc.solve = recording  # type: ignore[method-assign]
+    controller.mpc.solve = recording  # type: ignore[method-assign, assignment]
     rollout(simulation, controller, 3.0)
     walking = cycle(problems[len(problems) // 3 :])
     return lambda: solve(*next(walking))

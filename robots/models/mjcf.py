@@ -91,7 +91,7 @@ def write_mjcf(facts: RobotFacts, drawn: bool = False) -> str:
     <headlight ambient="0.35 0.35 0.36" diffuse="0.35 0.35 0.35" specular="0.1 0.1 0.1"/>
     <rgba haze="0.80 0.86 0.92 1"/>
     <quality shadowsize="2048" offsamples="2"/>
-    <map znear="0.02" zfar="30" shadowclip="1.2" shadowscale="0.8"/>
+    <map znear="0.02" zfar="30" shadowclip="2.0" shadowscale="0.9"/>
     <global offwidth="1920" offheight="1080"/>
   </visual>
   <asset>

@@ -1,0 +1,115 @@
+"""Video of a recorded walk, drawn without a screen.
+
+MuJoCo draws through EGL, which needs no GPU where Mesa is installed (Debian: libegl1 and libgl1-mesa-dri), and
+PyAV encodes. Where no OpenGL is found `RenderingUnavailable` says so; nothing else depends on this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.model import RobotModel
+from robots.rollout import Recording
+
+Frame = NDArray[np.uint8]
+
+HINT = (
+    "no OpenGL was found to draw with (MUJOCO_GL={backend}); on Debian and Ubuntu `apt-get install libegl1 "
+    "libgl1-mesa-dri` gives one that needs neither screen nor GPU"
+)
+
+
+class RenderingUnavailable(RuntimeError):
+    """No OpenGL, or no encoder, on this machine; the message says what would help."""
+
+
+def frames(
+    robot: RobotModel, record: Recording, width: int = 640, height: int = 480, rate: float = 30.0
+) -> Iterator[Frame]:
+    """Pictures of a walk at `rate` per second of robot time, each `height x width x 3`.
+
+    Raises:
+        RenderingUnavailable: no OpenGL.
+    """
+    import mujoco
+
+    model = robot.load_mujoco(drawn=True)
+    model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+    model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+    index = robot.mujoco_index(model)
+    data = mujoco.MjData(model)
+    try:
+        renderer = mujoco.Renderer(model, height, width)
+    except Exception as error:  # MuJoCo raises whatever its OpenGL binding does
+        raise RenderingUnavailable(HINT.format(backend=os.environ.get("MUJOCO_GL", "unset"))) from error
+    camera = _camera(mujoco, record)
+    focus = np.array(record.base_position[0])
+    try:
+        for row in np.arange(0, len(record), 1.0 / (rate * record.period)).astype(int):
+            base = index.base_qpos
+            data.qpos[base : base + 3] = record.base_position[row]
+            data.qpos[base + 3 : base + 7] = record.base_orientation[row]
+            data.qpos[index.qpos] = record.joint_position[row]
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_camlight(model, data)
+            # The camera follows smoothly and keeps its height, so that the trunk's own motion can be seen.
+            focus += 0.15 * (record.base_position[row] - focus)
+            camera.lookat[:] = focus[0], focus[1], 0.6 * robot.nominal_height
+            renderer.update_scene(data, camera)
+            yield renderer.render()
+    finally:
+        renderer.close()
+
+
+def _camera(mujoco: Any, record: Recording) -> Any:
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.distance, camera.azimuth, camera.elevation = 1.15, 130.0, -14.0
+    return camera
+
+
+def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: int = 30) -> None:
+    """Write an MP4 (H.264) of a walk in real time.
+
+    Raises:
+        RenderingUnavailable: no OpenGL, or no encoder.
+    """
+    import av
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = frames(robot, record, rate=rate)
+    first = next(pictures)
+    try:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
+            stream.height, stream.width = first.shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for picture in _chain(first, pictures):
+                for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                    container.mux(packet)
+            for packet in stream.encode():
+                container.mux(packet)
+    except av.error.FFmpegError as error:
+        raise RenderingUnavailable(f"{path}: the video could not be written: {error}") from error
+
+
+def write_picture(robot: RobotModel, record: Recording, path: str | Path, time: float) -> None:
+    """Write one picture (PNG) of a walk, `time` seconds after its start."""
+    from matplotlib import image
+
+    row = int(np.argmin(np.abs(record.time - time)))
+    one = record.truncated(row + 1)
+    *_, last = frames(robot, one, width=960, height=640, rate=1.0 / record.period)
+    image.imsave(str(path), last)
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
