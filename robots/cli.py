@@ -217,5 +217,8 @@ def _write_video(robot: RobotModel, record: Recording, path: Path) -> None:
         render.write_video(robot, record, path)
     except render.RenderingUnavailable as error:
         typer.echo(f"No video: {error}", err=True)
+    except OSError as error:
+        typer.echo(f"No video: {error.filename or path}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
     else:
         typer.echo(f"video: {path}")

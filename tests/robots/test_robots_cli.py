@@ -1,5 +1,9 @@
 """`safebo robots` as a person uses it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -36,6 +40,29 @@ def test_a_gains_file_is_used_and_set_goes_over_it(tmp_path):
     assert "FELL" in out.output
     stiff = [f"--set=joint.{joint}.kp=80" for joint in ("hip", "thigh", "calf")]
     assert "no fall" in RUN.invoke(app, soft + stiff).output
+
+
+def test_where_nothing_can_be_drawn_it_says_so_and_the_walk_still_counts(tmp_path):
+    call = "from robots.cli import app; app()"
+    video = tmp_path / "walk.mp4"
+    done = subprocess.run(
+        [sys.executable, "-c", call, "walk", "go1", "--seconds", "0.2", "--video", str(video)],
+        env={**os.environ, "MUJOCO_GL": "disable"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "no fall" in done.stdout
+    assert "no OpenGL was found" in done.stderr
+    assert not video.exists()
+
+
+def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    out = RUN.invoke(app, ["walk", "go1", "--seconds", "0.2", "--video", str(tmp_path / "file" / "walk.mp4")])
+    assert out.exit_code == 1
+    assert "No video" in out.output
 
 
 @pytest.mark.parametrize(
