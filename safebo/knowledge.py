@@ -80,7 +80,7 @@ class Knowledge:
             torch.stack(falls) if falls else empty,
             self._worst_objective() if falls else 0.0,
         )
-        lipschitz = self.study.tuner.lipschitz
+        lipschitz, optimism = self.study.tuner.lipschitz, self.study.tuner.optimism
         return Situation(
             surrogate=surrogate,
             imagined=imagined,
@@ -88,6 +88,7 @@ class Knowledge:
             dimension=dimension,
             thresholds=self.problem.thresholds,
             beta=self.study.tuner.beta,
+            optimism=self.study.tuner.beta if optimism is None else optimism,
             rule=self.study.tuner.expander_rule,
             lipschitz=None if lipschitz is None else torch.tensor(lipschitz, dtype=torch.float64),
         )

@@ -158,6 +158,11 @@ class TunerSpec(_Strict):
     """The method, and beta: bounds are mean -/+ beta * std."""
 
     method: str = "safe_ucb"
+    optimism: float | None = Field(
+        default=None,
+        ge=0,
+        description="multiple of the objective's std that safe_ucb and gp_ucb add to its mean; beta when absent",
+    )
     local_method: str = Field(default="safeopt", description="rule of the local phases of gosafeopt")
     expander_rule: Literal["all", "any"] = Field(
         default="all", description="an expander can certify another point for all constraints, or for one"

@@ -30,6 +30,8 @@ class Situation:
         dimension: number of parameters d.
         thresholds: where the constraints' margins are 0 on their warped scales.
         beta: confidence multiplier (of the standard deviation).
+        optimism: multiple of the objective's standard deviation that upper-bound rules add to its mean. It
+            decides nothing about safety.
         incumbent: the best lower bound of the objective known within the safe set; -inf when it is empty.
         targets: uncertified parameters near the safe set, `p x d`, for expander tests.
         rule: which constraints an expander must satisfy.
@@ -43,6 +45,7 @@ class Situation:
     dimension: int
     thresholds: Float[Tensor, " m"]
     beta: float
+    optimism: float
     incumbent: float = -float("inf")
     targets: Float[Tensor, "p d"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
     rule: ExpanderRule = "all"
@@ -60,6 +63,11 @@ class Situation:
         if self.imagined is self.surrogate:
             return View(bounds, bounds)
         return View(bounds, confidence_bounds(self.imagined.predict(inputs), self.beta))
+
+    def optimistic(self, view: View) -> Float[Tensor, " n"]:
+        """The objective's mean plus `optimism` standard deviations, pending trials counted."""
+        lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
+        return 0.5 * (lower + upper) + self.optimism / self.beta * 0.5 * (upper - lower)
 
     def slack(self, bounds: ConfidenceBounds) -> Float[Tensor, " n"]:
         """Smallest lower bound of a margin, in prior standard deviations; certified when at least 0."""

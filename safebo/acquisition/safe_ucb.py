@@ -11,7 +11,7 @@ from safebo.acquisition.registry import register
 
 @register("safe_ucb")
 class SafeUpperConfidenceBound(SafeAcquisition):
-    """`argmax over S_n(z) of u_n(theta, z, 0)`.
+    """`argmax over S_n(z) of mean_n(theta, z, 0) + optimism * std_n(theta, z, 0)`.
 
     Source: GP-UCB (Srinivas et al. 2010) restricted to the safe set of SafeOpt (Sui et al. 2015); the rule
     that the probe of the walking problem used. Guarantee: every proposal satisfies its constraints with the
@@ -21,4 +21,4 @@ class SafeUpperConfidenceBound(SafeAcquisition):
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """The objective's upper bound."""
-        return view.imagined.upper[..., 0]
+        return self.situation.optimistic(view)
