@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
@@ -175,8 +176,9 @@ def load_robot(robot: str | Path, naming: JointNaming | None = None) -> RobotMod
     """A robot by name (`go1`, `go2`) or from an MJCF or URDF file of one's own.
 
     A file needs twelve hinge joints named after `naming`, a ball-shaped collision geom at the end of every
-    leg, and joint force or actuator force ranges as torque limits. A floating base and a floor are added when
-    they are missing.
+    leg, joint force or actuator force ranges as torque limits (URDF: effort), and speed limits (URDF: velocity;
+    MJCF: a custom number `speed_limit`). A floating base and a floor are added when they are missing; actuators
+    are replaced by torque motors. An MJCF's first keyframe is the home pose.
 
     Raises:
         ValueError: unknown robot, unreadable file or names that the file does not have; the message lists
@@ -231,29 +233,59 @@ def _from_file(path: Path, naming: JointNaming) -> RobotModel:
         if f"{leg}_foot" not in existing_sites:
             body = spec.body(model.body(int(model.geom_bodyid[geom])).name)
             body.add_site(name=f"{leg}_foot", pos=model.geom_pos[geom])
-    motors = {model.actuator(i).trnid[0]: i for i in range(model.nu)}
-    for leg_joint, joint_name in enumerate(names):
-        if model.joint(joint_name).id not in motors:
-            leg, kind = LEGS[leg_joint // 3], JOINT_TYPES[leg_joint % 3]
-            motor = spec.add_actuator(name=f"{leg}_{kind}", target=joint_name)
-            motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
+    _replace_actuators(spec, names, _torque_limits(model, names, index.actuator, str(path)))
     if assets:
         spec.compile(assets)
     else:
         spec.compile()
     text = spec.to_xml()
     home = model.key_qpos[0][index.qpos] if model.nkey else np.tile([0.0, 0.9, -1.8], 4)
-    robot = _describe(
+    return _describe(
         name=path.stem,
         mjcf=text,
         drawn_mjcf=text,
         naming=naming,
         home_joints=np.array(home),
         nominal_height=0.0,
-        speed_limit=np.full(12, np.inf),
+        speed_limit=_speed_limits(path, spec, names),
         assets=assets,
     )
-    return robot
+
+
+def _replace_actuators(spec: Any, names: Sequence[str], limits: FloatArray) -> None:
+    """Torque motors instead of whatever drove the joints (a description may come with position servos)."""
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for i, (name, limit) in enumerate(zip(names, limits, strict=True)):
+        motor = spec.add_actuator(name=f"{LEGS[i // 3]}_{JOINT_TYPES[i % 3]}", target=name)
+        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
+        joint = spec.joint(name)
+        joint.actfrclimited = True
+        joint.actfrcrange = [-limit, limit]
+
+
+def _speed_limits(path: Path, spec: Any, names: Sequence[str]) -> FloatArray:
+    """No-load speeds: from a URDF's joint limits, or from a custom number `speed_limit` of an MJCF (1, 3 or 12
+    values, rad/s). MJCF has no word of its own for them.
+    """
+    if path.suffix.lower() == ".urdf":
+        root = ElementTree.parse(path).getroot()
+        found = {
+            joint.get("name"): float(limit.get("velocity", "nan"))
+            for joint in root.iter("joint")
+            if (limit := joint.find("limit")) is not None
+        }
+        limits = np.array([found.get(name, np.nan) for name in names])
+    else:
+        custom = [numeric for numeric in spec.numerics if numeric.name == "speed_limit"]
+        values = np.array(custom[0].data, dtype=float) if custom else np.zeros(0)
+        limits = np.tile(values, 12 // len(values)) if len(values) in (1, 3, 12) else np.full(12, np.nan)
+    if not np.all(limits > 0):
+        raise ValueError(
+            f"robot {path}: no speed limit for every joint; give <limit velocity=...> (URDF) or "
+            '<custom><numeric name="speed_limit" data="..."/></custom> (MJCF; 1, 3 or 12 values in rad/s)'
+        )
+    return limits
 
 
 def _mesh_files(spec: Any, folder: Path) -> dict[str, bytes]:
@@ -294,7 +326,7 @@ def _describe(
             f"robot {name!r}: the calf frame must lie straight below the thigh frame and the foot in its "
             "x-z plane"
         )
-    limits = _torque_limits(model, joints, index.actuator, name)
+    limits = _torque_limits(model, names, index.actuator, name)
     robot = RobotModel(
         name=name,
         mjcf=mjcf,
@@ -329,19 +361,23 @@ def _imu_position(model: Any) -> FloatArray:
     return np.array(model.site_pos[site]) if site >= 0 else np.zeros(3)
 
 
-def _torque_limits(model: Any, joints: Sequence[int], actuators: IntArray, name: str) -> FloatArray:
-    limits = np.zeros(len(joints))
-    for i, joint in enumerate(joints):
-        actuator = actuators[i]
+def _torque_limits(model: Any, names: Sequence[str], actuators: IntArray, robot: str) -> FloatArray:
+    limits = np.zeros(len(names))
+    for i, name in enumerate(names):
+        joint, actuator = model.joint(name).id, actuators[i]
         if model.jnt_actfrclimited[joint]:
             limits[i] = model.jnt_actfrcrange[joint, 1]
         elif actuator >= 0 and model.actuator_forcelimited[actuator]:
-            limits[i] = model.actuator_forcerange[actuator, 1]
-        elif actuator >= 0 and model.actuator_ctrllimited[actuator]:
-            limits[i] = model.actuator_ctrlrange[actuator, 1]
+            limits[i] = model.actuator_forcerange[actuator, 1] * abs(model.actuator_gear[actuator, 0])
+        elif (
+            actuator >= 0
+            and model.actuator_ctrllimited[actuator]
+            and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE
+        ):
+            limits[i] = model.actuator_ctrlrange[actuator, 1] * abs(model.actuator_gear[actuator, 0])
         else:
             raise ValueError(
-                f"robot {name!r}: joint {model.joint(joint).name!r} has no torque limit; give it "
+                f"robot {robot!r}: joint {name!r} has no torque limit; give it "
                 "actuatorfrcrange (MJCF), effort (URDF) or a motor with a force range"
             )
     return limits
