@@ -231,7 +231,7 @@ class Simulation:
         self._noisy = bool(np.any(self._scale > 0))
         self.ticks = 0
         self.time = 0.0
-        self.walk_start = 0.0
+        self.walk_start = math.inf
         self._previous_velocity[:] = 0.0
         self._first = True
         self._sense()
@@ -351,11 +351,12 @@ class Simulation:
         self._sense()
 
     def start_walk(self) -> None:
-        """From now on push times count: they are given from the start of the walk."""
+        """Pushes are timed from the start of the walk: now. Before it there are none."""
         self.walk_start = self.time
 
     def _push(self) -> None:
-        now = self.time - self.walk_start
+        # a thousandth of a tick keeps rounding from moving a push by one
+        now = self.time - self.walk_start + 1e-3 * self.period
         force = self._external[self.index.base_body]
         force[:] = 0.0
         for push in self.disturbance.pushes:

@@ -1,0 +1,92 @@
+"""The reality gap as data: what a study may write, and what it is told when it is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robots.disturbance import PRESETS, Disturbance, Push, preset
+from robots.sensors import SensorNoise
+
+
+def test_nothing_given_is_the_nominal_plant_with_nominal_noise():
+    gap = Disturbance.from_dict({})
+    assert gap == Disturbance()
+    assert gap.sensor_noise.joint_position_std == 0.002
+    assert gap.sensor_noise.joint_velocity_std == 0.04
+
+
+def test_a_preset_can_be_named_or_changed_field_by_field():
+    assert Disturbance.from_dict("paper") is PRESETS["paper"]
+    gap = Disturbance.from_dict({"preset": "paper", "joint_impedance": [-40, -1]})
+    assert gap.torque_factor == (0.73, 0.9, 0.73, 0.9)
+    assert gap.joint_impedance == (-40.0, -1.0)
+    assert gap.control_delay == 1
+
+
+def test_values_per_leg_and_per_joint_come_as_number_list_or_mapping():
+    gap = Disturbance.from_dict(
+        {
+            "torque_factor": {"fl": 0.5},
+            "joint_friction": {"hip": 0.1, "thigh": 0.2, "calf": 0.6},
+            "joint_damping": 0.3,
+            "armature": [0.01, 0.02, 0.03],
+            "foot_friction_factor": {"RR": 0.4},
+        }
+    )
+    assert gap.torque_factor == (0.5, 1.0, 1.0, 1.0)
+    assert gap.foot_friction_factor == (1.0, 1.0, 1.0, 0.4)
+    assert gap.joint_friction == (0.1, 0.2, 0.6)
+    assert gap.joint_damping == (0.3, 0.3, 0.3)
+    assert gap.armature == (0.01, 0.02, 0.03)
+
+
+def test_noise_is_on_off_or_itemised_and_its_delay_survives_switching_it_off():
+    assert Disturbance.from_dict({"sensor_noise": False}).sensor_noise == SensorNoise.none()
+    gap = Disturbance.from_dict({"sensor_noise": {"joint_velocity_std": 0.1, "delay": 2}})
+    assert gap.sensor_noise.joint_velocity_std == 0.1
+    assert gap.sensor_noise.joint_position_std == 0.002
+    assert gap.without_noise().sensor_noise == SensorNoise.none(delay=2)
+
+
+def test_pushes_are_read_with_their_units():
+    gap = Disturbance.from_dict({"pushes": [{"time": 1, "duration": 0.2, "force": [0, 50, 0]}]})
+    assert gap.pushes == (Push(1.0, 0.2, (0.0, 50.0, 0.0)),)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("papr", "unknown preset 'papr'; known: nominal, paper"),
+        ({"preset": 3}, "unknown preset 3"),
+        ({"torque_factors": 1}, "unknown key 'torque_factors'; known: preset, torque_factor"),
+        ({"torque_factor": [1, 1]}, r"torque_factor needs 4 numbers \(FL, FR, RL, RR\), got 2"),
+        ({"torque_factor": {"left": 1}}, "torque_factor has no entry left; allowed: FL, FR, RL, RR"),
+        ({"torque_factor": "weak"}, "torque_factor must be a finite number, got 'weak'"),
+        ({"torque_factor": 0}, "torque_factor must be positive"),
+        ({"torque_factor": [1, 1, 1, True]}, r"torque_factor\[3\] must be a finite number"),
+        ({"joint_friction": {"hip": 0.1}}, "joint_friction lacks thigh, calf"),
+        ({"joint_damping": -0.1}, "joint_damping must be at least 0"),
+        ({"payload_mass": -1}, "payload_mass must be at least 0 kg"),
+        ({"payload_mass": float("nan")}, "payload_mass must be a finite number"),
+        ({"control_delay": 1.5}, "control_delay must be a whole number of ticks"),
+        ({"foot_friction": 0}, "foot_friction must be positive"),
+        ({"torque_speed_corner": 1.0}, "torque_speed_corner must be between 0 and 1"),
+        ({"pushes": [{"time": 1}]}, r"pushes\[0\] needs exactly time \(s\), duration \(s\) and force"),
+        ({"pushes": "hard"}, "pushes must be a list"),
+        ({"sensor_noise": 0.1}, "sensor_noise must be true, false or a mapping"),
+        ({"sensor_noise": {"gyro": 1}}, "unknown key 'gyro'; known: joint_position_std"),
+        ({"sensor_noise": {"delay": 0.5}}, "delay must be a whole number"),
+        ({"sensor_noise": {"joint_position_std": -1}}, "joint_position_std must be at least 0"),
+        ({"sensor_noise": {"joint_position_std": "high"}}, "joint_position_std must be a number"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(values, words):
+    with pytest.raises(ValueError, match=words):
+        Disturbance.from_dict(values)
+
+
+def test_every_preset_differs_from_the_nominal_plant():
+    for name in PRESETS:
+        assert (preset(name) == Disturbance()) == (name == "nominal")
+        assert np.all(np.isfinite(preset(name).torque_factor))
