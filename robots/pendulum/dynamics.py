@@ -7,8 +7,9 @@ With the angle `theta` from upright (rad) and `omega` its rate,
 
 The terms with `k` and `d` are an impedance that the controller does not model (the disturbance torque of
 Widmer et al. 2023, `theta_p (x* - x) + theta_d x'`): an elastic cord that pulls up on one side and hangs slack
-beyond an angle, and a damping that is negative. The motor counts angles before a gear of 4 to 1 and was switched on one turn off, so it measures
-`theta - offset`, and stiff gains hold the wrong angle: `target + offset`.
+beyond an angle, and a damping that is negative. The motor counts angles before a gear of 4 to 1 and was
+switched on one turn off, so it measures `theta - offset`, and stiff gains hold the wrong angle:
+`target + offset`.
 
 Integration: classical Runge-Kutta of fourth order over one control period, torque held.
 """
