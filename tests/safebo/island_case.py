@@ -34,7 +34,7 @@ def island_study(method: str = "gosafeopt", rule: str = "lipschitz", **tuner: An
                 "epsilon": 0.05,
                 "backup": {"rule": rule, "lipschitz": 1.0, "inter_sample": FASTEST, "sigma": 0.25},
                 "exploration": {"local_steps": 6, "global_steps": 4, "patience": 3},
-                "search": {"swarm_size": 60, "swarm_iterations": 10, "restarts": 4},
+                "search": {"swarm_size": 40, "swarm_iterations": 8, "restarts": 3},
                 **tuner,
             },
         }

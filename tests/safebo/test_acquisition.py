@@ -41,6 +41,7 @@ def situation(observations: int = 10, seed: int = 0) -> Situation:
         dimension=2,
         thresholds=torch.zeros(2, dtype=torch.float64),
         beta=2.0,
+        optimism=2.0,
         incumbent=0.0,
         draw=torch.tensor([0.9, 0.1], dtype=torch.float64),
     )
@@ -165,3 +166,14 @@ def test_grids_that_are_too_large_are_refused() -> None:
         unit_grid(6, 30)
     with pytest.raises(StudyError, match="at least 2"):
         unit_grid(2, 1)
+
+
+def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
+    s = situation()
+    X = unit_grid(2, 9)
+    bold, calm = acquisition_class("safe_ucb")(s), acquisition_class("safe_ucb")(replace(s, optimism=0.5))
+    bounds = s.view(X).certain
+    torch.testing.assert_close(bold.evaluate(X)[0], bounds.upper[:, 0])
+    mean = 0.5 * (bounds.lower + bounds.upper)[:, 0]
+    torch.testing.assert_close(calm.evaluate(X)[0], mean + 0.25 * (bounds.upper[:, 0] - mean))
+    assert torch.equal(bold.evaluate(X)[1], calm.evaluate(X)[1])

@@ -117,9 +117,9 @@ def test_the_failing_gains_are_avoided_until_their_state_is_covered() -> None:
     surrogate = tuner.surrogate()
     # Nothing of the stopped trial is modelled: neither gains ran the whole rollout.
     assert surrogate.posteriors[1].count == 1
-    assert [t.parameters["k"] for t in tuner._failed_set("default", surrogate)] == [0.5]
+    assert [t.parameters["k"] for t in tuner._knowledge.failed_set("default")] == [0.5]
     tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
-    assert tuner._failed_set("default", tuner.surrogate()) == []
+    assert tuner._knowledge.failed_set("default") == []
 
 
 def test_backups_are_certified_completed_trials_only() -> None:

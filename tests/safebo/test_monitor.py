@@ -81,7 +81,7 @@ def test_the_border_is_decided_in_double_precision(width: int) -> None:
 
 
 def test_rounding_never_hides_a_state_that_covers() -> None:
-    """The best found so far misses by 1e-9; the one that covers lies in another block, 1e3 from the origin."""
+    """The best found so far misses by 1e-9; the one that covers is in another block, 1e3 from the origin."""
     rng = np.random.default_rng(3)
     spread = 1e-7 * np.arange(LANES)[:, None]
     for _ in range(40):

@@ -38,7 +38,7 @@ def hill_study(method: str = "safe_ucb", **changes: Any) -> Study:
         "tuner": {
             "method": method,
             "beta": 3.0,
-            "search": {"swarm_size": 60, "swarm_iterations": 12, "restarts": 4},
+            "search": {"swarm_size": 40, "swarm_iterations": 8, "restarts": 3},
         },
     }
     for key, value in changes.items():
