@@ -23,6 +23,10 @@ from robots.sensors import BaseState, JointCommand, SensorReading
 FloatArray = NDArray[np.float64]
 
 GRAVITY = 9.81
+
+# A diverged state is noticed by `Simulation.finite`; MuJoCo would also leave a log file where the user works.
+mujoco.set_mju_user_warning(lambda _message: None)
+
 _NOISE_BLOCK = 256
 _CHANNELS = 33  # 12 angles, 12 speeds, 3 attitude, 3 gyroscope, 3 accelerometer
 
@@ -109,7 +113,7 @@ def _sense(
     # specific force at the inertial unit
     fx = (truth[7] - previous_velocity[0]) / period
     fy = (truth[8] - previous_velocity[1]) / period
-    fz = (truth[9] - previous_velocity[2]) / period + 9.81
+    fz = (truth[9] - previous_velocity[2]) / period + GRAVITY
     wx, wy, wz = truth[10], truth[11], truth[12]
     dx = (wx - previous_velocity[3]) / period
     dy = (wy - previous_velocity[4]) / period
