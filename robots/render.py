@@ -25,6 +25,10 @@ HINT = (
 )
 
 
+FOLLOW = 0.5
+"""Seconds over which the camera averages the robot's place: about a stride."""
+
+
 class RenderingUnavailable(RuntimeError):
     """No OpenGL, or no encoder, on this machine; the message says what would help."""
 
@@ -49,7 +53,7 @@ def frames(
     except Exception as error:  # MuJoCo raises whatever its OpenGL binding does
         raise RenderingUnavailable(HINT.format(backend=os.environ.get("MUJOCO_GL", "unset"))) from error
     camera = _camera(mujoco, record)
-    focus = np.array(record.base_position[0])
+    focus = _smooth(record.base_position[:, :2], round(FOLLOW / record.period))
     try:
         for row in np.arange(0, len(record), 1.0 / (rate * record.period)).astype(int):
             base = index.base_qpos
@@ -59,12 +63,20 @@ def frames(
             mujoco.mj_kinematics(model, data)
             mujoco.mj_camlight(model, data)
             # The camera follows smoothly and keeps its height, so that the trunk's own motion can be seen.
-            focus += 0.15 * (record.base_position[row] - focus)
-            camera.lookat[:] = focus[0], focus[1], 0.6 * robot.nominal_height
+            camera.lookat[:] = *focus[row], 0.6 * robot.nominal_height
             renderer.update_scene(data, camera)
             yield renderer.render()
     finally:
         renderer.close()
+
+
+def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Centred moving average over `width` rows (fewer at the ends) of `n x k` values: no lag."""
+    width = max(1, min(width, len(values)))
+    summed = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    rows = np.arange(len(values))
+    half = np.minimum(width // 2, np.minimum(rows, len(values) - 1 - rows))
+    return np.asarray((summed[rows + half + 1] - summed[rows - half]) / (2 * half + 1)[:, None])
 
 
 def _camera(mujoco: Any, record: Recording) -> Any:
