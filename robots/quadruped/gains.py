@@ -6,7 +6,8 @@ multiplication: the stiffness of one joint is the value of its type times the fa
     kp(leg, type) = joint.<type>.kp * joint.<leg>.kp_scale        kd likewise
 
 so that one (kp, kd) pair per joint type (the types vary, the factors stay 1) and one pair per leg (the
-factors vary, the types stay at a common value) are both a choice of which names are tuned.
+factors vary, the types stay at a common value) are both a choice of which names are tuned. Likewise
+`mpc.weight.roll_pitch_scale` multiplies the MPC's costs of roll and pitch, for those who tune both as one.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ GAINS: tuple[Gain, ...] = (
     *_joint_gains(),
     Gain("mpc.weight.roll", "1/rad^2", 5.0, 0.0, 1e4, "cost of a roll error over the horizon"),
     Gain("mpc.weight.pitch", "1/rad^2", 5.0, 0.0, 1e4, "cost of a pitch error over the horizon"),
+    Gain("mpc.weight.roll_pitch_scale", "", 1.0, 0.0, 1e3, "factor on the costs of roll and pitch together"),
     Gain("mpc.weight.yaw", "1/rad^2", 10.0, 0.0, 1e4, "cost of a yaw error over the horizon"),
     Gain("mpc.weight.x", "1/m^2", 2.0, 0.0, 1e4, "cost of a position error along world x"),
     Gain("mpc.weight.y", "1/m^2", 2.0, 0.0, 1e4, "cost of a position error along world y"),
@@ -256,7 +258,9 @@ class Gains(Mapping[str, float]):
         poses = ("roll", "pitch", "yaw", "x", "y", "height")
         rates = ("roll_rate", "pitch_rate", "yaw_rate", "velocity_x", "velocity_y", "velocity_z")
         names = poses + rates
-        return np.array([self[f"mpc.weight.{name}"] for name in names])
+        weights = np.array([self[f"mpc.weight.{name}"] for name in names])
+        weights[:2] *= self["mpc.weight.roll_pitch_scale"]
+        return weights
 
 
 def _checked(name: str, value: object) -> float:
