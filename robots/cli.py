@@ -96,10 +96,11 @@ def _assignments(pairs: list[str]) -> dict[str, float]:
 
 
 def _named_disturbance(name: str) -> Disturbance:
-    if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f", did you mean {close[0]}" if close else ""
-        raise ValueError(f"unknown disturbance {name!r}{hint}? Known are {', '.join(PRESETS)}")
+    for part in name.split("+"):
+        if part not in PRESETS:
+            close = difflib.get_close_matches(part, PRESETS, n=1)
+            hint = f", did you mean {close[0]}" if close else ""
+            raise ValueError(f"unknown disturbance {part!r}{hint}? Known are {', '.join(PRESETS)}")
     return preset(name)
 
 
@@ -120,7 +121,10 @@ def walk(
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to walk, s.")] = 5.0,
     disturbance: Annotated[
-        str, typer.Option(help="How the plant differs from the model: see `safebo robots list`.")
+        str,
+        typer.Option(
+            help="How the plant differs from the model, several joined by +: see `safebo robots list`."
+        ),
     ] = "nominal",
     delay: Annotated[
         int | None,

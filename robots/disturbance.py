@@ -134,14 +134,28 @@ class Disturbance:
 
 
 def preset(name: str) -> Disturbance:
-    """A named disturbance.
+    """A named disturbance, or several joined by `+`: the fields of each go over those before it.
+
+    >>> preset("paper+slippery").foot_friction
+    0.3
 
     Raises:
         ValueError: no such name; the message lists them.
     """
-    if name not in PRESETS:
-        raise ValueError(f"disturbance: unknown preset {name!r}; known: {', '.join(PRESETS)}")
-    return PRESETS[name]
+    combined = _NOMINAL
+    for part in name.split("+") if isinstance(name, str) else [name]:
+        if part not in PRESETS:
+            raise ValueError(f"disturbance: unknown preset {part!r}; known: {', '.join(PRESETS)}")
+        changed = {
+            item.name: getattr(PRESETS[part], item.name)
+            for item in fields(Disturbance)
+            if getattr(PRESETS[part], item.name) != getattr(_NOMINAL, item.name)
+        }
+        combined = replace(combined, **changed)
+    return combined
+
+
+_NOMINAL = Disturbance()
 
 
 PRESETS: dict[str, Disturbance] = {
@@ -166,6 +180,14 @@ PRESETS: dict[str, Disturbance] = {
     ),
     "slippery": Disturbance(foot_friction=0.3),
     "socks": Disturbance(foot_friction=0.5, foot_friction_factor=(0.6, 0.6, 0.6, 0.6)),
+    # somebody leans on the robot, or drops a load on it, while it walks
+    "leaned_on": Disturbance(pushes=(Push(time=2.0, duration=0.5, force=(0.0, 0.0, -180.0)),)),
+    "struck_from_above": Disturbance(pushes=(Push(time=2.0, duration=0.1, force=(0.0, 0.0, -300.0)),)),
+    "pushed_forward": Disturbance(pushes=(Push(time=2.0, duration=0.1, force=(300.0, 0.0, 0.0)),)),
+    "leaned_on_smooth_floor": Disturbance(
+        foot_friction=0.4, pushes=(Push(time=2.0, duration=0.5, force=(0.0, 0.0, -180.0)),)
+    ),
+    "shoved_aside": Disturbance(pushes=(Push(time=2.0, duration=0.3, force=(0.0, 78.0, -156.0)),)),
     "pushed": Disturbance(
         pushes=(
             Push(time=1.5, duration=0.15, force=(0.0, 60.0, 0.0)),

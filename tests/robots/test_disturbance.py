@@ -17,7 +17,7 @@ def test_nothing_given_is_the_nominal_plant_with_nominal_noise():
 
 
 def test_a_preset_can_be_named_or_changed_field_by_field():
-    assert Disturbance.from_dict("paper") is PRESETS["paper"]
+    assert Disturbance.from_dict("paper") == PRESETS["paper"]
     gap = Disturbance.from_dict({"preset": "paper", "joint_impedance": [-40, -1]})
     assert gap.torque_factor == (0.73, 0.9, 0.73, 0.9)
     assert gap.joint_impedance == (-40.0, -1.0)
@@ -90,3 +90,12 @@ def test_every_preset_differs_from_the_nominal_plant():
     for name in PRESETS:
         assert (preset(name) == Disturbance()) == (name == "nominal")
         assert np.all(np.isfinite(preset(name).torque_factor))
+
+
+def test_presets_joined_by_plus_go_over_each_other() -> None:
+    both = preset("paper+slippery")
+    assert both.torque_factor == PRESETS["paper"].torque_factor
+    assert both.foot_friction == PRESETS["slippery"].foot_friction
+    assert preset("payload+slippery+payload") == preset("slippery+payload")
+    with pytest.raises(ValueError, match="unknown preset 'nothing'"):
+        preset("paper+nothing")
