@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/go1-trot
 TRIALS ?= 40
+INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint.$(joint).kd=3.2)
 
 # One thread for linear algebra: small matrices are slower on many, and results do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
@@ -22,8 +23,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $(STAMP)
 
+# The walk with the initial gains, the tuning, the report, the walk with the tuned gains. A finished run is not run again.
 tune: setup
-	$(BIN)/python -m experiments.main_job --out $(OUT) --trials $(TRIALS)
+	$(BIN)/safebo robots walk go1 --gait trot --disturbance paper $(INITIAL) --video $(OUT)/before.mp4
+	$(BIN)/safebo tune go1-trot --trials $(TRIALS) --out $(OUT) --resume
+	$(BIN)/safebo report $(OUT)
+	$(BIN)/safebo robots walk go1 --gait trot --disturbance paper --gains $(OUT)/best.yaml --video $(OUT)/after.mp4
 
 test: setup
 	$(BIN)/python -m pytest

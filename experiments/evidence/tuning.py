@@ -21,6 +21,7 @@ from experiments.evidence.truth import process_pool, truth
 from safebo.evaluator import EvaluatorSource, evaluate_safely
 from safebo.protocol import Measurement, Trial
 from safebo.study import Study
+from safebo.study_checks import with_defaults
 from safebo.study_file import load_study
 
 
@@ -40,8 +41,9 @@ def run_seed(study_json: str, seed: int, trials: int, checkpoints: list[int]) ->
     from safebo.tuner import Tuner
 
     study = Study.model_validate_json(study_json)
-    tuner = Tuner(study, seed)
     evaluator = EvaluatorSource(study).make()
+    study = with_defaults(study, evaluator.info())
+    tuner = Tuner(study, seed)
     result = SeedResult(seed)
     tuned: list[str] = []
     for n in range(1, trials + 1):

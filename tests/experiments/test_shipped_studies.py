@@ -1,0 +1,72 @@
+"""The studies that are shipped: each fits its evaluator, and its seed is safe on the robot."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.evidence.truth import from_unit, is_safe, truth
+from safebo.evaluator import EvaluatorSource
+from safebo.protocol import Trial
+from safebo.study_file import load_study, registered_studies
+
+NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "pendulum")
+
+
+def test_all_are_registered() -> None:
+    assert set(NAMES) <= set(registered_studies())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_in_the_study_is_known_to_its_evaluator(name: str) -> None:
+    file = load_study(name)
+    file.check_evaluator(file.evaluator_source().make().info())
+
+
+@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc"])
+def test_the_initial_gains_are_safe_with_noise_and_without(name: str) -> None:
+    study = load_study(name).study
+    evaluator = EvaluatorSource(study).make()
+    for seed in study.seeds:
+        context = study.context.values[seed.context]
+        trial = Trial(1, seed.parameters, context, seed.context, "seed", 7, True)
+        assert is_safe(study, evaluator.evaluate(trial))
+        assert is_safe(study, truth(study, seed.context, [seed.parameters])[0])
+
+
+def test_go1_trot_is_the_declared_problem() -> None:
+    study = load_study("go1-trot").study
+    bounds = {p.name: p.bounds for p in study.parameters}
+    assert set(bounds) == {f"joint.{j}.{k}" for j in ("hip", "thigh", "calf") for k in ("kp", "kd")}
+    assert all(b == ((5, 150) if name.endswith("kp") else (0.2, 8)) for name, b in bounds.items())
+    assert {v for k, v in study.seeds[0].parameters.items() if k.endswith("kp")} == {70}
+    assert {v for k, v in study.seeds[0].parameters.items() if k.endswith("kd")} == {3.2}
+
+
+def test_points_of_the_unit_cube_are_gains_on_their_declared_scales() -> None:
+    study = load_study("go1-trot").study
+    low, middle, high = (from_unit(study, np.full(6, u)) for u in (0.0, 0.5, 1.0))
+    assert low["joint.hip.kp"] == pytest.approx(5)
+    assert high["joint.hip.kp"] == pytest.approx(150)
+    assert middle["joint.hip.kp"] == pytest.approx(np.sqrt(5 * 150))
+    assert middle["joint.hip.kd"] == pytest.approx(4.1)
+
+
+def test_the_speed_command_prints_only_json() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.speed", "mpc", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (row,) = json.loads(done.stdout)["speed"]
+    assert row["name"] == "mpc"
+    assert row["median_seconds"] > 0
+    assert row["repeats"] > 100
+    wrong = subprocess.run(
+        [sys.executable, "-m", "experiments.speed", "nothing"], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert "unknown name 'nothing'" in wrong.stderr
