@@ -130,7 +130,7 @@ def walk(
         int | None,
         typer.Option(help="Control ticks (2 ms) until a torque acts, instead of the disturbance's own."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sensor noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sensor noise.")] = 0,
     estimator: Annotated[
         str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
     ] = "kalman",
@@ -158,6 +158,8 @@ def walk(
             _refuse(f"{name} must be a finite number, got {value!r}")
     if not 0.0 < seconds <= 3600.0:
         _refuse(f"--seconds must be more than 0 and at most 3600, got {seconds:g}")
+    if video is not None and video.is_dir():
+        _refuse(f"--video {video}: is a folder; give a file, for example {video / 'walk.mp4'}")
     if estimator not in ("kalman", "truth"):
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
     controller = Controller(

@@ -6,7 +6,7 @@ PyAV encodes. Where no OpenGL is found `RenderingUnavailable` says so; nothing e
 
 from __future__ import annotations
 
-import os
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robots import OPENGL
 from robots.model import RobotModel
 from robots.rollout import Recording
 
@@ -51,7 +52,7 @@ def frames(
     try:
         renderer = mujoco.Renderer(model, height, width)
     except Exception as error:  # MuJoCo raises whatever its OpenGL binding does
-        raise RenderingUnavailable(HINT.format(backend=os.environ.get("MUJOCO_GL", "unset"))) from error
+        raise RenderingUnavailable(HINT.format(backend=OPENGL or "unset")) from error
     camera = _camera(mujoco, record)
     focus = _smooth(record.base_position[:, :2], round(FOLLOW / record.period))
     try:
@@ -91,15 +92,18 @@ def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: in
 
     Raises:
         RenderingUnavailable: no OpenGL, or no encoder.
+        OSError: the file cannot be written.
     """
     import av
 
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; the video needs a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = frames(robot, record, rate=rate)
     first = next(pictures)
     try:
-        with av.open(str(path), "w") as container:
+        with av.open(str(path), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = "yuv420p"
@@ -109,6 +113,8 @@ def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: in
             for packet in stream.encode():
                 container.mux(packet)
     except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, f"the video cannot be written: {error.strerror}", str(path)) from error
         raise RenderingUnavailable(f"{path}: the video could not be written: {error}") from error
 
 

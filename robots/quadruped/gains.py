@@ -194,7 +194,7 @@ class Gains(Mapping[str, float]):
         try:
             content = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ValueError(f"{path}: not valid YAML: {error}") from None
+            raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(content, dict) or not isinstance(content.get("gains"), dict):
             raise ValueError(f"{path}: expected a mapping `gains: {{name: value, ...}}`")
         try:

@@ -58,6 +58,32 @@ def test_where_nothing_can_be_drawn_it_says_so_and_the_walk_still_counts(tmp_pat
     assert not video.exists()
 
 
+@pytest.mark.parametrize("choice", ["osmesa", "nonsense"])
+def test_an_opengl_that_is_not_there_hinders_only_the_video(choice, tmp_path):
+    """MuJoCo refuses to be imported with such a choice."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import mujoco"], env=os.environ | {"MUJOCO_GL": choice}, capture_output=True
+    )
+    if found.returncode == 0:
+        pytest.skip(f"MUJOCO_GL={choice} works here")
+    code = "from robots.cli import app; app()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "walk",
+        "go1",
+        "--seconds",
+        "0.2",
+        "--video",
+        str(tmp_path / "a.mp4"),
+    ]
+    out = subprocess.run(command, env=os.environ | {"MUJOCO_GL": choice}, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert "no fall" in out.stdout
+    assert f"No video: no OpenGL was found to draw with (MUJOCO_GL={choice})" in out.stderr
+
+
 def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
     (tmp_path / "file").write_text("")
     out = RUN.invoke(app, ["walk", "go1", "--seconds", "0.2", "--video", str(tmp_path / "file" / "walk.mp4")])
@@ -79,6 +105,8 @@ def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
         (["walk", "go1", "--velocity", "nan"], ["--velocity"]),
         (["walk", "go1", "--delay", "-2"], ["control_delay"]),
         (["walk", "go1", "--estimator", "guess"], ["kalman or truth"]),
+        (["walk", "go1", "--seed", "-1"], ["--seed"]),
+        (["walk", "go1", "--video", "/"], ["--video /", "is a folder"]),
     ],
 )
 def test_bad_input_is_refused_with_exit_code_2_and_one_message(arguments, words):
