@@ -85,8 +85,12 @@ def write_best_gains(path: Path, best: BestGains) -> None:
     text = f"# {title}\n"
     text += yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_best_gains(path: Path) -> BestGains:

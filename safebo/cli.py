@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from safebo.command_group import CommandGroup
-from safebo.errors import InputError, InterruptedRunError, SafeboError
+from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -134,10 +134,11 @@ def tune(
             errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume"
         )
         raise typer.Exit(1) from error
-    except Exception:
-        _say_what_remains(Console(stderr=True), folder)
+    except Exception as error:
+        _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
         raise
-    _say(console, f"{result.told} trials are done, in {folder}.")
+    done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
+    _say(console, f"{done} done, in {folder}.")
     _say_what_remains(console, folder)
     _say(console, f"Next: safebo report {folder}")
 
@@ -154,7 +155,12 @@ def report(folder: RunFolder) -> None:
     Journal.open(folder, read_only=True).close()
     from safebo.report import build_report
 
-    _say(Console(), f"Report: {build_report(folder)}")
+    try:
+        page = build_report(folder)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else f"{folder}: "
+        raise SafeboError(f"{place}the report cannot be written: {error.strerror or error}") from error
+    _say(Console(), f"Report: {page}")
 
 
 @app.command()
@@ -314,7 +320,12 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         log = _keep_details()
         text = " ".join(str(error).split())
-        _say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
+        if isinstance(error, OSError) and error.strerror:
+            # The machine's fault rather than ours: a full disk, a folder that may not be written.
+            place = f"{error.filename}: " if error.filename else ""
+            _say(Console(stderr=True), f"error: {place}{error.strerror}. Details: {log}")
+        else:
+            _say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
         sys.exit(1)
 
 
@@ -351,7 +362,8 @@ def _log_warnings_to(file: Path) -> None:
     logging.getLogger("py.warnings").addHandler(_Log())
 
 
-def _say_what_remains(console: Console, folder: Path) -> None:
+def _say_what_remains(console: Console, folder: Path, quiet: bool = False) -> None:
+    """Where the certified gains are; that there are none is not said when `quiet`."""
     from safebo.best_gains import read_best_gains
 
     found = False
@@ -368,7 +380,7 @@ def _say_what_remains(console: Console, folder: Path) -> None:
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
             f"expected {best.objective.mean:.4g})",
         )
-    if not found and folder.is_dir():
+    if not found and folder.is_dir() and not quiet:
         _say(console, "No gains are certified yet.")
 
 

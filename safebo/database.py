@@ -29,18 +29,32 @@ def sqlite_writer(file: Path) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=connect, poolclass=StaticPool)
 
 
+_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+
+
 def sqlite_reader(file: Path) -> sa.Engine:
     """Open the file for writing where allowed: SQLite then mends what a killed writer left behind."""
     writable = os.access(file.parent, os.W_OK) and os.access(file, os.W_OK)
 
-    def connect() -> sqlite3.Connection:
-        if writable:
-            connection = sqlite3.connect(file, timeout=5.0)
-            connection.execute("PRAGMA query_only=ON")
-            return connection
-        # A read-only folder has no room for the log's index, so the file is read as one that never changes.
-        mode = "mode=ro" if Path(f"{file}-shm").exists() else "immutable=1"
+    def read_only(mode: str) -> sqlite3.Connection:
         return sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=5.0)
+
+    def connect() -> sqlite3.Connection:
+        # A read-only folder or a full disk has no room for the log's index; without anything in the log, the
+        # file can be read as one that never changes.
+        if not writable:
+            return read_only("mode=ro" if Path(f"{file}-shm").exists() else "immutable=1")
+        connection = sqlite3.connect(file, timeout=5.0)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            log = Path(f"{file}-wal")
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or (log.exists() and log.stat().st_size > 0):
+                raise
+            return read_only("immutable=1")
+        return connection
 
     return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
@@ -114,7 +128,8 @@ def explain(place: str, action: str, detail: str) -> str:
 
 def damaged(place: str, detail: str) -> str:
     """One sentence for a journal that can no longer be read."""
+    reason = " ".join(detail.split())
     return (
-        f"{place}: the journal is damaged ({detail}). Nothing was changed. Keep a copy of the folder; "
+        f"{place}: the journal is damaged ({reason}). Nothing was changed. Keep a copy of the folder; "
         "`sqlite3 journal.sqlite .recover` can often save the rest."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from safebo.errors import UnsafeSeedError
 from safebo.protocol import OUTCOMES, Evaluator, Measurement, Monitor, Trial
 from safebo.study import FunctionSpec, Study
 
@@ -22,10 +24,18 @@ def quantity_of(function: FunctionSpec) -> str:
 
 
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
-    """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded."""
+    """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded.
+
+    Raises:
+        OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
+    """
     try:
         measurement = evaluator.evaluate(trial, monitor)
+    except NotAMeasurementError as error:
+        return failed(str(error))
     except Exception as error:
+        if disk_is_full(error):
+            raise
         return failed(f"the evaluator raised {short_text(error)}{_place(error)}")
     try:
         return _plain(check_measurement(as_measurement(measurement), study))
@@ -33,21 +43,56 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         return failed(f"not a measurement: {short_text(error)}")
 
 
+class NotAMeasurementError(ValueError):
+    """What an evaluator returned is no measurement."""
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left for a file."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def negative_margins(measurement: Measurement, study: Study) -> list[tuple[str, float]]:
+    """The study's constraints that were measured below 0, with their margins."""
+    found = []
+    for constraint in study.constraints:
+        names = [n for n in (constraint.name, quantity_of(constraint)) if n in measurement.margins]
+        if names and measurement.margins[names[0]] < 0:
+            found.append((constraint.name, measurement.margins[names[0]]))
+    return found
+
+
+def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Study) -> None:
+    """Raise `UnsafeSeedError` for a seed that was measured unsafe: nothing in its context can be trusted."""
+    if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
+        return
+    negative = negative_margins(measurement, study)
+    if not negative and not measurement.fell:
+        return
+    shown = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
+    gains = ", ".join(f"{k} {v:g}" for k, v in trial.parameters.items())
+    raise UnsafeSeedError(
+        f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {shown} "
+        f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
+        "Give the study a seed that is safe on this robot"
+    )
+
+
 def as_measurement(value: Any) -> Measurement:
     """A measurement from what a function or program returned.
 
     Raises:
-        ValueError: it is neither a `Measurement` nor a mapping with its fields.
+        NotAMeasurementError: it is neither a `Measurement` nor a mapping with its fields.
     """
     if isinstance(value, Measurement):
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(
+        raise NotAMeasurementError(
             f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
         )
     for key in value:
         if key not in _MEASUREMENT_FIELDS:
-            raise ValueError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
+            raise NotAMeasurementError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
     content = {"outcome": "completed", **value}
     for key in ("states", "backup_state"):
         if content.get(key) is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.errors import MeasurementError, StudyError, UnknownNameError
+from safebo.measurement_checks import negative_margins
 from safebo.protocol import OUTCOMES, Bounds, Measurement, Trial
 from safebo.space import Space, WarpMap, context_row
 from safebo.study import FunctionSpec, Study
@@ -94,8 +95,7 @@ class Problem:
 
     def negative_margins(self, measurement: Measurement) -> list[tuple[str, float]]:
         """Constraints measured below 0, with their margins."""
-        found = [(f.name, self.margin(measurement, f)) for f in self.functions[1:]]
-        return [(name, value) for name, value in found if value is not None and value < 0]
+        return negative_margins(measurement, self.study)
 
     def check(self, trial: Trial, measurement: Measurement) -> None:
         """Raises `MeasurementError` for a measurement that could not be modelled as its outcome says."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
-from safebo.best_gains import BestGains
+from safebo.best_gains import BestGains, best_gains_path, write_best_gains
 from safebo.study import Study
+from safebo.study_checks import tuned_contexts
+
+
+class Recommends(Protocol):
+    """What recommends gains; see `safebo.tuner.Tuner`."""
+
+    def best(self, context: str | None = None) -> Any:
+        """Certified recommendation for a context, or None."""
 
 
 def as_best_gains(recommendation: Any, study: Study, context: str) -> BestGains | None:
@@ -30,3 +40,34 @@ def as_best_gains(recommendation: Any, study: Study, context: str) -> BestGains 
         objective_unit=study.objective.unit,
         context_values=dict(study.context.values.get(context, {})),
     )
+
+
+def best_file(folder: Path, context: str, study: Study) -> Path:
+    """Where a run keeps the certified gains of a context."""
+    return best_gains_path(folder, context, certified=True, several=len(tuned_contexts(study)) > 1)
+
+
+def keep_best(
+    tuner: Recommends, folder: Path, study: Study, contexts: Sequence[str]
+) -> tuple[dict[str, BestGains], dict[str, Path]]:
+    """Write each context's certified gains; a file whose gains are no longer certified is removed.
+
+    Args:
+        tuner: is asked for them.
+        folder: the run's folder.
+        study: the study as it runs.
+        contexts: names of the contexts that were tried.
+
+    Returns:
+        Gains and files by context; contexts for which nothing is certified are missing.
+    """
+    best, files = {}, {}
+    for name in contexts:
+        path = best_file(folder, name, study)
+        gains = as_best_gains(tuner.best(name), study, name)
+        if gains is None:
+            path.unlink(missing_ok=True)
+            continue
+        write_best_gains(path, gains)
+        best[name], files[name] = gains, path
+    return best, files

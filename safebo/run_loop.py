@@ -13,23 +13,23 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from safebo.best_gains import BestGains, best_gains_path, write_best_gains
+from safebo.best_gains import BestGains
 from safebo.errors import InterruptedRunError, JournalError, RunStoppedError, SafeboError, UnknownTrialError
 from safebo.evaluator import EvaluatorOptionError
 from safebo.interrupt import StopRequest
 from safebo.journal import Journal, Record
+from safebo.measurement_checks import disk_is_full, refuse_unsafe_seed
 from safebo.progress import Progress
 from safebo.protocol import EvaluatorInfo, Measurement, Monitor, Trial
-from safebo.recommendation import as_best_gains
+from safebo.recommendation import best_file, keep_best
 from safebo.study import Study
-from safebo.study_checks import tuned_contexts
 from safebo.study_file import StudyFile
 from safebo.worker_pool import WorkerPool
 
@@ -150,13 +150,14 @@ class RunLoop:
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
         """A finished run asks for nothing; its gains are written again only where they are missing."""
         records = journal.records()
+        self._refuse_unsafe_seeds(journal, records)
         self.told = len(records)
         self.progress.begin(journal.run, records)
         contexts = contexts_of(records, journal.run.study)
-        if all(_best_file(self.folder, name, journal.run.study).exists() for name in contexts):
+        if all(best_file(self.folder, name, journal.run.study).exists() for name in contexts):
             self.progress.note(f"All {len(records)} trials are done already.")
             self.progress.end()
-            files = {name: _best_file(self.folder, name, journal.run.study) for name in contexts}
+            files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
             return RunResult(self.folder, self.told, {}, files)
         tuner = make_tuner(journal.run.study, journal.run.seed)
         tuner.restore(restorable(records))
@@ -169,6 +170,7 @@ class RunLoop:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
         records = journal.records()
         self._refuse_unknown(journal, records, info)
+        self._refuse_unsafe_seeds(journal, records)
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
@@ -183,7 +185,13 @@ class RunLoop:
             raise
         finally:
             self.progress.end()
-        best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
+        try:
+            best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
+        except OSError as error:
+            raise RunStoppedError(
+                f"{self.folder}: all {self.told} trials are done and kept, but their best gains cannot be "
+                f"written: {error.strerror or error}. `safebo best {self.folder}` prints them"
+            ) from error
         journal.note("finished", f"{self.told} trials")
         return RunResult(self.folder, self.told, best, files)
 
@@ -212,6 +220,8 @@ class RunLoop:
             for trial in current.trials:
                 tuner.tell(trial, current.measured[trial.id])
                 self.told += 1
+            for trial in current.trials:
+                refuse_unsafe_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
@@ -223,6 +233,7 @@ class RunLoop:
         slots: dict[Future[Measurement], tuple[int, Trial]] = {}
         attempts: dict[int, int] = {}
         lost: list[int] = []
+        unkept: dict[int, OSError] = {}
 
         def start(slot: int, trial: Trial) -> None:
             attempts[trial.id] = attempts.get(trial.id, 0) + 1
@@ -262,13 +273,34 @@ class RunLoop:
                         outcome="failed", message=f"its worker process died {_ATTEMPTS} times"
                     )
                 except Exception as error:
+                    if isinstance(error, OSError) and disk_is_full(error):
+                        unkept[trial.id] = error
+                        continue
                     # A study's evaluator cannot raise here; a caller's executor or an unpicklable answer can.
                     text = f"its answer did not arrive: {type(error).__name__}: {error}"
                     measurement = Measurement(outcome="failed", message=text)
                 self._record(journal, trial, measurement, info)
                 current.measured[trial.id] = measurement
+        if unkept:
+            self._stop_without_room(journal, info, unkept)
         if lost:
             raise self._unknown(lost)
+
+    def _stop_without_room(
+        self, journal: Journal, info: EvaluatorInfo, unkept: Mapping[int, OSError]
+    ) -> NoReturn:
+        """Stop for a disk on which evaluators found no room; what they would have shown is not known."""
+        ids = sorted(unkept)
+        error = unkept[ids[0]]
+        text = (
+            f"{self.folder}: the disk is full: trial {', '.join(map(str, ids))} could not keep what it recorded "
+            f"({' '.join(str(error).split())}). Free some space. Every trial told before this is kept"
+        )
+        if info.repeatable:
+            raise RunStoppedError(f"{text}; then go on with --resume, and it will be evaluated again")
+        for trial_id in ids:
+            journal.mark_unknown(trial_id, "the disk was full when its evaluator wrote")
+        raise UnknownTrialError(f"{text}. {self._unknown(ids)}")
 
     def _record(self, journal: Journal, trial: Trial, measurement: Measurement, info: EvaluatorInfo) -> None:
         try:
@@ -305,6 +337,10 @@ class RunLoop:
         if unknown:
             raise self._unknown(sorted(unknown))
 
+    def _refuse_unsafe_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
+        for record in records:
+            refuse_unsafe_seed(record.trial, record.measurement, journal.run.study)
+
     def _unknown(self, ids: Sequence[int]) -> UnknownTrialError:
         first = ids[0]
         which = f"trial {first}" if len(ids) == 1 else f"trials {', '.join(map(str, ids))}"
@@ -321,7 +357,10 @@ class RunLoop:
             return _Round(0)
         last = records[-1].round
         members = [record for record in records if record.round == last]
-        if all(record.status == "told" for record in members):
+        # A smaller total may have cut the last round short. It is opened again: its other trials are asked as they
+        # would have been, before these are told. A trial of a person's own is a round of its own.
+        short = len(members) < self.workers == journal.run.workers and members[0].trial.phase != "manual"
+        if all(record.status == "told" for record in members) and not short:
             tuner.restore(restorable(records))
             self.told = len(records)
             return _Round(last + 1)
@@ -330,7 +369,8 @@ class RunLoop:
         tuner.restore(restorable(before) + [(record.trial, None) for record in members])
         self.told = len(before)
         measured = {r.trial.id: r.measurement for r in members if r.measurement is not None}
-        return _Round(last, [record.trial for record in members], measured, open=not measured)
+        trials = [record.trial for record in members]
+        return _Round(last, trials, measured, open=short or not measured)
 
     def _note_start(self, journal: Journal, resumed: bool) -> None:
         if not resumed:
@@ -386,17 +426,9 @@ class RunLoop:
     def keep_best(
         self, tuner: TunerLike, journal: Journal, contexts: Sequence[str]
     ) -> tuple[dict[str, BestGains], dict[str, Path]]:
-        """Write each context's certified gains; a file whose gains are no longer certified is removed."""
+        """Write each context's certified gains and notice how long that takes."""
         start = time.monotonic()
-        best, files = {}, {}
-        for name in contexts:
-            path = _best_file(self.folder, name, journal.run.study)
-            gains = as_best_gains(tuner.best(name), journal.run.study, name)
-            if gains is None:
-                path.unlink(missing_ok=True)
-                continue
-            write_best_gains(path, gains)
-            best[name], files[name] = gains, path
+        best, files = keep_best(tuner, self.folder, journal.run.study, contexts)
         self.best_at = time.monotonic()
         self.best_cost = self.best_at - start
         return best, files
@@ -416,7 +448,3 @@ def contexts_of(records: Sequence[Record], study: Study) -> list[str]:
     """Names of the contexts that were asked for, in the study's order."""
     asked = {record.trial.context_name for record in records}
     return [name for name in study.context.values if name in asked]
-
-
-def _best_file(folder: Path, context: str, study: Study) -> Path:
-    return best_gains_path(folder, context, certified=True, several=len(tuned_contexts(study)) > 1)

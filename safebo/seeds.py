@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from safebo.acquisition import Situation
-from safebo.errors import EmptySafeSetError, StudyError, UnsafeSeedError
+from safebo.errors import EmptySafeSetError, StudyError
 from safebo.history import Record
 from safebo.knowledge import Knowledge
+from safebo.measurement_checks import refuse_unsafe_seed
 
 MOST_SEED_REPEATS = 5
 """How often seeds are repeated in a context, beyond once each, before its safe set counts as empty."""
@@ -46,7 +47,7 @@ class Seeds:
             )
         tried = self._tried(name)
         for record in tried:
-            self._refuse_unsafe(record, name)
+            refuse_unsafe_seed(record.trial, record.measurement, self.study)
         for row in declared:
             mine = [r for r in tried if np.array_equal(self.knowledge.raw(r.trial), row)]
             failures = [r.measurement for r in mine if r.measurement and r.measurement.outcome == "failed"]
@@ -59,21 +60,6 @@ class Seeds:
                 )
             return row
         return None
-
-    def _refuse_unsafe(self, record: Record, name: str) -> None:
-        m = record.measurement
-        if m is None or m.outcome == "failed":
-            return
-        negative = self.problem.negative_margins(m)
-        if not negative and not m.fell:
-            return
-        shown = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
-        gains = ", ".join(f"{k} {v:g}" for k, v in record.trial.parameters.items())
-        raise UnsafeSeedError(
-            f"the seed of context {name} is not safe: trial {record.trial.id} measured {shown} "
-            f"(safe is >= 0{'; the robot fell' if m.fell and negative else ''}) with {gains}. "
-            "Give the study a seed that is safe on this robot"
-        )
 
     def again(self, name: str, situation: Situation) -> NDArray[np.float64]:
         """The seed that is nearest to certification, to be repeated, a bounded number of times.

@@ -350,6 +350,17 @@ def test_a_damaged_journal_is_said(safebo: Safebo, tmp_path: Path) -> None:
         assert answer.out == ""
 
 
+def test_a_report_that_cannot_be_written_is_one_message(safebo: Safebo, tmp_path: Path) -> None:
+    assert (
+        safebo("tune", "bowl.yaml", "--trials", "1").out.splitlines()[1] == "1 trial is done, in runs/bowl."
+    )
+    (tmp_path / "runs" / "bowl" / "report").write_text("a file where the pictures should go")
+    answer = safebo("report", "runs/bowl")
+    assert answer.code == 1
+    assert answer.err.startswith("error: runs/bowl/report: the report cannot be written: ")
+    assert not list(tmp_path.glob("**/safebo-error-*"))
+
+
 def test_an_error_nobody_foresaw_is_one_line_and_a_log(
     safebo: Safebo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

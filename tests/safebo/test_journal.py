@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -259,6 +260,36 @@ def test_a_run_in_a_read_only_folder_can_be_read_and_not_written(
     with Journal.open(tmp_path, read_only=True) as reader:
         assert len(reader.records()) == 1
     assert not (tmp_path / (SQLITE_FILE + "-wal")).exists()
+
+
+def test_a_journal_is_read_where_there_is_no_room_for_the_index_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create(tmp_path) as journal:
+        journal.ask(trial(1), 0)
+
+    class FullDisk(sqlite3.Connection):
+        """A full disk needs privileges to be made; this is what SQLite answers on one."""
+
+        def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+            if sql == "PRAGMA query_only=ON":
+                return super().execute(sql)
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+            raise error
+
+    connect = sqlite3.connect
+
+    def on_a_full_disk(place: str, **options: Any) -> sqlite3.Connection:
+        return connect(place, **options, **({} if "immutable=1" in str(place) else {"factory": FullDisk}))
+
+    monkeypatch.setattr(sqlite3, "connect", on_a_full_disk)
+    with Journal.open(tmp_path, read_only=True) as reader:
+        assert len(reader.records()) == 1
+    # With something in the log the file alone is not the whole record.
+    (tmp_path / (SQLITE_FILE + "-wal")).write_bytes(b"told, and not yet in the file")
+    with pytest.raises(JournalError, match="full or failing disk"):
+        Journal.open(tmp_path, read_only=True)
 
 
 def test_a_full_disk_keeps_what_was_told_and_says_so(tmp_path: Path) -> None:

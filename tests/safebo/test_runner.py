@@ -1,5 +1,6 @@
 """The run: rounds, exact resume, workers that die, and everything that stops it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from safebo.errors import (
     StudyChangedError,
     StudyError,
     UnknownTrialError,
+    UnsafeSeedError,
 )
 from safebo.journal import Journal
 from safebo.protocol import Measurement, Trial
@@ -170,6 +172,62 @@ def test_resuming_starts_an_empty_folder_extends_a_run_and_leaves_a_finished_one
     tune(tmp_path / "whole")
     assert trials_of(folder) == trials_of(tmp_path / "whole")
     assert events_of(folder) == ["started", "finished", "resumed", "finished"]
+
+
+def test_extending_a_run_whose_last_round_was_short_asks_what_a_longer_run_would_have(tmp_path: Path) -> None:
+    tune(tmp_path / "whole", workers=3, trials=8)
+    for first in (4, 5, 7):
+        folder = tmp_path / str(first)
+        tune(folder, workers=3, trials=first)
+        tune(folder, workers=None, trials=8, resume=True)
+        assert trials_of(folder) == trials_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("trials", [1, 8])
+def test_an_unsafe_seed_is_said_even_when_no_trial_follows_it(tmp_path: Path, trials: int) -> None:
+    text = study_text(evaluator="closed_form_runs:unsafe")
+    for resume in (False, True):
+        with pytest.raises(UnsafeSeedError, match=r"trial 1 measured height = -1 .* p 2, d 1"):
+            tune(tmp_path, text, trials=trials, workers=1, resume=resume)
+    assert len(trials_of(tmp_path)) == 1
+
+
+def test_a_disk_that_is_full_for_the_evaluator_is_no_failed_trial(tmp_path: Path) -> None:
+    """The gains are not at fault, so nothing is recorded of them; with room again the run is as it would be."""
+    (tmp_path / "never").touch()
+    whole, cut = (f"{{repeatable: true, marker: {tmp_path / name}}}" for name in ("never", "room"))
+    tune_in_processes(
+        tmp_path / "whole", study_text(evaluator="closed_form_runs:no_room", options=whole), trials=4
+    )
+    text = study_text(evaluator="closed_form_runs:no_room", options=cut)
+    with pytest.raises(RunStoppedError, match=r"disk is full: trial 2 .*will be evaluated again") as caught:
+        tune_in_processes(tmp_path / "cut", text, trials=4)
+    assert not isinstance(caught.value, UnknownTrialError)
+    with Journal.open(tmp_path / "cut", read_only=True) as journal:
+        assert [record.status for record in journal.records()] == ["told", "asked"]
+    (tmp_path / "room").touch()
+    tune_in_processes(tmp_path / "cut", text, trials=4, resume=True)
+    assert trials_of(tmp_path / "cut") == trials_of(tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_a_trial_that_may_not_be_repeated_to_a_person(tmp_path: Path) -> None:
+    options = f"{{repeatable: false, marker: {tmp_path / 'room'}}}"
+    text = study_text(evaluator="closed_form_runs:no_room", options=options)
+    with pytest.raises(UnknownTrialError, match=r"disk is full: .*safebo resolve .* 2 --as failed"):
+        tune(tmp_path / "run", text, workers=1)
+
+
+def test_best_gains_that_cannot_be_written_leave_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(RunStoppedError, match=r"all 2 trials are done and kept, .*No space left"):
+        tune(tmp_path, trials=2)
+    assert len(trials_of(tmp_path)) == 2
+    assert not list(tmp_path.glob("best*"))
 
 
 def test_a_finished_run_gives_its_gains_again_when_they_are_gone(tmp_path: Path) -> None:
