@@ -1,25 +1,24 @@
-"""The command line: `tune`, `report`, `best`, `show`, `studies`, `resolve`, and commands of other packages.
+"""The command line: `tune`, `report`, `best`, `show`, what a person does by hand, and others' commands.
 
 Nothing here imports torch; the commands that need it import it when they run.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
 import sys
-import tempfile
-import traceback
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from safebo import cli_by_hand
+from safebo.cli_output import AsJson, RunFolder, keep_details, print_json, say, wide_console, work_on
 from safebo.command_group import CommandGroup
 from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
 
@@ -31,12 +30,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# The folder that the running command works on: an unexpected error leaves its details there.
-_folder: Path | None = None
-
-RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 
 
 @app.callback()
@@ -110,7 +103,7 @@ def tune(
 
     file = load_study(study)
     folder = out if out is not None else Path("runs") / file.study.name
-    _work_on(folder)
+    work_on(folder)
     _log_warnings_to(folder / LOG_FILE)
     console = Console()
     try:
@@ -128,19 +121,17 @@ def tune(
         raise
     except InterruptedRunError as error:
         errors = Console(stderr=True)
-        _say(errors, str(error))
+        say(errors, str(error))
         _say_what_remains(errors, folder)
-        _say(
-            errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume"
-        )
+        say(errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume")
         raise typer.Exit(1) from error
     except Exception as error:
         _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
-    _say(console, f"{done} done, in {folder}.")
+    say(console, f"{done} done, in {folder}.")
     _say_what_remains(console, folder)
-    _say(console, f"Next: safebo report {folder}")
+    say(console, f"Next: safebo report {folder}")
 
 
 @app.command()
@@ -151,7 +142,7 @@ def report(folder: RunFolder) -> None:
     """
     from safebo.journal import Journal
 
-    _work_on(folder)
+    work_on(folder)
     Journal.open(folder, read_only=True).close()
     from safebo.report import build_report
 
@@ -160,7 +151,7 @@ def report(folder: RunFolder) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else f"{folder}: "
         raise SafeboError(f"{place}the report cannot be written: {error.strerror or error}") from error
-    _say(Console(), f"Report: {page}")
+    say(Console(), f"Report: {page}")
 
 
 @app.command()
@@ -192,7 +183,7 @@ def best(
 
     Exit codes: 0 printed; 1 nothing is certified for a context; 2 no such run or context.
     """
-    _work_on(folder)
+    work_on(folder)
     from safebo.recommend import recommend
 
     found = recommend(folder, context, predict)
@@ -200,16 +191,16 @@ def best(
 
     if as_json:
         objects = [nothing_data(found.study, name) if b is None else gains_data(b) for name, b in found.best]
-        _print_json(objects[0] if len(objects) == 1 else {"best": objects})
-    console, errors = _wide_console(), Console(stderr=True)
+        print_json(objects[0] if len(objects) == 1 else {"best": objects})
+    console, errors = wide_console(), Console(stderr=True)
     missing = False
     for name, gains in found.best:
         if gains is None:
             missing = True
-            _say(errors, f"error: nothing is certified safe for context {name!r} in {folder}")
+            say(errors, f"error: nothing is certified safe for context {name!r} in {folder}")
         elif not as_json:
             kind = "best certified gains" if gains.certified else "predicted gains, NOT certified"
-            _say(console, f"context {name}: {kind}")
+            say(console, f"context {name}: {kind}")
             console.print(gains_table(gains, found.study))
     if missing:
         raise typer.Exit(1)
@@ -229,14 +220,14 @@ def show(folder: RunFolder, as_json: AsJson = False) -> None:
     from safebo.journal import Journal
     from safebo.run_view import trial_data, trial_table
 
-    _work_on(folder)
+    work_on(folder)
     with Journal.open(folder, read_only=True) as journal:
         records, run = journal.records(states=False), journal.run
     if as_json:
-        _print_json({"trials": [trial_data(record, run.study) for record in records]})
+        print_json({"trials": [trial_data(record, run.study) for record in records]})
         return
-    console = _wide_console()
-    _say(console, f"{run.name}, seed {run.seed}: {len(records)} of {run.trials} trials asked")
+    console = wide_console()
+    say(console, f"{run.name}, seed {run.seed}: {len(records)} of {run.trials} trials asked")
     console.print(trial_table(records, run.study))
 
 
@@ -251,52 +242,19 @@ def studies(as_json: AsJson = False) -> None:
             study = load_study(name).study
         except SafeboError as error:
             broken = True
-            _say(Console(stderr=True), f"error: {error}")
+            say(Console(stderr=True), f"error: {error}")
             continue
         found.append({"name": name, "path": str(resolve_study(name)), "description": study.description})
         if not as_json:
             console.print(f"[bold]{escape(name)}[/]  {escape(study.description)}", highlight=False)
     if as_json:
-        _print_json({"studies": found})
+        print_json({"studies": found})
     if broken:
         raise typer.Exit(1)
 
 
-@app.command()
-def resolve(
-    folder: RunFolder,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Id of the trial.")],
-    outcome: Annotated[
-        Literal["failed"] | None,
-        typer.Option(
-            "--as", help="`failed`: no valid measurement exists; it is recorded and never modelled."
-        ),
-    ] = None,
-    measurement: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="YAML or JSON with `objective`, `margins` and, if need be, `outcome`."
-        ),
-    ] = None,
-) -> None:
-    """Say what became of a trial that was asked and whose result was never recorded.
-
-    A physical robot may not repeat a trial, so after a crash such a trial waits for a person who looks at the
-    robot. Give what the trial showed, or that it has failed; then go on with `safebo tune ... --resume`.
-
-    To try:
-
-        safebo resolve runs/monday 12 --as failed
-
-        safebo resolve runs/monday 12 --measurement trial12.yaml
-    """
-    from safebo.recommend import resolve_trial
-
-    _work_on(folder)
-    if (outcome is None) == (measurement is None):
-        raise InputError("say either --as failed or --measurement FILE")
-    told = resolve_trial(folder, trial, measurement)
-    _say(Console(), f"trial {trial} is recorded as {told.outcome}")
+for command in (cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):
+    app.command()(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -308,44 +266,25 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except SafeboError as error:
-        _say(Console(stderr=True), f"error: {error}")
+        say(Console(stderr=True), f"error: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _say(Console(stderr=True), "stopped")
+        say(Console(stderr=True), "stopped")
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has gone; closing it once more must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        log = _keep_details()
+        log = keep_details()
         text = " ".join(str(error).split())
         if isinstance(error, OSError) and error.strerror:
             # The machine's fault rather than ours: a full disk, a folder that may not be written.
             place = f"{error.filename}: " if error.filename else ""
-            _say(Console(stderr=True), f"error: {place}{error.strerror}. Details: {log}")
+            say(Console(stderr=True), f"error: {place}{error.strerror}. Details: {log}")
         else:
-            _say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
+            say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
         sys.exit(1)
-
-
-def _keep_details() -> str:
-    """Write the traceback of the error being handled to a file; returns where."""
-    text = traceback.format_exc()
-    name = f"safebo-error-{os.getpid()}.log"
-    places = [_folder] if _folder is not None and _folder.is_dir() else []
-    for place in [*places, Path(tempfile.gettempdir())]:
-        try:
-            (place / name).write_text(text)
-        except OSError:
-            continue
-        return str(place / name)
-    return "nowhere, no folder could be written"
-
-
-def _work_on(folder: Path) -> None:
-    global _folder
-    _folder = folder
 
 
 def _log_warnings_to(file: Path) -> None:
@@ -374,24 +313,11 @@ def _say_what_remains(console: Console, folder: Path, quiet: bool = False) -> No
             continue
         found = True
         unit = f" {best.objective_unit}" if best.objective_unit else ""
-        _say(
+        say(
             console,
             f"Certified gains for context {best.context}: {path} "
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
             f"expected {best.objective.mean:.4g})",
         )
     if not found and folder.is_dir() and not quiet:
-        _say(console, "No gains are certified yet.")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(escape(text), highlight=False, soft_wrap=True)
-
-
-def _wide_console() -> Console:
-    """A console for tables: as wide as the terminal, and never wrapped in a file or pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=400)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
+        say(console, "No gains are certified yet.")

@@ -41,9 +41,8 @@ from safebo.database import (
 from safebo.errors import JournalError, NotARunError
 from safebo.journal_records import Event, Record, RunInfo, Status
 from safebo.journal_tables import (
-    floats,
+    measurement_columns,
     measurement_from_row,
-    number,
     run_from_row,
     to_json,
     trial_columns,
@@ -234,40 +233,11 @@ class Journal:
 
     def ask(self, trial: Trial, round: int) -> None:
         """Record a trial, in its round, before it runs."""
-        row = {
-            "run": self.run.run,
-            "id": trial.id,
-            "round": round,
-            "status": "asked",
-            "asked_at": _now().isoformat(),
-            **trial_columns(trial),
-        }
         with self._transaction() as connection:
-            connection.execute(tables.trials.insert(), row)
+            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "asked"))
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""
-        row = {
-            "run": self.run.run,
-            "trial": trial_id,
-            "told_at": _now().isoformat(),
-            "outcome": measurement.outcome,
-            "objective": number(measurement.objective),
-            "margins": to_json(dict(measurement.margins)),
-            "fell": bool(measurement.fell),
-            "backup_time": number(measurement.backup_time),
-            "backup_state": None
-            if measurement.backup_state is None
-            else to_json(floats(measurement.backup_state)),
-            "true_objective": number(measurement.true_objective),
-            "true_margins": None
-            if measurement.true_margins is None
-            else to_json(dict(measurement.true_margins)),
-            "telemetry": measurement.telemetry,
-            "duration": float(measurement.duration),
-            "message": measurement.message,
-            "extra": to_json(dict(measurement.extra)),
-        }
         with self._transaction() as connection:
             changed = connection.execute(
                 tables.trials.update()
@@ -279,9 +249,16 @@ class Journal:
             ).rowcount
             if changed != 1:
                 raise JournalError(f"{self._place}: trial {trial_id} was not waiting for a result")
-            connection.execute(tables.measurements.insert(), row)
-            if measurement.states is not None and np.size(measurement.states):
-                connection.execute(tables.states.insert(), self._state_row(trial_id, measurement.states))
+            self._insert_measurement(connection, trial_id, measurement)
+
+    def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
+        """Record a trial of a person's own together with what it showed, in one transaction."""
+        with self._transaction() as connection:
+            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "told"))
+            self._insert_measurement(connection, trial.id, measurement)
+            connection.execute(
+                tables.events.insert(), self._event_row("entered", "by a person", trial.id, {})
+            )
 
     def mark_unknown(self, trial_id: int, text: str) -> None:
         """Record that a trial was asked and that only a person can say what became of it."""
@@ -393,6 +370,27 @@ class Journal:
             raise JournalError(f"{self._place}: opened for reading only")
         with self._mutex, readable_errors(self._place, "write"), self._engine.begin() as connection:
             yield connection
+
+    def _trial_row(self, trial: Trial, round: int, status: Status) -> dict[str, Any]:
+        return {
+            "run": self.run.run,
+            "id": trial.id,
+            "round": round,
+            "status": status,
+            "asked_at": _now().isoformat(),
+            **trial_columns(trial),
+        }
+
+    def _insert_measurement(self, connection: sa.Connection, trial_id: int, measurement: Measurement) -> None:
+        row = {
+            "run": self.run.run,
+            "trial": trial_id,
+            "told_at": _now().isoformat(),
+            **measurement_columns(measurement),
+        }
+        connection.execute(tables.measurements.insert(), row)
+        if measurement.states is not None and np.size(measurement.states):
+            connection.execute(tables.states.insert(), self._state_row(trial_id, measurement.states))
 
     def _event_row(
         self, kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]

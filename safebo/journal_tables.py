@@ -139,6 +139,25 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
     )
 
 
+def measurement_columns(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as the columns of its row; the visited states have a table of their own."""
+    true_margins, backup_state = measurement.true_margins, measurement.backup_state
+    return {
+        "outcome": measurement.outcome,
+        "objective": number(measurement.objective),
+        "margins": to_json(dict(measurement.margins)),
+        "fell": bool(measurement.fell),
+        "backup_time": number(measurement.backup_time),
+        "backup_state": None if backup_state is None else to_json(floats(backup_state)),
+        "true_objective": number(measurement.true_objective),
+        "true_margins": None if true_margins is None else to_json(dict(true_margins)),
+        "telemetry": measurement.telemetry,
+        "duration": float(measurement.duration),
+        "message": measurement.message,
+        "extra": to_json(dict(measurement.extra)),
+    }
+
+
 def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
     """The measurement that a row stands for, with its visited states where they were loaded."""
     states: FloatArray | None = None

@@ -1,5 +1,6 @@
 """The command line as a person uses it: what it prints, what it leaves, and how it ends."""
 
+import dataclasses
 import json
 import logging
 import resource
@@ -350,6 +351,69 @@ def test_a_damaged_journal_is_said(safebo: Safebo, tmp_path: Path) -> None:
         assert answer.out == ""
 
 
+def test_a_trial_of_ones_own_is_learned_from_and_resumes_exactly(safebo: Safebo, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("{p: 4.0, d: 1.1}")
+    (tmp_path / "seen.yaml").write_text("{objective: -0.4, margins: {height: 4.0}}")
+    entry = ("tell", "a", "--parameters", "mine.yaml", "--measurement", "seen.yaml")
+    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "3")
+    told = safebo(*entry)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith("trial 4 is recorded; before it, its parameters were")
+    shutil.copytree("a", "b")
+    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "7", "--resume")
+    safebo("tune", "bowl.yaml", "--out", "b", "--trials", "5", "--resume")
+    safebo("tune", "bowl.yaml", "--out", "b", "--trials", "7", "--resume")
+    a, b = (json.loads(safebo("show", folder, "--json").out)["trials"] for folder in "ab")
+    assert [t["parameters"] for t in a] == [t["parameters"] for t in b]
+    assert [t["phase"] for t in a[2:5]] == ["local", "manual", "local"]
+    assert a[3]["objective"] == -0.4
+    assert a[4]["predicted"]["height"]["mean"] > 0  # near p = 4 the surrogate has only the person's trial
+
+    before = safebo("show", "a", "--json").out
+    (tmp_path / "out.yaml").write_text("{p: 40.0, d: 1.1}")
+    (tmp_path / "half.yaml").write_text("{objective: .nan}")
+    for wrong, message in (
+        ((*entry, "--context", "tort"), "unknown context 'tort': known are default"),
+        ((*entry[:3], "out.yaml", *entry[4:]), "p = 40 lies outside its bounds [0, 10]"),
+        ((*entry[:5], "half.yaml"), "objective 'speed' is nan"),
+        ((*entry[:3], "nowhere.yaml", *entry[4:]), "nowhere.yaml: cannot be read"),
+    ):
+        answer = safebo(*wrong)
+        assert answer.code == 2
+        assert message in answer.err
+    assert safebo("show", "a", "--json").out == before
+
+
+def test_a_waiting_proposal_is_edited_and_runs_so(safebo: Safebo, tmp_path: Path) -> None:
+    safebo("tune", "bowl.yaml", "--out", "a", "--trials", "2")
+    with Journal.open("a") as journal:  # as a run that was killed leaves it
+        last = journal.records()[-1].trial
+        journal.ask(dataclasses.replace(last, id=3, seed=5), 2)
+    far = safebo("edit", "a", "3", "--set", "p=9.5")
+    assert far.code == 0
+    assert "trial 3 is NOT certified any more" in far.out
+    near = safebo("edit", "a", "3", "--set", "p=2.1", "--set", "d=1.05")
+    assert "trial 3 is still certified" in near.out
+    for wrong, message in (
+        (("edit", "a", "3", "--set", "p"), "expected NAME=VALUE"),
+        (("edit", "a", "3", "--set", "q=1"), "unknown q"),
+        (("edit", "a", "2", "--set", "p=2"), "trial 2 cannot be changed: it was told already"),
+        (("edit", "a", "9", "--set", "p=2"), "unknown trial 9"),
+    ):
+        answer = safebo(*wrong)
+        assert answer.code == 2
+        assert message in answer.err
+    waiting = safebo("tell", "a", "--parameters", "bowl.yaml", "--measurement", "bowl.yaml")
+    assert waiting.code == 2
+    assert "trial 3 still waits for its result" in waiting.err
+    assert safebo("tune", "bowl.yaml", "--out", "a", "--trials", "3", "--resume").code == 0
+    third = json.loads(safebo("show", "a", "--json").out)["trials"][2]
+    assert (third["phase"], third["parameters"]) == ("manual", {"p": 2.1, "d": 1.05})
+    with Journal.open("a", read_only=True) as journal:
+        edits = [event for event in journal.events() if event.kind == "edited"]
+    assert [event.data["after"]["certified"] for event in edits] == [False, True]
+
+
 def test_a_report_that_cannot_be_written_is_one_message(safebo: Safebo, tmp_path: Path) -> None:
     assert (
         safebo("tune", "bowl.yaml", "--trials", "1").out.splitlines()[1] == "1 trial is done, in runs/bowl."
@@ -392,7 +456,7 @@ def test_help_teaches_and_loads_no_torch() -> None:
         assert word in result.stdout
 
 
-@pytest.mark.parametrize("command", ["tune", "report", "best", "show", "studies", "resolve"])
+@pytest.mark.parametrize("command", ["tune", "report", "best", "show", "studies", "resolve", "tell", "edit"])
 def test_every_command_has_help(safebo: Safebo, command: str) -> None:
     answer = safebo(command, "--help")
     assert answer.code == 0

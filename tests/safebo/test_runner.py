@@ -16,6 +16,7 @@ from closed_form_runs import STUDY, HashTuner, study_text
 
 from experiments.robustness.kill import comparable, survive
 from safebo.best_gains import read_best_gains
+from safebo.by_hand import resolve_trial
 from safebo.errors import (
     InputError,
     InterruptedRunError,
@@ -29,7 +30,6 @@ from safebo.errors import (
 )
 from safebo.journal import Journal
 from safebo.protocol import Measurement, Trial
-from safebo.recommend import resolve_trial
 from safebo.runner import RunResult, run
 from safebo.study_file import parse_study, study_hash
 
