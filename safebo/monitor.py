@@ -126,7 +126,8 @@ class BoundaryMonitor:
         self.policy = policy[order]
         self.radii = self.rule.radii(self.lower)[self.policy]
         self._index = _BlockIndex.build(self.states, self.radii)
-        self._closest = self._index if rule.guarantee else _BlockIndex.build(self.states, self.radii * 0.0)
+        self._no_radii = np.zeros_like(self.radii)
+        self._closest = self._index if rule.guarantee else _BlockIndex.build(self.states, self._no_radii)
         self._last = 0
 
     def __repr__(self) -> str:
@@ -146,13 +147,13 @@ class BoundaryMonitor:
         s = raw / self.scale
         if not np.isfinite(s).all():
             return int(np.argmax(self.lower))
-        nearest, excess = self._index.search(s, self.states, self.radii, self._last, True)
+        # The closest of a Gaussian tail is another search, so its first one may stop short of the smallest excess.
+        most = np.inf if self.rule.guarantee else 0.0
+        nearest, excess = self._index.search(s, self.states, self.radii, self._last, True, most)
+        if excess > 0.0 and not self.rule.guarantee:
+            nearest, _ = self._closest.search(s, self.states, self._no_radii, nearest, False, np.inf)
         self._last = nearest
-        if excess <= 0.0:
-            return -1
-        if not self.rule.guarantee:
-            nearest, _ = self._closest.search(s, self.states, self.radii * 0.0, nearest, False)
-        return int(self.policy[nearest])
+        return -1 if excess <= 0.0 else int(self.policy[nearest])
 
     def covered(self, state: FloatArray) -> bool:
         """Whether the boundary condition lets this state pass."""
@@ -187,6 +188,9 @@ def thinned(counts: Sequence[int], capacity: int) -> list[IntArray]:
 class _BlockIndex:
     """Stored states in blocks of `LANES`, coordinate by coordinate, with a box around every block."""
 
+    codes: NDArray[np.uint8]
+    offset: FloatArray
+    step: float
     blocks: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
@@ -202,8 +206,14 @@ class _BlockIndex:
         count = -(-m // LANES)
         padded = np.concatenate([states, np.repeat(states[-1:], count * LANES - m, axis=0)])
         by_block = padded[:, coordinates].reshape(count, LANES, k)
+        offset = padded[:, coordinates].min(axis=0)
+        step = float(np.ptp(padded, axis=0).max()) / 255.0 or 1.0
+        codes = np.clip(np.rint((by_block - offset) / step), 0, 255).astype(np.uint8)
         rows = np.concatenate([radii, np.repeat(radii[-1:], count * LANES - m)]).reshape(count, LANES)
         return cls(
+            codes=np.ascontiguousarray(codes.transpose(0, 2, 1)),
+            offset=offset,
+            step=step,
             blocks=np.ascontiguousarray(by_block.transpose(0, 2, 1).astype(np.float32)),
             low=by_block.min(axis=1).astype(np.float32),
             high=by_block.max(axis=1).astype(np.float32),
@@ -213,12 +223,24 @@ class _BlockIndex:
         )
 
     def search(
-        self, s: FloatArray, states: FloatArray, radii: FloatArray, first: int, stop_when_covered: bool
+        self,
+        s: FloatArray,
+        states: FloatArray,
+        radii: FloatArray,
+        first: int,
+        stop_when_covered: bool,
+        most: float,
     ) -> tuple[int, float]:
-        """Index and value of the smallest `distance - radius`; any at or under 0 when asked to stop there."""
+        """Index and value of the smallest `distance - radius`; any at or under 0 when asked to stop there.
+
+        Where none is at or under `most`, the value is only known to lie above it.
+        """
         index, value = _search(
             s,
             s[self.coordinates].astype(np.float32),
+            ((s[self.coordinates] - self.offset) / self.step).astype(np.float32),
+            self.codes,
+            self.step,
             self.blocks,
             self.low,
             self.high,
@@ -228,6 +250,7 @@ class _BlockIndex:
             first,
             max(self.largest, float(np.abs(s).max())),
             stop_when_covered,
+            most,
         )
         return int(index), float(value)
 
@@ -251,6 +274,14 @@ def _block_order(states: FloatArray) -> IntArray:
 
 
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz", "nnan"})
+def _least(acc: NDArray[np.float32]) -> np.float32:
+    smallest = acc[0]
+    for lane in range(1, LANES):
+        smallest = min(smallest, acc[lane])
+    return smallest
+
+
+@njit(cache=True, fastmath={"contract", "reassoc", "nsz", "nnan"})
 def _block_distances(
     block: NDArray[np.float32], s: NDArray[np.float32], limit: np.float32, acc: NDArray[np.float32]
 ) -> bool:
@@ -266,13 +297,37 @@ def _block_distances(
             for lane in range(LANES):
                 d = block[j, lane] - sj
                 acc[lane] += d * d
-        smallest = acc[0]
-        for lane in range(1, LANES):
-            smallest = min(smallest, acc[lane])
-        if smallest > limit:
+        if _least(acc) > limit:
             return False
         c = stop
     return True
+
+
+@njit(cache=True, fastmath={"contract", "reassoc", "nsz", "nnan"})
+def _codes_reach(
+    codes: NDArray[np.uint8], s: NDArray[np.float32], limit: np.float32, acc: NDArray[np.float32]
+) -> bool:
+    """Whether the squared distance of s to any of a block's codes is at most `limit`, all in code units."""
+    k = codes.shape[0]
+    for lane in range(LANES):
+        acc[lane] = np.float32(0.0)
+    j = 0
+    while j + 4 <= k:  # four coordinates at a time, so that sums are loaded and stored less often
+        a, b, c, d = s[j], s[j + 1], s[j + 2], s[j + 3]
+        for lane in range(LANES):
+            da = np.float32(codes[j, lane]) - a
+            db = np.float32(codes[j + 1, lane]) - b
+            dc = np.float32(codes[j + 2, lane]) - c
+            dd = np.float32(codes[j + 3, lane]) - d
+            acc[lane] += (da * da + db * db) + (dc * dc + dd * dd)
+        j += 4
+    while j < k:
+        a = s[j]
+        for lane in range(LANES):
+            da = np.float32(codes[j, lane]) - a
+            acc[lane] += da * da
+        j += 1
+    return bool(_least(acc) <= limit)
 
 
 @njit(cache=True)
@@ -302,6 +357,9 @@ def _box_distances(
 def _search(
     s: FloatArray,
     s32: NDArray[np.float32],
+    coded: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    step: float,
     blocks: NDArray[np.float32],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
@@ -311,6 +369,7 @@ def _search(
     first: int,
     magnitude: float,
     stop_when_covered: bool,
+    most: float,
 ) -> tuple[int, float]:
     """Branch and bound for the smallest `||s - s_j|| - radius_j`.
 
@@ -318,12 +377,19 @@ def _search(
     subtraction of numbers up to 2 magnitude), so a norm over k of them by `4 u magnitude sqrt(k)`; a sum of
     k squares errs by a relative `(k + 2) u`. A block is ruled out only when its single-precision distance
     exceeds the present best by more than both.
+
+    Before that it is looked at in eight bits, a quarter of the memory: a code is off its state by at most half a
+    step in every coordinate, so the distance to it is off by at most `sqrt(k) / 2` steps.
     """
     m, k = states.shape
     nb = blocks.shape[0]
     u = UNIT_ROUNDOFF
     absolute = 5.0 * u * magnitude * np.sqrt(k)
     relative = 1.0 + 2.0 * (k + 4) * u
+    furthest = 255.0
+    for j in range(k):
+        furthest = max(furthest, abs(coded[j]))
+    off = (0.5 + 1e-6) * np.sqrt(k) + 5.0 * u * furthest * np.sqrt(k)
     best = first
     value = _exact_distance(s, states[first]) - radii[first]
     if stop_when_covered and value <= 0.0:
@@ -339,11 +405,16 @@ def _search(
             b = int(start)
         elif position == start:
             b = 0
-        reach = radius[b] + value + absolute
+        reach = radius[b] + min(value, most) + absolute
         if reach < 0.0:
             continue
         limit = np.float32(reach * reach * relative * relative * (1.0 + 4.0 * u))
-        if boxes[b] > limit or not _block_distances(blocks[b], s32, limit, acc):
+        if boxes[b] > limit:
+            continue
+        steps = (reach / step + off) * relative
+        if not _codes_reach(codes[b], coded, np.float32(steps * steps * (1.0 + 4.0 * u)), acc):
+            continue
+        if not _block_distances(blocks[b], s32, limit, acc):
             continue
         for lane in range(LANES):
             j = b * LANES + lane

@@ -62,6 +62,35 @@ def test_checks_are_exact(seed: int, count: int, width: int, name: str, size: fl
         assert copy.check(state) == expected
 
 
+@pytest.mark.parametrize("kind", ["even", "wide axes", "far away", "one outlier", "all the same"])
+@pytest.mark.parametrize("name", ["lipschitz", "gaussian_tail"])
+def test_coarse_codes_rule_nothing_out_that_is_near(kind: str, name: str) -> None:
+    """Eight bits over the whole range say little about states that lie close together; none may be lost."""
+    rng = np.random.default_rng(2)
+    for width in (1, 5, 33):
+        states = rng.standard_normal((12 * LANES, width))
+        if kind == "wide axes":
+            states *= 10 ** rng.uniform(-3, 3, width)
+        elif kind == "far away":
+            states = 1e4 + 1e-3 * states
+        elif kind == "one outlier":
+            states[7] *= 1e5
+        elif kind == "all the same":
+            states[:] = states[0]
+        policy = rng.integers(0, 40, len(states))
+        lower = rng.uniform(0.0, 1.5, 40) * np.sqrt(width) * (1e-3 if kind == "far away" else 1.0)
+        rule = TriggerRule(name=name, sigma=np.sqrt(width))  # type: ignore[arg-type]
+        monitor = BoundaryMonitor(states, policy, lower, [{}] * 40, rule, np.ones(width))
+        for reach in (1e-6, 1e-3, 0.3, 1.0, 2.0, 1e3):
+            for row in rng.integers(0, len(states), 5):
+                state = states[row] + reach * rng.standard_normal(width)
+                expected = brute_force(state, states, policy, lower, rule)
+                found = monitor.check(state)
+                if kind == "all the same" and found >= 0 and name == "gaussian_tail":
+                    continue  # every state is the closest
+                assert found == expected
+
+
 @pytest.mark.parametrize("width", [1, 33])
 def test_the_border_is_decided_in_double_precision(width: int) -> None:
     """Single precision would get these wrong: distances that differ from the radius by 1e-12 of it."""
