@@ -106,9 +106,18 @@ class Knowledge:
 
     # -- points and certificates --
 
-    def known_points(self) -> Float[Tensor, "n d"]:
-        """Parameters of every told trial of every context, in the unit cube, in the order of the ids."""
-        rows = [self.raw(r.trial) for r in self.history if not r.pending]
+    def known_points(self, modelled: bool = False) -> Float[Tensor, "n d"]:
+        """Parameters of every told trial of every context, in the unit cube, in the order of the ids.
+
+        Args:
+            modelled: only of those that the surrogate has learned from.
+        """
+        unmodelled = ("failed", "backup") if modelled else ()
+        rows = [
+            self.raw(r.trial)
+            for r in self.history
+            if r.measurement is not None and r.measurement.outcome not in unmodelled
+        ]
         if not rows:
             return torch.zeros(0, self.problem.space.dimension, dtype=torch.float64)
         return self.problem.unit(np.stack(rows))

@@ -72,18 +72,23 @@ class Planner:
         return self._explore(name, situation, starts)
 
     def best(self, name: str) -> Proposal | None:
-        """The certified point of the box with the largest lower bound of the objective; None if there is none."""
+        """The certified point of the box with the largest lower bound of the objective; None if there is none.
+
+        A function of what was measured alone: trials that failed or are pending change nothing.
+        """
         situation = self.knowledge.situation(name)
-        starts = self.proposer.certified_starts(situation, self.knowledge.known_points())
+        points = self.knowledge.known_points(modelled=True)
+        starts = self.proposer.certified_starts(situation, points)
         acquisition = acquisition_class("best_lower_bound")(situation)
-        return self.proposer.propose(acquisition, starts, self.rng("best", len(self.history)))
+        return self.proposer.propose(acquisition, starts, self.rng("best", len(points)))
 
     def predicted(self, name: str) -> Proposal | None:
         """The point with the largest posterior mean of the objective among those of non-negative mean margins."""
         situation = self.knowledge.situation(name)
         acquisition = acquisition_class("posterior_mean")(situation)
-        starts = self._by_score("posterior_mean", situation, self.knowledge.known_points())
-        return self.proposer.propose(acquisition, starts, self.rng("predict", len(self.history)))
+        points = self.knowledge.known_points(modelled=True)
+        starts = self._by_score("posterior_mean", situation, points)
+        return self.proposer.propose(acquisition, starts, self.rng("predict", len(points)))
 
     def rng(self, purpose: str, number: int | None = None) -> np.random.Generator:
         """A generator of its own for every purpose and trial."""

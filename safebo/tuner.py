@@ -148,7 +148,11 @@ class Tuner:
         with one_thread():
             found = self._planner.best(name)
             # Certified trials themselves, those of safe global trials included.
-            rows = [self._knowledge.raw(r.trial) for r in self.history.of_context(name) if not r.pending]
+            rows = [
+                self._knowledge.raw(r.trial)
+                for r in self.history.of_context(name)
+                if r.measurement is not None and r.measurement.outcome == "completed"
+            ]
             rows += [] if found is None else [found.raw]
             certificates = list(zip(rows, self._knowledge.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
