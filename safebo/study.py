@@ -161,7 +161,7 @@ class TunerSpec(_Strict):
     optimism: float | None = Field(
         default=None,
         ge=0,
-        description="multiple of the objective's std that safe_ucb and gp_ucb add to its mean; beta when absent",
+        description="multiple of the objective's std that safe_ucb adds to its mean; beta when absent",
     )
     local_method: str = Field(default="safeopt", description="rule of the local phases of gosafeopt")
     expander_rule: Literal["all", "any"] = Field(

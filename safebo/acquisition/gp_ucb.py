@@ -11,7 +11,7 @@ from safebo.acquisition.registry import register
 
 @register("gp_ucb")
 class UpperConfidenceBound(SafeAcquisition):
-    """`argmax over Theta of mean_n(theta, z, 0) + optimism * std_n(theta, z, 0)`, constraints or not.
+    """`argmax over Theta of mean_n(theta, z, 0) + beta * std_n(theta, z, 0)`, constraints or not.
 
     Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al.
     2023. A trial without an objective (a fall) counts, for this method alone, as the worst objective seen.
@@ -21,4 +21,4 @@ class UpperConfidenceBound(SafeAcquisition):
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """The objective's upper bound."""
-        return self.situation.optimistic(view)
+        return view.imagined.upper[..., 0]

@@ -177,3 +177,10 @@ def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
     mean = 0.5 * (bounds.lower + bounds.upper)[:, 0]
     torch.testing.assert_close(calm.evaluate(X)[0], mean + 0.25 * (bounds.upper[:, 0] - mean))
     assert torch.equal(bold.evaluate(X)[1], calm.evaluate(X)[1])
+
+
+def test_gp_ucb_is_the_published_rule_whatever_the_optimism() -> None:
+    s = situation()
+    X = unit_grid(2, 9)
+    score = acquisition_class("gp_ucb")(replace(s, optimism=0.5)).evaluate(X)[0]
+    torch.testing.assert_close(score, s.view(X).certain.upper[:, 0])
