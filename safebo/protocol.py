@@ -131,7 +131,12 @@ class QuantityInfo:
 
 @dataclass(frozen=True)
 class EvaluatorInfo:
-    """What an evaluator accepts and returns, so that a study can be checked before anything runs."""
+    """What an evaluator accepts and returns, so that a study can be checked before anything runs.
+
+    `repeatable`: a trial whose result was lost may be evaluated again under its own id, as in simulation. Where
+    it is not declared, such a trial waits for a person: on a robot nothing is repeated by itself.
+    `monitored`: `evaluate` shows every state to the monitor it is given.
+    """
 
     name: str
     parameters: tuple[ParameterInfo, ...]
@@ -139,7 +144,7 @@ class EvaluatorInfo:
     margins: tuple[QuantityInfo, ...]
     contexts: tuple[QuantityInfo, ...] = ()
     states: tuple[QuantityInfo, ...] = ()
-    repeatable: bool = True
+    repeatable: bool = False
     monitored: bool = False
 
 
