@@ -227,7 +227,7 @@ def show(folder: RunFolder, as_json: AsJson = False) -> None:
         print_json({"trials": [trial_data(record, run.study) for record in records]})
         return
     console = wide_console()
-    say(console, f"{run.name}, seed {run.seed}: {len(records)} of {run.trials} trials asked")
+    say(console, f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
     console.print(trial_table(records, run.study))
 
 
