@@ -18,9 +18,14 @@ from safebo.surrogate import Surrogate
 ExpanderRule = Literal["all", "any"]
 
 
-def safe_set(lower: Float[Tensor, "n c"], thresholds: Float[Tensor, " c"]) -> Bool[Tensor, " n"]:
-    """Candidates whose every margin is at least 0 at its lower bound: the kernel alone certifies."""
-    return (lower >= thresholds).all(-1)
+def safe_set(
+    lower: Float[Tensor, "n c"], thresholds: Float[Tensor, " c"], strict: bool = False
+) -> Bool[Tensor, " n"]:
+    """Candidates whose every margin is at least 0 at its lower bound: the kernel alone certifies.
+
+    `strict` asks for lower bounds above the thresholds, as published implementations on grids do.
+    """
+    return (lower > thresholds).all(-1) if strict else (lower >= thresholds).all(-1)
 
 
 def lipschitz_safe_set(
@@ -75,6 +80,35 @@ def lipschitz_expanders(
     return result
 
 
+def hallucinated_lower(
+    mean: Float[Tensor, " t"],
+    variance: Float[Tensor, " t"],
+    covariance: Float[Tensor, "n t"],
+    candidate_variance: Float[Tensor, " n"],
+    noise_variance: float,
+    beta: float,
+) -> Float[Tensor, "n t"]:
+    """Lower bounds at targets after each candidate's own upper bound was observed there, one at a time.
+
+    A rank-one update in closed form: with `v` a candidate's variance and `k` its covariance with a target,
+    the mean moves by `k beta sqrt(v) / (v + noise)` and the variance falls by `k^2 / (v + noise)`.
+
+    Args:
+        mean: posterior means at the targets.
+        variance: posterior variances at the targets.
+        covariance: posterior covariances of candidates and targets.
+        candidate_variance: posterior variances at the candidates.
+        noise_variance: of the hypothetical observation.
+        beta: confidence multiplier.
+    """
+    gain = covariance / (candidate_variance + noise_variance).unsqueeze(-1)
+    # The upper bound lies beta standard deviations above the mean.
+    moved = mean + gain * (beta * candidate_variance.sqrt()).unsqueeze(-1)
+    left = torch.clamp_min(variance - gain * covariance, 0.0)
+    left = torch.maximum(left, MINIMAL_VARIANCE * variance)
+    return moved - beta * left.sqrt()
+
+
 def hallucinated_expanders(
     surrogate: Surrogate,
     X: Float[Tensor, "n D"],
@@ -106,12 +140,8 @@ def hallucinated_expanders(
         _, variance = posterior.mean_variance(X)
         mean_t, variance_t = posterior.mean_variance(targets)
         covariance = posterior.cross_covariance(X, targets)
-        gain = covariance / (variance + posterior.noise_variance).unsqueeze(-1)
-        # The upper bound lies beta standard deviations above the mean.
-        mean = mean_t + gain * (beta * variance.sqrt()).unsqueeze(-1)
-        left = torch.clamp_min(variance_t - gain * covariance, 0.0)
-        left = torch.maximum(left, MINIMAL_VARIANCE * variance_t)
-        holds = mean - beta * left.sqrt() >= threshold
+        lower = hallucinated_lower(mean_t, variance_t, covariance, variance, posterior.noise_variance, beta)
+        holds = lower >= threshold
         joint &= holds
         single |= holds & (mean_t - beta * variance_t.sqrt() < threshold)
     return (joint if rule == "all" else single).any(-1)
