@@ -1,0 +1,211 @@
+"""Joint posteriors of candidates and targets from any BoTorch model, and the acquisitions that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gpytorch
+import torch
+from botorch.acquisition import AcquisitionFunction
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.errors import InputError
+
+CHUNK = 256
+"""Candidates per joint posterior: covariances among candidates are not needed, but BoTorch computes them."""
+
+Noise = float | Tensor | Callable[[Tensor], Tensor] | None
+"""Variances of an observation's noise: one number, one per output (`m`), a function `n x d -> n x m` or
+`n x d -> n` where noise depends on the point, or None for the model's own likelihood (taken as constant)."""
+
+
+@dataclass(frozen=True)
+class JointMoments:
+    """First and second moments of m outputs at n candidates and k targets, outputs taken as independent.
+
+    Args:
+        mean: at the candidates, `m x n`.
+        variance: at the candidates, without noise, `m x n`.
+        noise: variance of the noise of an observation at the candidates, `m x n`.
+        target_mean: `m x k`.
+        target_covariance: `m x k x k`.
+        cross: covariances between candidates and targets, `m x n x k`.
+    """
+
+    mean: Float[Tensor, "m n"]
+    variance: Float[Tensor, "m n"]
+    noise: Float[Tensor, "m n"]
+    target_mean: Float[Tensor, "m k"]
+    target_covariance: Float[Tensor, "m k k"]
+    cross: Float[Tensor, "m n k"]
+
+    def only(self, outputs: list[int]) -> JointMoments:
+        """The moments of those outputs."""
+        return JointMoments(*(getattr(self, f.name)[outputs] for f in fields(self)))
+
+
+def output_moments(
+    model: Any, points: Float[Tensor, "n d"]
+) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n n"]]:
+    """Joint mean and covariance of every output over the points; covariances between outputs are left out.
+
+    Raises:
+        InputError: when the model has no single Gaussian posterior.
+    """
+    # BoTorch turns to Lanczos approximations past 800 observations; these scores are meant to be exact.
+    with gpytorch.settings.max_cholesky_size(2**31 - 1):
+        posterior = model.posterior(points)
+        normal = getattr(posterior, "distribution", None)
+        if not isinstance(normal, MultivariateNormal) or normal.batch_shape != torch.Size([]):
+            raise InputError(
+                f"{type(model).__name__} has no joint Gaussian posterior of one batch (it gives "
+                f"{type(posterior).__name__}); information is computed for unbatched Gaussian-process models "
+                "with linear outcome transforms"
+            )
+        mean, covariance = normal.mean, normal.covariance_matrix
+    if not isinstance(normal, MultitaskMultivariateNormal):
+        return mean.unsqueeze(0), covariance.unsqueeze(0)
+    n, m = mean.shape
+    if normal._interleaved:
+        blocks = covariance.reshape(n, m, n, m).diagonal(dim1=1, dim2=3)
+    else:
+        blocks = covariance.reshape(m, n, m, n).diagonal(dim1=0, dim2=2)
+    return mean.T, blocks.permute(2, 0, 1)
+
+
+def model_noise(model: Any, point: Float[Tensor, "1 d"]) -> Float[Tensor, " m"]:
+    """Noise variance of the model's likelihood, per output, on the scale of its posterior."""
+    with torch.no_grad():
+        noisy = model.posterior(point, observation_noise=True).variance
+        return (noisy - model.posterior(point).variance).clamp_min(0.0).reshape(-1)
+
+
+def noise_at(noise: Noise, points: Float[Tensor, "n d"], outputs: int) -> Float[Tensor, "m n"]:
+    """Noise variances at the points.
+
+    Raises:
+        InputError: when they are negative, not finite, or of another shape.
+    """
+    raw = noise(points) if callable(noise) else noise
+    value = torch.as_tensor(raw, dtype=points.dtype, device=points.device)
+    n = len(points)
+    if callable(noise):
+        value = value.reshape(n, 1) if value.dim() == 1 else value
+        expected = f"{n} x {outputs} or {n}"
+        good = value.dim() == 2 and value.shape[0] == n and value.shape[1] in (1, outputs)
+    else:
+        expected = f"one number or {outputs}"
+        good = value.dim() == 0 or (value.dim() == 1 and value.shape[0] in (1, outputs))
+    if not good:
+        raise InputError(f"noise variances have the shape {tuple(value.shape)}: allowed is {expected}")
+    if not bool((torch.isfinite(value) & (value >= 0)).all()):
+        raise InputError("noise variances must be finite and at least 0")
+    return value.expand(n, outputs).T
+
+
+def joint_moments(
+    model: Any,
+    X: Float[Tensor, "n d"],
+    targets: Float[Tensor, "k d"],
+    noise: Noise = None,
+    pending: Float[Tensor, "p d"] | None = None,
+) -> JointMoments:
+    """Moments of candidates and targets, exact and differentiable in X.
+
+    Args:
+        model: any unbatched BoTorch or GPyTorch model with a Gaussian joint posterior, m outputs.
+        X: candidates, `n x d`.
+        targets: `k x d`.
+        noise: see `Noise`.
+        pending: points being observed now, `p x d`: they shrink (co)variances and leave means alone.
+    """
+    if noise is None:
+        noise = model_noise(model, targets[:1])
+    fixed = targets if pending is None or len(pending) == 0 else torch.cat([targets, pending.to(targets)])
+    parts = [_chunk_moments(model, part, fixed, len(targets), noise) for part in X.split(CHUNK)]
+    return JointMoments(
+        mean=torch.cat([p.mean for p in parts], -1),
+        variance=torch.cat([p.variance for p in parts], -1),
+        noise=torch.cat([p.noise for p in parts], -1),
+        target_mean=parts[0].target_mean,
+        target_covariance=parts[0].target_covariance,
+        cross=torch.cat([p.cross for p in parts], -2),
+    )
+
+
+def _chunk_moments(model: Any, X: Tensor, fixed: Tensor, k: int, noise: Noise) -> JointMoments:
+    """Moments of one chunk; the rows of `fixed` past the first k are pending."""
+    n = len(X)
+    mean, covariance = output_moments(model, torch.cat([X, fixed.to(X)]))
+    pending = slice(n + k, None)
+    if len(fixed) > k:
+        noisy = covariance[:, pending, pending] + torch.diag_embed(noise_at(noise, fixed[k:], len(mean)))
+        factor = torch.linalg.cholesky(noisy)
+        white = torch.linalg.solve_triangular(factor, covariance[:, pending, : n + k], upper=False)
+        covariance = covariance[:, : n + k, : n + k] - white.transpose(-1, -2) @ white
+    return JointMoments(
+        mean=mean[:, :n],
+        variance=covariance.diagonal(dim1=-2, dim2=-1)[:, :n].clamp_min(0.0),
+        noise=noise_at(noise, X, len(mean)),
+        target_mean=mean[:, n : n + k],
+        target_covariance=covariance[:, n : n + k, n : n + k],
+        cross=covariance[:, :n, n : n + k],
+    )
+
+
+def check_targets(targets: Tensor) -> Tensor:
+    """The targets, detached; refused when there are none or they are no `k x d` matrix."""
+    if targets.dim() != 2 or len(targets) == 0:
+        raise InputError(
+            f"targets have the shape {tuple(targets.shape)}: allowed is `k x d` with at least one point"
+        )
+    return targets.detach()
+
+
+class JointAcquisition(AcquisitionFunction):
+    """A score of candidates from their joint posterior with fixed targets; pending points are conditioned on.
+
+    Certifies nothing: restrict the optimizer (or the pool) to a certified set.
+
+    Args:
+        model: see `joint_moments`.
+        targets: `k x d`.
+        noise: see `Noise`.
+        X_pending: points being observed now, `p x d`.
+    """
+
+    def __init__(
+        self, model: Any, targets: Float[Tensor, "k d"], noise: Noise = None, X_pending: Tensor | None = None
+    ) -> None:
+        super().__init__(model=model)
+        self.register_buffer("targets", check_targets(targets))
+        self.noise: Noise = model_noise(model, targets[:1]) if noise is None else noise
+        self.set_X_pending(X_pending)
+
+    def score(self, moments: JointMoments) -> Float[Tensor, " n"]:
+        """The value to maximise."""
+        raise NotImplementedError
+
+    def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
+        """The score at every point.
+
+        Raises:
+            InputError: when more than one point is asked for at once.
+        """
+        points = one_point_each(self, X)
+        moments = joint_moments(self.model, points, self.targets, self.noise, self.X_pending)
+        return self.score(moments).reshape(X.shape[:-2])
+
+
+def one_point_each(acquisition: AcquisitionFunction, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, "n d"]:
+    """The batch's points; refused when q is not 1."""
+    if X.shape[-2] != 1:
+        raise InputError(
+            f"{type(acquisition).__name__} scores one point at a time, got q = {X.shape[-2]}; choose several "
+            "with `sequential=True` in `optimize_acqf` or from a pool with `select_batch`"
+        )
+    return X.squeeze(-2).reshape(-1, X.shape[-1])

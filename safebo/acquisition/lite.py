@@ -1,0 +1,233 @@
+"""LITE: the probability that each of many candidates is the maximum, from marginals alone, in near-linear time.
+
+Menet, Huebotter, Kassraie and Krause, "LITE: Efficiently Estimating Gaussian Probability of Maximality",
+AISTATS 2025. Both estimates take the values as independent Gaussians `N(mean_x, std_x^2)`:
+
+- F-LITE: `p_x = Phi((mean_x - kappa) / std_x)` with the one kappa at which the p_x sum to 1; `O(n log(1/e))`
+- A-LITE: the maximum is taken for a Gaussian with the quartiles of `prod_x Phi((t - mean_x) / std_x)`;
+  `p_x` is the probability that x exceeds it, or exceeds the maximum of the others where that is larger,
+  normalised
+
+Both are approximations: neither has an error bound for dependent values. A candidate may be feasible only with a
+probability `w_x`, independently: it then counts as a competitor with that probability (ours; `w_x` of 0
+and 1 is a mask). `p_x` then estimates the probability that x is feasible and the best feasible one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from safebo.acquisition.joint import one_point_each
+from safebo.errors import InputError
+
+BISECTIONS = 60
+"""Halvings of a bracket: they take any bracket below its rounding error."""
+
+MINIMAL_STD = 1e-12
+"""Deviations are kept at or above this fraction of the largest one (or of 1 when all are 0)."""
+
+
+def _checked(
+    mean: Tensor, std: Tensor, feasibility: Tensor | None
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Inputs of one length, finite, with deviations above 0 and probabilities in [0, 1]."""
+    if mean.dim() != 1 or mean.shape != std.shape or len(mean) == 0:
+        raise InputError(
+            f"means and standard deviations have the shapes {tuple(mean.shape)} and {tuple(std.shape)}: "
+            "allowed are two vectors of one length"
+        )
+    if not bool(torch.isfinite(mean).all() & torch.isfinite(std).all() & (std >= 0).all()):
+        raise InputError("means must be finite, and standard deviations finite and at least 0")
+    weight = torch.ones_like(mean) if feasibility is None else feasibility.to(mean)
+    if weight.shape != mean.shape or not bool(((weight >= 0) & (weight <= 1)).all()):
+        raise InputError(f"feasibility must be {len(mean)} probabilities (or a mask of that length)")
+    if not bool((weight > 0).any()):
+        raise InputError("no candidate is feasible: every probability of feasibility is 0")
+    largest = float(std.max()) or 1.0
+    return mean, std.clamp_min(MINIMAL_STD * largest), weight
+
+
+def probability_of_feasibility(
+    mean: Float[Tensor, "n c"], std: Float[Tensor, "n c"], thresholds: Float[Tensor, " c"]
+) -> Float[Tensor, " n"]:
+    """Probability that every margin reaches its threshold, margins taken as independent."""
+    return torch.special.ndtr((mean - thresholds) / std.clamp_min(torch.finfo(std.dtype).tiny)).prod(-1)
+
+
+def f_lite_level(
+    mean: Float[Tensor, " n"],
+    std: Float[Tensor, " n"],
+    feasibility: Float[Tensor, " n"] | Bool[Tensor, " n"] | None = None,
+) -> float:
+    """The kappa of F-LITE, by bisection; -inf when the feasibilities sum to 1 or less."""
+    mean, std, weight = _checked(mean, std, feasibility)
+    counted = weight > 0
+    mean, std, weight = mean[counted], std[counted], weight[counted]
+    total = float(weight.sum())
+    if total <= 1.0:
+        return -math.inf
+    # At the lower end every Phi is at least 1 / total, at the upper end at most: the sum brackets 1.
+    quantile = -float(torch.special.ndtri(torch.tensor(1.0 / total, dtype=torch.float64)))
+    low, high = float((mean + quantile * std).min()), float((mean + quantile * std).max())
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        if float((weight * torch.special.ndtr((mean - middle) / std)).sum()) > 1.0:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def f_lite(
+    mean: Float[Tensor, " n"],
+    std: Float[Tensor, " n"],
+    feasibility: Float[Tensor, " n"] | Bool[Tensor, " n"] | None = None,
+) -> Float[Tensor, " n"]:
+    """F-LITE's probabilities of maximality; they sum to 1.
+
+    Args:
+        mean: of the values.
+        std: their standard deviations.
+        feasibility: probabilities of being feasible, or a mask; None when all are.
+
+    Raises:
+        InputError: when shapes differ, numbers are not finite, or nothing is feasible.
+    """
+    level = f_lite_level(mean, std, feasibility)
+    mean, std, weight = _checked(mean, std, feasibility)
+    p = weight * torch.special.ndtr((mean - level) / std)
+    return p / p.sum()
+
+
+def _log_maximum_cdf(t: Tensor, mean: Tensor, std: Tensor, weight: Tensor) -> Tensor:
+    """Logarithm of the probability that each candidate is infeasible or below t; `n`."""
+    return torch.log1p(-weight * torch.special.ndtr((mean - t) / std))
+
+
+def maximum_moments(
+    mean: Float[Tensor, " n"],
+    std: Float[Tensor, " n"],
+    feasibility: Float[Tensor, " n"] | Bool[Tensor, " n"] | None = None,
+) -> tuple[float, float]:
+    """Mean and standard deviation of A-LITE's Gaussian for the largest feasible value.
+
+    Its quartiles are those of the maximum of independent values, given that one is feasible.
+    """
+    mean, std, weight = _checked(mean, std, feasibility)
+    counted = weight > 0
+    mean, std, weight = mean[counted], std[counted], weight[counted]
+    nothing = float(torch.exp(torch.log1p(-weight).sum()))
+    reach = 1.0 + math.sqrt(2.0 * math.log(4.0 * len(mean) + 4.0))
+    quartiles = []
+    for q in (0.25, 0.75):
+        level = math.log(nothing + q * (1.0 - nothing))
+        low, high = float((mean - 40.0 * std).min()), float((mean + reach * std).max())
+        for _ in range(BISECTIONS + 20):
+            middle = 0.5 * (low + high)
+            if float(_log_maximum_cdf(mean.new_tensor(middle), mean, std, weight).sum()) < level:
+                low = middle
+            else:
+                high = middle
+        quartiles.append(0.5 * (low + high))
+    return _gaussian_of_quartiles(quartiles[0], quartiles[1])
+
+
+def _gaussian_of_quartiles(first: Any, third: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation of the Gaussian with those quartiles."""
+    return 0.5 * (first + third), (third - first) / (2.0 * 0.6744897501960817)
+
+
+def a_lite(
+    mean: Float[Tensor, " n"],
+    std: Float[Tensor, " n"],
+    feasibility: Float[Tensor, " n"] | Bool[Tensor, " n"] | None = None,
+) -> Float[Tensor, " n"]:
+    """A-LITE's probabilities of maximality; they sum to 1. Arguments and errors as `f_lite`."""
+    center, spread = maximum_moments(mean, std, feasibility)
+    mean, std, weight = _checked(mean, std, feasibility)
+    spread = max(spread, MINIMAL_STD * float(std.max()))
+    first = torch.special.ndtr((mean - center) / (std.square() + spread**2).sqrt())
+    # The others' maximum: the Gaussian's distribution over the candidate's own, which x leaves to them. Its
+    # quartiles are found for all candidates in one bisection.
+    quartiles = []
+    for q in (0.25, 0.75):
+        low = torch.full_like(mean, center - 12.0 * spread)
+        high = torch.full_like(mean, center + 12.0 * spread)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            own = _log_maximum_cdf(middle, mean, std, weight)
+            below = torch.special.log_ndtr((middle - center) / spread) - own < math.log(q)
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        quartiles.append(0.5 * (low + high))
+    others, others_spread = _gaussian_of_quartiles(*quartiles)
+    second = torch.special.ndtr((mean - others) / (std.square() + others_spread.square()).sqrt())
+    p = weight * torch.maximum(first, second)
+    return p / p.sum()
+
+
+def entropy(probability: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """`-sum p log p`, in nats, 0 log 0 being 0: how undecided the place of the maximum is."""
+    return -torch.special.xlogy(probability, probability).sum()
+
+
+class ProbabilityOfMaximality(AcquisitionFunction):
+    """F-LITE's or A-LITE's probability, before normalisation, that a point exceeds what given points reach.
+
+    `Phi((mean(x) - kappa) / std(x))`, or `Phi((mean(x) - m) / sqrt(std(x)^2 + s^2))` with A-LITE's Gaussian
+    `N(m, s^2)` for the maximum; times the probability of feasibility where thresholds are given. At the given
+    points F-LITE's values sum to 1. Without guarantee, and it certifies nothing.
+
+    Args:
+        model: any BoTorch model; output 0 is the objective, the others are margins.
+        points: the candidates that the maximum is taken over, `n x d`.
+        estimate: `f_lite` or `a_lite` (its first estimate: a free point is not one of the candidates).
+        thresholds: of the margins, one per output after the first; None to look at the objective alone.
+        mask: which points may be the maximum, `n`; all when None.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        points: Float[Tensor, "n d"],
+        estimate: Literal["f_lite", "a_lite"] = "f_lite",
+        thresholds: Float[Tensor, " c"] | None = None,
+        mask: Bool[Tensor, " n"] | None = None,
+    ) -> None:
+        super().__init__(model=model)
+        if estimate not in ("f_lite", "a_lite"):
+            raise InputError(f"estimate {estimate!r} is unknown: allowed are f_lite and a_lite")
+        self.register_buffer("thresholds", thresholds)
+        with torch.no_grad():
+            mean, std, feasibility = self._marginals(points)
+            counted = feasibility if mask is None else feasibility * mask.to(feasibility)
+            if estimate == "f_lite":
+                self.level, self.spread = f_lite_level(mean, std, counted), 0.0
+            else:
+                self.level, self.spread = maximum_moments(mean, std, counted)
+
+    def _marginals(self, X: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Objective's means and deviations, and probabilities of feasibility, one point per posterior."""
+        posterior = self.model.posterior(X.unsqueeze(-2))
+        mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
+        std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+        feasibility = torch.ones_like(mean[:, 0])
+        if self.thresholds is not None:
+            if len(self.thresholds) != mean.shape[-1] - 1:
+                raise InputError(
+                    f"{len(self.thresholds)} thresholds for a model with {mean.shape[-1]} outputs: allowed "
+                    "is one for each output after the first"
+                )
+            feasibility = probability_of_feasibility(mean[:, 1:], std[:, 1:], self.thresholds)
+        return mean[:, 0], std[:, 0], feasibility
+
+    def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
+        """The probability at every point."""
+        mean, std, feasibility = self._marginals(one_point_each(self, X))
+        deviation = (std.square() + self.spread**2).sqrt()
+        return (feasibility * torch.special.ndtr((mean - self.level) / deviation)).reshape(X.shape[:-2])
