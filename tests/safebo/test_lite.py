@@ -31,7 +31,7 @@ def marginals(kind: str, n: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def monte_carlo(
-    mean: torch.Tensor, std: torch.Tensor, feasibility: torch.Tensor, draws: int = 100_000
+    mean: torch.Tensor, std: torch.Tensor, feasibility: torch.Tensor, draws: int = 60_000
 ) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     counts = torch.zeros(len(mean), dtype=DTYPE)
@@ -44,12 +44,17 @@ def monte_carlo(
     return counts / counts.sum()
 
 
-CASES = ["equal", "random", "posterior"]
-FEASIBILITIES = ["all", "mask", "probability"]
+CASES = [
+    ("equal", "all"),
+    ("random", "all"),
+    ("posterior", "all"),
+    ("random", "mask"),
+    ("posterior", "probability"),
+    ("random", "probability"),
+]
 
 
-@pytest.mark.parametrize("kind", CASES)
-@pytest.mark.parametrize("constrained", FEASIBILITIES)
+@pytest.mark.parametrize(("kind", "constrained"), CASES)
 def test_probabilities_against_monte_carlo_on_a_thousand_points(kind: str, constrained: str) -> None:
     mean, std = marginals(kind)
     w = torch.ones_like(mean)
@@ -58,8 +63,8 @@ def test_probabilities_against_monte_carlo_on_a_thousand_points(kind: str, const
     elif constrained == "probability":
         w = torch.linspace(1, 0, len(mean), dtype=DTYPE)
     truth = monte_carlo(mean, std, w)
-    # The distance that 100,000 draws leave to the probabilities themselves.
-    noise = 0.4 * float((truth * (1 - truth) / 100_000).sqrt().sum())
+    # The distance that 60,000 draws leave to the probabilities themselves.
+    noise = 0.4 * float((truth * (1 - truth) / 60_000).sqrt().sum())
     for estimate in ESTIMATES:
         p = estimate(mean, std, w)
         assert float(p.sum()) == pytest.approx(1.0, abs=1e-12)
