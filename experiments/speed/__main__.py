@@ -12,10 +12,10 @@ import typer
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before numpy is imported: one core is what is measured
 
-from experiments.speed import robot_cases, tuner_cases  # noqa: E402
+from experiments.speed import grid_cases, robot_cases, tuner_cases  # noqa: E402
 from experiments.speed.measure import timed  # noqa: E402
 
-CASES = {case.name: case for case in (*robot_cases.CASES, *tuner_cases.CASES)}
+CASES = {case.name: case for case in (*robot_cases.CASES, *tuner_cases.CASES, *grid_cases.CASES)}
 
 
 def main(
