@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models.transforms import Standardize
 from botorch.optim import optimize_acqf
 from gpytorch.kernels import RBFKernel, ScaleKernel
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from safebo.acquisition import transductive as t
-from safebo.acquisition.joint import joint_moments
+from safebo.acquisition.joint import joint_moments, model_noise, output_moments
 from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError, UnknownNameError
 from safebo.posterior import Posterior, StationaryKernel
@@ -154,7 +155,7 @@ def surrogate_model() -> SurrogateModel:
 
 
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
-def test_our_own_surrogate_and_batched_outputs_score_alike(
+def test_our_own_surrogate_and_one_output_of_several_score_alike(
     acquisition: type[t.TransductiveAcquisition],
 ) -> None:
     X, targets = torch.tensor(CANDIDATES).unsqueeze(1), torch.tensor(TARGETS)
@@ -163,6 +164,30 @@ def test_our_own_surrogate_and_batched_outputs_score_alike(
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-6, atol=1e-6)
     first = acquisition(models(), targets, outputs=[0])(X)
     torch.testing.assert_close(first, acquisition(single(0), targets)(X), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("transform", [None, "standardize"])
+def test_a_batched_model_scores_as_its_outputs_apart(transform: str | None) -> None:
+    x = torch.tensor(OBSERVED)
+    y = torch.stack([torch.sin(5 * x).sum(-1), 30 * x[:, 0] - 7], -1)
+    outcome = Standardize(2) if transform else None
+    both = SingleTaskGP(x, y, outcome_transform=outcome).eval()
+    X, targets = torch.tensor(CANDIDATES).unsqueeze(1), torch.tensor(TARGETS[::2])
+    _, covariance = output_moments(both, x)
+    for i in range(2):
+        one = both.posterior(x).distribution.covariance_matrix.reshape(2, len(x), 2, len(x))[i, :, i]
+        torch.testing.assert_close(covariance[i], one)
+    # Standardised outputs have noise of their own scale: it is read on the scale of the posterior.
+    scale = y.std(0).square() if transform else torch.ones(2, dtype=DTYPE)
+    expected = both.likelihood.noise.detach().flatten() * scale
+    torch.testing.assert_close(model_noise(both, targets[:1]), expected)
+    total = t.ITL(both, targets)(X)
+    parts = [t.ITL(both, targets, outputs=[i])(X) for i in range(2)]
+    torch.testing.assert_close(total, parts[0] + parts[1])
+    # Information has no unit: rescaling an output changes nothing.
+    rescaled = SingleTaskGP(x, y * torch.tensor([1.0, 1e3]), outcome_transform=Standardize(2)).eval()
+    if transform:
+        torch.testing.assert_close(t.ITL(rescaled, targets)(X), total, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
