@@ -26,9 +26,6 @@ CACHED_CONTEXTS = 8
 CACHED_BYTES = 2**31
 """Contexts whose grids are kept: so many, and so much memory; the present one always."""
 
-TIE = 1e-13
-"""Scores that differ by no more than this fraction differ by round-off: the lowest index wins."""
-
 
 @dataclass(frozen=True)
 class GridSets:
@@ -344,11 +341,10 @@ class GridSafeOpt:
     def _first_largest(self, score: Float[Tensor, " n"], admitted: Bool[Tensor, " n"]) -> int:
         """Lowest admitted row with the largest score; equal rows of the grid are never told apart."""
         score = torch.where(admitted, score, -torch.inf)
-        index = int(score.argmax())
-        scale = max(abs(float(score[index])), 1e-300)
-        near = torch.nonzero(score >= score[index] - 1e-9 * scale).squeeze(-1)
-        tied = (score[near] >= score[index] - TIE * scale) | (self.grid[near] == self.grid[index]).all(-1)
-        return int(near[tied][0])
+        index = int((score == score.max()).int().argmax())
+        # Matrix products may treat the last columns differently, by round-off.
+        near = torch.nonzero(score >= score[index] - 1e-9 * abs(float(score[index]))).squeeze(-1)
+        return int(near[(self.grid[near] == self.grid[index]).all(-1)][0])
 
 
 def _array(values: Any, name: str, finite: bool = True) -> Float[Tensor, "..."]:

@@ -14,6 +14,7 @@ from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from numpy.typing import NDArray
 from reference_safeopt import ReferenceSafeOpt, matern12, matern32, matern52, rbf
 
+from safebo import expander_search, grid_posterior
 from safebo.acquisition import GridSafeOpt
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
 
@@ -204,7 +205,11 @@ def test_sets_are_those_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_problems(seed: int) -> None:
+def test_random_problems(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if seed % 2:  # many small blocks instead of one
+        monkeypatch.setattr(expander_search, "COLUMNS", 32)
+        monkeypatch.setattr(expander_search, "NEAREST_TARGETS", 2)
+        monkeypatch.setattr(grid_posterior, "MOST_BLOCK_ROWS", 3)
     rng = np.random.default_rng(100 + seed)
     d, m = int(rng.integers(1, 3)), int(rng.integers(1, 4))
     kinds = list(REFERENCE)
