@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: in
             stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = "yuv420p"
-            for picture in _chain(first, pictures):
+            for picture in chain([first], pictures):
                 for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
                     container.mux(packet)
             for packet in stream.encode():
@@ -116,18 +117,3 @@ def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: in
         if isinstance(error, OSError) and error.errno:
             raise OSError(error.errno, f"the video cannot be written: {error.strerror}", str(path)) from error
         raise RenderingUnavailable(f"{path}: the video could not be written: {error}") from error
-
-
-def write_picture(robot: RobotModel, record: Recording, path: str | Path, time: float) -> None:
-    """Write one picture (PNG) of a walk, `time` seconds after its start."""
-    from matplotlib import image
-
-    row = int(np.argmin(np.abs(record.time - time)))
-    one = record.truncated(row + 1)
-    *_, last = frames(robot, one, width=960, height=640, rate=1.0 / record.period)
-    image.imsave(str(path), last)
-
-
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest

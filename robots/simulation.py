@@ -200,7 +200,6 @@ class Simulation:
             SensorReading(0.0, row[0:12], row[12:24], row[24:28], row[28:31], row[31:34])
             for row in self._readings
         ]
-        self._floor = int(self.index.floor_geoms[0])
         self._foot_leg = {int(geom): leg for leg, geom in enumerate(self.index.foot_geom)}
         self._trunk_geoms = frozenset(
             int(geom)

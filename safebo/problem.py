@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safebo.errors import MeasurementError, StudyError, UnknownNameError
 from safebo.measurement_checks import negative_margins
-from safebo.protocol import OUTCOMES, Bounds, Measurement, Trial
+from safebo.protocol import OUTCOMES, Measurement, Trial
 from safebo.space import Space, WarpMap, context_row
 from safebo.study import FunctionSpec, Study
 from safebo.surrogate import Surrogate
@@ -144,11 +144,6 @@ class Problem:
             for j, warped in enumerate((mean - reach, mean, mean + reach)):
                 result[:, i, j] = warp.inverse(warped[:, i])
         return result
-
-    def named_bounds(self, surrogate: Surrogate, x: Float[Tensor, " D"], beta: float) -> dict[str, Bounds]:
-        """The same at one point, by function name."""
-        rows = self.raw_bounds(surrogate, x.reshape(1, -1), beta)[0]
-        return {name: Bounds(*map(float, row)) for name, row in zip(self.names, rows, strict=True)}
 
 
 def _finite(where: str, name: str, value: float) -> None:

@@ -13,10 +13,7 @@ from robots.quadruped.controller import Controller, VelocityRamp
 from robots.quadruped.gains import Gains
 from robots.quadruped.gait import gait_named
 from robots.rollout import rollout
-from robots.sensors import BaseState, SensorReading
 from robots.simulation import Simulation
-
-Tick = tuple[SensorReading, BaseState]
 
 
 def _trotting() -> tuple[Simulation, Controller]:
@@ -34,17 +31,16 @@ def trot_5s_wbc() -> Callable[[], Any]:
 def mpc() -> Callable[[], Any]:
     """Build and solve the program of one trotting state; states of a whole walk in turn."""
     simulation, controller = _trotting()
-    problems: list[tuple[Any, ...]] = []
-    solve = controller.mpc.solve
-
-    def recording(*arguments: Any) -> Any:
-        problems.append(tuple(copy.deepcopy(a) for a in arguments))
-        return solve(*arguments)
-
-    controller.mpc.solve = recording  # type: ignore[method-assign, assignment]
-    rollout(simulation, controller, 3.0)
-    walking = cycle(problems[len(problems) // 3 :])
-    return lambda: solve(*next(walking))
+    simulation.reset()
+    truth = simulation.truth()
+    controller.reset(simulation.read(), truth)
+    problems = []
+    while simulation.time < 3.0:
+        simulation.apply(controller.step(simulation.read(), truth))
+        if simulation.time > 1.0:
+            problems.append(controller.mpc_problem())
+    walking = cycle(problems)
+    return lambda: controller.mpc.solve(*next(walking))
 
 
 def wbc_tick() -> Callable[[], Any]:

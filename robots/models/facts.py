@@ -156,7 +156,3 @@ class RobotFacts:
         ratios = [self.gear_ratio * joint.torque_limit / hip_torque for joint in self.joints]
         hip, thigh, calf = (ratio**2 * self.rotor_inertia for ratio in ratios)
         return hip, thigh, calf
-
-    def total_mass(self) -> float:
-        """Kg."""
-        return self.trunk.mass + 4 * (self.hip.mass + self.thigh.mass + self.calf.mass)
