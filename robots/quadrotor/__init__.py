@@ -1,0 +1,1 @@
+"""A small quadrotor whose attitude and height gains are tuned against a disturbance its plan does not know."""
