@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition import Situation
+from safebo.acquisition import Situation, Told
 from safebo.answers import Certificate
 from safebo.backups import Backup, backup_of, boundary_monitor
 from safebo.exploration import succeeded
@@ -91,6 +91,24 @@ class Knowledge:
             optimism=self.study.tuner.beta if optimism is None else optimism,
             rule=self.study.tuner.expander_rule,
             lipschitz=None if lipschitz is None else torch.tensor(lipschitz, dtype=torch.float64),
+        )
+
+    def told(self, name: str) -> Told:
+        """Parameters and warped measurements of one context's trials."""
+        d, m = self.problem.space.dimension, len(self.problem.functions)
+        rows, visited = [], []
+        for r in self.history.of_context(name):
+            observation = None if r.measurement is None else self.problem.observation(r.trial, r.measurement)
+            if observation is not None:
+                rows.append(observation)
+            elif r.measurement is None or r.measurement.outcome == "failed":
+                visited.append(self.problem.row(r.trial)[:d])
+        nan = float("nan")
+        values = [[nan if v is None else v for v in row.values] for row in rows]
+        return Told(
+            torch.stack([row.x[:d] for row in rows]) if rows else torch.zeros(0, d, dtype=torch.float64),
+            torch.tensor(values, dtype=torch.float64).reshape(-1, m),
+            torch.stack(visited) if visited else torch.zeros(0, d, dtype=torch.float64),
         )
 
     def _worst_objective(self) -> float:

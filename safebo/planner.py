@@ -96,7 +96,8 @@ class Planner:
         return np.random.default_rng(key)
 
     def _drawn(self, situation: Situation) -> Situation:
-        return replace(situation, draw=torch.tensor(self.rng("draw").random(situation.dimension)))
+        draw = torch.tensor(self.rng("draw").random(situation.dimension))
+        return replace(situation, draw=draw, seed=int(self.rng("method").integers(2**31)))
 
     def _seed_again(self, name: str, situation: Situation) -> Plan:
         return Plan(self.seeds.again(name, situation), "seed", "repeated: nothing is certified yet")
@@ -108,7 +109,9 @@ class Planner:
 
     def _uncertified(self, name: str) -> Plan:
         """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
-        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited(), falls_count=True))
+        falls = self.local.falls_are_worst
+        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited(), falls_count=falls))
+        situation = replace(situation, told=self.knowledge.told(name))
         starts = self._by_score(self.local_name, situation, self.knowledge.known_points())[:32]
         found = self.proposer.propose(self.local(situation), starts, self.rng("search"))
         if found is None:

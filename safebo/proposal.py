@@ -104,6 +104,10 @@ class Proposer:
         self, acquisition: SafeAcquisition, starts: Float[Tensor, "k d"], rng: np.random.Generator
     ) -> Candidates:
         """Feasible candidates, best first."""
+        prescribed = acquisition.candidates(rng, self.grid)
+        if prescribed is not None:
+            with torch.no_grad():
+                return Candidates.ordered(prescribed, *acquisition.evaluate(prescribed))
         if self.grid is not None:
             return search_grid(acquisition, self.grid, rng)
         return search_box(acquisition, starts, rng, self.spec.search)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safebo.acquisition import gosafeopt, gp_ucb, random, recommend, safe_ucb, safeopt
-from safebo.acquisition.base import SafeAcquisition, Situation, View
+from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
 from safebo.acquisition.registry import METHODS, Method, acquisition_class, method, register
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "Method",
     "SafeAcquisition",
     "Situation",
+    "Told",
     "View",
     "acquisition_class",
     "gosafeopt",

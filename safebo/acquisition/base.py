@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Bool, Float
@@ -17,6 +18,29 @@ from safebo.surrogate import Surrogate
 
 UNCERTIFIED_PENALTY = 1e6
 """How far below every certified value an uncertified point's value lies in `forward`."""
+
+
+def _empty() -> Tensor:
+    return torch.zeros(0, 0, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was tried in one context, parameters in the unit cube.
+
+    Args:
+        points: measured ones, `n x d`.
+        values: warped measurements there, `n x m`; NaN where a function was not measured.
+        visited: pending and failed ones, `v x d`.
+    """
+
+    points: Float[Tensor, "n d"]
+    values: Float[Tensor, "n m"]
+    visited: Float[Tensor, "v d"]
+
+
+def _nothing_told() -> Told:
+    return Told(_empty(), _empty(), _empty())
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,8 @@ class Situation:
         rule: which constraints an expander must satisfy.
         lipschitz: Lipschitz constants of the constraints, `c`; None for the hallucinated expander test.
         draw: a point of the unit cube drawn for this trial, `d`, for random methods.
+        told: what was tried in this context, for rules that look at measurements themselves.
+        seed: of everything else that is drawn for this trial.
     """
 
     surrogate: Surrogate
@@ -51,6 +77,8 @@ class Situation:
     rule: ExpanderRule = "all"
     lipschitz: Float[Tensor, " m"] | None = None
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    told: Told = field(default_factory=_nothing_told)
+    seed: int = 0
 
     def inputs(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n D"]:
         """Parameters with the context appended."""
@@ -95,6 +123,9 @@ class SafeAcquisition(AcquisitionFunction):
     certified_only: ClassVar[bool] = True
     """Whether proposals must lie in the certified safe set."""
 
+    falls_are_worst: ClassVar[bool] = False
+    """Whether a trial without an objective (a fall) enters as the worst objective seen."""
+
     def __init__(self, situation: Situation) -> None:
         super().__init__(model=SurrogateModel(situation.surrogate, situation.context))
         self.situation = situation
@@ -106,6 +137,19 @@ class SafeAcquisition(AcquisitionFunction):
     def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
         """Which points the method considers, certification aside."""
         return torch.ones(len(X), dtype=torch.bool)
+
+    def candidates(
+        self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
+    ) -> Float[Tensor, "k d"] | None:
+        """The points among which the method itself prescribes to choose; None for the study's search.
+
+        They are scored in one call of `evaluate`.
+
+        Args:
+            rng: of this search.
+            grid: the points a study on a grid may ask; None in the continuous box.
+        """
+        return None
 
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True

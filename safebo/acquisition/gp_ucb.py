@@ -14,10 +14,11 @@ class UpperConfidenceBound(SafeAcquisition):
     """`argmax over Theta of mean_n(theta, z, 0) + beta * std_n(theta, z, 0)`, constraints or not.
 
     Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al.
-    2023. A trial without an objective (a fall) counts, for this method alone, as the worst objective seen.
+    2023. A trial without an objective (a fall) counts as the worst objective seen.
     """
 
     certified_only = False
+    falls_are_worst = True
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """The objective's upper bound."""
