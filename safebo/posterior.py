@@ -9,76 +9,16 @@ undo.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-KernelKind = Literal["matern12", "matern32", "matern52", "rbf"]
+from safebo.kernels import GenericKernel, Kernel, KernelKind, StationaryKernel
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
-
-
-@dataclass(frozen=True)
-class StationaryKernel:
-    """`variance * rho(||(x - x') / lengthscale||)`, the four kernels of the study file.
-
-    Args:
-        kind: Matern 1/2, 3/2, 5/2 or the squared exponential.
-        lengthscale: `D`, in the unit cube.
-        variance: the prior variance.
-    """
-
-    kind: KernelKind
-    lengthscale: Float[Tensor, " D"]
-    variance: float = 1.0
-
-    def correlation(self, a: Float[Tensor, "*b n D"], b: Float[Tensor, "*b m D"]) -> Float[Tensor, "*b n m"]:
-        """The kernel over its variance."""
-        # Distances from differences, not from the expanded square: exact for coincident points, and autograd
-        # gives a zero gradient there.
-        r = torch.cdist(
-            a / self.lengthscale, b / self.lengthscale, compute_mode="donot_use_mm_for_euclid_dist"
-        )
-        if self.kind == "matern12":
-            return torch.exp(-r)
-        if self.kind == "matern32":
-            s = math.sqrt(3.0) * r
-            return (1.0 + s) * torch.exp(-s)
-        if self.kind == "matern52":
-            s = math.sqrt(5.0) * r
-            return (1.0 + s + s * s / 3.0) * torch.exp(-s)
-        return torch.exp(-0.5 * r * r)
-
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Covariance of the rows of `a` (`n x D`) and `b` (`m x D`), `n x m`."""
-        return self.variance * self.correlation(a, b)
-
-    def diagonal(self, a: Float[Tensor, "*b n D"]) -> Float[Tensor, "*b n"]:
-        """Prior variance at the rows of `a`."""
-        return torch.full(a.shape[:-1], self.variance, dtype=a.dtype)
-
-
-@dataclass(frozen=True)
-class GenericKernel:
-    """Any gpytorch kernel (sums, products, additive ones) behind the same two calls."""
-
-    kernel: Callable[..., object]
-
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Covariance of the rows of `a` and `b`."""
-        return self.kernel(a, b).to_dense()  # type: ignore[attr-defined]
-
-    def diagonal(self, a: Tensor) -> Tensor:
-        """Prior variance at the rows of `a`."""
-        return self.kernel(a, diag=True)  # type: ignore[return-value]
-
-
-Kernel = StationaryKernel | GenericKernel
 
 
 @dataclass(frozen=True)
@@ -98,15 +38,32 @@ class Posterior:
     prior_mean: float
     noise_variance: float
     inputs: Float[Tensor, "n D"]
-    inverse_factor: Float[Tensor, "n n"] = field(
-        default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64)
-    )
-    weights: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    inverse_factor: Float[Tensor, "n n"]
+    weights: Float[Tensor, " n"]
 
     @classmethod
-    def prior(cls, kernel: Kernel, prior_mean: float, noise_variance: float, dimension: int) -> Posterior:
-        """The posterior of no observations."""
-        return cls(kernel, prior_mean, noise_variance, torch.zeros(0, dimension, dtype=torch.float64))
+    def prior(
+        cls,
+        kernel: Kernel,
+        prior_mean: float,
+        noise_variance: float,
+        dimension: int,
+        device: torch.device | str = "cpu",
+    ) -> Posterior:
+        """The posterior of no observations, float64, on a device (the kernel's)."""
+        empty = torch.zeros(0, dtype=torch.float64, device=device)
+        inputs = empty.new_zeros(0, dimension)
+        return cls(kernel, prior_mean, noise_variance, inputs, empty.new_zeros(0, 0), empty)
+
+    def to(self, device: torch.device | str) -> Posterior:
+        """The same posterior on another device."""
+        return replace(
+            self,
+            kernel=self.kernel.to(device),
+            inputs=self.inputs.to(device),
+            inverse_factor=self.inverse_factor.to(device),
+            weights=self.weights.to(device),
+        )
 
     @property
     def count(self) -> int:
@@ -115,13 +72,13 @@ class Posterior:
 
     def extended(self, x: Float[Tensor, " D"], y: float) -> Posterior:
         """The posterior after one more observation; `O(n^2)`."""
-        row = x.detach().reshape(1, -1)
+        row = self._rows(x.reshape(1, -1))
         n = self.count
         prior_variance = float(self.kernel.diagonal(row)[0]) + self.noise_variance
         whitened = self.inverse_factor @ self.kernel(self.inputs, row)[:, 0]
         # The Schur complement is at least the noise variance; round-off must not take it below.
         pivot = math.sqrt(max(prior_variance - float(whitened @ whitened), self.noise_variance, 1e-300))
-        factor = torch.zeros(n + 1, n + 1, dtype=row.dtype)
+        factor = row.new_zeros(n + 1, n + 1)
         factor[:n, :n] = self.inverse_factor
         factor[n, :n] = -(whitened @ self.inverse_factor) / pivot
         factor[n, n] = 1.0 / pivot
@@ -136,6 +93,45 @@ class Posterior:
             factor,
             weights,
         )
+
+    def conditioned(self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"]) -> Posterior:
+        """The posterior after k more observations at once; `O(n^2 k + k^3)`."""
+        rows, n = self._rows(X), self.count
+        whitened = self.inverse_factor @ self.kernel(self.inputs, rows)
+        schur = self.kernel(rows, rows) - whitened.T @ whitened
+        schur.diagonal().add_(self.noise_variance)
+        corner, failed = torch.linalg.cholesky_ex(schur)
+        if bool(failed):
+            # Repeated inputs without noise: row by row, pivots are kept positive.
+            result = self
+            for row, value in zip(rows, y, strict=True):
+                result = result.extended(row, float(value))
+            return result
+        inverse = torch.linalg.solve_triangular(
+            corner, torch.eye(len(rows), dtype=rows.dtype, device=rows.device), upper=False
+        )
+        factor = rows.new_zeros(n + len(rows), n + len(rows))
+        factor[:n, :n] = self.inverse_factor
+        factor[n:, :n] = -(inverse @ whitened.T) @ self.inverse_factor
+        factor[n:, n:] = inverse
+        residual = y.to(rows) - self.prior_mean - self.kernel(rows, self.inputs) @ self.weights
+        weights = torch.cat([self.weights, rows.new_zeros(len(rows))]) + factor[n:].T @ (inverse @ residual)
+        return replace(self, inputs=torch.cat([self.inputs, rows]), inverse_factor=factor, weights=weights)
+
+    def imagined(self, x: Float[Tensor, " D"]) -> Posterior:
+        """After observing exactly the present mean at x: the same means, smaller variances."""
+        return self.extended(x, float(self.mean_variance(x.reshape(1, -1))[0][0]))
+
+    def _rows(self, X: Float[Tensor, "k D"]) -> Float[Tensor, "k D"]:
+        """Inputs as they are stored; rows without a task's number are of task 0 (`CoregionalKernel`)."""
+        rows = X.detach().to(self.inputs)
+        return torch.nn.functional.pad(rows, (0, self.inputs.shape[1] - rows.shape[1]))
+
+    def whitened_residual(self) -> Float[Tensor, " n"]:
+        """`L^-1 (y - mean)`, from the weights `L^-T L^-1 (y - mean)`; its first rows never change."""
+        return torch.linalg.solve_triangular(
+            self.inverse_factor.T, self.weights.unsqueeze(-1), upper=True
+        ).squeeze(-1)
 
     def whiten(self, covariance: Float[Tensor, "*b m n"]) -> Float[Tensor, "*b m n"]:
         """`k(X, inputs) L^-T`: rows whose inner products are the explained covariance."""
@@ -163,3 +159,6 @@ class Posterior:
         white_a = self.whiten(self.kernel(a, self.inputs))
         white_b = self.whiten(self.kernel(b, self.inputs))
         return self.kernel(a, b) - white_a @ white_b.T
+
+
+__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "KernelKind", "Posterior", "StationaryKernel"]

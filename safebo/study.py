@@ -33,6 +33,9 @@ class Parameter(_Strict):
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
     lengthscale: float | None = Field(default=None, gt=0, description="in the unit cube")
+    period: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="values so far apart, in its unit, are the same"
+    )
     description: str = ""
 
 
@@ -43,6 +46,9 @@ class ContextVariable(_Strict):
     bounds: tuple[float, float]
     unit: str = ""
     lengthscale: float | None = Field(default=None, gt=0, description="in the unit cube")
+    period: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="values so far apart, in its unit, are the same"
+    )
 
 
 class SchedulePhase(_Strict):
@@ -97,51 +103,113 @@ class Seed(_Strict):
     parameters: dict[str, float]
 
 
+class PriorDataSpec(_Strict):
+    """How the trials of another run of the study, usually in simulation, inform this one (`Tuner(prior=...)`).
+
+    - `correlation`: of the two runs' functions at the same inputs. Safety rests on it: declare what was measured on
+      earlier gains, or less
+    - `std_ratio`: the simulation's prior standard deviation over the robot's
+    - `discrepancy_lengthscale`: lengthscales of the part that the simulation does not explain, over the function's
+    - `inflation`: beta is multiplied by it while the simulation is believed, for the correlation may be wrong
+    - `checked`: so many trials of this run test the simulation. When they contradict it, it is dropped
+    - `level`: how often a simulation that deserves belief may be dropped
+    """
+
+    correlation: float = Field(default=0.8, ge=0, le=1)
+    std_ratio: float = Field(default=1.0, gt=0)
+    discrepancy_lengthscale: float = Field(default=1.0, gt=0)
+    inflation: float = Field(default=1.5, ge=1)
+    checked: int = Field(default=10, gt=0)
+    level: float = Field(default=0.01, gt=0, lt=1)
+
+
 class SurrogateSpec(_Strict):
     """One Gaussian process per function over parameters and context, inputs in the unit cube.
 
-    `hyperparameters: map` refits lengthscales, output scale and noise, with priors centred on the declared
-    values.
+    - `kernel`, `lengthscale` (parameters), `context_lengthscale`: of the functions. The prior variance is
+      `prior_std^2` whatever the structure
+    - `structure`: `joint` is one kernel over parameters and context; `product` is one of the parameters times one of
+      the context, `sum` one plus the other with half the variance each (Krause and Ong 2011; table 1 of Widmer et al.
+      2023), for contexts that shift the whole function; `additive` is the mean over `groups` of parameters (each
+      alone unless given) of their kernels, each times the context's, for functions that are sums of low-dimensional
+      ones (Duvenaud et al. 2011; SafeCtrlBO of Wang et al. 2024). A sum or mean certifies combinations never tried
+      from parts that were: say it only of functions that are such sums
+    - `hyperparameters`: `fixed` as declared; `map` refits lengthscales, variance and noise every `refit_every`
+      trials to their most probable values; `bayes` averages the posteriors of `samples` draws of them, which is
+      slower and widens intervals where the draws disagree. Priors are log-normal around the declared values
+    - `prior_data`: how a simulation's trials inform the robot's, where they are given
     """
 
     kernel: Literal["matern12", "matern32", "matern52", "rbf"] = "matern32"
     lengthscale: float = Field(default=0.3, gt=0)
     context_lengthscale: float = Field(default=0.5, gt=0)
-    hyperparameters: Literal["fixed", "map"] = "fixed"
+    structure: Literal["joint", "product", "sum", "additive"] = "joint"
+    groups: list[list[str]] | None = Field(default=None, description="of parameters, for structure: additive")
+    hyperparameters: Literal["fixed", "map", "bayes"] = "fixed"
     refit_every: int = Field(default=10, gt=0)
+    samples: int = Field(default=8, ge=2, description="for hyperparameters: bayes")
+    prior_data: PriorDataSpec | None = None
 
 
 class BackupSpec(_Strict):
-    """Backup states and the boundary condition that watches global trials.
+    """Backup states and the boundary condition that watches global trials (`safebo.triggers` has the formulas).
 
-    `rule`: `lipschitz` (Alg. 3 of Widmer et al.; carries a guarantee when `lipschitz` and `inter_sample` are
-    true bounds) or `gaussian_tail` (their App. F.1; a heuristic). `state_scale` divides each state coordinate
-    before distances are taken; missing names take the evaluator's scale. `capacity` caps the stored states.
-    Lower bounds and `lipschitz` are on the warped scale of the constraints, the latter per unit of scaled
-    state distance.
+    `rule`: `lipschitz` (Alg. 3 of Widmer et al. 2023) carries a guarantee when `lipschitz` and `inter_sample` are
+    true bounds; `gaussian_tail` (their App. F.1), `kernel_covariance` (practical GoSafeOpt) and `cost_to_go`
+    (after SOOPER) are heuristics.
+
+    Lower bounds, `lipschitz` and `pessimism` are on the warped scale of the constraints, the last two per unit of
+    scaled state distance. `state_scale` divides each state coordinate before distances are taken; missing names
+    take the evaluator's scale. `capacity` caps the stored states.
     """
 
-    rule: Literal["lipschitz", "gaussian_tail"] = "lipschitz"
+    rule: Literal["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go"] = "lipschitz"
     lipschitz: float = Field(default=1.0, gt=0)
-    inter_sample: float = Field(default=0.0, ge=0)
+    inter_sample: float = Field(
+        default=0.0, ge=0, description="scaled distance in one control period; lipschitz and cost_to_go"
+    )
+    interior_lower_bound: float = Field(default=0.5, description="gaussian_tail and kernel_covariance")
+    marginal_lower_bound: float = Field(default=0.0, description="gaussian_tail and kernel_covariance")
     sigma: float = Field(default=2.0, gt=0)
     tau_interior: float = Field(default=0.2, gt=0, lt=1)
     tau_marginal: float = Field(default=0.6, gt=0, lt=1)
-    interior_lower_bound: float = 0.5
-    marginal_lower_bound: float = 0.0
+    state_kernel: Literal["matern12", "matern32", "matern52", "rbf"] = "matern32"
+    state_lengthscale: float = Field(default=1.0, gt=0, description="in units of scaled distance")
+    correlation_interior: float = Field(default=0.88, gt=0, lt=1)
+    correlation_marginal: float = Field(default=0.95, gt=0, lt=1)
+    pessimism: float = Field(default=1.0, gt=0, description="lambda of cost_to_go")
     capacity: int = Field(default=20_000, gt=0)
     state_scale: dict[str, float] = Field(default_factory=dict)
 
 
 class GlobalSpec(_Strict):
-    """When GoSafeOpt explores globally and when it leaves a poor region."""
+    """How GoSafeOpt explores globally, when, and when it leaves a poor region.
 
+    `rule`: `widest_outside` (equation 10 of Widmer et al. 2023), `maximin_distance` or `uncertainty_covariance`,
+    the rules of the published codes. None carries a guarantee; what protects a global trial is `backup.rule`.
+    """
+
+    rule: Literal["widest_outside", "maximin_distance", "uncertainty_covariance"] = "widest_outside"
     local_steps: int = Field(default=10, gt=0)
     global_steps: int = Field(default=5, gt=0)
     patience: int = Field(default=5, gt=0, description="local steps in a new region before it is judged")
     tolerance: float = Field(
         default=0.9, gt=0, le=1, description="a region is left when clearly worse than this"
     )
+
+
+class LineSpec(_Strict):
+    """Search along lines through a certified point instead of the whole box (LineBO, Kirschner et al. 2019).
+
+    `coordinate`: parameters in turn. `random`: random directions. `ascent`: the gradient of the objective, from
+    the surrogate. Several lines a trial cost computing time alone. `anchor`: the lines pass through the certified
+    tried point with the largest lower bound of the objective, or through the one tried last.
+    """
+
+    direction: Literal["coordinate", "random", "ascent"] = "coordinate"
+    count: int = Field(default=1, gt=0, description="lines of one trial")
+    points: int = Field(default=500, ge=16, description="of every line, before the best are refined")
+    anchor: Literal["best", "last"] = "best"
 
 
 class SearchSpec(_Strict):
@@ -152,12 +220,65 @@ class SearchSpec(_Strict):
     swarm_size: int = Field(default=200, gt=0)
     swarm_iterations: int = Field(default=40, gt=0)
     restarts: int = Field(default=8, ge=0)
+    lines: LineSpec | None = Field(default=None, description="for domain: continuous")
+
+
+class ConfidenceSpec(_Strict):
+    """How beta grows with the number of observations; see `safebo.schedules` for formulas and sources.
+
+    `norm` bounds every function's norm in its kernel's space (B) and `noise_bound` the noise on the warped scale
+    (R; None takes each function's noise_std); both are read by sui2015, chowdhury2017 and fiedler2024 alone.
+    `intersect` keeps every interval inside all earlier ones (fixed hyperparameters only).
+    """
+
+    schedule: Literal[
+        "constant", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"
+    ] = "constant"
+    delta: float = Field(default=0.05, gt=0, lt=1)
+    norm: float = Field(default=1.0, gt=0)
+    noise_bound: float | None = Field(default=None, gt=0)
+    intersect: bool = False
+
+
+class TransductiveSpec(_Strict):
+    """What itl, vtl, ctl and their like learn about: a target space of `safebo.acquisition.targets`.
+
+    `potential_maximizers` (A_n), `potential_expanders`, `thompson` and `lite` (points that are drawn as feasible
+    maxima), `optimistic` (the point of the largest upper bound), `domain`, or `region`: a box by `region` bounds.
+    """
+
+    targets: Literal[
+        "potential_maximizers", "potential_expanders", "thompson", "lite", "optimistic", "domain", "region"
+    ] = "potential_maximizers"
+    region: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="raw bounds by parameter"
+    )
+    samples: int = Field(default=10, gt=0, description="draws of thompson and lite, and optima of MES")
+    count: int = Field(default=128, gt=0, description="most targets kept in a continuous box")
 
 
 class TunerSpec(_Strict):
-    """The method, and beta: bounds are mean -/+ beta * std."""
+    """The method, and beta: bounds are mean -/+ beta * std.
+
+    `certificate`: what makes parameters safe. `bounds`: lower confidence bounds alone. `lipschitz`: lower bounds
+    at tried parameters less `lipschitz` times the distance (equation 15 of Widmer et al. 2023). `measured`:
+    measured margins less `measured_noise` and less `lipschitz` times the distance (LoSBO, Fiedler et al. 2024).
+    Constants are per unit of distance in the unit cube, on the warped scale, one for each constraint.
+    """
 
     method: str = "safe_ucb"
+    confidence: ConfidenceSpec = Field(default_factory=ConfidenceSpec)
+    certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
+    measured_noise: list[float] | None = Field(
+        default=None,
+        description="largest possible noise of every constraint, warped; for certificate: measured",
+    )
+    stage_trials: int | None = Field(
+        default=None,
+        ge=0,
+        description="stageopt: trials of a context after which expansion ends; None: converged",
+    )
+    transductive: TransductiveSpec = Field(default_factory=TransductiveSpec)
     optimism: float | None = Field(
         default=None,
         ge=0,

@@ -8,12 +8,13 @@ import torch
 from botorch.acquisition import UpperConfidenceBound, qUpperConfidenceBound
 from botorch.optim import optimize_acqf
 from botorch.sampling import SobolQMCNormalSampler
+from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
 from tuner_cases import direct_posterior
 
 from safebo.botorch_model import SurrogateModel
 from safebo.confidence import confidence_bounds
 from safebo.posterior import GenericKernel, Posterior
-from safebo.surrogate import FunctionModel, Surrogate, fitted, gpytorch_kernel
+from safebo.surrogate import FunctionModel, Surrogate, fitted
 
 KINDS = ["matern12", "matern32", "matern52", "rbf"]
 LENGTHSCALE = (0.3, 0.2, 0.5)
@@ -21,6 +22,16 @@ LENGTHSCALE = (0.3, 0.2, 0.5)
 
 def model(kind: str, mean: float = -0.4, variance: float = 1.7, noise: float = 0.01) -> FunctionModel:
     return FunctionModel("f", kind, LENGTHSCALE, mean, variance, noise)  # type: ignore[arg-type]
+
+
+def gpytorch_kernel(m: FunctionModel) -> ScaleKernel:
+    nu = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
+    D = len(m.lengthscale)
+    base = RBFKernel(ard_num_dims=D) if m.kind == "rbf" else MaternKernel(nu=nu[m.kind], ard_num_dims=D)
+    kernel = ScaleKernel(base).double()
+    kernel.base_kernel.lengthscale = torch.tensor(m.lengthscale, dtype=torch.float64)
+    kernel.outputscale = m.variance
+    return kernel
 
 
 def data(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
