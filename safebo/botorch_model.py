@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from botorch.models.model import Model
+from botorch.models.gpytorch import GPyTorchModel
 from botorch.posteriors import GPyTorchPosterior
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from torch import Tensor
@@ -15,8 +15,11 @@ from safebo.surrogate import Surrogate
 JITTER = 1e-10
 
 
-class SurrogateModel(Model):
+class SurrogateModel(GPyTorchModel):
     """The surrogate as BoTorch sees it: outputs are the functions on their warped scale, objective first.
+
+    A `GPyTorchModel` in that its posteriors are GPyTorch's, so that BoTorch caches roots of them; nothing of
+    GPyTorch computes them.
 
     Args:
         surrogate: the posteriors.
@@ -37,6 +40,10 @@ class SurrogateModel(Model):
     def batch_shape(self) -> torch.Size:
         """Surrogates are not batched."""
         return torch.Size([])
+
+    def subset_output(self, idcs: list[int]) -> SurrogateModel:
+        """The model of those functions alone."""
+        return SurrogateModel(Surrogate([self.surrogate.posteriors[i] for i in idcs]), self.fixed)
 
     def posterior(
         self,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from safebo.acquisition import gosafeopt, gp_ucb, random, recommend, safe_ucb, safeopt
+from safebo.acquisition import (
+    expected_improvement,
+    gosafeopt,
+    gp_ucb,
+    noisy_expected_improvement,
+    random,
+    recommend,
+    safe_ucb,
+    safeopt,
+    scbo,
+)
 from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
 from safebo.acquisition.registry import METHODS, Method, acquisition_class, method, register
 
@@ -20,14 +30,17 @@ __all__ = [
     "Told",
     "View",
     "acquisition_class",
+    "expected_improvement",
     "gosafeopt",
     "gp_ucb",
     "method",
+    "noisy_expected_improvement",
     "random",
     "recommend",
     "register",
     "safe_ucb",
     "safeopt",
+    "scbo",
 ]
 
 

@@ -1,0 +1,45 @@
+"""What the yardsticks share: rules that certify nothing and read posteriors rather than confidence bounds."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.acquisition.base import SafeAcquisition, View
+
+
+class Yardstick(SafeAcquisition):
+    """A rule of constrained optimisation, not of safe one. Guarantee: none about safety.
+
+    Subclasses give `value`.
+
+    Args:
+        situation: what to look at.
+    """
+
+    certified_only = False
+
+    chunk: ClassVar[int] = 4096
+    """How many points of a grid are valued at once."""
+
+    def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """The value to maximise at X."""
+        raise NotImplementedError
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The same; the bounds in `view` are not looked at."""
+        if len(X) == 0:
+            return X.new_zeros(0)
+        return torch.cat([self.value(part) for part in X.split(self.chunk)])
+
+    def evaluate(
+        self, X: Float[Tensor, "n d"], admission: bool = True
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """The value and a slack of +inf, as nothing is certified; without the bounds, which would cost time."""
+        value = (
+            self.value(X) if len(X) <= self.chunk else torch.cat([self.value(x) for x in X.split(self.chunk)])
+        )
+        return value, torch.full_like(value, torch.inf)
