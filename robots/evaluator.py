@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from robots.disturbance import Disturbance
-from robots.metrics import MARGINS, OBJECTIVES, Limits, margins, objectives, view
+from robots.margins import to_go
+from robots.metrics import MARGINS, OBJECTIVES, Limits, margins, margins_over_time, objectives, view
 from robots.model import RobotModel, load_robot
 from robots.quadruped.controller import Controller, VelocityRamp
 from robots.quadruped.gains import GAINS, Gains
@@ -185,6 +186,7 @@ class LeggedEvaluator:
             ),
             repeatable=True,
             monitored=True,
+            margins_to_go=True,
         )
 
     def record_into(self, folder: Path, relative_to: Path) -> None:
@@ -258,7 +260,9 @@ class LeggedEvaluator:
         command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
         observed = view(record, False, command, RAMP)
         true = view(record, True, command, RAMP)
-        seen, real = (margins(v, robot, settings.limits) for v in (observed, true))
+        course = margins_over_time(observed, robot, settings.limits)
+        seen = {name: float(values.min()) for name, values in course.items()}
+        real = margins(true, robot, settings.limits)
         objective: float | None = None
         true_objective: float | None = None
         outcome = "completed"
@@ -279,6 +283,9 @@ class LeggedEvaluator:
             margins=seen,
             fell=record.fell,
             states=record.states[record.walk_start :: settings.state_every].copy(),
+            margins_to_go={n: to_go(values)[:: settings.state_every] for n, values in course.items()}
+            if outcome == "completed"
+            else None,
             backup_time=float(record.time[record.backup_row]) if record.backup >= 0 else None,
             backup_state=record.states[record.backup_row].copy() if record.backup >= 0 else None,
             true_objective=true_objective,

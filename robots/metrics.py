@@ -189,15 +189,20 @@ def objectives(seen: View, robot: RobotModel) -> dict[str, float]:
     }
 
 
+def margins_over_time(seen: View, robot: RobotModel, limits: Limits) -> dict[str, FloatArray]:
+    """Every margin in every tick of a walk, `n` each, safe when >= 0."""
+    angle = ((seen.desired_angle - seen.angle) ** 2).sum(axis=1)
+    lateral = np.linalg.norm(seen.velocity[:, :2] - seen.command, axis=1)
+    return {
+        "tracking": limits.tracking - angle,
+        "attitude": limits.attitude - np.abs(seen.tilt).max(axis=1),
+        "height": seen.height - limits.height,
+        "torque": (limits.torque * robot.torque_limit - np.abs(seen.torque)).min(axis=1),
+        "speed": (limits.speed * robot.speed_limit - np.abs(seen.speed)).min(axis=1),
+        "velocity": limits.velocity - np.where(seen.at_speed, lateral, 0.0),
+    }
+
+
 def margins(seen: View, robot: RobotModel, limits: Limits) -> dict[str, float]:
     """Every margin of a walk: the minimum over time, safe when >= 0."""
-    angle = ((seen.desired_angle - seen.angle) ** 2).sum(axis=1)
-    lateral = np.linalg.norm(seen.velocity[:, :2] - seen.command, axis=1)[seen.at_speed]
-    return {
-        "tracking": limits.tracking - float(angle.max()),
-        "attitude": limits.attitude - float(np.abs(seen.tilt).max()),
-        "height": float(seen.height.min()) - limits.height,
-        "torque": float((limits.torque * robot.torque_limit - np.abs(seen.torque).max(axis=0)).min()),
-        "speed": float((limits.speed * robot.speed_limit - np.abs(seen.speed).max(axis=0)).min()),
-        "velocity": limits.velocity - (float(lateral.max()) if len(lateral) else 0.0),
-    }
+    return {name: float(values.min()) for name, values in margins_over_time(seen, robot, limits).items()}

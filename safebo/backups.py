@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safebo.errors import MeasurementError, NoBackupError
 from safebo.history import Record
-from safebo.monitor import BoundaryMonitor, TriggerRule, thinned
+from safebo.monitor import BoundaryMonitor
 from safebo.problem import Problem
+from safebo.protocol import Measurement
 from safebo.study import BackupSpec
+from safebo.triggers import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule, TriggerRule
+
+TRIGGER_RULES: dict[str, type[TriggerRule]] = {
+    rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)
+}
+"""The boundary conditions by the names that studies use."""
 
 
 def trigger_rule(spec: BackupSpec) -> TriggerRule:
-    """The study's boundary condition."""
-    return TriggerRule(
-        name=spec.rule,
-        lipschitz=spec.lipschitz,
-        inter_sample=spec.inter_sample,
-        sigma=spec.sigma,
-        tau_interior=spec.tau_interior,
-        tau_marginal=spec.tau_marginal,
-        interior_lower_bound=spec.interior_lower_bound,
-        marginal_lower_bound=spec.marginal_lower_bound,
-    )
+    """The study's boundary condition, with those of the study's numbers that it uses."""
+    rule = TRIGGER_RULES[spec.rule]
+    return rule(**{field.name: getattr(spec, field.name) for field in fields(rule)})
 
 
 @dataclass(frozen=True)
 class Backup:
-    """Gains, and the states that they were seen to master (`n x k`, unscaled)."""
+    """Gains, and the states that they were seen to master.
+
+    Args:
+        trial: in which.
+        parameters: the gains.
+        states: `n x k`, unscaled.
+        gain: what the smallest margin still to come has gained at every state over that of the whole trial, `n`,
+            warped, at least 0; None where the trial did not report margins to go.
+    """
 
     trial: int
     parameters: Mapping[str, float]
     states: NDArray[np.float64]
+    gain: NDArray[np.float64] | None = None
 
 
 def backup_of(record: Record, problem: Problem) -> Backup | None:
@@ -57,7 +65,26 @@ def backup_of(record: Record, problem: Problem) -> Backup | None:
         raise MeasurementError(
             f"trial {record.trial.id}: visited states must be finite and n x k, got shape {states.shape}"
         )
-    return Backup(record.trial.id, record.trial.parameters, states)
+    return Backup(record.trial.id, record.trial.parameters, states, _gain(record.trial.id, m, problem))
+
+
+def _gain(trial: int, m: Measurement, problem: Problem) -> NDArray[np.float64] | None:
+    """Smallest margin measured from every state on, minus the smallest of the whole trial, both warped."""
+    if m.margins_to_go is None or m.states is None:
+        return None
+    to_go, whole = [], []
+    for spec, warp in zip(problem.functions[1:], problem.warps[1:], strict=True):
+        name = spec.name if spec.name in m.margins_to_go else spec.quantity
+        values = np.asarray(m.margins_to_go.get(name, ()), dtype=np.float64)
+        if values.shape != (len(m.states),) or not np.isfinite(values).all():
+            raise MeasurementError(
+                f"trial {trial}: margins_to_go of {spec.name!r} must be one finite number per visited state "
+                f"({len(m.states)}), got shape {values.shape}"
+            )
+        threshold = warp.threshold()
+        to_go.append(warp.forward(values) - threshold)
+        whole.append(float(warp.forward(problem.margin(m, spec) or 0.0)) - threshold)
+    return np.maximum(np.min(to_go, axis=0) - min(whole), 0.0)
 
 
 def boundary_monitor(
@@ -72,7 +99,8 @@ def boundary_monitor(
 
     Raises:
         NoBackupError: when none is certified.
-        MeasurementError: when the states of two trials differ in width.
+        MeasurementError: when the states of two trials differ in width, or when a trial lacks the margins to go
+            that the rule needs.
     """
     chosen = [i for i in range(len(found)) if lower[i] >= 0]
     if not chosen:
@@ -83,15 +111,24 @@ def boundary_monitor(
     widths = sorted({found[i].states.shape[1] for i in chosen})
     if len(widths) > 1:
         raise MeasurementError(f"visited states have different widths: {widths}")
+    rule = trigger_rule(spec)
     kept = thinned([len(found[i].states) for i in chosen], spec.capacity)
     parts: list[NDArray[np.float64]] = []
+    gained: list[NDArray[np.float64]] = []
     policy: list[NDArray[np.int64]] = []
     bounds: list[float] = []
     gains: list[Mapping[str, float]] = []
     for i, rows in zip(chosen, kept, strict=True):
         if len(rows) == 0:
             continue
+        gain = found[i].gain
+        if gain is None and rule.needs_gain:
+            raise MeasurementError(
+                f"trial {found[i].trial} reports no `margins_to_go`, which tuner.backup.rule {rule.name} needs: "
+                "the evaluator must return them with `states`, or choose another rule"
+            )
         parts.append(found[i].states[rows])
+        gained.append(np.zeros(len(rows)) if gain is None else gain[rows])
         policy.append(np.full(len(rows), len(gains)))
         bounds.append(float(lower[i]))
         gains.append(found[i].parameters)
@@ -100,9 +137,34 @@ def boundary_monitor(
         np.concatenate(policy),
         np.array(bounds),
         gains,
-        trigger_rule(spec),
+        rule,
         state_scale(spec, widths[0]),
+        np.concatenate(gained),
     )
+
+
+def thinned(counts: Sequence[int], capacity: int) -> list[NDArray[np.int64]]:
+    """Which states of every trial to keep so that at most `capacity` remain in all.
+
+    Dropping a stored state can only shrink what is covered, so triggers only become more frequent. Every
+    trial keeps an even share of its path; the first state always stays, because every trial starts near it.
+
+    Args:
+        counts: number of states of every trial.
+        capacity: of all together; at least one per trial is kept while it lasts, newest trials first.
+    """
+    kept = [np.zeros(0, dtype=np.int64) for _ in counts]
+    room = capacity
+    # Short paths first, so that what they do not use is shared among the long ones.
+    order = sorted(range(len(counts)), key=lambda i: (counts[i], -i))
+    if len(counts) > capacity:
+        order = sorted(range(len(counts) - capacity, len(counts)), key=lambda i: (counts[i], -i))
+    for position, i in enumerate(order):
+        share = min(counts[i], room // (len(order) - position))
+        if share > 0:
+            kept[i] = np.unique(np.linspace(0, counts[i] - 1, share).astype(np.int64))
+        room -= len(kept[i])
+    return kept
 
 
 def state_scale(spec: BackupSpec, width: int) -> NDArray[np.float64]:

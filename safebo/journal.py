@@ -17,7 +17,6 @@ import json
 import os
 import threading
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,11 +43,12 @@ from safebo.journal_tables import (
     measurement_columns,
     measurement_from_row,
     run_from_row,
+    state_columns,
     to_json,
     trial_columns,
     trial_from_row,
 )
-from safebo.protocol import FloatArray, Measurement, Trial
+from safebo.protocol import Measurement, Trial
 from safebo.study import Study
 
 __all__ = ["Event", "Journal", "Record", "RunInfo", "Status"]
@@ -390,7 +390,8 @@ class Journal:
         }
         connection.execute(tables.measurements.insert(), row)
         if measurement.states is not None and np.size(measurement.states):
-            connection.execute(tables.states.insert(), self._state_row(trial_id, measurement.states))
+            row = {"run": self.run.run, "trial": trial_id, **state_columns(measurement)}
+            connection.execute(tables.states.insert(), row)
 
     def _event_row(
         self, kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]
@@ -402,16 +403,6 @@ class Journal:
             "trial": trial_id,
             "text": text,
             "data": to_json(data),
-        }
-
-    def _state_row(self, trial_id: int, states: FloatArray) -> dict[str, Any]:
-        array = np.atleast_2d(np.ascontiguousarray(states, dtype="<f8"))
-        return {
-            "run": self.run.run,
-            "trial": trial_id,
-            "rows": array.shape[0],
-            "columns": array.shape[1],
-            "data": zlib.compress(array.tobytes(), 1),
         }
 
 

@@ -82,6 +82,8 @@ measurements = sa.Table(
     sa.ForeignKeyConstraint(["run", "trial"], ["trials.run", "trials.id"]),
 )
 
+# `data`: `rows x columns` numbers, the visited states; then, where they were reported, the margins to go, `rows`
+# numbers for every margin of the measurement in the order of its names.
 states = sa.Table(
     "states",
     metadata,
@@ -160,17 +162,19 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
 
 def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
     """The measurement that a row stands for, with its visited states where they were loaded."""
+    margins: dict[str, float] = json.loads(row["margins"])
     states: FloatArray | None = None
+    to_go: dict[str, FloatArray] | None = None
     if visited is not None:
-        flat = np.frombuffer(zlib.decompress(visited["data"]), dtype="<f8")
-        states = flat.reshape(visited["rows"], visited["columns"]).astype(np.float64)
+        states, to_go = _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),
         objective=row["objective"],
-        margins=json.loads(row["margins"]),
+        margins=margins,
         fell=bool(row["fell"]),
         states=states,
+        margins_to_go=to_go,
         backup_time=row["backup_time"],
         backup_state=backup_state,
         true_objective=row["true_objective"],
@@ -180,6 +184,38 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         message=row["message"],
         extra=json.loads(row["extra"]),
     )
+
+
+def state_columns(measurement: Measurement) -> dict[str, Any]:
+    """Visited states and margins to go as the columns of their row.
+
+    Raises:
+        JournalError: when margins to go and margins, or their lengths and the states, do not belong together.
+    """
+    array = np.atleast_2d(np.ascontiguousarray(measurement.states, dtype="<f8"))
+    data = array.tobytes()
+    to_go = measurement.margins_to_go
+    if to_go is not None:
+        wrong = set(to_go) != set(measurement.margins)
+        if wrong or any(np.shape(values) != (len(array),) for values in to_go.values()):
+            raise JournalError(
+                f"margins_to_go must hold one number for each of {len(array)} states under the names of the "
+                f"margins ({', '.join(measurement.margins)})"
+            )
+        data += b"".join(np.asarray(to_go[name], dtype="<f8").tobytes() for name in measurement.margins)
+    return {"rows": array.shape[0], "columns": array.shape[1], "data": zlib.compress(data, 1)}
+
+
+def _states_from_row(
+    row: Mapping[Any, Any], margins: tuple[str, ...]
+) -> tuple[FloatArray, dict[str, FloatArray] | None]:
+    flat = np.frombuffer(zlib.decompress(row["data"]), dtype="<f8").astype(np.float64)
+    count, size = row["rows"], row["rows"] * row["columns"]
+    states = flat[:size].reshape(count, row["columns"])
+    if len(flat) == size:
+        return states, None
+    values = flat[size:].reshape(len(margins), count)
+    return states, dict(zip(margins, values, strict=True))
 
 
 def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:

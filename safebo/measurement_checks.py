@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safebo.errors import UnsafeSeedError
 from safebo.protocol import OUTCOMES, Evaluator, Measurement, Monitor, Trial
@@ -97,6 +98,11 @@ def as_measurement(value: Any) -> Measurement:
     for key in ("states", "backup_state"):
         if content.get(key) is not None:
             content[key] = np.asarray(content[key], dtype=float)
+    to_go = content.get("margins_to_go")
+    if to_go is not None:
+        if not isinstance(to_go, Mapping):
+            raise NotAMeasurementError("margins_to_go must map the names of margins to lists of numbers")
+        content["margins_to_go"] = {name: np.asarray(values, dtype=float) for name, values in to_go.items()}
     return Measurement(**content)
 
 
@@ -143,6 +149,25 @@ def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
             yield f"{name} holds a value that is not finite"
     if measurement.states is not None and np.ndim(measurement.states) != 2:
         yield f"states has shape {np.shape(measurement.states)}, not n x k"
+    yield from _margins_to_go_faults(measurement)
+
+
+def _margins_to_go_faults(measurement: Measurement) -> Iterable[str]:
+    to_go = measurement.margins_to_go
+    if to_go is None:
+        return
+    if measurement.states is None:
+        yield "margins_to_go is given without states"
+        return
+    if set(to_go) != set(measurement.margins):
+        yield f"margins_to_go names {', '.join(to_go) or 'none'}, margins {', '.join(measurement.margins)}"
+        return
+    count = len(measurement.states)
+    for name, values in to_go.items():
+        if np.shape(values) != (count,):
+            yield f"margins_to_go of {name!r} has shape {np.shape(values)}, not one number per state ({count})"
+        elif not np.all(np.isfinite(values)):
+            yield f"margins_to_go of {name!r} holds a value that is not finite"
 
 
 def _plain(measurement: Measurement) -> Measurement:
@@ -153,6 +178,7 @@ def _plain(measurement: Measurement) -> Measurement:
         objective=_number(measurement.objective),
         margins={str(name): float(value) for name, value in measurement.margins.items()},
         fell=bool(measurement.fell),
+        margins_to_go=_arrays(measurement.margins_to_go),
         backup_time=_number(measurement.backup_time),
         true_objective=_number(measurement.true_objective),
         true_margins=None if true_margins is None else {str(n): float(v) for n, v in true_margins.items()},
@@ -163,6 +189,10 @@ def _plain(measurement: Measurement) -> Measurement:
 
 def _number(value: float | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _arrays(values: Mapping[str, Any] | None) -> dict[str, NDArray[np.float64]] | None:
+    return {str(n): np.asarray(v, dtype=np.float64) for n, v in values.items()} if values else None
 
 
 def failed(message: str) -> Measurement:

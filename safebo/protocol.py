@@ -65,6 +65,8 @@ class Measurement:
         margins: observed margin of every constraint, by name; safe when >= 0. Empty when the trial failed.
         fell: whether the robot fell.
         states: visited states, `n x k`, in the evaluator's state units (not scaled); None when not recorded.
+        margins_to_go: for every visited state, the smallest margin from there to the end of the trial, by the names
+            of `margins`, `n` each; None when not recorded. The boundary condition `cost_to_go` learns from it.
         backup_time: when the monitor switched gains, in seconds from the start of the walk.
         backup_state: the state in which it did, `k`.
         true_objective: the objective without sensor noise, where the evaluator knows it.
@@ -80,6 +82,7 @@ class Measurement:
     margins: Mapping[str, float] = field(default_factory=dict)
     fell: bool = False
     states: FloatArray | None = None
+    margins_to_go: Mapping[str, FloatArray] | None = None
     backup_time: float | None = None
     backup_state: FloatArray | None = None
     true_objective: float | None = None
@@ -136,6 +139,7 @@ class EvaluatorInfo:
     `repeatable`: a trial whose result was lost may be evaluated again under its own id, as in simulation. Where
     it is not declared, such a trial waits for a person: on a robot nothing is repeated by itself.
     `monitored`: `evaluate` shows every state to the monitor it is given.
+    `margins_to_go`: measurements say how the margins went on from every visited state.
     """
 
     name: str
@@ -146,6 +150,7 @@ class EvaluatorInfo:
     states: tuple[QuantityInfo, ...] = ()
     repeatable: bool = False
     monitored: bool = False
+    margins_to_go: bool = False
 
 
 @runtime_checkable

@@ -118,6 +118,8 @@ def comparable(record: Record) -> tuple[Any, ...]:
         shown = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
         for name in ("states", "backup_state"):
             shown[name] = None if shown[name] is None else np.asarray(shown[name]).tolist()
+        to_go = shown["margins_to_go"]
+        shown["margins_to_go"] = None if to_go is None else {n: v.tolist() for n, v in to_go.items()}
     return (dataclasses.asdict(record.trial), shown, record.round)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from experiments.speed.measure import Case
-from safebo.monitor import BoundaryMonitor, TriggerRule
+from safebo.backups import trigger_rule
+from safebo.monitor import BoundaryMonitor
 from safebo.protocol import Measurement, Trial
-from safebo.study import Study
+from safebo.study import BackupSpec, Study
 from safebo.study_file import load_study
 from safebo.tuner import Tuner
 
@@ -67,7 +69,7 @@ def ask_100() -> Callable[[], Any]:
     return one
 
 
-def boundary_20k(covered: bool = False) -> Callable[[], Any]:
+def boundary_20k(spec: BackupSpec) -> Callable[[], Any]:
     """A state against 20,000 stored ones of 33 numbers, the hard case: nothing covers it."""
     generator = np.random.default_rng(0)
     policies = 20
@@ -80,13 +82,25 @@ def boundary_20k(covered: bool = False) -> Callable[[], Any]:
         generator.integers(0, policies, 20_000),
         generator.uniform(0.2, 0.6, policies),
         [{"gain": float(i)} for i in range(policies)],
-        TriggerRule("lipschitz", lipschitz=1.0),
+        trigger_rule(spec),
         np.ones(33),
+        generator.uniform(0.0, 0.2, 20_000),
     )
     asked = states[generator.integers(0, 20_000, 512)] + 0.4 * generator.normal(size=(512, 33))
+    if any(monitor.covered(state) for state in asked):
+        raise RuntimeError(f"{spec.rule}: a state is covered, so this is not the hard case")
     position = iter(range(10**9))
     return lambda: monitor.check(asked[next(position) % 512])
 
+
+BOUNDARIES = {
+    "boundary_20k": BackupSpec(rule="lipschitz", lipschitz=1.0),
+    "boundary_20k_gaussian_tail": BackupSpec(rule="gaussian_tail", sigma=0.5, interior_lower_bound=0.4),
+    "boundary_20k_kernel_covariance": BackupSpec(
+        rule="kernel_covariance", state_lengthscale=6.0, interior_lower_bound=0.4
+    ),
+    "boundary_20k_cost_to_go": BackupSpec(rule="cost_to_go", pessimism=1.0),
+}
 
 CASES = (
     Case(
@@ -97,7 +111,15 @@ CASES = (
         15,
         1,
     ),
-    Case(
-        "boundary_20k", "boundary condition against 20,000 uncovering states", 0.1e-3, boundary_20k, 5000, 50
+    *(
+        Case(
+            name,
+            f"boundary condition {spec.rule} against 20,000 uncovering states",
+            0.1e-3,
+            partial(boundary_20k, spec),
+            5000,
+            50,
+        )
+        for name, spec in BOUNDARIES.items()
     ),
 )

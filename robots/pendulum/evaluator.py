@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.margins import to_go
 from robots.pendulum.dynamics import Pendulum, motor_torque, step, trajectory
 from safebo.protocol import (
     EvaluatorInfo,
@@ -90,6 +91,7 @@ class PendulumEvaluator:
             ),
             repeatable=True,
             monitored=True,
+            margins_to_go=True,
         )
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
@@ -108,12 +110,15 @@ class PendulumEvaluator:
             return Measurement(
                 outcome="failed", message=f"the pendulum's state overflowed with {kp=:g}, {kd=:g}"
             )
-        margin = float(self.speed_limit - np.abs(states[:, 1]).max())
+        margins = self.speed_limit - np.abs(states[:, 1])
+        margin = float(margins.min())
         error = states - np.array([self.pendulum.target_angle, 0.0])
         tracking = float(-0.5 * (error**2).sum(axis=1).mean())
         noise = np.random.default_rng(trial.seed).normal(size=2)
-        observed = {"speed": margin + self.speed_noise_std * float(noise[1])}
-        visited = states[: self.pendulum.ticks - self._half + 1 : RECORD_EVERY].copy()
+        offset = self.speed_noise_std * float(noise[1])
+        observed = {"speed": margin + offset}
+        reported = slice(0, self.pendulum.ticks - self._half + 1, RECORD_EVERY)
+        visited = states[reported].copy()
         duration = (len(states) - 1) * self.pendulum.control_period
         if switched is not None:
             # Two sets of gains share this trial: its tracking is that of neither.
@@ -131,6 +136,7 @@ class PendulumEvaluator:
             objective=tracking + self.objective_noise_std * float(noise[0]),
             margins=observed,
             states=visited,
+            margins_to_go={"speed": to_go(margins)[reported] + offset},
             true_objective=tracking,
             true_margins={"speed": margin},
             duration=duration,

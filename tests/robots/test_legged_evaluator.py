@@ -104,6 +104,11 @@ def test_states_are_what_the_monitor_saw_every_so_many_ticks():
     assert len(watch.seen) == 600
     assert measured.states.shape == (30, len(STATE_NAMES))
     assert np.array_equal(measured.states, np.array(watch.seen)[::20])
+    assert measured.margins_to_go.keys() == measured.margins.keys()
+    for name, to_go in measured.margins_to_go.items():
+        assert to_go.shape == (30,)
+        assert to_go[0] == measured.margins[name]
+        assert (np.diff(to_go) >= 0).all()
     names = [quantity.name for quantity in evaluator.info().states]
     assert names == list(STATE_NAMES)
     assert all(quantity.scale > 0 for quantity in evaluator.info().states)

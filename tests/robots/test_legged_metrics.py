@@ -7,7 +7,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from robots.metrics import MARGINS, OBJECTIVES, WALKING_SCALES, Limits, margins, objectives, view
+from robots.metrics import (
+    MARGINS,
+    OBJECTIVES,
+    WALKING_SCALES,
+    Limits,
+    margins,
+    margins_over_time,
+    objectives,
+    view,
+)
 from robots.model import load_robot
 from robots.rollout import Recording
 
@@ -48,6 +57,21 @@ def test_a_perfect_walk_costs_nothing_and_keeps_every_margin_whole():
     assert distances["torque"] == pytest.approx(limits.torque * ROBOT.torque_limit.min())
     assert distances["speed"] == pytest.approx(limits.speed * ROBOT.speed_limit.min())
     assert distances["velocity"] == pytest.approx(limits.velocity)
+
+
+def test_margins_over_time_are_those_of_every_tick_alone():
+    rng = np.random.default_rng(0)
+    record = perfect_walk()
+    for name in ("joint_position", "joint_velocity", "commanded_torque", "base_velocity", "base_position"):
+        values = getattr(record, name)
+        values += 0.1 * rng.standard_normal(values.shape)
+    course = margins_over_time(view(record, True, COMMAND, RAMP), ROBOT, Limits())
+    late = SETTLE + WALK - 1
+    for row in (SETTLE + 20, late):
+        alone = record.truncated(row + 1)
+        alone = dataclasses.replace(alone, walk_start=row)
+        single = numbers(alone)[1]
+        assert {name: values[row - SETTLE] for name, values in course.items()} == pytest.approx(single)
 
 
 def test_tracking_is_the_papers_sum_over_joints_and_mean_over_time():

@@ -96,6 +96,8 @@ def test_measurement_of_a_completed_trial():
     cost = np.mean([0.5 * ((a - p.target_angle) ** 2 + v**2) for a, v in states])
     assert m.objective == m.true_objective == pytest.approx(-cost)
     assert m.states == pytest.approx(states[:1751:10])
+    expected = [min(2.65 - abs(v) for v in states[t:, 1]) for t in range(0, 1751, 10)]
+    assert m.margins_to_go["speed"].tolist() == expected
     assert largest_speed_and_cost(3.0, 4.8, p.start, p.constants()) == pytest.approx(
         (2.65 - m.margins["speed"], cost)
     )
@@ -107,6 +109,7 @@ def test_noise_comes_from_the_trials_seed():
     assert first.objective == again.objective
     assert first.margins == again.margins
     assert first.margins != other.margins
+    assert first.margins_to_go["speed"][0] == first.margins["speed"]
     assert first.true_margins == other.true_margins
     drawn = [evaluator.evaluate(trial(SEED, s)) for s in range(200)]
     assert np.std([m.margins["speed"] - m.true_margins["speed"] for m in drawn]) == pytest.approx(
@@ -130,6 +133,7 @@ def test_backup_gains_take_over_at_once():
     whole = np.concatenate([before, after[1:]])
     assert m.true_margins["speed"] == 2.65 - np.abs(whole[:, 1]).max()
     assert np.array_equal(m.states, whole[:1751:10])
+    assert m.margins_to_go is None
     assert m.duration == pytest.approx(2.15)
 
 

@@ -126,6 +126,11 @@ GOOD: dict[str, Any] = {"objective": 1.0, "margins": {"height": 0.5}}
         (GOOD | {"objektive": 1.0}, "unknown key 'objektive' (allowed: outcome, objective"),
         (GOOD | {"states": [[1.0, float("nan")]]}, "states holds a value that is not finite"),
         (GOOD | {"states": [1.0, 2.0]}, "states has shape (2,), not n x k"),
+        (GOOD | {"margins_to_go": {"height": [1.0]}}, "margins_to_go is given without states"),
+        (GOOD | {"states": [[1.0]], "margins_to_go": [1.0]}, "must map the names of margins"),
+        (GOOD | {"states": [[1.0]], "margins_to_go": {"depth": [1.0]}}, "margins_to_go names depth, margins height"),
+        (GOOD | {"states": [[1.0]], "margins_to_go": {"height": [1, 2]}}, "'height' has shape (2,), not one number"),
+        (GOOD | {"states": [[1.0]], "margins_to_go": {"height": [float("inf")]}}, "'height' holds a value that is not"),
         ({"outcome": "aborted", "fell": True}, "margin 'height' is missing"),
         (None, "the evaluator returned NoneType, not a mapping with objective and margins"),
         (3.0, "the evaluator returned float"),
@@ -152,6 +157,14 @@ def test_what_cannot_be_believed_is_failed_and_says_why(answer: Any, message: st
 def test_what_can_be_believed_stays_as_it_is(answer: dict) -> None:
     measurement = as_measurement(answer)
     assert check_measurement(measurement, BOWL) is measurement
+
+
+def test_margins_to_go_survive_as_arrays() -> None:
+    answer = GOOD | {"states": [[1, 2], [3, 4]], "margins_to_go": {"height": [1, 2]}}
+    measurement = evaluate_safely(FunctionEvaluator(lambda p, c: answer, BOWL, {}), TRIAL, None, BOWL)
+    assert measurement.margins_to_go is not None
+    assert measurement.margins_to_go["height"].dtype == np.float64
+    assert measurement.margins_to_go["height"].tolist() == [1.0, 2.0]
 
 
 def test_a_fall_in_a_refused_measurement_is_not_forgotten() -> None:

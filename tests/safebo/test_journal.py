@@ -62,6 +62,8 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]
 
 def plain(value: Any) -> Any:
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if fields.get("margins_to_go"):
+        fields["margins_to_go"] = {name: list(v) for name, v in fields["margins_to_go"].items()}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
 
 
@@ -174,12 +176,16 @@ def test_what_is_read_is_what_was_written_to_the_last_bit(
     )
     shape = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 4)))
     values = data.draw(st.lists(finite, min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]))
+    margins = data.draw(st.dictionaries(names, finite, max_size=4))
+    row = st.lists(finite, min_size=shape[0], max_size=shape[0]).map(np.array)
+    to_go = data.draw(st.none() | st.fixed_dictionaries(dict.fromkeys(reversed(margins), row)))
     told = Measurement(
         outcome=data.draw(st.sampled_from(OUTCOMES)),
         objective=data.draw(st.none() | finite),
-        margins=data.draw(st.dictionaries(names, finite, max_size=4)),
+        margins=margins,
         fell=data.draw(st.booleans()),
         states=np.array(values).reshape(shape),
+        margins_to_go=to_go or None,
         backup_time=data.draw(st.none() | finite),
         backup_state=data.draw(st.none() | st.lists(finite, min_size=1, max_size=4).map(np.array)),
         true_objective=data.draw(st.none() | finite),
@@ -203,6 +209,21 @@ def test_what_is_read_is_what_was_written_to_the_last_bit(
         (light,) = journal.records(states=False)
         assert light.measurement is not None
         assert light.measurement.states is None
+        assert light.measurement.margins_to_go is None
+
+
+@pytest.mark.parametrize("to_go", [{"height": [1.0]}, {"width": [1.0, 2.0]}, {}])
+def test_margins_to_go_that_do_not_fit_are_not_kept(journal: Journal, to_go: dict[str, list[float]]) -> None:
+    wrong = Measurement(
+        "completed",
+        1.0,
+        {"height": 1.0},
+        states=np.zeros((2, 1)),
+        margins_to_go={name: np.array(values) for name, values in to_go.items()},
+    )
+    journal.ask(trial(1), 0)
+    with pytest.raises(JournalError, match="one number for each of 2 states"):
+        journal.tell(1, wrong)
 
 
 def test_folders_without_a_run(tmp_path: Path) -> None:
