@@ -14,7 +14,7 @@ from safebo.errors import StudyError
 from safebo.evaluator import EvaluatorOptionError
 from safebo.measurement_checks import quantity_of
 from safebo.protocol import EvaluatorInfo
-from safebo.study import FunctionSpec, Study
+from safebo.study import FunctionSpec, Parameter, Study
 
 KeyPath = tuple[str | int, ...]
 
@@ -62,6 +62,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_schedule(study),
         *_seeds(study),
         *_functions(study),
+        *_surrogate(study),
         *_tuner(study),
     ]
 
@@ -106,6 +107,20 @@ def _parameters(study: Study) -> Iterator[Problem]:
         if parameter.scale == "log" and min(parameter.bounds) <= 0:
             lower = min(parameter.bounds)
             yield Problem(path, f"scale: log needs a lower bound > 0, not {lower:g} (or use scale: linear)")
+        if parameter.period is not None:
+            yield from _period(parameter, parameter.period, ("parameters", index, "period"))
+
+
+def _period(parameter: Parameter, period: float, path: KeyPath) -> Iterator[Problem]:
+    lower, upper = parameter.bounds
+    if parameter.scale == "log":
+        yield Problem(path, "needs scale: linear: values one period apart are not equally far on a log scale")
+    elif upper - lower > period * (1 + 1e-9):
+        message = (
+            f"the bounds [{lower:g}, {upper:g}] are wider than the period {period:g}: the same gains would "
+            "be searched twice"
+        )
+        yield Problem(path, message)
 
 
 def _context_variables(study: Study) -> Iterator[Problem]:
@@ -217,6 +232,63 @@ def _functions(study: Study) -> Iterator[Problem]:
             yield Problem(("constraints", index, "warp", "upper"), message)
 
 
+def _surrogate(study: Study) -> Iterator[Problem]:
+    spec = study.surrogate
+    if spec.structure in ("product", "sum") and not study.context.variables:
+        message = (
+            f"{spec.structure} joins parameters and context, but there are no context variables; use joint"
+        )
+        yield Problem(("surrogate", "structure"), message)
+    if spec.groups is not None:
+        yield from _groups(study, spec.groups)
+    if spec.hyperparameters == "bayes":
+        tuner = study.tuner
+        unsupported = [
+            (tuner.search.domain != "continuous", f"tuner.search.domain: {tuner.search.domain}"),
+            (tuner.confidence.schedule == "fiedler2024", "tuner.confidence.schedule: fiedler2024"),
+            (tuner.confidence.intersect, "tuner.confidence.intersect: true"),
+        ]
+        for found, name in unsupported:
+            if found:
+                message = (
+                    f"bayes averages several posteriors, and {name} needs the factor of a single one; use map or "
+                    "fixed (intersect: fixed alone)"
+                )
+                yield Problem(("surrogate", "hyperparameters"), message)
+
+
+def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
+    if study.surrogate.structure != "additive":
+        message = f"groups belong to structure: additive, not {study.surrogate.structure}"
+        yield Problem(("surrogate", "groups"), message)
+    names = [parameter.name for parameter in study.parameters]
+    for index, group in enumerate(groups):
+        path: KeyPath = ("surrogate", "groups", index)
+        if not group:
+            yield Problem(path, "is empty: name the parameters that act together")
+        for position, name in enumerate(group):
+            if name not in names:
+                yield Problem((*path, position), f"unknown parameter {name!r}" + did_you_mean(name, names))
+            elif name in group[:position]:
+                yield Problem((*path, position), f"{name!r} is in this group already")
+        if sorted(group) in [sorted(earlier) for earlier in groups[:index]]:
+            yield Problem(path, "is there already")
+    missing = [name for name in names if not any(name in group for group in groups)]
+    if missing:
+        message = (
+            f"no group has {', '.join(missing)}: the model would know of no effect; every parameter needs one"
+        )
+        yield Problem(("surrogate", "groups"), message)
+
+
+_BANDS = (
+    ("marginal_lower_bound", "interior_lower_bound"),
+    ("tau_interior", "tau_marginal"),
+    ("correlation_interior", "correlation_marginal"),
+)
+"""Numbers of `tuner.backup` of which the first is at most the second."""
+
+
 def _tuner(study: Study) -> Iterator[Problem]:
     tuner = study.tuner
     if tuner.search.domain == "grid" and tuner.search.grid_points < 2:
@@ -227,6 +299,11 @@ def _tuner(study: Study) -> Iterator[Problem]:
     for name, scale in tuner.backup.state_scale.items():
         if not (math.isfinite(scale) and scale > 0):
             yield Problem(("tuner", "backup", "state_scale", name), f"must be a number > 0, not {scale:g}")
+    for less, more in _BANDS:
+        low, high = getattr(tuner.backup, less), getattr(tuner.backup, more)
+        if low > high:
+            message = f"{low:g} exceeds {more}, {high:g}: interior backups must reach at least as far as marginal ones"
+            yield Problem(("tuner", "backup", less), message)
     lipschitz = tuner.lipschitz
     if lipschitz is not None:
         if len(lipschitz) != len(study.constraints):

@@ -59,7 +59,7 @@ def test_a_valid_file_becomes_the_study_it_says() -> None:
 # Each: the text to change, what it becomes, and the exact line that must be in the answer.
 MISTAKES = [
     ("bounds: [0, 10]}", "bonds: [0, 10]}", "s.yaml:4: parameters[0].bonds: unknown key 'bonds'; did you mean 'bounds'?"),
-    ("bounds: [0, 10]}", "bonds: [0, 10]}", "(allowed: name, bounds, unit, scale, lengthscale, description)"),
+    ("bounds: [0, 10]}", "bonds: [0, 10]}", "(allowed: name, bounds, unit, scale, lengthscale, period, description)"),
     ("name: gaits", "nmae: gaits", "s.yaml:1: nmae: unknown key 'nmae'; did you mean 'name'?"),
     ("[0, 10]}", "[10, 0]}", "s.yaml:4: parameters[0].bounds: [10, 0] is reversed: give [lower, upper]"),
     ("[0, 10]}", "[3, 3]}", "s.yaml:4: parameters[0].bounds: [3, 3] is empty"),
@@ -92,6 +92,12 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntrials: many", "s.yaml:2: trials: must be a whole number, not 'many'"),
     ("name: gaits", "name: gaits\ntuner: {lipschitz: [1]}", "tuner.lipschitz: needs one constant for each constraint: 2, not 1"),
     ("name: gaits", "name: gaits\ntuner: {search: {domain: grid}}", "tuner.search.grid_points: domain: grid needs at least 2"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {rule: lipshitz}}", "tuner.backup.rule: must be lipschitz, gaussian_tail, kernel_covariance or cost_to_go, not 'lipshitz'"),
+    ("name: gaits", "name: gaits\ntuner: {exploration: {rule: widest}}", "tuner.exploration.rule: must be widest_outside, maximin_distance or uncertainty_covariance, not 'widest'"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {pesimism: 2}}", "tuner.backup.pesimism: unknown key 'pesimism'; did you mean 'pessimism'?"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {pessimism: 0}}", "tuner.backup.pessimism: must be > 0, not 0"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {tau_marginal: 0.1}}", "tuner.backup.tau_interior: 0.2 exceeds tau_marginal, 0.1"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {correlation_interior: 0.97}}", "correlation_interior: 0.97 exceeds correlation_marginal, 0.95: interior backups must reach at least as far"),
     ("trials: 3}", "trials: 3}\n    - {context: light, trials: 0}", "context.schedule[1].trials: must be > 0, not 0"),
 ]  # fmt: skip
 
