@@ -146,6 +146,18 @@ def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:
             f"evaluator {info.name!r} takes none; choose a method without global trials (safe_ucb, safeopt)"
         )
         raise file.error([Problem(("tuner", "method"), message)])
+    rule = file.study.tuner.backup.rule
+    if (
+        method is not None
+        and method.exploration is not None
+        and rule == "cost_to_go"
+        and not info.margins_to_go
+    ):
+        message = (
+            f"{rule!r} learns from margins to go, and evaluator {info.name!r} reports none; choose another rule "
+            "(lipschitz, gaussian_tail, kernel_covariance)"
+        )
+        raise file.error([Problem(("tuner", "backup", "rule"), message)])
 
 
 def _as_file(study: str | Path | Study | StudyFile) -> StudyFile:

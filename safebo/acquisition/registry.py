@@ -24,7 +24,8 @@ class Method:
     Args:
         name: of the method.
         local: acquisition of the local phases; None when the study's `tuner.local_method` chooses it.
-        exploration: acquisition of the global phases; None for a method without them.
+        exploration: acquisition of the global phases unless `tuner.exploration.rule` names another; None for a
+            method without them.
         certificate: the certificate that belongs to the method; None when the study's counts.
         schedule: likewise of beta.
     """

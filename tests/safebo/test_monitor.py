@@ -293,7 +293,7 @@ def test_wrong_shapes_are_refused() -> None:
         changed = [*good]
         changed[position] = bad
         with pytest.raises(ValueError, match=message):
-            BoundaryMonitor(*changed)  # type: ignore[arg-type]
+            BoundaryMonitor(*changed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -366,13 +366,13 @@ def test_what_a_path_gained_lets_later_states_reach_further() -> None:
         CostToGoRule(pessimism=0.5),
         np.ones(1),
     )
-    monitor = BoundaryMonitor(*arguments, np.array([0.0, 0.0, 0.5]))
+    monitor = BoundaryMonitor(*arguments, gain=np.array([0.0, 0.0, 0.5]))
     for state, expected in ((0.39, -1), (0.41, 0), (5.41, 0), (11.39, -1), (11.41, 0)):
         assert monitor.check(np.array([state])) == expected
     with pytest.raises(ValueError, match="cost_to_go needs the gain"):
         BoundaryMonitor(*arguments)
     with pytest.raises(ValueError, match="at least 0"):
-        BoundaryMonitor(*arguments, np.array([0.0, -0.1, 0.5]))
+        BoundaryMonitor(*arguments, gain=np.array([0.0, -0.1, 0.5]))
 
 
 def test_the_closest_interior_backup_takes_over_where_there_is_one() -> None:

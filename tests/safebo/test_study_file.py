@@ -95,7 +95,7 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntuner: {backup: {rule: lipshitz}}", "tuner.backup.rule: must be lipschitz, gaussian_tail, kernel_covariance or cost_to_go, not 'lipshitz'"),
     ("name: gaits", "name: gaits\ntuner: {exploration: {rule: widest}}", "tuner.exploration.rule: must be widest_outside, maximin_distance or uncertainty_covariance, not 'widest'"),
     ("name: gaits", "name: gaits\ntuner: {backup: {pesimism: 2}}", "tuner.backup.pesimism: unknown key 'pesimism'; did you mean 'pessimism'?"),
-    ("name: gaits", "name: gaits\ntuner: {backup: {pessimism: 0}}", "tuner.backup.pessimism: must be > 0, not 0"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {pessimism: 0}}", "tuner.backup.pessimism: must be > 0"),
     ("name: gaits", "name: gaits\ntuner: {backup: {tau_marginal: 0.1}}", "tuner.backup.tau_interior: 0.2 exceeds tau_marginal, 0.1"),
     ("name: gaits", "name: gaits\ntuner: {backup: {correlation_interior: 0.97}}", "correlation_interior: 0.97 exceeds correlation_marginal, 0.95: interior backups must reach at least as far"),
     ("trials: 3}", "trials: 3}\n    - {context: light, trials: 0}", "context.schedule[1].trials: must be > 0, not 0"),
