@@ -201,22 +201,25 @@ class GlobalSpec(_Strict):
 class LineSpec(_Strict):
     """Search along lines through a certified point instead of the whole box (LineBO, Kirschner et al. 2019).
 
-    `coordinate`: parameters in turn. `random`: random directions. `ascent`: the gradient of the objective, from
-    the surrogate. Several lines a trial cost computing time alone. `anchor`: the lines pass through the certified
-    tried point with the largest lower bound of the objective, or through the one tried last.
+    `coordinate`: parameters in turn. `random`: random directions. `ascent`: gradients of the objective, from the
+    surrogate. `anchor`: the lines pass through the certified tried point with the largest lower bound of the
+    objective, or through the one tried last. Several lines at once cost computing time alone. A direction is kept
+    for `trials` trials of its context, so that what the first ones show on a line is used there.
     """
 
     direction: Literal["coordinate", "random", "ascent"] = "coordinate"
     count: int = Field(default=1, gt=0, description="lines of one trial")
     points: int = Field(default=500, ge=16, description="of every line, before the best are refined")
     anchor: Literal["best", "last"] = "best"
+    trials: int = Field(default=3, gt=0, description="of one context in the same directions")
 
 
 class SearchSpec(_Strict):
-    """How a proposal is searched in a continuous box, or the grid it is taken from."""
+    """How a proposal is searched in a continuous box, or the grid or pool of parameters it is taken from."""
 
-    domain: Literal["continuous", "grid"] = "continuous"
+    domain: Literal["continuous", "grid", "pool"] = "continuous"
     grid_points: int = Field(default=0, ge=0, description="per parameter, for domain: grid")
+    pool: list[dict[str, float]] = Field(default_factory=list, description="candidates, for domain: pool")
     swarm_size: int = Field(default=200, gt=0)
     swarm_iterations: int = Field(default=40, gt=0)
     restarts: int = Field(default=8, ge=0)

@@ -1,4 +1,4 @@
-"""Search of the continuous box: a swarm from known points, then gradients from its best positions."""
+"""Search of the continuous box: a swarm from known points, then gradients from its best and from those points."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def search_box(
         spec: sizes.
     """
     found = swarm(acquisition, starts, rng, spec.swarm_size, spec.swarm_iterations)
-    refined = refine(acquisition, distinct(found, spec.restarts), REFINEMENT_STEPS)
+    # In many dimensions the swarm settles in one place, while gradients from known points still find others.
+    first = torch.cat([distinct(found, spec.restarts), starts[: (spec.restarts + 1) // 2]])
+    refined = refine(acquisition, first, REFINEMENT_STEPS)
     points = torch.cat([refined.points, found.points])
     scores = torch.cat([refined.scores, found.scores])
     return Candidates.ordered(points, scores, torch.ones_like(scores))
