@@ -74,10 +74,11 @@ class Posterior:
         """The posterior after one more observation; `O(n^2)`."""
         row = self._rows(x.reshape(1, -1))
         n = self.count
-        prior_variance = float(self.kernel.diagonal(row)[0]) + self.noise_variance
+        prior_variance = float(self.kernel.diagonal(row)[0])
         whitened = self.inverse_factor @ self.kernel(self.inputs, row)[:, 0]
-        # The Schur complement is at least the noise variance; round-off must not take it below.
-        pivot = math.sqrt(max(prior_variance - float(whitened @ whitened), self.noise_variance, 1e-300))
+        # The Schur complement is at least the noise variance; round-off must not take it below, nor to 0.
+        schur = prior_variance + self.noise_variance - float(whitened @ whitened)
+        pivot = math.sqrt(max(schur, self.noise_variance, MINIMAL_VARIANCE * prior_variance, 1e-300))
         factor = row.new_zeros(n + 1, n + 1)
         factor[:n, :n] = self.inverse_factor
         factor[n, :n] = -(whitened @ self.inverse_factor) / pivot
@@ -101,8 +102,11 @@ class Posterior:
         schur = self.kernel(rows, rows) - whitened.T @ whitened
         schur.diagonal().add_(self.noise_variance)
         corner, failed = torch.linalg.cholesky_ex(schur)
-        if bool(failed):
-            # Repeated inputs without noise: row by row, pivots are kept positive.
+        smallest = torch.maximum(
+            MINIMAL_VARIANCE * self.kernel.diagonal(rows), rows.new_tensor(0.5 * self.noise_variance)
+        )
+        if bool(failed) or bool((corner.diagonal().square() < smallest).any()):
+            # Repeated inputs with hardly any noise: row by row, where pivots are kept positive.
             result = self
             for row, value in zip(rows, y, strict=True):
                 result = result.extended(row, float(value))
