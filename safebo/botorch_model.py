@@ -8,8 +8,10 @@ import torch
 from botorch.models.gpytorch import GPyTorchModel
 from botorch.posteriors import GPyTorchPosterior
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from jaxtyping import Float
 from torch import Tensor
 
+from safebo.posterior import Posterior
 from safebo.surrogate import Surrogate
 
 JITTER = 1e-10
@@ -60,14 +62,25 @@ class SurrogateModel(GPyTorchModel):
         normals = []
         for i in chosen:
             p = self.surrogate.posteriors[i]
-            mean, covariance = p.joint(X)
-            eye = torch.eye(X.shape[-2], dtype=X.dtype)
-            jitter = JITTER * float(p.kernel.diagonal(X.reshape(-1, X.shape[-1])[:1])[0])
+            mean, covariance = _moments(p, X)
             if observation_noise is True:
-                jitter += p.noise_variance
-            normals.append(MultivariateNormal(mean, covariance + jitter * eye))
+                eye = torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
+                covariance = covariance + p.noise_variance * eye
+            normals.append(MultivariateNormal(mean, covariance))
         joint = (
             normals[0] if len(normals) == 1 else MultitaskMultivariateNormal.from_independent_mvns(normals)
         )
         posterior = GPyTorchPosterior(joint)
         return posterior if posterior_transform is None else posterior_transform(posterior)
+
+
+def _moments(
+    p: Posterior, X: Float[Tensor, "*b q D"]
+) -> tuple[Float[Tensor, "*b q"], Float[Tensor, "*b q q"]]:
+    """Joint moments of every batch of q points; a single point's without the jitter that a factor needs."""
+    if X.shape[-2] == 1:
+        mean, variance = p.mean_variance(X.reshape(-1, X.shape[-1]))
+        return mean.reshape(X.shape[:-1]), variance.reshape(*X.shape[:-1], 1)
+    mean, covariance = p.joint(X)
+    eye = torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
+    return mean, covariance + JITTER * float(p.kernel.diagonal(X.reshape(-1, X.shape[-1])[:1])[0]) * eye

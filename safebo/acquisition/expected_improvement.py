@@ -95,9 +95,9 @@ class ConstrainedExpectedImprovement(Yardstick):
 def feasible_incumbent(model: SurrogateModel, situation: Situation) -> Tensor | None:
     """The largest posterior mean of the objective among tried parameters feasible in the posterior mean."""
     told = situation.told
-    if len(told.points) == 0:
+    measured = told.points[~told.values[:, 0].isnan()] if len(told.points) else told.points
+    if len(measured) == 0:
         return None
-    measured = told.points[~told.values[:, 0].isnan()]
     with torch.no_grad():
         mean = model.posterior(measured.unsqueeze(-2)).mean.squeeze(-2)
     feasible = (mean[:, 1:] >= situation.thresholds).all(-1)

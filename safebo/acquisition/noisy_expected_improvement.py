@@ -54,8 +54,8 @@ class LogNoisyExpectedImprovement(Yardstick):
             self.rule = qLogNoisyExpectedImprovement(
                 model=self.model,
                 # A point tried twice would only make the joint covariance singular.
-                X_baseline=torch.unique(told.points, dim=0),
-                X_pending=torch.unique(told.visited, dim=0) if len(told.visited) else None,
+                X_baseline=told.points.unique(dim=0),
+                X_pending=told.visited.unique(dim=0) if len(told.visited) else None,
                 sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=situation.seed),
                 objective=GenericMCObjective(_objective(scale[0])),
                 constraints=[

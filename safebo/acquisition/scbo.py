@@ -18,6 +18,10 @@ PERTURBED = 20
 """Expected number of coordinates in which a candidate differs from the centre, where there are more."""
 
 
+JITTER = 1e-8
+"""Share of the prior variance added to a draw's covariance, which is singular to round-off without it."""
+
+
 def candidate_count(dimension: int) -> int:
     """How many candidates are drawn, `min(5000, max(2000, 200 d))`."""
     return min(5000, max(2000, 200 * dimension))
@@ -68,6 +72,7 @@ class ScalableConstrained(Yardstick):
         drawn = []
         for posterior, normal, std in zip(situation.surrogate.posteriors, normals, scale, strict=True):
             mean, covariance = posterior.joint(inputs)
+            covariance.diagonal().add_(JITTER * std * std)
             drawn.append((mean + psd_safe_cholesky(covariance) @ normal) / std)
         violation = total_violation(torch.stack(drawn[1:], -1), situation.thresholds / scale[1:])
         return torch.where(violation == 0, drawn[0], -UNCERTIFIED_PENALTY - violation)
