@@ -25,6 +25,7 @@ from safebo.acquisition.joint import (
     JointAcquisition,
     JointMoments,
     Noise,
+    marginal_moments,
     one_point_each,
     output_moments,
 )
@@ -216,30 +217,40 @@ class MES(AcquisitionFunction):
     """Max-value entropy search of one output, for given optima (see `sample_optima`); see `mes`.
 
     Args:
-        model: any BoTorch model.
+        model: any BoTorch model; one with a joint posterior where points are pending.
         optima: sampled values of the maximum, `s`.
         output: the objective's index.
+        noise: of the pending observations; see `safebo.acquisition.joint.Noise`.
+        X_pending: points being observed now, `p x d`; they shrink variances and invent no value.
     """
 
-    def __init__(self, model: Any, optima: Float[Tensor, " s"], output: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        optima: Float[Tensor, " s"],
+        output: int = 0,
+        noise: Noise = None,
+        X_pending: Tensor | None = None,
+    ) -> None:
         super().__init__(model=model)
         if optima.dim() != 1 or len(optima) == 0 or not bool(torch.isfinite(optima).all()):
             raise InputError("optima must be a vector of at least one finite number")
         self.register_buffer("optima", optima)
         self.output = output
+        self.noise: Noise = noise
+        self.set_X_pending(X_pending)
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The information at every point."""
-        posterior = self.model.posterior(one_point_each(self, X).unsqueeze(-2))
-        mean, variance = posterior.mean[:, 0, self.output], posterior.variance[:, 0, self.output]
-        return mes(mean, variance, self.optima).reshape(X.shape[:-2])
+        mean, variance = marginal_moments(self.model, one_point_each(self, X), self.noise, self.X_pending)
+        return mes(mean[self.output], variance[self.output], self.optima).reshape(X.shape[:-2])
 
 
 class ISEBO(AcquisitionFunction):
     """ISE-BO: the larger of ISE about the margins and MES about the objective.
 
     Args:
-        ise: of the margins.
+        ise: of the margins; what is pending for it is pending for both.
         mes: of the objective.
     """
 
@@ -247,6 +258,13 @@ class ISEBO(AcquisitionFunction):
         super().__init__(model=ise.model)
         self.ise = ise
         self.mes = mes
+        self.set_X_pending(ise.X_pending)
+
+    def set_X_pending(self, X_pending: Float[Tensor, "p d"] | None = None) -> None:
+        """Points being observed now, for both parts."""
+        super().set_X_pending(X_pending)
+        self.ise.set_X_pending(X_pending)
+        self.mes.set_X_pending(X_pending)
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The larger information at every point."""

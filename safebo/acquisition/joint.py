@@ -137,6 +137,20 @@ def joint_moments(
     )
 
 
+def marginal_moments(
+    model: Any, X: Float[Tensor, "n d"], noise: Noise = None, pending: Float[Tensor, "p d"] | None = None
+) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n"]]:
+    """Means and variances of every output at X, one point per posterior; arguments as `joint_moments`.
+
+    Without pending points any BoTorch model will do; with them it needs a joint posterior.
+    """
+    if pending is None or len(pending) == 0:
+        posterior = model.posterior(X.unsqueeze(-2))
+        return posterior.mean.squeeze(-2).T, posterior.variance.squeeze(-2).T
+    moments = joint_moments(model, X, pending[:1], noise, pending)
+    return moments.mean, moments.variance
+
+
 def _chunk_moments(model: Any, X: Tensor, fixed: Tensor, k: int, noise: Noise) -> JointMoments:
     """Moments of one chunk; the rows of `fixed` past the first k are pending."""
     n = len(X)
@@ -144,7 +158,11 @@ def _chunk_moments(model: Any, X: Tensor, fixed: Tensor, k: int, noise: Noise) -
     pending = slice(n + k, None)
     if len(fixed) > k:
         noisy = covariance[:, pending, pending] + torch.diag_embed(noise_at(noise, fixed[k:], len(mean)))
-        factor = torch.linalg.cholesky(noisy)
+        factor, failed = torch.linalg.cholesky_ex(noisy)
+        if bool(failed.any()):
+            raise InputError(
+                f"{len(fixed) - k} pending points cannot be told apart: without noise each may be pending once"
+            )
         white = torch.linalg.solve_triangular(factor, covariance[:, pending, : n + k], upper=False)
         covariance = covariance[:, : n + k, : n + k] - white.transpose(-1, -2) @ white
     return JointMoments(

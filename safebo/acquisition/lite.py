@@ -23,7 +23,7 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.joint import one_point_each
+from safebo.acquisition.joint import Noise, marginal_moments, one_point_each
 from safebo.errors import InputError
 
 BISECTIONS = 60
@@ -189,6 +189,8 @@ class ProbabilityOfMaximality(AcquisitionFunction):
         estimate: `f_lite` or `a_lite` (its first estimate: a free point is not one of the candidates).
         thresholds: of the margins, one per output after the first; None to look at the objective alone.
         mask: which points may be the maximum, `n`; all when None.
+        noise: of the pending observations; see `safebo.acquisition.joint.Noise`.
+        X_pending: points being observed now, `p x d`: variances shrink there and the maximum is estimated anew.
     """
 
     def __init__(
@@ -198,33 +200,43 @@ class ProbabilityOfMaximality(AcquisitionFunction):
         estimate: Literal["f_lite", "a_lite"] = "f_lite",
         thresholds: Float[Tensor, " c"] | None = None,
         mask: Bool[Tensor, " n"] | None = None,
+        noise: Noise = None,
+        X_pending: Tensor | None = None,
     ) -> None:
         super().__init__(model=model)
         if estimate not in ("f_lite", "a_lite"):
             raise InputError(f"estimate {estimate!r} is unknown: allowed are f_lite and a_lite")
+        self.register_buffer("points", points.detach())
+        self.register_buffer("mask", mask)
         self.register_buffer("thresholds", thresholds)
+        self.estimate = estimate
+        self.noise: Noise = noise
+        self.set_X_pending(X_pending)
+
+    def set_X_pending(self, X_pending: Float[Tensor, "p d"] | None = None) -> None:
+        """Points being observed now; the level that the maximum reaches follows from them."""
+        super().set_X_pending(X_pending)
         with torch.no_grad():
-            mean, std, feasibility = self._marginals(points)
-            counted = feasibility if mask is None else feasibility * mask.to(feasibility)
-            if estimate == "f_lite":
+            mean, std, feasibility = self._marginals(self.points)
+            counted = feasibility if self.mask is None else feasibility * self.mask.to(feasibility)
+            if self.estimate == "f_lite":
                 self.level, self.spread = f_lite_level(mean, std, counted), 0.0
             else:
                 self.level, self.spread = maximum_moments(mean, std, counted)
 
     def _marginals(self, X: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Objective's means and deviations, and probabilities of feasibility, one point per posterior."""
-        posterior = self.model.posterior(X.unsqueeze(-2))
-        mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
+        """Objective's means and deviations, and probabilities of feasibility."""
+        mean, variance = marginal_moments(self.model, X, self.noise, self.X_pending)
         std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
-        feasibility = torch.ones_like(mean[:, 0])
+        feasibility = torch.ones_like(mean[0])
         if self.thresholds is not None:
-            if len(self.thresholds) != mean.shape[-1] - 1:
+            if len(self.thresholds) != len(mean) - 1:
                 raise InputError(
-                    f"{len(self.thresholds)} thresholds for a model with {mean.shape[-1]} outputs: allowed "
+                    f"{len(self.thresholds)} thresholds for a model with {len(mean)} outputs: allowed "
                     "is one for each output after the first"
                 )
-            feasibility = probability_of_feasibility(mean[:, 1:], std[:, 1:], self.thresholds)
-        return mean[:, 0], std[:, 0], feasibility
+            feasibility = probability_of_feasibility(mean[1:].T, std[1:].T, self.thresholds)
+        return mean[0], std[0], feasibility
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The probability at every point."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models import ModelListGP, SingleTaskGP
-from botorch.optim import optimize_acqf
+from botorch.optim import optimize_acqf, optimize_acqf_discrete
 from gpytorch.kernels import RBFKernel, ScaleKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -195,3 +195,70 @@ def test_what_cannot_be_is_refused() -> None:
         info.MES(models(), torch.tensor([torch.inf], dtype=DTYPE))
     with pytest.raises(InputError, match="2 thresholds for a model with 2 outputs"):
         info.sample_optima(models(), GRID, 5, None, torch.zeros(2, dtype=DTYPE))
+
+
+PENDING = torch.tensor([[0.25, 0.5], [0.7, 0.7]], dtype=DTYPE)
+
+
+def given_pending(i: int, points: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Joint mean and covariance of one output, the covariance after noisy observations at PENDING."""
+    normal = single(i).posterior(torch.cat([points, PENDING])).distribution
+    mean, joint = normal.mean.detach().numpy(), normal.covariance_matrix.detach().numpy()
+    n = len(points)
+    noisy = joint[n:, n:] + NOISE[i] * np.eye(len(PENDING))
+    return mean[:n], joint[:n, :n] - joint[:n, n:] @ np.linalg.solve(noisy, joint[n:, :n])
+
+
+def test_pending_points_count_as_observed_at_their_means() -> None:
+    optima = torch.tensor([0.9, 1.4], dtype=DTYPE)
+    asked = CANDIDATES[[0, 1, 2, 12]]
+    ise = info.ISE(models(), GRID, [1], X_pending=PENDING)
+    mes = info.MES(models(), optima, X_pending=PENDING)
+    for x, value in zip(asked, mes(asked.unsqueeze(1)).tolist(), strict=True):
+        mean, covariance = given_pending(0, x[None])
+        expected_mes = np.mean([brute_mes(mean[0], covariance[0, 0] ** 0.5, m) for m in optima.tolist()])
+        assert value == pytest.approx(expected_mes, abs=1e-8)
+    e = np.linspace(-10, 10, 20_001)
+    for x, value in zip(asked, ise(asked.unsqueeze(1)).tolist(), strict=True):
+        expected = 0.0
+        for z in GRID:
+            mean, covariance = given_pending(1, torch.stack([x, z]))
+            after = covariance[1, 1] - covariance[0, 1] ** 2 / (covariance[0, 0] + NOISE[1])
+            slope = covariance[0, 1] / np.sqrt(covariance[0, 0] + NOISE[1])
+            bell = np.log(2) * np.exp(-((mean[1] + slope * e) ** 2) / after / np.pi / np.log(2))
+            later = float(np.trapezoid(norm.pdf(e) * bell, e))
+            expected = max(expected, bell_entropy(mean[1], covariance[1, 1]) - later)
+        assert value == pytest.approx(expected, abs=1e-8)
+
+
+def test_what_is_pending_for_ise_bo_is_pending_for_both_parts() -> None:
+    _, _, both = acquisitions()
+    alone = both(CANDIDATES.unsqueeze(1)).detach()
+    both.set_X_pending(PENDING)
+    batch = CANDIDATES.unsqueeze(1)
+    assert torch.equal(both.ise.X_pending, PENDING)
+    assert torch.equal(both.mes.X_pending, PENDING)
+    torch.testing.assert_close(both(batch), torch.maximum(both.ise(batch), both.mes(batch)))
+    assert bool((both(batch) < alone - 1e-6).any())
+    both.set_X_pending(None)
+    torch.testing.assert_close(both(batch).detach(), alone)
+    with pytest.raises(InputError, match="cannot be told apart"):
+        info.MES(models(), torch.ones(1, dtype=DTYPE), noise=0.0, X_pending=PENDING[[0, 0]])(batch)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_three_points_in_turn_through_botorchs_optimizers(index: int) -> None:
+    function = acquisitions()[index]
+    chosen, _ = optimize_acqf_discrete(function, q=3, choices=GRID, unique=False)
+    expected: list[torch.Tensor] = []
+    for _ in range(3):
+        again = acquisitions()[index]
+        again.set_X_pending(torch.stack(expected) if expected else None)
+        expected.append(GRID[int(again(GRID.unsqueeze(1)).argmax())])
+    torch.testing.assert_close(chosen, torch.stack(expected))
+    assert len(torch.unique(chosen, dim=0)) == 3
+    bounds = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=DTYPE)
+    torch.manual_seed(0)
+    x, _ = optimize_acqf(function, bounds, q=3, num_restarts=2, raw_samples=16, sequential=True)
+    assert float(torch.pdist(x).min()) > 0.02
+    assert function.X_pending is None

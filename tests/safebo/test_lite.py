@@ -174,3 +174,40 @@ def test_the_model_and_thresholds_must_fit() -> None:
         lite.ProbabilityOfMaximality(model(), points, thresholds=torch.zeros(2, dtype=DTYPE))
     with pytest.raises(InputError, match="allowed are f_lite and a_lite"):
         lite.ProbabilityOfMaximality(model(), points, "c_lite")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("estimate", ["f_lite", "a_lite"])
+def test_pending_points_shrink_deviations_and_the_maximum_follows(estimate: str) -> None:
+    points = torch.linspace(0, 1, 41, dtype=DTYPE).unsqueeze(1)
+    pending = torch.tensor([[0.2], [0.7]], dtype=DTYPE)
+    threshold = torch.zeros(1, dtype=DTYPE)
+    gps = model()
+    # The deviations by explicit conditioning of each output's own joint posterior.
+    means, deviations = [], []
+    for gp in gps.models:
+        normal = gp.posterior(torch.cat([points, pending])).distribution
+        mean, joint = normal.mean.detach().numpy(), normal.covariance_matrix.detach().numpy()
+        noisy = joint[41:, 41:] + gp.likelihood.noise.item() * np.eye(2)
+        variance = (joint[:41, :41] - joint[:41, 41:] @ np.linalg.solve(noisy, joint[41:, :41])).diagonal()
+        means.append(torch.tensor(mean[:41]))
+        deviations.append(torch.tensor(np.sqrt(variance)))
+    w = torch.special.ndtr(means[1] / deviations[1])
+    function = lite.ProbabilityOfMaximality(gps, points, estimate, threshold, X_pending=pending)  # type: ignore[arg-type]
+    values = function(points.unsqueeze(1)).detach()
+    if estimate == "f_lite":
+        torch.testing.assert_close(values, lite.f_lite(means[0], deviations[0], w), rtol=1e-6, atol=1e-8)
+    else:
+        center, spread = lite.maximum_moments(means[0], deviations[0], w)
+        expected = w * torch.special.ndtr((means[0] - center) / (deviations[0].square() + spread**2).sqrt())
+        torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-8)
+    # As BoTorch sets and removes them between the points of a sequence.
+    later = lite.ProbabilityOfMaximality(gps, points, estimate, threshold)  # type: ignore[arg-type]
+    before = later(points.unsqueeze(1)).detach()
+    later.set_X_pending(pending)
+    torch.testing.assert_close(later(points.unsqueeze(1)).detach(), values)
+    bounds = torch.tensor([[0.0], [1.0]], dtype=DTYPE)
+    later.set_X_pending(None)
+    torch.manual_seed(0)
+    x, _ = optimize_acqf(later, bounds, q=3, num_restarts=4, raw_samples=32, sequential=True)
+    assert x.shape == (3, 1)
+    torch.testing.assert_close(later(points.unsqueeze(1)).detach(), before)

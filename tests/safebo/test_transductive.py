@@ -10,7 +10,7 @@ import pytest
 import torch
 from botorch.models import ModelListGP, SingleTaskGP
 from botorch.models.transforms import Standardize
-from botorch.optim import optimize_acqf
+from botorch.optim import optimize_acqf, optimize_acqf_discrete
 from gpytorch.kernels import RBFKernel, ScaleKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -216,11 +216,23 @@ def test_optimize_acqf_finds_at_least_the_best_of_a_grid(
     assert float(value) >= float(function(torch.tensor(grid(15)).unsqueeze(1)).detach().max()) - 1e-6
 
 
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_a_batch_of_botorchs_optimizer_is_the_greedy_one(
+    acquisition: type[t.TransductiveAcquisition],
+) -> None:
+    pool, targets = torch.tensor(CANDIDATES), torch.tensor(TARGETS)
+    function = acquisition(models(), targets)
+    chosen, _ = optimize_acqf_discrete(function, q=3, choices=pool, unique=False)
+    greedy = t.select_batch(models(), pool, targets, 3, acquisition.rule, repeat=True)
+    torch.testing.assert_close(chosen, pool[greedy.indices])
+    assert function.X_pending is None
+
+
 def test_several_points_in_turn_through_optimize_acqf() -> None:
     function = t.ITL(models(), torch.tensor(TARGETS))
     bounds = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=DTYPE)
-    x, _ = optimize_acqf(function, bounds, q=2, num_restarts=2, raw_samples=16, sequential=True)
-    assert torch.linalg.norm(x[0] - x[1]) > 0.05
+    x, _ = optimize_acqf(function, bounds, q=3, num_restarts=2, raw_samples=16, sequential=True)
+    assert float(torch.pdist(x).min()) > 0.05
     with pytest.raises(InputError, match="one point at a time"):
         function(torch.zeros(1, 2, 2, dtype=DTYPE))
 
