@@ -117,6 +117,7 @@ def contradiction(
         checked: number of observations that are compared.
         level: see above.
     """
+    limits = chi2.isf(level / (checked * len(names)), np.arange(1, checked + 1))
     for name, posterior, column in zip(names, surrogate.posteriors, zip(*values, strict=True), strict=False):
         total, seen = 0.0, 0
         for x, value in zip(X, column, strict=True):
@@ -125,9 +126,8 @@ def contradiction(
             mean, variance = posterior.mean_variance(x.reshape(1, -1))
             total += (value - float(mean[0])) ** 2 / (float(variance[0]) + posterior.noise_variance)
             seen += 1
-            limit = float(chi2.isf(level / (checked * len(names)), seen))
-            if total > limit:
-                return Contradiction(name, seen, total, limit)
+            if total > limits[seen - 1]:
+                return Contradiction(name, seen, total, float(limits[seen - 1]))
             if seen == checked:
                 break
             posterior = posterior.extended(x, value)
