@@ -74,9 +74,10 @@ class FunctionModel:
     terms: Terms | None = None
     tasks: TaskPrior | None = None
 
-    def kernel(self) -> Kernel:
+    def kernel(self, device: torch.device | str = "cpu") -> Kernel:
         """The prior covariance."""
-        return self.kernel_of(torch.tensor(self.lengthscale, dtype=torch.float64), self.variance)
+        lengthscale = torch.tensor(self.lengthscale, dtype=torch.float64, device=device)
+        return self.kernel_of(lengthscale, self.variance)
 
     def kernel_of(self, lengthscale: Float[Tensor, " D"], variance: float) -> Kernel:
         """The prior covariance with other hyperparameters, differentiable in the lengthscales."""
@@ -87,7 +88,7 @@ class FunctionModel:
     def prior(self, device: torch.device | str = "cpu") -> Posterior:
         """The posterior of no observations."""
         columns = len(self.lengthscale) + (self.tasks is not None)
-        return Posterior.prior(self.kernel().to(device), self.mean, self.noise_variance, columns, device)
+        return Posterior.prior(self.kernel(device), self.mean, self.noise_variance, columns, device)
 
 
 def function_models(study: Study) -> tuple[FunctionModel, ...]:

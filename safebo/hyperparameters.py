@@ -38,9 +38,9 @@ def fitted(model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"]
     """Maximum a posteriori hyperparameters of one function; the declared ones where there are under 3
     observations.
 
-    Deterministic: L-BFGS-B from the declared values.
+    Deterministic: L-BFGS-B from the declared values, on the CPU wherever the data lies.
     """
-    return model if len(y) < 3 else _with(model, _mode(model, X, y))
+    return model if len(y) < 3 else _with(model, _mode(model, X.cpu(), y.cpu()))
 
 
 def sampled(
@@ -51,7 +51,7 @@ def sampled(
     Elliptical slice sampling (Murray, Adams and MacKay 2010) from the most probable values: it has no step size
     and never gets stuck. Steps alternate between the prior's ellipses, which reach the posterior's tails, and
     those of a normal approximation at the mode (Nishihara, Murray and Adams 2014), which move within its bulk
-    where data has made it narrow; both leave the posterior invariant.
+    where data has made it narrow; both leave the posterior invariant. On the CPU wherever the data lies.
 
     Args:
         model: the declared prior, the median of the hyperparameters' prior.
@@ -61,6 +61,7 @@ def sampled(
         seed: of the chain: the result is a function of the arguments alone.
     """
     rng = np.random.default_rng(seed)
+    X, y = X.cpu(), y.cpu()
     declared, spread = _declared(model), _spread(model)
     if len(y) == 0:
         return tuple(_with(model, declared + spread * rng.standard_normal(len(spread))) for _ in range(count))

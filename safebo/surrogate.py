@@ -79,7 +79,7 @@ class Surrogate:
         posteriors = []
         for i, p in enumerate(self.posteriors):
             seen = [j for j, row in enumerate(values) if row[i] is not None]
-            y = torch.tensor([values[j][i] for j in seen], dtype=torch.float64)
+            y = X.new_tensor([values[j][i] for j in seen])
             posteriors.append(p.conditioned(X[seen], y) if seen else p)
         return Surrogate(posteriors, self.inflation)
 
