@@ -23,6 +23,7 @@ from safebo.search.swarm import FEASIBLE, Candidates
 from safebo.study import LineSpec
 
 CHUNK = 2048
+LARGEST_DOMAIN = 4096
 NEAREST = 1e-4
 """The smallest distance from the anchor of the points that lie closer and closer to it."""
 
@@ -96,8 +97,16 @@ class LineBundle:
 
     @property
     def points(self) -> Float[Tensor, "p d"]:
-        """The points of all lines, line by line: what stands for the box in this trial."""
+        """The points of all lines, line by line."""
         return torch.cat([line.at(t) for line, t in zip(self.lines, self.steps, strict=True)])
+
+    @property
+    def domain(self) -> Float[Tensor, "p d"]:
+        """The extended domain of Huebotter et al. 2024: points of the lines, so many that no set of them grows too
+        large for a rule that looks at all of them, and the certified known points.
+        """
+        points = self.points
+        return torch.cat([points[:: -(-len(points) // LARGEST_DOMAIN)], self.known])
 
     def at(self, index: Tensor, t: Float[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
         """Points at distances `t` on the lines `index` (`b`)."""
@@ -142,7 +151,7 @@ def search_lines(acquisition: SafeAcquisition, bundle: LineBundle) -> Candidates
     """Feasible candidates, best first: refined maxima of the lines and then their points.
 
     Where no point of the lines is feasible for the acquisition (a line may hold neither maximizers nor
-    expanders), the known points are the candidates, as in the extended domain of Huebotter et al. 2024.
+    expanders), the known points of the extended domain are the candidates.
     """
     with torch.no_grad():
         points = bundle.points
