@@ -19,7 +19,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import Situation
 from safebo.acquisition.registry import register
-from safebo.acquisition.yardstick import Yardstick
+from safebo.acquisition.yardstick import Yardstick, nearest
 
 SAMPLES = 256
 RESTARTS, RAW_SAMPLES, ITERATIONS = 6, 256, 60
@@ -71,10 +71,11 @@ class LogNoisyExpectedImprovement(Yardstick):
         self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
     ) -> Float[Tensor, "k d"] | None:
         """Where the restarts of BoTorch's optimizer ended; None on a grid, of which every point is valued."""
+        if self.rule is None:
+            draw = self.situation.draw
+            return draw.unsqueeze(0) if grid is None else nearest(grid, draw)
         if grid is not None:
             return None
-        if self.rule is None:
-            return self.situation.draw.unsqueeze(0)
         seed = int(rng.integers(2**31))
         box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.situation.dimension)
         with _seeded(seed):

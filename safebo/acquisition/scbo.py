@@ -9,10 +9,10 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from safebo.acquisition.base import UNCERTIFIED_PENALTY, Situation, View
+from safebo.acquisition.base import UNCERTIFIED_PENALTY, Situation
 from safebo.acquisition.registry import register
 from safebo.acquisition.trust_region import merits, replayed, total_violation
-from safebo.acquisition.yardstick import Yardstick
+from safebo.acquisition.yardstick import Yardstick, nearest
 
 PERTURBED = 20
 """Expected number of coordinates in which a candidate differs from the centre, where there are more."""
@@ -77,23 +77,15 @@ class ScalableConstrained(Yardstick):
         violation = total_violation(torch.stack(drawn[1:], -1), situation.thresholds / scale[1:])
         return torch.where(violation == 0, drawn[0], -UNCERTIFIED_PENALTY - violation)
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
-        """The same; never in parts, as the draw is joint."""
+    def values(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """The value; never in parts, as the draw is joint."""
         return self.value(X)
-
-    def evaluate(
-        self, X: Float[Tensor, "n d"], admission: bool = True
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """The value and a slack of +inf; never in parts, as the draw is joint."""
-        value = self.value(X)
-        return value, torch.full_like(value, torch.inf)
 
     def candidates(self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None) -> Float[Tensor, "k d"]:
         """A uniform point while the region's design is incomplete, then points of the region."""
         situation = self.situation
         if self.region.centre is None or self.region.designing(situation.dimension):
-            point = situation.draw.unsqueeze(0)
-            return point if grid is None else _nearest(grid, point)
+            return situation.draw.unsqueeze(0) if grid is None else nearest(grid, situation.draw)
         centre = situation.told.points[self.region.centre[0]]
         lower = (centre - 0.5 * self.region.length).clamp_min(0.0)
         upper = (centre + 0.5 * self.region.length).clamp_max(1.0)
@@ -101,13 +93,9 @@ class ScalableConstrained(Yardstick):
             return _perturbed(centre, lower, upper, rng)
         inside = grid[((grid >= lower) & (grid <= upper)).all(-1)]
         if len(inside) == 0:
-            return _nearest(grid, centre.unsqueeze(0))
+            return nearest(grid, centre)
         chosen = rng.permutation(len(inside))[: candidate_count(situation.dimension)]
         return inside[torch.tensor(chosen)]
-
-
-def _nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, "1 d"]) -> Float[Tensor, "1 d"]:
-    return grid[torch.argmin((grid - point).square().sum(-1))].unsqueeze(0)
 
 
 def _perturbed(

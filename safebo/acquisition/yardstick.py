@@ -29,17 +29,26 @@ class Yardstick(SafeAcquisition):
         """The value to maximise at X."""
         raise NotImplementedError
 
+    def values(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """The value at X, computed in parts."""
+        return torch.cat([self.value(part) for part in X.split(self.chunk)]) if len(X) else X.new_zeros(0)
+
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
-        """The same; the bounds in `view` are not looked at."""
-        if len(X) == 0:
-            return X.new_zeros(0)
-        return torch.cat([self.value(part) for part in X.split(self.chunk)])
+        """The value; the bounds in `view` are not looked at."""
+        return self.values(X)
+
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """The value of the whole pool, without its bounds."""
+        return self.values(self.situation.pool)
 
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """The value and a slack of +inf, as nothing is certified; without the bounds, which would cost time."""
-        value = (
-            self.value(X) if len(X) <= self.chunk else torch.cat([self.value(x) for x in X.split(self.chunk)])
-        )
+        value = self.values(X)
         return value, torch.full_like(value, torch.inf)
+
+
+def nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Float[Tensor, "1 d"]:
+    """The point of a grid that is nearest to another one."""
+    return grid[torch.argmin((grid - point).square().sum(-1))].unsqueeze(0)

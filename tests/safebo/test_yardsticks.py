@@ -269,6 +269,8 @@ def test_qlognei_without_a_measurement_proposes_the_point_drawn() -> None:
     )
     acquisition = acquisition_class("qlognei")(s)
     assert torch.equal(acquisition.candidates(np.random.default_rng(0), None), s.draw[None])
+    on_grid = acquisition.candidates(np.random.default_rng(0), unit_grid(2, 5))
+    assert torch.equal(on_grid, torch.tensor([[1.0, 0.0]], dtype=torch.float64))
     assert torch.equal(acquisition.evaluate(unit_grid(2, 3))[0], torch.zeros(9, dtype=torch.float64))
 
 
