@@ -29,11 +29,12 @@ COLUMNS = 2**14
 
 @dataclass(frozen=True)
 class Constrained:
-    """One constraint on a grid: its cached posterior and where its margin is 0."""
+    """One constraint on a grid: its cached posterior, where its margin is 0, and its confidence multiplier."""
 
     posterior: Posterior
     grid: GridPosterior
     threshold: float
+    beta: float
 
 
 def batches(total: int, first: int, largest: int) -> Iterator[slice]:
@@ -52,7 +53,6 @@ class HallucinatedSearch:
         safe: the certified points, `N`.
         lower: lower bounds of the constraints, `N x c`.
         upper: upper bounds of the constraints, `N x c`.
-        beta: confidence multiplier.
     """
 
     def __init__(
@@ -61,9 +61,8 @@ class HallucinatedSearch:
         safe: Bool[Tensor, " N"],
         lower: Float[Tensor, "N c"],
         upper: Float[Tensor, "N c"],
-        beta: float,
     ) -> None:
-        self.constraints, self.beta = tuple(constraints), beta
+        self.constraints = tuple(constraints)
         self.tests = 0
         thresholds = torch.tensor([c.threshold for c in constraints], dtype=torch.float64)
         scale = torch.stack([c.grid.prior_variance.max() for c in constraints]).sqrt().clamp_min(1e-300)
@@ -133,7 +132,7 @@ class HallucinatedSearch:
                 covariance,
                 c.grid.variance_at(candidates),
                 c.posterior.noise_variance,
-                self.beta,
+                c.beta,
             )
             holds = lower >= c.threshold
             result = holds if result is None else result & holds

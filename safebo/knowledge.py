@@ -6,6 +6,7 @@ Every answer is a function of the records alone; what is kept between calls only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from safebo.acquisition import Situation, Told
 from safebo.answers import Certificate
 from safebo.backups import Backup, backup_of, boundary_monitor
+from safebo.certificates import Certificate as CertificateRule
+from safebo.certificates import LipschitzCertificate
 from safebo.exploration import succeeded
 from safebo.history import History, Record
 from safebo.model_cache import ModelCache
@@ -80,18 +83,52 @@ class Knowledge:
             torch.stack(falls) if falls else empty,
             self._worst_objective() if falls else 0.0,
         )
-        lipschitz, optimism = self.study.tuner.lipschitz, self.study.tuner.optimism
-        return Situation(
+        spec = self.study.tuner
+        schedule = self.problem.schedule
+        beta = [surrogate.inflation * schedule.now(p, i) for i, p in enumerate(surrogate.posteriors)]
+        situation = Situation(
             surrogate=surrogate,
             imagined=imagined,
             context=self.problem.context(name),
             dimension=dimension,
             thresholds=self.problem.thresholds,
-            beta=self.study.tuner.beta,
-            optimism=self.study.tuner.beta if optimism is None else optimism,
-            rule=self.study.tuner.expander_rule,
-            lipschitz=None if lipschitz is None else torch.tensor(lipschitz, dtype=torch.float64),
+            beta=torch.tensor(beta, dtype=torch.float64),
+            optimism=spec.optimism,
+            past_betas=self._past_betas(surrogate),
+            rule=spec.expander_rule,
+            lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
+            epsilon=spec.epsilon,
+            expanding=self._expanding(name),
+            transductive=spec.transductive,
+            region=self.problem.region,
         )
+        return replace(situation, certificate=self._certificate(name, situation))
+
+    def _past_betas(self, surrogate: Surrogate) -> list[Tensor] | None:
+        """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""
+        if not self.study.tuner.confidence.intersect:
+            return None
+        schedule = self.problem.schedule
+        return [surrogate.inflation * schedule.history(p, i) for i, p in enumerate(surrogate.posteriors)]
+
+    def _expanding(self, name: str) -> bool:
+        """Whether a staged method still expands, by the number of trials of the context."""
+        last = self.study.tuner.stage_trials
+        return last is None or len(self.history.of_context(name)) < last
+
+    def _certificate(self, name: str, situation: Situation) -> CertificateRule:
+        """The study's certificate, from the measured trials of a context."""
+        spec = self.study.tuner
+        if spec.certificate == "bounds":
+            return situation.certificate
+        told = self.told(name)
+        if spec.certificate == "measured":
+            reference = told.values[:, 1:] - torch.tensor(spec.measured_noise, dtype=torch.float64)
+        else:
+            with torch.no_grad():
+                reference = situation.view(told.points).certain.lower[:, 1:]
+        constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
+        return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
 
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""
@@ -156,12 +193,11 @@ class Knowledge:
         """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0."""
         if not rows:
             return []
-        surrogate = self.surrogate()
         situation = self.situation(name)
-        unit = self.problem.unit(np.stack(rows))
         with torch.no_grad():
-            slack = situation.slack(situation.view(unit).certain).tolist()
-        raw = self.problem.raw_bounds(surrogate, situation.inputs(unit), self.study.tuner.beta)
+            view = situation.view(self.problem.unit(np.stack(rows)))
+        slack = view.slack.tolist()
+        raw = self.problem.raw_bounds(situation, view)
         lifted = {tuple(self.raw(r.trial)) for r in self.lifted(name)}
         result = []
         for row, value, numbers in zip(rows, slack, raw, strict=True):
@@ -236,8 +272,7 @@ class Knowledge:
         rows = np.stack([self.problem.space.vector(b.parameters) for b in found])
         situation = self.situation(name)
         with torch.no_grad():
-            lower = situation.view(self.problem.unit(rows)).certain.lower[:, 1:]
-        smallest = (lower - self.problem.thresholds).min(-1).values.numpy()
+            smallest = situation.view(self.problem.unit(rows)).margins.amin(-1).numpy()
         lifted = {r.trial.id for r in self.lifted(name)}
         return np.array(
             [max(v, 0.0) if b.trial in lifted else v for b, v in zip(found, smallest, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition import Situation, acquisition_class, method
-from safebo.errors import EmptySafeSetError
+from safebo.errors import EmptySafeSetError, StudyError
 from safebo.exploration import MOST_REPEATS, Progress, progress
 from safebo.history import History
 from safebo.knowledge import Knowledge
 from safebo.problem import Problem
 from safebo.proposal import Proposal, Proposer
-from safebo.protocol import Phase
+from safebo.protocol import Phase, Trial
 from safebo.seeds import Seeds
 
 
@@ -48,6 +49,11 @@ class Planner:
         self.method = method(self.spec.method)
         self.local_name = self.method.local or self.spec.local_method
         self.local = acquisition_class(self.local_name)
+        if self.spec.search.lines is not None and not self.local.certified_only:
+            raise StudyError(
+                f"tuner.search.lines: {self.local_name} certifies nothing and is searched in the whole box; lines are "
+                "for safe methods: drop the key lines or change tuner.method"
+            )
         self.knowledge = Knowledge(problem, history, explores=self.method.exploration is not None)
         self.proposer = Proposer(problem, self.spec)
         self.seeds = Seeds(self.knowledge)
@@ -63,12 +69,13 @@ class Planner:
             return Plan(row, "seed", "declared safe by the study")
         if not self.local.certified_only:
             return self._uncertified(name)
-        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited()))
-        starts = self.proposer.certified_starts(situation, self.knowledge.known_points())
+        situation = self._drawn(self._situation(name, self.knowledge.visited()))
+        known = self.knowledge.known_points()
+        starts = self.proposer.certified_starts(situation, known)
         if self.proposer.grid is None and len(starts) == 0:
             return self._seed_again(name, situation)
         if self.method.exploration is None:
-            return self._local(name, situation, self._search(situation, starts))
+            return self._local(name, situation, self._search(name, situation, starts, known))
         return self._explore(name, situation, starts)
 
     def best(self, name: str) -> Proposal | None:
@@ -76,7 +83,7 @@ class Planner:
 
         A function of what was measured alone: trials that failed or are pending change nothing.
         """
-        situation = self.knowledge.situation(name)
+        situation = self._situation(name)
         points = self.knowledge.known_points(modelled=True)
         starts = self.proposer.certified_starts(situation, points)
         acquisition = acquisition_class("best_lower_bound")(situation)
@@ -84,7 +91,7 @@ class Planner:
 
     def predicted(self, name: str) -> Proposal | None:
         """The point with the largest posterior mean of the objective among those of non-negative mean margins."""
-        situation = self.knowledge.situation(name)
+        situation = self._situation(name)
         acquisition = acquisition_class("posterior_mean")(situation)
         points = self.knowledge.known_points(modelled=True)
         starts = self._by_score("posterior_mean", situation, points)
@@ -94,6 +101,10 @@ class Planner:
         """A generator of its own for every purpose and trial."""
         key = [self.seed, self.history.next_id if number is None else number, *purpose.encode()]
         return np.random.default_rng(key)
+
+    def _situation(self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False) -> Situation:
+        """What an acquisition may look at, on the study's grid where it has one."""
+        return self.proposer.placed(self.knowledge.situation(name, visited, falls_count))
 
     def _drawn(self, situation: Situation) -> Situation:
         draw = torch.tensor(self.rng("draw").random(situation.dimension))
@@ -110,7 +121,7 @@ class Planner:
     def _uncertified(self, name: str) -> Plan:
         """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
         falls = self.local.falls_are_worst
-        situation = self._drawn(self.knowledge.situation(name, self.knowledge.visited(), falls_count=falls))
+        situation = self._drawn(self._situation(name, self.knowledge.visited(), falls_count=falls))
         situation = replace(situation, told=self.knowledge.told(name))
         starts = self._by_score(self.local_name, situation, self.knowledge.known_points())[:32]
         found = self.proposer.propose(self.local(situation), starts, self.rng("search"))
@@ -128,11 +139,17 @@ class Planner:
             score, _ = acquisition_class(name)(situation).evaluate(points)
         return points[torch.argsort(score, descending=True, stable=True)]
 
-    def _search(self, situation: Situation, starts: Float[Tensor, "k d"]) -> Proposal | None:
-        situation = self.proposer.with_incumbent(situation, starts)
-        if self.local_name == "safeopt":
-            situation = self.proposer.with_targets(situation, starts, self.rng("targets"))
-        return self.proposer.propose(self.local(situation), starts, self.rng("search"))
+    def _search(
+        self, name: str, situation: Situation, starts: Float[Tensor, "k d"], known: Float[Tensor, "n d"]
+    ) -> Proposal | None:
+        """The best local trial from certified `starts`; lines pass through one of `known`, in the order told."""
+        lines = None
+        if self.spec.search.lines is not None:
+            number = len(self.history.of_context(name)) // self.spec.search.lines.trials
+            lines = self.proposer.lines(situation, known, number, self.rng("lines", number))
+        situation, starts = self.proposer.with_incumbent(situation, starts, lines)
+        situation = self.proposer.with_pool(situation, self.local.pool_kind, starts, self.rng("pool"), lines)
+        return self.proposer.propose(self.local(situation), starts, self.rng("search"), lines)
 
     def _explore(self, name: str, situation: Situation, starts: Float[Tensor, "k d"]) -> Plan:
         """GoSafeOpt: a local trial in the current region or a global one, as the phases say."""
@@ -142,23 +159,32 @@ class Planner:
             again = self._uncertified_origin(state, situation)
             if again is not None and watched:
                 return Plan(again, "global", "repeats a safe global trial until it is certified", True)
-            region = self.proposer.certified_starts(situation, self._region_points(state))
-            found = self._search(situation, region if len(region) else starts)
+            known = self._region_points(state)
+            region = self.proposer.certified_starts(situation, known)
+            if len(region) == 0:
+                region, known = starts, self.knowledge.known_points()
+            found = self._search(name, situation, region, known)
             converged = self.local_name == "safeopt" and (found is None or found.score < self.spec.epsilon)
             if not (converged and watched):
                 return self._local(name, situation, found)
         if watched:
             found = self._search_outside(name, starts)
             if found is not None:
-                reason = f"{self.method.exploration}: score {found.score:.4g}"
+                reason = f"{self.spec.exploration.rule}: score {found.score:.4g}"
                 return Plan(found.raw, "global", reason, True)
-        return self._local(name, situation, self._search(situation, starts))
+        found = self._search(name, situation, starts, self.knowledge.known_points())
+        return self._local(name, situation, found)
 
     def _search_outside(self, name: str, starts: Float[Tensor, "k d"]) -> Proposal | None:
         """A point outside the safe set and, as far as it has a volume, the failed set."""
-        visited = [*self.knowledge.visited(), *self.knowledge.failed_set(name)]
-        situation = self.proposer.with_incumbent(self.knowledge.situation(name, visited), starts)
-        acquisition = acquisition_class(self.method.exploration or "")(situation)
+        failed = self.knowledge.failed_set(name)
+        situation = self._situation(name, [*self.knowledge.visited(), *failed])
+        situation, starts = self.proposer.with_incumbent(situation, starts)
+        told = self.knowledge.told(name)
+        if failed:
+            rows = self.problem.unit(np.stack([self.knowledge.raw(trial) for trial in failed]))
+            told = replace(told, visited=torch.cat([told.visited, rows]))
+        acquisition = acquisition_class(self.spec.exploration.rule)(replace(situation, told=told))
         return self.proposer.propose(acquisition, starts, self.rng("explore"))
 
     def _uncertified_origin(self, state: Progress, situation: Situation) -> NDArray[np.float64] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safebo.acquisition.base import Situation, View
 from safebo.errors import MeasurementError, StudyError, UnknownNameError
 from safebo.measurement_checks import negative_margins
 from safebo.protocol import OUTCOMES, Measurement, Trial
+from safebo.schedules import BetaSchedule
 from safebo.space import Space, WarpMap, context_row
-from safebo.study import FunctionSpec, Study
-from safebo.surrogate import Surrogate
+from safebo.study import FunctionSpec, SearchSpec, Study
+from safebo.surrogate import function_models
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,20 @@ class Problem:
             raise StudyError(f"functions need different names, got {', '.join(self.names)}")
         self.warps = tuple(WarpMap(f.warp, f.name) for f in self.functions)
         self.thresholds = torch.tensor([w.threshold() for w in self.warps[1:]], dtype=torch.float64)
-        for f, threshold in zip(study.constraints, self.thresholds.tolist(), strict=True):
-            if f.prior_mean - study.tuner.beta * f.prior_std >= threshold:
+        tuner = study.tuner
+        self.schedule = BetaSchedule(
+            tuner.confidence,
+            tuner.beta,
+            len(self.functions),
+            tuple(f.noise_std for f in self.functions),
+            _domain_size(tuner.search, self.space.dimension),
+        )
+        priors = [model.prior() for model in function_models(study)]
+        for i, (f, threshold) in enumerate(zip(study.constraints, self.thresholds.tolist(), strict=True), 1):
+            beta = self.schedule.now(priors[i], i)
+            if f.prior_mean - beta * f.prior_std >= threshold:
                 raise StudyError(
-                    f"constraint {f.name}: prior_mean = {f.prior_mean:g} lies beta = {study.tuner.beta:g} "
+                    f"constraint {f.name}: prior_mean = {f.prior_mean:g} lies beta = {beta:g} "
                     f"prior standard deviations ({f.prior_std:g}) above the margin 0, so everything would be "
                     "certified untried; a constraint's prior must be pessimistic: lower prior_mean, or raise "
                     "prior_std or beta"
@@ -63,6 +76,16 @@ class Problem:
                 f"tuner.lipschitz needs one constant per constraint: {len(study.constraints)}, "
                 f"got {len(study.tuner.lipschitz)}"
             )
+        if tuner.certificate != "bounds" and tuner.lipschitz is None:
+            raise StudyError(
+                f"tuner.certificate: {tuner.certificate} (method {tuner.method}) needs tuner.lipschitz"
+            )
+        if tuner.certificate == "measured" and len(tuner.measured_noise or []) != len(study.constraints):
+            raise StudyError(
+                f"tuner.certificate: measured (method {tuner.method}) needs tuner.measured_noise, the largest noise "
+                f"of each of {len(study.constraints)} constraints"
+            )
+        self.region = self._region(tuner.transductive.region)
         self.contexts = {
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
@@ -134,16 +157,38 @@ class Problem:
         ]
         return Observation(trial.id, self.row(trial), (objective, *margins))
 
-    def raw_bounds(self, surrogate: Surrogate, X: Float[Tensor, "n D"], beta: float) -> NDArray[np.float64]:
-        """Lower bound, mean and upper bound of every function at X in its own unit, `n x m x 3`."""
+    def raw_bounds(self, situation: Situation, view: View) -> NDArray[np.float64]:
+        """Lower bound, mean and upper bound of every function at a view's points in its own unit, `n x m x 3`.
+
+        A constraint's lower bound is what its certificate promises.
+        """
         with torch.no_grad():
-            p = surrogate.predict(X)
-        mean, reach = p.mean.numpy(), beta * p.std.numpy()
+            mean = situation.surrogate.predict(situation.inputs(view.points)).mean
+            lower, upper = view.certain.lower.clone(), view.certain.upper
+            lower[:, 1:] = view.margins + self.thresholds
+            upper = torch.maximum(upper, lower)
         result = np.empty((*mean.shape, 3))
         for i, warp in enumerate(self.warps):
-            for j, warped in enumerate((mean - reach, mean, mean + reach)):
-                result[:, i, j] = warp.inverse(warped[:, i])
+            for j, warped in enumerate((lower, mean, upper)):
+                result[:, i, j] = warp.inverse(warped[:, i].numpy())
         return result
+
+    def _region(self, bounds: Mapping[str, tuple[float, float]]) -> tuple[Tensor, Tensor] | None:
+        """Corners of a fixed target region in the unit cube; parameters that it leaves out are free."""
+        if not bounds:
+            return None
+        sides = []
+        for side in (0, 1):
+            raw = {p.name: bounds.get(p.name, p.bounds)[side] for p in self.study.parameters}
+            sides.append(self.unit(self.space.vector(raw, where="tuner.transductive.region")[None])[0])
+        return sides[0], sides[1]
+
+
+def _domain_size(spec: SearchSpec, dimension: int) -> int | None:
+    """Number of points of a finite domain; None for a box."""
+    if spec.domain == "grid":
+        return spec.grid_points**dimension
+    return len(spec.pool) if spec.domain == "pool" else None
 
 
 def _finite(where: str, name: str, value: float) -> None:

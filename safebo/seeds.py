@@ -71,7 +71,7 @@ class Seeds:
         if len(tried) - len(rows) >= MOST_SEED_REPEATS and not any(r.pending for r in tried):
             raise EmptySafeSetError(self._why_empty(name, rows))
         with torch.no_grad():
-            slack = situation.slack(situation.view(self.problem.unit(np.stack(rows))).certain)
+            slack = situation.view(self.problem.unit(np.stack(rows))).slack
         return rows[int(torch.argmax(slack))]
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:

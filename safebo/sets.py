@@ -6,16 +6,27 @@ Each function is a pure one of confidence bounds (warped scale). `lower` and `up
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.posterior import MINIMAL_VARIANCE
-from safebo.surrogate import Surrogate
 
 ExpanderRule = Literal["all", "any"]
+
+
+class FunctionPosterior(Protocol):
+    """What the expander test needs of one function's posterior; see `safebo.posterior.Posterior`."""
+
+    @property
+    def noise_variance(self) -> float: ...  # noqa: D102
+
+    def mean_variance(self, X: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+
+    def cross_covariance(self, a: Tensor, b: Tensor) -> Tensor: ...  # noqa: D102
 
 
 def safe_set(
@@ -110,11 +121,11 @@ def hallucinated_lower(
 
 
 def hallucinated_expanders(
-    surrogate: Surrogate,
+    posteriors: Sequence[FunctionPosterior],
     X: Float[Tensor, "n D"],
     targets: Float[Tensor, "p D"],
     thresholds: Float[Tensor, " c"],
-    beta: float,
+    beta: float | Float[Tensor, " c"],
     rule: ExpanderRule = "all",
 ) -> Bool[Tensor, " n"]:
     """Candidates at which observing the upper bound of every constraint would certify some uncertified
@@ -125,23 +136,24 @@ def hallucinated_expanders(
     `any`: some constraint that does not hold at a target now would hold there.
 
     Args:
-        surrogate: objective first, then the constraints.
+        posteriors: of the constraints.
         X: candidates, context included.
         targets: uncertified points, context included.
         thresholds: where the margins are 0.
-        beta: confidence multiplier.
+        beta: confidence multiplier, one or one per constraint.
         rule: see above.
     """
     if len(targets) == 0 or len(X) == 0:
         return torch.zeros(len(X), dtype=torch.bool)
+    betas = torch.as_tensor(beta, dtype=torch.float64).expand(len(thresholds)).tolist()
     joint = torch.ones(len(X), len(targets), dtype=torch.bool)
     single = torch.zeros(len(X), len(targets), dtype=torch.bool)
-    for posterior, threshold in zip(surrogate.posteriors[1:], thresholds, strict=True):
+    for posterior, threshold, b in zip(posteriors, thresholds, betas, strict=True):
         _, variance = posterior.mean_variance(X)
         mean_t, variance_t = posterior.mean_variance(targets)
         covariance = posterior.cross_covariance(X, targets)
-        lower = hallucinated_lower(mean_t, variance_t, covariance, variance, posterior.noise_variance, beta)
+        lower = hallucinated_lower(mean_t, variance_t, covariance, variance, posterior.noise_variance, b)
         holds = lower >= threshold
         joint &= holds
-        single |= holds & (mean_t - beta * variance_t.sqrt() < threshold)
+        single |= holds & (mean_t - b * variance_t.sqrt() < threshold)
     return (joint if rule == "all" else single).any(-1)

@@ -6,7 +6,7 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from safebo.acquisition import configured
 from safebo.answers import Certificate, Recommendation
 from safebo.backups import trigger_rule
 from safebo.errors import EmptySafeSetError, StudyError, UnknownNameError
-from safebo.history import History
+from safebo.history import History, Record
+from safebo.model_cache import PriorReport
 from safebo.monitor import BoundaryMonitor
 from safebo.planner import Planner
-from safebo.problem import Problem
+from safebo.problem import Observation, Problem
 from safebo.protocol import Measurement, Phase, Trial
 from safebo.study import Study
 from safebo.surrogate import Surrogate
@@ -42,19 +44,31 @@ class Tuner:
 
     Args:
         study: what to tune and how. Scales of backup states are taken from `tuner.backup.state_scale` in
-        its order. seed: of everything random; None takes the study's.
+            its order.
+        seed: of everything random; None takes the study's.
+        prior: trials and measurements of another run of the study, usually in simulation. They inform the
+            surrogate as the study's `surrogate.prior_data` says and are trials of this run in no other respect:
+            seeds are tried all the same.
 
     Raises:
-        StudyError: for a study that cannot be run safely.
+        StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
+        MeasurementError: for a prior that could not have been told.
     """
 
-    def __init__(self, study: Study, seed: int | None = None) -> None:
-        self.study = study
+    def __init__(
+        self,
+        study: Study,
+        seed: int | None = None,
+        prior: Sequence[tuple[Trial, Measurement | None]] = (),
+    ) -> None:
+        self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
         self.seed = study.seed if seed is None else seed
         self.problem = Problem(study)
         self.history = History()
         self._planner = Planner(self.problem, self.history, self.seed)
         self._knowledge = self._planner.knowledge
+        if prior:
+            self._knowledge.models.take_prior(self._prior_rows(prior))
 
     def __repr__(self) -> str:
         return f"Tuner({self.study.name!r}, {self.study.tuner.method}, seed {self.seed}, {len(self.history)} trials)"
@@ -76,7 +90,9 @@ class Tuner:
         self.problem.context(name)
         with one_thread():
             plan = self._planner.plan(name)
-            trial = self._trial(name, plan.row, plan.phase, plan.reason)
+            dropped = self._knowledge.models.contradiction(self._observations(self.history))
+            reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
+            trial = self._trial(name, plan.row, plan.phase, reason)
         if plan.watched:
             rule = trigger_rule(self.study.tuner.backup)
             trial = replace(trial, trigger_rule=rule.name, trigger_guarantee=rule.guarantee)
@@ -182,9 +198,9 @@ class Tuner:
         In the functions' own units, the objective first; for pictures of the safe set.
         """
         unit = self.problem.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
-        with one_thread():
-            X = torch.cat([unit, self.problem.context(context).expand(len(unit), -1)], -1)
-            return self.problem.raw_bounds(self._knowledge.surrogate(), X, self.study.tuner.beta)
+        with one_thread(), torch.no_grad():
+            situation = self._knowledge.situation(context)
+            return self.problem.raw_bounds(situation, situation.view(unit))
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
@@ -201,6 +217,14 @@ class Tuner:
         """The posteriors given everything told."""
         with one_thread():
             return self._knowledge.surrogate()
+
+    def prior_report(self) -> PriorReport | None:
+        """What became of the prior's trials: whether they are believed, and how far the two runs agree.
+
+        None without a prior.
+        """
+        with one_thread():
+            return self._knowledge.models.report(self._observations(self.history))
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -224,6 +248,19 @@ class Tuner:
         return schedule[-1].context
 
     # -- small things ------------------------------------------------------------------------------------
+
+    def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
+        for trial, measurement in records:
+            if measurement is not None:
+                self.problem.check(trial, measurement)
+        return self._observations(Record(*pair) for pair in records)
+
+    def _observations(self, records: Iterable[Record]) -> list[Observation]:
+        """What is modelled of some records."""
+        rows = [
+            self.problem.observation(r.trial, r.measurement) for r in records if r.measurement is not None
+        ]
+        return [row for row in rows if row is not None]
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context

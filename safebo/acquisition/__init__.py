@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safebo.acquisition import (
+    directed,
     expected_improvement,
+    goose,
     gosafeopt,
     gp_ucb,
+    informed,
     noisy_expected_improvement,
     random,
     recommend,
@@ -16,23 +19,30 @@ from safebo.acquisition import (
     scbo,
 )
 from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
-from safebo.acquisition.registry import METHODS, Method, acquisition_class, method, register
+from safebo.acquisition.registry import METHODS, Method, acquisition_class, configured, method, register
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
+    from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 
 __all__ = [
     "METHODS",
     "GridSafeOpt",
+    "GridSettings",
+    "GridTuner",
     "Method",
     "SafeAcquisition",
     "Situation",
     "Told",
     "View",
     "acquisition_class",
+    "configured",
+    "directed",
     "expected_improvement",
+    "goose",
     "gosafeopt",
     "gp_ucb",
+    "informed",
     "method",
     "noisy_expected_improvement",
     "random",
@@ -45,9 +55,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`GridSafeOpt` is loaded when it is asked for: studies do not need it."""
+    """The doors from plain tensors are loaded when they are asked for: studies do not need them."""
     if name == "GridSafeOpt":
         from safebo.acquisition.grid_safeopt import GridSafeOpt
 
         return GridSafeOpt
+    if name in ("GridTuner", "GridSettings"):
+        from safebo.acquisition import grid_tuner
+
+        return getattr(grid_tuner, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,9 +14,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.botorch_model import SurrogateModel
-from safebo.confidence import ConfidenceBounds, confidence_bounds
+from safebo.certificates import BoundsCertificate, Certificate
+from safebo.confidence import ConfidenceBounds, confidence_bounds, intersected_bounds
+from safebo.finite import FiniteDomain
+from safebo.kernels import StationaryKernel
 from safebo.sets import ExpanderRule
+from safebo.study import TransductiveSpec
 from safebo.surrogate import Surrogate
+
+PoolKind = Literal["none", "near", "wide"]
 
 UNCERTIFIED_PENALTY = 1e6
 """How far below every certified value an uncertified point's value lies in `forward`."""
@@ -44,6 +52,29 @@ def _nothing_told() -> Told:
 
 
 @dataclass(frozen=True)
+class View:
+    """Bounds at the same points: `certain` from told data alone, `imagined` with pending trials as well.
+
+    Args:
+        points: parameters, `n x d`.
+        certain: bounds that certify.
+        imagined: bounds that steer the search.
+        margins: how far every constraint is above what certifies it, `n x c`.
+        slack: smallest margin of the certificate over the constraints, in prior standard deviations, `n`;
+            certified when at least 0.
+        possible: smallest upper bound of a margin, in prior standard deviations, `n`; when it is below 0 the
+            point is unsafe as surely as certified ones are safe.
+    """
+
+    points: Float[Tensor, "n d"]
+    certain: ConfidenceBounds
+    imagined: ConfidenceBounds
+    margins: Float[Tensor, "n c"]
+    slack: Float[Tensor, " n"]
+    possible: Float[Tensor, " n"]
+
+
+@dataclass(frozen=True)
 class Situation:
     """Everything an acquisition may look at when a trial is proposed in one context.
 
@@ -53,32 +84,70 @@ class Situation:
         context: `c`, in the unit cube.
         dimension: number of parameters d.
         thresholds: where the constraints' margins are 0 on their warped scales.
-        beta: confidence multiplier (of the standard deviation).
-        optimism: multiple of the objective's standard deviation that upper-bound rules add to its mean. It
-            decides nothing about safety.
+        beta: confidence multiplier of the standard deviation, one per function, `m`.
+        optimism: multiple of the objective's standard deviation that upper-bound rules add to its mean; None for
+            the upper bound itself. It decides nothing about safety.
+        constraints: which functions are constraints; None for all after the first.
+        certificate: what makes a point certified.
+        past_betas: beta of every function after 0, 1, ... of its observations, where intervals are intersected;
+            None where the present ones count alone.
         incumbent: the best lower bound of the objective known within the safe set; -inf when it is empty.
-        targets: uncertified parameters near the safe set, `p x d`, for expander tests.
+        pool: points that stand for the box where a rule needs a finite set, `p x d`: the whole grid, or a sample.
+        domain: the grid, where the search is over one.
         rule: which constraints an expander must satisfy.
         lipschitz: Lipschitz constants of the constraints, `c`; None for the hallucinated expander test.
+        epsilon: widths under it, in prior standard deviations, count as known.
+        minimal_width: no expander is sought on a grid where every function's interval of one standard deviation to
+            either side is narrower.
+        strict: lower bounds must lie above the thresholds, not on them.
+        expanding: whether a staged method is in its expanding stage.
+        transductive: what transductive rules learn about.
+        region: corners of a fixed target region in the unit cube, `d` each.
         draw: a point of the unit cube drawn for this trial, `d`, for random methods.
-        told: what was tried in this context, for rules that look at measurements themselves.
         seed: of everything else that is drawn for this trial.
+        told: what was tried in this context, for rules that look at measurements themselves.
     """
 
     surrogate: Surrogate
     imagined: Surrogate
     context: Float[Tensor, " c"]
     dimension: int
-    thresholds: Float[Tensor, " m"]
-    beta: float
-    optimism: float
+    thresholds: Float[Tensor, " c"]
+    beta: Float[Tensor, " m"]
+    optimism: float | None = None
+    constraints: tuple[int, ...] | None = None
+    certificate: Certificate = field(default_factory=BoundsCertificate)
+    past_betas: Sequence[Float[Tensor, " k"]] | None = None
     incumbent: float = -float("inf")
-    targets: Float[Tensor, "p d"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    pool: Float[Tensor, "p d"] = field(default_factory=_empty)
+    domain: FiniteDomain | None = None
     rule: ExpanderRule = "all"
-    lipschitz: Float[Tensor, " m"] | None = None
+    lipschitz: Float[Tensor, " c"] | None = None
+    epsilon: float = 0.0
+    minimal_width: float = 0.0
+    strict: bool = False
+    expanding: bool = True
+    transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
+    region: tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None = None
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    told: Told = field(default_factory=_nothing_told)
     seed: int = 0
+    told: Told = field(default_factory=_nothing_told)
+
+    @cached_property
+    def constrained(self) -> list[int]:
+        """Indices of the functions that are constraints."""
+        if self.constraints is None:
+            return list(range(1, self.surrogate.functions))
+        return list(self.constraints)
+
+    @cached_property
+    def constraint_scale(self) -> Float[Tensor, " c"]:
+        """Prior standard deviations of the constraints."""
+        return self.surrogate.prior_std[self.constrained]
+
+    def generator(self) -> torch.Generator:
+        """A new generator of the numbers drawn for this trial."""
+        return torch.Generator().manual_seed(self.seed)
 
     def inputs(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n D"]:
         """Parameters with the context appended."""
@@ -87,28 +156,69 @@ class Situation:
     def view(self, X: Float[Tensor, "n d"]) -> View:
         """Bounds of all functions at X."""
         inputs = self.inputs(X)
-        bounds = confidence_bounds(self.surrogate.predict(inputs), self.beta)
+        if self.past_betas is None:
+            certain = confidence_bounds(self.surrogate.predict(inputs), self.beta)
+        else:
+            certain = intersected_bounds(self.surrogate, inputs, self.past_betas)
         if self.imagined is self.surrogate:
-            return View(bounds, bounds)
-        return View(bounds, confidence_bounds(self.imagined.predict(inputs), self.beta))
+            return self.view_of(X, certain, certain)
+        imagined = confidence_bounds(self.imagined.predict(inputs), self.beta)
+        if self.past_betas is not None:
+            imagined = _narrowed(imagined, certain)
+        return self.view_of(X, certain, imagined)
+
+    @cached_property
+    def pool_view(self) -> View:
+        """Bounds at the pool; over a grid from its cached posteriors."""
+        with torch.no_grad():
+            if self.domain is None or self.past_betas is not None:
+                return self.view(self.pool)
+            bounds = confidence_bounds(self.domain.predict(self.context, self.surrogate), self.beta)
+            if self.imagined is self.surrogate:
+                return self.view_of(self.pool, bounds, bounds)
+            narrowed = self.domain.predict_beyond(self.context, self.surrogate, self.imagined)
+            return self.view_of(self.pool, bounds, confidence_bounds(narrowed, self.beta))
+
+    def view_of(self, X: Float[Tensor, "n d"], certain: ConfidenceBounds, imagined: ConfidenceBounds) -> View:
+        """The view of bounds at X that are known already."""
+        chosen = self.constrained
+        margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
+        if not chosen:
+            unbounded = torch.full(X.shape[:-1], torch.inf, dtype=X.dtype)
+            return View(X, certain, imagined, margins, unbounded, unbounded)
+        slack = (margins / self.constraint_scale).amin(-1)
+        possible = ((certain.upper[..., chosen] - self.thresholds) / self.constraint_scale).amin(-1)
+        return View(X, certain, imagined, margins, slack, possible)
+
+    def certified(self, view: View) -> Bool[Tensor, " n"]:
+        """Which points of a view are certified."""
+        return view.slack > 0 if self.strict else view.slack >= 0
 
     def optimistic(self, view: View) -> Float[Tensor, " n"]:
         """The objective's mean plus `optimism` standard deviations, pending trials counted."""
         lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
-        return 0.5 * (lower + upper) + self.optimism / self.beta * 0.5 * (upper - lower)
+        if self.optimism is None:
+            return upper
+        return 0.5 * (lower + upper) + self.optimism / self.beta[0] * 0.5 * (upper - lower)
 
-    def slack(self, bounds: ConfidenceBounds) -> Float[Tensor, " n"]:
-        """Smallest lower bound of a margin, in prior standard deviations; certified when at least 0."""
-        margins = (bounds.lower[..., 1:] - self.thresholds) / self.surrogate.prior_std[1:]
-        return margins.min(-1).values
+    def prior_scale(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "*n m"]:
+        """Prior standard deviations of all functions: `m` where they are the same everywhere, else `n x m`."""
+        kernels = [p.kernel for p in self.surrogate.posteriors]
+        if all(isinstance(kernel, StationaryKernel) for kernel in kernels):
+            return self.surrogate.prior_std
+        inputs = self.inputs(X)
+        return torch.stack([k.diagonal(inputs) for k in kernels], -1).clamp_min(1e-300).sqrt()
+
+    def scaled_width(self, view: View) -> Float[Tensor, " n"]:
+        """Largest width of an interval over the functions, in prior standard deviations, pending trials counted."""
+        return (view.imagined.width / self.prior_scale(view.points)).amax(-1)
 
 
-@dataclass(frozen=True)
-class View:
-    """Bounds at the same points: `certain` from told data alone, `imagined` with pending trials as well."""
-
-    certain: ConfidenceBounds
-    imagined: ConfidenceBounds
+def _narrowed(imagined: ConfidenceBounds, certain: ConfidenceBounds) -> ConfidenceBounds:
+    """Imagined intervals inside the certain ones."""
+    lower = torch.maximum(imagined.lower, certain.lower)
+    upper = torch.minimum(imagined.upper, certain.upper)
+    return ConfidenceBounds(torch.minimum(lower, upper), torch.maximum(lower, upper))
 
 
 class SafeAcquisition(AcquisitionFunction):
@@ -122,6 +232,9 @@ class SafeAcquisition(AcquisitionFunction):
 
     certified_only: ClassVar[bool] = True
     """Whether proposals must lie in the certified safe set."""
+
+    pool_kind: ClassVar[PoolKind] = "none"
+    """Which finite sample of a continuous box the rule needs: none, around the safe set, or of the whole box."""
 
     falls_are_worst: ClassVar[bool] = False
     """Whether a trial without an objective (a fall) enters as the worst objective seen."""
@@ -151,6 +264,18 @@ class SafeAcquisition(AcquisitionFunction):
         """
         return None
 
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """Scores of the whole pool, -inf where a point is not certified (for methods that certify) or admitted.
+
+        On a grid this is the exact choice; rules with something faster than point by point replace it.
+        """
+        view = self.situation.pool_view
+        allowed = torch.ones_like(view.slack, dtype=torch.bool)
+        if self.certified_only:
+            allowed = self.situation.certified(view)
+        allowed = allowed & self.admits(view.points, view)
+        return torch.where(allowed, self.score(view.points, view), -torch.inf)
+
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
@@ -161,7 +286,7 @@ class SafeAcquisition(AcquisitionFunction):
             score = torch.where(self.admits(X, view), score, -torch.inf)
         if not self.certified_only:
             return score, torch.full_like(score, torch.inf)
-        return score, self.situation.slack(view.certain)
+        return score, view.slack
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The score; outside the admitted or certified set a value far below it that rises towards that set.

@@ -1,18 +1,114 @@
-"""SafeOpt: the widest interval among maximizers and expanders, per context."""
+"""SafeOpt and StageOpt: the widest interval among maximizers and expanders, per context."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PoolKind, SafeAcquisition, Situation, View
 from safebo.acquisition.registry import register
-from safebo.sets import hallucinated_expanders
+from safebo.confidence import ConfidenceBounds
+from safebo.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
+from safebo.mixture import MixturePosterior
+from safebo.sets import hallucinated_expanders, maximizers
+
+TARGETS = 128
+"""Uncertified points of a sampled pool against which an expander is tested."""
+
+
+class ExpanderAcquisition(SafeAcquisition):
+    """What SafeOpt, StageOpt and GoOSE share: the test whether a point could certify another one.
+
+    On a grid the targets are all uncertified points that can still be safe. In a continuous box they are those
+    of the pool nearest to certification, each short of it by at least `epsilon` (without which every point of
+    the border would be an expander for ever). The test is sound: a point that it calls an expander is one. It
+    may miss some.
+    """
+
+    pool_kind: ClassVar[PoolKind] = "near"
+
+    def __init__(self, situation: Situation) -> None:
+        super().__init__(situation)
+        self.tests = 0
+        self._targets: Tensor | None = None
+
+    @property
+    def targets(self) -> Float[Tensor, "t d"]:
+        """Uncertified points of the pool that can still be safe, nearest to certification first."""
+        if self._targets is None:
+            s = self.situation
+            if len(s.pool) == 0:
+                return s.pool
+            view = s.pool_view
+            short = -s.epsilon if s.domain is None else 0.0
+            keep = torch.nonzero(~s.certified(view) & (view.slack <= short) & (view.possible >= 0)).squeeze(
+                -1
+            )
+            order = torch.argsort(view.slack[keep], descending=True, stable=True)
+            self._targets = s.pool[keep][order[:TARGETS] if s.domain is None else order]
+        return self._targets
+
+    def expands(self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"]) -> Bool[Tensor, " n"]:
+        """Whether points, with these upper bounds of all functions, could certify one of the targets."""
+        return self.lifts(X, upper, self.targets)
+
+    def lifts(
+        self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"], targets: Float[Tensor, "t d"]
+    ) -> Bool[Tensor, " n"]:
+        """Whether points could certify one of some targets: by a hallucinated observation, or by Lipschitz
+        constants where they are given.
+        """
+        s = self.situation
+        if len(X) == 0 or len(targets) == 0:
+            return torch.zeros(len(X), dtype=torch.bool)
+        with torch.no_grad():
+            if s.lipschitz is None:
+                beta = s.beta[s.constrained]
+                posteriors = [s.surrogate.posteriors[i] for i in s.constrained]
+                return hallucinated_expanders(
+                    posteriors, s.inputs(X), s.inputs(targets), s.thresholds, beta, s.rule
+                )
+            distance = torch.cdist(X, targets).unsqueeze(-1)
+            reach = upper[:, s.constrained].unsqueeze(1) - s.lipschitz * distance >= s.thresholds
+            return (reach.all(-1) if s.rule == "all" else reach.any(-1)).any(-1)
+
+    def first_expander(self, order: Int[Tensor, " b"], certain: ConfidenceBounds) -> int | None:
+        """Position in `order`, rows of the grid, of the first true expander; None where there is none.
+
+        With the rule `all` and Lipschitz constants every constraint is reached separately, at possibly different
+        points, as published implementations have it.
+        """
+        s = self.situation
+        safe = s.certified(s.pool_view)
+        chosen = s.constrained
+        lower, upper = certain.lower[:, chosen], certain.upper[:, chosen]
+        posteriors = [s.surrogate.posteriors[i] for i in chosen]
+        if len(order) == 0 or not chosen:
+            return None
+        if s.domain is None or s.rule == "any" or any(isinstance(p, MixturePosterior) for p in posteriors):
+            found = self.expands(s.pool[order], certain.upper[order])
+            self.tests += len(order)
+            return int(found.int().argmax()) if bool(found.any()) else None
+        search: HallucinatedSearch | LipschitzSearch
+        if s.lipschitz is None:
+            grids = s.domain.grids(s.context, s.surrogate)
+            constraints = [
+                Constrained(s.surrogate.posteriors[i], grids[i], float(t), float(s.beta[i]))
+                for i, t in zip(chosen, s.thresholds, strict=True)
+            ]
+            search = HallucinatedSearch(constraints, safe, lower, upper)
+        else:
+            search = LipschitzSearch(s.pool, safe, upper, s.thresholds, s.lipschitz)
+        position = search.first(order)
+        self.tests += search.tests
+        return position
 
 
 @register("safeopt")
-class SafeOpt(SafeAcquisition):
+class SafeOpt(ExpanderAcquisition):
     """`argmax over G_n(z) union M_n(z) of max_i w_n(theta, z, i) / s_i`, with s_i the prior's standard
     deviation.
 
@@ -22,34 +118,107 @@ class SafeOpt(SafeAcquisition):
     to epsilon.
 
     `M`: certified points whose objective's upper bound reaches the incumbent, the best lower bound known in
-    S. `G`: certified points that could certify one of `situation.targets`. On a grid the targets are all
-    uncertified points that can still be safe and the test is SafeOpt's own. In a continuous box they are a
-    finite sample of such points just outside the safe set, each short of certification by at least epsilon
-    (without which every point of the border would be an expander for ever). The test is sound: a point that
-    it calls an expander is one. It may miss some.
+    S. `G`: certified points that could certify another one. On a grid only points wider than the widest
+    maximizer are tried, by falling width, until one expands: the rest could not be chosen.
     """
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """Largest width over the functions, in prior standard deviations."""
-        return (view.imagined.width / self.situation.surrogate.prior_std).amax(-1)
+        return self.situation.scaled_width(view)
 
     def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
         """Maximizers and expanders; certification is left to the caller."""
         result = view.certain.upper[..., 0] >= self.situation.incumbent
-        open_ = torch.nonzero(~result & (self.situation.slack(view.certain) >= 0)).squeeze(-1)
-        if len(open_) and len(self.situation.targets):
+        open_ = torch.nonzero(~result & self.situation.certified(view)).squeeze(-1)
+        if len(open_):
             result = result.clone()
-            result[open_] = self.expands(X[open_], view.certain.upper[open_, 1:])
+            result[open_] = self.expands(X[open_], view.certain.upper[open_])
         return result
 
-    def expands(self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n c"]) -> Bool[Tensor, " n"]:
-        """Whether points could certify one of the targets."""
+    def grid_sets(self) -> tuple[Bool[Tensor, " p"], Bool[Tensor, " p"], int | None]:
+        """Safe set, maximizers and the first true expander of the grid (its row; None where there is none)."""
         s = self.situation
-        with torch.no_grad():
-            if s.lipschitz is None:
-                return hallucinated_expanders(
-                    s.surrogate, s.inputs(X), s.inputs(s.targets), s.thresholds, s.beta, s.rule
-                )
-            distance = torch.cdist(X, s.targets).unsqueeze(-1)
-            reach = upper.unsqueeze(1) - s.lipschitz * distance >= s.thresholds
-            return (reach.all(-1) if s.rule == "all" else reach.any(-1)).any(-1)
+        view = s.pool_view
+        safe = s.certified(view)
+        best = maximizers(view.certain.lower[:, 0], view.certain.upper[:, 0], safe)
+        if not bool(safe.any()):
+            return safe, best, None
+        width = self.score(s.pool, view)
+        widest = (view.imagined.width[:, 0] / s.prior_scale(s.pool)[..., 0])[best].max()
+        possible = torch.nonzero(safe & ~best & (width > widest)).squeeze(-1)
+        if s.minimal_width > 0 and len(possible):
+            std = view.imagined.width[possible] / (2.0 * s.beta)
+            possible = possible[(std > 0.5 * s.minimal_width).any(-1)]
+        order = possible[torch.argsort(width[possible], descending=True, stable=True)]
+        position = self.first_expander(order, view.certain)
+        return safe, best, None if position is None else int(order[position])
+
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """Widths of maximizers and of the first true expander."""
+        _, wanted, expander = self.grid_sets()
+        if expander is not None:
+            wanted = wanted.clone()
+            wanted[expander] = True
+        return torch.where(wanted, self.score(self.situation.pool, self.situation.pool_view), -torch.inf)
+
+
+@register("stageopt")
+class StageOpt(ExpanderAcquisition):
+    """First the widest expander, `argmax over G_n of max_i w_n(theta, z, i) / s_i`; then Safe-UCB.
+
+    Source: Sui, Zhuang, Burdick and Yue, "Stagewise Safe Bayesian Optimization with Gaussian Processes", ICML
+    2018. Constraints alone decide about width in the expanding stage. It ends after `tuner.stage_trials` trials
+    of the context, or, where that is not given, as soon as no expander is wider than `epsilon`. Guarantee: as
+    SafeOpt's; the reachable safe set is found before the objective is looked at.
+    """
+
+    def __init__(self, situation: Situation) -> None:
+        super().__init__(situation)
+        self._expanding: bool | None = None
+
+    @property
+    def expanding(self) -> bool:
+        """Whether the expanding stage goes on: some certified point of the pool is an expander worth a trial."""
+        if self._expanding is None:
+            s = self.situation
+            self._expanding = s.expanding and len(s.pool) > 0 and self._widest_expander() is not None
+        return self._expanding
+
+    def _widest_expander(self) -> int | None:
+        """Row of the pool of the widest expander whose width exceeds epsilon."""
+        s = self.situation
+        view = s.pool_view
+        width = self._constraint_width(view)
+        worth = torch.nonzero(s.certified(view) & (width > s.epsilon)).squeeze(-1)
+        order = worth[torch.argsort(width[worth], descending=True, stable=True)]
+        position = self.first_expander(order, view.certain)
+        return None if position is None else int(order[position])
+
+    def _constraint_width(self, view: View) -> Float[Tensor, " n"]:
+        s = self.situation
+        return (view.imagined.width[:, s.constrained] / s.constraint_scale).amax(-1)
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """Width of the constraints' intervals while expanding, then the objective's upper bound."""
+        return self._constraint_width(view) if self.expanding else self.situation.optimistic(view)
+
+    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+        """Expanders while expanding; then every point."""
+        if not self.expanding:
+            return torch.ones(len(X), dtype=torch.bool)
+        result = self.situation.certified(view)
+        open_ = torch.nonzero(result).squeeze(-1)
+        if len(open_):
+            result = result.clone()
+            result[open_] = self.expands(X[open_], view.certain.upper[open_])
+        return result
+
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """The widest expander alone while expanding; upper bounds of the safe set then."""
+        if not self.expanding:
+            return super().grid_scores()
+        best = self._widest_expander()
+        scores = torch.full((len(self.situation.pool),), -torch.inf, dtype=torch.float64)
+        if best is not None:
+            scores[best] = self._constraint_width(self.situation.pool_view)[best]
+        return scores

@@ -14,24 +14,33 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from safebo.acquisition.base import Situation
 from safebo.acquisition.joint import output_moments
 from safebo.acquisition.lite import f_lite, probability_of_feasibility
+from safebo.botorch_model import SurrogateModel
+from safebo.confidence import ConfidenceBounds, Prediction, confidence_bounds
 from safebo.errors import InputError
 
 THOMPSON_SAMPLES = 10
 """Functions drawn for Thompson-sampled maximizers in the paper's code."""
 
 
+LARGEST_JOINT = 2000
+"""Thompson samples are drawn jointly over at most so many points: those of the largest upper bounds."""
+
+
 @dataclass(frozen=True)
 class TargetView:
-    """Marginals of a model over finite points, and what is certified there.
+    """Bounds of a model over finite points, and what is certified there.
 
     Args:
         model: the model they come from.
         points: `n x d`.
         mean: of every output, `n x m`.
         std: of every output, without noise, `n x m`.
-        beta: confidence multiplier of the standard deviation.
+        bounds: confidence bounds of every output, `n x m` each.
+        safe: points that are certified, `n`.
+        possibly_safe: points whose every margin holds at its upper bound, `n`.
         thresholds: where the margins of `constraints` hold, `c`.
         constraints: outputs that are margins, `c` of them; one may be the objective.
         objective: output to maximise.
@@ -41,32 +50,20 @@ class TargetView:
     points: Float[Tensor, "n d"]
     mean: Float[Tensor, "n m"]
     std: Float[Tensor, "n m"]
-    beta: float
+    bounds: ConfidenceBounds
+    safe: Bool[Tensor, " n"]
+    possibly_safe: Bool[Tensor, " n"]
     thresholds: Float[Tensor, " c"]
     constraints: tuple[int, ...]
     objective: int = 0
 
-    @property
-    def safe(self) -> Bool[Tensor, " n"]:
-        """Points whose every margin holds at its lower bound."""
-        return (self._bound(-1.0)[:, self.constraints] >= self.thresholds).all(-1)
-
-    @property
-    def possibly_safe(self) -> Bool[Tensor, " n"]:
-        """Points whose every margin holds at its upper bound."""
-        return (self._bound(1.0)[:, self.constraints] >= self.thresholds).all(-1)
-
-    def _bound(self, side: float) -> Float[Tensor, "n m"]:
-        """Lower (-1) or upper (1) bounds."""
-        return self.mean + side * self.beta * self.std
-
     def lower(self) -> Float[Tensor, " n"]:
         """Lower bounds of the objective."""
-        return self._bound(-1.0)[:, self.objective]
+        return self.bounds.lower[:, self.objective]
 
     def upper(self) -> Float[Tensor, " n"]:
         """Upper bounds of the objective."""
-        return self._bound(1.0)[:, self.objective]
+        return self.bounds.upper[:, self.objective]
 
 
 def target_view(
@@ -90,7 +87,31 @@ def target_view(
         posterior = model.posterior(points.unsqueeze(-2))
         mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
     std = variance.clamp_min(0.0).sqrt()
-    return TargetView(model, points, mean, std, beta, thresholds, tuple(constraints), objective)
+    bounds = confidence_bounds(Prediction(mean, std), beta)
+    chosen = list(constraints)
+    safe = (bounds.lower[:, chosen] >= thresholds).all(-1)
+    possible = (bounds.upper[:, chosen] >= thresholds).all(-1)
+    return TargetView(
+        model, points, mean, std, bounds, safe, possible, thresholds, tuple(constraints), objective
+    )
+
+
+def view_of_situation(situation: Situation) -> TargetView:
+    """The view of a situation's pool, with its certificate and, for steering, its pending trials."""
+    view = situation.pool_view
+    imagined = view.imagined
+    beta = situation.beta.clamp_min(torch.finfo(torch.float64).tiny)
+    return TargetView(
+        model=SurrogateModel(situation.imagined, situation.context),
+        points=situation.pool,
+        mean=0.5 * (imagined.lower + imagined.upper),
+        std=imagined.width / (2.0 * beta),
+        bounds=view.certain,
+        safe=situation.certified(view),
+        possibly_safe=view.possible >= 0,
+        thresholds=situation.thresholds,
+        constraints=tuple(situation.constrained),
+    )
 
 
 TargetSpace = Callable[[TargetView], Tensor]
@@ -136,7 +157,8 @@ def thompson_maximizers(
 ) -> TargetSpace:
     """Equation 47: where feasible maxima of joint posterior samples lie; exact, `O(n^3)`.
 
-    A sample without a feasible point names none.
+    Samples are drawn over the possibly safe points, of more than `LARGEST_JOINT` those of the largest upper
+    bounds. A sample without a feasible point names none.
 
     Args:
         generator: of the random numbers.
@@ -146,7 +168,13 @@ def thompson_maximizers(
 
     def space(view: TargetView) -> Tensor:
         with torch.no_grad():
-            mean, covariance = output_moments(view.model, view.points)
+            rows = torch.nonzero(view.possibly_safe).squeeze(-1)
+            if len(rows) > LARGEST_JOINT:
+                rows = rows[torch.topk(view.upper()[rows], LARGEST_JOINT).indices].sort().values
+            mask = torch.zeros_like(view.safe)
+            if len(rows) == 0:
+                return mask
+            mean, covariance = output_moments(view.model, view.points[rows])
             largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1).clamp_min(1e-300)
             eye = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
             factor, failed = torch.linalg.cholesky_ex(covariance + (jitter * largest)[:, None, None] * eye)
@@ -158,9 +186,7 @@ def thompson_maximizers(
             samples = mean.unsqueeze(-1) + factor @ draws
             feasible = (samples[list(view.constraints)] >= view.thresholds[:, None, None]).all(0)
             values = torch.where(feasible, samples[view.objective], -torch.inf)
-            named = values.argmax(0)[feasible.any(0)]
-        mask = torch.zeros_like(view.safe)
-        mask[named] = True
+            mask[rows[values.argmax(0)[feasible.any(0)]]] = True
         return mask
 
     return space
@@ -206,3 +232,23 @@ def targets_of(space: TargetSpace, view: TargetView) -> Float[Tensor, "k d"]:
     if len(points) == 0:
         raise InputError(f"the target space holds none of the {len(view.points)} points")
     return points
+
+
+def named_space(situation: Situation) -> TargetSpace:
+    """The target space that a study names."""
+    spec = situation.transductive
+    name = spec.targets
+    if name == "thompson":
+        return thompson_maximizers(situation.generator(), spec.samples)
+    if name == "lite":
+        return lite_maximizers(situation.generator(), spec.samples)
+    if name == "region":
+        if situation.region is None:
+            raise InputError("targets: region needs the bounds of a region")
+        return region(*situation.region)
+    return {
+        "potential_maximizers": potential_maximizers,
+        "potential_expanders": potential_expanders,
+        "optimistic": optimistic_point,
+        "domain": whole_domain,
+    }[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,9 +10,7 @@ from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError
 from safebo.search.swarm import Candidates
 
-CHUNK = 4096
 LARGEST_GRID = 4_000_000
-ADMISSION_BATCH = 64
 
 
 def unit_grid(dimension: int, points: int) -> Float[Tensor, "n d"]:
@@ -29,30 +26,13 @@ def unit_grid(dimension: int, points: int) -> Float[Tensor, "n d"]:
     return torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension)
 
 
-def search_grid(
-    acquisition: SafeAcquisition, grid: Float[Tensor, "n d"], rng: np.random.Generator, wanted: int = 16
-) -> Candidates:
-    """The best feasible grid points, best first; among equal scores the order is random.
-
-    Scores are computed for all points, the admitted set only as far down the order as needed.
-    """
+def search_grid(acquisition: SafeAcquisition, wanted: int = 64) -> Candidates:
+    """The best points of the acquisition's grid (its situation's pool), best first; ties go to the lowest row."""
     with torch.no_grad():
-        parts = [acquisition.evaluate(part, admission=False) for part in grid.split(CHUNK)]
-        scores = torch.cat([score for score, _ in parts])
-        slack = torch.cat([slack for _, slack in parts])
-        shuffle = torch.tensor(rng.permutation(len(grid)))
-        ranked = Candidates.ordered(grid[shuffle], scores[shuffle], slack[shuffle])
-        points: list[Tensor] = []
-        values: list[Tensor] = []
-        count = 0
-        for start in range(0, len(ranked.points), ADMISSION_BATCH):
-            batch = ranked.points[start : start + ADMISSION_BATCH]
-            admitted = acquisition.admits(batch, acquisition.situation.view(batch))
-            points.append(batch[admitted])
-            values.append(ranked.scores[start : start + ADMISSION_BATCH][admitted])
-            count += int(admitted.sum())
-            if count >= wanted:
-                break
-    if not points:
-        return Candidates(grid[:0], scores[:0])
-    return Candidates(torch.cat(points), torch.cat(values))
+        scores = acquisition.grid_scores()
+    rows = torch.nonzero(torch.isfinite(scores)).squeeze(-1)
+    if len(rows) > wanted:
+        least = torch.topk(scores[rows], wanted).values[-1]
+        rows = rows[scores[rows] >= least]
+    order = rows[torch.argsort(scores[rows], descending=True, stable=True)[:wanted]]
+    return Candidates(acquisition.situation.pool[order], scores[order])

@@ -1,0 +1,85 @@
+"""GoOSE: expand the safe set only towards where an oracle wants to evaluate."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from safebo.acquisition.base import View
+from safebo.acquisition.registry import register
+from safebo.acquisition.safeopt import ExpanderAcquisition
+
+TARGETS_TOGETHER = 64
+MOST_UNCERTAIN = 2000
+"""Uncertain certified points of a pool that are tried as expanders, the widest."""
+
+
+@register("goose")
+class GoOSE(ExpanderAcquisition):
+    """Evaluate the GP-UCB oracle's point when it is certified, else the widest expander nearest to certifying it.
+
+    The oracle maximises the objective's upper bound over the optimistic set, the points whose margins can all
+    hold. When its point x* is not certified, uncertified optimistic points z are tried by their priority
+    `-||z - x*||_1`; the first that some certified point with an interval wider than epsilon could certify (by a
+    hallucinated observation, or by Lipschitz constants where they are given) is what the trial works towards,
+    and the widest such point is chosen. Where nothing can be expanded, Safe-UCB.
+
+    Source: Turchetta, Berkenkamp and Krause, NeurIPS 2019; GoOSE-UCB as in appendix K of Huebotter et al. 2024.
+    Guarantee: every proposal satisfies its constraints with the probability with which the bounds hold.
+    """
+
+    pool_kind = "wide"
+
+    @cached_property
+    def goal(self) -> Float[Tensor, "1 d"] | None:
+        """The uncertified point to be certified; None when the oracle's own point is certified or none can be."""
+        s = self.situation
+        view = s.pool_view
+        optimistic = view.possible >= 0
+        if not bool(optimistic.any()):
+            return None
+        upper = torch.where(optimistic, s.optimistic(view), -torch.inf)
+        best = int(upper.argmax())
+        safe = s.certified(view)
+        if bool(safe[best]):
+            return None
+        uncertain = torch.nonzero(safe & self._uncertain(view)).squeeze(-1)
+        if len(uncertain) > MOST_UNCERTAIN:
+            width = s.scaled_width(view)[uncertain]
+            uncertain = uncertain[torch.topk(width, MOST_UNCERTAIN).indices]
+        if len(uncertain) == 0:
+            return None
+        targets = torch.nonzero(optimistic & ~safe).squeeze(-1)
+        distance = (s.pool[targets] - s.pool[best]).abs().sum(-1)
+        for part in targets[torch.argsort(distance, stable=True)].split(TARGETS_TOGETHER):
+            if not bool(self.lifts(s.pool[uncertain], view.certain.upper[uncertain], s.pool[part]).any()):
+                continue
+            for row in part:
+                goal = s.pool[row : row + 1]
+                if bool(self.lifts(s.pool[uncertain], view.certain.upper[uncertain], goal).any()):
+                    return goal
+        return None
+
+    def _uncertain(self, view: View) -> Bool[Tensor, " n"]:
+        s = self.situation
+        width = view.imagined.width[:, s.constrained] / s.constraint_scale
+        return width.amax(-1) > s.epsilon
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The objective's upper bound, or the width of points that could certify the goal."""
+        s = self.situation
+        return s.optimistic(view) if self.goal is None else s.scaled_width(view)
+
+    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+        """Every point, or the uncertain ones that could certify the goal."""
+        if self.goal is None:
+            return torch.ones(len(X), dtype=torch.bool)
+        result = self.situation.certified(view) & self._uncertain(view)
+        rows = torch.nonzero(result).squeeze(-1)
+        result = result.clone()
+        if len(rows):
+            result[rows] = self.lifts(X[rows], view.certain.upper[rows], self.goal)
+        return result

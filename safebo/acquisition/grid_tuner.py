@@ -1,0 +1,353 @@
+"""Every method on a finite grid from plain tensors: kernels, noise, grid, thresholds; no study file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from safebo.acquisition.base import Situation
+from safebo.acquisition.registry import acquisition_class, method
+from safebo.certificates import BoundsCertificate, Certificate, LipschitzCertificate
+from safebo.errors import EmptySafeSetError, InputError, MeasurementError
+from safebo.finite import FiniteDomain
+from safebo.gpytorch_kernels import fixed_kernel
+from safebo.posterior import Posterior
+from safebo.sets import ExpanderRule
+from safebo.study import TransductiveSpec
+from safebo.surrogate import Surrogate
+
+
+@dataclass(frozen=True)
+class GridChoice:
+    """What to try next.
+
+    Args:
+        index: row of the grid.
+        x: that row, `d`, without context.
+        score: the method's score there.
+        certified: whether the point is certified.
+    """
+
+    index: int
+    x: Float[Tensor, " d"]
+    score: float
+    certified: bool
+
+
+@dataclass(frozen=True)
+class GridBest:
+    """What to use: the safe point with the largest lower bound of the objective.
+
+    Args:
+        index: row of the grid.
+        x: that row, `d`, without context.
+        lower: lower bound of the objective there.
+        upper: upper bound of the objective there.
+    """
+
+    index: int
+    x: Float[Tensor, " d"]
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """What only some methods read.
+
+    Args:
+        lipschitz: Lipschitz constants in the units of the grid, one per function; None for tests by a
+            hallucinated observation.
+        certificate: `bounds`, or `lipschitz` and `measured` (see `safebo.certificates`), which need `lipschitz`.
+        measured_noise: largest possible noise, one per function, for `measured`.
+        rule: whether an expander must satisfy all constraints at once or any.
+        epsilon: widths under it, in prior standard deviations, count as known.
+        minimal_width: no expander is sought where every function is known more precisely than this.
+        strict: lower bounds must lie above the thresholds, not on them.
+        stage_trials: observations after which StageOpt stops to expand.
+        optimism: see `safebo.acquisition.Situation`.
+        transductive: what transductive rules learn about.
+    """
+
+    lipschitz: Sequence[float] | Tensor | None = None
+    certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
+    measured_noise: Sequence[float] | Tensor | None = None
+    rule: ExpanderRule = "all"
+    epsilon: float = 0.0
+    minimal_width: float = 0.0
+    strict: bool = False
+    stage_trials: int | None = None
+    optimism: float | None = None
+    transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
+
+
+class GridTuner:
+    """Ask and tell on a finite grid, for any registered method.
+
+    Args:
+        name: of the method, as in studies (`safeopt`, `itl`, `mm-itl`, ...).
+        kernels: gpytorch kernels with fixed hyperparameters, one per function, the objective first; each
+            is applied as given to all `d + context_dims` columns.
+        noise_variances: of the observations, one per function, used exactly.
+        grid: candidates, `n x d`, in any order, without context columns.
+        thresholds: one per function. A function is a constraint exactly when its threshold is finite (the
+            objective may be one); `-inf` for the others.
+        beta: multiplier of the standard deviation, or a function of the number of all observations so far.
+        prior_means: one per function; 0 when None.
+        context_dims: number of context columns, appended to the grid's.
+        settings: what only some methods read.
+        seed: of everything drawn.
+
+    Raises:
+        InputError: arguments that do not fit each other.
+        UnknownNameError: an unknown method.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kernels: Sequence[Any],
+        noise_variances: Sequence[float] | Tensor,
+        grid: Any,
+        thresholds: Sequence[float] | Tensor,
+        beta: float | Callable[[int], float],
+        prior_means: Sequence[float] | Tensor | None = None,
+        context_dims: int = 0,
+        settings: GridSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        chosen = method(name)
+        if chosen.local is None or chosen.exploration is not None:
+            raise InputError(
+                f"method {name!r} watches trials while they run and needs a study; a grid has none"
+            )
+        self.acquisition = acquisition_class(chosen.local)
+        if isinstance(context_dims, bool) or not isinstance(context_dims, int) or context_dims < 0:
+            raise InputError(f"context_dims must be a whole number of at least 0, got {context_dims!r}")
+        self.settings = settings or GridSettings()
+        self.certificate = chosen.certificate or self.settings.certificate
+        self.context_dims, self._beta, self.seed = context_dims, beta, seed
+        self.grid = array(grid, "grid")
+        if self.grid.ndim != 2 or 0 in self.grid.shape:
+            raise InputError(f"grid must be n x d with at least one row, got {tuple(self.grid.shape)}")
+        self.dimension = self.grid.shape[1] + context_dims
+        if not isinstance(kernels, (list, tuple)) or not kernels:
+            raise InputError("kernels must be a list with one gpytorch kernel per function")
+        m = len(kernels)
+        noise = per_function(noise_variances, "noise_variances", m)
+        if bool((noise < 0).any()):
+            raise InputError(f"noise_variances must not be negative, got {noise.tolist()}")
+        means = (
+            torch.zeros(m).double() if prior_means is None else per_function(prior_means, "prior_means", m)
+        )
+        self.thresholds = per_function(thresholds, "thresholds", m, infinite=True)
+        if bool((self.thresholds == math.inf).any()):
+            raise InputError("thresholds must be finite, or -inf for a function that is no constraint")
+        self._constraints = [i for i in range(m) if math.isfinite(self.thresholds[i])]
+        self.lipschitz = self._constants("lipschitz", m)
+        self.measured_noise = self._constants("measured_noise", m)
+        if self.certificate != "bounds" and self.lipschitz is None:
+            raise InputError(f"certificate {self.certificate!r} needs lipschitz, one constant per function")
+        if self.certificate == "measured" and self.measured_noise is None:
+            raise InputError("certificate 'measured' needs measured_noise, one bound per function")
+        self._surrogate = Surrogate(
+            [
+                Posterior.prior(fixed_kernel(kernel, self.dimension), float(mean), float(v), self.dimension)
+                for kernel, mean, v in zip(kernels, means, noise, strict=True)
+            ]
+        )
+        self._inputs = torch.zeros(0, self.dimension, dtype=torch.float64)
+        self._values = torch.zeros(0, m, dtype=torch.float64)
+        self._domain = FiniteDomain(self.grid)
+        self.beta  # noqa: B018  (an impossible beta is refused here, not at the first ask)
+
+    @property
+    def functions(self) -> int:
+        """Number of functions."""
+        return self._surrogate.functions
+
+    @property
+    def count(self) -> int:
+        """Number of observations, in all contexts."""
+        return len(self._values)
+
+    @property
+    def beta(self) -> float:
+        """Confidence multiplier now."""
+        beta = float(self._beta(self.count) if callable(self._beta) else self._beta)
+        if not (math.isfinite(beta) and beta >= 0):
+            raise InputError(f"beta must be finite and at least 0, got {beta} at {self.count} observations")
+        return beta
+
+    def tell(self, x: Any, y: Any) -> None:
+        """Add an observation, or several rows.
+
+        Args:
+            x: `d + context_dims`, context last, on the grid or not; or `k x (d + context_dims)`.
+            y: one value per function, `m`; or `k x m`.
+
+        Raises:
+            InputError: shapes that do not fit.
+            MeasurementError: a value that is not finite; nothing was then told.
+        """
+        x_ = array(x, "x", finite=False)
+        y_ = array(y, "y", finite=False)
+        rows = x_.reshape(1, -1) if x_.ndim < 2 else x_
+        values = y_.reshape(-1, self.functions) if y_.numel() == len(rows) * self.functions else y_
+        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise InputError(f"x must have {self.dimension} columns (context last), got {tuple(x_.shape)}")
+        if values.shape != (len(rows), self.functions):
+            raise InputError(f"y must have {self.functions} values per row of x, got {tuple(y_.shape)}")
+        if not bool(torch.isfinite(rows).all() and torch.isfinite(values).all()):
+            raise MeasurementError("x and y must be finite")
+        with torch.no_grad():
+            for row, value in zip(rows, values, strict=True):
+                self._surrogate = self._surrogate.observed(row, value.tolist())
+        self._inputs = torch.cat([self._inputs, rows])
+        self._values = torch.cat([self._values, values])
+
+    def ask(self, context: Any = None, pending: Any = None) -> GridChoice:
+        """The next point; nothing is registered.
+
+        Args:
+            context: `context_dims` numbers; None without contexts.
+            pending: points being tried now, `p x (d + context_dims)`; they narrow intervals in the rule, invent
+                no value and certify nothing.
+
+        Raises:
+            EmptySafeSetError: no point of the grid is safe in this context, for a method that certifies.
+        """
+        with torch.no_grad():
+            situation = self.situation(context, pending)
+            view = situation.pool_view
+            if self.acquisition.certified_only:
+                self.certified(situation)
+            scores = self.acquisition(situation).grid_scores()
+            index = self._first_largest(scores)
+        certified = bool(situation.certified(view)[index])
+        return GridChoice(index, self.grid[index].clone(), float(scores[index]), certified)
+
+    def best(self, context: Any = None) -> GridBest:
+        """The safe point whose objective has the largest lower bound.
+
+        Raises:
+            EmptySafeSetError: no point of the grid is safe in this context.
+        """
+        with torch.no_grad():
+            situation = self.situation(context)
+            view = situation.pool_view
+            lower, upper = view.certain.lower[:, 0], view.certain.upper[:, 0]
+            index = self._first_largest(torch.where(self.certified(situation), lower, -torch.inf))
+        return GridBest(index, self.grid[index].clone(), float(lower[index]), float(upper[index]))
+
+    def situation(self, context: Any = None, pending: Any = None) -> Situation:
+        """What an acquisition may look at in a context."""
+        values = array(() if context is None else context, "context").reshape(-1)
+        if len(values) != self.context_dims:
+            raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
+        imagined = self._surrogate
+        if pending is not None:
+            rows = array(pending, "pending").reshape(-1, self.dimension)
+            imagined = imagined if len(rows) == 0 else imagined.imagined(rows)
+        chosen, s = self._constraints, self.settings
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.count)
+        situation = Situation(
+            surrogate=self._surrogate,
+            imagined=imagined,
+            context=values,
+            dimension=self.grid.shape[1],
+            thresholds=self.thresholds[chosen],
+            beta=torch.full((self.functions,), self.beta, dtype=torch.float64),
+            optimism=s.optimism,
+            constraints=tuple(chosen),
+            certificate=self._certificate_rule(values),
+            pool=self.grid,
+            domain=self._domain,
+            rule=s.rule,
+            lipschitz=None if self.lipschitz is None else self.lipschitz[chosen],
+            epsilon=s.epsilon,
+            minimal_width=s.minimal_width,
+            strict=s.strict,
+            expanding=s.stage_trials is None or self.count < s.stage_trials,
+            transductive=s.transductive,
+            draw=torch.rand(self.grid.shape[1], dtype=torch.float64, generator=generator),
+            seed=int(torch.randint(2**31, (1,), generator=generator)),
+        )
+        view = situation.pool_view
+        safe = situation.certified(view)
+        if bool(safe.any()):
+            object.__setattr__(situation, "incumbent", float(view.certain.lower[safe, 0].max()))
+        return situation
+
+    def _certificate_rule(self, context: Float[Tensor, " c"]) -> Certificate:
+        if self.certificate == "bounds":
+            return BoundsCertificate()
+        d = self.grid.shape[1]
+        here = (self._inputs[:, d:] == context).all(-1)
+        inputs, chosen = self._inputs[here], self._constraints
+        assert self.lipschitz is not None
+        if self.certificate == "measured":
+            assert self.measured_noise is not None
+            reference = self._values[here][:, chosen] - self.measured_noise[chosen]
+        else:
+            p = self._surrogate.predict(inputs)
+            reference = (p.mean - self.beta * p.std)[:, chosen]
+        return LipschitzCertificate(inputs[:, :d], reference, self.lipschitz[chosen])
+
+    def certified(self, situation: Situation) -> Bool[Tensor, " n"]:
+        """Certified rows of the grid.
+
+        Raises:
+            EmptySafeSetError: when there are none.
+        """
+        safe = situation.certified(situation.pool_view)
+        if not bool(safe.any()):
+            raise EmptySafeSetError(
+                f"no point of the grid is safe: after {self.count} observations no lower bound lies above "
+                f"the thresholds {situation.thresholds.tolist()}; tell safe points, or look at kernels, "
+                "noise and beta"
+            )
+        return safe
+
+    def _first_largest(self, score: Float[Tensor, " n"]) -> int:
+        """Lowest row with the largest score; equal rows of the grid are never told apart."""
+        if not bool((score > -torch.inf).any()):
+            raise EmptySafeSetError("the method admits no point of the grid")
+        index = int((score == score.max()).int().argmax())
+        # Matrix products may treat the last columns differently, by round-off.
+        near = torch.nonzero(score >= score[index] - 1e-9 * abs(float(score[index]))).squeeze(-1)
+        return int(near[(self.grid[near] == self.grid[index]).all(-1)][0])
+
+    def _constants(self, name: str, functions: int) -> Tensor | None:
+        values = getattr(self.settings, name)
+        if values is None:
+            return None
+        result = per_function(values, name, functions)
+        if bool((result < 0).any()):
+            raise InputError(f"{name} must not be negative, got {result.tolist()}")
+        return result
+
+
+def array(values: Any, name: str, finite: bool = True) -> Float[Tensor, "..."]:
+    """Numbers as float64, detached from whoever gave them."""
+    try:
+        result = torch.as_tensor(values, dtype=torch.float64).detach().cpu().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must be numbers: {error}") from error
+    if finite and not bool(torch.isfinite(result).all()):
+        raise InputError(f"{name} must be finite")
+    return result
+
+
+def per_function(values: Any, name: str, functions: int, infinite: bool = False) -> Float[Tensor, " m"]:
+    """One number for each function."""
+    result = array(values, name, finite=not infinite)
+    if result.shape != (functions,) or bool(result.isnan().any()):
+        raise InputError(f"{name} must have one number for each of {functions} functions, got {values!r}")
+    return result
