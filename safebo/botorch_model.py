@@ -43,6 +43,17 @@ class SurrogateModel(GPyTorchModel):
         """Surrogates are not batched."""
         return torch.Size([])
 
+    def moments(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Joint mean (`m x n`) and covariance (`m x n x n`) of every function over the points `n x d`."""
+        X = self._with_context(X)
+        parts = [p.joint(X) for p in self.surrogate.posteriors]
+        return torch.stack([mean for mean, _ in parts]), torch.stack([covariance for _, covariance in parts])
+
+    def _with_context(self, X: Tensor) -> Tensor:
+        if self.fixed is None or not self.fixed.numel():
+            return X
+        return torch.cat([X, self.fixed.to(X).expand(*X.shape[:-1], -1)], -1)
+
     def subset_output(self, idcs: list[int]) -> SurrogateModel:
         """The model of those functions alone."""
         return SurrogateModel(Surrogate([self.surrogate.posteriors[i] for i in idcs]), self.fixed)
@@ -56,8 +67,7 @@ class SurrogateModel(GPyTorchModel):
         **kwargs: Any,
     ) -> Any:
         """Joint posterior of every batch of q points, `b x q x d -> b x q x m`, differentiable in X."""
-        if self.fixed is not None and self.fixed.numel():
-            X = torch.cat([X, self.fixed.to(X).expand(*X.shape[:-1], -1)], -1)
+        X = self._with_context(X)
         chosen = range(self.num_outputs) if output_indices is None else output_indices
         normals = []
         for i in chosen:

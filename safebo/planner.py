@@ -75,7 +75,7 @@ class Planner:
         if self.proposer.grid is None and len(starts) == 0:
             return self._seed_again(name, situation)
         if self.method.exploration is None:
-            return self._local(name, situation, self._search(name, situation, starts, known))
+            return self._local(name, situation, self._search(name, situation, starts, known), starts)
         return self._explore(name, situation, starts)
 
     def best(self, name: str) -> Proposal | None:
@@ -113,10 +113,19 @@ class Planner:
     def _seed_again(self, name: str, situation: Situation) -> Plan:
         return Plan(self.seeds.again(name, situation), "seed", "repeated: nothing is certified yet")
 
-    def _local(self, name: str, situation: Situation, found: Proposal | None) -> Plan:
+    def _local(
+        self, name: str, situation: Situation, found: Proposal | None, starts: Float[Tensor, "k d"]
+    ) -> Plan:
+        if found is not None:
+            return Plan(found.raw, "local", f"{self.local_name}: score {found.score:.4g}")
+        # The rule admits nothing that the search can find, although something may be certified.
+        fallback = acquisition_class("safe_ucb")(situation)
+        found = self.proposer.propose(fallback, starts, self.rng("search"))
         if found is None:
             return self._seed_again(name, situation)
-        return Plan(found.raw, "local", f"{self.local_name}: score {found.score:.4g}")
+        return Plan(
+            found.raw, "local", f"safe_ucb, as {self.local_name} admits nothing: score {found.score:.4g}"
+        )
 
     def _uncertified(self, name: str) -> Plan:
         """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
@@ -166,14 +175,14 @@ class Planner:
             found = self._search(name, situation, region, known)
             converged = self.local_name == "safeopt" and (found is None or found.score < self.spec.epsilon)
             if not (converged and watched):
-                return self._local(name, situation, found)
+                return self._local(name, situation, found, starts)
         if watched:
             found = self._search_outside(name, starts)
             if found is not None:
                 reason = f"{self.spec.exploration.rule}: score {found.score:.4g}"
                 return Plan(found.raw, "global", reason, True)
         found = self._search(name, situation, starts, self.knowledge.known_points())
-        return self._local(name, situation, found)
+        return self._local(name, situation, found, starts)
 
     def _search_outside(self, name: str, starts: Float[Tensor, "k d"]) -> Proposal | None:
         """A point outside the safe set and, as far as it has a volume, the failed set."""

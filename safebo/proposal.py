@@ -25,6 +25,7 @@ CERTIFICATE_MARGIN = 1e-7
 computes them again in another order of operations finds them positive too."""
 
 FINAL_CANDIDATES = 64
+POOL_STARTS = 16
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,12 @@ class Proposer:
             return search_grid(acquisition)
         if lines is not None:
             return search_lines(acquisition, lines)
+        pool = acquisition.situation.pool
+        if len(pool):
+            # What the rule admits may lie away from every known point.
+            with torch.no_grad():
+                pooled = Candidates.ordered(pool, *acquisition.evaluate(pool))
+            starts = torch.cat([pooled.points[:POOL_STARTS], starts])
         return search_box(acquisition, starts, rng, self.spec.search)
 
     def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:

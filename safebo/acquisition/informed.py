@@ -19,6 +19,10 @@ MOST_PLACES = 2500
 """ISE asks about safety at most at so many places of the pool: those whose safety is least known."""
 
 
+SAMPLED_JOINTLY = 400
+"""Points of a sampled box over which the maximum's samples are drawn."""
+
+
 class Informed(SafeAcquisition):
     """What ISE and MES need: places whose safety is asked about, and sampled optima."""
 
@@ -45,8 +49,9 @@ class Informed(SafeAcquisition):
         s = self.situation
         view = s.pool_view
         rows = torch.nonzero(view.possible >= 0).squeeze(-1)
-        if len(rows) > LARGEST_JOINT:
-            rows = rows[torch.topk(view.certain.upper[rows, 0], LARGEST_JOINT).indices]
+        most = LARGEST_JOINT if s.domain is not None else SAMPLED_JOINTLY
+        if len(rows) > most:
+            rows = rows[torch.topk(view.certain.upper[rows, 0], most).indices]
         model = SurrogateModel(s.imagined, s.context)
         # `sample_optima` wants one threshold for every function after the first.
         thresholds = torch.full((s.surrogate.functions - 1,), -torch.inf, dtype=torch.float64)

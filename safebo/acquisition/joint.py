@@ -13,6 +13,7 @@ from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNorm
 from jaxtyping import Float
 from torch import Tensor
 
+from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError
 
 CHUNK = 256
@@ -56,6 +57,8 @@ def output_moments(
     Raises:
         InputError: when the model has no single Gaussian posterior.
     """
+    if isinstance(model, SurrogateModel):
+        return model.moments(points)
     # BoTorch turns to Lanczos approximations past 800 observations; these scores are meant to be exact.
     with gpytorch.settings.max_cholesky_size(2**31 - 1):
         posterior = model.posterior(points)
