@@ -12,10 +12,21 @@ import typer
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before numpy is imported: one core is what is measured
 
-from experiments.speed import grid_cases, robot_cases, tuner_cases  # noqa: E402
-from experiments.speed.measure import timed  # noqa: E402
+from experiments.speed import continuous_cases, grid_cases, robot_cases, tuner_cases  # noqa: E402
+from experiments.speed.measure import Timing, timed  # noqa: E402
 
-CASES = {case.name: case for case in (*robot_cases.CASES, *tuner_cases.CASES, *grid_cases.CASES)}
+CASES = {
+    case.name: case
+    for module in (robot_cases, tuner_cases, grid_cases, continuous_cases)
+    for case in module.CASES
+}
+
+
+def details(timing: Timing) -> str:
+    """What a case says of itself and the memory it took, in brackets."""
+    peak = "" if timing.peak_bytes is None else f"peak memory {timing.peak_bytes / 1e9:.2f} GB"
+    text = ", ".join(part for part in (timing.note, peak) if part)
+    return f" ({text})" if text else ""
 
 
 def main(
@@ -36,9 +47,9 @@ def main(
         if not as_json:
             verdict = "ok" if timing.median_seconds <= timing.bar else "OVER"
             print(
-                f"{timing.name:<14} {timing.median_seconds:10.6f} s  (5-95 %: {timing.low:.6f} to "
+                f"{timing.name:<18} {timing.median_seconds:10.6f} s  (5-95 %: {timing.low:.6f} to "
                 f"{timing.high:.6f}, bar {timing.bar:g}, {timing.repeats} repeats) {verdict}  "
-                f"{timing.description}",
+                f"{timing.description}{details(timing)}",
                 flush=True,
             )
     if as_json:

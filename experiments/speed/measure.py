@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ class Case:
         bar: seconds it should take at most, on one core.
         prepare: builds everything and returns the call to be timed.
         repeats: how often it is timed after a warm-up of `warm_up` calls.
+        note: says something more of the call that was timed.
     """
 
     name: str
@@ -28,11 +30,16 @@ class Case:
     prepare: Callable[[], Callable[[], Any]]
     repeats: int
     warm_up: int = 2
+    note: Callable[[Any], str] | None = None
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a case took: median and 5 % and 95 % quantiles, in seconds."""
+    """What a case took: median and 5 % and 95 % quantiles, in seconds.
+
+    `peak_bytes` is the largest resident memory of the whole process during the case, its preparation included;
+    None where the system does not tell. `note` is what the case says of itself.
+    """
 
     name: str
     description: str
@@ -41,10 +48,29 @@ class Timing:
     low: float
     high: float
     repeats: int
+    peak_bytes: int | None = None
+    note: str = ""
+
+
+def reset_peak_memory() -> bool:
+    """Forget the largest resident memory of this process so far; False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process since the last reset, in bytes (Linux)."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in status if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
 
 
 def timed(case: Case) -> Timing:
     """Time a case."""
+    tells_memory = reset_peak_memory()
     call = case.prepare()
     for _ in range(case.warm_up):
         call()
@@ -54,4 +80,14 @@ def timed(case: Case) -> Timing:
         call()
         seconds[i] = time.perf_counter() - start
     low, median, high = np.quantile(seconds, [0.05, 0.5, 0.95])
-    return Timing(case.name, case.description, case.bar, float(median), float(low), float(high), case.repeats)
+    return Timing(
+        case.name,
+        case.description,
+        case.bar,
+        float(median),
+        float(low),
+        float(high),
+        case.repeats,
+        peak_memory() if tells_memory else None,
+        "" if case.note is None else case.note(call),
+    )
