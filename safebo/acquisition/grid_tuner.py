@@ -18,8 +18,9 @@ from safebo.errors import EmptySafeSetError, InputError, MeasurementError
 from safebo.finite import FiniteDomain
 from safebo.gpytorch_kernels import fixed_kernel
 from safebo.posterior import Posterior
+from safebo.schedules import BetaSchedule
 from safebo.sets import ExpanderRule
-from safebo.study import TransductiveSpec
+from safebo.study import ConfidenceSpec, TransductiveSpec
 from safebo.surrogate import Surrogate
 
 
@@ -98,7 +99,8 @@ class GridTuner:
         grid: candidates, `n x d`, in any order, without context columns.
         thresholds: one per function. A function is a constraint exactly when its threshold is finite (the
             objective may be one); `-inf` for the others.
-        beta: multiplier of the standard deviation, or a function of the number of all observations so far.
+        beta: multiplier of the standard deviation, a function of the number of all observations so far, or a
+            schedule of `safebo.schedules`, for every function its own.
         prior_means: one per function; 0 when None.
         context_dims: number of context columns, appended to the grid's.
         settings: what only some methods read.
@@ -116,7 +118,7 @@ class GridTuner:
         noise_variances: Sequence[float] | Tensor,
         grid: Any,
         thresholds: Sequence[float] | Tensor,
-        beta: float | Callable[[int], float],
+        beta: float | Callable[[int], float] | ConfidenceSpec,
         prior_means: Sequence[float] | Tensor | None = None,
         context_dims: int = 0,
         settings: GridSettings | None = None,
@@ -132,7 +134,7 @@ class GridTuner:
             raise InputError(f"context_dims must be a whole number of at least 0, got {context_dims!r}")
         self.settings = settings or GridSettings()
         self.certificate = chosen.certificate or self.settings.certificate
-        self.context_dims, self._beta, self.seed = context_dims, beta, seed
+        self.context_dims, self.seed = context_dims, seed
         self.grid = array(grid, "grid")
         if self.grid.ndim != 2 or 0 in self.grid.shape:
             raise InputError(f"grid must be n x d with at least one row, got {tuple(self.grid.shape)}")
@@ -162,6 +164,7 @@ class GridTuner:
                 for kernel, mean, v in zip(kernels, means, noise, strict=True)
             ]
         )
+        self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
         self._inputs = torch.zeros(0, self.dimension, dtype=torch.float64)
         self._values = torch.zeros(0, m, dtype=torch.float64)
         self._domain = FiniteDomain(self.grid)
@@ -179,11 +182,30 @@ class GridTuner:
 
     @property
     def beta(self) -> float:
-        """Confidence multiplier now."""
-        beta = float(self._beta(self.count) if callable(self._beta) else self._beta)
+        """Confidence multiplier now; the largest of all functions under a schedule."""
+        return float(self.betas().max())
+
+    def betas(self) -> Float[Tensor, " m"]:
+        """Confidence multiplier of every function now."""
+        if self._schedule is not None:
+            now = [self._schedule.now(p, i) for i, p in enumerate(self._surrogate.posteriors)]
+            return torch.tensor(now, dtype=torch.float64)
+        beta = float(self._beta(self.count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
         if not (math.isfinite(beta) and beta >= 0):
             raise InputError(f"beta must be finite and at least 0, got {beta} at {self.count} observations")
-        return beta
+        return torch.full((self.functions,), beta, dtype=torch.float64)
+
+    def _schedule_of(self, beta: Any, belonging: str | None, noise: Tensor) -> BetaSchedule | None:
+        if not isinstance(beta, ConfidenceSpec):
+            if belonging is not None:
+                raise InputError(
+                    f"this method takes beta from the schedule {belonging}: give a ConfidenceSpec"
+                )
+            return None
+        if beta.schedule == "constant" and belonging is None:
+            raise InputError("a constant schedule is a number: give beta itself")
+        spec = beta if belonging is None else beta.model_copy(update={"schedule": belonging})
+        return BetaSchedule(spec, 0.0, len(noise), tuple(noise.sqrt().tolist()), len(self.grid))
 
     def tell(self, x: Any, y: Any) -> None:
         """Add an observation, or several rows.
@@ -263,7 +285,8 @@ class GridTuner:
             context=values,
             dimension=self.grid.shape[1],
             thresholds=self.thresholds[chosen],
-            beta=torch.full((self.functions,), self.beta, dtype=torch.float64),
+            beta=self.betas(),
+            past_betas=self._past_betas(),
             optimism=s.optimism,
             constraints=tuple(chosen),
             certificate=self._certificate_rule(values),
@@ -285,6 +308,11 @@ class GridTuner:
             object.__setattr__(situation, "incumbent", float(view.certain.lower[safe, 0].max()))
         return situation
 
+    def _past_betas(self) -> list[Tensor] | None:
+        if self._schedule is None or not self._schedule.spec.intersect:
+            return None
+        return [self._schedule.history(p, i) for i, p in enumerate(self._surrogate.posteriors)]
+
     def _certificate_rule(self, context: Float[Tensor, " c"]) -> Certificate:
         if self.certificate == "bounds":
             return BoundsCertificate()
@@ -297,7 +325,7 @@ class GridTuner:
             reference = self._values[here][:, chosen] - self.measured_noise[chosen]
         else:
             p = self._surrogate.predict(inputs)
-            reference = (p.mean - self.beta * p.std)[:, chosen]
+            reference = (p.mean - self.betas() * p.std)[:, chosen]
         return LipschitzCertificate(inputs[:, :d], reference, self.lipschitz[chosen])
 
     def certified(self, situation: Situation) -> Bool[Tensor, " n"]:
