@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
 import torch
 
@@ -31,3 +33,18 @@ def test_the_botorch_example_tries_only_what_is_safe(
     assert remaining["8 by itl"] < remaining["8 by undirected"] < remaining["nothing more"]
     assert (tmp_path / "safe_acquisition.png").stat().st_size > 10_000
     assert "certified: True" in capsys.readouterr().out
+
+
+def test_the_readmes_optuna_study_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (EXAMPLES.parents[1] / "README.md").read_text()
+    code = readme.split("## From Optuna", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    monkeypatch.chdir(tmp_path)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for trials in (20, 40):
+        names: dict[str, Any] = {}
+        exec(code, names)
+        study = names["study"]
+        assert len(study.trials) == trials
+        assert all(t.system_attrs["constraints"][0] <= 0 for t in study.trials)
+    assert study.trials[0].params == {"kp": 4.0, "kd": 0.5}
+    assert min(t.value for t in study.trials[:20]) < 0.1  # as the README says
