@@ -12,12 +12,18 @@ import typer
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before numpy is imported: one core is what is measured
 
-from experiments.speed import continuous_cases, grid_cases, robot_cases, tuner_cases  # noqa: E402
+from experiments.speed import (  # noqa: E402
+    continuous_cases,
+    grid_cases,
+    robot_cases,
+    transductive_cases,
+    tuner_cases,
+)
 from experiments.speed.measure import Timing, timed  # noqa: E402
 
 CASES = {
     case.name: case
-    for module in (robot_cases, tuner_cases, grid_cases, continuous_cases)
+    for module in (robot_cases, tuner_cases, grid_cases, transductive_cases, continuous_cases)
     for case in module.CASES
 }
 
