@@ -1,0 +1,143 @@
+"""Do the published orderings of transductive methods hold on their three tasks, without a violation?
+
+    python -m experiments.evidence.transductive valley
+    python -m experiments.evidence.transductive island --methods itl,vtl,mm_itl,ise --trials 30
+    python -m experiments.evidence.transductive quadcopter --seeds 10
+
+runs every method on the task (`experiments.tasks`) and prints, per method: trials and runs that broke a
+constraint by the truth, then at checkpoints the mean and the median over seeds of the regret of the certified
+recommendation, and the mean regret of the best safe input tried so far; last the mean and the longest time of
+an ask in s. `safeopt:prior` is SafeOpt with Lipschitz constants of that origin, `safeopt` the one without. Then
+each claim is printed with whether it holds. Regret that is meant: Hübotter et al. 2024, figures 5 and 18.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
+from experiments.tasks.runs import Run, Variant, certifies
+from safebo.errors import InputError
+
+Runs = Mapping[str, Sequence[Run]]
+TRANSDUCTIVE = ("itl", "vtl", "mm_itl")
+ACROSS = 0.3
+"""Mean regret in the valley below which most seeds have crossed: 0.458 is that of the hill they start on."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that ought to hold.
+
+    Args:
+        text: the claim.
+        methods: that must have been run.
+        trials: that must have been run.
+        holds: whether it does.
+    """
+
+    text: str
+    methods: tuple[str, ...]
+    trials: int
+    holds: Callable[[Runs], bool]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run on one task unless the user says otherwise."""
+
+    methods: tuple[str, ...]
+    trials: int
+    checkpoints: tuple[int, ...]
+    claims: tuple[Claim, ...]
+
+
+def at_most(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Claim:
+    """Every method's mean regret after so many trials is at most that."""
+    return Claim(
+        text, methods, trials, lambda runs: all(mean_regret(runs[m], trials) <= regret for m in methods)
+    )
+
+
+def above(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Claim:
+    """Every method's mean regret after so many trials is more than that."""
+    return Claim(
+        text, methods, trials, lambda runs: all(mean_regret(runs[m], trials) > regret for m in methods)
+    )
+
+
+def behind(last: str, methods: tuple[str, ...], trials: int) -> Claim:
+    """One method's mean regret after so many trials exceeds that of all others."""
+    return Claim(
+        f"{last} is behind {', '.join(methods)} at {trials} trials",
+        (last, *methods),
+        trials,
+        lambda runs: all(mean_regret(runs[last], trials) > mean_regret(runs[m], trials) for m in methods),
+    )
+
+
+PLANS = {
+    "valley": Plan(
+        (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:prior", "safeopt:oracle", "goose", "safe_ucb"),
+        500,
+        (50, 100, 300, 500),
+        (
+            at_most(("vtl", "mm_itl"), ACROSS, 500, "vtl and mm_itl cross the valley by 500 trials"),
+            above(
+                ("safeopt", "safeopt:prior"), 0.4, 500, "safeopt does not, with prior constants or without"
+            ),
+        ),
+    ),
+    "island": Plan(
+        (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:oracle", "goose", "safe_ucb"),
+        100,
+        (10, 30, 50, 100),
+        (behind("ise", TRANSDUCTIVE, 30),),
+    ),
+    "quadcopter": Plan(
+        (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:oracle", "goose", "safe_ucb"),
+        50,
+        (10, 30, 50),
+        (at_most(TRANSDUCTIVE, 0.10, 50, "itl, vtl and mm_itl are at or under 0.10 by 50 trials"),),
+    ),
+}
+
+
+def main(
+    task: Annotated[str, typer.Argument(help="valley, island or quadcopter")],
+    methods: Annotated[str, typer.Option(help="with commas; the task's own list when absent")] = "",
+    seeds: Annotated[int, typer.Option(min=1)] = 10,
+    trials: Annotated[int, typer.Option(min=0, help="0: the task's own number")] = 0,
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Run, print the table, judge the claims."""
+    if task not in PLANS:
+        raise InputError(f"task must be one of {', '.join(PLANS)}, got {task!r}")
+    plan = PLANS[task]
+    names = [Variant.parse(m.strip()).name for m in methods.split(",")] if methods else list(plan.methods)
+    count = trials or plan.trials
+    checkpoints = [n for n in plan.checkpoints if n <= count] or [count]
+    runs: dict[str, list[Run]] = defaultdict(list)
+    print(f"task {task}, {seeds} seeds, {count} trials\n" + heading(checkpoints), flush=True)
+    for run in sweep(task, names, seeds, count, workers):
+        runs[run.variant].append(run)
+        if len(runs[run.variant]) == seeds:
+            print(row(runs[run.variant], checkpoints), flush=True)
+    broken = {name: violations(runs[name]) for name in names if certifies(Variant.parse(name))}
+    print(f"{_verdict(not any(broken.values()))} no certified trial broke a constraint")
+    for claim in plan.claims:
+        if count >= claim.trials and set(claim.methods) <= set(names):
+            print(f"{_verdict(claim.holds(runs))} {claim.text}")
+
+
+def _verdict(holds: bool) -> str:
+    return "holds:" if holds else "DOES NOT HOLD:"
+
+
+if __name__ == "__main__":
+    typer.run(main)
