@@ -224,6 +224,12 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"beta {study.tuner.beta:g}) that everything would be certified untried; give a lower one"
             )
             yield Problem(("constraints", index, "prior_mean"), message)
+        elif constraint.prior_mean > 0 and study.surrogate.hyperparameters != "fixed":
+            message = (
+                f"{constraint.prior_mean:g} is above 0: where hyperparameters are estimated a smaller prior_std may be "
+                "found, and everything far from data would be certified; give at most 0, or hyperparameters: fixed"
+            )
+            yield Problem(("constraints", index, "prior_mean"), message)
         if warp.kind == "log" and warp.upper != warp.scale:
             message = (
                 "a constraint's log warp needs upper = scale, so that a margin of 0 stays 0: "

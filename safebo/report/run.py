@@ -202,6 +202,12 @@ def _distance(study: Study, a: Mapping[str, float], b: Mapping[str, float]) -> f
     return float(np.max(np.abs(rows[0] - rows[1])))
 
 
+def _kernel(study: Study) -> str:
+    spec = study.surrogate
+    structure = "" if spec.structure == "joint" else f", {spec.structure}"
+    return f"{spec.kernel}{structure}, hyperparameters {spec.hyperparameters}"
+
+
 def _provenance(run: RunInfo) -> dict[str, str]:
     facts = {
         "study": f"{run.name} ({run.source})" if run.source else run.name,
@@ -212,7 +218,7 @@ def _provenance(run: RunInfo) -> dict[str, str]:
         "trials planned": str(run.trials),
         "workers": str(run.workers),
         "evaluator": run.study.evaluator.name,
-        "kernel": f"{run.study.surrogate.kernel}, hyperparameters {run.study.surrogate.hyperparameters}",
+        "kernel": _kernel(run.study),
         "started": run.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
     if run.versions:

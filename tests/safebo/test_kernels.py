@@ -310,6 +310,11 @@ def test_periods_are_given_in_the_unit_of_the_axis() -> None:
             "intersect",
         ),
         (
+            {"surrogate": {"hyperparameters": "map"}, "constraints": [{"name": "margin", "prior_mean": 0.1}]},
+            ("constraints", 0, "prior_mean"),
+            "smaller prior_std",
+        ),
+        (
             {
                 "parameters": [
                     {"name": "kp", "bounds": [0.0, 10.0], "period": 6.0},

@@ -140,6 +140,11 @@ def test_a_contradiction_says_which_and_when() -> None:
     assert found is not None
     assert (found.function, found.trials) == ("margin", 4)
     assert found.statistic > found.limit
+    # One step ahead or all together: the same quadratic form.
+    joint_mean, joint = informed.posteriors[1].joint(Z[:4])
+    residual = np.array([row[1] for row in rows[:4]]) - joint_mean.numpy()
+    quadratic = residual @ np.linalg.solve(joint.numpy() + 0.02 * np.eye(4), residual)
+    assert found.statistic == pytest.approx(quadratic)
     assert "margin contradicts it after 4 trials" in str(found)
     # Only the first trials of a function decide; those that did not observe it do not count.
     assert contradiction(informed, names, Z, rows, 3, 0.01) is None
