@@ -1,4 +1,4 @@
-"""Safe set, maximizers and expanders over finite candidates, as masks.
+"""Maximizers and expanders over finite candidates, as masks.
 
 Each function is a pure one of confidence bounds (warped scale). `lower` and `upper` of the constraints are
 `n x c`, their thresholds (where the margin 0 lies) `c`.
@@ -29,38 +29,6 @@ class FunctionPosterior(Protocol):
     def cross_covariance(self, a: Tensor, b: Tensor) -> Tensor: ...  # noqa: D102
 
 
-def safe_set(
-    lower: Float[Tensor, "n c"], thresholds: Float[Tensor, " c"], strict: bool = False
-) -> Bool[Tensor, " n"]:
-    """Candidates whose every margin is at least 0 at its lower bound: the kernel alone certifies.
-
-    `strict` asks for lower bounds above the thresholds, as published implementations on grids do.
-    """
-    return (lower > thresholds).all(-1) if strict else (lower >= thresholds).all(-1)
-
-
-def lipschitz_safe_set(
-    lower: Float[Tensor, "n c"],
-    thresholds: Float[Tensor, " c"],
-    distances: Float[Tensor, "n n"],
-    lipschitz: Float[Tensor, " c"],
-    previous: Bool[Tensor, " n"],
-) -> Bool[Tensor, " n"]:
-    """Equation 15 of Widmer et al. 2023: `intersect_i union_{x' in S} {x : l_i(x') - L_i ||x - x'|| >= 0}`.
-
-    Args:
-        lower: lower bounds.
-        thresholds: where the margins are 0.
-        distances: between all candidates, in the unit cube.
-        lipschitz: Lipschitz constant of every constraint, per unit of that distance.
-        previous: the safe set before.
-    """
-    if not bool(previous.any()):
-        return torch.zeros_like(previous)
-    reach = lower[previous].unsqueeze(1) - lipschitz * distances[previous].unsqueeze(-1) - thresholds
-    return (reach >= 0).any(0).all(-1)
-
-
 def maximizers(
     lower: Float[Tensor, " n"], upper: Float[Tensor, " n"], safe: Bool[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
@@ -73,22 +41,23 @@ def maximizers(
 def lipschitz_expanders(
     upper: Float[Tensor, "n c"],
     thresholds: Float[Tensor, " c"],
-    distances: Float[Tensor, "n n"],
+    distances: Float[Tensor, "n t"],
     lipschitz: Float[Tensor, " c"],
-    safe: Bool[Tensor, " n"],
     rule: ExpanderRule = "all",
 ) -> Bool[Tensor, " n"]:
-    """Safe candidates that could certify an uncertified one: `u_i(x) - L_i ||x - x'|| >= 0`, equations 16-17.
+    """Candidates that could certify one of t uncertified points: `u_i(x) - L_i ||x - x'|| >= 0`, equations 16-17.
 
     `any` asks it of one constraint, as equation 17 is printed; `all` of every constraint at the same x'.
+
+    Args:
+        upper: upper bounds at the candidates.
+        thresholds: where the margins are 0.
+        distances: from candidates to uncertified points.
+        lipschitz: Lipschitz constant of every constraint, per unit of that distance.
+        rule: see above.
     """
-    if not bool(safe.any()) or bool(safe.all()):
-        return torch.zeros_like(safe)
-    reach = upper[safe].unsqueeze(1) - lipschitz * distances[safe][:, ~safe].unsqueeze(-1) - thresholds
-    reached = (reach >= 0).all(-1) if rule == "all" else (reach >= 0).any(-1)
-    result = torch.zeros_like(safe)
-    result[safe] = reached.any(-1)
-    return result
+    reach = upper.unsqueeze(1) - lipschitz * distances.unsqueeze(-1) >= thresholds
+    return (reach.all(-1) if rule == "all" else reach.any(-1)).any(-1)
 
 
 def hallucinated_lower(

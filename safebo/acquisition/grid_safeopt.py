@@ -152,9 +152,9 @@ class GridSafeOpt:
         Raises:
             EmptySafeSetError: no point of the grid is safe in this context.
         """
-        choice = self._tuner.ask(context)
+        situation = self._tuner.situation(context)
+        choice = self._tuner.decide(situation)
         with torch.no_grad():
-            situation = self._tuner.situation(context)
             view = situation.pool_view
             row = choice.index
             scale = situation.prior_scale(situation.pool[row : row + 1])

@@ -245,14 +245,16 @@ class GridTuner:
         Raises:
             EmptySafeSetError: no point of the grid is safe in this context, for a method that certifies.
         """
+        return self.decide(self.situation(context, pending))
+
+    def decide(self, situation: Situation) -> GridChoice:
+        """The next point in a situation; errors as `ask`."""
         with torch.no_grad():
-            situation = self.situation(context, pending)
-            view = situation.pool_view
             if self.acquisition.certified_only:
                 self.certified(situation)
             scores = self.acquisition(situation).grid_scores()
             index = self._first_largest(scores)
-        certified = bool(situation.certified(view)[index])
+            certified = bool(situation.certified(situation.pool_view)[index])
         return GridChoice(index, self.grid[index].clone(), float(scores[index]), certified)
 
     def best(self, context: Any = None) -> GridBest:
@@ -270,6 +272,10 @@ class GridTuner:
 
     def situation(self, context: Any = None, pending: Any = None) -> Situation:
         """What an acquisition may look at in a context."""
+        with torch.no_grad():
+            return self._situation(context, pending)
+
+    def _situation(self, context: Any, pending: Any) -> Situation:
         values = array(() if context is None else context, "context").reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")

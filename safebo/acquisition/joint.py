@@ -14,10 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.botorch_model import SurrogateModel
+from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError
 
-CHUNK = 256
-"""Candidates per joint posterior: covariances among candidates are not needed, but BoTorch computes them."""
+CHUNK, LARGEST_CHUNK = 256, 1024
+"""Candidates per joint posterior. BoTorch computes their covariances with each other, which nobody needs, and those
+of the targets again and again: as many candidates as targets cost least, within these limits."""
+
+SURROGATE_CHUNK = 4096
+"""Candidates at a time where the posterior is our own, which computes what is needed and no more."""
 
 Noise = float | Tensor | Callable[[Tensor], Tensor] | None
 """Variances of an observation's noise: one number, one per output (`m`), a function `n x d -> n x m` or
@@ -129,7 +134,10 @@ def joint_moments(
     if noise is None:
         noise = model_noise(model, targets[:1])
     fixed = targets if pending is None or len(pending) == 0 else torch.cat([targets, pending.to(targets)])
-    parts = [_chunk_moments(model, part, fixed, len(targets), noise) for part in X.split(CHUNK)]
+    chunk = min(max(CHUNK, len(fixed)), LARGEST_CHUNK)
+    if isinstance(model, SurrogateModel):
+        chunk = SURROGATE_CHUNK
+    parts = [_chunk_moments(model, part, fixed, len(targets), noise) for part in X.split(chunk)]
     return JointMoments(
         mean=torch.cat([p.mean for p in parts], -1),
         variance=torch.cat([p.variance for p in parts], -1),
@@ -156,26 +164,37 @@ def marginal_moments(
 
 def _chunk_moments(model: Any, X: Tensor, fixed: Tensor, k: int, noise: Noise) -> JointMoments:
     """Moments of one chunk; the rows of `fixed` past the first k are pending."""
-    n = len(X)
-    mean, covariance = output_moments(model, torch.cat([X, fixed.to(X)]))
-    pending = slice(n + k, None)
+    mean, variance, cross, fixed_mean, covariance = _blocks(model, X, fixed.to(X))
     if len(fixed) > k:
-        noisy = covariance[:, pending, pending] + torch.diag_embed(noise_at(noise, fixed[k:], len(mean)))
+        noisy = covariance[:, k:, k:] + torch.diag_embed(noise_at(noise, fixed[k:], len(mean)))
         factor, failed = torch.linalg.cholesky_ex(noisy)
         if bool(failed.any()):
             raise InputError(
                 f"{len(fixed) - k} pending points cannot be told apart: without noise each may be pending once"
             )
-        white = torch.linalg.solve_triangular(factor, covariance[:, pending, : n + k], upper=False)
-        covariance = covariance[:, : n + k, : n + k] - white.transpose(-1, -2) @ white
+        white = torch.linalg.solve_triangular(factor, cross[..., k:].transpose(-1, -2), upper=False)
+        white_targets = torch.linalg.solve_triangular(factor, covariance[:, k:, :k], upper=False)
+        variance = variance - white.square().sum(-2)
+        cross = cross[..., :k] - white.transpose(-1, -2) @ white_targets
+        covariance = covariance[:, :k, :k] - white_targets.transpose(-1, -2) @ white_targets
     return JointMoments(
-        mean=mean[:, :n],
-        variance=covariance.diagonal(dim1=-2, dim2=-1)[:, :n].clamp_min(0.0),
+        mean=mean,
+        variance=variance.clamp_min(0.0),
         noise=noise_at(noise, X, len(mean)),
-        target_mean=mean[:, n : n + k],
-        target_covariance=covariance[:, n : n + k, n : n + k],
-        cross=covariance[:, :n, n : n + k],
+        target_mean=fixed_mean[:, :k],
+        target_covariance=covariance,
+        cross=cross,
     )
+
+
+def _blocks(model: Any, X: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Means and variances at X, covariances with the fixed points; means and covariances of the fixed points."""
+    if isinstance(model, SurrogateModel):
+        return (*model.cross_moments(X, fixed), *model.moments(fixed))
+    n = len(X)
+    mean, covariance = output_moments(model, torch.cat([X, fixed]))
+    variance = covariance.diagonal(dim1=-2, dim2=-1)[:, :n]
+    return mean[:, :n], variance, covariance[:, :n, n:], mean[:, n:], covariance[:, n:, n:]
 
 
 def check_targets(targets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from safebo.acquisition.registry import register
 from safebo.confidence import ConfidenceBounds
 from safebo.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
 from safebo.mixture import MixturePosterior
-from safebo.sets import hallucinated_expanders, maximizers
+from safebo.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 TARGETS = 128
 """Uncertified points of a sampled pool against which an expander is tested."""
@@ -71,9 +71,8 @@ class ExpanderAcquisition(SafeAcquisition):
                 return hallucinated_expanders(
                     posteriors, s.inputs(X), s.inputs(targets), s.thresholds, beta, s.rule
                 )
-            distance = torch.cdist(X, targets).unsqueeze(-1)
-            reach = upper[:, s.constrained].unsqueeze(1) - s.lipschitz * distance >= s.thresholds
-            return (reach.all(-1) if s.rule == "all" else reach.any(-1)).any(-1)
+            distances = torch.cdist(X, targets)
+            return lipschitz_expanders(upper[:, s.constrained], s.thresholds, distances, s.lipschitz, s.rule)
 
     def first_expander(self, order: Int[Tensor, " b"], certain: ConfidenceBounds) -> int | None:
         """Position in `order`, rows of the grid, of the first true expander; None where there is none.
