@@ -14,9 +14,11 @@ from tuner_cases import hill_study, kernel_matrix
 from safebo.function_model import FunctionModel, TaskPrior, function_models
 from safebo.kernels import AverageKernel, CoregionalKernel, StationaryKernel
 from safebo.posterior import Posterior
+from safebo.protocol import Measurement
 from safebo.study import Study
 from safebo.study_checks import cross_field_problems
 from safebo.surrogate import Surrogate
+from safebo.tuner import Tuner
 
 KINDS = ["matern12", "matern32", "matern52", "rbf"]
 LENGTHSCALE = (0.3, 0.2, 0.5, 0.8)
@@ -345,3 +347,28 @@ def test_impossible_surrogates_are_named(changes: dict[str, Any], path: object, 
 def test_a_kernel_of_tasks_is_of_its_own_type() -> None:
     kernel = model("rbf", "joint", tasks=TaskPrior(0.5)).kernel()
     assert isinstance(kernel, CoregionalKernel)
+
+
+def test_a_tuner_certifies_by_the_declared_kernel() -> None:
+    base = hill_study(surrogate={"structure": "additive", "lengthscale": 0.35})
+    parameters = [p.model_copy(update={"period": 12.0} if p.name == "kp" else {}) for p in base.parameters]
+    tuner = Tuner(base.model_copy(update={"parameters": parameters}), 0)
+    rows = np.array([[3.0, 0.6], [4.0, 0.9], [2.0, 0.5], [6.0, 1.5]])
+    margins = [0.3, 0.35, 0.2, 0.1]
+    for row, margin in zip(rows[:3], margins, strict=False):
+        gains = {"kp": float(row[0]), "kd": float(row[1])}
+        tuner.tell_manual(gains, "slow", Measurement("completed", objective=0.0, margins={"margin": margin}))
+    kp, kd = rows[:, 0] / 10.0, np.log(rows[:, 1] / 0.1) / np.log(100.0)
+    chord = 1.2 / np.pi * np.abs(np.sin(np.pi * (kp[:, None] - kp) / 1.2))
+
+    def rho(distance: np.ndarray) -> np.ndarray:
+        s = np.sqrt(3.0) * distance / 0.35
+        return (1.0 + s) * np.exp(-s)
+
+    # The context is the same everywhere.
+    K = 0.25 * 0.5 * (rho(chord) + rho(np.abs(kd[:, None] - kd)))
+    gain = np.linalg.solve(K[:3, :3] + 0.02**2 * np.eye(3), K[:3, 3:]).T
+    mean = -0.3 + gain @ (np.array(margins[:3]) + 0.3)
+    std = np.sqrt(0.25 - gain @ K[:3, 3:])
+    expected = [mean.item() - 3.0 * std.item(), mean.item(), mean.item() + 3.0 * std.item()]
+    np.testing.assert_allclose(tuner.bounds(rows[3:], "slow")[0, 1], expected, atol=1e-9)
