@@ -31,7 +31,7 @@ BRACKETS = 24
 """So many of the best local maxima of all lines are refined."""
 
 SECTIONS, ROUNDS = 8, 6
-"""A bracket is cut into so many sections, so many times: each time it shrinks by SECTIONS / 2."""
+"""A bracket is cut into so many sections, half of them on either side of its best point, so many times."""
 
 
 @dataclass(frozen=True)
@@ -183,10 +183,12 @@ def _refined(
     left = bundle.steps[line, (position - 1).clamp_min(0)]
     right = bundle.steps[line, (position + 1).clamp_max(last)]
     middle, best = bundle.steps[line, position], value[line, position]
-    fraction = torch.linspace(0.0, 1.0, SECTIONS + 1, dtype=torch.float64)
+    fraction = torch.linspace(0.0, 1.0, SECTIONS // 2 + 1, dtype=torch.float64)
     for _ in range(ROUNDS if len(line) else 0):
-        even = left.unsqueeze(1) + (right - left).unsqueeze(1) * fraction
-        t = torch.cat([even, middle.unsqueeze(1)], 1).sort(1).values
+        middles = middle.unsqueeze(1)
+        below = left.unsqueeze(1) + (middles - left.unsqueeze(1)) * fraction
+        above = middles + (right.unsqueeze(1) - middles) * fraction
+        t = torch.cat([below, above[:, 1:]], 1)
         X = bundle.at(line, t)
         score, slack = evaluated(acquisition, X.reshape(-1, X.shape[-1]))
         inside = torch.where((slack >= FEASIBLE) & torch.isfinite(score), score, -torch.inf).reshape(t.shape)
