@@ -49,6 +49,16 @@ class SurrogateModel(GPyTorchModel):
         parts = [p.joint(X) for p in self.surrogate.posteriors]
         return torch.stack([mean for mean, _ in parts]), torch.stack([covariance for _, covariance in parts])
 
+    def cross_moments(self, X: Tensor, Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Means and variances at X (`m x n` each) and covariances of X with Z (`m x n x k`) of every function.
+
+        Covariances among the rows of X, which `posterior` would have to give as well, are not computed.
+        """
+        X, Z = self._with_context(X), self._with_context(Z)
+        marginals = [p.mean_variance(X) for p in self.surrogate.posteriors]
+        cross = torch.stack([p.cross_covariance(X, Z) for p in self.surrogate.posteriors])
+        return torch.stack([mean for mean, _ in marginals]), torch.stack([v for _, v in marginals]), cross
+
     def _with_context(self, X: Tensor) -> Tensor:
         if self.fixed is None or not self.fixed.numel():
             return X

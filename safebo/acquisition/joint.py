@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.botorch_model import SurrogateModel
-from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError
 
 CHUNK, LARGEST_CHUNK = 256, 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from safebo.acquisition import joint
 from safebo.acquisition import transductive as t
 from safebo.acquisition.joint import joint_moments, model_noise, output_moments
 from safebo.botorch_model import SurrogateModel
@@ -152,6 +154,28 @@ def surrogate_model() -> SurrogateModel:
             p = p.extended(x, float(torch.sin(5 * x).sum()))
         posteriors.append(p)
     return SurrogateModel(Surrogate(posteriors))
+
+
+@pytest.mark.parametrize("pending", [None, OBSERVED[3:6] + 0.1])
+def test_moments_are_the_same_in_parts_and_without_covariances_among_candidates(
+    pending: Array | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awaited = None if pending is None else torch.tensor(pending)
+    noise = torch.tensor(NOISES, dtype=DTYPE)
+    X, targets = torch.tensor(CANDIDATES), torch.tensor(TARGETS)
+
+    def moments(model: object) -> list[torch.Tensor]:
+        found = joint_moments(model, X, targets, noise, awaited)
+        return [getattr(found, f.name).detach() for f in fields(found)]
+
+    # GPyTorch's models give one dense joint posterior over all; `surrogate_model` has the same observations.
+    whole = moments(models())
+    monkeypatch.setattr(joint, "CHUNK", 7)
+    monkeypatch.setattr(joint, "LARGEST_CHUNK", 7)
+    monkeypatch.setattr(joint, "SURROGATE_CHUNK", 11)
+    for model in (models(), surrogate_model()):
+        for mine, expected in zip(moments(model), whole, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
