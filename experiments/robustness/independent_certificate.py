@@ -1,0 +1,179 @@
+"""Whether a trial was certified, worked out a second time from the study's declared numbers and the records.
+
+Scales, warps, priors, beta and certificates are written here from their definitions; of `safebo` only the study and
+the records are read. What is pending or failed is left out: certification rests on measurements alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from experiments.robustness.independent_posterior import (
+    BetaRule,
+    FloatArray,
+    Groups,
+    Prior,
+    intersected_interval,
+    lipschitz_margins,
+    mixture_moments,
+)
+from safebo.protocol import Measurement, Trial
+from safebo.study import ContextVariable, FunctionSpec, Parameter, Study
+
+Records = Sequence[tuple[Trial, Measurement | None]]
+
+SAMPLE = 512
+"""Points among which schedules seek the largest information gain, as `safebo.schedules` says."""
+
+PROMISED = {"real_beta_safeopt": "fiedler2024"}
+CERTIFIED_BY_MEASUREMENTS = ("losbo", "los_gp_ucb")
+
+
+class Judge:
+    """Certifies parameters of one study.
+
+    Args:
+        study: with fixed hyperparameters, unless `judged` is given others.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.functions = (study.objective, *study.constraints)
+        self.thresholds = np.array([_threshold(f) for f in study.constraints])
+        self.declared = [[_prior(study, f)] for f in self.functions]
+        method = study.tuner.method.replace("-", "_")
+        self.certificate = "measured" if method in CERTIFIED_BY_MEASUREMENTS else study.tuner.certificate
+        dimension = len(study.parameters) + len(study.context.variables)
+        sobol = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=0)
+        spec, search = study.tuner.confidence, study.tuner.search
+        sizes = {"grid": search.grid_points ** len(study.parameters), "pool": len(search.pool)}
+        self.beta = BetaRule(
+            schedule=PROMISED.get(method, spec.schedule),
+            constant=study.tuner.beta,
+            delta=spec.delta / len(self.functions),
+            norm=spec.norm,
+            noise=spec.noise_bound,
+            domain_size=sizes.get(search.domain),
+            sample=sobol.draw(SAMPLE, dtype=torch.float64).numpy(),
+        )
+        self._betas: dict[tuple[object, ...], float] = {}
+
+    def margins(
+        self, records: Records, trial: Trial, priors: Sequence[Sequence[Prior]] | None = None
+    ) -> FloatArray:
+        """How far every constraint lies above what certifies it, in prior standard deviations, `c`.
+
+        Args:
+            records: trials and what they showed, in the order of their ids.
+            trial: to be judged.
+            priors: hyperparameters of every function, several for an average over them; None for the study's.
+        """
+        priors = self.declared if priors is None else priors
+        parameters, whole = self._row(trial)
+        told = [(t, m) for t, m in records if m is not None and m.outcome in ("completed", "aborted")]
+        scale = np.array([f.prior_std for f in self.study.constraints])
+        if self.certificate == "bounds":
+            lower = self._lower(told, whole[None], priors)[0]
+            return (lower - self.thresholds) / scale
+        here = [(t, m) for t, m in told if t.context_name == trial.context_name]
+        tried = np.array([self._row(t)[0] for t, _ in here]).reshape(-1, len(parameters))
+        if self.certificate == "measured":
+            values = [[_warped(f, m.margins[f.name]) for f in self.study.constraints] for _, m in here]
+            noise = np.array(self.study.tuner.measured_noise)
+            reference = np.array(values).reshape(-1, len(scale)) - noise
+        else:
+            rows = np.array([self._row(t)[1] for t, _ in here]).reshape(-1, len(whole))
+            reference = self._lower(told, rows, priors)
+        constants = np.array(self.study.tuner.lipschitz)
+        return lipschitz_margins(parameters[None], tried, reference, constants, self.thresholds)[0] / scale
+
+    def _lower(self, told: Records, Z: FloatArray, priors: Sequence[Sequence[Prior]]) -> FloatArray:
+        """Lower bounds of the constraints at Z, warped, `k x c`. Aborted trials have margins too."""
+        X = np.array([self._row(t)[1] for t, _ in told]).reshape(-1, Z.shape[1])
+        columns = []
+        for i, f in enumerate(self.study.constraints):
+            y = np.array([_warped(f, m.margins[f.name]) for _, m in told if m is not None])
+            samples = priors[i + 1]
+            if self.study.tuner.confidence.intersect:
+                betas = [self._beta(samples[0], X[:n]) for n in range(len(X) + 1)]
+                columns.append(intersected_interval(samples[0], X, y, Z, betas)[0])
+                continue
+            mean, std = mixture_moments(samples, X, y, Z)
+            columns.append(mean - self._beta(samples[0], X) * std)
+        return np.array(columns).T.reshape(len(Z), -1)
+
+    def _beta(self, prior: Prior, X: FloatArray) -> float:
+        key = (id(prior), X.tobytes())
+        if key not in self._betas:
+            self._betas[key] = self.beta.after(prior, X)
+        return self._betas[key]
+
+    def _row(self, trial: Trial) -> tuple[FloatArray, FloatArray]:
+        """Parameters, and parameters with the context, in the unit cube."""
+        gains = []
+        for p in self.study.parameters:
+            value, (low, high) = trial.parameters[p.name], p.bounds
+            if p.scale == "log":
+                value, low, high = math.log(value), math.log(low), math.log(high)
+            gains.append((value - low) / (high - low))
+        context = [
+            (trial.context[v.name] - v.bounds[0]) / (v.bounds[1] - v.bounds[0])
+            for v in self.study.context.variables
+        ]
+        return np.array(gains), np.array(gains + context)
+
+
+def _warped(f: FunctionSpec, value: float) -> float:
+    """A measured value on the scale on which it is modelled."""
+    warp = f.warp
+    if warp.kind == "identity":
+        result = value / warp.scale
+    else:
+        left = warp.upper - value
+        result = math.inf if left <= 0 else math.log(warp.scale) - math.log(left)
+    return min(max(result, -warp.clip), warp.clip)
+
+
+def _threshold(f: FunctionSpec) -> float:
+    return 0.0 if f.warp.kind == "identity" else math.log(f.warp.scale / f.warp.upper)
+
+
+def _prior(study: Study, f: FunctionSpec) -> Prior:
+    spec = study.surrogate
+    axes: list[Parameter | ContextVariable] = [*study.parameters, *study.context.variables]
+    defaults = [spec.lengthscale] * len(study.parameters) + [spec.context_lengthscale] * len(
+        study.context.variables
+    )
+    lengthscale = [a.lengthscale or default for a, default in zip(axes, defaults, strict=True)]
+    period = [math.inf if a.period is None else a.period / (a.bounds[1] - a.bounds[0]) for a in axes]
+    return Prior(
+        spec.kernel,
+        np.array(lengthscale),
+        f.prior_std,
+        f.noise_std,
+        f.prior_mean,
+        _groups(study),
+        np.array(period),
+    )
+
+
+def _groups(study: Study) -> Groups | None:
+    spec = study.surrogate
+    names = [p.name for p in study.parameters]
+    gains = tuple(range(len(names)))
+    context = tuple(range(len(names), len(names) + len(study.context.variables)))
+    if spec.structure == "product":
+        return ((gains, context),)
+    if spec.structure == "sum":
+        return ((gains,), (context,))
+    if spec.structure == "additive":
+        groups = spec.groups or [[name] for name in names]
+        return tuple(
+            (tuple(names.index(n) for n in group), context) if context else (tuple(map(names.index, group)),)
+            for group in groups
+        )
+    return None
