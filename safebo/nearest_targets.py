@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safebo.posterior import Posterior
 
-NEIGHBOURS = 24
+NEIGHBOURS = 32
 """Targets that are looked at around a point, of all and of the sparse choice each."""
 
 _POINTS_AT_ONCE = 512

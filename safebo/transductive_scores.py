@@ -98,7 +98,9 @@ def exact_scores(
         covariance = posterior.kernel(aims, aims) - white @ white.T
         jitter = jitter_of(posterior, aims) / float(covariance.diagonal().max().clamp_min(1e-300))
     parts = []
-    for rows in chosen.split(max(256, _PAIRS_AT_ONCE // len(aims))):
+    # ITL factorizes the targets' covariance for every part: parts that outnumber the targets make that little.
+    least = 2 * len(aims) if rule == "itl" else 256
+    for rows in chosen.split(max(least, _PAIRS_AT_ONCE // len(aims))):
         x, k = points[rows], variance[rows]
         cross = posterior.kernel(x, aims) - posterior.whiten(posterior.kernel(x, posterior.inputs)) @ white.T
         noise = torch.full_like(k, posterior.noise_variance)
