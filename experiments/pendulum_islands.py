@@ -1,9 +1,9 @@
 """GoSafeOpt's reason to exist: SafeOpt and GoSafeOpt on the study `pendulum`, several seeds each.
 
-`python -m experiments.pendulum_islands [--seeds 10] [--trials 150] [--workers 2]` prints, for every run, the
-island in which the best certified gains lie (by the brute-force grid), the true objective there, the trials
-whose true margin was negative in any phase, how often the boundary condition fired, and the first trial that
-completed in the better island.
+`python -m experiments.pendulum_islands [--seeds 10] [--trials 150] [--workers 2] [--backup-rule lipschitz]
+[--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by the
+brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
+boundary condition fired, and the first trial that completed in the better island.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import argparse
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
+from typing import Any, get_args
 
 from experiments.pendulum_landscape import Landscape, brute_force, load
 from safebo.protocol import Measurement, Trial
-from safebo.study import Study
+from safebo.study import BackupSpec, GlobalSpec, Study
 
 METHODS = ("safeopt", "gosafeopt")
 
@@ -50,12 +52,40 @@ class Summary:
     first: int | None
 
 
-def run(method: str, seed: int, trials: int) -> Run:
+@dataclass(frozen=True)
+class Rules:
+    """What differs from the shipped study in GoSafeOpt's global phases.
+
+    Args:
+        backup: the boundary condition.
+        exploration: the rule that proposes global trials.
+        local_steps: trials of a local phase; None for the study's.
+    """
+
+    backup: str = "lipschitz"
+    exploration: str = "widest_outside"
+    local_steps: int | None = None
+
+    def applied(self, study: Study, method: str) -> Study:
+        """The study with these rules and this method."""
+        tuner = study.tuner
+        steps = tuner.exploration.local_steps if self.local_steps is None else self.local_steps
+        update: dict[str, Any] = {
+            "method": method,
+            "backup": tuner.backup.model_copy(update={"rule": self.backup}),
+            "exploration": tuner.exploration.model_copy(
+                update={"rule": self.exploration, "local_steps": steps}
+            ),
+        }
+        return study.model_copy(update={"tuner": tuner.model_copy(update=update)})
+
+
+def run(method: str, seed: int, trials: int, rules: Rules | None = None) -> Run:
     """One run of a method on the shipped study, in process."""
     from safebo.tuner import Tuner
 
     study, evaluator = load()
-    tuner = Tuner(_with_method(study, method), seed=seed)
+    tuner = Tuner((rules or Rules()).applied(study, method), seed=seed)
     done = []
     for _ in range(trials):
         trial = tuner.ask()
@@ -89,22 +119,18 @@ def summary(done: Run, islands: Landscape) -> Summary:
     )
 
 
-def _with_method(study: Study, method: str) -> Study:
-    return study.model_copy(update={"tuner": study.tuner.model_copy(update={"method": method})})
+def _run(rules: Rules, job: tuple[str, int, int]) -> Run:
+    return run(*job, rules)
 
 
-def _run(job: tuple[str, int, int]) -> Run:
-    return run(*job)
-
-
-def all_runs(seeds: int, trials: int, workers: int) -> Iterable[Run]:
+def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[Run]:
     """Both methods, seed by seed."""
     jobs = [(method, seed, trials) for method in METHODS for seed in range(seeds)]
     if workers == 1:
-        yield from map(_run, jobs)
+        yield from map(partial(_run, rules), jobs)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_run, jobs)
+        yield from pool.map(partial(_run, rules), jobs)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,10 +139,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="runs per method (default 10)")
     parser.add_argument("--trials", type=int, default=150, help="trials per run, the seed included")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    choices = [get_args(spec.model_fields["rule"].annotation) for spec in (BackupSpec, GlobalSpec)]
+    parser.add_argument("--backup-rule", choices=choices[0], default="lipschitz", help="boundary condition")
+    parser.add_argument(
+        "--global-rule", choices=choices[1], default="widest_outside", help="of global trials"
+    )
     options = parser.parse_args(arguments)
+    rules = Rules(options.backup_rule, options.global_rule)
     islands = brute_force(201)
     good = dict.fromkeys(METHODS, 0)
-    for done in all_runs(options.seeds, options.trials, options.workers):
+    for done in all_runs(options.seeds, options.trials, options.workers, rules):
         s = summary(done, islands)
         expected = s.better if done.method == "gosafeopt" else s.first is None
         good[done.method] += expected and not s.violations

@@ -1,7 +1,7 @@
 import pytest
 from scipy import ndimage
 
-from experiments.pendulum_islands import run, summary
+from experiments.pendulum_islands import Rules, run, summary
 from experiments.pendulum_landscape import brute_force, load, main, measured_inter_sample, measured_lipschitz
 
 
@@ -59,6 +59,23 @@ def test_gosafeopt_is_watched_and_breaks_nothing(islands):
     assert all(t.trigger_rule == "lipschitz" and t.trigger_guarantee for t, _ in watched)
     uncertified = [t.id for t, _ in done.trials if t.phase == "local" and not t.certified]
     assert uncertified == []
+
+
+@pytest.mark.parametrize("exploration", ["widest_outside", "maximin_distance", "uncertainty_covariance"])
+@pytest.mark.parametrize("backup", ["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go"])
+def test_every_boundary_condition_watches_every_global_rule(islands, backup, exploration):
+    done = run("gosafeopt", 1, 5, Rules(backup, exploration, local_steps=1))
+    assert [t.phase for t, _ in done.trials] == ["seed", "local", "global", "global", "global"]
+    watched = done.trials[2:]
+    assert all((t.trigger_rule, t.trigger_guarantee) == (backup, backup == "lipschitz") for t, _ in watched)
+    assert all(t.reason.startswith(exploration) for t, _ in watched)
+    found = summary(done, islands)
+    assert found.violations == ()
+    assert found.triggers > 0
+    _, evaluator = load()
+    alone = [evaluator.evaluate(t).true_margins["speed"] for t, m in watched if m.outcome == "backup"]
+    # Into the gap between the islands, where only the monitor keeps the limit; maximin takes the corners first.
+    assert exploration == "maximin_distance" or min(alone) < 0
 
 
 def test_command_prints_the_islands_and_draws_them(tmp_path, capsys):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.protocol import Measurement, Monitor, Trial
+from safebo.protocol import Measurement, Monitor, Phase, Trial
 from safebo.study import Study
 
 STEPS = 20
@@ -17,8 +17,21 @@ FASTEST = 0.06
 """The state moves at most so far in one step while it is safe: what the study declares as inter_sample."""
 
 
-def island_study(method: str = "gosafeopt", rule: str = "lipschitz", **tuner: Any) -> Study:
+BACKUP: dict[str, Any] = {
+    "lipschitz": 1.0,
+    "inter_sample": FASTEST,
+    "sigma": 0.25,
+    "state_lengthscale": 0.4,
+    "pessimism": 1.0,
+}
+"""Numbers of all four boundary conditions."""
+
+
+def island_study(
+    method: str = "gosafeopt", rule: str = "lipschitz", global_rule: str = "widest_outside", **tuner: Any
+) -> Study:
     """Gains k and d; the seed's island is k < 0.427, the better one k > 0.573."""
+    exploration = {"rule": global_rule, "local_steps": 6, "global_steps": 4, "patience": 3}
     return Study.model_validate(
         {
             "name": "islands",
@@ -32,8 +45,8 @@ def island_study(method: str = "gosafeopt", rule: str = "lipschitz", **tuner: An
                 "method": method,
                 "beta": 3.0,
                 "epsilon": 0.05,
-                "backup": {"rule": rule, "lipschitz": 1.0, "inter_sample": FASTEST, "sigma": 0.25},
-                "exploration": {"local_steps": 6, "global_steps": 4, "patience": 3},
+                "backup": {"rule": rule, **BACKUP},
+                "exploration": exploration,
                 "search": {"swarm_size": 40, "swarm_iterations": 8, "restarts": 3},
                 **tuner,
             },
@@ -50,7 +63,7 @@ def roll_out(trial: Trial, monitor: Monitor | None, rng: np.random.Generator) ->
     """What was measured, and the true margin of the whole trial."""
     k = trial.parameters["k"]
     s, peak = START, START
-    states = [[s]]
+    states, margins = [[s]], [1.0 - abs(s)]
     switched: tuple[float, float] | None = None
     for step in range(STEPS):
         if monitor is not None and switched is None:
@@ -61,6 +74,7 @@ def roll_out(trial: Trial, monitor: Monitor | None, rng: np.random.Generator) ->
         s = min(s * (1.0 + growth(k)), 10.0)
         peak = max(peak, abs(s))
         states.append([s])
+        margins.append(1.0 - abs(s))
     margin = max(1.0 - peak, -1.0)
     if switched is not None:
         return (
@@ -73,14 +87,28 @@ def roll_out(trial: Trial, monitor: Monitor | None, rng: np.random.Generator) ->
             ),
             margin,
         )
+    noise = 0.01 * rng.standard_normal(2)
+    to_go = np.minimum.accumulate(margins[::-1])[::-1]
     reward = -((trial.parameters["k"] - 0.8) ** 2) - 0.3 * (trial.parameters["d"] - 0.5) ** 2
     return (
         Measurement(
             "completed" if margin > -1 else "aborted",
-            objective=reward + 0.01 * rng.standard_normal() if margin > -1 else None,
-            margins={"margin": margin + 0.01 * rng.standard_normal()},
+            objective=reward + noise[0] if margin > -1 else None,
+            margins={"margin": margin + noise[1]},
             fell=margin <= -1,
             states=np.array(states),
+            margins_to_go={"margin": to_go + noise[1]},
         ),
         margin,
     )
+
+
+def trial_of(number: int, phase: Phase, k: float, context: str = "default") -> Trial:
+    """A trial with that k, as it would have been asked."""
+    return Trial(number, {"k": k, "d": 0.5}, {}, context, phase, 0, True)
+
+
+def completed(reward: float, margin: float = 0.4, states: list[float] | None = None) -> Measurement:
+    """A trial that ran to its end, with its states."""
+    path = None if states is None else np.array(states)[:, None]
+    return Measurement("completed", reward, {"margin": margin}, states=path)

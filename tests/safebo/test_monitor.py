@@ -375,6 +375,16 @@ def test_what_a_path_gained_lets_later_states_reach_further() -> None:
         BoundaryMonitor(*arguments, gain=np.array([0.0, -0.1, 0.5]))
 
 
+def test_the_closest_backup_may_be_one_that_covers_nothing() -> None:
+    """Whole blocks of states under the marginal bound, the closest among them."""
+    low, interior = np.full((LANES, 1), 2.0), np.full((LANES, 1), -2.5)
+    policy = np.repeat([0, 1], LANES)
+    arguments = (np.concatenate([low, interior]), policy, np.array([0.1, 0.9]), [{}] * 2)
+    monitor = BoundaryMonitor(*arguments, GaussianTailRule(sigma=1.0, marginal_lower_bound=0.2), np.ones(1))
+    assert monitor.radii.min() < 0
+    assert monitor.check(np.zeros(1)) == 0
+
+
 def test_the_closest_interior_backup_takes_over_where_there_is_one() -> None:
     states, policy = np.array([[0.0], [1.0], [3.0]]), np.array([0, 1, 2])
     rule = KernelCovarianceRule(state_lengthscale=0.1)
