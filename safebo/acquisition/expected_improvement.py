@@ -79,7 +79,7 @@ class ConstrainedExpectedImprovement(Yardstick):
         super().__init__(situation)
         model = SurrogateModel(situation.imagined, situation.context)
         # As 0-dim tensors: BoTorch would round Python floats to single precision.
-        bounds = {i + 1: (threshold, None) for i, threshold in enumerate(situation.thresholds)}
+        bounds = {i: (h, None) for i, h in zip(situation.constrained, situation.thresholds, strict=True)}
         incumbent = feasible_incumbent(model, situation)
         self.rule: LogProbabilityOfFeasibility | LogConstrainedExpectedImprovement = (
             LogProbabilityOfFeasibility(model, bounds)
@@ -100,5 +100,5 @@ def feasible_incumbent(model: SurrogateModel, situation: Situation) -> Tensor | 
         return None
     with torch.no_grad():
         mean = model.posterior(measured.unsqueeze(-2)).mean.squeeze(-2)
-    feasible = (mean[:, 1:] >= situation.thresholds).all(-1)
+    feasible = (mean[:, situation.constrained] >= situation.thresholds).all(-1)
     return mean[feasible, 0].max() if bool(feasible.any()) else None

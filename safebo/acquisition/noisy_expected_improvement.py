@@ -59,7 +59,8 @@ class LogNoisyExpectedImprovement(Yardstick):
                 sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=situation.seed),
                 objective=GenericMCObjective(_objective(scale[0])),
                 constraints=[
-                    _shortfall(i, threshold, scale[i]) for i, threshold in enumerate(situation.thresholds, 1)
+                    _shortfall(i, threshold, scale[i])
+                    for i, threshold in zip(situation.constrained, situation.thresholds, strict=True)
                 ],
             )
 

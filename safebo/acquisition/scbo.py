@@ -50,9 +50,17 @@ class ScalableConstrained(Yardstick):
 
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)
-        told, prior_std = situation.told, situation.surrogate.prior_std
-        history = merits(told.values, situation.thresholds, prior_std) if len(told.points) else []
+        told, scale = situation.told, situation.surrogate.prior_std
+        values = told.values / scale if len(told.points) else told.values.new_zeros(0, len(scale))
+        history = merits(values[:, 0], self.violation(values))
         self.region = replayed(history, situation.dimension)
+
+    def violation(self, values: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
+        """Total violation of functions' values, both in prior standard deviations."""
+        situation = self.situation
+        return total_violation(
+            values[:, situation.constrained], situation.thresholds / situation.constraint_scale
+        )
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """The drawn objective in prior standard deviations where the drawn margins hold, far less elsewhere.
@@ -74,7 +82,7 @@ class ScalableConstrained(Yardstick):
             mean, covariance = posterior.joint(inputs)
             covariance.diagonal().add_(JITTER * std * std)
             drawn.append((mean + psd_safe_cholesky(covariance) @ normal) / std)
-        violation = total_violation(torch.stack(drawn[1:], -1), situation.thresholds / scale[1:])
+        violation = self.violation(torch.stack(drawn, -1))
         return torch.where(violation == 0, drawn[0], -UNCERTIFIED_PENALTY - violation)
 
     def values(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:

@@ -94,15 +94,11 @@ class TrustRegion:
         return replace(following, length=length, successes=successes, failures=failures)
 
 
-def merits(
-    values: Float[Tensor, "n m"], thresholds: Float[Tensor, " c"], prior_std: Float[Tensor, " m"]
-) -> list[Merit]:
-    """Merits of measured trials; values are warped, the objective first, NaN where nothing was measured."""
-    scaled = values / prior_std
-    violation = total_violation(scaled[:, 1:], thresholds / prior_std[1:])
-    feasible = (violation == 0) & ~scaled[:, 0].isnan()
+def merits(objective: Float[Tensor, " n"], violation: Float[Tensor, " n"]) -> list[Merit]:
+    """Merits of measured trials, in prior standard deviations; the objective is NaN where it was not measured."""
+    feasible = (violation == 0) & ~objective.isnan()
     explained = torch.where(violation > 0, -violation, -torch.inf)
-    number = torch.where(feasible, scaled[:, 0], explained)
+    number = torch.where(feasible, objective, explained)
     return [Merit(bool(f), float(v)) for f, v in zip(feasible, number, strict=True)]
 
 

@@ -284,7 +284,7 @@ def test_qlognei_leaves_the_callers_random_numbers_alone() -> None:
     again = acquisition_class("qlognei")(situation()).candidates(np.random.default_rng(3), None)
     assert torch.equal(first, again)
     # BoTorch's optimizer does no worse than a fine grid.
-    best = acquisition.evaluate(unit_grid(2, 41))[0].max()
+    best = acquisition.evaluate(unit_grid(2, 31))[0].max()
     assert float(acquisition.evaluate(first)[0].max()) >= float(best) - 0.02
 
 
@@ -315,7 +315,11 @@ def test_merits_rank_feasible_by_objective_and_infeasible_by_total_violation() -
         dtype=torch.float64,
     )
     scale = torch.tensor([2.0, 0.5, 1.0], dtype=torch.float64)
-    found = merits(values, THRESHOLDS, scale)
+    told = Told(torch.zeros(6, 2, dtype=torch.float64), values, torch.zeros(0, 2, dtype=torch.float64))
+    models = [replace(m, variance=float(s) ** 2) for m, s in zip(MODELS, scale, strict=True)]
+    acquisition = ScalableConstrained(replace(situation(), surrogate=Surrogate.prior(models), told=told))
+    found = merits(values[:, 0] / scale[0], acquisition.violation(values / scale))
+    assert acquisition.region == replayed(found, 2)
     assert [m.feasible for m in found] == [True, False, False, False, False, True]
     numbers = [m.number for m in found]
     # 0.3 - 0.2 over 0.5; 0.3 - 0.1 over 0.5 plus -0.1 + 0.4; a fall without a negative margin; 0.3 + 0.1 over 0.5.
@@ -464,6 +468,25 @@ def test_yardsticks_find_the_optimum_and_violate_on_the_way(method: str) -> None
     assert all("without a certificate" in trial.reason for trial in trials[1:])
 
 
+@pytest.mark.parametrize("name", ["constrained_ei", "qlognei", "scbo"])
+def test_functions_that_are_no_constraints_constrain_nothing(name: str) -> None:
+    s = situation()
+    one = replace(s, constraints=(2,), thresholds=THRESHOLDS[1:])
+    same = replace(s, thresholds=torch.tensor([-1e3, THRESHOLDS[1]], dtype=torch.float64))
+    X = unit_grid(2, 6)
+    value, expected, all_of_them = (acquisition_class(name)(x).evaluate(X)[0] for x in (one, same, s))
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(value, all_of_them)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_worker_is_asked_for_something_while_the_seed_is_pending(method: str) -> None:
+    tuner = Tuner(hill_study(method), 1)
+    seed, second = tuner.ask("slow"), tuner.ask("slow")
+    assert (seed.phase, second.phase) == ("seed", "global")
+    assert second.parameters != seed.parameters
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_same_seed_same_trials_and_restore_goes_on_exactly(
     method: str, monkeypatch: pytest.MonkeyPatch
@@ -473,7 +496,7 @@ def test_same_seed_same_trials_and_restore_goes_on_exactly(
     study, rng = hill_study(method), np.random.default_rng(0)
     first = Tuner(study, 3)
     records: list[tuple[Any, Measurement | None]] = []
-    for k in range(5):
+    for k in range(4):
         trial = first.ask("slow")
         m = Measurement("aborted", margins={"margin": -0.5}, fell=True) if k == 2 else measured(trial, rng)
         if k != 3:
