@@ -6,6 +6,10 @@ prior covariance of the n observed inputs, `gamma_n` the largest information gai
 probability that some interval is wrong, of one function: several functions share the study's delta equally.
 
 - `constant`: the study's `beta`; no promise
+- `posterior`: `z(1 - 6 delta / (pi^2 (n+1)^2))`, z the normal quantile: for functions that are samples of the prior, on
+  any domain. Given the data the value at a proposal is Gaussian however the proposal was chosen, so that its lower
+  bound fails with that probability and the failures of all trials sum to delta at most (ours, a union bound over
+  trials instead of points; it certifies trials, not the whole safe set at once)
 - `srinivas2010`: `sqrt(2 ln(|D| (n+1)^2 pi^2 / (6 delta)))`, theorem 1 of Srinivas et al. 2010: for functions that are
   samples of the prior, on a finite domain of |D| points
 - `sui2015`: `sqrt(2 B^2 + 300 gamma_n ln^3((n+1) / delta))`, Sui et al. 2015, whose beta multiplies the variance
@@ -32,7 +36,7 @@ from safebo.study import ConfidenceSpec
 GAIN_POINTS = 512
 """Sobol points of the unit cube among which the largest information gain is sought."""
 
-PROMISING = ("srinivas2010", "sui2015", "chowdhury2017", "fiedler2024")
+PROMISING = ("posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024")
 """Schedules that promise a delta."""
 
 
@@ -93,7 +97,7 @@ class BetaSchedule:
         if self.spec.schedule == "srinivas2010" and self.domain_size is None:
             raise StudyError(
                 "tuner.confidence.schedule: srinivas2010 holds on finite domains; use tuner.search.domain: grid or "
-                "pool, or one of constant, sui2015, chowdhury2017, fiedler2024, logarithmic"
+                "pool, or one of constant, posterior, sui2015, chowdhury2017, fiedler2024, logarithmic"
             )
 
     @property
@@ -109,6 +113,9 @@ class BetaSchedule:
             return torch.full_like(n, self.constant)
         if spec.schedule == "logarithmic":
             return 2.0 * torch.log1p(n)
+        if spec.schedule == "posterior":
+            failure = 6.0 * delta / (math.pi * (n + 1.0)).square()
+            return -torch.special.ndtri(failure)
         if spec.schedule == "srinivas2010":
             return (
                 2.0

@@ -235,7 +235,7 @@ class ConfidenceSpec(_Strict):
     """
 
     schedule: Literal[
-        "constant", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"
+        "constant", "posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"
     ] = "constant"
     delta: float = Field(default=0.05, gt=0, lt=1)
     norm: float = Field(default=1.0, gt=0)
