@@ -54,6 +54,9 @@ class SafeSampler(BaseSampler):
     are repeated, five times at most. What a person enqueues is tried as it is; a warning says when it is not
     certified.
 
+    Threads of one process plan in turn and see each other's proposals as pending; processes that ask in the same
+    instant may get the same one.
+
     Guarantee: as good as the priors. If constraints are functions as smooth as kernel, lengthscale and std
     say, and noise is no larger than `noise_std`, a proposal violates with the small probability that `beta`
     leaves. Source: Widmer et al., CoRL 2023, Berkenkamp et al., Machine Learning 2021.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -122,6 +123,15 @@ def test_thirty_trials_start_at_the_seed_stay_certified_never_violate_and_improv
     assert found - best <= 0.3 * (start - best)
 
 
+def test_a_pickled_sampler_goes_on() -> None:
+    whole, halves = optuna.create_study(sampler=sampler()), optuna.create_study(sampler=sampler())
+    whole.optimize(cost, n_trials=4)
+    halves.optimize(cost, n_trials=2)
+    halves.sampler = pickle.loads(pickle.dumps(halves.sampler))
+    halves.optimize(cost, n_trials=2)
+    assert params(halves) == params(whole)
+
+
 def test_maximizing_the_negative_is_the_same() -> None:
     low = optuna.create_study(sampler=sampler())
     low.optimize(cost, n_trials=8)
@@ -151,12 +161,16 @@ def test_a_study_loaded_again_goes_on_as_the_uninterrupted_one(tmp_path: Path) -
 
 
 def test_a_pruner_that_hides_trials_does_not_hide_what_is_known() -> None:
-    plain, hyperband = (
-        optuna.create_study(sampler=sampler()),
-        optuna.create_study(sampler=sampler(), pruner=optuna.pruners.HyperbandPruner(1, 27)),
-    )
+    def reporting(trial: Trial) -> float:
+        value = cost(trial)
+        trial.report(value, 1)
+        trial.should_prune()  # Hyperband makes its brackets here
+        return value
+
+    plain = optuna.create_study(sampler=sampler(), pruner=optuna.pruners.NopPruner())
+    hyperband = optuna.create_study(sampler=sampler(), pruner=optuna.pruners.HyperbandPruner(1, 27))
     for study in (plain, hyperband):
-        study.optimize(cost, n_trials=6)
+        study.optimize(reporting, n_trials=6)
     assert params(plain) == params(hyperband)
 
 
