@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tuner_cases import direct_posterior, hill_study, measured
 
@@ -27,7 +32,10 @@ from safebo.errors import (
 from safebo.integrations.optuna import Prior, SafeSampler
 from safebo.tuner import Tuner
 
-SPACE = {"kp": FloatDistribution(0.0, 10.0), "kd": FloatDistribution(0.1, 10.0, log=True)}
+SPACE: dict[str, BaseDistribution] = {
+    "kp": FloatDistribution(0.0, 10.0),
+    "kd": FloatDistribution(0.1, 10.0, log=True),
+}
 SEED = {"kp": 3.0, "kd": 0.6}
 RISK = Prior(std=0.5, noise_std=0.02, mean=0.3)
 BETA, LENGTHSCALE = 3.0, 0.35
@@ -102,10 +110,10 @@ def upper_bound(told: list[FrozenTrial], parameters: dict[str, Any]) -> float:
     return float(mean[0] + BETA * math.sqrt(covariance[0, 0]))
 
 
-@pytest.mark.parametrize("method", ["safe_ucb", "safeopt"])
-def test_thirty_trials_start_at_the_seed_stay_certified_never_violate_and_improve(method: str) -> None:
+@pytest.mark.parametrize(("method", "count"), [("safe_ucb", 30), ("safeopt", 10), ("goose", 10)])
+def test_trials_start_at_the_seed_stay_certified_never_violate_and_improve(method: str, count: int) -> None:
     study = optuna.create_study(sampler=sampler(method=method))
-    study.optimize(cost, n_trials=30)
+    study.optimize(cost, n_trials=count)
     trials = study.trials
     assert trials[0].params == SEED
     for i, trial in enumerate(trials):
@@ -114,13 +122,13 @@ def test_thirty_trials_start_at_the_seed_stay_certified_never_violate_and_improv
             assert upper_bound(trials[:i], trial.params) <= 1e-9
             predicted = proposal(trial)["predicted"]["risk"]
             assert predicted["upper"] == pytest.approx(upper_bound(trials[:i], trial.params), abs=1e-8)
-    assert sum(proposal(t)["phase"] == "local" for t in trials) >= 27
+    assert sum(proposal(t)["phase"] == "local" for t in trials) >= count - 3
     # The best feasible cost by brute force.
     kp, kd = np.meshgrid(np.linspace(0, 1, 201), np.linspace(0, 1, 201))
     grid = 2 * (kp - 0.72) ** 2 + 1.5 * (kd - 0.55) ** 2
     best = grid[2.2 * (kp - 0.42) ** 2 + 2 * (kd - 0.45) ** 2 <= 0.2].min()
     start, found = true_values(SEED)[0], true_values(study.best_trial.params)[0]
-    assert found - best <= 0.3 * (start - best)
+    assert found - best <= (0.3 if count == 30 else 0.7) * (start - best)
 
 
 def test_a_pickled_sampler_goes_on() -> None:
@@ -134,30 +142,30 @@ def test_a_pickled_sampler_goes_on() -> None:
 
 def test_maximizing_the_negative_is_the_same() -> None:
     low = optuna.create_study(sampler=sampler())
-    low.optimize(cost, n_trials=8)
+    low.optimize(cost, n_trials=5)
     high = optuna.create_study(
         direction="maximize", sampler=sampler(objective=Prior(std=0.6, noise_std=0.02, mean=-0.5))
     )
-    high.optimize(lambda trial: -cost(trial), n_trials=8)
+    high.optimize(lambda trial: -cost(trial), n_trials=5)
     assert params(low) == params(high)
     assert low.best_value == -high.best_value
 
 
 def test_a_study_loaded_again_goes_on_as_the_uninterrupted_one(tmp_path: Path) -> None:
     whole = optuna.create_study(sampler=sampler())
-    whole.optimize(cost, n_trials=9)
+    whole.optimize(cost, n_trials=6)
     url = f"sqlite:///{tmp_path}/study.db"
-    optuna.create_study(study_name="s", storage=url, sampler=sampler()).optimize(cost, n_trials=5)
+    optuna.create_study(study_name="s", storage=url, sampler=sampler()).optimize(cost, n_trials=4)
     # What another process does: everything comes from the file.
     again = optuna.load_study(study_name="s", storage=url, sampler=sampler())
-    again.optimize(cost, n_trials=4)
+    again.optimize(cost, n_trials=2)
     assert params(again) == params(whole)
     assert [t.system_attrs["constraints"] for t in again.trials] == [
         list(t.system_attrs["constraints"]) for t in whole.trials
     ]
     other = optuna.create_study(sampler=sampler(method="random_safe", seed=1))
-    other.optimize(cost, n_trials=4)
-    assert params(other)[2:] != params(whole)[2:4]
+    other.optimize(cost, n_trials=3)
+    assert params(other)[2:] != params(whole)[2:3]
 
 
 def test_a_pruner_that_hides_trials_does_not_hide_what_is_known() -> None:
@@ -202,11 +210,11 @@ def test_running_trials_are_pending_for_every_process() -> None:
 def test_threads_see_each_others_proposals() -> None:
     study = optuna.create_study(sampler=sampler())
     study.optimize(cost, n_trials=2)
-    study.optimize(cost, n_trials=8, n_jobs=3)
-    assert len(study.trials) == 10
+    study.optimize(cost, n_trials=6, n_jobs=3)
+    assert len(study.trials) == 8
     assert all(t.state == TrialState.COMPLETE and true_values(t.params)[1] <= 0 for t in study.trials)
     rows = {tuple(t.params.values()) for t in study.trials[2:]}
-    assert len(rows) >= 7
+    assert len(rows) >= 5
 
 
 def stopped(danger: float) -> Callable[[Trial], float]:
