@@ -64,7 +64,7 @@ class HallucinatedSearch:
     ) -> None:
         self.constraints = tuple(constraints)
         self.tests = 0
-        thresholds = torch.tensor([c.threshold for c in constraints], dtype=torch.float64)
+        thresholds = lower.new_tensor([c.threshold for c in constraints])
         scale = torch.stack([c.grid.prior_variance.max() for c in constraints]).sqrt().clamp_min(1e-300)
         # No observation at an upper bound lifts a lower bound above the present upper bound.
         self._hopeful = ~safe & (upper >= thresholds - 1e-9 * scale).all(-1)
@@ -94,7 +94,7 @@ class HallucinatedSearch:
     def _lifts_any(self, candidates: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
         """Which of the candidates lift some unsafe point; true ones after the first may be missed."""
         whitened = [c.grid.whitened(candidates) for c in self.constraints]
-        found = torch.zeros(len(candidates), dtype=torch.bool)
+        found = self._hopeful.new_zeros(len(candidates))
         for start in range(0, len(self._hopeful), COLUMNS):
             hopeful = self._hopeful[start : start + COLUMNS]
             count = int(hopeful.sum())
@@ -171,11 +171,12 @@ class LipschitzSearch:
         """Position in `order` of the first true expander; None where there is none."""
         if len(self._unsafe) == 0 or len(order) == 0:
             return None
-        tree = cKDTree(self._unsafe.numpy(), balanced_tree=False, compact_nodes=False)
+        tree = cKDTree(self._unsafe.cpu().numpy(), balanced_tree=False, compact_nodes=False)
         for part in batches(len(order), 64, 2**14):
             candidates = order[part]
             self.tests += len(candidates)
-            distance = torch.from_numpy(np.asarray(tree.query(self._points[candidates].numpy())[0]))
+            nearest = np.asarray(tree.query(self._points[candidates].cpu().numpy())[0])
+            distance = torch.from_numpy(nearest).to(self._points.device)
             reach = self._upper[candidates] - self._lipschitz * distance.unsqueeze(-1)
             found = (reach >= self._thresholds).all(-1)
             if bool(found.any()):

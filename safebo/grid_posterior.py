@@ -34,7 +34,7 @@ class GridPosterior:
 
     def _forget(self) -> None:
         self.count = 0
-        self.mean = torch.zeros(0, dtype=torch.float64)
+        self.mean = self.points.new_zeros(0)
         self.prior_variance = self.mean
         self._variance = self.mean
         self._blocks: list[Tensor] = []
@@ -61,13 +61,13 @@ class GridPosterior:
         if len(self.mean) == 0:
             self.prior_variance = posterior.kernel.diagonal(self.points).clone()
             self._variance = self.prior_variance.clone()
-            self.mean = torch.full((len(self.points),), posterior.prior_mean, dtype=torch.float64)
+            self.mean = torch.full_like(self._variance, posterior.prior_mean)
         self._known = posterior
         old, new = self.count, posterior.count
         if new == old:
             return
         while len(self._blocks) * self._block_rows < new:
-            self._blocks.append(torch.empty(self._block_rows, len(self.points), dtype=torch.float64))
+            self._blocks.append(self.points.new_empty(self._block_rows, len(self.points)))
         residual = posterior.whitened_residual()[old:]
         for part, whitened in self._new_rows(posterior):
             for row in range(new - old):
@@ -132,7 +132,7 @@ class GridPosterior:
     def whitened(self, index: Int[Tensor, " b"]) -> Float[Tensor, "n b"]:
         """The columns of W at some points."""
         parts = [block[:, index] for _, block in self._stored(self.count)]
-        return torch.cat(parts) if parts else torch.zeros(0, len(index), dtype=torch.float64)
+        return torch.cat(parts) if parts else self.points.new_zeros(0, len(index))
 
     def cross_covariance(
         self,

@@ -69,7 +69,7 @@ def largest_information_gain(
         row = row / math.sqrt(float(variance[best]) + noise_variance)
         rows.append(row)
         variance = (variance - row.square()).clamp_min(0.0)
-    return torch.tensor(gain, dtype=torch.float64) / (1.0 - math.exp(-1.0))
+    return variance.new_tensor(gain) / (1.0 - math.exp(-1.0))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ class BetaSchedule:
 
     def history(self, posterior: Posterior, function: int) -> Float[Tensor, " k"]:
         """Beta after 0, 1, ... observations of one function, `count + 1`."""
-        spec, n = self.spec, torch.arange(posterior.count + 1, dtype=torch.float64)
+        spec, n = (
+            self.spec,
+            torch.arange(posterior.count + 1, dtype=torch.float64, device=posterior.inputs.device),
+        )
         delta = spec.delta / self.functions
         if spec.schedule == "constant":
             return torch.full_like(n, self.constant)

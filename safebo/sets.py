@@ -113,10 +113,10 @@ def hallucinated_expanders(
         rule: see above.
     """
     if len(targets) == 0 or len(X) == 0:
-        return torch.zeros(len(X), dtype=torch.bool)
-    betas = torch.as_tensor(beta, dtype=torch.float64).expand(len(thresholds)).tolist()
-    joint = torch.ones(len(X), len(targets), dtype=torch.bool)
-    single = torch.zeros(len(X), len(targets), dtype=torch.bool)
+        return X.new_zeros(len(X), dtype=torch.bool)
+    betas = beta.tolist() if isinstance(beta, Tensor) else [beta] * len(thresholds)
+    joint = X.new_ones(len(X), len(targets), dtype=torch.bool)
+    single = X.new_zeros(len(X), len(targets), dtype=torch.bool)
     for posterior, threshold, b in zip(posteriors, thresholds, betas, strict=True):
         _, variance = posterior.mean_variance(X)
         mean_t, variance_t = posterior.mean_variance(targets)

@@ -184,7 +184,7 @@ class Situation:
         chosen = self.constrained
         margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
         if not chosen:
-            unbounded = torch.full(X.shape[:-1], torch.inf, dtype=X.dtype)
+            unbounded = X.new_full(X.shape[:-1], torch.inf)
             return View(X, certain, imagined, margins, unbounded, unbounded)
         slack = (margins / self.constraint_scale).amin(-1)
         possible = ((certain.upper[..., chosen] - self.thresholds) / self.constraint_scale).amin(-1)
@@ -249,7 +249,7 @@ class SafeAcquisition(AcquisitionFunction):
 
     def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
         """Which points the method considers, certification aside."""
-        return torch.ones(len(X), dtype=torch.bool)
+        return X.new_ones(len(X), dtype=torch.bool)
 
     def candidates(
         self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None

@@ -116,7 +116,7 @@ class Directed(SafeAcquisition):
         """Scores of the certified rows, some at a time."""
         s = self.situation
         view = s.pool_view
-        result = torch.full((len(s.pool),), -torch.inf, dtype=torch.float64)
+        result = s.pool.new_full((len(s.pool),), -torch.inf)
         rows = torch.nonzero(s.certified(view)).squeeze(-1)
         for part in rows.split(max(1, CHUNK_ELEMENTS // max(1, len(self.targets)))):
             result[part] = self.score(s.pool[part], view)

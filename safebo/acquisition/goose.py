@@ -76,7 +76,7 @@ class GoOSE(ExpanderAcquisition):
     def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
         """Every point, or the uncertain ones that could certify the goal."""
         if self.goal is None:
-            return torch.ones(len(X), dtype=torch.bool)
+            return X.new_ones(len(X), dtype=torch.bool)
         result = self.situation.certified(view) & self._uncertain(view)
         rows = torch.nonzero(result).squeeze(-1)
         result = result.clone()

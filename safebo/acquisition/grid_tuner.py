@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -105,6 +106,7 @@ class GridTuner:
         context_dims: number of context columns, appended to the grid's.
         settings: what only some methods read.
         seed: of everything drawn.
+        device: where the grid lives and everything is computed.
 
     Raises:
         InputError: arguments that do not fit each other.
@@ -123,6 +125,7 @@ class GridTuner:
         context_dims: int = 0,
         settings: GridSettings | None = None,
         seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
         chosen = method(name)
         if chosen.local is None or chosen.exploration is not None:
@@ -134,8 +137,8 @@ class GridTuner:
             raise InputError(f"context_dims must be a whole number of at least 0, got {context_dims!r}")
         self.settings = settings or GridSettings()
         self.certificate = chosen.certificate or self.settings.certificate
-        self.context_dims, self.seed = context_dims, seed
-        self.grid = array(grid, "grid")
+        self.context_dims, self.seed, self.device = context_dims, seed, torch.device(device)
+        self.grid = array(grid, "grid", device=device)
         if self.grid.ndim != 2 or 0 in self.grid.shape:
             raise InputError(f"grid must be n x d with at least one row, got {tuple(self.grid.shape)}")
         self.dimension = self.grid.shape[1] + context_dims
@@ -145,10 +148,8 @@ class GridTuner:
         noise = per_function(noise_variances, "noise_variances", m)
         if bool((noise < 0).any()):
             raise InputError(f"noise_variances must not be negative, got {noise.tolist()}")
-        means = (
-            torch.zeros(m).double() if prior_means is None else per_function(prior_means, "prior_means", m)
-        )
-        self.thresholds = per_function(thresholds, "thresholds", m, infinite=True)
+        means = [0.0] * m if prior_means is None else per_function(prior_means, "prior_means", m).tolist()
+        self.thresholds = per_function(thresholds, "thresholds", m, True, self.device)
         if bool((self.thresholds == math.inf).any()):
             raise InputError("thresholds must be finite, or -inf for a function that is no constraint")
         self._constraints = [i for i in range(m) if math.isfinite(self.thresholds[i])]
@@ -163,10 +164,10 @@ class GridTuner:
                 Posterior.prior(fixed_kernel(kernel, self.dimension), float(mean), float(v), self.dimension)
                 for kernel, mean, v in zip(kernels, means, noise, strict=True)
             ]
-        )
+        ).to(self.device)
         self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
-        self._inputs = torch.zeros(0, self.dimension, dtype=torch.float64)
-        self._values = torch.zeros(0, m, dtype=torch.float64)
+        self._inputs = self.grid.new_zeros(0, self.dimension)
+        self._values = self.grid.new_zeros(0, m)
         self._domain = FiniteDomain(self.grid)
         self.beta  # noqa: B018  (an impossible beta is refused here, not at the first ask)
 
@@ -189,11 +190,11 @@ class GridTuner:
         """Confidence multiplier of every function now."""
         if self._schedule is not None:
             now = [self._schedule.now(p, i) for i, p in enumerate(self._surrogate.posteriors)]
-            return torch.tensor(now, dtype=torch.float64)
+            return self.grid.new_tensor(now)
         beta = float(self._beta(self.count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
         if not (math.isfinite(beta) and beta >= 0):
             raise InputError(f"beta must be finite and at least 0, got {beta} at {self.count} observations")
-        return torch.full((self.functions,), beta, dtype=torch.float64)
+        return self.grid.new_full((self.functions,), beta)
 
     def _schedule_of(self, beta: Any, belonging: str | None, noise: Tensor) -> BetaSchedule | None:
         if not isinstance(beta, ConfidenceSpec):
@@ -218,8 +219,8 @@ class GridTuner:
             InputError: shapes that do not fit.
             MeasurementError: a value that is not finite; nothing was then told.
         """
-        x_ = array(x, "x", finite=False)
-        y_ = array(y, "y", finite=False)
+        x_ = array(x, "x", False, self.device)
+        y_ = array(y, "y", False, self.device)
         rows = x_.reshape(1, -1) if x_.ndim < 2 else x_
         values = y_.reshape(-1, self.functions) if y_.numel() == len(rows) * self.functions else y_
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
@@ -276,15 +277,15 @@ class GridTuner:
             return self._situation(context, pending)
 
     def _situation(self, context: Any, pending: Any) -> Situation:
-        values = array(() if context is None else context, "context").reshape(-1)
+        values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
         imagined = self._surrogate
         if pending is not None:
-            rows = array(pending, "pending").reshape(-1, self.dimension)
+            rows = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
             imagined = imagined if len(rows) == 0 else imagined.imagined(rows)
         chosen, s = self._constraints, self.settings
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.count)
+        rng = np.random.default_rng([self.seed, self.count])
         situation = Situation(
             surrogate=self._surrogate,
             imagined=imagined,
@@ -305,8 +306,8 @@ class GridTuner:
             strict=s.strict,
             expanding=s.stage_trials is None or self.count < s.stage_trials,
             transductive=s.transductive,
-            draw=torch.rand(self.grid.shape[1], dtype=torch.float64, generator=generator),
-            seed=int(torch.randint(2**31, (1,), generator=generator)),
+            draw=self.grid.new_tensor(rng.random(self.grid.shape[1])),
+            seed=int(rng.integers(2**31)),
         )
         view = situation.pool_view
         safe = situation.certified(view)
@@ -362,16 +363,19 @@ class GridTuner:
         values = getattr(self.settings, name)
         if values is None:
             return None
-        result = per_function(values, name, functions)
+        result = per_function(values, name, functions, device=self.device)
         if bool((result < 0).any()):
             raise InputError(f"{name} must not be negative, got {result.tolist()}")
         return result
 
 
-def array(values: Any, name: str, finite: bool = True) -> Float[Tensor, "..."]:
-    """Numbers as float64, detached from whoever gave them."""
+def array(
+    values: Any, name: str, finite: bool = True, device: torch.device | str = "cpu"
+) -> Float[Tensor, "..."]:
+    """Numbers as float64 on a device, detached from whoever gave them."""
     try:
-        result = torch.as_tensor(values, dtype=torch.float64).detach().cpu().clone()
+        here = values.device if isinstance(values, Tensor) else "cpu"
+        result = torch.as_tensor(values, dtype=torch.float64, device=here).detach().clone().to(device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} must be numbers: {error}") from error
     if finite and not bool(torch.isfinite(result).all()):
@@ -379,9 +383,11 @@ def array(values: Any, name: str, finite: bool = True) -> Float[Tensor, "..."]:
     return result
 
 
-def per_function(values: Any, name: str, functions: int, infinite: bool = False) -> Float[Tensor, " m"]:
+def per_function(
+    values: Any, name: str, functions: int, infinite: bool = False, device: torch.device | str = "cpu"
+) -> Float[Tensor, " m"]:
     """One number for each function."""
-    result = array(values, name, finite=not infinite)
+    result = array(values, name, not infinite, device)
     if result.shape != (functions,) or bool(result.isnan().any()):
         raise InputError(f"{name} must have one number for each of {functions} functions, got {values!r}")
     return result

@@ -158,7 +158,9 @@ def sample_optima(
             raise InputError(
                 f"{len(points)} points are too close for a jitter of {jitter:g}: use a larger one"
             )
-        draws = torch.randn(used, len(points), count, dtype=mean.dtype, generator=generator).to(mean.device)
+        draws = torch.randn(used, len(points), count, dtype=mean.dtype, generator=generator, device="cpu").to(
+            mean.device
+        )
         samples = mean[:used, :, None] + factor[:used] @ draws
         values = samples[0]
         if thresholds is not None:

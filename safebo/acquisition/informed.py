@@ -54,7 +54,7 @@ class Informed(SafeAcquisition):
             rows = rows[torch.topk(view.certain.upper[rows, 0], most).indices]
         model = SurrogateModel(s.imagined, s.context)
         # `sample_optima` wants one threshold for every function after the first.
-        thresholds = torch.full((s.surrogate.functions - 1,), -torch.inf, dtype=torch.float64)
+        thresholds = s.pool.new_full((s.surrogate.functions - 1,), -torch.inf)
         for i, t in zip(s.constrained, s.thresholds, strict=True):
             if i > 0:
                 thresholds[i - 1] = t
@@ -89,7 +89,7 @@ class Informed(SafeAcquisition):
         """Scores of the certified rows, some at a time."""
         s = self.situation
         view = s.pool_view
-        result = torch.full((len(s.pool),), -torch.inf, dtype=torch.float64)
+        result = s.pool.new_full((len(s.pool),), -torch.inf)
         for part in torch.nonzero(s.certified(view)).squeeze(-1).split(1024):
             result[part] = self.score(s.pool[part], view)
         return result

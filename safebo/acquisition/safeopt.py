@@ -63,7 +63,7 @@ class ExpanderAcquisition(SafeAcquisition):
         """
         s = self.situation
         if len(X) == 0 or len(targets) == 0:
-            return torch.zeros(len(X), dtype=torch.bool)
+            return X.new_zeros(len(X), dtype=torch.bool)
         with torch.no_grad():
             if s.lipschitz is None:
                 beta = s.beta[s.constrained]
@@ -204,7 +204,7 @@ class StageOpt(ExpanderAcquisition):
     def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
         """Expanders while expanding; then every point."""
         if not self.expanding:
-            return torch.ones(len(X), dtype=torch.bool)
+            return X.new_ones(len(X), dtype=torch.bool)
         result = self.situation.certified(view)
         open_ = torch.nonzero(result).squeeze(-1)
         if len(open_):
@@ -217,7 +217,7 @@ class StageOpt(ExpanderAcquisition):
         if not self.expanding:
             return super().grid_scores()
         best = self._widest_expander()
-        scores = torch.full((len(self.situation.pool),), -torch.inf, dtype=torch.float64)
+        scores = self.situation.pool.new_full((len(self.situation.pool),), -torch.inf)
         if best is not None:
             scores[best] = self._constraint_width(self.situation.pool_view)[best]
         return scores

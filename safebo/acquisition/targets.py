@@ -182,7 +182,9 @@ def thompson_maximizers(
                 raise InputError(
                     f"{mean.shape[-1]} points are too close for a jitter of {jitter:g}: use a larger one"
                 )
-            draws = torch.randn(*mean.shape, count, dtype=mean.dtype, generator=generator).to(mean.device)
+            draws = torch.randn(*mean.shape, count, dtype=mean.dtype, generator=generator, device="cpu").to(
+                mean.device
+            )
             samples = mean.unsqueeze(-1) + factor @ draws
             feasible = (samples[list(view.constraints)] >= view.thresholds[:, None, None]).all(0)
             values = torch.where(feasible, samples[view.objective], -torch.inf)

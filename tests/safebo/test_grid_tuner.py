@@ -1,0 +1,126 @@
+"""GridTuner: every method from plain tensors, on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpytorch.kernels import RBFKernel, ScaleKernel
+
+from safebo.acquisition import GridSettings, GridTuner
+from safebo.acquisition.registry import METHODS, SAFE
+from safebo.errors import EmptySafeSetError, InputError, UnknownNameError
+from safebo.study import ConfidenceSpec, TransductiveSpec
+
+SIDE = np.linspace(0.0, 3.0, 13)
+GRID = np.stack(np.meshgrid(SIDE, SIDE), -1).reshape(-1, 2)
+TOLD = (np.array([[1.5, 1.5], [1.4, 1.5]]), np.array([[0.5, 0.6], [0.4, 0.6]]))
+GRID_METHODS = [name for name in METHODS if name not in ("gosafeopt", "qlognei", "scbo")]
+
+
+def tuner(name: str, device: str = "cpu", beta: Any = 2.0, **changes: Any) -> GridTuner:
+    kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]
+    constants: dict[str, Any] = {"lipschitz": [2.0, 2.0], "measured_noise": [0.1, 0.1]}
+    settings = changes.pop("settings", GridSettings(**constants) if name.startswith("lo") else GridSettings())
+    if name == "real_beta_safeopt":
+        beta = ConfidenceSpec(norm=1.0)
+    return GridTuner(
+        name, kernels, [1e-3, 1e-3], GRID, [-np.inf, -0.2], beta, settings=settings, device=device
+    )
+
+
+def sequence(told: GridTuner, steps: int) -> list[int]:
+    told.tell(*TOLD)
+    rows = []
+    for _ in range(steps):
+        row = told.ask(pending=[[1.3, 1.2]]).index
+        told.tell(GRID[row], [np.sin(GRID[row].sum()), 0.7 - 0.2 * GRID[row, 0]])
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("name", [n for n in GRID_METHODS if n not in ("ei", "constrained_ei")])
+def test_nothing_is_created_off_the_tuners_device(name: str) -> None:
+    # Tensors made without a device would land on this one, which holds no numbers, and fail.
+    told = tuner(name)
+    told.tell(*TOLD)
+    with torch.device("meta"):
+        choice = told.ask(pending=[[1.3, 1.2]])
+        told.tell(GRID[choice.index], [0.3, 0.5])
+        told.ask()
+        told.best()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", GRID_METHODS)
+def test_a_gpu_chooses_the_same_points(name: str) -> None:
+    on_cpu, on_gpu = tuner(name), tuner(name, device="cuda")
+    for told in (on_cpu, on_gpu):
+        told.tell(*TOLD)
+    for _ in range(8):
+        situation = on_cpu.situation()
+        scores = on_cpu.acquisition(situation).grid_scores()
+        best, second = scores.topk(2).values.tolist()
+        row, other = on_cpu.ask().index, on_gpu.ask().index
+        assert row == other or best - second <= 1e-6
+        for told in (on_cpu, on_gpu):
+            told.tell(GRID[row], [np.sin(GRID[row].sum()), 0.7 - 0.2 * GRID[row, 0]])
+
+
+def test_pending_points_narrow_and_never_certify() -> None:
+    told = tuner("safeopt")
+    told.tell(*TOLD)
+    alone, watched = told.situation(), told.situation(pending=[[1.5, 1.5], [1.0, 1.5]])
+    assert torch.equal(alone.pool_view.slack, watched.pool_view.slack)
+    assert (watched.pool_view.imagined.width <= alone.pool_view.imagined.width + 1e-12).all()
+    assert (watched.pool_view.imagined.width < alone.pool_view.imagined.width - 1e-3).any()
+    assert told.ask().index == told.ask(pending=np.zeros((0, 2))).index
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_runs_repeat_with_their_seed(name: str) -> None:
+    assert sequence(tuner(name), 4) == sequence(tuner(name), 4)
+
+
+def test_target_spaces_by_name() -> None:
+    for targets in (
+        "potential_maximizers",
+        "potential_expanders",
+        "thompson",
+        "lite",
+        "optimistic",
+        "domain",
+    ):
+        settings = GridSettings(transductive=TransductiveSpec(targets=targets))  # type: ignore[arg-type]
+        told = tuner("itl", settings=settings)
+        told.tell(*TOLD)
+        assert told.ask().certified
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="mm_itl"):
+        tuner("mm-itll")
+    with pytest.raises(InputError, match="needs a study"):
+        tuner("gosafeopt")
+    with pytest.raises(InputError, match="lipschitz"):
+        tuner("losbo", settings=GridSettings())
+    with pytest.raises(InputError, match="measured_noise"):
+        tuner("losbo", settings=GridSettings(lipschitz=[1.0, 1.0]))
+    with pytest.raises(InputError, match="ConfidenceSpec"):
+        GridTuner("real_beta_safeopt", [ScaleKernel(RBFKernel())], [0.1], GRID, [0.0], 2.0)
+    with pytest.raises(EmptySafeSetError, match="no point"):
+        tuner("safeopt").ask()
+
+
+def test_schedules_and_intersections_reach_the_grid() -> None:
+    spec = ConfidenceSpec(schedule="srinivas2010", delta=0.1, intersect=True)
+    told = tuner("safe_ucb", beta=spec)
+    told.tell(*TOLD)
+    expected = np.sqrt(2 * np.log(len(GRID) * 9 * np.pi**2 / (6 * 0.1 / 2)))
+    assert told.beta == pytest.approx(expected)
+    view = told.situation().pool_view
+    plain = tuner("safe_ucb", beta=float(expected))
+    plain.tell(*TOLD)
+    assert (view.certain.lower >= plain.situation().pool_view.certain.lower - 1e-9).all()
