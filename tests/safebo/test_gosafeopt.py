@@ -46,7 +46,7 @@ def test_the_toy_has_two_islands_and_the_better_one_is_not_the_seeds() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_gosafeopt_reaches_the_better_island_safely_where_safeopt_stays(seed: int) -> None:
     tuner = Tuner(island_study(), seed)
-    seen = explore(tuner, 30, seed)
+    seen = explore(tuner, 22, seed)
     assert min(margin for _, _, margin in seen) >= 0
     assert {trial.phase for trial, _, _ in seen} == {"seed", "local", "global"}
     best = tuner.best()
@@ -60,7 +60,7 @@ def test_gosafeopt_reaches_the_better_island_safely_where_safeopt_stays(seed: in
             assert trial.phase == "global"
 
     home = Tuner(island_study("safeopt"), seed)
-    stayed = explore(home, 18, seed)
+    stayed = explore(home, 14, seed)
     assert all(trial.parameters["k"] < 0.427 for trial, _, _ in stayed)
     assert all(trial.phase in ("seed", "local") for trial, _, _ in stayed)
 
@@ -76,11 +76,11 @@ def test_heuristics_carry_no_guarantee_and_say_so(rule: str) -> None:
 
 
 def test_two_tuners_in_one_process_share_nothing() -> None:
-    alone = [t for t, _, _ in explore(Tuner(island_study(), 0), 12, 0)]
+    alone = [t for t, _, _ in explore(Tuner(island_study(), 0), 9, 0)]
     a, b = Tuner(island_study(), 0), Tuner(island_study(), 1)
     rng = np.random.default_rng(0), np.random.default_rng(1)
     together = []
-    for _ in range(12):
+    for _ in range(9):
         for tuner, generator in zip((a, b), rng, strict=True):
             trial = tuner.ask()
             tuner.tell(trial, roll_out(trial, tuner.monitor(trial), generator)[0])
