@@ -207,8 +207,8 @@ class LineSpec(_Strict):
     for `trials` trials of its context, so that what the first ones show on a line is used there.
     """
 
-    direction: Literal["coordinate", "random", "ascent"] = "coordinate"
-    count: int = Field(default=1, gt=0, description="lines of one trial")
+    direction: Literal["coordinate", "random", "ascent"] = "ascent"
+    count: int = Field(default=4, gt=0, description="lines of one trial; coordinate: at most one a parameter")
     points: int = Field(default=500, ge=16, description="of every line, before the best are refined")
     anchor: Literal["best", "last"] = "best"
     trials: int = Field(default=3, gt=0, description="of one context in the same directions")

@@ -14,7 +14,7 @@ from safebo.errors import StudyError
 from safebo.evaluator import EvaluatorOptionError
 from safebo.measurement_checks import quantity_of
 from safebo.protocol import EvaluatorInfo
-from safebo.study import FunctionSpec, LineSpec, Parameter, Study
+from safebo.study import FunctionSpec, Parameter, Study
 
 KeyPath = tuple[str | int, ...]
 
@@ -295,16 +295,6 @@ _BANDS = (
 """Numbers of `tuner.backup` of which the first is at most the second."""
 
 
-def _lines(study: Study, lines: LineSpec) -> Iterator[Problem]:
-    path: KeyPath = ("tuner", "search", "lines")
-    domain, dimension = study.tuner.search.domain, len(study.parameters)
-    if domain != "continuous":
-        yield Problem(path, f"lines belong to domain: continuous, not {domain}")
-    if lines.direction == "coordinate" and lines.count > dimension:
-        message = f"{lines.count} coordinate lines, but there are only {dimension} parameters"
-        yield Problem((*path, "count"), message)
-
-
 def _tuner(study: Study) -> Iterator[Problem]:
     tuner = study.tuner
     if tuner.search.domain == "grid" and tuner.search.grid_points < 2:
@@ -312,8 +302,9 @@ def _tuner(study: Study) -> Iterator[Problem]:
         yield Problem(
             path, f"domain: grid needs at least 2 points per parameter, not {tuner.search.grid_points}"
         )
-    if tuner.search.lines is not None:
-        yield from _lines(study, tuner.search.lines)
+    if tuner.search.lines is not None and tuner.search.domain != "continuous":
+        message = f"lines belong to domain: continuous, not {tuner.search.domain}"
+        yield Problem(("tuner", "search", "lines"), message)
     for name, scale in tuner.backup.state_scale.items():
         if not (math.isfinite(scale) and scale > 0):
             yield Problem(("tuner", "backup", "state_scale", name), f"must be a number > 0, not {scale:g}")

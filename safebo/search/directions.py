@@ -98,7 +98,8 @@ def directions(
     Coordinate lines are a function of the number alone; the others are drawn by `rng`.
     """
     if spec.direction == "coordinate":
-        return coordinate_directions(len(x), number * spec.count, spec.count)
+        count = min(spec.count, len(x))
+        return coordinate_directions(len(x), number * count, count)
     if spec.direction == "random":
         return inward(x, random_directions(len(x), spec.count, rng))
     return inward(x, ascent_directions(situation, x, number, spec.count, rng))

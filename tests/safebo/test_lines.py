@@ -119,11 +119,13 @@ def test_a_direction_of_no_length_is_the_anchor_alone() -> None:
 
 def test_coordinates_come_in_turn_by_the_number_alone() -> None:
     s, x = situation(), torch.full((3,), 0.5, dtype=torch.float64)
-    one, two = LineSpec(), LineSpec(count=2)
+    one, two = (LineSpec(direction="coordinate", count=count) for count in (1, 2))
     order = [directions(s, x, one, i, np.random.default_rng(i)).argmax().item() for i in range(7)]
     assert order == [0, 1, 2, 0, 1, 2, 0]
     pairs = [directions(s, x, two, i, np.random.default_rng(0)).argmax(-1).tolist() for i in range(4)]
     assert pairs == [[0, 1], [2, 0], [1, 2], [0, 1]]
+    many = directions(s, x, LineSpec(direction="coordinate", count=9), 1, np.random.default_rng(0))
+    assert many.argmax(-1).tolist() == [0, 1, 2]
     assert torch.equal(coordinate_directions(3, 5, 1), torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64))
 
 
@@ -170,7 +172,7 @@ def test_ascent_follows_the_mean_first_and_draws_where_it_is_flat() -> None:
     found = directions(s, x, spec, 1, np.random.default_rng(0))
     torch.testing.assert_close(found[0], uphill)
     assert (found[1:] @ uphill < 0.999).all()
-    single = LineSpec(direction="ascent")
+    single = LineSpec(direction="ascent", count=1)
     turns = [directions(s, x, single, i, np.random.default_rng(0))[0] @ uphill for i in range(4)]
     assert [bool(t > 0.999999) for t in turns] == [True, False, True, False]
     # At the only measured point of a context of its own the mean is flat.
@@ -255,7 +257,7 @@ class OnlyNear(SafeAcquisition):
 
 def test_known_points_stand_in_for_lines_without_a_candidate() -> None:
     s = situation()
-    bundle = bundle_of(s, LineSpec(points=32))
+    bundle = bundle_of(s, LineSpec(direction="coordinate", count=1, points=32))
     acquisition = OnlyNear(s)
     other = next(i for i in range(8) if not torch.equal(bundle.known[i], bundle.lines[0].anchor))
     acquisition.place = bundle.known[other]
@@ -306,7 +308,7 @@ def test_no_proposal_leaves_the_certified_set(method: str, direction: str) -> No
 
 
 def test_coordinate_lines_change_one_parameter_of_a_tried_point_and_are_kept_for_some_trials() -> None:
-    study = lines_study("safe_ucb", trials=2)
+    study = lines_study("safe_ucb", direction="coordinate", count=1, trials=2)
     tuner, rng = Tuner(study, 0), np.random.default_rng(0)
     before: list[Any] = []
     for number in range(12):

@@ -93,7 +93,6 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntuner: {lipschitz: [1]}", "tuner.lipschitz: needs one constant for each constraint: 2, not 1"),
     ("name: gaits", "name: gaits\ntuner: {search: {domain: grid}}", "tuner.search.grid_points: domain: grid needs at least 2"),
     ("name: gaits", "name: gaits\ntuner: {search: {domain: grid, grid_points: 9, lines: {}}}", "tuner.search.lines: lines belong to domain: continuous, not grid"),
-    ("name: gaits", "name: gaits\ntuner: {search: {lines: {count: 41}}}", "tuner.search.lines.count: 41 coordinate lines, but there are only"),
     ("name: gaits", "name: gaits\ntuner: {search: {lines: {points: 3}}}", "tuner.search.lines.points: must be >= 16"),
     ("name: gaits", "name: gaits\ntuner: {search: {lines: {direction: up}}}", "tuner.search.lines.direction: must be coordinate, random or ascent, not 'up'"),
     ("name: gaits", "name: gaits\ntuner: {backup: {rule: lipshitz}}", "tuner.backup.rule: must be lipschitz, gaussian_tail, kernel_covariance or cost_to_go, not 'lipshitz'"),
