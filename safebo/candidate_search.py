@@ -15,7 +15,8 @@ from safebo.target_forms import TargetForm, score_of_form
 MOST_REFINED = 30_000
 """Candidates that are scored one by one after their cells."""
 
-_REFINED_AT_ONCE = 4096
+SCORED_AT_ONCE = 4096
+"""Between two looks at whether more are needed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class CandidateSearch:
         points: `s x D`.
         variances: exact posterior variances, `s x m`.
         known: which candidates are targets themselves, `s`.
+        at_once: see `SCORED_AT_ONCE`.
     """
 
     rule: str
@@ -39,6 +41,7 @@ class CandidateSearch:
     points: Float[Tensor, "s D"]
     variances: Float[Tensor, "s m"]
     known: Bool[Tensor, " s"]
+    at_once: int = SCORED_AT_ONCE
 
     def score(self, which: Int[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Scores of some candidates, each on its own."""
@@ -72,7 +75,7 @@ class CandidateSearch:
         error, scored = 0.0, 0
         while True:
             remaining = torch.where(done, -torch.inf, value)
-            top = torch.topk(remaining, min(_REFINED_AT_ONCE, len(remaining)))
+            top = torch.topk(remaining, min(self.at_once, len(remaining)))
             contends = (top.values * (1.0 + error) >= best) | (scored == 0)
             which = top.indices[contends & (top.values > -torch.inf)]
             if len(which) == 0 or scored >= MOST_REFINED:

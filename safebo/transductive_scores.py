@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.acquisition.transductive import ctl, itl, mm_itl, vtl
-from safebo.candidate_search import CandidateSearch
+from safebo.candidate_search import SCORED_AT_ONCE, CandidateSearch
 from safebo.cells import Cells
 from safebo.errors import InputError, UnknownNameError
 from safebo.low_rank import MAXIMAL_RANK, KernelFeatures, kernel_features
@@ -152,6 +152,7 @@ class TransductiveGrid:
         exact_pairs: ITL and VTL are exact up to so many pairs of candidate and target.
         most_candidates: more candidates are first looked at by cells.
         most_targets: more targets are counted by cells.
+        scored_at_once: candidates scored one by one between two looks at whether more are needed.
     """
 
     def __init__(
@@ -161,9 +162,11 @@ class TransductiveGrid:
         exact_pairs: int = EXACT_PAIRS,
         most_candidates: int = MOST_CANDIDATES,
         most_targets: int = MOST_TARGET_POINTS,
+        scored_at_once: int = SCORED_AT_ONCE,
     ) -> None:
         self.points, self.maximal_rank = points, maximal_rank
         self.exact_pairs, self.most_candidates, self.most_targets = exact_pairs, most_candidates, most_targets
+        self.scored_at_once = scored_at_once
         self._features: OrderedDict[int, KernelFeatures] = OrderedDict()
         self._cells: OrderedDict[tuple[float, ...], Cells] = OrderedDict()
 
@@ -249,7 +252,14 @@ class TransductiveGrid:
         values = torch.full_like(variances[:, 0], -torch.inf)
         missing = max(f.relative_missing for f in features)
         search = CandidateSearch(
-            rule, posteriors, forms, jitters, self.points[rows], variances[rows], targets[rows]
+            rule,
+            posteriors,
+            forms,
+            jitters,
+            self.points[rows],
+            variances[rows],
+            targets[rows],
+            self.scored_at_once,
         )
         if len(rows) <= self.most_candidates:
             values[rows] = search.score(torch.arange(len(rows)))

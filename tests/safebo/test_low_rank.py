@@ -178,14 +178,13 @@ def test_cells_of_candidates_and_targets_choose_nearly_the_best(
     np.testing.assert_allclose(values, expected, rtol=0, atol=0.03 * expected.max())
 
 
-def test_the_search_scores_few_candidates_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("safebo.candidate_search._REFINED_AT_ONCE", 40)
+def test_the_search_scores_few_candidates_one_by_one() -> None:
     points = square(32)
     candidates, targets = middle(points, 0.35), beyond(points)
     case = Case("rbf", 0.4, 1e-3)
     X, masks = torch.tensor(points), (torch.tensor(candidates), torch.tensor(targets))
     variance = marginals([case.posterior()], points)
-    grid = TransductiveGrid(X, exact_pairs=0, most_candidates=50, most_targets=50)
+    grid = TransductiveGrid(X, exact_pairs=0, most_candidates=50, most_targets=50, scored_at_once=40)
     result = grid.scores("vtl", [case.posterior()], variance, *masks)
     expected = brute("vtl", case, points, candidates, targets)
     assert 40 <= result.scored < 0.5 * candidates.sum()
