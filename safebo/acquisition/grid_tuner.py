@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
+from safebo.acquisition.base import Situation, Told
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.certificates import BoundsCertificate, Certificate, LipschitzCertificate
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
@@ -280,15 +280,16 @@ class GridTuner:
         values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
-        imagined = self._surrogate
+        imagined, waiting = self._surrogate, self._inputs[:0]
         if pending is not None:
-            rows = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
-            imagined = imagined if len(rows) == 0 else imagined.imagined(rows)
+            waiting = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
+            imagined = imagined if len(waiting) == 0 else imagined.imagined(waiting)
         chosen, s = self._constraints, self.settings
         rng = np.random.default_rng([self.seed, self.count])
         situation = Situation(
             surrogate=self._surrogate,
             imagined=imagined,
+            told=self._told(values, waiting),
             context=values,
             dimension=self.grid.shape[1],
             thresholds=self.thresholds[chosen],
@@ -319,6 +320,17 @@ class GridTuner:
         if self._schedule is None or not self._schedule.spec.intersect:
             return None
         return [self._schedule.history(p, i) for i, p in enumerate(self._surrogate.posteriors)]
+
+    def _in_context(self, inputs: Float[Tensor, "r D"], context: Float[Tensor, " c"]) -> Bool[Tensor, " r"]:
+        return (inputs[:, self.grid.shape[1] :] == context).all(-1)
+
+    def _told(self, context: Float[Tensor, " c"], waiting: Float[Tensor, "p D"]) -> Told:
+        d, here = self.grid.shape[1], self._in_context(self._inputs, context)
+        return Told(
+            self._inputs[here, :d],
+            self._values[here],
+            waiting[self._in_context(waiting, context), :d],
+        )
 
     def _certificate_rule(self, context: Float[Tensor, " c"]) -> Certificate:
         if self.certificate == "bounds":

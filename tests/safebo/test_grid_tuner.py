@@ -84,6 +84,25 @@ def test_runs_repeat_with_their_seed(name: str) -> None:
     assert sequence(tuner(name), 4) == sequence(tuner(name), 4)
 
 
+def test_rules_see_what_was_measured_and_waits_in_their_context() -> None:
+    kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]
+    several = GridTuner("ei", kernels, [1e-3, 1e-3], GRID, [-np.inf, -0.2], 2.0, context_dims=1)
+    several.tell([[1.5, 1.5, 0.0], [1.4, 1.5, 1.0], [1.0, 1.5, 1.0]], [[0.5, 0.6], [0.4, 0.7], [0.3, 0.8]])
+    seen = several.situation([1.0], pending=[[0.5, 0.5, 0.0], [0.7, 0.7, 1.0]]).told
+    assert seen.points.tolist() == [[1.4, 1.5], [1.0, 1.5]]
+    assert seen.values.tolist() == [[0.4, 0.7], [0.3, 0.8]]
+    assert seen.visited.tolist() == [[0.7, 0.7]]
+
+
+@pytest.mark.parametrize("name", ["ei", "constrained_ei", "qlognei"])
+def test_yardsticks_look_at_measurements(name: str) -> None:
+    # The objective rises along the first axis, so what may improve lies beyond its best measurement.
+    told = tuner(name)
+    X = GRID[(GRID[:, 0] <= 1.5) & (GRID[:, 1] == 1.5)]
+    told.tell(X, np.stack([X[:, 0], np.ones(len(X))], -1))
+    assert 1.5 < GRID[told.ask().index, 0] < 3.0
+
+
 def test_target_spaces_by_name() -> None:
     for targets in (
         "potential_maximizers",
