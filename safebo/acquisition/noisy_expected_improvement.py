@@ -19,7 +19,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import Situation
 from safebo.acquisition.registry import register
-from safebo.acquisition.yardstick import Yardstick, nearest
+from safebo.acquisition.yardstick import Yardstick
 
 SAMPLES = 256
 RESTARTS, RAW_SAMPLES, ITERATIONS = 6, 256, 60
@@ -65,18 +65,19 @@ class LogNoisyExpectedImprovement(Yardstick):
             )
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """The logarithm of the noisy expected improvement; 0 before the first measurement."""
-        return X.new_zeros(len(X)) if self.rule is None else self.rule(X.unsqueeze(-2))
+        """The logarithm of the noisy expected improvement; before a measurement minus the distance to the draw."""
+        if self.rule is None:
+            return -(X - self.situation.draw).square().sum(-1)
+        return self.rule(X.unsqueeze(-2))
 
     def candidates(
         self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
     ) -> Float[Tensor, "k d"] | None:
         """Where the restarts of BoTorch's optimizer ended; None on a grid, of which every point is valued."""
-        if self.rule is None:
-            draw = self.situation.draw
-            return draw.unsqueeze(0) if grid is None else nearest(grid, draw)
         if grid is not None:
             return None
+        if self.rule is None:
+            return self.situation.draw.unsqueeze(0)
         seed = int(rng.integers(2**31))
         box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.situation.dimension)
         with _seeded(seed):

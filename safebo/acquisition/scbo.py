@@ -12,7 +12,7 @@ from torch.quasirandom import SobolEngine
 from safebo.acquisition.base import UNCERTIFIED_PENALTY, Situation
 from safebo.acquisition.registry import register
 from safebo.acquisition.trust_region import merits, replayed, total_violation
-from safebo.acquisition.yardstick import Yardstick, nearest
+from safebo.acquisition.yardstick import Yardstick
 
 PERTURBED = 20
 """Expected number of coordinates in which a candidate differs from the centre, where there are more."""
@@ -89,21 +89,43 @@ class ScalableConstrained(Yardstick):
         """The value; never in parts, as the draw is joint."""
         return self.value(X)
 
-    def candidates(self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None) -> Float[Tensor, "k d"]:
-        """A uniform point while the region's design is incomplete, then points of the region."""
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """The value in the region or at the design's point; -inf elsewhere. Lengths are shares of the grid's extent."""
+        grid, region = self.situation.pool, self.region
+        lowest = grid.amin(0)
+        extent = (grid.amax(0) - lowest).clamp_min(torch.finfo(grid.dtype).tiny)
+        if region.centre is None or region.designing(self.situation.dimension):
+            rows = _nearest(grid, lowest + extent * self.situation.draw)
+        else:
+            centre = self.situation.told.points[region.centre[0]]
+            inside = ((grid - centre).abs() <= 0.5 * region.length * extent).all(-1)
+            rows = torch.nonzero(inside).squeeze(-1)
+            if len(rows) == 0:
+                rows = _nearest(grid, centre)
+            rng = np.random.default_rng(self.situation.seed)
+            rows = rows[torch.tensor(rng.permutation(len(rows))[: candidate_count(grid.shape[1])])]
+        scores = grid.new_full((len(grid),), -torch.inf)
+        scores[rows] = self.value(grid[rows])
+        return scores
+
+    def candidates(
+        self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
+    ) -> Float[Tensor, "k d"] | None:
+        """A uniform point while the region's design is incomplete, then points of the region; None on a grid."""
+        if grid is not None:
+            return None
         situation = self.situation
         if self.region.centre is None or self.region.designing(situation.dimension):
-            return situation.draw.unsqueeze(0) if grid is None else nearest(grid, situation.draw)
+            return situation.draw.unsqueeze(0)
         centre = situation.told.points[self.region.centre[0]]
         lower = (centre - 0.5 * self.region.length).clamp_min(0.0)
         upper = (centre + 0.5 * self.region.length).clamp_max(1.0)
-        if grid is None:
-            return _perturbed(centre, lower, upper, rng)
-        inside = grid[((grid >= lower) & (grid <= upper)).all(-1)]
-        if len(inside) == 0:
-            return nearest(grid, centre)
-        chosen = rng.permutation(len(inside))[: candidate_count(situation.dimension)]
-        return inside[torch.tensor(chosen)]
+        return _perturbed(centre, lower, upper, rng)
+
+
+def _nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Tensor:
+    """Row of the grid's point that is nearest to another one."""
+    return torch.argmin((grid - point).square().sum(-1)).reshape(1)
 
 
 def _perturbed(

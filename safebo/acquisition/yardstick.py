@@ -47,8 +47,3 @@ class Yardstick(SafeAcquisition):
         """The value and a slack of +inf, as nothing is certified; without the bounds, which would cost time."""
         value = self.values(X)
         return value, torch.full_like(value, torch.inf)
-
-
-def nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Float[Tensor, "1 d"]:
-    """The point of a grid that is nearest to another one."""
-    return grid[torch.argmin((grid - point).square().sum(-1))].unsqueeze(0)

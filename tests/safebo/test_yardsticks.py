@@ -269,9 +269,10 @@ def test_qlognei_without_a_measurement_proposes_the_point_drawn() -> None:
     )
     acquisition = acquisition_class("qlognei")(s)
     assert torch.equal(acquisition.candidates(np.random.default_rng(0), None), s.draw[None])
-    on_grid = acquisition.candidates(np.random.default_rng(0), unit_grid(2, 5))
-    assert torch.equal(on_grid, torch.tensor([[1.0, 0.0]], dtype=torch.float64))
-    assert torch.equal(acquisition.evaluate(unit_grid(2, 3))[0], torch.zeros(9, dtype=torch.float64))
+    grid = unit_grid(2, 5)
+    assert acquisition.candidates(np.random.default_rng(0), grid) is None
+    scores = acquisition_class("qlognei")(replace(s, pool=grid)).grid_scores()
+    assert torch.equal(grid[scores.argmax()], torch.tensor([1.0, 0.0], dtype=torch.float64))
 
 
 def test_qlognei_leaves_the_callers_random_numbers_alone() -> None:
@@ -406,9 +407,14 @@ def test_scbo_candidates_fill_the_region_around_the_best_trial() -> None:
     torch.testing.assert_close(pool.amin(0), lower, atol=0.01, rtol=0.0)
     torch.testing.assert_close(pool.amax(0), upper, atol=0.01, rtol=0.0)
     grid = unit_grid(2, 31)
-    on_grid = acquisition.candidates(np.random.default_rng(0), grid)
-    inside = grid[((grid >= lower) & (grid <= upper)).all(-1)]
-    assert torch.equal(on_grid.unique(dim=0), inside.unique(dim=0))
+    assert acquisition.candidates(np.random.default_rng(0), grid) is None
+    scores = ScalableConstrained(replace(s, pool=grid)).grid_scores()
+    assert torch.equal(torch.isfinite(scores), ((grid - centre).abs() <= half).all(-1))
+    # The design's points on a grid: the nearest to the draw alone.
+    few = replace(s, pool=grid, told=Told(s.told.points[:2], s.told.values[:2], s.told.visited))
+    scores = ScalableConstrained(few).grid_scores()
+    assert int(torch.isfinite(scores).sum()) == 1
+    torch.testing.assert_close(grid[scores.argmax()], s.draw, atol=0.02, rtol=0.0)
     # In many dimensions about 20 coordinates move, never none.
     wide = replace(
         s, dimension=60, told=Told(torch.rand(130, 60).double(), s.told.values[:1].repeat(130, 1), s.draw)
