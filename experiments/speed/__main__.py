@@ -60,7 +60,14 @@ def main(
             )
     if as_json:
         rows = [
-            {"name": t.name, "median_seconds": t.median_seconds, "repeats": t.repeats, "bar_seconds": t.bar}
+            {
+                "name": t.name,
+                "median_seconds": t.median_seconds,
+                "repeats": t.repeats,
+                "bar_seconds": t.bar,
+                "peak_bytes": t.peak_bytes,
+                "note": t.note,
+            }
             for t in timings
         ]
         print(json.dumps({"speed": rows}))

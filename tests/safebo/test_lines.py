@@ -289,8 +289,13 @@ def lines_study(method: str, **lines: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("direction", ["coordinate", "random", "ascent"])
-@pytest.mark.parametrize("method", ["safe_ucb", "safeopt"])
+RUNS = [
+    *[(method, way) for method in ("safe_ucb", "safeopt") for way in ("coordinate", "random", "ascent")],
+    *[(method, "ascent") for method in ("itl", "ise", "goose", "random_safe")],
+]
+
+
+@pytest.mark.parametrize(("method", "direction"), RUNS)
 def test_no_proposal_leaves_the_certified_set(method: str, direction: str) -> None:
     for seed in range(2):
         study = lines_study(method, direction=direction, count=2, trials=2)
