@@ -34,7 +34,8 @@ class ScalableConstrained(Yardstick):
     One function each is drawn for the objective f and the constraints c_i over candidates in a trust region
     around the best trial; proposed is `argmax {f(x) : c_i(x) >= h_i for all i}`, or without such an x
     `argmin sum_i (h_i - c_i(x))_+` in prior standard deviations. Candidates are Sobol points of the region;
-    each coordinate stays at the centre's with probability `1 - min(20 / d, 1)`. The region
+    each coordinate stays at the centre's with probability `1 - min(20 / d, 1)`. On a grid they are its
+    points in the region, so many of them at most. The region
     (`safebo.acquisition.trust_region`) is a function of what was told alone, measured values and not
     posterior means. A region begins with uniform points until it has `2 d` trials, seeds among them.
 
