@@ -33,6 +33,12 @@ PROMISED = {"real_beta_safeopt": "fiedler2024"}
 CERTIFIED_BY_MEASUREMENTS = ("losbo", "los_gp_ucb")
 
 
+def gain_sample(dimension: int) -> FloatArray:
+    """The points of the unit cube among which schedules seek the largest information gain, `SAMPLE x D`."""
+    sobol = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=0)
+    return sobol.draw(SAMPLE, dtype=torch.float64).numpy()
+
+
 class Judge:
     """Certifies parameters of one study.
 
@@ -48,7 +54,6 @@ class Judge:
         method = study.tuner.method.replace("-", "_")
         self.certificate = "measured" if method in CERTIFIED_BY_MEASUREMENTS else study.tuner.certificate
         dimension = len(study.parameters) + len(study.context.variables)
-        sobol = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=0)
         spec, search = study.tuner.confidence, study.tuner.search
         sizes = {"grid": search.grid_points ** len(study.parameters), "pool": len(search.pool)}
         self.beta = BetaRule(
@@ -58,7 +63,7 @@ class Judge:
             norm=spec.norm,
             noise=spec.noise_bound,
             domain_size=sizes.get(search.domain),
-            sample=sobol.draw(SAMPLE, dtype=torch.float64).numpy(),
+            sample=gain_sample(dimension),
         )
         self._betas: dict[tuple[object, ...], float] = {}
 

@@ -10,13 +10,20 @@ import numpy as np
 import torch
 from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 
-from experiments.robustness.independent_posterior import FloatArray, Prior, lipschitz_margins
-from experiments.robustness.random_problems import KERNELS, TARGETS, TRANSDUCTIVE, choice
+from experiments.robustness.independent_certificate import gain_sample
+from experiments.robustness.independent_posterior import (
+    BetaRule,
+    FloatArray,
+    Prior,
+    intersected_interval,
+    lipschitz_margins,
+)
+from experiments.robustness.random_problems import KERNELS, SCHEDULES, TARGETS, TRANSDUCTIVE, choice
 from safebo.acquisition import GridSettings, GridTuner
 from safebo.acquisition.registry import SAFE
-from safebo.study import TransductiveSpec
+from safebo.study import ConfidenceSpec, TransductiveSpec
 
-METHODS = (*SAFE, "losbo", "los_gp_ucb")
+METHODS = (*SAFE, "real_beta_safeopt", "losbo", "los_gp_ucb")
 """Every safe method that needs no study."""
 
 SMOOTHNESS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
@@ -32,7 +39,7 @@ class GridProblem:
         grid: candidates, `n x d`.
         contexts: in which it is asked, `k x c`.
         thresholds: -inf for functions that are no constraints.
-        beta: a number, or a function of the number of observations.
+        beta: a number, a function of the number of observations, or a schedule.
         settings: what only some methods read.
         seed: of everything drawn.
     """
@@ -42,7 +49,7 @@ class GridProblem:
     grid: FloatArray
     contexts: FloatArray
     thresholds: FloatArray
-    beta: float | Callable[[int], float]
+    beta: float | Callable[[int], float] | ConfidenceSpec
     settings: GridSettings
     seed: int
 
@@ -74,13 +81,12 @@ class GridProblem:
             points: without context, `k x d`.
             context: `c`.
         """
-        beta = self.beta(len(X)) if callable(self.beta) else self.beta
         chosen = [i for i, h in enumerate(self.thresholds) if math.isfinite(h)]
         scale = np.array([self.priors[i].std for i in chosen])
 
         def lower(Z: FloatArray) -> FloatArray:
-            found = [self.priors[i].moments(X, Y[:, i], Z) for i in chosen]
-            return np.array([mean - beta * std for mean, std in found]).T.reshape(len(Z), -1)
+            columns = [self._lower(self.priors[i], X, Y[:, i], Z) for i in chosen]
+            return np.array(columns).T.reshape(len(Z), -1)
 
         thresholds = self.thresholds[chosen]
         certificate = "measured" if self.method in ("losbo", "los_gp_ucb") else self.settings.certificate
@@ -96,11 +102,41 @@ class GridProblem:
         constants = np.array(self.settings.lipschitz)[chosen]
         return lipschitz_margins(points, X[here][:, :d], reference, constants, thresholds) / scale
 
+    def _lower(self, prior: Prior, X: FloatArray, y: FloatArray, Z: FloatArray) -> FloatArray:
+        """Lower bounds of one function at Z (`k x D`)."""
+        rule = self._schedule()
+        if rule is None or not isinstance(self.beta, ConfidenceSpec):
+            assert not isinstance(self.beta, ConfidenceSpec)
+            beta = self.beta(len(X)) if callable(self.beta) else self.beta
+        elif self.beta.intersect:
+            betas = [rule.after(prior, X[:n]) for n in range(len(X) + 1)]
+            return intersected_interval(prior, X, y, Z, betas)[0]
+        else:
+            beta = rule.after(prior, X)
+        mean, std = prior.moments(X, y, Z)
+        return mean - beta * std
+
+    def _schedule(self) -> BetaRule | None:
+        spec = self.beta
+        if not isinstance(spec, ConfidenceSpec):
+            return None
+        return BetaRule(
+            "fiedler2024" if self.method == "real_beta_safeopt" else spec.schedule,
+            math.nan,
+            spec.delta / len(self.priors),
+            spec.norm,
+            spec.noise_bound,
+            len(self.grid),
+            gain_sample(self.grid.shape[1] + self.contexts.shape[1]),
+        )
+
 
 def random_grid_problem(rng: np.random.Generator, method: str) -> GridProblem:
     """1 to 3 functions over 60 to 120 points in up to 3 dimensions, with up to 2 context columns."""
     d, c, m = int(rng.integers(1, 4)), choice(rng, (0, 0, 1, 2)), int(rng.integers(1, 4))
-    priors = tuple(_prior(rng, d + c) for _ in range(m))
+    beta = _beta(rng, method)
+    quiet = isinstance(beta, ConfidenceSpec) and beta.schedule == "sui2015"
+    priors = tuple(_prior(rng, d + c, quiet) for _ in range(m))
     thresholds = np.array([p.mean + p.std * rng.uniform(-0.5, 0.5) for p in priors])
     if m > 1 and rng.random() < 0.7:
         thresholds[0] = -math.inf
@@ -123,14 +159,13 @@ def random_grid_problem(rng: np.random.Generator, method: str) -> GridProblem:
         optimism=choice(rng, (None, 1.0)),
         transductive=transductive,
     )
-    constant = float(rng.uniform(1.0, 3.0))
     return GridProblem(
         method,
         priors,
-        rng.uniform(-1.0, 1.0, (int(rng.integers(60, 121)), d)),
-        rng.uniform(-1.0, 1.0, (choice(rng, (1, 2)), c)),
+        rng.uniform(0.0, 1.0, (int(rng.integers(60, 121)), d)),
+        rng.uniform(0.0, 1.0, (choice(rng, (1, 2)), c)),
         thresholds,
-        choice(rng, (constant, lambda n: constant * math.sqrt(1.0 + math.log1p(n)))),
+        beta,
         settings,
         int(rng.integers(1000)),
     )
@@ -142,7 +177,7 @@ def safe_start(
     """A point of the grid or beside it that is far above every threshold, context last, and its values."""
     x = problem.grid[int(rng.integers(len(problem.grid)))]
     if rng.random() < 0.3:
-        x = x + 0.05 * rng.normal(size=len(x))
+        x = np.clip(x + 0.03 * rng.normal(size=len(x)), 0.0, 1.0)
     level = [
         (h if math.isfinite(h) else p.mean) + p.std * rng.uniform(1.0, 2.0)
         for h, p in zip(problem.thresholds, problem.priors, strict=True)
@@ -156,13 +191,29 @@ def random_values(rng: np.random.Generator, problem: GridProblem) -> FloatArray:
     return base + np.array([p.std for p in problem.priors]) * rng.uniform(-0.3, 1.5, len(base))
 
 
-def _prior(rng: np.random.Generator, dimension: int) -> Prior:
+def _beta(rng: np.random.Generator, method: str) -> float | Callable[[int], float] | ConfidenceSpec:
+    if method == "real_beta_safeopt" or rng.random() < 0.4:
+        return ConfidenceSpec(
+            schedule=choice(rng, SCHEDULES),
+            delta=float(rng.uniform(0.01, 0.3)),
+            norm=float(rng.uniform(0.5, 2.0)),
+            noise_bound=choice(rng, (None, 0.1)),
+            intersect=bool(rng.random() < 0.5),
+        )
+    constant = float(rng.uniform(1.0, 3.0))
+    if rng.random() < 0.5:
+        return constant
+    return lambda n: constant * math.sqrt(1.0 + math.log1p(n))
+
+
+def _prior(rng: np.random.Generator, dimension: int, quiet: bool) -> Prior:
+    """The largest schedule needs observations nearly without noise to certify anything."""
     std = float(10.0 ** rng.uniform(-0.5, 0.7))
     return Prior(
         choice(rng, KERNELS),
-        rng.uniform(0.3, 1.5, dimension),
+        rng.uniform(0.15, 0.8, dimension),
         std,
-        std * float(10.0 ** rng.uniform(-2.5, -1.0)),
+        std * float(10.0 ** (rng.uniform(-4.5, -4.0) if quiet else rng.uniform(-2.5, -1.0))),
         choice(rng, (0.0, float(rng.normal()))),
     )
 

@@ -36,7 +36,7 @@ from safebo.tuner import Tuner
 ROUND_OFF = 1e-8
 """On a grid a point on the border of the safe set may lie on either side, in prior standard deviations."""
 
-STEPS = 6
+STEPS = 5
 """Asks of a problem, without its seeds."""
 
 
@@ -107,7 +107,7 @@ def run_grid(method: str, seed: int, steps: int = STEPS) -> Outcome:
     faults: list[str] = []
     for step in range(steps):
         context = problem.contexts[step % len(problem.contexts)]
-        pending = rng.uniform(-1.0, 1.0, (int(rng.integers(3)), X.shape[1]))
+        pending = rng.uniform(0.0, 1.0, (int(rng.integers(3)), X.shape[1]))
         try:
             chosen, best = tuner.ask(context, pending), tuner.best(context)
         except EmptySafeSetError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -189,6 +189,7 @@ class GridTuner:
     def betas(self) -> Float[Tensor, " m"]:
         """Confidence multiplier of every function now."""
         if self._schedule is not None:
+            self._check_units(self._schedule.spec.schedule)
             now = [self._schedule.now(p, i) for i, p in enumerate(self._surrogate.posteriors)]
             return self.grid.new_tensor(now)
         beta = float(self._beta(self.count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
@@ -207,6 +208,18 @@ class GridTuner:
             raise InputError("a constant schedule is a number: give beta itself")
         spec = beta if belonging is None else beta.model_copy(update={"schedule": belonging})
         return BetaSchedule(spec, 0.0, len(noise), tuple(noise.sqrt().tolist()), len(self.grid))
+
+    def _check_units(self, schedule: str) -> None:
+        """Two schedules know the largest information gain of the unit cube alone."""
+        if schedule not in ("sui2015", "chowdhury2017"):
+            return
+        for name, X in (("grid", self.grid), ("told inputs", self._inputs)):
+            if len(X) and (float(X.min()) < 0.0 or float(X.max()) > 1.0):
+                raise InputError(
+                    f"the schedule {schedule} bounds the information gain of the unit cube, and the {name} reach from "
+                    f"{float(X.min()):g} to {float(X.max()):g}: scale inputs, contexts and lengthscales to [0, 1], or "
+                    "use fiedler2024, posterior or srinivas2010"
+                )
 
     def tell(self, x: Any, y: Any) -> None:
         """Add an observation, or several rows.
@@ -297,7 +310,6 @@ class GridTuner:
             past_betas=self._past_betas(),
             optimism=s.optimism,
             constraints=tuple(chosen),
-            certificate=self._certificate_rule(values),
             pool=self.grid,
             domain=self._domain,
             rule=s.rule,
@@ -310,6 +322,7 @@ class GridTuner:
             draw=self.grid.new_tensor(rng.random(self.grid.shape[1])),
             seed=int(rng.integers(2**31)),
         )
+        situation = replace(situation, certificate=self._certificate_rule(situation))
         view = situation.pool_view
         safe = situation.certified(view)
         if bool(safe.any()):
@@ -332,20 +345,19 @@ class GridTuner:
             waiting[self._in_context(waiting, context), :d],
         )
 
-    def _certificate_rule(self, context: Float[Tensor, " c"]) -> Certificate:
+    def _certificate_rule(self, situation: Situation) -> Certificate:
         if self.certificate == "bounds":
             return BoundsCertificate()
         d = self.grid.shape[1]
-        here = (self._inputs[:, d:] == context).all(-1)
-        inputs, chosen = self._inputs[here], self._constraints
+        here = (self._inputs[:, d:] == situation.context).all(-1)
+        points, chosen = self._inputs[here][:, :d], self._constraints
         assert self.lipschitz is not None
         if self.certificate == "measured":
             assert self.measured_noise is not None
             reference = self._values[here][:, chosen] - self.measured_noise[chosen]
         else:
-            p = self._surrogate.predict(inputs)
-            reference = (p.mean - self.betas() * p.std)[:, chosen]
-        return LipschitzCertificate(inputs[:, :d], reference, self.lipschitz[chosen])
+            reference = situation.view(points).certain.lower[:, chosen]
+        return LipschitzCertificate(points, reference, self.lipschitz[chosen])
 
     def certified(self, situation: Situation) -> Bool[Tensor, " n"]:
         """Certified rows of the grid.

@@ -77,7 +77,8 @@ class Informed(SafeAcquisition):
             noise = torch.full_like(variance, p.noise_variance)
             information = ise(mean - t, target_variance, variance, cross, noise).amax(-1)
             best = information if best is None else torch.maximum(best, information)
-        assert best is not None
+        if best is None:
+            raise InputError("ise and ise_bo ask what is safe: they need at least one constraint")
         return best
 
     def about_the_maximum(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:

@@ -180,7 +180,8 @@ class StageOpt(ExpanderAcquisition):
         """Whether the expanding stage goes on: some certified point of the pool is an expander worth a trial."""
         if self._expanding is None:
             s = self.situation
-            self._expanding = s.expanding and len(s.pool) > 0 and self._widest_expander() is not None
+            possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
+            self._expanding = possible and self._widest_expander() is not None
         return self._expanding
 
     def _widest_expander(self) -> int | None:
