@@ -29,7 +29,7 @@ from safebo.protocol import Measurement, Trial
 from safebo.study import ConfidenceSpec
 from safebo.tuner import Tuner
 
-STUDIES, GRIDS = 4, 6
+STUDIES, GRIDS = 3, 9
 """Problems of each method."""
 
 
@@ -178,7 +178,7 @@ def test_pending_points_of_a_grid_narrow_intervals_and_invent_nothing(method: st
     assert tuner.ask(context).index == first.index
 
 
-QUICK = {"swarm_size": 24, "swarm_iterations": 4, "restarts": 1}
+QUICK = {"swarm_size": 12, "swarm_iterations": 2, "restarts": 0}
 
 
 def quick_tuner(method: str, seed: int = 0) -> Tuner:
