@@ -10,6 +10,7 @@ from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
 from safebo.journal import Journal
+from safebo.methods import METHODS, canonical
 from safebo.progress import Progress, Silent
 from safebo.protocol import EvaluatorInfo
 from safebo.run_lock import LOCK_FILE, RunLock
@@ -137,9 +138,7 @@ def run(
 
 def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:
     """A method with global trials relies on a monitor that can end them, so the evaluator must take one."""
-    from safebo.acquisition import METHODS
-
-    method = METHODS.get(file.study.tuner.method)
+    method = METHODS.get(canonical(file.study.tuner.method))
     if method is not None and method.exploration is not None and not info.monitored:
         message = (
             f"{file.study.tuner.method!r} needs a monitor that switches gains during global trials, and "

@@ -1,0 +1,145 @@
+"""The methods that a study can name, what each is made of, and what it promises. Loads no torch.
+
+An acquisition (`safebo.acquisition`) is one rule; a method is what a study asks for: the rule of its local phases,
+the certificate and the schedule of beta that belong to it, and, where it explores globally, the rule of its global
+phases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from safebo.errors import UnknownNameError
+from safebo.study import TunerSpec
+
+Safety = Literal["certified", "watched", "yardstick"]
+"""While it learns: every trial is certified; global trials are watched instead; nothing is promised."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What `tuner.method` names.
+
+    Args:
+        name: of the method.
+        summary: what it does, in one line.
+        local: acquisition of the local phases; None when the study's `tuner.local_method` chooses it.
+        exploration: acquisition of the global phases unless `tuner.exploration.rule` names another; None for a
+            method without them.
+        certificate: the certificate that belongs to the method; None when the study's counts.
+        schedule: likewise of beta.
+        safety: what it promises while it learns.
+    """
+
+    name: str
+    summary: str
+    local: str | None
+    exploration: str | None = None
+    certificate: Literal["measured"] | None = None
+    schedule: Literal["fiedler2024"] | None = None
+    safety: Safety = "certified"
+
+
+_RULES = {
+    "safe_ucb": "largest upper bound of the objective among certified points (GP-UCB made safe)",
+    "safeopt": "widest interval among maximizers and expanders (Sui et al. 2015; Berkenkamp et al. 2016)",
+    "stageopt": "first the widest expander, then Safe-UCB (Sui et al. 2018)",
+    "goose": "expands only towards where GP-UCB wants to evaluate (Turchetta et al. 2019)",
+    "itl": "most information about the target space, by default the potential maximizers (Huebotter et al. 2024)",
+    "vtl": "smallest remaining variance of the target space (Huebotter et al. 2024)",
+    "ctl": "largest correlation with the target space (Huebotter et al. 2024)",
+    "ctl_squared": "as ctl with squared correlations",
+    "mm_itl": "information about every target alone, summed; faster than itl",
+    "undirected": "uncertainty sampling among certified points, without a target",
+    "ise": "most information about what is safe; does not look at the objective (Bottero et al. 2022)",
+    "ise_bo": "the larger of ise and mes: explores safety and the maximum (Bottero et al. 2024)",
+    "mes": "most information about the maximum's value among certified points (Wang and Jegelka 2017)",
+    "random_safe": "the certified point nearest to one drawn at random",
+}
+
+_YARDSTICKS = {
+    "gp_ucb": "largest upper bound of the objective, constraints or not (Srinivas et al. 2010)",
+    "ei": "expected improvement, constraints or not",
+    "constrained_ei": "expected improvement times the probability of feasibility (Gardner et al. 2014)",
+    "qlognei": "BoTorch's constrained log noisy expected improvement",
+    "scbo": "trust regions and Thompson samples under constraints (Eriksson and Poloczek 2021)",
+    "random": "points drawn at random",
+}
+
+SAFE = tuple(_RULES)
+"""Methods that are one acquisition over the certified set."""
+
+YARDSTICKS = tuple(_YARDSTICKS)
+"""Methods that certify nothing."""
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        *[Method(name, summary, name) for name, summary in _RULES.items()],
+        Method(
+            "real_beta_safeopt",
+            "SafeOpt whose beta comes from the determinant of the data itself (Fiedler et al. 2024)",
+            "safeopt",
+            schedule="fiedler2024",
+        ),
+        Method(
+            "losbo",
+            "SafeOpt certified by measurements, Lipschitz and noise bounds alone (LoSBO, Fiedler et al. 2024)",
+            "safeopt",
+            certificate="measured",
+        ),
+        Method(
+            "los_gp_ucb",
+            "Safe-UCB with the certificate of losbo: for many parameters (Fiedler et al. 2024)",
+            "safe_ucb",
+            certificate="measured",
+        ),
+        Method(
+            "gosafeopt",
+            "local_method in turn with global trials that a monitor watches (Sukhija et al. 2023)",
+            None,
+            "widest_outside",
+            safety="watched",
+        ),
+        *[Method(name, summary, name, safety="yardstick") for name, summary in _YARDSTICKS.items()],
+    )
+}
+
+ALIASES = {"ucb": "gp_ucb"}
+
+
+def canonical(name: str) -> str:
+    """A name as the tables have it: hyphens count as underscores (`mm-itl`), and `ucb` is `gp_ucb`."""
+    name = name.replace("-", "_")
+    return ALIASES.get(name, name)
+
+
+def method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if canonical(name) not in METHODS:
+        raise UnknownNameError("tuner.method", name, sorted(METHODS))
+    return METHODS[canonical(name)]
+
+
+def configured(spec: TunerSpec) -> TunerSpec:
+    """The tuner section with the certificate and the schedule that its method brings along.
+
+    Raises:
+        UnknownNameError: an unknown method, or a `local_method` that certifies nothing.
+    """
+    chosen = method(spec.method)
+    update: dict[str, object] = {"method": chosen.name}
+    if chosen.local is None:
+        if canonical(spec.local_method) not in SAFE:
+            raise UnknownNameError("tuner.local_method", spec.local_method, SAFE)
+        update["local_method"] = canonical(spec.local_method)
+    if chosen.certificate is not None:
+        update["certificate"] = chosen.certificate
+    if chosen.schedule is not None:
+        update["confidence"] = spec.confidence.model_copy(update={"schedule": chosen.schedule})
+    return spec.model_copy(update=update)
