@@ -5,46 +5,16 @@ Every check yields a `Problem`: the path of the key at fault and one sentence. N
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from safebo.errors import StudyError
 from safebo.evaluator import EvaluatorOptionError
 from safebo.measurement_checks import quantity_of
 from safebo.protocol import EvaluatorInfo
 from safebo.study import FunctionSpec, Parameter, Study
-
-KeyPath = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong in a study: where (`path` of keys and list indices) and what.
-
-    `line` is given where the path alone would lead to another one.
-    """
-
-    path: KeyPath
-    message: str
-    line: int | None = None
-
-
-def key_path_text(path: KeyPath) -> str:
-    """A path of keys as people write it: `parameters[1].bounds`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
-    return text or "(the whole file)"
-
-
-def did_you_mean(name: object, allowed: Iterable[str]) -> str:
-    """`; did you mean 'x'? (allowed: x, y)`, the part of an error that helps."""
-    names = list(allowed)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (allowed: {', '.join(names) or 'none'})"
+from safebo.study_problem import KeyPath, Problem, count, did_you_mean, key_path_text
+from safebo.tuner_checks import as_configured, tuner_problems
 
 
 def tuned_contexts(study: Study) -> list[str]:
@@ -63,7 +33,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_seeds(study),
         *_functions(study),
         *_surrogate(study),
-        *_tuner(study),
+        *tuner_problems(study),
     ]
 
 
@@ -75,11 +45,6 @@ def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
     if problems:
         lines = [f"{key_path_text(problem.path)}: {problem.message}" for problem in problems]
         raise StudyError(f"study {study.name!r} has {count(len(problems))}:", lines)
-
-
-def count(number: int) -> str:
-    """`1 problem`, `2 problems`."""
-    return f"{number} problem{'' if number == 1 else 's'}"
 
 
 def _duplicates(names: Sequence[str], key: str, what: str) -> Iterator[Problem]:
@@ -218,7 +183,8 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"{constraint.name!r} is the objective's name: functions need different names",
             )
         warp = constraint.warp
-        if constraint.prior_mean >= study.tuner.beta * constraint.prior_std:
+        constant = as_configured(study.tuner).confidence.schedule == "constant"
+        if constant and constraint.prior_mean >= study.tuner.beta * constraint.prior_std:
             message = (
                 f"{constraint.prior_mean:g} is so far above 0 (prior_std {constraint.prior_std:g}, "
                 f"beta {study.tuner.beta:g}) that everything would be certified untried; give a lower one"
@@ -249,9 +215,10 @@ def _surrogate(study: Study) -> Iterator[Problem]:
         yield from _groups(study, spec.groups)
     if spec.hyperparameters == "bayes":
         tuner = study.tuner
+        schedule = as_configured(tuner).confidence.schedule
         unsupported = [
             (tuner.search.domain != "continuous", f"tuner.search.domain: {tuner.search.domain}"),
-            (tuner.confidence.schedule == "fiedler2024", "tuner.confidence.schedule: fiedler2024"),
+            (schedule == "fiedler2024", "tuner.confidence.schedule: fiedler2024"),
             (tuner.confidence.intersect, "tuner.confidence.intersect: true"),
         ]
         for found, name in unsupported:
@@ -285,43 +252,6 @@ def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
             f"no group has {', '.join(missing)}: the model would know of no effect; every parameter needs one"
         )
         yield Problem(("surrogate", "groups"), message)
-
-
-_BANDS = (
-    ("marginal_lower_bound", "interior_lower_bound"),
-    ("tau_interior", "tau_marginal"),
-    ("correlation_interior", "correlation_marginal"),
-)
-"""Numbers of `tuner.backup` of which the first is at most the second."""
-
-
-def _tuner(study: Study) -> Iterator[Problem]:
-    tuner = study.tuner
-    if tuner.search.domain == "grid" and tuner.search.grid_points < 2:
-        path: KeyPath = ("tuner", "search", "grid_points")
-        yield Problem(
-            path, f"domain: grid needs at least 2 points per parameter, not {tuner.search.grid_points}"
-        )
-    if tuner.search.lines is not None and tuner.search.domain != "continuous":
-        message = f"lines belong to domain: continuous, not {tuner.search.domain}"
-        yield Problem(("tuner", "search", "lines"), message)
-    for name, scale in tuner.backup.state_scale.items():
-        if not (math.isfinite(scale) and scale > 0):
-            yield Problem(("tuner", "backup", "state_scale", name), f"must be a number > 0, not {scale:g}")
-    for less, more in _BANDS:
-        low, high = getattr(tuner.backup, less), getattr(tuner.backup, more)
-        if low > high:
-            message = f"{low:g} exceeds {more}, {high:g}: interior backups must reach at least as far as marginal ones"
-            yield Problem(("tuner", "backup", less), message)
-    lipschitz = tuner.lipschitz
-    if lipschitz is not None:
-        if len(lipschitz) != len(study.constraints):
-            needed = len(study.constraints)
-            message = f"needs one constant for each constraint: {needed}, not {len(lipschitz)}"
-            yield Problem(("tuner", "lipschitz"), message)
-        for index, value in enumerate(lipschitz):
-            if not (math.isfinite(value) and value > 0):
-                yield Problem(("tuner", "lipschitz", index), f"must be a number > 0, not {value:g}")
 
 
 def evaluator_problems(study: Study, info: EvaluatorInfo) -> list[Problem]:

@@ -16,6 +16,7 @@ from safebo.protocol import EvaluatorInfo, ParameterInfo, QuantityInfo
 from safebo.study import Study
 from safebo.study_checks import check_study, key_path_text, tuned_contexts, with_defaults
 from safebo.study_file import changed_keys, load_study, parse_study, registered_studies, study_hash
+from safebo.tuner import Tuner
 
 GAITS = """\
 name: gaits
@@ -101,6 +102,38 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntuner: {backup: {pessimism: 0}}", "tuner.backup.pessimism: must be > 0"),
     ("name: gaits", "name: gaits\ntuner: {backup: {tau_marginal: 0.1}}", "tuner.backup.tau_interior: 0.2 exceeds tau_marginal, 0.1"),
     ("name: gaits", "name: gaits\ntuner: {backup: {correlation_interior: 0.97}}", "correlation_interior: 0.97 exceeds correlation_marginal, 0.95: interior backups must reach at least as far"),
+    ("name: gaits", "name: gaits\ntuner: {method: safe_ubc}", "s.yaml:2: tuner.method: unknown method 'safe_ubc'; did you mean 'safe_ucb'? (allowed: safe_ucb, safeopt, stageopt"),
+    ("name: gaits", "name: gaits\ntuner: {method: Safe-Opt}", "tuner.method: unknown method 'Safe-Opt'; did you mean 'safeopt'?"),
+    ("name: gaits", "name: gaits\ntuner: {method: mmitl}", "tuner.method: unknown method 'mmitl'; did you mean 'mm_itl'?"),
+    ("name: gaits", "name: gaits\ntuner: {method: ucbs}", "tuner.method: unknown method 'ucbs'; did you mean 'gp_ucb'?"),
+    ("name: gaits", "name: gaits\ntuner: {method: xyzzy}", "tuner.method: unknown method 'xyzzy' (allowed: "),
+    ("name: gaits", "name: gaits\ntuner: {method: gosafeopt, local_method: safe_opt}", "tuner.local_method: unknown rule of local phases 'safe_opt'; did you mean 'safeopt'? (allowed: safe_ucb"),
+    ("name: gaits", "name: gaits\ntuner: {method: gosafeopt, local_method: gp_ucb}", "tuner.local_method: unknown rule of local phases 'gp_ucb'"),
+    ("name: gaits", "name: gaits\ntuner: {certificate: lipschitz}", "tuner.certificate: certificate: lipschitz needs tuner.lipschitz: one constant for each constraint (2)"),
+    ("name: gaits", "name: gaits\ntuner: {certificate: measured, lipschitz: [1, 1]}", "tuner.certificate: certificate: measured needs tuner.measured_noise: the largest noise of each constraint (2)"),
+    ("name: gaits", "name: gaits\ntuner: {method: losbo}", "tuner.method: losbo certifies by measurements and needs tuner.lipschitz"),
+    ("name: gaits", "name: gaits\ntuner: {method: losbo, certificate: lipschitz, lipschitz: [1, 1], measured_noise: [0, 0]}", "tuner.certificate: lipschitz, but method losbo brings its own, measured: leave the key out"),
+    ("name: gaits", "name: gaits\ntuner: {method: losbo, lipschitz: [1, 1], measured_noise: [0.1]}", "tuner.measured_noise: needs one number for each constraint: 2, not 1"),
+    ("name: gaits", "name: gaits\ntuner: {method: losbo, lipschitz: [1, 1], measured_noise: [0.1, -1]}", "tuner.measured_noise[1]: must be a number >= 0, not -1"),
+    ("name: gaits", "name: gaits\ntuner: {lipschitz: [1, 0]}", "tuner.lipschitz[1]: must be a number > 0, not 0"),
+    ("name: gaits", "name: gaits\ntuner: {confidence: {schedule: srinivas2010}}", "tuner.confidence.schedule: srinivas2010 holds on finite domains: use tuner.search.domain: grid or pool"),
+    ("name: gaits", "name: gaits\ntuner: {confidence: {schedule: srinivas}}", "tuner.confidence.schedule: must be constant, posterior, srinivas2010"),
+    ("name: gaits", "name: gaits\ntuner: {method: real-beta-safeopt, confidence: {schedule: sui2015}}", "tuner.confidence.schedule: sui2015, but method real-beta-safeopt brings its own schedule, fiedler2024"),
+    ("name: gaits", "name: gaits\ntuner: {confidence: {intersect: true}}\nsurrogate: {hyperparameters: map}", "tuner.confidence.intersect: intervals of other hyperparameters cannot be intersected"),
+    ("name: gaits", "name: gaits\ntuner: {method: real_beta_safeopt}\nsurrogate: {hyperparameters: bayes}", "surrogate.hyperparameters: bayes averages several posteriors, and tuner.confidence.schedule: fiedler2024"),
+    ("name: gaits", "name: gaits\ntuner: {transductive: {targets: region}}", "tuner.transductive.region: targets: region needs bounds of at least one parameter, as in region: {p: [lower, upper]}"),
+    ("name: gaits", "name: gaits\ntuner: {transductive: {region: {p: [1, 2]}}}", "tuner.transductive.region: a region belongs to targets: region, not potential_maximizers"),
+    ("name: gaits", "name: gaits\ntuner: {transductive: {targets: region, region: {q: [1, 2]}}}", "tuner.transductive.region.q: unknown parameter 'q' (allowed: p, d)"),
+    ("name: gaits", "name: gaits\ntuner: {transductive: {targets: region, region: {p: [2, 1]}}}", "tuner.transductive.region.p: [2, 1] is reversed"),
+    ("name: gaits", "name: gaits\ntuner: {transductive: {targets: region, region: {p: [2, 11]}}}", "tuner.transductive.region.p: [2, 11] leaves the bounds [0, 10] of 'p'"),
+    ("name: gaits", "name: gaits\ntuner: {search: {domain: pool}}", "tuner.search.pool: domain: pool needs a list of candidates"),
+    ("name: gaits", "name: gaits\ntuner: {search: {pool: [{p: 1, d: 1}]}}", "tuner.search.pool: a pool belongs to domain: pool, not continuous"),
+    ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 1}, {p: 1}]}}", "tuner.search.pool[1]: gives no value for d"),
+    ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 1, kp: 3}]}}", "tuner.search.pool[0].kp: unknown parameter 'kp'; did you mean 'p'? (allowed: p, d)"),
+    ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 0}]}}", "tuner.search.pool[0].d: 0 is outside the bounds [0.1, 10] of 'd'"),
+    ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 1}], lines: {}}}", "tuner.search.lines: lines belong to domain: continuous, not pool"),
+    ("name: gaits", "name: gaits\ntuner: {search: {grid_points: 9}}", "tuner.search.grid_points: grid points belong to domain: grid, not continuous"),
+    ("name: gaits", "name: gaits\ntuner: {method: ucb, search: {lines: {}}}", "tuner.search.lines: lines are for safe methods, and ucb certifies nothing"),
     ("trials: 3}", "trials: 3}\n    - {context: light, trials: 0}", "context.schedule[1].trials: must be > 0, not 0"),
 ]  # fmt: skip
 
@@ -111,6 +144,29 @@ def test_every_mistake_is_named_with_its_line_and_key(old: str, new: str, answer
     text = problems_of(GAITS.replace(old, new, 1))
     assert answer in text
     assert text.startswith("s.yaml has ")
+
+
+@pytest.mark.parametrize(
+    "tuner",
+    [
+        "{method: mm-itl}",
+        "{method: ucb}",
+        "{method: gosafeopt, local_method: mm-itl}",
+        "{method: los-gp-ucb, lipschitz: [1, 2], measured_noise: [0, 0.1]}",
+        "{method: losbo, certificate: measured, lipschitz: [1, 2], measured_noise: [0, 0.1]}",
+        "{certificate: lipschitz, lipschitz: [1, 2], measured_noise: [0, 0.1]}",
+        "{confidence: {schedule: srinivas2010, intersect: true}, search: {domain: grid, grid_points: 9}}",
+        "{search: {domain: pool, pool: [{p: 0, d: 0.1}, {d: 10, p: 10}]}}",
+        "{method: itl, transductive: {targets: region, region: {p: [1, 1]}}}",
+        "{method: real_beta_safeopt, confidence: {schedule: fiedler2024}}",
+    ],
+)
+def test_what_belongs_together_is_accepted_and_the_tuner_takes_it(tuner: str) -> None:
+    study = parse_study(GAITS.replace("name: gaits", f"name: gaits\ntuner: {tuner}", 1)).study
+    study = study.model_copy(
+        update={"constraints": [c.model_copy(update={"prior_mean": -0.5}) for c in study.constraints]}
+    )
+    assert Tuner(study).ask().phase == "seed"
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:

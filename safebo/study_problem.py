@@ -1,0 +1,42 @@
+"""One thing wrong in a study: where, what, and the parts of messages that help."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a study: where (`path` of keys and list indices) and what.
+
+    `line` is given where the path alone would lead to another one.
+    """
+
+    path: KeyPath
+    message: str
+    line: int | None = None
+
+
+def key_path_text(path: KeyPath) -> str:
+    """A path of keys as people write it: `parameters[1].bounds`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+    return text or "(the whole file)"
+
+
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
+    """`; did you mean 'x'? (allowed: x, y)`, the part of an error that helps."""
+    names = list(allowed)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (allowed: {', '.join(names) or 'none'})"
+
+
+def count(number: int) -> str:
+    """`1 problem`, `2 problems`."""
+    return f"{number} problem{'' if number == 1 else 's'}"
