@@ -1,4 +1,4 @@
-"""The command line: `tune`, `report`, `best`, `show`, what a person does by hand, and others' commands.
+"""The command line: `tune`, `report`, `best`, `show`, `methods`, what a person does by hand, and others' commands.
 
 Nothing here imports torch; the commands that need it import it when they run.
 """
@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from safebo import cli_by_hand
 from safebo.cli_output import AsJson, RunFolder, keep_details, print_json, say, wide_console, work_on
@@ -251,6 +252,31 @@ def studies(as_json: AsJson = False) -> None:
         print_json({"studies": found})
     if broken:
         raise typer.Exit(1)
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods that `tuner.method` takes, with what each promises while it learns.
+
+    `certified`: every trial but the declared seeds lies in the safe set that the study's certificate gives, so that
+    it is safe as surely as the certificate's assumptions hold. `watched`: the same between global trials, which a
+    monitor ends by switching to safe gains. `yardstick`: nothing is promised; for simulation and comparison alone.
+
+    Hyphens count as underscores. With `--json`: `{"methods": [...]}`, each with name, safety, certificate, schedule
+    and summary.
+    """
+    from safebo.methods import METHODS
+
+    if as_json:
+        keys = ("name", "safety", "certificate", "schedule", "summary")
+        print_json({"methods": [{key: getattr(m, key) for key in keys} for m in METHODS.values()]})
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("method", "while learning", "what it does"):
+        table.add_column(title, no_wrap=title != "what it does")
+    for m in METHODS.values():
+        table.add_row(m.name, m.safety, escape(m.summary))
+    wide_console().print(table)
 
 
 for command in (cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):

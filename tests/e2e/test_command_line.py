@@ -20,8 +20,10 @@ import pytest
 import yaml
 
 from experiments.robustness.kill import comparable
+from safebo.acquisition import acquisition_class
 from safebo.cli import main
 from safebo.journal import Journal
+from safebo.methods import METHODS
 from safebo.protocol import Measurement
 from safebo.run_lock import RunLock
 from safebo.runner import run
@@ -456,11 +458,28 @@ def test_help_teaches_and_loads_no_torch() -> None:
         assert word in result.stdout
 
 
-@pytest.mark.parametrize("command", ["tune", "report", "best", "show", "studies", "resolve", "tell", "edit"])
+@pytest.mark.parametrize(
+    "command", ["tune", "report", "best", "show", "studies", "methods", "resolve", "tell", "edit"]
+)
 def test_every_command_has_help(safebo: Safebo, command: str) -> None:
     answer = safebo(command, "--help")
     assert answer.code == 0
     assert len(answer.out) > 300
+
+
+def test_methods_are_listed_with_what_they_promise(safebo: Safebo) -> None:
+    answer = safebo("methods")
+    assert answer.code == 0
+    lines = {line.split()[0]: line for line in answer.out.splitlines()[1:]}
+    assert list(lines) == list(METHODS)
+    for name, line in lines.items():
+        certifies = name == "gosafeopt" or acquisition_class(METHODS[name].local or "").certified_only
+        assert line.split()[1] == {True: "certified", False: "yardstick"}[certifies] or name == "gosafeopt"
+        assert len(line.split()) > 4
+    assert lines["gosafeopt"].split()[1] == "watched"
+    listed = json.loads(safebo("methods", "--json").out)["methods"]
+    assert [row["name"] for row in listed] == list(METHODS)
+    assert {row["name"]: row["certificate"] for row in listed}["losbo"] == "measured"
 
 
 def test_the_command_is_installed() -> None:
