@@ -86,6 +86,16 @@ class Seeds:
         for f in self.study.constraints:
             best = max((c.bounds[f.name] for c in certificates), key=lambda b: b.lower)
             parts.append(f"{f.name}: mean {best.mean:.4g}, lower bound {best.lower:.4g} {f.unit}".rstrip())
+        search = self.study.tuner.search
+        if search.domain != "continuous" and any(c.certified for c in certificates):
+            remedy = (
+                "use more tuner.search.grid_points" if search.domain == "grid" else "add candidates near it"
+            )
+            return (
+                f"context {name}: the seed is certified ({'; '.join(parts)}), but no point of the {search.domain} is, "
+                f"also after {MOST_SEED_REPEATS} repeats: what the seed shows does not reach so far; {remedy}, or "
+                "tuner.search.domain: continuous"
+            )
         return (
             f"context {name}: nothing is certified, not even the seed after {MOST_SEED_REPEATS} repeats "
             f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "

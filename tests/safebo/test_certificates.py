@@ -14,7 +14,7 @@ from safebo.certificates import BoundsCertificate, LipschitzCertificate
 from safebo.confidence import confidence_bounds, intersected_bounds, prefix_moments
 from safebo.kernels import StationaryKernel
 from safebo.posterior import Posterior
-from safebo.protocol import Measurement
+from safebo.protocol import Measurement, Outcome
 from safebo.surrogate import Surrogate
 from safebo.tuner import Tuner
 
@@ -70,7 +70,7 @@ def told_tuner(**tuner: object) -> tuple[Tuner, list[tuple[float, float, float]]
     result = Tuner(study, 0)
     told = [(3.0, 0.6, 0.5), (3.5, 0.8, 0.42), (2.0, 0.5, 0.3), (8.0, 4.0, -0.2)]
     for kp, kd, margin in told:
-        outcome = "aborted" if margin < 0 else "completed"
+        outcome: Outcome = "aborted" if margin < 0 else "completed"
         objective = None if margin < 0 else 0.1
         result.tell_manual({"kp": kp, "kd": kd}, "slow", Measurement(outcome, objective, {"margin": margin}))
     result.tell_manual({"kp": 6.0, "kd": 1.0}, "fast", Measurement("completed", 0.1, {"margin": 0.9}))

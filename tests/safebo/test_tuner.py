@@ -365,6 +365,26 @@ def test_a_grid_is_searched_exactly() -> None:
     assert tuner.ask("slow").predicted["reward"].upper == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (
+            {"domain": "pool", "pool": [{"kp": 9.0, "kd": 9.0}]},
+            "no point of the pool is.*add candidates near it",
+        ),
+        ({"domain": "grid", "grid_points": 2}, "no point of the grid is.*more tuner.search.grid_points"),
+    ],
+)
+def test_a_seed_far_from_all_candidates_is_not_called_uncertified(
+    search: dict[str, object], message: str
+) -> None:
+    tuner = Tuner(hill_study(tuner={"search": search}), 0)
+    asked: list[Trial] = []
+    with pytest.raises(EmptySafeSetError, match=message):
+        until_refused(tuner, Measurement("completed", 0.0, {"margin": 0.3}), asked)
+    assert tuner.certify(asked[0].parameters, "slow").certified
+
+
 def test_seeds_are_proposed_as_written_and_ids_count_from_one() -> None:
     tuner = Tuner(hill_study(), 0)
     trial = tuner.ask("slow")
