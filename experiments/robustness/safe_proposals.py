@@ -206,10 +206,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first problem")
     parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(chosen.processes, initializer=partial(torch.set_num_threads, 1)) as pool:
-        outcomes = list(pool.imap(_one, tasks(chosen.problems, chosen.seed), chunksize=4))
+    work = tasks(chosen.problems, chosen.seed)
+    if chosen.processes == 1:
+        outcomes = [_one(task) for task in work]
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(chosen.processes, initializer=partial(torch.set_num_threads, 1)) as pool:
+            outcomes = list(pool.imap(_one, work, chunksize=4))
     print(table(outcomes))
     print(
         "local: local trials; moved: those that are no declared seed; smallest: smallest margin in prior std"
