@@ -37,7 +37,9 @@ def cell_widths(
         loss: see `CORRELATION_LOSS`.
     """
     low, high = points.amin(0), points.amax(0)
-    probes = points[torch.linspace(0, len(points) - 1, min(_PROBES, len(points))).long()]
+    probes = points[
+        torch.linspace(0, len(points) - 1, min(_PROBES, len(points)), device=points.device).long()
+    ]
     widths = torch.full_like(low, torch.inf)
     for j in torch.nonzero(high > low).squeeze(-1).tolist():
         span = float(high[j] - low[j])
@@ -72,7 +74,7 @@ class Cells:
         """Cells whose sides are short enough for every one of several kernels."""
         width = torch.stack(list(widths)).amin(0)
         low, high = points.amin(0), points.amax(0)
-        index = torch.zeros(len(points), dtype=torch.long)
+        index = points.new_zeros(len(points), dtype=torch.long)
         for j in torch.nonzero(high > low).squeeze(-1).tolist():
             # Sides that divide the range evenly, so that no sliver is left at its end.
             parts = max(1, int(torch.ceil((high[j] - low[j]) / width[j])))
@@ -92,10 +94,10 @@ class Cells:
         cell = self.index[members]
         counts = torch.bincount(cell, minlength=self.count)
         occupied = torch.nonzero(counts).squeeze(-1)
-        position = torch.zeros(self.count, dtype=torch.long)
-        position[occupied] = torch.arange(len(occupied))
+        position = occupied.new_zeros(self.count)
+        position[occupied] = torch.arange(len(occupied), device=occupied.device)
         place = position[cell]
-        sums = torch.zeros(len(occupied), self.points.shape[1], dtype=self.points.dtype)
+        sums = self.points.new_zeros(len(occupied), self.points.shape[1])
         sums.index_add_(0, place, self.points[members])
         weight = counts[occupied].to(self.points.dtype)
         return sums / weight.unsqueeze(-1), weight, place

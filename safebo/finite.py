@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -11,6 +13,8 @@ from torch import Tensor
 from safebo.confidence import Prediction
 from safebo.grid_posterior import GridPosterior
 from safebo.surrogate import Surrogate
+
+T = TypeVar("T")
 
 CACHED_CONTEXTS = 8
 CACHED_BYTES = 2**31
@@ -27,6 +31,7 @@ class FiniteDomain:
     def __init__(self, points: Float[Tensor, "N d"]) -> None:
         self.points = points
         self._caches: OrderedDict[tuple[float, ...], list[GridPosterior]] = OrderedDict()
+        self._kept: OrderedDict[object, Any] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.points)
@@ -38,7 +43,7 @@ class FiniteDomain:
         """
         key = tuple(context.tolist())
         if key not in self._caches or len(self._caches[key]) != surrogate.functions:
-            points = torch.cat([self.points, context.expand(len(self.points), -1)], 1)
+            points = self.inputs(context)
             self._caches[key] = [GridPosterior(points) for _ in range(surrogate.functions)]
         self._caches.move_to_end(key)
         while len(self._caches) > 1 and (
@@ -50,6 +55,19 @@ class FiniteDomain:
         for grid, posterior in zip(grids, surrogate.posteriors, strict=True):
             grid.update(posterior)
         return grids
+
+    def kept(self, context: Float[Tensor, " c"], make: Callable[[Tensor], T]) -> T:
+        """What a rule makes once of the candidates with their context (`N x D`), made when it is first asked for."""
+        key = (make, tuple(context.tolist()))
+        if key not in self._kept:
+            self._kept[key] = make(self.inputs(context))
+            while len(self._kept) > CACHED_CONTEXTS:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def inputs(self, context: Float[Tensor, " c"]) -> Float[Tensor, "N D"]:
+        """Candidates with the context appended."""
+        return torch.cat([self.points, context.expand(len(self.points), -1)], 1)
 
     def predict(self, context: Float[Tensor, " c"], surrogate: Surrogate) -> Prediction:
         """Marginal means and standard deviations of all functions at all candidates, `N x m` each."""

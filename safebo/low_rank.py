@@ -79,7 +79,9 @@ class KernelFeatures:
         seen = posterior.whiten(self(posterior.inputs).T).T
         _, singular, directions = torch.linalg.svd(seen, full_matrices=False)
         shrink = 1.0 - (1.0 - singular.square()).clamp_min(0.0).sqrt()
-        return torch.eye(self.rank, dtype=seen.dtype) - (directions.T * shrink) @ directions
+        return (
+            torch.eye(self.rank, dtype=seen.dtype, device=seen.device) - (directions.T * shrink) @ directions
+        )
 
 
 def kernel_features(
@@ -102,14 +104,14 @@ def kernel_features(
     widths = cell_widths(kernel, points)
     pool = points
     if len(pool) > MOST_PIVOT_CANDIDATES:
-        pool = Cells.of(points, [widths]).centroids(torch.arange(len(points)))[0]
+        pool = Cells.of(points, [widths]).centroids(torch.arange(len(points), device=points.device))[0]
     if len(pool) > MOST_PIVOT_CANDIDATES:
         generator = torch.Generator().manual_seed(0)  # which rows is immaterial, but must not vary
         pool = pool[torch.randperm(len(pool), generator=generator)[:MOST_PIVOT_CANDIDATES]]
     rank = min(maximal_rank, len(pool))
     left = kernel.diagonal(pool).clone()
     stop = tolerance * float(left.max())
-    rows = torch.empty(rank, len(pool), dtype=pool.dtype)
+    rows = pool.new_empty(rank, len(pool))
     pivots: list[int] = []
     missing = [float(left.max())]
     while len(pivots) < rank and missing[-1] > stop:
@@ -120,8 +122,8 @@ def kernel_features(
         left[best] = 0.0
         pivots.append(best)
         missing.append(float(left.max()))
-    chosen = torch.tensor(pivots, dtype=torch.long)
+    chosen = torch.tensor(pivots, dtype=torch.long, device=pool.device)
     factor = rows[: len(pivots), chosen].T.tril()
-    eye = torch.eye(len(pivots), dtype=pool.dtype)
+    eye = torch.eye(len(pivots), dtype=pool.dtype, device=pool.device)
     inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
-    return KernelFeatures(kernel, pool[chosen], inverse, torch.tensor(missing, dtype=pool.dtype), widths)
+    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(missing), widths)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safebo.errors import SafeboError
 from safebo.kernels import AverageKernel
-from safebo.posterior import Posterior
+from safebo.posterior import FixedPoints, Posterior
 
 
 class MixturePosterior(Posterior):
@@ -75,6 +75,16 @@ class MixturePosterior(Posterior):
         means, variances = zip(*(p.mean_variance(X) for p in self.components), strict=True)
         mean = torch.stack(means)
         return mean.mean(0), torch.stack(variances).mean(0) + mean.var(0, correction=0)
+
+    def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
+        """Points to be compared with by `against`."""
+        return FixedPoints(points, *self.mean_variance(points))
+
+    def against(
+        self, X: Float[Tensor, "m D"], fixed: FixedPoints
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, "m k"]]:
+        """Means and variances at X, and posterior covariances with fixed points."""
+        return (*self.mean_variance(X), self.cross_covariance(X, fixed.points))
 
     def joint(self, X: Float[Tensor, "*b q D"]) -> tuple[Float[Tensor, "*b q"], Float[Tensor, "*b q q"]]:
         """Joint mean and covariance of every batch of q points."""

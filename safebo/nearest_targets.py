@@ -40,9 +40,11 @@ class NearestTargets:
         jitter: float,
     ) -> None:
         self.posterior, self.jitter, self.scale = posterior, jitter, 1.0 / widths
-        dense = cKDTree((targets * self.scale).numpy())
-        chosen = torch.from_numpy(dense.query((spread * self.scale).numpy())[1]).unique()
-        sparse = cKDTree((targets[chosen] * self.scale).numpy())
+        dense = cKDTree((targets * self.scale).cpu().numpy())
+        chosen = (
+            torch.from_numpy(dense.query((spread * self.scale).cpu().numpy())[1]).unique().to(targets.device)
+        )
+        sparse = cKDTree((targets[chosen] * self.scale).cpu().numpy())
         self._sets = ((targets, dense), (targets[chosen], sparse))
 
     def __call__(self, X: Float[Tensor, "s D"]) -> Float[Tensor, " s"]:
@@ -54,12 +56,13 @@ class NearestTargets:
         near = []
         for points, tree in self._sets:
             count = min(NEIGHBOURS, len(points))
-            index = torch.from_numpy(tree.query((X * self.scale).numpy(), k=count)[1].reshape(len(X), count))
+            rows = tree.query((X * self.scale).cpu().numpy(), k=count)[1].reshape(len(X), count)
+            index = torch.from_numpy(rows).to(X.device)
             near.append(points[index])
         around = torch.cat([X.unsqueeze(1), *near], 1)
         covariance = self.posterior.joint(around)[1]
         k = around.shape[1] - 1
-        known = covariance[:, 1:, 1:] + self.jitter * torch.eye(k, dtype=X.dtype)
+        known = covariance[:, 1:, 1:] + self.jitter * torch.eye(k, dtype=X.dtype, device=X.device)
         factor, failed = torch.linalg.cholesky_ex(known)
         white = torch.linalg.solve_triangular(factor, covariance[:, 1:, :1], upper=False)
         # Targets too close for the jitter say nothing here: the estimate is a lower bound.

@@ -22,6 +22,23 @@ MINIMAL_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
+class FixedPoints:
+    """Points that many others are compared with: targets of an acquisition, with what is needed again and again.
+
+    Args:
+        points: `k x D`.
+        mean: posterior means there.
+        variance: posterior variances there.
+        white: whitened prior covariances with the observed inputs, `k x n`; None where there is no one factor.
+    """
+
+    points: Float[Tensor, "k D"]
+    mean: Float[Tensor, " k"]
+    variance: Float[Tensor, " k"]
+    white: Float[Tensor, "k n"] | None = None
+
+
+@dataclass(frozen=True)
 class Posterior:
     """Posterior of one function with constant prior mean and homoscedastic Gaussian noise.
 
@@ -150,6 +167,22 @@ class Posterior:
         explained = self.whiten(k).square().sum(-1)
         variance = torch.maximum(prior - explained, MINIMAL_VARIANCE * prior)
         return self.prior_mean + k @ self.weights, variance
+
+    def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
+        """Points to be compared with by `against`."""
+        mean, variance = self.mean_variance(points)
+        return FixedPoints(points, mean, variance, self.whiten(self.kernel(points, self.inputs)))
+
+    def against(
+        self, X: Float[Tensor, "m D"], fixed: FixedPoints
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, "m k"]]:
+        """Means and variances at X, and posterior covariances with fixed points."""
+        k = self.kernel(X, self.inputs)
+        white, prior = self.whiten(k), self.kernel.diagonal(X)
+        variance = torch.maximum(prior - white.square().sum(-1), MINIMAL_VARIANCE * prior)
+        assert fixed.white is not None
+        cross = self.kernel(X, fixed.points) - white @ fixed.white.T
+        return self.prior_mean + k @ self.weights, variance, cross
 
     def joint(self, X: Float[Tensor, "*b q D"]) -> tuple[Float[Tensor, "*b q"], Float[Tensor, "*b q q"]]:
         """Joint mean and covariance of every batch of q points."""

@@ -7,26 +7,15 @@ Each function is a pure one of confidence bounds (warped scale). `lower` and `up
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.posterior import MINIMAL_VARIANCE
+from safebo.posterior import MINIMAL_VARIANCE, FixedPoints, Posterior
 
 ExpanderRule = Literal["all", "any"]
-
-
-class FunctionPosterior(Protocol):
-    """What the expander test needs of one function's posterior; see `safebo.posterior.Posterior`."""
-
-    @property
-    def noise_variance(self) -> float: ...  # noqa: D102
-
-    def mean_variance(self, X: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-
-    def cross_covariance(self, a: Tensor, b: Tensor) -> Tensor: ...  # noqa: D102
 
 
 def maximizers(
@@ -90,9 +79,9 @@ def hallucinated_lower(
 
 
 def hallucinated_expanders(
-    posteriors: Sequence[FunctionPosterior],
+    posteriors: Sequence[Posterior],
     X: Float[Tensor, "n D"],
-    targets: Float[Tensor, "p D"],
+    targets: Sequence[FixedPoints],
     thresholds: Float[Tensor, " c"],
     beta: float | Float[Tensor, " c"],
     rule: ExpanderRule = "all",
@@ -107,22 +96,22 @@ def hallucinated_expanders(
     Args:
         posteriors: of the constraints.
         X: candidates, context included.
-        targets: uncertified points, context included.
+        targets: uncertified points, context included, the same ones for every posterior.
         thresholds: where the margins are 0.
         beta: confidence multiplier, one or one per constraint.
         rule: see above.
     """
-    if len(targets) == 0 or len(X) == 0:
+    count = len(targets[0].points) if targets else 0
+    if count == 0 or len(X) == 0:
         return X.new_zeros(len(X), dtype=torch.bool)
     betas = beta.tolist() if isinstance(beta, Tensor) else [beta] * len(thresholds)
-    joint = X.new_ones(len(X), len(targets), dtype=torch.bool)
-    single = X.new_zeros(len(X), len(targets), dtype=torch.bool)
-    for posterior, threshold, b in zip(posteriors, thresholds, betas, strict=True):
-        _, variance = posterior.mean_variance(X)
-        mean_t, variance_t = posterior.mean_variance(targets)
-        covariance = posterior.cross_covariance(X, targets)
-        lower = hallucinated_lower(mean_t, variance_t, covariance, variance, posterior.noise_variance, b)
+    joint = X.new_ones(len(X), count, dtype=torch.bool)
+    single = X.new_zeros(len(X), count, dtype=torch.bool)
+    for posterior, fixed, threshold, b in zip(posteriors, targets, thresholds, betas, strict=True):
+        _, variance, covariance = posterior.against(X, fixed)
+        noise = posterior.noise_variance
+        lower = hallucinated_lower(fixed.mean, fixed.variance, covariance, variance, noise, b)
         holds = lower >= threshold
         joint &= holds
-        single |= holds & (mean_t - b * variance_t.sqrt() < threshold)
+        single |= holds & (fixed.mean - b * fixed.variance.sqrt() < threshold)
     return (joint if rule == "all" else single).any(-1)

@@ -14,8 +14,8 @@ import torch
 import typer
 
 from experiments.speed.transductive_cases import DirectedRun
-from safebo.target_forms import LOW_RANK_RULES
-from safebo.transductive_scores import exact_scores
+from safebo.acquisition.target_forms import LOW_RANK_RULES
+from safebo.acquisition.transductive_scores import exact_scores
 
 CELLS = {"exact_pairs": 0, "most_candidates": 500, "most_targets": 500, "scored_at_once": 80}
 """So that the way of a million points is taken on a small grid: about one candidate in a hundred is scored itself."""

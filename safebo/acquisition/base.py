@@ -15,7 +15,7 @@ from torch import Tensor
 
 from safebo.botorch_model import SurrogateModel
 from safebo.certificates import BoundsCertificate, Certificate
-from safebo.confidence import ConfidenceBounds, confidence_bounds, intersected_bounds
+from safebo.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
 from safebo.finite import FiniteDomain
 from safebo.kernels import StationaryKernel
 from safebo.sets import ExpanderRule
@@ -176,8 +176,17 @@ class Situation:
             bounds = confidence_bounds(self.domain.predict(self.context, self.surrogate), self.beta)
             if self.imagined is self.surrogate:
                 return self.view_of(self.pool, bounds, bounds)
-            narrowed = self.domain.predict_beyond(self.context, self.surrogate, self.imagined)
-            return self.view_of(self.pool, bounds, confidence_bounds(narrowed, self.beta))
+            return self.view_of(self.pool, bounds, confidence_bounds(self.pool_prediction, self.beta))
+
+    @cached_property
+    def pool_prediction(self) -> Prediction:
+        """Means and standard deviations at the pool, pending trials counted."""
+        with torch.no_grad():
+            if self.domain is None:
+                return self.imagined.predict(self.inputs(self.pool))
+            if self.imagined is self.surrogate:
+                return self.domain.predict(self.context, self.surrogate)
+            return self.domain.predict_beyond(self.context, self.surrogate, self.imagined)
 
     def view_of(self, X: Float[Tensor, "n d"], certain: ConfidenceBounds, imagined: ConfidenceBounds) -> View:
         """The view of bounds at X that are known already."""

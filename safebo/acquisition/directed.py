@@ -17,10 +17,9 @@ from safebo.acquisition.base import SafeAcquisition, View
 from safebo.acquisition.registry import register
 from safebo.acquisition.targets import named_space, view_of_situation
 from safebo.acquisition.transductive import JITTER, ctl, itl, mm_itl, undirected, vtl
+from safebo.acquisition.transductive_scores import TransductiveGrid
 from safebo.mixture import MixturePosterior
-
-CHUNK_ELEMENTS = 2**22
-"""Candidates times targets that are looked at together on a grid."""
+from safebo.posterior import FixedPoints
 
 
 class Directed(SafeAcquisition):
@@ -32,8 +31,8 @@ class Directed(SafeAcquisition):
     """
 
     pool_kind = "wide"
-    low_rank: ClassVar[str] = ""
-    """The rule's name in `safebo.transductive_scores`, which scores grids with thousands of targets."""
+    rule: ClassVar[str]
+    """Its name in `safebo.acquisition.transductive_scores`, which scores grids."""
 
     def information(
         self,
@@ -77,50 +76,39 @@ class Directed(SafeAcquisition):
         return mask
 
     @cached_property
-    def _white_targets(self) -> list[tuple[Tensor, Tensor]]:
-        """Of every function: whitened targets (empty for a posterior without a factor) and their covariance."""
+    def _fixed(self) -> list[tuple[FixedPoints, Tensor]]:
+        """The targets as every function sees them, with their covariance."""
         inputs = self.situation.inputs(self.targets)
-        result = []
         with torch.no_grad():
-            for p in self.situation.imagined.posteriors:
-                if not isinstance(p, MixturePosterior):
-                    white = p.whiten(p.kernel(inputs, p.inputs))
-                    result.append((white, p.kernel(inputs, inputs) - white @ white.T))
-                else:
-                    result.append((inputs[:0], p.joint(inputs)[1]))
-        return result
+            return [(p.fixed(inputs), p.joint(inputs)[1]) for p in self.situation.imagined.posteriors]
 
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """The rule's score, summed over the functions."""
         s = self.situation
-        inputs, targets = s.inputs(X), s.inputs(self.targets)
+        inputs = s.inputs(X)
         total = X.new_zeros(len(X))
-        for i, p in enumerate(s.imagined.posteriors):
-            white_targets, covariance = self._white_targets[i]
-            prior = float(s.surrogate.prior_std[i]) ** 2
-            if not isinstance(p, MixturePosterior):
-                white = p.whiten(p.kernel(inputs, p.inputs))
-                cross = p.kernel(inputs, targets) - white @ white_targets.T
-                variance = (p.kernel.diagonal(inputs) - white.square().sum(-1)).clamp_min(0.0)
-            else:
-                cross = p.cross_covariance(inputs, targets)
-                variance = p.mean_variance(inputs)[1]
+        for i, (p, (fixed, covariance)) in enumerate(zip(s.imagined.posteriors, self._fixed, strict=True)):
+            _, variance, cross = p.against(inputs, fixed)
             # Rounding of a posterior covariance is that of the prior it is subtracted from.
             largest = float(covariance.diagonal().max().clamp_min(1e-300))
-            jitter = JITTER * max(1.0, prior / largest)
+            jitter = JITTER * max(1.0, float(s.surrogate.prior_std[i]) ** 2 / largest)
             noise = torch.full_like(variance, p.noise_variance)
             total = total + self.information(variance, cross, covariance, noise, jitter)
         return total
 
     def grid_scores(self) -> Float[Tensor, " p"]:
-        """Scores of the certified rows, some at a time."""
+        """Scores of the certified rows: exact, or of low rank where there are thousands of targets."""
         s = self.situation
-        view = s.pool_view
-        result = s.pool.new_full((len(s.pool),), -torch.inf)
-        rows = torch.nonzero(s.certified(view)).squeeze(-1)
-        for part in rows.split(max(1, CHUNK_ELEMENTS // max(1, len(self.targets)))):
-            result[part] = self.score(s.pool[part], view)
-        return result
+        candidates = s.certified(s.pool_view)
+        if s.domain is None or any(isinstance(p, MixturePosterior) for p in s.imagined.posteriors):
+            return super().grid_scores()
+        if not bool(candidates.any()):
+            return s.pool.new_full((len(s.pool),), -torch.inf)
+        scorer = s.domain.kept(s.context, TransductiveGrid)
+        variances = s.pool_prediction.std.square()
+        return scorer.scores(
+            self.rule, s.imagined.posteriors, variances, candidates, self._target_rows
+        ).values
 
 
 @register("itl")
@@ -131,7 +119,7 @@ class SafeITL(Directed):
     safely, without Lipschitz constants.
     """
 
-    low_rank = "itl"
+    rule = "itl"
 
     def information(
         self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
@@ -144,7 +132,7 @@ class SafeITL(Directed):
 class SafeVTL(Directed):
     """VTL over the certified set, `argmin tr Var[f_A | y_x]` (Huebotter et al. 2024, which prove convergence)."""
 
-    low_rank = "vtl"
+    rule = "vtl"
 
     def information(
         self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
@@ -157,6 +145,8 @@ class SafeVTL(Directed):
 class SafeCTL(Directed):
     """CTL over the certified set: correlations with the targets, equation 41; no convergence guarantee."""
 
+    rule = "ctl"
+
     def information(
         self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
     ) -> Tensor:
@@ -168,6 +158,8 @@ class SafeCTL(Directed):
 class SafeSquaredCTL(Directed):
     """CTL with squared correlations of the observation, as its public code has it; no convergence guarantee."""
 
+    rule = "ctl_squared"
+
     def information(
         self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
     ) -> Tensor:
@@ -178,6 +170,8 @@ class SafeSquaredCTL(Directed):
 @register("mm_itl")
 class SafeMMITL(Directed):
     """MM-ITL over the certified set: information about every target alone, summed; no convergence guarantee."""
+
+    rule = "mm_itl"
 
     def information(
         self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float

@@ -299,6 +299,7 @@ class GridTuner:
             imagined = imagined if len(waiting) == 0 else imagined.imagined(waiting)
         chosen, s = self._constraints, self.settings
         rng = np.random.default_rng([self.seed, self.count])
+        low = self.grid.amin(0)
         situation = Situation(
             surrogate=self._surrogate,
             imagined=imagined,
@@ -319,7 +320,7 @@ class GridTuner:
             strict=s.strict,
             expanding=s.stage_trials is None or self.count < s.stage_trials,
             transductive=s.transductive,
-            draw=self.grid.new_tensor(rng.random(self.grid.shape[1])),
+            draw=low + (self.grid.amax(0) - low) * self.grid.new_tensor(rng.random(self.grid.shape[1])),
             seed=int(rng.integers(2**31)),
         )
         situation = replace(situation, certificate=self._certificate_rule(situation))

@@ -13,6 +13,7 @@ from safebo.acquisition.registry import register
 from safebo.confidence import ConfidenceBounds
 from safebo.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
 from safebo.mixture import MixturePosterior
+from safebo.posterior import FixedPoints
 from safebo.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 TARGETS = 128
@@ -34,6 +35,7 @@ class ExpanderAcquisition(SafeAcquisition):
         super().__init__(situation)
         self.tests = 0
         self._targets: Tensor | None = None
+        self._kept: tuple[Tensor, list[FixedPoints]] | None = None
 
     @property
     def targets(self) -> Float[Tensor, "t d"]:
@@ -68,11 +70,18 @@ class ExpanderAcquisition(SafeAcquisition):
             if s.lipschitz is None:
                 beta = s.beta[s.constrained]
                 posteriors = [s.surrogate.posteriors[i] for i in s.constrained]
-                return hallucinated_expanders(
-                    posteriors, s.inputs(X), s.inputs(targets), s.thresholds, beta, s.rule
-                )
+                fixed = self._fixed(targets)
+                return hallucinated_expanders(posteriors, s.inputs(X), fixed, s.thresholds, beta, s.rule)
             distances = torch.cdist(X, targets)
             return lipschitz_expanders(upper[:, s.constrained], s.thresholds, distances, s.lipschitz, s.rule)
+
+    def _fixed(self, targets: Float[Tensor, "t d"]) -> list[FixedPoints]:
+        """The targets as every constraint sees them; the last ones are kept, as a search asks again and again."""
+        if self._kept is None or self._kept[0] is not targets:
+            s = self.situation
+            inputs = s.inputs(targets)
+            self._kept = (targets, [s.surrogate.posteriors[i].fixed(inputs) for i in s.constrained])
+        return self._kept[1]
 
     def first_expander(self, order: Int[Tensor, " b"], certain: ConfidenceBounds) -> int | None:
         """Position in `order`, rows of the grid, of the first true expander; None where there is none.

@@ -98,14 +98,12 @@ def target_view(
 
 def view_of_situation(situation: Situation) -> TargetView:
     """The view of a situation's pool, with its certificate and, for steering, its pending trials."""
-    view = situation.pool_view
-    imagined = view.imagined
-    beta = situation.beta.clamp_min(torch.finfo(torch.float64).tiny)
+    view, prediction = situation.pool_view, situation.pool_prediction
     return TargetView(
         model=SurrogateModel(situation.imagined, situation.context),
         points=situation.pool,
-        mean=0.5 * (imagined.lower + imagined.upper),
-        std=imagined.width / (2.0 * beta),
+        mean=prediction.mean,
+        std=prediction.std,
         bounds=view.certain,
         safe=situation.certified(view),
         possibly_safe=view.possible >= 0,

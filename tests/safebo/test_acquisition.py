@@ -129,8 +129,9 @@ def test_safeopt_on_a_grid_is_the_widest_maximizer_or_expander(seed: int) -> Non
     lower, upper = view.certain.lower, view.certain.upper
     safe = view.slack >= 0
     s = on_grid(replace(s, incumbent=float(lower[safe, 0].max())), grid)
+    fixed = [p.fixed(s.inputs(grid[~safe])) for p in s.surrogate.posteriors[1:]]
     expanders = safe & hallucinated_expanders(
-        s.surrogate.posteriors[1:], s.inputs(grid), s.inputs(grid[~safe]), s.thresholds, s.beta[1:], "all"
+        s.surrogate.posteriors[1:], s.inputs(grid), fixed, s.thresholds, s.beta[1:], "all"
     )
     allowed = maximizers(lower[:, 0], upper[:, 0], safe) | expanders
     width = (view.certain.width / s.surrogate.prior_std).amax(-1)

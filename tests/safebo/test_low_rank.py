@@ -11,13 +11,13 @@ from gpytorch.kernels import PeriodicKernel
 from numpy.typing import NDArray
 
 from safebo.acquisition.transductive import JITTER
+from safebo.acquisition.transductive_scores import TransductiveGrid, low_rank_scores
 from safebo.cells import CORRELATION_LOSS, Cells, cell_widths
 from safebo.errors import InputError, UnknownNameError
 from safebo.kernels import CoregionalKernel
 from safebo.low_rank import kernel_features
 from safebo.nearest_targets import NEIGHBOURS, NearestTargets
 from safebo.posterior import GenericKernel, KernelKind, Posterior, StationaryKernel
-from safebo.transductive_scores import TransductiveGrid, low_rank_scores
 
 Array = NDArray[np.float64]
 VARIANCE = 1.5

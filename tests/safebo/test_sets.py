@@ -56,9 +56,8 @@ def test_hallucinated_expanders_are_those_of_a_refitted_posterior(rule: str, see
     for x, y in zip(data, values, strict=True):
         s = s.observed(torch.tensor(x), list(y))
     X, targets = rng.random((12, 2)), rng.random((15, 2))
-    found = hallucinated_expanders(
-        s.posteriors[1:], torch.tensor(X), torch.tensor(targets), thresholds, beta, rule
-    )  # type: ignore[arg-type]
+    fixed = [p.fixed(torch.tensor(targets)) for p in s.posteriors[1:]]
+    found = hallucinated_expanders(s.posteriors[1:], torch.tensor(X), fixed, thresholds, beta, rule)  # type: ignore[arg-type]
     hits = 0
     for i, x in enumerate(X):
         holds = np.zeros((len(targets), 2), dtype=bool)

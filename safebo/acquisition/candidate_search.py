@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from safebo.acquisition.target_forms import TargetForm, score_of_form
 from safebo.posterior import Posterior
-from safebo.target_forms import TargetForm, score_of_form
 
 MOST_REFINED = 30_000
 """Candidates that are scored one by one after their cells."""
@@ -27,7 +27,7 @@ class CandidateSearch:
         rule: `itl` or `vtl`.
         posteriors: one per function, m.
         forms: one per function.
-        jitters: one per function, see `safebo.target_forms.jitter_of`.
+        jitters: one per function, see `safebo.acquisition.target_forms.jitter_of`.
         points: `s x D`.
         variances: exact posterior variances, `s x m`.
         known: which candidates are targets themselves, `s`.

@@ -4,7 +4,7 @@ Three ways, from small to large; `TransductiveGrid` chooses and says which it to
 
 - `exact`: the formulas of `safebo.acquisition.transductive` on exact posterior covariances,
   `O(|S| |A| n + |A|^3)`.
-- `low_rank`: ITL and VTL at every candidate from `safebo.target_forms`.
+- `low_rank`: ITL and VTL at every candidate from `safebo.acquisition.target_forms`.
 - `cells`: their form over the point's variance varies slowly, so it is computed once per cell of candidates, and
   then at the best candidates themselves until no other can be better as far as the errors seen tell.
 """
@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from safebo.acquisition.candidate_search import SCORED_AT_ONCE, CandidateSearch
+from safebo.acquisition.target_forms import LOW_RANK_RULES, jitter_of, low_rank_form, score_of_form
 from safebo.acquisition.transductive import ctl, itl, mm_itl, vtl
-from safebo.candidate_search import SCORED_AT_ONCE, CandidateSearch
 from safebo.cells import Cells
 from safebo.errors import InputError, UnknownNameError
 from safebo.low_rank import MAXIMAL_RANK, KernelFeatures, kernel_features
 from safebo.posterior import Kernel, Posterior
-from safebo.target_forms import LOW_RANK_RULES, jitter_of, low_rank_form, score_of_form
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")
 
@@ -91,7 +91,7 @@ def exact_scores(
         raise UnknownNameError("transductive rule", rule, EXACT_RULES)
     chosen, aims = torch.nonzero(candidates).squeeze(-1), points[targets]
     if len(aims) == 0 or len(chosen) == 0:
-        return torch.zeros(len(chosen), dtype=points.dtype)
+        return points.new_zeros(len(chosen))
     white = posterior.whiten(posterior.kernel(aims, posterior.inputs))
     covariance, jitter = variance.new_zeros(0, 0), 0.0
     if rule == "itl":
@@ -137,7 +137,7 @@ def low_rank_scores(
     """
     aims = points[targets]
     if len(aims) == 0:
-        return torch.zeros(int(candidates.sum()), dtype=points.dtype)
+        return points.new_zeros(int(candidates.sum()))
     form = low_rank_form(rule, posterior, features, aims)(points[candidates])
     noise, jitter = posterior.noise_variance, jitter_of(posterior, aims)
     return score_of_form(rule, form, variance[candidates], targets[candidates], noise, jitter)
@@ -205,12 +205,12 @@ class TransductiveGrid:
             )
         with torch.no_grad():
             if rule not in LOW_RANK_RULES or (counts[1] <= EXACT_TARGETS and pairs <= self.exact_pairs):
-                total = sum(
+                parts = [
                     exact_scores(rule, p, self.points, variances[:, i], candidates, targets)
                     for i, p in enumerate(posteriors)
-                )
+                ]
                 values = torch.full_like(variances[:, 0], -torch.inf)
-                values[candidates] = torch.as_tensor(total)
+                values[candidates] = torch.stack(parts).sum(0)
                 return TransductiveScores(values, "exact", counts[0])
             return self._low_rank(rule, posteriors, variances, candidates, targets)
 
@@ -262,7 +262,7 @@ class TransductiveGrid:
             self.scored_at_once,
         )
         if len(rows) <= self.most_candidates:
-            values[rows] = search.score(torch.arange(len(rows)))
+            values[rows] = search.score(torch.arange(len(rows), device=rows.device))
             return TransductiveScores(values, "low_rank", len(rows), missing=missing)
         centroids, _, place = self.cells(features).centroids(rows)
         estimate, scored, error, settled = search.by_cells(centroids, place)

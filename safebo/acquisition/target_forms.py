@@ -109,7 +109,7 @@ def vtl_form(
     centers = torch.cat([pivots, inputs])
     values, vectors = _gram(posterior.kernel, centers, matrix, targets, weights)
     kept = values > 1e-15 * values.max()
-    sign = torch.ones(len(centers), 1, dtype=matrix.dtype)
+    sign = matrix.new_ones(len(centers), 1)
     sign[enough.rank :] = -1.0
     return QuadraticForm(posterior.kernel, centers, matrix @ (sign * vectors[:, kept] * values[kept].sqrt()))
 
