@@ -68,6 +68,18 @@ def _confidence(study: Study) -> Iterator[Problem]:
             "(constant, posterior, sui2015, chowdhury2017, fiedler2024, logarithmic)"
         )
         yield Problem((*path, "schedule"), message)
+    if brought == "posterior" and tuner.confidence.intersect:
+        message = (
+            "schedule: posterior promises delta for the present interval at the proposal alone, and earlier intervals "
+            "were never promised there: use intersect: false, or another schedule"
+        )
+        yield Problem((*path, "intersect"), message)
+    if brought == "posterior" and tuner.certificate == "lipschitz":
+        message = (
+            "schedule: posterior promises delta at the proposal alone, and certificate: lipschitz rests on bounds at "
+            "all tried parameters: use certificate: bounds, or another schedule"
+        )
+        yield Problem((*path, "schedule"), message)
     if tuner.confidence.intersect and study.surrogate.hyperparameters == "map":
         message = (
             "intervals of other hyperparameters cannot be intersected: use surrogate.hyperparameters: fixed, or "

@@ -133,6 +133,8 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 0}]}}", "tuner.search.pool[0].d: 0 is outside the bounds [0.1, 10] of 'd'"),
     ("name: gaits", "name: gaits\ntuner: {search: {domain: pool, pool: [{p: 1, d: 1}], lines: {}}}", "tuner.search.lines: lines belong to domain: continuous, not pool"),
     ("name: gaits", "name: gaits\ntuner: {search: {grid_points: 9}}", "tuner.search.grid_points: grid points belong to domain: grid, not continuous"),
+    ("name: gaits", "name: gaits\ntuner: {confidence: {schedule: posterior, intersect: true}}", "tuner.confidence.intersect: schedule: posterior promises delta for the present interval at the proposal alone"),
+    ("name: gaits", "name: gaits\ntuner: {confidence: {schedule: posterior}, certificate: lipschitz, lipschitz: [1, 1]}", "tuner.confidence.schedule: schedule: posterior promises delta at the proposal alone"),
     ("name: gaits", "name: gaits\ntuner: {method: ucb, search: {lines: {}}}", "tuner.search.lines: lines are for safe methods, and ucb certifies nothing"),
     ("trials: 3}", "trials: 3}\n    - {context: light, trials: 0}", "context.schedule[1].trials: must be > 0, not 0"),
 ]  # fmt: skip
