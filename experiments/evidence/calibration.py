@@ -12,7 +12,7 @@ Each row of the table is a method with a safeguard:
 - `posterior`, `srinivas2010`: beta by that schedule, delta 0.05, which the rows promise where the prior is right
 - `beta 2`: the practical constant, which promises nothing
 - `real beta`: the schedule fiedler2024 with every function's true norm, delta 0.05
-- `lipschitz`: `posterior`, and certified only by lower bounds at tried points less the true Lipschitz constant
+- `lipschitz`: `srinivas2010`, and certified only by lower bounds at tried points less the true Lipschitz constant
 - `measured`: LoSBO's set with the true Lipschitz constant and the noise bound that the told noise exceeds in all
   trials together with probability 0.05
 - `robust`: `posterior` with the told lengthscale times 0.6 and the told noise times 2
@@ -107,6 +107,7 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
         assert isinstance(task.functions, SampledFunctions)
         beta = ConfidenceSpec(schedule="fiedler2024", delta=DELTA, norm=float(task.functions.norms.max()))
     elif safeguard == "lipschitz":
+        beta = ConfidenceSpec(schedule="srinivas2010", delta=DELTA)
         settings = GridSettings(certificate="lipschitz", lipschitz=lipschitz_constants(task))
     elif safeguard == "measured":
         bound = float(norm.isf(DELTA / (2.0 * task.trials)))
