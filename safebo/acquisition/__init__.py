@@ -24,6 +24,7 @@ from safebo.acquisition.registry import METHODS, Method, acquisition_class, conf
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
     from safebo.acquisition.grid_tuner import GridSettings, GridTuner
+    from safebo.acquisition.model_situation import situation_of_model
 
 __all__ = [
     "METHODS",
@@ -51,6 +52,7 @@ __all__ = [
     "safe_ucb",
     "safeopt",
     "scbo",
+    "situation_of_model",
 ]
 
 
@@ -64,4 +66,8 @@ def __getattr__(name: str) -> Any:
         from safebo.acquisition import grid_tuner
 
         return getattr(grid_tuner, name)
+    if name == "situation_of_model":
+        from safebo.acquisition.model_situation import situation_of_model
+
+        return situation_of_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
