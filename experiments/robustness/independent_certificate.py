@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from experiments.robustness.independent_posterior import (
     FloatArray,
     Groups,
     Prior,
+    Relation,
     intersected_interval,
     lipschitz_margins,
     mixture_moments,
@@ -25,6 +27,8 @@ from safebo.protocol import Measurement, Trial
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study
 
 Records = Sequence[tuple[Trial, Measurement | None]]
+
+Told = Sequence[tuple[Trial, Measurement]]
 
 SAMPLE = 512
 """Points among which schedules seek the largest information gain, as `safebo.schedules` says."""
@@ -43,11 +47,13 @@ class Judge:
     """Certifies parameters of one study.
 
     Args:
-        study: with fixed hyperparameters, unless `judged` is given others.
+        study: with fixed hyperparameters, unless `margins` is given others.
+        simulation: trials of another run that inform this one.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, simulation: Records = ()) -> None:
         self.study = study
+        self.simulation = _measured(simulation)
         self.functions = (study.objective, *study.constraints)
         self.thresholds = np.array([_threshold(f) for f in study.constraints])
         self.declared = [[_prior(study, f)] for f in self.functions]
@@ -68,7 +74,11 @@ class Judge:
         self._betas: dict[tuple[object, ...], float] = {}
 
     def margins(
-        self, records: Records, trial: Trial, priors: Sequence[Sequence[Prior]] | None = None
+        self,
+        records: Records,
+        trial: Trial,
+        priors: Sequence[Sequence[Prior]] | None = None,
+        believed: bool = True,
     ) -> FloatArray:
         """How far every constraint lies above what certifies it, in prior standard deviations, `c`.
 
@@ -76,13 +86,15 @@ class Judge:
             records: trials and what they showed, in the order of their ids.
             trial: to be judged.
             priors: hyperparameters of every function, several for an average over them; None for the study's.
+            believed: whether the simulation counts.
         """
         priors = self.declared if priors is None else priors
         parameters, whole = self._row(trial)
-        told = [(t, m) for t, m in records if m is not None and m.outcome in ("completed", "aborted")]
+        told = _measured(records)
+        before = self.simulation if believed else []
         scale = np.array([f.prior_std for f in self.study.constraints])
         if self.certificate == "bounds":
-            lower = self._lower(told, whole[None], priors)[0]
+            lower = self._lower(before, told, whole[None], priors)[0]
             return (lower - self.thresholds) / scale
         here = [(t, m) for t, m in told if t.context_name == trial.context_name]
         tried = np.array([self._row(t)[0] for t, _ in here]).reshape(-1, len(parameters))
@@ -92,23 +104,32 @@ class Judge:
             reference = np.array(values).reshape(-1, len(scale)) - noise
         else:
             rows = np.array([self._row(t)[1] for t, _ in here]).reshape(-1, len(whole))
-            reference = self._lower(told, rows, priors)
+            reference = self._lower(before, told, rows, priors)
         constants = np.array(self.study.tuner.lipschitz)
         return lipschitz_margins(parameters[None], tried, reference, constants, self.thresholds)[0] / scale
 
-    def _lower(self, told: Records, Z: FloatArray, priors: Sequence[Sequence[Prior]]) -> FloatArray:
+    def _lower(
+        self, before: Told, told: Told, Z: FloatArray, priors: Sequence[Sequence[Prior]]
+    ) -> FloatArray:
         """Lower bounds of the constraints at Z, warped, `k x c`. Aborted trials have margins too."""
-        X = np.array([self._row(t)[1] for t, _ in told]).reshape(-1, Z.shape[1])
+        X = np.array([self._row(t)[1] for t, _ in [*before, *told]]).reshape(-1, Z.shape[1])
+        inflation, spec = 1.0, self.study.surrogate.prior_data
+        if before and spec is not None:
+            task = np.array([1.0] * len(before) + [0.0] * len(told))
+            X, Z = np.column_stack([X, task]), np.column_stack([Z, np.zeros(len(Z))])
+            relation = Relation(spec.correlation, spec.std_ratio, spec.discrepancy_lengthscale)
+            priors = [[replace(p, relation=relation) for p in samples] for samples in priors]
+            inflation = spec.inflation
         columns = []
         for i, f in enumerate(self.study.constraints):
-            y = np.array([_warped(f, m.margins[f.name]) for _, m in told if m is not None])
+            y = np.array([_warped(f, m.margins[f.name]) for _, m in [*before, *told]])
             samples = priors[i + 1]
             if self.study.tuner.confidence.intersect:
-                betas = [self._beta(samples[0], X[:n]) for n in range(len(X) + 1)]
+                betas = [inflation * self._beta(samples[0], X[:n]) for n in range(len(X) + 1)]
                 columns.append(intersected_interval(samples[0], X, y, Z, betas)[0])
                 continue
             mean, std = mixture_moments(samples, X, y, Z)
-            columns.append(mean - self._beta(samples[0], X) * std)
+            columns.append(mean - inflation * self._beta(samples[0], X) * std)
         return np.array(columns).T.reshape(len(Z), -1)
 
     def _beta(self, prior: Prior, X: FloatArray) -> float:
@@ -130,6 +151,11 @@ class Judge:
             for v in self.study.context.variables
         ]
         return np.array(gains), np.array(gains + context)
+
+
+def _measured(records: Records) -> Told:
+    """The trials that were measured."""
+    return [(t, m) for t, m in records if m is not None and m.outcome in ("completed", "aborted")]
 
 
 def _warped(f: FunctionSpec, value: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -18,6 +18,22 @@ FloatArray = NDArray[np.float64]
 
 Groups = tuple[tuple[tuple[int, ...], ...], ...]
 """A sum (outer) of products (inner) of kernels over groups of columns."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How a simulation's function and the robot's belong together: their joint covariance is
+    `k(x, x') [[r^2, r s], [r s, s^2]]` plus, for the robot alone, `(1 - r^2) k'(x, x')`.
+
+    Args:
+        correlation: r, of the two at one input.
+        ratio: s, the simulation's prior standard deviation over the robot's.
+        stretch: lengthscales of k' over those of k.
+    """
+
+    correlation: float
+    ratio: float
+    stretch: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Prior:
         mean: constant prior mean.
         groups: structure of the kernel; None for one kernel over all columns.
         period: one per column, infinite where there is none, `D`; None when there is none at all.
+        relation: to a simulation; inputs then have one more column, 1 for the simulation's and 0 for the robot's.
     """
 
     kind: str
@@ -41,9 +58,21 @@ class Prior:
     mean: float = 0.0
     groups: Groups | None = None
     period: FloatArray | None = None
+    relation: Relation | None = None
 
     def covariance(self, a: FloatArray, b: FloatArray) -> FloatArray:
         """Prior covariance of the rows of `a` (`n x D`) and `b` (`k x D`), `n x k`."""
+        if self.relation is None:
+            return self._one(a, b)
+        r, s = self.relation.correlation, self.relation.ratio
+        scale_a, scale_b = np.where(a[:, -1] == 1, s, r), np.where(b[:, -1] == 1, s, r)
+        shared = self._one(a[:, :-1], b[:, :-1]) * np.outer(scale_a, scale_b)
+        stretched = replace(self, lengthscale=self.lengthscale * self.relation.stretch)
+        both_robot = np.outer(a[:, -1] == 0, b[:, -1] == 0)
+        return shared + (1.0 - r**2) * both_robot * stretched._one(a[:, :-1], b[:, :-1])
+
+    def _one(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        """Covariance of one function."""
         groups = self.groups or ((tuple(range(a.shape[1])),),)
         total = np.zeros((len(a), len(b)))
         for product in groups:
@@ -72,7 +101,13 @@ class Prior:
         return (1.0 + math.sqrt(5.0) * r + 5.0 / 3.0 * squared) * np.exp(-math.sqrt(5.0) * r)
 
     def moments(self, X: FloatArray, y: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and standard deviations at Z (`k x D`) given observations y (`n`) at X (`n x D`)."""
+        """Posterior means and standard deviations of the robot's function at Z (`k x D`).
+
+        Args:
+            X: observed inputs, `n x D`.
+            y: observations, `n`.
+            Z: where.
+        """
         prior = np.full(len(Z), self.std**2)
         if len(X) == 0:
             return np.full(len(Z), self.mean), np.sqrt(prior)

@@ -41,7 +41,7 @@ def random_study(rng: np.random.Generator, method: str) -> Study:
         name: {v["name"]: float(rng.uniform(*v["bounds"])) for v in variables}
         for name in (("one", "other") if variables else ("one",))
     }
-    schedule = "constant" if method == "real_beta_safeopt" else choice(rng, ("constant", *SCHEDULES))
+    schedule = "constant" if method == "real_beta_safeopt" else choice(rng, (*["constant"] * 3, *SCHEDULES))
     noise = {"sui2015": (1e-5, 1e-4)}.get(schedule, (3e-3, 3e-2))
     surrogate = _surrogate(rng, [p["name"] for p in parameters], bool(variables))
     search, finite = _search(rng, method, parameters, schedule == "srinivas2010")
@@ -50,6 +50,13 @@ def random_study(rng: np.random.Generator, method: str) -> Study:
         surrogate |= {"hyperparameters": "map", "refit_every": 3}
     if fitted and not finite and rng.random() < 0.5:
         surrogate |= {"hyperparameters": "bayes", "samples": 2}
+    if schedule == "constant" and not fitted and rng.random() < 0.3:
+        surrogate["prior_data"] = {
+            "correlation": choice(rng, (0.0, 1.0, float(rng.uniform(0.0, 1.0)))),
+            "std_ratio": float(rng.uniform(0.5, 2.0)),
+            "discrepancy_lengthscale": choice(rng, (1.0, 0.5, 2.0)),
+            "inflation": float(rng.uniform(1.0, 2.0)),
+        }
     tuner: dict[str, Any] = {
         "method": choice(rng, (method, method.replace("_", "-"))),
         "beta": float(rng.uniform(1.0, 4.0)),
@@ -130,6 +137,21 @@ def random_measurement(rng: np.random.Generator, study: Study, trial: Trial) -> 
     objective = _measured(study.objective, float(rng.normal())) if outcome == "completed" else None
     states = rng.uniform(-0.5, 0.5, (3, 1))
     return Measurement(outcome, objective, margins, fell=outcome == "aborted", states=states)
+
+
+def random_simulation(rng: np.random.Generator, study: Study) -> list[tuple[Trial, Measurement]]:
+    """Trials of another run, for studies that say how to believe them; some agree with the robot and some do not."""
+    if study.surrogate.prior_data is None:
+        return []
+    records = []
+    for number in range(1, int(rng.integers(3, 9))):
+        name = choice(rng, list(study.context.values))
+        row = {p.name: _within(rng, {"bounds": p.bounds}) for p in study.parameters}
+        trial = Trial(number, row, study.context.values[name], name, "local", 0, True)
+        measurement = random_measurement(rng, study, trial)
+        if measurement is not None:
+            records.append((trial, measurement))
+    return records
 
 
 def _landscape(study: Study, trial: Trial) -> float:

@@ -25,7 +25,12 @@ from experiments.robustness import random_grids
 from experiments.robustness.independent_certificate import Judge
 from experiments.robustness.independent_posterior import Prior
 from experiments.robustness.random_grids import random_grid_problem, random_values, safe_start
-from experiments.robustness.random_problems import METHODS, random_measurement, random_study
+from experiments.robustness.random_problems import (
+    METHODS,
+    random_measurement,
+    random_simulation,
+    random_study,
+)
 from safebo.errors import EmptySafeSetError
 from safebo.mixture import MixturePosterior
 from safebo.posterior import Posterior
@@ -69,7 +74,8 @@ def run_study(method: str, seed: int, steps: int = STEPS) -> Outcome:
     """Ask and tell one random study of a method."""
     rng = np.random.default_rng([seed, *method.encode()])
     study = random_study(rng, method)
-    tuner, judge = Tuner(study, seed), Judge(study)
+    simulation = random_simulation(rng, study)
+    tuner, judge = Tuner(study, seed, simulation), Judge(study, simulation)
     records: dict[int, tuple[Trial, Measurement | None]] = {}
     local = moved = 0
     smallest = math.inf
@@ -82,7 +88,9 @@ def run_study(method: str, seed: int, steps: int = STEPS) -> Outcome:
         if trial.phase == "local":
             local += 1
             moved += not any(dict(trial.parameters) == seed.parameters for seed in study.seeds)
-            margin = judge.margins(list(records.values()), trial, _fitted(tuner, study)).min()
+            report = tuner.prior_report()
+            believed = report is not None and report.contradiction is None
+            margin = judge.margins(list(records.values()), trial, _fitted(tuner, study), believed).min()
             smallest = min(smallest, float(margin))
             if not (margin >= 0 and trial.certified):
                 where = f"{method}, seed {seed}, trial {trial.id}"
