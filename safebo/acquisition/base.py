@@ -208,7 +208,11 @@ class Situation:
         lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
         if self.optimism is None:
             return upper
-        return 0.5 * (lower + upper) + self.optimism / self.beta[0] * 0.5 * (upper - lower)
+        middle = 0.5 * (lower + upper)
+        if float(self.beta[0]) == 0.0:
+            # A schedule may start at 0, where widths say nothing.
+            return middle + self.optimism * self.imagined.predict(self.inputs(view.points)).std[..., 0]
+        return middle + self.optimism / self.beta[0] * 0.5 * (upper - lower)
 
     def prior_scale(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "*n m"]:
         """Prior standard deviations of all functions: `m` where they are the same everywhere, else `n x m`."""
@@ -284,6 +288,17 @@ class SafeAcquisition(AcquisitionFunction):
             allowed = self.situation.certified(view)
         allowed = allowed & self.admits(view.points, view)
         return torch.where(allowed, self.score(view.points, view), -torch.inf)
+
+    def starts(self, count: int) -> Float[Tensor, "k 1 d"]:
+        """The best points of the pool, for `batch_initial_conditions` of BoTorch's `optimize_acqf`.
+
+        Rules that admit little (expanders towards one goal) have no slope elsewhere by which it could be found.
+        """
+        with torch.no_grad():
+            scores = self.grid_scores()
+        rows = torch.nonzero(torch.isfinite(scores)).squeeze(-1)
+        order = torch.argsort(scores[rows], descending=True, stable=True)[:count]
+        return self.situation.pool[rows[order]].unsqueeze(1)
 
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True

@@ -2,7 +2,8 @@
 
     situation = situation_of_model(model, beta=2.0, constraints=(1,), pool=candidates)
     acquisition = acquisition_class("safeopt")(situation)
-    x, value = optimize_acqf(acquisition, bounds, q=1, ...)
+    starts = acquisition.starts(8)  # the best of the pool
+    x, value = optimize_acqf(acquisition, bounds, q=1, num_restarts=8, batch_initial_conditions=starts)
 
 Every acquisition by name works on it: SafeOpt, StageOpt, GoOSE, Safe-UCB, ITL and its kin, ISE, MES, EI.
 """
