@@ -17,6 +17,7 @@ from safebo.confidence import confidence_bounds
 from safebo.errors import StudyError
 from safebo.kernels import StationaryKernel
 from safebo.posterior import Posterior
+from safebo.protocol import Measurement
 from safebo.schedules import PROMISING, BetaSchedule, information_gain, largest_information_gain
 from safebo.study import ConfidenceSpec
 from safebo.surrogate import Surrogate
@@ -176,6 +177,20 @@ def test_a_study_uses_its_schedule_with_the_number_of_each_functions_own_observa
         logdet = np.linalg.slogdet(K + np.eye(len(X)))[1]
         expected = 0.5 + math.sqrt(2 * (logdet + math.log(2 / 0.2)))
         assert float(situation.beta[i]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_optimism_counts_standard_deviations_also_where_beta_is_still_0() -> None:
+    """`logarithmic` starts at 0, and a seed that was aborted safely has no objective."""
+    tuner = {"confidence": {"schedule": "logarithmic"}, "optimism": 1.5}
+    tuned = Tuner(hill_study(tuner=tuner), 0)
+    for _ in range(2):
+        tuned.tell_manual({"kp": 3.0, "kd": 0.6}, "slow", Measurement("aborted", margins={"margin": 0.4}))
+    situation = tuned._knowledge.situation("slow")
+    assert float(situation.beta[0]) == 0.0
+    with torch.no_grad():
+        view = situation.view(torch.tensor([[0.3, 0.4], [0.9, 0.1]], dtype=torch.float64))
+        expected = torch.full((2,), -0.5 + 1.5 * 0.6, dtype=torch.float64)
+        torch.testing.assert_close(situation.optimistic(view), expected)
 
 
 def test_the_methods_of_fiedler_et_al_bring_their_schedule_and_certificate() -> None:
