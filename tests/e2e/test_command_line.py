@@ -230,7 +230,11 @@ WRONG_STUDIES = [
     ("my_robot:walk", "my_robot:wlak", "bowl.yaml:3: evaluator.name: module 'my_robot' has no 'wlak'"),
     ("my_robot:walk", "leged", "bowl.yaml:3: evaluator.name: unknown evaluator 'leged'"),
     ("repeatable: true", "speed: 1", "bowl.yaml:4: evaluator.options.speed: walk() has no argument"),
-    ("trials: 6", "tuner: {method: safopt}", "bowl.yaml:13: tuner.method: unknown tuner.method 'safopt'"),
+    (
+        "trials: 6",
+        "tuner: {method: safopt}",
+        "bowl.yaml:13: tuner.method: unknown method 'safopt'; did you mean 'safeopt'?",
+    ),
     ("trials: 6", "tuner: {method: gosafeopt}", "bowl.yaml:13: tuner.method: 'gosafeopt' needs a monitor"),
 ]
 
