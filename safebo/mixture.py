@@ -74,7 +74,8 @@ class MixturePosterior(Posterior):
         """Marginal means and variances; `covariance`, which differs between components, is not used."""
         means, variances = zip(*(p.mean_variance(X) for p in self.components), strict=True)
         mean = torch.stack(means)
-        return mean.mean(0), torch.stack(variances).mean(0) + mean.var(0, correction=0)
+        between = (mean - mean.mean(0)).square().mean(0)
+        return mean.mean(0), torch.stack(variances).mean(0) + between
 
     def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
         """Points to be compared with by `against`."""
