@@ -31,7 +31,7 @@ from experiments.robustness.random_problems import (
     random_simulation,
     random_study,
 )
-from safebo.errors import EmptySafeSetError
+from safebo.errors import EmptySafeSetError, SafeboError
 from safebo.mixture import MixturePosterior
 from safebo.posterior import Posterior
 from safebo.protocol import Measurement, Trial
@@ -77,13 +77,16 @@ def run_study(method: str, seed: int, steps: int = STEPS) -> Outcome:
     simulation = random_simulation(rng, study)
     tuner, judge = Tuner(study, seed, simulation), Judge(study, simulation)
     records: dict[int, tuple[Trial, Measurement | None]] = {}
-    local = moved = 0
+    local = moved = uncertified = 0
     smallest = math.inf
     faults: list[str] = []
     for _ in range(steps + len(study.seeds)):
         try:
             trial = tuner.ask()
         except EmptySafeSetError:
+            break
+        except SafeboError as error:
+            faults.append(f"{method}, seed {seed}: {error}")
             break
         if trial.phase == "local":
             local += 1
@@ -93,6 +96,7 @@ def run_study(method: str, seed: int, steps: int = STEPS) -> Outcome:
             margin = judge.margins(list(records.values()), trial, _fitted(tuner, study), believed).min()
             smallest = min(smallest, float(margin))
             if not (margin >= 0 and trial.certified):
+                uncertified += 1
                 where = f"{method}, seed {seed}, trial {trial.id}"
                 faults.append(f"{where}: margin {margin:.3g}, said certified: {trial.certified}")
         measurement = random_measurement(rng, study, trial)
@@ -100,7 +104,7 @@ def run_study(method: str, seed: int, steps: int = STEPS) -> Outcome:
         if measurement is not None:
             tuner.tell(trial, measurement)
         _tell_late(rng, study, tuner, records)
-    return Outcome("study", method, len(records), local, moved, len(faults), smallest, tuple(faults))
+    return Outcome("study", method, len(records), local, moved, uncertified, smallest, tuple(faults))
 
 
 def run_grid(method: str, seed: int, steps: int = STEPS) -> Outcome:
@@ -111,7 +115,7 @@ def run_grid(method: str, seed: int, steps: int = STEPS) -> Outcome:
     pairs = [safe_start(rng, problem, context) for context in problem.contexts for _ in range(2)]
     X, Y = (np.array(part) for part in zip(*pairs, strict=True))
     tuner.tell(X, Y)
-    asks, smallest = 0, math.inf
+    asks, uncertified, smallest = 0, 0, math.inf
     faults: list[str] = []
     for step in range(steps):
         context = problem.contexts[step % len(problem.contexts)]
@@ -122,15 +126,19 @@ def run_grid(method: str, seed: int, steps: int = STEPS) -> Outcome:
             if (problem.margins(X, Y, problem.grid, context).min(1, initial=math.inf) > ROUND_OFF).any():
                 faults.append(f"{method}, grid {seed}: nothing is certified, but something is")
             break
+        except SafeboError as error:
+            faults.append(f"{method}, grid {seed}: {error}")
+            break
         asks += 1
         margins = problem.margins(X, Y, problem.grid[[chosen.index, best.index]], context)
         smallest = min(smallest, float(margins[0].min()))
         if margins.min() < -ROUND_OFF or not chosen.certified:
+            uncertified += 1
             faults.append(f"{method}, grid {seed}, ask {asks}: margins {margins.min(1)}, {chosen.certified}")
         x, y = np.append(problem.grid[chosen.index], context), random_values(rng, problem)
         tuner.tell(x, y)
         X, Y = np.vstack([X, x]), np.vstack([Y, y])
-    return Outcome("grid", method, asks, asks, asks, len(faults), smallest, tuple(faults))
+    return Outcome("grid", method, asks, asks, asks, uncertified, smallest, tuple(faults))
 
 
 def _tell_late(

@@ -28,6 +28,7 @@ from safebo.acquisition.joint import (
     marginal_moments,
     one_point_each,
     output_moments,
+    sampling_factor,
 )
 from safebo.acquisition.transductive import correlation
 from safebo.errors import InputError
@@ -151,17 +152,11 @@ def sample_optima(
                 "output after the first"
             )
         used = 1 if thresholds is None else len(mean)
-        largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1).clamp_min(1e-300)
-        eye = torch.eye(len(points), dtype=mean.dtype, device=mean.device)
-        factor, failed = torch.linalg.cholesky_ex(covariance + (jitter * largest)[:, None, None] * eye)
-        if bool(failed.any()):
-            raise InputError(
-                f"{len(points)} points are too close for a jitter of {jitter:g}: use a larger one"
-            )
+        factor = sampling_factor(covariance[:used], jitter)
         draws = torch.randn(used, len(points), count, dtype=mean.dtype, generator=generator, device="cpu").to(
             mean.device
         )
-        samples = mean[:used, :, None] + factor[:used] @ draws
+        samples = mean[:used, :, None] + factor @ draws
         values = samples[0]
         if thresholds is not None:
             feasible = (samples[1:] >= thresholds[:, None, None]).all(0)

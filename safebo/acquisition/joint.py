@@ -84,6 +84,30 @@ def output_moments(
     return mean.T, blocks.permute(2, 0, 1)
 
 
+def sampling_factor(covariance: Float[Tensor, "*m k k"], jitter: float) -> Float[Tensor, "*m k k"]:
+    """Lower Cholesky factors of covariances from which samples are drawn.
+
+    Args:
+        covariance: posterior covariances.
+        jitter: added to their diagonals, relative to the largest entry; ten times more until it is enough, because
+            the rounding of a posterior covariance is that of the prior it was subtracted from.
+
+    Raises:
+        InputError: when no jitter is enough: the covariance is not finite.
+    """
+    # (Entries, since round-off may leave no diagonal entry above 0; of a covariance the largest one is diagonal.)
+    largest = covariance.abs().amax((-2, -1)).clamp_min(1e-300)
+    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    for power in range(24):
+        added = (jitter * 10.0**power * largest)[..., None, None] * eye
+        factor, failed = torch.linalg.cholesky_ex(covariance + added)
+        if not bool(failed.any()):
+            return factor
+    raise InputError(
+        f"the covariance of {covariance.shape[-1]} points has no Cholesky factor: it is not finite"
+    )
+
+
 def model_noise(model: Any, point: Float[Tensor, "1 d"]) -> Float[Tensor, " m"]:
     """Noise variance of the model's likelihood, per output, on the scale of its posterior."""
     with torch.no_grad():

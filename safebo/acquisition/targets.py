@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.acquisition.base import Situation
-from safebo.acquisition.joint import output_moments
+from safebo.acquisition.joint import output_moments, sampling_factor
 from safebo.acquisition.lite import f_lite, probability_of_feasibility
 from safebo.botorch_model import SurrogateModel
 from safebo.confidence import ConfidenceBounds, Prediction, confidence_bounds
@@ -173,13 +173,7 @@ def thompson_maximizers(
             if len(rows) == 0:
                 return mask
             mean, covariance = output_moments(view.model, view.points[rows])
-            largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1).clamp_min(1e-300)
-            eye = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
-            factor, failed = torch.linalg.cholesky_ex(covariance + (jitter * largest)[:, None, None] * eye)
-            if bool(failed.any()):
-                raise InputError(
-                    f"{mean.shape[-1]} points are too close for a jitter of {jitter:g}: use a larger one"
-                )
+            factor = sampling_factor(covariance, jitter)
             draws = torch.randn(*mean.shape, count, dtype=mean.dtype, generator=generator, device="cpu").to(
                 mean.device
             )

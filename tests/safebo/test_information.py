@@ -15,6 +15,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from safebo.acquisition import information as info
+from safebo.acquisition.joint import sampling_factor
 from safebo.errors import InputError
 
 DTYPE = torch.float64
@@ -262,3 +263,18 @@ def test_three_points_in_turn_through_botorchs_optimizers(index: int) -> None:
     x, _ = optimize_acqf(function, bounds, q=3, num_restarts=2, raw_samples=16, sequential=True)
     assert float(torch.pdist(x).min()) > 0.02
     assert function.X_pending is None
+
+
+def test_samples_of_what_is_known_well_need_more_jitter_than_others() -> None:
+    """What is left of a prior has the prior's rounding."""
+    points = torch.linspace(0, 1, 60, dtype=torch.float64)[:, None]
+    prior = torch.exp(-0.5 * (points - points.T).square() / 0.3**2)
+    rounding = torch.randn(60, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 1e-16
+    left = 1e-7 * prior + 0.5 * (rounding + rounding.T)
+    assert int(torch.linalg.cholesky_ex(left + 1e-17 * torch.eye(60).double()).info) > 0
+    factor = sampling_factor(torch.stack([left, prior]), 1e-10)
+    torch.testing.assert_close(factor @ factor.mT, torch.stack([left, prior]), atol=1e-7, rtol=0)
+    unchanged = sampling_factor(prior, 1e-6)
+    torch.testing.assert_close(unchanged, torch.linalg.cholesky(prior + 1e-6 * torch.eye(60).double()))
+    with pytest.raises(InputError, match="not finite"):
+        sampling_factor(torch.full((3, 3), torch.nan).double(), 1e-10)
