@@ -1,0 +1,55 @@
+"""Waiting for a robot's states: one is no proof of a link, a steady stream is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hardware.errors import LinkError
+from hardware.robot_link import RobotLink
+
+STEADY_STATES = 50
+LARGEST_GAP = 0.1  # s
+
+
+def wait_for_stream(
+    link: RobotLink,
+    timeout: float,
+    states: int = STEADY_STATES,
+    ask: Callable[[], None] | None = None,
+) -> str:
+    """Wait until `states` states have come without a gap of more than `LARGEST_GAP`.
+
+    Args:
+        link: the robot; it is read here, so nobody else sees these states.
+        timeout: seconds.
+        states: how many make a stream steady.
+        ask: called every 2 ms, for robots that send a state only when they hear something.
+
+    Returns:
+        What was seen, in words.
+
+    Raises:
+        hardware.errors.LinkError: no steady stream within `timeout`.
+    """
+    start = time.monotonic()
+    end = start + timeout
+    first = seen = link.counters.accepted
+    last = start
+    while time.monotonic() < end:
+        if ask is not None:
+            ask()
+        link.read()
+        now = time.monotonic()
+        if link.counters.accepted > seen:
+            seen, last = link.counters.accepted, now
+            if seen - first >= states:
+                return f"{seen - first} states in {now - start:.2f} s"
+        elif now - last > LARGEST_GAP:
+            first = seen
+        time.sleep(0.002)
+    counters = link.counters
+    raise LinkError(
+        f"no steady stream of states within {timeout:g} s: {counters.received} packets came, {counters.accepted} were "
+        f"news, {counters.damaged} damaged, {counters.duplicate} with the newest tick again"
+    )

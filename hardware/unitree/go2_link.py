@@ -1,0 +1,188 @@
+"""Both ends of a Go2's low-level interface: `Go2Link` for who commands it, `Go2RobotSide` for a virtual robot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from hardware.errors import LinkError, WireError
+from hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
+from hardware.robot_stream import wait_for_stream
+from hardware.unitree import go2_messages as wire
+from hardware.unitree.dds import DdsNetwork, DdsParticipant
+from hardware.unitree.joints import JOINT_NAMES
+from hardware.unitree.services import (
+    MOTION_SWITCHER,
+    SPORT,
+    MotionService,
+    ServiceClient,
+    ServiceServer,
+    active_motion_service,
+    release_motion_service,
+)
+from hardware.unitree.state import StateStream, battery_temperature
+from robots.sensors import JointCommand
+
+COMMANDS = "rt/lowcmd"
+STATES = "rt/lowstate"
+TICK_SECONDS = 1e-3
+LIE_DOWN = 3.0  # s that a physical robot gets to lie down
+
+
+class Go2Link:
+    """A Go2 as a `hardware.robot_link.RobotLink`.
+
+    Args:
+        network: where the robot is.
+        joints: order of joints in states and commands.
+        period: seconds between two states, to tell how many are missing.
+        verify_crc: refuse states with a wrong checksum; some simulators of others send none.
+        clock: monotonic seconds.
+
+    Raises:
+        hardware.errors.HardwareError: see `DdsParticipant`.
+    """
+
+    def __init__(
+        self,
+        network: DdsNetwork,
+        joints: Sequence[str] = JOINT_NAMES,
+        period: float = 0.002,
+        verify_crc: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.joint_names = tuple(joints)
+        self.counters = LinkCounters()
+        self._clock = clock
+        self._lie_down = LIE_DOWN if network.physical else 0.0
+        self._stream = StateStream(
+            joints,
+            partial(wire.decode_low_state, verify_crc=verify_crc),
+            _battery,
+            1.0,
+            TICK_SECONDS,
+            period,
+            self.counters,
+        )
+        self._command = wire.new_low_cmd()
+        self._participant = DdsParticipant(network)
+        self._states = self._participant.reader(STATES, "LowState_")
+        self._writer = self._participant.writer(COMMANDS, "LowCmd_")
+        # Never taken from: it is there to count who writes commands.
+        self._commands = self._participant.reader(COMMANDS, "LowCmd_", depth=1)
+        self._switcher = ServiceClient(self._participant, MOTION_SWITCHER)
+        self._sport = ServiceClient(self._participant, SPORT)
+
+    def prepare(self, timeout: float = 15.0) -> list[str]:
+        """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down)."""
+        done = [wait_for_stream(self, timeout)]
+        done += release_motion_service(self._switcher, self._sport, timeout, self._lie_down)
+        others = self.command_writers() - 1
+        if others > 0:
+            raise LinkError(f"{others} other program(s) publish {COMMANDS}: stop them first")
+        return [*done, f"no other program publishes {COMMANDS}"]
+
+    def read(self) -> RobotState | None:
+        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        return self._stream.newest(self._states.take(), self._clock())
+
+    def write(self, command: JointCommand) -> None:
+        """Send a joint command at once; see `hardware.robot_link.RobotLink.write`."""
+        values = checked_command(command, self.joint_names)
+        motors, slots = self._command["motor_cmd"], self._stream.motors
+        for field, row in zip(("q", "dq", "tau", "kp", "kd"), values, strict=True):
+            motors[field][slots] = row
+        self._writer.write(wire.encode_low_cmd(self._command))
+        self.counters.sent += 1
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a state for at most `seconds`; whether there is one."""
+        return self._states.wait(seconds)
+
+    def state_age(self) -> float:
+        """Seconds since the robot's clock advanced; infinite before the first state."""
+        return self._stream.age(self._clock())
+
+    def command_writers(self) -> int:
+        """How many programs publish joint commands on this network, this one included."""
+        return self._commands.writers()
+
+    def motion_service(self, timeout: float = 5.0) -> str:
+        """Name of the vendor's motion service that commands the joints; empty when none does. Blocks."""
+        return active_motion_service(self._switcher, timeout)
+
+    def foreign_commands(self) -> str:
+        """Who else publishes joint commands, in words; empty when nobody does."""
+        others = self.command_writers() - 1
+        return f"{others} other program(s) publish {COMMANDS}" if others > 0 else ""
+
+    def close(self) -> None:
+        """Leave the network."""
+        self._participant.close()
+
+
+def _battery(record: wire.Record) -> Battery:
+    cells = record["bms_state"]
+    return Battery(
+        charge=float(cells["soc"]),
+        voltage=float(record["power_v"]),
+        current=float(cells["current"]) * 1e-3,
+        cells=cells["cell_vol"][cells["cell_vol"] > 0] * 1e-3,
+        temperature=battery_temperature(cells),
+    )
+
+
+class Go2RobotSide:
+    """What a Go2 does on its network: publishes states, hears commands, answers its services.
+
+    Args:
+        network: where the virtual robot lives.
+        motion: the motion service in charge at the start.
+
+    Attributes:
+        damaged: commands refused for length, head or checksum.
+        motion: the motion service; joint commands count for nothing while its `name` is not empty.
+    """
+
+    def __init__(self, network: DdsNetwork, motion: MotionService | None = None) -> None:
+        self.damaged = 0
+        self.motion = motion or MotionService()
+        self._participant = DdsParticipant(network)
+        self._states = self._participant.writer(STATES, "LowState_")
+        self._commands = self._participant.reader(COMMANDS, "LowCmd_")
+        self._servers = [
+            ServiceServer(self._participant, name, self.motion.answer) for name in (MOTION_SWITCHER, SPORT)
+        ]
+
+    def publish(self, state: wire.Record) -> None:
+        """Send a state (a record of `go2_messages.LOW_STATE`) with its checksum."""
+        self._states.write(wire.encode_low_state(state))
+
+    def commands(self) -> list[Any]:
+        """Sound commands (records of `go2_messages.LOW_CMD`) since the last call, oldest first; never blocks."""
+        sound = []
+        for data in self._commands.take():
+            try:
+                sound.append(wire.decode_low_cmd(data))
+            except WireError:
+                self.damaged += 1
+        return sound
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a command for at most `seconds`; whether there is one."""
+        return self._commands.wait(seconds)
+
+    def serve(self) -> None:
+        """Answer the calls that have come."""
+        for server in self._servers:
+            server.serve()
+
+    def command_writers(self) -> int:
+        """How many programs publish joint commands."""
+        return self._commands.writers()
+
+    def close(self) -> None:
+        """Leave the network."""
+        self._participant.close()

@@ -1,0 +1,244 @@
+"""The robot's services over DDS: calling them, and answering them as a virtual robot.
+
+A Go2 starts with its own motion service in charge of the joints. Joint commands of others are free when
+`motion_switcher` reports an empty name; `release_motion_service` gets there the way the vendor's examples do:
+ask for the name, lie down, release, ask again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hardware.errors import LinkError, WireError
+from hardware.unitree.dds import DdsParticipant
+from hardware.unitree.rpc_messages import (
+    API_NOT_IMPLEMENTED,
+    OK,
+    PARAMETER_WRONG,
+    Request,
+    Response,
+    decode_request,
+    decode_response,
+    encode_request,
+    encode_response,
+)
+
+MOTION_SWITCHER = "motion_switcher"
+SPORT = "sport"
+
+API_VERSION = 1  # every service
+CHECK_MODE, SELECT_MODE, RELEASE_MODE = 1001, 1002, 1003  # motion_switcher
+SPORT_NAMES = {
+    1001: "Damp",
+    1002: "BalanceStand",
+    1003: "StopMove",
+    1004: "StandUp",
+    1005: "StandDown",
+    1006: "RecoveryStand",
+    1008: "Move",
+}
+STAND_DOWN = 1005
+VERSION_TEXT = "1.0.0.1"
+
+Answer = Callable[[str, Request], tuple[int, str]]
+
+
+def request_topic(service: str) -> str:
+    """Topic of a service's requests."""
+    return f"rt/api/{service}/request"
+
+
+def response_topic(service: str) -> str:
+    """Topic of a service's responses."""
+    return f"rt/api/{service}/response"
+
+
+class ServiceClient:
+    """Calls one service of a robot.
+
+    Args:
+        participant: this process on the robot's network.
+        service: such as `motion_switcher`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, participant: DdsParticipant, service: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.service = service
+        self._clock = clock
+        self._requests = participant.writer(request_topic(service), "Request_")
+        self._responses = participant.reader(response_topic(service), "Response_", reliable=True)
+        self._next = time.monotonic_ns()  # unlike any id of an earlier client
+
+    def available(self) -> bool:
+        """Whether somebody listens to requests and somebody answers them."""
+        return self._requests.readers() > 0 and self._responses.writers() > 0
+
+    def call(self, api: int, parameter: dict[str, Any] | None = None, timeout: float = 5.0) -> str:
+        """Call a function of the service and wait for its data.
+
+        Raises:
+            LinkError: no answer in time, or an answer that says no.
+        """
+        end = self._clock() + timeout
+        while not self.available():
+            if self._clock() >= end:
+                raise LinkError(
+                    f"service {self.service!r}: nobody offers it ({timeout:g} s waited); is the robot on, and is this "
+                    "its network?"
+                )
+            time.sleep(0.01)
+        self._next += 1
+        call = Request(self._next, api, json.dumps(parameter or {}))
+        self._requests.write(encode_request(call))
+        while self._responses.wait(max(0.0, end - self._clock())):
+            for data in self._responses.take():
+                answer = _response(data)
+                if answer is not None and answer.id == call.id:
+                    return _accepted(self.service, call, answer)
+        raise LinkError(f"service {self.service!r}: no answer to call {api} within {timeout:g} s")
+
+
+def _response(data: bytes) -> Response | None:
+    try:
+        return decode_response(data)
+    except WireError:
+        return None  # no answer to us; the call goes on waiting for its own
+
+
+def _accepted(service: str, call: Request, answer: Response) -> str:
+    if answer.api != call.api:
+        raise LinkError(f"service {service!r}: answer to call {answer.api} where {call.api} was asked")
+    if answer.code != OK:
+        raise LinkError(f"service {service!r}: call {call.api} was refused with code {answer.code}")
+    return answer.data
+
+
+def active_motion_service(switcher: ServiceClient, timeout: float = 5.0) -> str:
+    """Name of the vendor's motion service that commands the joints; empty when none does.
+
+    Raises:
+        LinkError: no answer, or one without a name.
+    """
+    data = switcher.call(CHECK_MODE, timeout=timeout)
+    try:
+        name = json.loads(data)["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LinkError(
+            f"service {switcher.service!r}: CheckMode answered {data!r}, no name in it"
+        ) from error
+    return str(name or "")
+
+
+def release_motion_service(
+    switcher: ServiceClient, sport: ServiceClient, timeout: float = 15.0, lie_down: float = 3.0
+) -> list[str]:
+    """Make the vendor's motion service let go of the joints; the robot lies down first.
+
+    Args:
+        switcher: the service that says who commands the joints.
+        sport: the service that makes the robot lie down.
+        timeout: seconds for everything.
+        lie_down: seconds given to the robot to lie down before the release takes its strength away.
+
+    Returns:
+        What was done, a line each.
+
+    Raises:
+        LinkError: it still holds them after `timeout` seconds, or does not answer.
+    """
+    end = time.monotonic() + timeout
+    done = []
+    while name := active_motion_service(switcher, _left(end)):
+        if time.monotonic() >= end:
+            raise LinkError(f"the motion service {name!r} still commands the joints after {timeout:g} s")
+        sport.call(STAND_DOWN, timeout=_left(end))
+        time.sleep(lie_down)
+        switcher.call(RELEASE_MODE, timeout=_left(end))
+        done.append(f"motion service {name!r}: lay down, released")
+        time.sleep(0.05)
+    return [*done, "no motion service commands the joints"]
+
+
+def _left(end: float) -> float:
+    return min(5.0, max(0.1, end - time.monotonic()))
+
+
+class ServiceServer:
+    """Answers the calls of one service, as a virtual robot does.
+
+    Args:
+        participant: the virtual robot on its network.
+        service: such as `sport`.
+        answer: gives code and data for the service's name and a request; it must not raise.
+    """
+
+    def __init__(self, participant: DdsParticipant, service: str, answer: Answer) -> None:
+        self.service = service
+        self.damaged = 0
+        self._answer = answer
+        self._requests = participant.reader(request_topic(service), "Request_", reliable=True)
+        self._responses = participant.writer(response_topic(service), "Response_")
+
+    def serve(self) -> list[Request]:
+        """Answer what has come since the last call; never blocks. What was answered."""
+        served = []
+        for data in self._requests.take():
+            try:
+                request = decode_request(data)
+            except WireError:
+                self.damaged += 1
+                continue
+            code, text = (
+                (OK, VERSION_TEXT) if request.api == API_VERSION else self._answer(self.service, request)
+            )
+            served.append(request)
+            if not request.no_reply:
+                self._responses.write(encode_response(Response(request.id, request.api, code, text)))
+        return served
+
+
+class MotionService:
+    """What a Go2's own motion service says while it holds the joints, and when it lets go.
+
+    Args:
+        name: of the service in charge at the start; empty for none.
+        form: the robot's kind, echoed by CheckMode.
+
+    Attributes:
+        name: of the service in charge now.
+        posture: the last posture that was asked for by a sport call, such as `StandDown`; empty at the start.
+    """
+
+    def __init__(self, name: str = "mcf", form: str = "0") -> None:
+        self.name, self.form = name, form
+        self.posture = ""
+
+    def answer(self, service: str, request: Request) -> tuple[int, str]:
+        """Code and data for a call of `motion_switcher` or `sport`."""
+        if service == MOTION_SWITCHER:
+            return self._switch(request)
+        if service == SPORT and request.api in SPORT_NAMES:
+            if self.name:
+                self.posture = SPORT_NAMES[request.api]
+            return OK, ""
+        return API_NOT_IMPLEMENTED, ""
+
+    def _switch(self, request: Request) -> tuple[int, str]:
+        if request.api == CHECK_MODE:
+            return OK, json.dumps({"form": self.form, "name": self.name})
+        if request.api == RELEASE_MODE:
+            self.name = ""
+            return OK, ""
+        if request.api == SELECT_MODE:
+            try:
+                name = json.loads(request.parameter)["name"]
+            except (ValueError, KeyError, TypeError):
+                return PARAMETER_WRONG, ""
+            self.name = str(name)
+            return OK, ""
+        return API_NOT_IMPLEMENTED, ""

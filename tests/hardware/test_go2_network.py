@@ -1,0 +1,238 @@
+"""A Go2's network on the loopback interface, two processes, the robot's own protocol between them."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError
+from hardware.unitree import dds
+from hardware.unitree.dds import DdsNetwork, check_version
+from hardware.unitree.go2_messages import encode_low_state, new_low_state
+from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
+from hardware.unitree.remote import stop_pressed
+from robots.sensors import JointCommand
+
+pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
+
+from hardware.unitree.go2_link import COMMANDS, Go2Link
+
+DOMAIN = 20 + os.getpid() % 200  # other test runs on this machine have their own
+
+
+def until(condition, seconds: float = 5.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.005)
+    return condition()
+
+
+@pytest.fixture(scope="module")
+def robot():
+    """A kinematic Go2 in another process; it ends by itself after a while."""
+    script = Path(__file__).parent / "virtual_go2.py"
+    process = subprocess.Popen([sys.executable, script, str(DOMAIN), "30"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def link(robot):
+    link = Go2Link(DdsNetwork("lo", DOMAIN))
+    yield link
+    link.close()
+
+
+def test_prepare_release_command_and_read_back(link, robot) -> None:
+    with pytest.raises(LinkError, match="no steady stream"):
+        link.prepare(timeout=0.0)
+    assert link.motion_service() == "mcf"
+    done = link.prepare(timeout=10)
+    assert "motion service 'mcf': lay down, released" in done
+    assert link.motion_service() == ""
+    assert link.command_writers() == 1
+    assert link.foreign_commands() == ""
+
+    target = np.linspace(-0.6, 0.5, 12)
+    command = JointCommand(position=target, kp=np.arange(12.0), kd=np.ones(12))
+
+    def followed():
+        link.write(command)
+        state = link.read()
+        return state if state is not None and np.allclose(state.reading.joint_position, target) else None
+
+    state = until(followed)
+    assert state is not None
+    np.testing.assert_allclose(state.torque, np.arange(12))  # kp came back where it belongs
+    by_motor = dict(zip(MOTOR_NAMES, range(30, 42), strict=True))
+    assert state.motor_temperature.tolist() == [by_motor[name] for name in JOINT_NAMES]
+    assert state.reading.linear_acceleration.tolist() == pytest.approx([0, 0, 9.81])
+    assert state.serial == (2024, 77)
+    assert state.battery.charge == 88
+    assert state.battery.cell_spread == pytest.approx(0.007)
+    assert stop_pressed(state.remote)
+    assert link.state_age() < 1.0
+    assert link.counters.damaged == 0
+    assert link.counters.sent > 0
+
+    broken = command.copy()
+    broken.torque[4] = np.nan
+    sent = link.counters.sent
+    with pytest.raises(CommandError, match="torque of FR_thigh is nan"):
+        link.write(broken)
+    assert link.counters.sent == sent
+
+
+def test_a_second_program_that_commands_is_seen(link) -> None:
+    assert until(lambda: link.read() is not None)
+    assert until(lambda: link.command_writers() == 1)
+    assert link.foreign_commands() == ""
+    intruder = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    intruder.writer(COMMANDS, "LowCmd_")
+    assert until(lambda: link.command_writers() == 2)
+    assert "1 other program" in link.foreign_commands()
+    intruder.close()
+    assert until(lambda: link.command_writers() == 1)
+
+
+def test_damaged_states_are_counted_and_the_stream_goes_on(link) -> None:
+    noise = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    writer = noise.writer("rt/lowstate", "LowState_")
+    assert until(lambda: writer.readers() >= 1)
+    assert until(lambda: link.read() is not None)
+    headless = b"\x00\x01\x00\x00" + bytes(1176)
+    wrong_checksum = bytearray(encode_low_state(new_low_state()))
+    wrong_checksum[-1] ^= 1
+    for data in (headless, bytes(wrong_checksum)):
+        writer.write(data)
+    assert until(lambda: (link.read(), link.counters.damaged == 2)[1])
+    assert until(lambda: link.read() is not None)
+    noise.close()
+
+
+def test_services_answer_nobody_in_time(robot) -> None:
+    from hardware.unitree.services import ServiceClient
+
+    participant = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    sport = ServiceClient(participant, "sport")
+    with pytest.raises(LinkError, match="refused with code 3203"):
+        sport.call(9999)
+    with pytest.raises(LinkError, match="'lights': nobody offers it"):
+        ServiceClient(participant, "lights").call(1001, timeout=0.1)
+    participant.close()
+    with pytest.raises(LinkError, match="closed"):
+        sport.call(1005)
+
+
+def test_entities_belong_to_the_thread_of_their_participant() -> None:
+    participant = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    caught = []
+
+    def make() -> None:
+        try:
+            participant.writer(COMMANDS, "LowCmd_")
+        except LinkError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    assert "by no other" in caught[0]
+    participant.close()
+
+
+def test_declared_types_serialise_as_the_codecs_write() -> None:
+    """The general codec of Cyclone DDS, fed with the declared types, is an oracle for our layouts."""
+    from types import SimpleNamespace
+
+    from hardware.unitree import dds_types
+    from hardware.unitree import go2_messages as go2
+    from hardware.unitree import rpc_messages as rpc
+
+    def plain(value):
+        if value.dtype.names is None:
+            return value.tolist()
+        if value.ndim:
+            return [plain(item) for item in value]
+        return SimpleNamespace(**{name: plain(value[name]) for name in value.dtype.names})
+
+    random = np.random.default_rng(5)
+    for dtype, kind, encode in (
+        (go2.LOW_CMD, dds_types.LowCmd_, go2.encode_low_cmd),
+        (go2.LOW_STATE, dds_types.LowState_, go2.encode_low_state),
+    ):
+        numbers = random.integers(0, 60, dtype.itemsize, dtype=np.uint8)
+        record = np.frombuffer(bytearray(numbers.tobytes()), dtype).reshape(())
+        if "bms_cmd" in dtype.names:
+            record["bms_cmd"]["off"] = 0
+        data = encode(record)
+        record["crc"] = int.from_bytes(data[-4:], "little")
+        assert kind.__idl__.serialize(plain(record), use_version_2=False) == data
+
+    for text, binary in (("", b""), ("{}", b"\x01"), ('{"name": "é"}', bytes(range(7)))):
+        request = rpc.Request(7, 1003, text, binary, lease=3, priority=-2, no_reply=True)
+        header = SimpleNamespace(
+            identity=SimpleNamespace(id=7, api_id=1003),
+            lease=SimpleNamespace(id=3),
+            policy=SimpleNamespace(priority=-2, noreply=True),
+        )
+        sample = SimpleNamespace(header=header, parameter=text, binary=list(binary))
+        data = dds_types.Request_.__idl__.serialize(sample, use_version_2=False)
+        assert rpc.encode_request(request) == data + bytes(-len(data) % 4)
+        assert rpc.decode_request(data) == request
+        response = rpc.Response(7, 1003, -5, text, binary)
+        header = SimpleNamespace(identity=SimpleNamespace(id=7, api_id=1003), status=SimpleNamespace(code=-5))
+        sample = SimpleNamespace(header=header, data=text, binary=list(binary))
+        data = dds_types.Response_.__idl__.serialize(sample, use_version_2=False)
+        assert rpc.encode_response(response) == data + bytes(-len(data) % 4)
+        assert rpc.decode_response(data) == response
+
+
+def test_a_domain_is_on_one_interface_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    dds.DdsParticipant(DdsNetwork("lo", DOMAIN)).close()
+    monkeypatch.setattr(DdsNetwork, "check", lambda self: None)
+    with pytest.raises(HardwareInputError, match="cannot be on 'lo1'"):
+        dds.DdsParticipant(DdsNetwork("lo1", DOMAIN))
+
+
+def test_versions_that_must_not_meet_a_robot() -> None:
+    check_version(False, "11.0.1")
+    check_version(False, "0.10.2")
+    check_version(True, "0.10.2")
+    with pytest.raises(DdsVersionError, match=r"11\.0\.1 must not join"):
+        check_version(True, "11.0.1")
+    with pytest.raises(DdsVersionError, match=r"0\.10\.5 must not join"):
+        check_version(True, "0.10.5")
+    with pytest.raises(DdsVersionError, match=r"0\.10\.5 has not been tried"):
+        check_version(False, "0.10.5")
+    for physical in (True, False):
+        with pytest.raises(DdsVersionError, match="not installed"):
+            check_version(physical, None)
+
+
+def test_virtual_robots_stay_on_the_loopback_and_physical_ones_off_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    DdsNetwork("lo", 1).check()
+    with pytest.raises(HardwareInputError, match="is not on 'lo'"):
+        DdsNetwork("lo", 0, physical=True).check()
+    with pytest.raises(HardwareInputError, match="no network interface 'lo0x'"):
+        DdsNetwork("lo0x", 1).check()
+    with pytest.raises(HardwareInputError, match="no network interface"):
+        DdsNetwork("../net/lo", 1).check()
+    with pytest.raises(HardwareInputError, match="domain 231"):
+        DdsNetwork("lo", 231).check()
+    monkeypatch.setattr(dds, "_LOOPBACK", 0)  # no interface is a loopback any more
+    with pytest.raises(HardwareInputError, match="leads to other machines"):
+        DdsNetwork("lo", 1).check()
+    with pytest.raises(DdsVersionError, match="must not join"):
+        dds.DdsParticipant(DdsNetwork("lo", 0, physical=True))

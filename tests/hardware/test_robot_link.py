@@ -1,0 +1,271 @@
+"""What every link shares: the robot's clock, commands that may go out, the remote; and a Go1 over UDP."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardware.errors import CommandError, HardwareInputError, LinkError, WireError
+from hardware.robot_link import Arrival, LinkCounters, RobotClock, checked_command
+from hardware.unitree import go1_messages as go1
+from hardware.unitree import rpc_messages as rpc
+from hardware.unitree.go1_link import Go1Link, Go1RobotSide
+from hardware.unitree.go1_udp import Go1Network, Go1UdpClient
+from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, motors_of
+from hardware.unitree.remote import KEYS, decode_remote, encode_remote, stop_pressed
+from hardware.unitree.services import MotionService
+from robots.sensors import JointCommand
+
+FEW = settings(max_examples=40, deadline=None)
+N, D, L, R = Arrival.NEW, Arrival.DUPLICATE, Arrival.LATE, Arrival.RESTART
+
+
+def follow(clock, counters, *arrivals):
+    return [clock.follow(tick % 2**32, now, counters) for tick, now in arrivals]
+
+
+def test_the_newest_wins_and_nothing_goes_back_in_time() -> None:
+    clock, counters = RobotClock(1e-3, 0.002), LinkCounters()
+    arrivals = [(1, 0.0), (4, 0.001), (2, 0.002), (3, 0.003), (4, 0.004), (6, 0.005)]
+    assert follow(clock, counters, *arrivals) == [N, N, L, L, D, N]
+    assert (counters.accepted, counters.late, counters.duplicate) == (3, 2, 1)
+    assert clock.time == pytest.approx(0.005)
+
+
+def test_age_is_told_by_ticks_and_not_by_packets() -> None:
+    clock, counters = RobotClock(1e-3, 0.002), LinkCounters()
+    assert clock.age(5.0) == math.inf
+    follow(clock, counters, (10, 1.0), (10, 1.1), (10, 1.4))
+    assert clock.age(1.5) == pytest.approx(0.5)
+    assert counters.duplicate == 2
+
+
+def test_missing_states_are_counted() -> None:
+    clock, counters = RobotClock(1e-3, 0.002), LinkCounters()
+    follow(clock, counters, (100, 0.0), (102, 0.002), (110, 0.010), (113, 0.013))
+    assert counters.lost == 3 + 1  # 104, 106, 108; and one of the three milliseconds after, rounded up
+
+
+def test_the_clock_wraps_without_a_restart() -> None:
+    clock, counters = RobotClock(1e-6, 0.002), LinkCounters()
+    steps = [(2**32 - 3000 + 2000 * k, 0.002 * k) for k in range(5)]
+    assert set(follow(clock, counters, *steps)) == {N}
+    assert clock.time == pytest.approx(0.008)
+    assert counters.lost == counters.restarts == 0
+
+
+@pytest.mark.parametrize("tick_seconds", [1e-3, 1e-6])
+@pytest.mark.parametrize("uptime", [10.0, 3000.0])
+def test_a_restart_of_the_robot_is_seen(tick_seconds: float, uptime: float) -> None:
+    """Also where the tick has wrapped so far that falling back looks like a jump ahead (microseconds)."""
+    clock, counters = RobotClock(tick_seconds, 0.002), LinkCounters()
+    before = round(uptime / tick_seconds)
+    assert follow(clock, counters, (before, 50.0), (round(0.5 / tick_seconds), 52.0)) == [N, R]
+    assert counters.restarts == 1
+    assert clock.time == 0.0
+    assert clock.milliseconds == 500
+
+
+def test_a_silence_is_no_restart() -> None:
+    clock, counters = RobotClock(1e-3, 0.002), LinkCounters()
+    assert follow(clock, counters, (1000, 0.0), (6000, 5.0), (6002, 5.002)) == [N, N, N]
+    assert counters.restarts == 0
+
+
+@FEW
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=30), st.sampled_from([1e-3, 1e-6]))
+def test_any_ticks_are_judged_and_counted_once(ticks: list[int], tick_seconds: float) -> None:
+    clock, counters = RobotClock(tick_seconds, 0.002), LinkCounters()
+    for i, tick in enumerate(ticks):
+        before = clock.milliseconds
+        arrival = clock.follow(tick, 0.002 * i, counters)
+        if arrival in (D, L):
+            assert clock.milliseconds == before
+        else:
+            assert abs(clock.milliseconds - round(tick * tick_seconds * 1e3)) % 4294967 <= 1
+    assert counters.accepted + counters.late + counters.duplicate == len(ticks)
+
+
+@pytest.mark.parametrize("row", range(5))
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e39])
+def test_commands_that_are_not_finite_never_go_out(row: int, bad: float) -> None:
+    command = JointCommand()
+    name = ("position", "velocity", "torque", "kp", "kd")[row]
+    getattr(command, name)[7] = bad
+    with pytest.raises(CommandError, match=f"{name} of RL_thigh is"):
+        checked_command(command, JOINT_NAMES)
+
+
+def test_commands_with_negative_gains_or_other_shapes_never_go_out() -> None:
+    for name in ("kp", "kd"):
+        command = JointCommand()
+        getattr(command, name)[2] = -0.5
+        with pytest.raises(CommandError, match=f"{name} of FL_calf is -0.5"):
+            checked_command(command, JOINT_NAMES)
+    command = JointCommand()
+    command.torque[2] = -0.5
+    assert checked_command(command, JOINT_NAMES)[2, 2] == -0.5
+    with pytest.raises(CommandError, match="five rows of 12"):
+        checked_command(JointCommand(kp=np.zeros(11)), JOINT_NAMES)
+    with pytest.raises(CommandError, match="shape"):
+        checked_command(JointCommand(*(np.zeros(11) for _ in range(5))), JOINT_NAMES)
+
+
+def test_remote_keys_by_hand() -> None:
+    data = bytearray(40)
+    data[2], data[3] = 0b0010_0000, 0b0000_0010  # L2 is bit 5, B bit 9
+    assert decode_remote(bytes(data)).keys == {"L2", "B"}
+    assert decode_remote(bytes(data)).stop
+    assert stop_pressed(bytes(data))
+    data[3] = 0
+    assert not stop_pressed(bytes(data))
+    assert decode_remote(bytes(40)).keys == frozenset()
+    with pytest.raises(WireError, match="39 bytes"):
+        decode_remote(bytes(39))
+    with pytest.raises(ValueError, match="'L3'"):
+        encode_remote(["L3"])
+
+
+@FEW
+@given(st.sets(st.sampled_from(KEYS)), st.tuples(*[st.floats(-1, 1, width=32)] * 5))
+def test_remote_round_trip(keys: set[str], sticks: tuple[float, ...]) -> None:
+    remote = decode_remote(encode_remote(keys, sticks))
+    assert remote.keys == keys
+    assert remote.sticks == sticks
+    assert remote.stop == stop_pressed(encode_remote(keys)) == ({"L2", "B"} <= keys)
+
+
+@FEW
+@given(st.binary(max_size=80), st.booleans())
+def test_calls_are_decoded_or_refused(data: bytes, headed: bool) -> None:
+    for decode in (rpc.decode_request, rpc.decode_response):
+        try:
+            decode(b"\x00\x01\x00\x00" + data if headed else data)
+        except WireError:
+            continue
+
+
+def test_truncated_calls_are_refused() -> None:
+    data = rpc.encode_request(rpc.Request(1, 1003, '{"name": "ai"}', b"xyz"))
+    assert rpc.decode_request(data).binary == b"xyz"
+    for end in range(len(data) - 1):
+        with pytest.raises(WireError):
+            rpc.decode_request(data[:end])
+
+
+def test_the_motion_service_lets_go_when_asked() -> None:
+    service = MotionService("ai")
+    assert service.answer("motion_switcher", rpc.Request(1, 1001)) == (0, '{"form": "0", "name": "ai"}')
+    assert service.answer("sport", rpc.Request(2, 1005)) == (0, "")
+    assert service.posture == "StandDown"
+    service.answer("motion_switcher", rpc.Request(3, 1003))
+    assert service.answer("motion_switcher", rpc.Request(4, 1001)) == (0, '{"form": "0", "name": ""}')
+    assert service.answer("motion_switcher", rpc.Request(5, 1002, '{"name": "mcf"}')) == (0, "")
+    assert service.name == "mcf"
+    for parameter in ("", "[]", "{}", "nonsense"):
+        assert service.answer("motion_switcher", rpc.Request(6, 1002, parameter))[0] == 3204
+    assert service.answer("motion_switcher", rpc.Request(7, 4))[0] == 3203
+    assert service.answer("lights", rpc.Request(8, 1001))[0] == 3203
+
+
+@pytest.fixture
+def go1_pair():
+    side = Go1RobotSide(port=0)
+    now = [100.0]
+    link = Go1Link(Go1Network(port=side.port), clock=lambda: now[0])
+    yield link, side, now
+    link.close()
+    side.close()
+
+
+def state_at(microseconds: int):
+    state = go1.new_low_state()
+    state["tick"] = microseconds
+    state["motor_state"]["q"] = 0.01 * np.arange(20)
+    state["motor_state"]["tau_est"] = 256 * np.arange(20)
+    state["bms_state"]["cell_vol"][:6] = 130
+    return state
+
+
+def test_go1_command_and_state_across_udp(go1_pair) -> None:
+    link, side, now = go1_pair
+    assert link.read() is None
+    target = np.linspace(-1, 1, 12)
+    link.write(JointCommand(position=target, kp=np.full(12, 60.0), kd=np.arange(12.0)))
+    assert side.wait(1.0)
+    (command,) = side.commands()
+    motors = command["motor_cmd"][motors_of()]
+    np.testing.assert_array_equal(motors["q"], target.astype(np.float32))
+    np.testing.assert_array_equal(motors["kd"] / 16, np.arange(12))
+    assert set(command["motor_cmd"]["mode"][:12].tolist()) == {0x0A}
+    assert set(command["motor_cmd"]["mode"][12:].tolist()) == {0x00}
+
+    for tick in (2_000, 8_000, 4_000, 6_000, 8_000):
+        side.answer(state_at(tick))
+    assert link.wait(1.0)
+    time.sleep(0.01)
+    state = link.read()
+    assert state.tick == 8
+    assert state.reading.time == pytest.approx(0.006)
+    by_motor = dict(zip(MOTOR_NAMES, range(12), strict=True))
+    order = [by_motor[name] for name in JOINT_NAMES]
+    np.testing.assert_allclose(state.reading.joint_position, 0.01 * np.array(order), rtol=1e-6)
+    np.testing.assert_allclose(state.torque, order)
+    assert state.battery.voltage == pytest.approx(6 * 130 * 0.032)
+    assert (link.counters.late, link.counters.duplicate, link.counters.lost) == (2, 1, 2)
+    now[0] += 0.25
+    assert link.read() is None
+    assert link.state_age() == pytest.approx(0.25)
+
+
+def test_go1_damage_and_strangers_are_counted(go1_pair) -> None:
+    link, side, _ = go1_pair
+    link.write(JointCommand())
+    assert side.wait(1.0)
+    side.commands()
+    side._udp.send(b"nonsense", side.peers[-1])
+    stranger = Go1UdpClient(Go1Network(port=link._udp.port))
+    stranger.send(go1.encode_low_state(state_at(5)))
+    side.answer(state_at(7_000))
+    end = time.monotonic() + 2
+    state = None
+    while state is None and time.monotonic() < end:
+        state = link.read()
+    assert state.tick == 7
+    assert link.counters.damaged == 1
+    assert link._udp.strangers == 1
+    stranger.close()
+
+
+def test_go1_refuses_what_a_packet_cannot_carry(go1_pair) -> None:
+    link, side, _ = go1_pair
+    with pytest.raises(CommandError, match="torque"):
+        link.write(JointCommand(torque=np.full(12, 500.0)))
+    assert link.counters.sent == 0
+    assert not side.wait(0.02)
+
+
+def test_go1_needs_a_steady_stream() -> None:
+    link = Go1Link(Go1Network(port=9))
+    with pytest.raises(LinkError, match="no steady stream of states within"):
+        link.prepare(timeout=0.05)
+    link.close()
+
+
+def test_go1_addresses() -> None:
+    with pytest.raises(HardwareInputError, match="another machine"):
+        Go1Network("192.168.123.10").check()
+    Go1Network("192.168.123.10", physical=True).check()
+    with pytest.raises(HardwareInputError, match="is not on this machine"):
+        Go1Network(physical=True).check()
+    with pytest.raises(HardwareInputError, match="no IPv4 address"):
+        Go1Network("go1").check()
+    with pytest.raises(HardwareInputError, match="port 70000"):
+        Go1Network(port=70000).check()
+    side = Go1RobotSide(port=0)
+    with pytest.raises(LinkError, match=f"UDP port {side.port}"):
+        Go1RobotSide(port=side.port)
+    side.close()

@@ -1,0 +1,43 @@
+"""A kinematic Go2 in a process of its own: joints jump to their targets. Run as `python virtual_go2.py DOMAIN`."""
+
+import sys
+import time
+
+import numpy as np
+
+from hardware.unitree.dds import DdsNetwork
+from hardware.unitree.go2_link import Go2RobotSide
+from hardware.unitree.go2_messages import new_low_state
+from hardware.unitree.remote import encode_remote
+
+SERIAL = (2024, 77)
+
+
+def main(domain: int, seconds: float) -> None:
+    side = Go2RobotSide(DdsNetwork("lo", domain))
+    state = new_low_state()
+    state["sn"] = SERIAL
+    state["imu_state"]["quaternion"] = (1, 0, 0, 0)
+    state["imu_state"]["accelerometer"] = (0, 0, 9.81)
+    state["bms_state"]["soc"] = 88
+    state["bms_state"]["cell_vol"][:8] = np.arange(4000, 4008)
+    state["wireless_remote"] = np.frombuffer(encode_remote(["L2", "B"]), np.uint8)
+    motors = state["motor_state"]
+    motors["temperature"] = np.arange(30, 50)
+    motors["q"] = 0.01 * np.arange(20)
+    print("ready", flush=True)
+    start = time.monotonic()
+    while (now := time.monotonic()) < start + seconds:
+        side.serve()
+        for command in side.commands():
+            if not side.motion.name:
+                motors["q"] = command["motor_cmd"]["q"]
+                motors["tau_est"] = command["motor_cmd"]["kp"]
+        state["tick"] = round((now - start) * 1000)
+        state["reserve"] = side.command_writers()
+        side.publish(state)
+        time.sleep(0.002)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))
