@@ -50,7 +50,7 @@ class Go1Link:
         self._stream = StateStream(
             joints,
             partial(wire.decode_low_state, crc=state_crc),
-            _battery,
+            battery_of,
             wire.TAU_SCALE,
             wire.TICK_SECONDS,
             period,
@@ -100,7 +100,8 @@ class Go1Link:
         self._udp.close()
 
 
-def _battery(record: wire.Record) -> Battery:
+def battery_of(record: wire.Record) -> Battery:
+    """The battery in a state."""
     cells = record["bms_state"]
     volts = cells["cell_vol"][cells["cell_vol"] > 0] * wire.CELL_SCALE
     return Battery(

@@ -60,7 +60,7 @@ class Go2Link:
         self._stream = StateStream(
             joints,
             partial(wire.decode_low_state, verify_crc=verify_crc),
-            _battery,
+            battery_of,
             1.0,
             TICK_SECONDS,
             period,
@@ -91,9 +91,7 @@ class Go2Link:
     def write(self, command: JointCommand) -> None:
         """Send a joint command at once; see `hardware.robot_link.RobotLink.write`."""
         values = checked_command(command, self.joint_names)
-        motors, slots = self._command["motor_cmd"], self._stream.motors
-        for field, row in zip(("q", "dq", "tau", "kp", "kd"), values, strict=True):
-            motors[field][slots] = row
+        wire.set_joints(self._command, values, self._stream.motors)
         self._writer.write(wire.encode_low_cmd(self._command))
         self.counters.sent += 1
 
@@ -123,7 +121,8 @@ class Go2Link:
         self._participant.close()
 
 
-def _battery(record: wire.Record) -> Battery:
+def battery_of(record: wire.Record) -> Battery:
+    """The battery in a state."""
     cells = record["bms_state"]
     return Battery(
         charge=float(cells["soc"]),

@@ -248,9 +248,17 @@ def new_low_state() -> Record:
     return record
 
 
-def low_cmd_crc(record: Record) -> int:
-    """The checksum that a command carries."""
-    return int.from_bytes(encode_low_cmd(record)[-4:], "little")
+def set_joints(record: Record, values: NDArray[np.float64], slots: NDArray[np.intp]) -> None:
+    """Write a joint command into a low-level command.
+
+    Args:
+        record: the command to change; motors not in `slots` stay as they are.
+        values: position, velocity, torque, kp, kd: `5 x n`, SI units.
+        slots: motor of every joint, `n`.
+    """
+    motors = record["motor_cmd"]
+    for field, row in zip(("q", "dq", "tau", "kp", "kd"), values, strict=True):
+        motors[field][slots] = row
 
 
 def encode_low_cmd(record: Record) -> bytes:
