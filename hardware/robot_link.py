@@ -22,6 +22,7 @@ FloatArray = NDArray[np.float64]
 
 MOST = 1e10  # beyond every number of a command, and well within single precision
 RESTART = 0.5  # s by which a clock falls back, or runs ahead of ours, when it is another clock
+SLACK = 0.25  # periods by which a state may come early; a millisecond more or less is no loss
 _WRAP = 1 << 32
 
 
@@ -145,7 +146,7 @@ class RobotClock:
             self._ticks, self._first = 0, tick
         else:
             step = (tick - self._tick) % _WRAP
-            counters.lost += max(0, round(step * self._tick_seconds / self._period) - 1)
+            counters.lost += max(0, int(step * self._tick_seconds / self._period + SLACK) - 1)
             self._ticks += step
         counters.accepted += 1
         self._tick = tick

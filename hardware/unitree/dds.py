@@ -16,6 +16,7 @@ learnt about it, and is taken care of here:
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import threading
 from collections.abc import Callable, Iterator
@@ -224,8 +225,7 @@ class DdsWriter:
 
     def readers(self) -> int:
         """How many readers are matched, this process's own included."""
-        with _refusals("asking for readers of", self.topic):
-            return len(self._writer.get_matched_subscriptions())
+        return _matched("dds_get_matched_subscriptions", self._writer._ref)
 
     def close(self) -> None:
         """Leave the topic."""
@@ -261,8 +261,7 @@ class DdsReader:
 
     def writers(self) -> int:
         """How many writers are matched, this process's own included."""
-        with _refusals("asking for writers of", self.topic):
-            return len(self._reader.get_matched_publications())
+        return _matched("dds_get_matched_publications", self._reader._ref)
 
     def close(self) -> None:
         """Leave the topic."""
@@ -283,6 +282,18 @@ class _Closed:
 
     def __getattr__(self, name: str) -> Any:
         raise LinkError("this DDS participant is closed")
+
+
+def _matched(function: str, entity: int) -> int:
+    """Peers of a reader or writer, from the C library: the Python package of 0.10.2 has no word for it."""
+    from cyclonedds.internal import DDS
+
+    call = DDS._dll_handle[function]
+    call.argtypes, call.restype = (ctypes.c_int32, ctypes.c_void_p, ctypes.c_size_t), ctypes.c_int32
+    count = int(call(entity, None, 0))
+    if count < 0:
+        raise LinkError(f"{function}: Cyclone DDS refuses with code {count}")
+    return count
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from hardware.unitree.services import (
     MOTION_SWITCHER,
     SPORT,
     MotionService,
+    MotionWatch,
     ServiceClient,
     ServiceServer,
     active_motion_service,
@@ -74,6 +75,7 @@ class Go2Link:
         self._commands = self._participant.reader(COMMANDS, "LowCmd_", depth=1)
         self._switcher = ServiceClient(self._participant, MOTION_SWITCHER)
         self._sport = ServiceClient(self._participant, SPORT)
+        self._watch = MotionWatch(self._switcher)
 
     def prepare(self, timeout: float = 15.0) -> list[str]:
         """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down)."""
@@ -112,9 +114,15 @@ class Go2Link:
         return active_motion_service(self._switcher, timeout)
 
     def foreign_commands(self) -> str:
-        """Who else publishes joint commands, in words; empty when nobody does."""
+        """Who else commands the joints, in words; empty when nobody does. Never blocks.
+
+        Counts publishers of commands, and asks the robot once a second which motion service is active.
+        """
         others = self.command_writers() - 1
-        return f"{others} other program(s) publish {COMMANDS}" if others > 0 else ""
+        if others > 0:
+            return f"{others} other program(s) publish {COMMANDS}"
+        service = self._watch.look(self._clock())
+        return f"the motion service {service!r} commands the joints" if service else ""
 
     def close(self) -> None:
         """Leave the network."""

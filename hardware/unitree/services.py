@@ -7,7 +7,9 @@ ask for the name, lie down, release, ask again.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -92,22 +94,27 @@ class ServiceClient:
                     "its network?"
                 )
             time.sleep(0.01)
-        self._next += 1
-        call = Request(self._next, api, json.dumps(parameter or {}))
-        self._requests.write(encode_request(call))
+        call = self.send(api, parameter)
         while self._responses.wait(max(0.0, end - self._clock())):
-            for data in self._responses.take():
-                answer = _response(data)
-                if answer is not None and answer.id == call.id:
+            for answer in self.take():
+                if answer.id == call.id:
                     return _accepted(self.service, call, answer)
         raise LinkError(f"service {self.service!r}: no answer to call {api} within {timeout:g} s")
 
+    def send(self, api: int, parameter: dict[str, Any] | None = None) -> Request:
+        """Send a call and do not wait; its answer comes out of `take`."""
+        self._next += 1
+        request = Request(self._next, api, json.dumps(parameter or {}))
+        self._requests.write(encode_request(request))
+        return request
 
-def _response(data: bytes) -> Response | None:
-    try:
-        return decode_response(data)
-    except WireError:
-        return None  # no answer to us; the call goes on waiting for its own
+    def take(self) -> list[Response]:
+        """Answers that have come since the last call, to whomever; never blocks. Damaged ones are left out."""
+        answers = []
+        for data in self._responses.take():
+            with contextlib.suppress(WireError):  # no answer to us; whoever waits goes on waiting
+                answers.append(decode_response(data))
+        return answers
 
 
 def _accepted(service: str, call: Request, answer: Response) -> str:
@@ -124,14 +131,44 @@ def active_motion_service(switcher: ServiceClient, timeout: float = 5.0) -> str:
     Raises:
         LinkError: no answer, or one without a name.
     """
-    data = switcher.call(CHECK_MODE, timeout=timeout)
+    return _name_in(switcher.call(CHECK_MODE, timeout=timeout))
+
+
+def _name_in(data: str) -> str:
     try:
         name = json.loads(data)["name"]
     except (ValueError, KeyError, TypeError) as error:
-        raise LinkError(
-            f"service {switcher.service!r}: CheckMode answered {data!r}, no name in it"
-        ) from error
+        raise LinkError(f"CheckMode answered {data!r}: no name in it") from error
     return str(name or "")
+
+
+class MotionWatch:
+    """Asks every now and then who commands the joints, and never waits for the answer.
+
+    Args:
+        switcher: the service that knows.
+        every: seconds between two questions.
+
+    Attributes:
+        name: of the motion service in the last answer; empty for none, and before the first answer.
+    """
+
+    def __init__(self, switcher: ServiceClient, every: float = 1.0) -> None:
+        self.name = ""
+        self._switcher, self._every = switcher, every
+        self._asked = -math.inf
+        self._open = 0
+
+    def look(self, now: float) -> str:
+        """The name in the newest answer by `now` (monotonic s)."""
+        for answer in self._switcher.take():
+            if answer.id == self._open and answer.code == OK:
+                with contextlib.suppress(LinkError):  # an answer without a name says nothing
+                    self.name = _name_in(answer.data)
+        if now >= self._asked + self._every:
+            self._asked = now
+            self._open = self._switcher.send(CHECK_MODE).id
+        return self.name
 
 
 def release_motion_service(

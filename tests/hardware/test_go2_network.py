@@ -16,6 +16,7 @@ from hardware.unitree.dds import DdsNetwork, check_version
 from hardware.unitree.go2_messages import encode_low_state, new_low_state
 from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
 from hardware.unitree.remote import stop_pressed
+from hardware.unitree.services import ServiceClient
 from robots.sensors import JointCommand
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
@@ -84,6 +85,14 @@ def test_prepare_release_command_and_read_back(link, robot) -> None:
     assert link.counters.damaged == 0
     assert link.counters.sent > 0
 
+    select = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    ServiceClient(select, "motion_switcher").call(1002, {"name": "ai"})
+    seen = until(lambda: link.foreign_commands())  # the watch asks again after a second
+    assert seen == "the motion service 'ai' commands the joints"
+    ServiceClient(select, "motion_switcher").call(1003)
+    select.close()
+    assert until(lambda: not link.foreign_commands())
+
     broken = command.copy()
     broken.torque[4] = np.nan
     sent = link.counters.sent
@@ -119,9 +128,7 @@ def test_damaged_states_are_counted_and_the_stream_goes_on(link) -> None:
     noise.close()
 
 
-def test_services_answer_nobody_in_time(robot) -> None:
-    from hardware.unitree.services import ServiceClient
-
+def test_services_that_refuse_and_services_that_are_not_there(robot) -> None:
     participant = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
     sport = ServiceClient(participant, "sport")
     with pytest.raises(LinkError, match="refused with code 3203"):
@@ -234,5 +241,6 @@ def test_virtual_robots_stay_on_the_loopback_and_physical_ones_off_it(
     monkeypatch.setattr(dds, "_LOOPBACK", 0)  # no interface is a loopback any more
     with pytest.raises(HardwareInputError, match="leads to other machines"):
         DdsNetwork("lo", 1).check()
+    monkeypatch.setattr(dds, "dds_version", lambda: "11.0.1")
     with pytest.raises(DdsVersionError, match="must not join"):
         dds.DdsParticipant(DdsNetwork("lo", 0, physical=True))
