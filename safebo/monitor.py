@@ -67,11 +67,12 @@ class BoundaryMonitor:
         self.backups: tuple[Mapping[str, float], ...] = tuple(dict(b) for b in backups)
         self.lower = np.asarray(lower, dtype=np.float64)
         self.policy = np.asarray(policy, dtype=np.int64)
+        self.gain = np.asarray(gain, dtype=np.float64)
         self.states = states / self.scale
         bound = self.lower[self.policy]
         # What covers, and what is chosen on a trigger, are both a smallest `distance - radius`. The closest is
         # that with radii of zero, so some rules search twice.
-        self.radii = self.rule.radii(bound, np.asarray(gain, dtype=np.float64), states.shape[1])
+        self.radii = self.rule.radii(bound, self.gain, states.shape[1])
         self._covering = StateIndex.build(self.states, self.radii, bound)
         self._choosing: StateIndex | None = None
         if rule.choice != "largest bound":

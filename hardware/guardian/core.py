@@ -1,0 +1,411 @@
+"""The guardian itself: one pure step per control tick. No threads, no sockets, no clock of its own.
+
+In every tick it takes what the robot said and what came over the link, checks every limit, moves through the
+state table, runs the motion of the present state, and gives the joint command. What crosses a limit in a tick
+is answered in the command of that tick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.guardian.bounds import MOST_DAMPING, MOST_STIFFNESS, GainTable
+from hardware.guardian.desk import LONGEST, Desk
+from hardware.guardian.lease import Lease
+from hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
+from hardware.guardian.measures import Measures
+from hardware.guardian.motion import Curve, Poses, damped
+from hardware.guardian.observation import Observation, Stream
+from hardware.guardian.staging import Staging, TrialPlan
+from hardware.guardian.states import FAULTS, Event, Response, State, answer
+from hardware.guardian.telemetry import Telemetry
+from hardware.guardian.walker import Walker
+from hardware.link.messages import Heartbeat, Reply, Request, Stop
+from hardware.link.server import Inbound
+from robots.model import RobotModel
+from robots.sensors import JointCommand
+
+FloatArray = NDArray[np.float64]
+
+SUSTAINED = 1.0  # s of states without a gap before the robot counts as connected
+LOST = 2.0  # s without a new state after which it counts as gone
+CALM = 0.5  # s of standing before a trial may start
+BRAKING = 0.8  # s of stepping on baseline gains after a trial
+ARMED_FOR = 60.0  # s after which arming is void
+
+
+@dataclass(frozen=True)
+class Row:
+    """An event worth keeping: guardian's clock, s, what it is, and in words."""
+
+    time: float
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one tick gives: the joint command, answers by session, and what happened."""
+
+    command: JointCommand
+    replies: list[tuple[int, Reply]]
+    rows: list[Row]
+
+
+@dataclass
+class Run:
+    """The armed, running or last trial.
+
+    Args:
+        plan: None before the first.
+        token: allows its start.
+        armed: when it was armed, s. started: when settling began, s. duration: of the walk, s.
+        backup: index of the backup at work, or -1.
+        outcome: 0 not over, 1 completed, 2 ended by request, 3 ended by trouble.
+    """
+
+    plan: TrialPlan | None = None
+    token: int = 0
+    armed: float = -math.inf
+    started: float = math.inf
+    duration: float = 0.0
+    backup: int = -1
+    outcome: int = 0
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the walk began; negative while the robot settles."""
+        return now - self.started - self.plan.walk.settle if self.plan else 0.0
+
+
+@dataclass
+class Latch:
+    """What is latched: number, cause, words, and the token of the first step of clearing."""
+
+    number: int = 0
+    cause: Limit = NOTHING
+    words: str = ""
+    token: int = 0
+
+
+@dataclass
+class Counters:
+    """What the guardian met since it started."""
+
+    overruns: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+class Guardian:
+    """Owns the right to command one robot.
+
+    Args:
+        robot: its model.
+        walker: its locomotion controller.
+        table: the controller's gains, hard bounds and baseline.
+        executor: builds monitors beside the control loop.
+        random: for tokens; unpredictable outside of tests.
+        clock: measures how long the controller takes, s.
+        limits: see `hardware.guardian.limits`.
+        rate: ticks per second.
+    """
+
+    def __init__(
+        self,
+        robot: RobotModel,
+        walker: Walker,
+        table: GainTable,
+        executor: Executor,
+        random: Random,
+        clock: Callable[[], float],
+        limits: Sequence[Limit] = LIMITS,
+        rate: float = 500.0,
+    ) -> None:
+        self.robot, self.walker, self.table, self.random = robot, walker, table, random
+        self.period = 1.0 / rate
+        self._clock = clock
+        self.watch = Watch(limits, rate)
+        self.stream = Stream()
+        self.lease = Lease()
+        self.staging = Staging(table, len(walker.state_names), executor)
+        self.telemetry = Telemetry(int((LONGEST + 12.0) * rate))
+        self.run, self.latch, self.counters = Run(), Latch(), Counters()
+        self.state = State.DISCONNECTED
+        self.refusal: Limit = NOTHING
+        self.present: Limit = NOTHING
+        self.now = -math.inf
+        self.command = damped(robot.home_joints)
+        self._baseline = table.mapping(table.baseline)
+        self._poses = Poses(robot)
+        self._curve: Curve | None = None
+        self._walking = False
+        self._brake_end = math.inf
+        self._rows: list[Row] = []
+        self.measures = Measures(robot, self.watch, self.stream)
+        self._desk = Desk(self)
+
+    def step(
+        self,
+        now: float,
+        observation: Observation | None,
+        inbox: Sequence[Inbound] = (),
+        damaged: int = 0,
+    ) -> Step:
+        """One control tick.
+
+        Args:
+            now: monotonic, s.
+            observation: what the robot said since the last tick, if anything.
+            inbox: authentic, new messages, in the order in which they came.
+            damaged: packets from the robot that were refused since the start.
+        """
+        gap = now - self.now if math.isfinite(self.now) else 0.0
+        self.now, self._rows = now, []
+        replies: list[tuple[int, Reply]] = []
+        self.stream.take(now, observation)
+        stop = self._hear(now, inbox)
+        self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
+        self._judge()
+        self._happen(now)
+        for message in inbox:
+            if isinstance(message.body, Request):
+                replies.append((message.session, self._desk.answer(now, message.session, message.body)))
+        self.command = self._guarded(self._move(now))
+        self._record(now)
+        return Step(self.command, replies, self._rows)
+
+    # -- what came in ---------------------------------------------------------------------------------
+
+    def _hear(self, now: float, inbox: Sequence[Inbound]) -> int:
+        """Heartbeats and stops; the highest stop level of this tick."""
+        level = 0
+        for message in inbox:
+            body = message.body
+            if isinstance(body, Heartbeat) and message.proof:
+                self.lease.beat(now, message.session, body.epoch)
+            elif isinstance(body, Stop):
+                # an unknown level is the strongest: who stops is not argued with
+                level = max(level, body.level if 1 <= body.level <= 3 else 3)
+                self.note("stop", f"level {body.level}: {body.reason}")
+        return level
+
+    # -- what follows ---------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        limit = self.watch.check(self.state)
+        self.present = limit
+        self.refusal = limit if limit.response is Response.REFUSE else NOTHING
+        if limit.response > Response.REFUSE:
+            self.fault(limit)
+
+    def _happen(self, now: float) -> None:
+        """Events that come by themselves."""
+        stream, run = self.stream, self.run
+        if self.lease.expire(now):
+            self.note("lease", f"epoch {self.lease.epoch} expired")
+        if self.state is State.DISCONNECTED and stream.sustained(now) >= SUSTAINED:
+            self.happen(Event.STREAM)
+        if stream.newest is not None and stream.age(now) > LOST:
+            self.happen(Event.STREAM_LOST)
+        if self._curve is not None and self._curve.over(now):
+            if self.state is State.STANDING_UP:
+                self.happen(Event.STOOD)
+            elif self.state in (State.LYING_DOWN, State.SIT_LATCHED):
+                self.happen(Event.LAIN)
+        if self.state is State.ARMED and now - run.armed > ARMED_FOR:
+            self.note("disarmed", "arming is void after a minute")
+            self.happen(Event.DISARM)
+        # half a tick keeps rounding from adding one
+        if self.state is State.RUNNING and run.elapsed(now) >= run.duration - 0.5 * self.period:
+            self.end(1)
+
+    def fault(self, limit: Limit, words: str = "") -> None:
+        """Answer trouble by its rung of the ladder, and latch."""
+        before = self.state
+        if before is State.SIT_LATCHED and limit.response < Response.DAMP:
+            return
+        if before is State.HOLD_LATCHED and limit.response is Response.HOLD:
+            return
+        if before is State.DAMP_LATCHED:
+            return
+        if self.run.plan is not None and before is State.RUNNING:
+            self.run.outcome = 3
+        said = words or f"{limit.words} ({limit.name}: limit {limit.threshold:g} {limit.unit})".replace(
+            " )", ")"
+        )
+        self.latch = Latch(self.latch.number + 1, limit, said)
+        self.counters.faults[limit.name] = self.counters.faults.get(limit.name, 0) + 1
+        self.note("latch", f"{self.latch.number}: {said}")
+        self.happen(FAULTS[limit.response])
+
+    def happen(self, event: Event) -> bool:
+        """Let an event happen; whether the state table has an answer."""
+        after = answer(self.state, event)
+        if after is None:
+            return False
+        if after is not self.state:
+            before, self.state = self.state, after
+            self.note("state", f"{before.name} -> {after.name} by {event.name}")
+            self._enter(before)
+        return True
+
+    def end(self, outcome: int) -> None:
+        """End the running trial."""
+        if self.state is State.RUNNING:
+            self.run.outcome = outcome
+            self.note("trial", f"{self.run.plan.number if self.run.plan else 0} over: {outcome}")
+        self.happen(Event.END)
+
+    def note(self, kind: str, words: str) -> None:
+        """Keep an event."""
+        self._rows.append(Row(self.now, kind, words))
+
+    def calm(self) -> bool:
+        """Whether the robot has stood still for long enough."""
+        return not self._walking and self._curve is not None and self._curve.rested(self.now) >= CALM
+
+    # -- motion ---------------------------------------------------------------------------------------
+
+    def _position(self) -> FloatArray:
+        """Where the joints are: measured while that is news, else as commanded."""
+        newest = self.stream.newest
+        if newest is None or self.stream.age(self.now) > 0.1:
+            return self.command.position
+        return newest.reading.joint_position
+
+    def _enter(self, before: State) -> None:
+        now, state = self.now, self.state
+        if state is State.STANDING_UP:
+            self._curve = self._poses.rise(now, self._position())
+        elif state in (State.LYING_DOWN, State.SIT_LATCHED):
+            if before not in (State.LYING_DOWN, State.SIT_LATCHED):
+                self._walking = False
+                self._curve = self._poses.sink(now, self._position())
+        elif state is State.RUNNING:
+            self._curve = None
+        elif state in (State.HOLD, State.HOLD_LATCHED):
+            if before is State.RUNNING:
+                self._brake(now)
+            elif before is State.STANDING_UP:
+                self._curve = self._poses.stand(now, self.command.position)
+        elif state in (State.REST, State.DISCONNECTED, State.DAMP_LATCHED):
+            self._walking, self._curve = False, None
+
+    def _brake(self, now: float) -> None:
+        """Baseline gains; step to rest while the robot's state is known, else stand at once."""
+        if self._walking and self.stream.age(now) <= 0.1:
+            self.walker.switch(self._baseline)
+            self.walker.brake()
+            self._brake_end = now + BRAKING
+        else:
+            self._stand(now)
+
+    def _stand(self, now: float) -> None:
+        self._walking = False
+        self._curve = self._poses.stand(now, self.command.position)
+
+    def arm(self, plan: TrialPlan, token: int) -> None:
+        """Take a verified trial; the robot stays on baseline gains."""
+        self.run = Run(plan, token, armed=self.now)
+
+    def gains_at_work(self) -> tuple[float, ...]:
+        """The trial's or its backup's gains while it runs, the baseline otherwise."""
+        run = self.run
+        if self.state is not State.RUNNING or run.plan is None:
+            return self.table.baseline
+        return run.plan.gains if run.backup < 0 else run.plan.backups[run.backup]
+
+    def begin(self) -> None:
+        """The walk of the armed trial, from this tick on. Whatever the controller raises means damping."""
+        plan, newest = self.run.plan, self.stream.newest
+        assert plan is not None
+        assert newest is not None
+        try:
+            self.walker.begin(newest.reading, plan.walk, self.table.mapping(plan.gains))
+        except Exception as error:
+            self._controller_failed(error)
+            return
+        self.watch.set("cycle", math.nan)
+        self.watch.check(self.state, late=True)  # slow cycles of an earlier walk count no more
+        self._walking, self._brake_end = True, math.inf
+        self.telemetry.begin(plan.number)
+
+    def _move(self, now: float) -> JointCommand:
+        if self._walking and (now >= self._brake_end or self._blind(now)):
+            self._stand(now)
+        if self._walking:
+            return self._walk(now)
+        self.watch.set("cycle", math.nan)
+        if self._curve is not None:
+            return self._curve.command(now)
+        return damped(self._position())
+
+    def _blind(self, now: float) -> bool:
+        return self.state is not State.RUNNING and self.stream.age(now) > 0.1
+
+    def _walk(self, now: float) -> JointCommand:
+        assert self.stream.newest is not None
+        reading, put = self.stream.newest.reading, self.watch.set
+        begin = self._clock()
+        try:
+            command = self.walker.step(reading)
+            if self.state is State.RUNNING:
+                command = self._watched(now, command)
+        except Exception as error:
+            self._controller_failed(error)
+            return damped(self._position())
+        cycle = self._clock() - begin
+        self.counters.overruns += cycle > 2.0 * self.period
+        put("cycle", cycle)
+        late = self.watch.check(self.state, late=True)
+        if late.response > Response.REFUSE:
+            self.fault(late)
+            return damped(self._position())
+        return command
+
+    def _watched(self, now: float, command: JointCommand) -> JointCommand:
+        """Ask the boundary condition, once the gait has begun and until it has switched."""
+        run = self.run
+        if run.plan is None or run.plan.monitor is None or run.backup >= 0 or run.elapsed(now) < 0:
+            return command
+        assert self.stream.newest is not None
+        choice = run.plan.monitor.check(self.walker.state(self.stream.newest.reading))
+        if choice < 0:
+            return command
+        run.backup = choice
+        self.note("backup", f"switched to backup {choice} at {run.elapsed(now):.3f} s")
+        return self.walker.switch(self.table.mapping(run.plan.backups[choice]))
+
+    def _controller_failed(self, error: Exception) -> None:
+        limit = next(limit for limit in self.watch.limits if limit.quantity == "controller_failed")
+        self.fault(limit, f"{limit.words}: {type(error).__name__}: {error}")
+
+    def _guarded(self, command: JointCommand) -> JointCommand:
+        """The command within what the motors may be told; damping instead of one that is not finite."""
+        robot = self.robot
+        total = command.position.sum() + command.velocity.sum() + command.torque.sum()
+        total += command.kp.sum() + command.kd.sum()
+        if not math.isfinite(total):
+            self._controller_failed(ValueError("a joint command that is not finite"))
+            command = damped(self._position())
+        return JointCommand(
+            np.clip(command.position, robot.joint_lower, robot.joint_upper),
+            np.clip(command.velocity, -robot.speed_limit, robot.speed_limit),
+            np.clip(command.torque, -robot.torque_limit, robot.torque_limit),
+            np.clip(command.kp, 0.0, MOST_STIFFNESS),
+            np.clip(command.kd, 0.0, MOST_DAMPING),
+        )
+
+    def _record(self, now: float) -> None:
+        newest = self.stream.newest
+        if self.state is not State.RUNNING or newest is None:
+            return
+        run = self.run
+        head = (now, newest.tick, self.state, run.elapsed(now), run.backup, self.stream.fresh)
+        self.telemetry.record(head, newest, self.command, self.walker.base())

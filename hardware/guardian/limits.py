@@ -1,0 +1,205 @@
+"""What the guardian watches: one table of limits with units, and their check at every tick.
+
+The numbers are starting numbers, taken from what manufacturers and laboratories publish for similar robots
+(tilt 0.5 rad: MIT Cheetah; body rate 6 rad/s, casing 85 degrees, 20 % charge: Unitree's examples for other
+robots). None is validated for a Go1 or Go2; a laboratory sets its own with `with_thresholds`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.errors import HardwareInputError
+from hardware.guardian.states import Response, State
+
+FloatArray = NDArray[np.float64]
+
+QUANTITIES = (
+    "tilt",
+    "body_rate",
+    "height",
+    "joint_excess",
+    "joint_speed",
+    "joint_torque",
+    "tracking",
+    "state_age",
+    "rejected",
+    "damaged",
+    "reboot",
+    "command_gap",
+    "cycle",
+    "controller_failed",
+    "battery",
+    "cell_spread",
+    "temperature",
+    "tuner_silence",
+    "remote_stop",
+    "foreign_commands",
+    "stop",
+)
+"""What is measured at every tick. nan: unknown, which is no trouble by itself; a state with a nan in what
+moves the robot was refused before."""
+
+_INDEX = {name: i for i, name in enumerate(QUANTITIES)}
+
+
+class Scope(StrEnum):
+    """In which states a limit counts."""
+
+    ALWAYS = "always"
+    CONNECTED = "connected"
+    ACTIVE = "active"
+    UPRIGHT = "upright"
+    STEERED = "steered"
+    RESTING = "resting"
+
+
+_ALL = frozenset(State)
+_UPRIGHT = frozenset({State.HOLD, State.ARMED, State.RUNNING, State.HOLD_LATCHED, State.HOLD_ACKNOWLEDGED})
+_ACTIVE = _UPRIGHT | {State.STANDING_UP, State.LYING_DOWN, State.SIT_LATCHED}
+SCOPES: dict[Scope, frozenset[State]] = {
+    Scope.ALWAYS: _ALL,
+    Scope.CONNECTED: _ALL - {State.DISCONNECTED},
+    Scope.ACTIVE: _ACTIVE,
+    Scope.UPRIGHT: _UPRIGHT,
+    Scope.STEERED: _UPRIGHT | {State.STANDING_UP},
+    Scope.RESTING: frozenset({State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED}),
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Args:
+        number: goes over the link; never changes.
+        name: for settings and logs.
+        quantity: one of `QUANTITIES`.
+        unit: of quantity and threshold.
+        threshold: crossed when the quantity is beyond it.
+        response: rung of the ladder.
+        seconds: for how long it must be crossed without interruption; 0: one tick is enough.
+        scope: in which states.
+        below: crossed underneath instead of above.
+        words: for people.
+    """
+
+    number: int
+    name: str
+    quantity: str
+    unit: str
+    threshold: float
+    response: Response
+    seconds: float
+    scope: Scope
+    words: str
+    below: bool = False
+
+
+_R = Response
+LIMITS: tuple[Limit, ...] = (
+    Limit(1, "tilt", "tilt", "rad", 0.5, _R.DAMP, 0.0, Scope.ACTIVE, "roll or pitch too large"),
+    Limit(2, "body_rate", "body_rate", "rad/s", 6.0, _R.DAMP, 0.0, Scope.ACTIVE, "the trunk turns too fast"),
+    Limit(3, "height", "height", "m", 0.16, _R.DAMP, 0.0, Scope.UPRIGHT, "the trunk is too low", below=True),
+    Limit(4, "joint_range", "joint_excess", "rad", 0.05, _R.HOLD, 0.02, Scope.UPRIGHT, "a joint is beyond its range"),
+    Limit(5, "joint_speed", "joint_speed", "of limit", 1.0, _R.HOLD, 0.02, Scope.UPRIGHT, "a joint turns too fast"),
+    Limit(6, "overspeed", "joint_speed", "of limit", 1.5, _R.DAMP, 0.0, Scope.ACTIVE, "a joint turns at overspeed"),
+    Limit(7, "joint_torque", "joint_torque", "of limit", 1.0, _R.HOLD, 0.1, Scope.UPRIGHT, "a motor is at its torque"),
+    Limit(8, "tracking", "tracking", "rad", 0.8, _R.HOLD, 0.04, Scope.UPRIGHT, "a joint does not follow its target"),
+    Limit(9, "state_age", "state_age", "s", 0.1, _R.HOLD, 0.0, Scope.ACTIVE, "no new robot state"),
+    Limit(10, "state_silence", "state_age", "s", 0.5, _R.SIT, 0.0, Scope.ACTIVE, "no new robot state for long"),
+    Limit(11, "rejected", "rejected", "in a row", 2.5, _R.DAMP, 0.0, Scope.CONNECTED, "impossible robot states"),
+    Limit(12, "damaged", "damaged", "1/s", 50.0, _R.HOLD, 0.0, Scope.ACTIVE, "too many damaged packets from the robot"),
+    Limit(13, "reboot", "reboot", "", 0.5, _R.DAMP, 0.0, Scope.CONNECTED, "the robot restarted"),
+    Limit(14, "command_gap", "command_gap", "s", 0.02, _R.HOLD, 0.0, Scope.ACTIVE, "commands came too late"),
+    Limit(15, "command_silence", "command_gap", "s", 0.1, _R.DAMP, 0.0, Scope.ACTIVE, "no commands for long"),
+    Limit(16, "cycle", "cycle", "s", 0.004, _R.DAMP, 0.01, Scope.UPRIGHT, "the controller is too slow"),
+    Limit(17, "stall", "cycle", "s", 0.02, _R.DAMP, 0.0, Scope.UPRIGHT, "the controller stalled"),
+    Limit(18, "controller", "controller_failed", "", 0.5, _R.DAMP, 0.0, Scope.ALWAYS, "the controller failed"),
+    Limit(19, "battery_low", "battery", "%", 30.0, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery is low", below=True),
+    Limit(20, "battery_empty", "battery", "%", 20.0, _R.SIT, 0.2, Scope.CONNECTED, "the battery is empty", below=True),
+    Limit(21, "cell_spread", "cell_spread", "V", 0.2, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery's cells differ"),
+    Limit(22, "motor_warm", "temperature", "deg C", 70.0, _R.REFUSE, 0.0, Scope.CONNECTED, "a motor is warm"),
+    Limit(23, "motor_hot", "temperature", "deg C", 85.0, _R.SIT, 0.02, Scope.CONNECTED, "a motor is hot"),
+    Limit(24, "tuner_silence", "tuner_silence", "s", 0.15, _R.HOLD, 0.0, Scope.STEERED, "the tuner is silent"),
+    Limit(25, "tuner_gone", "tuner_silence", "s", 0.9, _R.SIT, 0.0, Scope.STEERED, "the tuner is gone"),
+    Limit(26, "remote_stop", "remote_stop", "", 0.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped at the remote control"),
+    Limit(27, "foreign_commands", "foreign_commands", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another commander"),
+    Limit(28, "stop_hold", "stop", "level", 0.5, _R.HOLD, 0.0, Scope.ALWAYS, "stopped: baseline gains"),
+    Limit(29, "stop_sit", "stop", "level", 1.5, _R.SIT, 0.0, Scope.ALWAYS, "stopped: stand down"),
+    Limit(30, "stop_damp", "stop", "level", 2.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped: joint damping"),
+    Limit(31, "tilt_at_rest", "tilt", "rad", 0.35, _R.REFUSE, 0.0, Scope.RESTING, "the robot does not lie level"),
+)  # fmt: skip
+"""Starting numbers."""
+
+_BY_NAME = {limit.name: limit for limit in LIMITS}
+NOTHING = Limit(0, "nothing", "stop", "", math.inf, Response.NONE, 0.0, Scope.ALWAYS, "")
+
+
+def with_thresholds(thresholds: Mapping[str, float]) -> tuple[Limit, ...]:
+    """The limits with some thresholds changed.
+
+    Raises:
+        HardwareInputError: an unknown name or a threshold that is not a finite number.
+    """
+    for name, value in thresholds.items():
+        if name not in _BY_NAME:
+            raise HardwareInputError(f"unknown limit {name!r}: known are {', '.join(_BY_NAME)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise HardwareInputError(f"limit {name}: expected a finite number, got {value!r}")
+    return tuple(
+        replace(limit, threshold=float(thresholds.get(limit.name, limit.threshold))) for limit in LIMITS
+    )
+
+
+class Watch:
+    """Checks limits tick by tick.
+
+    Args:
+        limits: the table.
+        rate: ticks per second.
+    """
+
+    def __init__(self, limits: Sequence[Limit], rate: float) -> None:
+        self.limits = tuple(limits)
+        self.values = np.full(len(QUANTITIES), math.nan)
+        self._quantity = np.array([_INDEX[limit.quantity] for limit in self.limits])
+        self._sign = np.array([-1.0 if limit.below else 1.0 for limit in self.limits])
+        self._threshold = self._sign * np.array([limit.threshold for limit in self.limits])
+        self._needed = np.array([max(1, round(limit.seconds * rate)) for limit in self.limits])
+        self._counts = np.zeros(len(self.limits), dtype=np.int64)
+        self._scoped = {
+            state: np.array([state in SCOPES[limit.scope] for limit in self.limits]) for state in State
+        }
+        self._late = np.array([limit.quantity in ("cycle", "controller_failed") for limit in self.limits])
+        responses = np.array([limit.response for limit in self.limits], dtype=np.int64)
+        # Most restrictive first, then the order of the table.
+        self._order = np.lexsort((np.arange(len(self.limits)), -responses))
+
+    def set(self, quantity: str, value: float) -> None:
+        """What was measured."""
+        self.values[_INDEX[quantity]] = value
+
+    def check(self, state: State, late: bool = False) -> Limit:
+        """The most restrictive limit that is crossed now in this state; `NOTHING` when none is.
+
+        Args:
+            state: of the guardian.
+            late: check what is known only once the controller has run, instead of all else.
+        """
+        mine = self._late if late else ~self._late
+        over = self._sign * self.values[self._quantity] > self._threshold
+        over &= self._scoped[state] & mine
+        counts = self._counts
+        counts[mine] = np.where(over, counts + 1, 0)[mine]
+        crossed = counts >= self._needed
+        crossed &= mine
+        if not crossed.any():
+            return NOTHING
+        return self.limits[int(self._order[np.argmax(crossed[self._order])])]

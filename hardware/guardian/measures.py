@@ -1,0 +1,83 @@
+"""From the newest robot state to the quantities that limits are about."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from hardware.guardian.limits import Watch
+from hardware.guardian.observation import Stream
+from robots.model import RobotModel
+from robots.sensors import JointCommand
+
+DAMAGE_WINDOW = 1.0  # s over which damaged packets are counted
+
+
+class Measures:
+    """Fills a `Watch` at every tick.
+
+    The height of the trunk is that over its lowest foot, from joint angles and attitude alone: it needs no
+    estimator, and says nothing of a robot that hangs in the air.
+
+    Attributes after `take`:
+        attitude: roll and pitch, rad.
+        height: m.
+    """
+
+    def __init__(self, robot: RobotModel, watch: Watch, stream: Stream) -> None:
+        self._robot, self._watch, self._stream = robot, watch, stream
+        self._damage: deque[tuple[float, int]] = deque()
+        self.attitude = (0.0, 0.0)
+        self.height = robot.nominal_height
+
+    def take(
+        self, now: float, gap: float, stop: int, damaged: int, silence: float, command: JointCommand
+    ) -> None:
+        """Measure everything that is known before the controller runs.
+
+        Args:
+            now: s.
+            gap: seconds since the last command.
+            stop: level of a stop that came in this tick; 0: none.
+            damaged: packets from the robot that were refused since the start.
+            silence: of the tuner, s.
+            command: the last one.
+        """
+        put, stream, newest = self._watch.set, self._stream, self._stream.newest
+        put("state_age", stream.age(now))
+        put("rejected", stream.rejected_in_row)
+        put("damaged", self._damage_rate(now, damaged))
+        put("reboot", float(stream.rebooted))
+        put("command_gap", gap)
+        put("tuner_silence", silence)
+        put("stop", stop)
+        if newest is None:
+            return
+        robot, reading = self._robot, newest.reading
+        q = reading.joint_position
+        w, x, y, z = (reading.orientation / np.linalg.norm(reading.orientation)).tolist()
+        roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
+        pitch = math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x))))
+        up = np.array([2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)])
+        self.attitude = roll, pitch
+        self.height = robot.foot_radius - float((robot.foot_positions(q) @ up).min())
+        put("tilt", max(abs(roll), abs(pitch)))
+        put("body_rate", float(np.abs(reading.angular_velocity).max()))
+        put("height", self.height)
+        put("joint_excess", float(np.maximum(q - robot.joint_upper, robot.joint_lower - q).max()))
+        put("joint_speed", float((np.abs(reading.joint_velocity) / robot.speed_limit).max()))
+        put("joint_torque", float((np.abs(newest.torque) / robot.torque_limit).max()))
+        put("tracking", float(np.abs(command.position - q).max()))
+        put("battery", newest.battery)
+        put("cell_spread", newest.cell_spread)
+        put("temperature", newest.temperature)
+        put("remote_stop", float(newest.remote_stop))
+        put("foreign_commands", float(newest.foreign_commands))
+
+    def _damage_rate(self, now: float, damaged: int) -> float:
+        self._damage.append((now, damaged))
+        while now - self._damage[0][0] > DAMAGE_WINDOW:
+            self._damage.popleft()
+        return (damaged - self._damage[0][1]) / DAMAGE_WINDOW

@@ -1,0 +1,154 @@
+"""What the guardian knows of the robot at one tick, and whether it can be true."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.robot_link import RobotState
+from hardware.unitree.remote import stop_pressed
+from robots.sensors import SensorReading
+
+FloatArray = NDArray[np.float64]
+
+
+def _twelve() -> FloatArray:
+    return np.zeros(12)
+
+
+@dataclass
+class Observation:
+    """One sample of the robot's own state stream.
+
+    Args:
+        tick: the robot's clock, ms, wraps at 2^32. Age is told by its advance, never by arrival.
+        reading: joints and inertial unit, joints in robot order.
+        torque: estimated joint torques, N m, 12.
+        temperature: hottest motor, degrees Celsius; nan where the robot does not say.
+        battery: state of charge, percent; nan where unknown.
+        cell_spread: largest minus smallest cell voltage, V; nan where unknown.
+        remote_stop: the person beside the robot pressed the remote's damping keys.
+        foreign_commands: somebody else commands the joints too, or the vendor's motion service is active.
+        restarts: how often the robot's clock has begun anew, as the link counts.
+    """
+
+    tick: int
+    reading: SensorReading
+    torque: FloatArray = field(default_factory=_twelve)
+    temperature: float = math.nan
+    battery: float = math.nan
+    cell_spread: float = math.nan
+    remote_stop: bool = False
+    foreign_commands: bool = False
+    restarts: int = 0
+
+
+def observe(state: RobotState, foreign_commands: bool = False) -> Observation:
+    """What a robot link heard, as the guardian sees it."""
+    return Observation(
+        state.tick,
+        state.reading,
+        state.torque,
+        float(np.max(state.motor_temperature)),
+        state.battery.charge,
+        state.battery.cell_spread,
+        stop_pressed(state.remote),
+        foreign_commands,
+        state.restarts,
+    )
+
+
+MOST = {
+    "joint_position": 7.0,
+    "joint_velocity": 120.0,
+    "angular_velocity": 60.0,
+    "linear_acceleration": 500.0,
+}
+"""Beyond these no such robot can be: rad, rad/s, rad/s, m/s^2."""
+
+MOST_TORQUE = 200.0  # N m
+
+
+def implausible(observation: Observation) -> str:
+    """Why these values cannot be true; empty when they can."""
+    reading = observation.reading
+    for name, most in MOST.items():
+        # the negation also catches what is not a number
+        if not np.abs(getattr(reading, name)).max() <= most:
+            return f"{name} beyond {most:g} or not a number"
+    if not np.abs(observation.torque).max() <= MOST_TORQUE:
+        return f"torque beyond {MOST_TORQUE:g} N m or not a number"
+    norm = float(reading.orientation @ reading.orientation)
+    if not 0.81 <= norm <= 1.21:
+        return "the orientation is no unit quaternion"
+    return ""
+
+
+AHEAD = 1 << 31
+REBOOT = 500
+"""Milliseconds that a tick has to fall back to mean a restart; less is an overtaken packet."""
+
+
+class Stream:
+    """Follows the robot's clock: which samples are new, how old the newest is, whether the robot restarted.
+
+    Args:
+        gap: seconds without a new sample after which a stream no longer counts as sustained.
+    """
+
+    def __init__(self, gap: float = 0.1) -> None:
+        self._gap = gap
+        self.newest: Observation | None = None
+        self.advanced = -math.inf
+        self.since = math.inf
+        self.rejected = 0
+        self.rejected_in_row = 0
+        self.accepted = 0
+        self.missed = 0
+        self.rebooted = False
+        self.fresh = False
+        self.reason = ""
+
+    def take(self, now: float, observation: Observation | None) -> None:
+        """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
+        self.fresh = self.rebooted = False
+        if observation is not None:
+            self.reason = implausible(observation)
+            if self.reason:
+                self.rejected += 1
+                self.rejected_in_row += 1
+            else:
+                self._use(now, observation)
+        if not self.fresh:
+            self.missed += 1
+        if now - self.advanced > self._gap:
+            self.since = math.inf
+
+    def _use(self, now: float, observation: Observation) -> None:
+        if self.newest is not None:
+            step = (observation.tick - self.newest.tick) % (1 << 32)
+            restarted = observation.restarts != self.newest.restarts
+            if step == 0 and not restarted:
+                return
+            if step >= AHEAD and (1 << 32) - step < REBOOT and not restarted:
+                return
+            if step >= AHEAD or restarted:
+                self.rebooted = True
+                self.since = math.inf
+        self.rejected_in_row = 0
+        self.newest = observation
+        self.advanced = now
+        self.since = min(self.since, now)
+        self.accepted += 1
+        self.fresh = True
+
+    def age(self, now: float) -> float:
+        """Seconds since the robot's clock advanced."""
+        return now - self.advanced
+
+    def sustained(self, now: float) -> float:
+        """Seconds for which states have come without a gap; 0 when they do not."""
+        return max(0.0, now - self.since)

@@ -1,0 +1,85 @@
+"""Link and guardian in one: packets and a robot state in, packets and a joint command out. Still no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hardware.guardian.core import Guardian, Row
+from hardware.guardian.observation import Observation
+from hardware.guardian.snapshot import snapshot
+from hardware.link.messages import Welcome
+from hardware.link.server import Address, Inbound, LinkServer, Outgoing
+from robots.sensors import JointCommand
+
+SILENT = 3.0  # s after which State is no longer sent to somebody
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick gives: the joint command, packets to send, and what happened."""
+
+    command: JointCommand
+    outgoing: list[Outgoing]
+    rows: list[Row]
+
+
+class GuardianService:
+    """One guardian and its link.
+
+    Args:
+        guardian: see `hardware.guardian.core`.
+        key: shared with the clients.
+        boot: random number of this start, 1 to 2^32 - 1.
+        virtual: whether the robot is a virtual one.
+        serial: of the robot.
+        rate: ticks per second.
+    """
+
+    def __init__(
+        self, guardian: Guardian, key: bytes, boot: int, virtual: bool, serial: str = "", rate: float = 500.0
+    ) -> None:
+        table = guardian.table
+        identity = Welcome(
+            virtual=int(virtual),
+            rate=round(rate),
+            gains=len(table.names),
+            table=table.identity,
+            robot=guardian.robot.name,
+            serial=serial,
+        )
+        self.guardian = guardian
+        self.link = LinkServer(key, identity, boot)
+        self._count = 0
+
+    def tick(
+        self,
+        now: float,
+        observation: Observation | None,
+        packets: Sequence[tuple[Address, bytes]] = (),
+        damaged: int = 0,
+    ) -> Tick:
+        """One control tick.
+
+        Args:
+            now: monotonic, s.
+            observation: what the robot said since the last tick, if anything.
+            packets: what came over the link, with where it came from.
+            damaged: packets from the robot that were refused since the start.
+        """
+        guardian, link = self.guardian, self.link
+        inbox: list[Inbound] = []
+        outgoing: list[Outgoing] = []
+        for address, data in packets:
+            message, answers = link.receive(now, data, address, guardian.lease.session)
+            outgoing += answers
+            if message is not None:
+                inbox.append(message)
+        step = guardian.step(now, observation, inbox, damaged)
+        for session, reply in step.replies:
+            outgoing += link.reply(session, reply)
+        link.silent(now, SILENT)
+        if link.wanted(self._count):
+            outgoing += link.states(now, self._count, snapshot(guardian))
+        self._count += 1
+        return Tick(step.command, outgoing, step.rows)

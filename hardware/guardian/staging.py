@@ -1,0 +1,143 @@
+"""The next trial as the tuner has sent it so far: nothing of it is at work before it is armed and started."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+from hardware.guardian.bounds import GainTable
+from hardware.guardian.walker import Walk
+from hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
+from hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from hardware.link.messages import PIECE
+from robots.quadruped.gait import Gait
+from safebo.monitor import BoundaryMonitor
+
+Gains = tuple[float, ...]
+MOST_UPLOAD = size(MOST_STATES // 4, MOST_WIDTH // 2, MOST_POLICIES)
+"""Bytes of an upload at most: about 26 MB."""
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """A complete, verified trial.
+
+    Args:
+        number: the tuner's number of it.
+        gains: in table order.
+        backups: the gains the monitor may switch to.
+        walk: gait and speed.
+        monitor: None without a boundary condition.
+    """
+
+    number: int
+    gains: Gains
+    backups: tuple[Gains, ...]
+    walk: Walk
+    monitor: BoundaryMonitor | None
+
+
+class Staging:
+    """Collects gains, walk and monitor.
+
+    Args:
+        table: the controller's gains and their hard bounds.
+        width: numbers in a monitored state.
+        executor: builds monitors, which takes up to a few tenths of a second, beside the control loop.
+    """
+
+    def __init__(self, table: GainTable, width: int, executor: Executor) -> None:
+        self._table = table
+        self._width = width
+        self._executor = executor
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.gains: dict[int, Gains] = {}
+        self.walk: Walk | None = None
+        self._walk_words: WalkWords | None = None
+        self._monitor_words: MonitorWords | None = None
+        self._building: Future[BoundaryMonitor] | None = None
+        self._upload = bytearray()
+        self._missing: set[int] = set()
+
+    def set_gains(self, slot: int, values: Gains) -> str:
+        """All or none; why not, or empty."""
+        if slot > MOST_POLICIES:
+            return f"gain slot {slot}: there are slots 0 to {MOST_POLICIES}"
+        problem = self._table.problem(values)
+        if not problem:
+            self.gains[slot] = values
+        return problem
+
+    def set_walk(self, words: WalkWords) -> None:
+        """Gait and speed.
+
+        Raises:
+            ValueError: a gait or speed that the guardian does not allow.
+        """
+        forward, leftward, yaw = words.velocity
+        self.walk = Walk(Gait(*words.gait), (forward, leftward, yaw), words.ramp, words.settle)
+        self._walk_words = words
+
+    def take_piece(self, total: int, offset: int, data: bytes) -> None:
+        """A piece of an upload; one of another total size begins a new upload.
+
+        Raises:
+            ValueError: a whole that is too large, or a piece that is not the one which begins there.
+        """
+        if not 0 < total <= MOST_UPLOAD:
+            raise ValueError(f"upload: {total} bytes; allowed are 1 to {MOST_UPLOAD}")
+        if offset % PIECE or offset >= total or len(data) != min(PIECE, total - offset):
+            raise ValueError(
+                f"upload: pieces begin at multiples of {PIECE} and have that length, the last one what remains"
+            )
+        if len(self._upload) != total:
+            self._upload, self._missing = bytearray(total), set(range(0, total, PIECE))
+        self._upload[offset : offset + len(data)] = data
+        self._missing.discard(offset)
+
+    def set_monitor(self, words: MonitorWords) -> None:
+        """Begin to build the monitor.
+
+        Raises:
+            ValueError: the upload is not complete, or its states are not what the walker's states are.
+        """
+        if not self._upload or self._missing:
+            raise ValueError(f"monitor: the upload lacks {len(self._missing)} pieces")
+        if words.width != self._width:
+            raise ValueError(f"monitor: states have {self._width} numbers here, got {words.width}")
+        self._monitor_words = words
+        self._building = self._executor.submit(build_monitor, bytes(self._upload), words)
+
+    def digest(self) -> bytes | None:
+        """Of what is here; None while something is missing."""
+        if self._walk_words is None or 0 not in self.gains:
+            return None
+        policies = self._monitor_words.policies if self._monitor_words else 0
+        if any(slot not in self.gains for slot in range(1, policies + 1)):
+            return None
+        backups = [self.gains[slot] for slot in range(1, policies + 1)]
+        return trial_digest(
+            self._table.identity, self.gains[0], backups, self._walk_words, self._monitor_words
+        )
+
+    def plan(self, number: int) -> TrialPlan | None:
+        """The complete trial; None while its monitor is still being built.
+
+        Raises:
+            ValueError: the monitor that was sent cannot be built.
+        """
+        monitor = None
+        if self._building is not None:
+            if not self._building.done():
+                return None
+            try:
+                monitor = self._building.result()
+            except Exception as error:
+                raise ValueError(f"monitor: {error}") from error
+        policies = self._monitor_words.policies if self._monitor_words else 0
+        backups = tuple(self.gains[slot] for slot in range(1, policies + 1))
+        assert self.walk is not None
+        return TrialPlan(number, self.gains[0], backups, self.walk, monitor)

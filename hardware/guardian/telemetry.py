@@ -1,0 +1,94 @@
+"""What happened in every tick of a trial, kept by the guardian until the next one begins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.guardian.observation import Observation
+from robots.sensors import BaseState, JointCommand
+
+FloatArray = NDArray[np.float64]
+
+
+def _twelve(name: str) -> tuple[str, ...]:
+    legs, joints = ("fl", "fr", "rl", "rr"), ("hip", "thigh", "calf")
+    return tuple(f"{name}.{leg}.{joint}" for leg in legs for joint in joints)
+
+
+COLUMNS: tuple[str, ...] = (
+    *("time", "tick", "state", "walk_time", "backup", "fresh"),
+    *_twelve("joint_position"),
+    *_twelve("joint_velocity"),
+    *_twelve("joint_torque"),
+    *_twelve("target_position"),
+    *_twelve("target_velocity"),
+    *_twelve("feed_forward"),
+    *_twelve("kp"),
+    *_twelve("kd"),
+    *(f"orientation.{axis}" for axis in "wxyz"),
+    *(f"angular_velocity.{axis}" for axis in "xyz"),
+    *(f"linear_acceleration.{axis}" for axis in "xyz"),
+    *(f"base_position.{axis}" for axis in "xyz"),
+    *(f"base_orientation.{axis}" for axis in "wxyz"),
+    *(f"base_velocity.{axis}" for axis in "xyz"),
+    *(f"base_rate.{axis}" for axis in "xyz"),
+)
+"""One double each, in SI units: guardian's clock (s), robot's clock (ms), state number, seconds since the walk
+began, backup at work (-1: none), whether the robot's state was new; joints as measured and as commanded;
+inertial unit; the controller's estimate of the trunk in the world (rates in the trunk frame)."""
+
+
+class Telemetry:
+    """Rows of one trial.
+
+    Args:
+        capacity: ticks that fit; later ones are not kept.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._rows = np.empty((capacity, len(COLUMNS)))
+        self.trial = 0
+        self.count = 0
+
+    def begin(self, trial: int) -> None:
+        """Forget the last trial."""
+        self.trial, self.count = trial, 0
+
+    def record(
+        self,
+        head: tuple[float, float, float, float, float, float],
+        observation: Observation,
+        command: JointCommand,
+        base: BaseState,
+    ) -> None:
+        """One tick: `head` are the first six columns."""
+        if self.count == len(self._rows):
+            return
+        row, reading = self._rows[self.count], observation.reading
+        row[:6] = head
+        row[6:18] = reading.joint_position
+        row[18:30] = reading.joint_velocity
+        row[30:42] = observation.torque
+        row[42:54] = command.position
+        row[54:66] = command.velocity
+        row[66:78] = command.torque
+        row[78:90] = command.kp
+        row[90:102] = command.kd
+        row[102:106] = reading.orientation
+        row[106:109] = reading.angular_velocity
+        row[109:112] = reading.linear_acceleration
+        row[112:115] = base.position
+        row[115:119] = base.orientation
+        row[119:122] = base.linear_velocity
+        row[122:125] = base.angular_velocity
+        self.count += 1
+
+    def rows(self) -> FloatArray:
+        """All rows of the last trial, `n x columns`."""
+        return self._rows[: self.count]
+
+    def piece(self, offset: int, length: int) -> tuple[bytes, int]:
+        """Bytes of the rows, little-endian, and how many there are in all."""
+        data = self.rows().astype("<f8", copy=False).view(np.uint8).reshape(-1)
+        return data[offset : offset + length].tobytes(), len(data)

@@ -1,0 +1,379 @@
+"""The tuner's end of the link: sessions, retried requests, heartbeats, stop.
+
+One thread, no background work: heartbeats go out while a request waits and in `pump`, so a tuner that hangs is
+silent, and the guardian takes over. All times are monotonic.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.errors import LinkError
+from hardware.guardian.states import Response
+from hardware.link import messages as m
+from hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
+from hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
+from hardware.link.layout import Body, BodyError
+from hardware.link.messages import (
+    FROM_GUARDIAN,
+    PIECE,
+    Code,
+    Heartbeat,
+    Hello,
+    Reply,
+    Request,
+    State,
+    Stop,
+    Welcome,
+)
+
+FloatArray = NDArray[np.float64]
+
+HEARTBEAT = 0.02  # s between two
+FIRST_RETRY, LAST_RETRY = 0.03, 0.25  # s; doubles from the one to the other
+PATIENCE = 2.0  # s for a request
+WINDOW = 8
+"""Requests under way at once, where many go."""
+
+
+class Transport(Protocol):
+    """Carries packets, or loses them."""
+
+    def send(self, data: bytes) -> None:
+        """One packet."""
+        ...
+
+    def receive(self, timeout: float) -> bytes | None:
+        """The next packet within `timeout` seconds."""
+        ...
+
+
+class RefusedError(LinkError):
+    """The guardian refused a request; nothing has changed.
+
+    Args:
+        request: what was asked.
+        reply: the answer; its `code` is one of `hardware.link.messages.Code`.
+    """
+
+    def __init__(self, request: Request, reply: Reply) -> None:
+        self.reply = reply
+        code = Code(reply.code).name if reply.code in list(Code) else str(reply.code)
+        super().__init__(f"the guardian refuses {type(request).__name__}: {reply.detail or code} ({code})")
+
+
+@dataclass
+class _Pending:
+    request: Request
+    due: float
+    pause: float = FIRST_RETRY
+
+
+@dataclass
+class ClientCounters:
+    """What the client met: packets refused, requests sent again, States received, sequence of the newest."""
+
+    refused: int = 0
+    retries: int = 0
+    states: int = 0
+    newest: int = 0
+
+
+class GuardianClient:
+    """Speaks to one guardian.
+
+    Args:
+        transport: `hardware.link.udp.UdpTransport`, or another.
+        key: shared with the guardian.
+        name: of this client, for people.
+        every: wants every n-th State.
+        clock: monotonic, s.
+        nonce: makes the random number of a Hello.
+
+    Attributes:
+        welcome: what the guardian said of itself.
+        state: the newest State, or None.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        key: bytes,
+        name: str = "tuner",
+        every: int = 5,
+        clock: Callable[[], float] = time.monotonic,
+        nonce: Callable[[], int] = lambda: secrets.randbits(64),
+    ) -> None:
+        self._transport, self._key, self.name, self._every = transport, checked_key(key), name, every
+        self._clock, self._nonce = clock, nonce
+        self._session = self._sequence = self._request = 0
+        self._beat = -np.inf
+        self.epoch = 0
+        self.welcome: Welcome | None = None
+        self.state: State | None = None
+        self.counters = ClientCounters()
+        self.on_state: Callable[[State], None] = lambda _state: None
+
+    # -- session --------------------------------------------------------------------------------------
+
+    def connect(self, patience: float = PATIENCE) -> Welcome:
+        """Open a session.
+
+        Raises:
+            LinkError: nobody answers: no guardian there, another key, or another protocol version.
+        """
+        self._session = self._sequence = self.epoch = self.counters.newest = 0
+        hello = Hello(self._nonce(), VERSION, VERSION, self.name)
+        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY
+        while self._clock() < end:
+            if self._clock() >= due:
+                self._send(hello)
+                due, pause = self._clock() + pause, min(LAST_RETRY, 2.0 * pause)
+            body = self._receive(min(due, end) - self._clock())
+            if isinstance(body, Welcome) and body.nonce == hello.nonce:
+                self.welcome, self._session, self._sequence = body, body.session, 0
+                return body
+        raise LinkError(
+            f"no guardian answered within {patience:g} s: is it running there, with this key, and with "
+            f"protocol version {VERSION}?"
+        )
+
+    def pump(self, seconds: float) -> None:
+        """Listen and send heartbeats for so long."""
+        end = self._clock() + seconds
+        while True:
+            left = end - self._clock()
+            self._keep_alive()
+            if left <= 0:
+                return
+            self._receive(min(left, HEARTBEAT))
+
+    def wait_for(self, what: Callable[[State], bool], patience: float) -> State:
+        """The first State of which `what` holds.
+
+        Raises:
+            LinkError: none came in time.
+        """
+        end = self._clock() + patience
+        while self._clock() < end:
+            self.pump(HEARTBEAT)
+            if self.state is not None and what(self.state):
+                return self.state
+        raise LinkError(f"the guardian did not get there within {patience:g} s: {self.describe()}")
+
+    def describe(self) -> str:
+        """The newest State in words."""
+        if self.state is None:
+            return "no State was received"
+        return f"state {self.state.state}, cause {self.state.cause}: {self.state.words or 'nothing to say'}"
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    def ask(self, request: Request, patience: float = PATIENCE) -> Reply:
+        """Send one request until it is answered; its id and epoch are filled in.
+
+        Raises:
+            RefusedError: the guardian refuses. LinkError: no answer in time; whether it was done is unknown.
+        """
+        return self.ask_all([request], patience)[0]
+
+    def ask_all(self, requests: Iterable[Request], patience: float = PATIENCE) -> list[Reply]:
+        """Send requests, a few at a time, until all are answered; `patience` is for each.
+
+        Raises:
+            RefusedError: the first that is refused. LinkError: one was not answered in time.
+        """
+        waiting = [replace(r, request=self._next_id(), epoch=self.epoch) for r in requests]
+        order = [r.request for r in waiting]
+        pending: dict[int, _Pending] = {}
+        started: dict[int, float] = {}
+        answers: dict[int, Reply] = {}
+        waiting.reverse()
+        while len(answers) < len(order):
+            now = self._clock()
+            while waiting and len(pending) < WINDOW:
+                request = waiting.pop()
+                pending[request.request], started[request.request] = _Pending(request, now), now
+            self._send_due(now, pending, started, patience)
+            self._keep_alive()
+            due = min(p.due for p in pending.values())
+            body = self._receive(min(HEARTBEAT, due - self._clock()))
+            if isinstance(body, Reply) and body.request in pending:
+                request = pending.pop(body.request).request
+                if body.code != Code.OK:
+                    raise RefusedError(request, body)
+                answers[body.request] = body
+        return [answers[number] for number in order]
+
+    def _send_due(
+        self, now: float, pending: dict[int, _Pending], started: dict[int, float], patience: float
+    ) -> None:
+        for number, item in pending.items():
+            if now - started[number] > patience:
+                raise LinkError(
+                    f"{type(item.request).__name__} was not answered within {patience:g} s: whether it was "
+                    "done is not known; ask for the status before anything else"
+                )
+            if now >= item.due:
+                self.counters.retries += now > started[number]
+                self._send(item.request)
+                item.due, item.pause = now + item.pause, min(LAST_RETRY, 2.0 * item.pause)
+
+    def acquire(self) -> int:
+        """Take the lease; its epoch."""
+        self.epoch = self.ask(m.AcquireLease(name=self.name)).value
+        return self.epoch
+
+    def release(self) -> None:
+        """Give the lease back; a standing robot lies down."""
+        self.ask(m.ReleaseLease())
+        self.epoch = 0
+
+    def stand(self) -> None:
+        """Stand up."""
+        self.ask(m.Stand())
+
+    def lie_down(self) -> None:
+        """Lie down."""
+        self.ask(m.LieDown())
+
+    def reset_trial(self) -> None:
+        """Forget gains, walk and monitor that were sent before."""
+        self.ask(m.ResetTrial())
+
+    def set_gains(self, values: Sequence[float], slot: int = 0) -> None:
+        """A full set of gains in table order, verified by what the guardian says it holds.
+
+        Raises:
+            LinkError: the guardian holds something else.
+        """
+        reply = self.ask(m.SetGains(slot=slot, table=self._welcomed().table, values=pack_gains(values)))
+        if reply.data != gains_digest(values):
+            raise LinkError(f"gains of slot {slot}: the guardian holds other values than were sent")
+
+    def get_gains(self, slot: int = 65535) -> FloatArray:
+        """Read back gains; those at work by default."""
+        return np.frombuffer(self.ask(m.GetGains(slot=slot)).data, "<f8").astype(np.float64)
+
+    def set_walk(self, walk: WalkWords) -> None:
+        """Gait and speed."""
+        self.ask(m.SetWalk(gait=walk.gait, velocity=walk.velocity, ramp=walk.ramp, settle=walk.settle))
+
+    def set_monitor(self, data: bytes, words: MonitorWords) -> None:
+        """Send a boundary monitor (`hardware.link.arrays.monitor_upload`)."""
+        offsets = range(0, len(data), PIECE)
+        self.ask_all([m.Upload(total=len(data), offset=at, data=data[at : at + PIECE]) for at in offsets])
+        self.ask(
+            m.SetMonitor(
+                rule=words.rule,
+                numbers=words.numbers,
+                width=words.width,
+                states=words.states,
+                policies=words.policies,
+                digest=words.digest,
+            )
+        )
+
+    def arm(self, trial: int, digest: bytes, patience: float = 10.0) -> int:
+        """Arm a trial, waiting while the robot calms down or a monitor is built; the token to start it."""
+        end = self._clock() + patience
+        while True:
+            try:
+                return self.ask(m.Arm(trial=trial, digest=digest)).value
+            except RefusedError as refusal:
+                if refusal.reply.code != Code.NOT_READY or self._clock() >= end:
+                    raise
+            self.pump(0.1)
+
+    def start(self, token: int, duration: float) -> None:
+        """Start the armed trial for at most `duration` seconds of walking."""
+        self.ask(m.Start(token=token, duration=duration))
+
+    def abort(self, trial: int) -> None:
+        """End the trial: baseline gains, brake, stand."""
+        self.ask(m.Abort(trial=trial))
+
+    def acknowledge(self, latch: int) -> int:
+        """First step of clearing, for a person who has seen the latch; the token of the second."""
+        return self.ask(m.Acknowledge(latch=latch)).value
+
+    def clear(self, token: int) -> None:
+        """Second step of clearing."""
+        self.ask(m.Clear(token=token))
+
+    def status(self) -> State:
+        """How everything stands, asked for."""
+        return State.unpack(self.ask(m.GetStatus()).data)
+
+    def telemetry(self, trial: int, columns: int) -> FloatArray:
+        """Telemetry of the last trial, `n x columns`."""
+        total = self.ask(m.Fetch(trial=trial, offset=0, length=0)).value
+        asked = [m.Fetch(trial=trial, offset=at, length=PIECE) for at in range(0, total, PIECE)]
+        data = b"".join(reply.data for reply in self.ask_all(asked))
+        return np.frombuffer(data, "<f8").astype(np.float64).reshape(-1, columns)
+
+    def stop(self, level: Response = Response.DAMP, reason: str = "", patience: float = 2.0) -> bool:
+        """Software stop, sent again until a State shows it; whether one did in time. Needs no lease."""
+        end, first = self._clock() + patience, self._sequence + 1
+        wire = {Response.HOLD: 1, Response.SIT: 2}.get(level, 3)
+        while self._clock() < end:
+            self._send(Stop(wire, reason))
+            self.pump(HEARTBEAT)
+            if self.state is not None and self.state.stop_seen >= first:
+                return True
+        return False
+
+    # -- packets --------------------------------------------------------------------------------------
+
+    def _welcomed(self) -> Welcome:
+        if self.welcome is None:
+            raise LinkError("not connected: call `connect` first")
+        return self.welcome
+
+    def _next_id(self) -> int:
+        self._request = self._request % 0xFFFFFFFF + 1
+        return self._request
+
+    def _send(self, body: Body) -> None:
+        self._sequence += 1
+        self._transport.send(seal(Frame(body.KIND, self._session, self._sequence, body.pack()), self._key))
+
+    def _keep_alive(self) -> None:
+        now = self._clock()
+        if self._session and now - self._beat >= HEARTBEAT:
+            self._beat = now
+            self._send(Heartbeat(self.epoch, self.counters.newest, self._every))
+
+    def _receive(self, timeout: float) -> Body | None:
+        """The next message, None when none came or it was refused; a State is kept."""
+        data = self._transport.receive(max(0.0, timeout))
+        if data is None:
+            return None
+        try:
+            frame = open_packet(data, self._key)
+            kind = FROM_GUARDIAN[frame.kind]
+            body = kind.unpack(frame.body)
+        except (FrameError, BodyError, KeyError):
+            self.counters.refused += 1
+            return None
+        if isinstance(body, Welcome):
+            return body
+        if frame.session != self._session:
+            self.counters.refused += 1
+            return None
+        if isinstance(body, State):
+            if frame.sequence <= self.counters.newest:
+                self.counters.refused += 1
+                return None
+            self.counters.newest = frame.sequence
+            self.counters.states += 1
+            self.state = body
+            self.on_state(body)
+        return body

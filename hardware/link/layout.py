@@ -1,0 +1,191 @@
+"""Message bodies as frozen dataclasses whose fields say how they lie on the wire.
+
+    @dataclass(frozen=True)
+    class Stop(Body):
+        level: int = u8("1 hold, 2 stand down, 3 damp")
+
+The same declaration packs, unpacks and prints the byte tables of docs/link.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+
+class BodyError(ValueError):
+    """Bytes that are not a body of the kind that the header names."""
+
+
+def _wire(code: str, words: str, default: Any) -> Any:
+    return field(default=default, metadata={"code": code, "words": words})
+
+
+def u8(words: str) -> Any:
+    """One byte, unsigned."""
+    return _wire("B", words, 0)
+
+
+def u16(words: str) -> Any:
+    """Two bytes, unsigned."""
+    return _wire("H", words, 0)
+
+
+def u32(words: str) -> Any:
+    """Four bytes, unsigned."""
+    return _wire("I", words, 0)
+
+
+def u64(words: str) -> Any:
+    """Eight bytes, unsigned."""
+    return _wire("Q", words, 0)
+
+
+def f64(words: str) -> Any:
+    """An IEEE double."""
+    return _wire("d", words, 0.0)
+
+
+def f32s(count: int, words: str) -> Any:
+    """`count` IEEE singles."""
+    return _wire(f"{count}f", words, (0.0,) * count)
+
+
+def f64s(count: int, words: str) -> Any:
+    """`count` IEEE doubles."""
+    return _wire(f"{count}d", words, (0.0,) * count)
+
+
+def raw(count: int, words: str) -> Any:
+    """`count` bytes."""
+    return _wire(f"{count}s", words, bytes(count))
+
+
+def text(count: int, words: str) -> Any:
+    """UTF-8 text in `count` bytes, filled up with zeros, cut at a whole character when it is longer."""
+    return _wire(f"{count}t", words, "")
+
+
+def rest(words: str) -> Any:
+    """All remaining bytes of the body; last field only."""
+    return _wire("*", words, b"")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One field of a body: its name, code, offset, size (None: the rest) and what it means."""
+
+    name: str
+    code: str
+    offset: int
+    size: int | None
+    words: str
+
+
+def parts(kind: type[Body]) -> tuple[Part, ...]:
+    """The fields of a body in wire order."""
+    if kind not in _PARTS:
+        _PARTS[kind] = _find_parts(kind)
+    return _PARTS[kind]
+
+
+def _find_parts(kind: type[Body]) -> tuple[Part, ...]:
+    found, offset = [], 0
+    for item in fields(kind):
+        code = item.metadata["code"]
+        size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
+        found.append(Part(item.name, code, offset, size, item.metadata["words"]))
+        offset += size or 0
+    return tuple(found)
+
+
+def _struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
+    if kind not in _STRUCTS:
+        _STRUCTS[kind] = _find_struct(kind)
+    return _STRUCTS[kind]
+
+
+def _find_struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
+    codes = [part.code for part in parts(kind)]
+    open_ended = bool(codes) and codes[-1] == "*"
+    return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
+
+
+def _count(code: str) -> int:
+    return int(code[:-1] or 1)
+
+
+@dataclass(frozen=True)
+class Body:
+    """A message; subclasses declare fields with the functions of this module."""
+
+    KIND: ClassVar[int] = 0
+
+    def pack(self) -> bytes:
+        """The bytes of the body.
+
+        Raises:
+            BodyError: a value that does not fit its field.
+        """
+        kind = type(self)
+        layout, open_ended = _struct(kind)
+        values: list[Any] = []
+        for part in parts(kind):
+            value = getattr(self, part.name)
+            if part.code == "*":
+                continue
+            if part.code[-1] == "t":
+                values.append(_cut(value, _count(part.code)))
+            elif part.code[-1] in "fd" and part.code not in "fd":
+                if len(value) != _count(part.code):
+                    raise BodyError(
+                        f"{kind.__name__}.{part.name}: needs {_count(part.code)} numbers, got {len(value)}"
+                    )
+                values.extend(value)
+            elif part.code[-1] == "s" and len(value) != _count(part.code):
+                raise BodyError(
+                    f"{kind.__name__}.{part.name}: needs {_count(part.code)} bytes, got {len(value)}"
+                )
+            else:
+                values.append(value)
+        try:
+            data = layout.pack(*values)
+        except (struct.error, OverflowError) as error:
+            raise BodyError(f"{kind.__name__}: {error}") from None
+        return data + bytes(getattr(self, parts(kind)[-1].name)) if open_ended else data
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """The message in these bytes.
+
+        Raises:
+            BodyError: not of this kind's length, or text that is not UTF-8.
+        """
+        layout, open_ended = _struct(cls)
+        if len(data) < layout.size or (len(data) > layout.size and not open_ended):
+            raise BodyError(f"{cls.__name__}: a body has {layout.size} bytes, got {len(data)}")
+        flat = iter(layout.unpack_from(data))
+        values: dict[str, Any] = {}
+        for part in parts(cls):
+            if part.code == "*":
+                values[part.name] = data[layout.size :]
+            elif part.code[-1] == "t":
+                try:
+                    values[part.name] = next(flat).rstrip(b"\0").decode()
+                except UnicodeDecodeError:
+                    raise BodyError(f"{cls.__name__}.{part.name}: not UTF-8") from None
+            elif part.code[-1] in "fd" and part.code not in "fd":
+                values[part.name] = tuple(next(flat) for _ in range(_count(part.code)))
+            else:
+                values[part.name] = next(flat)
+        return cls(**values)
+
+
+def _cut(value: str, size: int) -> bytes:
+    data = value.encode()
+    return data if len(data) <= size else data[:size].decode(errors="ignore").encode()
+
+
+_PARTS: dict[type[Body], tuple[Part, ...]] = {}
+_STRUCTS: dict[type[Body], tuple[struct.Struct, bool]] = {}

@@ -1,0 +1,329 @@
+"""Every message of the link, by kind. The byte tables in docs/link.md are printed from these declarations.
+
+Requests are acknowledged and idempotent: the guardian answers a repeated request id with the first answer.
+Datagrams are neither: the newest counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from hardware.link.frame import MAX_BODY
+from hardware.link.layout import Body, f32s, f64, f64s, raw, rest, text, u8, u16, u32, u64
+
+
+class Code(IntEnum):
+    """What a reply says."""
+
+    OK = 0
+    NO_LEASE = 1
+    """The lease epoch is not the present one: it expired, was released, or belongs to another client."""
+    LEASE_HELD = 2
+    WRONG_STATE = 3
+    """The state table has no answer to this request in the present state."""
+    OUT_OF_BOUNDS = 4
+    """A gain outside the guardian's hard bounds."""
+    BAD_VALUE = 5
+    WRONG_TABLE = 6
+    """The gains were sent in the order of another table."""
+    DIGEST_MISMATCH = 7
+    """What the client believes it sent is not what the guardian holds."""
+    NOT_READY = 8
+    """Something is missing, or still being prepared; ask again."""
+    CAUSE_PRESENT = 9
+    """A latch cannot be cleared while what caused it is still there."""
+    WRONG_TOKEN = 10
+    REQUEST_REUSED = 11
+    """The request id was used for another request."""
+    UNKNOWN_REQUEST = 12
+
+
+@dataclass(frozen=True)
+class Hello(Body):
+    """Client: asks for a session. The only client packet with session 0."""
+
+    KIND: ClassVar[int] = 0x01
+    nonce: int = u64("random; the answer repeats it, which proves that the answer is fresh")
+    lowest: int = u8("lowest protocol version the client speaks")
+    highest: int = u8("highest one")
+    name: str = text(32, "who asks, for people")
+
+
+@dataclass(frozen=True)
+class Welcome(Body):
+    """Guardian: the session's number, and what stands at this end."""
+
+    KIND: ClassVar[int] = 0x02
+    nonce: int = u64("of the Hello")
+    session: int = u64("to be put into every header from now on")
+    version: int = u8("protocol version of the session")
+    virtual: int = u8("1: a virtual robot; 0: a physical one")
+    rate: int = u16("control ticks per second")
+    gains: int = u16("number of gains in the table")
+    table: int = u64("identifies names, units and order of the gains")
+    robot: str = text(32, "name of the robot")
+    serial: str = text(32, "serial number of the robot")
+
+
+@dataclass(frozen=True)
+class Request(Body):
+    """What all requests begin with."""
+
+    request: int = u32("request id: a retry repeats it, a new request has a new one")
+    epoch: int = u32("of the lease; 0 where none is needed")
+
+
+@dataclass(frozen=True)
+class AcquireLease(Request):
+    """The right to command. One client has it; heartbeats keep it. The reply's value is the epoch."""
+
+    KIND: ClassVar[int] = 0x10
+    name: str = text(32, "who will hold it, for people")
+
+
+@dataclass(frozen=True)
+class ReleaseLease(Request):
+    """Gives the lease back. A standing robot lies down."""
+
+    KIND: ClassVar[int] = 0x11
+
+
+@dataclass(frozen=True)
+class ResetTrial(Request):
+    """Forgets gains, backups, walk and monitor that were sent before."""
+
+    KIND: ClassVar[int] = 0x12
+
+
+@dataclass(frozen=True)
+class SetGains(Request):
+    """A full set of gains, all or none. The reply's data is the SHA-256 of the values now held."""
+
+    KIND: ClassVar[int] = 0x13
+    slot: int = u16("0: the trial's gains; k: gains of backup k - 1")
+    table: int = u64("of the Welcome")
+    values: bytes = rest("one f64 per gain, in the order of the table")
+
+
+@dataclass(frozen=True)
+class GetGains(Request):
+    """Read back: the reply's data is the values, f64 each."""
+
+    KIND: ClassVar[int] = 0x14
+    slot: int = u16("0: the trial's gains; k: gains of backup k - 1; 65535: those at work now")
+
+
+@dataclass(frozen=True)
+class SetWalk(Request):
+    """Gait and speed of the trial."""
+
+    KIND: ClassVar[int] = 0x15
+    gait: tuple[float, ...] = f64s(
+        5, "duty factor; stride duration, s; phase offsets of FL, RR, RL against FR, strides"
+    )
+    velocity: tuple[float, ...] = f64s(3, "forward, leftward, m/s; yaw rate, rad/s")
+    ramp: float = f64("seconds in which the speed grows from rest")
+    settle: float = f64("seconds of standing before the gait starts")
+
+
+@dataclass(frozen=True)
+class Upload(Request):
+    """A piece of the monitor's arrays. Pieces may come in any order and again."""
+
+    KIND: ClassVar[int] = 0x16
+    total: int = u32("bytes of the whole")
+    offset: int = u32("of this piece")
+    data: bytes = rest("the piece")
+
+
+@dataclass(frozen=True)
+class SetMonitor(Request):
+    """The boundary condition over the uploaded arrays; its backups are the gains of slots 1 to `policies`."""
+
+    KIND: ClassVar[int] = 0x17
+    rule: str = text(24, "lipschitz, gaussian_tail, kernel_covariance or cost_to_go")
+    numbers: tuple[float, ...] = f64s(6, "of the rule, in the order of its table, then zeros")
+    width: int = u16("numbers per state, k")
+    states: int = u32("stored states, m")
+    policies: int = u16("backups, p")
+    digest: bytes = raw(32, "SHA-256 of the uploaded arrays")
+
+
+@dataclass(frozen=True)
+class Arm(Request):
+    """Makes the trial ready to start; the robot stays on baseline gains. The reply's value is a token."""
+
+    KIND: ClassVar[int] = 0x18
+    trial: int = u64("number of the trial, at least 1")
+    digest: bytes = raw(32, "of the whole trial as the client sent it")
+
+
+@dataclass(frozen=True)
+class Disarm(Request):
+    """Back to standing."""
+
+    KIND: ClassVar[int] = 0x19
+
+
+@dataclass(frozen=True)
+class Start(Request):
+    """Begins the armed trial. It ends by itself after `duration`."""
+
+    KIND: ClassVar[int] = 0x1A
+    token: int = u64("of the Arm reply")
+    duration: float = f64("seconds of walking at most, after settling")
+
+
+@dataclass(frozen=True)
+class Abort(Request):
+    """Ends the trial: baseline gains, brake, stand. Not a latch."""
+
+    KIND: ClassVar[int] = 0x1B
+    trial: int = u64("number of the trial")
+
+
+@dataclass(frozen=True)
+class Stand(Request):
+    """Stands up."""
+
+    KIND: ClassVar[int] = 0x1C
+
+
+@dataclass(frozen=True)
+class LieDown(Request):
+    """Lies down; a running trial ends."""
+
+    KIND: ClassVar[int] = 0x1D
+
+
+@dataclass(frozen=True)
+class Acknowledge(Request):
+    """First step of clearing: a person has seen this latch. The reply's value is a token."""
+
+    KIND: ClassVar[int] = 0x1E
+    latch: int = u32("number of the latch, as shown in State")
+
+
+@dataclass(frozen=True)
+class Clear(Request):
+    """Second step of clearing. Starts no motion."""
+
+    KIND: ClassVar[int] = 0x1F
+    token: int = u64("of the Acknowledge reply")
+
+
+@dataclass(frozen=True)
+class GetStatus(Request):
+    """The reply's data is the body of a State."""
+
+    KIND: ClassVar[int] = 0x20
+
+
+@dataclass(frozen=True)
+class Fetch(Request):
+    """Telemetry of the last trial. The reply's value is the size of the whole, its data the piece."""
+
+    KIND: ClassVar[int] = 0x21
+    trial: int = u64("number of the trial")
+    offset: int = u32("byte at which to begin")
+    length: int = u16("bytes at most")
+
+
+@dataclass(frozen=True)
+class Reply(Body):
+    """Guardian: the answer to a request."""
+
+    KIND: ClassVar[int] = 0x30
+    request: int = u32("id of the request")
+    code: int = u8("0: done; otherwise refused, and nothing has changed")
+    value: int = u64("as the request's table says; 0 otherwise")
+    detail: str = text(160, "for people: why it was refused")
+    data: bytes = rest("as the request's table says")
+
+
+@dataclass(frozen=True)
+class Heartbeat(Body):
+    """Client: proof of life. Only one that answers a recent State counts."""
+
+    KIND: ClassVar[int] = 0x40
+    epoch: int = u32("of the lease; 0: a viewer, who gets State but keeps nothing alive")
+    echo: int = u64("sequence of the newest State received; 0 before the first")
+    every: int = u16("wants every n-th State, at least 1")
+
+
+@dataclass(frozen=True)
+class Stop(Body):
+    """Client: software stop, without lease, from any state. To be sent again until State shows it."""
+
+    KIND: ClassVar[int] = 0x41
+    level: int = u8("1: baseline gains, stand; 2: stand down; 3 and above: joint damping")
+    reason: str = text(64, "for people")
+
+
+@dataclass(frozen=True)
+class State(Body):
+    """Guardian: how everything stands."""
+
+    KIND: ClassVar[int] = 0x50
+    time: float = f64("guardian's clock, s")
+    tick: int = u32("of the newest robot state")
+    age: int = u32("time since that tick advanced, microseconds")
+    state: int = u8("see states")
+    response: int = u8("present rung of the ladder: 0 none, 1 no new trial, 2 hold, 3 stand down, 4 damp")
+    cause: int = u8("number of the limit or event behind the latch, or behind a refusal; 0: none")
+    backup: int = u8("index of the backup at work; 255: none")
+    latch: int = u32("number of the latch, counts up; 0: nothing is latched")
+    epoch: int = u32("of the present lease; 0: nobody holds it")
+    trial: int = u64("number of the armed, running or last trial; 0: none")
+    outcome: int = u8("of that trial: 0 not over, 1 completed, 2 ended by request, 3 ended by trouble")
+    elapsed: float = f64("seconds since the walk of the running trial began; negative while it settles")
+    stop_seen: int = u64("sequence of the newest Stop of this session that was acted on")
+    accepted: int = u32("robot states used")
+    missed: int = u32("control ticks without a new one")
+    rejected: int = u32("robot states refused: damaged, not finite, impossible")
+    overruns: int = u32("control cycles longer than allowed")
+    refused: int = u32("packets on this link that were refused")
+    battery: int = u8("state of charge, percent; 255: unknown")
+    hottest: int = u8("hottest motor, degrees Celsius; 255: unknown")
+    attitude: tuple[float, ...] = f32s(2, "roll and pitch, rad")
+    height: tuple[float, ...] = f32s(1, "of the trunk above the lowest foot, m")
+    position: tuple[float, ...] = f32s(12, "joint angles, rad")
+    velocity: tuple[float, ...] = f32s(12, "joint speeds, rad/s")
+    torque: tuple[float, ...] = f32s(12, "estimated joint torques, N m")
+    target: tuple[float, ...] = f32s(12, "commanded joint angles, rad")
+    words: str = text(96, "for people: the cause in words")
+
+
+REQUESTS: tuple[type[Request], ...] = (
+    AcquireLease,
+    ReleaseLease,
+    ResetTrial,
+    SetGains,
+    GetGains,
+    SetWalk,
+    Upload,
+    SetMonitor,
+    Arm,
+    Disarm,
+    Start,
+    Abort,
+    Stand,
+    LieDown,
+    Acknowledge,
+    Clear,
+    GetStatus,
+    Fetch,
+)
+DATAGRAMS: tuple[type[Body], ...] = (Heartbeat, Stop)
+ANSWERS: tuple[type[Body], ...] = (Welcome, Reply, State)
+FROM_CLIENT: dict[int, type[Body]] = {
+    Hello.KIND: Hello,
+    **{kind.KIND: kind for kind in REQUESTS},
+    **{kind.KIND: kind for kind in DATAGRAMS},
+}
+FROM_GUARDIAN: dict[int, type[Body]] = {kind.KIND: kind for kind in ANSWERS}
+
+PIECE = MAX_BODY - 200
+"""Bytes of data in one Upload or Fetch: leaves room for the other fields of any message."""
