@@ -153,6 +153,58 @@ class LowState_(idl.IdlStruct, typename="unitree_go.msg.dds_.LowState_"):
 
 @annotate.final
 @annotate.autoid("sequential")
+class TimeSpec_(idl.IdlStruct, typename="unitree_go.msg.dds_.TimeSpec_"):
+    sec: types.int32
+    nanosec: types.uint32
+
+
+@annotate.final
+@annotate.autoid("sequential")
+class PathPoint_(idl.IdlStruct, typename="unitree_go.msg.dds_.PathPoint_"):
+    t_from_start: types.float32
+    x: types.float32
+    y: types.float32
+    yaw: types.float32
+    vx: types.float32
+    vy: types.float32
+    vyaw: types.float32
+
+
+@_serialised
+@annotate.final
+@annotate.autoid("sequential")
+class SportModeState_(idl.IdlStruct, typename="unitree_go.msg.dds_.SportModeState_"):
+    stamp: TimeSpec_
+    error_code: types.uint32
+    imu_state: IMUState_
+    mode: types.uint8
+    progress: types.float32
+    gait_type: types.uint8
+    foot_raise_height: types.float32
+    position: types.array[types.float32, 3]
+    body_height: types.float32
+    velocity: types.array[types.float32, 3]
+    yaw_speed: types.float32
+    range_obstacle: types.array[types.float32, 4]
+    foot_force: types.array[types.int16, 4]
+    foot_position_body: types.array[types.float32, 12]
+    foot_speed_body: types.array[types.float32, 12]
+    path_point: types.array[PathPoint_, 10]
+
+
+@_serialised
+@annotate.final
+@annotate.autoid("sequential")
+class WirelessController_(idl.IdlStruct, typename="unitree_go.msg.dds_.WirelessController_"):
+    lx: types.float32
+    ly: types.float32
+    rx: types.float32
+    ry: types.float32
+    keys: types.uint16
+
+
+@annotate.final
+@annotate.autoid("sequential")
 class RequestIdentity_(idl.IdlStruct, typename="unitree_api.msg.dds_.RequestIdentity_"):
     id: types.int64
     api_id: types.int64

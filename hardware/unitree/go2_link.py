@@ -12,7 +12,9 @@ from hardware.robot_link import Battery, LinkCounters, RobotState, checked_comma
 from hardware.robot_stream import wait_for_stream
 from hardware.unitree import go2_messages as wire
 from hardware.unitree.dds import DdsNetwork, DdsParticipant
+from hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
 from hardware.unitree.joints import JOINT_NAMES
+from hardware.unitree.remote import Remote
 from hardware.unitree.services import (
     MOTION_SWITCHER,
     SPORT,
@@ -28,6 +30,9 @@ from robots.sensors import JointCommand
 
 COMMANDS = "rt/lowcmd"
 STATES = "rt/lowstate"
+SLOW_STATES = "rt/lf/lowstate"
+MOTION_STATES = "rt/sportmodestate"
+REMOTES = "rt/wirelesscontroller"
 TICK_SECONDS = 1e-3
 LIE_DOWN = 3.0  # s that a physical robot gets to lie down
 
@@ -79,8 +84,10 @@ class Go2Link:
 
     def prepare(self, timeout: float = 15.0) -> list[str]:
         """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down)."""
+        end = time.monotonic() + timeout
         done = [wait_for_stream(self, timeout)]
-        done += release_motion_service(self._switcher, self._sport, timeout, self._lie_down)
+        left = max(0.0, end - time.monotonic())
+        done += release_motion_service(self._switcher, self._sport, left, self._lie_down)
         others = self.command_writers() - 1
         if others > 0:
             raise LinkError(f"{others} other program(s) publish {COMMANDS}: stop them first")
@@ -158,6 +165,9 @@ class Go2RobotSide:
         self.motion = motion or MotionService()
         self._participant = DdsParticipant(network)
         self._states = self._participant.writer(STATES, "LowState_")
+        self._slow_states = self._participant.writer(SLOW_STATES, "LowState_")
+        self._motion_states = self._participant.writer(MOTION_STATES, "SportModeState_")
+        self._remotes = self._participant.writer(REMOTES, "WirelessController_")
         self._commands = self._participant.reader(COMMANDS, "LowCmd_")
         self._servers = [
             ServiceServer(self._participant, name, self.motion.answer) for name in (MOTION_SWITCHER, SPORT)
@@ -166,6 +176,18 @@ class Go2RobotSide:
     def publish(self, state: wire.Record) -> None:
         """Send a state (a record of `go2_messages.LOW_STATE`) with its checksum."""
         self._states.write(wire.encode_low_state(state))
+
+    def publish_slow(self, state: wire.Record) -> None:
+        """Send a state on the topic for those who want few of them."""
+        self._slow_states.write(wire.encode_low_state(state))
+
+    def publish_motion(self, motion: wire.Record) -> None:
+        """Send a motion state (a record of `go2_broadcasts.SPORT_MODE_STATE`)."""
+        self._motion_states.write(encode_broadcast(motion))
+
+    def publish_remote(self, remote: Remote) -> None:
+        """Send the remote control on its own topic; it is in every state as well."""
+        self._remotes.write(encode_broadcast(wireless_controller(remote)))
 
     def commands(self) -> list[Any]:
         """Sound commands (records of `go2_messages.LOW_CMD`) since the last call, oldest first; never blocks."""

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError
+from hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError, WireError
 from hardware.unitree import dds
 from hardware.unitree.dds import DdsNetwork, check_version
-from hardware.unitree.go2_messages import encode_low_state, new_low_state
+from hardware.unitree.go2_broadcasts import SPORT_MODE_STATE, WIRELESS_CONTROLLER, decode_broadcast
+from hardware.unitree.go2_messages import decode_low_state, encode_low_state, new_low_state
 from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
-from hardware.unitree.remote import stop_pressed
+from hardware.unitree.remote import Remote, stop_pressed
 from hardware.unitree.services import ServiceClient
 from robots.sensors import JointCommand
 
@@ -128,6 +129,19 @@ def test_damaged_states_are_counted_and_the_stream_goes_on(link) -> None:
     noise.close()
 
 
+def test_a_virtual_robot_tells_what_else_a_robot_tells(robot) -> None:
+    participant = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    slow = participant.reader("rt/lf/lowstate", "LowState_")
+    motions = participant.reader("rt/sportmodestate", "SportModeState_")
+    remotes = participant.reader("rt/wirelesscontroller", "WirelessController_")
+    assert decode_low_state(until(slow.take)[0])["sn"].tolist() == [2024, 77]
+    motion = decode_broadcast(until(motions.take)[0], SPORT_MODE_STATE)
+    assert float(motion["body_height"]) == pytest.approx(0.32)
+    remote = decode_broadcast(until(remotes.take)[0], WIRELESS_CONTROLLER)
+    assert int(remote["keys"]) == 1 << 5 | 1 << 9
+    participant.close()
+
+
 def test_services_that_refuse_and_services_that_are_not_there(robot) -> None:
     participant = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
     sport = ServiceClient(participant, "sport")
@@ -162,6 +176,7 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
     from types import SimpleNamespace
 
     from hardware.unitree import dds_types
+    from hardware.unitree import go2_broadcasts as broadcasts
     from hardware.unitree import go2_messages as go2
     from hardware.unitree import rpc_messages as rpc
 
@@ -184,6 +199,30 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
         data = encode(record)
         record["crc"] = int.from_bytes(data[-4:], "little")
         assert kind.__idl__.serialize(plain(record), use_version_2=False) == data
+
+    record = np.zeros((), broadcasts.SPORT_MODE_STATE)
+    for name in record.dtype.names:
+        if not name.startswith("gap"):
+            shape = record[name].shape
+            record[name] = random.integers(1, 100, shape)
+    sample = plain(record)
+    sample.stamp = SimpleNamespace(sec=sample.sec, nanosec=sample.nanosec)
+    sample.imu_state = sample
+    names = ("t_from_start", "x", "y", "yaw", "vx", "vy", "vyaw")
+    sample.path_point = [
+        SimpleNamespace(**dict(zip(names, point, strict=True))) for point in sample.path_point
+    ]
+    # one namespace stands for motion state and inertial unit; their fields have different names
+    data = broadcasts.encode_broadcast(record)
+    assert dds_types.SportModeState_.__idl__.serialize(sample, use_version_2=False) == data
+    assert broadcasts.decode_broadcast(data, record.dtype) == record
+    with pytest.raises(WireError, match="511 bytes"):
+        broadcasts.decode_broadcast(data[:511], record.dtype)
+    pressed = Remote(frozenset(("L2", "B")), (0.5, -0.5, 0.25, 0.0, 1.0))
+    record = broadcasts.wireless_controller(pressed)
+    sample = SimpleNamespace(lx=0.5, ly=1.0, rx=-0.5, ry=0.25, keys=1 << 5 | 1 << 9)
+    data = dds_types.WirelessController_.__idl__.serialize(sample, use_version_2=False)
+    assert broadcasts.encode_broadcast(record) == data.ljust(24, b"\0")
 
     for text, binary in (("", b""), ("{}", b"\x01"), ('{"name": "é"}', bytes(range(7)))):
         request = rpc.Request(7, 1003, text, binary, lease=3, priority=-2, no_reply=True)

@@ -6,9 +6,10 @@ import time
 import numpy as np
 
 from hardware.unitree.dds import DdsNetwork
+from hardware.unitree.go2_broadcasts import new_sport_mode_state
 from hardware.unitree.go2_link import Go2RobotSide
 from hardware.unitree.go2_messages import new_low_state
-from hardware.unitree.remote import encode_remote
+from hardware.unitree.remote import Remote, encode_remote
 
 SERIAL = (2024, 77)
 
@@ -22,6 +23,8 @@ def main(domain: int, seconds: float) -> None:
     state["bms_state"]["soc"] = 88
     state["bms_state"]["cell_vol"][:8] = np.arange(4000, 4008)
     state["wireless_remote"] = np.frombuffer(encode_remote(["L2", "B"]), np.uint8)
+    motion = new_sport_mode_state()
+    motion["body_height"] = 0.32
     motors = state["motor_state"]
     motors["temperature"] = np.arange(30, 50)
     motors["q"] = 0.01 * np.arange(20)
@@ -36,6 +39,9 @@ def main(domain: int, seconds: float) -> None:
         state["tick"] = round((now - start) * 1000)
         state["reserve"] = side.command_writers()
         side.publish(state)
+        side.publish_slow(state)
+        side.publish_motion(motion)
+        side.publish_remote(Remote(frozenset(("L2", "B"))))
         time.sleep(0.002)
 
 
