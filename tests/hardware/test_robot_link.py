@@ -1,6 +1,7 @@
 """What every link shares: the robot's clock, commands that may go out, the remote; and a Go1 over UDP."""
 
 import math
+import struct
 import subprocess
 import sys
 import time
@@ -125,6 +126,29 @@ def test_remote_keys_by_hand() -> None:
     data[3] = 0
     assert not stop_pressed(bytes(data))
     assert decode_remote(bytes(40)).keys == frozenset()
+    order = [
+        "R1",
+        "L1",
+        "start",
+        "select",
+        "R2",
+        "L2",
+        "F1",
+        "F2",
+        "A",
+        "B",
+        "X",
+        "Y",
+        "up",
+        "right",
+        "down",
+        "left",
+    ]
+    for bit, key in enumerate(order):
+        data[2:4] = (1 << bit).to_bytes(2, "little")
+        assert decode_remote(bytes(data)).keys == {key}
+    struct.pack_into("<5f", data, 4, 0.1, 0.2, 0.3, 0.4, 0.5)  # lx, rx, ry, L2, ly
+    assert decode_remote(bytes(data)).sticks == pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5))
     with pytest.raises(WireError, match="39 bytes"):
         decode_remote(bytes(39))
     with pytest.raises(ValueError, match="'L3'"):

@@ -257,6 +257,8 @@ def test_go1_state_by_hand_both_ways() -> None:
     assert record["motor_state"]["temperature"].tolist() == list(range(20, 40))
     assert record["motor_state"]["q_raw"].tolist() == [1.5 * i for i in range(20)]
     assert record["imu_state"]["rpy"].tolist() == [5.0, 5.5, 6.0]
+    assert int(record["imu_state"]["temperature"]) == -3
+    assert record["bms_state"]["mcu_ntc"].tolist() == [-23, 24]
     assert record["bms_state"]["cell_vol"].tolist() == list(range(110, 120))
     assert record["foot_force_est"].tolist() == [5, -6, 7, -8]
     assert int(record["tick"]) == 3_999_999_999
