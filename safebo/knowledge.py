@@ -85,7 +85,8 @@ class Knowledge:
         )
         spec = self.study.tuner
         schedule = self.problem.schedule
-        beta = [surrogate.inflation * schedule.now(p, i) for i, p in enumerate(surrogate.posteriors)]
+        trials = len(self.history)
+        beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
         situation = Situation(
             surrogate=surrogate,
             imagined=imagined,

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from scipy.stats import norm
 from torch import Tensor
 
 from safebo.errors import StudyError
@@ -35,9 +36,6 @@ from safebo.study import ConfidenceSpec
 
 GAIN_POINTS = 512
 """Sobol points of the unit cube among which the largest information gain is sought."""
-
-PROMISING = ("posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024")
-"""Schedules that promise a delta."""
 
 
 def information_gain(posterior: Posterior) -> Float[Tensor, " k"]:
@@ -100,11 +98,6 @@ class BetaSchedule:
                 "pool, or one of constant, posterior, sui2015, chowdhury2017, fiedler2024, logarithmic"
             )
 
-    @property
-    def promises(self) -> bool:
-        """Whether the schedule promises a delta, under its assumptions."""
-        return self.spec.schedule in PROMISING
-
     def history(self, posterior: Posterior, function: int) -> Float[Tensor, " k"]:
         """Beta after 0, 1, ... observations of one function, `count + 1`."""
         spec, n = (
@@ -117,8 +110,7 @@ class BetaSchedule:
         if spec.schedule == "logarithmic":
             return 2.0 * torch.log1p(n)
         if spec.schedule == "posterior":
-            failure = 6.0 * delta / (math.pi * (n + 1.0)).square()
-            return -torch.special.ndtri(failure)
+            return n.new_tensor([_quantile_of(delta, k) for k in range(len(n))])
         if spec.schedule == "srinivas2010":
             return (
                 2.0
@@ -138,8 +130,22 @@ class BetaSchedule:
             return (2.0 * spec.norm**2 + 300.0 * gamma * torch.log((n + 1.0) / delta) ** 3).sqrt()
         return spec.norm + ratio * (2.0 * (gamma + 1.0 - math.log(delta))).sqrt()
 
-    def now(self, posterior: Posterior, function: int) -> float:
-        """Beta of one function now."""
+    def now(self, posterior: Posterior, function: int, trials: int = 0) -> float:
+        """Beta of one function now.
+
+        Args:
+            posterior: of the function.
+            function: its index.
+            trials: asked so far, whatever came of them. `posterior` spends its delta on trials: those that are
+                pending or failed count where they outnumber the observations.
+        """
         if self.spec.schedule == "constant":
             return self.constant
+        if self.spec.schedule == "posterior":
+            return _quantile_of(self.spec.delta / self.functions, max(posterior.count, trials))
         return float(self.history(posterior, function)[-1])
+
+
+def _quantile_of(delta: float, n: int) -> float:
+    """Beta of the schedule `posterior` after n trials."""
+    return float(norm.isf(6.0 * delta / (math.pi * (n + 1.0)) ** 2))

@@ -187,11 +187,12 @@ class GridTuner:
         """Confidence multiplier now; the largest of all functions under a schedule."""
         return float(self.betas().max())
 
-    def betas(self) -> Float[Tensor, " m"]:
-        """Confidence multiplier of every function now."""
+    def betas(self, pending: int = 0) -> Float[Tensor, " m"]:
+        """Confidence multiplier of every function now, with so many trials pending."""
         if self._schedule is not None:
             self._check_units(self._schedule.spec.schedule)
-            now = [self._schedule.now(p, i) for i, p in enumerate(self._surrogate.posteriors)]
+            trials = self.count + pending
+            now = [self._schedule.now(p, i, trials) for i, p in enumerate(self._surrogate.posteriors)]
             return self.grid.new_tensor(now)
         beta = float(self._beta(self.count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
         if not (math.isfinite(beta) and beta >= 0):
@@ -308,7 +309,7 @@ class GridTuner:
             context=values,
             dimension=self.grid.shape[1],
             thresholds=self.thresholds[chosen],
-            beta=self.betas(),
+            beta=self.betas(len(waiting)),
             past_betas=self._past_betas(),
             optimism=s.optimism,
             constraints=tuple(chosen),
