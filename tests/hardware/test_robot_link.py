@@ -4,6 +4,7 @@ import math
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -272,6 +273,37 @@ def test_go1_refuses_what_a_packet_cannot_carry(go1_pair) -> None:
         link.write(JointCommand(torque=np.full(12, 500.0)))
     assert link.counters.sent == 0
     assert not side.wait(0.02)
+
+
+def test_go1_is_asked_for_states_by_commands_that_ask_for_nothing() -> None:
+    side = Go1RobotSide(port=0)
+    heard, over = [], threading.Event()
+
+    def robot() -> None:
+        tick = 0
+        while not over.is_set():
+            if side.wait(0.01):
+                for command in side.commands():
+                    heard.append(command)
+                    tick += 2_000
+                    side.answer(state_at(tick))
+
+    thread = threading.Thread(target=robot)
+    thread.start()
+    link = Go1Link(Go1Network(port=side.port))
+    try:
+        done = link.prepare(timeout=5.0)
+    finally:
+        over.set()
+        thread.join()
+        link.close()
+        side.close()
+    assert int(done[0].split(" states in ")[0]) >= 50
+    for command in heard:
+        motors = command["motor_cmd"]
+        assert set(motors["mode"].tolist()) == {0x00}
+        assert not any(motors[name].any() for name in ("kp", "kd", "tau"))
+        assert set(motors["dq"].tolist()) == {16000.0}
 
 
 def test_go1_needs_a_steady_stream() -> None:
