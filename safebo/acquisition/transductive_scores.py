@@ -30,9 +30,10 @@ from safebo.posterior import Kernel, Posterior
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")
 
-EXACT_TARGETS = 2_000
+EXACT_TARGETS = 3_000
 EXACT_PAIRS = 2 * 10**7
-"""ITL and VTL are computed exactly up to so many targets and so many pairs of candidate and target."""
+"""ITL and VTL are computed exactly up to so many pairs of candidate and target; ITL, which factorizes the targets'
+covariance, up to so many targets."""
 
 MOST_PAIRS = 2 * 10**9
 """More pairs than this are refused for the rules that have no low-rank form: minutes of work per trial."""
@@ -204,7 +205,8 @@ class TransductiveGrid:
                 f"take a smaller target space, a coarser grid, or one of {', '.join(LOW_RANK_RULES)}"
             )
         with torch.no_grad():
-            if rule not in LOW_RANK_RULES or (counts[1] <= EXACT_TARGETS and pairs <= self.exact_pairs):
+            few = pairs <= self.exact_pairs and (rule != "itl" or counts[1] <= EXACT_TARGETS)
+            if few or rule not in LOW_RANK_RULES:
                 parts = [
                     exact_scores(rule, p, self.points, variances[:, i], candidates, targets)
                     for i, p in enumerate(posteriors)
