@@ -13,6 +13,7 @@ from experiments.evidence.calibration import (
     ROWS,
     Outcome,
     lipschitz_constants,
+    page,
     robust,
     run,
     summary,
@@ -62,3 +63,16 @@ def test_a_wrong_belief_is_told_and_the_truth_stays() -> None:
     right, long = gp_sample(1, 5), gp_sample(1, 5, BELIEFS["long"])
     assert long.kernels[0].lengthscale == 2 * right.kernels[0].lengthscale
     np.testing.assert_array_equal(right.grid_values, long.grid_values)
+
+
+def test_the_page_holds_every_cell() -> None:
+    numbers = summary([Outcome(1, 0.25, 10, 0.1), Outcome(0, 0.0, 10, 0.2)])
+    table = {
+        ("right", "itl", "posterior"): numbers,
+        ("long", "itl", "posterior"): numbers,
+        ("tails", "vtl", "robust"): numbers,
+    }
+    text = page(table, 10)  # type: ignore[arg-type]
+    assert "| right | itl | posterior | 1/2 | 50.0 (1.3 to 98.7) |" in text
+    assert "| itl | posterior | 50 % (to 99), 0.25 | - |" in text
+    assert "| vtl | robust | - | 50 % (to 99), 0.25 |" in text
