@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("safebo", "robots", "hardware", "experiments")
 BORDER = "safebo.protocol"
-MONITOR = ("safebo.monitor", "safebo.triggers")  # the kernel of the boundary condition runs on the robot's side
+MONITOR = (
+    "safebo.monitor",
+    "safebo.triggers",
+)  # the kernel of the boundary condition runs on the robot's side
 ALLOWED = {
     "safebo": set(),
     "robots": {BORDER},
