@@ -6,6 +6,7 @@ the robot is a stand-in that follows its commands exactly and says whatever the 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
@@ -111,6 +112,10 @@ class StandInWalker:
         return BaseState()
 
 
+def _as_it_is(observation: Observation) -> None:
+    """Change nothing."""
+
+
 class StandInRobot:
     """Follows position targets exactly while they have stiffness, and reports what it is told to report.
 
@@ -123,7 +128,7 @@ class StandInRobot:
         self.torque = np.zeros(12)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
-        self.edit: Callable[[Observation], None] = lambda _observation: None
+        self.edit: Callable[[Observation], None] = _as_it_is
 
     def observe(self) -> Observation | None:
         """What arrives in this tick."""
@@ -152,7 +157,6 @@ class World:
         seed: of network and tokens.
         up, down: faults from client to guardian and back.
         walker: a stand-in when None.
-        limits: thresholds, as for the guardian.
     """
 
     def __init__(
@@ -180,7 +184,20 @@ class World:
         self.raw: list[tuple[str, bytes]] = []
         self.command = self.guardian.command
         self.damaged = 0
-        self._clock_calls = 0
+        self._clock_calls = self._nonces = 0
+
+    def time(self) -> float:
+        """The clock of everybody here."""
+        return self.now
+
+    def _nonce(self) -> int:
+        self._nonces += 1
+        return self.seed << 32 | self._nonces
+
+    def copy(self, client: GuardianClient) -> tuple[World, GuardianClient]:
+        """A copy of the world at its present moment, and of one of its clients."""
+        memo = {id(self.guardian.robot): self.guardian.robot}
+        return copy.deepcopy((self, client), memo)
 
     def _controller_clock(self) -> float:
         """Every second call, the end of a cycle, is `controller_time` later than the first."""
@@ -217,9 +234,11 @@ class World:
         number = len(self._up) + 1
         self._up[name] = FaultProxy(self._faults[0], self.seed + 2 * number)
         self._down[name] = FaultProxy(self._faults[1], self.seed + 2 * number + 1)
-        return GuardianClient(
-            _Wire(self, name), KEY, name, every, lambda: self.now, lambda: self.seed + number
-        )
+        return GuardianClient(_Wire(self, name), KEY, name, every, self.time, self._nonce)
+
+    def forget(self, name: str) -> None:
+        """Throw away what is under way to a client that nobody reads."""
+        self._down[name].due(math.inf)
 
     def standing(self, client: GuardianClient) -> None:
         """Connect, take the lease, stand up and stand still."""

@@ -57,14 +57,14 @@ class Desk:
             m.Upload: self._upload,
             m.SetMonitor: self._set_monitor,
             m.Arm: self._arm,
-            m.Disarm: lambda *_: self._event(Event.DISARM),
+            m.Disarm: self._disarm,
             m.Start: self._start,
             m.Abort: self._abort,
             m.Stand: self._stand,
             m.LieDown: self._lie_down,
             m.Acknowledge: self._acknowledge,
             m.Clear: self._clear,
-            m.GetStatus: lambda *_: (0, snapshot(self._g).pack()),
+            m.GetStatus: self._status,
             m.Fetch: self._fetch,
         }
 
@@ -86,6 +86,12 @@ class Desk:
         if not self._g.happen(event):
             raise Refused(Code.WRONG_STATE, f"not in state {self._g.state.name}")
         return 0, b""
+
+    def _disarm(self, *_: Any) -> Answer:
+        return self._event(Event.DISARM)
+
+    def _status(self, *_: Any) -> Answer:
+        return 0, snapshot(self._g).pack()
 
     def _editable(self) -> None:
         if self._g.state not in EDITABLE:

@@ -53,6 +53,7 @@ class Measures:
         put("command_gap", gap)
         put("tuner_silence", silence)
         put("stop", stop)
+        put("remote_stop", float(stream.remote_stop))
         if newest is None:
             return
         robot, reading = self._robot, newest.reading
@@ -73,7 +74,6 @@ class Measures:
         put("battery", newest.battery)
         put("cell_spread", newest.cell_spread)
         put("temperature", newest.temperature)
-        put("remote_stop", float(newest.remote_stop))
         put("foreign_commands", float(newest.foreign_commands))
 
     def _damage_rate(self, now: float, damaged: int) -> float:

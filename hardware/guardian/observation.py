@@ -110,12 +110,15 @@ class Stream:
         self.missed = 0
         self.rebooted = False
         self.fresh = False
+        self.remote_stop = False
         self.reason = ""
 
     def take(self, now: float, observation: Observation | None) -> None:
         """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
-        self.fresh = self.rebooted = False
+        self.fresh = self.rebooted = self.remote_stop = False
         if observation is not None:
+            # a stop counts even in a state that is otherwise not believed
+            self.remote_stop = observation.remote_stop
             self.reason = implausible(observation)
             if self.reason:
                 self.rejected += 1
