@@ -63,11 +63,12 @@ def trial(seed: int, scene: dict[State, Scene]) -> tuple[str, str]:
     state = list(scene)[int(rng.integers(len(scene)))]
     world, client = scene[state][0].copy(scene[state][1])
     choices = {**ANYWHERE, **(WALKING if state is State.RUNNING else {})}
-    names = rng.choice(list(choices), size=1 + int(rng.random() < 0.3), replace=False)
+    drawn = rng.choice(list(choices), size=1 + int(rng.random() < 0.3), replace=False)
+    names = [str(n) for n in drawn]
     if len(names) == 2 and set(names) & HIDING:
         names = [n for n in names if n in HIDING][:1]
-    name = " + ".join(str(n) for n in names)
-    found = [choices[str(name)](rng, world) for name in names]
+    name = " + ".join(names)
+    found = [choices[n](rng, world) for n in names]
     for _ in range(int(rng.integers(1, 40))):
         _beat(client)
         world.tick()

@@ -1,0 +1,70 @@
+"""The guardian: its state table by enumeration, and its answers to random troubles in lock-step."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from experiments.robustness.guardian import fuzz, scenes, trial
+from experiments.robustness.guardian_world import World
+from hardware.guardian.states import FAULTS, LATCHED, MOTION, REQUESTED, TABLE, Event, Response, State, answer
+
+CLEARING = {Event.ACKNOWLEDGE, Event.CLEAR}
+
+
+def test_every_state_answers_every_event() -> None:
+    for state, event in product(State, Event):
+        if event not in REQUESTED:
+            assert isinstance(answer(state, event), State), (state, event)
+
+
+def test_nothing_but_the_two_steps_leads_out_of_a_latch() -> None:
+    for state in LATCHED:
+        for event in set(Event) - CLEARING:
+            assert TABLE[state][event] in {None, *LATCHED}, (state, event)
+        assert TABLE[state][Event.ACKNOWLEDGE] in {None, State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED}
+        cleared = TABLE[state][Event.CLEAR]
+        if state in (State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED):
+            assert cleared is not None
+            assert cleared not in MOTION
+        else:
+            assert cleared is None
+
+
+def test_faults_never_descend_the_ladder() -> None:
+    rung = {
+        State.HOLD_LATCHED: Response.HOLD,
+        State.SIT_LATCHED: Response.SIT,
+        State.DAMP_LATCHED: Response.DAMP,
+    }
+    for state, (response, event) in product(State, FAULTS.items()):
+        after = answer(state, event)
+        assert after is not None
+        if state is State.LYING_DOWN and response is Response.HOLD:
+            assert after is State.SIT_LATCHED
+        assert after in rung, (state, event)
+        assert rung[after] >= response, (state, event)
+        if state in rung:
+            assert rung[after] >= rung[state], (state, event)
+
+
+def test_motion_is_reached_only_by_request_from_a_state_that_is_not_latched() -> None:
+    for state, event in product(State, Event):
+        after = TABLE[state][event]
+        if after in MOTION and after is not state:
+            assert event in {Event.STAND, Event.ARM, Event.START}
+            assert state not in LATCHED
+
+
+def test_random_troubles_are_answered_in_the_tick_that_crosses_the_limit() -> None:
+    scene = scenes(1)
+    wrong = {k: trial(7_000 + k, scene) for k in range(24)}
+    assert not {k: found for k, found in wrong.items() if found[1]}
+
+
+@pytest.mark.parametrize("seed", [3])
+def test_packets_of_every_kind_neither_crash_nor_move_it(seed: int) -> None:
+    kinds, wrong = fuzz(1_500, seed, World(seed))
+    assert wrong == ""
+    assert len(kinds) == 6
