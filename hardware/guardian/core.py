@@ -156,6 +156,7 @@ class Guardian:
         observation: Observation | None,
         inbox: Sequence[Inbound] = (),
         damaged: int = 0,
+        stop: int = 0,
     ) -> Step:
         """One control tick.
 
@@ -164,12 +165,13 @@ class Guardian:
             observation: what the robot said since the last tick, if anything.
             inbox: authentic, new messages, in the order in which they came.
             damaged: packets from the robot that were refused since the start.
+            stop: level of a stop asked for at the guardian itself; 0: none.
         """
         gap = now - self.now if math.isfinite(self.now) else 0.0
         self.now, self._rows = now, []
         replies: list[tuple[int, Reply]] = []
         self.stream.take(now, observation)
-        stop = self._hear(now, inbox)
+        stop = max(stop, self._hear(now, inbox))
         self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
         self._judge()
         self._happen(now)

@@ -58,6 +58,7 @@ class GuardianService:
         observation: Observation | None,
         packets: Sequence[tuple[Address, bytes]] = (),
         damaged: int = 0,
+        stop: int = 0,
     ) -> Tick:
         """One control tick.
 
@@ -66,6 +67,7 @@ class GuardianService:
             observation: what the robot said since the last tick, if anything.
             packets: what came over the link, with where it came from.
             damaged: packets from the robot that were refused since the start.
+            stop: level of a stop asked for at the guardian itself; 0: none.
         """
         guardian, link = self.guardian, self.link
         inbox: list[Inbound] = []
@@ -75,7 +77,7 @@ class GuardianService:
             outgoing += answers
             if message is not None:
                 inbox.append(message)
-        step = guardian.step(now, observation, inbox, damaged)
+        step = guardian.step(now, observation, inbox, damaged, stop)
         for session, reply in step.replies:
             outgoing += link.reply(session, reply)
         link.silent(now, SILENT)

@@ -5,12 +5,34 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from hardware.errors import HardwareInputError
 from hardware.link.frame import MIN_KEY
 
 KEY_BYTES = 32
+DEFAULT = Path(".config") / "safebo" / "link.key"
+"""Under the home folder: where both ends on one machine find the key that they share."""
+
+
+def key_at(path: Path | None, say: Callable[[str], None]) -> bytes:
+    """The key in `path`; None means the default file, which is made when it is missing, and that is said.
+
+    Raises:
+        HardwareInputError: see `read_key` and `make_key`.
+    """
+    if path is not None:
+        return read_key(path)
+    chosen = Path.home() / DEFAULT
+    if not chosen.exists():
+        try:
+            chosen.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HardwareInputError(f"link key {chosen}: {error.strerror}") from None
+        make_key(chosen)
+        say(f"a new link key is in {chosen}")
+    return read_key(chosen)
 
 
 def make_key(path: Path) -> bytes:

@@ -1,0 +1,5 @@
+"""`python -m hardware.guardian`."""
+
+from hardware.guardian.cli import main
+
+main()

@@ -1,0 +1,322 @@
+"""`safebo-guardian`: the process beside the robot that owns the right to command it."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from hardware.errors import HardwareError, HardwareInputError
+from hardware.guardian.bounds import GainTable, quadruped_table
+from hardware.guardian.core import Guardian
+from hardware.guardian.event_log import EventLog
+from hardware.guardian.limits import LIMITS, Limit, with_thresholds
+from hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
+from hardware.guardian.process import GuardianProcess, warm
+from hardware.guardian.service import GuardianService
+from hardware.guardian.walker import QuadrupedWalker, Walker
+from hardware.link.key import key_at
+from hardware.link.udp import LOOPBACK, PORT, UdpServer
+from robots.model import RobotModel, load_robot
+from robots.quadruped.gains import Gains
+
+RATE = 500.0
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def about() -> None:
+    """The guardian runs beside a quadruped and alone commands its joints.
+
+    It walks the robot with the gains that a tuner sends, inside hard bounds of its own; it checks its limits 500
+    times a second, and answers trouble by baseline gains, by standing down, or by joint damping, whatever else
+    still lives. A tuner speaks to it over the network: `safebo tune STUDY --robot HOST:PORT`.
+
+    A first run, with a virtual robot, in three terminals:
+
+    - safebo-virtual-robot go2
+
+    - safebo-guardian go2
+
+    - safebo tune go2-trot --robot 127.0.0.1:4750
+
+    **Its stop is a software stop.** The emergency stop is the robot's own remote (L2+B on a Go2) or power switch,
+    in the hand of a person beside the robot.
+
+    Ctrl-C once: the robot stands down, then the process ends. Twice: joint damping at once.
+
+    Exit codes: 0 ended as asked; 1 the robot did not answer or the loop failed; 2 bad input.
+    """
+
+
+Listen = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST", help="Address on which tuners are heard; another one than loopback is a choice."
+    ),
+]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="UDP port on which tuners are heard; 0 takes a free one.")
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Key shared with the tuner. [default: ~/.config/safebo/link.key, made if missing]",
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Gains to which every trouble falls back (`gains: {name: value}`). [default: the controller's]",
+    ),
+]
+LimitFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--limits",
+        metavar="FILE",
+        help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
+    ),
+]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
+]
+Physical = Annotated[
+    bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
+]
+Patience = Annotated[float, typer.Option(min=1.0, help="Seconds that the robot gets to answer at the start.")]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both robots' commands have in common, checked."""
+
+    listen: str
+    port: int
+    key: bytes
+    table: GainTable
+    limits: tuple[Limit, ...]
+    log: Path | None
+    physical: bool
+    patience: float
+
+    @classmethod
+    def of(
+        cls,
+        listen: str,
+        port: int,
+        key: Path | None,
+        baseline: Path | None,
+        limits: Path | None,
+        log: Path | None,
+        physical: bool,
+        patience: float,
+    ) -> Settings:
+        """Read the files.
+
+        Raises:
+            HardwareInputError: which file and what in it is wrong.
+        """
+        secret = key_at(key, say)
+        return cls(listen, port, secret, read_table(baseline), read_limits(limits), log, physical, patience)
+
+
+@app.command()
+def go2(
+    interface: Annotated[str, typer.Option(help="Network interface on which the robot is.")] = "lo",
+    domain: Annotated[
+        int | None, typer.Option(help="DDS domain. [default: 1, and 0 for a physical robot]")
+    ] = None,
+    listen: Listen = LOOPBACK,
+    port: Port = PORT,
+    key: Key = None,
+    baseline: Baseline = None,
+    limits: LimitFile = None,
+    log: Log = None,
+    physical: Physical = False,
+    patience: Patience = 15.0,
+) -> None:
+    """Guard a Unitree Go2 on its low-level topics (`rt/lowcmd`, `rt/lowstate`)."""
+    settings = Settings.of(listen, port, key, baseline, limits, log, physical, patience)
+    from hardware.unitree.dds import DdsNetwork
+    from hardware.unitree.go2_link import Go2Link
+
+    chosen = domain if domain is not None else (0 if physical else 1)
+    robot = load_robot("go2")
+    walker = ready_walker(robot)
+    link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
+    guard(link, robot, walker, settings, f"interface {interface}, domain {chosen}")
+
+
+@app.command()
+def go1(
+    address: Annotated[
+        str | None, typer.Option(help="The robot. [default: 127.0.0.1, or 192.168.123.10]")
+    ] = None,
+    robot_port: Annotated[int, typer.Option(help="UDP port of its low-level interface.")] = 8007,
+    listen: Listen = LOOPBACK,
+    port: Port = PORT,
+    key: Key = None,
+    baseline: Baseline = None,
+    limits: LimitFile = None,
+    log: Log = None,
+    physical: Physical = False,
+    patience: Patience = 15.0,
+) -> None:
+    """Guard a Unitree Go1 on its low-level UDP packets."""
+    settings = Settings.of(listen, port, key, baseline, limits, log, physical, patience)
+    from hardware.unitree.go1_link import Go1Link
+    from hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
+
+    chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
+    robot = load_robot("go1")
+    walker = ready_walker(robot)
+    link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
+    guard(link, robot, walker, settings, f"{chosen}:{robot_port}")
+
+
+@app.command("limits")
+def list_limits() -> None:
+    """List every limit: threshold, unit, for how long, response, and where it counts."""
+    for limit in LIMITS:
+        side = "below" if limit.below else "above"
+        lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
+        typer.echo(
+            f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
+            f" {limit.scope.value:10s} {limit.words}"
+        )
+
+
+@app.command("key")
+def make(path: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
+    """Make a key; copy the file to the machine where the tuner runs."""
+    from hardware.link.key import make_key
+
+    make_key(path)
+    say(f"a new key is in {path}, readable by you alone")
+
+
+def say(words: str) -> None:
+    """A line for people, at once."""
+    try:
+        print(words, flush=True)
+    except OSError:  # whoever read our output has gone; the robot has not
+        return
+
+
+def ready_walker(robot: RobotModel) -> Walker:
+    """The controller, compiled."""
+    begin = time.monotonic()
+    walker = QuadrupedWalker(robot, RATE)
+    warm(walker, robot)
+    say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
+    return walker
+
+
+def guard(link: WaitingLink, robot: RobotModel, walker: Walker, settings: Settings, where: str) -> None:
+    """Prepare the robot and guard it until asked to end."""
+    asked = [0]
+
+    def ask(*_: object) -> None:
+        asked[0] += 1
+        say("standing down; once more for joint damping at once" if asked[0] == 1 else "joint damping")
+
+    server = UdpServer(settings.listen, settings.port)
+    log = EventLog(settings.log, say)
+    try:
+        say(f"waiting for the {robot.name} at {where}")
+        for line in link.prepare(settings.patience):
+            say(f"  {line}")
+        serial = wait_for_serial(link)
+    except BaseException:
+        link.close()
+        server.close()
+        raise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    virtual = not settings.physical
+    # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
+    clock = time.thread_time if virtual else time.perf_counter
+    pace: Pace = RobotPace(1.0 / RATE) if virtual else OwnPace(1.0 / RATE)
+    with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
+        guardian = Guardian(
+            robot, walker, settings.table, executor, SystemRandom(), clock, settings.limits, RATE
+        )
+        boot = secrets.randbelow((1 << 32) - 1) + 1
+        service = GuardianService(guardian, settings.key, boot, virtual, serial, RATE)
+        kind = "virtual" if virtual else "PHYSICAL"
+        host, port = server.address
+        say(f"ready: guarding a {kind} {robot.name}, serial {serial}, on {host}:{port}")
+        GuardianProcess(link, service, server, pace, log, say).run(lambda: asked[0])
+    say("ended; the joints are damped")
+
+
+def wait_for_serial(link: WaitingLink, patience: float = 2.0) -> str:
+    """Serial number of the robot, as it sends it."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        state = link.read()
+        if state is not None:
+            return "-".join(str(word) for word in state.serial)
+        link.wait(0.02)
+    raise HardwareError("the robot's states stopped as soon as they had begun")
+
+
+def read_table(path: Path | None) -> GainTable:
+    """The gains with their baseline."""
+    try:
+        return quadruped_table(None if path is None else Gains.load(path).changed())
+    except OSError as error:
+        raise HardwareInputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise HardwareInputError(str(error) if path is None else f"{path}: {error}") from None
+
+
+def read_limits(path: Path | None) -> tuple[Limit, ...]:
+    """The limits, some thresholds from a file."""
+    if path is None:
+        return LIMITS
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HardwareInputError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise HardwareInputError(f"{path}: expected a mapping of limits to thresholds, such as `tilt: 0.4`")
+    try:
+        return with_thresholds(content)
+    except HardwareInputError as error:
+        raise HardwareInputError(f"{path}: {error}") from None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command; ends the process with its exit code."""
+    try:
+        app(arguments)
+    except HardwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(1)

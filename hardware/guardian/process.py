@@ -1,0 +1,164 @@
+"""The guardian's control loop: robot link, guardian, its own link and its log, tick by tick in one thread.
+
+Whatever goes wrong in the loop itself ends in joint damping, sent for a moment before the process ends; after
+that the robot's own watchdog has it.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hardware.errors import HardwareError
+from hardware.guardian.core import Guardian, Row
+from hardware.guardian.event_log import EventLog
+from hardware.guardian.motion import damped
+from hardware.guardian.observation import observe
+from hardware.guardian.pace import Pace, WaitingLink
+from hardware.guardian.service import GuardianService
+from hardware.guardian.states import State
+from hardware.guardian.walker import Walk, Walker
+from hardware.link.udp import UdpServer
+from robots.model import RobotModel
+from robots.quadruped.gains import Gains
+from robots.quadruped.gait import gait_named
+from robots.sensors import SensorReading
+
+FOREIGN_EVERY = 25  # ticks between two looks at who else commands
+LAST_WORDS = 0.2  # s of joint damping when the process ends
+SLOW = 0.97  # share of real time below which a virtual robot's clock is called slow
+REPORT = 5.0  # s between two looks at it
+
+STILL = frozenset({State.DISCONNECTED, State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED})
+"""States in which the process may end: the joints are damped."""
+
+
+def warm(walker: Walker, robot: RobotModel) -> None:
+    """Compile what is compiled at first use, before a robot waits for it."""
+    reading = SensorReading(joint_position=robot.home_joints.copy())
+    reading.linear_acceleration[2] = 9.81
+    gains = Gains()
+    walker.begin(reading, Walk(gait_named("trot"), (0.3, 0.0, 0.0), 0.1, 0.02), gains)
+    for _ in range(60):
+        walker.step(reading)
+        walker.state(reading)
+    walker.switch(gains)
+    walker.brake()
+    walker.step(reading)
+
+
+@dataclass
+class Speed:
+    """How fast the guardian's clock runs against the wall's, over the last few seconds."""
+
+    factor: float = 1.0
+    _wall: float = -1.0
+    _time: float = 0.0
+
+    def look(self, now: float) -> bool:
+        """Measure; whether a new figure is there."""
+        wall = time.monotonic()
+        if self._wall < 0:
+            self._wall, self._time = wall, now
+        if wall - self._wall < REPORT:
+            return False
+        self.factor = (now - self._time) / (wall - self._wall)
+        self._wall, self._time = wall, now
+        return True
+
+
+class GuardianProcess:
+    """One guardian at work.
+
+    Args:
+        link: the robot, prepared.
+        service: guardian and link protocol.
+        server: where clients come in.
+        pace: when ticks are.
+        log: where events go.
+        say: prints a line for people.
+    """
+
+    def __init__(
+        self,
+        link: WaitingLink,
+        service: GuardianService,
+        server: UdpServer,
+        pace: Pace,
+        log: EventLog,
+        say: Callable[[str], None],
+    ) -> None:
+        self._link, self._service, self._server = link, service, server
+        self._pace, self._log, self._say = pace, log, say
+        self._foreign = ""
+        self._speed = Speed()
+        self.ticks = 0
+
+    @property
+    def guardian(self) -> Guardian:
+        """What decides."""
+        return self._service.guardian
+
+    def tick(self, stop: int = 0) -> None:
+        """One control tick; `stop` is the level of a stop asked for at this process."""
+        now, state = self._pace.next(self._link)
+        if self.ticks % FOREIGN_EVERY == 0:
+            self._foreign = self._link.foreign_commands()
+        seen = None if state is None else observe(state, bool(self._foreign))
+        damaged = self._link.counters.damaged
+        tick = self._service.tick(now, seen, self._server.receive(), damaged, stop)
+        self._link.write(tick.command)
+        for address, data in tick.outgoing:
+            assert isinstance(address, tuple)
+            self._server.send(address, data)
+        rows = tick.rows
+        if self._speed.look(now) and self._speed.factor < SLOW:
+            words = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
+            rows = [*rows, Row(now, "slow", words)]
+        self._tell(rows)
+        self.ticks += 1
+
+    def run(self, requests: Callable[[], int]) -> None:
+        """Tick until asked to end.
+
+        Args:
+            requests: how often this process was asked to end: once, the robot stands down first; twice, joint
+                damping at once.
+
+        Raises:
+            HardwareError: the loop failed; joint damping was sent.
+        """
+        gc.collect()
+        gc.freeze()
+        try:
+            while True:
+                asked = requests()
+                if asked and self.guardian.state in STILL:
+                    break
+                self.tick(0 if not asked else 2 if asked == 1 else 3)
+        except Exception as error:
+            raise HardwareError(f"the guardian's loop failed: {type(error).__name__}: {error}") from error
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        command = damped(self.guardian.command.position)
+        end = time.monotonic() + LAST_WORDS
+        try:
+            while time.monotonic() < end:
+                self._link.write(command)
+                time.sleep(0.002)
+        finally:
+            self._log.close()
+            self._server.close()
+            self._link.close()
+
+    def _tell(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        self._log.put(rows)
+        for row in rows:
+            extra = f": {self._foreign}" if "another commander" in row.words and self._foreign else ""
+            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.words}{extra}")
