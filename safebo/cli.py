@@ -20,6 +20,7 @@ from rich.table import Table
 
 from safebo import cli_by_hand
 from safebo.cli_output import AsJson, RunFolder, keep_details, print_json, say, wide_console, work_on
+from safebo.cli_robot import robot_options
 from safebo.command_group import CommandGroup
 from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
 
@@ -79,6 +80,39 @@ def tune(
         str | None,
         typer.Option(metavar="URL", help="Database for a new run's journal. [default: SQLite in the folder]"),
     ] = None,
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Run the trials on the robot behind this guardian instead of in simulation.",
+        ),
+    ] = None,
+    physical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERIAL", help="The physical robot that is meant; without it only a virtual one will do."
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Key shared with the guardian. [default: ~/.config/safebo/link.key]"
+        ),
+    ] = None,
+    approve_all: Annotated[
+        bool, typer.Option("--approve-all", help="Ask nobody before and after a trial. Virtual robots only.")
+    ] = False,
+    global_trials: Annotated[
+        bool,
+        typer.Option(
+            "--global-trials",
+            help="On a robot: also trials outside the certified set, if the method makes any.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Rehearse: with --robot, refuse whatever is not a virtual robot."),
+    ] = False,
 ) -> None:
     """Tune the gains of a study until its trials are done.
 
@@ -96,14 +130,24 @@ def tune(
 
         safebo tune go1-trot --trials 80 --resume
 
-    Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed.
+        safebo tune go2-trot --robot 127.0.0.1:4750
+
+    With `--robot`, trials move the robot that `safebo-guardian` guards at that address. What is seen before the first
+    trial is listed; every trial is approved at the terminal before it runs and judged after it; each step is recorded
+    before it is taken. Ctrl-C ends the trial and lets the robot lie down, a second one damps its joints at once. That
+    is a software stop: the emergency stop is the robot's own remote or switch, in somebody's hand.
+
+    Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
+    by Ctrl-C on a robot.
     """
     from safebo.progress import progress_for
     from safebo.runner import LOG_FILE, run
     from safebo.study_file import load_study
 
     file = load_study(study)
-    folder = out if out is not None else Path("runs") / file.study.name
+    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
+    suffix = "-robot" if options.robot else ""
+    folder = out if out is not None else Path("runs") / f"{file.study.name}{suffix}"
     work_on(folder)
     _log_warnings_to(folder / LOG_FILE)
     console = Console()
@@ -117,6 +161,10 @@ def tune(
             resume=resume,
             progress=progress_for(console),
             journal_url=journal,
+            robot=options.robot,
+            operator=options.operator(console),
+            approve_all=approve_all,
+            global_trials=global_trials,
         )
     except InputError:
         raise
@@ -125,7 +173,7 @@ def tune(
         say(errors, str(error))
         _say_what_remains(errors, folder)
         say(errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume")
-        raise typer.Exit(1) from error
+        raise typer.Exit(130 if options.robot else 1) from error
     except Exception as error:
         _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
         raise

@@ -51,8 +51,29 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "safebo.evaluators"
+BRIDGES = "safebo.bridges"
 SUBPROCESS = "subprocess"
 TRAJECTORIES = "trajectories"
+
+
+@dataclass(frozen=True)
+class RobotAddress:
+    """Where a robot's guardian is, and what may be there.
+
+    Args:
+        host, port: of the guardian.
+        key: file of the key shared with it; None for the default.
+        serial: of the physical robot that is meant; None: only a virtual one will do.
+        clears: whether latches are cleared without a person; for virtual robots.
+        trials: how many may still come, to see whether there is room for their records.
+    """
+
+    host: str
+    port: int
+    key: str | None = None
+    serial: str | None = None
+    clears: bool = False
+    trials: int = 1
 
 
 class EvaluatorOptionError(StudyError):
@@ -72,11 +93,13 @@ class EvaluatorSource:
         folder: where modules beside the study file are looked for; None for nowhere.
         run: the run's folder. An evaluator that has a method `record_into(folder, relative_to)` is told to
             keep trajectories in its subfolder `trajectories`; None keeps none.
+        robot: where the robot is that the trials shall move; None for what the study itself names.
     """
 
     study: Study
     folder: str | None = None
     run: str | None = None
+    robot: RobotAddress | None = None
 
     def make(self) -> Evaluator:
         """The evaluator, ready to evaluate.
@@ -85,10 +108,26 @@ class EvaluatorSource:
             EvaluatorOptionError: it does not exist, or it refuses its options.
             EvaluatorError: it cannot be loaded.
         """
-        evaluator = self._make()
+        evaluator = self._make() if self.robot is None else self._make_on_robot(self.robot)
         if self.run is not None and hasattr(evaluator, "record_into"):
             evaluator.record_into(Path(self.run) / TRAJECTORIES, Path(self.run))
         return evaluator
+
+    def _make_on_robot(self, robot: RobotAddress) -> Evaluator:
+        name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
+        known = sorted(point.name for point in importlib.metadata.entry_points(group=BRIDGES))
+        if name not in known:
+            raise EvaluatorOptionError(
+                f"evaluator {name!r} has no bridge to a robot (those that have: {', '.join(known) or 'none'})"
+            )
+        (point, *_) = importlib.metadata.entry_points(group=BRIDGES, name=name)
+        bridge = _load_entry_point(point)
+        try:
+            return cast(Evaluator, bridge(options, robot))
+        except (ValueError, TypeError) as error:
+            raise EvaluatorOptionError(str(error), "evaluator.options") from error
+        except Exception as error:
+            raise EvaluatorError(short_text(error)) from error
 
     def _make(self) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)

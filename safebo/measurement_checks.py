@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.errors import UnsafeSeedError
-from safebo.protocol import OUTCOMES, Evaluator, Measurement, Monitor, Trial
+from safebo.protocol import (
+    OUTCOMES,
+    Evaluator,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    Trial,
+    TrialUnknownError,
+)
 from safebo.study import FunctionSpec, Study
 
 _MEASUREMENT_FIELDS = tuple(field.name for field in fields(Measurement))
@@ -29,11 +37,14 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
 
     Raises:
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
+        TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
     try:
         measurement = evaluator.evaluate(trial, monitor)
     except NotAMeasurementError as error:
         return failed(str(error))
+    except (TrialUnknownError, NotStartedError):
+        raise
     except Exception as error:
         if disk_is_full(error):
             raise

@@ -8,9 +8,11 @@ Two conventions hold everywhere. The objective is maximised. A margin is safe wh
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +54,12 @@ class Trial:
     reason: str = ""
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
+
+
+def trial_hash(trial: Trial) -> str:
+    """What an approval is bound to: SHA-256 of id, gains and context, hexadecimal."""
+    words = [trial.id, sorted(trial.parameters.items()), sorted(trial.context.items())]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,41 @@ class QuantityInfo:
     scale: float = 1.0
 
 
+class TrialUnknownError(RuntimeError):
+    """What became of a trial is not known, and only a person can say. An evaluator raises it, nothing is modelled."""
+
+
+class NotStartedError(RuntimeError):
+    """A trial could not be started, and nothing moved: the run stops, and the trial may be asked for again."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a list that is gone through before the first trial.
+
+    Args:
+        name: what was looked at.
+        passed: whether the run may begin.
+        words: what was seen and, where it did not pass, what to do.
+    """
+
+    name: str
+    passed: bool
+    words: str
+
+
+class Ledger(Protocol):
+    """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
+
+    def commit(self, trial_id: int, state: str, words: str = "", **data: Any) -> None:
+        """Keep one step; returns once it is on disk, and raises when it cannot be kept."""
+        ...
+
+    def last(self, trial_id: int) -> tuple[str, Mapping[str, Any]]:
+        """The newest step of a trial and its data; an empty name where there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluatorInfo:
     """What an evaluator accepts and returns, so that a study can be checked before anything runs.
@@ -140,6 +183,7 @@ class EvaluatorInfo:
     it is not declared, such a trial waits for a person: on a robot nothing is repeated by itself.
     `monitored`: `evaluate` shows every state to the monitor it is given.
     `margins_to_go`: measurements say how the margins went on from every visited state.
+    `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
     """
 
     name: str
@@ -151,6 +195,7 @@ class EvaluatorInfo:
     repeatable: bool = False
     monitored: bool = False
     margins_to_go: bool = False
+    robot: Literal["", "virtual", "physical"] = ""
 
 
 @runtime_checkable

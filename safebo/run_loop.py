@@ -22,15 +22,24 @@ from typing import Any, NoReturn, Protocol
 
 from safebo.best_gains import BestGains
 from safebo.errors import InterruptedRunError, JournalError, RunStoppedError, SafeboError, UnknownTrialError
-from safebo.evaluator import EvaluatorOptionError
+from safebo.evaluator import EvaluatorOptionError, RobotAddress
 from safebo.interrupt import StopRequest
 from safebo.journal import Journal, Record
 from safebo.measurement_checks import disk_is_full, refuse_unsafe_seed
+from safebo.operators import Operator
 from safebo.progress import Progress
-from safebo.protocol import EvaluatorInfo, Measurement, Monitor, Trial
+from safebo.protocol import (
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    Trial,
+    TrialUnknownError,
+)
 from safebo.recommendation import best_file, keep_best
 from safebo.study import Study
 from safebo.study_file import StudyFile
+from safebo.supervision import Supervision
 from safebo.worker_pool import WorkerPool
 
 LOG_FILE = "run.log"
@@ -38,8 +47,15 @@ LOG_FILE = "run.log"
 # Packages whose version may change which trials are asked or what they show.
 _VERSIONED = ("safebo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "mujoco", "pin", "daqp")
 
+_STOPPING = "Finishing the trials that run; Ctrl-C again stops now."
+_STOPPING_ROBOT = (
+    "Ending the trial: baseline gains, then the robot lies down; Ctrl-C again damps its joints at once."
+)
+
 _ATTEMPTS = 3
 _POLL_SECONDS = 0.2
+_LEAVE_SECONDS = 20.0  # for a robot to lie down
+_DAMP_SECONDS = 3.0  # for a worker to damp a robot's joints before it is ended
 
 
 class TunerLike(Protocol):
@@ -105,6 +121,8 @@ class RunLoop:
         progress: is told what happens.
         executor: evaluates the trials instead of processes of our own; None for processes.
         max_failures: so many failed trials in a row stop the run.
+        operator: who approves and judges trials that move a robot.
+        robot: where that robot is; None for evaluators that move none.
     """
 
     def __init__(
@@ -115,18 +133,25 @@ class RunLoop:
         progress: Progress,
         executor: Executor | None,
         max_failures: int,
+        operator: Operator | None = None,
+        robot: RobotAddress | None = None,
     ) -> None:
         self.file, self.folder, self.workers = file, folder, workers
         self.progress, self.max_failures = progress, max_failures
         log = folder / LOG_FILE if executor is None else None
-        self.pool = WorkerPool(file.evaluator_source(folder), workers, log, executor)
+        self.pool = WorkerPool(file.evaluator_source(folder, robot), workers, log, executor)
+        self.supervision: Supervision | None = None
+        if operator is not None:
+            self.supervision = Supervision(operator, file.study, self.pool, progress)
         self.failures_in_row = 0
         self.best_cost = 0.0
         self.best_at = 0.0
         self.told = 0
 
     def close(self) -> None:
-        """End the workers at once."""
+        """End the workers at once; a robot lies down first."""
+        if self.supervision is not None:
+            self.pool.finish(_LEAVE_SECONDS)
         self.pool.close(at_once=True)
 
     def start_evaluator(self) -> Future[EvaluatorInfo]:
@@ -169,16 +194,21 @@ class RunLoop:
     def run(self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, resumed: bool) -> RunResult:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
         records = journal.records()
+        if self.supervision is not None:
+            self._sort_out(journal, self.supervision, records, info)
+            records = journal.records()
         self._refuse_unknown(journal, records, info)
         self._refuse_unsafe_seeds(journal, records)
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
         stop = StopRequest(
-            lambda: self.progress.note("Finishing the trials that run; Ctrl-C again stops now.")
+            lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT)
         )
         try:
             with stop:
+                if self.supervision is not None:
+                    self.supervision.check(journal)
                 self._rounds(journal, tuner, info, current, stop)
         except Exception as error:
             self._note_stop(journal, tuner, error)
@@ -234,8 +264,15 @@ class RunLoop:
         attempts: dict[int, int] = {}
         lost: list[int] = []
         unkept: dict[int, OSError] = {}
+        damped_at: float | None = None
 
         def start(slot: int, trial: Trial) -> None:
+            if self.supervision is not None:
+                skipped = self.supervision.approve(journal, trial)
+                if skipped is not None:
+                    self._record(journal, trial, skipped, info)
+                    current.measured[trial.id] = skipped
+                    return
             attempts[trial.id] = attempts.get(trial.id, 0) + 1
             monitor = tuner.monitor(trial)
             if monitor is not None and not info.monitored:
@@ -250,7 +287,15 @@ class RunLoop:
                 start(slot, trial)
         while slots:
             done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            if stop.at_once and not done:
+            if self.supervision is not None:
+                self.pool.request_stop(stop.requests)
+                self.supervision.tell_news(journal)
+                if stop.at_once and damped_at is None:
+                    damped_at = time.monotonic()
+            waited = self.supervision is None or (
+                damped_at is not None and time.monotonic() - damped_at > _DAMP_SECONDS
+            )
+            if stop.at_once and not done and waited:
                 self.pool.close(at_once=True)
                 raise self._interrupted([trial.id for _, trial in slots.values()], info)
             for future in done:
@@ -272,6 +317,15 @@ class RunLoop:
                     measurement = Measurement(
                         outcome="failed", message=f"its worker process died {_ATTEMPTS} times"
                     )
+                except TrialUnknownError as error:
+                    journal.mark_unknown(trial.id, str(error))
+                    self.progress.note(f"trial {trial.id}: {error}")
+                    lost.append(trial.id)
+                    continue
+                except NotStartedError as error:
+                    raise RunStoppedError(
+                        f"trial {trial.id} was not started: {error}. Nothing moved; mend that and go on with --resume"
+                    ) from error
                 except Exception as error:
                     if isinstance(error, OSError) and disk_is_full(error):
                         unkept[trial.id] = error
@@ -279,6 +333,9 @@ class RunLoop:
                     # A study's evaluator cannot raise here; a caller's executor or an unpicklable answer can.
                     text = f"its answer did not arrive: {type(error).__name__}: {error}"
                     measurement = Measurement(outcome="failed", message=text)
+                if self.supervision is not None:
+                    self.supervision.tell_news(journal)
+                    measurement = self.supervision.judge(journal, trial, measurement)
                 self._record(journal, trial, measurement, info)
                 current.measured[trial.id] = measurement
         if unkept:
@@ -329,13 +386,22 @@ class RunLoop:
     def _refuse_unknown(self, journal: Journal, records: Sequence[Record], info: EvaluatorInfo) -> None:
         """Trials of which nobody knows how they ended wait for a person where they may not run again."""
         unknown = [record.trial.id for record in records if record.status == "unknown"]
-        if not info.repeatable:
+        if not info.repeatable and self.supervision is None:
             for record in records:
                 if record.status == "asked":
                     journal.mark_unknown(record.trial.id, "the run ended before the result was recorded")
                     unknown.append(record.trial.id)
         if unknown:
             raise self._unknown(sorted(unknown))
+
+    def _sort_out(
+        self, journal: Journal, supervision: Supervision, records: Sequence[Record], info: EvaluatorInfo
+    ) -> None:
+        """Trials of a robot that an earlier process left: told, marked unknown, or left to be approved again."""
+        found = supervision.sort_out(journal, records)
+        for record in records:
+            if record.trial.id in found:
+                self._record(journal, record.trial, found[record.trial.id], info)
 
     def _refuse_unsafe_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
         for record in records:

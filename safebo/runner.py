@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
+from safebo.evaluator import RobotAddress
 from safebo.journal import Journal
 from safebo.methods import METHODS, canonical
+from safebo.operators import Operator
 from safebo.progress import Progress, Silent
 from safebo.protocol import EvaluatorInfo
 from safebo.run_lock import LOCK_FILE, RunLock
@@ -27,6 +29,7 @@ from safebo.run_loop import (
 from safebo.study import Study
 from safebo.study_checks import Problem, with_defaults
 from safebo.study_file import StudyFile, changed_keys, load_study, study_hash, study_in_python
+from safebo.supervision import check_allowed
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
 
@@ -55,6 +58,10 @@ def run(
     executor: Executor | None = None,
     make_tuner: MakeTuner = make_default_tuner,
     max_failures: int = 3,
+    robot: RobotAddress | None = None,
+    operator: Operator | None = None,
+    approve_all: bool = False,
+    global_trials: bool = False,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -71,6 +78,10 @@ def run(
         executor: evaluates the trials instead of processes of our own (a Dask cluster's, for example).
         make_tuner: makes the tuner from the study as it runs and the seed.
         max_failures: so many failed trials in a row stop the run.
+        robot: where the robot is that the trials shall move; None for what the study itself names.
+        operator: who approves and judges trials that move a robot; needed with `robot`.
+        approve_all: whether that operator approves everything; refused with a physical robot.
+        global_trials: whether trials outside the certified set may run on a robot.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -79,6 +90,8 @@ def run(
     """
     folder = Path(out)
     file = _as_file(study)
+    if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
+        raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
     for name, value in (("trials", trials), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
@@ -100,7 +113,9 @@ def run(
         else:
             stack.enter_context(_fresh_folder(folder))
             stack.enter_context(RunLock(folder))
-        loop = RunLoop(file, folder, workers or 1, progress or Silent(), executor, max_failures)
+        loop = RunLoop(
+            file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
+        )
         stack.callback(loop.close)
         if exists and not _work_left(journal):
             return loop.finished_already(journal, make_tuner)
@@ -112,6 +127,8 @@ def run(
         info = loop.check_evaluator(described)
         if make_tuner is make_default_tuner:
             _refuse_unwatched(info, file)
+        if robot is not None:
+            check_allowed(info, file.study, approve_all, global_trials)
         resolved = with_defaults(file.study, info)
         try:
             tuner = make_tuner(resolved, journal.run.seed if exists else chosen_seed)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from safebo.errors import SafeboError, StudyError
-from safebo.evaluator import EvaluatorOptionError, EvaluatorSource
+from safebo.evaluator import EvaluatorOptionError, EvaluatorSource, RobotAddress
 from safebo.protocol import EvaluatorInfo
 from safebo.study import Study
 from safebo.study_checks import (
@@ -59,9 +59,9 @@ class StudyFile:
         """The folder beside which an evaluator's module is looked for."""
         return str(self.path.resolve().parent) if self.path else None
 
-    def evaluator_source(self, run: Path | None = None) -> EvaluatorSource:
-        """What a worker needs to make the study's evaluator, for the run in a folder."""
-        return EvaluatorSource(self.study, self.folder, str(run.resolve()) if run else None)
+    def evaluator_source(self, run: Path | None = None, robot: RobotAddress | None = None) -> EvaluatorSource:
+        """What a worker needs to make the study's evaluator, for the run in a folder, on a robot if one is named."""
+        return EvaluatorSource(self.study, self.folder, str(run.resolve()) if run else None, robot)
 
     def error(self, problems: Sequence[Problem]) -> StudyError:
         """The error that lists `problems`, each with its line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -10,10 +11,11 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 from safebo import worker
 from safebo.evaluator import EvaluatorSource
-from safebo.protocol import EvaluatorInfo, Measurement, Monitor, Trial
+from safebo.protocol import Check, EvaluatorInfo, Measurement, Monitor, Trial
 
 # Small matrices are slower on many threads, and results must not depend on how many cores a machine has.
 _ONE_THREAD = dict.fromkeys(
@@ -45,6 +47,7 @@ class WorkerPool:
         self._log = log
         self._shared = executor
         self._slots: list[ProcessPoolExecutor | None] = [None] * (0 if executor else size)
+        self._stop = multiprocessing.get_context("spawn").Value("i", 0, lock=False)
 
     def describe(self) -> Future[EvaluatorInfo]:
         """What the evaluator accepts, asked of a worker, which loads robots while we load the tuner."""
@@ -57,6 +60,25 @@ class WorkerPool:
         if self._shared is not None:
             return self._shared.submit(worker.evaluate, self._source, trial, monitor)
         return self._submit_to(slot % len(self._slots), worker.evaluate, self._source, trial, monitor)
+
+    def preflight(self) -> Future[list[Check]]:
+        """The evaluator's own checks before the first trial."""
+        return self._submit_to(0, worker.preflight, self._source)
+
+    def score(self, trial: Trial, ended: dict[str, Any]) -> Future[Measurement]:
+        """What a trial showed that ended without being scored; `ended` is what was recorded then."""
+        return self._submit_to(0, worker.score, self._source, trial, ended)
+
+    def request_stop(self, times: int) -> None:
+        """Let the workers know how often the run was asked to stop; evaluators that move a robot heed it."""
+        self._stop.value = times
+
+    def finish(self, patience: float) -> None:
+        """Let evaluators that move a robot take their leave: it lies down."""
+        for slot, process in enumerate(self._slots):
+            if process is not None:
+                with contextlib.suppress(Exception):
+                    self._submit_to(slot, worker.finish).result(patience)
 
     def restart(self, slot: int) -> None:
         """Forget a process that died; the next trial there gets a fresh one."""
@@ -77,11 +99,12 @@ class WorkerPool:
     def _submit_to(self, slot: int, function: object, *arguments: object) -> Future:
         executor = self._slots[slot]
         if executor is None:
+            log = str(self._log) if self._log else None
             executor = ProcessPoolExecutor(
                 max_workers=1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=worker.prepare,
-                initargs=(os.getpid(), str(self._log) if self._log else None),
+                initargs=(os.getpid(), log, self._stop, self._source.robot is not None),
             )
             self._slots[slot] = executor
         with _one_thread_environment(), _without_interrupts():
