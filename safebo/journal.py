@@ -38,6 +38,7 @@ from safebo.database import (
     without_password,
 )
 from safebo.errors import JournalError, NotARunError
+from safebo.journal_prior import PriorTrials, insert_prior, select_prior
 from safebo.journal_records import Event, Record, RunInfo, Status
 from safebo.journal_tables import (
     measurement_columns,
@@ -56,6 +57,8 @@ __all__ = ["Event", "Journal", "Record", "RunInfo", "Status"]
 SQLITE_FILE = "journal.sqlite"
 URL_FILE = "journal.json"
 FORMAT = 1
+FORMAT_WITH_PRIOR = 2
+"""Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
 
 
 class Journal:
@@ -94,6 +97,7 @@ class Journal:
         workers: int = 1,
         versions: Mapping[str, str] | None = None,
         url: str | None = None,
+        prior: PriorTrials | None = None,
     ) -> Journal:
         """Begin the record of a new run in an existing folder that holds none.
 
@@ -110,6 +114,7 @@ class Journal:
             versions: of Python and the packages that decide the numbers.
             url: an SQLAlchemy URL of a database that many runs may share; None for SQLite in the folder. The
                 password belongs in the database's own password file, not in the URL.
+            prior: trials of another run that inform this one; they are copied.
 
         Raises:
             JournalError: the record cannot be written.
@@ -140,7 +145,7 @@ class Journal:
         engine = database_engine(url) if url else sqlite_writer(draft)
         row = {
             "run": run.run,
-            "format": FORMAT,
+            "format": FORMAT if prior is None else FORMAT_WITH_PRIOR,
             "name": run.name,
             "study_text": study_text,
             "study": study.model_dump_json(),
@@ -158,6 +163,8 @@ class Journal:
                 tables.metadata.create_all(engine)
                 with engine.begin() as connection:
                     connection.execute(tables.runs.insert(), row)
+                    if prior is not None:
+                        insert_prior(connection, run.run, prior)
                 if url is None:
                     engine.dispose()  # folds the write-ahead log into the file before it is renamed
                     draft.rename(folder / SQLITE_FILE)
@@ -206,9 +213,10 @@ class Journal:
                 rows = connection.execute(query).mappings().all()
             if len(rows) != 1:
                 raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
-            if rows[0]["format"] != FORMAT:
+            if rows[0]["format"] not in (FORMAT, FORMAT_WITH_PRIOR):
                 raise JournalError(
-                    f"{place}: written in format {rows[0]['format']}, this version reads format {FORMAT}"
+                    f"{place}: written in format {rows[0]['format']}, this version reads formats {FORMAT} and "
+                    f"{FORMAT_WITH_PRIOR}"
                 )
             run = run_from_row(rows[0], place)
             if not read_only:
@@ -356,6 +364,18 @@ class Journal:
                 for row in connection.execute(query).mappings()
             ]
 
+    def prior(self) -> PriorTrials | None:
+        """The trials of another run that inform this one; None where there are none.
+
+        Raises:
+            JournalError: they are not those that the run began with.
+        """
+        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+            try:
+                return select_prior(connection, self.run.run)
+            except JournalError as error:
+                raise JournalError(damaged(self._place, str(error))) from error
+
     # -- inner parts -------------------------------------------------------------------------------------
 
     def _rows(self, table: sa.Table) -> sa.Select[Any]:
@@ -416,7 +436,9 @@ def _now() -> datetime:
 
 def _probe_write(connection: sa.Connection, run: str) -> None:
     """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(tables.runs.update().where(tables.runs.c.run == run).values(format=FORMAT))
+    connection.execute(
+        tables.runs.update().where(tables.runs.c.run == run).values(format=tables.runs.c.format)
+    )
 
 
 def _read_pointer(file: Path) -> dict[str, str]:

@@ -131,6 +131,10 @@ class Knowledge:
         constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
         return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
 
+    def borrowed(self, name: str) -> bool:
+        """Whether all that is known of a context comes from another run, so that nothing may be certified in it."""
+        return self.models.informed and len(self.told(name).points) == 0
+
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""
         d, m = self.problem.space.dimension, len(self.problem.functions)
@@ -191,7 +195,10 @@ class Knowledge:
         return self.certificates([row], name)[0]
 
     def certificates(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[Certificate]:
-        """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0."""
+        """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0.
+
+        A prior's trials alone certify nothing: not before this run has measured something in the context.
+        """
         if not rows:
             return []
         situation = self.situation(name)
@@ -200,13 +207,14 @@ class Knowledge:
         slack = view.slack.tolist()
         raw = self.problem.raw_bounds(situation, view)
         lifted = {tuple(self.raw(r.trial)) for r in self.lifted(name)}
+        borrowed = self.borrowed(name)
         result = []
         for row, value, numbers in zip(rows, slack, raw, strict=True):
             if value < 0 and tuple(row) in lifted:
                 numbers[1:] = np.maximum(numbers[1:], 0.0)
                 value = 0.0
             bounds = {n: Bounds(*map(float, b)) for n, b in zip(self.problem.names, numbers, strict=True)}
-            result.append(Certificate(value >= 0, bounds))
+            result.append(Certificate(value >= 0 and not borrowed, bounds))
         return result
 
     # -- sets per context --

@@ -17,9 +17,9 @@ from safebo.function_model import FunctionModel, TaskPrior, function_models
 from safebo.hyperparameters import fitted, sampled
 from safebo.multi_task import (
     Contradiction,
-    PairedCorrelation,
+    Pairing,
     contradiction,
-    paired_correlations,
+    pairings,
     simulated,
     transfer_surrogate,
     with_tasks,
@@ -41,14 +41,21 @@ class PriorReport:
     Args:
         trials: how many of them are modelled.
         inflation: factor of beta now; 1 once they were dropped.
-        correlations: of both runs where both tried the same parameters, by function.
+        observed: identifiers of this run's trials that are modelled, in their order.
+        pairings: how far the two runs agree, by function; their rows are indices of `observed`.
         contradiction: why they were dropped; None while they are believed.
     """
 
     trials: int
     inflation: float
-    correlations: dict[str, PairedCorrelation]
+    observed: tuple[int, ...]
+    pairings: dict[str, Pairing]
     contradiction: Contradiction | None
+
+    @property
+    def dropped_by(self) -> int | None:
+        """The trial that was one contradiction too many; None while the prior is believed."""
+        return None if self.contradiction is None else self.observed[self.contradiction.row]
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,11 @@ class ModelCache:
         self._simulation, self._informed, self._state = list(rows), None, None
         self._verdict = ((), None)
 
+    @property
+    def informed(self) -> bool:
+        """Whether another run's observations were taken, believed or not."""
+        return bool(self._simulation)
+
     def contradiction(self, rows: Sequence[Observation]) -> Contradiction | None:
         """Why the simulation is not believed after these observations; None where it is, or there is none."""
         spec = self.spec.prior_data
@@ -106,11 +118,9 @@ class ModelCache:
         # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
         ids = tuple(row.trial for row in rows)
         if self._verdict[0] != ids:
-            if self._informed is None:
-                self._informed = self._base(self._fit([], True), True)
             names = [model.name for model in self.declared]
             X, values = _table(rows)
-            found = contradiction(self._informed, names, X, values, spec.checked, spec.level)
+            found = contradiction(self._expectation(), names, X, values, spec.checked, spec.level)
             self._verdict = (ids, found)
         return self._verdict[1]
 
@@ -120,12 +130,20 @@ class ModelCache:
             return None
         found = self.contradiction(rows)
         names = [model.name for model in self.declared]
+        X, values = _table(rows, len(self.declared[0].lengthscale))
         return PriorReport(
             len(self._simulation),
             self.spec.prior_data.inflation if found is None else 1.0,
-            paired_correlations(names, _table(self._simulation), _table(rows)),
+            tuple(row.trial for row in rows),
+            pairings(names, self._expectation(), X, values),
             found,
         )
+
+    def _expectation(self) -> Surrogate:
+        """What the simulated trials alone let expect."""
+        if self._informed is None:
+            self._informed = self._base(self._fit([], True), True)
+        return self._informed
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order."""

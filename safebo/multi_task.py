@@ -4,18 +4,20 @@ Simulated trials are observations of a related function (`TaskPrior`: a linear m
 move the robot's mean and shrink its variance only as far as the declared correlation goes. As that correlation may
 be wrong, beta is inflated while the simulation is believed (after Luebsen, Hespe and Eichler 2023, who inflate it
 over a confidence set of correlations; here the factor is declared), and a simulation that the robot's first trials
-contradict is dropped. No guarantee covers a wrong correlation: both are safeguards.
+contradict is dropped. No guarantee covers a wrong correlation: both are safeguards. Trials before the contradiction
+shows were certified with the simulation's help, and a lie that agrees with the robot where it was tried is not seen.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 from torch import Tensor
 
 from safebo.function_model import FunctionModel, TaskPrior
@@ -37,12 +39,14 @@ class Contradiction:
         trials: after how many observations of it.
         statistic: the sum of their squared standardised residuals.
         limit: the largest that is believed.
+        row: index of the observation that was one too many.
     """
 
     function: str
     trials: int
     statistic: float
     limit: float
+    row: int
 
     def __str__(self) -> str:
         return (
@@ -52,16 +56,39 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
-class PairedCorrelation:
-    """Correlation of simulation and robot over points tried in both.
+class Pairing:
+    """One function of simulation and robot at the same inputs, on its warped scale.
 
     Args:
-        pairs: number of such points.
-        correlation: Pearson's; None for fewer than three pairs or where either does not vary.
+        rows: indices of the robot's observations that have a partner, `n`.
+        simulation: what the simulation's own surrogate expects there, `n`.
+        robot: what the robot showed, `n`.
     """
 
-    pairs: int
-    correlation: float | None
+    rows: tuple[int, ...]
+    simulation: tuple[float, ...]
+    robot: tuple[float, ...]
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's; None for fewer than three pairs or where either does not vary."""
+        if len(self.rows) < 3 or np.ptp(self.simulation) == 0 or np.ptp(self.robot) == 0:
+            return None
+        return float(np.corrcoef(self.simulation, self.robot)[0, 1])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """90 % confidence interval of the correlation by Fisher's transformation; None for fewer than four pairs.
+
+        It holds for independent normal pairs. Trials of a tuner are neither: it says how little few pairs tell.
+        """
+        r = self.correlation
+        if r is None or len(self.rows) < 4:
+            return None
+        if abs(r) >= 1.0:
+            return r, r
+        reach = float(norm.isf(0.05)) / math.sqrt(len(self.rows) - 3)
+        return math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach)
 
 
 def with_tasks(models: Sequence[FunctionModel], tasks: TaskPrior) -> tuple[FunctionModel, ...]:
@@ -102,7 +129,7 @@ def contradiction(
     checked: int,
     level: float,
 ) -> Contradiction | None:
-    """The first of the robot's observations by which they contradict the simulation, if they do.
+    """By which of the robot's observations they contradict the simulation first, if they do.
 
     Under the prior the one-step-ahead residuals, over their standard deviations (noise included), are independent
     standard normals, so that the sum of the first j squares is chi-square with j degrees of freedom. It is compared
@@ -118,42 +145,45 @@ def contradiction(
         level: see above.
     """
     limits = chi2.isf(level / (checked * len(names)), np.arange(1, checked + 1))
+    found: Contradiction | None = None
     for name, posterior, column in zip(names, surrogate.posteriors, zip(*values, strict=True), strict=False):
         total, seen = 0.0, 0
-        for x, value in zip(X, column, strict=True):
+        for row, (x, value) in enumerate(zip(X, column, strict=True)):
             if value is None:
                 continue
+            if seen == checked or (found is not None and row >= found.row):
+                break
             mean, variance = posterior.mean_variance(x.reshape(1, -1))
             total += (value - float(mean[0])) ** 2 / (float(variance[0]) + posterior.noise_variance)
             seen += 1
             if total > limits[seen - 1]:
-                return Contradiction(name, seen, total, float(limits[seen - 1]))
-            if seen == checked:
+                found = Contradiction(name, seen, total, float(limits[seen - 1]), row)
                 break
             posterior = posterior.extended(x, value)
-    return None
+    return found
 
 
-def paired_correlations(
-    names: Sequence[str],
-    simulation: tuple[Float[Tensor, "s D"], Values],
-    robot: tuple[Float[Tensor, "r D"], Values],
-) -> dict[str, PairedCorrelation]:
-    """How simulation and robot agree where both were tried, per function; repeats are averaged."""
+def pairings(
+    names: Sequence[str], surrogate: Surrogate, X: Float[Tensor, "r D"], values: Values
+) -> dict[str, Pairing]:
+    """How simulation and robot agree, function by function.
+
+    The robot is rarely tried where the simulation was. So each of its observations is paired with what the
+    simulated trials let expect of the simulation there, provided that they leave at most half of the prior standard
+    deviation. Both are noisy, which brings the correlation towards 0.
+
+    Args:
+        names: of the functions.
+        surrogate: given the simulated trials alone, of models `with_tasks`.
+        X: the robot's inputs.
+        values: what it showed.
+    """
     result = {}
-    for i, name in enumerate(names):
-        means = [_means(X, [row[i] for row in values]) for X, values in (simulation, robot)]
-        common = [key for key in means[0] if key in means[1]]
-        a, b = (np.array([m[key] for key in common]) for m in means)
-        known = len(common) >= 3 and np.ptp(a) > 0 and np.ptp(b) > 0
-        result[name] = PairedCorrelation(len(common), float(np.corrcoef(a, b)[0, 1]) if known else None)
+    inputs = simulated(X)
+    for i, (name, posterior) in enumerate(zip(names, surrogate.posteriors, strict=True)):
+        mean, variance = posterior.mean_variance(inputs)
+        near = (variance <= 0.25 * posterior.kernel.diagonal(inputs)).tolist()
+        rows = tuple(j for j, row in enumerate(values) if near[j] and row[i] is not None)
+        robot = tuple(float(values[j][i] or 0.0) for j in rows)
+        result[name] = Pairing(rows, tuple(float(mean[j]) for j in rows), robot)
     return result
-
-
-def _means(X: Tensor, values: Sequence[float | None]) -> dict[tuple[float, ...], float]:
-    """Mean value at every input; inputs that agree to 1e-9 are one."""
-    found: dict[tuple[float, ...], list[float]] = {}
-    for x, value in zip(X.tolist(), values, strict=True):
-        if value is not None:
-            found.setdefault(tuple(round(v, 9) + 0.0 for v in x), []).append(value)
-    return {key: float(np.mean(seen)) for key, seen in found.items()}

@@ -70,6 +70,8 @@ class Planner:
         if not self.local.certified_only:
             return self._uncertified(name)
         situation = self._drawn(self._situation(name, self.knowledge.visited()))
+        if self.knowledge.borrowed(name):
+            return self._seed_again(name, situation)
         known = self.knowledge.known_points()
         starts = self.proposer.certified_starts(situation, known)
         if self.proposer.grid is None and len(starts) == 0:

@@ -48,7 +48,8 @@ class Tuner:
         seed: of everything random; None takes the study's.
         prior: trials and measurements of another run of the study, usually in simulation. They inform the
             surrogate as the study's `surrogate.prior_data` says and are trials of this run in no other respect:
-            seeds are tried all the same.
+            seeds are tried all the same, and nothing is certified in a context in which this run has not
+            measured anything yet.
 
     Raises:
         StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
@@ -68,7 +69,7 @@ class Tuner:
         self._planner = Planner(self.problem, self.history, self.seed)
         self._knowledge = self._planner.knowledge
         if prior:
-            self._knowledge.models.take_prior(self._prior_rows(prior))
+            self.take_prior(prior)
 
     def __repr__(self) -> str:
         return f"Tuner({self.study.name!r}, {self.study.tuner.method}, seed {self.seed}, {len(self.history)} trials)"
@@ -131,6 +132,17 @@ class Tuner:
             new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
         self.history.replace(new)
         return new
+
+    def take_prior(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
+        """Let another run's trials inform this one's surrogate, as the argument `prior` does.
+
+        Raises:
+            StudyError: when this tuner has trials already, or the study does not say how to believe a prior.
+            MeasurementError: for measurements that could not have been told.
+        """
+        if len(self.history):
+            raise StudyError("a prior is given to a new tuner; this one has trials already")
+        self._knowledge.models.take_prior(self._prior_rows(records))
 
     def restore(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
         """Take over the trials and measurements of an interrupted run; the next ask is the one it would

@@ -11,9 +11,9 @@ from safebo.errors import MeasurementError, StudyError
 from safebo.function_model import FunctionModel, TaskPrior
 from safebo.kernels import CoregionalKernel
 from safebo.multi_task import (
-    PairedCorrelation,
+    Pairing,
     contradiction,
-    paired_correlations,
+    pairings,
     simulated,
     transfer_surrogate,
     with_tasks,
@@ -154,17 +154,59 @@ def test_a_contradiction_says_which_and_when() -> None:
     assert found.trials == 2
 
 
-def test_correlations_are_those_of_common_points() -> None:
-    X = inputs(6, 0)
-    sim = [(float(i), 1.0) for i in range(6)]
-    robot = [(1.0, 2.0), (3.0, None), (2.0, 2.0), (5.0, 2.0), (7.0, 2.0)]
-    # Four points in common, the first of the robot's tried twice.
-    order = [0, 1, 0, 3, 5]
-    found = paired_correlations(("reward", "margin"), (X, sim), (X[order] + 1e-12, robot))
-    expected = np.corrcoef([0.0, 1.0, 3.0, 5.0], [1.5, 3.0, 5.0, 7.0])[0, 1]
-    assert found["reward"].pairs == 4
-    assert found["reward"].correlation == pytest.approx(expected)
-    assert found["margin"] == PairedCorrelation(3, None)
+def test_the_first_contradiction_counts_whatever_the_function() -> None:
+    """A function that contradicts later does not take the place of the one that did so first."""
+    S, Z = inputs(12, 0), inputs(6, 2)
+    informed = transfer_surrogate(with_tasks(MODELS, TaskPrior(0.95)), (S, values(S)), (S[:0], []))
+    rows = [[float(a), float(b)] for a, b in informed.predict(Z).mean]
+    rows[1][1] += 30.0
+    rows[4][0] += 30.0
+    found = contradiction(informed, ("reward", "margin"), Z, rows, 6, 0.01)
+    assert found is not None
+    assert (found.function, found.row, found.trials) == ("margin", 1, 2)
+
+
+def test_robot_trials_are_paired_with_what_the_simulation_expects_there() -> None:
+    S, R = inputs(25, 0), inputs(8, 1)
+    far = torch.tensor([[8.0, 8.0]])  # where nothing was simulated
+    sim, robot = values(S), values(torch.cat([R, far]), 0.5)
+    informed = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (S[:0], []))
+    found = pairings(("reward", "margin"), informed, torch.cat([R, far]), robot)
+    for i, m in enumerate(MODELS):
+        # The simulation is a function of its own with 1.3 times the prior standard deviation.
+        seen = [j for j, row in enumerate(sim) if row[i] is not None]
+        X, y = S.numpy()[seen], np.array([sim[j][i] for j in seen])
+        variance = 1.69 * m.variance
+        K = kernel_matrix(m.kind, np.array(LENGTHSCALE), variance, X, X) + m.noise_variance * np.eye(len(X))
+        k = kernel_matrix(m.kind, np.array(LENGTHSCALE), variance, R.numpy(), X)
+        mean = m.mean + k @ np.linalg.solve(K, y - m.mean)
+        left = variance - np.sum(k.T * np.linalg.solve(K, k.T), 0)
+        rows = [j for j in range(8) if left[j] <= variance / 4 and robot[j][i] is not None]
+        pairing = found[("reward", "margin")[i]]
+        assert pairing.rows == tuple(rows)
+        assert len(rows) >= 4
+        np.testing.assert_allclose(pairing.simulation, mean[rows], atol=1e-9)
+        shown = np.array([robot[j][i] for j in rows])
+        np.testing.assert_array_equal(pairing.robot, shown)
+        assert pairing.correlation == pytest.approx(np.corrcoef(mean[rows], shown)[0, 1])
+
+
+def test_few_pairs_say_little() -> None:
+    assert Pairing((0, 1), (0.0, 1.0), (0.0, 1.0)).correlation is None
+    assert Pairing((0, 1, 2), (0.0, 1.0, 2.0), (1.0, 1.0, 1.0)).correlation is None
+    three = Pairing((0, 1, 2), (0.0, 1.0, 2.0), (0.0, 1.0, 1.0))
+    assert three.correlation == pytest.approx(np.corrcoef([0, 1, 2], [0, 1, 1])[0, 1])
+    assert three.interval is None
+    # r = 0.5 of 12 pairs: the textbook's example of Fisher's z with 90 % confidence.
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 12))
+    a = (a - a.mean()) / a.std()
+    b = b - b.mean() - a * (a @ (b - b.mean())) / 12
+    mixed = 0.5 * a + 0.75**0.5 * b / b.std()
+    interval = Pairing(tuple(range(12)), tuple(a), tuple(mixed)).interval
+    assert interval is not None
+    expected = np.tanh(np.arctanh(0.5) + 1.6448536 / 3 * np.array([-1, 1]))
+    np.testing.assert_allclose(interval, expected, atol=1e-6)
 
 
 # -- in a study ---------------------------------------------------------------------------------------------
@@ -234,11 +276,27 @@ def test_a_simulation_that_lies_is_dropped_aloud() -> None:
     assert report.inflation == 1.0
     assert report.contradiction is not None
     assert report.contradiction.function == "margin"
+    assert report.dropped_by == 1
     asked, other = tuner.ask("slow"), plain.ask("slow")
     assert str(report.contradiction) in asked.reason
     assert asked.parameters == other.parameters
     assert asked.predicted == other.predicted
     assert first.parameters == second.parameters
+
+
+def test_a_simulation_alone_certifies_nothing() -> None:
+    """Not before the robot has measured a seed: neither a recommendation nor the second trial of a first round."""
+    study = hill_study(surrogate={"prior_data": {**PRIOR, "correlation": 1.0, "inflation": 1.0}})
+    tuner = Tuner(study, 0, prior=told(study, 25))
+    assert tuner.best("slow") is None
+    assert not tuner.certify({"kp": 3.0, "kd": 0.6}, "slow").certified
+    first, second = tuner.ask("slow"), tuner.ask("slow")
+    assert (first.phase, second.phase) == ("seed", "seed")
+    assert first.parameters == second.parameters == {"kp": 3.0, "kd": 0.6}
+    reward, margin = hill(first)
+    tuner.tell(first, Measurement("completed", objective=reward, margins={"margin": margin}))
+    assert tuner.best("slow") is not None
+    assert tuner.ask("slow").phase == "local"
 
 
 def test_hyperparameters_are_fitted_to_both() -> None:
