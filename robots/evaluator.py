@@ -270,7 +270,7 @@ class LeggedEvaluator:
         if record.fell:
             outcome = "aborted"
             ceiling = settings.limits.fallen(robot)
-            seen, real = (_capped(m, ceiling) for m in (seen, real))
+            seen, real = (capped(m, ceiling) for m in (seen, real))
         else:
             values, truths = objectives(observed, robot), objectives(true, robot)
             objective, true_objective = values[settings.objective], truths[settings.objective]
@@ -304,8 +304,8 @@ class LeggedEvaluator:
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
 
 
-def _capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:
-    """Margins of a fall: at most the ceiling, and finite whatever the simulation did."""
+def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:
+    """Margins of a fall: at most the ceiling, and finite whatever was measured."""
     floor = {name: 1e3 * value for name, value in ceiling.items()}
     capped = {}
     for name, value in values.items():

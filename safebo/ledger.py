@@ -48,7 +48,7 @@ class JournalLedger:
         self._folder = folder
         self._journal: Journal | None = None
 
-    def commit(self, trial_id: int, state: str, words: str = "", **data: Any) -> None:
+    def commit(self, trial_id: int, state: str, text: str = "", **data: Any) -> None:
         """Keep one step.
 
         Raises:
@@ -58,7 +58,7 @@ class JournalLedger:
         end = time.monotonic() + (PATIENCE if state in ("ENDED", "SCORED") else 0.0)
         while True:
             try:
-                self._open().note(KIND, words, trial_id, {"state": state, **data})
+                self._open().note(KIND, text, trial_id, {"state": state, **data})
                 return
             except JournalError:
                 if time.monotonic() >= end:

@@ -166,7 +166,7 @@ class Check:
 class Ledger(Protocol):
     """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
 
-    def commit(self, trial_id: int, state: str, words: str = "", **data: Any) -> None:
+    def commit(self, trial_id: int, state: str, text: str = "", **data: Any) -> None:
         """Keep one step; returns once it is on disk, and raises when it cannot be kept."""
         ...
 

@@ -35,6 +35,7 @@ from robots.sensors import BaseState, JointCommand, SensorReading
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+SETTLE = 0.3  # s of standing before a walk
 SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks
 SETTLE_KD = 2.0  # N m s/rad
 
@@ -91,7 +92,7 @@ class Controller:
         command: Callable[[float], tuple[float, float, float]],
         estimator: Literal["kalman", "truth"] = "kalman",
         control_rate: float = 500.0,
-        settle: float = 0.3,
+        settle: float = SETTLE,
         mpc_period: float = 0.03,
     ) -> None:
         if estimator not in ("kalman", "truth"):

@@ -1,0 +1,305 @@
+"""Trials of a legged study on a robot: what the simulation's evaluator does, with a guardian and a robot behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from hardware.errors import HardwareError, HardwareInputError, LinkError
+from hardware.guardian.bounds import GainTable, quadruped_table
+from hardware.guardian.core import BRAKING
+from hardware.guardian.states import Response, State
+from hardware.guardian.telemetry import COLUMNS
+from hardware.link import messages as m
+from hardware.link.arrays import monitor_upload
+from hardware.link.client import GuardianClient
+from hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from hardware.link.key import key_at
+from hardware.link.udp import UdpTransport
+from hardware.tuning import preflight
+from hardware.tuning.recording import TrialRecorder, read_telemetry
+from hardware.tuning.scoring import NAMES, measure
+from hardware.tuning.session import Session, get_ready
+from robots.evaluator import RAMP, LeggedEvaluator
+from robots.quadruped.controller import SETTLE
+from safebo.monitor import BoundaryMonitor
+from safebo.protocol import (
+    Check,
+    EvaluatorInfo,
+    Ledger,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    Trial,
+    TrialUnknownError,
+    trial_hash,
+)
+
+APPROVAL = 60.0  # s for which an approval holds
+GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it is over, times the slowness
+
+
+class Address(Protocol):
+    """Where a guardian is; see `safebo.evaluator.RobotAddress`."""
+
+    host: str
+    port: int
+    key: str | None
+    serial: str | None
+    clears: bool
+    trials: int
+
+
+class RobotEvaluator:
+    """Walks a quadruped behind a guardian with the gains of each trial, and scores the raw record.
+
+    Gait, speed, length, objective and limits come from the study, as in simulation. Between trials the robot stands on
+    its baseline gains; when it waits for long it lies down.
+
+    Args:
+        options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here.
+        address: where the guardian is.
+
+    Raises:
+        ValueError: an option that cannot be used on a robot.
+        HardwareError: no guardian answers there, or the key cannot be read.
+    """
+
+    def __init__(self, options: Mapping[str, Any], address: Address) -> None:
+        self._legged = LeggedEvaluator(options)
+        if self._legged.settings.estimator == "truth":
+            raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
+        self._address = address
+        self._table: GainTable = quadruped_table()
+        key = key_at(None if address.key is None else Path(address.key), print)
+        self._session = Session(
+            lambda: GuardianClient(UdpTransport(address.host, address.port), key, name="safebo tune")
+        )
+        self._welcome = self._session.open()
+        self._ledger: Ledger | None = None
+        self._stops: Callable[[], int] = lambda: 0
+        self._folder: Path | None = None
+        self._relative_to: Path | None = None
+
+    # -- what a run asks ------------------------------------------------------------------------------
+
+    def info(self) -> EvaluatorInfo:
+        """As in simulation, and that a robot moves: nothing is repeated by itself."""
+        return replace(
+            self._legged.info(),
+            repeatable=False,
+            robot="virtual" if self._welcome.virtual else "physical",
+        )
+
+    def record_into(self, folder: Path, relative_to: Path) -> None:
+        """Where raw records go, and what their names in measurements start from."""
+        self._folder, self._relative_to = folder, relative_to
+
+    def supervise(self, ledger: Ledger, stops: Callable[[], int]) -> None:
+        """Where steps are kept, and who says how often a person has asked to stop."""
+        self._ledger, self._stops = ledger, stops
+
+    def preflight(self) -> list[Check]:
+        """What is looked at before the first trial."""
+        gains = {"gains of the study": self._values({})}
+        with self._session.client() as client:
+            return list(
+                preflight.checks(
+                    client,
+                    self._welcome,
+                    self._legged.robot.name,
+                    self._address.serial,
+                    self._table,
+                    gains,
+                    self._folder,
+                    self._address.trials,
+                )
+            )
+
+    def close(self) -> None:
+        """Lie down and give the lease back."""
+        self._session.close()
+
+    # -- one trial ------------------------------------------------------------------------------------
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Run one trial.
+
+        Raises:
+            NotStartedError: it could not begin; nothing moved but, perhaps, getting up.
+            TrialUnknownError: it began, and how it ended is not known.
+        """
+        ledger = self._supervised()
+        try:
+            self._session.open()
+            with self._session.client() as client:
+                get_ready(client, self._address.clears)
+                token = self._arm(client, ledger, trial, monitor)
+                recorder = self._recorder(trial)
+        except (HardwareError, OSError) as error:
+            raise NotStartedError(str(error)) from error
+        with self._session.client() as client:
+            return self._walk(client, ledger, trial, token, recorder)
+
+    def score(self, trial: Trial, ended: Mapping[str, Any]) -> Measurement:
+        """What a trial showed, from its raw file; `ended` is what was recorded when it ended."""
+        assert self._folder is not None
+        rows = read_telemetry(self._folder / Path(str(ended["file"])).name)
+        return self._measure(
+            trial, rows, int(ended["outcome"]), str(ended["cause"]), str(ended["words"]), ended["file"]
+        )
+
+    def _supervised(self) -> Ledger:
+        if self._ledger is None or self._folder is None:
+            raise NotStartedError("a robot moves only in a run whose journal keeps every step")
+        return self._ledger
+
+    def _values(self, parameters: Mapping[str, float]) -> tuple[float, ...]:
+        gains = self._legged.settings.gains.replace(dict(parameters))
+        return tuple(gains[name] for name in self._table.names)
+
+    def _arm(self, client: GuardianClient, ledger: Ledger, trial: Trial, monitor: Monitor | None) -> int:
+        """Send the trial, verify it, and arm it; the token that starts it."""
+        gains = self._values(trial.parameters)
+        gait = self._legged.gait(trial.context)
+        offsets = (gait.offset_fl, gait.offset_rr, gait.offset_rl)
+        walk = WalkWords(
+            (gait.duty_factor, gait.stride_duration, *offsets), self._legged.settings.velocity, RAMP, SETTLE
+        )
+        client.reset_trial()
+        client.set_gains(gains)
+        client.set_walk(walk)
+        backups: list[tuple[float, ...]] = []
+        words: MonitorWords | None = None
+        if monitor is not None:
+            if not isinstance(monitor, BoundaryMonitor):
+                raise NotStartedError(
+                    f"a monitor of kind {type(monitor).__name__} cannot be sent to the robot"
+                )
+            backups = [self._values(b) for b in monitor.backups]
+            for slot, values in enumerate(backups, 1):
+                client.set_gains(values, slot)
+            data, words = monitor_upload(monitor)
+            client.set_monitor(data, words)
+        self._approved(ledger, trial)
+        ledger.commit(
+            trial.id, "ARMED", f"{self._welcome.robot} {self._welcome.serial}", hash=trial_hash(trial)
+        )
+        digest = trial_digest(self._table.identity, gains, backups, walk, words)
+        try:
+            return client.arm(trial.id + 1, digest)
+        except LinkError as error:
+            ledger.commit(trial.id, "REFUSED", str(error))
+            raise
+
+    def _approved(self, ledger: Ledger, trial: Trial) -> None:
+        """Refuse a trial that is not the one approved, or was approved too long ago."""
+        state, data = ledger.last(trial.id)
+        if state != "APPROVED" or data.get("hash") != trial_hash(trial):
+            raise NotStartedError("these gains were not approved")
+        age = time.monotonic() - float(data["monotonic"])
+        if not 0 <= age <= APPROVAL:
+            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL:g} s")
+
+    def _recorder(self, trial: Trial) -> TrialRecorder:
+        assert self._folder is not None
+        about = {
+            "trial": str(trial.id),
+            "robot": self._welcome.robot,
+            "serial": self._welcome.serial,
+            "virtual": str(bool(self._welcome.virtual)),
+            "gains": repr(dict(trial.parameters)),
+            "context": repr(dict(trial.context)),
+        }
+        for again in range(1000):
+            name = f"trial-{trial.id:05d}.mcap" if not again else f"trial-{trial.id:05d}-{again}.mcap"
+            if not (self._folder / name).exists():
+                return TrialRecorder(self._folder / name, about)
+        raise HardwareInputError(f"{self._folder}: holds a thousand records of trial {trial.id}")
+
+    def _walk(
+        self, client: GuardianClient, ledger: Ledger, trial: Trial, token: int, recorder: TrialRecorder
+    ) -> Measurement:
+        file = str(
+            recorder.path if self._relative_to is None else recorder.path.relative_to(self._relative_to)
+        )
+        try:
+            ledger.commit(trial.id, "RUNNING", file=file)
+        except Exception as error:
+            recorder.abandon()
+            client.abort(trial.id + 1)
+            raise NotStartedError(f"that it runs could not be recorded: {error}") from error
+        unwritten: list[OSError] = []
+
+        def keep(state: m.State) -> None:
+            try:
+                recorder.state(state)
+            except OSError as error:
+                unwritten.append(error)
+                client.on_state = _ignore
+
+        client.on_state = keep
+        try:
+            client.start(token, self._legged.settings.seconds)
+            self._follow(client, trial)
+            rows = client.telemetry(trial.id + 1, len(COLUMNS))
+            client.pump(BRAKING)
+            ended = client.status()
+        except LinkError as error:
+            recorder.abandon()
+            raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
+        finally:
+            client.on_state = _ignore
+        if unwritten:
+            recorder.abandon()
+            raise unwritten[0]
+        recorder.telemetry(rows)
+        sha = recorder.close()
+        outcome, cause, words = ended.outcome, NAMES.get(ended.cause, ""), ended.words
+        ledger.commit(
+            trial.id, "ENDED", words, file=file, sha256=sha, outcome=outcome, cause=cause, words=words
+        )
+        if cause == "reboot":
+            raise TrialUnknownError("the robot restarted while it ran")
+        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, words, file)
+        ledger.commit(trial.id, "SCORED", measurement.outcome)
+        return measurement
+
+    def _follow(self, client: GuardianClient, trial: Trial) -> None:
+        """Listen until the trial is over, passing on a person's wish to stop."""
+        aborted = stopped = False
+        seconds = self._legged.settings.seconds + SETTLE
+        progress, last = time.monotonic(), -1e9
+        while True:
+            client.pump(0.02)
+            seen = client.state
+            assert seen is not None
+            running = seen.state == State.RUNNING and seen.trial == trial.id + 1
+            if seen.trial == trial.id + 1 and seen.outcome != 0 and not running:
+                return
+            # a robot whose clock is slow still makes progress; one that makes none has lost us
+            if seen.time > last:
+                progress, last = time.monotonic(), seen.time
+            if time.monotonic() - progress > GRACE or seen.elapsed > seconds + GRACE:
+                raise LinkError("no word that the trial is over")
+            stops = self._stops()
+            if stops >= 2 and not stopped:
+                stopped = True
+                client.stop(Response.DAMP, "asked twice at the tuner")
+            elif stops == 1 and not aborted:
+                aborted = True
+                client.abort(trial.id + 1)
+
+    def _measure(
+        self, trial: Trial, rows: Any, outcome: int, cause: str, words: str, file: object
+    ) -> Measurement:
+        period = 1.0 / self._welcome.rate
+        seen = measure(rows, self._legged, trial.context, outcome, cause, words, period)
+        return replace(seen, telemetry=str(file))
+
+
+def _ignore(state: m.State) -> None:
+    """Nothing."""

@@ -1,0 +1,164 @@
+"""A tuner's session with a guardian that stays alive between trials, while the optimizer thinks and people decide.
+
+Heartbeats come from a thread that shares the client with whoever runs a trial, under one lock; a trial that hangs
+holds the lock, so its heartbeats stop and the guardian takes over. A robot that waits for long lies down.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from hardware.errors import LinkError
+from hardware.guardian.states import LATCHED, STANDING, Response, State
+from hardware.link import messages as m
+from hardware.link.client import GuardianClient
+
+BREATH = 0.02  # s of heartbeats at a time, between which others get the client
+REST_AFTER = 45.0  # s of waiting on its feet after which the robot lies down
+SILENT = 1.0  # s without a State after which the guardian counts as gone
+LYING = 6.0  # s for lying down
+
+
+class Session:
+    """One tuner's session.
+
+    Args:
+        make_client: a fresh client with its own socket.
+        rest_after: s.
+    """
+
+    def __init__(self, make_client: Callable[[], GuardianClient], rest_after: float = REST_AFTER) -> None:
+        self._make_client, self._rest_after = make_client, rest_after
+        self._client: GuardianClient | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._used = time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def client(self) -> Iterator[GuardianClient]:
+        """The client for as long as the block runs; nobody sends heartbeats meanwhile but the block itself."""
+        with self._lock:
+            if self._client is None:
+                raise LinkError("there is no session with a guardian")
+            try:
+                yield self._client
+            finally:
+                self._used = time.monotonic()
+
+    def open(self) -> m.Welcome:
+        """Connect, again where the guardian was lost, and keep alive from now on.
+
+        Raises:
+            LinkError: nobody answers.
+        """
+        with self._lock:
+            client = self._client
+            if client is not None and alive(client):
+                assert client.welcome is not None
+                return client.welcome
+            client = self._make_client()
+            welcome = client.connect()
+            client.pump(0.1)
+            self._client = client
+            self._used = time.monotonic()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep_alive, name="heartbeats", daemon=True)
+            self._thread.start()
+        return welcome
+
+    def close(self) -> None:
+        """Give the lease back, which makes a standing robot lie down, and wait until it does."""
+        self._ended.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+        with self._lock, suppress(LinkError):
+            client, self._client = self._client, None
+            if client is None or not client.epoch:
+                return
+            if client.state is not None and client.state.state in STANDING:
+                client.lie_down()
+                client.wait_for(lambda s: s.state == State.REST or s.state in LATCHED, LYING)
+            client.release()
+
+    def _keep_alive(self) -> None:
+        while not self._ended.is_set():
+            with self._lock, suppress(LinkError):
+                client = self._client
+                if client is not None:
+                    client.pump(BREATH)
+                    self._rest(client)
+            time.sleep(0.001)  # a lock that is let go and taken at once is never anybody else's
+
+    def _rest(self, client: GuardianClient) -> None:
+        waited = time.monotonic() - self._used
+        standing = client.state is not None and client.state.state == State.HOLD
+        if standing and client.epoch and waited > self._rest_after:
+            self._used = time.monotonic()
+            client.lie_down()
+
+
+def alive(client: GuardianClient) -> bool:
+    """Whether the guardian still speaks to this client."""
+    before = client.counters.states
+    client.pump(0.1)
+    return client.counters.states > before
+
+
+def get_ready(client: GuardianClient, clears: bool) -> None:
+    """Lease, no latch, on its feet and calm.
+
+    Args:
+        client: connected.
+        clears: clear latches without a person.
+
+    Raises:
+        LinkError: the guardian refuses, or something is latched that a person has to look at.
+    """
+    seen = client.status()
+    if not client.epoch or seen.epoch != client.epoch:
+        client.epoch = 0
+        client.acquire()
+        client.pump(0.1)
+        seen = client.status()
+    if seen.state in LATCHED:
+        if not clears:
+            raise LinkError(
+                f"the guardian has latched: {seen.words}. Look at the robot, then clear it: `safebo robot clear`"
+            )
+        clear(client, seen.latch)
+        seen = client.status()
+    if seen.response == Response.REFUSE:
+        raise LinkError(f"the guardian refuses motion: {seen.words}")
+    if seen.state == State.DISCONNECTED:
+        raise LinkError("the guardian hears nothing of the robot")
+    if seen.state == State.LYING_DOWN:
+        client.wait_for(lambda s: s.state != State.LYING_DOWN, LYING)
+        seen = client.status()
+    if seen.state == State.REST:
+        client.stand()
+    client.wait_for(lambda s: s.state == State.HOLD or s.state in LATCHED, 8.0)
+    seen = client.status()
+    if seen.state != State.HOLD:
+        raise LinkError(f"the robot did not get up: {seen.words}")
+
+
+def clear(client: GuardianClient, latch: int, patience: float = 5.0) -> None:
+    """Both steps of clearing a latch, waiting while its cause goes away.
+
+    Raises:
+        LinkError: the cause stays.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            client.clear(client.acknowledge(latch))
+            return
+        except LinkError:
+            if time.monotonic() >= end:
+                raise
+        client.pump(0.2)
+        latch = client.status().latch
