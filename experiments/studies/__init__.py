@@ -24,6 +24,16 @@ def go1_mpc() -> Path:
     return _beside("go1-mpc.yaml")
 
 
+def go2_trot() -> Path:
+    """Six joint gains of a trotting Go2, simulated or on the robot."""
+    return _beside("go2-trot.yaml")
+
+
+def go2_mpc() -> Path:
+    """Six gains of the Go2's model-predictive and swing controllers, simulated or on the robot."""
+    return _beside("go2-mpc.yaml")
+
+
 def pendulum() -> Path:
     """Two gains of a pendulum whose safe gains form two islands."""
     return _beside("pendulum.yaml")
