@@ -16,6 +16,7 @@ import yaml
 from safebo.errors import InputError, UnknownNameError
 from safebo.journal import Journal
 from safebo.measurement_checks import as_measurement, check_measurement
+from safebo.prior_run import tuner_of
 from safebo.protocol import Measurement, Trial
 from safebo.recommendation import keep_best
 from safebo.run_lock import RunLock
@@ -99,7 +100,7 @@ def tell_trial(
                 f"say what became of it with `safebo resolve {folder} {waiting[0]}`"
             )
         measurement = _read_measurement(measurement_file, run.study)
-        tuner: Any = make_tuner(run.study, run.seed)
+        tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
@@ -126,7 +127,7 @@ def edit_trial(
         RunLockedError: a process works on the run.
     """
     with _alone_with(Path(folder)) as journal:
-        run, records = journal.run, journal.records()
+        records = journal.records()
         found = {record.trial.id: record for record in records}
         if trial_id not in found:
             raise UnknownNameError("trial", trial_id, list(found))
@@ -134,7 +135,7 @@ def edit_trial(
         if record.status != "asked":
             why = "was told already" if record.status == "told" else "may have run; see `safebo resolve`"
             raise InputError(f"trial {trial_id} cannot be changed: it {why}")
-        tuner: Any = make_tuner(run.study, run.seed)
+        tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         trial: Trial = tuner.edit(trial_id, {**record.trial.parameters, **changes})
         journal.edit(trial, "by a person")

@@ -113,6 +113,13 @@ def tune(
         bool,
         typer.Option("--dry-run", help="Rehearse: with --robot, refuse whatever is not a virtual robot."),
     ] = False,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A run of the same study, usually in simulation, whose trials inform a new run.",
+        ),
+    ] = None,
 ) -> None:
     """Tune the gains of a study until its trials are done.
 
@@ -136,6 +143,13 @@ def tune(
     trial is listed; every trial is approved at the terminal before it runs and judged after it; each step is recorded
     before it is taken. Ctrl-C ends the trial and lets the robot lie down, a second one damps its joints at once. That
     is a software stop: the emergency stop is the robot's own remote or switch, in somebody's hand.
+
+    With `--prior`, the trials of another run serve as prior as the study's `surrogate.prior_data` says: beta is
+    inflated while they are believed, they are dropped when the first trials here contradict them, and seeds are
+    measured first all the same. They are copied into the new run's journal, so `--resume` needs neither the other
+    folder nor the option.
+
+        safebo tune go1-trot --prior runs/simulated --out runs/measured
 
     Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
     by Ctrl-C on a robot.
@@ -165,6 +179,7 @@ def tune(
             operator=options.operator(console),
             approve_all=approve_all,
             global_trials=global_trials,
+            prior=prior,
         )
     except InputError:
         raise
@@ -264,19 +279,24 @@ def show(folder: RunFolder, as_json: AsJson = False) -> None:
 
     With `--json`: `{"trials": [...]}`, each with id, phase (seed, local, global, manual), context,
     parameters, objective, margins, outcome, fell, true_objective and true_margins (without sensor noise,
-    where the evaluator knows them), predicted bounds, certified, trigger_rule and more.
+    where the evaluator knows them), predicted bounds, certified, trigger_rule and more; `prior` beside it for a run
+    that has one: source, trials, dropped, correlation.
     """
     from safebo.journal import Journal
+    from safebo.prior_news import prior_lines, prior_state
     from safebo.run_view import trial_data, trial_table
 
     work_on(folder)
     with Journal.open(folder, read_only=True) as journal:
-        records, run = journal.records(states=False), journal.run
+        records, run, prior = journal.records(states=False), journal.run, prior_state(journal)
     if as_json:
-        print_json({"trials": [trial_data(record, run.study) for record in records]})
+        told = {} if prior is None else {"prior": prior}
+        print_json({"trials": [trial_data(record, run.study) for record in records], **told})
         return
     console = wide_console()
     say(console, f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
+    for line in [] if prior is None else prior_lines(prior):
+        say(console, line)
     console.print(trial_table(records, run.study))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safebo.best_gains import BestGains
 from safebo.errors import UnknownNameError
 from safebo.journal import Journal
+from safebo.prior_run import tuner_of
 from safebo.recommendation import as_best_gains
 from safebo.runner import MakeTuner, contexts_of, make_default_tuner, restorable
 from safebo.study import Study
@@ -41,17 +41,16 @@ def recommend(
         InputError: no run there, or nothing has been measured yet.
     """
     with Journal.open(folder, read_only=True) as journal:
-        run, records = journal.run, journal.records()
-    study = run.study
-    if context is not None and context not in study.context.values:
-        raise UnknownNameError("context", context, list(study.context.values))
+        study, records = journal.run.study, journal.records()
+        if context is not None and context not in study.context.values:
+            raise UnknownNameError("context", context, list(study.context.values))
+        tuner = tuner_of(journal, make_tuner)
     if context is not None:
         names = [context]
     elif predict:
         names = list(study.context.values)
     else:
         names = contexts_of(records, study) or list(study.context.values)[:1]
-    tuner: Any = make_tuner(study, run.seed)
     tuner.restore(restorable(records))
     ask = tuner.predict if predict else tuner.best
     return Recommended(study, [(name, as_best_gains(ask(name), study, name)) for name in names])

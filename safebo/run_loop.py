@@ -27,6 +27,8 @@ from safebo.interrupt import StopRequest
 from safebo.journal import Journal, Record
 from safebo.measurement_checks import disk_is_full, refuse_unsafe_seed
 from safebo.operators import Operator
+from safebo.prior_news import PriorNews
+from safebo.prior_run import tuner_of
 from safebo.progress import Progress
 from safebo.protocol import (
     EvaluatorInfo,
@@ -184,7 +186,7 @@ class RunLoop:
             self.progress.end()
             files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
             return RunResult(self.folder, self.told, {}, files)
-        tuner = make_tuner(journal.run.study, journal.run.seed)
+        tuner: TunerLike = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         best, files = self.keep_best(tuner, journal, contexts)
         self.progress.note(f"All {len(records)} trials are done already.")
@@ -202,6 +204,8 @@ class RunLoop:
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
+        news = PriorNews(journal, tuner, self.progress)
+        news.begin()
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT)
         )
@@ -209,7 +213,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop)
+                self._rounds(journal, tuner, info, current, stop, news)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -234,10 +238,12 @@ class RunLoop:
         info: EvaluatorInfo,
         current: _Round,
         stop: StopRequest,
+        news: PriorNews,
     ) -> None:
         asked = self.told + len(current.trials)
         while True:
             if not current.trials and asked >= journal.run.trials:
+                news.tell(last=True)
                 return
             if stop.soon:
                 raise self._interrupted()
@@ -250,6 +256,7 @@ class RunLoop:
             for trial in current.trials:
                 tuner.tell(trial, current.measured[trial.id])
                 self.told += 1
+            news.tell()
             for trial in current.trials:
                 refuse_unsafe_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])

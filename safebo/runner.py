@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safebo.evaluator import RobotAddress
 from safebo.journal import Journal
 from safebo.methods import METHODS, canonical
 from safebo.operators import Operator
+from safebo.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.progress import Progress, Silent
 from safebo.protocol import EvaluatorInfo
 from safebo.run_lock import LOCK_FILE, RunLock
@@ -62,6 +64,7 @@ def run(
     operator: Operator | None = None,
     approve_all: bool = False,
     global_trials: bool = False,
+    prior: str | Path | None = None,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -82,6 +85,9 @@ def run(
         operator: who approves and judges trials that move a robot; needed with `robot`.
         approve_all: whether that operator approves everything; refused with a physical robot.
         global_trials: whether trials outside the certified set may run on a robot.
+        prior: folder of another run of the study, usually in simulation, whose told trials inform this one as
+            `surrogate.prior_data` says (its defaults where the study has none). They are copied into the journal of a
+            new run; on resume that copy is used, and the key may be left out.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -107,12 +113,19 @@ def run(
             stack.enter_context(RunLock(folder))
             journal = stack.enter_context(Journal.open(folder))
             _check_same_run(journal, file, seed)
+            if prior is not None:
+                refuse_another_prior(journal, prior)
+            taken = journal.prior()
             if trials is not None and trials != journal.run.trials:
                 journal.set_trials(trials)
             workers = workers or journal.run.workers
         else:
             stack.enter_context(_fresh_folder(folder))
             stack.enter_context(RunLock(folder))
+            taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
+        if robot is not None:
+            planned = trials or (journal.run.trials if exists else file.study.trials)
+            robot = replace(robot, trials=planned)
         loop = RunLoop(
             file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
         )
@@ -130,8 +143,12 @@ def run(
         if robot is not None:
             check_allowed(info, file.study, approve_all, global_trials)
         resolved = with_defaults(file.study, info)
+        if prior is not None and not exists:
+            taken = read_prior(prior, resolved)
+        if taken is not None:
+            resolved = with_prior_data(resolved)
         try:
-            tuner = make_tuner(resolved, journal.run.seed if exists else chosen_seed)
+            tuner = informed(make_tuner(resolved, journal.run.seed if exists else chosen_seed), taken)
         except InputError as error:
             raise file.tuner_error(error) from error
         if not exists:
@@ -148,6 +165,7 @@ def run(
                     workers=workers or 1,
                     versions=versions(),
                     url=journal_url,
+                    prior=taken,
                 )
             )
         return loop.run(journal, tuner, info, resumed=exists)
