@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hardware.errors import HardwareError, HardwareInputError, LinkError
 from hardware.guardian.bounds import GainTable, quadruped_table
 from hardware.guardian.core import BRAKING
@@ -37,6 +40,8 @@ from safebo.protocol import (
     TrialUnknownError,
     trial_hash,
 )
+
+FloatArray = NDArray[np.float64]
 
 APPROVAL = 60.0  # s for which an approval holds
 GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it is over, times the slowness
@@ -142,7 +147,9 @@ class RobotEvaluator:
         except (HardwareError, OSError) as error:
             raise NotStartedError(str(error)) from error
         with self._session.client() as client:
-            return self._walk(client, ledger, trial, token, recorder)
+            ended, rows = self._walk(client, ledger, trial, token, recorder)
+        # From here on the robot stands and heartbeats go on by themselves.
+        return self._keep(ledger, trial, recorder, ended, rows)
 
     def score(self, trial: Trial, ended: Mapping[str, Any]) -> Measurement:
         """What a trial showed, from its raw file; `ended` is what was recorded when it ended."""
@@ -222,42 +229,33 @@ class RobotEvaluator:
 
     def _walk(
         self, client: GuardianClient, ledger: Ledger, trial: Trial, token: int, recorder: TrialRecorder
-    ) -> Measurement:
-        file = str(
-            recorder.path if self._relative_to is None else recorder.path.relative_to(self._relative_to)
-        )
+    ) -> tuple[m.State, FloatArray]:
+        """Start the armed trial and see it through; how it stands then, and the telemetry."""
         try:
-            ledger.commit(trial.id, "RUNNING", file=file)
+            ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
         except Exception as error:
             recorder.abandon()
             client.abort(trial.id + 1)
             raise NotStartedError(f"that it runs could not be recorded: {error}") from error
-        unwritten: list[OSError] = []
-
-        def keep(state: m.State) -> None:
-            try:
-                recorder.state(state)
-            except OSError as error:
-                unwritten.append(error)
-                client.on_state = _ignore
-
-        client.on_state = keep
+        client.on_state = recorder.state
         try:
             client.start(token, self._legged.settings.seconds)
             self._follow(client, trial)
             rows = client.telemetry(trial.id + 1, len(COLUMNS))
             client.pump(BRAKING)
-            ended = client.status()
+            return client.status(), rows
         except LinkError as error:
             recorder.abandon()
             raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
         finally:
             client.on_state = _ignore
-        if unwritten:
-            recorder.abandon()
-            raise unwritten[0]
+
+    def _keep(
+        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.State, rows: FloatArray
+    ) -> Measurement:
+        """Have everything on disk, then score it from there."""
         recorder.telemetry(rows)
-        sha = recorder.close()
+        sha, file = recorder.close(), self._name(recorder)
         outcome, cause, words = ended.outcome, NAMES.get(ended.cause, ""), ended.words
         ledger.commit(
             trial.id, "ENDED", words, file=file, sha256=sha, outcome=outcome, cause=cause, words=words
@@ -267,6 +265,10 @@ class RobotEvaluator:
         measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, words, file)
         ledger.commit(trial.id, "SCORED", measurement.outcome)
         return measurement
+
+    def _name(self, recorder: TrialRecorder) -> str:
+        path = recorder.path
+        return str(path if self._relative_to is None else path.relative_to(self._relative_to))
 
     def _follow(self, client: GuardianClient, trial: Trial) -> None:
         """Listen until the trial is over, passing on a person's wish to stop."""
@@ -294,7 +296,7 @@ class RobotEvaluator:
                 client.abort(trial.id + 1)
 
     def _measure(
-        self, trial: Trial, rows: Any, outcome: int, cause: str, words: str, file: object
+        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, words: str, file: object
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
         seen = measure(rows, self._legged, trial.context, outcome, cause, words, period)

@@ -8,6 +8,7 @@ last chunk, and `recover` makes a whole file of it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -70,18 +71,32 @@ class TrialRecorder:
         self._telemetry = self._writer.register_channel("/telemetry", "json", telemetry)
         self._state = self._writer.register_channel("/state", "json", state)
         self._states = 0
+        self._failed: OSError | None = None
 
     def state(self, state: State) -> None:
-        """Keep a State that arrived."""
+        """Keep a State that arrived. A disk that is full must not disturb a robot that walks: `close` says so."""
+        if self._failed is not None:
+            return
         time = int(state.time * 1e9)
-        body = asdict(state)
-        self._writer.add_message(self._state, time, json.dumps(body).encode(), time, self._states)
-        self._states += 1
-        if self._states % SYNC_EVERY == 0:
-            self._file.flush()
+        try:
+            self._writer.add_message(
+                self._state, time, json.dumps(asdict(state)).encode(), time, self._states
+            )
+            self._states += 1
+            if self._states % SYNC_EVERY == 0:
+                self._file.flush()
+        except OSError as error:
+            self._failed = error
 
     def telemetry(self, rows: FloatArray) -> None:
-        """Keep the telemetry, `n x columns`."""
+        """Keep the telemetry, `n x columns`.
+
+        Raises:
+            OSError: it could not be written, now or while the trial ran; what reached the disk can be recovered.
+        """
+        if self._failed is not None:
+            self.abandon()
+            raise self._failed
         for sequence, row in enumerate(rows.tolist()):
             body = {
                 name: row[at[0]] if len(at) == 1 else [row[i] for i in at] for name, at in _GROUPS.items()
@@ -99,7 +114,8 @@ class TrialRecorder:
 
     def abandon(self) -> None:
         """Close the file as it is; what reached it can be recovered."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def digest(path: Path) -> str:
