@@ -49,9 +49,10 @@ class Contradiction:
     row: int
 
     def __str__(self) -> str:
+        trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
         return (
-            f"simulation dropped: {self.function} contradicts it after {self.trials} trials (sum of squared "
-            f"residuals {self.statistic:.3g} standard deviations, at most {self.limit:.3g} is believed)"
+            f"simulation dropped: {self.function} contradicts it after {trials} (squared standardised residuals add "
+            f"up to {self.statistic:.3g}, at most {self.limit:.3g} is believed)"
         )
 
 

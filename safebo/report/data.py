@@ -144,6 +144,42 @@ class ContextReport:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """One function as another run lets expect it, and as this one measured it, in its own unit.
+
+    Args:
+        function: its name.
+        trials: of this run, `n`.
+        expected: what the other run's trials let expect at their gains, `n`.
+        measured: what they showed, `n`.
+        correlation: of both on the modelled scale, in words.
+    """
+
+    function: str
+    trials: tuple[int, ...]
+    expected: tuple[float, ...]
+    measured: tuple[float, ...]
+    correlation: str
+
+
+@dataclass(frozen=True)
+class PriorStory:
+    """What became of another run's trials that served as prior.
+
+    Args:
+        source: where they came from and how they were believed, as text.
+        verdict: whether they still are, and why not, as text.
+        dropped: whether they were dropped.
+        agreements: of both runs, by function.
+    """
+
+    source: str
+    verdict: str
+    dropped: bool
+    agreements: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report shows.
 
@@ -157,6 +193,7 @@ class ReportData:
         provenance: what made this run, as label and value.
         created: when the report was made, as text.
         planned: the run's total number of trials.
+        prior: what became of another run's trials; None for a run without a prior.
     """
 
     study: Study
@@ -168,6 +205,7 @@ class ReportData:
     provenance: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     planned: int = 0
+    prior: PriorStory | None = None
 
 
 def functions(study: Study) -> tuple[FunctionSpec, ...]:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from safebo.best_gains import best_gains_path, write_best_gains
 from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
+from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
@@ -52,6 +53,7 @@ class Pictures:
     objective: Picture | None = None
     margins: Picture | None = None
     relevance: Picture | None = None
+    agreement: Picture | None = None
     planes: dict[str, Picture | None] = field(default_factory=dict)
     lines: dict[str, list[Picture]] = field(default_factory=dict)
     tracking: dict[str, Picture | None] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Pictures:
             self.objective,
             self.margins,
             self.relevance,
+            self.agreement,
             *self.planes.values(),
             *self.tracking.values(),
         ]
@@ -146,6 +149,7 @@ def draw(data: ReportData) -> Pictures:
             objective=_objective_picture(data) if measured else None,
             margins=_margins_picture(data) if margins else None,
             relevance=_relevance_picture(data) if data.lengthscales else None,
+            agreement=_agreement_picture(data),
             planes=planes,
             lines=lines,
             tracking=tracking,
@@ -243,6 +247,18 @@ def _relevance_picture(data: ReportData) -> Picture:
     )
     return _picture(
         "relevance", relevance_figure(data), "One over lengthscale per input and function", caption
+    )
+
+
+def _agreement_picture(data: ReportData) -> Picture | None:
+    if data.prior is None or not any(a.trials for a in data.prior.agreements):
+        return None
+    caption = (
+        "Each point is a trial of this run, by its number. On the dashed line it showed what the prior's trials alone "
+        "let expect at its gains. Axes have the scales on which the functions are modelled."
+    )
+    return _picture(
+        "prior", agreement_figure(data), "What the prior lets expect and what was measured", caption
     )
 
 

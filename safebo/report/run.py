@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 from safebo.best_gains import BestGains
 from safebo.errors import SafeboError
 from safebo.journal import Journal, RunInfo
-from safebo.posterior import StationaryKernel
+from safebo.kernels import CoregionalKernel, StationaryKernel
+from safebo.prior_run import tuner_of
 from safebo.protocol import FloatArray
 from safebo.recommendation import as_best_gains
 from safebo.report.data import (
@@ -24,6 +26,7 @@ from safebo.report.data import (
     is_safe,
     objective_of,
 )
+from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.space import Space
@@ -42,10 +45,12 @@ def read_run(folder: Path) -> ReportData:
     with Journal.open(folder, read_only=True) as journal:
         run = journal.run
         records = journal.records(states=True)
-    entries = tuple(Entry(r.trial, r.measurement, r.status) for r in records)
-    tuner = Tuner(run.study, run.seed)
-    tuner.restore([(e.trial, e.measurement) for e in entries])
-    return assemble(run.study, entries, tuner, folder, _provenance(run), run.trials)
+        entries = tuple(Entry(r.trial, r.measurement, r.status) for r in records)
+        tuner: Tuner = tuner_of(journal, Tuner)
+        tuner.restore([(e.trial, e.measurement) for e in entries])
+        prior = prior_story(journal, tuner)
+    data = assemble(run.study, entries, tuner, folder, _provenance(run), run.trials)
+    return replace(data, prior=prior)
 
 
 def told_trials(folder: Path) -> int:
@@ -153,11 +158,13 @@ def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[Entry]) -> dict[
     if not any(e.measurement is not None for e in entries):
         return {}
     inputs = [p.name for p in study.parameters] + [v.name for v in study.context.variables]
-    posteriors = tuner.surrogate().posteriors
+    # Of a prior and this run, the part that they share comes first.
+    kernels = [p.kernel for p in tuner.surrogate().posteriors]
+    kernels = [k.parts[0][0] if isinstance(k, CoregionalKernel) else k for k in kernels]
     return {
-        f.name: dict(zip(inputs, posterior.kernel.lengthscale.tolist(), strict=True))
-        for f, posterior in zip(functions(study), posteriors, strict=True)
-        if isinstance(posterior.kernel, StationaryKernel)  # another kernel has no lengthscale to show
+        f.name: dict(zip(inputs, kernel.lengthscale.tolist(), strict=True))
+        for f, kernel in zip(functions(study), kernels, strict=True)
+        if isinstance(kernel, StationaryKernel)  # another kernel has no lengthscale to show
     }
 
 

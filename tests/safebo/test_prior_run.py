@@ -296,7 +296,7 @@ def test_a_contradiction_drops_the_prior_aloud_and_once(simulated: Path, tmp_pat
     assert event.trial == 1
     assert event.data["statistic"] > event.data["limit"]
     assert event.text in heard.notes
-    assert f"{event.data['function']} contradicts it after 1 trials" in event.text
+    assert f"{event.data['function']} contradicts it after 1 trial (" in event.text
     assert state_of(tmp_path / "run")["dropped"]["trial"] == 1
     again = Heard()
     tune(tmp_path / "run", text, resume=True, trials=6, progress=again)
