@@ -50,12 +50,35 @@ GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it
 class Address(Protocol):
     """Where a guardian is; see `safebo.evaluator.RobotAddress`."""
 
-    host: str
-    port: int
-    key: str | None
-    serial: str | None
-    clears: bool
-    trials: int
+    @property
+    def host(self) -> str:
+        """Its address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """File of the shared key."""
+        ...
+
+    @property
+    def serial(self) -> str | None:
+        """Of the physical robot that is meant."""
+        ...
+
+    @property
+    def clears(self) -> bool:
+        """Whether latches are cleared without a person."""
+        ...
+
+    @property
+    def trials(self) -> int:
+        """How many may still come."""
+        ...
 
 
 class RobotEvaluator:
@@ -67,22 +90,20 @@ class RobotEvaluator:
     Args:
         options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here.
         address: where the guardian is.
+        session: speaks to it; None for one over the network.
 
     Raises:
         ValueError: an option that cannot be used on a robot.
         HardwareError: no guardian answers there, or the key cannot be read.
     """
 
-    def __init__(self, options: Mapping[str, Any], address: Address) -> None:
+    def __init__(self, options: Mapping[str, Any], address: Address, session: Session | None = None) -> None:
         self._legged = LeggedEvaluator(options)
         if self._legged.settings.estimator == "truth":
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
         self._address = address
         self._table: GainTable = quadruped_table()
-        key = key_at(None if address.key is None else Path(address.key), print)
-        self._session = Session(
-            lambda: GuardianClient(UdpTransport(address.host, address.port), key, name="safebo tune")
-        )
+        self._session = session or network_session(address)
         self._welcome = self._session.open()
         self._ledger: Ledger | None = None
         self._stops: Callable[[], int] = lambda: 0
@@ -305,3 +326,9 @@ class RobotEvaluator:
 
 def _ignore(state: m.State) -> None:
     """Nothing."""
+
+
+def network_session(address: Address) -> Session:
+    """A session over the network, kept alive in the background."""
+    key = key_at(None if address.key is None else Path(address.key), print)
+    return Session(lambda: GuardianClient(UdpTransport(address.host, address.port), key, name="safebo tune"))

@@ -28,9 +28,16 @@ class Session:
     Args:
         make_client: a fresh client with its own socket.
         rest_after: s.
+        background: send heartbeats from a thread between trials; without it whoever uses the session does.
     """
 
-    def __init__(self, make_client: Callable[[], GuardianClient], rest_after: float = REST_AFTER) -> None:
+    def __init__(
+        self,
+        make_client: Callable[[], GuardianClient],
+        rest_after: float = REST_AFTER,
+        background: bool = True,
+    ) -> None:
+        self._background = background
         self._make_client, self._rest_after = make_client, rest_after
         self._client: GuardianClient | None = None
         self._lock = threading.Lock()
@@ -65,7 +72,7 @@ class Session:
             client.pump(0.1)
             self._client = client
             self._used = time.monotonic()
-        if self._thread is None:
+        if self._thread is None and self._background:
             self._thread = threading.Thread(target=self._keep_alive, name="heartbeats", daemon=True)
             self._thread.start()
         return welcome

@@ -1,0 +1,5 @@
+"""`python -m safebo`."""
+
+from safebo.cli import main
+
+main()
