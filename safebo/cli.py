@@ -187,7 +187,8 @@ def tune(
         errors = Console(stderr=True)
         say(errors, str(error))
         _say_what_remains(errors, folder)
-        say(errors, f"Go on with: safebo tune {shlex.quote(study)} --out {shlex.quote(str(folder))} --resume")
+        words = [study, *options.words(), "--out", str(folder), "--resume"]
+        say(errors, f"Go on with: safebo tune {shlex.join(words)}")
         raise typer.Exit(130 if options.robot else 1) from error
     except Exception as error:
         _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))

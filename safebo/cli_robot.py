@@ -24,6 +24,15 @@ class RobotOptions:
     robot: RobotAddress | None
     approve_all: bool
 
+    def words(self) -> list[str]:
+        """The options as they are typed, to go on with the same robot."""
+        if self.robot is None:
+            return []
+        words = ["--robot", f"{self.robot.host}:{self.robot.port}"]
+        words += ["--key", self.robot.key] if self.robot.key else []
+        words += ["--physical", self.robot.serial] if self.robot.serial else []
+        return [*words, *(["--approve-all"] if self.approve_all else [])]
+
     def operator(self, console: Console) -> Operator | None:
         """Who approves and judges."""
         if self.robot is None:
