@@ -1,0 +1,284 @@
+"""Trials of a study on a robot: record, score, steps, approvals, and what happens when something is in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from experiments.robustness.robot_run import RobotRun, ScheduledWorld
+from hardware.errors import HardwareInputError
+from hardware.guardian.observation import Observation
+from hardware.guardian.states import State
+from hardware.guardian.telemetry import COLUMNS, Telemetry
+from hardware.guardian.walker import QuadrupedWalker, Walk
+from hardware.tuning.recording import TrialRecorder, digest, messages, read_telemetry, recover
+from hardware.tuning.scoring import measure
+from robots.evaluator import RAMP, LeggedEvaluator
+from robots.quadruped.controller import SETTLE
+from robots.simulation import Simulation
+from safebo.journal import Journal
+from safebo.ledger import KIND
+from safebo.protocol import NotStartedError, TrialUnknownError
+
+ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
+
+
+@pytest.fixture
+def robot_run(tmp_path):
+    run = RobotRun(tmp_path, ScheduledWorld())
+    yield run
+    run.close()
+
+
+# -- raw records ------------------------------------------------------------------------------------------
+
+
+def test_a_record_gives_back_every_bit_of_its_telemetry(tmp_path):
+    recorder = TrialRecorder(tmp_path / "a.mcap", {"trial": "1"})
+    recorder.telemetry(ROWS)
+    sha = recorder.close()
+    assert np.array_equal(read_telemetry(tmp_path / "a.mcap"), ROWS)
+    assert sha == digest(tmp_path / "a.mcap")
+
+
+def test_a_record_is_never_written_over(tmp_path):
+    TrialRecorder(tmp_path / "a.mcap", {}).close()
+    with pytest.raises(FileExistsError):
+        TrialRecorder(tmp_path / "a.mcap", {})
+
+
+def test_a_killed_writers_record_is_read_and_recovered_up_to_its_last_chunk(tmp_path):
+    program = f"""
+import os, numpy as np
+from hardware.tuning.recording import TrialRecorder
+recorder = TrialRecorder(Path({str(tmp_path / "a.mcap")!r}), {{}})
+rows = np.abs(np.random.default_rng(0).normal(size=(300, {len(COLUMNS)})))
+recorder.telemetry(rows)
+recorder._file.flush()
+os.kill(os.getpid(), 9)
+"""
+    died = subprocess.run([sys.executable, "-c", program], check=False)
+    assert died.returncode == -signal.SIGKILL
+    kept = read_telemetry(tmp_path / "a.mcap")
+    assert 200 <= len(kept) < 300
+    assert np.array_equal(kept, ROWS[: len(kept)])
+    count = recover(tmp_path / "a.mcap", tmp_path / "b.mcap")
+    assert count == len(kept) == len(list(messages(tmp_path / "b.mcap")))
+    assert np.array_equal(read_telemetry(tmp_path / "b.mcap"), kept)
+
+
+def test_a_file_without_telemetry_is_refused_by_name(tmp_path):
+    TrialRecorder(tmp_path / "a.mcap", {}).close()
+    with pytest.raises(HardwareInputError, match=r"a\.mcap: holds no telemetry"):
+        read_telemetry(tmp_path / "a.mcap")
+
+
+# -- scores -----------------------------------------------------------------------------------------------
+
+
+def walked(seed: int = 0, seconds: float = 1.5) -> tuple[LeggedEvaluator, np.ndarray]:
+    """Telemetry of the guardian's walker on the simulation's plant, and the simulation's evaluator."""
+    legged = LeggedEvaluator({"robot": "go1", "disturbance": "paper", "seconds": seconds})
+    plant = Simulation(legged.robot, legged.settings.disturbance, seed)
+    walker = QuadrupedWalker(legged.robot)
+    gait = legged.gait({})
+    walker.begin(plant.read(), Walk(gait, legged.settings.velocity, RAMP, SETTLE), legged.settings.gains)
+    telemetry = Telemetry(5000)
+    telemetry.begin(1)
+    for tick in range(round((seconds + SETTLE) * 500)):
+        reading = plant.read()
+        command = walker.step(reading)
+        head = (tick / 500, tick * 2, State.RUNNING, tick / 500 - SETTLE, -1, 1.0)
+        telemetry.record(head, Observation(tick * 2, reading), command, walker.base())
+        plant.apply(command)
+    return legged, telemetry.rows()
+
+
+def test_the_score_from_telemetry_is_the_simulations_score_of_the_same_walk():
+    legged, rows = walked()
+    simulated = legged.measure(legged.walk({}, {}, seed=0), {})
+    scored = measure(rows, legged, {}, 1, "", "", 0.002)
+    assert scored.outcome == "completed"
+    assert scored.objective == pytest.approx(simulated.objective, rel=1e-2)
+    for name in ("tracking", "attitude", "height", "torque", "speed", "velocity"):
+        assert scored.margins[name] == pytest.approx(simulated.margins[name], rel=1e-6, abs=1e-9), name
+    assert scored.true_objective is None
+    assert scored.true_margins is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "expected", "fell"),
+    [
+        (1, "", "completed", False),
+        (2, "", "failed", False),
+        (3, "tilt", "aborted", True),
+        (3, "joint_torque", "aborted", False),
+        (3, "remote_stop", "aborted", False),
+        (3, "state_age", "failed", False),
+        (3, "tuner_silence", "failed", False),
+        (3, "stop_damp", "failed", False),
+    ],
+)
+def test_how_a_trial_ended_decides_what_it_says(outcome, cause, expected, fell):
+    legged, rows = walked(seconds=0.5)
+    scored = measure(rows, legged, {}, outcome, cause, "words", 0.002)
+    assert (scored.outcome, scored.fell) == (expected, fell)
+    if expected == "aborted":
+        assert all(margin < 0 for margin in scored.margins.values())
+        assert scored.objective is None
+    if expected == "failed":
+        assert scored.margins == {}
+
+
+def test_a_walk_of_which_too_little_was_heard_says_nothing():
+    legged, rows = walked(seconds=0.5)
+    rows = rows.copy()
+    rows[::3, COLUMNS.index("fresh")] = 0.0
+    scored = measure(rows, legged, {}, 1, "", "", 0.002)
+    assert scored.outcome == "failed"
+    assert "34 %" in scored.message
+
+
+# -- trials -----------------------------------------------------------------------------------------------
+
+
+def test_every_step_of_a_trial_is_kept_before_it_is_taken(robot_run):
+    story = robot_run.run(robot_run.trial())
+    assert story.error is None
+    assert story.steps == ["APPROVED", "ARMED", "RUNNING", "ENDED", "SCORED"]
+    assert story.measurement.outcome == "completed"
+    ended = next(e for e in robot_run.journal.events() if e.kind == KIND and e.data["state"] == "ENDED")
+    assert digest(robot_run.folder / ended.data["file"]) == ended.data["sha256"]
+    assert story.state is State.HOLD
+
+
+def test_the_same_score_comes_from_the_raw_record_again(robot_run):
+    trial = robot_run.trial()
+    story = robot_run.run(trial)
+    ended = next(e for e in robot_run.journal.events() if e.kind == KIND and e.data["state"] == "ENDED")
+    again = robot_run.evaluator.score(trial, ended.data)
+    assert again.objective == story.measurement.objective
+    assert again.margins == story.measurement.margins
+
+
+def test_the_trials_gains_are_at_work_while_it_runs_and_the_baseline_after(robot_run):
+    robot_run.run(robot_run.trial(stiffness=91.0))
+    history = robot_run.world.history
+    walking = {float(c.kp[0]) for _, state, c in history if state is State.RUNNING}
+    assert walking == {91.0}
+    last = history[-1]
+    assert last[1] is State.HOLD
+    assert float(last[2].kp[0]) != 91.0
+
+
+def test_nothing_moves_without_an_approval_of_exactly_these_gains(robot_run):
+    trial = robot_run.trial()
+    story = robot_run.run(trial, approved=False)
+    assert isinstance(story.error, NotStartedError)
+    robot_run.approve(trial)
+    other = replace(trial, parameters={**trial.parameters, "joint.hip.kp": 71.0})
+    story = robot_run.run(other, approved=False)
+    assert "not approved" in str(story.error)
+    assert story.steps == ["APPROVED"]
+    assert State.RUNNING not in [state for _, state, _ in robot_run.world.history]
+
+
+def test_an_approval_holds_for_a_minute(robot_run, monkeypatch):
+    trial = robot_run.trial()
+    robot_run.approve(trial)
+    clock = time.monotonic
+    monkeypatch.setattr("hardware.tuning.evaluator.time.monotonic", lambda: clock() + 61.0)
+    story = robot_run.run(trial, approved=False)
+    assert "approval is 61 s old" in str(story.error)
+
+
+def test_a_step_that_cannot_be_kept_is_not_taken(robot_run, monkeypatch):
+    class Locked:
+        def commit(self, trial_id, state, text="", **data):
+            if state == "RUNNING":
+                raise OSError("database is locked")
+
+        def last(self, trial_id):
+            return robot_run.evaluator_ledger.last(trial_id)
+
+    robot_run.evaluator_ledger = robot_run.evaluator._ledger
+    robot_run.evaluator.supervise(Locked(), lambda: 0)
+    story = robot_run.run(robot_run.trial())
+    assert isinstance(story.error, NotStartedError)
+    assert "locked" in str(story.error)
+    assert State.RUNNING not in [state for _, state, _ in robot_run.world.history]
+
+
+def test_one_wish_to_stop_ends_the_trial_and_two_damp_at_once(robot_run):
+    world = robot_run.world
+    world.into_walk(0.3, lambda: setattr(robot_run, "stops", 1))
+    story = robot_run.run(robot_run.trial(1))
+    assert (story.measurement.outcome, story.state) == ("failed", State.HOLD)
+    assert "on request" in story.measurement.message
+    robot_run.stops = 0
+    world.into_walk(0.3, lambda: setattr(robot_run, "stops", 2))
+    story = robot_run.run(robot_run.trial(2))
+    assert story.state is State.DAMP_LATCHED
+    assert story.measurement.outcome == "failed"
+
+
+def test_a_latch_waits_for_a_person_unless_nobody_can_be_hurt(tmp_path):
+    for clears in (False, True):
+        folder = tmp_path / str(clears)
+        folder.mkdir()
+        run = RobotRun(folder, ScheduledWorld(), clears=clears)
+        run.world.into_walk(0.3, lambda run=run: setattr(run, "stops", 2))
+        run.run(run.trial(1))
+        run.stops = 0
+        story = run.run(run.trial(2))
+        if clears:
+            assert story.measurement.outcome == "completed"
+        else:
+            assert isinstance(story.error, NotStartedError)
+            assert "safebo robot clear" in str(story.error)
+            assert story.steps == ["APPROVED"]
+        run.close()
+
+
+def test_a_robot_that_restarts_leaves_a_trial_of_which_nobody_knows(robot_run):
+    robot = robot_run.world.robot
+
+    def restart() -> None:
+        robot.milliseconds = 0.0
+
+    robot_run.world.into_walk(0.3, restart)
+    story = robot_run.run(robot_run.trial())
+    assert isinstance(story.error, TrialUnknownError)
+    assert story.state is State.DAMP_LATCHED
+    assert story.steps[-1] == "ENDED"
+
+
+def test_checks_name_what_is_wrong(robot_run):
+    checks = robot_run.evaluator.preflight()
+    assert all(check.passed for check in checks), checks
+    robot_run.world.guardian.watch.set("battery", 25.0)
+    robot_run.world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
+    failed = [c for c in robot_run.evaluator.preflight() if not c.passed]
+    assert {c.name for c in failed} == {"state", "battery and motors"}
+    assert any("battery is low" in c.words for c in failed)
+
+
+def test_the_robot_has_to_be_the_one_that_is_meant(robot_run):
+    robot_run.evaluator._address = replace(robot_run.evaluator._address, serial="12-345")
+    (robot,) = [c for c in robot_run.evaluator.preflight() if c.name == "robot"]
+    assert not robot.passed
+    assert "12-345" in robot.words
+
+
+def test_the_journal_of_a_running_robot_can_be_read(robot_run):
+    robot_run.run(robot_run.trial())
+    with Journal.open(robot_run.folder, read_only=True) as journal:
+        assert [e.data["state"] for e in journal.events() if e.kind == KIND][-1] == "SCORED"
+    assert os.path.getsize(robot_run.folder / "trajectories" / "trial-00001.mcap") > 10_000
