@@ -57,6 +57,7 @@ def test_a_record_is_never_written_over(tmp_path):
 def test_a_killed_writers_record_is_read_and_recovered_up_to_its_last_chunk(tmp_path):
     program = f"""
 import os, numpy as np
+from pathlib import Path
 from hardware.tuning.recording import TrialRecorder
 recorder = TrialRecorder(Path({str(tmp_path / "a.mcap")!r}), {{}})
 rows = np.abs(np.random.default_rng(0).normal(size=(300, {len(COLUMNS)})))
