@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune test lint types lock clean
+.PHONY: setup tune hardware-demo test lint types lock clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,12 @@ tune: setup
 	$(BIN)/safebo tune go1-trot --trials $(TRIALS) --out $(OUT) --resume
 	$(BIN)/safebo report $(OUT)
 	$(BIN)/safebo robots walk go1 --gait trot --disturbance paper --gains $(OUT)/best.yaml --video $(OUT)/after.mp4
+
+# A virtual Go2, its guardian and the tuner in three processes, unattended. Also with STUDY=go2-mpc.
+STUDY ?= go2-trot
+hardware-demo: setup
+	$(BIN)/python -m experiments.hardware_demo $(STUDY) --out runs/hardware-demo
+	$(BIN)/safebo report runs/hardware-demo/$(STUDY)
 
 test: setup
 	$(BIN)/python -m pytest
