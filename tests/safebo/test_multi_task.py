@@ -159,11 +159,13 @@ def test_the_first_contradiction_counts_whatever_the_function() -> None:
     S, Z = inputs(12, 0), inputs(6, 2)
     informed = transfer_surrogate(with_tasks(MODELS, TaskPrior(0.95)), (S, values(S)), (S[:0], []))
     rows = [[float(a), float(b)] for a, b in informed.predict(Z).mean]
-    rows[1][1] += 30.0
-    rows[4][0] += 30.0
-    found = contradiction(informed, ("reward", "margin"), Z, rows, 6, 0.01)
-    assert found is not None
-    assert (found.function, found.row, found.trials) == ("margin", 1, 2)
+    for first, function in ((1, "margin"), (0, "reward")):
+        wrong = [list(row) for row in rows]
+        wrong[1][first] += 30.0
+        wrong[4][1 - first] += 30.0
+        found = contradiction(informed, ("reward", "margin"), Z, wrong, 6, 0.01)
+        assert found is not None
+        assert (found.function, found.row, found.trials) == (function, 1, 2)
 
 
 def test_robot_trials_are_paired_with_what_the_simulation_expects_there() -> None:
@@ -286,8 +288,11 @@ def test_a_simulation_that_lies_is_dropped_aloud() -> None:
 
 def test_a_simulation_alone_certifies_nothing() -> None:
     """Not before the robot has measured a seed: neither a recommendation nor the second trial of a first round."""
-    study = hill_study(surrogate={"prior_data": {**PRIOR, "correlation": 1.0, "inflation": 1.0}})
-    tuner = Tuner(study, 0, prior=told(study, 25))
+    study = hill_study(
+        surrogate={"prior_data": {**PRIOR, "correlation": 1.0, "inflation": 1.0}},
+        tuner={"search": {"domain": "grid", "grid_points": 11}},
+    )
+    tuner = Tuner(study, 0, prior=told(study, 60))
     assert tuner.best("slow") is None
     assert not tuner.certify({"kp": 3.0, "kd": 0.6}, "slow").certified
     first, second = tuner.ask("slow"), tuner.ask("slow")

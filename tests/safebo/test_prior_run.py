@@ -71,6 +71,9 @@ class Heard(Silent):
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def told(self, trial: Trial, measurement: Measurement) -> None:
+        self.notes.append(f"told {trial.id}")
+
 
 def tune(folder: Path, text: str = DECLARED, **changes: Any) -> RunResult:
     with ThreadPoolExecutor(max(changes.get("workers") or 1, 1)) as executor:
@@ -278,6 +281,7 @@ def test_the_correlation_is_said_and_kept(simulated: Path, tmp_path: Path) -> No
     events = events_of(tmp_path / "run", "prior-correlation")
     assert [event.data["pairs"] for event in events] == [4, 6]
     assert [event.text for event in events] == [n for n in heard.notes if n.startswith("correlation")]
+    assert heard.notes[5].startswith("correlation")  # after the opening and four trials
     found = events[-1].data["functions"]["speed"]
     assert found["pairs"] == 6
     assert found["interval"][0] < found["correlation"] < found["interval"][1]
@@ -313,8 +317,10 @@ def test_news_that_a_killed_run_did_not_tell_are_told_on_resume(simulated: Path,
     with sqlite3.connect(tmp_path / "run" / "journal.sqlite") as connection:
         connection.execute("DELETE FROM events")
     connection.close()
-    tune(tmp_path / "run", text, resume=True, trials=3)
-    assert len(events_of(tmp_path / "run", "prior-dropped")) == 1
+    heard = Heard()
+    tune(tmp_path / "run", text, resume=True, trials=3, progress=heard)
+    (event,) = events_of(tmp_path / "run", "prior-dropped")
+    assert heard.notes.index(event.text) < heard.notes.index("told 3")
 
 
 def test_what_is_done_by_hand_knows_the_prior(simulated: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_prior_run import STUDY, plant, text_of, tune
+from test_prior_run import DECLARED, STUDY, plant, text_of, tune
 
 from safebo.journal import Journal
 from safebo.report import build_report
@@ -15,12 +15,17 @@ from safebo.report.figures.prior import agreement_figure
 from safebo.report.run import read_run
 
 
+def warped(text: str) -> str:
+    """Margins are modelled in half metres."""
+    return text.replace("unit: m, prior_mean", "unit: m, warp: {kind: identity, scale: 0.5}, prior_mean")
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    tune(folder / "simulated", STUDY, trials=12)
-    tune(folder / "agrees", text_of(gap=0.2), prior=folder / "simulated")
-    tune(folder / "contradicts", text_of(sign=-1.0), prior=folder / "simulated", trials=3)
+    tune(folder / "simulated", warped(STUDY), trials=12)
+    tune(folder / "agrees", text_of(warped(DECLARED), gap=0.2), prior=folder / "simulated")
+    tune(folder / "contradicts", text_of(warped(DECLARED), sign=-1.0), prior=folder / "simulated", trials=3)
     return folder
 
 
