@@ -120,7 +120,8 @@ class ModelCache:
         if self._verdict[0] != ids:
             names = [model.name for model in self.declared]
             X, values = _table(rows)
-            found = contradiction(self._expectation(), names, X, values, spec.checked, spec.level)
+            plain = Surrogate.prior(self.declared)
+            found = contradiction(self._expectation(), plain, names, X, values, spec.checked, spec.level)
             self._verdict = (ids, found)
         return self._verdict[1]
 

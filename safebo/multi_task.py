@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from scipy.stats import chi2, norm
 from torch import Tensor
 
 from safebo.function_model import FunctionModel, TaskPrior
+from safebo.posterior import Posterior
 from safebo.surrogate import Surrogate
 
 SIMULATION = 1.0
@@ -37,9 +39,11 @@ class Contradiction:
     Args:
         function: its name.
         trials: after how many observations of it.
-        statistic: the sum of their squared standardised residuals.
+        statistic: `residuals`: the sum of their squared standardised residuals; `likelihood`: the logarithm of how much
+            likelier they are without the simulation.
         limit: the largest that is believed.
         row: index of the observation that was one too many.
+        test: which of the two.
     """
 
     function: str
@@ -47,13 +51,17 @@ class Contradiction:
     statistic: float
     limit: float
     row: int
+    test: Literal["residuals", "likelihood"]
 
     def __str__(self) -> str:
         trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
-        return (
-            f"simulation dropped: {self.function} contradicts it after {trials} (squared standardised residuals add "
-            f"up to {self.statistic:.3g}, at most {self.limit:.3g} is believed)"
+        words = (
+            f"squared standardised residuals add up to {self.statistic:.3g}, at most {self.limit:.3g} is believed"
+            if self.test == "residuals"
+            else f"likelier without it by a factor of {math.exp(min(self.statistic, 700.0)):.3g}, at most "
+            f"{math.exp(self.limit):.3g} is believed"
         )
+        return f"simulation dropped: {self.function} contradicts it after {trials} ({words})"
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ def transfer_surrogate(
 
 def contradiction(
     surrogate: Surrogate,
+    plain: Surrogate,
     names: Sequence[str],
     X: Float[Tensor, "r D"],
     values: Values,
@@ -132,36 +141,55 @@ def contradiction(
 ) -> Contradiction | None:
     """By which of the robot's observations they contradict the simulation first, if they do.
 
-    Under the prior the one-step-ahead residuals, over their standard deviations (noise included), are independent
-    standard normals, so that the sum of the first j squares is chi-square with j degrees of freedom. It is compared
-    after each of the first `checked` observations of every function, at a level shared equally by all comparisons:
-    a true prior is dropped with probability `level` at most, whatever was asked where.
+    Two tests of every function, after each of its first `checked` observations. `residuals`: under the prior the
+    one-step-ahead residuals, over their standard deviations (noise included), are independent standard normals, so that
+    the sum of the first j squares is chi-square with j degrees of freedom. `likelihood`: the ratio of the observations'
+    densities without and with the simulation is a martingale of mean 1 under the prior, so that it ever reaches c with
+    probability 1/c at most (Ville 1939); it notices a simulation that is worse than none although nothing that it says
+    is impossible. Both share the level equally, and so do the functions: a true prior is dropped with probability
+    `level` at most, whatever was asked where.
 
     Args:
         surrogate: given the simulated trials alone.
+        plain: given no trials.
         names: of the functions.
         X: the robot's inputs in the order of its trials.
         values: what it showed.
         checked: number of observations that are compared.
         level: see above.
     """
-    limits = chi2.isf(level / (checked * len(names)), np.arange(1, checked + 1))
+    share = level / (2 * len(names))
+    limits = chi2.isf(share / checked, np.arange(1, checked + 1))
     found: Contradiction | None = None
-    for name, posterior, column in zip(names, surrogate.posteriors, zip(*values, strict=True), strict=False):
-        total, seen = 0.0, 0
-        for row, (x, value) in enumerate(zip(X, column, strict=True)):
+    for i, name in enumerate(names):
+        informed, alone = surrogate.posteriors[i], plain.posteriors[i]
+        total, evidence, seen = 0.0, 0.0, 0
+        for row, (x, shown) in enumerate(zip(X, values, strict=True)):
+            value = shown[i]
             if value is None:
                 continue
             if seen == checked or (found is not None and row >= found.row):
                 break
-            mean, variance = posterior.mean_variance(x.reshape(1, -1))
-            total += (value - float(mean[0])) ** 2 / (float(variance[0]) + posterior.noise_variance)
+            square, density = _surprise(informed, x, value)
+            total += square
+            evidence += _surprise(alone, x, value)[1] - density
             seen += 1
             if total > limits[seen - 1]:
-                found = Contradiction(name, seen, total, float(limits[seen - 1]), row)
+                found = Contradiction(name, seen, total, float(limits[seen - 1]), row, "residuals")
                 break
-            posterior = posterior.extended(x, value)
+            if evidence > -math.log(share):
+                found = Contradiction(name, seen, evidence, -math.log(share), row, "likelihood")
+                break
+            informed, alone = informed.extended(x, value), alone.extended(x, value)
     return found
+
+
+def _surprise(posterior: Posterior, x: Float[Tensor, " D"], value: float) -> tuple[float, float]:
+    """Squared standardised residual of an observation, and the logarithm of its density but for a constant."""
+    mean, variance = posterior.mean_variance(x.reshape(1, -1))
+    total = float(variance[0]) + posterior.noise_variance
+    square = (value - float(mean[0])) ** 2 / total
+    return square, -0.5 * (square + math.log(total))
 
 
 def pairings(

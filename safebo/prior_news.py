@@ -76,6 +76,7 @@ class PriorNews:
             )
             data = {
                 "function": found.function,
+                "test": found.test,
                 "observations": found.trials,
                 "statistic": found.statistic,
                 "limit": found.limit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from tuner_cases import hill, hill_study, kernel_matrix
 
 from safebo.errors import MeasurementError, StudyError
@@ -29,6 +30,7 @@ MODELS = (
     FunctionModel("margin", "matern32", LENGTHSCALE, 0.1, 1.5, 0.02),
 )
 TASKS = TaskPrior(0.8, 1.3, 0.6)
+PLAIN = Surrogate.prior(MODELS)
 
 
 def inputs(n: int, seed: int) -> torch.Tensor:
@@ -114,7 +116,7 @@ def draw(rng: np.random.Generator, sign: float) -> tuple[torch.Tensor, list, tor
 def dropped(rng: np.random.Generator, sign: float, checked: int = 8, level: float = 0.1) -> bool:
     S, sim, R, robot = draw(rng, sign)
     informed = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (R[:0], []))
-    return contradiction(informed, ("reward", "margin"), R, robot, checked, level) is not None
+    return contradiction(informed, PLAIN, ("reward", "margin"), R, robot, checked, level) is not None
 
 
 def test_a_true_simulation_is_rarely_dropped_and_a_false_one_mostly() -> None:
@@ -133,10 +135,10 @@ def test_a_contradiction_says_which_and_when() -> None:
     mean = informed.predict(Z).mean
     rows = [[float(a), float(b)] for a, b in mean]
     names = ("reward", "margin")
-    assert contradiction(informed, names, Z, rows, 5, 0.01) is None
+    assert contradiction(informed, PLAIN, names, Z, rows, 5, 0.01) is None
     std = float((informed.predict(Z[3:4]).std[0, 1] ** 2 + 0.02).sqrt())
     rows[3][1] += 10.0 * std
-    found = contradiction(informed, names, Z, rows, 5, 0.01)
+    found = contradiction(informed, PLAIN, names, Z, rows, 5, 0.01)
     assert found is not None
     assert (found.function, found.trials) == ("margin", 4)
     assert found.statistic > found.limit
@@ -144,14 +146,41 @@ def test_a_contradiction_says_which_and_when() -> None:
     joint_mean, joint = informed.posteriors[1].joint(Z[:4])
     residual = np.array([row[1] for row in rows[:4]]) - joint_mean.numpy()
     quadratic = residual @ np.linalg.solve(joint.numpy() + 0.02 * np.eye(4), residual)
+    assert found.test == "residuals"
     assert found.statistic == pytest.approx(quadratic)
     assert "margin contradicts it after 4 trials" in str(found)
     # Only the first trials of a function decide; those that did not observe it do not count.
-    assert contradiction(informed, names, Z, rows, 3, 0.01) is None
+    assert contradiction(informed, PLAIN, names, Z, rows, 3, 0.01) is None
     missing: list[list[float | None]] = [[row[0], None if i < 2 else row[1]] for i, row in enumerate(rows)]
-    found = contradiction(informed, names, Z, missing, 3, 0.01)
+    found = contradiction(informed, PLAIN, names, Z, missing, 3, 0.01)
     assert found is not None
     assert found.trials == 2
+
+
+def test_a_simulation_that_is_worse_than_none_is_dropped() -> None:
+    """Observations at the prior mean, where the simulation lets expect others, two standard deviations away."""
+    m = with_tasks(MODELS, TaskPrior(0.6))
+    S = 5.0 * inputs(40, 0)  # far apart, so that every observation counts
+    Z = S[:20]
+    high = [tuple(x.mean + 2.0 * x.variance**0.5 for x in MODELS) for _ in range(40)]
+    informed = transfer_surrogate(m, (S, high), (S[:0], []))
+    rows = [[MODELS[0].mean, MODELS[1].mean] for _ in range(20)]
+    found = contradiction(informed, PLAIN, ("reward", "margin"), Z, rows, 20, 0.05)
+    assert found is not None
+    assert found.test == "likelihood"
+    # The ratio by densities of all observations at once.
+    i = ("reward", "margin").index(found.function)
+    seen = found.trials
+    y = np.full(seen, MODELS[i].mean)
+    logs = []
+    for posterior in (PLAIN.posteriors[i], informed.posteriors[i]):
+        mean, covariance = posterior.joint(Z[:seen])
+        total = covariance.numpy() + MODELS[i].noise_variance * np.eye(seen)
+        logs.append(multivariate_normal(mean.numpy(), total).logpdf(y))
+    assert found.statistic == pytest.approx(logs[0] - logs[1])
+    assert found.limit == pytest.approx(np.log(2 * 2 / 0.05))
+    assert found.statistic > found.limit
+    assert "likelier without it by a factor of" in str(found)
 
 
 def test_the_first_contradiction_counts_whatever_the_function() -> None:
@@ -163,7 +192,7 @@ def test_the_first_contradiction_counts_whatever_the_function() -> None:
         wrong = [list(row) for row in rows]
         wrong[1][first] += 30.0
         wrong[4][1 - first] += 30.0
-        found = contradiction(informed, ("reward", "margin"), Z, wrong, 6, 0.01)
+        found = contradiction(informed, PLAIN, ("reward", "margin"), Z, wrong, 6, 0.01)
         assert found is not None
         assert (found.function, found.row, found.trials) == (function, 1, 2)
 
