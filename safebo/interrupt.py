@@ -16,11 +16,16 @@ class StopRequest:
 
     Args:
         on_first: called once, at the first request, from the signal handler; it should only say what happens.
+        on_each: called at every request, from the signal handler, with how many there were.
     """
 
-    def __init__(self, on_first: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_first: Callable[[], None] | None = None,
+        on_each: Callable[[int], None] | None = None,
+    ) -> None:
         self.requests = 0
-        self._on_first = on_first
+        self._on_first, self._on_each = on_first, on_each
         self._before: dict[signal.Signals, Any] = {}
 
     @property
@@ -46,6 +51,8 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requests += 1
+        if self._on_each is not None:
+            self._on_each(self.requests)
         if self.requests == 1 and self._on_first is not None:
             self._on_first()
         if self.requests >= 2:

@@ -197,7 +197,7 @@ class RunLoop:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
         records = journal.records()
         if self.supervision is not None:
-            self._sort_out(journal, self.supervision, records, info)
+            self._sort_out(journal, self.supervision, records)
             records = journal.records()
         self._refuse_unknown(journal, records, info)
         self._refuse_unsafe_seeds(journal, records)
@@ -207,7 +207,8 @@ class RunLoop:
         news = PriorNews(journal, tuner, self.progress)
         news.begin()
         stop = StopRequest(
-            lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT)
+            lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
+            self.pool.request_stop,
         )
         try:
             with stop:
@@ -295,7 +296,6 @@ class RunLoop:
         while slots:
             done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if self.supervision is not None:
-                self.pool.request_stop(stop.requests)
                 self.supervision.tell_news(journal)
                 if stop.at_once and damped_at is None:
                     damped_at = time.monotonic()
@@ -401,14 +401,12 @@ class RunLoop:
         if unknown:
             raise self._unknown(sorted(unknown))
 
-    def _sort_out(
-        self, journal: Journal, supervision: Supervision, records: Sequence[Record], info: EvaluatorInfo
-    ) -> None:
+    def _sort_out(self, journal: Journal, supervision: Supervision, records: Sequence[Record]) -> None:
         """Trials of a robot that an earlier process left: told, marked unknown, or left to be approved again."""
         found = supervision.sort_out(journal, records)
         for record in records:
             if record.trial.id in found:
-                self._record(journal, record.trial, found[record.trial.id], info)
+                journal.tell(record.trial.id, found[record.trial.id])
 
     def _refuse_unsafe_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
         for record in records:

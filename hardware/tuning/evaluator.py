@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,7 +27,7 @@ from hardware.link.udp import UdpTransport
 from hardware.tuning import preflight
 from hardware.tuning.recording import TrialRecorder, read_telemetry
 from hardware.tuning.scoring import NAMES, measure
-from hardware.tuning.session import Session, get_ready
+from hardware.tuning.session import Session, get_clear, get_ready
 from robots.evaluator import RAMP, LeggedEvaluator
 from robots.quadruped.controller import SETTLE
 from safebo.monitor import BoundaryMonitor
@@ -127,11 +129,24 @@ class RobotEvaluator:
     def supervise(self, ledger: Ledger, stops: Callable[[], int]) -> None:
         """Where steps are kept, and who says how often a person has asked to stop."""
         self._ledger, self._stops = ledger, stops
+        if self._session.background:
+            threading.Thread(target=self._watch_stops, name="stops", daemon=True).start()
+
+    def _watch_stops(self) -> None:
+        """Damp the joints when a person asks twice, whatever else this process does then."""
+        while self._stops() < 2:
+            time.sleep(0.01)
+        for _ in range(10):
+            with contextlib.suppress(HardwareError):
+                if self._session.stop("asked twice at the tuner"):
+                    return
 
     def preflight(self) -> list[Check]:
         """What is looked at before the first trial."""
         gains = {"gains of the study": self._values({})}
         with self._session.client() as client:
+            if self._address.clears:
+                get_clear(client)
             return list(
                 preflight.checks(
                     client,
@@ -309,7 +324,7 @@ class RobotEvaluator:
             if time.monotonic() - progress > GRACE or seen.elapsed > seconds + GRACE:
                 raise LinkError("no word that the trial is over")
             stops = self._stops()
-            if stops >= 2 and not stopped:
+            if stops >= 2 and not stopped and not self._session.background:
                 stopped = True
                 client.stop(Response.DAMP, "asked twice at the tuner")
             elif stops == 1 and not aborted:

@@ -45,6 +45,17 @@ class Session:
         self._used = time.monotonic()
         self._thread: threading.Thread | None = None
 
+    @property
+    def background(self) -> bool:
+        """Whether anything goes on between trials by itself."""
+        return self._background
+
+    def stop(self, reason: str) -> bool:
+        """Software stop, joint damping, on a path of its own: whoever holds the client is not waited for."""
+        client = self._make_client()
+        client.connect()
+        return client.stop(Response.DAMP, reason)
+
     @contextmanager
     def client(self) -> Iterator[GuardianClient]:
         """The client for as long as the block runs; nobody sends heartbeats meanwhile but the block itself."""
@@ -136,8 +147,10 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
             raise LinkError(
                 f"the guardian has latched: {seen.words}. Look at the robot, then clear it: `safebo robot clear`"
             )
-        clear(client, seen.latch)
+        get_clear(client)
         seen = client.status()
+        if seen.state in LATCHED:
+            raise LinkError(f"what has latched cannot be cleared: {seen.words}")
     if seen.response == Response.REFUSE:
         raise LinkError(f"the guardian refuses motion: {seen.words}")
     if seen.state == State.DISCONNECTED:
@@ -151,6 +164,19 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
     seen = client.status()
     if seen.state != State.HOLD:
         raise LinkError(f"the robot did not get up: {seen.words}")
+
+
+def get_clear(client: GuardianClient) -> None:
+    """Clear whatever is latched, where that can be done; for virtual robots."""
+    with suppress(LinkError):
+        client.acquire()
+        client.pump(0.1)
+        seen = client.status()
+        if seen.state == State.SIT_LATCHED:
+            client.wait_for(lambda s: s.state != State.SIT_LATCHED, LYING)
+            seen = client.status()
+        if seen.state in LATCHED:
+            clear(client, seen.latch)
 
 
 def clear(client: GuardianClient, latch: int, patience: float = 5.0) -> None:

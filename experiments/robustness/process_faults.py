@@ -1,0 +1,523 @@
+"""Faults that only real processes can have: killed, frozen, interrupted, without disk, without database.
+
+    python -m experiments.robustness.process_faults [--only NAME ...]
+
+A virtual Go2, its guardian and `safebo tune --robot --approve-all` run as a user runs them. Each fault is injected
+while the robot walks, and then it is looked at what the robot did (the guardian's event log, with times), what the
+record says (the journal), and what the operator saw (what `tune` printed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from experiments.hardware_demo import free_port, process
+from hardware.link.client import GuardianClient
+from hardware.link.key import make_key, read_key
+from hardware.link.udp import UdpTransport
+from safebo.journal import Journal
+from safebo.ledger import KIND
+from safebo.study_file import load_study, resolve_study
+
+SECONDS = 3.0  # of a walk
+
+
+@dataclass
+class Report:
+    """What became of one fault.
+
+    Args:
+        number: in the list of faults.
+        name: for people.
+        robot, record, operator: what each shows.
+        seconds: from the fault to the robot's response, s; nan where there is none to time.
+        wrong: what should have been otherwise.
+    """
+
+    number: int
+    name: str
+    robot: str = ""
+    record: str = ""
+    operator: str = ""
+    seconds: float = float("nan")
+    wrong: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, words: str) -> None:
+        """Note what does not hold."""
+        if not holds:
+            self.wrong.append(words)
+
+
+class Chain:
+    """Virtual robot and guardian in processes of their own, and tuners as they are wanted.
+
+    Args:
+        folder: for logs, runs and the key.
+        domain: DDS domain on the loopback interface.
+    """
+
+    def __init__(self, folder: Path, domain: int) -> None:
+        self.folder, self.domain, self.port = folder, domain, free_port()
+        self.key = folder / "link.key"
+        make_key(self.key)
+        self.log = folder / "guardian.jsonl"
+        self.study = folder / "short.yaml"
+        content = yaml.safe_load(resolve_study("go2-trot").read_text())
+        content["evaluator"]["options"]["seconds"] = SECONDS
+        self.study.write_text(yaml.safe_dump(content, sort_keys=False))
+        self._runs = 0
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Robot and guardian, ready."""
+        python = [sys.executable, "-m"]
+        robot = [*python, "hardware.virtual", "go2", "--domain", str(self.domain), "--disturbance", "paper"]
+        guard = [*python, "hardware.guardian", "go2", "--domain", str(self.domain), "--port", str(self.port)]
+        guard += ["--key", str(self.key), "--log", str(self.log)]
+        with ExitStack() as stack:
+            stack.enter_context(process("the virtual robot", robot, self.folder / "robot.log"))
+            stack.enter_context(process("the guardian", guard, self.folder / "guardian.log"))
+            yield
+
+    def events(self, since: float = 0.0) -> list[tuple[float, str, str]]:
+        """The guardian's events after a moment (seconds of the epoch): wall time, kind, words."""
+        found = []
+        for line in self.log.read_text().splitlines():
+            row = json.loads(line)
+            wall = datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
+            if wall >= since - 0.005:
+                found.append((wall, row["kind"], row["words"]))
+        return found
+
+    def first(self, text: str, since: float, patience: float = 8.0) -> float:
+        """Wall time of the guardian's first event after `since` whose words contain `text`; nan without one."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            for wall, _, words in self.events(since):
+                if text in words:
+                    return wall
+            time.sleep(0.02)
+        return float("nan")
+
+    def clear(self) -> None:
+        """Clear what is latched, as a person does."""
+        robot = [sys.executable, "-m", "safebo", "robot", "clear", f"127.0.0.1:{self.port}", "--yes"]
+        subprocess.run([*robot, "--key", str(self.key)], check=False, capture_output=True)
+
+    def stop(self) -> None:
+        """A software stop by another client, without lease."""
+        transport = UdpTransport("127.0.0.1", self.port)
+        client = GuardianClient(transport, read_key(self.key), "stopper")
+        client.connect()
+        client.stop(reason="test")
+        transport.close()
+
+    def tune(self, *options: str, trials: int = 3, folder: Path | None = None) -> Tune:
+        """Start a tuner."""
+        self._runs += 1
+        run = folder or self.folder / f"run-{self._runs}"
+        command = [
+            sys.executable,
+            "-m",
+            "safebo",
+            "tune",
+            str(self.study),
+            "--robot",
+            f"127.0.0.1:{self.port}",
+        ]
+        command += [
+            "--key",
+            str(self.key),
+            "--approve-all",
+            "--trials",
+            str(trials),
+            "--out",
+            str(run),
+            *options,
+        ]
+        return Tune(command, run, self.folder / f"tune-{self._runs}.log")
+
+
+class Tune:
+    """One `safebo tune` under way.
+
+    Args:
+        command: to start it.
+        run: the run's folder.
+        log: what it prints.
+    """
+
+    def __init__(self, command: list[str], run: Path, log: Path) -> None:
+        self.run, self._log = run, log
+        self._out = log.open("wb")
+        self.process = subprocess.Popen(
+            command, stdout=self._out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    @property
+    def said(self) -> str:
+        """What the operator has seen."""
+        return " ".join(self._log.read_text().split())
+
+    def worker(self) -> int:
+        """Process id of the worker that speaks to the guardian."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        raise RuntimeError(f"no worker among {children}")
+
+    def steps(self) -> dict[int, list[str]]:
+        """The steps of every trial so far, as the journal has them."""
+        found: dict[int, list[str]] = {}
+        if Journal.exists(self.run):
+            with Journal.open(self.run, read_only=True) as journal:
+                for event in journal.events():
+                    if event.kind == KIND and event.trial is not None:
+                        found.setdefault(event.trial, []).append(event.data["state"])
+        return found
+
+    def statuses(self) -> list[tuple[str, str]]:
+        """Status and outcome of every trial."""
+        with Journal.open(self.run, read_only=True) as journal:
+            return [
+                (r.status, r.measurement.outcome if r.measurement else "")
+                for r in journal.records(states=False)
+            ]
+
+    def wait_for(self, step: str, trial: int = 1, patience: float = 60.0) -> None:
+        """Wait until the journal has a step of a trial.
+
+        Raises:
+            RuntimeError: it did not come.
+        """
+        end = time.monotonic() + patience
+        while step not in self.steps().get(trial, []):
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise RuntimeError(f"trial {trial} never was {step}: {self.said[-600:]}")
+            time.sleep(0.02)
+
+    def end(self, patience: float = 60.0) -> int:
+        """Exit code, once it has ended."""
+        code = self.process.wait(patience)
+        self._out.close()
+        return code
+
+
+def settled(chain: Chain, tune: Tune) -> None:
+    """Wait until the robot walks."""
+    tune.wait_for("RUNNING")
+    time.sleep(1.5)
+
+
+def worker_killed(chain: Chain) -> Report:
+    """The process that speaks to the guardian is killed while the robot walks."""
+    report = Report(11, "bridge process killed")
+    tune = chain.tune()
+    settled(chain, tune)
+    at = time.time()
+    os.kill(tune.worker(), signal.SIGKILL)
+    held, sat = chain.first("-> HOLD_LATCHED", at), chain.first("-> SIT_LATCHED", at)
+    code = tune.end()
+    report.seconds = held - at
+    report.robot = f"baseline gains after {held - at:.3f} s, standing down after {sat - at:.3f} s"
+    report.record = f"trial 1 {tune.statuses()[0][0]}, steps {' '.join(tune.steps()[1])}"
+    report.operator = "exit code 1; how it ended is not known; look at the robot, then `safebo resolve`"
+    report.expect(held - at <= 0.2, f"baseline gains after {held - at:.3f} s")
+    report.expect(sat - at <= 1.0, f"standing down after {sat - at:.3f} s")
+    report.expect(tune.statuses()[0][0] == "unknown", f"record: {tune.statuses()}")
+    report.expect(code == 1 and "safebo resolve" in tune.said, f"operator: {code}, {tune.said[-300:]}")
+    again = chain.tune("--resume", folder=tune.run)
+    report.expect(again.end() == 1 and "safebo resolve" in again.said, "the trial was run again by itself")
+    chain.clear()
+    return report
+
+
+def worker_frozen(chain: Chain) -> Report:
+    """The process that speaks to the guardian freezes for five seconds, then goes on."""
+    report = Report(12, "bridge process frozen for 5 s")
+    tune = chain.tune(trials=1)
+    settled(chain, tune)
+    worker, at = tune.worker(), time.time()
+    os.kill(worker, signal.SIGSTOP)
+    held, sat = chain.first("-> HOLD_LATCHED", at), chain.first("-> SIT_LATCHED", at)
+    time.sleep(max(0.0, at + 5.0 - time.time()))
+    os.kill(worker, signal.SIGCONT)
+    thawed = time.time()
+    tune.end()
+    moved = [words for _, kind, words in chain.events(thawed) if kind == "state" and "RUNNING" in words]
+    report.seconds = held - at
+    report.robot = (
+        f"baseline gains after {held - at:.3f} s, standing down after {sat - at:.3f} s, nothing afterwards"
+    )
+    status, outcome = tune.statuses()[0]
+    report.record = f"trial 1 {status} {outcome}".strip()
+    report.operator = "the trial says nothing about its gains: the tuner is gone"
+    report.expect(held - at <= 0.2 and sat - at <= 1.0, f"late: {held - at:.3f} s, {sat - at:.3f} s")
+    report.expect(not moved, f"moved after it came back: {moved}")
+    report.expect(outcome in ("failed", ""), f"record: {status} {outcome}")
+    report.expect("tuner" in tune.said or "lost" in tune.said, f"operator: {tune.said[-300:]}")
+    chain.clear()
+    return report
+
+
+def optimizer_killed(chain: Chain) -> Report:
+    """The optimizer is killed while the robot walks: the trial ends, is recorded, and is scored on resume."""
+    report = Report(13, "optimizer process killed")
+    tune = chain.tune(trials=1)
+    settled(chain, tune)
+    worker, at = tune.worker(), time.time()
+    os.kill(tune.process.pid, signal.SIGKILL)
+    ended = chain.first("RUNNING -> HOLD", at)
+    lain = chain.first("-> REST", at, 12.0)
+    tune.end()
+    gone = waited_for(lambda: not Path(f"/proc/{worker}").exists(), 10.0)
+    report.seconds = ended - at
+    report.robot = f"trial ended after {ended - at:.2f} s, lies after {lain - at:.1f} s"
+    report.expect(ended == ended and lain == lain, "the robot did not come to rest")
+    report.expect(gone, "its worker did not end")
+    report.expect("ENDED" in tune.steps().get(1, []), f"steps {tune.steps()}")
+    again = chain.tune("--resume", trials=2, folder=tune.run)
+    code = again.end()
+    report.record = f"steps {' '.join(tune.steps()[1])}; trials after resuming: {again.statuses()}"
+    report.operator = "on resume: trial 1 had ended, scored from its raw file"
+    report.expect(code == 0, f"resume: {code}, {again.said[-300:]}")
+    report.expect("had ended" in again.said, "the operator was not told")
+    report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
+    return report
+
+
+def killed_before_the_record(chain: Chain) -> Report:
+    """Everything on the tuner's side is killed between the end of a trial and its measurement."""
+    report = Report(21, "tuner killed between trial and record")
+    tune = chain.tune(trials=1)
+    tune.wait_for("ENDED")
+    worker = tune.worker()
+    os.kill(tune.process.pid, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    at = time.time()
+    tune.end()
+    sat = chain.first("-> SIT_LATCHED", at)
+    state = tune.statuses()
+    report.expect(state == [("asked", "")], f"too late to be this fault: {state}")
+    chain.clear()
+    again = chain.tune("--resume", trials=1, folder=tune.run)
+    code = again.end()
+    report.seconds = sat - at
+    report.robot = f"stood down after {sat - at:.3f} s without a tuner"
+    report.record = f"trial 1 {' '.join(again.statuses()[0])}, scored from its raw file; ran once"
+    report.operator = "on resume: trial 1 had ended, scored from its raw file"
+    report.expect(code == 0 and again.statuses() == [("told", "completed")], f"{code}, {again.statuses()}")
+    report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
+    report.expect("had ended" in again.said, f"operator: {again.said[-300:]}")
+    return report
+
+
+def interrupted_once(chain: Chain) -> Report:
+    """Ctrl-C while the robot walks."""
+    report = Report(20, "Ctrl-C once")
+    tune = chain.tune()
+    settled(chain, tune)
+    at = time.time()
+    os.kill(tune.process.pid, signal.SIGINT)
+    ended, lain = chain.first("RUNNING -> HOLD", at), chain.first("-> REST", at, 15.0)
+    code = tune.end()
+    report.seconds = ended - at
+    report.robot = f"baseline gains after {ended - at:.2f} s, lies after {lain - at:.1f} s"
+    report.record = f"trial 1 {' '.join(tune.statuses()[0])}: ended on request"
+    report.operator = f"exit code {code}; the command to go on with"
+    report.expect(ended - at < 1.0 and lain == lain, f"robot: {ended - at}, {lain - at}")
+    report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
+    report.expect(code == 130 and "--resume" in tune.said, f"operator: {code}, {tune.said[-300:]}")
+    return report
+
+
+def interrupted_twice(chain: Chain) -> Report:
+    """Ctrl-C twice while the robot walks."""
+    report = Report(20, "Ctrl-C twice")
+    tune = chain.tune()
+    settled(chain, tune)
+    os.kill(tune.process.pid, signal.SIGINT)
+    time.sleep(0.05)
+    at = time.time()
+    os.kill(tune.process.pid, signal.SIGINT)
+    damped = chain.first("-> DAMP_LATCHED", at)
+    code = tune.end()
+    report.seconds = damped - at
+    report.robot = f"joint damping after {damped - at:.2f} s, latched"
+    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
+    report.operator = f"exit code {code}"
+    report.expect(damped - at < 1.0, f"robot: damped after {damped - at:.2f} s")
+    report.expect(
+        tune.statuses()[0] in (("told", "failed"), ("asked", ""), ("unknown", "")), str(tune.statuses())
+    )
+    report.expect(code == 130, f"operator: {code}, {tune.said[-300:]}")
+    chain.clear()
+    return report
+
+
+def terminated(chain: Chain) -> Report:
+    """SIGTERM, as a service manager or a closing session sends it."""
+    report = Report(20, "SIGTERM")
+    tune = chain.tune()
+    settled(chain, tune)
+    at = time.time()
+    os.kill(tune.process.pid, signal.SIGTERM)
+    lain = chain.first("-> REST", at, 15.0)
+    code = tune.end()
+    report.seconds = lain - at
+    report.robot = f"lies after {lain - at:.1f} s"
+    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
+    report.operator = f"exit code {code}"
+    report.expect(lain == lain and code == 130, f"{lain - at}, {code}")
+    report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
+    return report
+
+
+def disk_full(chain: Chain) -> Report:
+    """No room for the raw record while the robot walks."""
+    report = Report(22, "disk full while recording")
+    tune = chain.tune()
+    settled(chain, tune)
+    at = time.time()
+    resource.prlimit(tune.worker(), resource.RLIMIT_FSIZE, (400_000, 400_000))
+    code = tune.end()
+    latched = [w for _, kind, w in chain.events(at) if kind == "latch"]
+    report.robot = "walked to its end, baseline gains, lay down: the disk is not the robot's trouble"
+    report.record = f"trial 1 {tune.statuses()[0][0]}; no other trial was asked"
+    report.operator = "the disk is full; free some space; look at the robot, then `safebo resolve`"
+    report.expect(not latched, f"robot: {latched}")
+    report.expect(tune.statuses() == [("unknown", "")], f"record: {tune.statuses()}")
+    report.expect(code == 1 and "disk is full" in tune.said, f"operator: {code}, {tune.said[-400:]}")
+    return report
+
+
+def database_locked(chain: Chain) -> Report:
+    """Another program locks the journal before a trial is armed, and then while one runs."""
+    report = Report(23, "database locked")
+    tune = chain.tune()
+    tune.wait_for("RUNNING")
+    with locked(tune.run):
+        time.sleep(SECONDS + 6.0)  # longer than the walk and the database's own patience
+    tune.wait_for("ENDED")
+    tune.wait_for("ARMED", trial=2)
+    report.expect(tune.steps()[1][-1] in ("ACCEPTED", "SCORED"), f"steps {tune.steps()}")
+    tune.wait_for("ACCEPTED", trial=2)
+    with locked(tune.run):
+        code = tune.end(40.0)
+    report.robot = "the running trial came to its end; the next was not armed"
+    report.record = (
+        f"the row of its end was written once the lock was gone; {len(tune.statuses())} trials asked"
+    )
+    report.operator = "cannot write the journal: another program keeps it locked"
+    report.expect(code == 1 and "locked" in tune.said, f"operator: {code}, {tune.said[-300:]}")
+    report.expect("RUNNING" not in tune.steps().get(3, []), "a trial ran without its row")
+    return report
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """The journal, locked for writing."""
+    connection = sqlite3.connect(run / "journal.sqlite", timeout=30.0, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+def stopped_elsewhere(chain: Chain) -> Report:
+    """Somebody else stops the robot, without a lease, while a trial runs."""
+    report = Report(30, "software stop by another client")
+    tune = chain.tune()
+    settled(chain, tune)
+    at = time.time()
+    chain.stop()
+    damped = chain.first("-> DAMP_LATCHED", at)
+    code = tune.end()
+    report.seconds = damped - at
+    report.robot = f"joint damping after {damped - at:.3f} s, connecting included"
+    report.record = f"trials: {tune.statuses()}"
+    report.operator = tune.said[-160:]
+    report.expect(damped - at < 0.5, f"damped after {damped - at:.3f} s")
+    report.expect(tune.statuses()[0] == ("told", "failed"), f"record: {tune.statuses()}")
+    report.expect("stopped" in tune.said, f"operator: {code}, {tune.said[-300:]}")
+    chain.clear()
+    return report
+
+
+FAULTS: dict[str, Callable[[Chain], Report]] = {
+    item.__name__: item
+    for item in (
+        worker_killed,
+        worker_frozen,
+        optimizer_killed,
+        interrupted_once,
+        interrupted_twice,
+        terminated,
+        killed_before_the_record,
+        disk_full,
+        database_locked,
+        stopped_elsewhere,
+    )
+}
+
+
+def waited_for(condition: Callable[[], bool], patience: float) -> bool:
+    """Whether a condition came about in time."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def run(names: list[str], domain: int) -> list[Report]:
+    """Every named fault, one after another, on one robot and one guardian."""
+    load_study("go2-trot")
+    reports = []
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(Path(folder), domain)
+        with chain.up():
+            for name in names:
+                report = FAULTS[name](chain)
+                reports.append(report)
+                mark = "ok    " if not report.wrong else "WRONG "
+                print(f"{mark} {report.number:2d} {report.name}: {report.robot}", flush=True)
+                for wrong in report.wrong:
+                    print(f"         {wrong}", flush=True)
+    return reports
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
+    parser.add_argument("--domain", type=int, default=41, help="DDS domain on the loopback interface")
+    given = parser.parse_args()
+    reports = run(given.only, given.domain)
+    sys.exit(1 if any(report.wrong for report in reports) else 0)
+
+
+if __name__ == "__main__":
+    main()
