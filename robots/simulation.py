@@ -305,6 +305,11 @@ class Simulation:
         return self._torques[0]
 
     @property
+    def torque_factor(self) -> FloatArray:
+        """Share of every motor's torque that arrives at its joint, 12; a view, for motors that grow weak."""
+        return self._motor[2]
+
+    @property
     def applied_torque(self) -> FloatArray:
         """Torque that acted on the joints in the last tick, disturbance included, N m, 12."""
         return self._torques[1] + self._torques[2]

@@ -123,6 +123,7 @@ class Go1RobotSide:
         port: where it listens.
         damaged: packets refused for length, head or checksum.
         peers: who has sent a sound command, newest last.
+        senders: who sent the commands that the last call of `commands` gave, one for each.
     """
 
     def __init__(self, port: int = 8007) -> None:
@@ -130,6 +131,7 @@ class Go1RobotSide:
         self.port = self._udp.port
         self.damaged = 0
         self.peers: list[Address] = []
+        self.senders: list[Address] = []
 
     def commands(self) -> list[Any]:
         """Sound commands (records of `go1_messages.LOW_CMD`) since the last call, oldest first; never blocks.
@@ -137,6 +139,7 @@ class Go1RobotSide:
         Each of them is owed a state: see `answer`.
         """
         sound = []
+        self.senders = []
         for data, address in self._udp.take():
             try:
                 sound.append(wire.decode_low_cmd(data))
@@ -146,12 +149,17 @@ class Go1RobotSide:
             if address in self.peers:
                 self.peers.remove(address)
             self.peers = [*self.peers[-7:], address]
+            self.senders.append(address)
         return sound
 
     def answer(self, state: wire.Record) -> None:
         """Send a state (a record of `go1_messages.LOW_STATE`) to who sent the newest sound command."""
         if self.peers:
             self._udp.send(wire.encode_low_state(state), self.peers[-1])
+
+    def answer_packet(self, data: bytes, address: Address) -> None:
+        """Send a state that is encoded already, whatever it is, to somebody; for faults on the wire."""
+        self._udp.send(data, address)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a command for at most `seconds`; whether there is one."""

@@ -175,7 +175,11 @@ class Go2RobotSide:
 
     def publish(self, state: wire.Record) -> None:
         """Send a state (a record of `go2_messages.LOW_STATE`) with its checksum."""
-        self._states.write(wire.encode_low_state(state))
+        self.publish_packet(wire.encode_low_state(state))
+
+    def publish_packet(self, data: bytes) -> None:
+        """Send a state that is encoded already, whatever it is; for faults on the wire."""
+        self._states.write(data)
 
     def publish_slow(self, state: wire.Record) -> None:
         """Send a state on the topic for those who want few of them."""

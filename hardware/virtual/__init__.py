@@ -1,0 +1,1 @@
+"""Virtual robots: MuJoCo behind the vendor's own wire protocols, in a process of its own."""

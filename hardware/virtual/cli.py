@@ -1,0 +1,239 @@
+"""`safebo-virtual-robot`: a Go1 or Go2 in MuJoCo that speaks the vendor's own protocol, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hardware.errors import HardwareError, HardwareInputError
+from hardware.unitree.services import MotionService
+from hardware.virtual.faults import KINDS, MARKS, read_faults
+from hardware.virtual.injection import Injector
+from hardware.virtual.machine import BodyLog, VirtualRobot, live
+from hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, Pace, SpeedWatch
+from hardware.virtual.plant import PERIOD, VirtualPlant
+from hardware.virtual.sayings import DEFAULT_SERIAL
+from robots.disturbance import Disturbance, preset
+from robots.model import load_robot
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def about() -> None:
+    """A quadruped in MuJoCo behind exactly its vendor's low-level protocol, in a process of its own.
+
+    It lies on its belly until somebody commands it. It runs in real time; where the machine cannot keep up, its clock
+    runs slow and it says so. It lives on a loopback interface and nowhere else.
+
+    - safebo-virtual-robot go2
+
+    - safebo-virtual-robot go2 --disturbance paper --faults faults.yaml --log body.jsonl
+
+    - safebo-virtual-robot go1 --port 8007
+
+    Ctrl-C ends it. Exit codes: 0 ended as asked; 1 it failed; 2 bad input.
+    """
+
+
+LockStep = Annotated[
+    bool,
+    typer.Option(
+        "--lock-step", help="While somebody commands: a tick for every command, as fast as they come."
+    ),
+]
+DisturbanceName = Annotated[
+    str,
+    typer.Option(
+        "--disturbance", metavar="NAME", help="How it differs from its model; presets joined by `+`."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the sensors' noise.")]
+Faults = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What goes wrong and when (YAML); see `faults`.")
+]
+Patience = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Wall seconds that a tick waits for a fresh command while somebody commands. 0 for a program that "
+        f"commands more rarely than each 2 ms. [default: {PATIENCE:g}, in lock-step {LOCK_STEP_PATIENCE:g}]",
+    ),
+]
+Serial = Annotated[str, typer.Option(metavar="N-N", help="Serial number: two numbers below 2^32.")]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What the body really did: a JSON object per 0.1 s, appended."),
+]
+SERIAL_TEXT = f"{DEFAULT_SERIAL[0]}-{DEFAULT_SERIAL[1]}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both robots' commands have in common, checked."""
+
+    lock_step: bool
+    disturbance: Disturbance
+    seed: int
+    faults: Path | None
+    patience: float
+    serial: tuple[int, int]
+    log: Path | None
+
+    @classmethod
+    def of(
+        cls,
+        lock_step: bool,
+        disturbance: str,
+        seed: int,
+        faults: Path | None,
+        patience: float | None,
+        serial: str,
+        log: Path | None,
+    ) -> Settings:
+        """Check the options.
+
+        Raises:
+            HardwareInputError: an unknown disturbance, or a serial number that is none.
+        """
+        try:
+            gap = preset(disturbance)
+        except ValueError as error:
+            raise HardwareInputError(str(error)) from None
+        match = re.fullmatch(r"(\d{1,10})-(\d{1,10})", serial)
+        numbers = tuple(int(part) for part in match.groups()) if match else ()
+        if len(numbers) != 2 or max(numbers) > 0xFFFFFFFF:
+            raise HardwareInputError(
+                f"--serial {serial!r}: expected two numbers below 2^32, such as {SERIAL_TEXT}"
+            )
+        most = LOCK_STEP_PATIENCE if lock_step else PATIENCE
+        chosen = most if patience is None else patience
+        return cls(lock_step, gap, seed, faults, chosen, (numbers[0], numbers[1]), log)
+
+    def injector(self, head: int, cell_scale: float) -> Injector:
+        """The faults that were asked for."""
+        found, seed = ((), 0) if self.faults is None else read_faults(self.faults)
+        return Injector(found, seed, head, cell_scale)
+
+
+@app.command()
+def go2(
+    interface: Annotated[str, typer.Option(help="Loopback interface.")] = "lo",
+    domain: Annotated[int, typer.Option(min=0, max=230, help="DDS domain.")] = 1,
+    motion_service: Annotated[
+        str, typer.Option(metavar="NAME|off", help="The motion service that holds the joints at the start.")
+    ] = "mcf",
+    lock_step: LockStep = False,
+    disturbance: DisturbanceName = "nominal",
+    seed: Seed = 0,
+    faults: Faults = None,
+    patience: Patience = None,
+    serial: Serial = SERIAL_TEXT,
+    log: Log = None,
+) -> None:
+    """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
+    settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    from hardware.unitree.dds import DdsNetwork, check_version, dds_version
+    from hardware.virtual.go2 import CELL_SCALE, VirtualGo2
+
+    network = DdsNetwork(interface, domain)
+    network.check()
+    check_version(False, dds_version())
+    injector = settings.injector(head=4, cell_scale=CELL_SCALE)
+    name = "" if motion_service == "off" else motion_service
+    plant = VirtualPlant(load_robot("go2"), settings.disturbance, seed, MotionService(name))
+    robot = VirtualGo2(network, plant, injector, settings.serial)
+    run(robot, settings, f"a virtual Go2 on interface {interface}, DDS domain {domain}")
+
+
+@app.command()
+def go1(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="UDP port on 127.0.0.1; 0 takes a free one.")
+    ] = 8007,
+    lock_step: LockStep = False,
+    disturbance: DisturbanceName = "nominal",
+    seed: Seed = 0,
+    faults: Faults = None,
+    patience: Patience = None,
+    serial: Serial = SERIAL_TEXT,
+    log: Log = None,
+) -> None:
+    """A Unitree Go1: UDP packets, a state for every command."""
+    settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    from hardware.unitree.go1_messages import CELL_SCALE
+    from hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
+
+    injector = settings.injector(head=0, cell_scale=CELL_SCALE)
+    plant = VirtualPlant(load_robot("go1"), settings.disturbance, seed, idle_damping=IDLE_DAMPING)
+    robot = VirtualGo1(port, plant, injector, settings.serial)
+    run(robot, settings, f"a virtual Go1 on 127.0.0.1:{robot.port}")
+
+
+@app.command("faults")
+def list_faults() -> None:
+    """List every kind of fault for `--faults FILE`."""
+    say(
+        "each entry: {kind, at: s, for: s, from: "
+        + " | ".join(MARKS)
+        + ", value}; `from` is `command` unless said"
+    )
+    for name, kind in KINDS.items():
+        say(f"{name:18s} for {kind.seconds:g} s: {kind.words}")
+
+
+def say(words: str) -> None:
+    """A line for people, at once."""
+    try:
+        print(words, flush=True)
+    except OSError:  # whoever read our output has gone; what is left must not complain at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run(robot: VirtualRobot, settings: Settings, where: str) -> None:
+    """Let the robot live until a signal."""
+    asked = [False]
+
+    def ask(*_: object) -> None:
+        asked[0] = True
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask)
+    log = BodyLog(settings.log)
+    pace = Pace(PERIOD, settings.patience, settings.lock_step)
+    try:
+        say(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
+        speed = SpeedWatch(say, quiet=settings.lock_step)
+        live(robot, pace, speed, log, say, lambda: asked[0])
+    finally:
+        log.close()
+        robot.close()
+    plant = robot.plant
+    say(
+        f"ended: {plant.time:.1f} s of robot time at {speed.factor(plant.time):.2f} of real time, {plant.commands} "
+        f"commands, {robot.damaged} damaged, {pace.missed} ticks without a fresh one"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command; ends the process with its exit code."""
+    try:
+        app(arguments)
+    except HardwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(0)

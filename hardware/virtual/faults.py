@@ -1,0 +1,225 @@
+"""Faults on the robot's own side, by the robot's own clock and a seed: the same file gives the same faults.
+
+A fault is one entry of a YAML list, or of the list `faults` in a mapping that may also name a `seed`:
+
+    - {kind: loss, at: 2.0, for: 1.5, from: walk, value: 0.1}
+
+`KINDS` says what there is, how long each lasts when nothing is said, and what its value means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hardware.errors import HardwareInputError
+from hardware.unitree.joints import JOINT_NAMES
+
+MARKS: tuple[str, ...] = ("start", "command", "stand", "walk")
+"""From what a fault's time counts: the process, the first sound joint command, the trunk first at standing height,
+the first step."""
+
+KEYS: tuple[str, ...] = ("kind", "at", "for", "from", "value")
+LASTING = math.inf
+
+
+def _nothing(value: Any) -> None:
+    if value is not None:
+        raise ValueError("takes no value")
+
+
+def _number(low: float, high: float, default: float) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"value must be a number from {low:g} to {high:g}, got {value!r}")
+        return float(value)
+
+    return check
+
+
+def _force(value: Any) -> tuple[float, float, float]:
+    if value is None:
+        return (0.0, 150.0, 0.0)
+    parts = value if isinstance(value, Sequence) and not isinstance(value, str) else [0.0, value, 0.0]
+    check = _number(-5000.0, 5000.0, 0.0)
+    if len(parts) != 3:
+        raise ValueError(f"value must be a force sideways, N, or three numbers, got {value!r}")
+    x, y, z = (check(part) for part in parts)
+    return (x, y, z)
+
+
+def _joints(value: Any) -> tuple[int, ...]:
+    """Joints by name or by leg; all of them for None."""
+    if value is None:
+        return tuple(range(12))
+    found: list[int] = []
+    for name in [value] if isinstance(value, str) else value if isinstance(value, Sequence) else [value]:
+        of = [i for i, joint in enumerate(JOINT_NAMES) if joint == name or joint.split("_")[0] == name]
+        if not of:
+            raise ValueError(f"no joint or leg named {name!r}: joints are {', '.join(JOINT_NAMES)}")
+        found += of
+    return tuple(found)
+
+
+def _one_joint(value: Any) -> tuple[int, ...]:
+    return _joints("FL_thigh" if value is None else value)
+
+
+def _strengths(value: Any) -> tuple[float, ...]:
+    """Share of torque per joint, from a number for all or a mapping by joint or leg."""
+    share = _number(0.0, 2.0, 0.5)
+    if not isinstance(value, Mapping):
+        return (share(value),) * 12
+    strengths = [1.0] * 12
+    for name, part in value.items():
+        for joint in _joints(name):
+            strengths[joint] = share(part)
+    return tuple(strengths)
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "mcf"
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"value must be the name of a motion service, got {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault.
+
+    Args:
+        seconds: how long it lasts when nothing is said.
+        value: checks a value and gives the default for None.
+        words: what it does and what its value is.
+    """
+
+    seconds: float
+    value: Callable[[Any], Any]
+    words: str
+
+
+KINDS: dict[str, Kind] = {
+    "silence": Kind(LASTING, _nothing, "no states go out"),
+    "freeze": Kind(LASTING, _nothing, "states go out, and all are the one before it began"),
+    "loss": Kind(LASTING, _number(0.0, 1.0, 0.1), "this share of the states is lost (0.1)"),
+    "duplicate": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states goes out twice (1)"),
+    "reorder": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states is overtaken by the next (1)"),
+    "nan": Kind(0.02, _one_joint, "this joint's angle and the gyroscope are no numbers (FL_thigh)"),
+    "impossible": Kind(0.02, _one_joint, "this joint is at 50 rad with 900 rad/s (FL_thigh)"),
+    "bad_crc": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states has a wrong checksum (1)"),
+    "truncated": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states ends half-way (1)"),
+    "bad_head": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states has a wrong head (1)"),
+    "reboot": Kind(0.3, _nothing, "limp and silent while it lasts, then the clock begins anew at 0"),
+    "low_battery": Kind(LASTING, _number(0.0, 100.0, 10.0), "the battery says this charge, per cent (10)"),
+    "cell_spread": Kind(LASTING, _number(0.0, 2.0, 0.4), "one cell is lower by this, V (0.4)"),
+    "hot_motor": Kind(LASTING, _number(0.0, 125.0, 95.0), "the motor FL_thigh says this, degrees Celsius (95)"),
+    "remote_stop": Kind(0.5, _nothing, "L2 and B are pressed on the remote: the joints damp meanwhile"),
+    "push": Kind(0.1, _force, "a force on the trunk, N: sideways, or three numbers in the world (150)"),
+    "tip_over": Kind(0.3, _number(-500.0, 500.0, 90.0), "a torque about the trunk's long axis, N m (90)"),
+    "joint_stuck": Kind(LASTING, _one_joint, "this joint does not move, or these (FL_thigh)"),
+    "motor_weak": Kind(LASTING, _strengths, "share of the torque that arrives: a number, or by joint or leg (0.5)"),
+    "second_publisher": Kind(LASTING, _nothing, "another program publishes joint commands' topic (Go2)"),
+    "motion_service_on": Kind(0.0, _name, "the vendor's motion service of this name takes the joints (mcf, Go2)"),
+}  # fmt: skip
+"""What there is."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Args:
+        kind: of `KINDS`.
+        at: s after `since`.
+        lasts: s.
+        since: of `MARKS`.
+        value: checked, as its kind says.
+    """
+
+    kind: str
+    at: float = 0.0
+    lasts: float = LASTING
+    since: str = "command"
+    value: Any = None
+
+
+def fault(entry: Mapping[str, Any]) -> Fault:
+    """A fault from an entry of a file.
+
+    Raises:
+        HardwareInputError: an unknown key, kind or mark, or a value that its kind does not take.
+    """
+    if not isinstance(entry, Mapping):
+        raise HardwareInputError(f"expected a mapping with the keys {', '.join(KEYS)}, got {entry!r}")
+    unknown = [str(key) for key in entry if key not in KEYS]
+    if unknown:
+        raise HardwareInputError(f"unknown key {unknown[0]!r}: allowed are {', '.join(KEYS)}")
+    name = entry.get("kind")
+    if name not in KINDS:
+        raise HardwareInputError(f"kind {name!r} does not exist: kinds are {', '.join(KINDS)}")
+    since = entry.get("from", "command")
+    if since not in MARKS:
+        raise HardwareInputError(f"{name}: from {since!r} does not exist: allowed are {', '.join(MARKS)}")
+    kind = KINDS[name]
+    times = {"at": entry.get("at", 0.0), "for": entry.get("for", kind.seconds)}
+    for key, value in times.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise HardwareInputError(f"{name}: {key} must be seconds, at least 0, got {value!r}")
+    try:
+        checked = kind.value(entry.get("value"))
+    except ValueError as error:
+        raise HardwareInputError(f"{name}: {error}") from None
+    return Fault(name, float(times["at"]), float(times["for"]), since, checked)
+
+
+def faults_of(content: Any) -> tuple[tuple[Fault, ...], int]:
+    """Faults and seed from a file's content.
+
+    Raises:
+        HardwareInputError: what is wrong, with the number of the entry.
+    """
+    seed = 0
+    if isinstance(content, Mapping):
+        unknown = [str(key) for key in content if key not in ("seed", "faults")]
+        if unknown:
+            raise HardwareInputError(f"unknown key {unknown[0]!r}: allowed are seed, faults")
+        seed = content.get("seed", 0)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise HardwareInputError(f"seed must be a whole number, at least 0, got {seed!r}")
+        content = content.get("faults", [])
+    if not isinstance(content, list):
+        raise HardwareInputError("expected a list of faults, such as `- {kind: silence, at: 2.0, for: 0.5}`")
+    found = []
+    for number, entry in enumerate(content, 1):
+        try:
+            found.append(fault(entry))
+        except HardwareInputError as error:
+            raise HardwareInputError(f"fault {number}: {error}") from None
+    return tuple(found), seed
+
+
+def read_faults(path: Path) -> tuple[tuple[Fault, ...], int]:
+    """Faults and seed from a YAML file.
+
+    Raises:
+        HardwareInputError: which file, and what in it is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HardwareInputError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return faults_of(content)
+    except HardwareInputError as error:
+        raise HardwareInputError(f"{path}: {error}") from None

@@ -1,0 +1,90 @@
+"""A virtual Go1: the plant behind `Go1RobotSide`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardware.unitree import go1_messages as wire
+from hardware.unitree.go1_link import Go1RobotSide
+from hardware.unitree.go1_udp import Address
+from hardware.unitree.joints import motors_of
+from hardware.virtual.injection import Injector
+from hardware.virtual.plant import VirtualPlant
+from hardware.virtual.sayings import DEFAULT_SERIAL, Sayings
+from robots.sensors import JointCommand
+
+TICKS_PER_MILLISECOND = round(1e-3 / wire.TICK_SECONDS)
+IDLE_DAMPING = 3.0  # N m s/rad in the damping mode; the vendor gives no figure
+
+
+class VirtualGo1:
+    """A Go1 on its port. It answers every command, once the tick in which it acts is over.
+
+    Args:
+        port: UDP; 0 takes a free one.
+        plant: its body.
+        injector: faults.
+        serial: number in every state.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        plant: VirtualPlant,
+        injector: Injector,
+        serial: tuple[int, int] = DEFAULT_SERIAL,
+    ) -> None:
+        self.plant, self.injector = plant, injector
+        self._side = Go1RobotSide(port)
+        self.port = self._side.port
+        self._owed: list[Address] = []
+        self._motors = motors_of(plant.robot.joint_names)
+        self._sayings = Sayings(
+            plant, wire.MODE_SERVO, wire.TAU_SCALE, TICKS_PER_MILLISECOND, wire.CELL_SCALE
+        )
+        self._state = wire.new_low_state()
+        self._state["sn"] = serial
+
+    @property
+    def commanded(self) -> bool:
+        """Whether somebody's command is still young."""
+        return self.plant.commanded
+
+    @property
+    def damaged(self) -> int:
+        """Packets refused for length, head or checksum."""
+        return self._side.damaged
+
+    def listen(self) -> int:
+        """Take commands; how many sound ones came."""
+        commands = self._side.commands()
+        if not commands:
+            return 0
+        for address in self._side.senders:
+            if address not in self._owed:
+                self._owed.append(address)
+        if not self.injector.on("reboot"):
+            motors = commands[-1]["motor_cmd"][self._motors]
+            scales = {"q": 1.0, "dq": 1.0, "tau": wire.TAU_SCALE, "kp": wire.KP_SCALE, "kd": wire.KD_SCALE}
+            rows = [motors[name].astype(np.float64) * scale for name, scale in scales.items()]
+            self.plant.command(JointCommand(*rows), motors["mode"] == wire.MODE_SERVO, len(commands))
+        return len(commands)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a command for at most `seconds`; whether there is one."""
+        return self._side.wait(seconds)
+
+    def publish(self) -> None:
+        """Answer who asked."""
+        self._sayings.fill(self._state)
+        record = self.injector.record(self._state)
+        if not self._owed:
+            return
+        for data in self.injector.packets(wire.encode_low_state(record)):
+            for address in self._owed:
+                self._side.answer_packet(data, address)
+        self._owed.clear()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._side.close()

@@ -1,0 +1,123 @@
+"""A virtual Go2: the plant behind `Go2RobotSide`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardware.unitree import go2_messages as wire
+from hardware.unitree.dds import DdsNetwork, DdsParticipant
+from hardware.unitree.go2_broadcasts import new_sport_mode_state
+from hardware.unitree.go2_link import COMMANDS, Go2RobotSide
+from hardware.unitree.joints import motors_of
+from hardware.unitree.remote import DAMPING_KEYS, Remote
+from hardware.virtual.injection import Injector
+from hardware.virtual.plant import VirtualPlant
+from hardware.virtual.sayings import DEFAULT_SERIAL, Sayings
+from robots.sensors import JointCommand
+
+CELL_SCALE = 1e-3  # V per count
+MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks
+
+
+class VirtualGo2:
+    """A Go2 on its network.
+
+    Args:
+        network: where.
+        plant: its body; the plant's motion service is the one that answers on the network.
+        injector: faults.
+        serial: number in every state.
+    """
+
+    def __init__(
+        self,
+        network: DdsNetwork,
+        plant: VirtualPlant,
+        injector: Injector,
+        serial: tuple[int, int] = DEFAULT_SERIAL,
+    ) -> None:
+        self.plant, self.injector = plant, injector
+        self._network = network
+        self._side = Go2RobotSide(network, plant.motion)
+        self._intruder: DdsParticipant | None = None
+        self._motors = motors_of(plant.robot.joint_names)
+        self._sayings = Sayings(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE)
+        self._state = wire.new_low_state()
+        self._state["sn"] = serial
+        self._motion = new_sport_mode_state()
+        self._serving = 0
+
+    @property
+    def commanded(self) -> bool:
+        """Whether somebody's command is still young."""
+        return self.plant.commanded
+
+    @property
+    def damaged(self) -> int:
+        """Commands refused for length, head or checksum."""
+        return self._side.damaged
+
+    def listen(self) -> int:
+        """Answer services, take commands; how many sound ones came."""
+        self._side.serve()
+        commands = self._side.commands()
+        if commands and not self.injector.on("reboot"):
+            motors = commands[-1]["motor_cmd"][self._motors]
+            rows = [motors[name].astype(np.float64) for name in ("q", "dq", "tau", "kp", "kd")]
+            self.plant.command(JointCommand(*rows), motors["mode"] == wire.MODE_SERVO, len(commands))
+        return len(commands)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a command for at most `seconds`; whether there is one."""
+        return self._side.wait(seconds)
+
+    def publish(self) -> None:
+        """Say how things are now."""
+        plant, injector, side = self.plant, self.injector, self._side
+        self._follow_faults()
+        self._sayings.fill(self._state)
+        self._state["power_v"] = float(plant.battery.cells.sum())
+        self._state["power_a"] = plant.battery.current
+        record = injector.record(self._state)
+        for data in injector.packets(wire.encode_low_state(record)):
+            side.publish_packet(data)
+        if injector.on("silence") or injector.on("reboot"):
+            return
+        if plant.ticks % SLOW_EVERY == 0:
+            side.publish_slow(record)
+        if plant.ticks % REMOTE_EVERY == 1:
+            side.publish_remote(Remote(DAMPING_KEYS if injector.on("remote_stop") else frozenset()))
+        if plant.motion.name and plant.ticks % MOTION_EVERY == 2:
+            self._publish_motion()
+
+    def close(self) -> None:
+        """Leave the network."""
+        if self._intruder is not None:
+            self._intruder.close()
+        self._side.close()
+
+    def _follow_faults(self) -> None:
+        for fault in self.injector.begun:
+            if fault.kind == "motion_service_on":
+                self.plant.motion.name, self.plant.motion.posture = fault.value, ""
+        wanted = self.injector.on("second_publisher")
+        if wanted and self._intruder is None:
+            self._intruder = DdsParticipant(self._network)
+            self._intruder.writer(COMMANDS, "LowCmd_")
+        elif not wanted and self._intruder is not None:
+            self._intruder.close()
+            self._intruder = None
+
+    def _publish_motion(self) -> None:
+        plant, motion, imu = self.plant, self._motion, self._state["imu_state"]
+        base = plant.simulation.truth()
+        whole = int(plant.time)
+        motion["sec"], motion["nanosec"] = whole, round((plant.time - whole) * 1e9)
+        for name in ("quaternion", "gyroscope", "accelerometer", "rpy", "temperature"):
+            motion[name] = imu[name]
+        motion["position"] = base.position
+        motion["body_height"] = base.position[2]
+        motion["velocity"] = base.linear_velocity
+        motion["yaw_speed"] = base.angular_velocity[2]
+        motion["foot_force"] = self._state["foot_force"]
+        self._side.publish_motion(motion)
