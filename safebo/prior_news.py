@@ -111,7 +111,10 @@ def opening(prior: PriorTrials, study: Study, declared: Study) -> str:
         "test them. Nothing is certified before the seed was measured here."
     )
     if declared.surrogate.prior_data is None:
-        text += " The study has no surrogate.prior_data, so these numbers are its defaults."
+        text += (
+            " The study has no surrogate.prior_data, so these numbers are its defaults: careful ones, which save "
+            "little. Declare the correlation that was measured."
+        )
     keys = list(dict.fromkeys(line.split(":")[0] for line in prior.differences))
     if keys:
         more = f" and {len(keys) - _KEYS_SHOWN} more keys" if len(keys) > _KEYS_SHOWN else ""

@@ -113,6 +113,10 @@ class PriorDataSpec(_Strict):
     - `inflation`: beta is multiplied by it while the simulation is believed, for the correlation may be wrong
     - `checked`: so many trials of this run test the simulation. When they contradict it, it is dropped
     - `level`: how often a simulation that deserves belief may be dropped
+
+    Far from this run's own trials, the bounds of a function that was simulated there are `sqrt(1 - correlation^2)
+    inflation` times as wide as without: 0.9 times with the defaults, which save little, 0.65 times with correlation
+    0.9. A simulation that only keeps the search where both agree is not contradicted: it costs trials, unnoticed.
     """
 
     correlation: float = Field(default=0.8, ge=0, le=1)

@@ -6,10 +6,10 @@ The robot is the Go1 of study go1-trot, simulated with weak motors and unmodelle
 and 2 kg on its back; over 34 random gains its correlation with the robot is 0.90 (objective) and 0.97 (margin) on the
 scale on which they are modelled. `ideal simulation` has neither; its objective is the same everywhere, its margin too
 good. 30 simulated trials, then 20 on the robot, alone and with `safebo.run(prior=...)`. The lies are the simulated run
-with every objective and margin mirrored between its own smallest and largest, and with a fifth of the tracking error.
-Prints, per case and over all seeds: the true objective of the best safe gains after 5, 10 and 20 robot trials, how
-many trials it takes to reach what 10 and 20 trials reach alone, unsafe trials by true margins and falls, and at which
-trial the prior was dropped.
+with every objective and margin mirrored between its own smallest and largest, with the objective's sign flipped, and
+with a fiftieth of the tracking error. Prints, per case and over all seeds: the true objective of the best safe gains
+after 5, 10 and 20 robot trials, how many trials it takes to reach what 10 and 20 trials reach alone, unsafe trials by
+true margins and falls, and at which trial the prior was dropped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FloatArray = NDArray[np.float64]
 
 CHECKPOINTS = (5, 10, 20)
 LEVELS = (10, 20)
-CASES = ("alone", "simulation", "ideal simulation", "mirrored", "margins raised")
+CASES = ("alone", "simulation", "ideal simulation", "mirrored", "sign flipped", "margins raised")
 PLANTS = {"simulation": "paper+payload", "ideal simulation": "nominal"}
 
 
@@ -82,12 +82,18 @@ def mirrored(measured: Sequence[Measurement]) -> list[Measurement]:
 
 
 def raised(measured: Sequence[Measurement]) -> list[Measurement]:
-    """Every distance from a limit of 0.1 becomes a fifth of what it was."""
-    return [replace(m, margins={n: 0.1 - (0.1 - v) / 5 for n, v in m.margins.items()}) for m in measured]
+    """Every distance from a limit of 0.1 becomes a fiftieth of what it was."""
+    return [replace(m, margins={n: 0.1 - (0.1 - v) / 50 for n, v in m.margins.items()}) for m in measured]
+
+
+def flipped(measured: Sequence[Measurement]) -> list[Measurement]:
+    """The objective changes its sign."""
+    return [replace(m, objective=None if m.objective is None else -m.objective) for m in measured]
 
 
 LIES: dict[str, Callable[[Sequence[Measurement]], list[Measurement]]] = {
     "mirrored": mirrored,
+    "sign flipped": flipped,
     "margins raised": raised,
 }
 
