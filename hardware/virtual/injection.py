@@ -43,7 +43,9 @@ class Injector:
         self.active: tuple[Fault, ...] = ()
         self.begun: tuple[Fault, ...] = ()
         self.ended: tuple[Fault, ...] = ()
+        self._on: set[int] = set()
         self._over: set[int] = set()
+        self._freezes = any(fault.kind == "freeze" for fault in self._faults)
         self._newest: Record | None = None
         self._held: bytes | None = None
 
@@ -72,13 +74,14 @@ class Injector:
             begin = reached[fault.since] + fault.at
             if now < begin - 1e-9:
                 continue
-            was = fault in self.active
+            was = number in self._on
             if not was:
                 begun.append(fault)
             if was and now >= begin + fault.lasts - 1e-9:
                 self._over.add(number)
                 ended.append(fault)
             else:
+                self._on.add(number)
                 active.append(fault)
         self.active, self.begun, self.ended = tuple(active), tuple(begun), tuple(ended)
 
@@ -106,9 +109,9 @@ class Injector:
         """The state as it goes out; `record` itself is not changed."""
         if self.on("freeze") and self._newest is not None:
             return self._newest
-        self._newest = record.copy()
-        changed = distorted(record, self.active, self._cell_scale)
-        return changed
+        if self._freezes:
+            self._newest = record.copy()
+        return distorted(record, self.active, self._cell_scale)
 
     def packets(self, data: bytes) -> list[bytes]:
         """What goes out for one encoded state, in this order."""
