@@ -116,7 +116,7 @@ KINDS: dict[str, Kind] = {
     "nan": Kind(0.02, _one_joint, "this joint's angle and the gyroscope are no numbers (FL_thigh)"),
     "impossible": Kind(0.02, _one_joint, "this joint is at 50 rad with 900 rad/s (FL_thigh)"),
     "bad_crc": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states has a wrong checksum (1)"),
-    "truncated": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states ends half-way (1)"),
+    "truncated": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states ends half-way (1); a Go2 loses them"),
     "bad_head": Kind(LASTING, _number(0.0, 1.0, 1.0), "this share of the states has a wrong head (1)"),
     "reboot": Kind(0.3, _nothing, "limp and silent while it lasts, then the clock begins anew at 0"),
     "low_battery": Kind(LASTING, _number(0.0, 100.0, 10.0), "the battery says this charge, per cent (10)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardware.errors import LinkError
 from hardware.unitree import go2_messages as wire
 from hardware.unitree.dds import DdsNetwork, DdsParticipant
 from hardware.unitree.go2_broadcasts import new_sport_mode_state
@@ -80,7 +81,12 @@ class VirtualGo2:
         self._state["power_a"] = plant.battery.current
         record = injector.record(self._state)
         for data in injector.packets(wire.encode_low_state(record)):
-            side.publish_packet(data)
+            try:
+                side.publish_packet(data)
+            except LinkError:
+                # Cyclone DDS lets no truncated sample out: it is as good as lost, as it would be at a receiver.
+                if not injector.on("truncated"):
+                    raise
         if injector.on("silence") or injector.on("reboot"):
             return
         if plant.ticks % SLOW_EVERY == 0:
