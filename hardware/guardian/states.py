@@ -31,6 +31,7 @@ class State(IntEnum):
     REST = 1
     """The robot lies, joints damped."""
     STANDING_UP = 2
+    """Folds its legs, then rises, by itself."""
     HOLD = 3
     """Stands on baseline gains."""
     ARMED = 4
@@ -40,12 +41,15 @@ class State(IntEnum):
     LYING_DOWN = 6
     """Stands down because it was asked to."""
     HOLD_LATCHED = 7
+    """Stands on baseline gains because of trouble."""
     SIT_LATCHED = 8
     """Stands down because of trouble."""
     DAMP_LATCHED = 9
+    """Joint damping because of trouble."""
     HOLD_ACKNOWLEDGED = 10
     """A person has seen the latch; the second step is missing."""
     DAMP_ACKNOWLEDGED = 11
+    """The same, with the joints damped."""
 
 
 class Event(IntEnum):

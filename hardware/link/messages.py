@@ -18,14 +18,17 @@ class Code(IntEnum):
     """What a reply says."""
 
     OK = 0
+    """Done."""
     NO_LEASE = 1
     """The lease epoch is not the present one: it expired, was released, or belongs to another client."""
     LEASE_HELD = 2
+    """Another client holds the lease."""
     WRONG_STATE = 3
     """The state table has no answer to this request in the present state."""
     OUT_OF_BOUNDS = 4
     """A gain outside the guardian's hard bounds."""
     BAD_VALUE = 5
+    """A value that cannot be, or a trial or latch of another number; the detail says which."""
     WRONG_TABLE = 6
     """The gains were sent in the order of another table."""
     DIGEST_MISMATCH = 7
@@ -35,9 +38,11 @@ class Code(IntEnum):
     CAUSE_PRESENT = 9
     """A latch cannot be cleared while what caused it is still there."""
     WRONG_TOKEN = 10
+    """Not the token that the last Arm or Acknowledge gave."""
     REQUEST_REUSED = 11
     """The request id was used for another request."""
     UNKNOWN_REQUEST = 12
+    """Reserved: a guardian of version 1 leaves packets of unknown kind unanswered."""
 
 
 @dataclass(frozen=True)

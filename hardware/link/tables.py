@@ -1,0 +1,254 @@
+"""The tables of docs/link.md, printed from the declarations that the link itself uses.
+
+    python -m hardware.link.tables                 # all of them, as Markdown
+    python -m hardware.link.tables docs/link.md    # writes them into the page, between its markers
+
+A table stands in the page between `<!-- table NAME -->` and `<!-- end of table -->`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from pathlib import Path
+
+from hardware.errors import HardwareError, HardwareInputError
+from hardware.guardian.bounds import quadruped_table
+from hardware.guardian.limits import LIMITS, SCOPES
+from hardware.guardian.states import REQUESTED, TABLE, Response, State
+from hardware.guardian.telemetry import COLUMNS
+from hardware.link import messages
+from hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
+from hardware.link.layout import Body, Part, parts
+from hardware.link.timing import TIMING
+from hardware.link.vectors import vector_lines
+
+_TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "f": "f32", "d": "f64", "s": "bytes", "t": "text"}
+_MARKED = re.compile(r"(?s)(<!-- table (\w+) -->\n).*?(<!-- end of table -->)")
+
+
+def update(page: str) -> str:
+    """The page with its tables as the code has them now.
+
+    Raises:
+        HardwareInputError: a marker that names no table, or a table without marker.
+    """
+    named = [match[2] for match in _MARKED.finditer(page)]
+    if sorted(named) != sorted(TABLES):
+        raise HardwareInputError(
+            f"the page marks the tables {', '.join(named) or '(none)'}; there must be, once each: {', '.join(TABLES)}"
+        )
+    return _MARKED.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}", page)
+
+
+def frame_table() -> str:
+    """Header, body and code of a packet."""
+    rows = [
+        (0, 4, "bytes[4]", "magic", f"`{MAGIC.decode()}`"),
+        (4, 1, "u8", "version", f"{VERSION}"),
+        (5, 1, "u8", "kind", "what the body is"),
+        (6, 2, "u16", "length", f"n, bytes of the body, at most {MAX_BODY}"),
+        (8, 8, "u64", "session", "from the Welcome; 0 in a Hello"),
+        (16, 8, "u64", "sequence", "counts the sender's packets of this session from 1"),
+        (HEADER.size, "n", "bytes", "body", "see the messages"),
+        (
+            f"{HEADER.size} + n",
+            TAG_LENGTH,
+            f"bytes[{TAG_LENGTH}]",
+            "code",
+            "HMAC-SHA256 of all bytes before it",
+        ),
+    ]
+    return _table(("offset", "size", "type", "name", "meaning"), rows)
+
+
+def message_tables() -> str:
+    """Every message: kind, who sends it, size, fields."""
+    out = [_message(kind, "client to guardian") for kind in messages.FROM_CLIENT.values()]
+    out += [_message(kind, "guardian to client") for kind in messages.FROM_GUARDIAN.values()]
+    return "\n".join(out)
+
+
+def _message(kind: type[Body], way: str) -> str:
+    fields = parts(kind)
+    fixed = sum(part.size or 0 for part in fields)
+    size = f"{fixed} bytes" if fields[-1].size is not None else f"{fixed} bytes and more"
+    rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.words) for p in fields]
+    table = _table(("offset", "size", "type", "name", "meaning"), rows)
+    words = " ".join((inspect.getdoc(kind) or "").split())
+    return f"#### 0x{kind.KIND:02X} {kind.__name__}: {way}, {size}\n\n{words}\n\n{table}"
+
+
+def _type(part: Part) -> str:
+    if part.code == "*":
+        return "bytes"
+    name, count = _TYPES[part.code[-1]], part.code[:-1]
+    return f"{name}[{count}]" if count else name
+
+
+def code_table() -> str:
+    """What a Reply's code means."""
+    words = member_words(messages.Code)
+    return _table(
+        ("code", "name", "meaning"), [(code.value, code.name, words[code.name]) for code in messages.Code]
+    )
+
+
+def state_table() -> str:
+    """Every state, what it is, and where each event leads from there."""
+    words = member_words(State)
+    rows = []
+    for state, answers in TABLE.items():
+        leads = {event: after for event, after in answers.items() if after not in (None, state)}
+        asked = [
+            f"{event.name} to {after.name}" for event, after in leads.items() if event in REQUESTED and after
+        ]
+        comes = [
+            f"{event.name} to {after.name}"
+            for event, after in leads.items()
+            if event not in REQUESTED and after
+        ]
+        # an acknowledgement may be repeated: granted, though the state stays
+        asked += [f"{event.name} again" for event in sorted(REQUESTED) if answers[event] is state]
+        rows.append((state.value, state.name, words[state.name], "; ".join(asked), "; ".join(comes)))
+    return _table(("number", "state", "what it is", "granted requests", "comes by itself"), rows)
+
+
+def limit_table() -> str:
+    """Causes: number, name, threshold, response."""
+    rows = []
+    for limit in LIMITS:
+        side = "below" if limit.below else "above"
+        lasting = f"{limit.seconds:g} s" if limit.seconds else "one tick"
+        threshold = f"{side} {limit.threshold:g} {limit.unit}".strip()
+        rows.append(
+            (
+                limit.number,
+                limit.name,
+                threshold,
+                lasting,
+                limit.response.name,
+                limit.scope.value,
+                limit.words,
+            )
+        )
+    scopes = "; ".join(
+        f"*{scope}*: {', '.join(state.name for state in State if state in states)}"
+        for scope, states in SCOPES.items()
+    )
+    table = _table(("cause", "name", "threshold", "for", "response", "scope", "words"), rows)
+    ladder = ", ".join(f"{response.value} {response.name}" for response in Response)
+    return f"{table}\nResponses: {ladder}. Scopes: {scopes}.\n"
+
+
+def gain_table() -> str:
+    """The gains in the order in which they travel, and the identity of that order."""
+    table = quadruped_table()
+    rows = zip(
+        range(len(table.names)),
+        table.names,
+        (unit or "1" for unit in table.units),
+        map(_number, table.lower),
+        map(_number, table.upper),
+        map(_number, table.baseline),
+        strict=True,
+    )
+    head = f"{len(table.names)} gains, identity `0x{table.identity:016x}`.\n\n"
+    return head + _table(("index", "name", "unit", "lower bound", "upper bound", "baseline as shipped"), rows)
+
+
+def column_table() -> str:
+    """The columns of telemetry; twelve joints in one line."""
+    groups: dict[str, list[str]] = {}
+    for name in COLUMNS:
+        head, _, tail = name.partition(".")
+        groups.setdefault(head, []).append(tail)
+    rows, first = [], 0
+    for head, tails in groups.items():
+        last = first + len(tails) - 1
+        rows.append(
+            (
+                first if first == last else f"{first} to {last}",
+                head,
+                ", ".join(tail for tail in tails if tail),
+            )
+        )
+        first = last + 1
+    head = f"{len(COLUMNS)} columns, {8 * len(COLUMNS)} bytes a row.\n\n"
+    return head + _table(("columns", "name", "of"), rows)
+
+
+def timing_table() -> str:
+    """Periods, limits of silence and sizes."""
+    return _table(
+        ("what", "value", "meaning"), [(t.name, f"{t.value:.10g} {t.unit}".strip(), t.words) for t in TIMING]
+    )
+
+
+def vector_block() -> str:
+    """The worked example."""
+    return "```text\n" + "\n".join(vector_lines()) + "\n```\n"
+
+
+def member_words(kind: type[IntEnum]) -> dict[str, str]:
+    """The line under every member of an enumeration, which Python itself throws away."""
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    found, last = dict.fromkeys(kind.__members__, ""), ""
+    for item in definition.body:
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            last = item.targets[0].id
+        elif last and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+            found[last] = " ".join(str(item.value.value).split())
+    return found
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "frame": frame_table,
+    "codes": code_table,
+    "timing": timing_table,
+    "states": state_table,
+    "limits": limit_table,
+    "gains": gain_table,
+    "columns": column_table,
+    "messages": message_tables,
+    "vectors": vector_block,
+}
+"""Every table by its name in the page."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print the tables, or write them into a page."""
+    if not arguments:
+        print("\n".join(f"### {name}\n\n{table()}" for name, table in TABLES.items()))
+        return 0
+    try:
+        if len(arguments) != 1:
+            raise HardwareInputError("usage: python -m hardware.link.tables [PAGE]")
+        page = Path(arguments[0])
+        try:
+            page.write_text(update(page.read_text(encoding="utf-8")), encoding="utf-8")
+        except OSError as error:
+            raise HardwareInputError(f"{page}: {error.strerror}") from None
+    except HardwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
