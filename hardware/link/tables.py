@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from enum import IntEnum
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from hardware.guardian.limits import LIMITS, SCOPES
 from hardware.guardian.states import REQUESTED, TABLE, Response, State
 from hardware.guardian.telemetry import COLUMNS
 from hardware.link import messages
+from hardware.link.arrays import KERNELS, RULES
 from hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
 from hardware.link.layout import Body, Part, parts
 from hardware.link.timing import TIMING
 from hardware.link.vectors import vector_lines
+from robots.rollout import STATE_NAMES
 
 _TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "f": "f32", "d": "f64", "s": "bytes", "t": "text"}
 _MARKED = re.compile(r"(?s)(<!-- table (\w+) -->\n).*?(<!-- end of table -->)")
@@ -75,10 +78,10 @@ def message_tables() -> str:
 
 
 def _message(kind: type[Body], way: str) -> str:
-    fields = parts(kind)
-    fixed = sum(part.size or 0 for part in fields)
-    size = f"{fixed} bytes" if fields[-1].size is not None else f"{fixed} bytes and more"
-    rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.words) for p in fields]
+    found = parts(kind)
+    fixed = sum(part.size or 0 for part in found)
+    size = f"{fixed} bytes" if found[-1].size is not None else f"{fixed} bytes and more"
+    rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.words) for p in found]
     table = _table(("offset", "size", "type", "name", "meaning"), rows)
     words = " ".join((inspect.getdoc(kind) or "").split())
     return f"#### 0x{kind.KIND:02X} {kind.__name__}: {way}, {size}\n\n{words}\n\n{table}"
@@ -164,23 +167,39 @@ def gain_table() -> str:
 
 def column_table() -> str:
     """The columns of telemetry; twelve joints in one line."""
+    return f"{len(COLUMNS)} columns, {8 * len(COLUMNS)} bytes a row.\n\n{_grouped_table(COLUMNS)}"
+
+
+def rule_table() -> str:
+    """The boundary conditions and the order of their numbers."""
+    rows = []
+    for name, rule in RULES.items():
+        numbers = ", ".join(
+            f"{item.name} ({', '.join(f'{k} {kernel}' for k, kernel in enumerate(KERNELS))})"
+            if item.name == "state_kernel"
+            else item.name
+            for item in fields(rule)
+        )
+        rows.append((name, numbers))
+    return _table(("rule", "numbers, in order; zeros after them"), rows)
+
+
+def monitored_table() -> str:
+    """What a monitor's states are made of."""
+    return f"{len(STATE_NAMES)} numbers.\n\n{_grouped_table(STATE_NAMES)}"
+
+
+def _grouped_table(names: Iterable[str]) -> str:
     groups: dict[str, list[str]] = {}
-    for name in COLUMNS:
+    for name in names:
         head, _, tail = name.partition(".")
         groups.setdefault(head, []).append(tail)
     rows, first = [], 0
     for head, tails in groups.items():
         last = first + len(tails) - 1
-        rows.append(
-            (
-                first if first == last else f"{first} to {last}",
-                head,
-                ", ".join(tail for tail in tails if tail),
-            )
-        )
+        rows.append((f"{first} to {last}" if last > first else first, head, ", ".join(filter(None, tails))))
         first = last + 1
-    head = f"{len(COLUMNS)} columns, {8 * len(COLUMNS)} bytes a row.\n\n"
-    return head + _table(("columns", "name", "of"), rows)
+    return _table(("index", "name", "of"), rows)
 
 
 def timing_table() -> str:
@@ -224,6 +243,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "states": state_table,
     "limits": limit_table,
     "gains": gain_table,
+    "rules": rule_table,
+    "monitored": monitored_table,
     "columns": column_table,
     "messages": message_tables,
     "vectors": vector_block,
