@@ -52,6 +52,10 @@ class Walk:
             raise ValueError("walk: stride duration must be 0.1 .. 5 s and the duty factor at least 0.2")
 
 
+class NotInTickError(Exception):
+    """A controller cannot take other gains within a tick."""
+
+
 class Walker(Protocol):
     """A locomotion controller as the guardian uses it. Anything it raises in `step` means damping."""
 
@@ -69,7 +73,11 @@ class Walker(Protocol):
         ...
 
     def switch(self, gains: Mapping[str, float]) -> JointCommand:
-        """Other gains at once; the last command with them."""
+        """Other gains at once; the last command with them.
+
+        Raises:
+            NotInTickError: it cannot; the guardian then takes over with its own standing.
+        """
         ...
 
     def brake(self) -> None:
@@ -88,7 +96,7 @@ class Walker(Protocol):
 BRAKE = 0.4  # s, from full speed to rest
 
 
-class _Speed:
+class SpeedCommand:
     """The speed command: grows, stays, and falls to rest once braking began."""
 
     def __init__(self, walk: Walk) -> None:
@@ -121,7 +129,7 @@ class QuadrupedWalker:
         self._robot = robot
         self._rate = rate
         self._controller: Controller | None = None
-        self._speed: _Speed | None = None
+        self._speed: SpeedCommand | None = None
         self._state = np.zeros(len(STATE_NAMES))
         self._time = 0.0
         self._clock = SensorReading()
@@ -133,7 +141,7 @@ class QuadrupedWalker:
 
     def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
         """Settle and walk, from the next `step` on, with these gains."""
-        self._speed = _Speed(walk)
+        self._speed = SpeedCommand(walk)
         self._controller = Controller(
             self._robot, Gains(gains), walk.gait, self._speed, control_rate=self._rate, settle=walk.settle
         )

@@ -1,0 +1,126 @@
+"""Gains in a file that a controller reads only when it starts: write the file, restart the controller."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hardware.adapters.gain_port import GainPortError
+from hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
+
+WORDS = 300
+"""Characters of a failed command's output that go into the message."""
+
+
+class FileAndRestartPort:
+    """Changes numbers in the controller's own file and runs a command that restarts it.
+
+    That the controller has come up with them is seen by whoever hears its answers: one of a new start, with the
+    identity of these gains.
+
+    Args:
+        path: the file; all of it but the gains' numbers stays as it is.
+        kind: its format.
+        keys: path inside the file of every gain.
+        command: program and arguments; it has to end by itself, leaving the controller behind.
+        patience: seconds that the command gets.
+    """
+
+    restarts = True
+
+    def __init__(
+        self,
+        path: Path,
+        kind: TextFormat,
+        keys: Mapping[str, str],
+        command: Sequence[str],
+        patience: float = 10.0,
+    ) -> None:
+        self._path, self._kind, self._keys = path, kind, dict(keys)
+        self._command, self._patience = list(command), patience
+
+    def write(self, gains: Mapping[str, float]) -> None:
+        """Replace the file in one step, so that nobody ever reads half of it, and restart the controller.
+
+        Raises:
+            GainPortError: the file cannot be changed, or the command fails.
+        """
+        try:
+            text = replace_numbers(self._text(), self._kind, self._keys, gains)
+        except GainPortError as error:
+            raise GainPortError(f"{self._path}: {error}") from None
+        try:
+            replace_file(self._path, text)
+        except OSError as error:
+            raise GainPortError(f"{self._path}: cannot be written: {error.strerror}") from error
+        self._restart()
+
+    def read(self) -> dict[str, float]:
+        """The gains in the file.
+
+        Raises:
+            GainPortError: it cannot be read, or lacks one.
+        """
+        try:
+            return read_numbers(self._text(), self._kind, self._keys)
+        except GainPortError as error:
+            raise GainPortError(f"{self._path}: {error}") from None
+
+    def _text(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise GainPortError(f"cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise GainPortError(f"is no UTF-8 text: {error.reason}") from error
+
+    def _restart(self) -> None:
+        words = shlex.join(self._command)
+        # A pipe would stay open for as long as the controller that the command leaves behind.
+        with tempfile.TemporaryFile() as said:
+            try:
+                done = subprocess.run(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                    timeout=self._patience,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise GainPortError(f"restart: `{words}` took longer than {self._patience:g} s") from None
+            except OSError as error:
+                raise GainPortError(f"restart: `{words}` cannot be run: {error.strerror}") from error
+            if done.returncode:
+                said.seek(0)
+                output = said.read().decode(errors="replace").strip()[-WORDS:]
+                raise GainPortError(f"restart: `{words}` ended with {done.returncode}: {output or 'no output'}")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file by another text at once, on disk when this returns; its permissions stay.
+
+    Raises:
+        OSError: it is as it was before.
+    """
+    mode = path.stat().st_mode & 0o7777
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,65 @@
+"""How gains get into a user's controller: all or none, and read back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+from hardware.errors import HardwareError
+from hardware.guardian.bounds import GainTable
+
+TOLERANCE = 1e-6
+"""Relative difference up to which a gain that is read back counts as the one that was written: controllers that
+keep theirs in single precision round by 6e-8."""
+
+
+class GainPortError(HardwareError):
+    """Gains could not be written or read back; the message says which and why."""
+
+
+class GainPort(Protocol):
+    """Writes and reads the gains of one controller. Both may take seconds; they run beside the control loop.
+
+    Attributes:
+        restarts: writing starts the controller anew.
+    """
+
+    restarts: bool
+
+    def write(self, gains: Mapping[str, float]) -> None:
+        """Write all gains, by name.
+
+        Raises:
+            GainPortError: some or all were not taken; what the controller holds is not known then.
+        """
+        ...
+
+    def read(self) -> dict[str, float]:
+        """All gains as the controller holds them.
+
+        Raises:
+            GainPortError: they cannot be read.
+        """
+        ...
+
+
+def write_and_read_back(port: GainPort, table: GainTable, values: tuple[float, ...]) -> str:
+    """Write a full set of gains and read all of it back; what is wrong, or empty.
+
+    Whatever an adapter raises is an answer too: it runs where nobody could catch it.
+    """
+    gains = table.mapping(values)
+    try:
+        port.write(gains)
+        held = port.read()
+    except GainPortError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    for name, value in gains.items():
+        if name not in held:
+            return f"{name} cannot be read back"
+        if not math.isclose(held[name], value, rel_tol=TOLERANCE, abs_tol=1e-12):
+            return f"{name} reads {held[name]!r} after {value!r} was written"
+    return ""
