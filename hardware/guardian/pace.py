@@ -14,6 +14,10 @@ from typing import Protocol
 from hardware.robot_link import RobotLink, RobotState
 
 
+SHORT = 3  # silent ticks in a row that a lost or late state explains
+CATCH_UP = 0.006  # s per tick; with the patience it stays below the limit of a gap between commands
+
+
 class WaitingLink(RobotLink, Protocol):
     """A link on which one can wait for news."""
 
@@ -55,8 +59,9 @@ class OwnPace:
 class RobotPace:
     """Ticks when the robot's clock has advanced, and at the latest after `patience` seconds.
 
-    Time goes on by what the robot's clock advanced, or by the time waited where it did not: a robot that says
-    nothing ages as fast as on our own clock, a robot that is slow does not.
+    Time goes on by what the robot's clock advanced. A robot that says nothing ages as fast as on our own clock, one
+    that is slow does not: the first silent ticks count a period each, as if a state had been lost on the way, and
+    only when more follow is the time that was really waited caught up with, little by little.
 
     Args:
         period: control period, s of the robot's clock.
@@ -70,6 +75,8 @@ class RobotPace:
         self._now = clock()
         self._seen = 0.0
         self._restarts = 0
+        self._silent = 0  # ticks in a row without a state
+        self._ahead = 0.0  # s that were counted since the newest state
 
     def next(self, link: WaitingLink) -> tuple[float, RobotState | None]:
         """Wait for the robot."""
@@ -85,11 +92,19 @@ class RobotPace:
                 break
             link.wait(left)
         if state is None:
-            self._now += self._patience
+            self._silent += 1
+            if self._silent <= SHORT:
+                step = self._period
+            else:
+                behind = (self._silent - 1) * self._patience - self._ahead
+                step = self._patience + min(CATCH_UP, behind)
+            self._ahead += step
+            self._now += step
             return self._now, None
         advance = state.reading.time - self._seen
         if state.restarts != self._restarts or advance <= 0:
             advance = self._period
         self._seen, self._restarts = state.reading.time, state.restarts
-        self._now += advance
+        self._now += max(0.0, advance - self._ahead)
+        self._silent, self._ahead = 0, 0.0
         return self._now, state
