@@ -148,7 +148,9 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     console.print("Before the first trial:")
     for check in checks:
         mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
-        console.print(f"  {mark}  {escape(check.name)}: {escape(check.words)}", highlight=False)
+        console.print(
+            f"  {mark}  {escape(check.name)}: {escape(check.words)}", highlight=False, soft_wrap=True
+        )
 
 
 def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -> Table:

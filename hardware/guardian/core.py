@@ -39,6 +39,7 @@ LOST = 2.0  # s without a new state after which it counts as gone
 CALM = 0.5  # s of standing before a trial may start
 BRAKING = 0.8  # s of stepping on baseline gains after a trial
 ARMED_FOR = 60.0  # s after which arming is void
+ENDS = {1: "completed", 2: "ended on request"}
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,10 @@ class Guardian:
         stream, run = self.stream, self.run
         if self.lease.expire(now):
             self.note("lease", f"epoch {self.lease.epoch} expired")
+        if stream.rebooted and self.lease.session:
+            # whoever held it believed in another robot than this one, which has just begun anew
+            self.lease.release()
+            self.note("lease", f"epoch {self.lease.epoch} is void: the robot restarted")
         if self.state is State.DISCONNECTED and stream.sustained(now) >= SUSTAINED:
             self.happen(Event.STREAM)
         if stream.newest is not None and stream.age(now) > LOST:
@@ -261,7 +266,7 @@ class Guardian:
         """End the running trial."""
         if self.state is State.RUNNING:
             self.run.outcome = outcome
-            self.note("trial", f"{self.run.plan.number if self.run.plan else 0} over: {outcome}")
+            self.note("trial", f"{self.run.plan.number if self.run.plan else 0} {ENDS[outcome]}")
         self.happen(Event.END)
 
     def note(self, kind: str, words: str) -> None:

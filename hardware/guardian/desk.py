@@ -47,6 +47,7 @@ class Desk:
 
     def __init__(self, guardian: Guardian) -> None:
         self._g = guardian
+        self._refused: dict[type[m.Request], str] = {}
         self._table: dict[type[m.Request], Callable[[float, int, Any], Answer]] = {
             m.AcquireLease: self._acquire,
             m.ReleaseLease: self._release,
@@ -75,11 +76,15 @@ class Desk:
                 raise Refused(Code.NO_LEASE, f"the lease of epoch {request.epoch} is not at work")
             value, data = self._table[type(request)](now, session, request)
         except Refused as refusal:
-            self._g.note("refused", f"{type(request).__name__}: {refusal}")
+            # Asking again and again, as a client does while the robot calms down, is one event.
+            if self._refused.get(type(request)) != str(refusal):
+                self._g.note("refused", f"{type(request).__name__}: {refusal}")
+            self._refused[type(request)] = str(refusal)
             return Reply(request.request, refusal.code, 0, str(refusal))
         except Exception as error:  # a request must never stop the control loop
             self._g.note("error", f"{type(request).__name__}: {type(error).__name__}: {error}")
             return Reply(request.request, Code.BAD_VALUE, 0, f"{type(error).__name__}: {error}")
+        self._refused.pop(type(request), None)
         return Reply(request.request, Code.OK, value, "", data)
 
     def _event(self, event: Event) -> Answer:

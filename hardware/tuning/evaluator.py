@@ -233,7 +233,7 @@ class RobotEvaluator:
         )
         digest = trial_digest(self._table.identity, gains, backups, walk, words)
         try:
-            return client.arm(trial.id + 1, digest)
+            return client.arm(trial.id, digest)
         except LinkError as error:
             ledger.commit(trial.id, "REFUSED", str(error))
             raise
@@ -271,13 +271,13 @@ class RobotEvaluator:
             ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
         except Exception as error:
             recorder.abandon()
-            client.abort(trial.id + 1)
+            client.abort(trial.id)
             raise NotStartedError(f"that it runs could not be recorded: {error}") from error
         client.on_state = recorder.state
         try:
             client.start(token, self._legged.settings.seconds)
             self._follow(client, trial)
-            rows = client.telemetry(trial.id + 1, len(COLUMNS))
+            rows = client.telemetry(trial.id, len(COLUMNS))
             client.pump(BRAKING)
             return client.status(), rows
         except LinkError as error:
@@ -315,8 +315,8 @@ class RobotEvaluator:
             client.pump(0.02)
             seen = client.state
             assert seen is not None
-            running = seen.state == State.RUNNING and seen.trial == trial.id + 1
-            if seen.trial == trial.id + 1 and seen.outcome != 0 and not running:
+            running = seen.state == State.RUNNING and seen.trial == trial.id
+            if seen.trial == trial.id and seen.outcome != 0 and not running:
                 return
             # a robot whose clock is slow still makes progress; one that makes none has lost us
             if seen.time > last:
@@ -329,7 +329,7 @@ class RobotEvaluator:
                 client.stop(Response.DAMP, "asked twice at the tuner")
             elif stops == 1 and not aborted:
                 aborted = True
-                client.abort(trial.id + 1)
+                client.abort(trial.id)
 
     def _measure(
         self, trial: Trial, rows: FloatArray, outcome: int, cause: str, words: str, file: object
