@@ -18,13 +18,22 @@ from experiments.speed import (  # noqa: E402
     robot_cases,
     transductive_cases,
     tuner_cases,
+    virtual_cases,
     wire_cases,
 )
 from experiments.speed.measure import Timing, timed  # noqa: E402
 
 CASES = {
     case.name: case
-    for module in (robot_cases, tuner_cases, grid_cases, transductive_cases, continuous_cases, wire_cases)
+    for module in (
+        robot_cases,
+        tuner_cases,
+        grid_cases,
+        transductive_cases,
+        continuous_cases,
+        wire_cases,
+        virtual_cases,
+    )
     for case in module.CASES
 }
 

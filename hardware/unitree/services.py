@@ -137,7 +137,7 @@ def active_motion_service(switcher: ServiceClient, timeout: float = 5.0) -> str:
 def _name_in(data: str) -> str:
     try:
         name = json.loads(data)["name"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LinkError(f"CheckMode answered {data!r}: no name in it") from error
     return str(name or "")
 
@@ -274,8 +274,10 @@ class MotionService:
         if request.api == SELECT_MODE:
             try:
                 name = json.loads(request.parameter)["name"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 return PARAMETER_WRONG, ""
-            self.name = str(name)
+            if not isinstance(name, str) or not name:
+                return PARAMETER_WRONG, ""
+            self.name = name
             return OK, ""
         return API_NOT_IMPLEMENTED, ""

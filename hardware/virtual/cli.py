@@ -185,14 +185,14 @@ def go1(
 
 @app.command("faults")
 def list_faults() -> None:
-    """List every kind of fault for `--faults FILE`."""
+    """List every kind of fault for `--faults FILE`: how long it lasts unless said, what it does (value unless said)."""
     say(
         "each entry: {kind, at: s, for: s, from: "
         + " | ".join(MARKS)
         + ", value}; `from` is `command` unless said"
     )
     for name, kind in KINDS.items():
-        say(f"{name:18s} for {kind.seconds:g} s: {kind.words}")
+        say(f"{name:18s} {kind.lasting:12s} {kind.words}")
 
 
 def say(words: str) -> None:

@@ -106,6 +106,13 @@ class Kind:
     value: Callable[[Any], Any]
     words: str
 
+    @property
+    def lasting(self) -> str:
+        """How long it lasts when nothing is said, in words."""
+        if math.isinf(self.seconds):
+            return "to the end"
+        return f"{self.seconds:g} s" if self.seconds else "once"
+
 
 KINDS: dict[str, Kind] = {
     "silence": Kind(LASTING, _nothing, "no states go out"),

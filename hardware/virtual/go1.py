@@ -66,7 +66,8 @@ class VirtualGo1:
         if not self.injector.on("reboot"):
             motors = commands[-1]["motor_cmd"][self._motors]
             scales = {"q": 1.0, "dq": 1.0, "tau": wire.TAU_SCALE, "kp": wire.KP_SCALE, "kd": wire.KD_SCALE}
-            rows = [motors[name].astype(np.float64) * scale for name, scale in scales.items()]
+            with np.errstate(invalid="ignore"):  # the drives deal with what is not a number
+                rows = [motors[name].astype(np.float64) * scale for name, scale in scales.items()]
             self.plant.command(JointCommand(*rows), motors["mode"] == wire.MODE_SERVO, len(commands))
         return len(commands)
 

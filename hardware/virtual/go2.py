@@ -20,6 +20,12 @@ CELL_SCALE = 1e-3  # V per count
 MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks
 
 
+def joint_command(motors: wire.Record) -> JointCommand:
+    """What the motors of a command ask for, whatever it is: the drives deal with what is not a number."""
+    with np.errstate(invalid="ignore"):
+        return JointCommand(*(motors[name].astype(np.float64) for name in ("q", "dq", "tau", "kp", "kd")))
+
+
 class VirtualGo2:
     """A Go2 on its network.
 
@@ -64,8 +70,7 @@ class VirtualGo2:
         commands = self._side.commands()
         if commands and not self.injector.on("reboot"):
             motors = commands[-1]["motor_cmd"][self._motors]
-            rows = [motors[name].astype(np.float64) for name in ("q", "dq", "tau", "kp", "kd")]
-            self.plant.command(JointCommand(*rows), motors["mode"] == wire.MODE_SERVO, len(commands))
+            self.plant.command(joint_command(motors), motors["mode"] == wire.MODE_SERVO, len(commands))
         return len(commands)
 
     def wait(self, seconds: float) -> bool:

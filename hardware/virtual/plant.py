@@ -31,7 +31,7 @@ SETTLE = 5.0  # s that the robot gets to come to rest on the floor before time b
 MOST_STIFFNESS, MOST_DAMPING = 500.0, 50.0  # N m/rad, N m s/rad: what a drive takes, more is cut to it
 BEYOND_RANGE = np.pi  # rad outside the joint's range from which a target counts as no further away
 NO_TARGET = 1e4  # rad or rad/s: targets beyond ask for none (the vendor's are 2.146e9 and 16000)
-STUCK_DAMPING = 1e4  # N m s/rad, of a joint that does not move
+STUCK_FRICTION = 500.0  # N m of dry friction in a joint that does not move: far more than any motor has
 SWING = 0.04  # s that a foot is off the floor in the first step of a walk
 STANDING = 0.8  # share of the nominal height
 
@@ -97,7 +97,7 @@ class VirtualPlant:
         self._high = robot.joint_upper + BEYOND_RANGE
         self._strength = self.simulation.torque_factor.copy()
         index = self.simulation.index
-        self._damping = self.simulation.model.dof_damping[index.dof].copy()
+        self._friction = self.simulation.model.dof_frictionloss[index.dof].copy()
         self._stuck = np.zeros(12, dtype=bool)
         self._wrench = np.zeros(6)
         self._foot_slot = {int(geom): leg for leg, geom in enumerate(index.foot_geom)}
@@ -210,8 +210,9 @@ class VirtualPlant:
         simulation.torque_factor[:] = self._strength * influence.strength
         if (influence.stuck != self._stuck).any():
             self._stuck = influence.stuck.copy()
-            simulation.model.dof_damping[simulation.index.dof] = np.where(
-                self._stuck, STUCK_DAMPING, self._damping
+            # a solver's constraint, unlike damping, also stops a joint at speed without throwing the rest about
+            simulation.model.dof_frictionloss[simulation.index.dof] = np.where(
+                self._stuck, STUCK_FRICTION, self._friction
             )
 
     def _in_charge(self, influence: Influence) -> JointCommand:
