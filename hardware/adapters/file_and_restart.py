@@ -98,7 +98,9 @@ class FileAndRestartPort:
             if done.returncode:
                 said.seek(0)
                 output = said.read().decode(errors="replace").strip()[-WORDS:]
-                raise GainPortError(f"restart: `{words}` ended with {done.returncode}: {output or 'no output'}")
+                raise GainPortError(
+                    f"restart: `{words}` ended with {done.returncode}: {output or 'no output'}"
+                )
 
 
 def replace_file(path: Path, text: str) -> None:

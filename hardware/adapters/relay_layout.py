@@ -146,7 +146,9 @@ class RelayAnswer:
         _check("answer", data, ANSWER_MAGIC, ANSWER_BYTES)
         _, instance, tick, gains = ANSWER_HEAD.unpack_from(data)
         if instance == 0:
-            raise WireError("relay answer: instance 0; a controller draws one from 1 to 2^32 - 1 at its start")
+            raise WireError(
+                "relay answer: instance 0; a controller draws one from 1 to 2^32 - 1 at its start"
+            )
         values = np.frombuffer(data, "<f8", 73, ANSWER_HEAD.size).astype(np.float64)
         rows = values[:60].reshape(5, 12)
         base = BaseState(values[60:63], values[63:67], values[67:70], values[70:73])
@@ -156,6 +158,28 @@ class RelayAnswer:
 def gains_identity(values: Sequence[float]) -> int:
     """The first eight bytes, as a little-endian number, of the SHA-256 of the gains, one double each."""
     return int.from_bytes(gains_digest(values)[:8], "little")
+
+
+def not_finite(answer: RelayAnswer, joint_names: Sequence[str]) -> str:
+    """The first number of an answer that is none, in words; empty when all are finite."""
+    c, b = answer.command, answer.base
+    parts = {
+        "position": c.position,
+        "velocity": c.velocity,
+        "torque": c.torque,
+        "kp": c.kp,
+        "kd": c.kd,
+        "trunk position": b.position,
+        "trunk orientation": b.orientation,
+        "trunk velocity": b.linear_velocity,
+        "trunk rate": b.angular_velocity,
+    }
+    for name, values in parts.items():
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            where = f" of {joint_names[wrong[0]]}" if len(values) == 12 else ""
+            return f"{name}{where} is {values[wrong[0]]}"
+    return ""
 
 
 def _check(what: str, data: bytes, magic: bytes, length: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState, gains_identity
+from hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState, gains_identity, not_finite
 from hardware.errors import HardwareError, WireError
 from hardware.guardian.bounds import GainTable
 from hardware.guardian.motion import STAND_KD, STAND_KP
@@ -42,7 +42,14 @@ class ControllerError(HardwareError):
 
 @dataclass
 class RelayCounters:
-    """What came back: answers used in their own tick and up to two later, ticks on a held command, refused datagrams."""
+    """What came back.
+
+    Args:
+        prompt: answers used in their own tick.
+        late: answers used up to `OLDEST` ticks later.
+        held: ticks in which the last command was used again.
+        refused: datagrams that were no answer.
+    """
 
     prompt: int = 0
     late: int = 0
@@ -203,9 +210,7 @@ class RelayedWalker:
             velocity, settle = self._speed(self._time - walk.settle), walk.settle
             g = walk.gait
             gait = (g.duty_factor, g.stride_duration, g.offset_fl, g.offset_rr, g.offset_rl)
-        state = RelayState(
-            self._mode, self._set, self._tick, self._time, velocity, gait, settle, reading
-        )
+        state = RelayState(self._mode, self._set, self._tick, self._time, velocity, gait, settle, reading)
         self._transport.send(state.pack())
 
     def _hear(self, timeout: float) -> bool:
@@ -230,7 +235,9 @@ class RelayedWalker:
         answer, age = self._newest, self._age()
         silent = min(age, self._tick - self._begun + 1)
         if silent > OLDEST:
-            raise ControllerError(f"no answer to the last {silent} robot states; at most {OLDEST} may be missing")
+            raise ControllerError(
+                f"no answer to the last {silent} robot states; at most {OLDEST} may be missing"
+            )
         if answer is None or answer.tick < self._begun:
             self.counters.held += 1
             return self._command
@@ -243,7 +250,9 @@ class RelayedWalker:
             self.counters.late += 1
         else:
             self.counters.held += 1
-        self._check_values(answer)
+        wrong = not_finite(answer, self._robot.joint_names)
+        if wrong:
+            raise ControllerError(f"the controller's {wrong}")
         self._command, self._base = answer.command, answer.base
         return answer.command
 
@@ -255,16 +264,3 @@ class RelayedWalker:
                 f"the controller answers with gains {answer.gains:#018x}, expected those of the {asked.name.lower()}, "
                 f"{self._identity[asked]:#018x}"
             )
-
-    def _check_values(self, answer: RelayAnswer) -> None:
-        c, b = answer.command, answer.base
-        parts = {
-            **{"position": c.position, "velocity": c.velocity, "torque": c.torque, "kp": c.kp, "kd": c.kd},
-            **{"trunk position": b.position, "trunk orientation": b.orientation},
-            **{"trunk velocity": b.linear_velocity, "trunk rate": b.angular_velocity},
-        }
-        for name, values in parts.items():
-            wrong = np.flatnonzero(~np.isfinite(values))
-            if len(wrong):
-                where = f" of {self._robot.joint_names[wrong[0]]}" if len(values) == 12 else ""
-                raise ControllerError(f"the controller's {name}{where} is {values[wrong[0]]}")

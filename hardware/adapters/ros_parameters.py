@@ -77,7 +77,9 @@ class RosParameterPort:
         for parameter, result in zip(asked, results, strict=False):
             if not result.successful:
                 what = "" if self._atomic else f" {parameter.name} = {parameter.value!r}"
-                raise GainPortError(f"parameters: the node refuses{what}: {result.reason or 'no reason given'}")
+                raise GainPortError(
+                    f"parameters: the node refuses{what}: {result.reason or 'no reason given'}"
+                )
 
     def read(self) -> dict[str, float]:
         """All parameters.

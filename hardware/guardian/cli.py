@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from random import SystemRandom
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from hardware.adapters.controller_file import ControllerFile, read_controller_file
+from hardware.adapters.relay import relay
 from hardware.errors import HardwareError, HardwareInputError
 from hardware.guardian.bounds import GainTable, quadruped_table
 from hardware.guardian.core import Guardian
@@ -24,6 +27,7 @@ from hardware.guardian.limits import LIMITS, Limit, with_thresholds
 from hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
 from hardware.guardian.process import GuardianProcess, warm
 from hardware.guardian.service import GuardianService
+from hardware.guardian.staging import Preparation
 from hardware.guardian.walker import QuadrupedWalker, Walker
 from hardware.link.key import key_at
 from hardware.link.udp import LOOPBACK, PORT, UdpServer
@@ -31,6 +35,14 @@ from robots.model import RobotModel, load_robot
 from robots.quadruped.gains import Gains
 
 RATE = 500.0
+
+
+class ControllerKind(StrEnum):
+    """What walks."""
+
+    BUILT_IN = "built-in"
+    RELAY = "relay"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,6 +113,14 @@ Log = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
 ]
+Kind = Annotated[
+    ControllerKind,
+    typer.Option(help="What walks: the built-in controller, or one of your own in a process of its own."),
+]
+ControllerPath = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."),
+]
 Physical = Annotated[
     bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
 ]
@@ -119,6 +139,7 @@ class Settings:
     log: Path | None
     physical: bool
     patience: float
+    controller: ControllerFile | None
 
     @classmethod
     def of(
@@ -131,14 +152,18 @@ class Settings:
         log: Path | None,
         physical: bool,
         patience: float,
+        kind: ControllerKind,
+        controller_file: Path | None,
     ) -> Settings:
         """Read the files.
 
         Raises:
             HardwareInputError: which file and what in it is wrong.
         """
+        own = read_own(kind, controller_file, baseline)
+        table = read_table(baseline) if own is None else own.table
         secret = key_at(key, say)
-        return cls(listen, port, secret, read_table(baseline), read_limits(limits), log, physical, patience)
+        return cls(listen, port, secret, table, read_limits(limits), log, physical, patience, own)
 
 
 @app.command()
@@ -155,17 +180,21 @@ def go2(
     log: Log = None,
     physical: Physical = False,
     patience: Patience = 15.0,
+    controller: Kind = ControllerKind.BUILT_IN,
+    controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go2 on its low-level topics (`rt/lowcmd`, `rt/lowstate`)."""
-    settings = Settings.of(listen, port, key, baseline, limits, log, physical, patience)
+    settings = Settings.of(
+        listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
+    )
     from hardware.unitree.dds import DdsNetwork
     from hardware.unitree.go2_link import Go2Link
 
     chosen = domain if domain is not None else (0 if physical else 1)
     robot = load_robot("go2")
-    walker = ready_walker(robot)
+    walker, keeper = ready_controller(robot, settings)
     link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
-    guard(link, robot, walker, settings, f"interface {interface}, domain {chosen}")
+    guard(link, robot, walker, keeper, settings, f"interface {interface}, domain {chosen}")
 
 
 @app.command()
@@ -182,17 +211,21 @@ def go1(
     log: Log = None,
     physical: Physical = False,
     patience: Patience = 15.0,
+    controller: Kind = ControllerKind.BUILT_IN,
+    controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go1 on its low-level UDP packets."""
-    settings = Settings.of(listen, port, key, baseline, limits, log, physical, patience)
+    settings = Settings.of(
+        listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
+    )
     from hardware.unitree.go1_link import Go1Link
     from hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
 
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     robot = load_robot("go1")
-    walker = ready_walker(robot)
+    walker, keeper = ready_controller(robot, settings)
     link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
-    guard(link, robot, walker, settings, f"{chosen}:{robot_port}")
+    guard(link, robot, walker, keeper, settings, f"{chosen}:{robot_port}")
 
 
 @app.command("limits")
@@ -224,16 +257,30 @@ def say(words: str) -> None:
         return
 
 
-def ready_walker(robot: RobotModel) -> Walker:
-    """The controller, compiled."""
-    begin = time.monotonic()
-    walker = QuadrupedWalker(robot, RATE)
-    warm(walker, robot)
-    say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
-    return walker
+def ready_controller(robot: RobotModel, settings: Settings) -> tuple[Walker, Preparation | None]:
+    """What walks: the built-in controller, compiled, or the relay to the user's own."""
+    own = settings.controller
+    if own is None:
+        begin = time.monotonic()
+        walker = QuadrupedWalker(robot, RATE)
+        warm(walker, robot)
+        say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
+        return walker, None
+    # A restart of the controller may take seconds: it has a thread to itself.
+    executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
+    relayed = relay(own, robot, executor, not settings.physical, RATE)
+    say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
+    return relayed
 
 
-def guard(link: WaitingLink, robot: RobotModel, walker: Walker, settings: Settings, where: str) -> None:
+def guard(
+    link: WaitingLink,
+    robot: RobotModel,
+    walker: Walker,
+    preparation: Preparation | None,
+    settings: Settings,
+    where: str,
+) -> None:
     """Prepare the robot and guard it until asked to end."""
     asked = [0]
 
@@ -260,7 +307,8 @@ def guard(link: WaitingLink, robot: RobotModel, walker: Walker, settings: Settin
     pace: Pace = RobotPace(1.0 / RATE) if virtual else OwnPace(1.0 / RATE)
     with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
         guardian = Guardian(
-            robot, walker, settings.table, executor, SystemRandom(), clock, settings.limits, RATE
+            *(robot, walker, settings.table, executor, SystemRandom(), clock),
+            *(settings.limits, RATE, preparation),
         )
         boot = secrets.randbelow((1 << 32) - 1) + 1
         service = GuardianService(guardian, settings.key, boot, virtual, serial, RATE)
@@ -280,6 +328,19 @@ def wait_for_serial(link: WaitingLink, patience: float = 2.0) -> str:
             return "-".join(str(word) for word in state.serial)
         link.wait(0.02)
     raise HardwareError("the robot's states stopped as soon as they had begun")
+
+
+def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:
+    """How the user's own controller is attached; None for the built-in one."""
+    if kind is ControllerKind.BUILT_IN:
+        if path is not None:
+            raise HardwareInputError("--controller-file goes with --controller relay")
+        return None
+    if path is None:
+        raise HardwareInputError("--controller relay needs --controller-file FILE; see docs/adapters.md")
+    if baseline is not None:
+        raise HardwareInputError(f"--baseline: the baseline gains of your own controller are in {path}")
+    return read_controller_file(path)
 
 
 def read_table(path: Path | None) -> GainTable:

@@ -23,10 +23,10 @@ from hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
 from hardware.guardian.measures import Measures
 from hardware.guardian.motion import Curve, Poses, damped
 from hardware.guardian.observation import Observation, Stream
-from hardware.guardian.staging import Staging, TrialPlan
+from hardware.guardian.staging import Preparation, Staging, TrialPlan
 from hardware.guardian.states import FAULTS, Event, Response, State, answer
 from hardware.guardian.telemetry import Telemetry
-from hardware.guardian.walker import Walker
+from hardware.guardian.walker import NotInTickError, Walker
 from hardware.link.messages import Heartbeat, Reply, Request, Stop
 from hardware.link.server import Inbound
 from robots.model import RobotModel
@@ -115,6 +115,7 @@ class Guardian:
         clock: measures how long the controller takes, s.
         limits: see `hardware.guardian.limits`.
         rate: ticks per second.
+        preparation: brings gains into a controller that cannot take them within a tick; None where it can.
     """
 
     def __init__(
@@ -127,10 +128,13 @@ class Guardian:
         clock: Callable[[], float],
         limits: Sequence[Limit] = LIMITS,
         rate: float = 500.0,
+        preparation: Preparation | None = None,
     ) -> None:
         self.robot, self.walker, self.table, self.random = robot, walker, table, random
         self.period = 1.0 / rate
         self._clock = clock
+        self.preparation = preparation
+        self._unfit = ""
         self.watch = Watch(limits, rate)
         self.stream = Stream()
         self.lease = Lease()
@@ -174,6 +178,7 @@ class Guardian:
         self.stream.take(now, observation)
         stop = max(stop, self._hear(now, inbox))
         self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
+        self._tend(now)
         self._judge()
         self._happen(now)
         for message in inbox:
@@ -198,6 +203,18 @@ class Guardian:
                 self.note("stop", f"level {body.level}: {body.reason}")
         return level
 
+    def _tend(self, now: float) -> None:
+        """A controller in a process of its own: whether it lives, and its gains."""
+        preparation, newest = self.preparation, self.stream.newest
+        if preparation is None:
+            return
+        resting = not self._walking and self.state not in (State.ARMED, State.RUNNING)
+        reading = None if newest is None else newest.reading
+        self._unfit = preparation.tend(now, reading, self._walking, resting)
+        self.watch.set("controller_failed", float(bool(self._unfit)))
+        for words in preparation.news():
+            self.note("gains", words)
+
     # -- what follows ---------------------------------------------------------------------------------
 
     def _judge(self) -> None:
@@ -205,7 +222,8 @@ class Guardian:
         self.present = limit
         self.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:
-            self.fault(limit)
+            failed = limit.quantity == "controller_failed"
+            self.fault(limit, f"{limit.words}: {self._unfit}" if failed else "")
 
     def _happen(self, now: float) -> None:
         """Events that come by themselves."""
@@ -306,12 +324,16 @@ class Guardian:
 
     def _brake(self, now: float) -> None:
         """Baseline gains; step to rest while the robot's state is known, else stand at once."""
-        if self._walking and self.stream.age(now) <= 0.1:
-            self.walker.switch(self._baseline)
-            self.walker.brake()
-            self._brake_end = now + BRAKING
-        else:
+        if not self._walking or self.stream.age(now) > 0.1:
             self._stand(now)
+            return
+        try:
+            self.walker.switch(self._baseline)
+        except NotInTickError:
+            self._stand(now)
+            return
+        self.walker.brake()
+        self._brake_end = now + BRAKING
 
     def _stand(self, now: float) -> None:
         self._walking = False

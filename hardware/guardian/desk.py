@@ -198,6 +198,13 @@ class Desk:
             raise Refused(Code.BAD_VALUE, str(error)) from None
         if plan is None:
             raise Refused(Code.NOT_READY, "the monitor is still being built")
+        if g.preparation is not None:
+            try:
+                missing = g.preparation.prepare(now, plan)
+            except ValueError as error:
+                raise Refused(Code.BAD_VALUE, str(error)) from None
+            if missing:
+                raise Refused(Code.NOT_READY, missing)
         self._event(Event.ARM)
         token = g.random.getrandbits(63) | 1
         g.arm(plan, token)
@@ -215,6 +222,8 @@ class Desk:
                 Code.BAD_VALUE, f"duration: above 0 and at most {LONGEST:g} s, got {request.duration:g}"
             )
         self._permitted()
+        if g.preparation is not None and g.run.plan and not g.preparation.holds(g.run.plan.gains):
+            raise Refused(Code.NOT_READY, "the controller holds the trial's gains no longer: disarm")
         g.run.started, g.run.duration = now, request.duration
         self._event(Event.START)
         g.note("trial", f"{g.run.plan.number if g.run.plan else 0} started for {request.duration:g} s")

@@ -177,7 +177,7 @@ class Watch:
         self._scoped = {
             state: np.array([state in SCOPES[limit.scope] for limit in self.limits]) for state in State
         }
-        self._late = np.array([limit.quantity in ("cycle", "controller_failed") for limit in self.limits])
+        self._late = np.array([limit.quantity == "cycle" for limit in self.limits])
         responses = np.array([limit.response for limit in self.limits], dtype=np.int64)
         # Most restrictive first, then the order of the table.
         self._order = np.lexsort((np.arange(len(self.limits)), -responses))

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from hardware.robot_link import RobotLink, RobotState
 
-
 SHORT = 3  # silent ticks in a row that a lost or late state explains
 CATCH_UP = 0.006  # s per tick; with the patience it stays below the limit of a gap between commands
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from hardware.guardian.bounds import GainTable
 from hardware.guardian.walker import Walk
@@ -11,6 +12,7 @@ from hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_m
 from hardware.link.digest import MonitorWords, WalkWords, trial_digest
 from hardware.link.messages import PIECE
 from robots.quadruped.gait import Gait
+from robots.sensors import SensorReading
 from safebo.monitor import BoundaryMonitor
 
 Gains = tuple[float, ...]
@@ -35,6 +37,37 @@ class TrialPlan:
     backups: tuple[Gains, ...]
     walk: Walk
     monitor: BoundaryMonitor | None
+
+
+class Preparation(Protocol):
+    """Brings gains into a controller that cannot take them within a tick. Nothing here blocks."""
+
+    def tend(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
+        """One control tick; why the controller counts as failed, or empty.
+
+        Args:
+            now: s.
+            reading: the robot's newest state; None before the first.
+            walking: the walker is at work.
+            resting: no trial is armed or runs, and the walker is not at work: gains may change.
+        """
+        ...
+
+    def prepare(self, now: float, plan: TrialPlan) -> str:
+        """Have a trial's gains brought in; why that is not so yet, or empty when they are.
+
+        Raises:
+            ValueError: they cannot be, and why.
+        """
+        ...
+
+    def holds(self, values: Gains) -> bool:
+        """Whether the controller is known to hold these gains now."""
+        ...
+
+    def news(self) -> list[str]:
+        """What happened since the last call, for people."""
+        ...
 
 
 class Staging:

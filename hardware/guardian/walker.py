@@ -105,10 +105,12 @@ class SpeedCommand:
         self._braking: float | None = None
 
     def brake(self) -> None:
+        """Fall to rest from now on."""
         if self._braking is None:
             self._braking = self.time
 
     def __call__(self, time: float) -> tuple[float, float, float]:
+        """Forward, leftward, m/s, and yaw rate, rad/s, `time` seconds after the walk began."""
         self.time = time
         if self._braking is None:
             return self._ramp(time)
