@@ -117,7 +117,10 @@ def _words(value: object, code: str = "") -> str:
         return f"{len(value)} bytes"
     if isinstance(value, str):
         return f'"{value}"'
-    return f"0x{value:x}" if code == "Q" and isinstance(value, int) and value > 1 << 32 else f"{value:g}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    assert isinstance(value, int)
+    return f"0x{value:x}" if code == "Q" and value > 1 << 32 else str(int(value))
 
 
 def _monitor_words() -> str:
