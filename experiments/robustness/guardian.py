@@ -1,30 +1,27 @@
 """Hurt a guardian in lock-step, at random and by thousands, and count what it did not answer in time.
 
-    python -m experiments.robustness.guardian --trials 1000 --fuzz 100000
+    python -m experiments.robustness.guardian --trials 1000
 
 Every trial: a robot that stands, is armed or walks a trial; one trouble, or two at once. The joint command of
 the very tick that crosses the limit must be the answer: baseline gains, the way down, or joint damping, the
 most restrictive of what crossed. Then nothing the tuner asks for may start motion before the two steps of
-clearing. The fuzz sends random, damaged, repeated and rearranged packets, many of them with the right key.
+clearing. `fuzz.py` sends mad packets and messages, `soak.py` goes on for long.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tracemalloc
 from collections import Counter
 from dataclasses import replace
-from random import Random
 
 import numpy as np
 
 from experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
-from experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
+from experiments.robustness.guardian_world import TRIAL_STIFFNESS, World
 from hardware.guardian.states import LATCHED, MOTION, Response, State
 from hardware.link import messages as m
 from hardware.link.client import GuardianClient
-from hardware.link.frame import MAX_BODY, MAX_PACKET, Frame, seal
 from robots.sensors import JointCommand
 
 POSTURE = {"tilt", "joint range"}
@@ -75,12 +72,12 @@ def trial(seed: int, scene: dict[State, Scene]) -> tuple[str, str]:
     name = " + ".join(names)
     found = [choices[n](rng, world) for n in names]
     for _ in range(int(rng.integers(1, 40))):
-        _beat(client)
+        beat(client)
         world.tick()
     return name, _endure(world, client, found)
 
 
-def _beat(client: GuardianClient) -> None:
+def beat(client: GuardianClient) -> None:
     """Keep the tuner alive without letting time pass."""
     while client._receive(0.0) is not None:
         pass
@@ -103,7 +100,7 @@ def _endure(world: World, client: GuardianClient, found: list[Injection]) -> str
         for injection in found:
             if injection.each is not None:
                 injection.each(world, k)
-        _beat(client)
+        beat(client)
         command = world.tick()
     if not answered(command, wanted):
         return f"{wanted.name} expected, the state is {world.state.name}, kp {command.kp[0]:g}"
@@ -118,7 +115,7 @@ def _stays(world: World, client: GuardianClient) -> str:
         if k % 10 == 0:
             for request in (m.Stand(), m.Start(token=world.guardian.run.token, duration=1.0), m.Arm(trial=2)):
                 client._send(replace(request, request=client._next_id(), epoch=client.epoch))
-        _beat(client)
+        beat(client)
         command = world.tick()
         now = ladder.get(world.state, 0)
         if world.state in MOTION or now < rung:
@@ -129,97 +126,24 @@ def _stays(world: World, client: GuardianClient) -> str:
     return ""
 
 
-def fuzz(count: int, seed: int, world: World) -> tuple[Counter[str], str]:
-    """Random packets against a resting guardian: what they were, and what went wrong.
-
-    Every fourth tick brings 64 of them. None may crash it, move the robot or make it grow.
-    """
-    random = Random(seed)
-    world.run(1.2)
-    client = world.client("honest")
-    client.connect()
-    session, sequence = client._session, 1000
-    kinds: Counter[str] = Counter()
-    recorded = [seal(Frame(kind, session, 1, body().pack()), KEY) for kind, body in m.FROM_CLIENT.items()]
-    grown = 0
-    for sent in range(count):
-        kind = random.choice(("noise", "damaged", "repeated", "body", "message", "session"))
-        kinds[kind] += 1
-        if kind == "noise":
-            data = random.randbytes(random.randrange(MAX_PACKET + 40))
-        elif kind == "damaged":
-            changed = bytearray(random.choice(recorded))
-            changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
-            data = bytes(changed[: random.randrange(len(changed) + 1)] if random.random() < 0.2 else changed)
-        elif kind == "repeated":
-            data = recorded[random.randrange(1, len(recorded))]
-        else:
-            sequence += 1
-            data = _authentic(random, kind, session, sequence)
-        world.raw.append(("honest", data))
-        if len(world.raw) == 64:
-            command = world.tick()
-            if world.state in MOTION or command.kp.any():
-                return kinds, f"motion after {sent} packets: {world.state.name}"
-            world.forget("honest")
-        if sent == count // 4:
-            tracemalloc.start()
-            grown = tracemalloc.get_traced_memory()[0]
-    after = tracemalloc.get_traced_memory()[0] - grown if tracemalloc.is_tracing() else 0
-    tracemalloc.stop()
-    if after > 4_000_000:
-        return kinds, f"{after} bytes more memory in use"
-    client.counters.newest = 0
-    client.connect()
-    client.status()
-    return kinds, ""
-
-
-def _authentic(random: Random, kind: str, session: int, sequence: int) -> bytes:
-    """A packet with the right key: a body of noise, a well-formed message, or one of another session."""
-    number, body = random.choice(list(m.FROM_CLIENT.items()))
-    if kind == "body":
-        return seal(
-            Frame(random.randrange(256), session, sequence, random.randbytes(random.randrange(MAX_BODY))), KEY
-        )
-    size = len(body().pack())
-    noise = random.randbytes(size)
-    if number == m.Stop.KIND and kind == "message":
-        number, noise = m.GetStatus.KIND, m.GetStatus(random.randrange(1 << 32)).pack()
-    if kind == "session":
-        session = random.getrandbits(64)
-    return seal(Frame(number, session, sequence, noise), KEY)
-
-
 def main() -> None:
     """Count."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--fuzz", type=int, default=0, help="packets")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     bad = 0
-    if options.trials:
-        scene, met = scenes(options.seed), Counter[str]()
-        for k in range(options.trials):
-            name, wrong = trial(options.seed * 1_000_003 + k, scene)
-            met.update(name.split(" + "))
-            if wrong:
-                bad += 1
-                print(f"trial {k}, {name}: {wrong}")
-        print(
-            f"{options.trials - bad} of {options.trials} trials answered in the tick that crossed the limit"
-        )
-        print("troubles: " + ", ".join(f"{name} {count}" for name, count in sorted(met.items())))
-    if options.fuzz:
-        world = World(options.seed)
-        kinds, wrong = fuzz(options.fuzz, options.seed, world)
-        print(f"{options.fuzz} packets: {', '.join(f'{k} {n}' for k, n in sorted(kinds.items()))}")
-        print(f"refused: {dict(world.service.link.refused)}")
-        print(wrong or "no crash, no motion, no growth")
-        bad += bool(wrong)
+    scene, met = scenes(options.seed), Counter[str]()
+    for k in range(options.trials):
+        name, wrong = trial(options.seed * 1_000_003 + k, scene)
+        met.update(name.split(" + "))
+        if wrong:
+            bad += 1
+            print(f"trial {k}, {name}: {wrong}")
+    print(f"{options.trials - bad} of {options.trials} trials answered in the tick that crossed the limit")
+    print("troubles: " + ", ".join(f"{name} {count}" for name, count in sorted(met.items())))
     sys.exit(1 if bad else 0)
 
 

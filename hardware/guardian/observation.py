@@ -53,12 +53,17 @@ def observe(state: RobotState, foreign_commands: bool = False) -> Observation:
         state.reading,
         state.torque,
         float(np.max(state.motor_temperature)),
-        state.battery.charge,
+        _percent(state.battery.charge),
         state.battery.cell_spread,
         stop_pressed(state.remote),
         foreign_commands,
         state.restarts,
     )
+
+
+def _percent(charge: float) -> float:
+    """A battery that says more than full says nothing: the wire's byte goes up to 255."""
+    return charge if 0.0 <= charge <= 100.0 else math.nan
 
 
 MOST = {

@@ -1,0 +1,161 @@
+"""A sample of the mad packets over real sockets: UDP as a Go1 has it, DDS as a Go2 has it, on this machine only."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from random import Random
+
+import numpy as np
+
+from experiments.robustness.fuzz_feed import BATCH, Findings
+from experiments.robustness.fuzz_packets import (
+    GO1_COMMAND,
+    GO1_STATE,
+    GO2_COMMAND,
+    GO2_STATE,
+    PacketFuzzer,
+    RequestFuzzer,
+)
+from hardware.errors import LinkError
+from hardware.guardian.motion import damped
+from hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
+from hardware.unitree.go1_link import Go1Link
+from hardware.unitree.go1_udp import Go1Network
+from hardware.unitree.go2_link import COMMANDS, STATES, Go2Link
+from hardware.unitree.services import MOTION_SWITCHER, SPORT, MotionService, request_topic, response_topic
+from hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
+from hardware.virtual.go2 import VirtualGo2
+from hardware.virtual.injection import Injector
+from hardware.virtual.machine import step
+from hardware.virtual.plant import VirtualPlant
+from robots.model import load_robot
+
+MATCHING = 5.0  # s for readers and writers to find each other
+
+
+def udp(count: int, seed: int, findings: Findings) -> None:
+    """Unsound packets at both ends of a Go1's port, and sound ones from an address that is not the robot's.
+
+    Args:
+        count: packets.
+        seed: decides everything.
+        findings: where it is told.
+    """
+    plant = VirtualPlant(load_robot("go1"), None, seed, idle_damping=IDLE_DAMPING)
+    robot = VirtualGo1(0, plant, Injector(head=0))
+    link = Go1Link(Go1Network(port=robot.port))
+    commands, states = PacketFuzzer(GO1_COMMAND, seed), PacketFuzzer(GO1_STATE, seed + 1)
+    half, sent, own = BATCH // 2, 0, 0
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        while sent < count:
+            link.write(damped(plant.settled))
+            own += 1
+            for packet in [commands.unsound() for _ in range(half)]:
+                findings.sent["UDP, " + packet.kind] += 1
+                stranger.sendto(packet.data, ("127.0.0.1", robot.port))
+            robot.listen()
+            ears = robot._side.senders[-1]
+            for packet in [states.unsound() for _ in range(half)]:
+                findings.sent["UDP, " + packet.kind] += 1
+                robot._side.answer_packet(packet.data, ears)
+            findings.sent["UDP, sound, from a stranger"] += 1
+            stranger.sendto(states.sound().data, ears)
+            sent += BATCH + 1
+            step(robot)
+            state = link.read()
+            if (
+                state is None
+                or np.abs(state.reading.joint_position - plant.reading.joint_position).max() > 1e-5
+            ):
+                findings.fault("Go1 over UDP: the link did not hear the robot as it is")
+        if (plant.commands, robot.damaged, link.counters.damaged) != (own, half * own, half * own):
+            findings.fault(
+                f"Go1 over UDP: {plant.commands} of {own} commands taken, {robot.damaged} and "
+                f"{link.counters.damaged} of {half * own} unsound packets refused"
+            )
+    finally:
+        stranger.close()
+        link.close()
+        robot.close()
+
+
+def dds(count: int, seed: int, findings: Findings, domain: int) -> None:
+    """Unsound packets on a Go2's topics, then sound ones among them; what the middleware itself refuses is as good as
+    lost.
+
+    Args:
+        count: packets.
+        seed: decides everything.
+        findings: where it is told.
+        domain: of DDS.
+
+    Raises:
+        LinkError: the ends do not find each other.
+    """
+    network = DdsNetwork(domain=domain)
+    plant = VirtualPlant(load_robot("go2"), None, seed, MotionService("mcf"))
+    robot, link, stranger = VirtualGo2(network, plant, Injector()), Go2Link(network), DdsParticipant(network)
+    commands, states, requests = (
+        PacketFuzzer(GO2_COMMAND, seed),
+        PacketFuzzer(GO2_STATE, seed),
+        RequestFuzzer(seed),
+    )
+    writers = [
+        (stranger.writer(COMMANDS, "LowCmd_"), commands),
+        (stranger.writer(STATES, "LowState_"), states),
+    ]
+    callers = [
+        *(stranger.writer(request_topic(name), "Request_") for name in (MOTION_SWITCHER, SPORT)),
+        stranger.writer(response_topic(MOTION_SWITCHER), "Response_"),
+    ]
+    _until(lambda: all(writer.readers() for writer in (*(w for w, _ in writers), *callers)))
+    sent, lot = 0, Random(seed)
+    try:
+        while sent < count:
+            sound = sent > count // 2
+            for writer, fuzzer in writers:
+                for _ in range(BATCH // 2):
+                    packet = fuzzer.sound() if sound and lot.random() < 0.3 else fuzzer.unsound()
+                    _write(writer, "DDS, " + packet.kind, packet.data, findings)
+            for caller in callers:
+                packet = requests.make()
+                if sound or not packet.sound:
+                    _write(caller, "DDS, " + packet.kind, packet.data, findings)
+            sent += BATCH + len(callers)
+            time.sleep(0.001)
+            robot.listen()
+            step(robot)
+            state = link.read()
+            link.foreign_commands()
+            if sound:
+                continue
+            if plant.commands or plant.motion.name != "mcf":
+                findings.fault("Go2 over DDS: an unsound packet was taken")
+                break
+            if state and np.abs(state.reading.joint_position - plant.settled).max() > 0.05:
+                findings.fault("Go2 over DDS: the link heard what the robot did not say")
+        if not (link.counters.accepted and link.counters.damaged and robot.damaged):
+            findings.fault(f"Go2 over DDS: hardly anything arrived, {link.counters}")
+        if not np.isfinite(plant.simulation.data.qpos).all():
+            findings.fault("Go2 over DDS: the body is nowhere")
+    finally:
+        for end in (link, robot, stranger):
+            end.close()
+
+
+def _write(writer: DdsWriter, kind: str, data: bytes, findings: Findings) -> None:
+    findings.sent[kind] += 1
+    with contextlib.suppress(LinkError):
+        writer.write(data)
+
+
+def _until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + MATCHING
+    while not what():
+        if time.monotonic() > end:
+            raise LinkError(f"readers and writers did not find each other within {MATCHING:g} s")
+        time.sleep(0.01)

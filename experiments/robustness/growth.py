@@ -1,0 +1,66 @@
+"""Whether a process grows while something goes on: live objects and resident memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+WARM = 0.3
+"""Share of the work after which caches are full."""
+
+MOST_BLOCKS, MOST_RESIDENT = 3000, 4096.0
+"""More blocks or KiB than these are growth, and not the noise of an allocator."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process holds: blocks of Python's own memory, resident KiB."""
+
+    blocks: int
+    resident: float
+
+    @classmethod
+    def now(cls) -> Footprint:
+        """After collecting what nobody uses."""
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return cls(sys.getallocatedblocks(), pages * _PAGE / 1024)
+
+
+class Meter:
+    """Compares a process when its work is warm and when it is done, while everything it works on still lives.
+
+    Args:
+        total: of the work, in any unit.
+        warm: share of it that comes before the first look.
+
+    Attributes:
+        blocks: more at the end than at the first look.
+        resident: KiB more.
+    """
+
+    def __init__(self, total: float, warm: float = WARM) -> None:
+        self._after = warm * total
+        self._first: Footprint | None = None
+        self.blocks, self.resident = 0, 0.0
+
+    def at(self, done: float) -> None:
+        """So much of the work is done."""
+        if self._first is None and done >= self._after:
+            self._first = Footprint.now()
+
+    def end(self) -> None:
+        """The work is done, and nothing of it has been let go."""
+        last = Footprint.now()
+        first = self._first or last
+        self.blocks, self.resident = last.blocks - first.blocks, last.resident - first.resident
+
+    @property
+    def grows(self) -> bool:
+        """Whether this is more than noise."""
+        return self.blocks > MOST_BLOCKS or self.resident > MOST_RESIDENT
