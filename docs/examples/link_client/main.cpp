@@ -196,6 +196,8 @@ void clear(Client& client) {
     client.ask(kClear, "clearing", Writer().u64(seen.value).data);
     client.pump(0.1);
     print_state(client);
+    // nobody will be there to keep a standing robot up: it lies down now, rather than out of our silence
+    client.ask(kReleaseLease, "giving the lease back");
 }
 
 void decode() {
