@@ -15,6 +15,7 @@ CARRIED = 0.001  # s that a tick may be late without moving the next one
 SLICE = 0.01  # s between two looks at what else has come, while waiting
 REPORT = 5.0  # s between two looks at the real-time factor
 SLOW = 0.98
+AGAIN, WORSE = 60.0, 0.1  # s after which it is said again; by how much worse it must be to be said earlier
 PATIENCE, LOCK_STEP_PATIENCE = 0.02, 1.0  # s
 
 
@@ -99,6 +100,7 @@ class SpeedWatch:
         self._say, self._quiet, self._clock = say, quiet, clock
         self._begin = self._wall = clock()
         self._time = 0.0
+        self._said, self._least = -AGAIN, 1.0
 
     def look(self, now: float) -> None:
         """Say so when the last seconds were slow; `now` is the robot's time, s."""
@@ -107,7 +109,9 @@ class SpeedWatch:
             return
         factor = (now - self._time) / (wall - self._wall)
         self._wall, self._time = wall, now
-        if factor < SLOW and not self._quiet:
+        worse = factor < self._least - WORSE or wall - self._said >= AGAIN
+        if factor < SLOW and worse and not self._quiet:
+            self._said, self._least = wall, factor
             self._say(f"slow: the robot's clock runs at {factor:.2f} of real time")
 
     def factor(self, now: float) -> float:
