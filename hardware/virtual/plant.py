@@ -32,6 +32,13 @@ MOST_STIFFNESS, MOST_DAMPING = 500.0, 50.0  # N m/rad, N m s/rad: what a drive t
 BEYOND_RANGE = np.pi  # rad outside the joint's range from which a target counts as no further away
 NO_TARGET = 1e4  # rad or rad/s: targets beyond ask for none (the vendor's are 2.146e9 and 16000)
 STUCK_FRICTION = 500.0  # N m of dry friction in a joint that does not move: far more than any motor has
+STUCK_IMPEDANCE = (
+    0.9999,
+    0.9999,
+    0.001,
+    0.5,
+    2.0,
+)  # a friction this stiff does not creep under a motor's torque
 SWING = 0.04  # s that a foot is off the floor in the first step of a walk
 STANDING = 0.8  # share of the nominal height
 
@@ -98,6 +105,7 @@ class VirtualPlant:
         self._strength = self.simulation.torque_factor.copy()
         index = self.simulation.index
         self._friction = self.simulation.model.dof_frictionloss[index.dof].copy()
+        self._impedance = self.simulation.model.dof_solimp[index.dof].copy()
         self._stuck = np.zeros(12, dtype=bool)
         self._wrench = np.zeros(6)
         self._foot_slot = {int(geom): leg for leg, geom in enumerate(index.foot_geom)}
@@ -213,6 +221,9 @@ class VirtualPlant:
             # a solver's constraint, unlike damping, also stops a joint at speed without throwing the rest about
             simulation.model.dof_frictionloss[simulation.index.dof] = np.where(
                 self._stuck, STUCK_FRICTION, self._friction
+            )
+            simulation.model.dof_solimp[simulation.index.dof] = np.where(
+                self._stuck[:, None], STUCK_IMPEDANCE, self._impedance
             )
 
     def _in_charge(self, influence: Influence) -> JointCommand:
