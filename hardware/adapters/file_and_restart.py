@@ -26,7 +26,8 @@ class FileAndRestartPort:
         path: the file; all of it but the gains' numbers stays as it is.
         kind: its format.
         keys: path inside the file of every gain.
-        command: program and arguments; it has to end by itself, leaving the controller behind.
+        command: program and arguments, run in the file's folder; it has to end by itself, leaving the
+            controller behind.
         patience: seconds that the command gets.
     """
 
@@ -85,6 +86,7 @@ class FileAndRestartPort:
             try:
                 done = subprocess.run(
                     self._command,
+                    cwd=self._path.parent,
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,

@@ -89,10 +89,12 @@ class GainKeeper:
         """
         if reading is not None and not walking:
             self._walker.standby(reading)
+        if not resting:
+            self._wanted = -math.inf  # once the trial is over, nobody waits for its gains
         if self._change is not None:
             self._follow(now, self._change)
         elif resting and now >= max(self._wanted, self._next) and reading is not None:
-            there = self._walker.alive or self._port.restarts
+            there = self._walker.alive or (self._port.restarts and self._walker.lost)
             if there and not self.holds(self._table.baseline):
                 self._begin(self._table.baseline)
         return self._trouble

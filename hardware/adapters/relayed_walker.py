@@ -33,7 +33,10 @@ AT_ONCE = 64
 """Datagrams read in one tick at most."""
 
 GONE = 25
-"""Ticks without an answer in standby after which the controller counts as not there."""
+"""Ticks without an answer in standby after which the controller counts as not there; arms nothing."""
+
+LOST = 500
+"""Ticks without an answer in standby after which it is worth starting it anew."""
 
 
 class ControllerError(HardwareError):
@@ -116,8 +119,13 @@ class RelayedWalker:
 
     @property
     def alive(self) -> bool:
-        """Whether the controller has answered within the last `GONE` ticks."""
-        return self._newest is not None and self._tick - self._newest.tick <= GONE
+        """Whether the controller has answered one of the last `GONE` states."""
+        return self._age() <= GONE
+
+    @property
+    def lost(self) -> bool:
+        """Whether the controller has not answered for `LOST` ticks, or never."""
+        return self._age() > LOST
 
     @property
     def newest(self) -> RelayAnswer | None:
