@@ -1,14 +1,18 @@
-"""Ctrl-C and SIGTERM as a request: the first asks a run to finish its trials, the second to stop at once."""
+"""Ctrl-C, SIGTERM and a closed terminal as a request.
+
+The first asks a run to finish its trials, the second to stop at once.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
@@ -41,6 +45,9 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
+                # `nohup` ignores the hangup on purpose
+                if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -50,6 +57,8 @@ class StopRequest:
         self._before.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _leave_terminal()
         self.requests += 1
         if self._on_each is not None:
             self._on_each(self.requests)
@@ -59,3 +68,11 @@ class StopRequest:
             # A third one must end the process even if it hangs somewhere.
             for known in _SIGNALS:
                 signal.signal(known, signal.SIG_DFL)
+
+
+def _leave_terminal() -> None:
+    """Nobody reads what is printed any more, and nobody answers: printing must not fail, and asking must."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

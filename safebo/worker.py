@@ -44,6 +44,7 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if robot:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         threading.Thread(target=_leave_with_parent, args=(parent,), name="parent", daemon=True).start()
     else:
         _die_with_parent(parent)

@@ -66,9 +66,9 @@ class ScheduledWorld(World):
         for item in [due for due in self._due if due[0]()]:
             self._due.remove(item)
             item[1]()
-        command = super().tick()
+        now, command = self.now, super().tick()
         if self.remember:
-            self.history.append((self.now, self.guardian.state, command))
+            self.history.append((now, self.guardian.state, command))
         return command
 
 

@@ -42,7 +42,9 @@ ROBOT_CAUSES = frozenset(
 PERSON_CAUSES = frozenset({"remote_stop"})
 """The person beside the robot stopped it: the trial was unsafe, by that person's judgement."""
 
-FALLS = frozenset({"tilt", "height"})
+FALLS = frozenset({"tilt", "height", "body_rate"})
+"""Limits that only a falling robot crosses."""
+
 NAMES: Mapping[int, str] = {limit.number: limit.name for limit in LIMITS}
 _AT = {name: index for index, name in enumerate(COLUMNS)}
 

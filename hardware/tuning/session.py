@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from hardware.errors import LinkError
+from hardware.guardian.limits import LIMITS
 from hardware.guardian.states import LATCHED, STANDING, Response, State
 from hardware.link import messages as m
 from hardware.link.client import GuardianClient
@@ -20,6 +21,9 @@ BREATH = 0.02  # s of heartbeats at a time, between which others get the client
 REST_AFTER = 45.0  # s of waiting on its feet after which the robot lies down
 SILENT = 1.0  # s without a State after which the guardian counts as gone
 LYING = 6.0  # s for lying down
+
+STOPS = frozenset(limit.number for limit in LIMITS if limit.quantity in ("stop", "remote_stop"))
+"""Limits that only a person crosses. What a person has stopped, a person clears, on a virtual robot too."""
 
 
 class Session:
@@ -143,7 +147,7 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
         client.pump(0.1)
         seen = client.status()
     if seen.state in LATCHED:
-        if not clears:
+        if not clears or seen.cause in STOPS:
             raise LinkError(
                 f"the guardian has latched: {seen.words}. Look at the robot, then clear it: `safebo robot clear`"
             )
@@ -167,7 +171,7 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
 
 
 def get_clear(client: GuardianClient) -> None:
-    """Clear whatever is latched, where that can be done; for virtual robots."""
+    """Clear whatever is latched but a person's stop, where that can be done; for virtual robots."""
     with suppress(LinkError):
         client.acquire()
         client.pump(0.1)
@@ -175,7 +179,7 @@ def get_clear(client: GuardianClient) -> None:
         if seen.state == State.SIT_LATCHED:
             client.wait_for(lambda s: s.state != State.SIT_LATCHED, LYING)
             seen = client.status()
-        if seen.state in LATCHED:
+        if seen.state in LATCHED and seen.cause not in STOPS:
             clear(client, seen.latch)
 
 

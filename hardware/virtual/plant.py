@@ -39,6 +39,7 @@ STUCK_IMPEDANCE = (
     0.5,
     2.0,
 )  # a friction this stiff does not creep under a motor's torque
+_RIGID = (0.9999, 0.9999, 0.001, 0.5, 2.0)  # MuJoCo's impedance of a constraint that hardly gives way
 SWING = 0.04  # s that a foot is off the floor in the first step of a walk
 STANDING = 0.8  # share of the nominal height
 
@@ -104,7 +105,9 @@ class VirtualPlant:
         self._high = robot.joint_upper + BEYOND_RANGE
         self._strength = self.simulation.torque_factor.copy()
         index = self.simulation.index
-        self._friction = self.simulation.model.dof_frictionloss[index.dof].copy()
+        model = self.simulation.model
+        self._friction = model.dof_frictionloss[index.dof].copy()
+        self._softness = model.dof_solimp[index.dof].copy()
         self._impedance = self.simulation.model.dof_solimp[index.dof].copy()
         self._stuck = np.zeros(12, dtype=bool)
         self._wrench = np.zeros(6)
@@ -219,9 +222,9 @@ class VirtualPlant:
         if (influence.stuck != self._stuck).any():
             self._stuck = influence.stuck.copy()
             # a solver's constraint, unlike damping, also stops a joint at speed without throwing the rest about
-            simulation.model.dof_frictionloss[simulation.index.dof] = np.where(
-                self._stuck, STUCK_FRICTION, self._friction
-            )
+            model, dof = simulation.model, simulation.index.dof
+            model.dof_frictionloss[dof] = np.where(self._stuck, STUCK_FRICTION, self._friction)
+            model.dof_solimp[dof] = np.where(self._stuck[:, None], _RIGID, self._softness)
             simulation.model.dof_solimp[simulation.index.dof] = np.where(
                 self._stuck[:, None], STUCK_IMPEDANCE, self._impedance
             )

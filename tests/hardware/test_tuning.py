@@ -230,22 +230,28 @@ def test_one_wish_to_stop_ends_the_trial_and_two_damp_at_once(robot_run):
     assert story.measurement.outcome == "failed"
 
 
-def test_a_latch_waits_for_a_person_unless_nobody_can_be_hurt(tmp_path):
-    for clears in (False, True):
-        folder = tmp_path / str(clears)
-        folder.mkdir()
-        run = RobotRun(folder, ScheduledWorld(), clears=clears)
-        run.world.into_walk(0.3, lambda run=run: setattr(run, "stops", 2))
-        run.run(run.trial(1))
-        run.stops = 0
-        story = run.run(run.trial(2))
-        if clears:
-            assert story.measurement.outcome == "completed"
-        else:
-            assert isinstance(story.error, NotStartedError)
-            assert "safebo robot clear" in str(story.error)
-            assert story.steps == ["APPROVED"]
-        run.close()
+@pytest.mark.parametrize("clears", [False, True])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_latch_waits_for_a_person_unless_nobody_stopped_it_and_nobody_can_be_hurt(
+    tmp_path, clears, stopped
+):
+    run = RobotRun(tmp_path, ScheduledWorld(), clears=clears)
+    world = run.world
+
+    def slow() -> None:
+        world.controller_time = 0.021
+
+    world.into_walk(0.3, (lambda: setattr(run, "stops", 2)) if stopped else slow)
+    run.run(run.trial(1))
+    run.stops, world.controller_time = 0, 0.0
+    story = run.run(run.trial(2))
+    if clears and not stopped:
+        assert story.measurement.outcome == "completed"
+    else:
+        assert isinstance(story.error, NotStartedError)
+        assert "safebo robot clear" in str(story.error)
+        assert story.steps == ["APPROVED"]
+    run.close()
 
 
 def test_a_robot_that_restarts_leaves_a_trial_of_which_nobody_knows(robot_run):

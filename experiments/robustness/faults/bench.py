@@ -1,0 +1,113 @@
+"""Runs in which faults are made, and questions about what happened in them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from experiments.robustness.faults.report import Report
+from experiments.robustness.faults.wire_robot import WireWorld
+from experiments.robustness.robot_run import RobotRun, ScheduledWorld, TrialStory
+from hardware.guardian.states import LATCHED, State
+from hardware.link.proxy import Faults
+from robots.sensors import JointCommand
+
+TICK = 0.002  # s
+INTO = 0.3  # s of walking before a fault
+
+
+@contextmanager
+def on_a_body(up: Faults | None = None, down: Faults | None = None) -> Iterator[tuple[RobotRun, WireWorld]]:
+    """Trials on a virtual Go1 behind its wire protocol, with the real controller."""
+    world = WireWorld(0, up, down)
+    with _trials(world) as run:
+        yield run, world
+
+
+@contextmanager
+def on_a_stand_in(
+    up: Faults | None = None, down: Faults | None = None
+) -> Iterator[tuple[RobotRun, ScheduledWorld]]:
+    """Trials on a robot that does what it is told; for faults that no body is needed for."""
+    world = ScheduledWorld(0, up, down)
+    with _trials(world) as run:
+        yield run, world
+
+
+@contextmanager
+def _trials(world: ScheduledWorld) -> Iterator[RobotRun]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RobotRun(Path(folder), world)
+        try:
+            yield run
+        finally:
+            run.close()
+
+
+def answer_time(world: ScheduledWorld, since: float, answers: Callable[[State, JointCommand], bool]) -> float:
+    """Seconds from a moment to the first command that answers it, s; infinite without one."""
+    for when, state, command in world.history:
+        if when >= since - 1e-9 and answers(state, command):
+            return when - since
+    return float("inf")
+
+
+def on_baseline(state: State, command: JointCommand) -> bool:
+    """Whether a command is no longer one of the trial's gains."""
+    return state is not State.RUNNING
+
+
+def latched_as(wanted: State) -> Callable[[State, JointCommand], bool]:
+    """Whether the guardian has latched in a state."""
+    return lambda state, command: state is wanted
+
+
+def damps(state: State, command: JointCommand) -> bool:
+    """Whether a command is joint damping."""
+    return bool(not command.kp.any() and not command.torque.any() and (command.kd > 0).all())
+
+
+def stays(report: Report, run: RobotRun, state: State) -> None:
+    """Nothing may move before a person has cleared what is latched: another trial is tried."""
+    begin = len(run.world.history)
+    again = run.run(run.trial(9))
+    report.expect(
+        again.error is not None and "safebo robot clear" in str(again.error), f"another trial: {again.words}"
+    )
+    moved = {s for _, s, _ in run.world.history[begin:]} - LATCHED
+    report.expect(not moved and run.world.state in LATCHED, f"moved while {state.name}: {sorted(moved)}")
+
+
+def ended(report: Report, run: RobotRun, story: TrialStory, state: State, outcome: str, *words: str) -> None:
+    """Demand how a trial ended, for the robot, the record and the operator."""
+    found = "nothing" if story.measurement is None else story.measurement.outcome
+    report.expect(story.state is state, f"robot: {story.state.name} instead of {state.name}")
+    report.expect(found == outcome, f"record: {found} instead of {outcome}; {story.words}")
+    for word in words:
+        report.expect(word in story.words, f"operator: {word!r} is not in {story.words!r}")
+    if outcome == "aborted" and story.measurement is not None:
+        margins = story.measurement.margins
+        report.expect(margins and all(v < 0 for v in margins.values()), f"record: margins {margins}")
+    report.record = report.record or _recorded(story)
+    report.operator = report.operator or story.words.split(";")[0]
+
+
+def _recorded(story: TrialStory) -> str:
+    meanings = {
+        "completed": "completed, with its score",
+        "aborted": "unsafe: every margin below its limit, no objective",
+        "failed": "says nothing about its gains, and why",
+    }
+    outcome = "" if story.measurement is None else story.measurement.outcome
+    return f"trial {meanings.get(outcome, 'unknown until a person says')}"
+
+
+def commands_of(world: ScheduledWorld) -> np.ndarray:
+    """Every command of the trial, `n x 60`."""
+    return np.array(
+        [np.concatenate([c.position, c.velocity, c.torque, c.kp, c.kd]) for _, _, c in world.history]
+    )

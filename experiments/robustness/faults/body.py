@@ -1,0 +1,217 @@
+"""Faults of the robot's body, of its controller, and of who else commands it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.robustness.faults.bench import (
+    INTO,
+    TICK,
+    answer_time,
+    damps,
+    ended,
+    latched_as,
+    on_a_body,
+    on_a_stand_in,
+    on_baseline,
+    stays,
+)
+from experiments.robustness.faults.report import Report, fault
+from experiments.robustness.faults.states import Entry, hurt
+from experiments.robustness.robot_run import RobotRun
+from hardware.guardian.observation import Observation
+from hardware.guardian.states import State
+from hardware.link.client import RefusedError
+from safebo.protocol import NotStartedError
+
+TILT, TURN = 0.5, 6.0  # rad of roll or pitch, rad/s of the trunk: the published limits
+
+
+def _tilt(seen: Observation) -> float:
+    """The larger of roll and pitch, rad, worked out here and not by the guardian."""
+    w, x, y, z = seen.reading.orientation
+    roll = np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    pitch = np.arcsin(np.clip(2 * (w * y - z * x), -1, 1))
+    return float(max(abs(roll), abs(pitch)))
+
+
+@fault(24, "fall", "a torque of 25 N m tips the walking robot over")
+def fall(report: Report) -> None:
+    """Joint damping in the very tick, an unsafe trial with its margins, and no getting up by itself."""
+    with on_a_body() as (run, world):
+        crossed: list[float] = []
+
+        def watch(seen: Observation) -> None:
+            if not crossed and (_tilt(seen) > TILT or np.abs(seen.reading.angular_velocity).max() > TURN):
+                crossed.append(world.now)
+
+        world.body.edit = watch
+        story, _ = hurt(run, world, {"kind": "tip_over", "value": 25.0, "for": 1.0})
+        damped = answer_time(world, crossed[0], damps)
+        report.responded(damped, TICK, "one control tick")
+        ended(report, run, story, State.DAMP_LATCHED, "aborted", "too")
+        report.expect(story.measurement is not None and story.measurement.fell, "record: no fall")
+        world.run(5.0)
+        report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} five seconds later")
+        stays(report, run, State.DAMP_LATCHED)
+    report.robot = (
+        "joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared"
+    )
+    report.record = "trial unsafe, fell: every margin below its limit, no objective"
+
+
+@fault(25, "joint at its limits", "a joint is stuck; another trial: a motor stays at its largest torque")
+def joint_limits(report: Report) -> None:
+    """Commands are clamped; what persists ends the trial on baseline gains and counts as unsafe."""
+    with on_a_body() as (run, world):
+        story, _ = hurt(run, world, {"kind": "joint_stuck"})
+        margins = {} if story.measurement is None else story.measurement.margins
+        below = [name for name, margin in margins.items() if margin < 0]
+        report.expect("tracking" in below, f"a stuck joint, yet margins {margins}")
+    with on_a_body() as (run, world):
+        robot = world.guardian.robot
+
+        def saturated(seen: Observation) -> None:
+            if world.walking:
+                seen.torque[4] = -1.01 * robot.torque_limit[4]
+
+        world.body.edit = saturated
+        story = run.run(run.trial())
+        held = answer_time(world, _first_walk(run), on_baseline)
+        report.responded(held, 0.1, "0.1 s of it without interruption")
+        report.record = ""
+        ended(report, run, story, State.HOLD_LATCHED, "aborted", "a motor is at its torque")
+        most = max(float(np.abs(c.torque / robot.torque_limit).max()) for _, _, c in world.history)
+        report.expect(most <= 1.0, f"a torque of {most:.3f} of the limit was commanded")
+    report.robot = f"torques are clamped; baseline gains after {held:.3f} s of saturation"
+    report.record = f"stuck: margins below their limits ({', '.join(below)}); saturated: " + report.record
+
+
+def _first_walk(run: RobotRun) -> float:
+    """When the walk began, s."""
+    guardian = run.world.guardian
+    plan = guardian.run.plan
+    assert plan is not None
+    return guardian.run.started + plan.walk.settle
+
+
+@fault(26, "hot motor, empty battery", "soft limits before a trial, hard limits while the robot walks")
+def battery_and_heat(report: Report) -> None:
+    """Above a soft limit nothing new starts; a hard one makes the robot stand down."""
+    soft: dict[str, Entry] = {
+        "the battery is low": {"kind": "low_battery", "value": 25.0},
+        "a motor is warm": {"kind": "hot_motor", "value": 75.0},
+        "the battery's cells differ": {"kind": "cell_spread", "value": 0.4},
+    }
+    with on_a_body() as (run, world):
+        for number, (words, entry) in enumerate(soft.items(), 1):
+            world.body.inject(**entry)
+            story = run.run(run.trial(number))
+            report.expect(isinstance(story.error, NotStartedError), f"{words}: {story.error!r}")
+            report.expect(words in story.words, f"operator: {words!r} is not in {story.words!r}")
+            report.expect(story.steps[-1] == "APPROVED", f"{words}: steps {story.steps}")
+            checks = [c for c in run.evaluator.preflight() if not c.passed]
+            report.expect(checks, f"{words}: the checks before the first trial passed")
+    hard: dict[str, tuple[Entry, float]] = {
+        "the battery is empty": ({"kind": "low_battery", "value": 10.0}, 0.2),
+        "a motor is hot": ({"kind": "hot_motor", "value": 95.0}, 0.02),
+    }
+    for words, (entry, lasting) in hard.items():
+        with on_a_body() as (run, world):
+            story, since = hurt(run, world, entry)
+            sat = answer_time(world, since, latched_as(State.SIT_LATCHED))
+            # said after a tick, heard with the next
+            report.responded(sat, lasting + TICK, "0.2 s (charge), 0.02 s (motor) beyond the limit")
+            report.record = report.operator = ""
+            ended(report, run, story, story.state, "failed", words)
+            world.run(4.0)
+            report.expect(world.state is State.DAMP_LATCHED, f"{words}: {world.state.name} after 4 s")
+    report.robot = "soft: no new trial; hard: stands down, then joint damping"
+    report.record = "soft: not started; hard: " + report.record
+
+
+@fault(
+    27, "controller crash or overrun", "the controller raises, gives NaN, or takes 21 ms, then 5 ms a cycle"
+)
+def controller(report: Report) -> None:
+    """The guardian takes over in the same tick; slow cycles have ten milliseconds."""
+    slowest = 0.0
+    for kind, most in (("raises", 0.0), ("nonsense", 0.0), ("stalls", 0.0), ("slow", 0.01)):
+        with on_a_stand_in() as (run, world):
+            since: list[float] = []
+
+            def hurt_it(world=world, kind=kind, since=since) -> None:  # type: ignore[no-untyped-def]
+                since.append(world.now)
+                if kind == "raises":
+                    world.walker.fails = ArithmeticError("singular")
+                elif kind == "nonsense":
+                    world.walker.nonsense = True
+                else:
+                    world.controller_time = 0.021 if kind == "stalls" else 0.005
+
+            world.into_walk(INTO, hurt_it)
+            story = run.run(run.trial())
+            damped = answer_time(world, since[0], damps)
+            report.expect(damped <= most + 1e-9, f"{kind}: damped after {damped:.4f} s")
+            slowest = max(slowest, damped)
+            words = {"raises": "singular", "nonsense": "not finite", "stalls": "stalled", "slow": "too slow"}
+            # a controller that raises or gives nonsense with these gains speaks against them; time does not
+            outcome = "aborted" if kind in ("raises", "nonsense") else "failed"
+            report.record = report.operator = ""
+            ended(report, run, story, State.DAMP_LATCHED, outcome, words[kind])
+            stays(report, run, story.state)
+    report.responded(slowest, 0.01, "the same tick; 10 ms for slow cycles")
+    report.robot = "joint damping in the same tick; after five slow cycles in a row"
+    report.record = "crash or NaN: unsafe; too slow: says nothing about the gains"
+
+
+@fault(
+    28,
+    "second commander",
+    "somebody else publishes joint commands: before a trial, and while the robot walks",
+)
+def second_commander(report: Report) -> None:
+    """Nothing starts; a running trial ends on baseline gains."""
+    with on_a_stand_in() as (run, world):
+        since: list[float] = []
+
+        def foreign(seen: Observation) -> None:
+            seen.foreign_commands = True
+
+        def appear() -> None:
+            since.append(world.now)
+            world.robot.edit = foreign
+
+        world.into_walk(INTO, appear)
+        story = run.run(run.trial())
+        held = answer_time(world, since[0], on_baseline)
+        report.responded(
+            held, TICK, "one control tick after it is known (publishers are counted 20 times a second)"
+        )
+        ended(report, run, story, State.HOLD_LATCHED, "failed", "another commander")
+        checks = [c.words for c in run.evaluator.preflight() if not c.passed]
+        report.expect(
+            any("another commander" in words for words in checks), f"checks before a trial: {checks}"
+        )
+        stays(report, run, story.state)
+    report.robot = "baseline gains, latched; before a trial it is not started"
+
+
+@fault(31, "stop at the remote control", "the person beside the robot presses L2 and B while it walks")
+def remote_stop(report: Report) -> None:
+    """Seen in the robot's states: joint damping, an unsafe trial by a person's judgement, no start without reset."""
+    with on_a_body() as (run, world):
+        story, since = hurt(run, world, {"kind": "remote_stop"})
+        damped = answer_time(world, since, damps)
+        report.responded(damped, TICK, "one control tick after the state that says so")
+        ended(report, run, story, State.DAMP_LATCHED, "aborted", "stopped at the remote control")
+        client = run.session._client
+        assert client is not None
+        client.pump(0.1)
+        try:
+            client.stand()
+            report.expect(False, "it stood up without a reset")
+        except RefusedError:
+            pass
+        stays(report, run, story.state)
+    report.robot = "joint damping; the drives damp by themselves meanwhile"

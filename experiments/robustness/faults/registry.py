@@ -1,0 +1,17 @@
+"""All faults that are made in lock-step, in the order of the list."""
+
+from __future__ import annotations
+
+from experiments.robustness.faults import body, states, tuner
+from experiments.robustness.faults.report import FAULTS, Fault
+
+HOMES = (states, body, tuner)
+"""Where they are defined."""
+
+NUMBERS = range(1, 33)
+"""Of the list of faults that a bridge to a robot must survive."""
+
+
+def lock_step() -> list[Fault]:
+    """Every fault made in lock-step."""
+    return sorted(FAULTS, key=lambda fault: fault.number)

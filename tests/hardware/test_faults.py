@@ -1,0 +1,58 @@
+"""Every fault of the list that can be made in lock-step: what the robot did, the record says, the operator saw."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.robustness import process_faults
+from experiments.robustness.faults.page import row, time_of
+from experiments.robustness.faults.registry import NUMBERS, lock_step
+from experiments.robustness.faults.report import Fault, Report
+from hardware.guardian.limits import NOTHING, Limit, Watch
+from hardware.guardian.states import State
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+
+
+@pytest.mark.parametrize("fault", lock_step(), ids=lambda fault: f"{fault.number} {fault.name}")
+def test_a_fault_is_answered_recorded_and_told(fault: Fault) -> None:
+    report = fault.report()
+    assert not report.wrong
+    assert report.robot
+    assert report.record
+    assert report.operator or fault.number in (1, 3, 4)  # a walk through small loss asks nobody anything
+
+
+def test_no_fault_of_the_list_is_missing() -> None:
+    assert {fault.number for fault in lock_step()} | set(process_faults.NUMBERS.values()) == set(NUMBERS)
+
+
+def test_the_page_has_every_fault_and_none_that_went_wrong() -> None:
+    text = PAGE.read_text()
+    numbers = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert set(numbers) == set(NUMBERS)
+    assert len(numbers) == len(lock_step()) + len(process_faults.FAULTS)
+    assert "NOT AS PROMISED" not in text
+
+
+def test_a_guardian_that_does_not_look_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = {"state_age", "state_silence", "tilt", "body_rate", "rejected", "tuner_silence", "damaged"}
+    check = Watch.check
+
+    def look_away(self: Watch, state: State, late: bool = False) -> Limit:
+        limit = check(self, state, late)
+        return NOTHING if limit.name in blind else limit
+
+    monkeypatch.setattr(Watch, "check", look_away)
+    found = {f.number: f.report().wrong for f in lock_step() if f.number in (2, 6, 7, 12, 24)}
+    assert all(found.values()), found
+
+
+def test_a_late_response_is_said_on_the_page() -> None:
+    report = Report(99, "name", "how")
+    report.responded(0.25, 0.2, "200 ms")
+    assert "NOT AS PROMISED:** responded after 0.2500 s" in row(report, "L")
+    assert time_of(report) == "250 ms; promised: 200 ms"
