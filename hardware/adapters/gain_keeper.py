@@ -73,7 +73,7 @@ class GainKeeper:
         self._instance = 0
         self._refused: tuple[Gains, str] | None = None
         self._wanted = self._next = -math.inf
-        self._trouble = ""
+        self._trouble, self._walked = "", False
         self._said: list[str] = []
 
     # -- for the guardian -----------------------------------------------------------------------------
@@ -89,6 +89,13 @@ class GainKeeper:
         """
         if reading is not None and not walking:
             self._walker.standby(reading)
+        if self._walked and not walking:
+            c = self._walker.counters
+            self._said.append(
+                f"of {c.prompt + c.late + c.held} commands {c.prompt} were answered in their tick, {c.late} later, "
+                f"{c.held} repeated the one before"
+            )
+        self._walked = walking
         if not resting:
             self._wanted = -math.inf  # once the trial is over, nobody waits for its gains
         if self._change is not None:

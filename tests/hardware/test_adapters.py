@@ -386,9 +386,11 @@ def test_a_trials_gains_are_at_work_only_in_the_trial_and_baseline_is_back_after
     tuner.pump(1.0)
     assert world.command.kp[0] == STAND_KP
     assert client.node.values() == BASELINE
+    walked = world.relayed.counters.prompt
     assert world.said("gains").splitlines() == [
         "the controller holds baseline gains: read back, and named by the controller",
         "the controller holds trial gains: read back, and named by the controller",
+        f"of {walked} commands {walked} were answered in their tick, 0 later, 0 repeated the one before",
         "the controller holds baseline gains: read back, and named by the controller",
     ]
     assert world.arm(tuner) > 0
