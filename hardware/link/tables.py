@@ -140,13 +140,17 @@ def limit_table() -> str:
                 limit.words,
             )
         )
-    scopes = "; ".join(
-        f"*{scope}*: {', '.join(state.name for state in State if state in states)}"
-        for scope, states in SCOPES.items()
-    )
-    table = _table(("cause", "name", "threshold", "for", "response", "scope", "words"), rows)
     ladder = ", ".join(f"{response.value} {response.name}" for response in Response)
-    return f"{table}\nResponses: {ladder}. Scopes: {scopes}.\n"
+    scopes = [f"- *{scope}*: {_state_names(states)}" for scope, states in SCOPES.items()]
+    table = _table(("cause", "name", "threshold", "for", "response", "scope", "words"), rows)
+    return "\n".join([f"{table}\nResponses: {ladder}. Scopes:\n", *scopes]) + "\n"
+
+
+def _state_names(states: frozenset[State]) -> str:
+    missing = [state.name for state in State if state not in states]
+    if len(missing) > 2:
+        return ", ".join(state.name for state in State if state in states)
+    return f"every state but {', '.join(missing)}" if missing else "every state"
 
 
 def gain_table() -> str:
@@ -155,7 +159,7 @@ def gain_table() -> str:
     rows = zip(
         range(len(table.names)),
         table.names,
-        (unit or "1" for unit in table.units),
+        table.units,
         map(_number, table.lower),
         map(_number, table.upper),
         map(_number, table.baseline),

@@ -87,6 +87,18 @@ def test_vectors_by_hand() -> None:
     assert given["trial-digest-monitor"][1] == hashlib.sha256(whole).digest()
 
 
+def test_the_identity_of_the_gains_is_that_of_their_table_on_the_page() -> None:
+    found = re.search(
+        r"(?s)<!-- table gains -->\n\n44 gains, identity `(0x[0-9a-f]+)`(.*?)<!--", PAGE.read_text()
+    )
+    assert found is not None
+    rows = re.findall(r"(?m)^\| \d+ \| (\S+) \| (.*?) ?\|", found[2])
+    assert len(rows) == 44
+    lines = "".join(f"{name} {unit}\n" for name, unit in rows)
+    assert int.from_bytes(hashlib.sha256(lines.encode()).digest()[:8], "little") == int(found[1], 16)
+    assert f"kTable = {found[1]};" in (EXAMPLE / "main.cpp").read_text(), "the C++ client knows another table"
+
+
 def refusals() -> dict[str, str]:
     """The cell "refused otherwise" of every request on the page."""
     rows = re.findall(

@@ -27,7 +27,8 @@ struct LinkError : std::runtime_error {
 struct Refused : LinkError {
     std::uint8_t code;
     Refused(const std::string& what, const Reply& reply)
-        : LinkError("the guardian refuses " + what + ": " + reply.detail + " (code " + std::to_string(reply.code) + ")"),
+        : LinkError("the guardian refuses " + what + ": " + reply.detail + " (code " + std::to_string(reply.code) +
+                    ")"),
           code(reply.code) {}
 };
 
@@ -46,7 +47,10 @@ public:
         handle_ = socket(AF_INET, SOCK_DGRAM, 0);
         const bool connected = handle_ >= 0 && connect(handle_, found->ai_addr, found->ai_addrlen) == 0;
         freeaddrinfo(found);
-        if (!connected) throw LinkError(host + ":" + port + ": no such way");
+        if (!connected) {
+            if (handle_ >= 0) close(handle_);
+            throw LinkError(host + ":" + port + ": cannot be reached from here");
+        }
     }
     ~Socket() {
         if (handle_ >= 0) close(handle_);

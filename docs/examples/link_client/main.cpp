@@ -12,7 +12,9 @@
 
 #include <sys/stat.h>
 
+#include <cinttypes>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 
@@ -68,13 +70,15 @@ Bytes read_key(const std::string& path) {
 
 void print_state(const Client& client) {
     const State& s = client.state;
-    std::printf("%s %s, serial %s, %u gains, table 0x%016" PRIx64 "\n", client.welcome.is_virtual ? "virtual" : "PHYSICAL",
-                client.welcome.robot.c_str(), client.welcome.serial.c_str(), client.welcome.gains, client.welcome.table);
-    std::printf("state %s, response %u, cause %u, latch %u, lease %u, trial %" PRIu64 ", outcome %u\n", state_name(s.state),
-                s.response, s.cause, s.latch, s.epoch, s.trial, s.outcome);
-    std::printf("battery %u %%, hottest motor %u C, height %.3f m, roll %.3f, pitch %.3f rad, robot's state %.1f ms old%s%s\n",
-                s.battery, s.hottest, static_cast<double>(s.height[0]), static_cast<double>(s.attitude[0]),
-                static_cast<double>(s.attitude[1]), s.age / 1e3, s.words.empty() ? "" : ": ", s.words.c_str());
+    const Welcome& w = client.welcome;
+    std::printf("%s %s, serial %s, %u gains, table 0x%016" PRIx64 "\n", w.is_virtual ? "virtual" : "PHYSICAL",
+                w.robot.c_str(), w.serial.c_str(), w.gains, w.table);
+    std::printf("state %s, response %u, cause %u, latch %u, lease %u, trial %" PRIu64 ", outcome %u\n",
+                state_name(s.state), s.response, s.cause, s.latch, s.epoch, s.trial, s.outcome);
+    const double height = s.height[0], roll = s.attitude[0], pitch = s.attitude[1];
+    std::printf("battery %u %%, hottest motor %u C, height %.3f m, roll %.3f, pitch %.3f rad, "
+                "robot heard %.1f ms ago%s%s\n",
+                s.battery, s.hottest, height, roll, pitch, s.age / 1e3, s.words.empty() ? "" : ": ", s.words.c_str());
 }
 
 void say(const std::string& words) { std::cout << words << std::endl; }
@@ -92,8 +96,9 @@ std::vector<double> send_gains(Client& client, double stiffness) {
     const Bytes packed = Writer().f64s(gains).data;
     const Reply held = client.ask(kSetGains, "the gains", Writer().u16(0).u64(client.welcome.table).raw(packed).data);
     const Digest digest = sha256(packed);
-    if (held.data != Bytes(digest.begin(), digest.end())) throw LinkError("the guardian holds other gains than were sent");
-    if (client.ask(kGetGains, "the gains", slot(0)).data != packed) throw LinkError("other gains were read back than sent");
+    if (held.data != Bytes(digest.begin(), digest.end())) throw LinkError("the guardian holds other gains than sent");
+    const Reply read_back = client.ask(kGetGains, "the gains", slot(0));
+    if (read_back.data != packed) throw LinkError("other gains are read back than were sent");
     return gains;
 }
 
@@ -163,7 +168,7 @@ void lie_down(Client& client) {
 struct Interrupted {};
 
 void walk(Client& client, const Options& options) {
-    if (client.welcome.table != kTable) throw LinkError("this guardian has another table of gains than this client knows");
+    if (client.welcome.table != kTable) throw LinkError("this guardian has other gains than this client knows");
     client.acquire();
     say("lease of epoch " + std::to_string(client.epoch));
     client.while_waiting = [] {
@@ -203,7 +208,7 @@ void clear(Client& client) {
 void decode() {
     for (std::string line; std::getline(std::cin, line);) {
         try {
-            print_packet(open_packet(unhex(line), example_key()));
+            say(in_words(open_packet(unhex(line), example_key())));
         } catch (const BadPacket& error) {
             throw BadInput(std::string("no packet: ") + error.what());
         } catch (const std::invalid_argument& error) {
@@ -234,7 +239,8 @@ void speak(const std::string& command, const Options& options) {
 
 int main(int count, char** words) {
     const char* home = std::getenv("HOME");
-    Options options{{"host", "127.0.0.1"}, {"port", "4750"}, {"key", std::string(home ? home : ".") + "/.config/safebo/link.key"},
+    Options options{{"host", "127.0.0.1"}, {"port", "4750"},
+                    {"key", std::string(home ? home : ".") + "/.config/safebo/link.key"},
                     {"stiffness", "65"}, {"seconds", "2"}, {"trial", "1"}, {"level", "3"}};
     std::string command;
     try {

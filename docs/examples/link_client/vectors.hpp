@@ -1,9 +1,10 @@
-// The test vectors of docs/link.md, made anew here, and packets in words. `link_client vectors` and `link_client decode`.
+// The test vectors of docs/link.md, made anew here, and packets in words: `link_client vectors` and `... decode`.
 #pragma once
 
-#include <cinttypes>
 #include <cstdio>
+#include <iomanip>
 #include <iostream>
+#include <sstream>
 
 #include "wire.hpp"
 
@@ -43,7 +44,7 @@ inline void print_vectors() {
     const std::vector<double> gains{60.0, 2.5, 0.125}, backup{50.0, 2.0, 0.25};
     const Bytes walk = Writer().f64s(std::vector<double>{0.5, 0.5, 0.5, 0.5, 0, 0.25, 0, 0, 0.5, 0.125}).data;
     const auto say = [](const std::string& name, const Bytes& data) { std::cout << name << ' ' << hex(data) << '\n'; };
-    const auto packet = [&](const std::string& name, Kind kind, std::uint64_t at, std::uint64_t sequence, const Writer& body) {
+    const auto packet = [&](const char* name, Kind kind, std::uint64_t at, std::uint64_t sequence, const Writer& body) {
         say(name, seal({kind, at, sequence, body.data}, key));
     };
     const auto bytes = [](const Digest& digest) { return Bytes(digest.begin(), digest.end()); };
@@ -62,7 +63,8 @@ inline void print_vectors() {
     Bytes states;
     for (std::uint8_t i = 32; i < 64; ++i) states.push_back(i);
     Writer monitor;
-    monitor.text("lipschitz", 24).f64s(std::vector<double>{2.0, 0.125, 0, 0, 0, 0}).u16(33).u32(1000).u16(1).raw(states);
+    monitor.text("lipschitz", 24).f64s(std::vector<double>{2.0, 0.125, 0, 0, 0, 0}).u16(33).u32(1000).u16(1);
+    monitor.raw(states);
     Writer whole;
     whole.raw(std::string("SBTRIAL1")).u64(table).f64s(gains).raw(walk).u16(1).f64s(backup).raw(monitor.data);
     say("gains-digest", bytes(sha256(Writer().f64s(gains).data)));
@@ -70,43 +72,66 @@ inline void print_vectors() {
     say("trial-digest-monitor", bytes(sha256(whole.data)));
 }
 
-template <class Range> std::string joint(const Range& values) {
-    std::string out;
-    char word[32];
-    for (const double value : values) std::snprintf(word, sizeof word, out.empty() ? "%g" : ", %g", value), out += word;
-    return "(" + out + ")";
-}
+// A message in the words of the page: `Kind, session ..., sequence N: name value, name value`.
+class Words {
+public:
+    Words(const char* kind, const Frame& frame) : separator_(": ") {
+        out_ << kind << ", session 0x" << std::hex << std::setw(16) << std::setfill('0') << frame.session << std::dec
+             << ", sequence " << frame.sequence;
+    }
+    Words& number(const char* name, std::uint64_t value) { return begin(name) << value, *this; }
+    Words& large(const char* name, std::uint64_t value) {
+        return begin(name) << "0x" << std::hex << value << std::dec, *this;
+    }
+    Words& real(const char* name, double value) { return begin(name) << value, *this; }
+    Words& text(const char* name, const std::string& value) { return begin(name) << '"' << value << '"', *this; }
+    template <class Range> Words& reals(const char* name, const Range& values) {
+        begin(name) << '(';
+        const char* between = "";
+        for (const float value : values) out_ << between << value, between = ", ";
+        out_ << ')';
+        return *this;
+    }
+    std::string str() const { return out_.str(); }
 
-// A packet of the guardian in the words of the page.
-inline void print_packet(const Frame& frame) {
-    const auto head = [&](const char* name) {
-        std::printf("%s, session 0x%016" PRIx64 ", sequence %" PRIu64 ": ", name, frame.session, frame.sequence);
-    };
+private:
+    std::ostream& begin(const char* name) {
+        out_ << separator_ << name << ' ';
+        separator_ = ", ";
+        return out_;
+    }
+    std::ostringstream out_;
+    const char* separator_;
+};
+
+inline std::string in_words(const Frame& frame) {
     if (frame.kind == kWelcome) {
         const Welcome w = Welcome::read(frame.body);
-        head("Welcome");
-        std::printf("nonce 0x%" PRIx64 ", session 0x%" PRIx64 ", version %u, virtual %u, rate %u, gains %u, table 0x%" PRIx64
-                    ", robot \"%s\", serial \"%s\"\n", w.nonce, w.session, w.version, w.is_virtual, w.rate, w.gains, w.table,
-                    w.robot.c_str(), w.serial.c_str());
-    } else if (frame.kind == kReply) {
-        const Reply r = Reply::read(frame.body);
-        head("Reply");
-        std::printf("request %u, code %u, value %" PRIu64 ", detail \"%s\", data %zu bytes\n", r.request, r.code, r.value,
-                    r.detail.c_str(), r.data.size());
-    } else if (frame.kind == kState) {
-        const State s = State::read(frame.body);
-        head("State");
-        std::printf("time %g, tick %u, age %u, state %u, response %u, cause %u, backup %u, latch %u, epoch %u, trial %" PRIu64
-                    ", outcome %u, elapsed %g, stop_seen %" PRIu64 ", accepted %u, missed %u, rejected %u, overruns %u, "
-                    "refused %u, battery %u, hottest %u, ", s.time, s.tick, s.age, s.state, s.response, s.cause, s.backup,
-                    s.latch, s.epoch, s.trial, s.outcome, s.elapsed, s.stop_seen, s.accepted, s.missed, s.rejected,
-                    s.overruns, s.refused, s.battery, s.hottest);
-        std::printf("attitude %s, height %s, position %s, velocity %s, torque %s, target %s, words \"%s\"\n",
-                    joint(s.attitude).c_str(), joint(s.height).c_str(), joint(s.position).c_str(), joint(s.velocity).c_str(),
-                    joint(s.torque).c_str(), joint(s.target).c_str(), s.words.c_str());
-    } else {
-        std::printf("kind 0x%02x, %zu bytes of body\n", frame.kind, frame.body.size());
+        Words words("Welcome", frame);
+        words.large("nonce", w.nonce).large("session", w.session).number("version", w.version);
+        words.number("virtual", w.is_virtual).number("rate", w.rate).number("gains", w.gains).large("table", w.table);
+        return words.text("robot", w.robot).text("serial", w.serial).str();
     }
+    if (frame.kind == kReply) {
+        const Reply r = Reply::read(frame.body);
+        Words words("Reply", frame);
+        words.number("request", r.request).number("code", r.code).number("value", r.value).text("detail", r.detail);
+        return words.number("data", r.data.size()).str() + " bytes";
+    }
+    if (frame.kind == kState) {
+        const State s = State::read(frame.body);
+        Words words("State", frame);
+        words.real("time", s.time).number("tick", s.tick).number("age", s.age).number("state", s.state);
+        words.number("response", s.response).number("cause", s.cause).number("backup", s.backup);
+        words.number("latch", s.latch).number("epoch", s.epoch).number("trial", s.trial).number("outcome", s.outcome);
+        words.real("elapsed", s.elapsed).number("stop_seen", s.stop_seen).number("accepted", s.accepted);
+        words.number("missed", s.missed).number("rejected", s.rejected).number("overruns", s.overruns);
+        words.number("refused", s.refused).number("battery", s.battery).number("hottest", s.hottest);
+        words.reals("attitude", s.attitude).reals("height", s.height).reals("position", s.position);
+        words.reals("velocity", s.velocity).reals("torque", s.torque).reals("target", s.target);
+        return words.text("words", s.words).str();
+    }
+    return "kind " + std::to_string(frame.kind) + ", " + std::to_string(frame.body.size()) + " bytes of body";
 }
 
 }  // namespace sbl
