@@ -104,7 +104,6 @@ public:
             if (welcome.nonce != nonce) continue;
             session_ = welcome.session;
             sequence_ = 0;
-            pump_until([this] { return newest > 0; }, kPatience, "no State came");
             return;
         }
         throw LinkError("no guardian answers: is it running there, with this key and protocol version 1?");
@@ -126,6 +125,11 @@ public:
             if (now() > end) throw LinkError(otherwise + describe());
             pump(kHeartbeatPeriod / 4);
         }
+    }
+
+    // Wait for the first State of the session.
+    void look() {
+        pump_until([this] { return newest > 0; }, kPatience, "no State came:");
     }
 
     // Wait for a state; a latch on the way there is an error.

@@ -217,19 +217,24 @@ void decode() {
     }
 }
 
+// A stop goes out at once, before anything has been seen.
+void stop(Client& client, double level) {
+    if (!client.stop(static_cast<std::uint8_t>(level), "asked for at link_client"))
+        throw LinkError("NO ANSWER TO THE STOP: USE THE REMOTE");
+    say("stopped:" + client.describe());
+}
+
 void speak(const std::string& command, const Options& options) {
+    const double level = number_of(options, "level");
+    if (level != 1 && level != 2 && level != 3) throw BadInput("--level: 1, 2 or 3");
     Client client(options.at("host"), options.at("port"), read_key(options.at("key")), "link_client " + command);
     client.connect();
+    if (command == "stop") return stop(client, level);
+    client.look();
     if (command == "state") {
         print_state(client);
     } else if (command == "walk") {
         walk(client, options);
-    } else if (command == "stop") {
-        const double level = number_of(options, "level");
-        if (level < 1 || level > 3) throw BadInput("--level: 1, 2 or 3");
-        if (!client.stop(static_cast<std::uint8_t>(level), "asked for at link_client"))
-            throw LinkError("NO ANSWER TO THE STOP: USE THE REMOTE");
-        say("stopped:" + client.describe());
     } else {
         clear(client);
     }
