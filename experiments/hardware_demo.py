@@ -10,17 +10,12 @@ record with the hash that was noted, and the best gains beat the seed's.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hardware.link.key import make_key
+from hardware.rehearsal import virtual_chain
 from hardware.tuning.recording import digest
 from safebo.journal import Journal
 from safebo.ledger import KIND
@@ -30,82 +25,25 @@ DISTURBANCES = {"go2-trot": "paper", "go2-mpc": "heavy_and_weak"}
 """How the virtual robot differs from the controller's model, by study: the plant is mismatched, as a robot is."""
 
 
-@contextmanager
-def process(
-    name: str, command: list[str], log: Path, patience: float = 60.0
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that says `ready`; ended politely on leaving.
-
-    Raises:
-        RuntimeError: it did not say so in time.
-    """
-    with log.open("wb") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            end = time.monotonic() + patience
-            while not any(line.startswith("ready") for line in log.read_text().splitlines()):
-                if child.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"{name} did not start:\n{log.read_text()}")
-                time.sleep(0.1)
-            yield child
-        finally:
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
-                try:
-                    child.wait(15)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
-
-
-def free_port() -> int:
-    """A UDP port that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def run(study: str, trials: int, out: Path, domain: int, seed: int) -> int:
     """The whole demonstration; the exit code."""
-    out.mkdir(parents=True, exist_ok=True)
     folder = out / study
-    key = out / "link.key"
-    if not key.exists():
-        make_key(key)
-    port = free_port()
-    python = [sys.executable, "-m"]
-    robot = [*python, "hardware.virtual", "go2", "--domain", str(domain), "--seed", str(seed)]
-    robot += ["--disturbance", DISTURBANCES.get(study, "paper")]
-    guardian = [
-        *python,
-        "hardware.guardian",
-        "go2",
-        "--domain",
-        str(domain),
-        "--port",
-        str(port),
-        "--key",
-        str(key),
-    ]
-    guardian += ["--log", str(out / "guardian.jsonl")]
-    tune = [
-        *python,
-        "safebo",
-        "tune",
-        study,
-        "--robot",
-        f"127.0.0.1:{port}",
-        "--key",
-        str(key),
-        "--approve-all",
-    ]
-    tune += ["--trials", str(trials), "--out", str(folder), "--resume"]
     begin = time.monotonic()
-    with ExitStack() as stack:
-        stack.enter_context(process("the virtual robot", robot, out / "robot.log"))
-        stack.enter_context(process("the guardian", guardian, out / "guardian.log"))
+    with virtual_chain("go2", out, DISTURBANCES.get(study, "paper"), seed, domain) as (port, key):
         print(f"a virtual Go2 on DDS domain {domain} and its guardian on port {port} are up", flush=True)
-        code = subprocess.run(tune, check=False, env={**os.environ}).returncode
+        tune = [
+            sys.executable,
+            "-m",
+            "safebo",
+            "tune",
+            study,
+            "--robot",
+            f"127.0.0.1:{port}",
+            "--key",
+            str(key),
+        ]
+        tune += ["--approve-all", "--trials", str(trials), "--out", str(folder), "--resume"]
+        code = subprocess.run(tune, check=False).returncode
     print(f"virtual robot: {last_line(out / 'robot.log')}")
     print(f"guardian: {last_line(out / 'guardian.log')}")
     if code:

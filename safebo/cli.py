@@ -111,7 +111,11 @@ def tune(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Rehearse: with --robot, refuse whatever is not a virtual robot."),
+        typer.Option(
+            "--dry-run",
+            help="Rehearse on a virtual robot, which this command starts with its guardian. With --robot: on the one "
+            "there, and refuse any that is not virtual.",
+        ),
     ] = False,
     prior: Annotated[
         Path | None,
@@ -137,7 +141,11 @@ def tune(
 
         safebo tune go1-trot --trials 80 --resume
 
+        safebo tune go2-trot --dry-run
+
         safebo tune go2-trot --robot 127.0.0.1:4750
+
+    With `--dry-run`, all of what follows is rehearsed on a virtual robot that comes and goes with this command.
 
     With `--robot`, trials move the robot that `safebo-guardian` guards at that address. What is seen before the first
     trial is listed; every trial is approved at the terminal before it runs and judged after it; each step is recorded
@@ -160,27 +168,27 @@ def tune(
 
     file = load_study(study)
     options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
-    suffix = "-robot" if options.robot else ""
-    folder = out if out is not None else Path("runs") / f"{file.study.name}{suffix}"
+    folder = out if out is not None else Path("runs") / f"{file.study.name}{options.suffix}"
     work_on(folder)
     _log_warnings_to(folder / LOG_FILE)
     console = Console()
     try:
-        result = run(
-            file,
-            folder,
-            trials=trials,
-            seed=seed,
-            workers=workers,
-            resume=resume,
-            progress=progress_for(console),
-            journal_url=journal,
-            robot=options.robot,
-            operator=options.operator(console),
-            approve_all=approve_all,
-            global_trials=global_trials,
-            prior=prior,
-        )
+        with options.ready(file.study.evaluator, folder, console) as there:
+            result = run(
+                file,
+                folder,
+                trials=trials,
+                seed=seed,
+                workers=workers,
+                resume=resume,
+                progress=progress_for(console),
+                journal_url=journal,
+                robot=there.robot,
+                operator=there.operator(console),
+                approve_all=approve_all,
+                global_trials=global_trials,
+                prior=prior,
+            )
     except InputError:
         raise
     except InterruptedRunError as error:
@@ -189,7 +197,7 @@ def tune(
         _say_what_remains(errors, folder)
         words = [study, *options.words(), "--out", str(folder), "--resume"]
         say(errors, f"Go on with: safebo tune {shlex.join(words)}")
-        raise typer.Exit(130 if options.robot else 1) from error
+        raise typer.Exit(130 if options.suffix else 1) from error
     except Exception as error:
         _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
         raise

@@ -21,17 +21,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
-from experiments.hardware_demo import free_port, process
 from experiments.robustness.faults.report import Report
 from hardware.link.client import GuardianClient
-from hardware.link.key import make_key, read_key
+from hardware.link.key import read_key
 from hardware.link.udp import UdpTransport
+from hardware.rehearsal import virtual_chain
 from safebo.journal import Journal
 from safebo.ledger import KIND
 from safebo.study_file import load_study, resolve_study
@@ -49,9 +49,8 @@ class Chain:
     """
 
     def __init__(self, folder: Path, domain: int) -> None:
-        self.folder, self.domain, self.port = folder, domain, free_port()
+        self.folder, self.domain, self.port = folder, domain, 0
         self.key = folder / "link.key"
-        make_key(self.key)
         self.log = folder / "guardian.jsonl"
         self.study = folder / "short.yaml"
         content = yaml.safe_load(resolve_study("go2-trot").read_text())
@@ -62,13 +61,7 @@ class Chain:
     @contextmanager
     def up(self) -> Iterator[None]:
         """Robot and guardian, ready."""
-        python = [sys.executable, "-m"]
-        robot = [*python, "hardware.virtual", "go2", "--domain", str(self.domain), "--disturbance", "paper"]
-        guard = [*python, "hardware.guardian", "go2", "--domain", str(self.domain), "--port", str(self.port)]
-        guard += ["--key", str(self.key), "--log", str(self.log)]
-        with ExitStack() as stack:
-            stack.enter_context(process("the virtual robot", robot, self.folder / "robot.log"))
-            stack.enter_context(process("the guardian", guard, self.folder / "guardian.log"))
+        with virtual_chain("go2", self.folder, "paper", domain=self.domain) as (self.port, self.key):
             yield
 
     def events(self, since: float = 0.0) -> list[tuple[float, str, str]]:

@@ -1,0 +1,97 @@
+"""`safebo tune --dry-run`: a virtual robot and its guardian that come and go with the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hardware.errors import HardwareError, HardwareInputError
+from hardware.rehearsal import process, virtual_chain
+from safebo.journal import Journal
+from safebo.ledger import KIND
+from safebo.study_file import resolve_study
+
+
+def safebo(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "safebo", *words], capture_output=True, text=True, timeout=120
+    )
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((result.stdout + result.stderr).split())
+
+
+def test_a_study_is_rehearsed_on_a_virtual_go1(tmp_path: Path) -> None:
+    content = yaml.safe_load(resolve_study("go1-trot").read_text())
+    content["evaluator"]["options"]["seconds"] = 1.0
+    study = tmp_path / "short.yaml"
+    study.write_text(yaml.safe_dump(content, sort_keys=False))
+    run = tmp_path / "run"
+    result = safebo("tune", str(study), "--dry-run", "--approve-all", "--trials", "1", "--out", str(run))
+    assert result.returncode == 0, said(result)
+    with Journal.open(run, read_only=True) as journal:
+        (record,) = journal.records(states=False)
+        steps = [event.data["state"] for event in journal.events() if event.kind == KIND]
+    assert record.measurement is not None
+    assert record.measurement.outcome == "completed"
+    assert steps == ["APPROVED", "ARMED", "RUNNING", "ENDED", "SCORED", "ACCEPTED"]
+    events = (run / "rehearsal" / "guardian.jsonl").read_text()
+    assert "LYING_DOWN -> REST" in events
+    assert not left_over(str(run))
+
+
+def left_over(text: str) -> list[str]:
+    """Processes whose command line holds a text."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (
+                (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode() if entry.name.isdigit() else ""
+            )
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found
+
+
+def test_what_cannot_be_rehearsed_is_said_so(tmp_path: Path) -> None:
+    result = safebo("tune", "pendulum", "--dry-run", "--out", str(tmp_path / "run"))
+    assert result.returncode == 2
+    assert "evaluator 'pendulum' has no virtual robot (those that have: legged)" in said(result)
+    with (
+        pytest.raises(HardwareInputError, match="no virtual 'spot': there are go1, go2"),
+        virtual_chain("spot", tmp_path),
+    ):
+        pass
+
+
+def test_a_process_that_does_not_start_says_why(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "print('no such interface')"]
+    with (
+        pytest.raises(HardwareError, match="the robot did not start:\nno such interface"),
+        process("the robot", program, tmp_path / "log"),
+    ):
+        pass
+
+
+def test_a_process_ends_with_who_started_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = f"print('ready', flush=True); import time; time.sleep(600) # {tmp_path}"
+    parent = (
+        "import os, sys\nfrom pathlib import Path\nfrom hardware.rehearsal import process\n"
+        f"with process('x', [sys.executable, '-c', {child!r}], Path({str(log)!r})): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", parent], check=False, timeout=60)
+    assert "ready" in log.read_text()
+    for _ in range(100):
+        if not left_over(str(tmp_path)):
+            break
+        time.sleep(0.05)
+    assert not left_over(str(tmp_path))
