@@ -19,7 +19,11 @@ Address = Hashable
 Outgoing = tuple[Address, bytes]
 
 SESSIONS = 8
-"""Sessions kept; the one longest unheard gives way, never the one that holds the lease."""
+"""Sessions kept. One that has never been used gives way first, then the one longest unheard; never the lease's.
+
+So Hellos that somebody recorded and sends again, for which no answer to the Welcome ever comes, push out each other
+and nobody who has spoken.
+"""
 
 REMEMBERED = 64
 """Replies kept per session for retries."""
@@ -43,6 +47,7 @@ class _Session:
     address: Address
     name: str
     heard: float
+    used: bool = False
     window: ReplayWindow = field(default_factory=ReplayWindow)
     sent: int = 0
     every: int = 0
@@ -110,7 +115,7 @@ class LinkServer:
         if order == "repeated" or (order == "late" and not isinstance(body, Stop)):
             self.refused[order] += 1
             return None, []
-        session.heard = now
+        session.heard, session.used = now, True
         if isinstance(body, Request):
             known = self._answered(frame, session, body)
             if known is not None:
@@ -196,7 +201,7 @@ class LinkServer:
         while len(self._sessions) > SESSIONS:
             oldest = min(
                 (s for s in self._sessions if s not in (newest, pinned)),
-                key=lambda s: self._sessions[s].heard,
+                key=lambda s: (self._sessions[s].used, self._sessions[s].heard),
             )
             del self._sessions[oldest]
         self._welcomed = OrderedDict((k, v) for k, v in self._welcomed.items() if v in self._sessions)

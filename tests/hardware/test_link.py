@@ -15,7 +15,7 @@ from hardware.guardian.states import State
 from hardware.link import messages as m
 from hardware.link.arrays import build_monitor, monitor_upload
 from hardware.link.client import GuardianClient
-from hardware.link.frame import Frame, FrameError, open_packet, seal
+from hardware.link.frame import VERSION, Frame, FrameError, open_packet, seal
 from hardware.link.key import make_key, read_key
 from hardware.link.proxy import FaultProxy, Faults
 from hardware.link.replay import WINDOW, ReplayWindow
@@ -209,3 +209,26 @@ def test_real_sockets_on_loopback() -> None:
     finally:
         transport.close()
         server.close()
+
+
+def test_hellos_sent_again_push_out_nobody_who_has_spoken() -> None:
+    world = World(0)
+    world.run(1.2)
+    viewers = [world.client(f"viewer {i}") for i in range(6)]
+    for viewer in viewers:
+        viewer.connect()
+        viewer.pump(0.02)
+    recorded = [
+        seal(Frame(m.Hello.KIND, 0, 1, m.Hello(nonce, VERSION, VERSION, "recorded").pack()), KEY)
+        for nonce in range(50)
+    ]
+    for data in recorded:
+        world.raw.append(("nobody", data))
+        world.tick()
+    for viewer in viewers:
+        before = viewer.counters.states
+        viewer.pump(0.1)
+        assert viewer.counters.states > before
+    late = world.client("late")
+    late.connect()
+    assert late.stop(reason="stop is heard")
