@@ -226,6 +226,7 @@ def test_hellos_sent_again_push_out_nobody_who_has_spoken() -> None:
         world.raw.append(("nobody", data))
         world.tick()
     for viewer in viewers:
+        viewer.pump(0.1)  # what was under way
         before = viewer.counters.states
         viewer.pump(0.1)
         assert viewer.counters.states > before
