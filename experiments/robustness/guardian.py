@@ -104,10 +104,10 @@ def _endure(world: World, client: GuardianClient, found: list[Injection]) -> str
         command = world.tick()
     if not answered(command, wanted):
         return f"{wanted.name} expected, the state is {world.state.name}, kp {command.kp[0]:g}"
-    return _stays(world, client)
+    return stays(world, client)
 
 
-def _stays(world: World, client: GuardianClient) -> str:
+def stays(world: World, client: GuardianClient, stiffness: float = TRIAL_STIFFNESS) -> str:
     """Nothing but the two steps leads from a latch back to motion; the ladder is only climbed."""
     ladder = {State.HOLD_LATCHED: 2, State.SIT_LATCHED: 3, State.DAMP_LATCHED: 4}
     rung = ladder.get(world.state, 0)
@@ -120,7 +120,7 @@ def _stays(world: World, client: GuardianClient) -> str:
         now = ladder.get(world.state, 0)
         if world.state in MOTION or now < rung:
             return f"{world.state.name} after a latch"
-        if TRIAL_STIFFNESS in command.kp:
+        if stiffness in command.kp:
             return "the trial's gains are at work after a latch"
         rung = now
     return ""

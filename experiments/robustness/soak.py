@@ -1,0 +1,278 @@
+"""Half an hour of a robot's time, trial after trial, with one trouble after the other.
+
+    python -m experiments.robustness.soak --minutes 30
+
+A virtual Go1 with a body behind its own wire protocol, the real controller, the guardian, its link on a network that
+loses, doubles, overtakes and damages packets, and a tuner that runs trials with its journal: all in lock-step, so
+every run with a seed is the same. After a trouble: did every promised answer come in time; does the latch hold
+against requests for motion until both steps of clearing; does one step alone not do. Then it is cleared, and on it
+goes. Beside the guardian an overseer looks at every tick, with arithmetic of its own. Exit code 1 on anything missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from experiments.robustness.growth import Meter
+from experiments.robustness.guardian import stays
+from experiments.robustness.guardian_world import PERIOD
+from experiments.robustness.robot_run import RobotRun
+from experiments.robustness.soak_troubles import PHYSICAL, RISING, STANDING, STEPPING, Maker, Trouble
+from experiments.robustness.soak_world import SoakWorld
+from hardware.errors import LinkError
+from hardware.guardian.states import LATCHED, State
+from hardware.link.client import GuardianClient, RefusedError
+from hardware.link.messages import Code
+
+UPRIGHT = 0.9
+"""Cosine of the tilt beyond which a person puts the robot down again before anything is cleared."""
+
+
+class Soak:
+    """One robot, one tuner, and what became of every trouble.
+
+    Args:
+        folder: an empty one.
+        seed: decides everything.
+        makers: of troubles by the state in which they come; all of them when None.
+
+    Attributes:
+        met: troubles by name. latches: causes by name. missed: what was not answered as promised, in words.
+        alarms: latches that nothing called for, in words.
+        trials: how many were run. unmet: troubles whose moment did not come.
+    """
+
+    def __init__(self, folder: Path, seed: int, makers: list[tuple[State, Maker]] | None = None) -> None:
+        self.world = SoakWorld(seed)
+        self.run = RobotRun(folder, self.world)
+        self.run.evaluator.supervise(self.run.evaluator._ledger, lambda: self.world.asked)  # type: ignore[arg-type]
+        self.rng = np.random.default_rng(seed)
+        self._makers = makers if makers is not None else _all()
+        self._next: list[tuple[State, Maker]] = []
+        self.met: Counter[str] = Counter()
+        self.latches: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.missed: list[str] = []
+        self.alarms: list[str] = []
+        self.trials = self.unmet = self.put_down = 0
+
+    def cycle(self) -> None:
+        """One trial with at most one trouble, and everything until the robot is ready for the next."""
+        world, run = self.world, self.run
+        self.trials += 1
+        world.viewer.connect()
+        planned = self._plan() if self.trials % 4 else None
+        world.stiffness = round(float(self.rng.uniform(66, 69)), 1) + 0.0625
+        story = run.run(run.trial(self.trials, world.stiffness))
+        self.outcomes["not known" if story.measurement is None else story.measurement.outcome] += 1
+        while world.open:
+            with run.session.client() as client:
+                client.pump(0.02)
+        self._account(planned)
+        world.heal()
+        if world.state in LATCHED:
+            self._clear()
+        self._tidy()
+
+    def _plan(self) -> Trouble:
+        """Draw the next trouble and its moment."""
+        world, rng = self.world, self.rng
+        if not self._next:
+            self._next = [self._makers[k] for k in rng.permutation(len(self._makers))]
+        state, maker = self._next.pop()
+        trouble = maker(rng, world)
+        most = {State.STANDING_UP: 1100, State.HOLD: 200, State.RUNNING: 600}[state]
+        dwell = int(rng.integers(0, most))
+        if state is State.STANDING_UP and world.state is not State.REST:
+            self._lie_down()
+        world.schedule(lambda: world.state is state and world.dwell >= dwell, trouble)
+        return trouble
+
+    def _lie_down(self) -> None:
+        self.run.session.open()
+        with self.run.session.client() as client:
+            client.acquire()
+            if self.world.state is State.HOLD:
+                client.lie_down()
+            client.wait_for(lambda s: s.state == State.REST, 5.0)
+
+    def _account(self, planned: Trouble | None) -> None:
+        world = self.world
+        latch = world.guardian.latch
+        if world.state in LATCHED:
+            self.latches[latch.cause.name] += 1
+        self.missed += world.late + world.overseer.missed
+        world.overseer.missed.clear()
+        if planned is None or world.trouble is None:
+            self.unmet += planned is not None
+            calm = True
+        else:
+            self.met[f"{planned.name}, {world.met.name}"] += 1
+            calm = not planned.promises and planned.name not in PHYSICAL
+        if calm and world.state in LATCHED:
+            name = "no trouble" if planned is None else planned.name
+            told = [row.words for row in world.rows if row.kind == "state"][-4:]
+            self.alarms.append(f"trial {self.trials}, {name}: {latch.words}; {'; '.join(told)}")
+
+    # -- a person ---------------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Look whether the latch holds, then clear it in its two steps."""
+        world = self.world
+        self.run.session.open()
+        with self.run.session.client() as client:
+            client.acquire()
+            if not self._holds(client, "latched"):
+                return
+            if world.state is State.SIT_LATCHED:
+                client.wait_for(lambda s: s.state != State.SIT_LATCHED, 6.0)
+            self._set_upright()
+            self._refused(lambda: client.clear(1), "cleared in one step")
+            latch = client.status().latch
+            token = self._patiently(client, lambda: client.acknowledge(latch))
+            if not self._holds(client, "acknowledged"):
+                return
+            self._refused(client.stand, "stood up before the second step")
+            self._patiently(client, lambda: client.clear(token) or 0)  # type: ignore[func-returns-value]
+            if world.state not in (State.HOLD, State.REST):
+                self.missed.append(f"trial {self.trials}: {world.state.name} after clearing")
+
+    def _holds(self, client: GuardianClient, when: str) -> bool:
+        """Whether requests for motion change nothing."""
+        wrong = stays(self.world, client, self.world.stiffness)
+        if wrong or self.world.state not in LATCHED:
+            self.missed.append(f"trial {self.trials}, {when}: {wrong or self.world.state.name}")
+        return self.world.state in LATCHED
+
+    def _refused(self, ask: Callable[[], None], words: str) -> None:
+        try:
+            ask()
+        except RefusedError:
+            return
+        self.missed.append(f"trial {self.trials}: {words}")
+
+    def _patiently(self, client: GuardianClient, ask: Callable[[], int]) -> int:
+        """Ask again while the cause is still there: a window of damaged packets, a robot that comes to rest."""
+        end = self.world.now + 5.0
+        while True:
+            try:
+                return ask()
+            except RefusedError as refusal:
+                if refusal.reply.code != Code.CAUSE_PRESENT or self.world.now >= end:
+                    raise
+            client.pump(0.1)
+
+    def _set_upright(self) -> None:
+        """Put a robot that has tipped over on its belly."""
+        plant = self.world.body.plant
+        _, x, y, _ = plant.simulation.truth().orientation
+        if 1.0 - 2.0 * (x * x + y * y) < UPRIGHT and self.world.state is State.DAMP_LATCHED:
+            plant._lie_down()
+            self.put_down += 1
+
+    def _tidy(self) -> None:
+        """Throw away what only an experiment keeps."""
+        world = self.world
+        world.history.clear()
+        world.rows.clear()
+        tuner = self.run.session._client
+        kept = {world.viewer.name} | ({tuner.name} if tuner is not None else set())
+        for proxies in (world._up, world._down):
+            for name in [name for name in proxies if name not in kept]:
+                del proxies[name]
+        for file in (self.run.folder / "trajectories").glob("*.mcap"):
+            file.unlink()
+
+
+def _all() -> list[tuple[State, Maker]]:
+    """Every trouble in every state it is for."""
+    return [
+        *((State.HOLD, maker) for maker in STANDING),
+        *((State.RUNNING, maker) for maker in (*STANDING, *STEPPING)),
+        *((State.STANDING_UP, maker) for maker in RISING),
+    ]
+
+
+def soak(
+    folder: Path,
+    minutes: float,
+    seed: int,
+    say: Callable[[str], None],
+    makers: list[tuple[State, Maker]] | None = None,
+) -> tuple[Soak, Meter]:
+    """Go on for so much of the robot's time.
+
+    Raises:
+        LinkError: robot, guardian and tuner do not find together again after a trouble.
+    """
+    made, meter = Soak(folder, seed, makers), Meter(60.0 * minutes, warm=0.2)
+    world, begin, wall = made.world, made.world.now, time.monotonic()
+    told = 0
+    while (done := world.now - begin) < 60.0 * minutes:
+        made.cycle()
+        meter.at(done)
+        if int(done / 60.0) > told:
+            told = int(done / 60.0)
+            say(
+                f"{told:3d} min of robot time, {time.monotonic() - wall:4.0f} s: {made.trials} trials, "
+                f"{sum(made.met.values())} troubles, {sum(made.latches.values())} latches cleared, "
+                f"{len(made.missed)} missed, {len(made.alarms)} false alarms"
+            )
+    meter.end()
+    return made, meter
+
+
+def report(made: Soak, meter: Meter, say: Callable[[str], None]) -> bool:
+    """Say what was found; whether it is as it should be."""
+    for name, count in sorted(made.met.items()):
+        say(f"    {count:4d}  {name}")
+    say("answered by: " + ", ".join(f"{name} {count}" for name, count in made.latches.most_common()))
+    say("trials: " + ", ".join(f"{name} {count}" for name, count in made.outcomes.most_common()))
+    for words in made.missed:
+        say(f"MISSED {words}")
+    for words in made.alarms:
+        say(f"FALSE ALARM {words}")
+    ticks = round((made.world.now - 100.0) / PERIOD)
+    say(
+        f"{ticks} ticks, {made.trials} trials, {sum(made.met.values())} troubles of {len(made.met)} sorts "
+        f"({made.unmet} whose moment did not come), {made.world.overseer.crossings} crossings seen by the overseer, "
+        f"{len(made.missed)} missed, {len(made.alarms)} false alarms, robot put down {made.put_down} times, "
+        f"growth {meter.resident:.0f} KiB, {meter.blocks} blocks"
+    )
+    return not (made.missed or made.alarms or meter.grows)
+
+
+def main() -> None:
+    """Soak."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, help="of robot time")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    def say(words: str) -> None:
+        print(words, flush=True)
+
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            made, meter = soak(Path(folder), options.minutes, options.seed, say)
+        except LinkError as error:
+            sys.exit(f"the run came to a halt: {error}")
+        fine = report(made, meter, say)
+        made.run.close()
+    say(f"{time.monotonic() - begin:.0f} s of wall time")
+    sys.exit(0 if fine else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""A world that brings troubles by schedule and an overseer of its own beside the guardian."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.robustness.faults.wire_robot import WireWorld
+from experiments.robustness.fuzz_guardian import beyond, impossible
+from experiments.robustness.guardian import answered
+from experiments.robustness.guardian_world import PERIOD, go1
+from experiments.robustness.soak_troubles import STATE_HOLD, STATE_SIT, Trouble
+from hardware.guardian.observation import Observation
+from hardware.guardian.states import Response, State
+from hardware.guardian.walker import Walk, Walker
+from hardware.link.proxy import Faults
+from robots.sensors import BaseState, JointCommand, SensorReading
+
+NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
+"""Always."""
+
+RUNG = {
+    State.HOLD_LATCHED: Response.HOLD,
+    State.HOLD_ACKNOWLEDGED: Response.HOLD,
+    State.SIT_LATCHED: Response.SIT,
+    State.DAMP_LATCHED: Response.DAMP,
+    State.DAMP_ACKNOWLEDGED: Response.DAMP,
+}
+ON_FEET = frozenset({State.HOLD, State.ARMED, State.RUNNING})
+MOVING = ON_FEET | {State.STANDING_UP, State.LYING_DOWN, State.HOLD_LATCHED, State.SIT_LATCHED}
+
+
+class BreakableWalker:
+    """The real controller, that raises or gives nonsense when told to."""
+
+    def __init__(self, inner: Walker) -> None:
+        self._inner = inner
+        self.fails: Exception | None = None
+        self.nonsense = False
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """As the controller's."""
+        return self._inner.state_names
+
+    def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
+        """As the controller's."""
+        self._inner.begin(reading, walk, gains)
+
+    def step(self, reading: SensorReading) -> JointCommand:
+        """As the controller's, or not."""
+        if self.fails is not None:
+            raise self.fails
+        command = self._inner.step(reading)
+        if self.nonsense:
+            command.torque[3] = math.nan
+        return command
+
+    def switch(self, gains: Mapping[str, float]) -> JointCommand:
+        """As the controller's."""
+        return self._inner.switch(gains)
+
+    def brake(self) -> None:
+        """As the controller's."""
+        self._inner.brake()
+
+    def state(self, reading: SensorReading) -> Any:
+        """As the controller's."""
+        return self._inner.state(reading)
+
+    def base(self) -> BaseState:
+        """As the controller's."""
+        return self._inner.base()
+
+
+class Overseer:
+    """Looks at what the guardian was told and what it commanded, with arithmetic of its own.
+
+    Attributes:
+        missed: what should have been answered in a tick and was not, at most a few.
+        crossings: how often tilt, body rate or overspeed were over their limit in a state that moves.
+    """
+
+    def __init__(self) -> None:
+        self._robot = go1()
+        self._tick = -1
+        self._deaf = 0
+        self.missed: list[str] = []
+        self.crossings = 0
+
+    def look(self, before: State, after: State, seen: Observation | None, command: JointCommand) -> None:
+        """One tick: the guardian's state before and after it, what it was told, what it commanded."""
+        wrong = beyond(command, self._robot)
+        if wrong:
+            self._miss(f"a joint command {wrong}")
+        fresh = seen is not None and seen.tick != self._tick
+        self._deaf = 0 if fresh else self._deaf + 1
+        if seen is not None:
+            self._tick = seen.tick
+        if before not in MOVING:
+            return
+        rung = RUNG.get(after, Response.NONE)
+        owed = Response.SIT if self._deaf >= STATE_SIT else Response.HOLD
+        if self._deaf >= STATE_HOLD and rung < owed:
+            self._miss(f"{after.name} after {self._deaf} ticks without a state")
+        if seen is not None and fresh and self._wild(seen):
+            self.crossings += 1
+            if not answered(command, Response.DAMP):
+                self._miss(f"{after.name} and stiffness with {self._wild(seen)}")
+
+    def _wild(self, seen: Observation) -> str:
+        if impossible(seen):
+            return (
+                ""  # such a state is not believed; the third in a row is answered, see the trouble's promise
+            )
+        reading = seen.reading
+        speed = float((np.abs(reading.joint_velocity) / self._robot.speed_limit).max())
+        rate = float(np.abs(reading.angular_velocity).max())
+        w, x, y, z = (float(part) for part in reading.orientation / np.linalg.norm(reading.orientation))
+        # the world's vertical in the trunk's frame says both angles
+        up = np.array([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)])
+        roll, pitch = math.atan2(up[1], up[2]), math.atan2(-up[0], math.hypot(up[1], up[2]))
+        if max(abs(roll), abs(pitch)) > 0.5 + 1e-9:
+            return f"a tilt of {max(abs(roll), abs(pitch)):.3f} rad"
+        if rate > 6.0:
+            return f"a body rate of {rate:.2f} rad/s"
+        if speed > 1.5:
+            return f"a joint at {speed:.2f} of its speed limit"
+        return ""
+
+    def _miss(self, words: str) -> None:
+        if len(self.missed) < 20:
+            self.missed.append(words)
+
+
+class SoakWorld(WireWorld):
+    """A Go1 with a body on a network that is never quite right, and one trouble at a time.
+
+    Args:
+        seed: of network, sensors and tokens.
+
+    Attributes:
+        asked: how often a person has asked to stop at the tuner.
+        stiffness: of the hips in the present trial, N m/rad; no other gain has this value.
+        dwell: ticks since the guardian's state changed.
+        trouble: at work or over; None before its moment. since: its ticks. met: the state in which it began.
+        late: its promises that were not kept.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed, NETWORK, NETWORK)
+        self.walker = self.guardian.walker = BreakableWalker(self.guardian.walker)  # type: ignore[assignment]
+        self.overseer = Overseer()
+        self.asked = self.dwell = 0
+        self.stiffness = math.nan
+        self.viewer = self.client("viewer", 65535)
+        self.seen: Observation | None = None
+        self._observe = self.robot.observe
+        self.robot.observe = self._noted  # type: ignore[method-assign]
+        self._waiting: tuple[Callable[[], bool], Trouble] | None = None
+        self.trouble: Trouble | None = None
+        self.since = 0
+        self.met = State.DISCONNECTED
+        self.late: list[str] = []
+
+    def _noted(self) -> Observation | None:
+        self.seen = self._observe()
+        return self.seen
+
+    def schedule(self, when: Callable[[], bool], trouble: Trouble) -> None:
+        """Bring a trouble before the first tick in which a condition holds."""
+        self._waiting, self.trouble, self.late = (when, trouble), None, []
+
+    def impair(self, change: Callable[[Faults], Faults], both: bool) -> None:
+        """Change the network of everybody, to the guardian or in both directions."""
+        for proxies in (self._up, self._down) if both else (self._up,):
+            for proxy in proxies.values():
+                proxy.faults = change(proxy.faults)
+
+    def heal(self) -> None:
+        """Whatever was wrong is over."""
+        self._waiting = None
+        self.robot.edit = lambda seen: None
+        self.controller_time = 0.0
+        self.walker.fails, self.walker.nonsense = None, False
+        self.asked = 0
+        self.impair(lambda faults: NETWORK, True)
+        self.body.inject(kind="loss", value=0.0)
+
+    @property
+    def open(self) -> bool:
+        """Whether the present trouble goes on, or one of its promises is still to be kept."""
+        trouble = self.trouble
+        return trouble is not None and self.since <= max(
+            [trouble.lasts, *(p.within for p in trouble.promises)]
+        )
+
+    def tick(self) -> JointCommand:
+        """One control period, with its trouble."""
+        if self._waiting is not None and self._waiting[0]():
+            self.trouble, self.since, self.met, self._waiting = self._waiting[1], 0, self.state, None
+            self.trouble.begin(self)
+        trouble = self.trouble
+        if trouble is not None and trouble.each is not None and self.since <= trouble.lasts:
+            trouble.each(self, self.since)
+        before = self.state
+        command = super().tick()
+        self.dwell = self.dwell + 1 if self.state is before else 0
+        self.overseer.look(before, self.state, self.seen, command)
+        if trouble is not None:
+            self._hold_to(trouble, command)
+            self.since += 1
+            if self.since == trouble.lasts + 1:
+                self.heal()
+        return command
+
+    def _hold_to(self, trouble: Trouble, command: JointCommand) -> None:
+        for promise in trouble.promises:
+            if promise.within != self.since:
+                continue
+            wanted = promise.response
+            if wanted is Response.HOLD and self.met is State.STANDING_UP:
+                wanted = Response.SIT
+            rung = RUNG.get(self.state, Response.NONE)
+            if rung < wanted or not answered(command, rung) or self.stiffness in command.kp:
+                self.late.append(
+                    f"{trouble.name} in {self.met.name}: {wanted.name} within {1e3 * PERIOD * self.since:g} ms, found "
+                    f"{self.state.name} with kp {command.kp[0]:g}"
+                )

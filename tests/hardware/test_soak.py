@@ -1,0 +1,84 @@
+"""A few trials of the soak; and that it misses no guardian that was made to ignore something."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from experiments.robustness.guardian_troubles import ANYWHERE
+from experiments.robustness.soak import Soak
+from experiments.robustness.soak_troubles import RISING, STANDING, Promise, _cut, _edited
+from hardware.guardian import states
+from hardware.guardian.states import Event, Response, State
+
+TILT = _edited("tilt", ANYWHERE["tilt"])
+SILENCE = _cut(False)
+
+
+@pytest.fixture
+def soak(tmp_path):
+    made = []
+
+    def make(*makers) -> Soak:
+        made.append(Soak(tmp_path, 4, list(makers)))
+        return made[0]
+
+    yield make
+    made[0].run.close()
+
+
+def ignore(soak: Soak, *names: str) -> None:
+    """Make the guardian deaf to some limits."""
+    watch = soak.world.guardian.watch
+    for number, limit in enumerate(watch.limits):
+        if limit.name in names:
+            watch._threshold[number] = np.inf
+
+
+def test_trials_go_on_after_troubles(soak) -> None:
+    made = soak((State.HOLD, TILT), (State.RUNNING, SILENCE))
+    for _ in range(4):
+        made.cycle()
+    assert made.missed == []
+    assert made.alarms == []
+    assert sum(made.met.values()) == 3
+    assert set(made.met) == {"tilt, HOLD", "tuner silence, RUNNING"}
+    assert sum(made.latches.values()) == 3
+    assert made.outcomes["completed"] == 1
+    assert (
+        made.world.guardian.latch.number == 3 + made.met["tuner silence, RUNNING"]
+    )  # baseline, then the way down
+
+
+def test_a_guardian_that_ignores_tilt_is_found_out_by_promise_and_by_overseer(soak) -> None:
+    made = soak((State.HOLD, TILT))
+    ignore(made, "tilt")
+    made.cycle()
+    assert any(words.startswith("tilt in HOLD: DAMP within") for words in made.missed)
+    assert any("stiffness with a tilt of" in words for words in made.missed)
+
+
+def test_a_guardian_that_waits_for_a_silent_tuner_is_found_out(soak) -> None:
+    made = soak((State.HOLD, SILENCE))
+    ignore(made, "tuner_silence")
+    made.cycle()
+    assert any("HOLD within 200 ms, found HOLD" in words for words in made.missed)
+    assert not any("SIT within" in words for words in made.missed)
+
+
+def test_a_latch_that_lets_motion_through_is_found_out(soak) -> None:
+    made = soak((State.HOLD, TILT))
+    open_row = {**states.TABLE[State.DAMP_LATCHED], Event.STAND: State.STANDING_UP}
+    with mock.patch.dict(states.TABLE, {State.DAMP_LATCHED: open_row}):
+        made.cycle()
+    assert any("STANDING_UP" in words for words in made.missed)
+
+
+def test_promises_are_those_of_the_published_limits() -> None:
+    rng = np.random.default_rng(0)
+    for maker in (*STANDING, *RISING):
+        trouble = maker(rng, None)
+        assert all(promise.within <= 500 for promise in trouble.promises), trouble.name
+    assert SILENCE(rng, None).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
+    silences = [t for t in (m(rng, None) for m in STANDING) if t.name == "wire: silence"]
+    assert silences[0].promises == (Promise(Response.HOLD, 51), Promise(Response.SIT, 251))
