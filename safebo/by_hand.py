@@ -15,6 +15,7 @@ import yaml
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.journal import Journal
+from safebo.ledger import MOVED, OVER, last_step
 from safebo.measurement_checks import as_measurement, check_measurement
 from safebo.prior_run import tuner_of
 from safebo.protocol import Measurement, Trial
@@ -135,6 +136,9 @@ def edit_trial(
         if record.status != "asked":
             why = "was told already" if record.status == "told" else "may have run; see `safebo resolve`"
             raise InputError(f"trial {trial_id} cannot be changed: it {why}")
+        step, _ = last_step(journal, trial_id)
+        if step in (*MOVED, *OVER):
+            raise InputError(f"trial {trial_id} cannot be changed: it has run ({step}); go on with --resume")
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         trial: Trial = tuner.edit(trial_id, {**record.trial.parameters, **changes})

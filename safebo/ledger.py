@@ -34,7 +34,24 @@ STEPS = (
 MOVED = frozenset({"ARMED", "RUNNING"})
 """Where a trial that is found there may have moved the robot, and nobody knows how it ended."""
 
+VERDICTS = frozenset({"ACCEPTED", "CONTAMINATED", "UNSAFE"})
+OVER = frozenset({"ENDED", "SCORED"}) | VERDICTS
+"""Where a trial has run and its raw file is kept."""
+
+AFTER = {
+    "ARMED": "APPROVED",
+    "REFUSED": "ARMED",
+    "RUNNING": "ARMED",
+    "ENDED": "RUNNING",
+    "SCORED": "ENDED",
+}
+"""What must have been kept last before the robot's side takes a step: no trial runs twice, or unasked."""
+
 PATIENCE = 30.0  # s for which a step that has been taken already is offered to a locked or full journal
+
+
+class StepError(JournalError):
+    """A step that does not follow the one before."""
 
 
 class JournalLedger:
@@ -52,14 +69,21 @@ class JournalLedger:
         """Keep one step.
 
         Raises:
-            JournalError: it could not be written: the step must not be taken. What has been taken already (ENDED,
-                SCORED) is tried for half a minute first.
+            JournalError: it could not be written, or it does not follow the one before: it must not be taken. What has
+                been taken already (ENDED, SCORED) is tried for half a minute first.
         """
         end = time.monotonic() + (PATIENCE if state in ("ENDED", "SCORED") else 0.0)
         while True:
             try:
+                before, _ = self.last(trial_id)
+                if before != AFTER.get(state, before):
+                    raise StepError(
+                        f"trial {trial_id} is {before or 'not approved'}: it cannot be {state} now"
+                    )
                 self._open().note(KIND, text, trial_id, {"state": state, **data})
                 return
+            except StepError:
+                raise
             except JournalError:
                 if time.monotonic() >= end:
                     raise

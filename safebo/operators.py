@@ -65,6 +65,10 @@ class NobodyThereError(Exception):
     """A person was asked, and the terminal has no end that answers."""
 
 
+class InterruptedQuestionError(NobodyThereError):
+    """A person was asked, and answered with Ctrl-C."""
+
+
 class TerminalOperator:
     """Asks at the terminal.
 
@@ -114,7 +118,7 @@ class TerminalOperator:
         try:
             return self._console.input(f"[bold]{escape(question)}[/] ").strip()
         except KeyboardInterrupt:
-            raise NobodyThereError("interrupted at the question") from None
+            raise InterruptedQuestionError("interrupted at the question") from None
         except EOFError:
             raise NobodyThereError(
                 "nobody answers at this terminal. Trials on a robot need a person; `--approve-all` works with a "

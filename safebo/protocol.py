@@ -184,6 +184,7 @@ class EvaluatorInfo:
     `monitored`: `evaluate` shows every state to the monitor it is given.
     `margins_to_go`: measurements say how the margins went on from every visited state.
     `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
+    `serial`: of that robot; a run keeps to one robot.
     """
 
     name: str
@@ -196,6 +197,7 @@ class EvaluatorInfo:
     monitored: bool = False
     margins_to_go: bool = False
     robot: Literal["", "virtual", "physical"] = ""
+    serial: str = ""
 
 
 @runtime_checkable

@@ -31,7 +31,7 @@ from safebo.run_loop import (
 from safebo.study import Study
 from safebo.study_checks import Problem, with_defaults
 from safebo.study_file import StudyFile, changed_keys, load_study, study_hash, study_in_python
-from safebo.supervision import check_allowed
+from safebo.supervision import check_allowed, check_meant, check_same_robot, note_robot
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
 
@@ -140,8 +140,17 @@ def run(
         info = loop.check_evaluator(described)
         if make_tuner is make_default_tuner:
             _refuse_unwatched(info, file)
-        if robot is not None:
+        if info.robot and operator is None:
+            raise InputError(
+                f"evaluator {info.name!r} moves a {info.robot} robot: its trials need an operator who approves and "
+                "judges them (`operator` of `safebo.runner.run`, or --robot)"
+            )
+        if info.robot:
+            if robot is not None:
+                check_meant(info, robot.serial)
             check_allowed(info, file.study, approve_all, global_trials)
+        if exists:
+            check_same_robot(journal, info)
         resolved = with_defaults(file.study, info)
         if prior is not None and not exists:
             taken = read_prior(prior, resolved)
@@ -168,6 +177,7 @@ def run(
                     prior=taken,
                 )
             )
+            note_robot(journal, info)
         return loop.run(journal, tuner, info, resumed=exists)
 
 

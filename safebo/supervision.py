@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from safebo.errors import InputError, RunStoppedError
+from safebo.errors import InputError, InterruptedRunError, RunStoppedError
 from safebo.journal import Journal, Record
-from safebo.ledger import KIND, MOVED, last_step
+from safebo.ledger import KIND, MOVED, OVER, VERDICTS, last_step
 from safebo.methods import METHODS, canonical
-from safebo.operators import NobodyThereError, Operator
+from safebo.operators import InterruptedQuestionError, NobodyThereError, Operator, Verdict
 from safebo.progress import Progress
 from safebo.protocol import Check, EvaluatorInfo, Measurement, Trial, trial_hash
 from safebo.study import Study
 from safebo.worker_pool import WorkerPool
 
+ROBOT = "robot"
 CHECKS = 60.0  # s for the checks before the first trial
 
 
@@ -46,7 +47,13 @@ class Supervision:
             RunStoppedError: something is not as it must be; nothing has moved.
         """
         self._told = len(journal.events())
-        checks: Sequence[Check] = self._pool.preflight().result(CHECKS)
+        try:
+            checks: Sequence[Check] = self._pool.preflight().result(CHECKS)
+        except Exception as error:
+            raise RunStoppedError(
+                f"not started: the checks before the first trial could not be made: {words_of(error)}. Mend that and "
+                "go on with --resume"
+            ) from error
         self._operator.look(checks)
         failed = [check for check in checks if not check.passed]
         journal.note(
@@ -68,6 +75,8 @@ class Supervision:
         """
         try:
             decision = self._operator.approve(trial, self._study, self._before)
+        except InterruptedQuestionError as error:
+            raise InterruptedRunError(f"trial {trial.id} was not approved: {error}") from error
         except NobodyThereError as error:
             raise RunStoppedError(f"trial {trial.id} was not approved: {error}") from error
         if decision.answer == "stop":
@@ -91,20 +100,17 @@ class Supervision:
         try:
             verdict = self._operator.judge(trial, self._study, measurement)
         except NobodyThereError as error:
-            raise RunStoppedError(
+            stopped = InterruptedRunError if isinstance(error, InterruptedQuestionError) else RunStoppedError
+            raise stopped(
                 f"trial {trial.id} ran and was not judged: {error}. Its raw file is kept; --resume asks again"
             ) from error
-        if verdict.judgement == "contaminated":
-            words = f"contaminated: {verdict.words}".rstrip(": ")
-            measurement = replace(measurement, outcome="failed", objective=None, message=words)
-        elif verdict.judgement == "unsafe":
-            measurement = unsafe(measurement, self._study, verdict.words)
-        judged = "UNSAFE" if measurement.outcome == "aborted" else verdict.judgement.upper()
-        self._step(journal, trial, judged, verdict.words)
+        measurement = judged(measurement, self._study, verdict)
+        state = "UNSAFE" if measurement.outcome == "aborted" else verdict.judgement.upper()
+        self._step(journal, trial, state, verdict.words, judgement=verdict.judgement)
         return measurement
 
-    def _step(self, journal: Journal, trial: Trial, state: str, words: str) -> None:
-        journal.note(KIND, words, trial.id, {"state": state})
+    def _step(self, journal: Journal, trial: Trial, state: str, words: str, **data: str) -> None:
+        journal.note(KIND, words, trial.id, {"state": state, "words": words, **data})
 
     def tell_news(self, journal: Journal) -> None:
         """Say what the robot's side has recorded since the last call."""
@@ -119,7 +125,8 @@ class Supervision:
         """Trials that an earlier process asked and did not finish.
 
         A trial that was only proposed or approved has moved nothing and may be approved again. One that ended is
-        scored from its raw file and judged. One that was armed or running waits for a person.
+        scored from its raw file and judged, or counts as it was judged before. One that was armed or running waits for
+        a person, and so does one whose raw file cannot be scored.
 
         Returns:
             Measurements of trials that ended, to be told.
@@ -132,11 +139,24 @@ class Supervision:
             state, data = last_step(journal, trial.id)
             if state in MOVED:
                 journal.mark_unknown(trial.id, f"the run ended while this trial was {state.lower()}")
-            elif state in ("ENDED", "SCORED", "ACCEPTED", "CONTAMINATED", "UNSAFE"):
-                ended = data if state == "ENDED" else _ended(journal, trial.id)
-                measurement = self._score(trial, ended)
-                found[trial.id] = self.judge(journal, trial, measurement)
+            elif state in OVER:
+                ended = _ended(journal, trial.id)
+                if not ended:  # it failed without a raw file, and that was kept
+                    found[trial.id] = Measurement(outcome="failed", message=str(data.get("words", "")))
+                    continue
+                try:
+                    measurement = self._score(trial, ended)
+                except Exception as error:
+                    words = f"it ended, and its raw file cannot be scored: {words_of(error)}"
+                    journal.mark_unknown(trial.id, words)
+                    self._progress.note(f"trial {trial.id}: {words}")
+                    continue
                 self._progress.note(f"trial {trial.id} had ended: scored from {ended.get('file')}")
+                if state not in VERDICTS:
+                    measurement = self.judge(journal, trial, measurement)
+                elif measurement.outcome != "failed":
+                    measurement = judged(measurement, self._study, Verdict(data["judgement"], data["words"]))
+                found[trial.id] = measurement
         return found
 
     def _score(self, trial: Trial, ended: Mapping[str, object]) -> Measurement:
@@ -151,6 +171,19 @@ def _ended(journal: Journal, trial_id: int) -> Mapping[str, object]:
     return {}
 
 
+def words_of(error: BaseException) -> str:
+    """An error of the robot's side for people; of a process that died or does not answer there is only the kind."""
+    return str(error) or type(error).__name__
+
+
+def judged(measurement: Measurement, study: Study, verdict: Verdict) -> Measurement:
+    """A measurement as it counts after a verdict."""
+    if verdict.judgement == "contaminated":
+        words = f"contaminated: {verdict.words}".rstrip(": ")
+        return replace(measurement, outcome="failed", objective=None, message=words)
+    return unsafe(measurement, study, verdict.words) if verdict.judgement == "unsafe" else measurement
+
+
 def unsafe(measurement: Measurement, study: Study, words: str) -> Measurement:
     """A measurement that a person calls unsafe: no margin of the study may speak for it any more."""
     below = dict(measurement.margins)
@@ -161,6 +194,25 @@ def unsafe(measurement: Measurement, study: Study, words: str) -> Measurement:
                 below[name] = min(below[name], -abs(below[name]), -1e-3)
     said = f"unsafe, says the operator: {words}".rstrip(": ")
     return replace(measurement, outcome="aborted", objective=None, margins=below, message=said)
+
+
+def check_meant(info: EvaluatorInfo, serial: str | None) -> None:
+    """Refuse another robot than the one that is meant, before anything is recorded.
+
+    Args:
+        info: of the evaluator that moves it.
+        serial: of the physical robot that is meant; None: a virtual one.
+
+    Raises:
+        InputError: says which is there and how to name it.
+    """
+    there = f"a {info.robot} robot with serial {info.serial} is there"
+    if info.robot == "physical" and serial is None:
+        raise InputError(
+            f"{there}, and a virtual one was asked for. To move it, name it: --physical {info.serial}"
+        )
+    if serial is not None and (info.robot != "physical" or info.serial != serial):
+        raise InputError(f"{there}, and the physical one with serial {serial} was asked for")
 
 
 def check_allowed(info: EvaluatorInfo, study: Study, approve_all: bool, global_trials: bool) -> None:
@@ -183,3 +235,34 @@ def check_allowed(info: EvaluatorInfo, study: Study, approve_all: bool, global_t
             f"tuner.method: {method.name!r} also makes trials outside the certified set. On a robot only local, "
             "certified trials run unless you ask for the others by name: --global-trials"
         )
+
+
+def check_same_robot(journal: Journal, info: EvaluatorInfo) -> None:
+    """A run's trials are all of one robot, or all of a simulation.
+
+    Raises:
+        InputError: the run was begun on something else.
+    """
+    found = [event.data for event in journal.events() if event.kind == ROBOT]
+    if not found and not journal.records(states=False):
+        note_robot(journal, info)
+        return
+    began = robot_words(found[0]["robot"], found[0]["serial"]) if found else robot_words("", "")
+    now = robot_words(info.robot, info.serial)
+    if began != now:
+        raise InputError(
+            f"this run was begun with {began}; here is {now}. A run keeps to one of them: start another with --out"
+            + (", to which --prior can give this one's trials" if not found else "")
+        )
+
+
+def note_robot(journal: Journal, info: EvaluatorInfo) -> None:
+    """Keep which robot a new run is of."""
+    if info.robot:
+        words = robot_words(info.robot, info.serial)
+        journal.note(ROBOT, words, data={"robot": info.robot, "serial": info.serial})
+
+
+def robot_words(robot: str, serial: str) -> str:
+    """What trials are made with."""
+    return f"a {robot} robot, serial {serial or 'unknown'}" if robot else "a simulation"

@@ -51,15 +51,11 @@ class WorkerPool:
 
     def describe(self) -> Future[EvaluatorInfo]:
         """What the evaluator accepts, asked of a worker, which loads robots while we load the tuner."""
-        if self._shared is not None:
-            return self._shared.submit(worker.describe, self._source)
         return self._submit_to(0, worker.describe, self._source)
 
     def submit(self, slot: int, trial: Trial, monitor: Monitor | None) -> Future[Measurement]:
         """Start one trial on one of the processes; `BrokenProcessPool` on its future means that it died."""
-        if self._shared is not None:
-            return self._shared.submit(worker.evaluate, self._source, trial, monitor)
-        return self._submit_to(slot % len(self._slots), worker.evaluate, self._source, trial, monitor)
+        return self._submit_to(slot, worker.evaluate, self._source, trial, monitor)
 
     def preflight(self) -> Future[list[Check]]:
         """The evaluator's own checks before the first trial."""
@@ -97,6 +93,9 @@ class WorkerPool:
             self._slots[slot] = None
 
     def _submit_to(self, slot: int, function: object, *arguments: object) -> Future:
+        if self._shared is not None:
+            return self._shared.submit(function, *arguments)  # type: ignore[arg-type]
+        slot %= len(self._slots)
         executor = self._slots[slot]
         if executor is None:
             log = str(self._log) if self._log else None

@@ -25,7 +25,7 @@ from hardware.link.digest import MonitorWords, WalkWords, trial_digest
 from hardware.link.key import key_at
 from hardware.link.udp import UdpTransport
 from hardware.tuning import preflight
-from hardware.tuning.recording import TrialRecorder, read_telemetry
+from hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from hardware.tuning.scoring import NAMES, measure
 from hardware.tuning.session import Session, get_clear, get_ready
 from robots.evaluator import RAMP, LeggedEvaluator
@@ -120,6 +120,7 @@ class RobotEvaluator:
             self._legged.info(),
             repeatable=False,
             robot="virtual" if self._welcome.virtual else "physical",
+            serial=self._welcome.serial,
         )
 
     def record_into(self, folder: Path, relative_to: Path) -> None:
@@ -188,9 +189,20 @@ class RobotEvaluator:
         return self._keep(ledger, trial, recorder, ended, rows)
 
     def score(self, trial: Trial, ended: Mapping[str, Any]) -> Measurement:
-        """What a trial showed, from its raw file; `ended` is what was recorded when it ended."""
+        """What a trial showed, from its raw file; `ended` is what was recorded when it ended.
+
+        Raises:
+            HardwareInputError: the file is gone, holds no telemetry, or is not the one that was kept.
+        """
         assert self._folder is not None
-        rows = read_telemetry(self._folder / Path(str(ended["file"])).name)
+        path = self._folder / Path(str(ended["file"])).name
+        if not path.exists():
+            raise HardwareInputError(f"{path}: no such file")
+        if digest(path) != ended["sha256"]:
+            raise HardwareInputError(f"{path}: is not the file that was kept when the trial ended")
+        if ended["cause"] == "reboot":
+            raise TrialUnknownError("the robot restarted while it ran")
+        rows = read_telemetry(path)
         return self._measure(
             trial, rows, int(ended["outcome"]), str(ended["cause"]), str(ended["words"]), ended["file"]
         )
