@@ -25,6 +25,7 @@ from hardware.link.digest import MonitorWords, WalkWords, trial_digest
 from hardware.link.key import key_at
 from hardware.link.udp import UdpTransport
 from hardware.tuning import preflight
+from hardware.tuning.own_controller import controller_of, full_set, parameters_of
 from hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from hardware.tuning.scoring import NAMES, measure
 from hardware.tuning.session import Session, get_clear, get_ready
@@ -90,7 +91,8 @@ class RobotEvaluator:
     its baseline gains; when it waits for long it lies down.
 
     Args:
-        options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here.
+        options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here; `controller_file`
+            names a controller of the user's own (docs/adapters.md).
         address: where the guardian is.
         session: speaks to it; None for one over the network.
 
@@ -100,11 +102,13 @@ class RobotEvaluator:
     """
 
     def __init__(self, options: Mapping[str, Any], address: Address, session: Session | None = None) -> None:
-        self._legged = LeggedEvaluator(options)
+        own, rest = controller_of(options)
+        self._legged = LeggedEvaluator(rest)
         if self._legged.settings.estimator == "truth":
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
         self._address = address
-        self._table: GainTable = quadruped_table()
+        self._own = own
+        self._table: GainTable = quadruped_table() if own is None else own.table
         self._session = session or network_session(address)
         self._welcome = self._session.open()
         self._ledger: Ledger | None = None
@@ -116,8 +120,10 @@ class RobotEvaluator:
 
     def info(self) -> EvaluatorInfo:
         """As in simulation, and that a robot moves: nothing is repeated by itself."""
+        seen = self._legged.info()
         return replace(
-            self._legged.info(),
+            seen,
+            parameters=seen.parameters if self._own is None else parameters_of(self._own.table),
             repeatable=False,
             robot="virtual" if self._welcome.virtual else "physical",
             serial=self._welcome.serial,
@@ -213,6 +219,8 @@ class RobotEvaluator:
         return self._ledger
 
     def _values(self, parameters: Mapping[str, float]) -> tuple[float, ...]:
+        if self._own is not None:
+            return full_set(self._own.table, parameters)
         gains = self._legged.settings.gains.replace(dict(parameters))
         return tuple(gains[name] for name in self._table.names)
 

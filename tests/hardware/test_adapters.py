@@ -2,10 +2,13 @@
 
 import math
 import os
+import re
 import signal
 import socket
 import struct
 import sys
+import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -15,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import example as for_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,11 +43,18 @@ from hardware.link.client import RefusedError
 from hardware.link.digest import trial_digest
 from hardware.link.messages import Arm, Code, Disarm
 from hardware.link.udp import UdpTransport
+from hardware.tuning.evaluator import RobotEvaluator
+from hardware.tuning.own_controller import controller_of, full_set
+from hardware.tuning.session import Session
 from robots.quadruped.controller import Controller as QuadrupedController
 from robots.quadruped.gains import Gains
 from robots.quadruped.gait import Gait, gait_named
 from robots.sensors import BaseState, JointCommand, SensorReading
 from robots.simulation import Simulation
+from safebo.evaluator import RobotAddress
+from safebo.protocol import Trial, trial_hash
+from safebo.study import Study
+from safebo.study_file import load_study
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "relayed_controller"
 sys.path.insert(0, str(EXAMPLE))  # as a person does who runs the example from its folder
@@ -495,6 +506,88 @@ def test_a_controller_that_is_not_there_arms_nothing_and_harms_nobody() -> None:
     assert world.state is State.HOLD
 
 
+def unnamed(data: bytes) -> bytes:
+    """An answer of a controller that does not say with which gains it was made."""
+    return data[:16] + bytes(8) + data[24:]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_reading_back_alone_finds_a_dropped_write(k) -> None:
+    world, tuner, client = standing(switches=False, atomic=False)
+    world.wire.edit = unnamed
+    client.failing, client.how, client.writes_until_well = k, "dropped", 1
+    with pytest.raises(RefusedError, match=f"{TABLE.names[k - 1]} reads {TABLE.baseline[k - 1]}"):
+        world.arm(tuner)
+    tuner.pump(0.1)
+    assert client.node.values() == BASELINE
+    tuner.start(world.arm(tuner), 5.0)
+    tuner.pump(0.2)
+    assert world.state is State.RUNNING
+    assert world.command.kp[0] in (TRIAL[0], STAND_KP)
+    assert "gains: read back\n" in world.said("gains") + "\n"
+
+
+def test_gains_count_only_when_the_controller_answers_after_they_were_written() -> None:
+    world, tuner, client = standing(switches=False)
+    world.wire.edit = unnamed
+    world.wire.dead = True
+    world.run(0.01)
+    assert world.relayed.alive  # not silent for long enough to be noticed
+    with pytest.raises(RefusedError, match="did not answer within 1 s"):
+        world.arm(tuner)
+    assert client.node.values() == BASELINE
+    tuner.pump(1.1)
+    assert world.state is State.DAMP_LATCHED
+
+
+class Restarting:
+    """A gain port that starts the controller anew, or fails to."""
+
+    restarts = True
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire, self.works, self.writes = wire, True, 0
+        self.gains = dict(BASELINE)
+
+    def write(self, gains):
+        self.writes += 1
+        self.gains = dict(gains)
+        if self.works:
+            self.wire.controller = example.Controller(self.gains, Node(example.RANGES, self.gains))
+            self.wire.dead = False
+
+    def read(self):
+        return self.gains
+
+
+def test_a_restart_counts_only_when_another_instance_answers() -> None:
+    wire = Wire(Node(example.RANGES, BASELINE))
+    port = Restarting(wire)
+    world = RelayWorld(wire, port, switches=False, proof=0.1)
+    tuner = world.client()
+    world.standing(tuner)
+    assert world.keeper.holds(TABLE.baseline)
+    world.arm(tuner)
+    tuner.ask(Disarm())
+    tuner.pump(0.1)
+    # silent for a second: started anew, on baseline gains, and the robot stands on meanwhile
+    wire.dead = True
+    before = port.writes
+    tuner.pump(0.95)
+    assert port.writes == before
+    tuner.pump(0.1)
+    assert port.writes == before + 1
+    assert world.keeper.holds(TABLE.baseline)
+    assert world.state is State.HOLD
+    # the command ends well and the old controller is still there
+    port.works = False
+    with pytest.raises(RefusedError, match=r"did not start anew within 0\.1 s"):
+        world.arm(tuner)
+    tuner.pump(0.2)
+    assert world.state is State.DAMP_LATCHED
+    assert "baseline gains cannot be proven" in world.said("latch")
+
+
 def test_backups_need_a_controller_that_can_switch_to_them() -> None:
     world, _, _ = standing()
     plan = type("Plan", (), {"backups": (TRIAL,), "gains": TRIAL})()
@@ -558,6 +651,7 @@ TEXTS = {
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
+@for_example(kind=TextFormat.YAML, values={"p": 1e-05})
 @given(
     kind=st.sampled_from(list(TEXTS)),
     values=st.dictionaries(
@@ -769,3 +863,109 @@ def wait(world: RelayWorld, condition, client=None) -> None:
         else:
             client.pump(0.002)
     raise AssertionError(f"did not come: {world.said('gains')}")
+
+
+# -- tuning ---------------------------------------------------------------------------------------------
+
+
+class Steps:
+    """A ledger in memory; every trial is approved."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.trial = None
+
+    def commit(self, trial_id, state, text="", **data):
+        self.states.append(state)
+
+    def last(self, trial_id):
+        return "APPROVED", {"hash": trial_hash(self.trial), "monotonic": time.monotonic()}
+
+
+def study_of_the_example(tmp_path) -> Study:
+    text = (EXAMPLE / "study.yaml").read_text().replace("go2", "go1").replace("seconds: 2.0", "seconds: 0.5")
+    path = tmp_path / "study.yaml"
+    path.write_text(text.replace("file_controller.yaml", str(EXAMPLE / "file_controller.yaml"), 1))
+    return load_study(str(path)).study
+
+
+def test_a_study_tunes_the_gains_of_ones_own_controller(tmp_path) -> None:
+    study = study_of_the_example(tmp_path)
+    node = Node(example.RANGES, BASELINE)
+    world = RelayWorld(Wire(node), RosParameterPort(NodeClient(node), {name: name for name in TABLE.names}))
+    world.run(1.1)
+    session = Session(world.client, background=False)
+    address = RobotAddress("in-process", 1, clears=True)
+    evaluator = RobotEvaluator(study.evaluator.options, address, session)
+    assert [(p.name, p.lower, p.upper, p.default) for p in evaluator.info().parameters] == [
+        ("stance.kp", 30.0, 120.0, 60.0),
+        ("stance.kd", 1.0, 6.0, 3.0),
+        ("bob.depth", 0.0, 0.15, 0.05),
+    ]
+    assert all(check.passed for check in evaluator.preflight())
+    steps = Steps()
+    evaluator.record_into(tmp_path, tmp_path)
+    evaluator.supervise(steps, lambda: 0)
+    context = dict(study.context.values["bob"])
+    trial = steps.trial = Trial(
+        id=1,
+        parameters={"stance.kp": 100.0, "stance.kd": 2.0},
+        context=context,
+        context_name="bob",
+        phase="seed",
+        seed=1,
+        certified=True,
+    )
+    measurement = evaluator.evaluate(trial)
+    assert steps.states == ["ARMED", "RUNNING", "ENDED", "SCORED"]
+    assert measurement.outcome == "completed"
+    assert math.isfinite(measurement.objective)
+    assert "the controller holds trial gains" in world.said("gains")
+    assert node.values() == BASELINE
+    session.close()
+
+
+def test_a_study_names_its_controller_in_words(tmp_path) -> None:
+    options = dict(study_of_the_example(tmp_path).evaluator.options)
+    for wrong, words in (
+        ({"controller_file": 3}, "expected the path of a YAML file, got 3"),
+        ({"controller_file": str(tmp_path / "none.yaml")}, "none.yaml: No such file"),
+        ({"gains": {"joint.hip.kp": 60}}, "begin at the baseline in"),
+    ):
+        with pytest.raises(HardwareInputError, match=words):
+            controller_of(options | wrong)
+    with pytest.raises(
+        HardwareInputError, match=r"'joint\.hip\.kp' is no gain of this controller: stance\.kp"
+    ):
+        full_set(TABLE, {"joint.hip.kp": 60.0})
+
+
+# -- the page -------------------------------------------------------------------------------------------
+
+PAGE = (EXAMPLE.parents[1] / "adapters.md").read_text()
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "f64": 8, "bytes": 1}
+
+
+def test_the_tables_of_the_page_add_up_to_its_datagrams() -> None:
+    rows = re.findall(r"^\| (\d+) \| (?:(\d+) )?(\w+) \|", PAGE, re.MULTILINE)
+    totals, place = [], 0
+    for offset, count, kind in rows:
+        if offset == "0" and place:
+            totals.append(place)
+            place = 0
+        assert int(offset) == place
+        place += int(count or 1) * SIZES[kind]
+    assert [*totals, place] == [368, 608]
+
+
+def test_the_file_of_the_page_is_read(tmp_path) -> None:
+    blocks = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)
+    whole = next(textwrap.dedent(block) for block in blocks if "controller:\n" in block)
+    ports = [textwrap.dedent(block) for block in blocks if block.startswith("    gain_port:")]
+    assert len(ports) == 2
+    for port in ports:
+        path = tmp_path / "mine.yaml"
+        path.write_text(whole.replace("gain_port: ...", port).replace("{q.roll:", "{stance.kp:"))
+        file = read_controller_file(path)
+        assert file.table.names == ("stance.kp", "stance.kd")
+    assert file.names == {"stance.kp": "gains.stance.kp", "stance.kd": "gains.stance.kd"}
