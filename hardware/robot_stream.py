@@ -49,6 +49,11 @@ def wait_for_stream(
             first = seen
         time.sleep(0.002)
     counters = link.counters
+    if not counters.received:
+        raise LinkError(
+            f"no steady stream of states within {timeout:g} s: nothing came at all. Is the robot on (or "
+            "`safebo-virtual-robot` running), and is this its network, address and domain?"
+        )
     raise LinkError(
         f"no steady stream of states within {timeout:g} s: {counters.received} packets came, {counters.accepted} were "
         f"news, {counters.damaged} damaged, {counters.duplicate} with the newest tick again"

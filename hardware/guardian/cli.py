@@ -72,7 +72,8 @@ def about() -> None:
     **Its stop is a software stop.** The emergency stop is the robot's own remote (L2+B on a Go2) or power switch,
     in the hand of a person beside the robot.
 
-    Ctrl-C once: the robot stands down, then the process ends. Twice: joint damping at once.
+    Ctrl-C once, SIGTERM, or its terminal closed: the robot stands down, then the process ends. Twice: joint damping
+    at once.
 
     Exit codes: 0 ended as asked; 1 the robot did not answer or the loop failed; 2 bad input.
     """
@@ -282,11 +283,16 @@ def guard(
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
-    asked = [0]
+    asked, said = [0], [0]
 
     def ask(*_: object) -> None:
         asked[0] += 1
-        say("standing down; once more for joint damping at once" if asked[0] == 1 else "joint damping")
+
+    def requests() -> int:
+        if asked[0] > said[0]:  # not said in the handler, which may have interrupted a line that is being printed
+            said[0] = asked[0]
+            say("standing down; once more for joint damping at once" if said[0] == 1 else "joint damping")
+        return asked[0]
 
     server = UdpServer(settings.listen, settings.port)
     log = EventLog(settings.log, say)
@@ -299,8 +305,10 @@ def guard(
         link.close()
         server.close()
         raise
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
+        signal.signal(signal.SIGHUP, ask)
     virtual = not settings.physical
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.thread_time if virtual else time.perf_counter
@@ -315,7 +323,7 @@ def guard(
         kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
         say(f"ready: guarding a {kind} {robot.name}, serial {serial}, on {host}:{port}")
-        GuardianProcess(link, service, server, pace, log, say).run(lambda: asked[0])
+        GuardianProcess(link, service, server, pace, log, say).run(requests)
     say("ended; the joints are damped")
 
 
@@ -345,12 +353,18 @@ def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> 
 
 def read_table(path: Path | None) -> GainTable:
     """The gains with their baseline."""
+    if path is None:
+        return quadruped_table()
     try:
-        return quadruped_table(None if path is None else Gains.load(path).changed())
+        gains = Gains.load(path)
     except OSError as error:
         raise HardwareInputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # names the file itself
+        raise HardwareInputError(str(error)) from None
+    try:
+        return quadruped_table(gains.changed())
     except ValueError as error:
-        raise HardwareInputError(str(error) if path is None else f"{path}: {error}") from None
+        raise HardwareInputError(f"{path}: {error}") from None
 
 
 def read_limits(path: Path | None) -> tuple[Limit, ...]:

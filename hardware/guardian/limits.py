@@ -152,7 +152,10 @@ def with_thresholds(thresholds: Mapping[str, float]) -> tuple[Limit, ...]:
         if name not in _BY_NAME:
             raise HardwareInputError(f"unknown limit {name!r}: known are {', '.join(_BY_NAME)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise HardwareInputError(f"limit {name}: expected a finite number, got {value!r}")
+            unit = _BY_NAME[name].unit
+            raise HardwareInputError(
+                f"limit {name}: expected a finite number{f' of {unit}' if unit else ''} alone, got {value!r}"
+            )
     return tuple(
         replace(limit, threshold=float(thresholds.get(limit.name, limit.threshold))) for limit in LIMITS
     )

@@ -60,8 +60,12 @@ def read_key(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise HardwareInputError(f"link key {path}: {error}") from None
+    except OSError as error:
+        raise HardwareInputError(
+            f"link key {path}: {error.strerror}; `safebo-guardian key {path}` makes one, for both ends"
+        ) from None
+    except UnicodeDecodeError:
+        raise HardwareInputError(f"link key {path}: expected hexadecimal digits") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise HardwareInputError(f"link key {path}: others can read it; use `chmod 600 {path}`")
     try:
