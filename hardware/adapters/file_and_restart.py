@@ -92,6 +92,7 @@ class FileAndRestartPort:
                     stderr=subprocess.STDOUT,
                     timeout=self._patience,
                     check=False,
+                    start_new_session=True,  # Ctrl-C in the guardian's terminal is not for the controller
                 )
             except subprocess.TimeoutExpired:
                 raise GainPortError(f"restart: `{words}` took longer than {self._patience:g} s") from None

@@ -775,6 +775,10 @@ def test_a_restart_that_fails_says_so_and_leaves_a_whole_file(tmp_path) -> None:
     slow = FileAndRestartPort(path, TextFormat.YAML, {"kp": "kp"}, ["sleep", "5"], 0.05)
     with pytest.raises(GainPortError, match=r"took longer than 0\.05 s"):
         slow.write({"kp": 3.0})
+    # a terminal's Ctrl-C, which goes to the guardian's whole process group, must not reach the controller
+    alone = "import os, sys; sys.exit(os.getsid(0) != os.getpid() or os.getcwd() != sys.argv[1])"
+    command = [sys.executable, "-c", alone, str(tmp_path)]
+    FileAndRestartPort(path, TextFormat.YAML, {"kp": "kp"}, command).write({"kp": 3.0})
     gone = FileAndRestartPort(path, TextFormat.YAML, {"kp": "kp"}, ["no-such-program"])
     with pytest.raises(GainPortError, match="cannot be run"):
         gone.write({"kp": 3.0})
