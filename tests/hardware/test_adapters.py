@@ -373,9 +373,16 @@ def test_another_controller_or_other_gains_damp_in_the_same_tick(place, words) -
     assert words in world.said("latch")
 
 
-def test_rubbish_is_no_answer() -> None:
+def ahead(data: bytes) -> bytes:
+    """Answers a state that was never sent, which would stay the newest for long."""
+    (tick,) = struct.unpack_from("<Q", data, 8)
+    return data[:8] + struct.pack("<Q", tick + 1000) + data[16:]
+
+
+@pytest.mark.parametrize("edit", [ahead, lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
+def test_rubbish_is_no_answer(edit) -> None:
     world, _, _ = walking()
-    world.wire.edit = lambda data: data[:-1]
+    world.wire.edit = edit
     for _ in range(3):
         world.tick()
     assert world.state is State.DAMP_LATCHED
