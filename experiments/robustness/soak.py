@@ -35,6 +35,9 @@ from hardware.link.messages import Code
 UPRIGHT = 0.9
 """Cosine of the tilt beyond which a person puts the robot down again before anything is cleared."""
 
+WARM, AMBIENT = 60.0, 30.0  # degrees Celsius
+DRAINED, CHARGED = 45.0, 92.0  # per cent
+
 
 class Soak:
     """One robot, one tuner, and what became of every trouble.
@@ -47,7 +50,9 @@ class Soak:
     Attributes:
         met: troubles by name. latches: causes by name. missed: what was not answered as promised, in words.
         alarms: latches that nothing called for, in words.
+        falls: latches by what the body did without trouble, as the overseer saw it too: a trapped leg slips free.
         trials: how many were run. unmet: troubles whose moment did not come.
+        put_down: how often a person laid it on its belly. breaks: how often it had to cool down.
     """
 
     def __init__(self, folder: Path, seed: int, makers: list[tuple[State, Maker]] | None = None) -> None:
@@ -62,7 +67,8 @@ class Soak:
         self.outcomes: Counter[str] = Counter()
         self.missed: list[str] = []
         self.alarms: list[str] = []
-        self.trials = self.unmet = self.put_down = 0
+        self._told = 0, 0
+        self.trials = self.unmet = self.put_down = self.falls = self.breaks = 0
 
     def cycle(self) -> None:
         """One trial with at most one trouble, and everything until the robot is ready for the next."""
@@ -72,7 +78,7 @@ class Soak:
         planned = self._plan() if self.trials % 4 else None
         world.stiffness = round(float(self.rng.uniform(66, 69)), 1) + 0.0625
         story = run.run(run.trial(self.trials, world.stiffness))
-        self.outcomes["not known" if story.measurement is None else story.measurement.outcome] += 1
+        self.outcomes[story.measurement.outcome if story.measurement else _why(story.error)] += 1
         while world.open:
             with run.session.client() as client:
                 client.pump(0.02)
@@ -80,7 +86,15 @@ class Soak:
         world.heal()
         if world.state in LATCHED:
             self._clear()
+        self._take_a_break()
         self._tidy()
+
+    def news(self) -> list[str]:
+        """What was missed, and false alarms, since the last call."""
+        fresh = [f"MISSED {words}" for words in self.missed[self._told[0] :]]
+        fresh += [f"FALSE ALARM {words}" for words in self.alarms[self._told[1] :]]
+        self._told = len(self.missed), len(self.alarms)
+        return fresh
 
     def _plan(self) -> Trouble:
         """Draw the next trouble and its moment."""
@@ -118,6 +132,9 @@ class Soak:
             self.met[f"{planned.name}, {world.met.name}"] += 1
             calm = not planned.promises and planned.name not in PHYSICAL
         if calm and world.state in LATCHED:
+            if world.fell:
+                self.falls += 1
+                return
             name = "no trouble" if planned is None else planned.name
             told = [row.words for row in world.rows if row.kind == "state"][-4:]
             self.alarms.append(f"trial {self.trials}, {name}: {latch.words}; {'; '.join(told)}")
@@ -178,6 +195,14 @@ class Soak:
             plant._lie_down()
             self.put_down += 1
 
+    def _take_a_break(self) -> None:
+        """Let warm motors cool and change the battery; that time is not counted."""
+        plant = self.world.body.plant
+        if plant.heat.temperature.max() > WARM or plant.battery.charge < DRAINED:
+            plant.heat.temperature[:] = AMBIENT
+            plant.battery.charge = CHARGED
+            self.breaks += 1
+
     def _tidy(self) -> None:
         """Throw away what only an experiment keeps."""
         world = self.world
@@ -190,6 +215,11 @@ class Soak:
                 del proxies[name]
         for file in (self.run.folder / "trajectories").glob("*.mcap"):
             file.unlink()
+
+
+def _why(error: Exception | None) -> str:
+    """What kept a trial from a measurement, without its numbers."""
+    return "".join(c for c in str(error).split(":")[0] if not c.isdigit())
 
 
 def _all() -> list[tuple[State, Maker]]:
@@ -219,6 +249,8 @@ def soak(
     while (done := world.now - begin) < 60.0 * minutes:
         made.cycle()
         meter.at(done)
+        for words in made.news():
+            say(f"{done:7.1f} s: {words}")
         if int(done / 60.0) > told:
             told = int(done / 60.0)
             say(
@@ -236,15 +268,12 @@ def report(made: Soak, meter: Meter, say: Callable[[str], None]) -> bool:
         say(f"    {count:4d}  {name}")
     say("answered by: " + ", ".join(f"{name} {count}" for name, count in made.latches.most_common()))
     say("trials: " + ", ".join(f"{name} {count}" for name, count in made.outcomes.most_common()))
-    for words in made.missed:
-        say(f"MISSED {words}")
-    for words in made.alarms:
-        say(f"FALSE ALARM {words}")
     ticks = round((made.world.now - 100.0) / PERIOD)
     say(
         f"{ticks} ticks, {made.trials} trials, {sum(made.met.values())} troubles of {len(made.met)} sorts "
         f"({made.unmet} whose moment did not come), {made.world.overseer.crossings} crossings seen by the overseer, "
-        f"{len(made.missed)} missed, {len(made.alarms)} false alarms, robot put down {made.put_down} times, "
+        f"{made.falls} latches by the body alone, robot put down {made.put_down} times, {made.breaks} breaks, "
+        f"{len(made.missed)} missed, {len(made.alarms)} false alarms, "
         f"growth {meter.resident:.0f} KiB, {meter.blocks} blocks"
     )
     return not (made.missed or made.alarms or meter.grows)

@@ -82,6 +82,7 @@ class Overseer:
     Attributes:
         missed: what should have been answered in a tick and was not, at most a few.
         crossings: how often tilt, body rate or overspeed were over their limit in a state that moves.
+        wild: what was over its limit in the newest tick; empty when nothing was.
     """
 
     def __init__(self) -> None:
@@ -90,6 +91,7 @@ class Overseer:
         self._deaf = 0
         self.missed: list[str] = []
         self.crossings = 0
+        self.wild = ""
 
     def look(self, before: State, after: State, seen: Observation | None, command: JointCommand) -> None:
         """One tick: the guardian's state before and after it, what it was told, what it commanded."""
@@ -100,16 +102,19 @@ class Overseer:
         self._deaf = 0 if fresh else self._deaf + 1
         if seen is not None:
             self._tick = seen.tick
+        self.wild = ""
         if before not in MOVING:
             return
         rung = RUNG.get(after, Response.NONE)
         owed = Response.SIT if self._deaf >= STATE_SIT else Response.HOLD
         if self._deaf >= STATE_HOLD and rung < owed:
             self._miss(f"{after.name} after {self._deaf} ticks without a state")
-        if seen is not None and fresh and self._wild(seen):
+        if seen is not None and fresh:
+            self.wild = self._wild(seen)
+        if self.wild:
             self.crossings += 1
             if not answered(command, Response.DAMP):
-                self._miss(f"{after.name} and stiffness with {self._wild(seen)}")
+                self._miss(f"{after.name} and stiffness with {self.wild}")
 
     def _wild(self, seen: Observation) -> str:
         if impossible(seen):
@@ -148,6 +153,7 @@ class SoakWorld(WireWorld):
         dwell: ticks since the guardian's state changed.
         trouble: at work or over; None before its moment. since: its ticks. met: the state in which it began.
         late: its promises that were not kept.
+        fell: what the overseer saw in the tick of the newest latch; empty when nothing of the body.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -165,6 +171,7 @@ class SoakWorld(WireWorld):
         self.since = 0
         self.met = State.DISCONNECTED
         self.late: list[str] = []
+        self.fell = ""
 
     def _noted(self) -> Observation | None:
         self.seen = self._observe()
@@ -210,6 +217,8 @@ class SoakWorld(WireWorld):
         command = super().tick()
         self.dwell = self.dwell + 1 if self.state is before else 0
         self.overseer.look(before, self.state, self.seen, command)
+        if RUNG.get(self.state, 0) > RUNG.get(before, 0):
+            self.fell = self.overseer.wild
         if trouble is not None:
             self._hold_to(trouble, command)
             self.since += 1
