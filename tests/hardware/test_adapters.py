@@ -1,5 +1,6 @@
 """A user's own controller behind the guardian: its commands, its gains, its files, and everything that can fail."""
 
+import copy
 import math
 import os
 import re
@@ -169,19 +170,30 @@ def standing_world(switches: bool, atomic: bool):
     return world, tuner
 
 
-def standing(switches: bool = True, atomic: bool = True):
-    """A copy of a world whose robot stands: the world, its tuner, and the guardian's parameter client."""
-    world, tuner = standing_world(switches, atomic)
-    world, tuner = world.copy(tuner)
+@cache
+def walking_world(switches: bool):
+    world, tuner, _ = standing(switches)
+    tuner.start(world.arm(tuner), 20.0)
+    tuner.pump(TROT.settle + 0.3)
+    assert world.state is State.RUNNING
+    return world, tuner
+
+
+def copied(world: RelayWorld, tuner):
+    """A copy of world and tuner, and the guardian's parameter client in it."""
+    shared = (world.guardian.robot, world.guardian.telemetry)  # large, and begun anew by every trial
+    world, tuner = copy.deepcopy((world, tuner), {id(item): item for item in shared})
     return world, tuner, world.parameters
 
 
+def standing(switches: bool = True, atomic: bool = True):
+    """A world whose robot stands."""
+    return copied(*standing_world(switches, atomic))
+
+
 def walking(switches: bool = True):
-    world, client, parameters = standing(switches)
-    client.start(world.arm(client), 20.0)
-    client.pump(TROT.settle + 0.3)
-    assert world.state is State.RUNNING
-    return world, client, parameters
+    """A world whose robot walks on a trial's gains."""
+    return copied(*walking_world(switches))
 
 
 # -- the datagrams --------------------------------------------------------------------------------------
