@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from safebo.errors import UnknownNameError
+from safebo.errors import StudyError, UnknownNameError
 from safebo.study import TunerSpec
 
 Safety = Literal["certified", "watched", "yardstick"]
@@ -105,6 +105,21 @@ METHODS: dict[str, Method] = {
         *[Method(name, summary, name, safety="yardstick") for name, summary in _YARDSTICKS.items()],
     )
 }
+
+
+def add_method(method: Method) -> None:
+    """Put a method of your own on the list, for this process.
+
+    Its acquisition is registered with `safebo.acquisition.register`.
+
+    Raises:
+        StudyError: a method has that name.
+    """
+    name = method.name
+    if canonical(name) != name or name in METHODS:
+        raise StudyError(f"method {name!r}: the name is taken, or has a hyphen")
+    METHODS[name] = method
+
 
 ALIASES = {"ucb": "gp_ucb"}
 

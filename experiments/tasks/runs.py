@@ -102,6 +102,10 @@ class GridProposals:
         """The next input, `d`."""
         return self._tuner.ask().x.numpy()
 
+    def certified(self, x: FloatArray) -> BoolArray | None:
+        """Which inputs are certified, `n`: of the grid, the only ones that are looked at."""
+        return certified(self._tuner)
+
 
 class LineProposals:
     """Proposals on lines along coordinates through the last trial (LineBO, Kirschner et al. 2019).
@@ -141,6 +145,12 @@ class LineProposals:
         self._tuner.tell(self._x, self._y)
         return self._tuner.ask().x.numpy()
 
+    def certified(self, x: FloatArray) -> BoolArray | None:
+        """Which inputs `n x d` are certified, `n`, anywhere in the box."""
+        tuner = make_tuner(self._task, self._variant, x, self._seed)
+        tuner.tell(self._x, self._y)
+        return certified(tuner)
+
 
 def make_tuner(task: Task, variant: Variant, grid: FloatArray, seed: int) -> GridTuner:
     """The method on candidates, with what the task tells it."""
@@ -166,6 +176,14 @@ def recommendation(tuner: GridTuner) -> FloatArray | None:
         return tuner.best().x.numpy()
     except EmptySafeSetError:
         return None
+
+
+def certified(tuner: GridTuner) -> BoolArray:
+    """Which candidates are certified now, `n`."""
+    try:
+        return np.asarray(tuner.certified(tuner.situation()).numpy())
+    except EmptySafeSetError:
+        return np.zeros(len(tuner.grid), dtype=bool)
 
 
 def certifies(variant: Variant) -> bool:

@@ -19,7 +19,15 @@ from safebo.acquisition import (
     scbo,
 )
 from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
-from safebo.acquisition.registry import METHODS, Method, acquisition_class, configured, method, register
+from safebo.acquisition.registry import (
+    METHODS,
+    Method,
+    acquisition_class,
+    add_method,
+    configured,
+    method,
+    register,
+)
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
@@ -37,6 +45,7 @@ __all__ = [
     "Told",
     "View",
     "acquisition_class",
+    "add_method",
     "configured",
     "directed",
     "expected_improvement",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError, UnknownNameError
-from safebo.methods import ALIASES, METHODS, SAFE, YARDSTICKS, Method, configured, method
+from safebo.methods import ALIASES, METHODS, SAFE, YARDSTICKS, Method, add_method, configured, method
 
 __all__ = [
     "ALIASES",
@@ -15,6 +15,7 @@ __all__ = [
     "YARDSTICKS",
     "Method",
     "acquisition_class",
+    "add_method",
     "configured",
     "method",
     "register",

@@ -1,0 +1,1 @@
+"""Benchmarks: the same tasks, seeds and noise for every method, results with provenance, statistics, a report."""

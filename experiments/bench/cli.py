@@ -1,0 +1,235 @@
+"""`safebo bench`: compare acquisition functions on the same tasks, seeds and noise."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from safebo.errors import InputError
+from safebo.interrupt import StopRequest
+
+app = typer.Typer(
+    name="bench",
+    no_args_is_help=True,
+    help="Benchmarks: run suites, report them, say whether two results differ.",
+)
+
+SAFE_METHODS = "safe"
+"""Stands for every native method that certifies each of its trials."""
+
+
+@app.command("run")
+def run_suite(
+    suite: Annotated[
+        str, typer.Argument(help="Suites or tasks with commas, or a Python file with a task of your own.")
+    ],
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Names with commas, as `safebo bench list` has them; `safe`: every native method that certifies its "
+            "trials; a Python file with a method of your own."
+        ),
+    ] = SAFE_METHODS,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every method, seeds 0, 1, ...")] = 10,
+    trials: Annotated[int | None, typer.Option(min=1, help="Of a run. [default: the task's]")] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Results; a sweep that was stopped goes on.")
+    ] = Path("runs/bench"),
+    workers: Annotated[int, typer.Option(min=1, help="Processes of this machine.")] = 2,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler instead, tcp://HOST:PORT.")
+    ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Jobs that Slurm starts instead, `--workers` of them.")
+    ] = False,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Of dask_jobqueue.SLURMCluster: queue, account, walltime, memory, ..."
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a sweep of more than an hour.")
+    ] = False,
+) -> None:
+    """Run every method on every task, and keep each run in a file of its own.
+
+    A task's seed decides its noise, its safe seeds and, where functions are drawn, the functions; methods differ in the
+    acquisition alone. What is there already is not run again, so a sweep may be stopped (Ctrl-C ends it once what runs
+    is done) and gone on with, by several machines at once when each takes other tasks; `safebo bench merge` joins them.
+
+        safebo bench run synthetic-core --seeds 10 --trials 100 --out runs/core
+
+        safebo bench run valley,island --methods safeopt,itl,gp_ucb,my_rule.py
+
+        safebo bench run my_task.py --methods safe --dask tcp://scheduler:8786
+
+    Exit codes: 0 all runs are done; 2 something asked for does not exist; 1 runs failed; 130 stopped by Ctrl-C.
+    """
+    from experiments.bench import pools
+    from experiments.bench.estimate import estimate
+    from experiments.bench.store import Store
+    from experiments.bench.sweep import plan, sweep
+    from experiments.bench.tasks import suite as tasks_of
+
+    if dask is not None and slurm:
+        raise InputError("--dask and --slurm exclude each other")
+    console = Console(stderr=True)
+    names = _methods(methods)
+    tasks = tasks_of(suite)
+    refused: dict[tuple[str, str], str] = {}
+    planned = plan(tasks, names, range(seeds), trials, refused)
+    for (task, method), why in refused.items():
+        console.print(f"left out: {method} on {task}: {why}", highlight=False)
+    store = Store(out)
+    width = workers
+    seconds, known = estimate(store, planned, width)
+    console.print(
+        f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {seeds} seeds; about {_span(seconds)} on "
+        f"{width} workers ({known})",
+        highlight=False,
+    )
+    if seconds > 3600 and not yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
+        raise typer.Exit(1)
+    store.write_plan(
+        {"suite": suite, "tasks": list(tasks), "methods": names, "seeds": seeds, "trials": trials}
+    )
+    where: AbstractContextManager[Executor] = pools.local(workers)
+    if dask is not None:
+        where = pools.dask(dask)
+    elif slurm:
+        where = pools.slurm(workers, _options(slurm_option or []))
+    began = time.monotonic()
+    with (
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        ) as progress,
+        where as executor,
+        StopRequest() as stop,
+    ):
+        line = progress.add_task("runs", total=len(planned))
+
+        def tell(one: object, _seconds: float) -> None:
+            progress.update(
+                line, advance=1, description=f"{getattr(one, 'task', '')} {getattr(one, 'method', '')}"[:36]
+            )
+
+        outcome = sweep(
+            store,
+            planned,
+            executor,
+            tell,
+            lambda: stop.requests,
+            width,
+            lambda n: progress.update(line, advance=n),
+        )
+        if stop.at_once:
+            _leave(executor)
+    took = time.monotonic() - began
+    for one, why in outcome.failed.items():
+        console.print(
+            f"[red]failed[/]: {one.method} on {one.task}, seed {one.job.seed}: {why}", highlight=False
+        )
+    if outcome.lost:
+        console.print(f"{outcome.lost} runs lost their worker and were run again")
+    console.print(
+        f"{outcome.done} runs done in {_span(took)}, {outcome.skipped} were there, {len(outcome.failed)} failed; "
+        f"{outcome.seconds / max(took, 1e-9):.2f} workers' time a second",
+        highlight=False,
+    )
+    if outcome.stopped:
+        console.print(f"stopped; go on with the same command, --out {out}")
+        raise typer.Exit(130)
+    console.print(f"Next: safebo bench report {out}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _leave(executor: Executor) -> None:
+    """End at once: what runs is killed, and nothing of it is kept."""
+    executor.shutdown(wait=False, cancel_futures=True)
+    os.killpg(os.getpgrp(), signal.SIGTERM) if os.getpgrp() == os.getpid() else os._exit(130)
+
+
+def _methods(text: str) -> list[str]:
+    from experiments.bench.contestants import contestant
+    from safebo.methods import METHODS
+
+    found: list[str] = []
+    for part in text.split(","):
+        part = part.strip()
+        if part == SAFE_METHODS:
+            found += [name for name, m in METHODS.items() if m.safety == "certified" and name not in found]
+        elif part:
+            contestant(part)
+            found.append(part)
+    return found
+
+
+def _options(given: list[str]) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for entry in given:
+        key, separator, value = entry.partition("=")
+        if not separator or not key:
+            raise InputError(f"--slurm-option {entry!r}: expected KEY=VALUE, for example queue=long")
+        options[key] = int(value) if value.isdigit() else value
+    return options
+
+
+def _span(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@app.command("list")
+def list_all() -> None:
+    """Suites, their tasks, and the methods that can take part."""
+    from experiments.bench.outside import OUTSIDE
+    from experiments.bench.tasks import SUITES, problem_named
+    from safebo.methods import METHODS
+
+    console = Console()
+    for name, tasks in SUITES.items():
+        trials = ", ".join(f"{task} ({problem_named(task).trials})" for task in tasks)
+        console.print(f"[bold]{name}[/]: {trials}", highlight=False, soft_wrap=True)
+    for method in METHODS.values():
+        console.print(
+            f"{method.name:18s} {method.safety:10s} {method.summary}", highlight=False, soft_wrap=True
+        )
+    for other in OUTSIDE.values():
+        console.print(
+            f"{other.name:18s} {'unsafe':10s} {other.summary} ({other.package})",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command("merge")
+def merge_folders(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Takes the runs.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FROM...", help="Folders of other machines.")],
+) -> None:
+    """Join the results of several machines."""
+    from experiments.bench.store import merge
+
+    typer.echo(f"{merge(target, sources)} runs copied into {target}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,158 @@
+"""A folder of results: one Parquet file per run, written whole or not at all, so that a killed sweep goes on.
+
+    DIR/bench.json                      what was asked for
+    DIR/runs/TASK/METHOD/seed-00003.parquet
+
+Folders of several machines are merged by copying: a run's file is named after what it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiments.bench.jobs import FACTS
+from experiments.bench.rows import KEY, SCHEMA
+from safebo.errors import InputError
+
+PLAN = "bench.json"
+RUNS = "runs"
+
+
+def safe_name(text: str) -> str:
+    """A task's or method's name as a file name."""
+    return quote(text, safe="-_.+=,")
+
+
+class Store:
+    """Results in a folder.
+
+    Args:
+        folder: made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, task: str, method: str, seed: int) -> Path:
+        """Where a run's result is, or will be."""
+        return self.folder / RUNS / safe_name(task) / safe_name(method) / f"seed-{seed:05d}.parquet"
+
+    def write(self, task: str, method: str, seed: int, data: bytes) -> Path:
+        """Keep a result, whole or not at all."""
+        path = self.path(task, method, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rough = path.with_suffix(f".{os.getpid()}.part")
+        with rough.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        rough.replace(path)
+        return path
+
+    def facts(self, task: str, method: str, seed: int) -> dict[str, Any] | None:
+        """Where a result comes from; None where there is none, or a file that is not one."""
+        path = self.path(task, method, seed)
+        if not path.exists():
+            return None
+        return facts_of(path)
+
+    def files(self) -> list[Path]:
+        """Every result, sorted."""
+        return sorted((self.folder / RUNS).glob("*/*/seed-*.parquet"))
+
+    def table(self) -> pa.Table:
+        """Every row of every run, sorted by task, method, seed and trial.
+
+        Raises:
+            InputError: no results, or a file that is none.
+        """
+        files = self.files()
+        if not files:
+            raise InputError(f"{self.folder}: no results there; make some with `safebo bench run`")
+        tables = []
+        for path in files:
+            try:
+                found = read(path)
+                tables.append(found.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(None))
+            except (pa.ArrowException, OSError, KeyError) as error:
+                raise InputError(f"{path}: not a result of `safebo bench run` ({error})") from error
+        return pa.concat_tables(tables).sort_by([(name, "ascending") for name in KEY])
+
+    def all_facts(self) -> Iterator[dict[str, Any]]:
+        """Facts of every result."""
+        for path in self.files():
+            found = facts_of(path)
+            if found is not None:
+                yield found
+
+    def plan(self) -> dict[str, Any] | None:
+        """What was asked for; None in a folder without."""
+        try:
+            found = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder / PLAN}: cannot be read: {error}") from error
+        return dict(found)
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Keep what is asked for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rough = self.folder / f"{PLAN}.part"
+        rough.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+        rough.replace(self.folder / PLAN)
+
+
+def read(source: Path | BinaryIO) -> pa.Table:
+    """A Parquet file, read in this thread alone: Arrow's own threads now and then abort a process that ends."""
+    with pq.ParquetFile(source) as file:
+        return file.read(use_threads=False)
+
+
+def facts_of(path: Path) -> dict[str, Any] | None:
+    """Facts in a result's file; None when it is not one."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata[FACTS]))
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return None
+
+
+def merge(target: Path, sources: Sequence[Path]) -> int:
+    """Copy the runs of other folders into one; how many came.
+
+    Raises:
+        InputError: a source without results, or a run that two folders have with different definitions of its task.
+    """
+    store, came = Store(target), 0
+    for source in sources:
+        files = Store(source).files()
+        if not files:
+            raise InputError(f"{source}: no results there")
+        for path in files:
+            place = target / path.relative_to(source)
+            if place.exists():
+                mine, theirs = facts_of(place), facts_of(path)
+                if mine is None or theirs is None or mine["task"] != theirs["task"]:
+                    raise InputError(
+                        f"{path}: {place} is the same run of another definition of the task; keep them apart"
+                    )
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            rough = place.with_suffix(".part")
+            shutil.copyfile(path, rough)
+            rough.replace(place)
+            came += 1
+        plan = Store(source).plan()
+        if plan is not None and store.plan() is None:
+            store.write_plan(plan)
+    return came

@@ -1,0 +1,95 @@
+"""Tasks by name, and the suites that they form."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from experiments.bench.function_problem import FunctionProblem
+from experiments.bench.problem import Problem
+from experiments.tasks import task_named
+from experiments.tasks.task import Task
+from safebo.errors import InputError, UnknownNameError
+
+DRAWN = {
+    "safeopt-1d": 100,
+    "safeopt-2d": 100,
+    **{f"gp-{d}d-{belief}": 100 for d in (1, 2) for belief in ("right", "long", "quiet", "tails")},
+}
+"""Tasks whose functions are drawn anew for every seed, and their trials."""
+
+FIXED = ("valley", "island", "quadcopter", "boundary")
+"""Tasks of one function each."""
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "synthetic-core": ("valley", "island", "safeopt-1d", "safeopt-2d", "gp-1d-right", "gp-2d-right"),
+}
+"""Tasks of every suite. `synthetic-core`: six on grids, published and drawn."""
+
+
+def suite(name: str) -> tuple[str, ...]:
+    """Tasks of a suite, of several with commas, of one task's name, or of a user's own file.
+
+    Raises:
+        UnknownNameError: no suite and no task has that name.
+    """
+    found: list[str] = []
+    for part in name.split(","):
+        part = part.strip()
+        if part in SUITES:
+            found += [task for task in SUITES[part] if task not in found]
+        else:
+            problem_named(part)
+            found.append(part)
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def problem_named(name: str) -> Problem:
+    """The task of that name, or that a Python file defines.
+
+    Raises:
+        UnknownNameError: no task has that name. InputError: a file that defines none.
+    """
+    if name.endswith(".py"):
+        return _of_file(Path(name))
+    if name in DRAWN:
+        return FunctionProblem(name, _drawn(name), DRAWN[name])
+    if name in FIXED:
+        task = task_named(name)
+        return FunctionProblem(name, lambda _seed: task, task.trials)
+    raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN])
+
+
+def _drawn(name: str) -> Callable[[int], Task]:
+    @lru_cache(maxsize=4)
+    def make(seed: int) -> Task:
+        return task_named(f"{name}-{seed}")
+
+    return make
+
+
+def _of_file(path: Path) -> Problem:
+    """The task in a user's own file: `task`, a `Task` or a function of the seed that gives one."""
+    if not path.is_file():
+        raise InputError(f"task {path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"safebo_task_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        given = getattr(module, "task", None)
+        first = given(0) if callable(given) else given
+    except Exception as error:
+        raise InputError(f"task {path}: {type(error).__name__}: {error}") from error
+    if isinstance(first, Problem):
+        return first
+    if not isinstance(first, Task):
+        raise InputError(f"task {path}: expected `task`, a Task or a function of the seed that gives one")
+    make = given if callable(given) else lambda _seed: first
+    return FunctionProblem(first.name, make, first.trials)
