@@ -1,5 +1,6 @@
 """Mad packets and messages, a few thousand of each; and that what looks for faults finds those put there."""
 
+import contextlib
 from unittest import mock
 
 import pytest
@@ -7,16 +8,18 @@ import pytest
 from experiments.robustness.fuzz import Campaign
 from experiments.robustness.fuzz_feed import Findings
 from experiments.robustness.fuzz_link import settings, storms
-from experiments.robustness.fuzz_packets import FORMS, GO1_COMMAND, GO1_STATE, PacketFuzzer
+from experiments.robustness.fuzz_packets import FORMS, GO1_COMMAND, GO1_STATE, PARAMETERS, PacketFuzzer
 from experiments.robustness.fuzz_virtual import command
 from experiments.robustness.growth import Meter
-from hardware.errors import WireError
+from hardware.errors import LinkError, WireError
 from hardware.guardian import observation
 from hardware.guardian.lease import Lease
 from hardware.guardian.states import State
 from hardware.link.replay import ReplayWindow
 from hardware.robot_link import Battery, RobotState
 from hardware.unitree import go1_messages, go2_messages
+from hardware.unitree.rpc_messages import OK, Request
+from hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
 from robots.sensors import SensorReading
 
 DECODERS = {
@@ -110,3 +113,13 @@ def test_a_battery_that_is_more_than_full_says_nothing(said, seen) -> None:
     assert observation.observe(state).battery == pytest.approx(
         seen if seen is not None else float("nan"), nan_ok=True
     )
+
+
+@pytest.mark.parametrize("text", PARAMETERS, ids=lambda text: f"{text[:12]!r} of {len(text)}")
+def test_services_take_any_text_for_a_name_or_refuse_it(text) -> None:
+    motion = MotionService("mcf")
+    code, _ = motion.answer(MOTION_SWITCHER, Request(1, SELECT_MODE, text))
+    assert isinstance(motion.name, str)
+    assert code == OK or motion.name == "mcf"
+    with contextlib.suppress(LinkError):
+        assert isinstance(_name_in(text), str)
