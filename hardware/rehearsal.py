@@ -88,7 +88,8 @@ def virtual_chain(
 
     Args:
         robot: `go1` or `go2`.
-        folder: for the logs `robot.log` and `guardian.log`, the guardian's events `guardian.jsonl`, and `link.key`.
+        folder: for the logs `robot.log` and `guardian.log`, the guardian's events `guardian.jsonl`, what the robot's
+            body did `body.jsonl`, and `link.key`.
         disturbance: how the robot differs from its model: presets joined by `+`.
         seed: of its sensors' noise.
         domain: DDS domain of a Go2; None for one by process id, so that two rehearsals do not meet.
@@ -106,6 +107,7 @@ def virtual_chain(
     number = 20 + os.getpid() % 200 if domain is None else domain
     python = [sys.executable, "-m"]
     plant = [*python, "hardware.virtual", robot, "--disturbance", disturbance, "--seed", str(seed)]
+    plant += ["--log", str(folder / "body.jsonl")]
     guard = [*python, "hardware.guardian", robot, "--port", str(port), "--key", str(key)]
     guard += ["--log", str(folder / "guardian.jsonl")]
     plant += ["--domain", str(number)] if robot == "go2" else ["--port", str(wire)]

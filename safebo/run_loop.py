@@ -348,7 +348,7 @@ class RunLoop:
         if unkept:
             self._stop_without_room(journal, info, unkept)
         if lost:
-            raise self._unknown(lost)
+            raise self.unknown(lost)
 
     def _stop_without_room(
         self, journal: Journal, info: EvaluatorInfo, unkept: Mapping[int, OSError]
@@ -364,7 +364,7 @@ class RunLoop:
             raise RunStoppedError(f"{text}; then go on with --resume, and it will be evaluated again")
         for trial_id in ids:
             journal.mark_unknown(trial_id, "the disk was full when its evaluator wrote")
-        raise UnknownTrialError(f"{text}. {self._unknown(ids)}")
+        raise UnknownTrialError(f"{text}. {self.unknown(ids)}")
 
     def _record(self, journal: Journal, trial: Trial, measurement: Measurement, info: EvaluatorInfo) -> None:
         try:
@@ -399,7 +399,7 @@ class RunLoop:
                     journal.mark_unknown(record.trial.id, "the run ended before the result was recorded")
                     unknown.append(record.trial.id)
         if unknown:
-            raise self._unknown(sorted(unknown))
+            raise self.unknown(sorted(unknown))
 
     def _sort_out(self, journal: Journal, supervision: Supervision, records: Sequence[Record]) -> None:
         """Trials of a robot that an earlier process left: told, marked unknown, or left to be approved again."""
@@ -412,7 +412,8 @@ class RunLoop:
         for record in records:
             refuse_unsafe_seed(record.trial, record.measurement, journal.run.study)
 
-    def _unknown(self, ids: Sequence[int]) -> UnknownTrialError:
+    def unknown(self, ids: Sequence[int]) -> UnknownTrialError:
+        """What to do about trials of which nobody knows how they ended."""
         first = ids[0]
         which = f"trial {first}" if len(ids) == 1 else f"trials {', '.join(map(str, ids))}"
         return UnknownTrialError(

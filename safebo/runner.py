@@ -115,6 +115,7 @@ def run(
             _check_same_run(journal, file, seed)
             if prior is not None:
                 refuse_another_prior(journal, prior)
+            waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
             taken = journal.prior()
             if trials is not None and trials != journal.run.trials:
                 journal.set_trials(trials)
@@ -130,6 +131,8 @@ def run(
             file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
         )
         stack.callback(loop.close)
+        if exists and waiting:
+            raise loop.unknown(waiting)  # at once: nothing has to be loaded to say so
         if exists and not _work_left(journal):
             return loop.finished_already(journal, make_tuner)
         # The worker loads the robot while this process loads the tuner.

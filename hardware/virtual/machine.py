@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -40,9 +41,10 @@ class VirtualRobot(Listener, Protocol):
 class BodyLog:
     """What the robot's body really did, a JSON object per line, each 0.1 s of robot time.
 
-    Keys: `time` (s), `tick` (ms of the robot's own clock), `height` (m, of the trunk's frame), `roll`, `pitch`
-    (rad), `fallen` (either beyond 1 rad), `joints` (rad, 12, in the robot's order), `kp`, `kd` (means of what acted),
-    `charge` (`service`, `commands`, `watchdog`, `remote` or `off`), `faults` (kinds), `commands` (how many came).
+    Keys: `wall` (date and time, a label only), `time` (s), `tick` (ms of the robot's own clock), `height` (m, of the
+    trunk's frame), `roll`, `pitch` (rad), `fallen` (either beyond 1 rad), `joints` (rad, 12, in the robot's order),
+    `kp`, `kd` (means of what acted), `charge` (`service`, `commands`, `watchdog`, `remote` or `off`), `faults` (kinds),
+    `commands` (how many came).
 
     Args:
         path: file to append to; None for no log.
@@ -64,7 +66,8 @@ class BodyLog:
         if self._file is None or plant.ticks % LOG_EVERY:
             return
         try:
-            self._file.write(json.dumps(body_of(plant, faults)) + "\n")
+            wall = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._file.write(json.dumps({"wall": wall, **body_of(plant, faults)}) + "\n")
         except OSError:  # a full disk must not stop the robot's clock
             self.close()
 
@@ -79,7 +82,7 @@ class BodyLog:
 
 
 def body_of(plant: VirtualPlant, faults: list[str]) -> dict[str, Any]:
-    """What the robot's body does now; see `BodyLog`."""
+    """What the robot's body does now, but for the wall clock; see `BodyLog`."""
     base = plant.simulation.truth()
     roll, pitch, _ = roll_pitch_yaw(base.orientation)
     kp, kd = plant.command_gains

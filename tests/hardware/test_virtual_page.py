@@ -71,7 +71,7 @@ def test_the_page_names_every_disturbance_and_every_key_of_the_log() -> None:
     said = PAGE.split("`--disturbance`", 1)[1].split("joined by", 1)[0]
     assert re.findall(r"`(\w+)`", said) == list(PRESETS)
     keys = [key for cells in rows("key") for key in re.findall(r"`(\w+)`", cells[0])]
-    assert keys == list(body_of(VirtualPlant(load_robot("go1")), []))
+    assert keys == ["wall", *body_of(VirtualPlant(load_robot("go1")), [])]
 
 
 def test_services_answer_what_they_do_not_understand() -> None:

@@ -1,0 +1,28 @@
+"""Three faults that only real processes can have: what the robot did, what the record says, what the operator saw.
+
+The others of `experiments.robustness.process_faults` are run by hand: they take minutes of real time.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from experiments.robustness.process_faults import FAULTS, Chain
+
+pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A virtual Go2 and its guardian, in processes of their own."""
+    made = Chain(tmp_path_factory.mktemp("chain"), domain=20 + os.getpid() % 200)
+    with made.up():
+        yield made
+
+
+@pytest.mark.parametrize("name", ["worker_killed", "optimizer_killed", "interrupted_twice"])
+def test_a_process_of_the_tuner_dies_and_the_robot_comes_to_rest(chain, name) -> None:
+    report = FAULTS[name](chain)
+    assert report.wrong == [], report
