@@ -1,0 +1,286 @@
+"""Sweeps: the same results whoever does them, whatever is killed, however often they are stopped."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from experiments.bench import pools
+from experiments.bench.contestants import contestant
+from experiments.bench.jobs import Job, do
+from experiments.bench.pools import SeparateProcesses, WorkerLostError, slurm_options
+from experiments.bench.rows import KEY, OF_THE_MACHINE, SCHEMA, comparable
+from experiments.bench.store import Store, merge, read
+from experiments.bench.sweep import Planned, plan, sweep
+from experiments.bench.tasks import problem_named, suite
+from safebo.errors import InputError, UnknownNameError
+
+TASKS, METHODS = ("gp-1d-right", "safeopt-1d"), ("safeopt", "random_safe", "gp_ucb")
+
+
+class InThisProcess(Executor):
+    """Does work when it is submitted."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def planned(seeds: int = 2, trials: int = 6) -> list[Planned]:
+    return plan(TASKS, METHODS, range(seeds), trials, {})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> pa.Table:
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    outcome = sweep(store, planned(), InThisProcess())
+    assert (outcome.done, outcome.skipped, outcome.failed, outcome.stopped) == (12, 0, {}, False)
+    return store.table()
+
+
+def test_a_result_has_a_row_for_every_trial_with_everything_that_is_said_of_it(undisturbed):
+    assert undisturbed.schema.names == SCHEMA.names
+    assert undisturbed.num_rows == 12 * 6
+    rows = undisturbed.to_pylist()
+    assert [tuple(r[k] for k in KEY) for r in rows] == sorted(tuple(r[k] for k in KEY) for r in rows)
+    safe = [r for r in rows if r["method"] == "safeopt"]
+    assert all(r["certified"] and r["regret"] == r["regret"] and r["answer_safe"] is not None for r in safe)
+    assert not any(r["certified"] for r in rows if r["method"] == "gp_ucb")
+    assert all(r["ask_seconds"] > 0 and r["peak_memory_mb"] > 50 and r["machine"] for r in rows)
+
+
+def test_every_method_meets_the_same_noise(undisturbed):
+    noise = {}
+    for row in undisturbed.to_pylist():
+        if row["task"] == "gp-1d-right":
+            key = (row["seed"], row["trial"])
+            noise.setdefault(key, []).append(row["objective"] - row["true_objective"])
+    assert all(max(values) - min(values) < 1e-12 for values in noise.values())
+    assert len({round(values[0], 12) for values in noise.values()}) == len(noise)
+
+
+def test_facts_say_where_a_result_comes_from(tmp_path):
+    store = Store(tmp_path)
+    one = planned(1, 2)[0]
+    sweep(store, [one], InThisProcess())
+    facts = store.facts(one.task, one.method, 0)
+    assert facts["job"] == {"task": "gp-1d-right", "method": "safeopt", "seed": 0, "trials": 2}
+    assert facts["versions"]["torch"].startswith("2.13")
+    assert facts["task"] == problem_named("gp-1d-right").provenance()
+    assert facts["machine"]["cores"] == os.cpu_count()
+
+
+def test_a_killed_worker_costs_its_own_run_alone_and_changes_no_result(tmp_path, undisturbed):
+    store = Store(tmp_path)
+    killed = []
+
+    def kill_one() -> None:
+        # while the third run is under way: a worker of this very process's children
+        children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        for child in " ".join(c.read_text() for c in children).split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+                killed.append(child)
+                return
+
+    done = []
+
+    def tell(one: Planned, seconds: float) -> None:
+        done.append(one)
+        if len(done) == 3:
+            kill_one()
+
+    with pools.local(2) as executor:
+        outcome = sweep(store, planned(), executor, tell, width=2)
+    assert killed
+    assert (outcome.done, outcome.failed) == (12, {})
+    assert outcome.lost <= 1
+    assert comparable(store.table()).equals(comparable(undisturbed))
+
+
+def test_a_worker_that_dies_loses_one_job_and_not_its_neighbours():
+    with pools.local(2) as pool:
+        slow = pool.submit(time.sleep, 1.5)
+        dies = pool.submit(_kill_self)
+        with pytest.raises(WorkerLostError):
+            dies.result(60)
+        assert slow.result(60) is None
+        assert pool.submit(os.getpid).result(60) != os.getpid()
+
+
+def _kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_kills_every_worker_is_given_up_and_the_others_are_done(tmp_path, monkeypatch):
+    class Deadly(InThisProcess):
+        def submit(self, fn, /, *args, **kwargs):
+            if args[0].method == "gp_ucb" and args[0].seed == 0:
+                future: Future = Future()
+                future.set_exception(WorkerLostError("killed"))
+                return future
+            return super().submit(fn, *args, **kwargs)
+
+    outcome = sweep(Store(tmp_path), planned(), Deadly())
+    assert outcome.done == 10
+    assert {(f.task, f.method, f.job.seed) for f in outcome.failed} == {(t, "gp_ucb", 0) for t in TASKS}
+    assert outcome.lost == 6
+    assert all("3 times" in words for words in outcome.failed.values())
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, undisturbed):
+    store = Store(tmp_path)
+    count = [0]
+
+    def tell(one: Planned, seconds: float) -> None:
+        count[0] += 1
+
+    first = sweep(store, planned(), InThisProcess(), tell, lambda: int(count[0] >= 4))
+    assert first.stopped
+    assert 4 <= first.done < 12
+    (store.path("gp-1d-right", "safeopt", 0)).write_bytes(b"half a file")
+    second = sweep(store, planned(), InThisProcess())
+    assert second.done == 12 - first.done + 1
+    assert second.skipped == first.done - 1
+    assert comparable(store.table()).equals(comparable(undisturbed))
+
+
+def test_a_dask_cluster_gives_the_same_results(tmp_path, undisturbed):
+    distributed = pytest.importorskip("distributed")
+    store = Store(tmp_path)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        with pools.dask(cluster.scheduler_address) as executor:
+            outcome = sweep(store, planned(), executor, width=2)
+    assert (outcome.done, outcome.failed) == (12, {})
+    workers = set(store.table()["worker"].to_pylist())
+    assert len(workers) == 2
+    assert comparable(store.table()).equals(comparable(undisturbed))
+
+
+def test_folders_of_two_machines_are_joined(tmp_path, undisturbed):
+    every = planned()
+    for name, part in (("a", every[:7]), ("b", every[5:])):
+        sweep(Store(tmp_path / name), part, InThisProcess())
+    assert merge(tmp_path / "both", [tmp_path / "a", tmp_path / "b"]) == 12
+    assert comparable(Store(tmp_path / "both").table()).equals(comparable(undisturbed))
+    with pytest.raises(InputError, match="no results there"):
+        merge(tmp_path / "both", [tmp_path / "c"])
+
+
+def test_results_of_another_length_are_not_mixed(tmp_path):
+    store = Store(tmp_path)
+    sweep(store, planned(1, 3)[:1], InThisProcess())
+    with pytest.raises(InputError, match="has 3 trials, asked for are 4; take another --out"):
+        sweep(store, planned(1, 4)[:1], InThisProcess())
+
+
+def test_a_run_that_raises_is_named_and_the_rest_goes_on(tmp_path):
+    class Raises(InThisProcess):
+        def submit(self, fn, /, *args, **kwargs):
+            if args[0].seed == 1:
+                future: Future = Future()
+                future.set_exception(ValueError("singular"))
+                return future
+            return super().submit(fn, *args, **kwargs)
+
+    outcome = sweep(Store(tmp_path), planned(), Raises())
+    assert outcome.done == 6
+    assert set(outcome.failed.values()) == {"ValueError: singular"}
+
+
+def test_names_and_refusals_are_said_before_anything_runs():
+    with pytest.raises(UnknownNameError, match="unknown method 'safopt'"):
+        plan(TASKS, ("safopt",), range(1), None, {})
+    with pytest.raises(InputError, match="safeopt is named twice"):
+        plan(TASKS, ("safeopt", "safeopt"), range(1), None, {})
+    refused: dict[tuple[str, str], str] = {}
+    assert plan(("gp-1d-right",), ("gosafeopt", "safeopt:oracle"), range(1), None, refused) == []
+    assert "watches trials" in refused["gp-1d-right", "gosafeopt"]
+    assert "no Lipschitz constants 'oracle'" in refused["gp-1d-right", "safeopt:oracle"]
+    with pytest.raises(UnknownNameError, match="unknown task or suite 'sinthetic'"):
+        suite("sinthetic")
+    with pytest.raises(InputError, match="there is no such file"):
+        contestant("nowhere.py")
+
+
+def test_the_core_suite_is_six_tasks_on_grids():
+    tasks = suite("synthetic-core")
+    assert len(tasks) == 6
+    assert all(problem_named(task).make(0).lattice is not None for task in tasks)
+
+
+def test_a_job_is_done_from_names_alone():
+    data = do(Job("gp-1d-right", "mm-itl", 3, 2))
+    rows = read(io.BytesIO(data)).to_pylist()
+    assert [(r["task"], r["method"], r["seed"], r["trial"]) for r in rows] == [
+        ("gp-1d-right", "mm_itl", 3, 1),
+        ("gp-1d-right", "mm_itl", 3, 2),
+    ]
+
+
+def test_slurm_jobs_ask_for_one_core_and_one_thread():
+    options = slurm_options({"queue": "long", "walltime": "01:00:00"})
+    assert (options["cores"], options["processes"], options["walltime"]) == (1, 1, "01:00:00")
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    script = jobqueue.slurm.SLURMJob(scheduler="tcp://127.0.0.1:8786", name="safebo", **options).job_script()
+    assert "#SBATCH -p long" in script
+    assert "#SBATCH --cpus-per-task=1" in script
+    assert "export OMP_NUM_THREADS=1" in script
+
+
+def command(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "safebo", "bench", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
+    words = ("run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "8", "--trials", "10")
+    words += ("--out", str(tmp_path), "--workers", "1")
+    first = command(*words)
+    store = Store(tmp_path)
+    for _ in range(600):
+        if store.files():
+            break
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 130, said
+    assert "go on with the same command" in " ".join(said.split())
+    before = len(store.files())
+    assert 0 < before < 16
+    second = command(*words)
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, said
+    assert f"{16 - before} runs done" in " ".join(said.split())
+    assert len(store.files()) == 16
+
+
+def test_nothing_is_left_behind_by_a_pool():
+    pool = SeparateProcesses(1)
+    pid = pool.submit(os.getpid).result(60)
+    pool.shutdown()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not [t for t in threading.enumerate() if t.name == "worker 1"]
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(os.getpid)
