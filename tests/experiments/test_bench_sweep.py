@@ -19,7 +19,7 @@ from experiments.bench import pools
 from experiments.bench.contestants import contestant
 from experiments.bench.jobs import Job, do
 from experiments.bench.pools import SeparateProcesses, WorkerLostError, slurm_options
-from experiments.bench.rows import KEY, OF_THE_MACHINE, SCHEMA, comparable
+from experiments.bench.rows import KEY, SCHEMA, comparable
 from experiments.bench.store import Store, merge, read
 from experiments.bench.sweep import Planned, plan, sweep
 from experiments.bench.tasks import problem_named, suite
@@ -162,11 +162,13 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, undisturbed):
 def test_a_dask_cluster_gives_the_same_results(tmp_path, undisturbed):
     distributed = pytest.importorskip("distributed")
     store = Store(tmp_path)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-    ) as cluster:
-        with pools.dask(cluster.scheduler_address) as executor:
-            outcome = sweep(store, planned(), executor, width=2)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        pools.dask(cluster.scheduler_address) as executor,
+    ):
+        outcome = sweep(store, planned(), executor, width=2)
     assert (outcome.done, outcome.failed) == (12, {})
     workers = set(store.table()["worker"].to_pylist())
     assert len(workers) == 2
