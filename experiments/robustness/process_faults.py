@@ -148,6 +148,10 @@ class Chain:
         return Tune(command, run, self.folder / f"tune-{self._runs}.log", terminal)
 
 
+class StepMissedError(RuntimeError):
+    """A trial did not come to where its fault could be made."""
+
+
 class Tune:
     """One `safebo tune` under way.
 
@@ -213,12 +217,12 @@ class Tune:
         """Wait until the journal has a step of a trial.
 
         Raises:
-            RuntimeError: it did not come.
+            StepMissedError: it did not come.
         """
         end = time.monotonic() + patience
         while step not in self.steps().get(trial, []):
             if time.monotonic() > end or self.process.poll() is not None:
-                raise RuntimeError(f"trial {trial} never was {step}: {self.said[-600:]}")
+                raise StepMissedError(f"trial {trial} never was {step}: {self.said[-600:]}")
             time.sleep(0.02)
 
     def end(self, patience: float = 60.0) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hardware.guardian.snapshot import snapshot
-from hardware.guardian.states import STANDING, Event, Response, State
+from hardware.guardian.states import LATCHED, STANDING, Event, Response, State
 from hardware.link import messages as m
 from hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
 from hardware.link.messages import Code, Reply
@@ -181,7 +181,8 @@ class Desk:
     def _arm(self, now: float, session: int, request: m.Arm) -> Answer:
         g = self._g
         if g.state is not State.HOLD:
-            raise Refused(Code.WRONG_STATE, f"a trial is armed in HOLD, the state is {g.state.name}")
+            why = f": {g.latch.words}" if g.state in LATCHED else ""
+            raise Refused(Code.WRONG_STATE, f"a trial is armed in HOLD, the state is {g.state.name}{why}")
         self._permitted()
         if not g.calm():
             raise Refused(Code.NOT_READY, "the robot does not stand still yet")

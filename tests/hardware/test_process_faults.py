@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from experiments.robustness.process_faults import FAULTS, Chain
+from experiments.robustness.process_faults import FAULTS, Chain, StepMissedError
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
@@ -24,5 +24,12 @@ def chain(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["worker_killed", "optimizer_killed", "interrupted_twice"])
 def test_a_process_of_the_tuner_dies_and_the_robot_comes_to_rest(chain, name) -> None:
-    report = FAULTS[name](chain)
-    assert report.wrong == [], report
+    for attempt in range(3):
+        try:
+            report = FAULTS[name](chain)
+            break
+        except StepMissedError:  # a busy machine kept the tuner silent, and rightly nothing walked
+            if attempt == 2:
+                raise
+            chain.clear()
+    assert report.wrong == [], (report, chain.log.read_text()[-2000:])
