@@ -120,6 +120,8 @@ def _level(name: str) -> Callable[[np.random.Generator, SoakWorld], Injection]:
 
 
 _DEAF = (Promise(Response.HOLD, STATE_HOLD), Promise(Response.SIT, STATE_SIT))
+_FROZEN = tuple(replace(promise, within=promise.within + 1) for promise in _DEAF)
+"""The state that is repeated is the first one of the fault."""
 _DAMP_AT_THIRD = (Promise(Response.DAMP, 3),)
 
 
@@ -182,7 +184,7 @@ STANDING: tuple[Maker, ...] = (
     _edited("height", _level("height")),
     _astray,
     _wire("silence", _DEAF, 0.7),
-    _wire("freeze", _DEAF, 0.7),
+    _wire("freeze", _FROZEN, 0.7),
     _wire("bad_crc", _DEAF, 0.7),
     _wire("bad_head", _DEAF, 0.7),
     _wire("truncated", _DEAF, 0.7),

@@ -34,12 +34,18 @@ MOVING = ON_FEET | {State.STANDING_UP, State.LYING_DOWN, State.HOLD_LATCHED, Sta
 
 
 class BreakableWalker:
-    """The real controller, that raises or gives nonsense when told to."""
+    """The real controller, that raises, gives nonsense or takes its time when told to.
+
+    Attributes:
+        fails: raised instead of a command. nonsense: a command that is not finite. takes: s for a cycle.
+        spent: s in all cycles.
+    """
 
     def __init__(self, inner: Walker) -> None:
         self._inner = inner
         self.fails: Exception | None = None
         self.nonsense = False
+        self.takes = self.spent = 0.0
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -52,6 +58,7 @@ class BreakableWalker:
 
     def step(self, reading: SensorReading) -> JointCommand:
         """As the controller's, or not."""
+        self.spent += self.takes
         if self.fails is not None:
             raise self.fails
         command = self._inner.step(reading)
@@ -158,7 +165,10 @@ class SoakWorld(WireWorld):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed, NETWORK, NETWORK)
-        self.walker = self.guardian.walker = BreakableWalker(self.guardian.walker)  # type: ignore[assignment]
+        self._breakable = BreakableWalker(self.guardian.walker)
+        self.walker = self.guardian.walker = self._breakable  # type: ignore[assignment]
+        # a cycle takes what the walker says; counting calls of the clock would lose its count when a cycle raises
+        self.guardian._clock = lambda: self._breakable.spent
         self.overseer = Overseer()
         self.asked = self.dwell = 0
         self.stiffness = math.nan
@@ -213,6 +223,7 @@ class SoakWorld(WireWorld):
         trouble = self.trouble
         if trouble is not None and trouble.each is not None and self.since <= trouble.lasts:
             trouble.each(self, self.since)
+        self._breakable.takes = self.controller_time
         before = self.state
         command = super().tick()
         self.dwell = self.dwell + 1 if self.state is before else 0

@@ -111,8 +111,9 @@ class LinkServer:
             self.refused["session"] += 1
             return None, []
         order = session.window.admit(frame.sequence)
-        # An overtaken stop still stops; anything else that was overtaken is out of date.
-        if order == "repeated" or (order == "late" and not isinstance(body, Stop)):
+        # An overtaken stop still stops, and an overtaken heartbeat still proves life by the State that it echoes;
+        # anything else that was overtaken is out of date.
+        if order == "repeated" or (order == "late" and not isinstance(body, Stop | Heartbeat)):
             self.refused[order] += 1
             return None, []
         session.heard, session.used = now, True
@@ -122,7 +123,8 @@ class LinkServer:
                 return None, known
         proof = False
         if isinstance(body, Heartbeat):
-            session.every = max(1, body.every)
+            if order == "newest":
+                session.every = max(1, body.every)
             proof = any(number == body.echo and now - when <= ECHO_AGE for number, when in session.states)
         if isinstance(body, Stop):
             session.stop_seen = max(session.stop_seen, frame.sequence)

@@ -55,7 +55,7 @@ TIMING: tuple[Figure, ...] = (
         "replay window",
         REPLAY_WINDOW,
         "",
-        "how far behind the newest sequence an overtaken Stop still counts",
+        "how far behind the newest sequence an overtaken Stop or Heartbeat still counts",
     ),
     Figure("sessions", SESSIONS, "", "kept; the one longest unheard gives way, never the one with the lease"),
     Figure("packets in a tick", PER_TICK, "", "taken from the socket at most; the rest waits"),

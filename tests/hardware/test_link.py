@@ -119,6 +119,25 @@ def test_a_heartbeat_counts_only_when_it_answers_a_recent_state() -> None:
     assert not beat(1.2, 5, echo + 1)
 
 
+def test_an_overtaken_heartbeat_proves_life_once_and_changes_nothing_else() -> None:
+    server, session = _server()
+
+    def packet(sequence: int, echo: int, every: int) -> bytes:
+        return seal(Frame(0x40, session, sequence, m.Heartbeat(1, echo, every).pack()), KEY)
+
+    server.receive(0.0, packet(9, 0, 2), "here")
+    [(_, state)] = server.states(1.0, 0, m.State())
+    echo = open_packet(state, KEY).sequence
+    overtaken, _ = server.receive(1.1, packet(5, echo, 7), "here")
+    assert overtaken is not None
+    assert overtaken.proof
+    assert server.wanted(2)  # every second State, as the newest heartbeat asks
+    assert server.receive(1.1, packet(5, echo, 7), "here")[0] is None
+    stale, _ = server.receive(1.2, packet(6, echo, 7), "here")
+    assert stale is not None
+    assert not stale.proof
+
+
 def test_a_trial_runs_over_a_network_that_loses_doubles_damages_and_overtakes() -> None:
     bad = Faults(drop=0.1, duplicate=0.1, reorder=0.1, corrupt=0.05, delay=0.001, jitter=0.002)
     world = World(4, up=bad, down=bad)

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from experiments.robustness.guardian_troubles import ANYWHERE
+from experiments.robustness.guardian_world import World
 from experiments.robustness.soak import Soak
 from experiments.robustness.soak_troubles import RISING, STANDING, Promise, _cut, _edited
 from hardware.guardian import states
 from hardware.guardian.states import Event, Response, State
+from hardware.link.messages import GetGains
+from hardware.link.proxy import Faults
 
 TILT = _edited("tilt", ANYWHERE["tilt"])
 SILENCE = _cut(False)
@@ -82,3 +85,23 @@ def test_promises_are_those_of_the_published_limits() -> None:
     assert SILENCE(rng, None).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
     silences = [t for t in (m(rng, None) for m in STANDING) if t.name == "wire: silence"]
     assert silences[0].promises == (Promise(Response.HOLD, 51), Promise(Response.SIT, 251))
+
+
+def test_requests_that_overtake_heartbeats_do_not_silence_the_tuner() -> None:
+    network = Faults(delay=0.001, jitter=0.004, drop=0.01, reorder=0.02)
+    world = World(1, network, network)
+    client = world.client()
+    world.standing(client)
+    silences, tick = [], world.tick
+
+    def timed():
+        command = tick()
+        silences.append(world.guardian.lease.silence(world.now))
+        return command
+
+    world.tick = timed
+    for _ in range(5):
+        client.ask_all([GetGains(slot=65535) for _ in range(200)])
+    assert world.service.link.refused["late"] > 200
+    assert max(silences) < 0.06  # three heartbeats; 0.15 s are silence
+    assert world.state is State.HOLD
