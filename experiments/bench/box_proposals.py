@@ -22,8 +22,8 @@ from safebo.study import (
 from safebo.tuner import Tuner
 
 
-def study_of(task: Task, variant: Variant) -> Study:
-    """The task as a study: the same kernels, means, noise and beta, in the unit cube.
+def study_of(task: Task, variant: Variant, seed: int = 0) -> Study:
+    """The task as a study: the same kernels, means, noise and beta, in the unit cube; the start of a run's seed.
 
     Raises:
         InputError: what a study cannot say: kernels that differ in kind or lengthscale, or several betas.
@@ -54,7 +54,7 @@ def study_of(task: Task, variant: Variant) -> Study:
             update={"name": "margin0", "prior_mean": task.prior_means[0] - task.thresholds[0]}
         )
         constraints = [copy, *constraints]
-    start = task.start(0)
+    start = task.start(seed)
     return Study(
         name=task.name,
         evaluator=EvaluatorSpec(name="bench"),
@@ -78,10 +78,9 @@ class BoxProposals:
 
     def __init__(self, task: Task, variant: Variant, seed: int) -> None:
         self._task = task
-        self._tuner = Tuner(study_of(task, variant), seed)
+        self._tuner = Tuner(study_of(task, variant, seed), seed)
         self._names = [p.name for p in self._tuner.study.parameters]
         self._pending: tuple[int, FloatArray] | None = None
-        self._skip = len(task.start(0))  # a study tries its seeds itself; here they are told in advance
 
     @property
     def best(self) -> FloatArray | None:

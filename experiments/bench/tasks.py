@@ -21,7 +21,7 @@ DRAWN = {
 }
 """Tasks whose functions are drawn anew for every seed, and their trials."""
 
-FIXED = ("valley", "island", "quadcopter", "boundary")
+FIXED = ("valley", "island", "quadcopter", "boundary", "camelback", "hartmann6", "gaussian10")
 """Tasks of one function each."""
 
 SUITES: dict[str, tuple[str, ...]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from experiments.tasks.analytic import camelback, gaussian10, hartmann
 from experiments.tasks.boundary import boundary
 from experiments.tasks.gp_samples import BELIEFS, calibrated_beta, gp_sample, safeopt_example
 from experiments.tasks.island import island
@@ -23,6 +24,9 @@ TASKS: dict[str, Callable[[], Task]] = {
     "island": island,
     "quadcopter": quadcopter,
     "boundary": boundary,
+    "camelback": camelback,
+    "hartmann6": hartmann,
+    "gaussian10": gaussian10,
 }
 """Tasks without parameters."""
 
@@ -55,7 +59,10 @@ __all__ = [
     "Task",
     "boundary",
     "calibrated_beta",
+    "camelback",
+    "gaussian10",
     "gp_sample",
+    "hartmann",
     "island",
     "quadcopter",
     "safeopt_example",
