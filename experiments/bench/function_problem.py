@@ -112,7 +112,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
     optimum = task.optimum()
     probes, safe, reachable = probe_points(task, seed)
     values = task.values(x0)
-    best_tried = float(values[~task.violated(values), 0].max(initial=-np.inf))
+    start = best_tried = float(values[~task.violated(values), 0].max(initial=-np.inf))
     claims = not chosen.outside and promises_each(chosen)
     for trial in range(1, trials + 1):
         began = time.perf_counter()
@@ -140,6 +140,8 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
             regret=NAN if answer is None else optimum - float(task.values(answer)[0, 0]),
             answer_safe=None if answer is None else not bool(task.violated(task.values(answer))[0]),
             tried_regret=optimum - best_tried,
+            optimum=optimum,
+            start=start,
             safe_share=NAN if mask is None else float((mask & reachable).sum() / max(1, reachable.sum())),
             false_share=NAN if mask is None else float((mask & ~safe).sum() / max(1, mask.sum())),
             ask_seconds=asked,

@@ -35,6 +35,9 @@ class TrialRow:
             NaN where it certifies nothing, or was not looked at after this trial.
         answer_safe: whether that answer is truly safe; None where there is none.
         tried_regret: the same of the best truly safe input tried so far.
+        optimum: true objective of the best safe input of this context, or the best value known: the one that the
+            regrets are measured from.
+        start: true objective of the best truly safe input that was measured before the first trial.
         safe_share: certified and reachable inputs over reachable ones; NaN where that is not known.
         false_share: certified inputs that are truly unsafe, over all certified ones; likewise.
         ask_seconds: of the proposal. evaluation_seconds: of the trial.
@@ -55,6 +58,8 @@ class TrialRow:
     regret: float = NAN
     answer_safe: bool | None = None
     tried_regret: float = NAN
+    optimum: float = NAN
+    start: float = NAN
     safe_share: float = NAN
     false_share: float = NAN
     ask_seconds: float = NAN

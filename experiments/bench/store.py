@@ -25,6 +25,8 @@ from safebo.errors import InputError
 
 PLAN = "bench.json"
 RUNS = "runs"
+ADDED = ("optimum", "start")
+"""Columns that older results lack."""
 
 
 def safe_name(text: str) -> str:
@@ -82,7 +84,9 @@ class Store:
         for path in files:
             try:
                 found = read(path)
-                tables.append(found.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(None))
+                tables.append(
+                    _with_all_columns(found).select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(None)
+                )
             except (pa.ArrowException, OSError, KeyError) as error:
                 raise InputError(f"{path}: not a result of `safebo bench run` ({error})") from error
         return pa.concat_tables(tables).sort_by([(name, "ascending") for name in KEY])
@@ -116,6 +120,14 @@ def read(source: Path | BinaryIO) -> pa.Table:
     """A Parquet file, read in this thread alone: Arrow's own threads now and then abort a process that ends."""
     with pq.ParquetFile(source) as file:
         return file.read(use_threads=False)
+
+
+def _with_all_columns(found: pa.Table) -> pa.Table:
+    """A result made before `ADDED` were columns says nothing about them."""
+    for name in ADDED:
+        if name not in found.column_names:
+            found = found.append_column(name, pa.nulls(found.num_rows, SCHEMA.field(name).type))
+    return found
 
 
 def facts_of(path: Path) -> dict[str, Any] | None:
