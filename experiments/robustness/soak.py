@@ -12,6 +12,7 @@ goes. Beside the guardian an overseer looks at every tick, with arithmetic of it
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -237,8 +238,9 @@ def soak(
     seed: int,
     say: Callable[[str], None],
     makers: list[tuple[State, Maker]] | None = None,
+    wall_seconds: float = math.inf,
 ) -> tuple[Soak, Meter]:
-    """Go on for so much of the robot's time.
+    """Go on for so much of the robot's time, or of the wall's.
 
     Raises:
         LinkError: robot, guardian and tuner do not find together again after a trouble.
@@ -251,6 +253,9 @@ def soak(
         meter.at(done)
         for words in made.news():
             say(f"{done:7.1f} s: {words}")
+        if time.monotonic() - wall > wall_seconds:
+            say(f"{wall_seconds:g} s of wall time are over")
+            break
         if int(done / 60.0) > told:
             told = int(done / 60.0)
             say(
@@ -286,6 +291,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=30.0, help="of robot time")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wall", type=float, default=math.inf, metavar="S", help="s of wall time at most")
     options = parser.parse_args()
 
     def say(words: str) -> None:
@@ -294,7 +300,7 @@ def main() -> None:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made, meter = soak(Path(folder), options.minutes, options.seed, say)
+            made, meter = soak(Path(folder), options.minutes, options.seed, say, wall_seconds=options.wall)
         except LinkError as error:
             sys.exit(f"the run came to a halt: {error}")
         fine = report(made, meter, say)
