@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition, View
 from safebo.acquisition.information import ise, mes, sample_optima
 from safebo.acquisition.registry import register
 from safebo.acquisition.targets import LARGEST_JOINT
+from safebo.acquisition.transductive_scores import TransductiveGrid
 from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError
+from safebo.low_rank import TOLERANCE, KernelFeatures
+from safebo.mixture import MixturePosterior
 
 MOST_PLACES = 2500
 """ISE asks about safety at most at so many places of the pool: those whose safety is least known."""
 
+
+MANY_POINTS = 300
+"""On a grid of more points the samples are drawn in the features of the kernels, where these miss nothing."""
 
 SAMPLED_JOINTLY = 400
 """Points of a sampled box over which the maximum's samples are drawn."""
@@ -52,6 +59,9 @@ class Informed(SafeAcquisition):
         most = LARGEST_JOINT if s.domain is not None else SAMPLED_JOINTLY
         if len(rows) > most:
             rows = rows[torch.topk(view.certain.upper[rows, 0], most).indices]
+        features = self._features()
+        if features is not None:
+            return self._sampled_by_features(features, rows)
         model = SurrogateModel(s.imagined, s.context)
         # `sample_optima` wants one threshold for every function after the first.
         thresholds = s.pool.new_full((s.surrogate.functions - 1,), -torch.inf)
@@ -63,6 +73,39 @@ class Informed(SafeAcquisition):
             return sample_optima(model, s.pool[rows], count, s.generator(), thresholds)
         except InputError:
             return sample_optima(model, s.pool[rows], count, s.generator())
+
+    def _features(self) -> list[KernelFeatures] | None:
+        """Features of the functions' kernels over a grid, where they miss nothing; None elsewhere."""
+        s = self.situation
+        if s.domain is None or len(s.pool) < MANY_POINTS:
+            return None
+        if any(isinstance(p, MixturePosterior) for p in s.imagined.posteriors):
+            return None
+        known = s.domain.kept(s.context, TransductiveGrid)
+        found = [known.features(p.kernel) for p in s.imagined.posteriors]
+        return found if all(f.relative_missing <= TOLERANCE for f in found) else None
+
+    def _sampled_by_features(
+        self, features: Sequence[KernelFeatures], rows: Int[Tensor, " k"]
+    ) -> Float[Tensor, " s"]:
+        """The same samples' maxima in `O(n r)`: posterior covariances are `phi(a) . T T phi(b)`."""
+        s = self.situation
+        count, generator = s.transductive.samples, s.generator()
+        inputs, mean = s.inputs(s.pool[rows]), s.pool_prediction.mean[rows]
+        samples = []
+        for i, (posterior, own) in enumerate(zip(s.imagined.posteriors, features, strict=True)):
+            draws = torch.randn(own.rank, count, dtype=mean.dtype, generator=generator, device="cpu")
+            samples.append(
+                mean[:, i, None] + own(inputs) @ (own.posterior_root(posterior) @ draws.to(mean.device))
+            )
+        feasible = torch.ones_like(samples[0], dtype=torch.bool)
+        for i, t in zip(s.constrained, s.thresholds, strict=True):
+            if i > 0:
+                feasible &= samples[i] >= t
+        if not bool(feasible.any()):
+            return samples[0].amax(0)
+        some = feasible.any(0)
+        return torch.where(feasible, samples[0], -torch.inf).amax(0)[some]
 
     def about_safety(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """`max_z max_i I(1{g_i(z) >= threshold_i}; y_i(x))`."""

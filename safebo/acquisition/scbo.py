@@ -118,10 +118,7 @@ class ScalableConstrained(Yardstick):
         situation = self.situation
         if self.region.centre is None or self.region.designing(situation.dimension):
             return situation.draw.unsqueeze(0)
-        centre = situation.told.points[self.region.centre[0]]
-        lower = (centre - 0.5 * self.region.length).clamp_min(0.0)
-        upper = (centre + 0.5 * self.region.length).clamp_max(1.0)
-        return _perturbed(centre, lower, upper, rng)
+        return trust_region_candidates(situation.told.points[self.region.centre[0]], self.region.length, rng)
 
 
 def _nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Tensor:
@@ -129,13 +126,17 @@ def _nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Tensor:
     return torch.argmin((grid - point).square().sum(-1)).reshape(1)
 
 
-def _perturbed(
-    centre: Float[Tensor, " d"],
-    lower: Float[Tensor, " d"],
-    upper: Float[Tensor, " d"],
-    rng: np.random.Generator,
+def trust_region_candidates(
+    centre: Float[Tensor, " d"], length: float, rng: np.random.Generator
 ) -> Float[Tensor, "k d"]:
-    """Sobol points of a cube whose coordinates are partly the centre's, at least one of them moved."""
+    """Sobol points of a cube cut at the unit cube; coordinates are partly the centre's, at least one is moved.
+
+    Args:
+        centre: of the cube, in the unit cube.
+        length: of its sides.
+        rng: of scrambling and of the coordinates that stay.
+    """
+    lower, upper = (centre - 0.5 * length).clamp_min(0.0), (centre + 0.5 * length).clamp_max(1.0)
     d = len(centre)
     count = candidate_count(d)
     sobol = SobolEngine(d, scramble=True, seed=int(rng.integers(2**31)))

@@ -25,7 +25,7 @@ from safebo.acquisition.target_forms import LOW_RANK_RULES, jitter_of, low_rank_
 from safebo.acquisition.transductive import ctl, itl, mm_itl, vtl
 from safebo.cells import Cells
 from safebo.errors import InputError, UnknownNameError
-from safebo.low_rank import MAXIMAL_RANK, KernelFeatures, kernel_features
+from safebo.low_rank import MAXIMAL_RANK, TOLERANCE, KernelFeatures, kernel_features
 from safebo.posterior import Kernel, Posterior
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")
@@ -34,6 +34,10 @@ EXACT_TARGETS = 3_000
 EXACT_PAIRS = 2 * 10**7
 """ITL and VTL are computed exactly up to so many pairs of candidate and target; ITL, which factorizes the targets'
 covariance, up to so many targets."""
+
+MANY_TARGETS = 500
+"""Of more targets ITL takes the form of low rank where features of a third of their number miss nothing (smooth
+kernels on dense grids): to factorize the targets would be slower, and no more exact."""
 
 MOST_PAIRS = 2 * 10**9
 """More pairs than this are refused for the rules that have no low-rank form: minutes of work per trial."""
@@ -206,6 +210,8 @@ class TransductiveGrid:
             )
         with torch.no_grad():
             few = pairs <= self.exact_pairs and (rule != "itl" or counts[1] <= EXACT_TARGETS)
+            if few and rule == "itl" and counts[1] > MANY_TARGETS:
+                few = not self._of_low_rank(posteriors, counts[1])
             if few or rule not in LOW_RANK_RULES:
                 parts = [
                     exact_scores(rule, p, self.points, variances[:, i], candidates, targets)
@@ -215,6 +221,11 @@ class TransductiveGrid:
                 values[candidates] = torch.stack(parts).sum(0)
                 return TransductiveScores(values, "exact", counts[0])
             return self._low_rank(rule, posteriors, variances, candidates, targets)
+
+    def _of_low_rank(self, posteriors: Sequence[Posterior], targets: int) -> bool:
+        """Whether features, far fewer than the targets, miss nothing of any function."""
+        found = [self.features(p.kernel) for p in posteriors]
+        return all(3 * f.rank <= targets and f.relative_missing <= TOLERANCE for f in found)
 
     def features(self, kernel: Kernel) -> KernelFeatures:
         """The features of a kernel, computed when it is first seen."""

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from gpytorch.kernels import PeriodicKernel
+from gpytorch.kernels import PeriodicKernel, RBFKernel, ScaleKernel
 from numpy.typing import NDArray
+from scipy import stats
 
+from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
-from safebo.acquisition.transductive_scores import TransductiveGrid, low_rank_scores
+from safebo.acquisition.transductive_scores import TransductiveGrid, exact_scores, low_rank_scores
 from safebo.cells import CORRELATION_LOSS, Cells, cell_widths
 from safebo.errors import InputError, UnknownNameError
 from safebo.kernels import CoregionalKernel
 from safebo.low_rank import kernel_features
 from safebo.nearest_targets import NEIGHBOURS, NearestTargets
 from safebo.posterior import GenericKernel, KernelKind, Posterior, StationaryKernel
+from safebo.study import TransductiveSpec
 
 Array = NDArray[np.float64]
 VARIANCE = 1.5
@@ -312,3 +315,47 @@ def test_what_cannot_be_scored_is_refused() -> None:
         grid.scores("itl", [case.posterior()], variance, every, ~every)
     with pytest.raises(InputError, match="mm_itl with 50000 candidates and 50000 targets: allowed are 2e"):
         grid.scores("mm_itl", [case.posterior()], variance, every, every)
+
+
+def test_itl_takes_few_features_for_many_targets_of_a_smooth_kernel_and_loses_nothing() -> None:
+    case = Case("rbf", 0.4, 1e-2)
+    points = torch.tensor(square(36))
+    posterior = case.posterior()
+    grid = TransductiveGrid(points)
+    variance = posterior.mean_variance(points)[1].clamp_min(0.0)[:, None]
+    candidates = (points[:, 0] < 0.6) & (points[:, 1] > 0.2)
+    targets = points.sum(-1) > 0.4
+    assert int(targets.sum()) > 500
+    compact = grid.scores("itl", [posterior], variance, candidates, targets)
+    assert compact.method == "low_rank"
+    exact = exact_scores("itl", posterior, points, variance[:, 0], candidates, targets)
+    assert torch.allclose(compact.values[candidates], exact, rtol=1e-3, atol=1e-6)
+    assert float(exact[compact.values[candidates].argmax()]) >= float(exact.max()) * (1 - 1e-6)
+    rough = Case("matern32", 0.1, 1e-2).posterior()
+    variance = rough.mean_variance(points)[1].clamp_min(0.0)[:, None]
+    assert grid.scores("itl", [rough], variance, candidates, targets).method == "exact"
+
+
+def test_maxima_sampled_in_features_are_those_of_the_joint_posterior() -> None:
+    kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]
+    for kernel in kernels:
+        kernel.base_kernel.lengthscale = 0.3
+    spec = TransductiveSpec(samples=4000)
+    axis = np.linspace(0.0, 1.0, 20)
+    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    tuner = GridTuner(
+        "mes", kernels, [1e-2, 1e-2], points, [-np.inf, 0.0], 2.0, settings=GridSettings(transductive=spec)
+    )
+    rng = np.random.default_rng(0)
+    for x in rng.random((6, 2)):
+        tuner.tell(x, [np.sin(5 * x[0]), 0.5 + x[1]])
+    acquisition = tuner.acquisition(tuner.situation())
+    features = acquisition._features()
+    assert features is not None
+    assert max(f.rank for f in features) < 200
+    fast = acquisition.optima
+    acquisition._features = lambda: None
+    del acquisition.__dict__["optima"]
+    joint = acquisition.optima
+    assert stats.ks_2samp(fast.numpy(), joint.numpy()).pvalue > 1e-3
+    assert abs(float(fast.mean() - joint.mean())) < 0.02
