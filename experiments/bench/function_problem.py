@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.bench.box_proposals import BoxProposals
 from experiments.bench.contestants import Contestant, contestant
-from experiments.bench.outside import outside_proposals
+from experiments.bench.outside import outside_proposals, outside_refusal
 from experiments.bench.rows import NAN, TrialRow
 from experiments.tasks.runs import GridProposals, LineProposals, Variant
 from experiments.tasks.task import BoolArray, FloatArray, Task
@@ -79,7 +79,7 @@ class FunctionProblem:
 def refusal(chosen: Contestant, task: Task) -> str:
     """Why a method cannot run on a task; empty when it can."""
     if chosen.outside:
-        return ""
+        return outside_refusal(task, chosen.method)
     if chosen.promise == "watched":
         return "it watches trials while they run, and this task has nothing to watch"
     if chosen.method in ("real_beta_safeopt", "losbo", "los_gp_ucb"):
