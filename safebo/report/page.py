@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from safebo.best_gains import best_gains_path, write_best_gains
 from safebo.report.data import ContextReport, ReportData, objective_of
@@ -19,31 +16,10 @@ from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
+from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.study_checks import tuned_contexts
-
-PNG_DPI = 150
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture: `svg` goes into the page, `png` into the folder.
-
-    `alt` says what it shows to those who do not see it; `width` is in pixels of the page.
-    """
-
-    name: str
-    svg: bytes
-    png: bytes
-    alt: str
-    caption: str = ""
-    width: int = 0
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI, so that the page needs no other file."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode("ascii")
 
 
 @dataclass(frozen=True)
@@ -204,18 +180,6 @@ def _absences(context: ContextReport) -> dict[str, str]:
     }
 
 
-def _picture(name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
-    svg, png = io.BytesIO(), io.BytesIO()
-    # without a date the same run gives the same bytes
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine(
-        "none"
-    )  # solved once; solving it again for the PNG would cost as much as drawing
-    figure.savefig(png, format="png", dpi=PNG_DPI)
-    width = round(100 * float(figure.get_figwidth()))
-    return Picture(name, svg.getvalue(), png.getvalue(), alt, caption, width)
-
-
 def _scale_words(data: ReportData) -> str:
     if data.study.objective.warp.kind == "log":
         return " The axis has the logarithmic scale on which the study models the objective."
@@ -230,7 +194,7 @@ def _objective_picture(data: ReportData) -> Picture:
         "“Best so far” counts completed trials whose measured margins are all at least zero."
         f"{_scale_words(data)}"
     )
-    return _picture("objective", objective_figure(data), "Objective and best so far per trial", caption)
+    return drawn("objective", objective_figure(data), "Objective and best so far per trial", caption)
 
 
 def _margins_picture(data: ReportData) -> Picture:
@@ -238,16 +202,14 @@ def _margins_picture(data: ReportData) -> Picture:
         "Each row is one constraint on the scale on which it is modelled; the dash is the lower bound that "
         "the surrogate had promised when it proposed the trial."
     )
-    return _picture("margins", margins_figure(data), "Every margin per trial, with zero marked", caption)
+    return drawn("margins", margins_figure(data), "Every margin per trial, with zero marked", caption)
 
 
 def _relevance_picture(data: ReportData) -> Picture:
     caption = "The longer the bar, the faster the function changes along that input. " + (
         "Fitted to this run's trials." if data.fitted else "Declared in the study, not fitted to this run."
     )
-    return _picture(
-        "relevance", relevance_figure(data), "One over lengthscale per input and function", caption
-    )
+    return drawn("relevance", relevance_figure(data), "One over lengthscale per input and function", caption)
 
 
 def _agreement_picture(data: ReportData) -> Picture | None:
@@ -257,9 +219,7 @@ def _agreement_picture(data: ReportData) -> Picture | None:
         "Each point is a trial of this run, by its number. On the dashed line it showed what the prior's trials alone "
         "let expect at its gains. Axes have the scales on which the functions are modelled."
     )
-    return _picture(
-        "prior", agreement_figure(data), "What the prior lets expect and what was measured", caption
-    )
+    return drawn("prior", agreement_figure(data), "What the prior lets expect and what was measured", caption)
 
 
 def _planes_picture(data: ReportData, context: ContextReport) -> Picture | None:
@@ -273,7 +233,7 @@ def _planes_picture(data: ReportData, context: ContextReport) -> Picture | None:
     if shown < total:
         caption += f" The {shown} most relevant of {total} gains are shown."
     alt = f"Safe set and objective over pairs of gains, context {context.name}"
-    return _picture(f"safe-set-{_file_name(context.name)}", planes_figure(data, context), alt, caption)
+    return drawn(f"safe-set-{_file_name(context.name)}", planes_figure(data, context), alt, caption)
 
 
 def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
@@ -290,7 +250,7 @@ def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
         )
         alt = f"Confidence bounds of every function along each gain, context {context.name}"
         name = f"bounds-{_file_name(context.name)}{suffix}"
-        pictures.append(_picture(name, lines_figure(data, context, first), alt, caption))
+        pictures.append(drawn(name, lines_figure(data, context, first), alt, caption))
     return pictures
 
 
@@ -303,7 +263,7 @@ def _tracking_picture(context: ContextReport) -> Picture | None:
         return None
     caption = f"{tracking_sentence(context.before, context.after)} {context.tracking_note}".strip()
     alt = f"Tracking before and after, context {context.name}"
-    return _picture(f"tracking-{_file_name(context.name)}", figure, alt, caption)
+    return drawn(f"tracking-{_file_name(context.name)}", figure, alt, caption)
 
 
 def _file_name(context: str) -> str:
