@@ -10,14 +10,14 @@ from pathlib import Path
 
 from experiments.bench.function_problem import FunctionProblem
 from experiments.bench.problem import Problem
-from experiments.tasks import task_named
+from experiments.tasks import BELIEFS, DIMENSIONS, task_named
 from experiments.tasks.task import Task
 from safebo.errors import InputError, UnknownNameError
 
 DRAWN = {
     "safeopt-1d": 100,
     "safeopt-2d": 100,
-    **{f"gp-{d}d-{belief}": 100 for d in (1, 2) for belief in ("right", "long", "quiet", "tails")},
+    **{f"gp-{d}d-{belief}": 100 for d in DIMENSIONS for belief in BELIEFS},
 }
 """Tasks whose functions are drawn anew for every seed, and their trials."""
 

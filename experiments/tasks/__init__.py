@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from experiments.tasks.analytic import camelback, gaussian10, hartmann
 from experiments.tasks.boundary import boundary
-from experiments.tasks.gp_samples import BELIEFS, calibrated_beta, gp_sample, safeopt_example
+from experiments.tasks.gp_samples import BELIEFS, DIMENSIONS, calibrated_beta, gp_sample, safeopt_example
 from experiments.tasks.island import island
 from experiments.tasks.quadcopter import quadcopter
 from experiments.tasks.task import UNCONSTRAINED, KernelSpec, Noise, Task
@@ -30,12 +30,12 @@ TASKS: dict[str, Callable[[], Task]] = {
 }
 """Tasks without parameters."""
 
-_DRAWN = re.compile(rf"gp-([12])d-({'|'.join(BELIEFS)})-(\d+)")
+_DRAWN = re.compile(rf"gp-({'|'.join(map(str, DIMENSIONS))})d-({'|'.join(BELIEFS)})-(\d+)")
 _EXAMPLE = re.compile(r"safeopt-([12])d-(\d+)")
 
 
 def task_named(name: str) -> Task:
-    """The task of that name: one of `TASKS`, `gp-<1|2>d-<belief>-<seed>` or `safeopt-<1|2>d-<seed>`.
+    """The task of that name: one of `TASKS`, `gp-<1|2|3|4|6|10>d-<belief>-<seed>` or `safeopt-<1|2>d-<seed>`.
 
     Raises:
         UnknownNameError: no task has that name.
@@ -46,12 +46,17 @@ def task_named(name: str) -> Task:
         return gp_sample(int(drawn[1]), int(drawn[3]), BELIEFS[drawn[2]])
     if example := _EXAMPLE.fullmatch(name):
         return safeopt_example(int(example[1]), int(example[2]))
-    patterns = [f"gp-1d-{belief}-0" for belief in BELIEFS] + ["gp-2d-right-0", "safeopt-1d-0", "safeopt-2d-0"]
+    patterns = [f"gp-1d-{belief}-0" for belief in BELIEFS] + [
+        "gp-10d-right-0",
+        "safeopt-1d-0",
+        "safeopt-2d-0",
+    ]
     raise UnknownNameError("task", name, [*TASKS, *patterns])
 
 
 __all__ = [
     "BELIEFS",
+    "DIMENSIONS",
     "TASKS",
     "UNCONSTRAINED",
     "KernelSpec",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from experiments.tasks.features import best_safe_value, feature_functions
 from experiments.tasks.sampled import SampledFunctions, sample_functions
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Noise, Task
+from experiments.tasks.task import UNCONSTRAINED, FloatArray, Functions, KernelSpec, Noise, Task
 from safebo.errors import InputError
 
 
@@ -49,7 +50,10 @@ SEED_MARGIN = 1.0
 """The constraint at the seed is at least one prior standard deviation above its threshold."""
 
 _LATTICE = {1: (150,), 2: (30, 30)}
-_LENGTHSCALE = {1: 0.1, 2: 0.2}
+_LENGTHSCALE = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.35, 6: 0.5, 10: 0.7}
+
+DIMENSIONS = tuple(_LENGTHSCALE)
+"""Numbers of inputs that functions are drawn in; from three on in a box."""
 
 
 def calibrated_beta(trials: int, delta: float) -> float:
@@ -75,8 +79,12 @@ def gp_sample(
     Lengthscale 0.1 or 0.2. The safe seed is a point of the grid drawn at random; the functions are drawn again
     until the constraint exceeds its threshold by `SEED_MARGIN` there.
 
+    From three inputs on the unit cube is a box, the lengthscale grows (0.3, 0.35, 0.5, 0.7 in 3, 4, 6, 10 inputs), the
+    functions are drawn by random features (`experiments.tasks.features` says how nearly) and the optimum is the best
+    that a search with many starts finds.
+
     Args:
-        dimension: 1 or 2.
+        dimension: one of `DIMENSIONS`.
         seed: of the functions and the seed point.
         belief: what the method is told wrongly.
         noise_std: true standard deviation of the noise of both functions.
@@ -87,14 +95,20 @@ def gp_sample(
     Raises:
         InputError: another number of inputs.
     """
-    if dimension not in _LATTICE:
-        raise InputError(f"dimension must be 1 or 2, got {dimension}")
-    lattice, lengthscale = _LATTICE[dimension], _LENGTHSCALE[dimension]
+    if dimension not in _LENGTHSCALE:
+        raise InputError(f"dimension must be one of {DIMENSIONS}, got {dimension}")
+    lattice, lengthscale = _LATTICE.get(dimension), _LENGTHSCALE[dimension]
     name = f"gp-{dimension}d-{belief.name}-{seed}"
     bounds = np.array([[0.0] * dimension, [1.0] * dimension])
     rng = np.random.default_rng([zlib.crc32(b"gp_sample"), dimension, seed])
-    start = np.array([rng.choice(np.linspace(0.0, 1.0, count)) for count in lattice])[None]
-    functions = _draw(bounds, lengthscale, 1.0, 2, start, THRESHOLD + SEED_MARGIN, rng)
+    functions: Functions
+    optimum: float | None = None
+    if lattice is None:
+        start = rng.random((1, dimension))
+        functions, optimum = _draw_in_cube(dimension, lengthscale, start, rng)
+    else:
+        start = np.array([rng.choice(np.linspace(0.0, 1.0, count)) for count in lattice])[None]
+        functions = _draw(bounds, lengthscale, 1.0, 2, start, THRESHOLD + SEED_MARGIN, rng)
     kernel = KernelSpec("rbf", lengthscale * belief.lengthscale_factor)
     told_beta = calibrated_beta(trials, delta) if beta is None else beta
     return Task(
@@ -110,6 +124,7 @@ def gp_sample(
         start=_Fixed(start),
         trials=trials,
         lattice=lattice,
+        known_optimum=optimum,
     )
 
 
@@ -168,3 +183,13 @@ def _draw(
         functions = sample_functions(bounds, lengthscale, variance, count, rng)
         if functions(start)[0, -1] >= least:
             return functions
+
+
+def _draw_in_cube(
+    dimension: int, lengthscale: float, start: FloatArray, rng: np.random.Generator
+) -> tuple[Functions, float]:
+    """Objective and constraint whose seed has its margin, and the best safe objective."""
+    while True:
+        functions = feature_functions(dimension, lengthscale, 2, rng)
+        if functions(start)[0, 1] >= THRESHOLD + SEED_MARGIN:
+            return functions, best_safe_value(functions, dimension, THRESHOLD)

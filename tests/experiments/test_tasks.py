@@ -27,7 +27,7 @@ from experiments.tasks.quadcopter import DISTURBANCE
 from experiments.tasks.sampled import sample_functions
 from safebo.errors import InputError, UnknownNameError
 
-NAMES = [*TASKS, "gp-1d-right-3", "gp-2d-long-1", "gp-1d-tails-0", "safeopt-1d-2", "safeopt-2d-0"]
+NAMES = [*TASKS, "gp-1d-right-3", "gp-2d-long-1", "gp-1d-tails-0", "gp-6d-right-1", "safeopt-1d-2", "safeopt-2d-0"]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -254,8 +254,8 @@ def test_a_task_that_does_not_fit_itself_is_refused(changes):
 
 def test_names_that_do_not_exist():
     with pytest.raises(UnknownNameError, match="valley"):
-        task_named("gp-3d-right-0")
+        task_named("gp-5d-right-0")
     with pytest.raises(InputError, match="dimension"):
-        gp_sample(3, 0)
+        gp_sample(5, 0)
     with pytest.raises(InputError, match="trials"):
         task_named("valley").measure(np.array([5.0]), 0, 0)
