@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments.bench.cli_results import register
 from safebo.errors import InputError
 from safebo.interrupt import StopRequest
 
@@ -101,8 +102,16 @@ def run_suite(
     )
     if seconds > 3600 and not yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
         raise typer.Exit(1)
+    left_out = [{"task": task, "method": method, "why": why} for (task, method), why in refused.items()]
     store.write_plan(
-        {"suite": suite, "tasks": list(tasks), "methods": names, "seeds": seeds, "trials": trials}
+        {
+            "suite": suite,
+            "tasks": list(tasks),
+            "methods": names,
+            "seeds": seeds,
+            "trials": trials,
+            "left_out": left_out,
+        }
     )
     where: AbstractContextManager[Executor] = pools.local(workers)
     if dask is not None:
@@ -230,6 +239,8 @@ def merge_folders(
 
     typer.echo(f"{merge(target, sources)} runs copied into {target}")
 
+
+register(app)
 
 if __name__ == "__main__":
     app()
