@@ -289,7 +289,8 @@ def guard(
         asked[0] += 1
 
     def requests() -> int:
-        if asked[0] > said[0]:  # not said in the handler, which may have interrupted a line that is being printed
+        # not said in the handler, which may have interrupted a line that is being printed
+        if asked[0] > said[0]:
             said[0] = asked[0]
             say("standing down; once more for joint damping at once" if said[0] == 1 else "joint damping")
         return asked[0]
