@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from experiments.bench.promises import Flag
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the command line."""
     app.command("report")(report)
+    app.command("compare")(compare_folders)
+    app.command("leaderboard")(leaderboard)
 
 
 def report(
@@ -25,9 +31,49 @@ def report(
     from experiments.bench.report import write_report
 
     page, broken = write_report(folder, out)
+    _end(page, broken)
+
+
+def compare_folders(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Results of `safebo bench run`.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Other results.")],
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Level of the tests, corrected for their number.")
+    ] = 0.05,
+) -> None:
+    """Say whether two results differ, run by run, and what only one of them has.
+
+    Runs are paired by task, method and seed. Exit codes: 0 the same, or no significant difference; 1 they differ;
+    2 no results there.
+    """
+    from experiments.bench.compare import compare
+
+    found = compare(a, b, alpha)
+    for line in found.lines():
+        typer.echo(line)
+    if found.differs:
+        raise typer.Exit(1)
+
+
+def leaderboard(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results of `safebo bench run`.")],
+    page: Annotated[Path, typer.Option(metavar="FILE", help="Markdown.")] = Path("docs/leaderboard.md"),
+) -> None:
+    """Write a page of who does how well, per suite and over all tasks, with intervals and violations.
+
+    Exit codes: 0; 2 no results, or some that do not go together; 3 a method breaks its promise of safety (the page is
+    written all the same).
+    """
+    from experiments.bench.leaderboard import write_leaderboard
+
+    _end(page, write_leaderboard(folders, page))
+
+
+def _end(page: Path, broken: Sequence[Flag]) -> None:
+    """Name the page and, in red, the methods that break their promise."""
     console = Console(stderr=True)
     for flag in broken:
-        console.print(f"[bold red]{flag.sentence}[/]", highlight=False, soft_wrap=True)
+        console.print(flag.sentence, style="bold red", highlight=False, markup=False, soft_wrap=True)
     typer.echo(str(page))
     if broken:
         raise typer.Exit(3)

@@ -25,9 +25,9 @@ GLOSSARY = (
     ),
     ("mean rank", "Over blocks of one seed of one task; 1 is best, equal regrets share their ranks."),
     (
-        "90 % after",
+        "90 % after (ever)",
         "Median number of trials until the answer is 90 % of the way from the safe start to the optimum (normalised "
-        "regret at most 0.1), and the share of runs that ever were.",
+        "regret at most 0.1), a dash where fewer than half ever were, and the share of runs that were.",
     ),
     (
         "regret of trials",

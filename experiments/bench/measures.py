@@ -27,7 +27,8 @@ class Run:
     """One method on one task with one seed, in one context; arrays have one entry per trial, T in all.
 
     Args:
-        task: its name; with the context where it has one.
+        task: its name, followed by the context where there is one.
+        base: name of the task without the context.
         method: name.
         seed: of the run.
         promise: of the method: `certified`, `watched`, `nothing`.
@@ -49,6 +50,7 @@ class Run:
     """
 
     task: str
+    base: str
     method: str
     seed: int
     promise: str

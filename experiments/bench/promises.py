@@ -74,14 +74,14 @@ class Flag:
 
 def premise_holds(task: str) -> bool:
     """Whether what the task tells of its functions is true, so that a certificate may be held to its promise."""
-    belief = task.split(" ")[0].rsplit("-", 1)[-1]
+    belief = task.rsplit("-", 1)[-1]
     return not (task.startswith("gp-") and belief in BELIEFS and belief != "right")
 
 
 def flags(results: Results) -> tuple[Flag, ...]:
     """Methods that break their promise, worst first."""
     found = []
-    counted = [j for j in results.judged if premise_holds(j.run.task) and j.run.promise in PROMISES_SAFETY]
+    counted = [j for j in results.judged if premise_holds(j.run.base) and j.run.promise in PROMISES_SAFETY]
     for method in results.certifying():
         mine = [j for j in counted if j.run.method == method]
         flag = _flag(method, mine, [j for j in counted if j.run.method != method])

@@ -44,7 +44,7 @@ def fact_tables(results: Results) -> tuple[FactTable, ...]:
 def commands(results: Results) -> tuple[str, ...]:
     """The commands that asked for the results."""
     found = []
-    for plan, folder in zip(results.plans, results.folders, strict=False):
+    for plan in results.plans:
         parts = [
             f"safebo bench run {plan['suite']}",
             f"--methods {','.join(plan['methods'])}",
@@ -52,7 +52,7 @@ def commands(results: Results) -> tuple[str, ...]:
         ]
         if plan.get("trials") is not None:
             parts.append(f"--trials {plan['trials']}")
-        found.append(" ".join([*parts, f"--out {folder.name}"]))
+        found.append(" ".join([*parts, f"--out {plan['folder']}"]))
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ from experiments.bench.figures import (
 from experiments.bench.glossary import GLOSSARY, RULE
 from experiments.bench.promises import Flag, flags, premise_holds
 from experiments.bench.provenance import fact_tables
-from experiments.bench.results import Results, load
+from experiments.bench.results import Results, load, shown
 from experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
 from safebo.report.picture import Picture, drawn
@@ -145,7 +145,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
         glossary=GLOSSARY,
         provenance=fact_tables(results),
         version=version("safebo"),
-        command=f"safebo bench report {' '.join(f.name for f in results.folders)}",
+        command=f"safebo bench report {' '.join(shown(f) for f in results.folders)}",
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
@@ -163,7 +163,7 @@ def violation_rows(results: Results) -> list[ViolationRow]:
                 method=j.run.method,
                 task=j.run.task,
                 seed=j.run.seed,
-                counts=premise_holds(j.run.task),
+                counts=premise_holds(j.run.base),
                 count=len(trials),
                 first=trials[0],
                 depth=j.numbers.worst_depth,
@@ -208,9 +208,7 @@ def seconds_text(value: float) -> str:
 
 def trials_text(value: float) -> str:
     """Number of trials; a dash where most runs never came there."""
-    if math.isnan(value):
-        return "–"
-    return "never" if math.isinf(value) else f"{value:.0f}"
+    return f"{value:.0f}" if math.isfinite(value) else "–"
 
 
 def percent_text(value: float) -> str:

@@ -37,7 +37,7 @@ class Results:
         methods: what is recorded of each, by name.
         tasks: likewise.
         facts: of every run.
-        plans: what was asked for.
+        plans: what was asked for, and the `folder` that says so.
         estimated: tasks whose results do not say the start's value: it is the largest regret that any method had after
             one trial of the same seed.
     """
@@ -82,7 +82,7 @@ def load(folders: Sequence[Path]) -> Results:
         facts += list(store.all_facts())
         plan = store.plan()
         if plan is not None:
-            plans.append(plan)
+            plans.append({**plan, "folder": shown(folder)})
     methods: dict[str, dict[str, Any]] = {}
     tasks: dict[str, dict[str, str]] = {}
     for one in facts:
@@ -104,6 +104,16 @@ def load(folders: Sequence[Path]) -> Results:
         plans=tuple(plans),
         estimated=tuple(estimated),
     )
+
+
+def shown(path: Path) -> str:
+    """A path on a page that others read: as it was given, or its name alone where it was absolute."""
+    return path.name if path.is_absolute() else path.as_posix()
+
+
+def labelled(task: str, context: str) -> str:
+    """A task's name with its context."""
+    return f"{task} ({context})" if context else task
 
 
 def _same(
@@ -135,10 +145,19 @@ def _runs(
     runs = []
     for (task, method, seed), contexts in groups.items():
         for context, rows in contexts.items() or [("", [])]:
-            label = f"{task} ({context})" if context else task
             optimum, start = starts.get((task, seed, context), (math.nan, math.nan))
             runs.append(
-                _run(columns, np.array(rows, int), label, method, seed, promises[method], optimum, start)
+                _run(
+                    columns,
+                    np.array(rows, int),
+                    task,
+                    context,
+                    method,
+                    seed,
+                    promises[method],
+                    optimum,
+                    start,
+                )
             )
     return runs, sorted(estimated)
 
@@ -162,7 +181,7 @@ def _starts(
                 found[key] = (optimum, max(before, float(columns["tried_regret"][first])))
     for key in found:
         if key not in said:
-            estimated.add(f"{key[0]} ({key[2]})" if key[2] else key[0])
+            estimated.add(labelled(key[0], key[2]))
     return found, estimated
 
 
@@ -170,6 +189,7 @@ def _run(
     columns: Mapping[str, Any],
     rows: Any,
     task: str,
+    context: str,
     method: str,
     seed: int,
     promise: str,
@@ -183,7 +203,8 @@ def _run(
 
     memory = of("peak_memory_mb")
     return Run(
-        task=task,
+        task=labelled(task, context),
+        base=task,
         method=method,
         seed=seed,
         promise=promise,
