@@ -21,7 +21,17 @@ DRAWN = {
 }
 """Tasks whose functions are drawn anew for every seed, and their trials."""
 
-FIXED = ("valley", "island", "quadcopter", "boundary", "camelback", "hartmann6", "gaussian10")
+FIXED = (
+    "valley",
+    "island",
+    "quadcopter",
+    "boundary",
+    "camelback",
+    "hartmann6",
+    "gaussian10",
+    "cartpole",
+    "furuta",
+)
 """Tasks of one function each."""
 
 SUITES: dict[str, tuple[str, ...]] = {

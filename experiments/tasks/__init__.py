@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from experiments.tasks.analytic import camelback, gaussian10, hartmann
 from experiments.tasks.boundary import boundary
+from experiments.tasks.cartpole import cartpole
+from experiments.tasks.furuta import furuta
 from experiments.tasks.gp_samples import BELIEFS, DIMENSIONS, calibrated_beta, gp_sample, safeopt_example
 from experiments.tasks.island import island
 from experiments.tasks.quadcopter import quadcopter
@@ -27,6 +29,8 @@ TASKS: dict[str, Callable[[], Task]] = {
     "camelback": camelback,
     "hartmann6": hartmann,
     "gaussian10": gaussian10,
+    "cartpole": cartpole,
+    "furuta": furuta,
 }
 """Tasks without parameters."""
 
@@ -65,6 +69,8 @@ __all__ = [
     "boundary",
     "calibrated_beta",
     "camelback",
+    "cartpole",
+    "furuta",
     "gaussian10",
     "gp_sample",
     "hartmann",

@@ -1,0 +1,1 @@
+"""A pole on a cart that a force pushes along a rail."""
