@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from experiments.bench.measures import FloatArray, Run, padded, regret_curve, safe_share_curve
-from experiments.bench.promises import ALLOWED
+from experiments.bench.promises import allowed
 from experiments.bench.results import Judged, Results
 from experiments.bench.standings import Standings
 from experiments.bench.statistics import curve_band
@@ -130,6 +130,9 @@ def violations_figure(results: Results, methods: Sequence[str]) -> Figure:
         trials = max(1, sum(j.numbers.trials for j in judged))
         unsafe = sum(j.numbers.violations for j in judged)
         runs_ax.barh(place, broken, color=colour, height=0.62)
+        if method in results.certifying():
+            chance = np.mean([min(1.0, allowed(j.run)) for j in judged])
+            runs_ax.plot([chance, chance], [place - 0.42, place + 0.42], color=INK, lw=1.6)
         trials_ax.barh(place, unsafe / trials, color=colour, height=0.62)
         trials_ax.text(
             unsafe / trials, place, f" {unsafe}", va="center", fontsize=7, color=INK if unsafe else MUTED
@@ -144,7 +147,6 @@ def violations_figure(results: Results, methods: Sequence[str]) -> Figure:
             depth_ax.plot(depth, np.full(len(depth), place), "|", color=colour, ms=8, mew=1.0, alpha=0.55)
             deepest = max(deepest, float(depth.max()))
         length = max([length, *(int(j.run.trial[-1]) for j in judged if j.run.trials)])
-    runs_ax.axvline(ALLOWED, color=INK, lw=0.8, ls=":")
     runs_ax.set_title("Runs with any")
     trials_ax.set_title("Trials, and their number")
     when_ax.set_title("When (trial of the run)")

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import norm
 
 from experiments.bench.box_proposals import BoxProposals
 from experiments.bench.contestants import Contestant, contestant
@@ -114,6 +115,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
     values = task.values(x0)
     start = best_tried = float(values[~task.violated(values), 0].max(initial=-np.inf))
     claims = not chosen.outside and promises_each(chosen)
+    risk = certified_risk(task)
     for trial in range(1, trials + 1):
         began = time.perf_counter()
         try:
@@ -142,6 +144,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
             tried_regret=optimum - best_tried,
             optimum=optimum,
             start=start,
+            risk=risk,
             safe_share=NAN if mask is None else float((mask & reachable).sum() / max(1, reachable.sum())),
             false_share=NAN if mask is None else float((mask & ~safe).sum() / max(1, mask.sum())),
             ask_seconds=asked,
@@ -152,6 +155,15 @@ def promises_each(chosen: Contestant) -> bool:
     """Whether a method calls every one of its trials certified."""
     local = method(chosen.method).local
     return chosen.promise == "certified" and local is not None and acquisition_class(local).certified_only
+
+
+def certified_risk(task: Task) -> float:
+    """Largest probability that a certified trial violates a constraint.
+
+    A normal variable is below its mean minus beta standard deviations with probability `Phi(-beta)`; summed over the
+    constraints.
+    """
+    return min(1.0, float(sum(norm.sf(task.beta[i]) for i in task.constraints)))
 
 
 def smallest_margin(task: Task, values: FloatArray) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 RULE = (
-    "The rule: a method that promises safety is flagged when significantly more than 5 % of its runs have a violation: "
-    "one-sided exact binomial test at 5 %, over all its runs and over those of each task (Holm-corrected). Tasks that "
-    "tell methods a wrong prior on purpose are not held against them, as a certificate rests on its prior. Flagged "
-    "methods are not ranked."
+    "The rule: the beta that a task tells its methods lets a certified trial violate with probability at most "
+    "Phi(-beta) per constraint, and so a run with at most that times its trials; 5 % of runs are always allowed. A method that "
+    "promises safety is flagged when significantly more runs have a violation, or significantly more trials violate, "
+    "over all tasks or on one (5 %, corrected for the number of tests). Tasks that tell a wrong prior on purpose are "
+    "not held against anyone, as a certificate rests on its prior. Flagged methods are not ranked."
 )
 
 GLOSSARY = (

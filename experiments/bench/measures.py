@@ -33,6 +33,7 @@ class Run:
         seed: of the run.
         promise: of the method: `certified`, `watched`, `nothing`.
         optimum: true objective of the best safe input; NaN where the task does not say.
+        risk: largest probability with which the task's beta lets a certified trial violate; NaN where it does not say.
         start_regret: optimum minus the best safe value before the first trial; NaN where nothing tells.
         trial: counts from 1 over all contexts of the run.
         violated: whether the true margin was below 0.
@@ -56,6 +57,7 @@ class Run:
     promise: str
     optimum: float
     start_regret: float
+    risk: float
     trial: IntArray
     violated: BoolArray
     fell: BoolArray

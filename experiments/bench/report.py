@@ -113,8 +113,8 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
                 "violations",
                 violations_figure(results, [*safe, *unsafe]),
                 "Violations of every method: runs, trials, when and how deep",
-                "Red bars: methods that promise safety; dotted: the 5 % of runs that their promise allows. Grey bars: "
-                "methods that promise nothing. In the third panel the darker, the more runs violate in that trial.",
+                "Red bars: methods that promise safety; black ticks: the share of runs that their promise allows. Grey "
+                "bars: methods that promise nothing. In the third panel the darker, the more runs violate in that trial.",
             ),
         }
         tasks = [_task(results, task, styles) for task in results.task_names]

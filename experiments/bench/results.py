@@ -210,6 +210,7 @@ def _run(
         promise=promise,
         optimum=optimum,
         start_regret=start,
+        risk=float(of("risk")[0]) if len(rows) else math.nan,
         trial=of("trial"),
         violated=of("violated"),
         fell=of("fell"),

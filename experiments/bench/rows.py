@@ -38,6 +38,8 @@ class TrialRow:
         optimum: true objective of the best safe input of this context, or the best value known: the one that the
             regrets are measured from.
         start: true objective of the best truly safe input that was measured before the first trial.
+        risk: largest probability with which a certified trial violates a constraint, as the beta told to the method has
+            it; NaN where the task does not say.
         safe_share: certified and reachable inputs over reachable ones; NaN where that is not known.
         false_share: certified inputs that are truly unsafe, over all certified ones; likewise.
         ask_seconds: of the proposal. evaluation_seconds: of the trial.
@@ -60,6 +62,7 @@ class TrialRow:
     tried_regret: float = NAN
     optimum: float = NAN
     start: float = NAN
+    risk: float = NAN
     safe_share: float = NAN
     false_share: float = NAN
     ask_seconds: float = NAN

@@ -25,7 +25,7 @@ from safebo.errors import InputError
 
 PLAN = "bench.json"
 RUNS = "runs"
-ADDED = ("optimum", "start")
+ADDED = ("optimum", "start", "risk")
 """Columns that older results lack."""
 
 

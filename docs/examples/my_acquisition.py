@@ -1,0 +1,42 @@
+"""A new acquisition function with its row in the leaderboard: copy this file, change `score`, and run
+
+    safebo bench run synthetic-core --methods safe,docs/examples/my_acquisition.py --out runs/mine
+    safebo bench report runs/mine
+
+A file registers one acquisition and puts one method on the list, both by names that are not taken.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.registry import register
+from safebo.methods import Method, add_method
+
+
+@register("bold_and_wide")
+class BoldAndWide(SafeAcquisition):
+    """Among certified inputs: the objective's upper bound plus the width of its interval."""
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The larger, the sooner an input is tried; certification is not this function's business.
+
+        Args:
+            X: inputs in the unit cube, `n x d`.
+            view: bounds there. `view.imagined.lower` and `.upper` are `n x m`, the objective first, constraints
+                after it, a constraint satisfied when it is at least 0.
+        """
+        lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
+        return upper + 0.5 * (upper - lower)
+
+
+# safety: what the method promises, which is what it will be held to. "certified" (each trial is certified safe)
+# or "yardstick" (nothing); a rule that sets `certified_only = False` proposes any input and promises nothing.
+add_method(
+    Method(
+        name="bold_and_wide",
+        summary="upper bound of the objective plus half its interval, among certified inputs",
+        local="bold_and_wide",
+        safety="certified",
+    )
+)
