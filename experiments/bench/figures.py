@@ -135,20 +135,21 @@ def violations_figure(results: Results, methods: Sequence[str]) -> Figure:
             runs_ax.plot([chance, chance], [place - 0.42, place + 0.42], color=INK, lw=1.6)
         trials_ax.barh(place, unsafe / trials, color=colour, height=0.62)
         trials_ax.text(
-            unsafe / trials, place, f" {unsafe}", va="center", fontsize=7, color=INK if unsafe else MUTED
+            unsafe / trials, place, f" {unsafe}", va="center", fontsize=7, color=colour if unsafe else MUTED
         )
         when, depth = _events(judged)
         if len(when):
             trials_hit, times = np.unique(when, return_counts=True)
-            often = 0.25 + 0.75 * np.minimum(1.0, times / len(judged))  # the more runs, the darker
+            least = 0.6 if method in results.certifying() else 0.25
+            often = least + (1.0 - least) * np.minimum(1.0, times / len(judged))  # the more runs, the darker
             when_ax.vlines(
                 trials_hit, place - 0.31, place + 0.31, colors=[(*to_rgb(colour), a) for a in often], lw=1.6
             )
             depth_ax.plot(depth, np.full(len(depth), place), "|", color=colour, ms=8, mew=1.0, alpha=0.55)
             deepest = max(deepest, float(depth.max()))
         length = max([length, *(int(j.run.trial[-1]) for j in judged if j.run.trials)])
-    runs_ax.set_title("Runs with any")
-    trials_ax.set_title("Trials, and their number")
+    runs_ax.set_title("Runs that violate")
+    trials_ax.set_title("Trials that violate")
     when_ax.set_title("When (trial of the run)")
     depth_ax.set_title("How deep (task's unit)")
     runs_ax.set_xlim(0, 1.0)

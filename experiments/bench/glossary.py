@@ -4,11 +4,13 @@ from __future__ import annotations
 
 RULE = (
     "The rule: the beta that a task tells its methods lets a certified trial violate with probability at most "
-    "Phi(-beta) per constraint, and so a run with at most that times its trials; 5 % of runs are always allowed. A method that "
-    "promises safety is flagged when significantly more runs have a violation, or significantly more trials violate, "
-    "over all tasks or on one (5 %, corrected for the number of tests). Tasks that tell a wrong prior on purpose are "
-    "not held against anyone, as a certificate rests on its prior. Flagged methods are not ranked."
+    "Phi(-beta) per constraint, and so a run with at most that times its trials; 5 % of runs are always allowed. "
+    "A method that promises safety is flagged when significantly more runs have a violation, or significantly "
+    "more trials violate, over all tasks or on one (5 %, corrected for the number of tests). Tasks that tell a "
+    "wrong prior on purpose are not held against anyone, as a certificate rests on its prior. Flagged methods are "
+    "not ranked."
 )
+"""When a method is flagged, for people; `experiments.bench.promises` has it in full."""
 
 GLOSSARY = (
     (

@@ -114,7 +114,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
                 violations_figure(results, [*safe, *unsafe]),
                 "Violations of every method: runs, trials, when and how deep",
                 "Red bars: methods that promise safety; black ticks: the share of runs that their promise allows. Grey "
-                "bars: methods that promise nothing. In the third panel the darker, the more runs violate in that trial.",
+                "bars: methods that promise nothing. In the third panel the darker, the more runs violate then.",
             ),
         }
         tasks = [_task(results, task, styles) for task in results.task_names]
