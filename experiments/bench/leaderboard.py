@@ -81,8 +81,8 @@ def leaderboard(results: Results, page: str, suites: Mapping[str, Sequence[str]]
     parts += ["## Violations by task", _violations(results)]
     missing = left_out(results)
     if missing:
-        rows = [[r["method"], r["task"], r["why"]] for r in missing]
-        parts += ["## Left out", _table(("method", "task", "why"), rows)]
+        rows = [[r["method"], r["why"], r["tasks"]] for r in missing]
+        parts += ["## Left out", _table(("method", "why", "tasks"), rows)]
     parts += ["## How this page was made", *_made(results, page)]
     return "\n\n".join(parts) + "\n"
 

@@ -174,7 +174,8 @@ def violation_rows(results: Results) -> list[ViolationRow]:
 
 
 def left_out(results: Results) -> list[dict[str, str]]:
-    """Methods that could not run on a task, and runs that are not there yet."""
+    """Methods that could not run on tasks, and runs that are not there yet: `method`, `why` and `tasks`."""
+    rows: dict[tuple[str, str], list[str]] = {}
     refused = {
         (str(r["task"]), str(r["method"])): str(r["why"])
         for plan in results.plans
@@ -186,17 +187,18 @@ def left_out(results: Results) -> list[dict[str, str]]:
         task, method, seed = fact["task"]["name"], fact["method"]["name"], int(fact["job"]["seed"])
         seeds.setdefault(task, set()).add(seed)
         have.setdefault((task, method), set()).add(seed)
-    rows = []
     for (task, method), why in sorted(refused.items()):
         if (task, method) not in have:
-            rows.append({"method": method, "task": task, "why": why})
+            rows.setdefault((method, why), []).append(task)
     for task in sorted(seeds):
         for method in results.methods:
             lacking = seeds[task] - have.get((task, method), set())
             if lacking and (task, method) not in refused:
-                why = f"not there: {len(lacking)} of {len(seeds[task])} runs; the sweep may not be finished"
-                rows.append({"method": method, "task": task, "why": why})
-    return rows
+                why = (
+                    f"{len(lacking)} of {len(seeds[task])} runs are not there; the sweep may not be finished"
+                )
+                rows.setdefault((method, why), []).append(task)
+    return [{"method": m, "why": why, "tasks": ", ".join(tasks)} for (m, why), tasks in sorted(rows.items())]
 
 
 def seconds_text(value: float) -> str:
