@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-
 from experiments.bench.contestants import Contestant, contestant
 from experiments.bench.function_problem import promises_each
 from experiments.bench.outside import outside_refusal
@@ -36,7 +35,7 @@ class StudyProblem:
     """A study as a task of a suite.
 
     The trial's seed depends on the run's seed and the trial's number alone, so that every method sees the same noise.
-    Answers are the tuner's recommendations, whose truth is evaluated after `CHECKPOINTS` of the trials, the last among
+    Answers are the tuner's recommendations, whose truth is evaluated after `checkpoints` of the trials, the last among
     them; after other trials regret is NaN. The truth is one more trial: without sensor noise where the evaluator has
     the option `noise_free`, else the true values that it reports itself.
 
@@ -49,6 +48,7 @@ class StudyProblem:
         optimum: true objective of the best safe parameters known, by context; regret is NaN where none is given.
         source: where the optimum comes from.
         folder: in which the evaluator's module is looked for.
+        checkpoints: so many answers of a run are looked at, spread evenly.
     """
 
     name: str
@@ -57,6 +57,7 @@ class StudyProblem:
     optimum: Truths = field(default_factory=dict)
     source: str = ""
     folder: str | None = None
+    checkpoints: int = CHECKPOINTS
 
     def provenance(self) -> dict[str, str]:
         """Hash of the study without its method and seed, and where its optimum comes from."""
@@ -90,7 +91,7 @@ class StudyProblem:
         evaluator = _evaluator(study.model_dump_json(), self.folder)
         tuner = OutsideTuner(study, chosen.method, seed) if chosen.outside else Tuner(study, seed)
         book = _Book(self, study, promises_each(chosen) if not chosen.outside else False)
-        looks = {round(trials * (i + 1) / CHECKPOINTS) for i in range(CHECKPOINTS)}
+        looks = {round(trials * (i + 1) / self.checkpoints) for i in range(self.checkpoints)}
         for number in range(1, trials + 1):
             began = time.perf_counter()
             try:

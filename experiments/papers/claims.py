@@ -48,12 +48,14 @@ class Difference:
 
     @property
     def settled(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0.0 or self.high < 0.0
+        """Whether the interval leaves out 0, or no seed differs from any other (0 included: they are the same)."""
+        return self.low > 0.0 or self.high < 0.0 or self.low == self.high
 
     def __str__(self) -> str:
         if not math.isfinite(self.low):
             return f"{self.mean:+.3g} (one seed)"
+        if self.low == self.high == 0.0:
+            return "none in any seed"
         return f"{self.mean:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
 
 

@@ -1,12 +1,18 @@
-"""The simulated Go1 of Widmer et al. 2023 as studies of any length."""
+"""The simulated Go1 of Widmer et al. 2023 as studies."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from safebo.errors import InputError
+from experiments.bench.study_problem import scheduled
 from safebo.study import SchedulePhase, Study
 from safebo.study_file import load_study
+
+TRIALS, ALONE = 120, 40
+"""Of a run of both gaits, two thirds of them in trot (the paper: 500 and 250), and of crawl alone."""
+
+NO_COST = {"trot": 0.0, "crawl": 0.0}
+SOURCE = "no error at all, which no gains reach: regret is the cost"
 
 LIPSCHITZ = 1.0
 """Of the margin, on its warped scale, per unit of scaled state distance. In earlier runs of ours no global trial was
@@ -20,35 +26,26 @@ LOCAL_STEPS, GLOBAL_STEPS, PATIENCE = 10, 5, 5
 """As published (appendix F)."""
 
 
-def phases(trials: int) -> list[tuple[str, int]]:
-    """Two thirds of the trials in trot, the rest in crawl (the paper: 500 and 250).
-
-    Raises:
-        InputError: fewer than two trials.
-    """
-    if trials < 2:
-        raise InputError(f"trot and crawl need two trials or more, got {trials}")
-    first = min(trials - 1, round(trials * 2 / 3))
-    return [("trot", first), ("crawl", trials - first)]
-
-
-def trot_then_crawl(trials: int) -> Study:
+def trot_then_crawl() -> Study:
     """Trot, then crawl."""
-    return _study(phases(trials), trials)
+    return _study({"trot": TRIALS - ALONE, "crawl": ALONE})
 
 
-def crawl_alone(trials: int) -> Study:
+def crawl_alone() -> Study:
     """Crawl from the start."""
-    return _study([("crawl", trials)], trials)
+    return _study({"crawl": ALONE})
 
 
-def _study(phases: list[tuple[str, int]], trials: int) -> Study:
+def phases(trials: int) -> dict[str, int]:
+    """Trials of each gait in a run of both of another length."""
+    return {phase.context: phase.trials for phase in scheduled(trot_then_crawl(), trials).context.schedule}
+
+
+def _study(lengths: dict[str, int]) -> Study:
     """The shipped study `go1-gaits` with another schedule, GoSafeOpt's settings, and without recorded trajectories."""
     study = load_study("go1-gaits").study
-    names = [name for name, _ in phases]
-    context = study.context.model_copy(
-        update={"schedule": [SchedulePhase(context=n, trials=t) for n, t in phases], "predict": []}
-    )
+    schedule = [SchedulePhase(context=name, trials=trials) for name, trials in lengths.items()]
+    context = study.context.model_copy(update={"schedule": schedule, "predict": []})
     backup = study.tuner.backup.model_copy(
         update={"rule": "lipschitz", "lipschitz": LIPSCHITZ, "inter_sample": INTER_SAMPLE}
     )
@@ -61,8 +58,8 @@ def _study(phases: list[tuple[str, int]], trials: int) -> Study:
         update={
             "evaluator": study.evaluator.model_copy(update={"options": options}),
             "context": context,
-            "seeds": [s for s in study.seeds if s.context in names],
+            "seeds": [s for s in study.seeds if s.context in lengths],
             "tuner": tuner,
-            "trials": trials,
+            "trials": sum(lengths.values()),
         }
     )

@@ -1,13 +1,6 @@
 """Gains of a simulated Go1 in trot, then in crawl: gaits are contexts of one surrogate."""
 
-from experiments.papers.go1 import trot_then_crawl
-from experiments.papers.study_task import StudyTask
+from experiments.bench.study_problem import StudyProblem
+from experiments.papers.go1 import NO_COST, SOURCE, TRIALS, trot_then_crawl
 
-task = StudyTask(
-    "go1-trot-then-crawl",
-    trot_then_crawl,
-    120,
-    {"trot": 0.0, "crawl": 0.0},
-    noise_free={"noise_free": True},
-    look_every=5,
-)
+task = StudyProblem("go1-trot-then-crawl", trot_then_crawl(), TRIALS, NO_COST, SOURCE, checkpoints=24)
