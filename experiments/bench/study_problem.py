@@ -88,7 +88,7 @@ class StudyProblem:
         """One run; it ends early where nothing can be certified any more."""
         chosen = contestant(method)
         study = scheduled(self._study_for(chosen, seed), trials)
-        evaluator = _evaluator(study.model_dump_json(), self.folder)
+        evaluator = _evaluator(_asked(study), self.folder)
         tuner = OutsideTuner(study, chosen.method, seed) if chosen.outside else Tuner(study, seed)
         book = _Book(self, study, promises_each(chosen) if not chosen.outside else False)
         looks = {round(trials * (i + 1) / self.checkpoints) for i in range(self.checkpoints)}
@@ -116,9 +116,7 @@ class StudyProblem:
             return {"regret": NAN, "answer_safe": None}
         values = dict(study.context.values[context])
         probe = Trial(1, dict(found.parameters), values, context, "manual", 0, False)
-        shown = evaluate_safely(
-            _noise_free_evaluator(study.model_dump_json(), self.folder), probe, None, study
-        )
+        shown = evaluate_safely(_noise_free_evaluator(_asked(study), self.folder), probe, None, study)
         objective, margin = true_values(shown, study)
         safe = shown.outcome == "completed" and margin >= 0.0
         return {"regret": self.optimum.get(context, NAN) - objective, "answer_safe": safe}
@@ -130,7 +128,7 @@ class StudyProblem:
         """The study under a method, checked."""
         method = "random" if chosen.outside else chosen.method
         study = self.study.model_copy(update={"tuner": self._tuner(method), "seed": seed})
-        evaluator = _evaluator(study.model_dump_json(), self.folder)
+        evaluator = _evaluator(_asked(study), self.folder)
         check_study(study, evaluator.info())
         return with_defaults(study, evaluator.info())
 
@@ -187,6 +185,11 @@ def true_values(measurement: Measurement, study: Study) -> tuple[float, float]:
 def smallest(margins: Mapping[str, float], names: list[str]) -> float:
     """Smallest of the named margins; NaN where a trial has none of them."""
     return min((float(margins[name]) for name in names if name in margins), default=NAN)
+
+
+def _asked(study: Study) -> str:
+    """The part of a study that its evaluator sees, so that one evaluator serves all methods."""
+    return study.model_copy(update={"tuner": TunerSpec(), "seed": 0}).model_dump_json()
 
 
 @lru_cache(maxsize=4)

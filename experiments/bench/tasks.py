@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.bench.function_problem import FunctionProblem
 from experiments.bench.problem import Problem
+from experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
 from experiments.tasks import BELIEFS, DIMENSIONS, task_named
 from experiments.tasks.task import Task
 from safebo.errors import InputError, UnknownNameError
@@ -36,8 +37,29 @@ FIXED = (
 
 SUITES: dict[str, tuple[str, ...]] = {
     "synthetic-core": ("valley", "island", "safeopt-1d", "safeopt-2d", "gp-1d-right", "gp-2d-right"),
+    "synthetic": (
+        "valley",
+        "island",
+        "safeopt-1d",
+        "safeopt-2d",
+        *(f"gp-{d}d-{belief}" for d in DIMENSIONS for belief in ("right", "long")),
+        *(f"gp-{d}d-{belief}" for d in (1, 2) for belief in ("quiet", "tails")),
+        "camelback",
+        "hartmann6",
+        "gaussian10",
+    ),
+    "control": ("quadcopter", "pendulum", "gosafeopt-toy", "cartpole", "furuta"),
+    "legged": ("go1-paper", "go1-mpc", "go2-mpc", "go1-trot-heavy"),
 }
-"""Tasks of every suite. `synthetic-core`: six on grids, published and drawn."""
+SUITES["all"] = (*SUITES["synthetic"], *SUITES["control"], *SUITES["legged"])
+"""Tasks of every suite.
+
+- `synthetic-core`: six on grids, published and drawn
+- `synthetic`: those, test functions, and functions drawn in 1 to 10 inputs under right and wrong priors
+- `control`: plants that are simulated
+- `legged`: quadrupeds: gaits one after the other, gains of model-predictive control, a heavy and weak robot
+- `all`: all of these
+"""
 
 
 def suite(name: str) -> tuple[str, ...]:
@@ -59,19 +81,23 @@ def suite(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def problem_named(name: str) -> Problem:
-    """The task of that name, or that a Python file defines.
+    """The task of that name, or that a Python file or a study's YAML file defines.
 
     Raises:
         UnknownNameError: no task has that name. InputError: a file that defines none.
     """
     if name.endswith(".py"):
         return _of_file(Path(name))
+    if name.endswith((".yaml", ".yml")):
+        return problem_of_file(Path(name))
+    if name in STUDIES:
+        return shipped_problem(name)
     if name in DRAWN:
         return FunctionProblem(name, _drawn(name), DRAWN[name])
     if name in FIXED:
         task = task_named(name)
         return FunctionProblem(name, lambda _seed: task, task.trials)
-    raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN])
+    raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN, *STUDIES])
 
 
 def _drawn(name: str) -> Callable[[int], Task]:

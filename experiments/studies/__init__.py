@@ -37,3 +37,8 @@ def go2_mpc() -> Path:
 def pendulum() -> Path:
     """Two gains of a pendulum whose safe gains form two islands."""
     return _beside("pendulum.yaml")
+
+
+def gosafeopt_toy() -> Path:
+    """One gain of the system with which GoSafeOpt was first shown."""
+    return _beside("gosafeopt-toy.yaml")
