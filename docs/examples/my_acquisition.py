@@ -21,10 +21,8 @@ class BoldAndWide(SafeAcquisition):
     def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
         """The larger, the sooner an input is tried; certification is not this function's business.
 
-        Args:
-            X: inputs in the unit cube, `n x d`.
-            view: bounds there. `view.imagined.lower` and `.upper` are `n x m`, the objective first, constraints
-                after it, a constraint satisfied when it is at least 0.
+        X has inputs in the unit cube, `n x d`; `view` the bounds there: `view.imagined.lower` and `.upper` are
+        `n x m`, the objective first, constraints after it, each satisfied when it is at least 0.
         """
         lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
         return upper + 0.5 * (upper - lower)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.bench.jobs import FACTS
@@ -78,9 +77,9 @@ def put(
         "began": 1.7e9,
         "seconds": 1.5,
     }
-    sink = pa.BufferOutputStream()
-    pq.write_table(found.replace_schema_metadata({FACTS: json.dumps(facts).encode()}), sink)
-    Store(folder).write(task, method, seed, bytes(sink.getvalue()))
+    path = Store(folder).path(task, method, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(found.replace_schema_metadata({FACTS: json.dumps(facts).encode()}), path)
 
 
 LEVELS = {"good": 0.2, "fair": 0.6, "poor": 1.2}
