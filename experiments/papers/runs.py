@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from experiments.bench import pools
 from experiments.bench.store import Store
@@ -130,11 +131,8 @@ def series(
 
 def rows_of(table: pa.Table, task: str, method: str) -> list[dict[str, Any]]:
     """Rows of one method on one task."""
-    mask = [
-        t == task and m == method
-        for t, m in zip(table["task"].to_pylist(), table["method"].to_pylist(), strict=True)
-    ]
-    return table.filter(pa.array(mask, pa.bool_())).to_pylist()
+    mask = pc.and_(pc.equal(table["task"], task), pc.equal(table["method"], method))
+    return table.filter(mask).to_pylist()
 
 
 def count(table: pa.Table, task: str, method: str, column: str, first: int | None = None) -> tuple[int, int]:
