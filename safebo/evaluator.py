@@ -162,8 +162,7 @@ def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
 
 def _load_dotted(name: str, folder: str | None) -> Any:
     module_name, _, attribute = name.partition(":")
-    if folder is not None and folder not in sys.path:
-        sys.path.append(folder)
+    _look_beside(module_name, folder)
     try:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -183,6 +182,29 @@ def _load_dotted(name: str, folder: str | None) -> Any:
             raise EvaluatorOptionError(f"module {module_name!r} has no {part!r}{hint}")
         value = getattr(value, part)
     return value
+
+
+_beside: list[str] = []  # folders of studies that were looked in
+
+
+def _look_beside(module: str, folder: str | None) -> None:
+    """Let modules beside this study file be found, and those beside earlier ones no more.
+
+    Two studies of one session may each have a module of the same name beside them.
+    """
+    for other in [f for f in _beside if f != folder]:
+        _beside.remove(other)
+        if other in sys.path:
+            sys.path.remove(other)
+        top = module.partition(".")[0]
+        file = getattr(sys.modules.get(top), "__file__", None)
+        if file is not None and Path(file).is_relative_to(other):
+            for known in [n for n in sys.modules if n == top or n.startswith(f"{top}.")]:
+                del sys.modules[known]
+    if folder is not None and folder not in sys.path:
+        importlib.invalidate_caches()
+        sys.path.append(folder)
+        _beside.append(folder)
 
 
 def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -> Evaluator:

@@ -221,3 +221,15 @@ def test_a_program_that_does_not_do_its_part_has_failed(tmp_path: Path, code: st
 def test_a_program_that_is_not_there_has_failed() -> None:
     evaluator = EvaluatorSource(study_with("subprocess", command=["/no/such/program"])).make()
     assert "cannot be run" in evaluator.evaluate(TRIAL).message
+
+
+def test_two_studies_of_one_session_each_find_the_module_beside_them(tmp_path: Path) -> None:
+    found = []
+    for value in (1.0, 2.0, 1.0):
+        folder = tmp_path / str(value)
+        folder.mkdir(exist_ok=True)
+        returned = f"{{'objective': {value}, 'margins': {{'height': 1.0}}}}"
+        (folder / "same_name.py").write_text(f"def f(parameters, context):\n    return {returned}\n")
+        source = EvaluatorSource(study_with("same_name:f"), folder=str(folder))
+        found.append(source.make().evaluate(TRIAL).objective)
+    assert found == [1.0, 2.0, 1.0]
