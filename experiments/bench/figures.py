@@ -204,8 +204,12 @@ def improvement_figure(standing: Standings) -> Figure:
                 j, i, f"{found.value:.2f}", ha="center", va="center", fontsize=7.5,
                 fontweight="bold" if settled else "normal", color=INK if settled else MUTED,
             )  # fmt: skip
-    ax.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(n), names)
+    flagged = {r.method for r in standing.rows if r.flag}
+    labels = [f"{m} (flagged)" if m in flagged else m for m in names]
+    ax.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(n), labels)
+    for label, name in zip([*ax.get_xticklabels(), *ax.get_yticklabels()], [*names, *names], strict=True):
+        label.set_color(UNSAFE if name in flagged else INK)
     ax.grid(visible=False)
     ax.tick_params(length=0)
     for side_name in ("left", "bottom"):

@@ -30,7 +30,7 @@ GLOSSARY = (
     (
         "90 % after (ever)",
         "Median number of trials until the answer is 90 % of the way from the safe start to the optimum (normalised "
-        "regret at most 0.1), a dash where fewer than half ever were, and the share of runs that were.",
+        "regret at most 0.1), a dash where not more than half ever were, and the share of runs that were.",
     ),
     (
         "regret of trials",

@@ -123,7 +123,8 @@ class Measures:
         safe_share: last of `safe_share_curve`.
         false_share: largest share of truly unsafe inputs in the certified set.
         violations: trials whose true margin was below 0.
-        worst_depth: by how much the worst of them, in the constraint's unit; 0 without one.
+        worst_depth: by how much the worst of them, in the constraint's unit; 0 without one, NaN where nothing
+            tells.
         first_violation: its trial, from 1; infinite without one.
         falls: trials in which a robot fell.
         backups: trials in which a backup took over.
@@ -169,7 +170,7 @@ def measures(run: Run) -> Measures:
         safe_share=float(shares[-1]) if run.trials else math.nan,
         false_share=float(wrong.max()) if len(wrong) else math.nan,
         violations=len(where),
-        worst_depth=float(np.nanmax(-run.margin[where], initial=0.0)) if len(where) else 0.0,
+        worst_depth=_deepest(-run.margin[where]) if len(where) else 0.0,
         first_violation=float(run.trial[where[0]]) if len(where) else math.inf,
         falls=int(run.fell.sum()),
         backups=int(run.backup.sum()),
@@ -187,6 +188,11 @@ def padded(curve: FloatArray, length: int, empty: float) -> FloatArray:
     if not len(curve):
         return np.full(length, empty)
     return np.concatenate([curve, np.full(length - len(curve), curve[-1])])
+
+
+def _deepest(depths: FloatArray) -> float:
+    known = depths[np.isfinite(depths)]
+    return float(known.max()) if len(known) else math.nan
 
 
 def _rounded(values: FloatArray) -> FloatArray:

@@ -283,10 +283,14 @@ def _notes(results: Results) -> list[str]:
             f"{', '.join(results.estimated)}: the largest regret that any method had after one trial of the same "
             "seed stands for the regret at the start."
         )
-    out = sum(math.isnan(j.numbers.regret) for j in results.judged)
-    if out:
+    out = [j.run for j in results.judged if math.isnan(j.numbers.regret)]
+    unknown = sorted({run.task for run in out if math.isnan(run.start_regret)})
+    if unknown:
+        notes.append(f"Regret is not known on {', '.join(unknown)}: nobody knows the optimum, or the start.")
+    reached = sorted({f"{run.task} (seed {run.seed})" for run in out if math.isfinite(run.start_regret)})
+    if reached:
         notes.append(
-            f"{out} runs have no regret here: their safe start is the optimum already, or nothing tells either."
+            f"Regret has no scale where the safe start is the optimum already: {', '.join(reached)}."
         )
     answers = [
         j.run.method

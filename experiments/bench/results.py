@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from experiments.bench.measures import Measures, Run, measures
+from experiments.bench.measures import FloatArray, Measures, Run, measures
 from experiments.bench.store import Store
 from safebo.errors import InputError
 
@@ -172,17 +172,24 @@ def _starts(
     for (task, _method, seed), contexts in groups.items():
         for context, rows in contexts.items():
             key, first = (task, seed, context), min(rows, key=lambda r: int(columns["trial"][r]))
-            optimum, start = float(columns["optimum"][first]), float(columns["start"][first])
+            optimum = float(columns["optimum"][first])
+            start = _largest(columns["start"][rows])  # seeds that are trials of the run come one by one
             if math.isfinite(optimum - start):
                 found[key] = (optimum, optimum - start)
                 said.add(key)
             elif key not in said:
-                before = found.get(key, (optimum, -math.inf))[1]
-                found[key] = (optimum, max(before, float(columns["tried_regret"][first])))
-    for key in found:
-        if key not in said:
+                guesses = np.array([found.get(key, (optimum, math.nan))[1], columns["tried_regret"][first]])
+                found[key] = (optimum, _largest(guesses))
+    for key, (_, regret) in found.items():
+        if key not in said and math.isfinite(regret):
             estimated.add(labelled(key[0], key[2]))
     return found, estimated
+
+
+def _largest(values: FloatArray) -> float:
+    """Of the finite ones; NaN where there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.max()) if len(known) else math.nan
 
 
 def _run(

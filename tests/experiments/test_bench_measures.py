@@ -107,6 +107,24 @@ def test_without_the_starts_value_the_worst_first_trial_stands_for_it_and_the_pa
     assert all(math.isnan(j.numbers.cumulative) for j in results.judged)
 
 
+def test_where_nobody_knows_the_optimum_there_is_no_regret_and_no_guess(tmp_path):
+    unknown = dict.fromkeys(("regret", "tried_regret", "optimum", "true_margin"), math.nan)
+    _, numbers = one(tmp_path, rows_of([1.0, 1.0], violated=(2,), **unknown))
+    assert math.isnan(numbers.regret)
+    assert math.isnan(numbers.worst_depth)
+    assert numbers.violations == 1
+    assert load([tmp_path]).estimated == ()
+
+
+def test_the_start_is_the_best_of_seeds_that_are_trials_themselves(tmp_path):
+    rows = [
+        TrialRow(**{**vars(r), "start": s})
+        for r, s in zip(rows_of([3.0, 2.0, 1.0]), (2.0, 3.0, 3.0), strict=True)
+    ]
+    run, numbers = one(tmp_path, rows)
+    assert (run.start_regret, numbers.regret) == (2.0, 0.5)
+
+
 def test_a_result_made_before_columns_were_added_is_read(tmp_path):
     put(tmp_path, "hill", "rule", 0, rows_of([2.0, 1.0]))
     path = Store(tmp_path).path("hill", "rule", 0)
