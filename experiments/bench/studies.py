@@ -56,6 +56,16 @@ STUDIES: dict[str, StudyTask] = {
     "go1-mpc": StudyTask(
         "go1-mpc", 60, {"trot": -0.5877}, "best of 250 random gains: experiments.evidence.landscape"
     ),
+    "go2-mpc": StudyTask(
+        "go2-mpc", 60, {"trot": -0.4786}, "best of 250 random gains: experiments.evidence.landscape"
+    ),
+    "go1-trot-heavy": StudyTask(
+        "go1-trot",
+        50,
+        {"trot": -0.6037},
+        "best of 250 random gains: experiments.evidence.landscape",
+        options={"disturbance": "heavy_and_weak"},
+    ),
 }
 """By the task's name."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from scipy.stats import norm
+
 from experiments.bench.contestants import Contestant, contestant
 from experiments.bench.function_problem import promises_each
 from experiments.bench.outside import outside_refusal
@@ -168,6 +170,7 @@ class _Book:
             tried_regret=optimum - self._best[name] if name in self._best else NAN,
             optimum=optimum,
             start=self._start.get(name, NAN),
+            risk=certified_risk(self._study),
         )
 
 
@@ -180,6 +183,16 @@ def true_values(measurement: Measurement, study: Study) -> tuple[float, float]:
     objective = measurement.objective if measurement.true_objective is None else measurement.true_objective
     names = [quantity_of(c) for c in study.constraints]
     return (NAN if objective is None else float(objective)), smallest(margins, names)
+
+
+def certified_risk(study: Study) -> float:
+    """Largest probability that a certified trial violates a constraint: `Phi(-beta)`, summed over the constraints.
+
+    NaN where beta changes during the run.
+    """
+    if study.tuner.confidence.schedule != "constant":
+        return NAN
+    return float(min(1.0, len(study.constraints) * norm.sf(study.tuner.beta)))
 
 
 def smallest(margins: Mapping[str, float], names: list[str]) -> float:
