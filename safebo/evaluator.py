@@ -22,6 +22,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,9 +163,10 @@ def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
 
 def _load_dotted(name: str, folder: str | None) -> Any:
     module_name, _, attribute = name.partition(":")
-    _look_beside(module_name, folder)
     try:
-        value: Any = importlib.import_module(module_name)
+        with _looking:
+            _look_beside(module_name, folder)
+            value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
             where = f", looked beside the study file ({folder}) too" if folder else ""
@@ -185,6 +187,7 @@ def _load_dotted(name: str, folder: str | None) -> Any:
 
 
 _beside: list[str] = []  # folders of studies that were looked in
+_looking = threading.Lock()
 
 
 def _look_beside(module: str, folder: str | None) -> None:
