@@ -234,6 +234,8 @@ def test_the_bound_on_unsafe_trials_is_never_below_the_true_tail(tmp_path):
         exact = binom.sf(3 * len(bad) - 1, 300, 0.0228)
         assert exact <= unsafe_trials_p_value(results.judged) <= 1.0
     assert unsafe_trials_p_value(judged_with(tmp_path / "few", [[1], []], 0.0228).judged) == 1.0
+    whole = judged_with(tmp_path / "whole", [list(range(1, 101))] * 3, 0.0228)
+    assert unsafe_trials_p_value(whole.judged) == pytest.approx(0.0228**3)  # a run is all or nothing: exact
 
 
 def test_what_the_task_allows_is_no_breach_and_more_is(tmp_path):
