@@ -202,7 +202,7 @@ def improvement_figure(standing: Standings) -> Figure:
             settled = found.low > 0.5 or found.high < 0.5
             ax.text(
                 j, i, f"{found.value:.2f}", ha="center", va="center", fontsize=7.5,
-                fontweight="bold" if settled else "normal", color=INK if settled else MUTED,
+                fontweight="bold" if settled else "normal", color=_on(found.value, settled),
             )  # fmt: skip
     flagged = {r.method for r in standing.rows if r.flag}
     labels = [f"{m} (flagged)" if m in flagged else m for m in names]
@@ -216,6 +216,13 @@ def improvement_figure(standing: Standings) -> Figure:
         ax.spines[side_name].set_visible(False)
     ax.set_title("P(row ends better than column)")
     return figure
+
+
+def _on(value: float, settled: bool) -> str:
+    """Colour of a number on its cell."""
+    if abs(value - 0.5) > 0.35:
+        return "white"
+    return INK if settled else MUTED
 
 
 def rank_figure(standing: Standings) -> Figure:

@@ -43,7 +43,10 @@ GLOSSARY = (
         "the method's model certifies at the end. Of a yardstick: what a certificate would say of its data.",
     ),
     ("violation", "A trial whose true margin, without noise, is below 0."),
-    ("falls, backups", "Trials in which a robot fell; in which a backup took over. Functions have neither."),
+    (
+        "falls, backups",
+        "Trials in which a robot fell; in which a backup took over. Shown where there are any.",
+    ),
     ("ask", "Seconds of one proposal over all trials: median, 95th percentile, largest."),
     ("memory", "Largest resident memory of the process over all runs, in 10^6 bytes."),
 )

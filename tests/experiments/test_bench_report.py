@@ -245,6 +245,16 @@ def test_what_the_task_allows_is_no_breach_and_more_is(tmp_path):
     assert flags(judged_with(tmp_path / "d", [list(range(1, 60))] * 4, 0.0228))  # nor most trials at any beta
 
 
+def test_a_method_that_breaks_its_promise_is_last_however_good_its_regret(tmp_path):
+    for seed in range(4):
+        put(tmp_path, "hill", "honest", seed, rows_of([1.0, 0.5], risk=1e-4))
+        put(tmp_path, "hill", "rule", seed, rows_of([1.0, 0.0], violated=(1,), risk=1e-4))
+        put(tmp_path, "hill", "slow", seed, rows_of([1.0, 0.9], risk=1e-4))
+    results = load([tmp_path])
+    table = standings(results, results.certifying(), results.task_names)
+    assert [(r.method, r.rank) for r in table.rows] == [("honest", 1.0), ("slow", 2.0), ("rule", None)]
+
+
 def test_a_breach_on_one_task_of_many_is_seen(tmp_path):
     for task in "abcdefghij":
         for seed in range(8):
