@@ -244,9 +244,9 @@ def _tests(results: Sequence[Results], runs: set[RunKey], alpha: float, by_task:
 
 
 def _differences(pairs: Sequence[tuple[Measures, Measures]], aspect: str) -> FloatArray:
-    """B minus A where both know the number; differences of rounding are none."""
+    """B minus A where both know the number; regrets are rounded, so that noise of the last bits is no difference."""
     values = np.array([[getattr(m, aspect) for m in pair] for pair in pairs], dtype=float)
-    d = np.round(values[:, 1] - values[:, 0], 9)
+    d = values[:, 1] - values[:, 0]
     return np.asarray(d[np.isfinite(d)])
 
 
