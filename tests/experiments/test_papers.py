@@ -305,13 +305,34 @@ def test_sukhija_claims_fail_where_runs_say_otherwise() -> None:
     assert broken[3].ours.startswith("66.7 % (2 of 6 violated)")
 
 
-def test_sukhija_summary_says_what_was_not_made_again() -> None:
-    text = sukhija2023.summary(
-        pendulum_rows(), {"pendulum-islands": 5}, 2, ISLANDS, {"gosafeopt-toy": "no task of that name"}
+def toy_rows(seeds_of_gosafeopt: list[float]) -> pa.Table:
+    def rows(end: float) -> list[TrialRow]:
+        return [
+            TrialRow(trial=i, regret=r, tried_regret=r, answer_safe=True) for i, r in enumerate((9.0, end), 1)
+        ]
+
+    return joined(
+        [
+            one_run("gosafeopt-toy", method, seed, rows(4.0 if method == "safeopt" else end))
+            for method in sukhija2023.METHODS
+            for seed, end in enumerate(seeds_of_gosafeopt)
+        ]
     )
-    assert "1-D toy: no task of that name" in text
+
+
+def test_sukhija_toy_needs_every_seed() -> None:
+    assert verdicts(sukhija2023.toy_claims(toy_rows([0.0, 1.0]), 2)) == [True, True]
+    found = sukhija2023.toy_claims(toy_rows([0.0, 4.0]), 2)
+    assert verdicts(found) == [False, True]
+    assert found[0].ours == "1 of 2 seeds; mean regret 2 against 4"
+
+
+def test_sukhija_summary_says_what_was_not_made_again() -> None:
+    both = joined([pendulum_rows(), toy_rows([0.0, 1.0])])
+    text = sukhija2023.summary(both, {"pendulum-islands": 5, "gosafeopt-toy": 2}, 2, ISLANDS)
     assert "(not made again)" in text
     assert "| pendulum | GoSafeOpt | 0.1 ± 0 | 0/6 | 2 |" in text
+    assert "| 1-D toy | SafeOpt | 4 ± 0 | 0/4 | 0 |" in text
 
 
 # -- Widmer et al. 2023
