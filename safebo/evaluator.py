@@ -164,9 +164,7 @@ def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
 def _load_dotted(name: str, folder: str | None) -> Any:
     module_name, _, attribute = name.partition(":")
     try:
-        with _looking:
-            _look_beside(module_name, folder)
-            value: Any = importlib.import_module(module_name)
+        value: Any = _import_beside(module_name, folder)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
             where = f", looked beside the study file ({folder}) too" if folder else ""
@@ -186,28 +184,42 @@ def _load_dotted(name: str, folder: str | None) -> Any:
     return value
 
 
-_beside: list[str] = []  # folders of studies that were looked in
+_beside: dict[str, set[str]] = {}  # folders of studies that were looked in, and the modules found there
 _looking = threading.Lock()
 
 
-def _look_beside(module: str, folder: str | None) -> None:
-    """Let modules beside this study file be found, and those beside earlier ones no more.
+def _import_beside(module: str, folder: str | None) -> Any:
+    """A module, first looked for beside the study file.
 
-    Two studies of one session may each have a module of the same name beside them.
+    Two studies of one session may have modules of the same names beside them: those of earlier folders are forgotten.
+    (A worker process inherits the session's `sys.path`, so the folder goes first while the module is imported; it stays
+    at the end for what the module imports later.)
     """
-    for other in [f for f in _beside if f != folder]:
-        _beside.remove(other)
-        if other in sys.path:
-            sys.path.remove(other)
-        top = module.partition(".")[0]
-        file = getattr(sys.modules.get(top), "__file__", None)
-        if file is not None and Path(file).is_relative_to(other):
-            for known in [n for n in sys.modules if n == top or n.startswith(f"{top}.")]:
-                del sys.modules[known]
-    if folder is not None and folder not in sys.path:
-        importlib.invalidate_caches()
-        sys.path.append(folder)
-        _beside.append(folder)
+    if folder is None:
+        return importlib.import_module(module)
+    with _looking:
+        for other in [f for f in _beside if f != folder]:
+            for name in _beside.pop(other):
+                sys.modules.pop(name, None)
+            sys.path[:] = [entry for entry in sys.path if entry != other]
+        if folder not in _beside:
+            _beside[folder] = set()
+            importlib.invalidate_caches()
+        path, known = sys.path[:], set(sys.modules)
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module(module)
+        finally:
+            sys.path[:] = path if folder in path else [*path, folder]
+            _beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
+
+
+def _is_of(name: str, folder: str) -> bool:
+    """Whether a module lies beside a study file: not what is installed, where that happens to lie below it."""
+    file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+    if not file.is_relative_to(folder) or "site-packages" in file.parts:
+        return False
+    return name.partition(".")[0] not in ("safebo", "robots", "hardware", "experiments")
 
 
 def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -> Evaluator:
