@@ -307,12 +307,14 @@ def test_falls_are_told_to_other_packages_as_the_worst_objective_seen(slope):
     first = tuner.ask()
     assert (first.phase, first.seed) == ("seed", Tuner(study, 0).ask("flat").seed)
     tuner.tell(first.id, Measurement("completed", 0.2, {"edge": 0.6}))
+    better = tuner.ask()
+    tuner.tell(better.id, Measurement("completed", 0.4, {"edge": 0.4}))
     second = tuner.ask()
     assert second.parameters == {"p": 0.95}
     tuner.tell(second.id, Measurement("aborted", None, {"edge": -0.15}, fell=True))
     third = tuner.ask()
     tuner.tell(third.id, Measurement("failed"))
-    assert told == [([0.2], [0.2, 0.6]), ([0.95], [0.2, -0.15])]
+    assert told == [([0.2], [0.2, 0.6]), ([0.95], [0.4, 0.4]), ([0.95], [0.2, -0.15])]
 
 
 def test_a_study_runs_as_the_tuner_alone_would_run_it():

@@ -27,7 +27,15 @@ from experiments.tasks.quadcopter import DISTURBANCE
 from experiments.tasks.sampled import sample_functions
 from safebo.errors import InputError, UnknownNameError
 
-NAMES = [*TASKS, "gp-1d-right-3", "gp-2d-long-1", "gp-1d-tails-0", "gp-6d-right-1", "safeopt-1d-2", "safeopt-2d-0"]
+NAMES = [
+    *TASKS,
+    "gp-1d-right-3",
+    "gp-2d-long-1",
+    "gp-1d-tails-0",
+    "gp-6d-right-1",
+    "safeopt-1d-2",
+    "safeopt-2d-0",
+]
 
 
 @pytest.fixture(scope="module", params=NAMES)
