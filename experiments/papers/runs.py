@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import typer
 
 from experiments.bench import pools
 from experiments.bench.store import Store
 from experiments.bench.sweep import Planned, plan, sweep
 from experiments.tasks.task import FloatArray
-from safebo.errors import InputError
+from safebo.errors import InputError, SafeboError
 from safebo.interrupt import StopRequest
 
 
@@ -36,6 +38,15 @@ class Request:
     trials: int
 
 
+def command(main: Callable[..., None]) -> None:
+    """Run a paper's command line; what a person can mend is said in words, exit code 2."""
+    try:
+        typer.run(main)
+    except SafeboError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def make(
     requests: Sequence[Request], seeds: int, out: Path, workers: int, say: Callable[[str], None] = print
 ) -> pa.Table:
@@ -49,7 +60,8 @@ def make(
         say: takes lines of progress.
 
     Raises:
-        InputError: a method cannot run on its task, runs failed, or the sweep was stopped.
+        InputError: a method cannot run on its task, or runs failed.
+        SystemExit: the sweep was stopped.
     """
     refused: dict[tuple[str, str], str] = {}
     planned: list[Planned] = []
@@ -80,7 +92,8 @@ def make(
             executor.shutdown(wait=False, cancel_futures=True)
             os._exit(130)
     if outcome.stopped:
-        raise InputError(f"stopped; the same command goes on, --out {out}")
+        say(f"stopped; the same command goes on, --out {out}")
+        raise SystemExit(130)
     if outcome.failed:
         one, why = next(iter(outcome.failed.items()))
         raise InputError(

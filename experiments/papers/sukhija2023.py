@@ -20,7 +20,7 @@ import typer
 from experiments.papers.claims import Claim, grid, listed
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
-from experiments.papers.runs import Request, count, last_known, make, mean_and_error, rows_of, series
+from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, rows_of, series
 from experiments.pendulum_landscape import Landscape, brute_force
 from experiments.tasks.task import FloatArray
 
@@ -222,4 +222,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command(main)

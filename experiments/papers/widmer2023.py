@@ -22,7 +22,7 @@ from experiments.papers.claims import Claim, Difference, grid, listed, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
 from experiments.papers.go1 import GLOBAL_STEPS, INTER_SAMPLE, LIPSCHITZ, LOCAL_STEPS, TRIALS, phases
-from experiments.papers.runs import Request, last_known, make, mean_and_error, rows_of, series
+from experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
 from experiments.tasks.task import FloatArray
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
@@ -304,4 +304,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command(main)

@@ -20,7 +20,7 @@ from experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
 from experiments.papers.go1 import crawl_alone, phases, trot_then_crawl
-from experiments.papers.runs import Request, count, last_known, make, mean_and_error, series
+from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
 from safebo.errors import InputError
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -148,6 +148,17 @@ def test_what_cannot_run_or_fails_is_said(
         make([Request("valley", ("safeopt:measured",), 2)], 1, tmp_path, 1)
     with pytest.raises(InputError, match=r"1 runs failed, first constrained_ei on valley, seed 0: "):
         make([Request("valley", ("constrained_ei",), 2)], 1, tmp_path, 1, lambda _: None)
+
+
+def test_errors_are_words_and_a_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["huebotter2024", "--tasks", "valey"])
+    with pytest.raises(SystemExit) as stop:
+        command(huebotter2024.main)
+    assert stop.value.code == 2
+    assert "error: " in (said := capsys.readouterr().err)
+    assert "valley" in said
 
 
 # -- Hübotter et al. 2024
