@@ -56,7 +56,7 @@ class Scope(StrEnum):
     CONNECTED = "connected"
     ACTIVE = "active"
     UPRIGHT = "upright"
-    STEERED = "steered"
+    RAISED = "raised"
     RESTING = "resting"
 
 
@@ -68,7 +68,7 @@ SCOPES: dict[Scope, frozenset[State]] = {
     Scope.CONNECTED: _ALL - {State.DISCONNECTED},
     Scope.ACTIVE: _ACTIVE,
     Scope.UPRIGHT: _UPRIGHT,
-    Scope.STEERED: _UPRIGHT | {State.STANDING_UP},
+    Scope.RAISED: _UPRIGHT | {State.STANDING_UP},
     Scope.RESTING: frozenset({State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED}),
 }
 
@@ -110,8 +110,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(4, "joint_range", "joint_excess", "rad", 0.05, _R.HOLD, 0.02, Scope.UPRIGHT, "a joint is beyond its range"),
     Limit(5, "joint_speed", "joint_speed", "of limit", 1.0, _R.HOLD, 0.02, Scope.UPRIGHT, "a joint turns too fast"),
     Limit(6, "overspeed", "joint_speed", "of limit", 1.5, _R.DAMP, 0.0, Scope.ACTIVE, "a joint turns at overspeed"),
-    Limit(7, "joint_torque", "joint_torque", "of limit", 1.0, _R.HOLD, 0.1, Scope.UPRIGHT, "a motor is at its torque"),
-    Limit(8, "tracking", "tracking", "rad", 0.8, _R.HOLD, 0.04, Scope.UPRIGHT, "a joint does not follow its target"),
+    Limit(7, "joint_torque", "joint_torque", "of limit", 0.98, _R.HOLD, 0.1, Scope.RAISED, "a motor is at its torque"),
+    Limit(8, "tracking", "tracking", "rad", 0.8, _R.HOLD, 0.04, Scope.RAISED, "a joint does not follow its target"),
     Limit(9, "state_age", "state_age", "s", 0.1, _R.HOLD, 0.0, Scope.ACTIVE, "no new robot state"),
     Limit(10, "state_silence", "state_age", "s", 0.5, _R.SIT, 0.0, Scope.ACTIVE, "no new robot state for long"),
     Limit(11, "rejected", "rejected", "in a row", 2.5, _R.DAMP, 0.0, Scope.CONNECTED, "impossible robot states"),
@@ -127,8 +127,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(21, "cell_spread", "cell_spread", "V", 0.2, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery's cells differ"),
     Limit(22, "motor_warm", "temperature", "deg C", 70.0, _R.REFUSE, 0.0, Scope.CONNECTED, "a motor is warm"),
     Limit(23, "motor_hot", "temperature", "deg C", 85.0, _R.SIT, 0.02, Scope.CONNECTED, "a motor is hot"),
-    Limit(24, "tuner_silence", "tuner_silence", "s", 0.15, _R.HOLD, 0.0, Scope.STEERED, "the tuner is silent"),
-    Limit(25, "tuner_gone", "tuner_silence", "s", 0.9, _R.SIT, 0.0, Scope.STEERED, "the tuner is gone"),
+    Limit(24, "tuner_silence", "tuner_silence", "s", 0.15, _R.HOLD, 0.0, Scope.RAISED, "the tuner is silent"),
+    Limit(25, "tuner_gone", "tuner_silence", "s", 0.9, _R.SIT, 0.0, Scope.RAISED, "the tuner is gone"),
     Limit(26, "remote_stop", "remote_stop", "", 0.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped at the remote control"),
     Limit(27, "foreign_commands", "foreign_commands", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another commander"),
     Limit(28, "stop_hold", "stop", "level", 0.5, _R.HOLD, 0.0, Scope.ALWAYS, "stopped: baseline gains"),

@@ -20,7 +20,7 @@ from experiments.robustness.faults.report import Report, fault
 from experiments.robustness.faults.states import Entry, hurt
 from experiments.robustness.robot_run import RobotRun
 from hardware.guardian.observation import Observation
-from hardware.guardian.states import State
+from hardware.guardian.states import LATCHED, State
 from hardware.link.client import RefusedError
 from safebo.protocol import NotStartedError
 
@@ -60,7 +60,11 @@ def fall(report: Report) -> None:
     report.record = "trial unsafe, fell: every margin below its limit, no objective"
 
 
-@fault(25, "joint at its limits", "a joint is stuck; another trial: a motor stays at its largest torque")
+@fault(
+    25,
+    "joint at its limits",
+    "a joint is stuck in a walk, or while it gets up; a motor stays at its largest torque",
+)
 def joint_limits(report: Report) -> None:
     """Commands are clamped; what persists ends the trial on baseline gains and counts as unsafe."""
     with on_a_body() as (run, world):
@@ -68,6 +72,13 @@ def joint_limits(report: Report) -> None:
         margins = {} if story.measurement is None else story.measurement.margins
         below = [name for name, margin in margins.items() if margin < 0]
         report.expect("tracking" in below, f"a stuck joint, yet margins {margins}")
+    with on_a_body() as (run, world):
+        rising = lambda: world.state is State.STANDING_UP  # noqa: E731
+        world.when(rising, lambda: world.body.inject(kind="joint_stuck"))
+        story = run.run(run.trial())
+        report.expect(isinstance(story.error, NotStartedError), f"stuck while it gets up: {story.error!r}")
+        report.expect(world.state in LATCHED, f"stuck while it gets up: {world.state.name}")
+        report.expect(State.RUNNING not in {s for _, s, _ in world.history}, "it walked with a stuck leg")
     with on_a_body() as (run, world):
         robot = world.guardian.robot
 
@@ -83,7 +94,7 @@ def joint_limits(report: Report) -> None:
         ended(report, run, story, State.HOLD_LATCHED, "aborted", "a motor is at its torque")
         most = max(float(np.abs(c.torque / robot.torque_limit).max()) for _, _, c in world.history)
         report.expect(most <= 1.0, f"a torque of {most:.3f} of the limit was commanded")
-    report.robot = f"torques are clamped; baseline gains after {held:.3f} s of saturation"
+    report.robot = f"torques are clamped; baseline gains after {held:.3f} s of saturation; stuck while getting up: latched, no trial"
     report.record = f"stuck: margins below their limits ({', '.join(below)}); saturated: " + report.record
 
 
