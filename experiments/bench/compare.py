@@ -177,9 +177,8 @@ def compare(a: Path, b: Path, alpha: float = 0.05) -> Comparison:
                 found.same += 1
             else:
                 found.other[pair] = found.other.get(pair, 0) + 1
-    changed = {key for key in common if key[:2] in found.other}
-    found.tasks = _tests(results, changed, alpha, by_task=True)
-    found.methods = _tests(results, changed, alpha, by_task=False)
+    found.tasks = _tests(results, common, alpha, by_task=True)
+    found.methods = _tests(results, common, alpha, by_task=False)
     return found
 
 
