@@ -94,7 +94,8 @@ def joint_limits(report: Report) -> None:
         ended(report, run, story, State.HOLD_LATCHED, "aborted", "a motor is at its torque")
         most = max(float(np.abs(c.torque / robot.torque_limit).max()) for _, _, c in world.history)
         report.expect(most <= 1.0, f"a torque of {most:.3f} of the limit was commanded")
-    report.robot = f"torques are clamped; baseline gains after {held:.3f} s of saturation; stuck while getting up: latched, no trial"
+    report.robot = f"torques are clamped; baseline gains after {held:.3f} s of saturation"
+    report.robot += "; stuck while getting up: latched, no trial"
     report.record = f"stuck: margins below their limits ({', '.join(below)}); saturated: " + report.record
 
 
