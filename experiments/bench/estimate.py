@@ -1,10 +1,18 @@
-"""How long a sweep takes, before it begins."""
+"""How long a sweep takes, before it begins.
+
+    python -m experiments.bench.estimate DIR
+
+keeps what the runs of a folder took in `seconds.json`, from which later sweeps are estimated.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments.bench.store import Store
 from experiments.bench.sweep import Planned, there
@@ -12,8 +20,28 @@ from experiments.bench.sweep import Planned, there
 TYPICAL = 0.02
 """Seconds of a trial where nothing is known of it."""
 
-KNOWN: dict[str, dict[str, float]] = {}
-"""Seconds of a trial by task and method, measured on one core of 2.6 GHz."""
+FILE = Path(__file__).with_name("seconds.json")
+"""Seconds of a trial by task and method, measured on one core, two such jobs side by side."""
+
+
+def known_seconds() -> dict[str, dict[str, float]]:
+    """What is in `FILE`; nothing where it is missing."""
+    try:
+        return dict(json.loads(FILE.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def seconds_of(store: Store) -> dict[str, dict[str, float]]:
+    """Median seconds of a trial by task and method, over the runs of a folder."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for facts in store.all_facts():
+        pair = facts["task"]["name"], facts["method"]["name"]
+        found[pair].append(facts["seconds"] / max(1, facts["job"]["trials"]))
+    table: dict[str, dict[str, float]] = {}
+    for (task, method), values in sorted(found.items()):
+        table.setdefault(task, {})[method] = float(f"{statistics.median(values):.3g}")
+    return table
 
 
 def estimate(store: Store, planned: Sequence[Planned], workers: int) -> tuple[float, str]:
@@ -22,24 +50,19 @@ def estimate(store: Store, planned: Sequence[Planned], workers: int) -> tuple[fl
     Runs of the same task and method that are there count first, then what was measured elsewhere, then the median of
     everything known of the task.
     """
-    here: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for facts in store.all_facts():
-        here[facts["task"]["name"], facts["method"]["name"]].append(
-            facts["seconds"] / max(1, facts["job"]["trials"])
-        )
+    here, elsewhere = seconds_of(store), known_seconds()
     total, guessed, left = 0.0, 0, 0
     for one in planned:
         if there(store, one):
             continue
         left += 1
-        pair = (one.task, one.method)
-        if pair in here:
-            a_trial = statistics.median(here[pair])
-        elif one.method in KNOWN.get(one.task, {}):
-            a_trial = KNOWN[one.task][one.method]
+        if one.method in here.get(one.task, {}):
+            a_trial = here[one.task][one.method]
+        elif one.method in elsewhere.get(one.task, {}):
+            a_trial = elsewhere[one.task][one.method]
         else:
             guessed += 1
-            known = list(KNOWN.get(one.task, {}).values())
+            known = list(elsewhere.get(one.task, {}).values())
             a_trial = statistics.median(known) if known else TYPICAL
         total += a_trial * one.job.trials
     basis = (
@@ -48,3 +71,11 @@ def estimate(store: Store, planned: Sequence[Planned], workers: int) -> tuple[fl
         else f"{left - guessed} of {left} from earlier runs, {guessed} guessed"
     )
     return total / workers, basis
+
+
+if __name__ == "__main__":
+    merged = known_seconds()
+    for folder in sys.argv[1:]:
+        for name, methods in seconds_of(Store(Path(folder))).items():
+            merged.setdefault(name, {}).update(methods)
+    FILE.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -286,3 +286,23 @@ def test_nothing_is_left_behind_by_a_pool():
     assert not [t for t in threading.enumerate() if t.name == "worker 1"]
     with pytest.raises(RuntimeError, match="after shutdown"):
         pool.submit(os.getpid)
+
+
+def test_an_estimate_rests_on_runs_that_are_there_then_on_those_known(tmp_path, monkeypatch):
+    from experiments.bench import estimate
+
+    every = planned(2, 6)
+    monkeypatch.setattr(estimate, "FILE", tmp_path / "seconds.json")
+    seconds, words = estimate.estimate(Store(tmp_path / "a"), every, 2)
+    assert seconds == pytest.approx(12 * 6 * estimate.TYPICAL / 2)
+    assert words == "0 of 12 from earlier runs, 12 guessed"
+    (tmp_path / "seconds.json").write_text('{"gp-1d-right": {"safeopt": 0.5, "gp_ucb": 0.1}}')
+    store = Store(tmp_path / "b")
+    sweep(store, every[:1], InThisProcess())
+    assert every[0].method == "safeopt"
+    here = estimate.seconds_of(store)["gp-1d-right"]["safeopt"]
+    assert here < 0.5
+    seconds, words = estimate.estimate(store, every, 1)
+    # one more safeopt as here, two gp_ucb as known, two random_safe as the median known, six guessed of the other task
+    assert seconds == pytest.approx(6 * (here + 2 * 0.1 + 2 * 0.3 + 6 * estimate.TYPICAL))
+    assert words == "3 of 11 from earlier runs, 8 guessed"
