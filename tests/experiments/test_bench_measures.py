@@ -101,9 +101,10 @@ def test_without_the_starts_value_the_worst_first_trial_stands_for_it_and_the_pa
     unknown = {"optimum": math.nan, "start": math.nan}
     put(tmp_path, "hill", "lucky", 0, rows_of([0.5, 0.5], **unknown))
     put(tmp_path, "hill", "slow", 0, rows_of([2.0, 1.0], **unknown))
+    put(tmp_path, "hill", "swift", 0, rows_of([1.0, 0.1], **unknown))
     results = load([tmp_path])
     assert results.estimated == ("hill",)
-    assert [j.numbers.regret for j in results.judged] == [0.25, 0.5]
+    assert [j.numbers.regret for j in results.judged] == pytest.approx([0.25, 0.5, 0.05])
     assert all(math.isnan(j.numbers.cumulative) for j in results.judged)
 
 
