@@ -112,6 +112,9 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
     who.tell(x0, y0)
     optimum = task.optimum()
     probes, safe, reachable = probe_points(task, seed)
+    wanted = int(
+        reachable.sum()
+    )  # none where the safe set is too small a part of a box for any probe to hit it
     values = task.values(x0)
     start = best_tried = float(values[~task.violated(values), 0].max(initial=-np.inf))
     claims = not chosen.outside and promises_each(chosen)
@@ -145,7 +148,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
             optimum=optimum,
             start=start,
             risk=risk,
-            safe_share=NAN if mask is None else float((mask & reachable).sum() / max(1, reachable.sum())),
+            safe_share=NAN if mask is None or not wanted else float((mask & reachable).sum() / wanted),
             false_share=NAN if mask is None else float((mask & ~safe).sum() / max(1, mask.sum())),
             ask_seconds=asked,
         )

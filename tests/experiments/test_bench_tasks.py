@@ -105,6 +105,7 @@ def test_a_safe_method_learns_there_without_a_violation_and_a_reckless_one_viola
     task = made(name)
     rows = list(run_task(task, contestant("safe_ucb"), 1, 8))
     assert not any(row.violated for row in rows)
+    assert math.isnan(rows[-1].safe_share) == (name == "gaussian10")
     assert rows[-1].tried_regret < rows[0].optimum - rows[0].start - 0.02
     assert any(row.violated for row in run_task(task, contestant("random"), 1, reckless))
 
