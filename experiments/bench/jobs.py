@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments.bench.contestants import contestant, file_hash
 from experiments.bench.rows import table
 
 PACKAGES = (
@@ -61,7 +62,6 @@ def do(job: Job) -> bytes:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
-    from experiments.bench.contestants import contestant
     from experiments.bench.tasks import problem_named
 
     torch.set_num_threads(1)
@@ -92,7 +92,11 @@ def facts(
     return {
         "job": asdict(job),
         "task": dict(problem),
-        "method": {**chosen, "file": Path(str(chosen["file"])).name},
+        "method": {
+            **chosen,
+            "file": Path(str(chosen["file"])).name,
+            "file_hash": file_hash(str(chosen["file"])),
+        },
         "versions": versions(),
         "python": platform.python_version(),
         "machine": {"cpu": machine(), "system": platform.platform(), "cores": os.cpu_count()},

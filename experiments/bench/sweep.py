@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from experiments.bench.contestants import Contestant, contestant
+from experiments.bench.contestants import Contestant, contestant, file_hash
 from experiments.bench.jobs import Job, do
 from experiments.bench.pools import WorkerLostError
 from experiments.bench.store import Store
@@ -201,4 +201,6 @@ def there(store: Store, one: Planned) -> bool:
         )
     if facts["task"] != problem_named(one.job.task).provenance():
         raise InputError(f"{path}: was made with another definition of task {one.task}; take another --out")
+    if facts["method"].get("file_hash", "") != file_hash(contestant(one.job.method).file):
+        raise InputError(f"{path}: was made with another text of {one.job.method}; take another --out")
     return True

@@ -306,3 +306,22 @@ def test_an_estimate_rests_on_runs_that_are_there_then_on_those_known(tmp_path, 
     # one more safeopt as here, two gp_ucb as known, two random_safe as the median known, six guessed of the other task
     assert seconds == pytest.approx(6 * (here + 2 * 0.1 + 2 * 0.3 + 6 * estimate.TYPICAL))
     assert words == "3 of 11 from earlier runs, 8 guessed"
+
+
+def test_a_changed_method_is_not_mixed_with_what_it_was(tmp_path):
+    text = (
+        "from safebo.acquisition import SafeAcquisition, register\n"
+        "from safebo.methods import Method, add_method\n"
+        "@register('changing_rule')\nclass Rule(SafeAcquisition):\n"
+        "    def score(self, X, view):\n        return view.certain.upper[..., 0]\n"
+        "add_method(Method('changing_rule', 'for a test', 'changing_rule'))\n"
+    )
+    file = tmp_path / "changing_rule.py"
+    file.write_text(text)
+    store = Store(tmp_path / "out")
+    one = plan(("gp-1d-right",), (str(file),), range(1), 2, {})
+    assert sweep(store, one, InThisProcess()).done == 1
+    assert sweep(store, one, InThisProcess()).skipped == 1
+    file.write_text(text + "# another\n")
+    with pytest.raises(InputError, match="was made with another text of"):
+        sweep(store, one, InThisProcess())
