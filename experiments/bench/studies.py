@@ -49,9 +49,8 @@ STUDIES: dict[str, StudyTask] = {
     "go1-paper": StudyTask(
         "go1-gaits",
         750,
-        {"trot": -0.8875, "crawl": -1.485},
-        "trot: best of 2,000 random gains, experiments.evidence.landscape; crawl: what 110 trials of safe_ucb in crawl "
-        "alone found, above the best of 800 random gains",
+        {"trot": -0.8875, "crawl": -1.408},
+        "best of 2,000 (trot) and 800 (crawl) random gains: experiments.evidence.landscape",
         schedule={"trot": 500, "crawl": 250},
     ),
     "go1-mpc": StudyTask(
