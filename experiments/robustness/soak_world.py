@@ -83,6 +83,10 @@ class BreakableWalker:
         return self._inner.base()
 
 
+FULL, FULL_TICKS = 0.98, 50  # share of the motor's torque, ticks: the published limit
+RAISED = frozenset({State.STANDING_UP, State.HOLD, State.ARMED, State.RUNNING, State.HOLD_LATCHED})
+
+
 class Overseer:
     """Looks at what the guardian was told and what it commanded, with arithmetic of its own.
 
@@ -90,6 +94,7 @@ class Overseer:
         missed: what should have been answered in a tick and was not, at most a few.
         crossings: how often tilt, body rate or overspeed were over their limit in a state that moves.
         wild: what was over its limit in the newest tick; empty when nothing was.
+        pressed: a motor that has been at its torque for long, as a trapped leg makes it; empty when none has.
     """
 
     def __init__(self) -> None:
@@ -98,7 +103,8 @@ class Overseer:
         self._deaf = 0
         self.missed: list[str] = []
         self.crossings = 0
-        self.wild = ""
+        self.wild = self.pressed = ""
+        self._full = 0
 
     def look(self, before: State, after: State, seen: Observation | None, command: JointCommand) -> None:
         """One tick: the guardian's state before and after it, what it was told, what it commanded."""
@@ -110,6 +116,7 @@ class Overseer:
         if seen is not None:
             self._tick = seen.tick
         self.wild = ""
+        self._press(before, after, seen)
         if before not in MOVING:
             return
         rung = RUNG.get(after, Response.NONE)
@@ -122,6 +129,16 @@ class Overseer:
             self.crossings += 1
             if not answered(command, Response.DAMP):
                 self._miss(f"{after.name} and stiffness with {self.wild}")
+
+    def _press(self, before: State, after: State, seen: Observation | None) -> None:
+        """A motor at 98 % of its torque for 0.1 s, from getting up on, ends in baseline gains or less."""
+        full = before in RAISED and (
+            seen is None or bool((np.abs(seen.torque) > FULL * self._robot.torque_limit).any())
+        )
+        self._full = self._full + 1 if full else 0
+        self.pressed = "a motor at its torque" if self._full >= FULL_TICKS else ""
+        if self._full > FULL_TICKS + 1 and RUNG.get(after, Response.NONE) < Response.HOLD:
+            self._miss(f"{after.name} after {self._full} ticks of full torque")
 
     def _wild(self, seen: Observation) -> str:
         if impossible(seen):
@@ -229,7 +246,7 @@ class SoakWorld(WireWorld):
         self.dwell = self.dwell + 1 if self.state is before else 0
         self.overseer.look(before, self.state, self.seen, command)
         if RUNG.get(self.state, 0) > RUNG.get(before, 0):
-            self.fell = self.overseer.wild
+            self.fell = self.overseer.wild or self.overseer.pressed
         if trouble is not None:
             self._hold_to(trouble, command)
             self.since += 1
