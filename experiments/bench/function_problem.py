@@ -17,9 +17,9 @@ from experiments.bench.box_proposals import BoxProposals
 from experiments.bench.contestants import Contestant, contestant
 from experiments.bench.outside import outside_proposals, outside_refusal
 from experiments.bench.rows import NAN, TrialRow
-from experiments.tasks.runs import GridProposals, LineProposals, Variant
+from experiments.tasks.runs import GridProposals, LineProposals, Variant, norm_of
 from experiments.tasks.task import BoolArray, FloatArray, Task
-from safebo.acquisition.registry import acquisition_class, method
+from safebo.acquisition.registry import METHODS, acquisition_class, method
 from safebo.errors import EmptySafeSetError
 
 PROBES = 2_000
@@ -83,8 +83,10 @@ def refusal(chosen: Contestant, task: Task) -> str:
         return outside_refusal(task, chosen.method)
     if chosen.promise == "watched":
         return "it watches trials while they run, and this task has nothing to watch"
-    if chosen.method in ("real_beta_safeopt", "losbo", "los_gp_ucb"):
-        return "it takes norms or noise bounds that this task does not declare"
+    if METHODS[chosen.method].schedule is not None and norm_of(task) is None:
+        return "it takes a bound on the functions' norms, which is not known, or infinite, here"
+    if METHODS[chosen.method].certificate == "measured" and task.lattice is None:
+        return "it takes Lipschitz constants, which are known on grids alone here"
     if chosen.origin and chosen.origin not in task.lipschitz:
         return f"the task has no Lipschitz constants {chosen.origin!r}"
     return ""

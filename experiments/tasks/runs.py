@@ -9,10 +9,54 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tasks.task import BoolArray, FloatArray, Task
+from experiments.tasks.task import BoolArray, FloatArray, Noise, Task
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.errors import EmptySafeSetError, InputError
+from safebo.study import ConfidenceSpec
+
+NOISE_BOUND = 3.0
+"""Standard deviations that LoSBO is told the noise never exceeds; normal noise does once in 370 measurements."""
+
+DELTA = 0.05
+"""Of schedules of beta that know one."""
+
+
+def steepest(task: Task) -> tuple[float, ...]:
+    """Lipschitz constants of a task's true functions: the declared ones, else the steepest step on the grid."""
+    if "oracle" in task.lipschitz:
+        return tuple(task.lipschitz["oracle"])
+    shape = (*(task.lattice or ()), len(task.kernels))
+    values = task.grid_values.reshape(shape)
+    steps = [task.grid.reshape(*shape[:-1], -1)[..., i] for i in range(task.dimension)]
+    squares = 0.0
+    for axis in range(task.dimension):
+        width = np.diff(steps[axis], axis=axis)[..., None]
+        slope = np.abs(np.diff(values, axis=axis)) / width
+        squares = squares + slope.reshape(-1, len(task.kernels)).max(0) ** 2
+    return tuple(float(v) for v in np.sqrt(squares))
+
+
+def norm_of(task: Task) -> float | None:
+    """The largest norm of a task's functions in their kernels' spaces; None where it is not known, or infinite."""
+    norms = getattr(task.functions, "norms", None)
+    return None if norms is None else float(np.max(norms))
+
+
+def confidence(task: Task, variant: Variant) -> float | ConfidenceSpec:
+    """The task's beta, or the schedule that belongs to the method.
+
+    Raises:
+        InputError: a schedule that needs norms which the task does not know.
+    """
+    schedule = method(variant.method).schedule
+    if schedule is None:
+        return task.beta[0]
+    norm = norm_of(task)
+    if norm is None:
+        raise InputError(f"task {task.name}: {variant.method} needs the norms of its functions")
+    noise = max((task.noise or Noise(task.noise_std)).std)
+    return ConfidenceSpec(schedule=schedule, delta=DELTA, norm=norm, noise_bound=noise)
 
 
 @dataclass(frozen=True)
@@ -49,6 +93,12 @@ class Variant:
         Raises:
             InputError: the task has no constants of that origin.
         """
+        if method(self.method).certificate == "measured":
+            return GridSettings(
+                lipschitz=steepest(task),
+                measured_noise=[NOISE_BOUND * std for std in (task.noise or Noise(task.noise_std)).std],
+                minimal_width=task.min_width,
+            )
         if self.lipschitz is None:
             return GridSettings(minimal_width=task.min_width)
         if self.lipschitz not in task.lipschitz:
@@ -163,7 +213,7 @@ def make_tuner(task: Task, variant: Variant, grid: FloatArray, seed: int) -> Gri
         [std**2 for std in task.noise_std],
         grid,
         task.thresholds,
-        task.beta[0],
+        confidence(task, variant),
         task.prior_means,
         settings=variant.settings(task),
         seed=seed,
