@@ -20,6 +20,7 @@ import typer
 from experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
+from experiments.papers.page import PageOption, check, command_line, leave
 from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
 from experiments.tasks.task import FloatArray
 from safebo.errors import UnknownNameError
@@ -308,8 +309,10 @@ def main(
         "runs/papers/huebotter2024"
     ),
     quick: Annotated[bool, typer.Option("--quick", help="two seeds, ten trials: does it run?")] = False,
+    page: PageOption = None,
 ) -> None:
     """Run what is missing, draw, judge, print."""
+    check(page, quick)
     if quick:
         seeds, trials, out = 2, 10, out.with_name(out.name + "-quick")
     chosen = [name.strip() for name in tasks.split(",")] if tasks else list(TRIALS)
@@ -322,7 +325,12 @@ def main(
     draw(out / "figure-5.png", panels(table, lengths, (*SAFE[:2], *SAFE[3:6], "ise")))
     draw(out / "figure-18.png", panels(table, lengths, (*SAFE, UNSAFE)))
     text = summary(table, lengths, seeds)
-    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+    leave(
+        text,
+        out,
+        page,
+        command_line("huebotter2024", seeds, trials, *([f"--tasks {tasks}"] if tasks else [])),
+    )
     print(text)
 
 

@@ -20,6 +20,7 @@ import typer
 from experiments.papers.claims import Claim, grid, listed
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
+from experiments.papers.page import PageOption, check, command_line, leave
 from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, rows_of, series
 from experiments.pendulum_landscape import Landscape, brute_force
 from experiments.tasks.task import FloatArray
@@ -198,8 +199,10 @@ def main(
     workers: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path("runs/papers/sukhija2023"),
     quick: Annotated[bool, typer.Option("--quick", help="two seeds, twelve trials: does it run?")] = False,
+    page: PageOption = None,
 ) -> None:
     """Run what is missing, draw, judge, print."""
+    check(page, quick)
     if quick:
         seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
     lengths = {task: trials or n for task, n in TRIALS.items()}
@@ -217,7 +220,7 @@ def main(
     ]
     draw(out / "regret.png", panels)
     text = summary(table, lengths, seeds, islands)
-    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+    leave(text, out, page, command_line("sukhija2023", seeds, trials))
     print(text)
 
 

@@ -22,6 +22,7 @@ from experiments.papers.claims import Claim, Difference, grid, listed, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
 from experiments.papers.go1 import GLOBAL_STEPS, INTER_SAMPLE, LIPSCHITZ, LOCAL_STEPS, TRIALS, phases
+from experiments.papers.page import PageOption, check, command_line, leave
 from experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
 from experiments.tasks.task import FloatArray
 
@@ -274,8 +275,10 @@ def main(
     workers: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path("runs/papers/widmer2023"),
     quick: Annotated[bool, typer.Option("--quick", help="two seeds, twelve trials: does it run?")] = False,
+    page: PageOption = None,
 ) -> None:
     """Run what is missing, draw, judge, print."""
+    check(page, quick)
     if quick:
         seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
     total = trials or TRIALS
@@ -299,7 +302,7 @@ def main(
         ],
     )
     text = summary(table, lengths, seeds)
-    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+    leave(text, out, page, command_line("widmer2023", seeds, trials))
     print(text)
 
 

@@ -20,6 +20,7 @@ from experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
 from experiments.papers.go1 import crawl_alone, phases, trot_then_crawl
+from experiments.papers.page import check, command_line, leave
 from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
 from safebo.errors import InputError
 
@@ -125,6 +126,36 @@ def test_figures_are_drawn_with_zeros_on_a_logarithmic_axis(tmp_path: Path) -> N
         [Panel("t", "y", curves, log=True, marks={"here": 0.4}), Panel("u", "y", curves)],
     )
     assert path.read_bytes().startswith(PNG)
+
+
+# -- pages
+
+
+def test_a_page_has_the_summary_and_its_pictures_beside_it(tmp_path: Path) -> None:
+    out, page = tmp_path / "out", tmp_path / "docs" / "paper.md"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"A")
+    (out / "b.png").write_bytes(b"B")
+    leave("# One\n\n![shown](a.png)", out, page, "python -m this")
+    assert (out / "summary.md").read_text() == "# One\n\n![shown](a.png)\n"
+    assert page.read_text() == "# One\n\n![shown](paper.png)\n\nMade by `python -m this`.\n"
+    assert (page.parent / "paper.png").read_bytes() == b"A"
+    leave("![x](a.png) ![y](b.png)", out, page)
+    assert page.read_text() == "![x](paper-a.png) ![y](paper-b.png)\n"
+    assert (page.parent / "paper-b.png").read_bytes() == b"B"
+    with pytest.raises(InputError, match=r"c\.png is missing"):
+        leave("![x](c.png)", out, page)
+
+
+def test_a_page_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.md"):
+        widmer2023.main(page=tmp_path / "x.html", out=tmp_path / "out")
+    with pytest.raises(InputError, match="--quick"):
+        sukhija2023.main(page=tmp_path / "x.md", quick=True, out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    check(None, True)
+    assert command_line("p", 3, 0) == "python -m experiments.papers.p --seeds 3 --page docs/papers/p.md"
+    assert "--seeds 3 --trials 9 --tasks a --page" in command_line("p", 3, 9, "--tasks a")
 
 
 # -- running
@@ -255,8 +286,10 @@ def test_huebotter_from_end_to_end(
 ) -> None:
     monkeypatch.setattr(huebotter2024, "TRIALS", {"island": 2})
     monkeypatch.setattr("builtins.print", lambda *_, **__: None)
-    huebotter2024.main(seeds=2, trials=2, workers=1, out=tmp_path)
+    page = tmp_path / "docs" / "page.md"
+    huebotter2024.main(seeds=2, trials=2, workers=1, out=tmp_path, page=page)
     text = (tmp_path / "summary.md").read_text()
+    assert "](page-figure-5.png)" in page.read_text()
     assert "| claim | paper | ours | holds? |" in text
     assert "## Unpublished or unclear, and chosen by us" in text
     for name in ("figure-5.png", "figure-18.png"):
