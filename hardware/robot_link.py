@@ -216,6 +216,10 @@ class RobotLink(Protocol):
         """
         ...
 
+    def serial(self) -> str:
+        """The robot's serial number, as its newest state has it; empty before the first one."""
+        ...
+
     def state_age(self) -> float:
         """Seconds since the robot's clock advanced."""
         ...

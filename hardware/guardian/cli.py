@@ -301,7 +301,6 @@ def guard(
         say(f"waiting for the {robot.name} at {where}")
         for line in link.prepare(settings.patience):
             say(f"  {line}")
-        serial = wait_for_serial(link)
     except BaseException:
         link.close()
         server.close()
@@ -320,23 +319,12 @@ def guard(
             *(settings.limits, RATE, preparation),
         )
         boot = secrets.randbelow((1 << 32) - 1) + 1
-        service = GuardianService(guardian, settings.key, boot, virtual, serial, RATE)
+        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), RATE)
         kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
-        say(f"ready: guarding a {kind} {robot.name}, serial {serial}, on {host}:{port}")
+        say(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
         GuardianProcess(link, service, server, pace, log, say).run(requests)
     say("ended; the joints are damped")
-
-
-def wait_for_serial(link: WaitingLink, patience: float = 2.0) -> str:
-    """Serial number of the robot, as it sends it."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        state = link.read()
-        if state is not None:
-            return "-".join(str(word) for word in state.serial)
-        link.wait(0.02)
-    raise HardwareError("the robot's states stopped as soon as they had begun")
 
 
 def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:

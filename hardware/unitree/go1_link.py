@@ -87,6 +87,10 @@ class Go1Link:
         """Wait for a state for at most `seconds`; whether there is one."""
         return self._udp.wait(seconds)
 
+    def serial(self) -> str:
+        """The robot's serial number; empty before the first state."""
+        return self._stream.serial
+
     def state_age(self) -> float:
         """Seconds since the robot's clock advanced; infinite before the first state."""
         return self._stream.age(self._clock())

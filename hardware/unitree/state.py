@@ -46,6 +46,7 @@ class StateStream:
         self._decode, self._battery, self._torque_scale = decode, battery, torque_scale
         self._clock = RobotClock(tick_seconds, period)
         self._counters = counters
+        self.serial = ""  # of the robot, as its newest state has it
 
     def newest(self, packets: Iterable[bytes], now: float) -> RobotState | None:
         """The newest state among packets that were read at `now` (monotonic s); None without news."""
@@ -68,6 +69,7 @@ class StateStream:
     def _state(self, record: Record, now: float) -> RobotState:
         motors, imu = record["motor_state"][self.motors], record["imu_state"]
         first, second = record["sn"].tolist()
+        self.serial = f"{first}-{second}"
         return RobotState(
             tick=self._clock.milliseconds,
             reading=SensorReading(

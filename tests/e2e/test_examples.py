@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 def test_the_botorch_example_tries_only_what_is_safe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SAFEBO_EXAMPLE_TRIALS", "9")
+    monkeypatch.setenv("SAFEBO_EXAMPLE_TRIALS", "6")
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(EXAMPLES / "botorch_safe_acquisition.py"))
     assert {name: violations for name, (violations, _) in names["results"].items()} == {
@@ -25,7 +25,7 @@ def test_the_botorch_example_tries_only_what_is_safe(
         "SafeOpt": 0,
     }
     for tried, last in names["runs"].values():
-        assert tried.shape == (9, 2)
+        assert tried.shape == (6, 2)
         assert bool((names["true_values"](tried)[:, 1] >= 0).all())
         rewards = names["true_values"](torch.stack([names["SEED"][0], names["recommended"](last)]))[:, 0]
         assert float(rewards[1]) > float(rewards[0]) + 0.2

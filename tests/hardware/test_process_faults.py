@@ -1,4 +1,4 @@
-"""Three faults that only real processes can have: what the robot did, what the record says, what the operator saw.
+"""Two faults that only real processes can have: what the robot did, what the record says, what the operator saw.
 
 The others of `experiments.robustness.process_faults` are run by hand: they take minutes of real time.
 """
@@ -22,7 +22,7 @@ def chain(tmp_path_factory):
         yield made
 
 
-@pytest.mark.parametrize("name", ["worker_killed", "optimizer_killed", "interrupted_twice"])
+@pytest.mark.parametrize("name", ["worker_killed", "optimizer_killed"])
 def test_a_process_of_the_tuner_dies_and_the_robot_comes_to_rest(chain, name) -> None:
     for attempt in range(3):
         try:

@@ -214,6 +214,7 @@ def state_at(microseconds: int):
     state["motor_state"]["q"] = 0.01 * np.arange(20)
     state["motor_state"]["tau_est"] = 256 * np.arange(20)
     state["bms_state"]["cell_vol"][:6] = 130
+    state["sn"] = (1, 2)
     return state
 
 
@@ -299,6 +300,8 @@ def test_go1_is_asked_for_states_by_commands_that_ask_for_nothing() -> None:
         link.close()
         side.close()
     assert int(done[0].split(" states in ")[0]) >= 50
+    # A Go1 answers commands alone: what is known of it now is all there is until the first tick.
+    assert link.serial() == "1-2"
     for command in heard:
         motors = command["motor_cmd"]
         assert set(motors["mode"].tolist()) == {0x00}

@@ -147,7 +147,7 @@ def test_estimated_hyperparameters_repair_a_lengthscale_twice_too_long() -> None
     true = FunctionModel("f", "matern52", (0.2, 0.2), 0.0, 1.0, 1e-3)
     declared = FunctionModel("f", "matern52", (0.4, 0.4), 0.0, 1.0, 1e-3)
     missed: dict[str, list[float]] = {"fixed": [], "map": [], "bayes": []}
-    for _ in range(8):
+    for _ in range(4):
         points = torch.tensor(rng.random((125, 2)))
         factor = np.linalg.cholesky(true.kernel()(points, points).numpy() + 1e-9 * np.eye(125))
         f = factor @ rng.standard_normal(125)
