@@ -167,10 +167,10 @@ class Planner:
         state = progress(self.history.of_context(name), self.problem, self.spec.exploration)
         watched = self.knowledge.watched(name)
         if state.phase == "local":
-            again = self._uncertified_origin(state, situation)
+            again = self._uncertified_origin(name, state, situation)
             if again is not None and watched:
                 return Plan(again, "global", "repeats a safe global trial until it is certified", True)
-            known = self._region_points(state)
+            known = self._region_points(name, state)
             region = self.proposer.certified_starts(situation, known)
             if len(region) == 0:
                 region, known = starts, self.knowledge.known_points()
@@ -198,15 +198,24 @@ class Planner:
         acquisition = acquisition_class(self.spec.exploration.rule)(replace(situation, told=told))
         return self.proposer.propose(acquisition, starts, self.rng("explore"))
 
-    def _uncertified_origin(self, state: Progress, situation: Situation) -> NDArray[np.float64] | None:
+    def _uncertified_origin(
+        self, name: str, state: Progress, situation: Situation
+    ) -> NDArray[np.float64] | None:
         """The parameters of a new region that the surrogate does not certify yet, if they may be repeated."""
         region = state.region
         if state.current == 0 or region.local_steps or len(region.trials) > MOST_REPEATS:
             return None
-        if len(self.proposer.certified_starts(situation, self._region_points(state))):
+        if len(self.proposer.certified_starts(situation, self._region_points(name, state))):
             return None
         return self.knowledge.raw(self.history.record(region.trials[0]).trial)
 
-    def _region_points(self, state: Progress) -> Float[Tensor, "n d"]:
+    def _region_points(self, name: str, state: Progress) -> Float[Tensor, "n d"]:
+        """Parameters tried in the current region of a context, `n x d` in the unit cube.
+
+        Those that trials of other contexts tried lie in the seeds' region: what is certified of them, because the
+        surrogate says that contexts are alike, was opened by no global trial of this one.
+        """
         trials = [self.history.record(i).trial for i in state.region.trials]
+        if state.current == 0:
+            trials += [r.trial for r in self.history if not r.pending and r.trial.context_name != name]
         return self.problem.unit(np.stack([self.knowledge.raw(trial) for trial in trials]))

@@ -169,6 +169,22 @@ def test_contexts_share_the_surrogate_and_neither_backups_nor_failed_sets() -> N
     assert tuner.surrogate().posteriors[1].count == 2
 
 
+def test_local_phases_start_from_what_other_contexts_found_where_that_is_certified() -> None:
+    tuner = two_contexts()
+    light, heavy = {"load": 0.0}, {"load": 1.0}
+    found = [(2, "global", 0.75), *((i, "local", k) for i, k in enumerate((0.78, 0.8, 0.82, 0.77), 3))]
+    rows = [(trial_of(1, "seed", 0.2, "light"), light)]
+    rows += [(trial_of(i, phase, k, "light"), light) for i, phase, k in found]
+    rows.append((trial_of(7, "seed", 0.2, "heavy"), heavy))
+    tuner.restore(
+        [(replace(t, context=c), completed(-((t.parameters["k"] - 0.8) ** 2), 0.45)) for t, c in rows]
+    )
+    # No path of certified points joins the better island to the seed: the other context's trials lead there.
+    trial = tuner.ask("heavy")
+    assert (trial.phase, trial.certified) == ("local", True)
+    assert trial.parameters["k"] > 0.573
+
+
 def test_a_global_step_searches_once(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
     search = Proposer.search
