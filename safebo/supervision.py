@@ -243,7 +243,7 @@ def check_same_robot(journal: Journal, info: EvaluatorInfo) -> None:
     Raises:
         InputError: the run was begun on something else.
     """
-    found = [event.data for event in journal.events() if event.kind == ROBOT]
+    found = robots_of(journal)
     if not found and not journal.records(states=False):
         note_robot(journal, info)
         return
@@ -254,6 +254,11 @@ def check_same_robot(journal: Journal, info: EvaluatorInfo) -> None:
             f"this run was begun with {began}; here is {now}. A run keeps to one of them: start another with --out"
             + (", to which --prior can give this one's trials" if not found else "")
         )
+
+
+def robots_of(journal: Journal) -> list[Mapping[str, str]]:
+    """`robot` and `serial` of the robot that a run is of; empty for a simulation."""
+    return [event.data for event in journal.events() if event.kind == ROBOT]
 
 
 def note_robot(journal: Journal, info: EvaluatorInfo) -> None:

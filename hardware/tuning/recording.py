@@ -166,6 +166,32 @@ def read_telemetry(path: Path) -> FloatArray:
     return out
 
 
+TRACKED = {"position": "rad", "velocity": "rad/s"}
+"""What the joints were asked for in every tick, with its unit."""
+
+
+def tracked_signals(path: Path) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    """The walk in a trial's record, for reports: columns and their units.
+
+    A measured column `joint_position.fl.hip` has its target beside it in `joint_position_desired.fl.hip`; `time` is in
+    seconds since the walk began.
+
+    Raises:
+        HardwareInputError: the file cannot be read or holds no telemetry.
+    """
+    rows = read_telemetry(path)
+    table = dict(zip(COLUMNS, rows[rows[:, COLUMNS.index("walk_time")] >= 0.0].T, strict=True))
+    columns, units = {"time": table["walk_time"]}, {"time": "s"}
+    for quantity, unit in TRACKED.items():
+        for name in COLUMNS:
+            group, _, joint = name.partition(".")
+            if group == f"joint_{quantity}":
+                wanted = f"{group}_desired.{joint}"
+                columns[name], columns[wanted] = table[name], table[f"target_{quantity}.{joint}"]
+                units[name] = units[wanted] = unit
+    return columns, units
+
+
 def recover(path: Path, out: Path) -> int:
     """Write what a killed writer's file still holds into a whole file; how many messages that are.
 

@@ -32,6 +32,7 @@ from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.space import Space
 from safebo.study import Study
 from safebo.study_checks import tuned_contexts
+from safebo.supervision import robot_words, robots_of
 from safebo.tuner import Tuner
 
 
@@ -48,8 +49,8 @@ def read_run(folder: Path) -> ReportData:
         entries = tuple(Entry(r.trial, r.measurement, r.status) for r in records)
         tuner: Tuner = tuner_of(journal, Tuner)
         tuner.restore([(e.trial, e.measurement) for e in entries])
-        prior = prior_story(journal, tuner)
-    data = assemble(run.study, entries, tuner, folder, _provenance(run), run.trials)
+        prior, robots = prior_story(journal, tuner), robots_of(journal)
+    data = assemble(run.study, entries, tuner, folder, _provenance(run, robots), run.trials)
     return replace(data, prior=prior)
 
 
@@ -188,7 +189,7 @@ def _recordings(
     try:
         before, after = _read(folder, first), _read(folder, nearest)
     except TelemetryError as error:
-        return None, None, f"Tracking cannot be shown: {error}."
+        return None, None, f"Tracking cannot be shown: {str(error).rstrip('.')}."
     exact = min(distances) < 1e-6
     what = "ran the best certified gains" if exact else "is the recorded safe trial nearest to the best gains"
     return before, after, f"Before is a trial of the seed gains; after, trial {nearest.trial.id}, {what}."
@@ -215,7 +216,7 @@ def _kernel(study: Study) -> str:
     return f"{spec.kernel}{structure}, hyperparameters {spec.hyperparameters}"
 
 
-def _provenance(run: RunInfo) -> dict[str, str]:
+def _provenance(run: RunInfo, robots: Sequence[Mapping[str, str]]) -> dict[str, str]:
     facts = {
         "study": f"{run.name} ({run.source})" if run.source else run.name,
         "study hash": run.study_hash,
@@ -225,6 +226,7 @@ def _provenance(run: RunInfo) -> dict[str, str]:
         "trials planned": str(run.trials),
         "workers": str(run.workers),
         "evaluator": run.study.evaluator.name,
+        "made with": robot_words(robots[0]["robot"], robots[0]["serial"]) if robots else robot_words("", ""),
         "kernel": _kernel(run.study),
         "started": run.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }

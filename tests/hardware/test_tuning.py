@@ -27,6 +27,7 @@ from robots.simulation import Simulation
 from safebo.journal import Journal
 from safebo.ledger import KIND
 from safebo.protocol import NotStartedError, TrialUnknownError
+from safebo.report.telemetry import read_recording
 
 ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
 
@@ -289,4 +290,16 @@ def test_the_journal_of_a_running_robot_can_be_read(robot_run):
     robot_run.run(robot_run.trial())
     with Journal.open(robot_run.folder, read_only=True) as journal:
         assert [e.data["state"] for e in journal.events() if e.kind == KIND][-1] == "SCORED"
-    assert os.path.getsize(robot_run.folder / "trajectories" / "trial-00001.mcap") > 10_000
+    path = robot_run.folder / "trajectories" / "trial-00001.mcap"
+    assert os.path.getsize(path) > 10_000
+    # What a report shows of it: every joint in every tick of the walk, beside what it was asked for.
+    shown, rows = read_recording(path, 1), read_telemetry(path)
+    walk = rows[rows[:, COLUMNS.index("walk_time")] >= 0]
+    assert 100 < len(walk) < len(rows)
+    assert np.array_equal(shown.time, walk[:, COLUMNS.index("walk_time")])
+    assert len(shown.signals) == 24
+    for one in shown.signals:
+        wanted = one.name.replace("joint_", "target_")
+        assert np.array_equal(one.actual, walk[:, COLUMNS.index(one.name)])
+        assert np.array_equal(one.desired, walk[:, COLUMNS.index(wanted)])
+        assert one.unit == ("rad/s" if "velocity" in one.name else "rad")

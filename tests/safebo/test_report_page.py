@@ -267,3 +267,9 @@ def test_unreadable_telemetry_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_text("no")
     with pytest.raises(TelemetryError, match="no readable Parquet"):
         read_recording(tmp_path / "bad.parquet", 0)
+    (tmp_path / "walk.csv").write_text("no")
+    with pytest.raises(TelemetryError, match=r"walk\.csv is of no kind that can be read .*\.parquet"):
+        read_recording(tmp_path / "walk.csv", 0)
+    (tmp_path / "walk.mcap").write_text("no")
+    with pytest.raises(TelemetryError, match=r"walk\.mcap: holds no telemetry"):
+        read_recording(tmp_path / "walk.mcap", 0)
