@@ -75,13 +75,18 @@ def plan(
 
     Raises:
         UnknownNameError: a task or method that does not exist.
-        InputError: two methods of one name.
+        InputError: two methods or two tasks of one name.
     """
     chosen: list[tuple[str, Contestant]] = [(text, contestant(text)) for text in methods]
     names = [c.name for _, c in chosen]
     if len(set(names)) < len(names):
         raise InputError(f"methods: {max(names, key=names.count)} is named twice")
     problems = [(text, problem_named(text)) for text in tasks]
+    called = [problem.name for _, problem in problems]
+    if len(set(called)) < len(called):
+        twice = max(called, key=called.count)
+        given_as = ", ".join(text for text, problem in problems if problem.name == twice)
+        raise InputError(f"tasks: {given_as} would all be {twice!r} in the results; name each once, or rename one")
     found = []
     for seed in seeds:
         for text, problem in problems:
