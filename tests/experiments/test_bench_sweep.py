@@ -212,8 +212,12 @@ def test_names_and_refusals_are_said_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match="safeopt is named twice"):
         plan(TASKS, ("safeopt", "safeopt"), range(1), None, {})
     mine = tmp_path / "mine.py"
-    mine.write_text("from experiments.bench.tasks import problem_named\n\ntask = problem_named('gp-1d-right')\n")
-    with pytest.raises(InputError, match=r"gp-1d-right, .*mine\.py would all be 'gp-1d-right' in the results"):
+    mine.write_text(
+        "from experiments.bench.tasks import problem_named\n\ntask = problem_named('gp-1d-right')\n"
+    )
+    with pytest.raises(
+        InputError, match=r"gp-1d-right, .*mine\.py would all be 'gp-1d-right' in the results"
+    ):
         plan(["gp-1d-right", str(mine)], ["safeopt"], [0], 2, {})
     refused: dict[tuple[str, str], str] = {}
     assert plan(("gp-1d-right",), ("gosafeopt", "safeopt:oracle"), range(1), None, refused) == []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from experiments.bench.tasks import problem_named
 from experiments.tasks import (
     BELIEFS,
     TASKS,
@@ -24,6 +25,7 @@ from experiments.tasks.boundary import (
     norm_in_kernel_space,
 )
 from experiments.tasks.quadcopter import DISTURBANCE
+from experiments.tasks.runs import steepest
 from experiments.tasks.sampled import sample_functions
 from safebo.errors import InputError, UnknownNameError
 
@@ -267,3 +269,35 @@ def test_names_that_do_not_exist():
         gp_sample(5, 0)
     with pytest.raises(InputError, match="trials"):
         task_named("valley").measure(np.array([5.0]), 0, 0)
+
+
+def test_slopes_from_the_grid_bound_every_pair_where_published_constants_do_not() -> None:
+    task = task_named("island")
+    points, values = task.grid, task.grid_values
+    steepest_found = np.zeros(2)
+    for step in range(
+        1, 51
+    ):  # pairs of neighbouring rows of the list are neighbours in the plane, or a line apart
+        distance = np.linalg.norm(points[step:] - points[:-step], axis=1)[:, None]
+        steepest_found = np.maximum(
+            steepest_found, (np.abs(values[step:] - values[:-step]) / distance).max(0)
+        )
+    i, j = np.random.default_rng(0).integers(len(points), size=(2, 100_000))
+    distance = np.linalg.norm(points[i] - points[j], axis=1)[:, None]
+    slopes = np.abs(values[i] - values[j]) / np.where(distance > 0, distance, np.inf)
+    steepest_found = np.maximum(steepest_found, slopes.max(0))
+    bound = np.array(steepest(task))
+    assert np.all(steepest_found <= bound)
+    assert np.all(bound <= 2**0.5 * steepest_found * (1 + 1e-9))
+    assert steepest_found[1] > task.lipschitz["oracle"][1]
+
+
+@pytest.mark.parametrize("method", ["losbo", "los_gp_ucb", "real_beta_safeopt"])
+def test_methods_of_fiedler_et_al_take_part_where_their_premises_are_known(method: str) -> None:
+    problem = problem_named("gp-1d-right")
+    assert problem.refuses(method) == ""
+    rows = list(problem.run(method, 0, 12))
+    assert not any(row.violated for row in rows)
+    assert len({tuple(row.x) for row in rows}) > 3
+    assert "norms" in problem_named("island").refuses("real_beta_safeopt")
+    assert "grids alone" in problem_named("gaussian10").refuses("losbo")
