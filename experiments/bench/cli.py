@@ -103,7 +103,7 @@ def run_suite(
     if seconds > 3600 and not yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
         raise typer.Exit(1)
     left_out = [{"task": task, "method": method, "why": why} for (task, method), why in refused.items()]
-    store.write_plan(
+    store.add_plan(
         {
             "suite": suite,
             "tasks": list(tasks),

@@ -80,9 +80,7 @@ def load(folders: Sequence[Path]) -> Results:
         store = Store(folder)
         tables.append(store.table())
         facts += list(store.all_facts())
-        plan = store.plan()
-        if plan is not None:
-            plans.append({**plan, "folder": shown(folder)})
+        plans += [{**plan, "folder": shown(folder)} for plan in store.plans()]
     methods: dict[str, dict[str, Any]] = {}
     tasks: dict[str, dict[str, str]] = {}
     for one in facts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -98,21 +98,28 @@ class Store:
             if found is not None:
                 yield found
 
-    def plan(self) -> dict[str, Any] | None:
-        """What was asked for; None in a folder without."""
+    def plans(self) -> list[dict[str, Any]]:
+        """What was asked for, one entry per sweep; none in a folder without."""
         try:
             found = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
+            return []
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder / PLAN}: cannot be read: {error}") from error
-        return dict(found)
+        if not isinstance(found, list):
+            raise InputError(
+                f"{self.folder / PLAN}: a list of sweeps is expected, delete it to go on without"
+            )
+        return [dict(one) for one in found]
 
-    def write_plan(self, plan: dict[str, Any]) -> None:
-        """Keep what is asked for."""
+    def add_plan(self, plan: Mapping[str, Any]) -> None:
+        """Keep what is asked for, beside what was asked for before."""
+        plans = self.plans()
+        if dict(plan) in plans:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         rough = self.folder / f"{PLAN}.part"
-        rough.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+        rough.write_text(json.dumps([*plans, plan], indent=1) + "\n", encoding="utf-8")
         rough.replace(self.folder / PLAN)
 
 
@@ -164,7 +171,6 @@ def merge(target: Path, sources: Sequence[Path]) -> int:
             shutil.copyfile(path, rough)
             rough.replace(place)
             came += 1
-        plan = Store(source).plan()
-        if plan is not None and store.plan() is None:
-            store.write_plan(plan)
+        for plan in Store(source).plans():
+            store.add_plan(plan)
     return came

@@ -86,7 +86,9 @@ def plan(
     if len(set(called)) < len(called):
         twice = max(called, key=called.count)
         given_as = ", ".join(text for text, problem in problems if problem.name == twice)
-        raise InputError(f"tasks: {given_as} would all be {twice!r} in the results; name each once, or rename one")
+        raise InputError(
+            f"tasks: {given_as} would all be {twice!r} in the results; name each once, or rename one"
+        )
     found = []
     for seed in seeds:
         for text, problem in problems:

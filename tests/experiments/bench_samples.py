@@ -105,7 +105,7 @@ def sample(
                 rows_of(np.linspace(2.0, 0.05, trials), violated=(2, 3)),
                 "nothing",
             )
-    Store(folder).write_plan(
+    Store(folder).add_plan(
         {
             "suite": "hills",
             "tasks": list(tasks),

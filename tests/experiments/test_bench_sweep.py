@@ -84,6 +84,18 @@ def test_facts_say_where_a_result_comes_from(tmp_path):
     assert facts["machine"]["cores"] == os.cpu_count()
 
 
+def test_every_sweep_of_a_folder_is_remembered_once(tmp_path):
+    first, second = {"suite": "synthetic-core", "seeds": 2}, {"suite": "control", "seeds": 3}
+    store = Store(tmp_path / "a")
+    assert store.plans() == []
+    for asked in (first, second, first):
+        store.add_plan(asked)
+    assert store.plans() == [first, second]
+    (tmp_path / "a" / "bench.json").write_text("{}")
+    with pytest.raises(InputError, match=r"bench\.json: a list of sweeps is expected"):
+        store.plans()
+
+
 def test_a_killed_worker_costs_its_own_run_alone_and_changes_no_result(tmp_path, undisturbed):
     store = Store(tmp_path)
     killed = []
