@@ -96,6 +96,10 @@ def _other(path: Path) -> tuple[Mapping[str, FloatArray], Mapping[str, str]]:
         )
     try:
         columns, units = point.load()(path)
+    except ImportError as error:
+        raise TelemetryError(
+            f"the trajectory {path} cannot be read here, its reader lacks a package: {error}"
+        ) from error
     except (OSError, ValueError) as error:
         raise TelemetryError(f"the trajectory cannot be read: {error}") from error
     return columns, units

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -261,7 +262,7 @@ def test_telemetry_that_shows_no_tracking_is_refused(tmp_path: Path, names: dict
         read_recording(path, 0)
 
 
-def test_unreadable_telemetry_is_refused(tmp_path: Path) -> None:
+def test_unreadable_telemetry_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TelemetryError, match="does not exist"):
         read_recording(tmp_path / "gone.parquet", 0)
     (tmp_path / "bad.parquet").write_text("no")
@@ -272,4 +273,10 @@ def test_unreadable_telemetry_is_refused(tmp_path: Path) -> None:
         read_recording(tmp_path / "walk.csv", 0)
     (tmp_path / "walk.mcap").write_text("no")
     with pytest.raises(TelemetryError, match=r"walk\.mcap: holds no telemetry"):
+        read_recording(tmp_path / "walk.mcap", 0)
+    monkeypatch.delitem(sys.modules, "hardware.tuning.recording")
+    monkeypatch.setitem(sys.modules, "mcap.reader", None)
+    with pytest.raises(
+        TelemetryError, match=r"walk\.mcap cannot be read here, its reader lacks a package: .*mcap"
+    ):
         read_recording(tmp_path / "walk.mcap", 0)
