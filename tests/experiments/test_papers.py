@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,10 +20,13 @@ from experiments.papers import huebotter2024, runs, sukhija2023, widmer2023
 from experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
 from experiments.papers.claims import table as claim_table
 from experiments.papers.figures import Panel, draw
-from experiments.papers.go1 import crawl_alone, phases, trot_then_crawl
+from experiments.papers.go1 import IMPEDANCE, INITIAL, LIMIT, RANGES, crawl_alone, phases, trot_then_crawl
+from experiments.papers.go1_boundary import Walks, counted
 from experiments.papers.page import check, command_line, leave
 from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from robots.disturbance import Disturbance, preset
 from safebo.errors import InputError
+from safebo.evaluator import EvaluatorSource
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -460,7 +464,7 @@ def test_widmer_summary_counts_backups_of_global_trials() -> None:
     text = widmer2023.summary(go1_rows(PUBLISHED_ORDER), GAITS, 3)
     assert "contextual GoSafeOpt in trot: 3 of 6 global trials ended on a backup" in text
     assert "| trot | GP-UCB | 1.00 | " in text
-    assert "0.1 rad^2" in text
+    assert "0.3 rad^2" in text
 
 
 def test_widmer_studies() -> None:
@@ -471,8 +475,31 @@ def test_widmer_studies() -> None:
     assert {s.context for s in alone.seeds} == {"crawl"}
     assert both.parameters == alone.parameters
     assert both.tuner == alone.tuner
-    assert both.evaluator.options["disturbance"] == "paper"
+    disturbance = Disturbance.from_dict(both.evaluator.options["disturbance"])
+    assert disturbance == replace(preset("paper"), joint_impedance=IMPEDANCE)
+    assert {p.bounds for p in both.parameters} == set(RANGES.values())
+    for seed in both.seeds:
+        assert set(seed.parameters.values()) == set(INITIAL.values())
+    warp = both.constraints[0].warp
+    assert (warp.upper, both.evaluator.options["limits"]["tracking"]) == (LIMIT, LIMIT)
+    backup, states = both.tuner.backup, EvaluatorSource(both).make().info().states
+    assert list(backup.state_scale) == [s.name for s in states]
+    watched = [s.name for s in states if backup.state_scale[s.name] == s.scale]
+    assert len(watched) == 33 - 12
+    assert not any(name.startswith("speed.") for name in watched)
     assert (both.tuner.exploration.local_steps, both.tuner.exploration.global_steps) == (10, 5)
+
+
+def test_the_boundary_lets_safe_gains_through_and_catches_others() -> None:
+    study = trot_then_crawl()
+    walks = Walks(study, "crawl")
+    monitor = walks.monitor(2, np.random.default_rng(0))
+    assert len(monitor.backups) == 2
+    assert dict(monitor.backups[0]) == pytest.approx(study.seeds[0].parameters)
+    start = walks.problem.space.to_unit(walks.problem.space.vector(study.seeds[0].parameters))
+    soft = np.array([0.0, 0.0] * 3)
+    found = counted(walks, np.stack([start, soft]), monitor)
+    assert found == {"gains": 2, "safe": 1, "let through": 1, "caught": 1, "violated": 0}
 
 
 def test_columns_that_papers_read_exist() -> None:
