@@ -467,6 +467,16 @@ def test_widmer_summary_counts_backups_of_global_trials() -> None:
     assert "0.3 rad^2" in text
 
 
+def test_widmer_says_why_gp_ucb_did_not_violate_in_crawl_only_where_it_did_not() -> None:
+    rows = go1_rows(PUBLISHED_ORDER)
+    assert widmer2023.harmless(rows) == []
+    column = rows.schema.get_field_index("violated")
+    calm = rows.set_column(column, rows.schema.field(column), pa.array([False] * rows.num_rows))
+    assert len(widmer2023.harmless(calm)) == 1
+    assert "in 6 trials" in widmer2023.harmless(calm)[0]
+    assert widmer2023.harmless(calm)[0] in widmer2023.summary(calm, GAITS, 3)
+
+
 def test_widmer_studies() -> None:
     both, alone = trot_then_crawl(), crawl_alone()
     assert phases(120) == {"trot": 80, "crawl": 40}
