@@ -259,9 +259,9 @@ def harmless(table: pa.Table) -> list[str]:
     if one.violations:
         return []
     return [
-        f"GP-UCB never violated in crawl, in {one.trials} trials, although 5 of 60 random gains do. It comes from trot, "
-        "where soft and badly damped gains cost much, and a correlation of 0.84 keeps it away from them; with the "
-        "paper's lengthscale of contexts it may have had to find out again."
+        f"GP-UCB never violated in crawl, in {one.trials} trials, although 5 of 60 random gains do. It comes from "
+        "trot, where soft and badly damped gains cost much; a correlation of 0.84 likely keeps it away from them (the "
+        "paper's 0.1 for contexts would not, if its scaling is like ours; not tried)."
     ]
 
 
