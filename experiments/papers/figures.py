@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from experiments.papers.runs import mean_and_error
 from experiments.tasks.task import FloatArray
@@ -85,6 +86,7 @@ def draw(path: Path, panels: Sequence[Panel], across: int = 3) -> Path:
                 axis.set_yscale("log")
             axis.set_title(panel.title)
             axis.set_xlabel(panel.x)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.set_ylabel(panel.y)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
