@@ -29,7 +29,9 @@ def check(page: Path | None, quick: bool) -> None:
     if page is None:
         return
     if quick:
-        raise InputError("--page shows results, --quick only tries whether all runs: leave one of them out")
+        raise InputError(
+            "--page shows results, --quick only tries whether everything runs: leave one of them out"
+        )
     if page.suffix != ".md":
         raise InputError(f"--page {page}: the name of a page ends in .md")
 

@@ -168,11 +168,13 @@ def test_remote_round_trip(keys: set[str], sticks: tuple[float, ...]) -> None:
 @FEW
 @given(st.binary(max_size=80), st.booleans())
 def test_calls_are_decoded_or_refused(data: bytes, headed: bool) -> None:
-    for decode in (rpc.decode_request, rpc.decode_response):
+    for decode, kind in ((rpc.decode_request, rpc.Request), (rpc.decode_response, rpc.Response)):
         try:
-            decode(b"\x00\x01\x00\x00" + data if headed else data)
+            call = decode(b"\x00\x01\x00\x00" + data if headed else data)
         except WireError:
             continue
+        assert headed or data[:4] == b"\x00\x01\x00\x00"
+        assert isinstance(call, kind)
 
 
 def test_truncated_calls_are_refused() -> None:
