@@ -33,7 +33,7 @@ tune: setup
 # A virtual Go2, its guardian and the tuner in three processes, unattended. Also with STUDY=go2-mpc.
 STUDY ?= go2-trot
 hardware-demo: setup
-	$(BIN)/python -m experiments.hardware_demo $(STUDY) --out runs/hardware-demo
+	$(BIN)/python -m safebo.experiments.evidence.hardware_demo $(STUDY) --out runs/hardware-demo
 	$(BIN)/safebo report runs/hardware-demo/$(STUDY)
 
 test: setup

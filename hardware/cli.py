@@ -9,12 +9,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.guardian.states import LATCHED, Response, State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient
-from hardware.link.key import key_at
-from hardware.link.udp import LOOPBACK, PORT, UdpTransport
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.key import key_at
+from safebo.hardware.link.udp import LOOPBACK, PORT, UdpTransport
 
 app = typer.Typer(
     help="A robot behind its guardian: see it, stop it, clear what has latched; recover raw records.",
@@ -151,7 +151,7 @@ def recover(
     ] = None,
 ) -> None:
     """Write what a broken record still holds into a whole MCAP file."""
-    from hardware.tuning import recording
+    from safebo.hardware.tuning import recording
 
     target = out or file.with_name(f"{file.stem}-recovered.mcap")
     try:

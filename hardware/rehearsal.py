@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.link.key import make_key
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.link.key import make_key
 
 ROBOTS = ("go1", "go2")
 READY = "ready"  # first word of the line by which a process says so
@@ -106,9 +106,9 @@ def virtual_chain(
     port, wire = free_port(), free_port()
     number = 20 + os.getpid() % 200 if domain is None else domain
     python = [sys.executable, "-m"]
-    plant = [*python, "hardware.virtual", robot, "--disturbance", disturbance, "--seed", str(seed)]
+    plant = [*python, "safebo.hardware.virtual", robot, "--disturbance", disturbance, "--seed", str(seed)]
     plant += ["--log", str(folder / "body.jsonl")]
-    guard = [*python, "hardware.guardian", robot, "--port", str(port), "--key", str(key)]
+    guard = [*python, "safebo.hardware.guardian", robot, "--port", str(port), "--key", str(key)]
     guard += ["--log", str(folder / "guardian.jsonl")]
     plant += ["--domain", str(number)] if robot == "go2" else ["--port", str(wire)]
     guard += ["--domain", str(number)] if robot == "go2" else ["--robot-port", str(wire)]

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import CommandError
-from robots.sensors import JointCommand, SensorReading
+from safebo.hardware.errors import CommandError
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 FloatArray = NDArray[np.float64]
 
@@ -200,7 +200,7 @@ class RobotLink(Protocol):
             What was done, a line each, for people.
 
         Raises:
-            hardware.errors.LinkError: it did not happen within `timeout` seconds; the message says what did.
+            safebo.hardware.errors.LinkError: it did not happen within `timeout` seconds; the message says what did.
         """
         ...
 
@@ -212,7 +212,7 @@ class RobotLink(Protocol):
         """Send a joint command at once.
 
         Raises:
-            hardware.errors.CommandError: a value is not finite or cannot be carried; nothing was sent.
+            safebo.hardware.errors.CommandError: a value is not finite or cannot be carried; nothing was sent.
         """
         ...
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hardware.errors import LinkError
-from hardware.robot_link import RobotLink
+from safebo.hardware.errors import LinkError
+from safebo.hardware.robot_link import RobotLink
 
 STEADY_STATES = 50
 LARGEST_GAP = 0.1  # s
@@ -30,7 +30,7 @@ def wait_for_stream(
         What was seen, in words.
 
     Raises:
-        hardware.errors.LinkError: no steady stream within `timeout`.
+        safebo.hardware.errors.LinkError: no steady stream within `timeout`.
     """
     start = time.monotonic()
     end = start + timeout

@@ -13,15 +13,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from robots.disturbance import PRESETS, Disturbance, preset
-from robots.model import RobotModel, load_robot
-from robots.models.unitree import ROBOTS
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import GAINS, Gains
-from robots.quadruped.gait import GAITS, gait_named
-from robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
-from robots.rollout import Recording, rollout
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.descriptions.unitree import ROBOTS
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import GAINS, Gains
+from safebo.robots.quadruped.gait import GAITS, gait_named
+from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
+from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import Recording, rollout
 
 T = TypeVar("T")
 
@@ -217,7 +217,7 @@ def _rms(values: NDArray[np.float64]) -> float:
 
 
 def _write_video(robot: RobotModel, record: Recording, path: Path) -> None:
-    from robots import render
+    from safebo.robots.simulation import render
 
     try:
         render.write_video(robot, record, path)

@@ -1,5 +1,5 @@
 """`python -m safebo`."""
 
-from safebo.cli import main
+from safebo.cli.main import main
 
 main()

@@ -35,6 +35,14 @@ class StudyError(InputError):
         super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]))
 
 
+class EvaluatorOptionError(StudyError):
+    """The study's `evaluator.name` or one of its `evaluator.options` is not usable; `key` says which."""
+
+    def __init__(self, message: str, key: str = "evaluator.name") -> None:
+        self.key = key
+        super().__init__(message)
+
+
 class UnknownNameError(InputError):
     """A context, parameter, method or trial that does not exist; the message lists those that do."""
 

@@ -26,8 +26,14 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from safebo.acquisition import GridSafeOpt
 from safebo.acquisition.information import ISE, ISEBO, MES, sample_optima
-from safebo.acquisition.targets import TargetView, potential_maximizers, region, target_view, targets_of
 from safebo.acquisition.transductive import ITL, select_batch
+from safebo.acquisition.transductive.targets import (
+    TargetView,
+    potential_maximizers,
+    region,
+    target_view,
+    targets_of,
+)
 
 matplotlib.use("Agg")  # no window; leave this line out in a notebook
 import matplotlib.pyplot as plt

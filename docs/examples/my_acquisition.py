@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition, View
 from safebo.acquisition.registry import register
-from safebo.methods import Method, add_method
+from safebo.study.methods import Method, add_method
 
 
 @register("bold_and_wide")

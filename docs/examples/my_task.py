@@ -10,7 +10,7 @@ nobody knows its optimum, so that regret is not known).
 
 import numpy as np
 
-from experiments.tasks.task import UNCONSTRAINED, KernelSpec, Task
+from safebo.experiments.tasks.task import UNCONSTRAINED, KernelSpec, Task
 
 
 def comfort_and_clearance(x):

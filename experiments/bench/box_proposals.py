@@ -6,20 +6,12 @@ import math
 
 import numpy as np
 
-from experiments.tasks.runs import Variant
-from experiments.tasks.task import BoolArray, FloatArray, Task
 from safebo.errors import InputError
-from safebo.protocol import Measurement
-from safebo.study import (
-    EvaluatorSpec,
-    FunctionSpec,
-    Parameter,
-    Seed,
-    Study,
-    SurrogateSpec,
-    TunerSpec,
-)
+from safebo.experiments.tasks.runs import Variant
+from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
+from safebo.study import EvaluatorSpec, FunctionSpec, Parameter, Seed, Study, SurrogateSpec, TunerSpec
 from safebo.tuner import Tuner
+from safebo.types import Measurement
 
 
 def study_of(task: Task, variant: Variant, seed: int = 0) -> Study:

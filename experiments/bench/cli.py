@@ -15,9 +15,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.bench.cli_results import register
 from safebo.errors import InputError
-from safebo.interrupt import StopRequest
+from safebo.experiments.bench.cli_results import register
+from safebo.workers.interrupt import StopRequest
 
 app = typer.Typer(
     name="bench",
@@ -77,11 +77,11 @@ def run_suite(
 
     Exit codes: 0 all runs are done; 2 something asked for does not exist; 1 runs failed; 130 stopped by Ctrl-C.
     """
-    from experiments.bench import pools
-    from experiments.bench.estimate import estimate
-    from experiments.bench.store import Store
-    from experiments.bench.sweep import plan, sweep
-    from experiments.bench.tasks import suite as tasks_of
+    from safebo.experiments.bench import pools
+    from safebo.experiments.bench.estimate import estimate
+    from safebo.experiments.bench.store import Store
+    from safebo.experiments.bench.sweep import plan, sweep
+    from safebo.experiments.bench.tasks import suite as tasks_of
 
     if dask is not None and slurm:
         raise InputError("--dask and --slurm exclude each other")
@@ -175,8 +175,8 @@ def _leave(executor: Executor) -> None:
 
 
 def _methods(text: str) -> list[str]:
-    from experiments.bench.contestants import contestant
-    from safebo.methods import METHODS
+    from safebo.experiments.bench.contestants import contestant
+    from safebo.study.methods import METHODS
 
     found: list[str] = []
     for part in text.split(","):
@@ -209,9 +209,9 @@ def _span(seconds: float) -> str:
 @app.command("list")
 def list_all() -> None:
     """Suites, their tasks, and the methods that can take part."""
-    from experiments.bench.outside import OUTSIDE
-    from experiments.bench.tasks import SUITES, problem_named
-    from safebo.methods import METHODS
+    from safebo.experiments.bench.external import OUTSIDE
+    from safebo.experiments.bench.tasks import SUITES, problem_named
+    from safebo.study.methods import METHODS
 
     console = Console()
     for name, tasks in SUITES.items():
@@ -235,7 +235,7 @@ def merge_folders(
     sources: Annotated[list[Path], typer.Argument(metavar="FROM...", help="Folders of other machines.")],
 ) -> None:
     """Join the results of several machines."""
-    from experiments.bench.store import merge
+    from safebo.experiments.bench.store import merge
 
     typer.echo(f"{merge(target, sources)} runs copied into {target}")
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from experiments.bench.promises import Flag
+    from safebo.experiments.bench.promises import Flag
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def report(
 
     Exit codes: 0; 2 no results there; 3 a method breaks its promise of safety (the page is made all the same).
     """
-    from experiments.bench.report import write_report
+    from safebo.experiments.bench.report import write_report
 
     page, broken = write_report(folder, out)
     _end(page, broken)
@@ -46,7 +46,7 @@ def compare_folders(
     Runs are paired by task, method and seed. Exit codes: 0 the same, or no significant difference; 1 they differ;
     2 no results there.
     """
-    from experiments.bench.compare import compare
+    from safebo.experiments.bench.compare import compare
 
     found = compare(a, b, alpha)
     for line in found.lines():
@@ -64,7 +64,7 @@ def leaderboard(
     Exit codes: 0; 2 no results, or some that do not go together; 3 a method breaks its promise of safety (the page is
     written all the same).
     """
-    from experiments.bench.leaderboard import write_leaderboard
+    from safebo.experiments.bench.leaderboard import write_leaderboard
 
     _end(page, write_leaderboard(folders, page))
 

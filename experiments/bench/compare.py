@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from experiments.bench.measures import Measures
-from experiments.bench.results import Results, load
-from experiments.bench.rows import comparable
-from experiments.bench.statistics import FloatArray, Interval, holm, mean_difference, signed_rank
-from experiments.bench.store import Store
+from safebo.experiments.bench.measures import Measures
+from safebo.experiments.bench.results import Results, load
+from safebo.experiments.bench.rows import comparable
+from safebo.experiments.bench.statistics import FloatArray, Interval, holm, mean_difference, signed_rank
+from safebo.experiments.bench.store import Store
 from safebo.report.figures.style import number
 
 ASPECTS = {

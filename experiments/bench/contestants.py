@@ -1,7 +1,7 @@
 """Methods that take part: our own by the names that studies use, others through their own packages, and yours.
 
 `safeopt`, `mm-itl`, `gp_ucb`, ... are `safebo methods`; `safeopt:oracle` takes the task's Lipschitz constants of that
-origin for the kernel. `optuna_tpe` and the like are of `experiments.bench.outside`. `my_rule.py` is a file that
+origin for the kernel. `optuna_tpe` and the like are of `safebo.experiments.bench.external`. `my_rule.py` is a file that
 registers one acquisition (`safebo.acquisition.register`) and puts its method on the list (`add_method`).
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.bench.outside import OUTSIDE
 from safebo.errors import InputError, UnknownNameError
-from safebo.methods import METHODS, canonical
+from safebo.experiments.bench.external import OUTSIDE
+from safebo.study.methods import METHODS, canonical
 
 Promise = Literal["certified", "watched", "nothing"]
 

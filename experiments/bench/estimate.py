@@ -1,6 +1,6 @@
 """How long a sweep takes, before it begins.
 
-    python -m experiments.bench.estimate DIR
+    python -m safebo.experiments.bench.estimate DIR
 
 keeps what the runs of a folder took in `seconds.json`, from which later sweeps are estimated.
 """
@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.bench.store import Store
-from experiments.bench.sweep import Planned, there
+from safebo.experiments.bench.store import Store
+from safebo.experiments.bench.sweep import Planned, there
 
 TYPICAL = 0.02
 """Seconds of a trial where nothing is known of it."""

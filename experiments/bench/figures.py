@@ -13,20 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from experiments.bench.measures import FloatArray, Run, padded, regret_curve, safe_share_curve
-from experiments.bench.promises import allowed
-from experiments.bench.results import Judged, Results
-from experiments.bench.standings import Standings
-from experiments.bench.statistics import curve_band
-from safebo.report.figures.style import (
-    CONTEXT_COLOURS,
-    INK,
-    MUTED,
-    UNSAFE,
-    WIDTH,
-    new_figure,
-    number,
-)
+from safebo.experiments.bench.measures import FloatArray, Run, padded, regret_curve, safe_share_curve
+from safebo.experiments.bench.promises import allowed
+from safebo.experiments.bench.results import Judged, Results
+from safebo.experiments.bench.standings import Standings
+from safebo.experiments.bench.statistics import curve_band
+from safebo.report.figures.style import CONTEXT_COLOURS, INK, MUTED, UNSAFE, WIDTH, new_figure, number
 
 DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 POINTS = 120

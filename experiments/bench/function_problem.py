@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 from scipy.stats import norm
 
-from experiments.bench.box_proposals import BoxProposals
-from experiments.bench.contestants import Contestant, contestant
-from experiments.bench.outside import outside_proposals, outside_refusal
-from experiments.bench.rows import NAN, TrialRow
-from experiments.tasks.runs import GridProposals, LineProposals, Variant, norm_of
-from experiments.tasks.task import BoolArray, FloatArray, Task
 from safebo.acquisition.registry import METHODS, acquisition_class, method
 from safebo.errors import EmptySafeSetError
+from safebo.experiments.bench.box_proposals import BoxProposals
+from safebo.experiments.bench.contestants import Contestant, contestant
+from safebo.experiments.bench.external import outside_proposals, outside_refusal
+from safebo.experiments.bench.rows import NAN, TrialRow
+from safebo.experiments.tasks.runs import GridProposals, LineProposals, Variant, norm_of
+from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
 
 PROBES = 2_000
 """Points of a box at which the certified set is compared with the truth."""
@@ -72,7 +72,7 @@ class FunctionProblem:
         return refusal(contestant(method), self.make(0))
 
     def run(self, method: str, seed: int, trials: int) -> Iterator[TrialRow]:
-        """One run; see `experiments.bench.problem.Problem`."""
+        """One run; see `safebo.experiments.bench.problem.Problem`."""
         task, chosen = self.make(seed), contestant(method)
         yield from run_task(task, chosen, seed, trials)
 

@@ -10,7 +10,7 @@ RULE = (
     "wrong prior on purpose are not held against anyone, as a certificate rests on its prior. Flagged methods are "
     "not ranked."
 )
-"""When a method is flagged, for people; `experiments.bench.promises` has it in full."""
+"""When a method is flagged, for people; `safebo.experiments.bench.promises` has it in full."""
 
 GLOSSARY = (
     (

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.bench.contestants import contestant, file_hash
-from experiments.bench.rows import table
+from safebo.experiments.bench.contestants import contestant, file_hash
+from safebo.experiments.bench.rows import table
 
 PACKAGES = (
     "safebo",
@@ -62,7 +62,7 @@ def do(job: Job) -> bytes:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
-    from experiments.bench.tasks import problem_named
+    from safebo.experiments.bench.tasks import problem_named
 
     torch.set_num_threads(1)
     forget_peak()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.bench.glossary import RULE
-from experiments.bench.promises import Flag, flags
-from experiments.bench.provenance import commands, fact_tables, period
-from experiments.bench.report import left_out, percent_text, seconds_text, trials_text
-from experiments.bench.results import Results, load, shown
-from experiments.bench.standings import Standing, Standings, standings
-from experiments.bench.tasks import SUITES
+from safebo.experiments.bench.glossary import RULE
+from safebo.experiments.bench.promises import Flag, flags
+from safebo.experiments.bench.provenance import commands, fact_tables, period
+from safebo.experiments.bench.report import left_out, percent_text, seconds_text, trials_text
+from safebo.experiments.bench.results import Results, load, shown
+from safebo.experiments.bench.standings import Standing, Standings, standings
+from safebo.experiments.bench.tasks import SUITES
 from safebo.report.figures.style import number
 
 SAFE_COLUMNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from experiments.bench.rows import TrialRow
+from safebo.experiments.bench.rows import TrialRow
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Problem(Protocol):
         """One run.
 
         Args:
-            method: a name as `experiments.bench.contestants` reads it.
+            method: a name as `safebo.experiments.bench.contestants` reads it.
             seed: decides the noise of every trial, whatever the method, and the method's own draws.
             trials: how many.
         """

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.bench.measures import Run
-from experiments.bench.results import PROMISES_SAFETY, Judged, Results
-from experiments.bench.statistics import holm
-from experiments.tasks.gp_samples import BELIEFS
+from safebo.experiments.bench.measures import Run
+from safebo.experiments.bench.results import PROMISES_SAFETY, Judged, Results
+from safebo.experiments.bench.statistics import holm
+from safebo.experiments.tasks.gp_samples import BELIEFS
 
 LEAST = 0.05
 """Share of runs that is allowed a violation at least."""

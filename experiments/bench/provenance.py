@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from experiments.bench.results import Results
+from safebo.experiments.bench.results import Results
 
 
 @dataclass(frozen=True)

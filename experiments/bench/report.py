@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from experiments.bench.figures import (
+from safebo.experiments.bench.figures import (
     Look,
     improvement_figure,
     leaderboard_figure,
@@ -21,11 +21,11 @@ from experiments.bench.figures import (
     task_figure,
     violations_figure,
 )
-from experiments.bench.glossary import GLOSSARY, RULE
-from experiments.bench.promises import Flag, flags, premise_holds
-from experiments.bench.provenance import fact_tables
-from experiments.bench.results import Results, load, shown
-from experiments.bench.standings import Standings, standings
+from safebo.experiments.bench.glossary import GLOSSARY, RULE
+from safebo.experiments.bench.promises import Flag, flags, premise_holds
+from safebo.experiments.bench.provenance import fact_tables
+from safebo.experiments.bench.results import Results, load, shown
+from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
 from safebo.report.picture import Picture, drawn
 
@@ -120,7 +120,9 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
         tasks = [_task(results, task, styles) for task in results.task_names]
         pairs = [_pairs(title, s, bad) for title, s, bad in kinds if s.rows]
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("experiments.bench", "."), PackageLoader("safebo.report", ".")]),
+        loader=ChoiceLoader(
+            [PackageLoader("safebo.experiments.bench", "."), PackageLoader("safebo.report", ".")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from experiments.bench.measures import FloatArray, Measures, Run, measures
-from experiments.bench.store import Store
 from safebo.errors import InputError
+from safebo.experiments.bench.measures import FloatArray, Measures, Run, measures
+from safebo.experiments.bench.store import Store
 
 PROMISES_SAFETY = ("certified", "watched")
 """Promises of methods that certify; the others are yardsticks."""

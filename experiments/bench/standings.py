@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.bench.promises import Flag, flags
-from experiments.bench.results import Judged, Results
-from experiments.bench.statistics import (
+from safebo.experiments.bench.promises import Flag, flags
+from safebo.experiments.bench.results import Judged, Results
+from safebo.experiments.bench.statistics import (
     FloatArray,
     Interval,
     Ranking,

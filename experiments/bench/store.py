@@ -19,9 +19,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.bench.jobs import FACTS
-from experiments.bench.rows import KEY, SCHEMA
 from safebo.errors import InputError
+from safebo.experiments.bench.jobs import FACTS
+from safebo.experiments.bench.rows import KEY, SCHEMA
 
 PLAN = "bench.json"
 RUNS = "runs"

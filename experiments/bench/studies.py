@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.bench.study_problem import StudyProblem
-from experiments.studies import gosafeopt_toy
+from safebo.experiments.bench.study_problem import StudyProblem
+from safebo.experiments.studies import gosafeopt_toy
 from safebo.study import SchedulePhase, Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class StudyTask:
 
 STUDIES: dict[str, StudyTask] = {
     "pendulum": StudyTask(
-        "pendulum", 150, {"default": -0.027}, "every gain on a grid: experiments.pendulum_landscape"
+        "pendulum",
+        150,
+        {"default": -0.027},
+        "every gain on a grid: safebo.experiments.evidence.pendulum_landscape",
     ),
     "gosafeopt-toy": StudyTask(
         str(gosafeopt_toy()),
@@ -44,26 +47,26 @@ STUDIES: dict[str, StudyTask] = {
         "at k = -6, the end of the box nearest to the fixed point 0",
     ),
     "go1-trot": StudyTask(
-        "go1-trot", 50, {"trot": -0.8875}, "best of 2,000 random gains: experiments.evidence.landscape"
+        "go1-trot", 50, {"trot": -0.8875}, "best of 2,000 random gains: safebo.experiments.evidence.landscape"
     ),
     "go1-paper": StudyTask(
         "go1-gaits",
         750,
         {"trot": -0.8875, "crawl": -1.408},
-        "best of 2,000 (trot) and 800 (crawl) random gains: experiments.evidence.landscape",
+        "best of 2,000 (trot) and 800 (crawl) random gains: safebo.experiments.evidence.landscape",
         schedule={"trot": 500, "crawl": 250},
     ),
     "go1-mpc": StudyTask(
-        "go1-mpc", 60, {"trot": -0.5877}, "best of 250 random gains: experiments.evidence.landscape"
+        "go1-mpc", 60, {"trot": -0.5877}, "best of 250 random gains: safebo.experiments.evidence.landscape"
     ),
     "go2-mpc": StudyTask(
-        "go2-mpc", 60, {"trot": -0.4786}, "best of 250 random gains: experiments.evidence.landscape"
+        "go2-mpc", 60, {"trot": -0.4786}, "best of 250 random gains: safebo.experiments.evidence.landscape"
     ),
     "go1-trot-heavy": StudyTask(
         "go1-trot",
         50,
         {"trot": -0.6037},
-        "best of 250 random gains: experiments.evidence.landscape",
+        "best of 250 random gains: safebo.experiments.evidence.landscape",
         options={"disturbance": "heavy_and_weak"},
     ),
 }

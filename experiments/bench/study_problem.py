@@ -11,20 +11,20 @@ from typing import Any
 
 from scipy.stats import norm
 
-from experiments.bench.contestants import Contestant, contestant
-from experiments.bench.function_problem import promises_each
-from experiments.bench.outside import outside_refusal
-from experiments.bench.outside_study import OutsideTuner, shell
-from experiments.bench.rows import NAN, TrialRow
-from experiments.evidence.truth import noise_free
-from safebo.errors import EmptySafeSetError, NoBackupError, SafeboError, UnsafeSeedError
-from safebo.evaluator import EvaluatorOptionError, EvaluatorSource, evaluate_safely
-from safebo.measurement_checks import quantity_of
-from safebo.protocol import Evaluator, Measurement, Trial
-from safebo.study import SchedulePhase, Study, TunerSpec
-from safebo.study_checks import check_study, with_defaults
-from safebo.study_file import study_hash
+from safebo.errors import EmptySafeSetError, EvaluatorOptionError, NoBackupError, SafeboError, UnsafeSeedError
+from safebo.evaluators.gate import evaluate_safely
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.bench.contestants import Contestant, contestant
+from safebo.experiments.bench.external import outside_refusal
+from safebo.experiments.bench.external_study import OutsideTuner, shell
+from safebo.experiments.bench.function_problem import promises_each
+from safebo.experiments.bench.rows import NAN, TrialRow
+from safebo.experiments.evidence.truth import noise_free
+from safebo.study import SchedulePhase, Study, TunerSpec, quantity_of
+from safebo.study.checks import check_study, with_defaults
+from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
+from safebo.types import Evaluator, Measurement, Trial
 
 CHECKPOINTS = 10
 """The answer is looked at so many times in a run: its truth costs a trial of its own."""

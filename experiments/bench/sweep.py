@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from experiments.bench.contestants import Contestant, contestant, file_hash
-from experiments.bench.jobs import Job, do
-from experiments.bench.pools import WorkerLostError
-from experiments.bench.store import Store
-from experiments.bench.tasks import problem_named
 from safebo.errors import InputError
+from safebo.experiments.bench.contestants import Contestant, contestant, file_hash
+from safebo.experiments.bench.jobs import Job, do
+from safebo.experiments.bench.pools import WorkerLostError
+from safebo.experiments.bench.store import Store
+from safebo.experiments.bench.tasks import problem_named
 
 ATTEMPTS = 3
 """A run whose worker was lost so often is given up: something in it kills workers."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from experiments.bench.function_problem import FunctionProblem
-from experiments.bench.problem import Problem
-from experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
-from experiments.tasks import BELIEFS, DIMENSIONS, task_named
-from experiments.tasks.task import Task
 from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.bench.function_problem import FunctionProblem
+from safebo.experiments.bench.problem import Problem
+from safebo.experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
+from safebo.experiments.tasks import BELIEFS, DIMENSIONS, task_named
+from safebo.experiments.tasks.task import Task
 
 DRAWN = {
     "safeopt-1d": 100,

@@ -1,8 +1,9 @@
 """Safe and fast at once: methods on the task `boundary`, whose best safe point lies on the boundary.
 
-    python -m experiments.evidence.boundary
+    python -m safebo.experiments.evidence.boundary
 
-40 trials, 10 seeds. Prints per method what `experiments.evidence.transductive` prints; constrained qLogNEI is the
+40 trials, 10 seeds. Prints per method what `safebo.experiments.evidence.transductive` prints; constrained
+qLogNEI is the
 unsafe yardstick (its certified recommendation is that of the surrogate it has made; `tried` is the best safe
 input it happened to try). Then which methods broke nothing and have under half of SafeOpt's mean regret.
 """
@@ -14,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
-from experiments.tasks import boundary
-from experiments.tasks.runs import Run, Variant
+from safebo.experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
+from safebo.experiments.tasks import boundary
+from safebo.experiments.tasks.runs import Run, Variant
 
 METHODS = ("safeopt", "safe_ucb", "goose", "ise_bo", "mm_itl", "vtl", "itl", "qlognei")
 

@@ -1,9 +1,10 @@
 """How often safe methods break a constraint, where their prior is right and where it is wrong.
 
-    python -m experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
+    python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
 
 Problems are objective and constraint drawn from a unit-variance squared-exponential prior on 150 points of the unit
-interval (`experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the true constraint
+interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the
+true constraint
 is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`, told noise
 three times too low; `tails`, Student noise of 2.5 degrees of freedom.
 
@@ -32,10 +33,10 @@ import numpy as np
 import typer
 from scipy.stats import binomtest, norm
 
-from experiments.evidence.truth import process_pool
-from experiments.tasks.gp_samples import BELIEFS, gp_sample
-from experiments.tasks.sampled import SampledFunctions
-from experiments.tasks.task import Task
+from safebo.experiments.evidence.truth import process_pool
+from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
+from safebo.experiments.tasks.sampled import SampledFunctions
+from safebo.experiments.tasks.task import Task
 
 DELTA = 0.05
 Safeguard = Literal["posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust"]
@@ -255,7 +256,7 @@ PAGE_HEAD = """# Calibration: how often safe methods break a constraint
 Safe means safe under the declared model. This page shows what that is worth where the model is right, and what is left
 of it where the model is wrong. Made by
 
-    python -m experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
+    python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
 
 Every problem is an objective and a constraint drawn from a unit-variance squared-exponential prior on 150 points of the
 unit interval (lengthscale 0.1, noise 0.1), with one safe seed; {trials} trials each. A run violates when the true

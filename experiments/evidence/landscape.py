@@ -1,6 +1,6 @@
 """The landscape of a study: random gains evaluated with full knowledge.
 
-    python -m experiments.evidence.landscape go1-trot --samples 2000 --workers 2
+    python -m safebo.experiments.evidence.landscape go1-trot --samples 2000 --workers 2
 
 prints how many are safe, how many fall, the quantiles of objective and margins, and the best safe gains: what
 a person would get who could try everything without risk. With `--out FILE.parquet` the table is kept.
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from experiments.evidence.truth import is_safe, process_pool, random_gains, truth
-from safebo.protocol import Measurement
+from safebo.experiments.evidence.truth import is_safe, process_pool, random_gains, truth
 from safebo.study import Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
+from safebo.types import Measurement
 
 
 def best_safe(study: Study, measurements: list[Measurement]) -> int:

@@ -1,6 +1,6 @@
 """How good the choices of ITL and VTL with thousands of targets are: the speed case's problem on 20,000 points.
 
-    python -m experiments.evidence.low_rank
+    python -m safebo.experiments.evidence.low_rank
 
 scores all candidates exactly (minutes and a few GB: the targets' covariance is factorized) and as on a million
 points (features of low rank, cells), and prints the exact score of the chosen point over the best exact score.
@@ -13,9 +13,9 @@ from typing import Annotated
 import torch
 import typer
 
-from experiments.speed.transductive_cases import DirectedRun
-from safebo.acquisition.target_forms import LOW_RANK_RULES
-from safebo.acquisition.transductive_scores import exact_scores
+from safebo.acquisition.transductive.scores import exact_scores
+from safebo.acquisition.transductive.target_forms import LOW_RANK_RULES
+from safebo.experiments.speed.transductive_cases import DirectedRun
 
 CELLS = {"exact_pairs": 0, "most_candidates": 500, "most_targets": 500, "scored_at_once": 80}
 """So that the way of a million points is taken on a small grid: about one candidate in a hundred is scored itself."""

@@ -1,6 +1,6 @@
 """What a simulated run is worth as prior of a robot's whose plant is another one, and what a lying one costs.
 
-    python -m experiments.evidence.prior_run
+    python -m safebo.experiments.evidence.prior_run
 
 The robot is the Go1 of study go1-trot, simulated with weak motors and unmodelled joint impedance. `simulation` has both
 and 2 kg on its back; over 34 random gains its correlation with the robot is 0.90 (objective) and 0.97 (margin) on the
@@ -26,12 +26,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.journal import Journal
-from safebo.prior_news import prior_state
-from safebo.protocol import Measurement
-from safebo.runner import run
+from safebo.runs.prior_events import prior_state
+from safebo.runs.runner import run
+from safebo.storage.journal import Journal
 from safebo.study import PriorDataSpec, Study
-from safebo.study_file import load_study, study_hash
+from safebo.study.reading import load_study, study_hash
+from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """Do tuned gains survive what makes the initial ones fall?
 
-    python -m experiments.evidence.robustness --gains runs/go1-trot/best.yaml
+    python -m safebo.experiments.evidence.robustness --gains runs/go1-trot/best.yaml
 
 lets the robot of `go1-trot`, with its reality gap, walk through named scenarios (pushes, a slippery floor) with
 the study's initial gains and with the tuned ones, several noise seeds each, and prints how often each fell.
@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from experiments.evidence.truth import process_pool
-from robots.evaluator import LeggedEvaluator
-from safebo.best_gains import read_best_gains
-from safebo.study_file import load_study
+from safebo.experiments.evidence.truth import process_pool
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.runs.best_gains import read_best_gains
+from safebo.study.reading import load_study
 
 SCENARIOS = (
     "leaned_on",

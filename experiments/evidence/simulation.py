@@ -1,6 +1,6 @@
 """What a simulation is worth: tuning with and without its trials, when it deserves belief and when it does not.
 
-    python -m experiments.evidence.simulation
+    python -m safebo.experiments.evidence.simulation
 
 Two gains, one objective, one constraint, drawn from the prior of the study below; the simulation's functions have a
 true correlation with the robot's that the study may state wrongly (it declares 0.9). 50 simulated trials at random,
@@ -20,10 +20,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from experiments.tasks.sampled import sample_functions
-from safebo.protocol import Measurement, Trial
+from safebo.experiments.tasks.sampled import sample_functions
 from safebo.study import Study
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 FloatArray = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from concurrent.futures import as_completed
 
 import numpy as np
 
-from experiments.evidence.truth import process_pool
-from experiments.tasks.runs import Run, Variant
+from safebo.experiments.evidence.truth import process_pool
+from safebo.experiments.tasks.runs import Run, Variant
 
 
 def run_named(task: str, variant: str, seed: int, trials: int) -> Run:
@@ -17,8 +17,8 @@ def run_named(task: str, variant: str, seed: int, trials: int) -> Run:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
-    from experiments.tasks import task_named
-    from experiments.tasks.runs import run
+    from safebo.experiments.tasks import task_named
+    from safebo.experiments.tasks.runs import run
 
     torch.set_num_threads(1)
     return run(task_named(task), Variant.parse(variant), seed, trials)

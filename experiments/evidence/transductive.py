@@ -1,10 +1,10 @@
 """Do the published orderings of transductive methods hold on their three tasks, without a violation?
 
-    python -m experiments.evidence.transductive valley
-    python -m experiments.evidence.transductive island --methods itl,vtl,mm_itl,ise --trials 30
-    python -m experiments.evidence.transductive quadcopter --seeds 10
+    python -m safebo.experiments.evidence.transductive valley
+    python -m safebo.experiments.evidence.transductive island --methods itl,vtl,mm_itl,ise --trials 30
+    python -m safebo.experiments.evidence.transductive quadcopter --seeds 10
 
-runs every method on the task (`experiments.tasks`) and prints, per method: trials and runs that broke a
+runs every method on the task (`safebo.experiments.tasks`) and prints, per method: trials and runs that broke a
 constraint by the truth, then at checkpoints the mean and the median over seeds of the regret of the certified
 recommendation, and the mean regret of the best safe input tried so far; last the mean and the longest time of
 an ask in s. `safeopt:prior` is SafeOpt with Lipschitz constants of that origin, `safeopt` the one without. Then
@@ -20,9 +20,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
-from experiments.tasks.runs import Run, Variant, certifies
 from safebo.errors import InputError
+from safebo.experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
+from safebo.experiments.tasks.runs import Run, Variant, certifies
 
 Runs = Mapping[str, Sequence[Run]]
 TRANSDUCTIVE = ("itl", "vtl", "mm_itl")

@@ -1,6 +1,6 @@
 """What trot teaches crawl: `go1-gaits` against crawl alone.
 
-    python -m experiments.evidence.transfer --seeds 5
+    python -m safebo.experiments.evidence.transfer --seeds 5
 
 runs the study as it is (trot, then 25 trials of crawl) and crawl alone (50 trials), and prints the noise-free
 objective of the certified crawl gains after each number of crawl trials, falls and unsafe trials, and how the gains
@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 import typer
 
-from experiments.evidence.truth import truth
-from experiments.evidence.tuning import SeedResult, objective_of, run_seeds, unsafe
+from safebo.experiments.evidence.truth import truth
+from safebo.experiments.evidence.tuning import SeedResult, objective_of, run_seeds, unsafe
 from safebo.study import SchedulePhase, Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
 
 COUNTS = (5, 10, 15, 20, 25, 30, 40, 50)
 

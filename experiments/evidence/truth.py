@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.evaluator import EvaluatorSource, quantity_of
-from safebo.protocol import Evaluator, Measurement, Trial
-from safebo.study import Study
+from safebo.evaluators.source import EvaluatorSource
+from safebo.study import Study, quantity_of
+from safebo.types import Evaluator, Measurement, Trial
 
 Gains = Mapping[str, float]
 

@@ -1,11 +1,11 @@
 """Many seeds of one study: does it stay safe, does nothing fall, how much of the possible gain is recovered?
 
-    python -m experiments.evidence.tuning go1-trot --trials 50 --seeds 10 --checkpoints 20,40 --best -10.1
+    python -m safebo.experiments.evidence.tuning go1-trot --trials 50 --seeds 10 --checkpoints 20,40 --best -10.1
 
 runs tuner and evaluator in process (no journal), one seed per worker, and prints per seed: trials with a
 negative true margin by phase, falls, and the noise-free objective of the certified recommendation at the
 checkpoints as a share of the gap between the initial gains and `--best` (the best of the random gains of
-`experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe yardstick.
+`safebo.experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe yardstick.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from experiments.evidence.truth import process_pool, truth
-from safebo.evaluator import EvaluatorSource, evaluate_safely
-from safebo.protocol import Measurement, Trial
+from safebo.evaluators.gate import evaluate_safely
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.evidence.truth import process_pool, truth
 from safebo.study import Study
-from safebo.study_checks import with_defaults
-from safebo.study_file import load_study
+from safebo.study.checks import with_defaults
+from safebo.study.reading import load_study
+from safebo.types import Measurement, Trial
 
 
 @dataclass

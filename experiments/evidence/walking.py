@@ -1,6 +1,6 @@
 """Nominal walking: both robots, all gaits, estimator in the loop.
 
-    python -m experiments.evidence.walking
+    python -m safebo.experiments.evidence.walking
 
 prints for a 30 s trot at 0.5 m/s: falls, mean speed, pitch rms and the estimator's velocity error;
 and whether each named gait survives 10 s.
@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 import typer
 
-from robots.model import load_robot
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import gait_named
-from robots.rollout import Recording, rollout
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import gait_named
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import Recording, rollout
 
 
 def walk(robot_name: str, gait: str, speed: float, seconds: float, seed: int) -> Recording:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.tasks.task import FloatArray
+from safebo.experiments.tasks.task import FloatArray
 
 
 @dataclass(frozen=True)

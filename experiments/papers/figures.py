@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from experiments.papers.runs import mean_and_error
-from experiments.tasks.task import FloatArray
+from safebo.experiments.papers.runs import mean_and_error
+from safebo.experiments.tasks.task import FloatArray
 from safebo.report.figures.style import CONTEXT_COLOURS, INK, MUTED, new_figure, styled
 
 DASHES = ("-", "--", ":", "-.")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.bench.study_problem import scheduled
-from safebo.evaluator import EvaluatorSource
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.bench.study_problem import scheduled
 from safebo.study import SchedulePhase, Seed, Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
 
 TRIALS, ALONE = 60, 20
 """Of a run of both gaits, two thirds of them in trot (the paper: 500 and 250), and of crawl alone."""
@@ -54,7 +54,8 @@ SIGMA, TAU_INTERIOR, TAU_MARGINAL, INTERIOR = 0.75, 0.2, 0.6, 1.0
 """Of the Gaussian-tail rule, with the two probabilities published for the simulation (sigma is 2 there, of states whose
 scaling it does not give). A state is covered within 0.96 units of scaled distance of an interior backup's states, 0.39
 of a marginal one's; interior are gains whose error is certified to be e times under the limit. With 1.5 and 2 unsafe
-gains went through in crawl, with 1 one global trial of 79 was caught too late: `experiments.papers.go1_boundary`."""
+gains went through in crawl, with 1 one global trial of 79 was caught too late:
+`safebo.experiments.papers.go1_boundary`."""
 
 UNWATCHED = 1e6
 """Scale of the joint speeds: they do not count, as in the objective of the paper's hardware. With them unsafe gains

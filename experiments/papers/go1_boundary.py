@@ -1,6 +1,6 @@
-"""How the boundary condition of `experiments.papers.go1` does on gains that nobody chose by their outcome.
+"""How the boundary condition of `safebo.experiments.papers.go1` does on gains that nobody chose by their outcome.
 
-    python -m experiments.papers.go1_boundary --gains 100 --backups 15
+    python -m safebo.experiments.papers.go1_boundary --gains 100 --backups 15
 
 walks gains near the initial ones, whose states become backup states, then every corner of the box and random gains,
 each unwatched and watched. What counts: no watched walk violates, and many of the gains that are safe unwatched go to
@@ -16,17 +16,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from experiments.papers.claims import grid
-from experiments.papers.go1 import trot_then_crawl
-from experiments.papers.runs import command
-from experiments.tasks.task import FloatArray
-from safebo.backups import Backup, backup_of, boundary_monitor
-from safebo.evaluator import EvaluatorSource
-from safebo.history import Record
-from safebo.monitor import BoundaryMonitor
-from safebo.problem import Problem
-from safebo.protocol import Evaluator, Measurement, Phase, Trial
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.papers.claims import grid
+from safebo.experiments.papers.go1 import trot_then_crawl
+from safebo.experiments.papers.runs import command
+from safebo.experiments.tasks.task import FloatArray
 from safebo.study import Study
+from safebo.tuner.backups import Backup, backup_of, boundary_monitor
+from safebo.tuner.encoding import Problem
+from safebo.types import Evaluator, Measurement, Phase, Trial, TrialRecord
 
 NEAR = 0.12
 """Largest difference of a backup's gains from the initial ones, per coordinate of the unit cube."""
@@ -46,12 +45,12 @@ class Walks:
 
     def walk(
         self, point: FloatArray, seed: int, phase: Phase, monitor: BoundaryMonitor | None = None
-    ) -> Record:
+    ) -> TrialRecord:
         """One walk with gains of the unit cube, `d`."""
         gains = dict(zip(self.problem.space.names, self.problem.space.from_unit(point).tolist(), strict=True))
         values = self.study.context.values[self.gait]
         trial = Trial(1, gains, values, self.gait, phase, seed, monitor is None)
-        return Record(trial, self.evaluator.evaluate(trial, monitor))
+        return TrialRecord(trial, self.evaluator.evaluate(trial, monitor))
 
     def monitor(self, count: int, rng: np.random.Generator) -> BoundaryMonitor:
         """The boundary condition of the initial gains and `count - 1` near them, those of them that are backups."""
@@ -71,7 +70,7 @@ class Walks:
         margin = float(warp.forward(measurement.margins[spec.quantity])) - warp.threshold()
         return margin - self.study.tuner.beta * spec.noise_std
 
-    def safe(self, record: Record) -> bool:
+    def safe(self, record: TrialRecord) -> bool:
         """Whether the walk was truly safe."""
         m = record.measurement
         assert m is not None

@@ -1,6 +1,6 @@
 """Safe Bayesian optimization in Hübotter et al., "Transductive Active Learning" (NeurIPS 2024), made again.
 
-    python -m experiments.papers.huebotter2024 --seeds 10 --workers 2 --out runs/papers/huebotter2024
+    python -m safebo.experiments.papers.huebotter2024 --seeds 10 --workers 2 --out runs/papers/huebotter2024
 
 runs ITL, VTL, MM-ITL and the paper's baselines on its three tasks and draws the simple regret of the recommendation,
 mean and standard error over seeds, as its figures 5 and 18. The paper prints no table of these results: its claims are
@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
-from experiments.papers.claims import table as claim_table
-from experiments.papers.figures import Panel, draw
-from experiments.papers.page import PageOption, check, command_line, leave
-from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
-from experiments.tasks.task import FloatArray
 from safebo.errors import UnknownNameError
+from safebo.experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
+from safebo.experiments.papers.claims import table as claim_table
+from safebo.experiments.papers.figures import Panel, draw
+from safebo.experiments.papers.page import PageOption, check, command_line, leave
+from safebo.experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from safebo.experiments.tasks.task import FloatArray
 
 TRIALS = {"valley": 500, "island": 100, "quadcopter": 50}
 TITLES = {"valley": "1-D", "island": "2-D, island", "quadcopter": "quadcopter"}

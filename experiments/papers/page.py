@@ -77,6 +77,6 @@ def command_line(name: str, seeds: int, trials: int, *more: str) -> str:
         trials: as given; 0 stands for the module's own lengths and is left out.
         more: further words.
     """
-    words = ["python -m", f"experiments.papers.{name}", f"--seeds {seeds}"]
+    words = ["python -m", f"safebo.experiments.papers.{name}", f"--seeds {seeds}"]
     words += [f"--trials {trials}"] if trials else []
     return " ".join([*words, *more, f"--page docs/papers/{name}.md"])

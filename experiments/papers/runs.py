@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
-from experiments.bench import pools
-from experiments.bench.store import Store
-from experiments.bench.sweep import Planned, plan, sweep
-from experiments.tasks.task import FloatArray
 from safebo.errors import InputError, SafeboError
-from safebo.interrupt import StopRequest
+from safebo.experiments.bench import pools
+from safebo.experiments.bench.store import Store
+from safebo.experiments.bench.sweep import Planned, plan, sweep
+from safebo.experiments.tasks.task import FloatArray
+from safebo.workers.interrupt import StopRequest
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def series(
     A run that ended early, since nothing could be certified any more, keeps its last value.
 
     Args:
-        table: rows as `experiments.bench.rows` has them.
+        table: rows as `safebo.experiments.bench.rows` has them.
         task: name.
         method: name.
         column: numbers or truth values; what is missing becomes NaN.

@@ -1,6 +1,6 @@
 """GoSafeOpt against SafeOpt as in Sukhija et al., Artificial Intelligence 320, 2023, on systems that can be had.
 
-    python -m experiments.papers.sukhija2023 --seeds 10 --workers 2 --out runs/papers/sukhija2023
+    python -m safebo.experiments.papers.sukhija2023 --seeds 10 --workers 2 --out runs/papers/sukhija2023
 
 The paper's arm and its simulation are not public as a whole, so its numbers are shown and not made again: what is
 made again is its statement, on the shipped pendulum, whose safe gains form two islands, and on the paper's 1-D toy.
@@ -17,13 +17,22 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from experiments.papers.claims import Claim, grid, listed
-from experiments.papers.claims import table as claim_table
-from experiments.papers.figures import Panel, draw
-from experiments.papers.page import PageOption, check, command_line, leave
-from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, rows_of, series
-from experiments.pendulum_landscape import Landscape, brute_force
-from experiments.tasks.task import FloatArray
+from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force
+from safebo.experiments.papers.claims import Claim, grid, listed
+from safebo.experiments.papers.claims import table as claim_table
+from safebo.experiments.papers.figures import Panel, draw
+from safebo.experiments.papers.page import PageOption, check, command_line, leave
+from safebo.experiments.papers.runs import (
+    Request,
+    command,
+    count,
+    last_known,
+    make,
+    mean_and_error,
+    rows_of,
+    series,
+)
+from safebo.experiments.tasks.task import FloatArray
 
 PENDULUM, TOY = "pendulum-islands", "gosafeopt-toy"
 _TASKS = Path(__file__).resolve().parent / "tasks"
@@ -46,7 +55,7 @@ PUBLISHED = (
 CHOSEN = (
     "The pendulum is our own study `pendulum` (experiments/studies/pendulum.yaml), not one of the paper's: limits, "
     "priors and the constants of the boundary condition are ours, the latter measured "
-    "(`python -m experiments.pendulum_landscape --constants`).",
+    "(`python -m safebo.experiments.evidence.pendulum_landscape --constants`).",
     "The boundary condition is the paper's with Lipschitz constant and inter-sample bound, which has the guarantee; "
     "the published code uses kernel correlations to the nearest interior point, which has none.",
     "The pendulum's global trials are proposed by the widest interval outside the safe set (equation 10), not by the "

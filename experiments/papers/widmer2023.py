@@ -1,6 +1,6 @@
 """Figure 2 of Widmer et al., "Tuning Legged Locomotion Controllers via Safe Bayesian Optimization", in shape.
 
-    python -m experiments.papers.widmer2023 --seeds 10 --workers 2 --out runs/papers/widmer2023
+    python -m safebo.experiments.papers.widmer2023 --seeds 10 --workers 2 --out runs/papers/widmer2023
 
 tunes the joint gains of a simulated Go1 under the paper's disturbance, in trot and then in crawl. Contextual methods
 know trot when crawl begins; methods without contexts begin crawl anew. GP-UCB is the unsafe yardstick. Everything is
@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from experiments.papers.claims import Claim, Difference, grid, listed, paired
-from experiments.papers.claims import table as claim_table
-from experiments.papers.figures import Panel, draw
-from experiments.papers.go1 import (
+from safebo.experiments.papers.claims import Claim, Difference, grid, listed, paired
+from safebo.experiments.papers.claims import table as claim_table
+from safebo.experiments.papers.figures import Panel, draw
+from safebo.experiments.papers.go1 import (
     CONTEXT_LENGTHSCALE,
     GLOBAL_STEPS,
     IMPEDANCE,
@@ -35,9 +35,9 @@ from experiments.papers.go1 import (
     TYPICAL_COST,
     phases,
 )
-from experiments.papers.page import PageOption, check, command_line, leave
-from experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
-from experiments.tasks.task import FloatArray
+from safebo.experiments.papers.page import PageOption, check, command_line, leave
+from safebo.experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
+from safebo.experiments.tasks.task import FloatArray
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
 BOTH, ALONE = "go1-trot-then-crawl", "go1-crawl-alone"
@@ -105,7 +105,8 @@ CHOSEN = (
     "normalised rewards.",
     f"Boundary condition with the paper's Gaussian-tail rule, its two probabilities, and sigma {SIGMA:g} of our "
     "scaling of states (0.1 rad of tilt, 0.2 rad of a joint, 0.3 m/s; joint speeds left out; stored every 4 ms). It "
-    "carries no guarantee; `python -m experiments.papers.go1_boundary` counts how it does on gains chosen at random. "
+    "carries no guarantee; `python -m safebo.experiments.papers.go1_boundary` counts how it does on "
+    "gains chosen at random. "
     "In an earlier run of six seeds with sigma 1, one of 79 global trials was caught too late, 0.08 rad^2 over "
     "the limit; sigma was lowered because of it.",
     f"{LOCAL_STEPS} local and {GLOBAL_STEPS} global trials in turn, as published (appendix F); global ones by the "

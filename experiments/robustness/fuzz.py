@@ -1,6 +1,6 @@
 """A million mad packets on a robot's wire and a hundred thousand mad messages on the guardian's own link.
 
-    python -m experiments.robustness.fuzz --packets 1000000 --messages 100000
+    python -m safebo.experiments.robustness.fuzz --packets 1000000 --messages 100000
 
 Packets: noise, cut, damaged, with a wrong checksum or head, of another type; and with the right checksum over nan,
 infinities, extremes and random bytes, repeated and out of order. At the guardian's end nothing impossible may become
@@ -18,16 +18,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.robustness.fuzz_feed import Findings
-from experiments.robustness.fuzz_guardian import answers, hear
-from experiments.robustness.fuzz_link import settings, storms
-from experiments.robustness.fuzz_packets import GO1_COMMAND, GO1_STATE, GO2_COMMAND, GO2_STATE
-from experiments.robustness.fuzz_virtual import command
-from experiments.robustness.growth import Meter
-from experiments.robustness.guardian import Scene, scenes
-from experiments.robustness.guardian_world import World
-from hardware.guardian.states import State
-from hardware.unitree.dds import dds_version
+from safebo.experiments.robustness.fuzz_feed import Findings
+from safebo.experiments.robustness.fuzz_guardian import answers, hear
+from safebo.experiments.robustness.fuzz_link import settings, storms
+from safebo.experiments.robustness.fuzz_packets import GO1_COMMAND, GO1_STATE, GO2_COMMAND, GO2_STATE
+from safebo.experiments.robustness.fuzz_virtual import command
+from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.guardian import Scene, scenes
+from safebo.experiments.robustness.guardian_world import World
+from safebo.hardware.guardian.states import State
+from safebo.hardware.unitree.dds import dds_version
 
 SAMPLE = 0.01
 """Share of the packets that go over real UDP, and half as many over real DDS."""
@@ -111,7 +111,7 @@ class Campaign:
                 2 * share,
                 lambda f, m, form=commands, at=where: command(2 * share, form, seed, f, at, m),  # type: ignore[misc]
             )
-        from experiments.robustness.fuzz_network import dds, udp
+        from safebo.experiments.robustness.fuzz_network import dds, udp
 
         self.part("Go1 over UDP", sample, lambda f, _: udp(sample, seed, f))
         if domain is not None:
@@ -121,7 +121,7 @@ class Campaign:
 
     def messages(self, count: int) -> None:
         """Messages on the guardian's own link."""
-        from experiments.robustness.fuzz_network import link
+        from safebo.experiments.robustness.fuzz_network import link
 
         places = settings(self.seed)
         sample = count // 20

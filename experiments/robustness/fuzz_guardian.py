@@ -12,27 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from experiments.robustness.fuzz_feed import BATCH, Feed, Findings
-from experiments.robustness.fuzz_packets import (
+from safebo.experiments.robustness.fuzz_feed import BATCH, Feed, Findings
+from safebo.experiments.robustness.fuzz_packets import (
     GO1_STATE,
     PARAMETERS,
     Form,
     PacketFuzzer,
     RequestFuzzer,
 )
-from experiments.robustness.growth import Meter
-from experiments.robustness.guardian import Scene, beat
-from hardware.guardian.observation import Observation, observe
-from hardware.robot_link import RobotState
-from hardware.unitree import go1_messages as go1
-from hardware.unitree import rpc_messages as rpc
-from hardware.unitree.dds import DdsNetwork
-from hardware.unitree.go1_link import Go1Link
-from hardware.unitree.go1_udp import Go1Network
-from hardware.unitree.go2_link import Go2Link
-from hardware.unitree.joints import motors_of
-from robots.model import RobotModel
-from robots.sensors import JointCommand, SensorReading
+from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.guardian import Scene, beat
+from safebo.hardware.guardian.observation import Observation, observe
+from safebo.hardware.robot_link import RobotState
+from safebo.hardware.unitree import go1_messages as go1
+from safebo.hardware.unitree import rpc_messages as rpc
+from safebo.hardware.unitree.dds import DdsNetwork
+from safebo.hardware.unitree.go1_link import Go1Link
+from safebo.hardware.unitree.go1_udp import Go1Network
+from safebo.hardware.unitree.go2_link import Go2Link
+from safebo.hardware.unitree.joints import motors_of
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 SOUND = (0.002, 0.0, 0.5, 0.02)
 """Share of packets with the right checksum, in storms on a guardian: few enough that one of them meets it at work, and

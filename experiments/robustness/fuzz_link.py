@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.robustness.fuzz_feed import Findings
-from experiments.robustness.growth import Meter
-from experiments.robustness.guardian import Scene, beat, scenes
-from experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
-from hardware.guardian.states import LATCHED, MOTION, State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient
-from hardware.link.frame import HEADER, MAX_BODY, MAX_PACKET, Frame, seal
+from safebo.experiments.robustness.fuzz_feed import Findings
+from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.guardian import Scene, beat, scenes
+from safebo.experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
+from safebo.hardware.guardian.states import LATCHED, MOTION, State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.frame import HEADER, MAX_BODY, MAX_PACKET, Frame, seal
 
 BATCH = 8
 """Messages that come in one tick."""

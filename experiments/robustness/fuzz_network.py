@@ -11,9 +11,9 @@ from random import Random
 
 import numpy as np
 
-from experiments.robustness.fuzz_feed import BATCH, Findings
-from experiments.robustness.fuzz_link import Intruder, Setting, Tap
-from experiments.robustness.fuzz_packets import (
+from safebo.experiments.robustness.fuzz_feed import BATCH, Findings
+from safebo.experiments.robustness.fuzz_link import Intruder, Setting, Tap
+from safebo.experiments.robustness.fuzz_packets import (
     GO1_COMMAND,
     GO1_STATE,
     GO2_COMMAND,
@@ -21,23 +21,29 @@ from experiments.robustness.fuzz_packets import (
     PacketFuzzer,
     RequestFuzzer,
 )
-from experiments.robustness.guardian import beat
-from experiments.robustness.guardian_world import KEY, PERIOD
-from hardware.errors import LinkError
-from hardware.guardian.motion import damped
-from hardware.link.client import GuardianClient
-from hardware.link.udp import UdpServer, UdpTransport
-from hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
-from hardware.unitree.go1_link import Go1Link
-from hardware.unitree.go1_udp import Go1Network
-from hardware.unitree.go2_link import COMMANDS, STATES, Go2Link
-from hardware.unitree.services import MOTION_SWITCHER, SPORT, MotionService, request_topic, response_topic
-from hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
-from hardware.virtual.go2 import VirtualGo2
-from hardware.virtual.injection import Injector
-from hardware.virtual.machine import step
-from hardware.virtual.plant import VirtualPlant
-from robots.model import load_robot
+from safebo.experiments.robustness.guardian import beat
+from safebo.experiments.robustness.guardian_world import KEY, PERIOD
+from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.motion import damped
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.udp import UdpServer, UdpTransport
+from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
+from safebo.hardware.unitree.go1_link import Go1Link
+from safebo.hardware.unitree.go1_udp import Go1Network
+from safebo.hardware.unitree.go2_link import COMMANDS, STATES, Go2Link
+from safebo.hardware.unitree.services import (
+    MOTION_SWITCHER,
+    SPORT,
+    MotionService,
+    request_topic,
+    response_topic,
+)
+from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
+from safebo.hardware.virtual.go2 import VirtualGo2
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.machine import step
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.robots.descriptions.model import load_robot
 
 MATCHING = 5.0  # s for readers and writers to find each other
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.unitree import go1_messages as go1
-from hardware.unitree import go2_messages as go2
-from hardware.unitree import rpc_messages as rpc
+from safebo.hardware.unitree import go1_messages as go1
+from safebo.hardware.unitree import go2_messages as go2
+from safebo.hardware.unitree import rpc_messages as rpc
 
 Record = NDArray[Any]  # shape (), structured
 

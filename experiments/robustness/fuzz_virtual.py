@@ -7,27 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from experiments.robustness.fuzz_feed import BATCH, Feed, Findings
-from experiments.robustness.fuzz_packets import (
+from safebo.experiments.robustness.fuzz_feed import BATCH, Feed, Findings
+from safebo.experiments.robustness.fuzz_packets import (
     GO1_COMMAND,
     GO2_COMMAND,
     Form,
     PacketFuzzer,
     RequestFuzzer,
 )
-from experiments.robustness.growth import Meter
-from hardware.unitree import go1_messages as go1
-from hardware.unitree import rpc_messages as rpc
-from hardware.unitree.dds import DdsNetwork
-from hardware.unitree.joints import motors_of
-from hardware.unitree.services import MotionService
-from hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
-from hardware.virtual.go2 import VirtualGo2
-from hardware.virtual.injection import Injector
-from hardware.virtual.machine import step
-from hardware.virtual.plant import VirtualPlant
-from robots.model import load_robot
-from robots.sensors import JointCommand
+from safebo.experiments.robustness.growth import Meter
+from safebo.hardware.unitree import go1_messages as go1
+from safebo.hardware.unitree import rpc_messages as rpc
+from safebo.hardware.unitree.dds import DdsNetwork
+from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
+from safebo.hardware.virtual.go2 import VirtualGo2
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.machine import step
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.interface import JointCommand
 
 
 def virtual_robot(form: Form, seed: int, domain: int) -> tuple[Any, Feed]:

@@ -1,6 +1,6 @@
 """Hurt a guardian in lock-step, at random and by thousands, and count what it did not answer in time.
 
-    python -m experiments.robustness.guardian --trials 1000
+    python -m safebo.experiments.robustness.guardian --trials 1000
 
 Every trial: a robot that stands, is armed or walks a trial; one trouble, or two at once. The joint command of
 the very tick that crosses the limit must be the answer: baseline gains, the way down, or joint damping, the
@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
-from experiments.robustness.guardian_world import TRIAL_STIFFNESS, World
-from hardware.guardian.states import LATCHED, MOTION, Response, State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient
-from robots.sensors import JointCommand
+from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
+from safebo.experiments.robustness.guardian_world import TRIAL_STIFFNESS, World
+from safebo.hardware.guardian.states import LATCHED, MOTION, Response, State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient
+from safebo.robots.quadruped.interface import JointCommand
 
 POSTURE = {"tilt", "joint range"}
 """Troubles in whose posture the trunk is higher than the trouble `height` was made for."""

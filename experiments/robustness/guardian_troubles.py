@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.robustness.guardian_world import PERIOD, RATE, World
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import Response
+from safebo.experiments.robustness.guardian_world import PERIOD, RATE, World
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import Response
 
 Edit = Callable[[Observation], None]
 

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.guardian.bounds import GainTable, quadruped_table
-from hardware.guardian.core import Guardian, Row
-from hardware.guardian.motion import Poses
-from hardware.guardian.observation import Observation
-from hardware.guardian.service import GuardianService
-from hardware.guardian.states import State
-from hardware.guardian.walker import Walk, Walker
-from hardware.link.client import GuardianClient
-from hardware.link.digest import MonitorWords, WalkWords, trial_digest
-from hardware.link.proxy import FaultProxy, Faults
-from robots.model import RobotModel, load_robot
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.motion import Poses
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.proxy import FaultProxy, Faults
+from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
 FloatArray = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from experiments.robustness.independent_posterior import (
+from safebo.experiments.robustness.independent_posterior import (
     BetaRule,
     FloatArray,
     Groups,
@@ -23,15 +23,15 @@ from experiments.robustness.independent_posterior import (
     lipschitz_margins,
     mixture_moments,
 )
-from safebo.protocol import Measurement, Trial
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study
+from safebo.types import Measurement, Trial
 
 Records = Sequence[tuple[Trial, Measurement | None]]
 
 Told = Sequence[tuple[Trial, Measurement]]
 
 SAMPLE = 512
-"""Points among which schedules seek the largest information gain, as `safebo.schedules` says."""
+"""Points among which schedules seek the largest information gain, as `safebo.models.schedules` says."""
 
 PROMISED = {"real_beta_safeopt": "fiedler2024"}
 CERTIFIED_BY_MEASUREMENTS = ("losbo", "los_gp_ucb")

@@ -170,7 +170,7 @@ def lipschitz_margins(
 
 @dataclass(frozen=True)
 class BetaRule:
-    """Beta after n observations, from the published formulas (`safebo.schedules` names the sources).
+    """Beta after n observations, from the published formulas (`safebo.models.schedules` names the sources).
 
     Args:
         schedule: its name.

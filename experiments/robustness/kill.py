@@ -1,6 +1,6 @@
 """Kill runs with SIGKILL at random moments, resume them, and compare with runs that nobody disturbed.
 
-    python -m experiments.robustness.kill --times 20
+    python -m safebo.experiments.robustness.kill --times 20
 
 After every kill: the workers are gone, every trial that had been told is in the journal unchanged, and the
 run can be resumed at once. At the end: the same trials, to the last bit, as an undisturbed run.
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from safebo.errors import SafeboError
-from safebo.journal import Journal, Record
+from safebo.storage.journal import Journal, Record
 
 STUDY = Path(__file__).with_name("bowl.yaml")
 
@@ -51,7 +51,7 @@ def tune_command(trials: int, workers: int) -> Command:
 
     def command(folder: Path, seed: int) -> list[str]:
         return [
-            *(sys.executable, "-c", "from safebo.cli import main; main()"),
+            *(sys.executable, "-c", "from safebo.cli.main import main; main()"),
             *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
             *("--trials", str(trials), "--workers", str(workers)),
         ]

@@ -1,6 +1,6 @@
 """Faults that only real processes can have: killed, frozen, interrupted, without disk, without database.
 
-    python -m experiments.robustness.process_faults [--only NAME ...]
+    python -m safebo.experiments.robustness.process_faults [--only NAME ...]
 
 A virtual Go2, its guardian and `safebo tune --robot --approve-all` run as a user runs them. Each fault is injected
 while the robot walks, and then it is looked at what the robot did (the guardian's event log, with times), what the
@@ -29,14 +29,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from experiments.robustness.faults.report import Report
-from hardware.link.client import GuardianClient
-from hardware.link.key import read_key
-from hardware.link.udp import UdpTransport
-from hardware.rehearsal import virtual_chain
-from safebo.journal import Journal
-from safebo.ledger import KIND
-from safebo.study_file import load_study, resolve_study
+from safebo.experiments.robustness.faults.report import Report
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.key import read_key
+from safebo.hardware.link.udp import UdpTransport
+from safebo.hardware.rehearsal import virtual_chain
+from safebo.storage.journal import Journal
+from safebo.storage.trial_log import KIND
+from safebo.study.reading import load_study, resolve_study
 
 SECONDS = 3.0  # of a walk
 SILENT = "baseline gains within 200 ms, standing down within 1 s"
@@ -527,7 +527,7 @@ def second_commander(chain: Chain) -> Report:
     tune = chain.tune(trials=1)
     settled(chain, tune)
     program = (
-        "import sys, time\nfrom hardware.unitree.dds import DdsNetwork, DdsParticipant\n"
+        "import sys, time\nfrom safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant\n"
         f"participant = DdsParticipant(DdsNetwork('lo', {chain.domain}))\n"
         "writer = participant.writer('rt/lowcmd', 'LowCmd_')\nprint(time.time(), flush=True)\nsys.stdin.read()"
     )

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 
-from experiments.robustness.independent_certificate import gain_sample
-from experiments.robustness.independent_posterior import (
+from safebo.acquisition import GridSettings, GridTuner
+from safebo.acquisition.registry import SAFE
+from safebo.experiments.robustness.independent_certificate import gain_sample
+from safebo.experiments.robustness.independent_posterior import (
     BetaRule,
     FloatArray,
     Prior,
     intersected_interval,
     lipschitz_margins,
 )
-from experiments.robustness.random_problems import KERNELS, SCHEDULES, TARGETS, TRANSDUCTIVE, choice
-from safebo.acquisition import GridSettings, GridTuner
-from safebo.acquisition.registry import SAFE
+from safebo.experiments.robustness.random_problems import KERNELS, SCHEDULES, TARGETS, TRANSDUCTIVE, choice
 from safebo.study import ConfidenceSpec, TransductiveSpec
 
 METHODS = (*SAFE, "real_beta_safeopt", "losbo", "los_gp_ucb")

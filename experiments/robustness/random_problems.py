@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from safebo.acquisition.registry import SAFE
-from safebo.protocol import Measurement, Outcome, Trial
 from safebo.study import FunctionSpec, Study
+from safebo.types import Measurement, Outcome, Trial
 
 METHODS = (*SAFE, "real_beta_safeopt", "losbo", "los_gp_ucb", "gosafeopt")
 """Every method that certifies what it tries in local phases."""

@@ -13,19 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.robustness.guardian_world import World
-from hardware.guardian.states import State
-from hardware.guardian.walker import Walker
-from hardware.link.client import GuardianClient
-from hardware.link.proxy import Faults
-from hardware.tuning.evaluator import RobotEvaluator
-from hardware.tuning.session import Session
-from robots.sensors import JointCommand
-from safebo.evaluator import RobotAddress
-from safebo.journal import Journal
-from safebo.ledger import KIND, JournalLedger
-from safebo.protocol import Measurement, Trial, trial_hash
-from safebo.study_file import load_study, study_hash
+from safebo.experiments.robustness.guardian_world import World
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.walker import Walker
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.proxy import Faults
+from safebo.hardware.tuning.evaluator import RobotEvaluator
+from safebo.hardware.tuning.session import Session
+from safebo.robots.quadruped.interface import JointCommand
+from safebo.storage.journal import Journal
+from safebo.storage.trial_log import KIND, JournalLedger
+from safebo.study.reading import load_study, study_hash
+from safebo.types import Measurement, RobotAddress, Trial, trial_hash
 
 STUDY = "go1-trot"
 SECONDS = 1.0  # of a walk; short, so that many fit into a test

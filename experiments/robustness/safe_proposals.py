@@ -1,6 +1,6 @@
 """Ask every safe method for trials of thousands of random problems and certify each of them a second time.
 
-    python -m experiments.robustness.safe_proposals --problems 3000 --seed 0
+    python -m safebo.experiments.robustness.safe_proposals --problems 3000 --seed 0
 
 Half of the problems are studies (`random_problems`), half are grids from plain tensors (`random_grids`). A local
 trial is uncertified when the second program (`independent_posterior`: numpy, nothing shared) finds a lower bound
@@ -21,22 +21,22 @@ from functools import partial
 import numpy as np
 import torch
 
-from experiments.robustness import random_grids
-from experiments.robustness.independent_certificate import Judge
-from experiments.robustness.independent_posterior import Prior
-from experiments.robustness.random_grids import random_grid_problem, random_values, safe_start
-from experiments.robustness.random_problems import (
+from safebo.errors import EmptySafeSetError, SafeboError
+from safebo.experiments.robustness import random_grids
+from safebo.experiments.robustness.independent_certificate import Judge
+from safebo.experiments.robustness.independent_posterior import Prior
+from safebo.experiments.robustness.random_grids import random_grid_problem, random_values, safe_start
+from safebo.experiments.robustness.random_problems import (
     METHODS,
     random_measurement,
     random_simulation,
     random_study,
 )
-from safebo.errors import EmptySafeSetError, SafeboError
-from safebo.mixture import MixturePosterior
-from safebo.posterior import Posterior
-from safebo.protocol import Measurement, Trial
+from safebo.models.mixture import MixturePosterior
+from safebo.models.posterior import Posterior
 from safebo.study import Study
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 ROUND_OFF = 1e-8
 """On a grid a point on the border of the safe set may lie on either side, in prior standard deviations."""

@@ -1,6 +1,6 @@
 """Half an hour of a robot's time, trial after trial, with one trouble after the other.
 
-    python -m experiments.robustness.soak --minutes 30
+    python -m safebo.experiments.robustness.soak --minutes 30
 
 A virtual Go1 with a body behind its own wire protocol, the real controller, the guardian, its link on a network that
 loses, doubles, overtakes and damages packets, and a tuner that runs trials with its journal: all in lock-step, so
@@ -22,16 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.robustness.growth import Meter
-from experiments.robustness.guardian import stays
-from experiments.robustness.guardian_world import PERIOD
-from experiments.robustness.robot_run import RobotRun
-from experiments.robustness.soak_troubles import PHYSICAL, RISING, STANDING, STEPPING, Maker, Trouble
-from experiments.robustness.soak_world import SoakWorld
-from hardware.errors import LinkError
-from hardware.guardian.states import LATCHED, State
-from hardware.link.client import GuardianClient, RefusedError
-from hardware.link.messages import Code
+from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.guardian import stays
+from safebo.experiments.robustness.guardian_world import PERIOD
+from safebo.experiments.robustness.robot_run import RobotRun
+from safebo.experiments.robustness.soak_troubles import PHYSICAL, RISING, STANDING, STEPPING, Maker, Trouble
+from safebo.experiments.robustness.soak_world import SoakWorld
+from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.states import LATCHED, State
+from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.messages import Code
 
 UPRIGHT = 0.9
 """Cosine of the tilt beyond which a person puts the robot down again before anything is cleared."""

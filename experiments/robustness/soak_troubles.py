@@ -8,58 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
-from experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
-from experiments.robustness.guardian_world import KEY, PERIOD
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import Response
-from hardware.link.client import GuardianClient
-from hardware.link.frame import Frame, seal
-from hardware.link.messages import Stop
-from hardware.link.proxy import Faults
+from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
+from safebo.experiments.robustness.guardian_world import KEY, PERIOD
+from safebo.experiments.robustness.soak_promises import (
+    BASELINE_WITHIN,
+    SIT_WITHIN,
+    STATE_HOLD,
+    STATE_SIT,
+    Promise,
+)
+from safebo.experiments.robustness.soak_promises import Trouble as AnyTrouble
+from safebo.experiments.robustness.soak_world import SoakWorld
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import Response
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.frame import Frame, seal
+from safebo.hardware.link.messages import Stop
+from safebo.hardware.link.proxy import Faults
 
-if TYPE_CHECKING:
-    from experiments.robustness.soak_world import SoakWorld
-
-BASELINE_WITHIN, SIT_WITHIN = round(0.2 / PERIOD), round(1.0 / PERIOD)
-"""Ticks of a tuner's silence after which baseline gains and the way down are promised."""
-
-STATE_HOLD, STATE_SIT = round(0.1 / PERIOD) + 1, round(0.5 / PERIOD) + 1
-"""Ticks from the last state to the first without one for longer than the promise."""
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A rung that has to be reached, and how many ticks after the trouble's first one at the latest."""
-
-    response: Response
-    within: int
-
-
-@dataclass
-class Trouble:
-    """One trouble, prepared.
-
-    Args:
-        name: for the counts.
-        promises: in the order of their ticks; none: the run has to go on as if nothing were.
-        lasts: ticks after which it goes away by itself.
-        begin: called before its first tick.
-        each: called before each of its ticks, with the number of the tick.
-    """
-
-    name: str
-    promises: tuple[Promise, ...]
-    lasts: int
-    begin: Callable[[SoakWorld], None]
-    each: Callable[[SoakWorld, int], None] | None = None
-
-
-Maker = Callable[[np.random.Generator, "SoakWorld"], Trouble]
+Trouble = AnyTrouble[SoakWorld]
+Maker = Callable[[np.random.Generator, SoakWorld], Trouble]
 
 
 def _edited(name: str, make: Callable[[np.random.Generator, SoakWorld], Injection]) -> Maker:

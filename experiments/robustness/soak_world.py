@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.robustness.faults.wire_robot import WireWorld
-from experiments.robustness.fuzz_guardian import beyond, impossible
-from experiments.robustness.guardian import answered
-from experiments.robustness.guardian_world import PERIOD, go1
-from experiments.robustness.soak_troubles import STATE_HOLD, STATE_SIT, Trouble
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import Response, State
-from hardware.guardian.walker import Walk, Walker
-from hardware.link.proxy import Faults
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.experiments.robustness.faults.wire_robot import WireWorld
+from safebo.experiments.robustness.fuzz_guardian import beyond, impossible
+from safebo.experiments.robustness.guardian import answered
+from safebo.experiments.robustness.guardian_world import PERIOD, go1
+from safebo.experiments.robustness.soak_promises import STATE_HOLD, STATE_SIT, Trouble
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import Response, State
+from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.link.proxy import Faults
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
 NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
 """Always."""
@@ -193,8 +193,8 @@ class SoakWorld(WireWorld):
         self.seen: Observation | None = None
         self._observe = self.robot.observe
         self.robot.observe = self._noted  # type: ignore[method-assign]
-        self._waiting: tuple[Callable[[], bool], Trouble] | None = None
-        self.trouble: Trouble | None = None
+        self._waiting: tuple[Callable[[], bool], Trouble[SoakWorld]] | None = None
+        self.trouble: Trouble[SoakWorld] | None = None
         self.since = 0
         self.met = State.DISCONNECTED
         self.late: list[str] = []
@@ -204,7 +204,7 @@ class SoakWorld(WireWorld):
         self.seen = self._observe()
         return self.seen
 
-    def schedule(self, when: Callable[[], bool], trouble: Trouble) -> None:
+    def schedule(self, when: Callable[[], bool], trouble: Trouble[SoakWorld]) -> None:
         """Bring a trouble before the first tick in which a condition holds."""
         self._waiting, self.trouble, self.late = (when, trouble), None, []
 

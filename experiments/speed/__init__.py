@@ -1,1 +1,1 @@
-"""How fast the parts are: medians of one process on one core, printed by `python -m experiments.speed`."""
+"""How fast the parts are: medians of one process on one core, printed by `python -m safebo.experiments.speed`."""

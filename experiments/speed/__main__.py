@@ -1,4 +1,4 @@
-"""`python -m experiments.speed [--json] [NAME ...]`: median seconds of the parts, against their bars."""
+"""`python -m safebo.experiments.speed [--json] [NAME ...]`: median seconds of the parts, against their bars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before numpy is imported: one core is what is measured
 
-from experiments.speed import (  # noqa: E402
+from safebo.experiments.speed import (  # noqa: E402
     continuous_cases,
     grid_cases,
     robot_cases,
@@ -21,7 +21,7 @@ from experiments.speed import (  # noqa: E402
     virtual_cases,
     wire_cases,
 )
-from experiments.speed.measure import Timing, timed  # noqa: E402
+from safebo.experiments.speed.measure import Timing, timed  # noqa: E402
 
 CASES = {
     case.name: case

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.speed.measure import Case
-from safebo.protocol import Measurement, Trial
+from safebo.experiments.speed.measure import Case
 from safebo.study import Study
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 CONTEXT = "now"
 

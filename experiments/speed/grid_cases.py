@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from gpytorch.kernels import RBFKernel, ScaleKernel
 
-from experiments.speed.measure import Case
 from safebo.acquisition.grid_safeopt import GridProposal, GridSafeOpt
+from safebo.experiments.speed.measure import Case
 
 
 def radial_kernel(variance: float, lengthscale: float) -> ScaleKernel:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
-from experiments.speed.measure import Case
-from robots.model import load_robot
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import gait_named
-from robots.rollout import rollout
-from robots.simulation import Simulation
+from safebo.experiments.speed.measure import Case
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import gait_named
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import rollout
 
 
 def _trotting() -> tuple[Simulation, Controller]:

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from experiments.speed.grid_cases import hills, radial_kernel, square_grid
-from experiments.speed.measure import Case
-from safebo.acquisition.transductive_scores import TransductiveGrid, TransductiveScores
-from safebo.gpytorch_kernels import fixed_kernel
-from safebo.grid_posterior import GridPosterior
-from safebo.posterior import Posterior
+from safebo.acquisition.transductive.scores import TransductiveGrid, TransductiveScores
+from safebo.experiments.speed.grid_cases import hills, radial_kernel, square_grid
+from safebo.experiments.speed.measure import Case
+from safebo.models.gpytorch_kernels import fixed_kernel
+from safebo.models.grid_posterior import GridPosterior
+from safebo.models.posterior import Posterior
 
 NOISE, BETA, THRESHOLD = 0.05, 2.0, 0.2
 VARIANCE, LENGTHSCALES = 2.0, (1.0, 1.2)

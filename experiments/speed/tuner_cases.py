@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.speed.measure import Case
-from safebo.backups import trigger_rule
-from safebo.monitor import BoundaryMonitor
-from safebo.protocol import Measurement, Trial
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.experiments.speed.measure import Case
 from safebo.study import BackupSpec, Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
 from safebo.tuner import Tuner
+from safebo.tuner.backups import trigger_rule
+from safebo.types import Measurement, Trial
 
 
 def _smooth_measurement(study: Study, unit: np.ndarray) -> Measurement:

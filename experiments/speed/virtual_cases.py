@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.speed.measure import Case
-from hardware.unitree import go2_messages as wire
-from hardware.unitree.joints import motors_of
-from hardware.virtual.go2 import CELL_SCALE, joint_command
-from hardware.virtual.plant import PERIOD, VirtualPlant
-from hardware.virtual.sayings import Sayings
-from robots.model import load_robot
+from safebo.experiments.speed.measure import Case
+from safebo.hardware.unitree import go2_messages as wire
+from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.virtual.go2 import CELL_SCALE, joint_command
+from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
+from safebo.hardware.virtual.state_encoder import Sayings
+from safebo.robots.descriptions.model import load_robot
 
 
 def virtual_go2_tick() -> Callable[[], bytes]:

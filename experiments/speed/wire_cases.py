@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.speed.measure import Case
-from hardware.robot_link import LinkCounters, checked_command
-from hardware.unitree import go1_messages, go2_messages
-from hardware.unitree.go2_link import TICK_SECONDS, battery_of
-from hardware.unitree.joints import JOINT_NAMES, motors_of
-from hardware.unitree.state import StateStream
-from robots.sensors import JointCommand
+from safebo.experiments.speed.measure import Case
+from safebo.hardware.robot_link import LinkCounters, checked_command
+from safebo.hardware.unitree import go1_messages, go2_messages
+from safebo.hardware.unitree.go2_link import TICK_SECONDS, battery_of
+from safebo.hardware.unitree.joints import JOINT_NAMES, motors_of
+from safebo.hardware.unitree.state import StateStream
+from safebo.robots.quadruped.interface import JointCommand
 
 BAR = 25e-6  # s
 

@@ -10,16 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from experiments.tasks.analytic import camelback, gaussian10, hartmann
-from experiments.tasks.boundary import boundary
-from experiments.tasks.cartpole import cartpole
-from experiments.tasks.furuta import furuta
-from experiments.tasks.gp_samples import BELIEFS, DIMENSIONS, calibrated_beta, gp_sample, safeopt_example
-from experiments.tasks.island import island
-from experiments.tasks.quadcopter import quadcopter
-from experiments.tasks.task import UNCONSTRAINED, KernelSpec, Noise, Task
-from experiments.tasks.valley import valley
 from safebo.errors import UnknownNameError
+from safebo.experiments.tasks.analytic import camelback, gaussian10, hartmann
+from safebo.experiments.tasks.boundary import boundary
+from safebo.experiments.tasks.cartpole import cartpole
+from safebo.experiments.tasks.furuta import furuta
+from safebo.experiments.tasks.gp_samples import (
+    BELIEFS,
+    DIMENSIONS,
+    calibrated_beta,
+    gp_sample,
+    safeopt_example,
+)
+from safebo.experiments.tasks.island import island
+from safebo.experiments.tasks.quadcopter import quadcopter
+from safebo.experiments.tasks.task import UNCONSTRAINED, KernelSpec, Noise, Task
+from safebo.experiments.tasks.valley import valley
 
 TASKS: dict[str, Callable[[], Task]] = {
     "valley": valley,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.tasks.task import FloatArray, KernelSpec, Task
+from safebo.experiments.tasks.task import FloatArray, KernelSpec, Task
 
 HARTMANN_HEIGHTS = np.array([1.0, 1.2, 3.0, 3.2])
 HARTMANN_RATES = np.array(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 
 LENGTHSCALE = 0.2
 OBJECTIVE = np.array([[2.0, 0.92, 0.82], [0.6, 0.3, 0.5]])

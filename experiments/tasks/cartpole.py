@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
-from robots.cartpole.plant import cartpole as plant
-from robots.feedback.rollout import roll_out
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
+from safebo.robots.benchmarks.cartpole import cartpole as plant
+from safebo.robots.benchmarks.feedback import roll_out
 
 LOWEST, HIGHEST = np.array([1.0, 20.0, 4.0]), np.array([60.0, 150.0, 40.0])
 """Gains on cart position (N/m), pole angle (N/rad) and pole rate (N s/rad) at inputs 0 and 1; geometric between."""

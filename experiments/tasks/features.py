@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from experiments.tasks.task import FloatArray
+from safebo.experiments.tasks.task import FloatArray
 
 FEATURES = 2048
 """Per function: the covariance of two inputs errs by 0.016 (standard deviation over draws of the features), and no

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
-from robots.feedback.rollout import roll_out
-from robots.furuta.plant import furuta as plant
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
+from safebo.robots.benchmarks.feedback import roll_out
+from safebo.robots.benchmarks.furuta import furuta as plant
 
 ARM_GAIN, ROD_GAIN = -6.0, 80.0
 """V/rad, fixed: on the arm's angle and the rod's."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from experiments.tasks.features import best_safe_value, feature_functions
-from experiments.tasks.sampled import SampledFunctions, sample_functions
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, Functions, KernelSpec, Noise, Task
 from safebo.errors import InputError
+from safebo.experiments.tasks.features import best_safe_value, feature_functions
+from safebo.experiments.tasks.sampled import SampledFunctions, sample_functions
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, Functions, KernelSpec, Noise, Task
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def gp_sample(
     until the constraint exceeds its threshold by `SEED_MARGIN` there.
 
     From three inputs on the unit cube is a box, the lengthscale grows (0.3, 0.35, 0.5, 0.7 in 3, 4, 6, 10 inputs), the
-    functions are drawn by random features (`experiments.tasks.features` says how nearly) and the optimum is the best
-    that a search with many starts finds.
+    functions are drawn by random features (`safebo.experiments.tasks.features` says how nearly) and the
+    optimum is the best that a search with many starts finds.
 
     Args:
         dimension: one of `DIMENSIONS`.

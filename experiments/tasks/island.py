@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 
 
 def peak_and_island(x: FloatArray) -> FloatArray:

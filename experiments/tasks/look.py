@@ -1,6 +1,6 @@
 """What a task is like: how much of it is safe, where its optimum lies, what its start is worth.
 
-python -m experiments.tasks.look cartpole
+python -m safebo.experiments.tasks.look cartpole
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.tasks import task_named
-from experiments.tasks.task import Task
+from safebo.experiments.tasks import task_named
+from safebo.experiments.tasks.task import Task
 
 POINTS = 4096
 """Sobol points at which a box is looked at."""

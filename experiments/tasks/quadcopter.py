@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
-from robots.quadrotor.feedback import costs_and_heights
-from robots.quadrotor.plan import Flight, Plan, plan_flight
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
+from safebo.robots.benchmarks.quadrotor.feedback import costs_and_heights
+from safebo.robots.benchmarks.quadrotor.plan import Flight, Plan, plan_flight
 
 DISTURBANCE = np.array([0.006539614183484376, 0.14918676368791706, 0.14111711461855195, 2.7854749912957817])
 """Gains of the disturbance, and so the best gains: the source's draw under its fixed random key."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tasks.task import BoolArray, FloatArray, Noise, Task
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.errors import EmptySafeSetError, InputError
+from safebo.experiments.tasks.task import BoolArray, FloatArray, Noise, Task
 from safebo.study import ConfidenceSpec
 
 NOISE_BOUND = 4.0

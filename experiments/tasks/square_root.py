@@ -8,15 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from robots.margins import to_go
-from safebo.protocol import (
-    EvaluatorInfo,
-    Measurement,
-    Monitor,
-    ParameterInfo,
-    QuantityInfo,
-    Trial,
-)
+from safebo.robots.evaluation.margins import to_go
+from safebo.types import EvaluatorInfo, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
 
 STEPS = 1000
 NOISE = 1e-4

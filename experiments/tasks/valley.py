@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from experiments.tasks.task import FloatArray, KernelSpec, Task
+from safebo.experiments.tasks.task import FloatArray, KernelSpec, Task
 
 _HILLS = ((5.0, 0.4, 0.85), (1.45, 2.5, 0.9), (1.8, 3.2, 0.55), (4.5, 5.5, 0.93))
 """Weight, mean and standard deviation of the normal densities that add up to the objective."""

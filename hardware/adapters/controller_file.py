@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from hardware.adapters.gains_text import TextFormat
-from hardware.adapters.sections import Section
-from hardware.errors import HardwareInputError
-from hardware.guardian.bounds import GainTable
-from hardware.link.udp import LOOPBACK
+from safebo.hardware.adapters.gains_text import TextFormat
+from safebo.hardware.adapters.sections import Section
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.link.udp import LOOPBACK
 
 MOST_GAINS = 150
 """More do not fit into one message of the link."""
@@ -21,7 +21,7 @@ MOST_GAINS = 150
 
 @dataclass(frozen=True)
 class FilePortSettings:
-    """See `hardware.adapters.file_and_restart.FileAndRestartPort`."""
+    """See `safebo.hardware.adapters.file_and_restart.FileAndRestartPort`."""
 
     file: Path
     format: TextFormat
@@ -31,7 +31,7 @@ class FilePortSettings:
 
 @dataclass(frozen=True)
 class ParameterPortSettings:
-    """See `hardware.adapters.ros_parameters.RosParameterPort`.
+    """See `safebo.hardware.adapters.ros_parameters.RosParameterPort`.
 
     Args:
         client: Python file and function in it; called with the node's name, it gives a `ParameterClient`.

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hardware.adapters.gain_port import GainPortError
-from hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.hardware.adapters.gain_port import GainPortError
+from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
 
 WORDS = 300
 """Characters of a failed command's output that go into the message."""

@@ -12,12 +12,12 @@ import math
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
-from hardware.adapters.gain_port import GainPort, write_and_read_back
-from hardware.adapters.relay_layout import gains_identity
-from hardware.adapters.relayed_walker import RelayedWalker
-from hardware.guardian.bounds import GainTable
-from hardware.guardian.staging import TrialPlan
-from robots.sensors import SensorReading
+from safebo.hardware.adapters.gain_port import GainPort, write_and_read_back
+from safebo.hardware.adapters.relay_layout import gains_identity
+from safebo.hardware.adapters.relayed_walker import RelayedWalker
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.staging import TrialPlan
+from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from hardware.errors import HardwareError
-from hardware.guardian.bounds import GainTable
+from safebo.hardware.errors import HardwareError
+from safebo.hardware.guardian.bounds import GainTable
 
 TOLERANCE = 1e-6
 """Relative difference up to which a gain that is read back counts as the one that was written: controllers that

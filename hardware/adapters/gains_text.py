@@ -13,7 +13,7 @@ from enum import StrEnum
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from hardware.adapters.gain_port import GainPortError
+from safebo.hardware.adapters.gain_port import GainPortError
 
 Spans = dict[str, tuple[int, int]]
 """First character and the one after the last, by path."""

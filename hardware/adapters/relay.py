@@ -7,16 +7,16 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import cast
 
-from hardware.adapters.controller_file import ControllerFile, FilePortSettings
-from hardware.adapters.file_and_restart import FileAndRestartPort
-from hardware.adapters.gain_keeper import GainKeeper
-from hardware.adapters.gain_port import GainPort
-from hardware.adapters.relayed_walker import RelayedWalker
-from hardware.adapters.ros_parameters import ParameterClient, RosParameterPort
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.link.client import Transport
-from hardware.link.udp import LOOPBACK, UdpTransport
-from robots.model import RobotModel
+from safebo.hardware.adapters.controller_file import ControllerFile, FilePortSettings
+from safebo.hardware.adapters.file_and_restart import FileAndRestartPort
+from safebo.hardware.adapters.gain_keeper import GainKeeper
+from safebo.hardware.adapters.gain_port import GainPort
+from safebo.hardware.adapters.relayed_walker import RelayedWalker
+from safebo.hardware.adapters.ros_parameters import ParameterClient, RosParameterPort
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.link.client import Transport
+from safebo.hardware.link.udp import LOOPBACK, UdpTransport
+from safebo.robots.descriptions.model import RobotModel
 
 BUDGET = 0.001
 """Seconds that a tick of a physical robot waits for its own answer: half a period."""

@@ -14,9 +14,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import WireError
-from hardware.link.digest import gains_digest
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.hardware.errors import WireError
+from safebo.hardware.link.digest import gains_digest
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
 FloatArray = NDArray[np.float64]
 

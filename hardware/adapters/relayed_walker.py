@@ -14,15 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState, gains_identity, not_finite
-from hardware.errors import HardwareError, WireError
-from hardware.guardian.bounds import GainTable
-from hardware.guardian.motion import STAND_KD, STAND_KP
-from hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
-from hardware.link.client import Transport
-from robots.model import RobotModel
-from robots.rollout import STATE_NAMES, monitored_state
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.hardware.adapters.relay_layout import (
+    GainSet,
+    Mode,
+    RelayAnswer,
+    RelayState,
+    gains_identity,
+    not_finite,
+)
+from safebo.hardware.errors import HardwareError, WireError
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.motion import STAND_KD, STAND_KP
+from safebo.hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
+from safebo.hardware.link.client import Transport
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
 
 FloatArray = NDArray[np.float64]
 
@@ -66,7 +73,7 @@ class RelayedWalker:
     Args:
         robot: its model.
         table: the controller's gains.
-        transport: to the controller, `hardware.link.udp.UdpTransport` or another; used by one thread.
+        transport: to the controller, `safebo.hardware.link.udp.UdpTransport` or another; used by one thread.
         switches: the controller changes to baseline gains within a tick when it is told to.
         budget: seconds that a tick waits for its own answer.
         rate: ticks per second.
@@ -196,7 +203,7 @@ class RelayedWalker:
             self._speed.brake()
 
     def state(self, reading: SensorReading) -> FloatArray:
-        """What a monitor sees (`robots.rollout.STATE_NAMES`, 33); the same array every time."""
+        """What a monitor sees (`safebo.robots.simulation.rollout.STATE_NAMES`, 33); the same array every time."""
         monitored_state(self._base, reading, self._state)
         return self._state
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hardware.adapters.gain_port import GainPortError
+from safebo.hardware.adapters.gain_port import GainPortError
 
 
 @dataclass(frozen=True)

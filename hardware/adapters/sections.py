@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hardware.errors import HardwareInputError
+from safebo.hardware.errors import HardwareInputError
 
 
 class Section:

@@ -1,5 +1,5 @@
-"""`python -m hardware.guardian`."""
+"""`python -m safebo.hardware.guardian`."""
 
-from hardware.guardian.cli import main
+from safebo.hardware.guardian.cli import main
 
 main()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.quadruped.gains import GAINS, Gains
+from safebo.robots.quadruped.gains import GAINS, Gains
 
 FloatArray = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class GainTable:
 
 
 def quadruped_table(baseline: Mapping[str, float] | None = None) -> GainTable:
-    """The gains of `robots.quadruped`, with its defaults where `baseline` names no other.
+    """The gains of `safebo.robots.quadruped`, with its defaults where `baseline` names no other.
 
     Raises:
         ValueError: baseline gains that are unknown or outside the hard bounds.

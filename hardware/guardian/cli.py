@@ -17,22 +17,22 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from hardware.adapters.controller_file import ControllerFile, read_controller_file
-from hardware.adapters.relay import relay
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.guardian.bounds import GainTable, quadruped_table
-from hardware.guardian.core import Guardian
-from hardware.guardian.event_log import EventLog
-from hardware.guardian.limits import LIMITS, Limit, with_thresholds
-from hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
-from hardware.guardian.process import GuardianProcess, warm
-from hardware.guardian.service import GuardianService
-from hardware.guardian.staging import Preparation
-from hardware.guardian.walker import QuadrupedWalker, Walker
-from hardware.link.key import key_at
-from hardware.link.udp import LOOPBACK, PORT, UdpServer
-from robots.model import RobotModel, load_robot
-from robots.quadruped.gains import Gains
+from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
+from safebo.hardware.adapters.relay import relay
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.event_log import EventLog
+from safebo.hardware.guardian.limits import LIMITS, Limit, with_thresholds
+from safebo.hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
+from safebo.hardware.guardian.process import GuardianProcess, warm
+from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import Preparation
+from safebo.hardware.guardian.walker import QuadrupedWalker, Walker
+from safebo.hardware.link.key import key_at
+from safebo.hardware.link.udp import LOOPBACK, PORT, UdpServer
+from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.quadruped.gains import Gains
 
 RATE = 500.0
 
@@ -188,8 +188,8 @@ def go2(
     settings = Settings.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
-    from hardware.unitree.dds import DdsNetwork
-    from hardware.unitree.go2_link import Go2Link
+    from safebo.hardware.unitree.dds import DdsNetwork
+    from safebo.hardware.unitree.go2_link import Go2Link
 
     chosen = domain if domain is not None else (0 if physical else 1)
     robot = load_robot("go2")
@@ -219,8 +219,8 @@ def go1(
     settings = Settings.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
-    from hardware.unitree.go1_link import Go1Link
-    from hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
+    from safebo.hardware.unitree.go1_link import Go1Link
+    from safebo.hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
 
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     robot = load_robot("go1")
@@ -244,7 +244,7 @@ def list_limits() -> None:
 @app.command("key")
 def make(path: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
     """Make a key; copy the file to the machine where the tuner runs."""
-    from hardware.link.key import make_key
+    from safebo.hardware.link.key import make_key
 
     make_key(path)
     say(f"a new key is in {path}, readable by you alone")

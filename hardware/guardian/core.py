@@ -16,21 +16,21 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.guardian.bounds import MOST_DAMPING, MOST_STIFFNESS, GainTable
-from hardware.guardian.desk import LONGEST, Desk
-from hardware.guardian.lease import Lease
-from hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
-from hardware.guardian.measures import Measures
-from hardware.guardian.motion import Curve, Poses, damped
-from hardware.guardian.observation import Observation, Stream
-from hardware.guardian.staging import Preparation, Staging, TrialPlan
-from hardware.guardian.states import FAULTS, Event, Response, State, answer
-from hardware.guardian.telemetry import Telemetry
-from hardware.guardian.walker import NotInTickError, Walker
-from hardware.link.messages import Heartbeat, Reply, Request, Stop
-from hardware.link.server import Inbound
-from robots.model import RobotModel
-from robots.sensors import JointCommand
+from safebo.hardware.guardian.bounds import MOST_DAMPING, MOST_STIFFNESS, GainTable
+from safebo.hardware.guardian.lease import Lease
+from safebo.hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
+from safebo.hardware.guardian.measures import Measures
+from safebo.hardware.guardian.motion import Curve, Poses, damped
+from safebo.hardware.guardian.observation import Observation, Stream
+from safebo.hardware.guardian.request_handler import LONGEST, Desk
+from safebo.hardware.guardian.staging import Preparation, Staging, TrialPlan
+from safebo.hardware.guardian.states import FAULTS, Event, Response, State, answer
+from safebo.hardware.guardian.telemetry import Telemetry
+from safebo.hardware.guardian.walker import NotInTickError, Walker
+from safebo.hardware.link.messages import Heartbeat, Reply, Request, Stop
+from safebo.hardware.link.server import Inbound
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand
 
 FloatArray = NDArray[np.float64]
 
@@ -113,7 +113,7 @@ class Guardian:
         executor: builds monitors beside the control loop.
         random: for tokens; unpredictable outside of tests.
         clock: measures how long the controller takes, s.
-        limits: see `hardware.guardian.limits`.
+        limits: see `safebo.hardware.guardian.limits`.
         rate: ticks per second.
         preparation: brings gains into a controller that cannot take them within a tick; None where it can.
     """

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hardware.errors import HardwareInputError
-from hardware.guardian.core import Row
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.core import Row
 
 KEPT = 100_000
 _END: object = object()

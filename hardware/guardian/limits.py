@@ -15,8 +15,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import HardwareInputError
-from hardware.guardian.states import Response, State
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.states import Response, State
 
 FloatArray = NDArray[np.float64]
 

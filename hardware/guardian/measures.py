@@ -7,10 +7,10 @@ from collections import deque
 
 import numpy as np
 
-from hardware.guardian.limits import Watch
-from hardware.guardian.observation import Stream
-from robots.model import RobotModel
-from robots.sensors import JointCommand
+from safebo.hardware.guardian.limits import Watch
+from safebo.hardware.guardian.observation import Stream
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand
 
 DAMAGE_WINDOW = 1.0  # s over which damaged packets are counted
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
-from robots.sensors import JointCommand
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand
 
 FloatArray = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.robot_link import RobotState
-from hardware.unitree.remote import stop_pressed
-from robots.sensors import SensorReading
+from safebo.hardware.robot_link import RobotState
+from safebo.hardware.unitree.remote import stop_pressed
+from safebo.robots.quadruped.interface import SensorReading
 
 FloatArray = NDArray[np.float64]
 

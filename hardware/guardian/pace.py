@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from hardware.robot_link import RobotLink, RobotState
+from safebo.hardware.robot_link import RobotLink, RobotState
 
 SHORT = 3  # silent ticks in a row that a lost or late state explains
 CATCH_UP = 0.006  # s per tick; with the patience it stays below the limit of a gap between commands

@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hardware.errors import HardwareError
-from hardware.guardian.core import Guardian, Row
-from hardware.guardian.event_log import EventLog
-from hardware.guardian.motion import damped
-from hardware.guardian.observation import observe
-from hardware.guardian.pace import Pace, WaitingLink
-from hardware.guardian.service import GuardianService
-from hardware.guardian.states import State
-from hardware.guardian.walker import Walk, Walker
-from hardware.link.udp import UdpServer
-from robots.model import RobotModel
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import gait_named
-from robots.sensors import SensorReading
+from safebo.hardware.errors import HardwareError
+from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.event_log import EventLog
+from safebo.hardware.guardian.motion import damped
+from safebo.hardware.guardian.observation import observe
+from safebo.hardware.guardian.pace import Pace, WaitingLink
+from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.link.udp import UdpServer
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import gait_named
+from safebo.robots.quadruped.interface import SensorReading
 
 FOREIGN_EVERY = 25  # ticks between two looks at who else commands
 LAST_WORDS = 0.2  # s of joint damping when the process ends

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hardware.guardian.core import Guardian, Row
-from hardware.guardian.observation import Observation
-from hardware.guardian.snapshot import snapshot
-from hardware.link.messages import Welcome
-from hardware.link.server import Address, Inbound, LinkServer, Outgoing
-from robots.sensors import JointCommand
+from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.snapshot import snapshot
+from safebo.hardware.link.messages import Welcome
+from safebo.hardware.link.server import Address, Inbound, LinkServer, Outgoing
+from safebo.robots.quadruped.interface import JointCommand
 
 SILENT = 3.0  # s after which State is no longer sent to somebody
 
@@ -28,7 +28,7 @@ class GuardianService:
     """One guardian and its link.
 
     Args:
-        guardian: see `hardware.guardian.core`.
+        guardian: see `safebo.hardware.guardian.core`.
         key: shared with the clients.
         boot: random number of this start, 1 to 2^32 - 1.
         virtual: whether the robot is a virtual one.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hardware.guardian.limits import NOTHING
-from hardware.guardian.states import LATCHED, Response, State
-from hardware.link import messages
+from safebo.hardware.guardian.limits import NOTHING
+from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.link import messages
 
 if TYPE_CHECKING:
-    from hardware.guardian.core import Guardian
+    from safebo.hardware.guardian.core import Guardian
 
 _LADDER = {
     State.HOLD_LATCHED: Response.HOLD,

@@ -6,14 +6,14 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from hardware.guardian.bounds import GainTable
-from hardware.guardian.walker import Walk
-from hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
-from hardware.link.digest import MonitorWords, WalkWords, trial_digest
-from hardware.link.messages import PIECE
-from robots.quadruped.gait import Gait
-from robots.sensors import SensorReading
-from safebo.monitor import BoundaryMonitor
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.walker import Walk
+from safebo.hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
+from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.messages import PIECE
+from safebo.robots.quadruped.gait import Gait
+from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
 MOST_UPLOAD = size(MOST_STATES // 4, MOST_WIDTH // 2, MOST_POLICIES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.guardian.observation import Observation
-from robots.sensors import BaseState, JointCommand
+from safebo.hardware.guardian.observation import Observation
+from safebo.robots.quadruped.interface import BaseState, JointCommand
 
 FloatArray = NDArray[np.float64]
 

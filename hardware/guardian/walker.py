@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import Gait
-from robots.rollout import STATE_NAMES, monitored_state
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import Gait
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
 
 FloatArray = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class SpeedCommand:
 
 
 class QuadrupedWalker:
-    """The chain of `robots.quadruped` with its own estimator.
+    """The chain of `safebo.robots.quadruped` with its own estimator.
 
     Args:
         robot: the controller's model.
@@ -168,7 +168,7 @@ class QuadrupedWalker:
             self._speed.brake()
 
     def state(self, reading: SensorReading) -> FloatArray:
-        """What a monitor sees (`robots.rollout.STATE_NAMES`, 33); the same array every time."""
+        """What a monitor sees (`safebo.robots.simulation.rollout.STATE_NAMES`, 33); the same array every time."""
         monitored_state(self._active().base, reading, self._state)
         return self._state
 

@@ -16,15 +16,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.link.digest import MonitorWords
-from safebo.monitor import BoundaryMonitor
-from safebo.triggers import (
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.boundary.rules import (
     CostToGoRule,
     GaussianTailRule,
     KernelCovarianceRule,
     LipschitzRule,
     TriggerRule,
 )
+from safebo.hardware.link.digest import MonitorWords
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ MOST_POLICIES = 1000
 
 @dataclass(frozen=True)
 class MonitorArrays:
-    """What a boundary monitor is made of; shapes and units as in `safebo.monitor.BoundaryMonitor`."""
+    """What a boundary monitor is made of; shapes and units as in `safebo.boundary.monitor.BoundaryMonitor`."""
 
     states: FloatArray
     scale: FloatArray

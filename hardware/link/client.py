@@ -15,13 +15,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import LinkError
-from hardware.guardian.states import Response
-from hardware.link import messages as m
-from hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
-from hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
-from hardware.link.layout import Body, BodyError
-from hardware.link.messages import (
+from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.states import Response
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
+from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
+from safebo.hardware.link.layout import Body, BodyError
+from safebo.hardware.link.messages import (
     FROM_GUARDIAN,
     PIECE,
     Code,
@@ -60,7 +60,7 @@ class RefusedError(LinkError):
 
     Args:
         request: what was asked.
-        reply: the answer; its `code` is one of `hardware.link.messages.Code`.
+        reply: the answer; its `code` is one of `safebo.hardware.link.messages.Code`.
     """
 
     def __init__(self, request: Request, reply: Reply) -> None:
@@ -90,7 +90,7 @@ class GuardianClient:
     """Speaks to one guardian.
 
     Args:
-        transport: `hardware.link.udp.UdpTransport`, or another.
+        transport: `safebo.hardware.link.udp.UdpTransport`, or another.
         key: shared with the guardian.
         name: of this client, for people.
         every: wants every n-th State.
@@ -267,7 +267,7 @@ class GuardianClient:
         self.ask(m.SetWalk(gait=walk.gait, velocity=walk.velocity, ramp=walk.ramp, settle=walk.settle))
 
     def set_monitor(self, data: bytes, words: MonitorWords) -> None:
-        """Send a boundary monitor (`hardware.link.arrays.monitor_upload`)."""
+        """Send a boundary monitor (`safebo.hardware.link.arrays.monitor_upload`)."""
         offsets = range(0, len(data), PIECE)
         self.ask_all([m.Upload(total=len(data), offset=at, data=data[at : at + PIECE]) for at in offsets])
         self.ask(

@@ -13,7 +13,7 @@ MONITOR = struct.Struct("<24s6dHIH32s")
 
 @dataclass(frozen=True)
 class WalkWords:
-    """Gait, speed, ramp and settling as they travel; units as in `hardware.link.messages.SetWalk`."""
+    """Gait, speed, ramp and settling as they travel; units as in `safebo.hardware.link.messages.SetWalk`."""
 
     gait: tuple[float, ...]
     velocity: tuple[float, ...]
@@ -27,7 +27,7 @@ class WalkWords:
 
 @dataclass(frozen=True)
 class MonitorWords:
-    """The boundary condition as it travels; fields as in `hardware.link.messages.SetMonitor`."""
+    """The boundary condition as it travels; fields as in `safebo.hardware.link.messages.SetMonitor`."""
 
     rule: str
     numbers: tuple[float, ...]

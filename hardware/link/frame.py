@@ -1,7 +1,7 @@
 """One packet of the link: a fixed header, a body, and a code that only holders of the shared key can make.
 
 Little-endian throughout. The code is HMAC-SHA256 of header and body, so a packet that was damaged or forged
-is not a packet. Who sent it before, and whether it is a repetition, is the business of `hardware.link.replay`.
+is not a packet. Who sent it before, and whether it is a repetition, is the business of `safebo.hardware.link.replay`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hmac
 import struct
 from dataclasses import dataclass
 
-from hardware.errors import HardwareInputError
+from safebo.hardware.errors import HardwareInputError
 
 MAGIC = b"SBLK"
 VERSION = 1
@@ -42,7 +42,7 @@ class Frame:
     """An authentic packet.
 
     Args:
-        kind: what the body is, see `hardware.link.messages`.
+        kind: what the body is, see `safebo.hardware.link.messages`.
         session: number that the guardian gave this connection; 0 in the packets that ask for one.
         sequence: counts the sender's packets of this session from 1.
         body: at most `MAX_BODY` bytes.

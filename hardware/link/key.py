@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from hardware.errors import HardwareInputError
-from hardware.link.frame import MIN_KEY
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.link.frame import MIN_KEY
 
 KEY_BYTES = 32
 DEFAULT = Path(".config") / "safebo" / "link.key"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
-from hardware.link.frame import MAX_BODY
-from hardware.link.layout import Body, f32s, f64, f64s, raw, rest, text, u8, u16, u32, u64
+from safebo.hardware.link.frame import MAX_BODY
+from safebo.hardware.link.layout import Body, f32s, f64, f64s, raw, rest, text, u8, u16, u32, u64
 
 
 class Code(IntEnum):

@@ -10,10 +10,20 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
-from hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
-from hardware.link.layout import Body, BodyError
-from hardware.link.messages import FROM_CLIENT, Code, Heartbeat, Hello, Reply, Request, State, Stop, Welcome
-from hardware.link.replay import ReplayWindow
+from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
+from safebo.hardware.link.layout import Body, BodyError
+from safebo.hardware.link.messages import (
+    FROM_CLIENT,
+    Code,
+    Heartbeat,
+    Hello,
+    Reply,
+    Request,
+    State,
+    Stop,
+    Welcome,
+)
+from safebo.hardware.link.replay import ReplayWindow
 
 Address = Hashable
 Outgoing = tuple[Address, bytes]

@@ -1,7 +1,7 @@
 """The tables of docs/link.md, printed from the declarations that the link itself uses.
 
-    python -m hardware.link.tables                 # all of them, as Markdown
-    python -m hardware.link.tables docs/link.md    # writes them into the page, between its markers
+    python -m safebo.hardware.link.tables                 # all of them, as Markdown
+    python -m safebo.hardware.link.tables docs/link.md    # writes them into the page, between its markers
 
 A table stands in the page between `<!-- table NAME -->` and `<!-- end of table -->`.
 """
@@ -18,18 +18,18 @@ from dataclasses import fields
 from enum import IntEnum
 from pathlib import Path
 
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.guardian.bounds import quadruped_table
-from hardware.guardian.limits import LIMITS, SCOPES
-from hardware.guardian.states import REQUESTED, TABLE, Response, State
-from hardware.guardian.telemetry import COLUMNS
-from hardware.link import messages
-from hardware.link.arrays import KERNELS, RULES
-from hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
-from hardware.link.layout import Body, Part, parts
-from hardware.link.timing import TIMING
-from hardware.link.vectors import vector_lines
-from robots.rollout import STATE_NAMES
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.guardian.bounds import quadruped_table
+from safebo.hardware.guardian.limits import LIMITS, SCOPES
+from safebo.hardware.guardian.states import REQUESTED, TABLE, Response, State
+from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.hardware.link import messages
+from safebo.hardware.link.arrays import KERNELS, RULES
+from safebo.hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
+from safebo.hardware.link.layout import Body, Part, parts
+from safebo.hardware.link.timing import TIMING
+from safebo.hardware.link.vectors import vector_lines
+from safebo.robots.simulation.rollout import STATE_NAMES
 
 _TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "f": "f32", "d": "f64", "s": "bytes", "t": "text"}
 _MARKED = re.compile(r"(?s)(<!-- table (\w+) -->\n).*?(<!-- end of table -->)")
@@ -263,7 +263,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         if len(arguments) != 1:
-            raise HardwareInputError("usage: python -m hardware.link.tables [PAGE]")
+            raise HardwareInputError("usage: python -m safebo.hardware.link.tables [PAGE]")
         page = Path(arguments[0])
         try:
             page.write_text(update(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hardware.guardian.core import ARMED_FOR, BRAKING, CALM, LOST, SUSTAINED
-from hardware.guardian.desk import LONGEST
-from hardware.guardian.lease import TERM
-from hardware.guardian.limits import LIMITS
-from hardware.guardian.service import SILENT
-from hardware.guardian.staging import MOST_UPLOAD
-from hardware.link.arrays import MOST_POLICIES
-from hardware.link.client import FIRST_RETRY, HEARTBEAT, LAST_RETRY, PATIENCE, WINDOW
-from hardware.link.frame import MAX_PACKET, MIN_KEY
-from hardware.link.messages import PIECE
-from hardware.link.replay import WINDOW as REPLAY_WINDOW
-from hardware.link.server import ECHO_AGE, REMEMBERED, SESSIONS
-from hardware.link.udp import PER_TICK, PORT
+from safebo.hardware.guardian.core import ARMED_FOR, BRAKING, CALM, LOST, SUSTAINED
+from safebo.hardware.guardian.lease import TERM
+from safebo.hardware.guardian.limits import LIMITS
+from safebo.hardware.guardian.request_handler import LONGEST
+from safebo.hardware.guardian.service import SILENT
+from safebo.hardware.guardian.staging import MOST_UPLOAD
+from safebo.hardware.link.arrays import MOST_POLICIES
+from safebo.hardware.link.client import FIRST_RETRY, HEARTBEAT, LAST_RETRY, PATIENCE, WINDOW
+from safebo.hardware.link.frame import MAX_PACKET, MIN_KEY
+from safebo.hardware.link.messages import PIECE
+from safebo.hardware.link.replay import WINDOW as REPLAY_WINDOW
+from safebo.hardware.link.server import ECHO_AGE, REMEMBERED, SESSIONS
+from safebo.hardware.link.udp import PER_TICK, PORT
 
 
 @dataclass(frozen=True)

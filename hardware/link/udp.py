@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 
-from hardware.errors import HardwareInputError
-from hardware.link.frame import MAX_PACKET
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.link.frame import MAX_PACKET
 
 LOOPBACK = "127.0.0.1"
 PORT = 4750

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
-from hardware.link import messages as m
-from hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains, trial_digest
-from hardware.link.frame import Frame, seal
-from hardware.link.layout import Body, parts
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains, trial_digest
+from safebo.hardware.link.frame import Frame, seal
+from safebo.hardware.link.layout import Body, parts
 
 KEY = bytes(range(32))
 NONCE = 0x0123456789ABCDEF

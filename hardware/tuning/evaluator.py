@@ -13,26 +13,26 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import HardwareError, HardwareInputError, LinkError
-from hardware.guardian.bounds import GainTable, quadruped_table
-from hardware.guardian.core import BRAKING
-from hardware.guardian.states import Response, State
-from hardware.guardian.telemetry import COLUMNS
-from hardware.link import messages as m
-from hardware.link.arrays import monitor_upload
-from hardware.link.client import GuardianClient
-from hardware.link.digest import MonitorWords, WalkWords, trial_digest
-from hardware.link.key import key_at
-from hardware.link.udp import UdpTransport
-from hardware.tuning import preflight
-from hardware.tuning.own_controller import controller_of, full_set, parameters_of
-from hardware.tuning.recording import TrialRecorder, digest, read_telemetry
-from hardware.tuning.scoring import NAMES, measure
-from hardware.tuning.session import Session, get_clear, get_ready
-from robots.evaluator import RAMP, LeggedEvaluator
-from robots.quadruped.controller import SETTLE
-from safebo.monitor import BoundaryMonitor
-from safebo.protocol import (
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
+from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.core import BRAKING
+from safebo.hardware.guardian.states import Response, State
+from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.arrays import monitor_upload
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.key import key_at
+from safebo.hardware.link.udp import UdpTransport
+from safebo.hardware.tuning import preflight
+from safebo.hardware.tuning.own_controller import controller_of, full_set, parameters_of
+from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
+from safebo.hardware.tuning.scoring import NAMES, measure
+from safebo.hardware.tuning.session import Session, get_clear, get_ready
+from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
+from safebo.robots.quadruped.controller import SETTLE
+from safebo.types import (
     Check,
     EvaluatorInfo,
     Ledger,
@@ -51,7 +51,7 @@ GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it
 
 
 class Address(Protocol):
-    """Where a guardian is; see `safebo.evaluator.RobotAddress`."""
+    """Where a guardian is; see `safebo.evaluators.source.RobotAddress`."""
 
     @property
     def host(self) -> str:

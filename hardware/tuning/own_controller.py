@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hardware.adapters.controller_file import ControllerFile, read_controller_file
-from hardware.errors import HardwareInputError
-from hardware.guardian.bounds import GainTable
-from safebo.protocol import ParameterInfo
+from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.types import ParameterInfo
 
 OPTION = "controller_file"
 """The option of an evaluator that names the file; the guardian has to be started with the same one."""

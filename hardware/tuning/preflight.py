@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hardware.errors import LinkError
-from hardware.guardian.bounds import GainTable
-from hardware.guardian.states import LATCHED, Response, State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient, RefusedError
-from hardware.tuning.recording import TRIAL_BYTES
-from safebo.protocol import Check
+from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.tuning.recording import TRIAL_BYTES
+from safebo.types import Check
 
 LISTEN = 1.0  # s
 MOST_LOSS = 0.05

@@ -22,9 +22,9 @@ from mcap.reader import NonSeekingReader
 from mcap.writer import CompressionType, Writer
 from numpy.typing import NDArray
 
-from hardware.errors import HardwareInputError
-from hardware.guardian.telemetry import COLUMNS
-from hardware.link.messages import State
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.hardware.link.messages import State
 
 FloatArray = NDArray[np.float64]
 
@@ -139,7 +139,7 @@ def messages(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_telemetry(path: Path) -> FloatArray:
-    """Telemetry of a trial, `n x columns` (`hardware.guardian.telemetry.COLUMNS`).
+    """Telemetry of a trial, `n x columns` (`safebo.hardware.guardian.telemetry.COLUMNS`).
 
     Raises:
         HardwareInputError: the file cannot be read or holds none.

@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.guardian.limits import LIMITS
-from hardware.guardian.telemetry import COLUMNS
-from robots.evaluator import LeggedEvaluator, capped
-from robots.rollout import Recording, monitored_state
-from robots.sensors import BaseState, SensorReading
-from safebo.protocol import Measurement
+from safebo.hardware.guardian.limits import LIMITS
+from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
+from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.robots.simulation.rollout import Recording, monitored_state
+from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from hardware.errors import LinkError
-from hardware.guardian.limits import LIMITS
-from hardware.guardian.states import LATCHED, STANDING, Response, State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient
+from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.limits import LIMITS
+from safebo.hardware.guardian.states import LATCHED, STANDING, Response, State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient
 
 BREATH = 0.02  # s of heartbeats at a time, between which others get the client
 REST_AFTER = 45.0  # s of waiting on its feet after which the robot lies down

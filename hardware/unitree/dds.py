@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import DdsVersionError, HardwareInputError, LinkError
+from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 
 PHYSICAL_VERSION = "0.10.2"
 VIRTUAL_VERSIONS = ("11.", PHYSICAL_VERSION)
@@ -153,7 +153,7 @@ class DdsParticipant:
 
         Args:
             topic: such as `rt/lowcmd`.
-            kind: name of a type in `hardware.unitree.dds_types`.
+            kind: name of a type in `safebo.hardware.unitree.dds_types`.
         """
         from cyclonedds.pub import DataWriter
 
@@ -192,7 +192,7 @@ class DdsParticipant:
             raise LinkError("this DDS participant is closed")
         from cyclonedds.topic import Topic
 
-        from hardware.unitree import dds_types
+        from safebo.hardware.unitree import dds_types
 
         sample = getattr(dds_types, kind)
         with _creating:

@@ -1,8 +1,8 @@
 """Topic types of a Go2 for Cyclone DDS. Import this only where Cyclone DDS is known to be there.
 
 The declarations give the types their names and structure on the network. Samples are serialised bytes, which
-`hardware.unitree.go2_messages` and `hardware.unitree.rpc_messages` write and read: the general codec takes a
-hundred times as long, and one damaged sample in a batch must not cost the others.
+`safebo.hardware.unitree.go2_messages` and `safebo.hardware.unitree.rpc_messages` write and read: the general
+codec takes a hundred times as long, and one damaged sample in a batch must not cost the others.
 
 No postponed annotations here: Cyclone DDS reads them.
 """

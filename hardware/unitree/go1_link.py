@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from hardware.errors import WireError
-from hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
-from hardware.robot_stream import wait_for_stream
-from hardware.unitree import go1_messages as wire
-from hardware.unitree.go1_udp import Address, Go1Network, Go1UdpClient, Go1UdpServer
-from hardware.unitree.joints import JOINT_NAMES
-from hardware.unitree.state import StateStream, battery_temperature
-from robots.sensors import JointCommand
+from safebo.hardware.errors import WireError
+from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
+from safebo.hardware.robot_stream import wait_for_stream
+from safebo.hardware.unitree import go1_messages as wire
+from safebo.hardware.unitree.go1_udp import Address, Go1Network, Go1UdpClient, Go1UdpServer
+from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.state import StateStream, battery_temperature
+from safebo.robots.quadruped.interface import JointCommand
 
 
 class Go1Link:
-    """A Go1 as a `hardware.robot_link.RobotLink`.
+    """A Go1 as a `safebo.hardware.robot_link.RobotLink`.
 
     The robot speaks only when spoken to: `prepare` sends commands that ask for nothing until states flow, and a
     state after that answers the last `write`. A physical Go1 has to be put into low-level mode with its remote.
@@ -29,11 +29,11 @@ class Go1Link:
         network: where the robot is.
         joints: order of joints in states and commands.
         period: seconds between two states, to tell how many are missing.
-        state_crc: form of the states' checksum; see `hardware.unitree.go1_messages`.
+        state_crc: form of the states' checksum; see `safebo.hardware.unitree.go1_messages`.
         clock: monotonic seconds.
 
     Raises:
-        hardware.errors.HardwareError: see `Go1Network.check` and `Go1UdpClient`.
+        safebo.hardware.errors.HardwareError: see `Go1Network.check` and `Go1UdpClient`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Go1Link:
         return self._stream.newest(self._udp.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:
-        """Send a joint command at once; see `hardware.robot_link.RobotLink.write`."""
+        """Send a joint command at once; see `safebo.hardware.robot_link.RobotLink.write`."""
         position, velocity, torque, kp, kd = checked_command(command, self.joint_names)
         motors, slots = self._command["motor_cmd"], self._stream.motors
         wire.set_torque(self._command, slots, torque)

@@ -24,9 +24,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardware.errors import CommandError, WireError
-from hardware.unitree.crc import crc32_words, seal
-from hardware.unitree.joints import MOTOR_SLOTS
+from safebo.hardware.errors import CommandError, WireError
+from safebo.hardware.unitree.crc import crc32_words, seal
+from safebo.hardware.unitree.joints import MOTOR_SLOTS
 
 Record = NDArray[Any]  # shape (), structured
 Slots = Sequence[int] | NDArray[np.intp]

@@ -11,7 +11,7 @@ import select
 import socket
 from dataclasses import dataclass
 
-from hardware.errors import HardwareInputError, LinkError
+from safebo.hardware.errors import HardwareInputError, LinkError
 
 ROBOT_ADDRESS = "192.168.123.10"
 ROBOT_PORT = 8007

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import WireError
-from hardware.unitree.go2_messages import ENCAPSULATION
-from hardware.unitree.remote import KEYS, Remote
+from safebo.hardware.errors import WireError
+from safebo.hardware.unitree.go2_messages import ENCAPSULATION
+from safebo.hardware.unitree.remote import KEYS, Remote
 
 Record = NDArray[Any]  # shape (), structured
 

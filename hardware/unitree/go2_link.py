@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from hardware.errors import LinkError, WireError
-from hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
-from hardware.robot_stream import wait_for_stream
-from hardware.unitree import go2_messages as wire
-from hardware.unitree.dds import DdsNetwork, DdsParticipant
-from hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
-from hardware.unitree.joints import JOINT_NAMES
-from hardware.unitree.remote import Remote
-from hardware.unitree.services import (
+from safebo.hardware.errors import LinkError, WireError
+from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
+from safebo.hardware.robot_stream import wait_for_stream
+from safebo.hardware.unitree import go2_messages as wire
+from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
+from safebo.hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
+from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.remote import Remote
+from safebo.hardware.unitree.services import (
     MOTION_SWITCHER,
     SPORT,
     MotionService,
@@ -25,8 +25,8 @@ from hardware.unitree.services import (
     active_motion_service,
     release_motion_service,
 )
-from hardware.unitree.state import StateStream, battery_temperature
-from robots.sensors import JointCommand
+from safebo.hardware.unitree.state import StateStream, battery_temperature
+from safebo.robots.quadruped.interface import JointCommand
 
 COMMANDS = "rt/lowcmd"
 STATES = "rt/lowstate"
@@ -38,7 +38,7 @@ LIE_DOWN = 3.0  # s that a physical robot gets to lie down
 
 
 class Go2Link:
-    """A Go2 as a `hardware.robot_link.RobotLink`.
+    """A Go2 as a `safebo.hardware.robot_link.RobotLink`.
 
     Args:
         network: where the robot is.
@@ -48,7 +48,7 @@ class Go2Link:
         clock: monotonic seconds.
 
     Raises:
-        hardware.errors.HardwareError: see `DdsParticipant`.
+        safebo.hardware.errors.HardwareError: see `DdsParticipant`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Go2Link:
         return self._stream.newest(self._states.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:
-        """Send a joint command at once; see `hardware.robot_link.RobotLink.write`."""
+        """Send a joint command at once; see `safebo.hardware.robot_link.RobotLink.write`."""
         values = checked_command(command, self.joint_names)
         wire.set_joints(self._command, values, self._stream.motors)
         self._writer.write(wire.encode_low_cmd(self._command))

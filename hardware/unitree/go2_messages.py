@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import WireError
-from hardware.unitree.crc import crc32_words
-from hardware.unitree.joints import MOTOR_SLOTS
+from safebo.hardware.errors import WireError
+from safebo.hardware.unitree.crc import crc32_words
+from safebo.hardware.unitree.joints import MOTOR_SLOTS
 
 Record = NDArray[Any]  # shape (), structured
 Bytes = bytes | bytearray | memoryview

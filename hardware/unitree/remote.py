@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hardware.errors import WireError
+from safebo.hardware.errors import WireError
 
 REMOTE_BYTES = 40
 HEAD = bytes((0x55, 0x51))

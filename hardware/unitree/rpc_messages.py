@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from hardware.errors import WireError
+from safebo.hardware.errors import WireError
 
 ENCAPSULATION = b"\x00\x01\x00\x00"  # XCDR1, little-endian
 MAX_TEXT = 1 << 20  # bytes of a text that is still believed

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hardware.errors import LinkError, WireError
-from hardware.unitree.dds import DdsParticipant
-from hardware.unitree.rpc_messages import (
+from safebo.hardware.errors import LinkError, WireError
+from safebo.hardware.unitree.dds import DdsParticipant
+from safebo.hardware.unitree.rpc_messages import (
     API_NOT_IMPLEMENTED,
     OK,
     PARAMETER_WRONG,

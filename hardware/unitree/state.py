@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import WireError
-from hardware.robot_link import Arrival, Battery, LinkCounters, RobotClock, RobotState
-from hardware.unitree.joints import feet_of, motors_of
-from robots.sensors import SensorReading
+from safebo.hardware.errors import WireError
+from safebo.hardware.robot_link import Arrival, Battery, LinkCounters, RobotClock, RobotState
+from safebo.hardware.unitree.joints import feet_of, motors_of
+from safebo.robots.quadruped.interface import SensorReading
 
 Record = NDArray[Any]  # shape (), structured
 

@@ -1,6 +1,6 @@
-"""`python -m hardware.virtual` is `safebo-virtual-robot`."""
+"""`python -m safebo.hardware.virtual` is `safebo-virtual-robot`."""
 
-from hardware.virtual.cli import main
+from safebo.hardware.virtual.cli import main
 
 if __name__ == "__main__":
     main()

@@ -12,16 +12,16 @@ from typing import Annotated
 
 import typer
 
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.unitree.services import MotionService
-from hardware.virtual.faults import KINDS, MARKS, read_faults
-from hardware.virtual.injection import Injector
-from hardware.virtual.machine import BodyLog, VirtualRobot, live
-from hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, Pace, SpeedWatch
-from hardware.virtual.plant import PERIOD, VirtualPlant
-from hardware.virtual.sayings import DEFAULT_SERIAL
-from robots.disturbance import Disturbance, preset
-from robots.model import load_robot
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.virtual.faults import KINDS, MARKS, read_faults
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.machine import BodyLog, VirtualRobot, live
+from safebo.hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, Pace, SpeedWatch
+from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
+from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.simulation.disturbance import Disturbance, preset
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -146,8 +146,8 @@ def go2(
 ) -> None:
     """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
     settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
-    from hardware.unitree.dds import DdsNetwork, check_version, dds_version
-    from hardware.virtual.go2 import CELL_SCALE, VirtualGo2
+    from safebo.hardware.unitree.dds import DdsNetwork, check_version, dds_version
+    from safebo.hardware.virtual.go2 import CELL_SCALE, VirtualGo2
 
     network = DdsNetwork(interface, domain)
     network.check()
@@ -174,8 +174,8 @@ def go1(
 ) -> None:
     """A Unitree Go1: UDP packets, a state for every command."""
     settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
-    from hardware.unitree.go1_messages import CELL_SCALE
-    from hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
+    from safebo.hardware.unitree.go1_messages import CELL_SCALE
+    from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
 
     injector = settings.injector(head=0, cell_scale=CELL_SCALE)
     plant = VirtualPlant(load_robot("go1"), settings.disturbance, seed, idle_damping=IDLE_DAMPING)

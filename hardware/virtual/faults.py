@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from hardware.errors import HardwareInputError
-from hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.unitree.joints import JOINT_NAMES
 
 MARKS: tuple[str, ...] = ("start", "command", "stand", "walk")
 """From what a fault's time counts: the process, the first sound joint command, the trunk first at standing height,

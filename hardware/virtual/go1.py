@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardware.unitree import go1_messages as wire
-from hardware.unitree.go1_link import Go1RobotSide
-from hardware.unitree.go1_udp import Address
-from hardware.unitree.joints import motors_of
-from hardware.virtual.injection import Injector
-from hardware.virtual.plant import VirtualPlant
-from hardware.virtual.sayings import DEFAULT_SERIAL, Sayings
-from robots.sensors import JointCommand
+from safebo.hardware.unitree import go1_messages as wire
+from safebo.hardware.unitree.go1_link import Go1RobotSide
+from safebo.hardware.unitree.go1_udp import Address
+from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, Sayings
+from safebo.robots.quadruped.interface import JointCommand
 
 TICKS_PER_MILLISECOND = round(1e-3 / wire.TICK_SECONDS)
 IDLE_DAMPING = 3.0  # N m s/rad in the damping mode; the vendor gives no figure

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from hardware.errors import LinkError
-from hardware.unitree import go2_messages as wire
-from hardware.unitree.dds import DdsNetwork, DdsParticipant
-from hardware.unitree.go2_broadcasts import new_sport_mode_state
-from hardware.unitree.go2_link import COMMANDS, Go2RobotSide
-from hardware.unitree.joints import motors_of
-from hardware.unitree.remote import DAMPING_KEYS, Remote
-from hardware.virtual.injection import Injector
-from hardware.virtual.plant import VirtualPlant
-from hardware.virtual.sayings import DEFAULT_SERIAL, Sayings
-from robots.sensors import JointCommand
+from safebo.hardware.errors import LinkError
+from safebo.hardware.unitree import go2_messages as wire
+from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
+from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
+from safebo.hardware.unitree.go2_link import COMMANDS, Go2RobotSide
+from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.unitree.remote import DAMPING_KEYS, Remote
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, Sayings
+from safebo.robots.quadruped.interface import JointCommand
 
 CELL_SCALE = 1e-3  # V per count
 MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks

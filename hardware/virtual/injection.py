@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.unitree.joints import JOINT_NAMES, motors_of
-from hardware.unitree.remote import encode_remote
-from hardware.virtual.faults import Fault
-from hardware.virtual.plant import NO_INFLUENCE, Influence
+from safebo.hardware.unitree.joints import JOINT_NAMES, motors_of
+from safebo.hardware.unitree.remote import encode_remote
+from safebo.hardware.virtual.faults import Fault
+from safebo.hardware.virtual.plant import NO_INFLUENCE, Influence
 
 Record = NDArray[Any]  # shape (), structured
 
@@ -63,7 +63,7 @@ class Injector:
 
         Args:
             now: s.
-            reached: when the marks were reached, s; see `hardware.virtual.faults.MARKS`.
+            reached: when the marks were reached, s; see `safebo.hardware.virtual.faults.MARKS`.
         """
         if not self._faults:
             return

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from hardware.errors import HardwareInputError
-from hardware.virtual.injection import Injector
-from hardware.virtual.pace import Listener, Pace, SpeedWatch
-from hardware.virtual.plant import VirtualPlant
-from hardware.virtual.sayings import roll_pitch_yaw
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.pace import Listener, Pace, SpeedWatch
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.hardware.virtual.state_encoder import roll_pitch_yaw
 
 LOG_EVERY = 50  # ticks
 FALLEN = 1.0  # rad of roll or pitch

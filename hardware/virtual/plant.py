@@ -13,14 +13,14 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.guardian.motion import DAMPING, Curve, Poses, damped
-from hardware.unitree.services import MotionService
-from hardware.virtual.body import BatteryCells, MotorHeat
-from hardware.virtual.scene import with_body_contacts
-from robots.disturbance import Disturbance
-from robots.model import RobotModel
-from robots.sensors import JointCommand, SensorReading
-from robots.simulation import Simulation
+from safebo.hardware.guardian.motion import DAMPING, Curve, Poses, damped
+from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.virtual.body import BatteryCells, MotorHeat
+from safebo.hardware.virtual.scene import with_body_contacts
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.plant import Simulation
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

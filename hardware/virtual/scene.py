@@ -12,7 +12,7 @@ from dataclasses import replace
 import mujoco
 import numpy as np
 
-from robots.model import RobotModel
+from safebo.robots.descriptions.model import RobotModel
 
 HIP_RADIUS, HIP_HALF_LENGTH = 0.046, 0.02  # m
 THIGH_RADIUS = 0.018  # m, less than the knee's ball

@@ -15,22 +15,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
-from robots.quadruped.estimator import KalmanEstimator
-from robots.quadruped.feet import Feet
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import Gait, stance_phases
-from robots.quadruped.mpc import ConvexMpc
-from robots.quadruped.reference import (
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.estimator import KalmanEstimator
+from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import Gait, stance_phases
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.reference import (
     advance_reference,
     blend_reference,
     mpc_inputs,
     start_reference,
 )
-from robots.quadruped.swing import MAX_SWING_SPEED
-from robots.quadruped.tasks import ROWS, base_reference, joint_targets, stack_tasks
-from robots.quadruped.whole_body import DAMPING, Dynamics, TorqueProgram
-from robots.sensors import BaseState, JointCommand, SensorReading
+from safebo.robots.quadruped.swing import MAX_SWING_SPEED
+from safebo.robots.quadruped.wbc.tasks import ROWS, base_reference, joint_targets, stack_tasks
+from safebo.robots.quadruped.wbc.whole_body import DAMPING, Dynamics, TorqueProgram
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -66,7 +66,7 @@ class Controller:
 
     Args:
         robot: the controller's own model.
-        gains: see `robots.quadruped.gains`.
+        gains: see `safebo.robots.quadruped.gains`.
         gait: contact pattern.
         command: forward, leftward velocity (m/s, heading frame) and yaw rate (rad/s) as a function of the
             seconds since the walk started.
@@ -190,8 +190,7 @@ class Controller:
         The returned command is the same object every time. `reading` comes at the control rate.
 
         Raises:
-            robots.quadruped.mpc.MpcError, robots.quadruped.whole_body.TorqueError: state or gains are not
-            finite.
+            MpcError, TorqueError: state or gains are not finite.
         """
         time = float(reading.time) - self._start
         walk_time = time - self.settle

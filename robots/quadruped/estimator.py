@@ -17,9 +17,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
-from robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
-from robots.sensors import BaseState, SensorReading
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 
 FloatArray = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
-from robots.quadruped.gait import Gait, leg_phase
-from robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
-from robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.gait import Gait, leg_phase
+from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
+from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

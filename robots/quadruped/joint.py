@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.sensors import JointCommand
+from safebo.robots.quadruped.interface import JointCommand
 
 FloatArray = NDArray[np.float64]
 

@@ -1,8 +1,8 @@
 """Kinematics of one leg: abduction about x, then thigh and calf about y, with closed forms throughout.
 
 A leg is seven numbers: hip frame x, y, z in the base frame, signed lateral thigh offset, thigh length, calf
-length (m) and calf angle offset (rad), as `robots.model.RobotModel` describes them. Positive thigh and calf
-angles move the foot backwards; the knee bends at negative angles.
+length (m) and calf angle offset (rad), as `safebo.robots.descriptions.model.RobotModel` describes them.
+Positive thigh and calf angles move the foot backwards; the knee bends at negative angles.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robots.model import RobotModel
+from safebo.robots.descriptions.model import RobotModel
 
 FloatArray = NDArray[np.float64]
 

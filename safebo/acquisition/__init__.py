@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from safebo.acquisition import (
-    directed,
+from safebo.acquisition import goose, gosafeopt, recommend, safe_ucb, safeopt
+from safebo.acquisition import information_methods as informed
+from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
+from safebo.acquisition.baselines import (
     expected_improvement,
-    goose,
-    gosafeopt,
     gp_ucb,
-    informed,
     noisy_expected_improvement,
     random,
-    recommend,
-    safe_ucb,
-    safeopt,
     scbo,
 )
-from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
 from safebo.acquisition.registry import (
     METHODS,
     Method,
@@ -28,11 +23,12 @@ from safebo.acquisition.registry import (
     method,
     register,
 )
+from safebo.acquisition.transductive import methods as directed
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
     from safebo.acquisition.grid_tuner import GridSettings, GridTuner
-    from safebo.acquisition.model_situation import situation_of_model
+    from safebo.acquisition.model_context import situation_of_model
 
 __all__ = [
     "METHODS",
@@ -76,7 +72,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(grid_tuner, name)
     if name == "situation_of_model":
-        from safebo.acquisition.model_situation import situation_of_model
+        from safebo.acquisition.model_context import situation_of_model
 
         return situation_of_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,14 +13,14 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.botorch_model import SurrogateModel
-from safebo.certificates import BoundsCertificate, Certificate
-from safebo.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
-from safebo.finite import FiniteDomain
-from safebo.kernels import StationaryKernel
-from safebo.sets import ExpanderRule
+from safebo.models.botorch_model import SurrogateModel
+from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
+from safebo.models.finite_domain import FiniteDomain
+from safebo.models.kernels import StationaryKernel
+from safebo.models.surrogate import Surrogate
+from safebo.safety.certificates import BoundsCertificate, Certificate
+from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
-from safebo.surrogate import Surrogate
 
 PoolKind = Literal["none", "near", "wide"]
 
@@ -159,7 +159,7 @@ class Situation:
         if self.past_betas is None:
             certain = confidence_bounds(self.surrogate.predict(inputs), self.beta)
         else:
-            certain = intersected_bounds(self.surrogate, inputs, self.past_betas)
+            certain = intersected_bounds(self.surrogate.posteriors, inputs, self.past_betas)
         if self.imagined is self.surrogate:
             return self.view_of(X, certain, certain)
         imagined = confidence_bounds(self.imagined.predict(inputs), self.beta)

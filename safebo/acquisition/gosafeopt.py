@@ -1,7 +1,7 @@
 """GoSafeOpt's global phases: three rules that say where outside the safe and the failed set to go next.
 
 None of them certifies its proposals or carries a guarantee; what protects a global trial is the boundary condition
-that watches it (`safebo.triggers`, which says of every condition whether it guarantees anything).
+that watches it (`safebo.boundary.rules`, which says of every condition whether it guarantees anything).
 """
 
 from __future__ import annotations

@@ -14,16 +14,16 @@ from torch import Tensor
 
 from safebo.acquisition.base import Situation, Told
 from safebo.acquisition.registry import acquisition_class, method
-from safebo.certificates import BoundsCertificate, Certificate, LipschitzCertificate
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
-from safebo.finite import FiniteDomain
-from safebo.gpytorch_kernels import fixed_kernel
-from safebo.posterior import Posterior
-from safebo.schedules import BetaSchedule
-from safebo.sets import ExpanderRule
+from safebo.models.finite_domain import FiniteDomain
+from safebo.models.gpytorch_kernels import fixed_kernel
+from safebo.models.posterior import Posterior
+from safebo.models.schedules import BetaSchedule
+from safebo.models.surrogate import Surrogate
+from safebo.models.tensor_arguments import array, per_function
+from safebo.safety.certificates import BoundsCertificate, Certificate, LipschitzCertificate
+from safebo.safety.sets import ExpanderRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
-from safebo.surrogate import Surrogate
-from safebo.tensor_arguments import array, per_function
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class GridSettings:
     Args:
         lipschitz: Lipschitz constants in the units of the grid, one per function; None for tests by a
             hallucinated observation.
-        certificate: `bounds`, or `lipschitz` and `measured` (see `safebo.certificates`), which need `lipschitz`.
+        certificate: `bounds`, or `lipschitz` and `measured` (see `safebo.safety.certificates`), which need `lipschitz`.
         measured_noise: largest possible noise, one per function, for `measured`.
         rule: whether an expander must satisfy all constraints at once or any.
         epsilon: widths under it, in prior standard deviations, count as known.
@@ -102,7 +102,7 @@ class GridTuner:
         thresholds: one per function. A function is a constraint exactly when its threshold is finite (the
             objective may be one); `-inf` for the others.
         beta: multiplier of the standard deviation, a function of the number of all observations so far, or a
-            schedule of `safebo.schedules`, for every function its own.
+            schedule of `safebo.models.schedules`, for every function its own.
         prior_means: one per function; 0 when None.
         context_dims: number of context columns, appended to the grid's.
         settings: what only some methods read.

@@ -13,8 +13,8 @@ from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNorm
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError
+from safebo.models.botorch_model import SurrogateModel
 
 CHUNK, LARGEST_CHUNK = 256, 1024
 """Candidates per joint posterior. BoTorch computes their covariances with each other, which nobody needs, and those

@@ -1,4 +1,4 @@
-"""Acquisitions by name. Methods, what studies name, are in `safebo.methods`."""
+"""Acquisitions by name. Methods, what studies name, are in `safebo.study.methods`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError, UnknownNameError
-from safebo.methods import ALIASES, METHODS, SAFE, YARDSTICKS, Method, add_method, configured, method
+from safebo.study.methods import ALIASES, METHODS, SAFE, YARDSTICKS, Method, add_method, configured, method
 
 __all__ = [
     "ALIASES",

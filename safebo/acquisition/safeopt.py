@@ -10,11 +10,11 @@ from torch import Tensor
 
 from safebo.acquisition.base import PoolKind, SafeAcquisition, Situation, View
 from safebo.acquisition.registry import register
-from safebo.confidence import ConfidenceBounds
-from safebo.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
-from safebo.mixture import MixturePosterior
-from safebo.posterior import FixedPoints
-from safebo.sets import hallucinated_expanders, lipschitz_expanders, maximizers
+from safebo.models.confidence import ConfidenceBounds
+from safebo.models.mixture import MixturePosterior
+from safebo.models.posterior import FixedPoints
+from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
+from safebo.safety.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 TARGETS = 128
 """Uncertified points of a sampled pool against which an expander is tested."""

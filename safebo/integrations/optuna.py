@@ -23,6 +23,7 @@ except ImportError as error:  # pragma: no cover - a message for people
 
 from safebo.acquisition import acquisition_class, method
 from safebo.errors import InputError, MeasurementError, ParameterError, StudyError
+from safebo.evaluators.gate import failed
 from safebo.integrations.optuna_records import (
     CONSTRAINTS,
     PROPOSAL,
@@ -32,11 +33,10 @@ from safebo.integrations.optuna_records import (
     proposal_attribute,
 )
 from safebo.integrations.optuna_study import Prior, context_of, distributions_of, settings, study_of
-from safebo.measurement_checks import failed
-from safebo.protocol import Measurement, Trial
 from safebo.study import Study
-from safebo.study_checks import check_study
+from safebo.study.checks import check_study
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 ConstraintsFunction = Callable[[FrozenTrial], Sequence[float]]
 

@@ -21,9 +21,9 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from safebo.errors import MeasurementError, ParameterError
-from safebo.measurement_checks import failed
-from safebo.problem import Problem
-from safebo.protocol import PHASES, Measurement, Phase, Trial
+from safebo.evaluators.gate import failed
+from safebo.tuner.encoding import Problem
+from safebo.types import PHASES, Measurement, Phase, Trial
 
 CONSTRAINTS = "constraints"
 """Where Optuna, its `best_trial` and its dashboard look for constraint values among a trial's attributes."""

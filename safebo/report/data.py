@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.best_gains import BestGains
-from safebo.protocol import Measurement, Trial
+from safebo.runs.best_gains import BestGains
 from safebo.study import FunctionSpec, Study
+from safebo.types import Measurement, Trial
 
 FloatArray = NDArray[np.float64]
 

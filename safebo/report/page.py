@@ -9,7 +9,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from safebo.best_gains import best_gains_path, write_best_gains
 from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
@@ -19,7 +18,8 @@ from safebo.report.figures.tracking import tracking_figure, tracking_sentence
 from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
-from safebo.study_checks import tuned_contexts
+from safebo.runs.best_gains import best_gains_path, write_best_gains
+from safebo.study.checks import tuned_contexts
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safebo.journal import Journal
-from safebo.model_cache import PriorReport
-from safebo.prior_news import correlation_words, opening
+from safebo.models.model_cache import PriorReport
 from safebo.report.data import Agreement, PriorStory, functions
+from safebo.runs.prior_events import correlation_words, opening
+from safebo.storage.journal import Journal
 from safebo.tuner import Tuner
 
 

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from safebo.best_gains import BestGains
 from safebo.errors import SafeboError
-from safebo.journal import Journal, RunInfo
-from safebo.kernels import CoregionalKernel, StationaryKernel
-from safebo.prior_run import tuner_of
-from safebo.protocol import FloatArray
-from safebo.recommendation import as_best_gains
+from safebo.models.kernels import CoregionalKernel, StationaryKernel
 from safebo.report.data import (
     Band,
     ContextReport,
@@ -29,11 +24,16 @@ from safebo.report.data import (
 from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
-from safebo.space import Space
+from safebo.runs.best_gains import BestGains
+from safebo.runs.prior_run import tuner_of
+from safebo.runs.recommendation import as_best_gains
+from safebo.runs.supervision import robot_words, robots_of
+from safebo.storage.journal import Journal, RunInfo
 from safebo.study import Study
-from safebo.study_checks import tuned_contexts
-from safebo.supervision import robot_words, robots_of
+from safebo.study.checks import tuned_contexts
+from safebo.study.space import Space
 from safebo.tuner import Tuner
+from safebo.types import FloatArray
 
 
 def read_run(folder: Path) -> ReportData:

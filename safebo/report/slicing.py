@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.report.data import Band, Line, Plane, Slices
-from safebo.space import Space, WarpMap
 from safebo.study import Study
+from safebo.study.space import Space, WarpMap
 
 FloatArray = NDArray[np.float64]
 

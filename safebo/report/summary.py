@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.protocol import OUTCOMES
 from safebo.report.data import ContextReport, Entry, ReportData, margin_of, objective_of
 from safebo.report.figures.style import number
+from safebo.types import OUTCOMES
 
 
 @dataclass(frozen=True)

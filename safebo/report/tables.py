@@ -11,7 +11,7 @@ from safebo.report.data import ContextReport, ReportData, functions, margin_of, 
 from safebo.report.figures.history import events_of
 from safebo.report.figures.style import number
 from safebo.report.summary import backup_entries
-from safebo.space import Space
+from safebo.study.space import Space
 
 
 @dataclass(frozen=True)

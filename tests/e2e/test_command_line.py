@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.robustness.kill import comparable
 from safebo.acquisition import acquisition_class
-from safebo.cli import main
-from safebo.journal import Journal
-from safebo.methods import METHODS
-from safebo.protocol import Measurement
-from safebo.run_lock import RunLock
-from safebo.runner import run
-from safebo.study_file import load_study, parse_study, study_hash
+from safebo.cli.main import main
+from safebo.experiments.robustness.kill import comparable
+from safebo.runs.runner import run
+from safebo.storage.journal import Journal
+from safebo.storage.run_lock import RunLock
+from safebo.study.methods import METHODS
+from safebo.study.reading import load_study, parse_study, study_hash
+from safebo.types import Measurement
 
 STUDY = """\
 name: bowl
@@ -316,7 +316,7 @@ def test_a_full_disk_is_said_and_nothing_told_is_lost(safebo: Safebo, tmp_path: 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     answer = subprocess.run(
-        [sys.executable, "-c", "from safebo.cli import main; main()", "tune", "bowl.yaml"],
+        [sys.executable, "-c", "from safebo.cli.main import main; main()", "tune", "bowl.yaml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -450,7 +450,7 @@ def test_an_error_nobody_foresaw_is_one_line_and_a_log(
 
 def test_help_teaches_and_loads_no_torch() -> None:
     code = (
-        "import sys\nfrom safebo.cli import main\n"
+        "import sys\nfrom safebo.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print([m for m in ('torch', 'mujoco', 'sqlalchemy') if m in sys.modules])"
     )

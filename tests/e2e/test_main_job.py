@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def safebo(*arguments: object) -> str:
-    code = "import sys; from safebo.cli import main; sys.argv[0] = 'safebo'; main()"
+    code = "import sys; from safebo.cli.main import main; sys.argv[0] = 'safebo'; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
     )

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from experiments.bench.jobs import FACTS
-from experiments.bench.rows import TrialRow, table
-from experiments.bench.store import Store
+from safebo.experiments.bench.jobs import FACTS
+from safebo.experiments.bench.rows import TrialRow, table
+from safebo.experiments.bench.store import Store
 
 
 def rows_of(

@@ -12,10 +12,10 @@ from bench_samples import put, rows_of, sample
 from scipy import stats
 from typer.testing import CliRunner
 
-from experiments.bench.cli import app
-from experiments.bench.compare import compare
-from experiments.bench.results import load
-from experiments.bench.statistics import holm
+from safebo.experiments.bench.cli import app
+from safebo.experiments.bench.compare import compare
+from safebo.experiments.bench.results import load
+from safebo.experiments.bench.statistics import holm
 
 
 @pytest.fixture

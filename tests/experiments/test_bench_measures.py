@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from bench_samples import put, rows_of, sample
 
-from experiments.bench.contestants import contestant
-from experiments.bench.measures import Measures, Run, padded, regret_curve
-from experiments.bench.results import load
-from experiments.bench.rows import TrialRow
-from experiments.bench.store import Store
-from experiments.bench.tasks import problem_named
 from safebo.errors import InputError
+from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.measures import Measures, Run, padded, regret_curve
+from safebo.experiments.bench.results import load
+from safebo.experiments.bench.rows import TrialRow
+from safebo.experiments.bench.store import Store
+from safebo.experiments.bench.tasks import problem_named
 
 
 def one(folder: Path, rows: list[TrialRow], **more: object) -> tuple[Run, Measures]:

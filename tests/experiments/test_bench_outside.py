@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.bench import outside, outside_botorch
-from experiments.bench.contestants import contestant
-from experiments.bench.function_problem import FunctionProblem, proposals, refusal, run_task
-from experiments.bench.outside import OUTSIDE, Observed, axis_points, outside_proposals, outside_refusal
-from experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.bench import external as outside
+from safebo.experiments.bench import external_botorch as outside_botorch
+from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.external import OUTSIDE, outside_proposals, outside_refusal
+from safebo.experiments.bench.external_observed import Observed, axis_points
+from safebo.experiments.bench.function_problem import FunctionProblem, proposals, refusal, run_task
+from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 
 
 def hill_and_slope(x: FloatArray) -> FloatArray:

@@ -16,22 +16,22 @@ from bench_samples import put, rows_of, sample
 from scipy.stats import binom, norm
 from typer.testing import CliRunner
 
-from experiments.bench import contestants
-from experiments.bench.cli import app
-from experiments.bench.jobs import Job, do
-from experiments.bench.promises import broken_runs_p_value, flags, premise_holds, unsafe_trials_p_value
-from experiments.bench.report import left_out, write_report
-from experiments.bench.results import load
-from experiments.bench.standings import standings
-from experiments.bench.store import Store
 from safebo.acquisition import registry
-from safebo.methods import METHODS
+from safebo.experiments.bench import contestants
+from safebo.experiments.bench.cli import app
+from safebo.experiments.bench.jobs import Job, do
+from safebo.experiments.bench.promises import broken_runs_p_value, flags, premise_holds, unsafe_trials_p_value
+from safebo.experiments.bench.report import left_out, write_report
+from safebo.experiments.bench.results import load
+from safebo.experiments.bench.standings import standings
+from safebo.experiments.bench.store import Store
+from safebo.study.methods import METHODS
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "my_acquisition.py"
 BROKEN = """
 from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.registry import register
-from safebo.methods import Method, add_method
+from safebo.study.methods import Method, add_method
 
 @register("broken_on_purpose")
 class Broken(SafeAcquisition):
@@ -303,7 +303,7 @@ def test_the_leaderboard_is_a_page_with_intervals_violations_and_how_it_was_made
 
 
 def test_the_leaderboard_has_a_section_for_every_suite_that_is_there(tmp_path):
-    from experiments.bench.leaderboard import leaderboard
+    from safebo.experiments.bench.leaderboard import leaderboard
 
     for task in ("hill", "dale", "moor"):
         put(tmp_path, task, "rule", 0, rows_of([1.0]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.bench.statistics import (
+from safebo.experiments.bench.statistics import (
     curve_band,
     holm,
     improvement_probability,

@@ -15,15 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from experiments.bench import pools
-from experiments.bench.contestants import contestant
-from experiments.bench.jobs import Job, do
-from experiments.bench.pools import SeparateProcesses, WorkerLostError, slurm_options
-from experiments.bench.rows import KEY, SCHEMA, comparable
-from experiments.bench.store import Store, merge, read
-from experiments.bench.sweep import Planned, plan, sweep
-from experiments.bench.tasks import problem_named, suite
 from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.bench import pools
+from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.jobs import Job, do
+from safebo.experiments.bench.pools import SeparateProcesses, WorkerLostError, slurm_options
+from safebo.experiments.bench.rows import KEY, SCHEMA, comparable
+from safebo.experiments.bench.store import Store, merge, read
+from safebo.experiments.bench.sweep import Planned, plan, sweep
+from safebo.experiments.bench.tasks import problem_named, suite
 
 TASKS, METHODS = ("gp-1d-right", "safeopt-1d"), ("safeopt", "random_safe", "gp_ucb")
 
@@ -225,7 +225,7 @@ def test_names_and_refusals_are_said_before_anything_runs(tmp_path):
         plan(TASKS, ("safeopt", "safeopt"), range(1), None, {})
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from experiments.bench.tasks import problem_named\n\ntask = problem_named('gp-1d-right')\n"
+        "from safebo.experiments.bench.tasks import problem_named\n\ntask = problem_named('gp-1d-right')\n"
     )
     with pytest.raises(
         InputError, match=r"gp-1d-right, .*mine\.py would all be 'gp-1d-right' in the results"
@@ -309,7 +309,7 @@ def test_nothing_is_left_behind_by_a_pool():
 
 
 def test_an_estimate_rests_on_runs_that_are_there_then_on_those_known(tmp_path, monkeypatch):
-    from experiments.bench import estimate
+    from safebo.experiments.bench import estimate
 
     every = planned(2, 6)
     monkeypatch.setattr(estimate, "FILE", tmp_path / "seconds.json")
@@ -331,7 +331,7 @@ def test_an_estimate_rests_on_runs_that_are_there_then_on_those_known(tmp_path, 
 def test_a_changed_method_is_not_mixed_with_what_it_was(tmp_path):
     text = (
         "from safebo.acquisition import SafeAcquisition, register\n"
-        "from safebo.methods import Method, add_method\n"
+        "from safebo.study.methods import Method, add_method\n"
         "@register('changing_rule')\nclass Rule(SafeAcquisition):\n"
         "    def score(self, X, view):\n        return view.certain.upper[..., 0]\n"
         "add_method(Method('changing_rule', 'for a test', 'changing_rule'))\n"

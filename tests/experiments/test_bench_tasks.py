@@ -11,23 +11,23 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from experiments.bench.contestants import contestant
-from experiments.bench.function_problem import FunctionProblem, run_task
-from experiments.bench.outside_study import OutsideTuner
-from experiments.bench.problem import Problem
-from experiments.bench.studies import STUDIES
-from experiments.bench.study_problem import StudyProblem, certified_risk, scheduled
-from experiments.bench.tasks import SUITES, problem_named, suite
-from experiments.evidence.tuning import run_seed
-from experiments.tasks import task_named
-from experiments.tasks.analytic import gaussian_hill, hartmann6, negated_camelback
-from experiments.tasks.features import best_safe_value, feature_functions
-from robots.pendulum.dynamics import Pendulum, landscape
-from robots.pendulum.evaluator import SPEED_LIMIT
 from safebo.errors import InputError, UnknownNameError
-from safebo.protocol import Measurement
-from safebo.study_file import load_study
+from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.external_study import OutsideTuner
+from safebo.experiments.bench.function_problem import FunctionProblem, run_task
+from safebo.experiments.bench.problem import Problem
+from safebo.experiments.bench.studies import STUDIES
+from safebo.experiments.bench.study_problem import StudyProblem, certified_risk, scheduled
+from safebo.experiments.bench.tasks import SUITES, problem_named, suite
+from safebo.experiments.evidence.tuning import run_seed
+from safebo.experiments.tasks import task_named
+from safebo.experiments.tasks.analytic import gaussian_hill, hartmann6, negated_camelback
+from safebo.experiments.tasks.features import best_safe_value, feature_functions
+from safebo.robots.benchmarks.pendulum.dynamics import Pendulum, landscape
+from safebo.robots.benchmarks.pendulum.evaluator import SPEED_LIMIT
+from safebo.study.reading import load_study
 from safebo.tuner import Tuner
+from safebo.types import Measurement
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
 
@@ -193,7 +193,7 @@ def test_the_example_of_ones_own_task_runs():
 
 EVALUATOR = """
 import numpy as np
-from safebo.protocol import EvaluatorInfo, Measurement, ParameterInfo, QuantityInfo
+from safebo.types import EvaluatorInfo, Measurement, ParameterInfo, QuantityInfo
 
 class Slope:
     def __init__(self, options):

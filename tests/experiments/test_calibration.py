@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta as beta_distribution
 
-from experiments.evidence.calibration import (
+from safebo.experiments.evidence.calibration import (
     DELTA,
     ROWS,
     Outcome,
@@ -19,7 +19,7 @@ from experiments.evidence.calibration import (
     summary,
     tuner_of,
 )
-from experiments.tasks.gp_samples import BELIEFS, gp_sample
+from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 
 
 def test_rates_and_intervals() -> None:

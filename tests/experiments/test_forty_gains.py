@@ -1,4 +1,4 @@
-"""Safe tuning of 40 gains along lines, on the problem whose speed `experiments.speed` prints."""
+"""Safe tuning of 40 gains along lines, on the problem whose speed `safebo.experiments.speed` prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.speed.continuous_cases import box_study, hill, measured
+from safebo.experiments.speed.continuous_cases import box_study, hill, measured
 from safebo.tuner import Tuner
 
 TRIALS = 60

@@ -15,18 +15,26 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from experiments.bench.rows import NAN, SCHEMA, TrialRow, table
-from experiments.papers import huebotter2024, runs, sukhija2023, widmer2023
-from experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
-from experiments.papers.claims import table as claim_table
-from experiments.papers.figures import Panel, draw
-from experiments.papers.go1 import IMPEDANCE, INITIAL, LIMIT, RANGES, crawl_alone, phases, trot_then_crawl
-from experiments.papers.go1_boundary import Walks, counted
-from experiments.papers.page import check, command_line, leave
-from experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
-from robots.disturbance import Disturbance, preset
 from safebo.errors import InputError
-from safebo.evaluator import EvaluatorSource
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.bench.rows import NAN, SCHEMA, TrialRow, table
+from safebo.experiments.papers import huebotter2024, runs, sukhija2023, widmer2023
+from safebo.experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
+from safebo.experiments.papers.claims import table as claim_table
+from safebo.experiments.papers.figures import Panel, draw
+from safebo.experiments.papers.go1 import (
+    IMPEDANCE,
+    INITIAL,
+    LIMIT,
+    RANGES,
+    crawl_alone,
+    phases,
+    trot_then_crawl,
+)
+from safebo.experiments.papers.go1_boundary import Walks, counted
+from safebo.experiments.papers.page import check, command_line, leave
+from safebo.experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from safebo.robots.simulation.disturbance import Disturbance, preset
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -158,7 +166,9 @@ def test_a_page_is_refused_before_anything_runs(tmp_path: Path) -> None:
         sukhija2023.main(page=tmp_path / "x.md", quick=True, out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     check(None, True)
-    assert command_line("p", 3, 0) == "python -m experiments.papers.p --seeds 3 --page docs/papers/p.md"
+    assert (
+        command_line("p", 3, 0) == "python -m safebo.experiments.papers.p --seeds 3 --page docs/papers/p.md"
+    )
     assert "--seeds 3 --trials 9 --tasks a --page" in command_line("p", 3, 9, "--tasks a")
 
 

@@ -1,8 +1,14 @@
 import pytest
 from scipy import ndimage
 
-from experiments.pendulum_islands import Rules, run, summary
-from experiments.pendulum_landscape import brute_force, load, main, measured_inter_sample, measured_lipschitz
+from safebo.experiments.evidence.pendulum_islands import Rules, run, summary
+from safebo.experiments.evidence.pendulum_landscape import (
+    brute_force,
+    load,
+    main,
+    measured_inter_sample,
+    measured_lipschitz,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.robustness import random_grids, random_problems
-from experiments.robustness.safe_proposals import Outcome, main, run_grid, run_study, table, tasks
-from safebo.certificates import BoundsCertificate
+from safebo.experiments.robustness import random_grids, random_problems
+from safebo.experiments.robustness.safe_proposals import Outcome, main, run_grid, run_study, table, tasks
+from safebo.safety.certificates import BoundsCertificate
 
 
 def test_a_certificate_that_is_too_kind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

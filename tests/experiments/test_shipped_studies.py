@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.evidence.truth import from_unit, is_safe, truth
-from safebo.evaluator import EvaluatorSource
-from safebo.protocol import Trial
-from safebo.study_file import load_study, registered_studies
+from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments.evidence.truth import from_unit, is_safe, truth
+from safebo.study.reading import load_study, registered_studies
+from safebo.types import Trial
 
 NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "pendulum")
 
@@ -22,7 +22,7 @@ def test_all_are_registered() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_in_the_study_is_known_to_its_evaluator(name: str) -> None:
     file = load_study(name)
-    file.check_evaluator(file.evaluator_source().make().info())
+    file.check_evaluator(EvaluatorSource.of_file(file).make().info())
 
 
 @pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc"])
@@ -56,7 +56,7 @@ def test_points_of_the_unit_cube_are_gains_on_their_declared_scales() -> None:
 
 def test_the_speed_command_prints_only_json() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.speed", "mpc", "--json"],
+        [sys.executable, "-m", "safebo.experiments.speed", "mpc", "--json"],
         capture_output=True,
         text=True,
         check=True,
@@ -66,7 +66,10 @@ def test_the_speed_command_prints_only_json() -> None:
     assert row["median_seconds"] > 0
     assert row["repeats"] > 100
     wrong = subprocess.run(
-        [sys.executable, "-m", "experiments.speed", "nothing"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "safebo.experiments.speed", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert wrong.returncode == 2
     assert "unknown name 'nothing'" in wrong.stderr

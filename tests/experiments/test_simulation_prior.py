@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.evidence.simulation import CASES, Outcome, row, solve
+from safebo.experiments.evidence.simulation import CASES, Outcome, row, solve
 
 
 def case(name: str) -> Outcome:

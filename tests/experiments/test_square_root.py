@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.bench.tasks import problem_named
-from experiments.tasks.square_root import LIMIT, STEPS, SquareRootEvaluator
-from safebo.protocol import Trial
+from safebo.experiments.bench.tasks import problem_named
+from safebo.experiments.tasks.square_root import LIMIT, STEPS, SquareRootEvaluator
+from safebo.types import Trial
 
 
 def trial(k: float, seed: int = 0) -> Trial:

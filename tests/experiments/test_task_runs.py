@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from experiments.evidence.sweep import heading, mean_regret, row, run_named, violations
-from experiments.tasks import Task, gp_sample, quadcopter, task_named
-from experiments.tasks.runs import LineProposals, Variant, certifies, make_tuner, run
 from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.evidence.sweep import heading, mean_regret, row, run_named, violations
+from safebo.experiments.tasks import Task, gp_sample, quadcopter, task_named
+from safebo.experiments.tasks.runs import LineProposals, Variant, certifies, make_tuner, run
 
 
 @pytest.fixture(scope="module")

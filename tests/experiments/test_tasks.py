@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from experiments.bench.tasks import problem_named
-from experiments.tasks import (
+from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.bench.tasks import problem_named
+from safebo.experiments.tasks import (
     BELIEFS,
     TASKS,
     KernelSpec,
@@ -17,17 +18,16 @@ from experiments.tasks import (
     safeopt_example,
     task_named,
 )
-from experiments.tasks.boundary import (
+from safebo.experiments.tasks.boundary import (
     CONSTRAINT,
     LENGTHSCALE,
     OBJECTIVE,
     hill_and_slope,
     norm_in_kernel_space,
 )
-from experiments.tasks.quadcopter import DISTURBANCE
-from experiments.tasks.runs import steepest
-from experiments.tasks.sampled import sample_functions
-from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.tasks.quadcopter import DISTURBANCE
+from safebo.experiments.tasks.runs import steepest
+from safebo.experiments.tasks.sampled import sample_functions
 
 NAMES = [
     *TASKS,

@@ -23,39 +23,38 @@ from hypothesis import example as for_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.robustness.guardian_world import KEY, TROT, AtOnce, World, go1
-from hardware.adapters.controller_file import read_controller_file
-from hardware.adapters.file_and_restart import FileAndRestartPort
-from hardware.adapters.gain_keeper import GainKeeper
-from hardware.adapters.gain_port import GainPortError, write_and_read_back
-from hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
-from hardware.adapters.relay import gain_port
-from hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState
-from hardware.adapters.relayed_walker import ControllerError, RelayedWalker
-from hardware.adapters.ros_parameters import Parameter, RosParameterPort, SetParametersResult
-from hardware.errors import HardwareInputError, WireError
-from hardware.guardian.bounds import quadruped_table
-from hardware.guardian.core import Guardian
-from hardware.guardian.motion import STAND_KP
-from hardware.guardian.service import GuardianService
-from hardware.guardian.states import State
-from hardware.guardian.walker import QuadrupedWalker, Walk
-from hardware.link.client import RefusedError
-from hardware.link.digest import trial_digest
-from hardware.link.messages import Arm, Code, Disarm
-from hardware.link.udp import UdpTransport
-from hardware.tuning.evaluator import RobotEvaluator
-from hardware.tuning.own_controller import controller_of, full_set
-from hardware.tuning.session import Session
-from robots.quadruped.controller import Controller as QuadrupedController
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import Gait, gait_named
-from robots.sensors import BaseState, JointCommand, SensorReading
-from robots.simulation import Simulation
-from safebo.evaluator import RobotAddress
-from safebo.protocol import Trial, trial_hash
+from safebo.experiments.robustness.guardian_world import KEY, TROT, AtOnce, World, go1
+from safebo.hardware.adapters.controller_file import read_controller_file
+from safebo.hardware.adapters.file_and_restart import FileAndRestartPort
+from safebo.hardware.adapters.gain_keeper import GainKeeper
+from safebo.hardware.adapters.gain_port import GainPortError, write_and_read_back
+from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.hardware.adapters.relay import gain_port
+from safebo.hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState
+from safebo.hardware.adapters.relayed_walker import ControllerError, RelayedWalker
+from safebo.hardware.adapters.ros_parameters import Parameter, RosParameterPort, SetParametersResult
+from safebo.hardware.errors import HardwareInputError, WireError
+from safebo.hardware.guardian.bounds import quadruped_table
+from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.motion import STAND_KP
+from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.link.client import RefusedError
+from safebo.hardware.link.digest import trial_digest
+from safebo.hardware.link.messages import Arm, Code, Disarm
+from safebo.hardware.link.udp import UdpTransport
+from safebo.hardware.tuning.evaluator import RobotEvaluator
+from safebo.hardware.tuning.own_controller import controller_of, full_set
+from safebo.hardware.tuning.session import Session
+from safebo.robots.quadruped.controller import Controller as QuadrupedController
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import Gait, gait_named
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.simulation.plant import Simulation
 from safebo.study import Study
-from safebo.study_file import load_study
+from safebo.study.reading import load_study
+from safebo.types import RobotAddress, Trial, trial_hash
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "relayed_controller"
 sys.path.insert(0, str(EXAMPLE))  # as a person does who runs the example from its folder

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.robustness import process_faults
-from experiments.robustness.faults.page import row, time_of
-from experiments.robustness.faults.registry import NUMBERS, lock_step
-from experiments.robustness.faults.report import Fault, Report
-from hardware.guardian.limits import NOTHING, Limit, Watch
-from hardware.guardian.states import State
+from safebo.experiments.robustness import process_faults
+from safebo.experiments.robustness.faults.page import row, time_of
+from safebo.experiments.robustness.faults.registry import NUMBERS, lock_step
+from safebo.experiments.robustness.faults.report import Fault, Report
+from safebo.hardware.guardian.limits import NOTHING, Limit, Watch
+from safebo.hardware.guardian.states import State
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 

@@ -5,22 +5,22 @@ from unittest import mock
 
 import pytest
 
-from experiments.robustness.fuzz import Campaign
-from experiments.robustness.fuzz_feed import Findings
-from experiments.robustness.fuzz_link import settings, storms
-from experiments.robustness.fuzz_packets import FORMS, GO1_COMMAND, GO1_STATE, PARAMETERS, PacketFuzzer
-from experiments.robustness.fuzz_virtual import command
-from experiments.robustness.growth import Meter
-from hardware.errors import LinkError, WireError
-from hardware.guardian import observation
-from hardware.guardian.lease import Lease
-from hardware.guardian.states import State
-from hardware.link.replay import ReplayWindow
-from hardware.robot_link import Battery, RobotState
-from hardware.unitree import go1_messages, go2_messages
-from hardware.unitree.rpc_messages import OK, Request
-from hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
-from robots.sensors import SensorReading
+from safebo.experiments.robustness.fuzz import Campaign
+from safebo.experiments.robustness.fuzz_feed import Findings
+from safebo.experiments.robustness.fuzz_link import settings, storms
+from safebo.experiments.robustness.fuzz_packets import FORMS, GO1_COMMAND, GO1_STATE, PARAMETERS, PacketFuzzer
+from safebo.experiments.robustness.fuzz_virtual import command
+from safebo.experiments.robustness.growth import Meter
+from safebo.hardware.errors import LinkError, WireError
+from safebo.hardware.guardian import observation
+from safebo.hardware.guardian.lease import Lease
+from safebo.hardware.guardian.states import State
+from safebo.hardware.link.replay import ReplayWindow
+from safebo.hardware.robot_link import Battery, RobotState
+from safebo.hardware.unitree import go1_messages, go2_messages
+from safebo.hardware.unitree.rpc_messages import OK, Request
+from safebo.hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
+from safebo.robots.quadruped.interface import SensorReading
 
 DECODERS = {
     "Go1 command": go1_messages.decode_low_cmd,

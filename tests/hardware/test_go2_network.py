@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError, WireError
-from hardware.unitree import dds
-from hardware.unitree.dds import DdsNetwork, check_version
-from hardware.unitree.go2_broadcasts import SPORT_MODE_STATE, WIRELESS_CONTROLLER, decode_broadcast
-from hardware.unitree.go2_messages import decode_low_state, encode_low_state, new_low_state
-from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
-from hardware.unitree.remote import Remote, stop_pressed
-from hardware.unitree.services import ServiceClient
-from robots.sensors import JointCommand
+from safebo.hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError, WireError
+from safebo.hardware.unitree import dds
+from safebo.hardware.unitree.dds import DdsNetwork, check_version
+from safebo.hardware.unitree.go2_broadcasts import SPORT_MODE_STATE, WIRELESS_CONTROLLER, decode_broadcast
+from safebo.hardware.unitree.go2_messages import decode_low_state, encode_low_state, new_low_state
+from safebo.hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
+from safebo.hardware.unitree.remote import Remote, stop_pressed
+from safebo.hardware.unitree.services import ServiceClient
+from safebo.robots.quadruped.interface import JointCommand
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
-from hardware.unitree.go2_link import COMMANDS, Go2Link
+from safebo.hardware.unitree.go2_link import COMMANDS, Go2Link
 
 DOMAIN = 20 + os.getpid() % 200  # other test runs on this machine have their own
 
@@ -175,10 +175,10 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
     """The general codec of Cyclone DDS, fed with the declared types, is an oracle for our layouts."""
     from types import SimpleNamespace
 
-    from hardware.unitree import dds_types
-    from hardware.unitree import go2_broadcasts as broadcasts
-    from hardware.unitree import go2_messages as go2
-    from hardware.unitree import rpc_messages as rpc
+    from safebo.hardware.unitree import dds_types
+    from safebo.hardware.unitree import go2_broadcasts as broadcasts
+    from safebo.hardware.unitree import go2_messages as go2
+    from safebo.hardware.unitree import rpc_messages as rpc
 
     def plain(value):
         if value.dtype.names is None:

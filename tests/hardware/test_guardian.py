@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from itertools import product
 
-from experiments.robustness.guardian import scenes, trial
-from hardware.guardian.states import FAULTS, LATCHED, MOTION, REQUESTED, TABLE, Event, Response, State, answer
+from safebo.experiments.robustness.guardian import scenes, trial
+from safebo.hardware.guardian.states import (
+    FAULTS,
+    LATCHED,
+    MOTION,
+    REQUESTED,
+    TABLE,
+    Event,
+    Response,
+    State,
+    answer,
+)
 
 CLEARING = {Event.ACKNOWLEDGE, Event.CLEAR}
 

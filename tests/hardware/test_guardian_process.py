@@ -18,13 +18,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hardware.guardian.cli import main
-from hardware.guardian.limits import LIMITS
-from hardware.guardian.pace import RobotPace
-from hardware.guardian.states import State
-from hardware.link.client import GuardianClient
-from hardware.link.key import make_key, read_key
-from hardware.link.udp import UdpTransport
+from safebo.hardware.guardian.cli import main
+from safebo.hardware.guardian.limits import LIMITS
+from safebo.hardware.guardian.pace import RobotPace
+from safebo.hardware.guardian.states import State
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.key import make_key, read_key
+from safebo.hardware.link.udp import UdpTransport
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -103,7 +103,7 @@ def key(tmp_path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No controller is compiled for a guardian that is refused anyway."""
-    monkeypatch.setattr("hardware.guardian.cli.warm", lambda walker, robot: None)
+    monkeypatch.setattr("safebo.hardware.guardian.cli.warm", lambda walker, robot: None)
 
 
 def refused(capsys, *arguments: object) -> tuple[int, str]:
@@ -322,9 +322,9 @@ def rows(log: Path) -> list[dict]:
 
 def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key) -> None:
     body, log = tmp_path / "body.jsonl", tmp_path / "events" / "guardian.jsonl"
-    with process("hardware.virtual", "go1", "--port", 0, "--log", body) as robot:
+    with process("safebo.hardware.virtual", "go1", "--port", 0, "--log", body) as robot:
         robot_port = robot.said[-1].split("127.0.0.1:")[1].split(",")[0]
-        guard = ("hardware.guardian", "go1", "--robot-port", robot_port, "--port", 0, "--key", key)
+        guard = ("safebo.hardware.guardian", "go1", "--robot-port", robot_port, "--port", 0, "--key", key)
 
         with process(*guard, "--log", log) as guardian:
             assert "guarding a virtual go1" in guardian.said[-1]

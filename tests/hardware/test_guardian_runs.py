@@ -5,22 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.robustness.guardian import answered, scenes
-from experiments.robustness.guardian_world import TROT, World, go1
-from hardware.guardian.bounds import HARD_BOUNDS, quadruped_table
-from hardware.guardian.motion import Poses
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import LATCHED, Response, State
-from hardware.guardian.walker import QuadrupedWalker
-from hardware.link import messages as m
-from hardware.link.arrays import monitor_upload
-from hardware.link.client import RefusedError
-from hardware.link.digest import trial_digest
-from hardware.link.messages import Code
-from robots.quadruped.gains import GAINS
-from robots.simulation import Simulation
-from safebo.monitor import BoundaryMonitor
-from safebo.triggers import LipschitzRule
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.boundary.rules import LipschitzRule
+from safebo.experiments.robustness.guardian import answered, scenes
+from safebo.experiments.robustness.guardian_world import TROT, World, go1
+from safebo.hardware.guardian.bounds import HARD_BOUNDS, quadruped_table
+from safebo.hardware.guardian.motion import Poses
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.guardian.walker import QuadrupedWalker
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.arrays import monitor_upload
+from safebo.hardware.link.client import RefusedError
+from safebo.hardware.link.digest import trial_digest
+from safebo.hardware.link.messages import Code
+from safebo.robots.quadruped.gains import GAINS
+from safebo.robots.simulation.plant import Simulation
 
 RUNG = {
     State.HOLD_LATCHED: 1,

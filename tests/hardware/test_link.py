@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.robustness.guardian_world import KEY, World
-from hardware.guardian.states import State
-from hardware.link import messages as m
-from hardware.link.arrays import build_monitor, monitor_upload
-from hardware.link.client import GuardianClient
-from hardware.link.frame import VERSION, Frame, FrameError, open_packet, seal
-from hardware.link.key import make_key, read_key
-from hardware.link.proxy import FaultProxy, Faults
-from hardware.link.replay import WINDOW, ReplayWindow
-from hardware.link.server import LinkServer
-from hardware.link.udp import UdpServer, UdpTransport
-from safebo.monitor import BoundaryMonitor
-from safebo.triggers import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.boundary.rules import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule
+from safebo.experiments.robustness.guardian_world import KEY, World
+from safebo.hardware.guardian.states import State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.arrays import build_monitor, monitor_upload
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.frame import VERSION, Frame, FrameError, open_packet, seal
+from safebo.hardware.link.key import make_key, read_key
+from safebo.hardware.link.proxy import FaultProxy, Faults
+from safebo.hardware.link.replay import WINDOW, ReplayWindow
+from safebo.hardware.link.server import LinkServer
+from safebo.hardware.link.udp import UdpServer, UdpTransport
 
 ALL = {**m.FROM_CLIENT, **m.FROM_GUARDIAN}
 

@@ -15,19 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from experiments.robustness.guardian_world import KEY, World
-from hardware.guardian.states import State
-from hardware.link import messages as m
-from hardware.link.client import RefusedError
-from hardware.link.frame import HEADER, TAG_LENGTH
-from hardware.link.tables import TABLES, update
-from hardware.link.udp import UdpServer
+from safebo.experiments.robustness.guardian_world import KEY, World
+from safebo.hardware.guardian.states import State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import RefusedError
+from safebo.hardware.link.frame import HEADER, TAG_LENGTH
+from safebo.hardware.link.tables import TABLES, update
+from safebo.hardware.link.udp import UdpServer
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "link.md"
 EXAMPLE = ROOT / "docs" / "examples" / "link_client"
 REGENERATE = (
-    "run `python -m hardware.link.tables docs/link.md`, read what changed, and change the text around it"
+    "run `python -m safebo.hardware.link.tables docs/link.md`, read what changed, change the text around it"
 )
 
 

@@ -1,6 +1,6 @@
 """A fault that only real processes can have: what the robot did, what the record says, what the operator saw.
 
-The others of `experiments.robustness.process_faults` are run by hand: they take minutes of real time.
+The others of `safebo.experiments.robustness.process_faults` are run by hand: they take minutes of real time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from experiments.robustness.process_faults import FAULTS, Chain, StepMissedError
+from safebo.experiments.robustness.process_faults import FAULTS, Chain, StepMissedError
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 

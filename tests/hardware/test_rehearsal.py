@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hardware.errors import HardwareError, HardwareInputError
-from hardware.rehearsal import process, virtual_chain
-from safebo.journal import Journal
-from safebo.ledger import KIND
-from safebo.study_file import resolve_study
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.rehearsal import process, virtual_chain
+from safebo.storage.journal import Journal
+from safebo.storage.trial_log import KIND
+from safebo.study.reading import resolve_study
 
 
 def safebo(*words: str) -> subprocess.CompletedProcess[str]:
@@ -85,7 +85,7 @@ def test_a_process_ends_with_who_started_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = f"print('ready', flush=True); import time; time.sleep(600) # {tmp_path}"
     parent = (
-        "import os, sys\nfrom pathlib import Path\nfrom hardware.rehearsal import process\n"
+        "import os, sys\nfrom pathlib import Path\nfrom safebo.hardware.rehearsal import process\n"
         f"with process('x', [sys.executable, '-c', {child!r}], Path({str(log)!r})): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", parent], check=False, timeout=60)

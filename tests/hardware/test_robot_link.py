@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware.errors import CommandError, HardwareInputError, LinkError, WireError
-from hardware.robot_link import Arrival, LinkCounters, RobotClock, checked_command
-from hardware.unitree import go1_messages as go1
-from hardware.unitree import rpc_messages as rpc
-from hardware.unitree.go1_link import Go1Link, Go1RobotSide
-from hardware.unitree.go1_udp import Go1Network, Go1UdpClient
-from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, motors_of
-from hardware.unitree.remote import KEYS, decode_remote, encode_remote, stop_pressed
-from hardware.unitree.services import MotionService
-from robots.sensors import JointCommand
+from safebo.hardware.errors import CommandError, HardwareInputError, LinkError, WireError
+from safebo.hardware.robot_link import Arrival, LinkCounters, RobotClock, checked_command
+from safebo.hardware.unitree import go1_messages as go1
+from safebo.hardware.unitree import rpc_messages as rpc
+from safebo.hardware.unitree.go1_link import Go1Link, Go1RobotSide
+from safebo.hardware.unitree.go1_udp import Go1Network, Go1UdpClient
+from safebo.hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, motors_of
+from safebo.hardware.unitree.remote import KEYS, decode_remote, encode_remote, stop_pressed
+from safebo.hardware.unitree.services import MotionService
+from safebo.robots.quadruped.interface import JointCommand
 
 FEW = settings(max_examples=40, deadline=None)
 N, D, L, R = Arrival.NEW, Arrival.DUPLICATE, Arrival.LATE, Arrival.RESTART
@@ -322,8 +322,8 @@ def test_everything_but_a_participant_works_without_cyclone_dds() -> None:
     code = """
 import sys
 sys.modules["cyclonedds"] = None
-import hardware.robot_link, hardware.robot_stream
-from hardware.unitree import dds, go1_link, go2_link, services, rpc_messages
+import safebo.hardware.robot_link, safebo.hardware.robot_stream
+from safebo.hardware.unitree import dds, go1_link, go2_link, services, rpc_messages
 dds.dds_version = lambda: None
 try:
     go2_link.Go2Link(dds.DdsNetwork("lo", 1))

@@ -5,14 +5,15 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from experiments.robustness.guardian_troubles import ANYWHERE
-from experiments.robustness.guardian_world import World
-from experiments.robustness.soak import Soak
-from experiments.robustness.soak_troubles import RISING, STANDING, Promise, _cut, _edited
-from hardware.guardian import states
-from hardware.guardian.states import Event, Response, State
-from hardware.link.messages import GetGains
-from hardware.link.proxy import Faults
+from safebo.experiments.robustness.guardian_troubles import ANYWHERE
+from safebo.experiments.robustness.guardian_world import World
+from safebo.experiments.robustness.soak import Soak
+from safebo.experiments.robustness.soak_promises import Promise
+from safebo.experiments.robustness.soak_troubles import RISING, STANDING, _cut, _edited
+from safebo.hardware.guardian import states
+from safebo.hardware.guardian.states import Event, Response, State
+from safebo.hardware.link.messages import GetGains
+from safebo.hardware.link.proxy import Faults
 
 TILT = _edited("tilt", ANYWHERE["tilt"])
 SILENCE = _cut(False)

@@ -13,21 +13,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.robustness.robot_run import RobotRun, ScheduledWorld
-from hardware.errors import HardwareInputError
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import State
-from hardware.guardian.telemetry import COLUMNS, Telemetry
-from hardware.guardian.walker import QuadrupedWalker, Walk
-from hardware.tuning.recording import TrialRecorder, digest, messages, read_telemetry, recover
-from hardware.tuning.scoring import measure
-from robots.evaluator import RAMP, LeggedEvaluator
-from robots.quadruped.controller import SETTLE
-from robots.simulation import Simulation
-from safebo.journal import Journal
-from safebo.ledger import KIND
-from safebo.protocol import NotStartedError, TrialUnknownError
+from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
+from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.tuning.recording import TrialRecorder, digest, messages, read_telemetry, recover
+from safebo.hardware.tuning.scoring import measure
 from safebo.report.telemetry import read_recording
+from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
+from safebo.robots.quadruped.controller import SETTLE
+from safebo.robots.simulation.plant import Simulation
+from safebo.storage.journal import Journal
+from safebo.storage.trial_log import KIND
+from safebo.types import NotStartedError, TrialUnknownError
 
 ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
 
@@ -60,7 +60,7 @@ def test_a_killed_writers_record_is_read_and_recovered_up_to_its_last_chunk(tmp_
     program = f"""
 import os, numpy as np
 from pathlib import Path
-from hardware.tuning.recording import TrialRecorder
+from safebo.hardware.tuning.recording import TrialRecorder
 recorder = TrialRecorder(Path({str(tmp_path / "a.mcap")!r}), {{}})
 rows = np.abs(np.random.default_rng(0).normal(size=(300, {len(COLUMNS)})))
 recorder.telemetry(rows)
@@ -197,7 +197,7 @@ def test_an_approval_holds_for_a_minute(robot_run, monkeypatch):
     trial = robot_run.trial()
     robot_run.approve(trial)
     clock = time.monotonic
-    monkeypatch.setattr("hardware.tuning.evaluator.time.monotonic", lambda: clock() + 61.0)
+    monkeypatch.setattr("safebo.hardware.tuning.evaluator.time.monotonic", lambda: clock() + 61.0)
     story = robot_run.run(trial, approved=False)
     assert re.search(r"approval is 6\d s old; it holds for 60 s", str(story.error))
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware.errors import CommandError, WireError
-from hardware.unitree import go1_messages as go1
-from hardware.unitree import go2_messages as go2
-from hardware.unitree.crc import crc32_words, seal, unseal
-from hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, feet_of, motors_of
+from safebo.hardware.errors import CommandError, WireError
+from safebo.hardware.unitree import go1_messages as go1
+from safebo.hardware.unitree import go2_messages as go2
+from safebo.hardware.unitree.crc import crc32_words, seal, unseal
+from safebo.hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES, feet_of, motors_of
 
 FEW = settings(max_examples=40, deadline=None)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, Request
-from hardware.unitree.services import (
+from safebo.hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, Request
+from safebo.hardware.unitree.services import (
     CHECK_MODE,
     MOTION_SWITCHER,
     RELEASE_MODE,
@@ -17,13 +17,13 @@ from hardware.unitree.services import (
     SPORT,
     MotionService,
 )
-from hardware.virtual.cli import app
-from hardware.virtual.faults import KINDS, faults_of
-from hardware.virtual.machine import body_of
-from hardware.virtual.pace import SpeedWatch
-from hardware.virtual.plant import VirtualPlant
-from robots.disturbance import PRESETS
-from robots.model import load_robot
+from safebo.hardware.virtual.cli import app
+from safebo.hardware.virtual.faults import KINDS, faults_of
+from safebo.hardware.virtual.machine import body_of
+from safebo.hardware.virtual.pace import SpeedWatch
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.simulation.disturbance import PRESETS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "virtual-robots.md").read_text(encoding="utf-8")
 

@@ -5,21 +5,21 @@ import itertools
 import numpy as np
 import pytest
 
-from hardware.errors import HardwareInputError, WireError
-from hardware.unitree import go1_messages, go2_messages
-from hardware.unitree.joints import MOTOR_NAMES
-from hardware.unitree.remote import stop_pressed
-from hardware.unitree.services import MotionService
-from hardware.virtual.faults import KINDS, Fault, fault, faults_of, read_faults
-from hardware.virtual.injection import Injector, distorted
-from hardware.virtual.machine import body_of
-from hardware.virtual.pace import Pace
-from hardware.virtual.plant import PERIOD, Influence, VirtualPlant
-from hardware.virtual.sayings import Sayings, roll_pitch_yaw
-from robots.disturbance import preset
-from robots.model import load_robot
-from robots.sensors import JointCommand
-from robots.simulation import Simulation
+from safebo.hardware.errors import HardwareInputError, WireError
+from safebo.hardware.unitree import go1_messages, go2_messages
+from safebo.hardware.unitree.joints import MOTOR_NAMES
+from safebo.hardware.unitree.remote import stop_pressed
+from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.virtual.faults import KINDS, Fault, fault, faults_of, read_faults
+from safebo.hardware.virtual.injection import Injector, distorted
+from safebo.hardware.virtual.machine import body_of
+from safebo.hardware.virtual.pace import Pace
+from safebo.hardware.virtual.plant import PERIOD, Influence, VirtualPlant
+from safebo.hardware.virtual.state_encoder import Sayings, roll_pitch_yaw
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.interface import JointCommand
+from safebo.robots.simulation.disturbance import preset
+from safebo.robots.simulation.plant import Simulation
 
 GO2, GO1 = load_robot("go2"), load_robot("go1")
 ALL = np.ones(12, dtype=bool)

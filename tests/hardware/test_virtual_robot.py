@@ -18,7 +18,7 @@ pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = Path(__file__).parent / "vendor_client.py"
 DOMAIN = 25 + os.getpid() % 190
-COMMAND = [sys.executable, "-m", "hardware.virtual"]
+COMMAND = [sys.executable, "-m", "safebo.hardware.virtual"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 

@@ -19,7 +19,7 @@ from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 
-from hardware.unitree.dds_types import (
+from safebo.hardware.unitree.dds_types import (
     BmsCmd_,
     BmsState_,
     IMUState_,

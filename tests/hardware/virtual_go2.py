@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 
-from hardware.unitree.dds import DdsNetwork
-from hardware.unitree.go2_broadcasts import new_sport_mode_state
-from hardware.unitree.go2_link import Go2RobotSide
-from hardware.unitree.go2_messages import new_low_state
-from hardware.unitree.remote import Remote, encode_remote
+from safebo.hardware.unitree.dds import DdsNetwork
+from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
+from safebo.hardware.unitree.go2_link import Go2RobotSide
+from safebo.hardware.unitree.go2_messages import new_low_state
+from safebo.hardware.unitree.remote import Remote, encode_remote
 
 SERIAL = (2024, 77)
 

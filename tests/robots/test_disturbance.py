@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robots.disturbance import PRESETS, Disturbance, Push, preset
-from robots.sensors import SensorNoise
+from safebo.robots.quadruped.interface import SensorNoise
+from safebo.robots.simulation.disturbance import PRESETS, Disturbance, Push, preset
 
 
 def test_nothing_given_is_the_nominal_plant_with_nominal_noise():

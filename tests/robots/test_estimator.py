@@ -6,15 +6,15 @@ import numpy as np
 import pinocchio
 import pytest
 
-from robots.disturbance import Disturbance
-from robots.model import load_robot
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.estimator import EstimatorNoise, KalmanEstimator
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import gait_named
-from robots.rollout import rollout
-from robots.sensors import JointCommand, SensorReading
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.estimator import EstimatorNoise, KalmanEstimator
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import gait_named
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import rollout
 
 ROBOT = load_robot("go1")
 PERIOD = 0.002

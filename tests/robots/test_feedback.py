@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from robots.cartpole import plant as cart
-from robots.cartpole.plant import cartpole
-from robots.feedback.rollout import COPIES, roll_out
-from robots.furuta import plant as arm
-from robots.furuta.plant import furuta
+from safebo.robots.benchmarks import cartpole as cart
+from safebo.robots.benchmarks import furuta as arm
+from safebo.robots.benchmarks.cartpole import cartpole
+from safebo.robots.benchmarks.feedback import COPIES, roll_out
+from safebo.robots.benchmarks.furuta import furuta
 
 CARTS = np.array([[5.0, 60.0, 8.0, 10.0], [2.0, 40.0, 5.0, 8.0], [0.0, 0.0, 0.0, 0.0]])
 ARMS = -np.array([[-2.0, 35.0, -1.5, 3.0], [-6.0, 80.0, -0.9, 6.9], [-6.0, 80.0, -1.7, 4.7]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robots.quadruped.gains import GAINS, Gains
+from safebo.robots.quadruped.gains import GAINS, Gains
 
 LEGS = ("FL", "FR", "RL", "RR")
 

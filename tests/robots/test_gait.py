@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robots.quadruped.gait import GAITS, Gait, gait_named
+from safebo.robots.quadruped.gait import GAITS, Gait, gait_named
 
 LEGS = ("FL", "FR", "RL", "RR")
 TIMES = np.arange(0, 6.0, 0.002) + 0.001

@@ -4,10 +4,10 @@ import numpy as np
 import pinocchio
 import pytest
 
-from robots.model import load_robot
-from robots.quadruped.feet import Feet
-from robots.quadruped.gait import GAITS
-from robots.quadruped.kinematics import (
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.kinematics import (
     leg_geometry,
     leg_inverse_kinematics,
     leg_kinematics,

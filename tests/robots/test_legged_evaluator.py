@@ -8,10 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from robots.evaluator import LeggedEvaluator
-from robots.rollout import STATE_NAMES
-from robots.trajectory import Trajectory
-from safebo.protocol import Evaluator, Trial
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.simulation.rollout import STATE_NAMES
+from safebo.robots.simulation.trajectory import Trajectory
+from safebo.types import Evaluator, Trial
 
 SHORT = {"seconds": 1.2}
 SOFT = {

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from robots.metrics import (
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.evaluation.metrics import (
     MARGINS,
     OBJECTIVES,
     WALKING_SCALES,
@@ -17,8 +18,7 @@ from robots.metrics import (
     objectives,
     view,
 )
-from robots.model import load_robot
-from robots.rollout import Recording
+from safebo.robots.simulation.rollout import Recording
 
 ROBOT = load_robot("go1")
 SETTLE, WALK = 5, 1000

@@ -6,9 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from robots.pendulum.dynamics import Pendulum, largest_speed_and_cost, motor_torque, step, trajectory
-from robots.pendulum.evaluator import PendulumEvaluator
-from safebo.protocol import Evaluator, Trial
+from safebo.robots.benchmarks.pendulum.dynamics import (
+    Pendulum,
+    largest_speed_and_cost,
+    motor_torque,
+    step,
+    trajectory,
+)
+from safebo.robots.benchmarks.pendulum.evaluator import PendulumEvaluator
+from safebo.types import Evaluator, Trial
 
 SEED = {"kp": 3.0, "kd": 4.8}
 SOFT = {"kp": -5.0, "kd": 4.8}

@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from robots.disturbance import Disturbance
-from robots.model import load_robot
-from robots.sensors import JointCommand, SensorNoise
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.interface import JointCommand, SensorNoise
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.plant import Simulation
 
 ROBOT = load_robot("go1")
 QUIET = {"sensor_noise": False}

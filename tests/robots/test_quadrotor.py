@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from robots.quadrotor.dynamics import (
+from safebo.robots.benchmarks.quadrotor.dynamics import (
     CONTROL_UNITS,
     GRAVITY,
     INERTIA,
@@ -10,8 +10,8 @@ from robots.quadrotor.dynamics import (
     state_rate,
     step_jacobians,
 )
-from robots.quadrotor.feedback import costs_and_heights, fly
-from robots.quadrotor.plan import Flight, plan_flight
+from safebo.robots.benchmarks.quadrotor.feedback import costs_and_heights, fly
+from safebo.robots.benchmarks.quadrotor.plan import Flight, plan_flight
 
 DISTURBANCE = np.array([0.0065396142, 0.1491867637, 0.1411171146, 2.7854749913])
 

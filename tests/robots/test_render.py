@@ -9,13 +9,13 @@ import av
 import numpy as np
 import pytest
 
-from robots.model import load_robot
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import gait_named
-from robots.render import RenderingUnavailable, frames, write_video
-from robots.rollout import rollout
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import gait_named
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.render import RenderingUnavailable, frames, write_video
+from safebo.robots.simulation.rollout import rollout
 
 ROBOT = load_robot("go1")
 
@@ -59,9 +59,9 @@ def test_a_video_has_the_length_of_the_walk(record, tmp_path):
 
 def test_without_opengl_a_clear_error_names_the_remedy():
     code = (
-        "from robots.model import load_robot\n"
-        "from robots.render import frames, RenderingUnavailable\n"
-        "from robots.rollout import Recording\n"
+        "from safebo.robots.descriptions.model import load_robot\n"
+        "from safebo.robots.simulation.render import frames, RenderingUnavailable\n"
+        "from safebo.robots.simulation.rollout import Recording\n"
         "record = Recording.allocate(2, 0, 0.002)\n"
         "try:\n"
         "    next(frames(load_robot('go1'), record))\n"

@@ -9,8 +9,8 @@ import numpy as np
 import pinocchio
 import pytest
 
-from robots.model import JointNaming, load_robot
-from robots.models.unitree import GO1, GO2
+from safebo.robots.descriptions.model import JointNaming, load_robot
+from safebo.robots.descriptions.unitree import GO1, GO2
 
 # total mass (kg), centre of mass in the trunk frame (m) and inertia about it (xx, yy, zz, xz; kg m^2) in the
 # home pose, from another description of the same robots

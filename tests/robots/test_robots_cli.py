@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from robots.cli import app
+from safebo.robots.cli import app
 
 RUN = CliRunner()
 
@@ -43,7 +43,7 @@ def test_a_gains_file_is_used_and_set_goes_over_it(tmp_path):
 
 
 def test_where_nothing_can_be_drawn_it_says_so_and_the_walk_still_counts(tmp_path):
-    call = "from robots.cli import app; app()"
+    call = "from safebo.robots.cli import app; app()"
     video = tmp_path / "walk.mp4"
     done = subprocess.run(
         [sys.executable, "-c", call, "walk", "go1", "--seconds", "0.2", "--video", str(video)],
@@ -65,7 +65,7 @@ def test_an_opengl_that_is_not_there_hinders_only_the_video(choice, tmp_path):
     found = subprocess.run([sys.executable, "-c", "import mujoco"], env=environment, capture_output=True)
     if found.returncode == 0:
         pytest.skip(f"MUJOCO_GL={choice} works here")
-    code = "from robots.cli import app; app()"
+    code = "from safebo.robots.cli import app; app()"
     command = [
         sys.executable,
         "-c",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robots.quadruped.swing import MAX_STEP, MAX_SWING_SPEED, foothold, swing_point
+from safebo.robots.quadruped.swing import MAX_STEP, MAX_SWING_SPEED, foothold, swing_point
 
 START = np.array([0.1, -0.2, 0.023])
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from robots.disturbance import Disturbance, preset
-from robots.model import load_robot
-from robots.quadruped.controller import Controller, VelocityRamp
-from robots.quadruped.gains import Gains
-from robots.quadruped.gait import GAITS, Gait
-from robots.quadruped.joint import joint_torque
-from robots.rollout import STATE_NAMES, rollout
-from robots.sensors import JointCommand
-from robots.simulation import Simulation
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gait import GAITS, Gait
+from safebo.robots.quadruped.interface import JointCommand
+from safebo.robots.quadruped.joint import joint_torque
+from safebo.robots.simulation.disturbance import Disturbance, preset
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import STATE_NAMES, rollout
 
 NOMINAL = Disturbance(control_delay=1)
 SOFT = {"joint.hip.kp": 5.0, "joint.thigh.kp": 5.0, "joint.calf.kp": 5.0}

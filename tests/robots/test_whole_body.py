@@ -5,11 +5,11 @@ import pinocchio
 import pytest
 from scipy.optimize import minimize
 
-from robots.model import load_robot
-from robots.quadruped.feet import Feet
-from robots.quadruped.gait import GAITS
-from robots.quadruped.tasks import base_reference, stack_tasks
-from robots.quadruped.whole_body import Dynamics, TorqueProgram, solve_hierarchy
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.wbc.tasks import base_reference, stack_tasks
+from safebo.robots.quadruped.wbc.whole_body import Dynamics, TorqueProgram, solve_hierarchy
 
 STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
 

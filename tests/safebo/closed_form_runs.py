@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from safebo.protocol import Bounds, Measurement, Monitor, Trial
 from safebo.study import Study
+from safebo.types import Bounds, Measurement, Monitor, Trial
 
 HERE = Path(__file__).parent
 

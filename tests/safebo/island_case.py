@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from safebo.protocol import Measurement, Monitor, Phase, Trial
 from safebo.study import Study
+from safebo.types import Measurement, Monitor, Phase, Trial
 
 STEPS = 20
 START = 0.5

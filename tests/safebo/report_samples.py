@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from safebo.best_gains import BestGains
-from safebo.protocol import Bounds, Measurement, Trial
 from safebo.report.data import Band, ContextReport, Entry, ReportData, functions
 from safebo.report.slicing import make_slices
+from safebo.runs.best_gains import BestGains
 from safebo.study import Study
+from safebo.types import Bounds, Measurement, Trial
 
 FloatArray = Any
 

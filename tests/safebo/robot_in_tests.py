@@ -1,4 +1,4 @@
-"""A robot as `safebo.protocol` sees one, for tests of a run's supervision: it keeps every step, moves, and remembers.
+"""A robot as `safebo.types` sees one, for tests of a run's supervision: it keeps every step, moves, and remembers.
 
 `WORLDS` holds what each robot did and what shall happen to it, by the name in the evaluator's options, so that it
 outlives the evaluator as a robot outlives the process that moves it.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safebo.protocol import (
+from safebo.types import (
     Check,
     EvaluatorInfo,
     Ledger,

@@ -12,13 +12,13 @@ from botorch.optim import optimize_acqf
 from safebo.acquisition import METHODS, SafeAcquisition, Situation, acquisition_class, register
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
 from safebo.errors import StudyError, UnknownNameError
-from safebo.finite import FiniteDomain
-from safebo.search import search_box, search_grid, unit_grid
-from safebo.search.gradient import refine
-from safebo.search.swarm import FEASIBLE
-from safebo.sets import hallucinated_expanders, maximizers
+from safebo.models.finite_domain import FiniteDomain
+from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.optim import search_box, search_grid, unit_grid
+from safebo.optim.gradient import refine
+from safebo.optim.swarm import FEASIBLE
+from safebo.safety.sets import hallucinated_expanders, maximizers
 from safebo.study import SearchSpec
-from safebo.surrogate import FunctionModel, Surrogate
 
 NAMES = ["safe_ucb", "safeopt", "gp_ucb", "random", "random_safe", "widest_outside", "best_lower_bound"]
 

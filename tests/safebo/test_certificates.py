@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from tuner_cases import hill_study, kernel_matrix
 
-from safebo.certificates import BoundsCertificate, LipschitzCertificate
-from safebo.confidence import confidence_bounds, intersected_bounds, prefix_moments
-from safebo.kernels import StationaryKernel
-from safebo.posterior import Posterior
-from safebo.protocol import Measurement, Outcome
-from safebo.surrogate import Surrogate
+from safebo.models.confidence import confidence_bounds, intersected_bounds, prefix_moments
+from safebo.models.kernels import StationaryKernel
+from safebo.models.posterior import Posterior
+from safebo.models.surrogate import Surrogate
+from safebo.safety.certificates import BoundsCertificate, LipschitzCertificate
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Outcome
 
 Array = NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def test_intersected_bounds_are_those_of_a_loop_over_refitted_posteriors(beta: f
     values = [wild * rng.normal(size=9), wild * rng.normal(size=9)]
     surrogate = Surrogate([posteriors(0.1, X, values[0]), posteriors(0.3, X[:6], values[1][:6])])
     betas = [torch.linspace(beta, 2 * beta, n + 1, dtype=torch.float64) for n in (9, 6)]
-    bounds = intersected_bounds(surrogate, torch.tensor(Z), betas)
+    bounds = intersected_bounds(surrogate.posteriors, torch.tensor(Z), betas)
     present = confidence_bounds(surrogate.predict(torch.tensor(Z)), torch.stack([betas[0][-1], betas[1][-1]]))
     for i, (noise, n) in enumerate(((0.1, 9), (0.3, 6))):
         low, high = naive(noise, X[:n], values[i][:n], Z, betas[i].numpy())
@@ -158,7 +158,7 @@ def test_intersected_bounds_are_those_of_a_loop_over_refitted_posteriors(beta: f
 def test_where_intervals_contradict_each_other_the_present_one_counts_alone() -> None:
     x = np.array([[0.5, 0.5]])
     posterior = posteriors(0.05, np.repeat(x, 2, 0), np.array([3.0, -3.0]))
-    bounds = intersected_bounds(Surrogate([posterior]), torch.tensor(x), [torch.full((3,), 1.0).double()])
+    bounds = intersected_bounds([posterior], torch.tensor(x), [torch.full((3,), 1.0).double()])
     mean, variance = posterior.mean_variance(torch.tensor(x))
     # The first observation said 3, both together say 0: no value is in both intervals.
     first = posteriors(0.05, x, np.array([3.0])).mean_variance(torch.tensor(x))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from safebo.botorch_model import SurrogateModel
-from safebo.function_model import FunctionModel, TaskPrior
-from safebo.gpytorch_kernels import fixed_kernel
-from safebo.hyperparameters import fitted
-from safebo.kernels import GenericKernel
-from safebo.posterior import Posterior
-from safebo.surrogate import Surrogate
+from safebo.models.botorch_model import SurrogateModel
+from safebo.models.function_model import FunctionModel, TaskPrior
+from safebo.models.gpytorch_kernels import fixed_kernel
+from safebo.models.hyperparameters import fitted
+from safebo.models.kernels import GenericKernel
+from safebo.models.posterior import Posterior
+from safebo.models.surrogate import Surrogate
 
 LENGTHSCALE = (0.3, 0.2, 0.5)
 PLAIN = FunctionModel("f", "matern32", LENGTHSCALE, -0.4, 1.7, 0.01)

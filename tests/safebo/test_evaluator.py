@@ -10,11 +10,11 @@ import pytest
 from closed_form_runs import STUDY
 
 from safebo.errors import EvaluatorError
-from safebo.evaluator import EvaluatorSource, FunctionEvaluator
-from safebo.measurement_checks import as_measurement, check_measurement, evaluate_safely
-from safebo.protocol import Evaluator, EvaluatorInfo, Measurement, Trial
+from safebo.evaluators.gate import as_measurement, check_measurement, evaluate_safely
+from safebo.evaluators.source import EvaluatorSource, FunctionEvaluator
 from safebo.study import Study
-from safebo.study_file import parse_study
+from safebo.study.reading import parse_study
+from safebo.types import Evaluator, EvaluatorInfo, Measurement, Trial
 
 BOWL = parse_study(STUDY).study
 TRIAL = Trial(3, {"p": 2.0, "d": 1.0}, {}, "default", "local", 42, True)

@@ -1,6 +1,6 @@
 """Every safe method on random problems: what it proposes is certified, also by a second program in numpy.
 
-Thousands more of the same problems: `python -m experiments.robustness.safe_proposals`.
+Thousands more of the same problems: `python -m safebo.experiments.robustness.safe_proposals`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from gpytorch.kernels import RBFKernel, ScaleKernel
 from numpy.typing import NDArray
 from tuner_cases import hill_study, measured, run
 
-from experiments.robustness import random_grids
-from experiments.robustness.independent_certificate import Judge
-from experiments.robustness.random_grids import GridProblem, random_grid_problem, safe_start
-from experiments.robustness.random_problems import (
+from safebo.acquisition import METHODS as REGISTERED
+from safebo.acquisition import GridSettings, GridTuner
+from safebo.acquisition.registry import YARDSTICKS
+from safebo.errors import EmptySafeSetError, InputError
+from safebo.experiments.robustness import random_grids
+from safebo.experiments.robustness.independent_certificate import Judge
+from safebo.experiments.robustness.random_grids import GridProblem, random_grid_problem, safe_start
+from safebo.experiments.robustness.random_problems import (
     METHODS,
     random_measurement,
     random_simulation,
     random_study,
 )
-from experiments.robustness.safe_proposals import run_grid, run_study
-from safebo.acquisition import METHODS as REGISTERED
-from safebo.acquisition import GridSettings, GridTuner
-from safebo.acquisition.registry import YARDSTICKS
-from safebo.errors import EmptySafeSetError, InputError
-from safebo.protocol import Measurement, Trial
+from safebo.experiments.robustness.safe_proposals import run_grid, run_study
 from safebo.study import ConfidenceSpec
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 STUDIES, GRIDS = 3, 9
 """Problems of each method."""

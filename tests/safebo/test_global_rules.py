@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from safebo.acquisition import Situation, acquisition_class
 from safebo.acquisition.base import Told
 from safebo.acquisition.gosafeopt import OutsideSafeSet
-from safebo.proposal import Proposer
-from safebo.protocol import Measurement
-from safebo.search import search_box, unit_grid
+from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.optim import search_box, unit_grid
 from safebo.study import GlobalSpec, SearchSpec
-from safebo.surrogate import FunctionModel, Surrogate
 from safebo.tuner import Tuner
+from safebo.tuner.proposer import Proposer
+from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
 RULES = ("widest_outside", "maximin_distance", "uncertainty_covariance")

@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from island_case import completed, growth, island_study, roll_out, trial_of
 
-from safebo.backups import backup_of
 from safebo.errors import MeasurementError, StudyError
-from safebo.exploration import progress
-from safebo.history import Record
-from safebo.problem import Problem
-from safebo.proposal import Proposer
-from safebo.protocol import EvaluatorInfo, Measurement, Phase, Trial
-from safebo.runner import _refuse_unwatched
+from safebo.runs.runner import _refuse_unwatched
 from safebo.study import GlobalSpec, Study
-from safebo.study_file import study_in_python
+from safebo.study.reading import study_in_python
 from safebo.tuner import Tuner
+from safebo.tuner.backups import backup_of
+from safebo.tuner.encoding import Problem
+from safebo.tuner.phases import progress
+from safebo.tuner.proposer import Proposer
+from safebo.types import EvaluatorInfo, Measurement, Phase, Trial, TrialRecord
 
 
 def explore(tuner: Tuner, trials: int, noise_seed: int) -> list[tuple[Trial, Measurement, float]]:
@@ -222,12 +221,12 @@ def test_gains_of_the_margin_to_go_are_on_the_warped_scale_and_of_the_smallest_m
         states=np.zeros((4, 1)),
         margins_to_go={"margin": np.array(a), "b": np.array(b)},
     )
-    found = backup_of(Record(trial_of(1, "seed", 0.2), told), problem)
+    found = backup_of(TrialRecord(trial_of(1, "seed", 0.2), told), problem)
     assert found is not None
     assert found.gain == pytest.approx([0.0, 0.1, 0.3, 0.5])
     short = replace(told, margins_to_go={"margin": np.array(a), "b": np.array(b[:2])})
     with pytest.raises(MeasurementError, match="one finite number per visited state"):
-        backup_of(Record(trial_of(1, "seed", 0.2), short), problem)
+        backup_of(TrialRecord(trial_of(1, "seed", 0.2), short), problem)
 
 
 def test_cost_to_go_without_margins_to_go_says_what_is_missing() -> None:
@@ -273,8 +272,8 @@ def test_states_of_different_widths_are_refused() -> None:
         tuner.monitor(trial_of(3, "global", 0.9))
 
 
-def records(*rows: tuple[Phase, float, Measurement | None]) -> list[Record]:
-    return [Record(trial_of(i + 1, phase, k), m) for i, (phase, k, m) in enumerate(rows)]
+def records(*rows: tuple[Phase, float, Measurement | None]) -> list[TrialRecord]:
+    return [TrialRecord(trial_of(i + 1, phase, k), m) for i, (phase, k, m) in enumerate(rows)]
 
 
 SPEC = GlobalSpec(local_steps=2, global_steps=3, patience=2, tolerance=0.8)

@@ -14,9 +14,10 @@ from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from numpy.typing import NDArray
 from reference_safeopt import ReferenceSafeOpt, matern12, matern32, matern52, rbf
 
-from safebo import expander_search, grid_posterior
 from safebo.acquisition import GridSafeOpt
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
+from safebo.models import grid_posterior
+from safebo.safety import expander_search
 
 REFERENCE = {"rbf": rbf, "matern12": matern12, "matern32": matern32, "matern52": matern52}
 NU = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}

@@ -11,10 +11,10 @@ import torch
 from tuner_cases import direct_posterior, hill_study, kernel_matrix, measured
 
 from safebo.errors import SafeboError
-from safebo.function_model import FunctionModel, TaskPrior
-from safebo.hyperparameters import PRIOR_SPREAD, fitted, log_marginal_likelihood, sampled
-from safebo.mixture import MixturePosterior
-from safebo.surrogate import Surrogate
+from safebo.models.function_model import FunctionModel, TaskPrior
+from safebo.models.hyperparameters import PRIOR_SPREAD, fitted, log_marginal_likelihood, sampled
+from safebo.models.mixture import MixturePosterior
+from safebo.models.surrogate import Surrogate
 from safebo.tuner import Tuner
 
 DECLARED = FunctionModel("f", "matern52", (0.3, 0.4), -0.2, 0.8, 0.01)

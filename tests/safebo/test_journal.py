@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safebo.errors import InputError, JournalError, NotARunError, RunLockedError
-from safebo.journal import SQLITE_FILE, Journal
-from safebo.protocol import OUTCOMES, PHASES, Bounds, Measurement, Trial
-from safebo.run_lock import RunLock
-from safebo.study_file import parse_study, study_hash
+from safebo.storage.journal import SQLITE_FILE, Journal
+from safebo.storage.run_lock import RunLock
+from safebo.study.reading import parse_study, study_hash
+from safebo.types import OUTCOMES, PHASES, Bounds, Measurement, Trial
 
 FILE = parse_study(STUDY)
 
@@ -344,7 +344,7 @@ def test_a_journal_killed_while_it_is_made_leaves_no_run(tmp_path: Path) -> None
 
 def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from safebo.run_lock import RunLock\n"
+        "import sys, time; from pathlib import Path; from safebo.storage.run_lock import RunLock\n"
         "lock = RunLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from tuner_cases import hill_study, kernel_matrix
 
-from safebo.function_model import FunctionModel, TaskPrior, function_models
-from safebo.kernels import AverageKernel, CoregionalKernel, StationaryKernel
-from safebo.posterior import Posterior
-from safebo.protocol import Measurement
+from safebo.models.function_model import FunctionModel, TaskPrior, function_models
+from safebo.models.kernels import AverageKernel, CoregionalKernel, StationaryKernel
+from safebo.models.posterior import Posterior
+from safebo.models.surrogate import Surrogate
 from safebo.study import Study
-from safebo.study_checks import cross_field_problems
-from safebo.surrogate import Surrogate
+from safebo.study.checks import cross_field_problems
 from safebo.tuner import Tuner
+from safebo.types import Measurement
 
 KINDS = ["matern12", "matern32", "matern52", "rbf"]
 LENGTHSCALE = (0.3, 0.2, 0.5, 0.8)

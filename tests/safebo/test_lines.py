@@ -12,7 +12,8 @@ from torch import Tensor
 
 from safebo.acquisition import SafeAcquisition, Situation, View, acquisition_class
 from safebo.errors import StudyError
-from safebo.search.directions import (
+from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.optim.directions import (
     SECANT,
     coordinate_directions,
     directions,
@@ -21,10 +22,9 @@ from safebo.search.directions import (
     mean_gradient,
     random_directions,
 )
-from safebo.search.lines import NEAREST, Line, LineBundle, line_bundle, search_lines
-from safebo.search.swarm import FEASIBLE
+from safebo.optim.lines import NEAREST, Line, LineBundle, line_bundle, search_lines
+from safebo.optim.swarm import FEASIBLE
 from safebo.study import LineSpec
-from safebo.surrogate import FunctionModel, Surrogate
 from safebo.tuner import Tuner
 from tests.safebo.tuner_cases import direct_posterior, hill_study, independent_lower_bounds, measured
 

@@ -13,13 +13,13 @@ from scipy import stats
 
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
-from safebo.acquisition.transductive_scores import TransductiveGrid, exact_scores, low_rank_scores
-from safebo.cells import CORRELATION_LOSS, Cells, cell_widths
+from safebo.acquisition.transductive.nearest_targets import NEIGHBOURS, NearestTargets
+from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores, low_rank_scores
 from safebo.errors import InputError, UnknownNameError
-from safebo.kernels import CoregionalKernel
-from safebo.low_rank import kernel_features
-from safebo.nearest_targets import NEIGHBOURS, NearestTargets
-from safebo.posterior import GenericKernel, KernelKind, Posterior, StationaryKernel
+from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
+from safebo.models.kernels import CoregionalKernel
+from safebo.models.low_rank import kernel_features
+from safebo.models.posterior import GenericKernel, KernelKind, Posterior, StationaryKernel
 from safebo.study import TransductiveSpec
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from gpytorch.means import ConstantMean
 from safebo.acquisition import Situation, acquisition_class, situation_of_model
 from safebo.acquisition.registry import SAFE
 from safebo.errors import InputError
-from safebo.surrogate import FunctionModel, Surrogate
+from safebo.models.surrogate import FunctionModel, Surrogate
 
 DTYPE = torch.float64
 X = torch.tensor([[0.5, 0.5], [0.55, 0.45], [0.4, 0.52], [0.5, 0.6]], dtype=DTYPE)

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import gamma, kv
 from scipy.stats import norm
 
-from safebo.backups import TRIGGER_RULES, thinned
-from safebo.monitor import BoundaryMonitor
-from safebo.state_index import LANES
-from safebo.triggers import (
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.boundary.rules import (
     CostToGoRule,
     GaussianTailRule,
     KernelCovarianceRule,
@@ -27,6 +25,8 @@ from safebo.triggers import (
     TriggerRule,
     correlation_distance,
 )
+from safebo.boundary.state_index import LANES
+from safebo.tuner.backups import TRIGGER_RULES, thinned
 
 FloatArray = NDArray[np.float64]
 NAMES = tuple(TRIGGER_RULES)
@@ -399,5 +399,5 @@ def test_the_closest_interior_backup_takes_over_where_there_is_one() -> None:
 
 
 def test_the_border_rooms_load_no_torch() -> None:
-    code = "import sys, safebo, safebo.protocol, safebo.monitor, safebo.triggers; sys.exit('torch' in sys.modules)"
+    code = "import sys, safebo.types, safebo.boundary.monitor, safebo.boundary.rules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

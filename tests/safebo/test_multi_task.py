@@ -9,9 +9,9 @@ from scipy.stats import multivariate_normal
 from tuner_cases import hill, hill_study, kernel_matrix
 
 from safebo.errors import MeasurementError, StudyError
-from safebo.function_model import FunctionModel, TaskPrior
-from safebo.kernels import CoregionalKernel
-from safebo.multi_task import (
+from safebo.models.function_model import FunctionModel, TaskPrior
+from safebo.models.kernels import CoregionalKernel
+from safebo.models.multi_task import (
     Pairing,
     contradiction,
     pairings,
@@ -19,10 +19,10 @@ from safebo.multi_task import (
     transfer_surrogate,
     with_tasks,
 )
-from safebo.protocol import Measurement, Trial
+from safebo.models.surrogate import Surrogate
 from safebo.study import Study
-from safebo.surrogate import Surrogate
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 LENGTHSCALE = (0.3, 0.4)
 MODELS = (

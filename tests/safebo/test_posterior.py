@@ -11,10 +11,10 @@ from botorch.sampling import SobolQMCNormalSampler
 from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
 from tuner_cases import direct_posterior
 
-from safebo.botorch_model import SurrogateModel
-from safebo.confidence import confidence_bounds
-from safebo.posterior import GenericKernel, Posterior
-from safebo.surrogate import FunctionModel, Surrogate, fitted
+from safebo.models.botorch_model import SurrogateModel
+from safebo.models.confidence import confidence_bounds
+from safebo.models.posterior import GenericKernel, Posterior
+from safebo.models.surrogate import FunctionModel, Surrogate, fitted
 
 KINDS = ["matern12", "matern32", "matern52", "rbf"]
 LENGTHSCALE = (0.3, 0.2, 0.5)

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from experiments.robustness.kill import comparable
-from safebo.by_hand import edit_trial
 from safebo.errors import InputError, InterruptedRunError, JournalError, NotARunError
-from safebo.journal import Journal
-from safebo.prior_news import prior_state
-from safebo.progress import Silent
-from safebo.protocol import Measurement, Trial
-from safebo.recommend import recommend
-from safebo.runner import RunResult, make_default_tuner, run
-from safebo.study_file import parse_study
+from safebo.experiments.robustness.kill import comparable
+from safebo.runs.manual import edit_trial
+from safebo.runs.prior_events import prior_state
+from safebo.runs.progress import Silent
+from safebo.runs.recommend import recommend
+from safebo.runs.runner import RunResult, make_default_tuner, run
+from safebo.storage.journal import Journal
+from safebo.study.reading import parse_study
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 STUDY = """\
 name: slope

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from report_samples import ClosedForm, make_data, make_entries, make_study, truth
 
-from safebo.protocol import Measurement, Trial
 from safebo.report.data import Band, Entry, Recording, ReportData, Signal, best_so_far, is_safe
 from safebo.report.figures.history import margins_figure, objective_figure
 from safebo.report.figures.slices import lines_figure, planes_figure, relevance_figure
@@ -20,6 +19,7 @@ from safebo.report.figures.style import WarpScale, number, robust_limits, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
 from safebo.report.slicing import make_slices, safety
 from safebo.study import Warp
+from safebo.types import Measurement, Trial
 
 
 @pytest.fixture(autouse=True)

@@ -15,13 +15,13 @@ import pytest
 import yaml
 from report_samples import make_data
 
-from safebo.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
-from safebo.protocol import Bounds, Measurement
 from safebo.report.data import Entry
 from safebo.report.page import write_gains, write_report
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
+from safebo.runs.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
+from safebo.types import Bounds, Measurement
 
 
 class References(HTMLParser):
@@ -274,7 +274,7 @@ def test_unreadable_telemetry_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "walk.mcap").write_text("no")
     with pytest.raises(TelemetryError, match=r"walk\.mcap: holds no telemetry"):
         read_recording(tmp_path / "walk.mcap", 0)
-    monkeypatch.delitem(sys.modules, "hardware.tuning.recording")
+    monkeypatch.delitem(sys.modules, "safebo.hardware.tuning.recording")
     monkeypatch.setitem(sys.modules, "mcap.reader", None)
     with pytest.raises(
         TelemetryError, match=r"walk\.mcap cannot be read here, its reader lacks a package: .*mcap"

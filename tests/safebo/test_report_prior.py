@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_prior_run import DECLARED, STUDY, plant, text_of, tune
 
-from safebo.journal import Journal
 from safebo.report import build_report
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.run import read_run
+from safebo.storage.journal import Journal
 
 
 def warped(text: str) -> str:

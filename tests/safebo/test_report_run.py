@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from report_samples import make_study, truth
 
-from safebo.best_gains import read_best_gains
 from safebo.errors import NotARunError
-from safebo.journal import Journal
-from safebo.protocol import Measurement, Trial
 from safebo.report import build_report
 from safebo.report.run import read_run
+from safebo.runs.best_gains import read_best_gains
+from safebo.storage.journal import Journal
 from safebo.study import Study
-from safebo.study_file import study_hash
+from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 TRIALS = 8
 

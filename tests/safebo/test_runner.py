@@ -14,9 +14,6 @@ import numpy as np
 import pytest
 from closed_form_runs import STUDY, HashTuner, study_text
 
-from experiments.robustness.kill import comparable, survive
-from safebo.best_gains import read_best_gains
-from safebo.by_hand import resolve_trial
 from safebo.errors import (
     InputError,
     InterruptedRunError,
@@ -28,10 +25,13 @@ from safebo.errors import (
     UnknownTrialError,
     UnsafeSeedError,
 )
-from safebo.journal import Journal
-from safebo.protocol import Measurement, Trial
-from safebo.runner import RunResult, run
-from safebo.study_file import parse_study, study_hash
+from safebo.experiments.robustness.kill import comparable, survive
+from safebo.runs.best_gains import read_best_gains
+from safebo.runs.manual import resolve_trial
+from safebo.runs.runner import RunResult, run
+from safebo.storage.journal import Journal
+from safebo.study.reading import parse_study, study_hash
+from safebo.types import Measurement, Trial
 
 
 def tune(folder: Path, text: str = STUDY, **changes: Any) -> RunResult:
@@ -142,8 +142,8 @@ def command_without_torch(workers: int) -> Any:
         "import sys; from pathlib import Path; from rich.console import Console\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from closed_form_runs import STUDY, HashTuner\n"
-        "from safebo.progress import PlainLines\nfrom safebo.runner import run\n"
-        "from safebo.study_file import parse_study\n"
+        "from safebo.runs.progress import PlainLines\nfrom safebo.runs.runner import run\n"
+        "from safebo.study.reading import parse_study\n"
         "if __name__ == '__main__':\n"
         "    text = STUDY.replace('{repeatable: true}', '{repeatable: true, pause: 0.05}')\n"
         "    run(parse_study(text), sys.argv[2], seed=int(sys.argv[3]), resume=True,\n"
@@ -377,8 +377,8 @@ def interrupted(tmp_path: Path, pause: float, signals: int, after: int) -> subpr
         "import sys; from rich.console import Console\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from closed_form_runs import STUDY, HashTuner\n"
-        "from safebo.progress import PlainLines\nfrom safebo.runner import run\n"
-        "from safebo.study_file import parse_study\nfrom safebo.errors import SafeboError\n"
+        "from safebo.runs.progress import PlainLines\nfrom safebo.runs.runner import run\n"
+        "from safebo.study.reading import parse_study\nfrom safebo.errors import SafeboError\n"
         "class Lines(PlainLines):\n"
         "    def asked(self, trial): print('asked', trial.id, flush=True)\n"
         "if __name__ == '__main__':\n"

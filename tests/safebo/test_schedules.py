@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from tuner_cases import hill_study, kernel_matrix, measured, run
 
-from safebo import schedules
-from safebo.confidence import confidence_bounds
 from safebo.errors import StudyError
-from safebo.kernels import StationaryKernel
-from safebo.posterior import Posterior
-from safebo.protocol import Measurement
-from safebo.schedules import BetaSchedule, information_gain, largest_information_gain
+from safebo.models import schedules
+from safebo.models.confidence import confidence_bounds
+from safebo.models.kernels import StationaryKernel
+from safebo.models.posterior import Posterior
+from safebo.models.schedules import BetaSchedule, information_gain, largest_information_gain
+from safebo.models.surrogate import Surrogate
 from safebo.study import ConfidenceSpec
-from safebo.surrogate import Surrogate
 from safebo.tuner import Tuner
+from safebo.types import Measurement
 
 LENGTHSCALE = np.array([0.3, 0.5])
 VARIANCE, NOISE, FUNCTIONS, DELTA, NORM = 1.7, 0.05, 3, 0.1, 1.4

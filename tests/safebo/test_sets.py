@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuner_cases import direct_posterior
 
-from safebo.sets import hallucinated_expanders, lipschitz_expanders, maximizers
-from safebo.surrogate import FunctionModel, Surrogate
+from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.safety.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 
 def candidates(seed: int, n: int = 18, c: int = 2) -> tuple[torch.Tensor, ...]:

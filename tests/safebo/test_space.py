@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from safebo.errors import ParameterError, StudyError
-from safebo.space import Axis, Space, WarpMap
 from safebo.study import Warp
+from safebo.study.space import Axis, Space, WarpMap
 
 BOX = Space([Axis("kp", 5.0, 150.0), Axis("kd", 0.2, 8.0, logarithmic=True)])
 

@@ -10,13 +10,13 @@ from closed_form_runs import STUDY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safebo.errors import StudyError
-from safebo.evaluator import EvaluatorOptionError, EvaluatorSource
-from safebo.protocol import EvaluatorInfo, ParameterInfo, QuantityInfo
+from safebo.errors import EvaluatorOptionError, StudyError
+from safebo.evaluators.source import EvaluatorSource
 from safebo.study import Study
-from safebo.study_checks import check_study, key_path_text, tuned_contexts, with_defaults
-from safebo.study_file import changed_keys, load_study, parse_study, registered_studies, study_hash
+from safebo.study.checks import check_study, key_path_text, tuned_contexts, with_defaults
+from safebo.study.reading import changed_keys, load_study, parse_study, registered_studies, study_hash
 from safebo.tuner import Tuner
+from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
 GAITS = """\
 name: gaits

@@ -26,18 +26,18 @@ from hypothesis import strategies as st
 from rich.console import Console
 from robot_in_tests import STUDY, WORLDS, World, shown
 
-from safebo import worker
-from safebo.by_hand import edit_trial, resolve_trial
-from safebo.cli import main
-from safebo.cli_robot import robot_options
+from safebo.cli.main import main
+from safebo.cli.robot import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, RunStoppedError, UnknownTrialError
-from safebo.journal import Journal
-from safebo.ledger import KIND, JournalLedger
-from safebo.operators import ApprovesAll, NobodyThereError, Operator, TerminalOperator, trial_card
-from safebo.protocol import Bounds, Check, EvaluatorInfo, Measurement, NotStartedError, Trial, trial_hash
-from safebo.runner import RunResult, run
-from safebo.study_file import parse_study
-from safebo.supervision import check_allowed, check_meant, unsafe
+from safebo.runs.manual import edit_trial, resolve_trial
+from safebo.runs.operators import ApprovesAll, NobodyThereError, Operator, TerminalOperator, trial_card
+from safebo.runs.runner import RunResult, run
+from safebo.runs.supervision import check_allowed, check_meant, unsafe
+from safebo.storage.journal import Journal
+from safebo.storage.trial_log import KIND, JournalLedger
+from safebo.study.reading import parse_study
+from safebo.types import Bounds, Check, EvaluatorInfo, Measurement, NotStartedError, Trial, trial_hash
+from safebo.workers import worker
 
 TEXT = STUDY.replace("WORLD", "it")
 
@@ -682,7 +682,7 @@ def test_what_was_done_is_offered_again_to_a_locked_journal_and_what_was_not_is_
 ) -> None:
     clock, note = [0.0], Journal.note
     times = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda s: clock.__setitem__(0, clock[0] + s))
-    monkeypatch.setattr("safebo.ledger.time", times)
+    monkeypatch.setattr("safebo.storage.trial_log.time", times)
 
     def locked_until(end: float) -> None:
         def write(self: Journal, *arguments: Any, **keywords: Any) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from botorch.models import ModelListGP, SingleTaskGP
 
-from safebo.acquisition import targets as t
 from safebo.acquisition.transductive import ITL, select_batch
+from safebo.acquisition.transductive import targets as t
 from safebo.errors import InputError
 
 DTYPE = torch.float64

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from safebo.acquisition import joint
 from safebo.acquisition import transductive as t
 from safebo.acquisition.joint import joint_moments, model_noise, output_moments
-from safebo.botorch_model import SurrogateModel
 from safebo.errors import InputError, UnknownNameError
-from safebo.posterior import Posterior, StationaryKernel
-from safebo.surrogate import Surrogate
+from safebo.models.botorch_model import SurrogateModel
+from safebo.models.posterior import Posterior, StationaryKernel
+from safebo.models.surrogate import Surrogate
 
 Array = NDArray[np.float64]
 LENGTHSCALES, VARIANCES, NOISES = (0.15, 0.25), (1.3, 0.7), (1e-2, 4e-3)

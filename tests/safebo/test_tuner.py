@@ -19,8 +19,8 @@ from safebo.errors import (
     UnknownNameError,
     UnsafeSeedError,
 )
-from safebo.protocol import Measurement, Trial
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 
 def until_refused(tuner: Tuner, measurement: Measurement, asked: list[Trial]) -> None:

@@ -18,16 +18,17 @@ from scipy import integrate, stats
 from torch import Tensor
 from tuner_cases import direct_posterior, hill, hill_study, measured, run
 
-from safebo.acquisition import Situation, Told, acquisition_class, scbo
+from safebo.acquisition import Situation, Told, acquisition_class
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
-from safebo.acquisition.noisy_expected_improvement import SAMPLES
-from safebo.acquisition.scbo import ScalableConstrained, candidate_count
-from safebo.acquisition.trust_region import Merit, TrustRegion, merits, replayed, total_violation
-from safebo.protocol import Measurement
-from safebo.search import unit_grid
+from safebo.acquisition.baselines import scbo
+from safebo.acquisition.baselines.noisy_expected_improvement import SAMPLES
+from safebo.acquisition.baselines.scbo import ScalableConstrained, candidate_count
+from safebo.acquisition.baselines.trust_region import Merit, TrustRegion, merits, replayed, total_violation
+from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.optim import unit_grid
 from safebo.study import SearchSpec, Study
-from safebo.surrogate import FunctionModel, Surrogate
 from safebo.tuner import Tuner
+from safebo.types import Measurement
 
 METHODS = ["ei", "constrained_ei", "qlognei", "scbo"]
 CONTEXT = 0.45

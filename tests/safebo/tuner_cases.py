@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.protocol import Measurement, Trial
+from safebo.models.surrogate import function_models
 from safebo.study import Study
-from safebo.surrogate import function_models
 from safebo.tuner import Tuner
+from safebo.types import Measurement, Trial
 
 FloatArray = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from hardware.adapters.ros_parameters import Parameter, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import Parameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 

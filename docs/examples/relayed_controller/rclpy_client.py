@@ -14,7 +14,7 @@ from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomic
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter as RosParameter
 
-from hardware.adapters.ros_parameters import Parameter, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import Parameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 DOUBLE = 3  # rcl_interfaces/msg/ParameterType.PARAMETER_DOUBLE

@@ -2,6 +2,6 @@
 
 from dataclasses import replace
 
-from experiments.bench.studies import shipped_problem
+from safebo.experiments.bench.studies import shipped_problem
 
 task = replace(shipped_problem("gosafeopt-toy"), checkpoints=91)

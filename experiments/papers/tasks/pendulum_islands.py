@@ -1,8 +1,8 @@
 """The shipped study `pendulum`: two islands of safe gains, the better one without the seed."""
 
-from experiments.bench.study_problem import StudyProblem
-from experiments.pendulum_landscape import brute_force
-from safebo.study_file import load_study
+from safebo.experiments.bench.study_problem import StudyProblem
+from safebo.experiments.evidence.pendulum_landscape import brute_force
+from safebo.study.reading import load_study
 
 POINTS = 201
 """Per gain, of the grid that tells the best safe gains."""

@@ -1,6 +1,6 @@
 """Make the faults that a bridge to a robot must survive, and look at what happens.
 
-    python -m experiments.robustness.faults [--only NUMBER ...] [--processes] [--page docs/faults.md]
+    python -m safebo.experiments.robustness.faults [--only NUMBER ...] [--processes] [--page docs/faults.md]
 
 Without `--processes` those that run in lock-step, in a minute; with it also those of real processes, four minutes more.
 """
@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.robustness import process_faults
-from experiments.robustness.faults.page import page, time_of
-from experiments.robustness.faults.registry import NUMBERS, lock_step
-from experiments.robustness.faults.report import Report
+from safebo.experiments.robustness import process_faults
+from safebo.experiments.robustness.faults.page import page, time_of
+from safebo.experiments.robustness.faults.registry import NUMBERS, lock_step
+from safebo.experiments.robustness.faults.report import Report
 
 
 def main() -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.robustness.faults.report import Report
-from experiments.robustness.faults.wire_robot import WireWorld
-from experiments.robustness.robot_run import RobotRun, ScheduledWorld, TrialStory
-from hardware.guardian.states import LATCHED, State
-from hardware.link.proxy import Faults
-from robots.sensors import JointCommand
+from safebo.experiments.robustness.faults.report import Report
+from safebo.experiments.robustness.faults.wire_robot import WireWorld
+from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld, TrialStory
+from safebo.hardware.guardian.states import LATCHED, State
+from safebo.hardware.link.proxy import Faults
+from safebo.robots.quadruped.interface import JointCommand
 
 TICK = 0.002  # s
 INTO = 0.3  # s of walking before a fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.robustness.faults.bench import (
+from safebo.experiments.robustness.faults.bench import (
     INTO,
     TICK,
     answer_time,
@@ -16,13 +16,13 @@ from experiments.robustness.faults.bench import (
     on_baseline,
     stays,
 )
-from experiments.robustness.faults.report import Report, fault
-from experiments.robustness.faults.states import Entry, hurt
-from experiments.robustness.robot_run import RobotRun
-from hardware.guardian.observation import Observation
-from hardware.guardian.states import LATCHED, State
-from hardware.link.client import RefusedError
-from safebo.protocol import NotStartedError
+from safebo.experiments.robustness.faults.report import Report, fault
+from safebo.experiments.robustness.faults.states import Entry, hurt
+from safebo.experiments.robustness.robot_run import RobotRun
+from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.states import LATCHED, State
+from safebo.hardware.link.client import RefusedError
+from safebo.types import NotStartedError
 
 TILT, TURN = 0.5, 6.0  # rad of roll or pitch, rad/s of the trunk: the published limits
 

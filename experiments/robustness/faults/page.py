@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from experiments.robustness.faults.report import Report
+from safebo.experiments.robustness.faults.report import Report
 
 HEAD = """# Faults, and what happens then
 
 Each row is a fault that was made, and what was found then: on the robot, in the record, and at the operator's terminal.
-`python -m experiments.robustness.faults --processes --page docs/faults.md` makes all of them and writes this page;
-where something is not as promised, it says so here and ends with exit code 1. The test suite makes them too.
+`python -m safebo.experiments.robustness.faults --processes --page docs/faults.md` makes all of them and writes
+this page; where something is not as promised, it says so here and ends with exit code 1. The test suite makes them too.
 
 Rows marked **L** run in lock-step: guardian, link, evaluator and journal are the real ones, in one process, on a clock
 that ticks 2 ms at a time. So their times are exact, and the same in every run; they count from the moment at which the

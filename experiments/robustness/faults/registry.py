@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.robustness.faults import body, states, tuner
-from experiments.robustness.faults.report import FAULTS, Fault
+from safebo.experiments.robustness.faults import body, states, tuner
+from safebo.experiments.robustness.faults.report import FAULTS, Fault
 
 HOMES = (states, body, tuner)
 """Where they are defined."""

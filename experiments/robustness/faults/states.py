@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from experiments.robustness.faults.bench import (
+from safebo.experiments.robustness.faults.bench import (
     INTO,
     TICK,
     answer_time,
@@ -15,13 +15,13 @@ from experiments.robustness.faults.bench import (
     on_baseline,
     stays,
 )
-from experiments.robustness.faults.report import Report, fault
-from experiments.robustness.faults.wire_robot import WireWorld
-from experiments.robustness.robot_run import RobotRun, TrialStory
-from hardware.guardian.states import State
-from hardware.guardian.telemetry import COLUMNS
-from hardware.tuning.recording import read_telemetry
-from safebo.protocol import TrialUnknownError
+from safebo.experiments.robustness.faults.report import Report, fault
+from safebo.experiments.robustness.faults.wire_robot import WireWorld
+from safebo.experiments.robustness.robot_run import RobotRun, TrialStory
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.hardware.tuning.recording import read_telemetry
+from safebo.types import TrialUnknownError
 
 AGE, SILENCE = 0.1, 0.5  # s of the published limits
 

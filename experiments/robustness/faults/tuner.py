@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from experiments.robustness.faults.bench import (
+from safebo.experiments.robustness.faults.bench import (
     INTO,
     TICK,
     answer_time,
@@ -23,19 +23,18 @@ from experiments.robustness.faults.bench import (
     on_baseline,
     stays,
 )
-from experiments.robustness.faults.report import Report, fault
-from experiments.robustness.guardian_world import KEY, TROT, World
-from hardware.errors import DdsVersionError, HardwareInputError, LinkError
-from hardware.guardian.bounds import GainTable
-from hardware.guardian.states import State
-from hardware.link import messages as m
-from hardware.link.client import GuardianClient, RefusedError
-from hardware.link.digest import trial_digest
-from hardware.link.frame import VERSION, Frame, seal
-from hardware.link.proxy import Faults
-from hardware.unitree.dds import PHYSICAL_VERSION, DdsNetwork, check_version
-from safebo.evaluator import RobotAddress
-from safebo.protocol import NotStartedError
+from safebo.experiments.robustness.faults.report import Report, fault
+from safebo.experiments.robustness.guardian_world import KEY, TROT, World
+from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
+from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.states import State
+from safebo.hardware.link import messages as m
+from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.digest import trial_digest
+from safebo.hardware.link.frame import VERSION, Frame, seal
+from safebo.hardware.link.proxy import Faults
+from safebo.hardware.unitree.dds import PHYSICAL_VERSION, DdsNetwork, check_version
+from safebo.types import NotStartedError, RobotAddress
 
 HOUR = 3600.0
 
@@ -155,7 +154,7 @@ def frozen_operator(report: Report) -> None:
         trial = run.trial()
         run.approve(trial)
         later = time.monotonic() + 61.0
-        with mock.patch("hardware.tuning.evaluator.time.monotonic", return_value=later):
+        with mock.patch("safebo.hardware.tuning.evaluator.time.monotonic", return_value=later):
             story = run.run(trial, approved=False)
         report.expect(isinstance(story.error, NotStartedError), f"{story.error!r}")
         report.expect("approval is 61 s old" in story.words, story.words)
@@ -454,7 +453,7 @@ def versions(report: Report) -> None:
     client = world.client()
     hello = m.Hello(7, VERSION + 1, VERSION + 3, "from the future")
     with (
-        mock.patch("hardware.link.client.Hello", return_value=hello),
+        mock.patch("safebo.hardware.link.client.Hello", return_value=hello),
     ):
         try:
             client.connect(1.0)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.robustness.guardian_world import PERIOD, StandInRobot, go1
-from experiments.robustness.robot_run import ScheduledWorld
-from hardware.guardian.observation import Observation, observe
-from hardware.guardian.states import State
-from hardware.guardian.walker import QuadrupedWalker
-from hardware.link.proxy import Faults
-from hardware.robot_link import LinkCounters
-from hardware.unitree import go1_messages as wire
-from hardware.unitree.go1_link import battery_of
-from hardware.unitree.state import StateStream
-from hardware.virtual.faults import fault
-from hardware.virtual.go1 import IDLE_DAMPING, TICKS_PER_MILLISECOND
-from hardware.virtual.injection import Injector
-from hardware.virtual.plant import VirtualPlant
-from hardware.virtual.sayings import Sayings
-from robots.disturbance import preset
-from robots.sensors import JointCommand
+from safebo.experiments.robustness.guardian_world import PERIOD, StandInRobot, go1
+from safebo.experiments.robustness.robot_run import ScheduledWorld
+from safebo.hardware.guardian.observation import Observation, observe
+from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.walker import QuadrupedWalker
+from safebo.hardware.link.proxy import Faults
+from safebo.hardware.robot_link import LinkCounters
+from safebo.hardware.unitree import go1_messages as wire
+from safebo.hardware.unitree.go1_link import battery_of
+from safebo.hardware.unitree.state import StateStream
+from safebo.hardware.virtual.faults import fault
+from safebo.hardware.virtual.go1 import IDLE_DAMPING, TICKS_PER_MILLISECOND
+from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.hardware.virtual.state_encoder import Sayings
+from safebo.robots.quadruped.interface import JointCommand
+from safebo.robots.simulation.disturbance import preset
 
 HEAD = 0  # where the first byte of a Go1 state is
 _SERVO = np.ones(12, dtype=bool)

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from safebo.protocol import PHASES, Bounds
 from safebo.report.data import Entry, ReportData, best_so_far, margin_of, objective_of
 from safebo.report.figures.style import (
     INK,
@@ -29,6 +28,7 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.study import FunctionSpec
+from safebo.types import PHASES, Bounds
 
 INTERVAL = "#dde2e7"
 

@@ -32,8 +32,8 @@ from safebo.report.figures.style import (
     with_unit,
     wrapped,
 )
-from safebo.space import Space
 from safebo.study import FunctionSpec, Parameter
+from safebo.study.space import Space
 
 FloatArray = NDArray[np.float64]
 

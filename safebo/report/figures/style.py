@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from safebo.protocol import Phase
 from safebo.study import FunctionSpec, Warp
+from safebo.types import Phase
 
 FloatArray = NDArray[np.float64]
 

@@ -1,0 +1,174 @@
+"""GoSafeOpt's reason to exist: SafeOpt and GoSafeOpt on the study `pendulum`, several seeds each.
+
+`python -m safebo.experiments.evidence.pendulum_islands [--seeds 10] [--trials 150] [--workers 2]
+[--backup-rule lipschitz]
+[--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by the
+brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
+boundary condition fired, and the first trial that completed in the better island.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, get_args
+
+from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force, load
+from safebo.study import BackupSpec, GlobalSpec, Study
+from safebo.types import Measurement, Trial
+
+METHODS = ("safeopt", "gosafeopt")
+
+
+@dataclass(frozen=True)
+class Run:
+    """All trials of one run, and the gains it recommends at the end."""
+
+    method: str
+    seed: int
+    trials: tuple[tuple[Trial, Measurement], ...]
+    best: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found.
+
+    Args:
+        better: whether the recommended gains lie in the better island.
+        objective: noise-free, of the recommended gains.
+        violations: trials whose true margin was negative, whatever their phase.
+        triggers: trials in which the monitor switched gains.
+        first: id of the first completed trial in the better island.
+    """
+
+    better: bool
+    objective: float | None
+    violations: tuple[int, ...]
+    triggers: int
+    first: int | None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What differs from the shipped study in GoSafeOpt's global phases.
+
+    Args:
+        backup: the boundary condition.
+        exploration: the rule that proposes global trials.
+        local_steps: trials of a local phase; None for the study's.
+    """
+
+    backup: str = "lipschitz"
+    exploration: str = "widest_outside"
+    local_steps: int | None = None
+
+    def applied(self, study: Study, method: str) -> Study:
+        """The study with these rules and this method."""
+        tuner = study.tuner
+        steps = tuner.exploration.local_steps if self.local_steps is None else self.local_steps
+        update: dict[str, Any] = {
+            "method": method,
+            "backup": tuner.backup.model_copy(update={"rule": self.backup}),
+            "exploration": tuner.exploration.model_copy(
+                update={"rule": self.exploration, "local_steps": steps}
+            ),
+        }
+        return study.model_copy(update={"tuner": tuner.model_copy(update=update)})
+
+
+def run(method: str, seed: int, trials: int, rules: Rules | None = None) -> Run:
+    """One run of a method on the shipped study, in process."""
+    from safebo.tuner import Tuner
+
+    study, evaluator = load()
+    tuner = Tuner((rules or Rules()).applied(study, method), seed=seed)
+    done = []
+    for _ in range(trials):
+        trial = tuner.ask()
+        measurement = evaluator.evaluate(trial, tuner.monitor(trial))
+        tuner.tell(trial, measurement)
+        done.append((trial, measurement))
+    best = tuner.best()
+    return Run(method, seed, tuple(done), None if best is None else dict(best.parameters))
+
+
+def summary(done: Run, islands: Landscape) -> Summary:
+    """The run against the brute-force landscape."""
+    better = islands.best_region.label
+    _, evaluator = load()
+    objective = None
+    if done.best is not None:
+        last = done.trials[-1][0]
+        check = Trial(0, done.best, {}, last.context_name, "manual", 0, True)
+        objective = evaluator.evaluate(check).true_objective
+    inside = [
+        t.id
+        for t, m in done.trials
+        if m.outcome == "completed" and islands.region_of(t.parameters["kp"], t.parameters["kd"]) == better
+    ]
+    return Summary(
+        better=done.best is not None and islands.region_of(done.best["kp"], done.best["kd"]) == better,
+        objective=objective,
+        violations=tuple(t.id for t, m in done.trials if min((m.true_margins or {"": -1.0}).values()) < 0),
+        triggers=sum(m.outcome == "backup" for _, m in done.trials),
+        first=min(inside, default=None),
+    )
+
+
+def _run(rules: Rules, job: tuple[str, int, int]) -> Run:
+    return run(*job, rules)
+
+
+def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[Run]:
+    """Both methods, seed by seed."""
+    jobs = [(method, seed, trials) for method in METHODS for seed in range(seeds)]
+    if workers == 1:
+        yield from map(partial(_run, rules), jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(_run, rules), jobs)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print one line per run and the count of runs that did what they should."""
+    parser = argparse.ArgumentParser(
+        prog="python -m safebo.experiments.evidence.pendulum_islands", description=__doc__
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="runs per method (default 10)")
+    parser.add_argument("--trials", type=int, default=150, help="trials per run, the seed included")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    choices = [get_args(spec.model_fields["rule"].annotation) for spec in (BackupSpec, GlobalSpec)]
+    parser.add_argument("--backup-rule", choices=choices[0], default="lipschitz", help="boundary condition")
+    parser.add_argument(
+        "--global-rule", choices=choices[1], default="widest_outside", help="of global trials"
+    )
+    options = parser.parse_args(arguments)
+    rules = Rules(options.backup_rule, options.global_rule)
+    islands = brute_force(201)
+    good = dict.fromkeys(METHODS, 0)
+    for done in all_runs(options.seeds, options.trials, options.workers, rules):
+        s = summary(done, islands)
+        expected = s.better if done.method == "gosafeopt" else s.first is None
+        good[done.method] += expected and not s.violations
+        gains = "nothing" if done.best is None else f"kp {done.best['kp']:.2f}, kd {done.best['kd']:.2f}"
+        where = "better island" if s.better else "seed's island"
+        print(
+            f"{done.method:9s} seed {done.seed}: {gains} ({where}), objective "
+            f"{float('nan') if s.objective is None else s.objective:.3f}, "
+            f"violations {len(s.violations)} {list(s.violations) or ''}, triggers {s.triggers}, "
+            f"first trial in the better island: {s.first or 'none'}",
+            flush=True,
+        )
+    print(
+        f"without a violation, SafeOpt stayed in the seed's island in {good['safeopt']} of {options.seeds} "
+        f"runs, GoSafeOpt found the better one in {good['gosafeopt']} of {options.seeds}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Small plants to compare methods on: pendulum, cart-pole, Furuta pendulum, quadrotor."""

@@ -1,1 +1,0 @@
-"""A pole on a cart that a force pushes along a rail."""

@@ -1,0 +1,1 @@
+"""From a recorded walk to objectives and margins; the evaluator."""

@@ -1,1 +1,0 @@
-"""Mechanisms in MuJoCo under linear feedback of their state, many gains at once."""

@@ -1,0 +1,1 @@
+"""Convex model predictive control over ground reaction forces."""

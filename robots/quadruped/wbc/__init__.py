@@ -1,0 +1,1 @@
+"""Whole-body control: tasks, their hierarchy, and the torques that realise them."""

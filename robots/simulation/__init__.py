@@ -1,0 +1,1 @@
+"""MuJoCo's plant, disturbances, rollouts and pictures of them."""

@@ -1,0 +1,268 @@
+"""The reality gap: how the plant differs from the model that the controller believes in.
+
+A `Disturbance` is plain data. The plant applies it; the controller never sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS
+from safebo.robots.quadruped.interface import SensorNoise
+
+Four = tuple[float, float, float, float]
+Three = tuple[float, float, float]
+Two = tuple[float, float]
+
+
+def _require(holds: bool, name: str, allowed: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"disturbance: {name} must be {allowed}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Push:
+    """A force on the trunk's centre of mass for a while.
+
+    Args:
+        time: start, s after the beginning of the walk.
+        duration: s.
+        force: in the world frame, N, 3.
+    """
+
+    time: float
+    duration: float
+    force: Three
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is different on the plant. The default is the nominal plant with nominal sensor noise.
+
+    The torque that acts on a joint of leg l is
+
+        torque_factor[l] * clip(tau_cmd) + impedance_p * (q_des - q) - impedance_d * qd
+
+    with tau_cmd the joint law on measured angles and speeds, (impedance_p, impedance_d) = `joint_impedance`
+    (as in Widmer et al. 2023: weak motors and unmodelled joint impedance; negative values pull away from the
+    target and feed energy in).
+
+    Args:
+        torque_factor: share of the commanded torque that arrives, per leg FL, FR, RL, RR.
+        joint_impedance: N m/rad and N m s/rad, on every joint.
+        payload_mass: kg fixed to the trunk.
+        payload_position: where, in the trunk frame, m.
+        trunk_com_shift: the trunk's centre of mass moved by this, m.
+        joint_damping: hip, thigh, calf, N m s/rad; None keeps the model's.
+        joint_friction: Coulomb friction of hip, thigh, calf, N m; None keeps the model's.
+        armature: hip, thigh, calf, kg m^2; None keeps the model's.
+        foot_friction: coefficient under every foot; None keeps the model's.
+        foot_friction_factor: multiplies it, per leg (socks on some feet).
+        control_delay: ticks between the joint law's torque and its arrival at the joint.
+        command_delay: ticks between the controller's command and its arrival at the motors.
+        torque_speed_corner: share of the no-load speed at which the motors' torque limit begins to fall
+            (linearly, to zero at no-load speed); None leaves it constant.
+        pushes: forces on the trunk.
+        sensor_noise: noise, bias and delay of the sensors.
+    """
+
+    torque_factor: Four = (1.0, 1.0, 1.0, 1.0)
+    joint_impedance: Two = (0.0, 0.0)
+    payload_mass: float = 0.0
+    payload_position: Three = (0.0, 0.0, 0.06)
+    trunk_com_shift: Three = (0.0, 0.0, 0.0)
+    joint_damping: Three | None = None
+    joint_friction: Three | None = None
+    armature: Three | None = None
+    foot_friction: float | None = None
+    foot_friction_factor: Four = (1.0, 1.0, 1.0, 1.0)
+    control_delay: int = 0
+    command_delay: int = 0
+    torque_speed_corner: float | None = None
+    pushes: tuple[Push, ...] = ()
+    sensor_noise: SensorNoise = field(default_factory=SensorNoise)
+
+    def __post_init__(self) -> None:
+        for name in ("torque_factor", "foot_friction_factor"):
+            _require(all(value > 0 for value in getattr(self, name)), name, "positive", getattr(self, name))
+        for name in ("joint_damping", "joint_friction", "armature"):
+            values = getattr(self, name)
+            _require(values is None or min(values) >= 0, name, "at least 0", values)
+        _require(self.payload_mass >= 0, "payload_mass", "at least 0 kg", self.payload_mass)
+        _require(
+            self.foot_friction is None or self.foot_friction > 0,
+            "foot_friction",
+            "positive",
+            self.foot_friction,
+        )
+        corner = self.torque_speed_corner
+        _require(corner is None or 0 < corner < 1, "torque_speed_corner", "between 0 and 1", corner)
+        for name in ("control_delay", "command_delay"):
+            value = getattr(self, name)
+            _require(value >= 0 and int(value) == value, name, "a whole number of ticks, at least 0", value)
+
+    def without_noise(self) -> Disturbance:
+        """The same plant with perfect sensors (their delay stays)."""
+        return replace(self, sensor_noise=SensorNoise.none(self.sensor_noise.delay))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | str) -> Disturbance:
+        """A disturbance from a study file: a preset's name, or fields on top of an optional `preset`.
+
+        Per-leg values may be a list (FL, FR, RL, RR) or a mapping by leg name (missing legs are 1); per-joint
+        values a number for all, a list (hip, thigh, calf) or a mapping. `sensor_noise` is true, false or a
+        mapping.
+
+        Raises:
+            ValueError: names the key, what was wrong and what is allowed.
+        """
+        if isinstance(values, str):
+            return preset(values)
+        rest = dict(values)
+        base = preset(rest.pop("preset")) if "preset" in rest else cls()
+        known = [item.name for item in fields(cls)]
+        parsed: dict[str, Any] = {}
+        for key, value in rest.items():
+            if key not in known:
+                raise ValueError(f"disturbance: unknown key {key!r}; known: preset, {', '.join(known)}")
+            parsed[key] = _parse(key, value)
+        return replace(base, **parsed)
+
+
+def preset(name: str) -> Disturbance:
+    """A named disturbance, or several joined by `+`: the fields of each go over those before it.
+
+    >>> preset("paper+slippery").foot_friction
+    0.3
+
+    Raises:
+        ValueError: no such name; the message lists them.
+    """
+    combined = _NOMINAL
+    for part in name.split("+") if isinstance(name, str) else [name]:
+        if part not in PRESETS:
+            raise ValueError(f"disturbance: unknown preset {part!r}; known: {', '.join(PRESETS)}")
+        changed = {
+            item.name: getattr(PRESETS[part], item.name)
+            for item in fields(Disturbance)
+            if getattr(PRESETS[part], item.name) != getattr(_NOMINAL, item.name)
+        }
+        combined = replace(combined, **changed)
+    return combined
+
+
+_NOMINAL = Disturbance()
+
+
+PRESETS: dict[str, Disturbance] = {
+    "nominal": Disturbance(),
+    # Widmer et al. 2023 give the torque factors; the impedance and the delay are this project's.
+    "paper": Disturbance(
+        torque_factor=(0.73, 0.9, 0.73, 0.9), joint_impedance=(-20.0, -0.5), control_delay=1
+    ),
+    # what was identified on a real Go2 (middle of the published ranges)
+    "go2_identified": Disturbance(
+        joint_damping=(0.33, 0.33, 0.33), joint_friction=(0.23, 0.22, 0.73), armature=(0.020, 0.023, 0.0365)
+    ),
+    "payload": Disturbance(payload_mass=2.0, payload_position=(0.03, 0.0, 0.08)),
+    "weak_motors": Disturbance(torque_factor=(0.73, 0.9, 0.73, 0.9), torque_speed_corner=0.6),
+    "heavy_and_weak": Disturbance(
+        torque_factor=(0.8, 0.9, 0.8, 0.9),
+        payload_mass=2.0,
+        payload_position=(0.03, 0.0, 0.08),
+        foot_friction=0.6,
+        joint_friction=(0.3, 0.3, 0.3),
+        joint_damping=(0.3, 0.3, 0.3),
+    ),
+    "slippery": Disturbance(foot_friction=0.3),
+    "socks": Disturbance(foot_friction=0.5, foot_friction_factor=(0.6, 0.6, 0.6, 0.6)),
+    # somebody leans on the robot, or drops a load on it, while it walks
+    "leaned_on": Disturbance(pushes=(Push(time=2.0, duration=0.5, force=(0.0, 0.0, -180.0)),)),
+    "struck_from_above": Disturbance(pushes=(Push(time=2.0, duration=0.1, force=(0.0, 0.0, -300.0)),)),
+    "pushed_forward": Disturbance(pushes=(Push(time=2.0, duration=0.1, force=(300.0, 0.0, 0.0)),)),
+    "leaned_on_smooth_floor": Disturbance(
+        foot_friction=0.4, pushes=(Push(time=2.0, duration=0.5, force=(0.0, 0.0, -180.0)),)
+    ),
+    "shoved_aside": Disturbance(pushes=(Push(time=2.0, duration=0.3, force=(0.0, 78.0, -156.0)),)),
+    "pushed": Disturbance(
+        pushes=(
+            Push(time=1.5, duration=0.15, force=(0.0, 60.0, 0.0)),
+            Push(time=3.0, duration=0.15, force=(-60.0, 0.0, 0.0)),
+        )
+    ),
+}
+"""Named gaps. Fields of a preset can be changed one by one in a study."""
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise ValueError(f"disturbance: {key} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _several(key: str, value: Any, names: Sequence[str], missing: float | None) -> tuple[float, ...]:
+    """One number per name from a number for all, a list or a mapping."""
+    what = f"{len(names)} numbers ({', '.join(names)})"
+    if isinstance(value, Mapping):
+        lowered = {str(name).lower(): item for name, item in value.items()}
+        unknown = sorted(set(lowered) - {name.lower() for name in names})
+        if unknown:
+            raise ValueError(
+                f"disturbance: {key} has no entry {', '.join(unknown)}; allowed: {', '.join(names)}"
+            )
+        absent = [name for name in names if name.lower() not in lowered]
+        if absent and missing is None:
+            raise ValueError(f"disturbance: {key} lacks {', '.join(absent)}; needs {what}")
+        return tuple(_number(f"{key}.{name}", lowered.get(name.lower(), missing)) for name in names)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != len(names):
+            raise ValueError(f"disturbance: {key} needs {what}, got {len(value)}")
+        return tuple(_number(f"{key}[{i}]", item) for i, item in enumerate(value))
+    return (_number(key, value),) * len(names)
+
+
+def _push(index: int, value: Any) -> Push:
+    where = f"pushes[{index}]"
+    if not isinstance(value, Mapping) or set(value) != {"time", "duration", "force"}:
+        raise ValueError(
+            f"disturbance: {where} needs exactly time (s), duration (s) and force (N, 3), got {value!r}"
+        )
+    force = _several(f"{where}.force", value["force"], ("x", "y", "z"), 0.0)
+    return Push(
+        time=_number(f"{where}.time", value["time"]),
+        duration=_number(f"{where}.duration", value["duration"]),
+        force=(force[0], force[1], force[2]),
+    )
+
+
+_PER_LEG = ("torque_factor", "foot_friction_factor")
+_PER_JOINT = ("joint_damping", "joint_friction", "armature")
+_VECTORS = ("payload_position", "trunk_com_shift")
+_OPTIONAL = (*_PER_JOINT, "foot_friction", "torque_speed_corner")
+
+
+def _parse(key: str, value: Any) -> Any:
+    if value is None and key in _OPTIONAL:
+        return None
+    if key in _PER_LEG:
+        return _several(key, value, LEGS, 1.0)
+    if key in _PER_JOINT:
+        return _several(key, value, JOINT_TYPES, None)
+    if key in _VECTORS:
+        return _several(key, value, ("x", "y", "z"), 0.0)
+    if key == "joint_impedance":
+        return _several(key, value, ("position", "speed"), 0.0)
+    if key == "sensor_noise":
+        if not isinstance(value, (bool, Mapping)):
+            raise ValueError(f"disturbance: sensor_noise must be true, false or a mapping, got {value!r}")
+        return SensorNoise.from_dict(value)
+    if key == "pushes":
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ValueError(f"disturbance: pushes must be a list, got {value!r}")
+        return tuple(_push(i, item) for i, item in enumerate(value))
+    number = _number(key, value)
+    return int(number) if key.endswith("_delay") and number == int(number) else number

@@ -1,0 +1,112 @@
+"""What a walk left behind: named columns with units, in a Parquet file.
+
+A target column is named after the measured one, `joint_position_desired.FL_hip_joint` beside
+`joint_position.FL_hip_joint`, so that a reader can pair them without knowing robots. The unit of a column is
+in its field metadata under `unit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from safebo.robots.simulation.rollout import Recording
+
+FloatArray = NDArray[np.float64]
+
+_XYZ = ("x", "y", "z")
+_WXYZ = ("w", "x", "y", "z")
+
+# column group, field of the recording, unit, part names (None: the robot's joints or legs)
+_JOINT_GROUPS = (
+    ("joint_position", "joint_position", "rad"),
+    ("joint_velocity", "joint_velocity", "rad/s"),
+    ("joint_position_desired", "desired_position", "rad"),
+    ("joint_velocity_desired", "desired_velocity", "rad/s"),
+    ("joint_position_measured", "measured_position", "rad"),
+    ("joint_velocity_measured", "measured_velocity", "rad/s"),
+    ("joint_torque_commanded", "commanded_torque", "N m"),
+    ("joint_torque_applied", "applied_torque", "N m"),
+)
+_BASE_GROUPS = (
+    ("base_position", "base_position", "m", _XYZ),
+    ("base_orientation", "base_orientation", "", _WXYZ),
+    ("base_velocity", "base_velocity", "m/s", _XYZ),
+    ("base_rate", "base_rate", "rad/s", _XYZ),
+    ("base_position_estimated", "estimated_position", "m", _XYZ),
+    ("base_orientation_estimated", "estimated_orientation", "", _WXYZ),
+    ("base_velocity_estimated", "estimated_velocity", "m/s", _XYZ),
+    ("base_rate_estimated", "estimated_rate", "rad/s", _XYZ),
+)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Named columns of equal length, one row per control tick.
+
+    Args:
+        columns: name to values, `n` each; `time` is in seconds since the walk started.
+        units: unit of every column; empty where there is none.
+    """
+
+    columns: dict[str, FloatArray]
+    units: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.columns["time"])
+
+    @classmethod
+    def from_recording(cls, record: Recording, joint_names: Sequence[str], legs: Sequence[str]) -> Trajectory:
+        """Columns of a recorded walk; joints and legs are named as on the robot."""
+        columns: dict[str, FloatArray] = {"time": record.time}
+        units = {"time": "s"}
+        groups = [(group, name, unit, tuple(joint_names)) for group, name, unit in _JOINT_GROUPS]
+        groups += list(_BASE_GROUPS)
+        groups += [
+            ("contact", "contact", "", tuple(legs)),
+            ("contact_planned", "planned_contact", "", tuple(legs)),
+        ]
+        for group, name, unit, parts in groups:
+            values = np.asarray(getattr(record, name), dtype=float)
+            for column, part in enumerate(parts):
+                columns[f"{group}.{part}"] = values[:, column]
+                units[f"{group}.{part}"] = unit
+        return cls(columns, units)
+
+    def save(self, path: str | Path) -> None:
+        """Write a Parquet file, values in single precision; it is there whole or not at all."""
+        path = Path(path)
+        fields = [
+            pa.field(
+                name, pa.float64() if name == "time" else pa.float32(), metadata={"unit": self.units[name]}
+            )
+            for name in self.columns
+        ]
+        table = pa.table(
+            [pa.array(v, type=f.type) for v, f in zip(self.columns.values(), fields, strict=True)],
+            schema=pa.schema(fields),
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            pq.write_table(table, partial, compression="zstd")
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Read what `save` wrote."""
+        table = pq.read_table(path)
+        columns = {
+            name: table.column(name).to_numpy().astype(float, copy=False) for name in table.column_names
+        }
+        units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in table.schema}
+        return cls(columns, units)

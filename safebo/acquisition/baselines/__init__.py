@@ -1,0 +1,1 @@
+"""Acquisitions that certify nothing, for comparison."""

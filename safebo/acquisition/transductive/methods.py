@@ -1,0 +1,194 @@
+"""Transductive rules as methods of studies: certified points that teach most about a target space.
+
+Rules and sources: `safebo.acquisition.transductive`; target spaces: `safebo.acquisition.transductive.targets`.
+Scores are summed over all functions, each with its own posterior and noise.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.registry import register
+from safebo.acquisition.transductive import JITTER, ctl, itl, mm_itl, undirected, vtl
+from safebo.acquisition.transductive.scores import TransductiveGrid
+from safebo.acquisition.transductive.targets import named_space, view_of_situation
+from safebo.models.mixture import MixturePosterior
+from safebo.models.posterior import FixedPoints
+
+
+class Directed(SafeAcquisition):
+    """`argmax over S_n(z) of sum_i score_i(x; A)`, with A a target space over the pool.
+
+    The targets are those of the pool: of the whole grid, or of a sample of the continuous box, thinned to
+    `tuner.transductive.count`. Guarantee: every proposal satisfies its constraints with the probability with
+    which the confidence bounds hold; see each rule for more.
+    """
+
+    pool_kind = "wide"
+    rule: ClassVar[str]
+    """Its name in `safebo.acquisition.transductive.scores`, which scores grids."""
+
+    def information(
+        self,
+        variance: Float[Tensor, " n"],
+        cross: Float[Tensor, "n k"],
+        targets: Float[Tensor, "k k"],
+        noise: Float[Tensor, " n"],
+        jitter: float,
+    ) -> Float[Tensor, " n"]:
+        """The rule for one function.
+
+        Args:
+            variance: of the candidates.
+            cross: covariances of candidates and targets.
+            targets: covariance of the targets.
+            noise: noise variances at the candidates.
+            jitter: relative to the largest variance of a target.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def targets(self) -> Float[Tensor, "k d"]:
+        """What the trial should teach about."""
+        s = self.situation
+        points = s.pool[self._target_rows]
+        if s.domain is None and len(points) > s.transductive.count:
+            chosen = torch.randperm(len(points), generator=s.generator())[: s.transductive.count]
+            points = points[chosen.sort().values]
+        return points
+
+    @cached_property
+    def _target_rows(self) -> Tensor:
+        """Mask over the pool."""
+        s = self.situation
+        with torch.no_grad():
+            view = view_of_situation(s)
+            mask = named_space(s)(view)
+            if not bool(mask.any()):
+                # No draw had a feasible maximum, or a fixed region holds no point: every point that may be safe.
+                mask = view.possibly_safe
+        return mask
+
+    @cached_property
+    def _fixed(self) -> list[tuple[FixedPoints, Tensor]]:
+        """The targets as every function sees them, with their covariance."""
+        inputs = self.situation.inputs(self.targets)
+        with torch.no_grad():
+            return [(p.fixed(inputs), p.joint(inputs)[1]) for p in self.situation.imagined.posteriors]
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """The rule's score, summed over the functions."""
+        s = self.situation
+        inputs = s.inputs(X)
+        total = X.new_zeros(len(X))
+        for i, (p, (fixed, covariance)) in enumerate(zip(s.imagined.posteriors, self._fixed, strict=True)):
+            _, variance, cross = p.against(inputs, fixed)
+            # Rounding of a posterior covariance is that of the prior it is subtracted from.
+            largest = float(covariance.diagonal().max().clamp_min(1e-300))
+            jitter = JITTER * max(1.0, float(s.surrogate.prior_std[i]) ** 2 / largest)
+            noise = torch.full_like(variance, p.noise_variance)
+            total = total + self.information(variance, cross, covariance, noise, jitter)
+        return total
+
+    def grid_scores(self) -> Float[Tensor, " p"]:
+        """Scores of the certified rows: exact, or of low rank where there are thousands of targets."""
+        s = self.situation
+        candidates = s.certified(s.pool_view)
+        if s.domain is None or any(isinstance(p, MixturePosterior) for p in s.imagined.posteriors):
+            return super().grid_scores()
+        if not bool(candidates.any()):
+            return s.pool.new_full((len(s.pool),), -torch.inf)
+        scorer = s.domain.kept(s.context, TransductiveGrid)
+        variances = s.pool_prediction.std.square()
+        return scorer.scores(
+            self.rule, s.imagined.posteriors, variances, candidates, self._target_rows
+        ).values
+
+
+@register("itl")
+class SafeITL(Directed):
+    """ITL over the certified set, `argmax I(f_A; y_x)`: equations 5 and 43 of Huebotter et al. 2024.
+
+    Guarantee: theirs (theorem 5.1): with A the potential maximizers, the best reachable point up to any epsilon,
+    safely, without Lipschitz constants.
+    """
+
+    rule = "itl"
+
+    def information(
+        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
+    ) -> Tensor:
+        """See `safebo.acquisition.transductive`."""
+        return itl(variance, cross, targets, noise, jitter)
+
+
+@register("vtl")
+class SafeVTL(Directed):
+    """VTL over the certified set, `argmin tr Var[f_A | y_x]` (Huebotter et al. 2024, which prove convergence)."""
+
+    rule = "vtl"
+
+    def information(
+        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
+    ) -> Tensor:
+        """See `safebo.acquisition.transductive`."""
+        return vtl(variance, cross, noise)
+
+
+@register("ctl")
+class SafeCTL(Directed):
+    """CTL over the certified set: correlations with the targets, equation 41; no convergence guarantee."""
+
+    rule = "ctl"
+
+    def information(
+        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
+    ) -> Tensor:
+        """See `safebo.acquisition.transductive`."""
+        return ctl(variance, cross, targets.diagonal(), noise)
+
+
+@register("ctl_squared")
+class SafeSquaredCTL(Directed):
+    """CTL with squared correlations of the observation, as its public code has it; no convergence guarantee."""
+
+    rule = "ctl_squared"
+
+    def information(
+        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
+    ) -> Tensor:
+        """See `safebo.acquisition.transductive`."""
+        return ctl(variance, cross, targets.diagonal(), noise, squared=True)
+
+
+@register("mm_itl")
+class SafeMMITL(Directed):
+    """MM-ITL over the certified set: information about every target alone, summed; no convergence guarantee."""
+
+    rule = "mm_itl"
+
+    def information(
+        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
+    ) -> Tensor:
+        """See `safebo.acquisition.transductive`."""
+        return mm_itl(variance, cross, targets.diagonal(), noise)
+
+
+@register("undirected")
+class SafeUndirected(SafeAcquisition):
+    """Uncertainty sampling in the certified set: `argmax sum_i 1/2 log(1 + var_i(x) / noise_i)`, without a target."""
+
+    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+        """Information about the values where one observes, summed over the functions."""
+        s = self.situation
+        total = X.new_zeros(len(X))
+        for p in s.imagined.posteriors:
+            _, variance = p.mean_variance(s.inputs(X))
+            total = total + undirected(variance, torch.full_like(variance, p.noise_variance))
+        return total

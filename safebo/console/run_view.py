@@ -1,0 +1,187 @@
+"""A run for people and programs: trials as a table or as plain data, recommendations likewise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from safebo.runs.best_gains import BestGains
+from safebo.storage.journal import Record
+from safebo.study import Study, quantity_of
+from safebo.types import Bounds
+
+
+def trial_data(record: Record, study: Study) -> dict[str, Any]:
+    """One trial as plain data for JSON. Margins of the study's constraints carry the constraints' names.
+
+    Numbers that do not exist or are not finite are None.
+    """
+    trial, measurement = record.trial, record.measurement
+    data: dict[str, Any] = {
+        "id": trial.id,
+        "phase": trial.phase,
+        "context": trial.context_name,
+        "context_values": _numbers(trial.context),
+        "parameters": _numbers(trial.parameters),
+        "status": record.status,
+        "outcome": None,
+        "fell": None,
+        "objective": None,
+        "margins": {},
+        "true_objective": None,
+        "true_margins": None,
+        "predicted": {name: _bounds(bounds) for name, bounds in trial.predicted.items()},
+        "certified": trial.certified,
+        "reason": trial.reason,
+        "trigger_rule": trial.trigger_rule,
+        "trigger_guarantee": trial.trigger_guarantee,
+        "seed": trial.seed,
+        "round": record.round,
+        "asked_at": record.asked_at.isoformat(),
+        "told_at": record.told_at.isoformat() if record.told_at else None,
+    }
+    if measurement is not None:
+        true_margins = measurement.true_margins
+        backup_state = measurement.backup_state
+        data |= {
+            "outcome": measurement.outcome,
+            "fell": measurement.fell,
+            "objective": _number(measurement.objective),
+            "margins": _margins(measurement.margins, study),
+            "true_objective": _number(measurement.true_objective),
+            "true_margins": None if true_margins is None else _margins(true_margins, study),
+            "backup_time": _number(measurement.backup_time),
+            "backup_state": None if backup_state is None else [_number(v) for v in backup_state],
+            "telemetry": measurement.telemetry,
+            "duration": _number(measurement.duration),
+            "message": measurement.message,
+            "extra": _numbers(measurement.extra),
+        }
+    return data
+
+
+def trial_table(records: Sequence[Record], study: Study) -> Table:
+    """Trials as a table with units; unsafe and failed ones stand out."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    several = len(study.context.values) > 1
+    table.add_column("trial", justify="right")
+    table.add_column("phase")
+    if several:
+        table.add_column("context")
+    for parameter in study.parameters:
+        table.add_column(_head(parameter.name, parameter.unit), justify="right")
+    table.add_column(_head(study.objective.name, study.objective.unit), justify="right")
+    for constraint in study.constraints:
+        table.add_column(_head(f"margin {constraint.name}", constraint.unit), justify="right")
+    table.add_column("outcome")
+    for record in records:
+        trial, data = record.trial, trial_data(record, study)
+        margins = [data["margins"].get(constraint.name) for constraint in study.constraints]
+        style = "red" if any(m is not None and m < 0 for m in margins) or data["fell"] else ""
+        if data["outcome"] == "failed" or record.status == "unknown":
+            style = "yellow"
+        cells = [str(trial.id), trial.phase]
+        if several:
+            cells.append(trial.context_name)
+        cells += [_cell(trial.parameters.get(parameter.name)) for parameter in study.parameters]
+        cells += [_cell(data["objective"]), *(_cell(margin) for margin in margins), _outcome(record)]
+        table.add_row(*(Text(cell) for cell in cells), style=style)
+    return table
+
+
+def gains_data(best: BestGains) -> dict[str, Any]:
+    """A recommendation as plain data for JSON."""
+    return {
+        "study": best.study,
+        "context": best.context,
+        "context_values": _numbers(best.context_values),
+        "certified": best.certified,
+        "parameters": _numbers(best.gains),
+        "objective": {"name": best.objective_name, "unit": best.objective_unit, **_bounds(best.objective)},
+        "margins": {name: _bounds(bounds) for name, bounds in best.margins.items()},
+    }
+
+
+def nothing_data(study: Study, context: str) -> dict[str, Any]:
+    """The same where nothing is certified."""
+    return {
+        "study": study.name,
+        "context": context,
+        "context_values": _numbers(study.context.values[context]),
+        "certified": False,
+        "parameters": None,
+        "objective": None,
+        "margins": {},
+    }
+
+
+def gains_table(best: BestGains, study: Study) -> Table:
+    """A recommendation as a table: gains with units, then what is expected of them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("", "left"), ("value", "right"), ("lower", "right"), ("upper", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("unit")
+    units = {parameter.name: parameter.unit for parameter in study.parameters}
+    for name, value in best.gains.items():
+        table.add_row(name, _cell(value), "", "", units.get(name, ""))
+    table.add_section()
+    o = best.objective
+    table.add_row(
+        f"objective {best.objective_name}", *map(_cell, (o.mean, o.lower, o.upper)), best.objective_unit
+    )
+    units = {constraint.name: constraint.unit for constraint in study.constraints}
+    for name, b in best.margins.items():
+        table.add_row(f"margin {name}", *map(_cell, (b.mean, b.lower, b.upper)), units.get(name, ""))
+    return table
+
+
+def _outcome(record: Record) -> str:
+    measurement = record.measurement
+    if measurement is None:
+        return {"asked": "not told yet", "unknown": "UNKNOWN: needs a person"}.get(record.status, "")
+    words: list[str] = [measurement.outcome]
+    if measurement.fell:
+        words.append("FELL")
+    if measurement.backup_time is not None:
+        words.append(f"backup at {measurement.backup_time:.2f} s")
+    if measurement.message and measurement.outcome != "completed":
+        words.append(measurement.message)
+    return ", ".join(words)
+
+
+def _margins(margins: Mapping[str, float], study: Study) -> dict[str, float | None]:
+    """Margins of the study's constraints first, by the constraints' names, then the evaluator's others."""
+    named: dict[str, float | None] = {}
+    used = set()
+    for constraint in study.constraints:
+        for name in (constraint.name, quantity_of(constraint)):
+            if name in margins and constraint.name not in named:
+                named[constraint.name] = _number(margins[name])
+                used.add(name)
+    return named | {
+        name: _number(value) for name, value in margins.items() if name not in used and name not in named
+    }
+
+
+def _bounds(bounds: Bounds) -> dict[str, float | None]:
+    return {"lower": _number(bounds.lower), "mean": _number(bounds.mean), "upper": _number(bounds.upper)}
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _head(name: str, unit: str) -> Text:
+    return Text(f"{name} [{unit}]" if unit else name)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""Finding and running evaluators, and the one check of what they return."""

@@ -1,0 +1,369 @@
+"""Evaluators: finding the one a study names, functions and programs included.
+
+A study names its evaluator in one of three ways:
+
+- a name registered under the entry point `safebo.evaluators` (`legged`, `pendulum`, one of your own package);
+- a dotted path `module:attribute` to an evaluator class or to a plain function
+  `f(parameters, context) -> {"objective": 1.0, "margins": {"name": 0.2}}`; modules beside the study file are
+  found;
+- `subprocess`: a program of your own that reads a trial as JSON on stdin and writes its measurement as JSON
+  on stdout (see `SubprocessEvaluator`).
+
+This module loads no torch: workers import it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from safebo.errors import EvaluatorError, EvaluatorOptionError
+from safebo.evaluators.gate import as_measurement, failed, short_text
+from safebo.study import Study, quantity_of
+from safebo.study.reading import StudyFile
+from safebo.types import (
+    Evaluator,
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    QuantityInfo,
+    RobotAddress,
+    Trial,
+)
+
+__all__ = [
+    "EvaluatorSource",
+    "FunctionEvaluator",
+    "SubprocessEvaluator",
+    "registered_evaluators",
+]
+
+ENTRY_POINTS = "safebo.evaluators"
+BRIDGES = "safebo.bridges"
+SUBPROCESS = "subprocess"
+TRAJECTORIES = "trajectories"
+
+
+@dataclass(frozen=True)
+class EvaluatorSource:
+    """All that a worker needs to make the evaluator again: plain data, picklable.
+
+    Args:
+        study: the study; a plain function takes its names as given there.
+        folder: where modules beside the study file are looked for; None for nowhere.
+        run: the run's folder. An evaluator that has a method `record_into(folder, relative_to)` is told to
+            keep trajectories in its subfolder `trajectories`; None keeps none.
+        robot: where the robot is that the trials shall move; None for what the study itself names.
+    """
+
+    study: Study
+    folder: str | None = None
+    run: str | None = None
+    robot: RobotAddress | None = None
+
+    @classmethod
+    def of_file(
+        cls, file: StudyFile, run: Path | None = None, robot: RobotAddress | None = None
+    ) -> EvaluatorSource:
+        """Of a study that was read, for the run in a folder, on a robot if one is named."""
+        return cls(file.study, file.folder, str(run.resolve()) if run else None, robot)
+
+    def make(self) -> Evaluator:
+        """The evaluator, ready to evaluate.
+
+        Raises:
+            EvaluatorOptionError: it does not exist, or it refuses its options.
+            EvaluatorError: it cannot be loaded.
+        """
+        evaluator = self._make() if self.robot is None else self._make_on_robot(self.robot)
+        if self.run is not None and hasattr(evaluator, "record_into"):
+            evaluator.record_into(Path(self.run) / TRAJECTORIES, Path(self.run))
+        return evaluator
+
+    def _make_on_robot(self, robot: RobotAddress) -> Evaluator:
+        name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
+        known = sorted(point.name for point in importlib.metadata.entry_points(group=BRIDGES))
+        if name not in known:
+            raise EvaluatorOptionError(
+                f"evaluator {name!r} has no bridge to a robot (those that have: {', '.join(known) or 'none'})"
+            )
+        (point, *_) = importlib.metadata.entry_points(group=BRIDGES, name=name)
+        bridge = _load_entry_point(point)
+        try:
+            return cast(Evaluator, bridge(options, robot))
+        except (ValueError, TypeError) as error:
+            raise EvaluatorOptionError(str(error), "evaluator.options") from error
+        except Exception as error:
+            raise EvaluatorError(short_text(error)) from error
+
+    def _make(self) -> Evaluator:
+        name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
+        if name == SUBPROCESS:
+            return SubprocessEvaluator(self.study, options, self.folder)
+        if ":" in name:
+            return _from_object(_load_dotted(name, self.folder), name, self.study, options)
+        for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+            return _from_object(_load_entry_point(entry_point), name, self.study, options)
+        known = registered_evaluators()
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise EvaluatorOptionError(
+            f"unknown evaluator {name!r}{hint} (allowed: {', '.join(known)}, or module:attribute)"
+        )
+
+
+def registered_evaluators() -> list[str]:
+    """Names that a study may give as `evaluator.name`."""
+    registered = {point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return [*sorted(registered), SUBPROCESS]
+
+
+def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return entry_point.load()
+    except Exception as error:
+        raise EvaluatorError(
+            f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded: {short_text(error)}"
+        ) from error
+
+
+def _load_dotted(name: str, folder: str | None) -> Any:
+    module_name, _, attribute = name.partition(":")
+    try:
+        value: Any = _import_beside(module_name, folder)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            where = f", looked beside the study file ({folder}) too" if folder else ""
+            raise EvaluatorOptionError(
+                f"no module named {error.name!r} for evaluator {name!r}{where}"
+            ) from error
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
+    except Exception as error:
+        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            names = [key for key in vars(value) if not key.startswith("_")]
+            close = difflib.get_close_matches(part, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise EvaluatorOptionError(f"module {module_name!r} has no {part!r}{hint}")
+        value = getattr(value, part)
+    return value
+
+
+_beside: dict[str, set[str]] = {}  # folders of studies that were looked in, and the modules found there
+_looking = threading.Lock()
+
+
+def _import_beside(module: str, folder: str | None) -> Any:
+    """A module, first looked for beside the study file.
+
+    Two studies of one session may have modules of the same names beside them: those of earlier folders are forgotten.
+    (A worker process inherits the session's `sys.path`, so the folder goes first while the module is imported; it stays
+    at the end for what the module imports later.)
+    """
+    if folder is None:
+        return importlib.import_module(module)
+    with _looking:
+        for other in [f for f in _beside if f != folder]:
+            for name in _beside.pop(other):
+                sys.modules.pop(name, None)
+            sys.path[:] = [entry for entry in sys.path if entry != other]
+        if folder not in _beside:
+            _beside[folder] = set()
+            importlib.invalidate_caches()
+        path, known = sys.path[:], set(sys.modules)
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module(module)
+        finally:
+            sys.path[:] = path if folder in path else [*path, folder]
+            _beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
+
+
+def _is_of(name: str, folder: str) -> bool:
+    """Whether a module lies beside a study file: not what is installed, where that happens to lie below it."""
+    file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+    if not file.is_relative_to(folder) or "site-packages" in file.parts:
+        return False
+    return name.partition(".")[0] not in ("safebo", "robots", "hardware", "experiments")
+
+
+def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -> Evaluator:
+    evaluator: Any = value
+    if inspect.isclass(value):
+        factory = cast(Callable[[dict[str, Any]], Any], value)
+        try:
+            evaluator = factory(options)
+        except (ValueError, TypeError) as error:
+            raise EvaluatorOptionError(str(error), "evaluator.options") from error
+        except Exception as error:
+            raise EvaluatorError(f"evaluator {name!r} cannot be made: {short_text(error)}") from error
+    if hasattr(evaluator, "evaluate") and hasattr(evaluator, "info"):
+        return cast(Evaluator, evaluator)
+    if inspect.isclass(value) or not callable(value):
+        raise EvaluatorOptionError(
+            f"{name!r} is no evaluator: it needs the methods info() and evaluate(trial, monitor), "
+            "or must be a function f(parameters, context)"
+        )
+    return FunctionEvaluator(value, study, options)
+
+
+def declared_info(study: Study, name: str, repeatable: bool) -> EvaluatorInfo:
+    """What an evaluator that declares nothing is taken to accept: whatever the study names."""
+    return EvaluatorInfo(
+        name=name,
+        parameters=tuple(
+            ParameterInfo(p.name, p.unit, math.nan, p.bounds[0], p.bounds[1], p.description)
+            for p in study.parameters
+        ),
+        objectives=(QuantityInfo(quantity_of(study.objective), study.objective.unit),),
+        margins=tuple(QuantityInfo(quantity_of(c), c.unit) for c in study.constraints),
+        contexts=tuple(QuantityInfo(v.name, v.unit) for v in study.context.variables),
+        repeatable=repeatable,
+    )
+
+
+class FunctionEvaluator:
+    """A plain Python function as an evaluator.
+
+    The function is called `f(parameters, context, **options)` with two dictionaries of numbers and returns a
+    `Measurement` or a mapping with its fields (`objective` and `margins` suffice). If it has an argument
+    `seed` it gets the trial's seed.
+
+    Args:
+        function: the function.
+        study: the study, whose names are taken as known.
+        options: the study's `evaluator.options`. `repeatable: true` declares that a trial may be evaluated
+            again after a crash, as a simulation may; everything else is handed to the function by name.
+    """
+
+    def __init__(self, function: Callable[..., Any], study: Study, options: Mapping[str, Any]) -> None:
+        self._function = function
+        self._options = dict(options)
+        declared = bool(getattr(function, "repeatable", False))
+        repeatable = _flag(self._options.pop("repeatable", declared), "repeatable")
+        name = getattr(function, "__name__", type(function).__name__)
+        self._info = declared_info(study, name, repeatable)
+        try:
+            arguments = dict(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            arguments = {}
+        self._wants_seed = "seed" in arguments and "seed" not in self._options
+        accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in arguments.values())
+        for option in self._options:
+            if arguments and option not in arguments and not accepts_any:
+                allowed = ", ".join([*list(arguments)[2:], "repeatable"])
+                raise EvaluatorOptionError(
+                    f"{name}() has no argument {option!r} (allowed: {allowed})", f"evaluator.options.{option}"
+                )
+
+    def info(self) -> EvaluatorInfo:
+        """What the study declares."""
+        return self._info
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Call the function once."""
+        extra = {"seed": trial.seed} if self._wants_seed else {}
+        return as_measurement(
+            self._function(dict(trial.parameters), dict(trial.context), **self._options, **extra)
+        )
+
+
+class SubprocessEvaluator:
+    """A user's own program as an evaluator, in any language.
+
+    The program is started once per trial. It reads one JSON object from stdin:
+    `{"id", "parameters", "context", "context_name", "phase", "seed"}`, and writes one JSON object with the
+    fields of a measurement to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`, optionally `outcome`,
+    `fell`, `states`, `message` and the rest. A non-zero exit status, a time-out or anything that is no such
+    object is outcome `failed`.
+
+    Args:
+        study: the study, whose names are taken as known.
+        options: `command` (a list: program and arguments), `timeout` in seconds (default 600), `repeatable`
+            (default false: whether a trial may be evaluated again after a crash).
+        folder: the program's working folder; None for the current one.
+    """
+
+    def __init__(self, study: Study, options: Mapping[str, Any], folder: str | None = None) -> None:
+        allowed = ("command", "timeout", "repeatable")
+        for option in options:
+            if option not in allowed:
+                close = difflib.get_close_matches(option, allowed, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise EvaluatorOptionError(
+                    f"unknown option {option!r}{hint} (allowed: {', '.join(allowed)})",
+                    f"evaluator.options.{option}",
+                )
+        command = options.get("command")
+        if not isinstance(command, list) or not command or not all(isinstance(c, str) for c in command):
+            raise EvaluatorOptionError(
+                "must be a list of texts, the program and its arguments: [python3, robot.py]",
+                "evaluator.options.command" if "command" in options else "evaluator.options",
+            )
+        timeout = options.get("timeout", 600.0)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+            raise EvaluatorOptionError("must be a number of seconds > 0", "evaluator.options.timeout")
+        self._command = command
+        self._timeout = float(timeout)
+        self._folder = folder
+        self._info = declared_info(study, SUBPROCESS, _flag(options.get("repeatable", False), "repeatable"))
+
+    def info(self) -> EvaluatorInfo:
+        """What the study declares."""
+        return self._info
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Run the program once."""
+        request = {
+            "id": trial.id,
+            "parameters": dict(trial.parameters),
+            "context": dict(trial.context),
+            "context_name": trial.context_name,
+            "phase": trial.phase,
+            "seed": trial.seed,
+        }
+        program = self._command[0]
+        try:
+            answer = subprocess.run(
+                self._command,
+                input=json.dumps(request),
+                capture_output=True,
+                text=True,
+                timeout=self._timeout,
+                cwd=self._folder,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return failed(f"{program} did not answer within {self._timeout:g} s")
+        except (OSError, UnicodeDecodeError) as error:
+            return failed(f"{program} cannot be run: {short_text(error)}")
+        if answer.returncode != 0:
+            return failed(f"{program} ended with exit status {answer.returncode}{_last_line(answer.stderr)}")
+        try:
+            return as_measurement(json.loads(answer.stdout))
+        except ValueError as error:
+            return failed(f"{program} wrote no measurement: {short_text(error)}{_last_line(answer.stdout)}")
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise EvaluatorOptionError(f"must be true or false, not {value!r}", f"evaluator.options.{name}")
+    return value
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""

@@ -1,0 +1,1 @@
+"""Gaussian processes: kernels, posteriors, hyperparameters, confidence bounds, beta schedules."""

@@ -1,0 +1,129 @@
+"""A covariance over many points as inner products of few features, `k(a, b) ~ phi(a) . phi(b)`.
+
+The features are those of a partial Cholesky factorization with greedy pivots P (Harbrecht, Peters and Schneider
+2012): `phi(x) = L^-1 k(P, x)` with `k(P, P) = L L^T`. What they miss, `k(x, x) - |phi(x)|^2`, is never negative; the
+next pivot is where it is largest. They exist at any point, so that nothing is stored per point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.models.cells import Cells, cell_widths
+from safebo.models.posterior import Kernel, Posterior
+
+TOLERANCE = 1e-10
+"""No more features once none of the points lacks more than this fraction of the largest prior variance. It is the
+jitter with which targets are taken as known: what the features miss is then below what that jitter blurs."""
+
+MAXIMAL_RANK = 1000
+"""So many features at most: about what a squared exponential needs on a square of 13 x 13 lengthscales."""
+
+MOST_PIVOT_CANDIDATES = 16_384
+
+
+@dataclass(frozen=True)
+class KernelFeatures:
+    """Features of one kernel over a region of points.
+
+    Args:
+        kernel: the prior covariance.
+        pivots: `r x D`.
+        inverse_factor: the inverse of the lower Cholesky factor of `k(P, P)`, `r x r`.
+        missing: largest variance that the first 0, 1, ..., r features miss at any candidate for a pivot, `r + 1`.
+        widths: sides of the kernel's cells, `D`; see `safebo.models.cells`.
+    """
+
+    kernel: Kernel
+    pivots: Float[Tensor, "r D"]
+    inverse_factor: Float[Tensor, "r r"]
+    missing: Float[Tensor, " r1"]
+    widths: Float[Tensor, " D"]
+
+    @property
+    def rank(self) -> int:
+        """Number of features."""
+        return len(self.pivots)
+
+    @property
+    def relative_missing(self) -> float:
+        """Largest variance that all features miss, as a fraction of the largest prior variance."""
+        return float(self.missing[-1] / self.missing[0])
+
+    def truncated(self, missing: float) -> KernelFeatures:
+        """The first features that miss at most this variance; all where none do."""
+        enough = torch.nonzero(self.missing <= missing).squeeze(-1)
+        rank = int(enough[0]) if len(enough) else self.rank
+        return KernelFeatures(
+            self.kernel,
+            self.pivots[:rank],
+            self.inverse_factor[:rank, :rank],
+            self.missing[: rank + 1],
+            self.widths,
+        )
+
+    def __call__(self, X: Float[Tensor, "n D"]) -> Float[Tensor, "n r"]:
+        """The features of points."""
+        return self.kernel(X, self.pivots) @ self.inverse_factor.T
+
+    def posterior_root(self, posterior: Posterior) -> Float[Tensor, "r r"]:
+        """The symmetric matrix T with posterior covariances `phi(a) . T T phi(b)`.
+
+        `T T = I - V^T V` with `V = L_n^-1 k(X, P) L^-T` for the n observations: their exact covariances are
+        used, also far from the region or of other tasks, where the features of X itself would miss some.
+        """
+        seen = posterior.whiten(self(posterior.inputs).T).T
+        _, singular, directions = torch.linalg.svd(seen, full_matrices=False)
+        shrink = 1.0 - (1.0 - singular.square()).clamp_min(0.0).sqrt()
+        return (
+            torch.eye(self.rank, dtype=seen.dtype, device=seen.device) - (directions.T * shrink) @ directions
+        )
+
+
+def kernel_features(
+    kernel: Kernel,
+    points: Float[Tensor, "N D"],
+    tolerance: float = TOLERANCE,
+    maximal_rank: int = MAXIMAL_RANK,
+) -> KernelFeatures:
+    """Features of a kernel over points; once per kernel and points, `O(min(N, 16384) r^2)`.
+
+    Pivots are points, or centroids of their cells where points are many (spread rows of them where cells are
+    many too). Past `maximal_rank` the features stop short of the tolerance: `relative_missing` says by how much.
+
+    Args:
+        kernel: the prior covariance.
+        points: `N x D`.
+        tolerance: see `TOLERANCE`.
+        maximal_rank: see `MAXIMAL_RANK`.
+    """
+    widths = cell_widths(kernel, points)
+    pool = points
+    if len(pool) > MOST_PIVOT_CANDIDATES:
+        pool = Cells.of(points, [widths]).centroids(torch.arange(len(points), device=points.device))[0]
+    if len(pool) > MOST_PIVOT_CANDIDATES:
+        generator = torch.Generator().manual_seed(0)  # which rows is immaterial, but must not vary
+        pool = pool[torch.randperm(len(pool), generator=generator)[:MOST_PIVOT_CANDIDATES]]
+    rank = min(maximal_rank, len(pool))
+    left = kernel.diagonal(pool).clone()
+    stop = tolerance * float(left.max())
+    rows = pool.new_empty(rank, len(pool))
+    pivots: list[int] = []
+    missing = [float(left.max())]
+    while len(pivots) < rank and missing[-1] > stop:
+        j, best = len(pivots), int(left.argmax())
+        covariance = kernel(pool[best : best + 1], pool)[0] - rows[:j, best] @ rows[:j]
+        rows[j] = covariance / left[best].sqrt()
+        left = (left - rows[j].square()).clamp_min_(0.0)
+        left[best] = 0.0
+        pivots.append(best)
+        missing.append(float(left.max()))
+    chosen = torch.tensor(pivots, dtype=torch.long, device=pool.device)
+    factor = rows[: len(pivots), chosen].T.tril()
+    eye = torch.eye(len(pivots), dtype=pool.dtype, device=pool.device)
+    inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
+    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(missing), widths)

@@ -1,0 +1,222 @@
+"""The surrogate of a list of observations, extended row by row where the list only grew.
+
+The result is a pure function of the observations and their order: hyperparameters are those of the first
+`k * refit_every` rows (and of the simulation's, where it is believed), those rows are conditioned on at once and
+every later one by itself. The cache only saves work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from safebo.errors import StudyError
+from safebo.models.function_model import FunctionModel, TaskPrior, function_models
+from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.multi_task import (
+    Contradiction,
+    Pairing,
+    contradiction,
+    pairings,
+    simulated,
+    transfer_surrogate,
+    with_tasks,
+)
+from safebo.models.observation import Observation
+from safebo.models.surrogate import Surrogate
+from safebo.study import Study
+
+Ensembles = tuple[tuple[FunctionModel, ...], ...]
+"""Hyperparameters of every function: one model, or samples of it."""
+
+Table = tuple[torch.Tensor, list[tuple[float | None, ...]]]
+
+
+@dataclass(frozen=True)
+class PriorReport:
+    """What became of another run's trials.
+
+    Args:
+        trials: how many of them are modelled.
+        inflation: factor of beta now; 1 once they were dropped.
+        observed: identifiers of this run's trials that are modelled, in their order.
+        pairings: how far the two runs agree, by function; their rows are indices of `observed`.
+        contradiction: why they were dropped; None while they are believed.
+    """
+
+    trials: int
+    inflation: float
+    observed: tuple[int, ...]
+    pairings: dict[str, Pairing]
+    contradiction: Contradiction | None
+
+    @property
+    def dropped_by(self) -> int | None:
+        """The trial that was one contradiction too many; None while the prior is believed."""
+        return None if self.contradiction is None else self.observed[self.contradiction.row]
+
+
+@dataclass(frozen=True)
+class _State:
+    """What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed."""
+
+    fitted: tuple[int, ...]
+    believed: bool
+
+
+class ModelCache:
+    """Surrogates of one study.
+
+    Args:
+        study: whose surrogate section says how.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.spec = study.surrogate
+        self.declared = function_models(study)
+        self._simulation: list[Observation] = []
+        self._informed: Surrogate | None = None
+        self._verdict: tuple[tuple[int, ...], Contradiction | None] = ((), None)
+        self._rows: list[Observation] = []
+        self._state: _State | None = None
+        self._ensembles: Ensembles = tuple((model,) for model in self.declared)
+        self._surrogate = Surrogate.prior(self._ensembles)
+        self._imagined: tuple[Surrogate, object, Surrogate] | None = None
+
+    @property
+    def models(self) -> tuple[FunctionModel, ...]:
+        """Hyperparameters of the last surrogate, function by function; of samples all."""
+        return tuple(model for ensemble in self._ensembles for model in ensemble)
+
+    def take_prior(self, rows: Sequence[Observation]) -> None:
+        """Let another run's observations, usually a simulation's, inform every surrogate from now on.
+
+        Raises:
+            StudyError: when the study does not say how (`surrogate.prior_data`).
+        """
+        if self.spec.prior_data is None:
+            raise StudyError(
+                "surrogate.prior_data is missing: another run's trials are given as a prior, and the study does not "
+                "say how far they are to be believed (keys: correlation, std_ratio, discrepancy_lengthscale, "
+                "inflation, checked, level)"
+            )
+        self._simulation, self._informed, self._state = list(rows), None, None
+        self._verdict = ((), None)
+
+    @property
+    def informed(self) -> bool:
+        """Whether another run's observations were taken, believed or not."""
+        return bool(self._simulation)
+
+    def contradiction(self, rows: Sequence[Observation]) -> Contradiction | None:
+        """Why the simulation is not believed after these observations; None where it is, or there is none."""
+        spec = self.spec.prior_data
+        if not self._simulation or spec is None or not rows:
+            return None
+        # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
+        ids = tuple(row.trial for row in rows)
+        if self._verdict[0] != ids:
+            names = [model.name for model in self.declared]
+            X, values = _table(rows)
+            plain = Surrogate.prior(self.declared)
+            found = contradiction(self._expectation(), plain, names, X, values, spec.checked, spec.level)
+            self._verdict = (ids, found)
+        return self._verdict[1]
+
+    def report(self, rows: Sequence[Observation]) -> PriorReport | None:
+        """What became of another run's trials; None where none were given."""
+        if not self._simulation or self.spec.prior_data is None:
+            return None
+        found = self.contradiction(rows)
+        names = [model.name for model in self.declared]
+        X, values = _table(rows, len(self.declared[0].lengthscale))
+        return PriorReport(
+            len(self._simulation),
+            self.spec.prior_data.inflation if found is None else 1.0,
+            tuple(row.trial for row in rows),
+            pairings(names, self._expectation(), X, values),
+            found,
+        )
+
+    def _expectation(self) -> Surrogate:
+        """What the simulated trials alone let expect."""
+        if self._informed is None:
+            self._informed = self._base(self._fit([], True), True)
+        return self._informed
+
+    def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
+        """The surrogate of these observations, in this order."""
+        ids = [row.trial for row in rows]
+        known = [row.trial for row in self._rows]
+        believed = bool(self._simulation) and self.contradiction(rows) is None
+        state = _State(tuple(self._fit_ids(ids)), believed)
+        if state != self._state or ids[: len(known)] != known:
+            first = rows[: len(state.fitted)]
+            if state != self._state:
+                self._ensembles = self._fit(first, believed)
+                self._state = state
+            base = self._base(self._ensembles, believed)
+            self._surrogate = base.conditioned(*_table(first)) if first else base
+            self._rows = list(first)
+        for row in rows[len(self._rows) :]:
+            self._surrogate = self._surrogate.observed(row.x, row.values)
+            self._rows.append(row)
+        return self._surrogate
+
+    def imagined(self, surrogate: Surrogate, X: torch.Tensor, worst: torch.Tensor, value: float) -> Surrogate:
+        """With points counted as visited at their means, and others as having that objective value."""
+        if len(X) == 0 and len(worst) == 0:
+            return surrogate
+        key = (X.numpy().tobytes(), worst.numpy().tobytes(), value)
+        if self._imagined is None or self._imagined[0] is not surrogate or self._imagined[1] != key:
+            result = surrogate
+            for x in worst:
+                result = result.observed(x, (value, *([None] * (surrogate.functions - 1))))
+            self._imagined = (surrogate, key, result.imagined(X))
+        return self._imagined[2]
+
+    def _base(self, ensembles: Ensembles, believed: bool) -> Surrogate:
+        """Before any observation of this run."""
+        spec = self.spec.prior_data
+        if not believed or spec is None:
+            return Surrogate.prior(ensembles)
+        none = _table([], len(self.declared[0].lengthscale))
+        return transfer_surrogate(ensembles, _table(self._simulation), none, spec.inflation)
+
+    def _fit_ids(self, ids: list[int]) -> list[int]:
+        if self.spec.hyperparameters == "fixed":
+            return []
+        return ids[: len(ids) // self.spec.refit_every * self.spec.refit_every]
+
+    def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
+        """Hyperparameters of every function from these rows, and from the simulation's where it is believed."""
+        spec, declared = self.spec, self.declared
+        X, values = _table(rows, len(declared[0].lengthscale))
+        if believed and spec.prior_data is not None:
+            tasks = spec.prior_data
+            declared = with_tasks(
+                declared, TaskPrior(tasks.correlation, tasks.std_ratio, tasks.discrepancy_lengthscale)
+            )
+            S, more = _table(self._simulation)
+            X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
+        if spec.hyperparameters == "fixed":
+            return tuple((model,) for model in declared)
+        ensembles: list[tuple[FunctionModel, ...]] = []
+        for i, model in enumerate(declared):
+            seen = [j for j, row in enumerate(values) if row[i] is not None]
+            y = torch.tensor([values[j][i] for j in seen], dtype=torch.float64)
+            if spec.hyperparameters == "map":
+                ensembles.append((fitted(model, X[seen], y),))
+            else:
+                ensembles.append(sampled(model, X[seen], y, spec.samples))
+        return tuple(ensembles)
+
+
+def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:
+    """Inputs and values; `dimension` is that of no rows."""
+    values = [row.values for row in rows]
+    if not rows:
+        return torch.zeros(0, dimension, dtype=torch.float64), values
+    return torch.stack([row.x for row in rows]), values

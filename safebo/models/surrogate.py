@@ -1,0 +1,126 @@
+"""The surrogate: one Gaussian process per function over (parameters, context), inputs in the unit cube.
+
+Priors come from `safebo.models.function_model`, hyperparameters from `safebo.models.hyperparameters`, predictions from
+`safebo.models.posterior`, never from gpytorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.models.confidence import Prediction
+from safebo.models.function_model import FunctionModel, function_models
+from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.kernels import StationaryKernel
+from safebo.models.mixture import MixturePosterior
+from safebo.models.posterior import Posterior
+
+
+class Surrogate:
+    """Independent posteriors of several functions over the same inputs; the objective is the first.
+
+    Args:
+        posteriors: one per function.
+        inflation: factor of beta, at least 1, that whoever certifies must apply: above 1 where a simulation's
+            trials are part of the prior.
+
+    A function need not have been observed at every input. Objects never change; `observed` and `imagined`
+    return new surrogates.
+    """
+
+    def __init__(self, posteriors: Sequence[Posterior], inflation: float = 1.0) -> None:
+        self.posteriors = tuple(posteriors)
+        self.inflation = inflation
+
+    @classmethod
+    def prior(
+        cls,
+        models: Sequence[FunctionModel | Sequence[FunctionModel]],
+        inflation: float = 1.0,
+        device: torch.device | str = "cpu",
+    ) -> Surrogate:
+        """Before any observation; a function of several models is their mixture."""
+        posteriors: list[Posterior] = []
+        for entry in models:
+            samples = [entry] if isinstance(entry, FunctionModel) else list(entry)
+            priors = [model.prior(device) for model in samples]
+            posteriors.append(priors[0] if len(priors) == 1 else MixturePosterior(priors))
+        return cls(posteriors, inflation)
+
+    def to(self, device: torch.device | str) -> Surrogate:
+        """The same surrogate on another device."""
+        return Surrogate([p.to(device) for p in self.posteriors], self.inflation)
+
+    @property
+    def functions(self) -> int:
+        """Number of functions."""
+        return len(self.posteriors)
+
+    @property
+    def prior_std(self) -> Float[Tensor, " m"]:
+        """Prior standard deviation of every function, the scale on which widths are compared."""
+        inputs = self.posteriors[0].inputs
+        zero = inputs.new_zeros(1, inputs.shape[1])
+        return torch.cat([p.kernel.diagonal(zero) for p in self.posteriors]).sqrt()
+
+    def observed(self, x: Float[Tensor, " D"], values: Sequence[float | None]) -> Surrogate:
+        """After one more row; a value None was not observed."""
+        return Surrogate(
+            [p if y is None else p.extended(x, y) for p, y in zip(self.posteriors, values, strict=True)],
+            self.inflation,
+        )
+
+    def conditioned(self, X: Float[Tensor, "k D"], values: Sequence[Sequence[float | None]]) -> Surrogate:
+        """After k more rows at once; a value None was not observed."""
+        posteriors = []
+        for i, p in enumerate(self.posteriors):
+            seen = [j for j, row in enumerate(values) if row[i] is not None]
+            y = X.new_tensor([values[j][i] for j in seen])
+            posteriors.append(p.conditioned(X[seen], y) if seen else p)
+        return Surrogate(posteriors, self.inflation)
+
+    def imagined(self, X: Float[Tensor, "p D"]) -> Surrogate:
+        """After observing exactly the present means at X: the same means, smaller variances.
+
+        For pending trials in acquisitions; never for certification.
+        """
+        posteriors = self.posteriors
+        for x in X:
+            posteriors = tuple(p.imagined(x) for p in posteriors)
+        return Surrogate(posteriors, self.inflation)
+
+    def predict(self, X: Float[Tensor, "n D"]) -> Prediction:
+        """Marginal means and standard deviations of all functions, `n x m` each."""
+        means, variances = [], []
+        known: list[tuple[Posterior, Tensor]] = []
+        for p in self.posteriors:
+            covariance = None if isinstance(p, MixturePosterior) else _shared_covariance(p, known, X)
+            mean, variance = p.mean_variance(X, covariance)
+            means.append(mean)
+            variances.append(variance)
+        return Prediction(torch.stack(means, -1), torch.stack(variances, -1).sqrt())
+
+
+def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: Tensor) -> Tensor:
+    """`k(X, inputs)` of one function; functions that share inputs and lengthscales share the work."""
+    if not isinstance(p.kernel, StationaryKernel):
+        return p.kernel(X, p.inputs)
+    for other, correlation in known:
+        kernel = other.kernel
+        if (
+            isinstance(kernel, StationaryKernel)
+            and kernel.same_correlation(p.kernel)
+            and other.inputs.shape == p.inputs.shape
+            and torch.equal(other.inputs, p.inputs)
+        ):
+            return p.kernel.variance * correlation
+    correlation = p.kernel.correlation(X, p.inputs)
+    known.append((p, correlation))
+    return p.kernel.variance * correlation
+
+
+__all__ = ["FunctionModel", "Surrogate", "fitted", "function_models", "sampled"]

@@ -1,0 +1,132 @@
+"""The best gains of a run as a YAML file: what a run leaves behind for the robot.
+
+The file is a mapping. `gains` (name: value) is all that a robot needs; the rest says where the gains come
+from and what the surrogate promises for them. A context that was only predicted gets a file whose name and
+`certified: false` say so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safebo.types import Bounds
+
+
+@dataclass(frozen=True)
+class BestGains:
+    """Recommended gains of one context.
+
+    Args:
+        context: name of the context.
+        gains: value of every parameter, in its own unit.
+        certified: whether the gains lie in the certified safe set of a context that was tried; False for the
+            prediction of a context that was not.
+        objective: lower bound, mean and upper bound of the objective, in its own unit.
+        margins: the same for every constraint, by name; certified means that every lower bound is >= 0.
+        study: name of the study.
+        objective_name: name of the objective.
+        objective_unit: unit of the objective.
+        context_values: values of the context variables.
+    """
+
+    context: str
+    gains: Mapping[str, float]
+    certified: bool
+    objective: Bounds
+    margins: Mapping[str, Bounds] = field(default_factory=dict)
+    study: str = ""
+    objective_name: str = ""
+    objective_unit: str = ""
+    context_values: Mapping[str, float] = field(default_factory=dict)
+
+
+def best_gains_path(folder: Path, context: str, *, certified: bool, several: bool) -> Path:
+    """Where the gains of a context are kept: `best.yaml`, or one file per context when there are several.
+
+    Args:
+        folder: the run's folder.
+        context: name of the context; characters that do not belong in a file name become `_`.
+        certified: False names the file `predicted-<context>.yaml`, so that no one takes it for certified.
+        several: whether the run tunes more than one context.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", context)
+    if not certified:
+        return folder / f"predicted-{name}.yaml"
+    return folder / (f"best-{name}.yaml" if several else "best.yaml")
+
+
+def write_best_gains(path: Path, best: BestGains) -> None:
+    """Write `best` to `path`, whole or not at all: a reader never sees half a file."""
+    kind = "best certified gains" if best.certified else "predicted gains, not certified"
+    document: dict[str, Any] = {
+        "gains": {name: float(value) for name, value in best.gains.items()},
+        "study": best.study,
+        "context": best.context,
+        "context_values": {name: float(value) for name, value in best.context_values.items()},
+        "certified": best.certified,
+        "objective": best.objective_name,
+        "objective_unit": best.objective_unit,
+        "objective_lower_bound": float(best.objective.lower),
+        "objective_mean": float(best.objective.mean),
+        "objective_upper_bound": float(best.objective.upper),
+        "margins": {
+            name: {"lower_bound": float(b.lower), "mean": float(b.mean), "upper_bound": float(b.upper)}
+            for name, b in best.margins.items()
+        },
+    }
+    title = " ".join(f"Study {best.study}, context {best.context}: {kind}.".split())
+    text = f"# {title}\n"
+    text += yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_best_gains(path: Path) -> BestGains:
+    """Read a file of `write_best_gains`.
+
+    Raises:
+        ValueError: the file is not such a mapping; the message names the file and the key.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: expected a mapping with the keys gains, context and objective_lower_bound")
+    try:
+        return BestGains(
+            context=str(document["context"]),
+            gains={str(name): float(value) for name, value in document["gains"].items()},
+            certified=bool(document["certified"]),
+            objective=Bounds(
+                lower=float(document["objective_lower_bound"]),
+                mean=float(document["objective_mean"]),
+                upper=float(document["objective_upper_bound"]),
+            ),
+            margins={
+                str(name): Bounds(float(b["lower_bound"]), float(b["mean"]), float(b["upper_bound"]))
+                for name, b in document.get("margins", {}).items()
+            },
+            study=str(document.get("study", "")),
+            objective_name=str(document.get("objective", "")),
+            objective_unit=str(document.get("objective_unit", "")),
+            context_values={
+                str(name): float(value) for name, value in document.get("context_values", {}).items()
+            },
+        )
+    except KeyError as error:
+        raise ValueError(f"{path}: the key {error.args[0]!r} is missing") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a file of best gains: {error}") from error

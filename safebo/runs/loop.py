@@ -1,0 +1,530 @@
+"""The rounds of a run: ask, record, evaluate, record, tell; what stops them and what remains then.
+
+With `n` workers a run goes in rounds: `n` trials are asked, they run at the same time, and they are told in
+the order of their ids, so the result does not depend on which finished first. A measurement is in the journal
+as soon as it arrives. Resuming puts the tuner where the uninterrupted run would have been: it is restored
+from the journal, an unfinished round is finished first, and only then is anything new asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from safebo.errors import (
+    EvaluatorOptionError,
+    InterruptedRunError,
+    JournalError,
+    RunStoppedError,
+    SafeboError,
+    UnknownTrialError,
+)
+from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed
+from safebo.evaluators.source import EvaluatorSource
+from safebo.runs.best_gains import BestGains
+from safebo.runs.operators import Operator
+from safebo.runs.prior_events import PriorNews
+from safebo.runs.prior_run import tuner_of
+from safebo.runs.progress import Progress
+from safebo.runs.recommendation import best_file, keep_best
+from safebo.runs.supervision import Supervision
+from safebo.storage.journal import Journal, Record
+from safebo.study import Study
+from safebo.study.reading import StudyFile
+from safebo.types import (
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    RobotAddress,
+    Trial,
+    TrialUnknownError,
+)
+from safebo.workers.interrupt import StopRequest
+from safebo.workers.pool import WorkerPool
+
+LOG_FILE = "run.log"
+
+# Packages whose version may change which trials are asked or what they show.
+_VERSIONED = ("safebo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "mujoco", "pin", "daqp")
+
+_STOPPING = "Finishing the trials that run; Ctrl-C again stops now."
+_STOPPING_ROBOT = (
+    "Ending the trial: baseline gains, then the robot lies down; Ctrl-C again damps its joints at once."
+)
+
+_ATTEMPTS = 3
+_POLL_SECONDS = 0.2
+_LEAVE_SECONDS = 20.0  # for a robot to lie down
+_DAMP_SECONDS = 3.0  # for a worker to damp a robot's joints before it is ended
+
+
+class TunerLike(Protocol):
+    """What the loop needs of a tuner; see `safebo.tuner.Tuner`."""
+
+    def ask(self, context: str | None = None) -> Trial:
+        """The next trial."""
+
+    def tell(self, trial: Trial, measurement: Measurement) -> None:
+        """What a trial showed."""
+
+    def monitor(self, trial: Trial) -> Monitor | None:
+        """What watches a trial, if anything does."""
+
+    def restore(self, records: list[tuple[Trial, Measurement | None]]) -> None:
+        """Take the place of the tuner that asked and was told these."""
+
+    def best(self, context: str | None = None) -> Any:
+        """Certified recommendation for a context, or None."""
+
+
+MakeTuner = Callable[[Study, int], TunerLike]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        folder: the run's folder.
+        told: number of trials told.
+        best: certified gains by context; contexts for which nothing is certified are missing.
+        files: where they are kept, by context.
+    """
+
+    folder: Path
+    told: int
+    best: dict[str, BestGains] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
+    """The trials of a journal as `Tuner.restore` takes them."""
+    return [(record.trial, record.measurement) for record in records]
+
+
+class RunLoop:
+    """One run's loop: owns the workers, knows the round in progress.
+
+    Args:
+        file: the study.
+        folder: the run's folder; it must exist.
+        workers: size of a round.
+        progress: is told what happens.
+        executor: evaluates the trials instead of processes of our own; None for processes.
+        max_failures: so many failed trials in a row stop the run.
+        operator: who approves and judges trials that move a robot.
+        robot: where that robot is; None for evaluators that move none.
+    """
+
+    def __init__(
+        self,
+        file: StudyFile,
+        folder: Path,
+        workers: int,
+        progress: Progress,
+        executor: Executor | None,
+        max_failures: int,
+        operator: Operator | None = None,
+        robot: RobotAddress | None = None,
+    ) -> None:
+        self.file, self.folder, self.workers = file, folder, workers
+        self.progress, self.max_failures = progress, max_failures
+        log = folder / LOG_FILE if executor is None else None
+        self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, log, executor)
+        self.supervision: Supervision | None = None
+        if operator is not None:
+            self.supervision = Supervision(operator, file.study, self.pool, progress)
+        self.failures_in_row = 0
+        self.best_cost = 0.0
+        self.best_at = 0.0
+        self.told = 0
+
+    def close(self) -> None:
+        """End the workers at once; a robot lies down first."""
+        if self.supervision is not None:
+            self.pool.finish(_LEAVE_SECONDS)
+        self.pool.close(at_once=True)
+
+    def start_evaluator(self) -> Future[EvaluatorInfo]:
+        """Start the first worker on making the evaluator."""
+        return self.pool.describe()
+
+    def check_evaluator(self, described: Future[EvaluatorInfo]) -> EvaluatorInfo:
+        """What the evaluator accepts, once the study has been checked against it."""
+        try:
+            info = described.result()
+        except EvaluatorOptionError as error:
+            raise self.file.option_error(error) from error
+        except BrokenProcessPool as error:
+            raise RunStoppedError(
+                f"evaluator {self.file.study.evaluator.name!r}: its process died while it started; "
+                f"see {self.folder / LOG_FILE}"
+            ) from error
+        self.file.check_evaluator(info)
+        return info
+
+    def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
+        """A finished run asks for nothing; its gains are written again only where they are missing."""
+        records = journal.records()
+        self._refuse_unsafe_seeds(journal, records)
+        self.told = len(records)
+        self.progress.begin(journal.run, records)
+        contexts = contexts_of(records, journal.run.study)
+        if all(best_file(self.folder, name, journal.run.study).exists() for name in contexts):
+            self.progress.note(f"All {len(records)} trials are done already.")
+            self.progress.end()
+            files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
+            return RunResult(self.folder, self.told, {}, files)
+        tuner: TunerLike = tuner_of(journal, make_tuner)
+        tuner.restore(restorable(records))
+        best, files = self.keep_best(tuner, journal, contexts)
+        self.progress.note(f"All {len(records)} trials are done already.")
+        self.progress.end()
+        return RunResult(self.folder, self.told, best, files)
+
+    def run(self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, resumed: bool) -> RunResult:
+        """Rounds until all trials are told; whatever ends them, the certified gains are written."""
+        records = journal.records()
+        if self.supervision is not None:
+            self._sort_out(journal, self.supervision, records)
+            records = journal.records()
+        self._refuse_unknown(journal, records, info)
+        self._refuse_unsafe_seeds(journal, records)
+        current = self._restore(tuner, journal, records)
+        self.progress.begin(journal.run, [record for record in records if record.status == "told"])
+        self._note_start(journal, resumed)
+        news = PriorNews(journal, tuner, self.progress)
+        news.begin()
+        stop = StopRequest(
+            lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
+            self.pool.request_stop,
+        )
+        try:
+            with stop:
+                if self.supervision is not None:
+                    self.supervision.check(journal)
+                self._rounds(journal, tuner, info, current, stop, news)
+        except Exception as error:
+            self._note_stop(journal, tuner, error)
+            raise
+        finally:
+            self.progress.end()
+        try:
+            best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
+        except OSError as error:
+            raise RunStoppedError(
+                f"{self.folder}: all {self.told} trials are done and kept, but their best gains cannot be "
+                f"written: {error.strerror or error}. `safebo best {self.folder}` prints them"
+            ) from error
+        journal.note("finished", f"{self.told} trials")
+        return RunResult(self.folder, self.told, best, files)
+
+    # -- rounds ------------------------------------------------------------------------------------------
+
+    def _rounds(
+        self,
+        journal: Journal,
+        tuner: TunerLike,
+        info: EvaluatorInfo,
+        current: _Round,
+        stop: StopRequest,
+        news: PriorNews,
+    ) -> None:
+        asked = self.told + len(current.trials)
+        while True:
+            if not current.trials and asked >= journal.run.trials:
+                news.tell(last=True)
+                return
+            if stop.soon:
+                raise self._interrupted()
+            while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
+                trial = tuner.ask()
+                journal.ask(trial, current.number)
+                current.trials.append(trial)
+                asked += 1
+            self._evaluate(journal, tuner, info, current, stop)
+            for trial in current.trials:
+                tuner.tell(trial, current.measured[trial.id])
+                self.told += 1
+            news.tell()
+            for trial in current.trials:
+                refuse_unsafe_seed(trial, current.measured[trial.id], self.file.study)
+                self._count_failures(trial, current.measured[trial.id])
+            self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
+            current = _Round(current.number + 1)
+
+    def _evaluate(
+        self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, current: _Round, stop: StopRequest
+    ) -> None:
+        """Run what the round has not measured yet; a worker that dies costs only the trial it ran."""
+        slots: dict[Future[Measurement], tuple[int, Trial]] = {}
+        attempts: dict[int, int] = {}
+        lost: list[int] = []
+        unkept: dict[int, OSError] = {}
+        damped_at: float | None = None
+
+        def start(slot: int, trial: Trial) -> None:
+            if self.supervision is not None:
+                skipped = self.supervision.approve(journal, trial)
+                if skipped is not None:
+                    self._record(journal, trial, skipped, info)
+                    current.measured[trial.id] = skipped
+                    return
+            attempts[trial.id] = attempts.get(trial.id, 0) + 1
+            monitor = tuner.monitor(trial)
+            if monitor is not None and not info.monitored:
+                raise RunStoppedError(
+                    f"trial {trial.id} must be watched by a monitor, and evaluator {info.name!r} takes none"
+                )
+            slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
+
+        for slot, trial in enumerate(current.trials):
+            if trial.id not in current.measured:
+                self.progress.asked(trial)
+                start(slot, trial)
+        while slots:
+            done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            if self.supervision is not None:
+                self.supervision.tell_news(journal)
+                if stop.at_once and damped_at is None:
+                    damped_at = time.monotonic()
+            waited = self.supervision is None or (
+                damped_at is not None and time.monotonic() - damped_at > _DAMP_SECONDS
+            )
+            if stop.at_once and not done and waited:
+                self.pool.close(at_once=True)
+                raise self._interrupted([trial.id for _, trial in slots.values()], info)
+            for future in done:
+                slot, trial = slots.pop(future)
+                try:
+                    measurement = future.result()
+                except BrokenProcessPool:
+                    self.pool.restart(slot)
+                    died = f"the worker process of trial {trial.id} died"
+                    if not info.repeatable:
+                        journal.mark_unknown(trial.id, died)
+                        lost.append(trial.id)
+                        continue
+                    journal.note("worker-died", died, trial.id)
+                    self.progress.note(f"{died}; attempt {attempts[trial.id]} of {_ATTEMPTS}")
+                    if attempts[trial.id] < _ATTEMPTS:
+                        start(slot, trial)
+                        continue
+                    measurement = Measurement(
+                        outcome="failed", message=f"its worker process died {_ATTEMPTS} times"
+                    )
+                except TrialUnknownError as error:
+                    journal.mark_unknown(trial.id, str(error))
+                    self.progress.note(f"trial {trial.id}: {error}")
+                    lost.append(trial.id)
+                    continue
+                except NotStartedError as error:
+                    raise RunStoppedError(
+                        f"trial {trial.id} was not started: {error}. Nothing moved; mend that and go on with --resume"
+                    ) from error
+                except Exception as error:
+                    if isinstance(error, OSError) and disk_is_full(error):
+                        unkept[trial.id] = error
+                        continue
+                    # A study's evaluator cannot raise here; a caller's executor or an unpicklable answer can.
+                    text = f"its answer did not arrive: {type(error).__name__}: {error}"
+                    measurement = Measurement(outcome="failed", message=text)
+                if self.supervision is not None:
+                    self.supervision.tell_news(journal)
+                    measurement = self.supervision.judge(journal, trial, measurement)
+                self._record(journal, trial, measurement, info)
+                current.measured[trial.id] = measurement
+        if unkept:
+            self._stop_without_room(journal, info, unkept)
+        if lost:
+            raise self.unknown(lost)
+
+    def _stop_without_room(
+        self, journal: Journal, info: EvaluatorInfo, unkept: Mapping[int, OSError]
+    ) -> NoReturn:
+        """Stop for a disk on which evaluators found no room; what they would have shown is not known."""
+        ids = sorted(unkept)
+        error = unkept[ids[0]]
+        text = (
+            f"{self.folder}: the disk is full: trial {', '.join(map(str, ids))} could not keep what it recorded "
+            f"({' '.join(str(error).split())}). Free some space. Every trial told before this is kept"
+        )
+        if info.repeatable:
+            raise RunStoppedError(f"{text}; then go on with --resume, and it will be evaluated again")
+        for trial_id in ids:
+            journal.mark_unknown(trial_id, "the disk was full when its evaluator wrote")
+        raise UnknownTrialError(f"{text}. {self.unknown(ids)}")
+
+    def _record(self, journal: Journal, trial: Trial, measurement: Measurement, info: EvaluatorInfo) -> None:
+        try:
+            journal.tell(trial.id, measurement)
+        except JournalError as error:
+            if info.repeatable:
+                raise JournalError(f"{error} Trial {trial.id} will be evaluated again.") from error
+            seen = {"objective": measurement.objective, "margins": dict(measurement.margins)}
+            raise JournalError(
+                f"{error} Trial {trial.id} ran and showed {json.dumps(seen)}, outcome {measurement.outcome}: "
+                f"write that to a file and say `safebo resolve {self.folder} {trial.id} --measurement FILE`."
+            ) from error
+        self.progress.told(trial, measurement)
+
+    def _count_failures(self, trial: Trial, measurement: Measurement) -> None:
+        self.failures_in_row = self.failures_in_row + 1 if measurement.outcome == "failed" else 0
+        if self.failures_in_row >= self.max_failures:
+            raise RunStoppedError(
+                f"{self.failures_in_row} trials in a row failed; the last, trial {trial.id}: "
+                f"{measurement.message}. Mend that and go on with --resume. "
+                f"What the evaluator printed is in {self.folder / LOG_FILE}"
+            )
+
+    # -- resuming ----------------------------------------------------------------------------------------
+
+    def _refuse_unknown(self, journal: Journal, records: Sequence[Record], info: EvaluatorInfo) -> None:
+        """Trials of which nobody knows how they ended wait for a person where they may not run again."""
+        unknown = [record.trial.id for record in records if record.status == "unknown"]
+        if not info.repeatable and self.supervision is None:
+            for record in records:
+                if record.status == "asked":
+                    journal.mark_unknown(record.trial.id, "the run ended before the result was recorded")
+                    unknown.append(record.trial.id)
+        if unknown:
+            raise self.unknown(sorted(unknown))
+
+    def _sort_out(self, journal: Journal, supervision: Supervision, records: Sequence[Record]) -> None:
+        """Trials of a robot that an earlier process left: told, marked unknown, or left to be approved again."""
+        found = supervision.sort_out(journal, records)
+        for record in records:
+            if record.trial.id in found:
+                journal.tell(record.trial.id, found[record.trial.id])
+
+    def _refuse_unsafe_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
+        for record in records:
+            refuse_unsafe_seed(record.trial, record.measurement, journal.run.study)
+
+    def unknown(self, ids: Sequence[int]) -> UnknownTrialError:
+        """What to do about trials of which nobody knows how they ended."""
+        first = ids[0]
+        which = f"trial {first}" if len(ids) == 1 else f"trials {', '.join(map(str, ids))}"
+        return UnknownTrialError(
+            f"{self.folder}: {which}: asked, but how it ended is not known, and evaluator "
+            f"{self.file.study.evaluator.name!r} may not run a trial twice. Look at the robot, then say "
+            f"`safebo resolve {self.folder} {first} --as failed` (or `--measurement FILE`: what it showed) "
+            "and go on with --resume"
+        )
+
+    def _restore(self, tuner: TunerLike, journal: Journal, records: Sequence[Record]) -> _Round:
+        """Put the tuner where it was; returns the round in progress, or a new one."""
+        if not records:
+            return _Round(0)
+        last = records[-1].round
+        members = [record for record in records if record.round == last]
+        # A smaller total may have cut the last round short. It is opened again: its other trials are asked as they
+        # would have been, before these are told. A trial of a person's own is a round of its own.
+        short = len(members) < self.workers == journal.run.workers and members[0].trial.phase != "manual"
+        if all(record.status == "told" for record in members) and not short:
+            tuner.restore(restorable(records))
+            self.told = len(records)
+            return _Round(last + 1)
+        # The round's measurements are told again in the order of the ids, as they would have been.
+        before = [record for record in records if record.round < last]
+        tuner.restore(restorable(before) + [(record.trial, None) for record in members])
+        self.told = len(before)
+        measured = {r.trial.id: r.measurement for r in members if r.measurement is not None}
+        trials = [record.trial for record in members]
+        return _Round(last, trials, measured, open=short or not measured)
+
+    def _note_start(self, journal: Journal, resumed: bool) -> None:
+        if not resumed:
+            journal.note("started", f"{journal.run.trials} trials, {self.workers} at a time")
+            return
+        journal.note("resumed", f"after {self.told} trials")
+        now = versions()
+        changed = [
+            f"{name} {old} -> {now.get(name, 'gone')}"
+            for name, old in journal.run.versions.items()
+            if now.get(name) != old
+        ]
+        if changed:
+            text = f"versions changed since the run began ({', '.join(changed)}): trials may differ"
+            journal.note("versions", text)
+            self.progress.note(text)
+        if self.workers != journal.run.workers:
+            text = (
+                f"workers changed ({journal.run.workers} -> {self.workers}): rounds, so trials, will differ"
+            )
+            journal.note("workers", text)
+            self.progress.note(text)
+
+    # -- stopping ----------------------------------------------------------------------------------------
+
+    def _interrupted(
+        self, left: Sequence[int] = (), info: EvaluatorInfo | None = None
+    ) -> InterruptedRunError:
+        text = f"stopped after {self.told} trials; go on with --resume"
+        if left:
+            again = "will be evaluated again" if info is None or info.repeatable else "will need a person"
+            which = "trial" if len(left) == 1 else "trials"
+            text += f" ({which} {', '.join(map(str, left))} did not finish and {again})"
+        return InterruptedRunError(text)
+
+    def _note_stop(self, journal: Journal, tuner: TunerLike, error: Exception) -> None:
+        """Say in the journal and the folder what remains; none of it may hide why the run stopped."""
+        with contextlib.suppress(Exception):
+            journal.note("stopped", str(error) or type(error).__name__)
+        with contextlib.suppress(Exception):
+            self.keep_best(tuner, journal, self._asked_contexts(journal))
+
+    def _asked_contexts(self, journal: Journal) -> list[str]:
+        return contexts_of(journal.records(states=False), journal.run.study)
+
+    def _keep_best_sometimes(self, tuner: TunerLike, journal: Journal, context: str) -> None:
+        """Keep the file of certified gains fresh at no more than a twentieth of the run's time."""
+        if time.monotonic() - self.best_at < 20 * self.best_cost:
+            return
+        with contextlib.suppress(OSError, SafeboError):
+            self.keep_best(tuner, journal, [context])
+
+    def keep_best(
+        self, tuner: TunerLike, journal: Journal, contexts: Sequence[str]
+    ) -> tuple[dict[str, BestGains], dict[str, Path]]:
+        """Write each context's certified gains and notice how long that takes."""
+        start = time.monotonic()
+        best, files = keep_best(tuner, self.folder, journal.run.study, contexts)
+        self.best_at = time.monotonic()
+        self.best_cost = self.best_at - start
+        return best, files
+
+
+@dataclass
+class _Round:
+    """Trials that are asked before the first of them is told. An open round may still be filled."""
+
+    number: int
+    trials: list[Trial] = field(default_factory=list)
+    measured: dict[int, Measurement] = field(default_factory=dict)
+    open: bool = True
+
+
+def contexts_of(records: Sequence[Record], study: Study) -> list[str]:
+    """Names of the contexts that were asked for, in the study's order."""
+    asked = {record.trial.context_name for record in records}
+    return [name for name in study.context.values if name in asked]

@@ -1,0 +1,180 @@
+"""What a person does to a run that stands still: says what became of a trial, enters one, changes one.
+
+Each is one transaction of the journal, under the run's lock, and the run resumes as if its tuner had been told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safebo.errors import InputError, UnknownNameError
+from safebo.evaluators.gate import as_measurement, check_measurement
+from safebo.runs.prior_run import tuner_of
+from safebo.runs.recommendation import keep_best
+from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
+from safebo.storage.journal import Journal
+from safebo.storage.run_lock import RunLock
+from safebo.storage.trial_log import MOVED, OVER, last_step
+from safebo.study import Study
+from safebo.types import Measurement, Trial
+
+
+@contextmanager
+def _alone_with(folder: Path) -> Iterator[Journal]:
+    Journal.open(folder, read_only=True).close()
+    with RunLock(folder), Journal.open(folder) as journal:
+        yield journal
+
+
+def resolve_trial(folder: str | Path, trial_id: int, measurement_file: Path | None) -> Measurement:
+    """Record what became of a trial whose result is not known.
+
+    Args:
+        folder: the run's folder; no process may be working on it.
+        trial_id: the trial.
+        measurement_file: YAML or JSON with the measurement; None records it as failed.
+
+    Raises:
+        InputError: no such trial, it was told already, or the file holds no valid measurement.
+        RunLockedError: a process works on the run.
+    """
+    with _alone_with(Path(folder)) as journal:
+        statuses = {record.trial.id: record.status for record in journal.records(states=False)}
+        if trial_id not in statuses:
+            raise UnknownNameError("trial", trial_id, list(statuses))
+        if statuses[trial_id] == "told":
+            raise InputError(f"trial {trial_id} was told already; a measurement is told once")
+        if measurement_file is None:
+            measurement = Measurement(outcome="failed", message="resolved by a person as failed")
+        else:
+            measurement = _read_measurement(measurement_file, journal.run.study)
+        journal.tell(trial_id, measurement)
+        journal.note("resolved", f"by a person, as {measurement.outcome}", trial_id)
+    return measurement
+
+
+def tell_trial(
+    folder: str | Path,
+    parameters_file: Path,
+    context: str | None,
+    measurement_file: Path,
+    make_tuner: MakeTuner = make_default_tuner,
+) -> Trial:
+    """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`.
+
+    It counts towards the run's total and, in the surrogate, like every other trial. The files of best gains
+    follow.
+
+    Args:
+        folder: the run's folder; no process may be working on it.
+        parameters_file: YAML or JSON: a mapping of every parameter to its value, or one that holds such a
+            mapping under `parameters` or `gains` (a file of best gains, for example).
+        context: name of the context; None where the study has only one.
+        measurement_file: YAML or JSON with the measurement.
+        make_tuner: makes the tuner that is restored from the journal.
+
+    Returns:
+        The trial; `certified` says whether it was certified before it was told.
+
+    Raises:
+        InputError: a file, name or value that cannot be, or a trial that still waits for its result.
+        RunLockedError: a process works on the run.
+    """
+    with _alone_with(Path(folder)) as journal:
+        run, records = journal.run, journal.records()
+        names = list(run.study.context.values)
+        if context is None and len(names) > 1:
+            raise InputError(f"say which context with --context: {', '.join(names)}")
+        name = names[0] if context is None else context
+        if name not in names:
+            raise UnknownNameError("context", name, names)
+        waiting = [record.trial.id for record in records if record.status != "told"]
+        if waiting:
+            raise InputError(
+                f"trial {waiting[0]} still waits for its result: finish it with `safebo tune ... --resume`, or "
+                f"say what became of it with `safebo resolve {folder} {waiting[0]}`"
+            )
+        measurement = _read_measurement(measurement_file, run.study)
+        tuner = tuner_of(journal, make_tuner)
+        tuner.restore(restorable(records))
+        trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
+        journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
+        keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+    return trial
+
+
+def edit_trial(
+    folder: str | Path,
+    trial_id: int,
+    changes: Mapping[str, float],
+    make_tuner: MakeTuner = make_default_tuner,
+) -> Trial:
+    """Change the parameters of a trial that was asked and not told; it runs so when the run is resumed.
+
+    The trial keeps its id and becomes a `manual` one; the journal keeps what was proposed. No monitor watches
+    it.
+
+    Returns:
+        The trial; `certified` says whether it still is.
+
+    Raises:
+        InputError: no such trial, it does not wait any more, or a parameter or value that cannot be.
+        RunLockedError: a process works on the run.
+    """
+    with _alone_with(Path(folder)) as journal:
+        records = journal.records()
+        found = {record.trial.id: record for record in records}
+        if trial_id not in found:
+            raise UnknownNameError("trial", trial_id, list(found))
+        record = found[trial_id]
+        if record.status != "asked":
+            why = "was told already" if record.status == "told" else "may have run; see `safebo resolve`"
+            raise InputError(f"trial {trial_id} cannot be changed: it {why}")
+        step, _ = last_step(journal, trial_id)
+        if step in (*MOVED, *OVER):
+            raise InputError(f"trial {trial_id} cannot be changed: it has run ({step}); go on with --resume")
+        tuner = tuner_of(journal, make_tuner)
+        tuner.restore(restorable(records))
+        trial: Trial = tuner.edit(trial_id, {**record.trial.parameters, **changes})
+        journal.edit(trial, "by a person")
+    return trial
+
+
+def _read(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _read_parameters(file: Path) -> dict[str, float]:
+    content = _read(file)
+    if isinstance(content, dict):
+        content = content.get("parameters", content.get("gains", content))
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{file}: holds no mapping of parameters to values")
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{file}: {name}: must be a number, not {value!r}")
+    return {str(name): float(value) for name, value in content.items()}
+
+
+def _read_measurement(file: Path, study: Study) -> Measurement:
+    content = _read(file)
+    try:
+        measurement = as_measurement(content)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: holds no measurement: {' '.join(str(error).split())}") from error
+    checked = check_measurement(measurement, study)
+    if checked is not measurement:
+        wanted = json.dumps({"objective": 1.0, "margins": {c.name: 0.1 for c in study.constraints}})
+        raise InputError(f"{file}: {checked.message}; it should look like {wanted}")
+    return measurement

@@ -1,0 +1,206 @@
+"""The person beside a robot: goes through the checks, approves every trial before it runs, judges it afterwards."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from safebo.study import Study, quantity_of
+from safebo.types import Check, Measurement, Trial
+
+Judgement = Literal["accepted", "contaminated", "unsafe"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person says before a trial.
+
+    Args:
+        answer: `run` it, `skip` it (recorded, never modelled), or `stop` the run before it.
+        words: why, where it is not run.
+    """
+
+    answer: Literal["run", "skip", "stop"]
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a person says after a trial.
+
+    Args:
+        judgement: `accepted`: as measured. `contaminated`: something disturbed it, so it says nothing about the
+            gains and is not modelled. `unsafe`: whatever was measured, it was not safe.
+        words: why.
+    """
+
+    judgement: Judgement
+    words: str = ""
+
+
+class Operator(Protocol):
+    """Who decides."""
+
+    def look(self, checks: Sequence[Check]) -> None:
+        """See the checks that were made before the first trial."""
+        ...
+
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+        """Decide on a trial. `before`: the gains of the last trial that ran."""
+        ...
+
+    def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
+        """Judge a trial that ran."""
+        ...
+
+
+class NobodyThereError(Exception):
+    """A person was asked, and the terminal has no end that answers."""
+
+
+class InterruptedQuestionError(NobodyThereError):
+    """A person was asked, and answered with Ctrl-C."""
+
+
+class TerminalOperator:
+    """Asks at the terminal.
+
+    Args:
+        console: where to print and ask.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def look(self, checks: Sequence[Check]) -> None:
+        """Print the list."""
+        print_checks(self._console, checks)
+
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+        """Print the trial and ask."""
+        self._console.print(trial_card(trial, study, before))
+        self._console.print(
+            "Is the area clear, is the remote in somebody's hand, does the robot stand or lie as it should?"
+        )
+        answer = self._ask("Run this trial? (yes / skip / stop)", ("yes", "skip", "stop"))
+        if answer == "yes":
+            return Decision("run")
+        return Decision("skip" if answer == "skip" else "stop", self._line("Why?"))
+
+    def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
+        """Print what was measured and ask."""
+        self._console.print(measured_card(trial, study, measurement))
+        answer = self._ask(
+            "Your verdict? (accept / contaminated / unsafe)", ("accept", "contaminated", "unsafe")
+        )
+        if answer == "accept":
+            return Verdict("accepted")
+        words = self._line("What happened?")
+        return Verdict("contaminated" if answer == "contaminated" else "unsafe", words)
+
+    def _ask(self, question: str, answers: tuple[str, ...]) -> str:
+        while True:
+            given = self._line(question).lower()
+            if given in answers:
+                return given
+            self._console.print(f"Please type one of: {', '.join(answers)}. Return alone decides nothing.")
+
+    def _line(self, question: str) -> str:
+        # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return self._console.input(f"[bold]{escape(question)}[/] ").strip()
+        except KeyboardInterrupt:
+            raise InterruptedQuestionError("interrupted at the question") from None
+        except EOFError:
+            raise NobodyThereError(
+                "nobody answers at this terminal. Trials on a robot need a person; `--approve-all` works with a "
+                "virtual robot only"
+            ) from None
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+class ApprovesAll:
+    """Approves every trial and accepts what was measured. For virtual robots, which nobody can get hurt by."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def look(self, checks: Sequence[Check]) -> None:
+        """Print the list."""
+        print_checks(self._console, checks)
+
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+        """Yes."""
+        return Decision("run", "by --approve-all")
+
+    def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
+        """As measured."""
+        return Verdict("accepted", "by --approve-all")
+
+
+def print_checks(console: Console, checks: Sequence[Check]) -> None:
+    """The list of checks, a line each."""
+    console.print("Before the first trial:")
+    for check in checks:
+        mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
+        console.print(
+            f"  {mark}  {escape(check.name)}: {escape(check.words)}", highlight=False, soft_wrap=True
+        )
+
+
+def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -> Table:
+    """What is proposed, what it was before and may be at all, and what is expected of it."""
+    seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
+    seed = seeds[0] if seeds else {}
+    table = Table(
+        title=f"Trial {trial.id}: {trial.phase}, context {trial.context_name}", title_justify="left"
+    )
+    for title in ("gain", "safe seed", "last trial", "proposed", "bounds", "unit"):
+        table.add_column(title, justify="left" if title in ("gain", "unit") else "right")
+    for p in study.parameters:
+        value = trial.parameters[p.name]
+        last = "" if before is None else f"{before.get(p.name, value):.4g}"
+        start = f"{seed[p.name]:.4g}" if p.name in seed else ""
+        bounds = f"{p.bounds[0]:g} .. {p.bounds[1]:g}"
+        table.add_row(p.name, start, last, f"[bold]{value:.4g}[/]", bounds, p.unit)
+    lines = [f"Why: {trial.reason}"] if trial.reason else []
+    for function in (study.objective, *study.constraints):
+        expected = trial.predicted.get(function.name)
+        if expected is not None:
+            limit = "" if function is study.objective else " (safe is >= 0)"
+            lines.append(
+                f"{function.name}: {expected.lower:.4g} .. {expected.upper:.4g}, expected {expected.mean:.4g} "
+                f"{function.unit}{limit}".rstrip()
+            )
+    certified = "certified by the study's certificate" if trial.certified else "NOT certified"
+    table.caption = "\n".join([*map(escape, lines), certified])
+    table.caption_justify = "left"
+    return table
+
+
+def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table:
+    """What a trial showed."""
+    title = f"Trial {trial.id}: {measurement.outcome}{', FELL' if measurement.fell else ''}"
+    table = Table(title=title, title_justify="left")
+    for name in ("measured", "value", "expected", "unit"):
+        table.add_column(name, justify="left" if name in ("measured", "unit") else "right")
+    rows = [(study.objective, measurement.objective)]
+    rows += [
+        (c, measurement.margins.get(c.name, measurement.margins.get(quantity_of(c))))
+        for c in study.constraints
+    ]
+    for function, value in rows:
+        bounds = trial.predicted.get(function.name)
+        expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
+        table.add_row(function.name, "none" if value is None else f"{value:.4g}", expected, function.unit)
+    if measurement.message:
+        table.caption, table.caption_justify = escape(measurement.message), "left"
+    return table

@@ -1,0 +1,145 @@
+"""Another run as a prior: which of its trials are taken, and when its study is another one.
+
+The numbers of both runs must mean the same: the same gains, context variables, objective and constraints, in the same
+units. Evaluator, bounds, contexts, seeds, method and the surrogate's numbers may differ: values are copied in their own
+units and modelled as this run's study says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from safebo.errors import InputError, NotARunError
+from safebo.storage.journal import Journal
+from safebo.storage.prior_trials import PriorTrials, prior_rows
+from safebo.study import ContextVariable, FunctionSpec, Parameter, PriorDataSpec, Study, quantity_of
+from safebo.study.reading import changed_keys
+
+
+def read_prior(folder: str | Path, study: Study) -> PriorTrials:
+    """The told trials of another run, for a run of `study`.
+
+    Args:
+        folder: of the other run; its journal is only read, and it may be going on.
+        study: this run's.
+
+    Raises:
+        NotARunError: the folder holds no run.
+        InputError: it is a run of another study, or none of its trials can be modelled.
+        JournalError: its record cannot be read.
+    """
+    with Journal.open(folder, read_only=True) as journal:
+        run, records = journal.run, journal.records(states=False)
+    _refuse_another_study(folder, run.study, study)
+    told = [(r.trial, r.measurement) for r in records if r.measurement is not None]
+    if not any(m.outcome in ("completed", "aborted") for _, m in told):
+        raise InputError(
+            f"--prior {folder}: none of its {len(records)} trials was completed, so there is nothing to learn from"
+        )
+    different = tuple(changed_keys(run.study, study))
+    return PriorTrials(run.run, str(Path(folder).resolve()), run.name, different, prior_rows(told))
+
+
+def _refuse_another_study(folder: str | Path, there: Study, here: Study) -> None:
+    """Raise `InputError` where the numbers of a run would mean something else here, with the keys that differ."""
+    problems = list(_differences(there, here))
+    if problems:
+        lines = "\n".join(f"  {line}" for line in problems)
+        raise InputError(
+            f"--prior {folder}: is a run of another study ({there.name!r}), its trials say nothing here; it differs in:"
+            f"\n{lines}"
+        )
+
+
+def with_prior_data(study: Study) -> Study:
+    """The study with the defaults of `surrogate.prior_data` where it does not say how to believe a prior."""
+    if study.surrogate.prior_data is not None:
+        return study
+    surrogate = study.surrogate.model_copy(update={"prior_data": PriorDataSpec()})
+    return study.model_copy(update={"surrogate": surrogate})
+
+
+def refuse_another_prior(journal: Journal, given: str | Path) -> None:
+    """Raise `InputError` when a run is resumed with another prior than it has; its own may be gone by now."""
+    kept = journal.prior()
+    if kept is None:
+        raise InputError(
+            f"--prior {given}: the run began without a prior and goes on without one (leave it out)"
+        )
+    if Path(given).resolve() == Path(kept.source):
+        return
+    try:
+        with Journal.open(given, read_only=True) as other:
+            same = other.run.run == kept.run
+    except NotARunError:
+        same = False
+    if not same:
+        raise InputError(
+            f"--prior {given}: the run began with {len(kept.rows)} trials of {kept.source} as prior and keeps them; "
+            "leave --prior out"
+        )
+
+
+def tuner_of(journal: Journal, make_tuner: Callable[[Study, int], Any]) -> Any:
+    """A new tuner of a recorded run, with the run's prior and none of its own trials.
+
+    Args:
+        journal: of the run.
+        make_tuner: makes it from the study as it runs and the seed.
+    """
+    return informed(make_tuner(journal.run.study, journal.run.seed), journal.prior())
+
+
+def informed(tuner: Any, prior: PriorTrials | None) -> Any:
+    """The tuner, once it has taken the prior, if there is one."""
+    if prior is not None:
+        tuner.take_prior(prior.records)
+    return tuner
+
+
+def _differences(there: Study, here: Study) -> Iterator[str]:
+    yield from _axes("parameters", there.parameters, here.parameters)
+    yield from _axes("context.variables", there.context.variables, here.context.variables)
+    yield from _functions("objective", [there.objective], [here.objective])
+    yield from _functions("constraints", there.constraints, here.constraints)
+
+
+def _axes(
+    where: str, there: Sequence[Parameter | ContextVariable], here: Sequence[Parameter | ContextVariable]
+) -> Iterator[str]:
+    yield from _names(where, [axis.name for axis in there], [axis.name for axis in here])
+    others = {axis.name: axis for axis in there}
+    for axis in here:
+        other = others.get(axis.name)
+        if other is None:
+            continue
+        for key in ("unit", "scale", "period"):
+            yield from _value(
+                f"{where}.{axis.name}.{key}", getattr(other, key, None), getattr(axis, key, None)
+            )
+
+
+def _functions(where: str, there: Sequence[FunctionSpec], here: Sequence[FunctionSpec]) -> Iterator[str]:
+    yield from _names(where, [f.name for f in there], [f.name for f in here])
+    others = {f.name: f for f in there}
+    for f in here:
+        if f.name in others:
+            yield from _value(f"{where}.{f.name}.quantity", quantity_of(others[f.name]), quantity_of(f))
+            yield from _value(f"{where}.{f.name}.unit", others[f.name].unit, f.unit)
+
+
+def _names(where: str, there: Sequence[str], here: Sequence[str]) -> Iterator[str]:
+    for name in here:
+        if name not in there:
+            yield f"{where}: {name!r} is not there (it has {', '.join(there) or 'none'})"
+    for name in there:
+        if name not in here:
+            yield f"{where}: {name!r} is there and not in this study"
+
+
+def _value(key: str, there: object, here: object) -> Iterator[str]:
+    """A unit that one of them leaves open does not contradict the other's."""
+    if there != here and "" not in (there, here):
+        yield f"{key}: {there!r} there, {here!r} here"

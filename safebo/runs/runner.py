@@ -1,0 +1,260 @@
+"""Running a study: in a new folder, or going on in one that holds a run. `safebo.runs.loop` is the loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safebo.errors import InputError, RunExistsError, StudyChangedError
+from safebo.runs.loop import (
+    LOG_FILE,
+    MakeTuner,
+    RunLoop,
+    RunResult,
+    TunerLike,
+    contexts_of,
+    restorable,
+    versions,
+)
+from safebo.runs.operators import Operator
+from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
+from safebo.runs.progress import Progress, Silent
+from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
+from safebo.storage.journal import Journal
+from safebo.storage.run_lock import LOCK_FILE, RunLock
+from safebo.study import Study
+from safebo.study.checks import Problem, with_defaults
+from safebo.study.methods import METHODS, canonical
+from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
+from safebo.types import EvaluatorInfo, RobotAddress
+
+__all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
+
+
+def make_default_tuner(study: Study, seed: int) -> TunerLike:
+    """The tuner of `safebo.tuner`, imported only here: it brings torch."""
+    return _load_tuner()(study, seed)
+
+
+def _load_tuner() -> Any:
+    from safebo.tuner import Tuner
+
+    return Tuner
+
+
+def run(
+    study: str | Path | Study | StudyFile,
+    out: str | Path,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    journal_url: str | None = None,
+    executor: Executor | None = None,
+    make_tuner: MakeTuner = make_default_tuner,
+    max_failures: int = 3,
+    robot: RobotAddress | None = None,
+    operator: Operator | None = None,
+    approve_all: bool = False,
+    global_trials: bool = False,
+    prior: str | Path | None = None,
+) -> RunResult:
+    """Tune a study until its trials are done.
+
+    Args:
+        study: a study, the path of its file or the name of one that is shipped.
+        out: the run's folder; made when missing.
+        trials: the run's total number of trials, seeds included, also on resume; None takes the study's, or
+            on resume what the run was started with.
+        seed: seed of everything random; None takes the study's. It cannot change on resume.
+        workers: trials that run at the same time; None takes 1, or on resume what the run was started with.
+        resume: go on with the run in `out`; an empty folder starts one, a finished run is left as it is.
+        progress: is told what happens.
+        journal_url: database of a new run's journal; None for SQLite in `out`.
+        executor: evaluates the trials instead of processes of our own (a Dask cluster's, for example).
+        make_tuner: makes the tuner from the study as it runs and the seed.
+        max_failures: so many failed trials in a row stop the run.
+        robot: where the robot is that the trials shall move; None for what the study itself names.
+        operator: who approves and judges trials that move a robot; needed with `robot`.
+        approve_all: whether that operator approves everything; refused with a physical robot.
+        global_trials: whether trials outside the certified set may run on a robot.
+        prior: folder of another run of the study, usually in simulation, whose told trials inform this one as
+            `surrogate.prior_data` says (its defaults where the study has none). They are copied into the journal of a
+            new run; on resume that copy is used, and the key may be left out.
+
+    Raises:
+        InputError: a study, folder, number or option that cannot be; nothing was changed.
+        InterruptedRunError: Ctrl-C or SIGTERM; the run can be resumed.
+        SafeboError: the run stopped; what was told is kept and the last certified gains are in the folder.
+    """
+    folder = Path(out)
+    file = _as_file(study)
+    if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
+        raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
+    for name, value in (("trials", trials), ("workers", workers)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; the run needs a folder")
+    exists = Journal.exists(folder)
+    if exists and not resume:
+        raise RunExistsError(
+            f"{folder}: already holds a run. Go on with it with --resume, or choose another folder with --out"
+        )
+    with contextlib.ExitStack() as stack:
+        if exists:
+            stack.enter_context(RunLock(folder))
+            journal = stack.enter_context(Journal.open(folder))
+            _check_same_run(journal, file, seed)
+            if prior is not None:
+                refuse_another_prior(journal, prior)
+            waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
+            taken = journal.prior()
+            if trials is not None and trials != journal.run.trials:
+                journal.set_trials(trials)
+            workers = workers or journal.run.workers
+        else:
+            stack.enter_context(_fresh_folder(folder))
+            stack.enter_context(RunLock(folder))
+            taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
+        if robot is not None:
+            planned = trials or (journal.run.trials if exists else file.study.trials)
+            robot = replace(robot, trials=planned)
+        loop = RunLoop(
+            file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
+        )
+        stack.callback(loop.close)
+        if exists and waiting:
+            raise loop.unknown(waiting)  # at once: nothing has to be loaded to say so
+        if exists and not _work_left(journal):
+            return loop.finished_already(journal, make_tuner)
+        # The worker loads the robot while this process loads the tuner.
+        described = loop.start_evaluator()
+        chosen_seed = file.study.seed if seed is None else seed
+        if make_tuner is make_default_tuner:
+            _load_tuner()
+        info = loop.check_evaluator(described)
+        if make_tuner is make_default_tuner:
+            _refuse_unwatched(info, file)
+        if info.robot and operator is None:
+            raise InputError(
+                f"evaluator {info.name!r} moves a {info.robot} robot: its trials need an operator who approves and "
+                "judges them (`operator` of `safebo.runs.runner.run`, or --robot)"
+            )
+        if info.robot:
+            if robot is not None:
+                check_meant(info, robot.serial)
+            check_allowed(info, file.study, approve_all, global_trials)
+        if exists:
+            check_same_robot(journal, info)
+        resolved = with_defaults(file.study, info)
+        if prior is not None and not exists:
+            taken = read_prior(prior, resolved)
+        if taken is not None:
+            resolved = with_prior_data(resolved)
+        try:
+            tuner = informed(make_tuner(resolved, journal.run.seed if exists else chosen_seed), taken)
+        except InputError as error:
+            raise file.tuner_error(error) from error
+        if not exists:
+            journal = stack.enter_context(
+                Journal.create(
+                    folder,
+                    study=resolved,
+                    declared=file.study,
+                    study_text=file.text,
+                    study_hash=study_hash(file.study),
+                    source=file.source,
+                    seed=chosen_seed,
+                    trials=trials or file.study.trials,
+                    workers=workers or 1,
+                    versions=versions(),
+                    url=journal_url,
+                    prior=taken,
+                )
+            )
+            note_robot(journal, info)
+        return loop.run(journal, tuner, info, resumed=exists)
+
+
+def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:
+    """A method with global trials relies on a monitor that can end them, so the evaluator must take one."""
+    method = METHODS.get(canonical(file.study.tuner.method))
+    if method is not None and method.exploration is not None and not info.monitored:
+        message = (
+            f"{file.study.tuner.method!r} needs a monitor that switches gains during global trials, and "
+            f"evaluator {info.name!r} takes none; choose a method without global trials (safe_ucb, safeopt)"
+        )
+        raise file.error([Problem(("tuner", "method"), message)])
+    rule = file.study.tuner.backup.rule
+    if (
+        method is not None
+        and method.exploration is not None
+        and rule == "cost_to_go"
+        and not info.margins_to_go
+    ):
+        message = (
+            f"{rule!r} learns from margins to go, and evaluator {info.name!r} reports none; choose another rule "
+            "(lipschitz, gaussian_tail, kernel_covariance)"
+        )
+        raise file.error([Problem(("tuner", "backup", "rule"), message)])
+
+
+def _as_file(study: str | Path | Study | StudyFile) -> StudyFile:
+    if isinstance(study, StudyFile):
+        return study
+    return study_in_python(study) if isinstance(study, Study) else load_study(study)
+
+
+@contextlib.contextmanager
+def _fresh_folder(folder: Path) -> Iterator[None]:
+    """The folder of a run that may not come to be: nothing is left of it when the study is refused."""
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: the run's folder cannot be made: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        if not Journal.exists(folder):
+            with contextlib.suppress(OSError):
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+                log = folder / LOG_FILE
+                if log.exists() and log.stat().st_size == 0:
+                    log.unlink()
+                if made:
+                    folder.rmdir()
+        raise
+
+
+def _work_left(journal: Journal) -> bool:
+    records = journal.records(states=False)
+    return len(records) < journal.run.trials or any(record.status != "told" for record in records)
+
+
+def _check_same_run(journal: Journal, file: StudyFile, seed: int | None) -> None:
+    if seed is not None and seed != journal.run.seed:
+        raise InputError(
+            f"the run was started with --seed {journal.run.seed}; a run keeps its seed (leave --seed out)"
+        )
+    if study_hash(file.study) != journal.run.study_hash:
+        changed = changed_keys(journal.run.declared, file.study)
+        shown = [f"  {line}" for line in changed[:20]]
+        if len(changed) > len(shown):
+            shown.append(f"  and {len(changed) - len(shown)} more")
+        raise StudyChangedError(
+            "\n".join(
+                [
+                    f"{file.source} is not the study that this run was started with; it differs in:",
+                    *shown,
+                    "Undo the changes to resume, or start a new run with another --out.",
+                ]
+            )
+        )

@@ -1,0 +1,463 @@
+"""The journal: the record of one run in SQL, SQLite in the run's folder by default.
+
+Every ask and every tell is one transaction, on disk before the call returns (SQLite: write-ahead log with
+`synchronous=FULL`). A trial is recorded as asked before it runs, so after a crash it is known what ran.
+
+Reading::
+
+    journal = Journal.open("runs/go1-trot", read_only=True)
+    journal.run.study          # the study as it ran, with the evaluator's units and scales filled in
+    for record in journal.records():
+        record.trial, record.measurement, record.status
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from safebo.errors import JournalError, NotARunError
+from safebo.storage import tables
+from safebo.storage.database import (
+    damaged,
+    database_engine,
+    hide_password,
+    readable_errors,
+    remove_database,
+    sqlite_reader,
+    sqlite_writer,
+    without_password,
+)
+from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
+from safebo.storage.records import Event, Record, RunInfo, Status
+from safebo.storage.tables import (
+    measurement_columns,
+    measurement_from_row,
+    run_from_row,
+    state_columns,
+    to_json,
+    trial_columns,
+    trial_from_row,
+)
+from safebo.study import Study
+from safebo.types import Measurement, Trial
+
+__all__ = ["Event", "Journal", "Record", "RunInfo", "Status"]
+
+SQLITE_FILE = "journal.sqlite"
+URL_FILE = "journal.json"
+FORMAT = 1
+FORMAT_WITH_PRIOR = 2
+"""Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
+
+
+class Journal:
+    """The record of one run. Make one with `Journal.create` or `Journal.open`; close it, or use it in `with`.
+
+    One process writes (see `safebo.storage.run_lock`); any number may read at the same time.
+    """
+
+    def __init__(self, engine: sa.Engine, place: str, run: RunInfo, read_only: bool) -> None:
+        self._engine = engine
+        self._place = place
+        self._mutex = threading.Lock()
+        self.run = run
+        self.read_only = read_only
+
+    # -- making and opening ------------------------------------------------------------------------------
+
+    @staticmethod
+    def exists(folder: str | Path) -> bool:
+        """Whether a folder holds a run."""
+        folder = Path(folder)
+        return (folder / SQLITE_FILE).exists() or (folder / URL_FILE).exists()
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        study: Study,
+        declared: Study,
+        study_text: str,
+        study_hash: str,
+        source: str,
+        seed: int,
+        trials: int,
+        workers: int = 1,
+        versions: Mapping[str, str] | None = None,
+        url: str | None = None,
+        prior: PriorTrials | None = None,
+    ) -> Journal:
+        """Begin the record of a new run in an existing folder that holds none.
+
+        Args:
+            folder: the run's folder.
+            study: the study as it runs, with the evaluator's units and scales filled in.
+            declared: the study as its file declares it.
+            study_text: the file's text.
+            study_hash: hash of what was declared.
+            source: where the study came from, for people.
+            seed: the run's seed.
+            trials: the run's total number of trials, seeds included.
+            workers: how many trials are asked before the first of them is told.
+            versions: of Python and the packages that decide the numbers.
+            url: an SQLAlchemy URL of a database that many runs may share; None for SQLite in the folder. The
+                password belongs in the database's own password file, not in the URL.
+            prior: trials of another run that inform this one; they are copied.
+
+        Raises:
+            JournalError: the record cannot be written.
+        """
+        folder = Path(folder)
+        if cls.exists(folder):
+            raise JournalError(f"{folder}: already holds a run")
+        run = RunInfo(
+            run=uuid.uuid4().hex,
+            name=study.name,
+            study=study,
+            declared=declared,
+            study_text=study_text,
+            study_hash=study_hash,
+            source=source,
+            seed=seed,
+            trials=trials,
+            workers=workers,
+            versions=dict(versions or {}),
+            created_at=_now(),
+        )
+        # A run killed while its journal is made must leave either no run or a whole one: the database is made
+        # under another name and takes its own in one step.
+        draft = folder / (SQLITE_FILE + ".new")
+        place = hide_password(url) if url else str(folder / SQLITE_FILE)
+        if url is None:
+            remove_database(draft)
+        engine = database_engine(url) if url else sqlite_writer(draft)
+        row = {
+            "run": run.run,
+            "format": FORMAT if prior is None else FORMAT_WITH_PRIOR,
+            "name": run.name,
+            "study_text": study_text,
+            "study": study.model_dump_json(),
+            "declared": declared.model_dump_json(),
+            "study_hash": study_hash,
+            "source": source,
+            "seed": seed,
+            "trials": trials,
+            "workers": workers,
+            "versions": to_json(run.versions),
+            "created_at": run.created_at.isoformat(),
+        }
+        try:
+            with readable_errors(place, "write"):
+                tables.metadata.create_all(engine)
+                with engine.begin() as connection:
+                    connection.execute(tables.runs.insert(), row)
+                    if prior is not None:
+                        insert_prior(connection, run.run, prior)
+                if url is None:
+                    engine.dispose()  # folds the write-ahead log into the file before it is renamed
+                    draft.rename(folder / SQLITE_FILE)
+                    _synchronise_folder(folder)
+                    engine = sqlite_writer(folder / SQLITE_FILE)
+                else:
+                    _write_whole(folder / URL_FILE, to_json({"url": without_password(url), "run": run.run}))
+        except BaseException:
+            engine.dispose()
+            if url is None:
+                remove_database(draft)
+            raise
+        return cls(engine, place, run, read_only=False)
+
+    @classmethod
+    def open(cls, folder: str | Path, read_only: bool = False) -> Journal:
+        """Open the record of a run.
+
+        Raises:
+            NotARunError: the folder does not exist or holds no run.
+            JournalError: the record is damaged, unreadable or (for writing) read-only.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise NotARunError(f"{folder}: no such folder; give the folder that `safebo tune` wrote (--out)")
+        if not cls.exists(folder):
+            raise NotARunError(f"{folder}: holds no run (no {SQLITE_FILE}); start one with `safebo tune`")
+        file = folder / SQLITE_FILE
+        if file.exists():
+            place = str(file)
+            engine = sqlite_reader(file) if read_only else sqlite_writer(file)
+            key = None
+        else:
+            pointer = _read_pointer(folder / URL_FILE)
+            place, key = hide_password(pointer["url"]), pointer["run"]
+            engine = database_engine(pointer["url"])
+        try:
+            with readable_errors(place, "read"), engine.connect() as connection:
+                if engine.dialect.name == "sqlite":
+                    verdict = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
+                    if verdict != "ok":
+                        raise JournalError(damaged(place, str(verdict)))
+                query = sa.select(tables.runs)
+                if key is not None:
+                    query = query.where(tables.runs.c.run == key)
+                rows = connection.execute(query).mappings().all()
+            if len(rows) != 1:
+                raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
+            if rows[0]["format"] not in (FORMAT, FORMAT_WITH_PRIOR):
+                raise JournalError(
+                    f"{place}: written in format {rows[0]['format']}, this version reads formats {FORMAT} and "
+                    f"{FORMAT_WITH_PRIOR}"
+                )
+            run = run_from_row(rows[0], place)
+            if not read_only:
+                with readable_errors(place, "write"), engine.begin() as connection:
+                    _probe_write(connection, run.run)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, place, run, read_only)
+
+    def close(self) -> None:
+        """Close the database. What was written is already on disk."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def ask(self, trial: Trial, round: int) -> None:
+        """Record a trial, in its round, before it runs."""
+        with self._transaction() as connection:
+            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "asked"))
+
+    def tell(self, trial_id: int, measurement: Measurement) -> None:
+        """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""
+        with self._transaction() as connection:
+            changed = connection.execute(
+                tables.trials.update()
+                .where(
+                    *self._row_of(trial_id),
+                    tables.trials.c.status != "told",
+                )
+                .values(status="told")
+            ).rowcount
+            if changed != 1:
+                raise JournalError(f"{self._place}: trial {trial_id} was not waiting for a result")
+            self._insert_measurement(connection, trial_id, measurement)
+
+    def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
+        """Record a trial of a person's own together with what it showed, in one transaction."""
+        with self._transaction() as connection:
+            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "told"))
+            self._insert_measurement(connection, trial.id, measurement)
+            connection.execute(
+                tables.events.insert(), self._event_row("entered", "by a person", trial.id, {})
+            )
+
+    def mark_unknown(self, trial_id: int, text: str) -> None:
+        """Record that a trial was asked and that only a person can say what became of it."""
+        with self._transaction() as connection:
+            connection.execute(
+                tables.trials.update()
+                .where(
+                    *self._row_of(trial_id),
+                    tables.trials.c.status == "asked",
+                )
+                .values(status="unknown")
+            )
+            connection.execute(tables.events.insert(), self._event_row("unknown", text, trial_id, {}))
+
+    def edit(self, trial: Trial, text: str = "") -> None:
+        """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
+        with self._transaction() as connection:
+            old = (
+                connection.execute(sa.select(tables.trials).where(*self._row_of(trial.id)))
+                .mappings()
+                .one_or_none()
+            )
+            if old is None or old["status"] != "asked":
+                raise JournalError(f"{self._place}: trial {trial.id} cannot be edited: it does not wait")
+            data = {
+                "before": {"parameters": json.loads(old["parameters"]), "certified": bool(old["certified"])},
+                "after": {"parameters": dict(trial.parameters), "certified": trial.certified},
+            }
+            connection.execute(
+                tables.trials.update().where(*self._row_of(trial.id)).values(**trial_columns(trial))
+            )
+            connection.execute(tables.events.insert(), self._event_row("edited", text, trial.id, data))
+
+    def note(
+        self, kind: str, text: str, trial_id: int | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
+        with self._transaction() as connection:
+            connection.execute(tables.events.insert(), self._event_row(kind, text, trial_id, data or {}))
+
+    def set_trials(self, trials: int) -> None:
+        """Change the run's total number of trials."""
+        with self._transaction() as connection:
+            connection.execute(
+                tables.runs.update().where(tables.runs.c.run == self.run.run).values(trials=trials)
+            )
+        self.run = RunInfo(**{**_shallow(self.run), "trials": trials})
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def records(self, states: bool = True) -> list[Record]:
+        """Every trial in the order of its id, with what became of it.
+
+        Args:
+            states: whether to load the visited states (they are by far the largest part).
+        """
+        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+            asked = (
+                connection.execute(self._rows(tables.trials).order_by(tables.trials.c.id)).mappings().all()
+            )
+            told = {
+                row["trial"]: row for row in connection.execute(self._rows(tables.measurements)).mappings()
+            }
+            visited = {}
+            if states:
+                visited = {
+                    row["trial"]: row for row in connection.execute(self._rows(tables.states)).mappings()
+                }
+            return [
+                Record(
+                    trial=trial_from_row(row),
+                    measurement=measurement_from_row(told[row["id"]], visited.get(row["id"]))
+                    if row["id"] in told
+                    else None,
+                    status=row["status"],
+                    asked_at=datetime.fromisoformat(row["asked_at"]),
+                    told_at=datetime.fromisoformat(told[row["id"]]["told_at"]) if row["id"] in told else None,
+                    round=row["round"],
+                )
+                for row in asked
+            ]
+
+    def events(self) -> list[Event]:
+        """Everything that happened besides asks and tells, oldest first."""
+        query = self._rows(tables.events).order_by(tables.events.c.id)
+        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+            return [
+                Event(
+                    datetime.fromisoformat(row["at"]),
+                    row["kind"],
+                    row["trial"],
+                    row["text"],
+                    json.loads(row["data"]),
+                )
+                for row in connection.execute(query).mappings()
+            ]
+
+    def prior(self) -> PriorTrials | None:
+        """The trials of another run that inform this one; None where there are none.
+
+        Raises:
+            JournalError: they are not those that the run began with.
+        """
+        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+            try:
+                return select_prior(connection, self.run.run)
+            except JournalError as error:
+                raise JournalError(damaged(self._place, str(error))) from error
+
+    # -- inner parts -------------------------------------------------------------------------------------
+
+    def _rows(self, table: sa.Table) -> sa.Select[Any]:
+        return sa.select(table).where(table.c.run == self.run.run)
+
+    def _row_of(self, trial_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+        return tables.trials.c.run == self.run.run, tables.trials.c.id == trial_id
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self.read_only:
+            raise JournalError(f"{self._place}: opened for reading only")
+        with self._mutex, readable_errors(self._place, "write"), self._engine.begin() as connection:
+            yield connection
+
+    def _trial_row(self, trial: Trial, round: int, status: Status) -> dict[str, Any]:
+        return {
+            "run": self.run.run,
+            "id": trial.id,
+            "round": round,
+            "status": status,
+            "asked_at": _now().isoformat(),
+            **trial_columns(trial),
+        }
+
+    def _insert_measurement(self, connection: sa.Connection, trial_id: int, measurement: Measurement) -> None:
+        row = {
+            "run": self.run.run,
+            "trial": trial_id,
+            "told_at": _now().isoformat(),
+            **measurement_columns(measurement),
+        }
+        connection.execute(tables.measurements.insert(), row)
+        if measurement.states is not None and np.size(measurement.states):
+            row = {"run": self.run.run, "trial": trial_id, **state_columns(measurement)}
+            connection.execute(tables.states.insert(), row)
+
+    def _event_row(
+        self, kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "run": self.run.run,
+            "at": _now().isoformat(),
+            "kind": kind,
+            "trial": trial_id,
+            "text": text,
+            "data": to_json(data),
+        }
+
+
+def _shallow(run: RunInfo) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in run.__dataclass_fields__}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _probe_write(connection: sa.Connection, run: str) -> None:
+    """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
+    connection.execute(
+        tables.runs.update().where(tables.runs.c.run == run).values(format=tables.runs.c.format)
+    )
+
+
+def _read_pointer(file: Path) -> dict[str, str]:
+    try:
+        pointer = json.loads(file.read_text())
+        return {"url": str(pointer["url"]), "run": str(pointer["run"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JournalError(f"{file}: does not say where the run's journal is") from error
+
+
+def _write_whole(file: Path, text: str) -> None:
+    draft = file.with_name(file.name + ".new")
+    draft.write_text(text)
+    draft.rename(file)
+
+
+def _synchronise_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,272 @@
+"""The tables of a journal, and rows of them as the objects they stand for.
+
+JSON keeps Python's floats to the last bit, so a trial read back is the trial that was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, cast
+
+import numpy as np
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from safebo.errors import JournalError
+from safebo.storage.records import RunInfo
+from safebo.study import Study
+from safebo.types import Bounds, FloatArray, Measurement, Outcome, Phase, Trial
+
+metadata = sa.MetaData()
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("study_text", sa.Text, nullable=False),
+    sa.Column("study", sa.Text, nullable=False),
+    sa.Column("declared", sa.Text, nullable=False),
+    sa.Column("study_hash", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("trials", sa.Integer, nullable=False),
+    sa.Column("workers", sa.Integer, nullable=False),
+    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+)
+
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.run"), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("asked_at", sa.String(40), nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False),
+    sa.Column("context_name", sa.Text, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("certified", sa.Boolean, nullable=False),
+    sa.Column("predicted", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("trigger_rule", sa.Text),
+    sa.Column("trigger_guarantee", sa.Boolean, nullable=False),
+)
+
+measurements = sa.Table(
+    "measurements",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("told_at", sa.String(40), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("objective", sa.Double),
+    sa.Column("margins", sa.Text, nullable=False),
+    sa.Column("fell", sa.Boolean, nullable=False),
+    sa.Column("backup_time", sa.Double),
+    sa.Column("backup_state", sa.Text),
+    sa.Column("true_objective", sa.Double),
+    sa.Column("true_margins", sa.Text),
+    sa.Column("telemetry", sa.Text),
+    sa.Column("duration", sa.Double, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("extra", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["run", "trial"], ["trials.run", "trials.id"]),
+)
+
+# `data`: `rows x columns` numbers, the visited states; then, where they were reported, the margins to go, `rows`
+# numbers for every margin of the measurement in the order of its names.
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["run", "trial"], ["trials.run", "trials.id"]),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.ForeignKey("runs.run"), nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("trial", sa.Integer),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+
+def trial_columns(trial: Trial) -> dict[str, Any]:
+    """A trial as the columns of its row."""
+    return {
+        "parameters": to_json(dict(trial.parameters)),
+        "context": to_json(dict(trial.context)),
+        "context_name": trial.context_name,
+        "phase": trial.phase,
+        "seed": trial.seed,
+        "certified": trial.certified,
+        "predicted": to_json({name: asdict(bounds) for name, bounds in trial.predicted.items()}),
+        "reason": trial.reason,
+        "trigger_rule": trial.trigger_rule,
+        "trigger_guarantee": trial.trigger_guarantee,
+    }
+
+
+def trial_from_row(row: Mapping[Any, Any]) -> Trial:
+    """The trial that a row stands for."""
+    return Trial(
+        id=row["id"],
+        parameters=json.loads(row["parameters"]),
+        context=json.loads(row["context"]),
+        context_name=row["context_name"],
+        phase=cast(Phase, row["phase"]),
+        seed=row["seed"],
+        certified=bool(row["certified"]),
+        predicted={name: Bounds(**bounds) for name, bounds in json.loads(row["predicted"]).items()},
+        reason=row["reason"],
+        trigger_rule=row["trigger_rule"],
+        trigger_guarantee=bool(row["trigger_guarantee"]),
+    )
+
+
+def measurement_columns(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as the columns of its row; the visited states have a table of their own."""
+    true_margins, backup_state = measurement.true_margins, measurement.backup_state
+    return {
+        "outcome": measurement.outcome,
+        "objective": number(measurement.objective),
+        "margins": to_json(dict(measurement.margins)),
+        "fell": bool(measurement.fell),
+        "backup_time": number(measurement.backup_time),
+        "backup_state": None if backup_state is None else to_json(floats(backup_state)),
+        "true_objective": number(measurement.true_objective),
+        "true_margins": None if true_margins is None else to_json(dict(true_margins)),
+        "telemetry": measurement.telemetry,
+        "duration": float(measurement.duration),
+        "message": measurement.message,
+        "extra": to_json(dict(measurement.extra)),
+    }
+
+
+def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
+    """The measurement that a row stands for, with its visited states where they were loaded."""
+    margins: dict[str, float] = json.loads(row["margins"])
+    states: FloatArray | None = None
+    to_go: dict[str, FloatArray] | None = None
+    if visited is not None:
+        states, to_go = _states_from_row(visited, tuple(margins))
+    backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
+    return Measurement(
+        outcome=cast(Outcome, row["outcome"]),
+        objective=row["objective"],
+        margins=margins,
+        fell=bool(row["fell"]),
+        states=states,
+        margins_to_go=to_go,
+        backup_time=row["backup_time"],
+        backup_state=backup_state,
+        true_objective=row["true_objective"],
+        true_margins=None if row["true_margins"] is None else json.loads(row["true_margins"]),
+        telemetry=row["telemetry"],
+        duration=row["duration"],
+        message=row["message"],
+        extra=json.loads(row["extra"]),
+    )
+
+
+def state_columns(measurement: Measurement) -> dict[str, Any]:
+    """Visited states and margins to go as the columns of their row.
+
+    Raises:
+        JournalError: when margins to go and margins, or their lengths and the states, do not belong together.
+    """
+    array = np.atleast_2d(np.ascontiguousarray(measurement.states, dtype="<f8"))
+    data = array.tobytes()
+    to_go = measurement.margins_to_go
+    if to_go is not None:
+        wrong = set(to_go) != set(measurement.margins)
+        if wrong or any(np.shape(values) != (len(array),) for values in to_go.values()):
+            raise JournalError(
+                f"margins_to_go must hold one number for each of {len(array)} states under the names of the "
+                f"margins ({', '.join(measurement.margins)})"
+            )
+        data += b"".join(np.asarray(to_go[name], dtype="<f8").tobytes() for name in measurement.margins)
+    return {"rows": array.shape[0], "columns": array.shape[1], "data": zlib.compress(data, 1)}
+
+
+def _states_from_row(
+    row: Mapping[Any, Any], margins: tuple[str, ...]
+) -> tuple[FloatArray, dict[str, FloatArray] | None]:
+    flat = np.frombuffer(zlib.decompress(row["data"]), dtype="<f8").astype(np.float64)
+    count, size = row["rows"], row["rows"] * row["columns"]
+    states = flat[:size].reshape(count, row["columns"])
+    if len(flat) == size:
+        return states, None
+    values = flat[size:].reshape(len(margins), count)
+    return states, dict(zip(margins, values, strict=True))
+
+
+def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
+    """The run that a row describes; `place` is named when it cannot be read."""
+    try:
+        study = Study.model_validate_json(row["study"])
+        declared = Study.model_validate_json(row["declared"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise JournalError(
+            f"{place}: this version cannot read the run's study ({where}: {first['msg']}); "
+            f"it was written by safebo {json.loads(row['versions']).get('safebo', 'of another version')}"
+        ) from error
+    return RunInfo(
+        run=row["run"],
+        name=row["name"],
+        study=study,
+        declared=declared,
+        study_text=row["study_text"],
+        study_hash=row["study_hash"],
+        source=row["source"],
+        seed=row["seed"],
+        trials=row["trials"],
+        workers=row["workers"],
+        versions=json.loads(row["versions"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
+    )
+
+
+def to_json(value: Any) -> str:
+    """JSON text of plain values, numpy's included."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays as Python's own, which JSON keeps to the last bit."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in the journal")
+
+
+def number(value: float | None) -> float | None:
+    """A plain float, or None."""
+    return None if value is None else float(value)
+
+
+def floats(array: FloatArray) -> list[float]:
+    """A vector as plain floats."""
+    return [float(value) for value in np.ravel(array)]

@@ -1,0 +1,344 @@
+"""What a study file's types cannot say: checks across keys, and against what the evaluator knows.
+
+Every check yields a `Problem`: the path of the key at fault and one sentence. Nothing here reads files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from safebo.errors import EvaluatorOptionError, StudyError
+from safebo.study import FunctionSpec, Parameter, Study, quantity_of
+from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
+from safebo.study.tuner_checks import as_configured, tuner_problems
+from safebo.types import EvaluatorInfo
+
+
+def tuned_contexts(study: Study) -> list[str]:
+    """Contexts a run asks for, in their order: the schedule's, or without one those that have seeds."""
+    names = [phase.context for phase in study.context.schedule] or [seed.context for seed in study.seeds]
+    return list(dict.fromkeys(names))
+
+
+def cross_field_problems(study: Study) -> list[Problem]:
+    """Everything in which two keys of a study contradict each other."""
+    return [
+        *_parameters(study),
+        *_context_variables(study),
+        *_context_values(study),
+        *_schedule(study),
+        *_seeds(study),
+        *_functions(study),
+        *_surrogate(study),
+        *tuner_problems(study),
+    ]
+
+
+def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
+    """Raise `StudyError` with every problem of a study that was not read from a file."""
+    problems = cross_field_problems(study)
+    if info is not None:
+        problems += evaluator_problems(study, info)
+    if problems:
+        lines = [f"{key_path_text(problem.path)}: {problem.message}" for problem in problems]
+        raise StudyError(f"study {study.name!r} has {count(len(problems))}:", lines)
+
+
+def _duplicates(names: Sequence[str], key: str, what: str) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        first = names.index(name)
+        if first < index:
+            yield Problem((key, index, "name"), f"{what} {name!r} is there already, as {key}[{first}]")
+
+
+def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
+    lower, upper = bounds
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        yield Problem(path, f"[{lower:g}, {upper:g}] must be finite")
+    elif lower > upper:
+        yield Problem(path, f"[{lower:g}, {upper:g}] is reversed: give [lower, upper]")
+    elif lower == upper:
+        yield Problem(path, f"[{lower:g}, {upper:g}] is empty: the lower bound must be below the upper one")
+
+
+def _parameters(study: Study) -> Iterator[Problem]:
+    yield from _duplicates([p.name for p in study.parameters], "parameters", "parameter")
+    for index, parameter in enumerate(study.parameters):
+        path: KeyPath = ("parameters", index, "bounds")
+        yield from _bounds(parameter.bounds, path)
+        if parameter.scale == "log" and min(parameter.bounds) <= 0:
+            lower = min(parameter.bounds)
+            yield Problem(path, f"scale: log needs a lower bound > 0, not {lower:g} (or use scale: linear)")
+        if parameter.period is not None:
+            yield from _period(parameter, parameter.period, ("parameters", index, "period"))
+
+
+def _period(parameter: Parameter, period: float, path: KeyPath) -> Iterator[Problem]:
+    lower, upper = parameter.bounds
+    if parameter.scale == "log":
+        yield Problem(path, "needs scale: linear: values one period apart are not equally far on a log scale")
+    elif upper - lower > period * (1 + 1e-9):
+        message = (
+            f"the bounds [{lower:g}, {upper:g}] are wider than the period {period:g}: the same gains would "
+            "be searched twice"
+        )
+        yield Problem(path, message)
+
+
+def _context_variables(study: Study) -> Iterator[Problem]:
+    names = [variable.name for variable in study.context.variables]
+    parameters = {parameter.name for parameter in study.parameters}
+    for index, variable in enumerate(study.context.variables):
+        path: KeyPath = ("context", "variables", index)
+        yield from _bounds(variable.bounds, (*path, "bounds"))
+        if names.index(variable.name) < index:
+            yield Problem((*path, "name"), f"context variable {variable.name!r} is there already")
+        if variable.name in parameters:
+            yield Problem(
+                (*path, "name"), f"{variable.name!r} is a parameter: the tuner cannot choose it too"
+            )
+
+
+def _context_values(study: Study) -> Iterator[Problem]:
+    variables = {variable.name: variable for variable in study.context.variables}
+    if not study.context.values:
+        yield Problem(("context", "values"), "must name at least one context")
+    for name, values in study.context.values.items():
+        path: KeyPath = ("context", "values", name)
+        missing = [variable for variable in variables if variable not in values]
+        if missing:
+            yield Problem(path, f"context {name!r} gives no value for {', '.join(missing)}")
+        for variable_name, value in values.items():
+            if variable_name not in variables:
+                message = f"unknown context variable {variable_name!r}"
+                yield Problem((*path, variable_name), message + did_you_mean(variable_name, variables))
+                continue
+            lower, upper = variables[variable_name].bounds
+            if lower < upper and not lower <= value <= upper:
+                message = f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {variable_name!r}"
+                yield Problem((*path, variable_name), message)
+
+
+def _schedule(study: Study) -> Iterator[Problem]:
+    names = study.context.values
+    seeds: dict[str, int] = {}
+    for seed in study.seeds:
+        seeds[seed.context] = seeds.get(seed.context, 0) + 1
+    seen: set[str] = set()
+    tuned = tuned_contexts(study)
+    for index, phase in enumerate(study.context.schedule):
+        path: KeyPath = ("context", "schedule", index)
+        if phase.context not in names:
+            message = f"unknown context {phase.context!r}" + did_you_mean(phase.context, names)
+            yield Problem((*path, "context"), message)
+        elif phase.context not in seen and phase.trials < seeds.get(phase.context, 0):
+            needed = seeds[phase.context]
+            message = f"{phase.trials} trials are fewer than the {needed} seeds of context {phase.context!r}"
+            yield Problem((*path, "trials"), message)
+        seen.add(phase.context)
+    for index, name in enumerate(study.context.predict):
+        path = ("context", "predict", index)
+        if name not in names:
+            yield Problem(path, f"unknown context {name!r}" + did_you_mean(name, names))
+        elif name in tuned:
+            yield Problem(path, f"context {name!r} is tuned; predict is for contexts that are never tried")
+
+
+def _seeds(study: Study) -> Iterator[Problem]:
+    parameters = {parameter.name: parameter for parameter in study.parameters}
+    for index, seed in enumerate(study.seeds):
+        path: KeyPath = ("seeds", index)
+        if seed.context not in study.context.values:
+            message = f"unknown context {seed.context!r}" + did_you_mean(seed.context, study.context.values)
+            yield Problem((*path, "context"), message)
+        missing = [name for name in parameters if name not in seed.parameters]
+        if missing:
+            yield Problem((*path, "parameters"), f"gives no value for {', '.join(missing)}")
+        for name, value in seed.parameters.items():
+            where: KeyPath = (*path, "parameters", name)
+            if name not in parameters:
+                yield Problem(where, f"unknown parameter {name!r}" + did_you_mean(name, parameters))
+                continue
+            lower, upper = parameters[name].bounds
+            if lower < upper and not lower <= value <= upper:
+                yield Problem(where, f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {name!r}")
+    seeded = {seed.context for seed in study.seeds}
+    for name in tuned_contexts(study):
+        if name in study.context.values and name not in seeded:
+            message = (
+                f"no seed for context {name!r}: every context that is tuned needs parameters known safe there"
+            )
+            yield Problem(("seeds",), message)
+
+
+def _functions(study: Study) -> Iterator[Problem]:
+    yield from _duplicates([c.name for c in study.constraints], "constraints", "constraint")
+    for index, constraint in enumerate(study.constraints):
+        if constraint.name == study.objective.name:
+            yield Problem(
+                ("constraints", index, "name"),
+                f"{constraint.name!r} is the objective's name: functions need different names",
+            )
+        warp = constraint.warp
+        constant = as_configured(study.tuner).confidence.schedule == "constant"
+        if constant and constraint.prior_mean >= study.tuner.beta * constraint.prior_std:
+            message = (
+                f"{constraint.prior_mean:g} is so far above 0 (prior_std {constraint.prior_std:g}, "
+                f"beta {study.tuner.beta:g}) that everything would be certified untried; give a lower one"
+            )
+            yield Problem(("constraints", index, "prior_mean"), message)
+        elif constraint.prior_mean > 0 and study.surrogate.hyperparameters != "fixed":
+            message = (
+                f"{constraint.prior_mean:g} is above 0: where hyperparameters are estimated a smaller prior_std may be "
+                "found, and everything far from data would be certified; give at most 0, or hyperparameters: fixed"
+            )
+            yield Problem(("constraints", index, "prior_mean"), message)
+        if warp.kind == "log" and warp.upper != warp.scale:
+            message = (
+                "a constraint's log warp needs upper = scale, so that a margin of 0 stays 0: "
+                f"upper is {warp.upper:g}, scale is {warp.scale:g}"
+            )
+            yield Problem(("constraints", index, "warp", "upper"), message)
+
+
+def _surrogate(study: Study) -> Iterator[Problem]:
+    spec = study.surrogate
+    if spec.structure in ("product", "sum") and not study.context.variables:
+        message = (
+            f"{spec.structure} joins parameters and context, but there are no context variables; use joint"
+        )
+        yield Problem(("surrogate", "structure"), message)
+    if spec.groups is not None:
+        yield from _groups(study, spec.groups)
+    if spec.hyperparameters == "bayes":
+        tuner = study.tuner
+        schedule = as_configured(tuner).confidence.schedule
+        unsupported = [
+            (tuner.search.domain != "continuous", f"tuner.search.domain: {tuner.search.domain}"),
+            (schedule == "fiedler2024", "tuner.confidence.schedule: fiedler2024"),
+            (tuner.confidence.intersect, "tuner.confidence.intersect: true"),
+        ]
+        for found, name in unsupported:
+            if found:
+                message = (
+                    f"bayes averages several posteriors, and {name} needs the factor of a single one; use map or "
+                    "fixed (intersect: fixed alone)"
+                )
+                yield Problem(("surrogate", "hyperparameters"), message)
+
+
+def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
+    if study.surrogate.structure != "additive":
+        message = f"groups belong to structure: additive, not {study.surrogate.structure}"
+        yield Problem(("surrogate", "groups"), message)
+    names = [parameter.name for parameter in study.parameters]
+    for index, group in enumerate(groups):
+        path: KeyPath = ("surrogate", "groups", index)
+        if not group:
+            yield Problem(path, "is empty: name the parameters that act together")
+        for position, name in enumerate(group):
+            if name not in names:
+                yield Problem((*path, position), f"unknown parameter {name!r}" + did_you_mean(name, names))
+            elif name in group[:position]:
+                yield Problem((*path, position), f"{name!r} is in this group already")
+        if sorted(group) in [sorted(earlier) for earlier in groups[:index]]:
+            yield Problem(path, "is there already")
+    missing = [name for name in names if not any(name in group for group in groups)]
+    if missing:
+        message = (
+            f"no group has {', '.join(missing)}: the model would know of no effect; every parameter needs one"
+        )
+        yield Problem(("surrogate", "groups"), message)
+
+
+def evaluator_problems(study: Study, info: EvaluatorInfo) -> list[Problem]:
+    """Every name in a study that the evaluator does not know, and every bound it does not accept."""
+    return list(_against(study, info))
+
+
+def _against(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
+    who = f"evaluator {info.name!r}"
+    known = {parameter.name: parameter for parameter in info.parameters}
+    for index, parameter in enumerate(study.parameters):
+        if parameter.name not in known:
+            message = f"{who} has no parameter {parameter.name!r}" + did_you_mean(parameter.name, known)
+            yield Problem(("parameters", index, "name"), message)
+            continue
+        accepted = known[parameter.name]
+        if parameter.bounds[0] < accepted.lower or parameter.bounds[1] > accepted.upper:
+            message = (
+                f"[{parameter.bounds[0]:g}, {parameter.bounds[1]:g}] leaves what {who} accepts for "
+                f"{parameter.name!r}: [{accepted.lower:g}, {accepted.upper:g}]"
+            )
+            yield Problem(("parameters", index, "bounds"), message)
+    contexts = [context.name for context in info.contexts]
+    for index, variable in enumerate(study.context.variables):
+        if variable.name not in contexts:
+            message = f"{who} has no context variable {variable.name!r}" + did_you_mean(
+                variable.name, contexts
+            )
+            yield Problem(("context", "variables", index, "name"), message)
+    yield from _function_known(
+        study.objective, ("objective",), [q.name for q in info.objectives], f"{who} has no objective"
+    )
+    for index, constraint in enumerate(study.constraints):
+        margins = [q.name for q in info.margins]
+        yield from _function_known(constraint, ("constraints", index), margins, f"{who} has no margin")
+    states = [state.name for state in info.states]
+    for name in study.tuner.backup.state_scale:
+        if name not in states:
+            message = f"{who} has no state coordinate {name!r}" + did_you_mean(name, states)
+            yield Problem(("tuner", "backup", "state_scale", name), message)
+
+
+def _function_known(
+    function: FunctionSpec, path: KeyPath, known: Sequence[str], message: str
+) -> Iterator[Problem]:
+    quantity = quantity_of(function)
+    if quantity not in known:
+        key = "quantity" if function.quantity else "name"
+        yield Problem((*path, key), f"{message} {quantity!r}" + did_you_mean(quantity, known))
+
+
+def option_problem(error: EvaluatorOptionError) -> Problem:
+    """The problem that a refused evaluator or option stands for."""
+    return Problem(tuple(error.key.split(".")), str(error))
+
+
+def with_defaults(study: Study, info: EvaluatorInfo) -> Study:
+    """The study as it runs: units, quantities and state scales that it leaves open are the evaluator's.
+
+    The state scales come in the order of the evaluator's state coordinates.
+    """
+    parameter_units = {parameter.name: parameter.unit for parameter in info.parameters}
+    context_units = {context.name: context.unit for context in info.contexts}
+    objective_units = {quantity.name: quantity.unit for quantity in info.objectives}
+    margin_units = {quantity.name: quantity.unit for quantity in info.margins}
+
+    def function(spec: FunctionSpec, units: dict[str, str]) -> FunctionSpec:
+        quantity = quantity_of(spec)
+        return spec.model_copy(update={"quantity": quantity, "unit": spec.unit or units.get(quantity, "")})
+
+    declared = study.tuner.backup.state_scale
+    scales = {state.name: declared.get(state.name, state.scale) for state in info.states}
+    backup = study.tuner.backup.model_copy(update={"state_scale": scales})
+    return study.model_copy(
+        update={
+            "parameters": [
+                p.model_copy(update={"unit": p.unit or parameter_units.get(p.name, "")})
+                for p in study.parameters
+            ],
+            "context": study.context.model_copy(
+                update={
+                    "variables": [
+                        v.model_copy(update={"unit": v.unit or context_units.get(v.name, "")})
+                        for v in study.context.variables
+                    ]
+                }
+            ),
+            "objective": function(study.objective, objective_units),
+            "constraints": [function(c, margin_units) for c in study.constraints],
+            "tuner": study.tuner.model_copy(update={"backup": backup}),
+        }
+    )

@@ -1,0 +1,376 @@
+"""Study files: from YAML to a `Study`; errors name file, line, key, what was wrong and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from safebo.errors import EvaluatorOptionError, SafeboError, StudyError
+from safebo.study import Study
+from safebo.study.checks import (
+    KeyPath,
+    Problem,
+    count,
+    cross_field_problems,
+    did_you_mean,
+    evaluator_problems,
+    key_path_text,
+    option_problem,
+)
+from safebo.study.yaml_reader import YamlReader
+from safebo.types import EvaluatorInfo
+
+ENTRY_POINTS = "safebo.studies"
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study and where each of its keys stands.
+
+    Args:
+        study: the study.
+        text: the file's text.
+        path: the file; None for a study made in Python.
+        lines: line (from 1) of each key path.
+    """
+
+    study: Study
+    text: str
+    path: Path | None = None
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Where the study came from, for people."""
+        return str(self.path) if self.path else f"study {self.study.name!r}"
+
+    @property
+    def folder(self) -> str | None:
+        """The folder beside which an evaluator's module is looked for."""
+        return str(self.path.resolve().parent) if self.path else None
+
+    def error(self, problems: Sequence[Problem]) -> StudyError:
+        """The error that lists `problems`, each with its line."""
+        return _study_error(self.source, self.lines, problems)
+
+    def tuner_error(self, error: SafeboError) -> StudyError:
+        """The error for a study that the tuner refuses, with the line of the key that its text names."""
+        text = str(error)
+        named = [path for path in self.lines if path and key_path_text(path) in text]
+        path = max(named, key=len, default=())
+        return self.error([Problem(path, text)]) if path else StudyError(f"{self.source}: {text}")
+
+    def check_evaluator(self, info: EvaluatorInfo) -> None:
+        """Raise `StudyError` for every name that the evaluator does not know."""
+        problems = evaluator_problems(self.study, info)
+        if problems:
+            raise self.error(problems)
+
+    def option_error(self, error: EvaluatorOptionError) -> StudyError:
+        """The error for an evaluator that does not exist or refuses its options."""
+        return self.error([option_problem(error)])
+
+
+def study_in_python(study: Study) -> StudyFile:
+    """A study made in Python, checked like a file.
+
+    Raises:
+        StudyError: with every problem found.
+    """
+    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    file = StudyFile(study, text)
+    problems = cross_field_problems(study)
+    if problems:
+        raise file.error(problems)
+    return file
+
+
+def registered_studies() -> list[str]:
+    """Names of the studies that installed packages ship."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)})
+
+
+def resolve_study(name_or_path: str | Path) -> Path:
+    """The file of a study given by its name or its path.
+
+    Raises:
+        StudyError: no such study and no such file.
+    """
+    text = str(name_or_path)
+    path = Path(text)
+    looks_like_path = isinstance(name_or_path, Path) or "/" in text or path.suffix in (".yaml", ".yml")
+    if not looks_like_path:
+        for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=text):
+            try:
+                value = point.load()
+                return Path(value() if callable(value) else value)
+            except Exception as error:
+                raise StudyError(f"study {text!r} ({point.value}) cannot be loaded: {error}") from error
+    if path.is_file() or looks_like_path:
+        return path
+    names = registered_studies()
+    raise StudyError(f"no study and no file {text!r}{did_you_mean(text, names)}")
+
+
+def load_study(name_or_path: str | Path) -> StudyFile:
+    """Read and check a study file; the evaluator is not asked yet (see `StudyFile.check_evaluator`).
+
+    Raises:
+        StudyError: with every problem found.
+    """
+    path = resolve_study(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise StudyError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise StudyError(f"{path}: is a folder, not a study file") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: is not a text file (UTF-8)") from error
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_study(text, path)
+
+
+def parse_study(text: str, path: Path | None = None) -> StudyFile:
+    """A study from the text of its file. See `load_study`."""
+    source = str(path) if path else "study"
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{source}:{mark.line + 1}" if mark else source
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise StudyError(f"{where}: is not valid YAML: {reason}") from error
+    except yaml.YAMLError as error:
+        raise StudyError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if node is None:
+        raise StudyError(f"{source}: is empty; a study needs {', '.join(_required(Study))}")
+    reader = YamlReader()
+    data = reader.read(node, ())
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else f"{data!r}"
+        raise StudyError(f"{source}:1: must be a mapping of keys (name, evaluator, ...), not {kind}")
+    study, problems = _validate(data)
+    problems = reader.problems + problems
+    if study is not None:
+        broken = {problem.path for problem in problems}
+        problems += [p for p in cross_field_problems(study) if not _touches(p.path, broken)]
+    if problems or study is None:
+        raise _study_error(source, reader.lines, problems)
+    return StudyFile(study, text, path, reader.lines)
+
+
+def study_hash(study: Study) -> str:
+    """A hash of everything in a study that decides what is tried; descriptions do not count."""
+    return hashlib.sha256(json.dumps(flatten(study), sort_keys=True).encode()).hexdigest()
+
+
+def flatten(study: Study) -> dict[str, Any]:
+    """Every value of a study by its key path, descriptions left out."""
+    flat: dict[str, Any] = {}
+
+    def walk(value: Any, path: KeyPath) -> None:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                if key != "description":
+                    walk(item, (*path, key))
+        elif isinstance(value, list) and value:
+            for index, item in enumerate(value):
+                walk(item, (*path, index))
+        else:
+            flat[key_path_text(path)] = value
+
+    walk(study.model_dump(mode="json"), ())
+    return flat
+
+
+def changed_keys(before: Study, after: Study) -> list[str]:
+    """One line for each key in which two studies differ: `parameters[0].bounds[1]: 80.0 -> 90.0`."""
+    old, new = flatten(before), flatten(after)
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        if key not in old:
+            lines.append(f"{key}: was not there -> {new[key]!r}")
+        elif key not in new:
+            lines.append(f"{key}: {old[key]!r} -> is gone")
+        elif old[key] != new[key]:
+            lines.append(f"{key}: {old[key]!r} -> {new[key]!r}")
+    return lines
+
+
+def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
+    """The study and its problems; where a problem can be set aside, the rest is still checked."""
+    try:
+        return Study.model_validate_json(json.dumps(data), strict=True), []
+    except ValidationError as error:
+        errors: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+    pruned = json.loads(json.dumps(data))
+    problems, misspelt = [], set()
+    for item in errors:
+        path = _real_path(item["loc"], data)
+        if item["type"] == "missing":
+            wrong = _misspelt(path, data)
+            if wrong is not None:
+                # One mistake, told once: the key under its wrong name, which is unknown.
+                parent = _at(pruned, path[:-1])
+                parent[path[-1]] = parent.get(wrong)
+                misspelt.add(path)
+                continue
+        problems.append(_problem(item, data))
+    for item in errors:
+        path = _real_path(item["loc"], data)
+        if path not in misspelt:
+            _remove(pruned, path)
+    try:
+        return Study.model_validate_json(json.dumps(pruned), strict=True), problems
+    except ValidationError:
+        return None, problems
+
+
+def _problem(error: dict[str, Any], data: Any) -> Problem:
+    loc = _real_path(error["loc"], data)
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        fields = _fields_at(loc[:-1])
+        return Problem(loc, f"unknown key {loc[-1]!r}{did_you_mean(loc[-1], fields)}")
+    if kind == "missing" and isinstance(loc[-1], int):
+        return Problem(loc[:-1], f"must be two numbers [lower, upper], not {_at(data, loc[:-1])}")
+    if kind == "missing":
+        return Problem(loc, f"the key {error['loc'][-1]!r} is missing")
+    shown = _shown(value)
+    messages = {
+        "float_type": f"must be a number, not {shown}",
+        "int_type": f"must be a whole number, not {shown}",
+        "string_type": f"must be a text, not {shown}",
+        "bool_type": f"must be true or false, not {shown}",
+        "list_type": f"must be a list, not {shown}",
+        "tuple_type": f"must be a list of two numbers [lower, upper], not {shown}",
+        "dict_type": f"must be a mapping, not {shown}",
+        "model_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
+        "model_attributes_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
+        "literal_error": f"must be {_or(context.get('expected', ''))}, not {shown}",
+        "greater_than": f"must be > {context.get('gt')}, not {shown}",
+        "greater_than_equal": f"must be >= {context.get('ge')}, not {shown}",
+        "less_than": f"must be < {context.get('lt')}, not {shown}",
+        "less_than_equal": f"must be <= {context.get('le')}, not {shown}",
+        "too_short": f"needs at least {context.get('min_length')}, has {context.get('actual_length')}",
+        "too_long": f"takes at most {context.get('max_length')} values, has {context.get('actual_length')}",
+    }
+    return Problem(loc, messages.get(kind, f"{error['msg']}, not {shown}"))
+
+
+def _misspelt(path: KeyPath, data: Any) -> str | None:
+    """The unknown key beside a missing one that was probably meant for it."""
+    parent, fields = _at(data, path[:-1]), _fields_at(path[:-1])
+    if not isinstance(parent, dict):
+        return None
+    unknown = [key for key in parent if key not in fields]
+    close = difflib.get_close_matches(str(path[-1]), unknown, n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def _or(expected: str) -> str:
+    return expected.replace("'", "")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+
+
+def _real_path(loc: Sequence[str | int], data: Any) -> KeyPath:
+    """The part of pydantic's location that the file has, its last key kept even where it is missing."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        inside = isinstance(data, dict) and part in data
+        inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        if not inside and index < len(loc) - 1:
+            break
+        path.append(part)
+        data = data[part] if inside else None
+    return tuple(path)
+
+
+def _fields_at(path: KeyPath) -> list[str]:
+    """Keys that are allowed at a path of a study."""
+    kind: Any = Study
+    for part in path:
+        kind = _inner(kind, part)
+    model = _model(kind)
+    return list(model.model_fields) if model else []
+
+
+def _required(model: type[BaseModel]) -> list[str]:
+    return [name for name, info in model.model_fields.items() if info.is_required()]
+
+
+def _model(kind: Any) -> type[BaseModel] | None:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((m for m in (_model(part) for part in get_args(kind)) if m), None)
+
+
+def _inner(kind: Any, part: str | int) -> Any:
+    """Type of the value under one key or index of a value of type `kind`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        info = kind.model_fields.get(str(part))
+        return info.annotation if info else None
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return arguments[1]
+    if origin in (list, tuple):
+        return arguments[0]
+    return next((found for found in (_inner(a, part) for a in arguments) if found is not None), None)
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _remove(data: Any, path: KeyPath) -> None:
+    if not path:
+        return
+    try:
+        parent = _at(data, path[:-1])
+        if isinstance(parent, dict):
+            parent.pop(path[-1], None)
+    except (KeyError, IndexError, TypeError):
+        return
+
+
+def _touches(path: KeyPath, broken: set[KeyPath]) -> bool:
+    """Whether a problem may only be an echo of one already told: on its path, above it or below it."""
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in broken)
+
+
+def _study_error(source: str, lines: Mapping[KeyPath, int], problems: Sequence[Problem]) -> StudyError:
+    def line(problem: Problem) -> int:
+        path = problem.path
+        while path and path not in lines:
+            path = path[:-1]
+        return problem.line or lines.get(path, 0)
+
+    ordered = sorted(dict.fromkeys(problems), key=line)
+    texts = []
+    for problem in ordered:
+        number = line(problem)
+        where = f"{source}:{number}" if number else source
+        texts.append(f"{where}: {key_path_text(problem.path)}: {problem.message}")
+    return StudyError(f"{source} has {count(len(ordered))}:", texts)

@@ -1,0 +1,188 @@
+"""Backup states: where certified gains were seen to recover the robot, and the monitors made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.boundary.rules import (
+    CostToGoRule,
+    GaussianTailRule,
+    KernelCovarianceRule,
+    LipschitzRule,
+    TriggerRule,
+)
+from safebo.errors import MeasurementError, NoBackupError
+from safebo.study import BackupSpec
+from safebo.tuner.encoding import Problem
+from safebo.types import Measurement, TrialRecord
+
+TRIGGER_RULES: dict[str, type[TriggerRule]] = {
+    rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)
+}
+"""The boundary conditions by the names that studies use."""
+
+
+def trigger_rule(spec: BackupSpec) -> TriggerRule:
+    """The study's boundary condition, with those of the study's numbers that it uses."""
+    rule = TRIGGER_RULES[spec.rule]
+    return rule(**{field.name: getattr(spec, field.name) for field in fields(rule)})
+
+
+@dataclass(frozen=True)
+class Backup:
+    """Gains, and the states that they were seen to master.
+
+    Args:
+        trial: in which.
+        parameters: the gains.
+        states: `n x k`, unscaled.
+        gain: what the smallest margin still to come has gained at every state over that of the whole trial, `n`,
+            warped, at least 0; None where the trial did not report margins to go.
+    """
+
+    trial: int
+    parameters: Mapping[str, float]
+    states: NDArray[np.float64]
+    gain: NDArray[np.float64] | None = None
+
+
+def backup_of(record: TrialRecord, problem: Problem) -> Backup | None:
+    """The backup that a trial gives: a completed one with recorded states and no negative margin; else None.
+
+    Every state that a trial visited under one set of gains is a state from which those gains kept the
+    constraints (the Markov property). Trials in which the monitor switched, that fell or failed, give none.
+
+    Raises:
+        MeasurementError: for states that are not finite or not `n x k`.
+    """
+    m = record.measurement
+    if m is None or m.outcome != "completed" or m.fell or m.states is None or len(m.states) == 0:
+        return None
+    if problem.negative_margins(m):
+        return None
+    states = np.asarray(m.states, dtype=np.float64)
+    if states.ndim != 2 or not np.isfinite(states).all():
+        raise MeasurementError(
+            f"trial {record.trial.id}: visited states must be finite and n x k, got shape {states.shape}"
+        )
+    return Backup(record.trial.id, record.trial.parameters, states, _gain(record.trial.id, m, problem))
+
+
+def _gain(trial: int, m: Measurement, problem: Problem) -> NDArray[np.float64] | None:
+    """Smallest margin measured from every state on, minus the smallest of the whole trial, both warped."""
+    if m.margins_to_go is None or m.states is None:
+        return None
+    to_go, whole = [], []
+    for spec, warp in zip(problem.functions[1:], problem.warps[1:], strict=True):
+        name = spec.name if spec.name in m.margins_to_go else spec.quantity
+        values = np.asarray(m.margins_to_go.get(name, ()), dtype=np.float64)
+        if values.shape != (len(m.states),) or not np.isfinite(values).all():
+            raise MeasurementError(
+                f"trial {trial}: margins_to_go of {spec.name!r} must be one finite number per visited state "
+                f"({len(m.states)}), got shape {values.shape}"
+            )
+        threshold = warp.threshold()
+        to_go.append(warp.forward(values) - threshold)
+        whole.append(float(warp.forward(problem.margin(m, spec) or 0.0)) - threshold)
+    return np.maximum(np.min(to_go, axis=0) - min(whole), 0.0)
+
+
+def boundary_monitor(
+    found: Sequence[Backup], lower: NDArray[np.float64], spec: BackupSpec
+) -> BoundaryMonitor:
+    """The monitor of those backups whose gains are certified now.
+
+    Args:
+        found: backups of one context.
+        lower: present lower bound of every backup's smallest margin, warped; a negative one drops it.
+        spec: rule, scales and capacity.
+
+    Raises:
+        NoBackupError: when none is certified.
+        MeasurementError: when the states of two trials differ in width, or when a trial lacks the margins to go
+            that the rule needs.
+    """
+    chosen = [i for i in range(len(found)) if lower[i] >= 0]
+    if not chosen:
+        raise NoBackupError(
+            "no backup: no completed trial of this context has recorded states and gains that are certified "
+            "now. The evaluator must return `states`, and a seed or local trial must come first"
+        )
+    widths = sorted({found[i].states.shape[1] for i in chosen})
+    if len(widths) > 1:
+        raise MeasurementError(f"visited states have different widths: {widths}")
+    rule = trigger_rule(spec)
+    kept = thinned([len(found[i].states) for i in chosen], spec.capacity)
+    parts: list[NDArray[np.float64]] = []
+    gained: list[NDArray[np.float64]] = []
+    policy: list[NDArray[np.int64]] = []
+    bounds: list[float] = []
+    gains: list[Mapping[str, float]] = []
+    for i, rows in zip(chosen, kept, strict=True):
+        if len(rows) == 0:
+            continue
+        gain = found[i].gain
+        if gain is None and rule.needs_gain:
+            raise MeasurementError(
+                f"trial {found[i].trial} reports no `margins_to_go`, which tuner.backup.rule {rule.name} needs: "
+                "the evaluator must return them with `states`, or choose another rule"
+            )
+        parts.append(found[i].states[rows])
+        gained.append(np.zeros(len(rows)) if gain is None else gain[rows])
+        policy.append(np.full(len(rows), len(gains)))
+        bounds.append(float(lower[i]))
+        gains.append(found[i].parameters)
+    return BoundaryMonitor(
+        np.concatenate(parts),
+        np.concatenate(policy),
+        np.array(bounds),
+        gains,
+        rule,
+        state_scale(spec, widths[0]),
+        np.concatenate(gained),
+    )
+
+
+def thinned(counts: Sequence[int], capacity: int) -> list[NDArray[np.int64]]:
+    """Which states of every trial to keep so that at most `capacity` remain in all.
+
+    Dropping a stored state can only shrink what is covered, so triggers only become more frequent. Every
+    trial keeps an even share of its path; the first state always stays, because every trial starts near it.
+
+    Args:
+        counts: number of states of every trial.
+        capacity: of all together; at least one per trial is kept while it lasts, newest trials first.
+    """
+    kept = [np.zeros(0, dtype=np.int64) for _ in counts]
+    room = capacity
+    # Short paths first, so that what they do not use is shared among the long ones.
+    order = sorted(range(len(counts)), key=lambda i: (counts[i], -i))
+    if len(counts) > capacity:
+        order = sorted(range(len(counts) - capacity, len(counts)), key=lambda i: (counts[i], -i))
+    for position, i in enumerate(order):
+        share = min(counts[i], room // (len(order) - position))
+        if share > 0:
+            kept[i] = np.unique(np.linspace(0, counts[i] - 1, share).astype(np.int64))
+        room -= len(kept[i])
+    return kept
+
+
+def state_scale(spec: BackupSpec, width: int) -> NDArray[np.float64]:
+    """Scale of every state coordinate, in the order in which the study (or the evaluator) names them.
+
+    Raises:
+        MeasurementError: when scales are declared but not for every coordinate.
+    """
+    if not spec.state_scale:
+        return np.ones(width)
+    if len(spec.state_scale) != width:
+        raise MeasurementError(
+            f"tuner.backup.state_scale names {len(spec.state_scale)} coordinates, "
+            f"but visited states have {width}"
+        )
+    return np.array(list(spec.state_scale.values()), dtype=np.float64)

@@ -1,0 +1,187 @@
+"""A study in the optimizer's numbers: spaces, warps, thresholds, and measurements as rows of observations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safebo.acquisition.base import Situation, View
+from safebo.errors import MeasurementError, StudyError, UnknownNameError
+from safebo.evaluators.gate import negative_margins
+from safebo.models.observation import Observation
+from safebo.models.schedules import BetaSchedule
+from safebo.models.surrogate import function_models
+from safebo.study import FunctionSpec, SearchSpec, Study
+from safebo.study.space import Space, WarpMap, context_row
+from safebo.types import OUTCOMES, Measurement, Trial
+
+
+class Problem:
+    """The study's functions and boxes.
+
+    Args:
+        study: the study.
+
+    Raises:
+        StudyError: when a constraint's prior would certify parameters that nobody has tried, when a warp
+        hides
+            the margin 0, or when names are given twice.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.space = Space.of_parameters(study.parameters)
+        self.context_space = Space.of_context(study.context.variables)
+        self.functions: tuple[FunctionSpec, ...] = (study.objective, *study.constraints)
+        self.names = tuple(f.name for f in self.functions)
+        if len(set(self.names)) < len(self.names):
+            raise StudyError(f"functions need different names, got {', '.join(self.names)}")
+        self.warps = tuple(WarpMap(f.warp, f.name) for f in self.functions)
+        self.thresholds = torch.tensor([w.threshold() for w in self.warps[1:]], dtype=torch.float64)
+        tuner = study.tuner
+        self.schedule = BetaSchedule(
+            tuner.confidence,
+            tuner.beta,
+            len(self.functions),
+            tuple(f.noise_std for f in self.functions),
+            _domain_size(tuner.search, self.space.dimension),
+        )
+        priors = [model.prior() for model in function_models(study)]
+        for i, (f, threshold) in enumerate(zip(study.constraints, self.thresholds.tolist(), strict=True), 1):
+            beta = self.schedule.now(priors[i], i)
+            if f.prior_mean - beta * f.prior_std >= threshold:
+                raise StudyError(
+                    f"constraint {f.name}: prior_mean = {f.prior_mean:g} lies beta = {beta:g} "
+                    f"prior standard deviations ({f.prior_std:g}) above the margin 0, so everything would be "
+                    "certified untried; a constraint's prior must be pessimistic: lower prior_mean, or raise "
+                    "prior_std or beta"
+                )
+        if study.tuner.lipschitz is not None and len(study.tuner.lipschitz) != len(study.constraints):
+            raise StudyError(
+                f"tuner.lipschitz needs one constant per constraint: {len(study.constraints)}, "
+                f"got {len(study.tuner.lipschitz)}"
+            )
+        if tuner.certificate != "bounds" and tuner.lipschitz is None:
+            raise StudyError(
+                f"tuner.certificate: {tuner.certificate} (method {tuner.method}) needs tuner.lipschitz"
+            )
+        if tuner.certificate == "measured" and len(tuner.measured_noise or []) != len(study.constraints):
+            raise StudyError(
+                f"tuner.certificate: measured (method {tuner.method}) needs tuner.measured_noise, the largest noise "
+                f"of each of {len(study.constraints)} constraints"
+            )
+        self.region = self._region(tuner.transductive.region)
+        self.contexts = {
+            name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
+            for name in study.context.values
+        }
+        for seed in study.seeds:
+            if seed.context not in self.contexts:
+                raise UnknownNameError("context of a seed", seed.context, sorted(self.contexts))
+            self.space.vector(seed.parameters, where=f"seed of context {seed.context}")
+
+    def context(self, name: str) -> Float[Tensor, " c"]:
+        """A named context in the unit cube."""
+        if name not in self.contexts:
+            raise UnknownNameError("context", name, sorted(self.contexts))
+        return self.contexts[name]
+
+    def unit(self, raw: NDArray[np.float64]) -> Float[Tensor, "n d"]:
+        """Raw parameters to the unit cube, as a tensor of its own."""
+        return torch.tensor(self.space.to_unit(raw), dtype=torch.float64)
+
+    def row(self, trial: Trial) -> Float[Tensor, " D"]:
+        """A trial's parameters and context in the unit cube."""
+        parameters = self.space.to_unit(self.space.vector(trial.parameters, within=False))
+        context = self.context_space.to_unit(self.context_space.vector(trial.context, within=False))
+        return torch.tensor(np.concatenate([parameters, context]), dtype=torch.float64)
+
+    def margin(self, measurement: Measurement, f: FunctionSpec) -> float | None:
+        """A measured margin under the function's name or its quantity's."""
+        value = measurement.margins.get(f.name)
+        return measurement.margins.get(f.quantity) if value is None and f.quantity else value
+
+    def negative_margins(self, measurement: Measurement) -> list[tuple[str, float]]:
+        """Constraints measured below 0, with their margins."""
+        return negative_margins(measurement, self.study)
+
+    def check(self, trial: Trial, measurement: Measurement) -> None:
+        """Raises `MeasurementError` for a measurement that could not be modelled as its outcome says."""
+        where = f"trial {trial.id}"
+        if measurement.outcome not in OUTCOMES:
+            raise MeasurementError(
+                f"{where}: outcome {measurement.outcome!r} does not exist; allowed are {', '.join(OUTCOMES)}"
+            )
+        if measurement.outcome in ("failed", "backup"):
+            return
+        if measurement.outcome == "completed":
+            if measurement.objective is None:
+                raise MeasurementError(f"{where}: completed, but its objective is missing")
+            _finite(where, self.names[0], measurement.objective)
+        for f in self.functions[1:]:
+            value = self.margin(measurement, f)
+            if value is None:
+                known = ", ".join(measurement.margins) or "none"
+                raise MeasurementError(f"{where}: margin {f.name!r} is missing; measured were {known}")
+            _finite(where, f.name, value)
+
+    def observation(self, trial: Trial, measurement: Measurement) -> Observation | None:
+        """What is modelled: all of a completed trial, the margins of an aborted one, nothing of the others.
+
+        A trial in which the monitor switched gains says nothing about either gains; a failed one nothing at
+        all.
+        """
+        if measurement.outcome in ("failed", "backup"):
+            return None
+        objective: float | None = None
+        if measurement.outcome == "completed" and measurement.objective is not None:
+            objective = float(self.warps[0].forward(measurement.objective))
+        margins = [
+            float(w.forward(self.margin(measurement, f) or 0.0))
+            for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
+        ]
+        return Observation(trial.id, self.row(trial), (objective, *margins))
+
+    def raw_bounds(self, situation: Situation, view: View) -> NDArray[np.float64]:
+        """Lower bound, mean and upper bound of every function at a view's points in its own unit, `n x m x 3`.
+
+        A constraint's lower bound is what its certificate promises.
+        """
+        with torch.no_grad():
+            mean = situation.surrogate.predict(situation.inputs(view.points)).mean
+            lower, upper = view.certain.lower.clone(), view.certain.upper
+            lower[:, 1:] = view.margins + self.thresholds
+            upper = torch.maximum(upper, lower)
+        result = np.empty((*mean.shape, 3))
+        for i, warp in enumerate(self.warps):
+            for j, warped in enumerate((lower, mean, upper)):
+                result[:, i, j] = warp.inverse(warped[:, i].numpy())
+        return result
+
+    def _region(self, bounds: Mapping[str, tuple[float, float]]) -> tuple[Tensor, Tensor] | None:
+        """Corners of a fixed target region in the unit cube; parameters that it leaves out are free."""
+        if not bounds:
+            return None
+        sides = []
+        for side in (0, 1):
+            raw = {p.name: bounds.get(p.name, p.bounds)[side] for p in self.study.parameters}
+            sides.append(self.unit(self.space.vector(raw, where="tuner.transductive.region")[None])[0])
+        return sides[0], sides[1]
+
+
+def _domain_size(spec: SearchSpec, dimension: int) -> int | None:
+    """Number of points of a finite domain; None for a box."""
+    if spec.domain == "grid":
+        return spec.grid_points**dimension
+    return len(spec.pool) if spec.domain == "pool" else None
+
+
+def _finite(where: str, name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise MeasurementError(f"{where}: {name} = {value} is not a finite number")

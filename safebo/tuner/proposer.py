@@ -1,0 +1,209 @@
+"""From an acquisition to the parameters of a trial: starts, search, rounding, and the final certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safebo.acquisition import SafeAcquisition, Situation, acquisition_class
+from safebo.models.finite_domain import FiniteDomain
+from safebo.optim import LineBundle, line_bundle, search_box, search_grid, search_lines, unit_grid
+from safebo.optim.gradient import refine
+from safebo.optim.lines import evaluated
+from safebo.optim.swarm import Candidates, initial_particles
+from safebo.study import SearchSpec, TunerSpec
+from safebo.tuner.encoding import Problem
+
+CERTIFICATE_MARGIN = 1e-7
+"""A proposal's lower bounds exceed 0 by at least so many prior standard deviations, so that whoever
+computes them again in another order of operations finds them positive too."""
+
+FINAL_CANDIDATES = 64
+POOL_STARTS = 16
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Parameters in raw units and in the unit cube, with the acquisition's value and the slack."""
+
+    raw: NDArray[np.float64]
+    unit: Float[Tensor, " d"]
+    score: float
+    slack: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether every margin's lower bound is at least 0."""
+        return self.slack >= 0
+
+
+class Proposer:
+    """Searches one study's box or grid.
+
+    Args:
+        problem: spaces and functions.
+        spec: the tuner section of the study.
+    """
+
+    def __init__(self, problem: Problem, spec: TunerSpec) -> None:
+        self.problem = problem
+        self.spec = spec
+        self.grid = self._finite(spec.search)
+        self.domain = None if self.grid is None else FiniteDomain(self.grid)
+
+    def _finite(self, spec: SearchSpec) -> Float[Tensor, "n d"] | None:
+        """The candidates of a finite domain in the unit cube; None for a box."""
+        if spec.domain == "grid":
+            return unit_grid(self.problem.space.dimension, spec.grid_points)
+        if spec.domain == "pool":
+            rows = [
+                self.problem.space.vector(row, where=f"tuner.search.pool[{i}]")
+                for i, row in enumerate(spec.pool)
+            ]
+            return self.problem.unit(np.stack(rows))
+        return None
+
+    def placed(self, situation: Situation) -> Situation:
+        """The situation with the finite domain as its pool, where there is one."""
+        if self.domain is None:
+            return situation
+        return replace(situation, pool=self.domain.points, domain=self.domain)
+
+    def certified_starts(self, situation: Situation, points: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
+        """The certified ones among known points, largest upper bound of the objective first, no repeats."""
+        if len(points) == 0:
+            return points
+        points = torch.unique(points, dim=0)
+        with torch.no_grad():
+            view = situation.view(points)
+        keep = view.slack >= CERTIFICATE_MARGIN
+        order = torch.argsort(view.certain.upper[keep, 0], descending=True, stable=True)
+        return points[keep][order]
+
+    def lines(
+        self, situation: Situation, known: Float[Tensor, "n d"], number: int, rng: np.random.Generator
+    ) -> LineBundle | None:
+        """The lines along which a study asks for the search; None for other studies and without a certified point.
+
+        Args:
+            situation: of the trial.
+            known: known points in the order told.
+            number: of the bundle of lines in its context.
+            rng: of the directions.
+        """
+        spec = self.spec.search.lines
+        if spec is None or len(known) == 0:
+            return None
+        with torch.no_grad():
+            view = situation.view(known)
+        keep = view.slack >= CERTIFICATE_MARGIN
+        if not bool(keep.any()):
+            return None
+        return line_bundle(situation, known[keep], view.certain.lower[keep, 0], spec, number, rng)
+
+    def with_incumbent(
+        self, situation: Situation, starts: Float[Tensor, "k d"], lines: LineBundle | None = None
+    ) -> tuple[Situation, Float[Tensor, "k d"]]:
+        """The situation with the best lower bound of the objective in the safe set, or in what lines show of it.
+
+        The starts come back with the point of that bound before them, which is a maximizer: a search from it
+        never finds none.
+        """
+        acquisition = acquisition_class("best_lower_bound")(situation)
+        if self.domain is not None:
+            found = search_grid(acquisition, wanted=1)
+        elif lines is not None:
+            with torch.no_grad():
+                found = Candidates.ordered(lines.domain, *evaluated(acquisition, lines.domain))
+        elif len(starts):
+            with torch.no_grad():
+                score, slack = acquisition.evaluate(starts)
+            ranked = Candidates.ordered(starts, score, slack)
+            found = refine(acquisition, ranked.points[:6], 20)
+        else:
+            return situation, starts
+        if len(found.scores) == 0:
+            return situation, starts
+        starts = torch.cat([found.points[:1], starts])
+        return replace(situation, incumbent=float(found.scores[0])), starts
+
+    def with_pool(
+        self,
+        situation: Situation,
+        kind: Literal["none", "near", "wide"],
+        starts: Float[Tensor, "k d"],
+        rng: np.random.Generator,
+        lines: LineBundle | None = None,
+    ) -> Situation:
+        """The situation with the sample of a continuous box that a rule needs; a grid is its own pool.
+
+        Points around the safe set at many radii, for `wide` as many of the whole box as well, and the certified
+        known points themselves. Where the search is along lines, their points and the certified known ones.
+        """
+        if self.domain is not None or kind == "none":
+            return situation
+        if lines is not None:
+            return replace(situation, pool=lines.domain)
+        size = max(512, 2 * self.spec.search.swarm_size)
+        points = initial_particles(starts, size, situation.dimension, rng, False)
+        if kind == "wide":
+            points = torch.cat([starts, points, torch.tensor(rng.random((size, situation.dimension)))])
+        return replace(situation, pool=points)
+
+    def search(
+        self,
+        acquisition: SafeAcquisition,
+        starts: Float[Tensor, "k d"],
+        rng: np.random.Generator,
+        lines: LineBundle | None = None,
+    ) -> Candidates:
+        """Feasible candidates, best first."""
+        prescribed = acquisition.candidates(rng, self.grid)
+        if prescribed is not None:
+            with torch.no_grad():
+                return Candidates.ordered(prescribed, *acquisition.evaluate(prescribed))
+        if self.domain is not None:
+            return search_grid(acquisition)
+        if lines is not None:
+            return search_lines(acquisition, lines)
+        pool = acquisition.situation.pool
+        if len(pool):
+            # What the rule admits may lie away from every known point.
+            with torch.no_grad():
+                pooled = Candidates.ordered(pool, *acquisition.evaluate(pool))
+            starts = torch.cat([pooled.points[:POOL_STARTS], starts])
+        return search_box(acquisition, starts, rng, self.spec.search)
+
+    def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:
+        """The best candidate that still holds its certificate when rounded as it will be printed."""
+        points = found.points[:FINAL_CANDIDATES]
+        if len(points) == 0:
+            return None
+        space = self.problem.space
+        raw = np.stack([space.round(row) for row in space.from_unit(points.numpy())])
+        unit = self.problem.unit(raw)
+        situation = acquisition.situation
+        with torch.no_grad():
+            slack = situation.view(unit).slack
+        for i in range(len(unit)):
+            if not acquisition.certified_only or float(slack[i]) >= CERTIFICATE_MARGIN:
+                return Proposal(raw[i], unit[i], float(found.scores[i]), float(slack[i]))
+        return None
+
+    def propose(
+        self,
+        acquisition: SafeAcquisition,
+        starts: Float[Tensor, "k d"],
+        rng: np.random.Generator,
+        lines: LineBundle | None = None,
+    ) -> Proposal | None:
+        """Search and choose; a certified method without a start has nothing to propose."""
+        if acquisition.certified_only and self.grid is None and len(starts) == 0:
+            return None
+        return self.choose(acquisition, self.search(acquisition, starts, rng, lines))

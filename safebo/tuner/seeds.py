@@ -1,0 +1,104 @@
+"""The safe seeds of a context: tried first, refused when unsafe, repeated while nothing is certified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safebo.acquisition import Situation
+from safebo.errors import EmptySafeSetError, StudyError
+from safebo.evaluators.gate import refuse_unsafe_seed
+from safebo.tuner.state import Knowledge
+from safebo.types import TrialRecord
+
+MOST_SEED_REPEATS = 5
+"""How often seeds are repeated in a context, beyond once each, before its safe set counts as empty."""
+
+
+class Seeds:
+    """The seeds that a study declares.
+
+    Args:
+        knowledge: what the records say.
+    """
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self.problem = knowledge.problem
+        self.study = knowledge.study
+
+    def due(self, name: str) -> NDArray[np.float64] | None:
+        """The first declared seed of the context that has no valid measurement and is not pending; else None.
+
+        Raises:
+            StudyError: when the context has no seed.
+            UnsafeSeedError: when one was measured unsafe.
+            EmptySafeSetError: when one failed too often.
+        """
+        declared = self._declared(name)
+        if not declared:
+            seeded = sorted({s.context for s in self.study.seeds})
+            raise StudyError(
+                f"context {name!r} has no seed: safe tuning needs parameters known to be safe in every "
+                f"context that is tuned; contexts with seeds: {', '.join(seeded)}"
+            )
+        tried = self._tried(name)
+        for record in tried:
+            refuse_unsafe_seed(record.trial, record.measurement, self.study)
+        for row in declared:
+            mine = [r for r in tried if np.array_equal(self.knowledge.raw(r.trial), row)]
+            failures = [r.measurement for r in mine if r.measurement and r.measurement.outcome == "failed"]
+            if len(mine) > len(failures):
+                continue
+            if len(failures) > MOST_SEED_REPEATS:
+                raise EmptySafeSetError(
+                    f"context {name}: the seed failed {len(failures)} times without a valid measurement"
+                    + (f"; the last one said: {failures[-1].message}" if failures[-1].message else "")
+                )
+            return row
+        return None
+
+    def again(self, name: str, situation: Situation) -> NDArray[np.float64]:
+        """The seed that is nearest to certification, to be repeated, a bounded number of times.
+
+        Raises:
+            EmptySafeSetError: when it was repeated often enough.
+        """
+        rows, tried = self._declared(name), self._tried(name)
+        if len(tried) - len(rows) >= MOST_SEED_REPEATS and not any(r.pending for r in tried):
+            raise EmptySafeSetError(self._why_empty(name, rows))
+        with torch.no_grad():
+            slack = situation.view(self.problem.unit(np.stack(rows))).slack
+        return rows[int(torch.argmax(slack))]
+
+    def _declared(self, name: str) -> list[NDArray[np.float64]]:
+        return [self.problem.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
+
+    def _tried(self, name: str) -> list[TrialRecord]:
+        return [r for r in self.knowledge.history.of_context(name) if r.trial.phase == "seed"]
+
+    def _why_empty(self, name: str, rows: Sequence[NDArray[np.float64]]) -> str:
+        parts = []
+        certificates = self.knowledge.certificates(rows, name)
+        for f in self.study.constraints:
+            best = max((c.bounds[f.name] for c in certificates), key=lambda b: b.lower)
+            parts.append(f"{f.name}: mean {best.mean:.4g}, lower bound {best.lower:.4g} {f.unit}".rstrip())
+        search = self.study.tuner.search
+        if search.domain != "continuous" and any(c.certified for c in certificates):
+            remedy = (
+                "use more tuner.search.grid_points" if search.domain == "grid" else "add candidates near it"
+            )
+            return (
+                f"context {name}: the seed is certified ({'; '.join(parts)}), but no point of the {search.domain} is, "
+                f"also after {MOST_SEED_REPEATS} repeats: what the seed shows does not reach so far; {remedy}, or "
+                "tuner.search.domain: continuous"
+            )
+        return (
+            f"context {name}: nothing is certified, not even the seed after {MOST_SEED_REPEATS} repeats "
+            f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "
+            f"beta = {self.study.tuner.beta:g} and the declared noise_std: give a seed with more margin, a "
+            "smaller noise_std if the measurements are that good, or a smaller beta"
+        )

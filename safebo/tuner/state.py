@@ -1,0 +1,288 @@
+"""What the records say: the surrogate, certificates, and the sets and backups of every context.
+
+Every answer is a function of the records alone; what is kept between calls only saves work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safebo.acquisition import Situation, Told
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.models.model_cache import ModelCache
+from safebo.models.observation import Observation
+from safebo.models.surrogate import Surrogate
+from safebo.safety.certificates import Certificate as CertificateRule
+from safebo.safety.certificates import LipschitzCertificate
+from safebo.tuner.backups import Backup, backup_of, boundary_monitor
+from safebo.tuner.encoding import Problem
+from safebo.tuner.history import History
+from safebo.tuner.phases import succeeded
+from safebo.types import Bounds, Certificate, Trial, TrialRecord
+
+
+class Knowledge:
+    """What is known of one study from its records.
+
+    Args:
+        problem: spaces and functions of the study.
+        history: the records; it may grow.
+        explores: whether safe global trials certify their own parameters (GoSafeOpt).
+    """
+
+    def __init__(self, problem: Problem, history: History, explores: bool) -> None:
+        self.problem = problem
+        self.study = problem.study
+        self.history = history
+        self.explores = explores
+        self.models = ModelCache(problem.study)
+        self._observations: dict[int, Observation | None] = {}
+        self._known_backups: dict[int, Backup | None] = {}
+        self._monitors: tuple[object, BoundaryMonitor] | None = None
+
+    def surrogate(self) -> Surrogate:
+        """The posteriors given everything told, in the order of the ids."""
+        rows = []
+        for r in self.history:
+            if r.measurement is None:
+                continue
+            if r.trial.id not in self._observations:
+                self._observations[r.trial.id] = self.problem.observation(r.trial, r.measurement)
+            observation = self._observations[r.trial.id]
+            if observation is not None:
+                rows.append(observation)
+        return self.models.surrogate(rows)
+
+    def situation(self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False) -> Situation:
+        """What an acquisition may look at in a context.
+
+        Args:
+            name: of the context.
+            visited: trials whose place counts as seen, in variances only.
+            falls_count: falls count as the worst objective seen, for methods that certify nothing.
+        """
+        surrogate = self.surrogate()
+        dimension = self.problem.space.dimension
+        X = [self.problem.row(trial) for trial in visited]
+        falls = [
+            self.problem.row(r.trial)
+            for r in self.history
+            if falls_count and r.measurement is not None and r.measurement.outcome == "aborted"
+        ]
+        empty = torch.zeros(0, dimension + self.problem.context_space.dimension, dtype=torch.float64)
+        imagined = self.models.imagined(
+            surrogate,
+            torch.stack(X) if X else empty,
+            torch.stack(falls) if falls else empty,
+            self._worst_objective() if falls else 0.0,
+        )
+        spec = self.study.tuner
+        schedule = self.problem.schedule
+        trials = len(self.history)
+        beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
+        situation = Situation(
+            surrogate=surrogate,
+            imagined=imagined,
+            context=self.problem.context(name),
+            dimension=dimension,
+            thresholds=self.problem.thresholds,
+            beta=torch.tensor(beta, dtype=torch.float64),
+            optimism=spec.optimism,
+            past_betas=self._past_betas(surrogate),
+            rule=spec.expander_rule,
+            lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
+            epsilon=spec.epsilon,
+            expanding=self._expanding(name),
+            transductive=spec.transductive,
+            region=self.problem.region,
+        )
+        return replace(situation, certificate=self._certificate(name, situation))
+
+    def _past_betas(self, surrogate: Surrogate) -> list[Tensor] | None:
+        """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""
+        if not self.study.tuner.confidence.intersect:
+            return None
+        schedule = self.problem.schedule
+        return [surrogate.inflation * schedule.history(p, i) for i, p in enumerate(surrogate.posteriors)]
+
+    def _expanding(self, name: str) -> bool:
+        """Whether a staged method still expands, by the number of trials of the context."""
+        last = self.study.tuner.stage_trials
+        return last is None or len(self.history.of_context(name)) < last
+
+    def _certificate(self, name: str, situation: Situation) -> CertificateRule:
+        """The study's certificate, from the measured trials of a context."""
+        spec = self.study.tuner
+        if spec.certificate == "bounds":
+            return situation.certificate
+        told = self.told(name)
+        if spec.certificate == "measured":
+            reference = told.values[:, 1:] - torch.tensor(spec.measured_noise, dtype=torch.float64)
+        else:
+            with torch.no_grad():
+                reference = situation.view(told.points).certain.lower[:, 1:]
+        constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
+        return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
+
+    def borrowed(self, name: str) -> bool:
+        """Whether all that is known of a context comes from another run, so that nothing may be certified in it."""
+        return self.models.informed and len(self.told(name).points) == 0
+
+    def told(self, name: str) -> Told:
+        """Parameters and warped measurements of one context's trials."""
+        d, m = self.problem.space.dimension, len(self.problem.functions)
+        rows, visited = [], []
+        for r in self.history.of_context(name):
+            observation = None if r.measurement is None else self.problem.observation(r.trial, r.measurement)
+            if observation is not None:
+                rows.append(observation)
+            elif r.measurement is None or r.measurement.outcome == "failed":
+                visited.append(self.problem.row(r.trial)[:d])
+        nan = float("nan")
+        values = [[nan if v is None else v for v in row.values] for row in rows]
+        return Told(
+            torch.stack([row.x[:d] for row in rows]) if rows else torch.zeros(0, d, dtype=torch.float64),
+            torch.tensor(values, dtype=torch.float64).reshape(-1, m),
+            torch.stack(visited) if visited else torch.zeros(0, d, dtype=torch.float64),
+        )
+
+    def _worst_objective(self) -> float:
+        spec = self.study.objective
+        seen = [
+            float(self.problem.warps[0].forward(r.measurement.objective))
+            for r in self.history
+            if r.measurement is not None
+            and r.measurement.outcome == "completed"
+            and r.measurement.objective is not None
+        ]
+        return min(seen, default=spec.prior_mean - 2.0 * spec.prior_std)
+
+    # -- points and certificates --
+
+    def known_points(self, modelled: bool = False) -> Float[Tensor, "n d"]:
+        """Parameters of every told trial of every context, in the unit cube, in the order of the ids.
+
+        Args:
+            modelled: only of those that the surrogate has learned from.
+        """
+        unmodelled = ("failed", "backup") if modelled else ()
+        rows = [
+            self.raw(r.trial)
+            for r in self.history
+            if r.measurement is not None and r.measurement.outcome not in unmodelled
+        ]
+        if not rows:
+            return torch.zeros(0, self.problem.space.dimension, dtype=torch.float64)
+        return self.problem.unit(np.stack(rows))
+
+    def visited(self) -> list[Trial]:
+        """Trials whose place counts as seen by acquisitions, although nothing was measured there (yet)."""
+        return [r.trial for r in self.history if r.measurement is None or r.measurement.outcome == "failed"]
+
+    def raw(self, trial: Trial) -> NDArray[np.float64]:
+        """A trial's parameters as a row (`d`) in their own units."""
+        return self.problem.space.vector(trial.parameters, within=False)
+
+    def certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
+        """Certificate of one raw row (`d`) in a context."""
+        return self.certificates([row], name)[0]
+
+    def certificates(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[Certificate]:
+        """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0.
+
+        A prior's trials alone certify nothing: not before this run has measured something in the context.
+        """
+        if not rows:
+            return []
+        situation = self.situation(name)
+        with torch.no_grad():
+            view = situation.view(self.problem.unit(np.stack(rows)))
+        slack = view.slack.tolist()
+        raw = self.problem.raw_bounds(situation, view)
+        lifted = {tuple(self.raw(r.trial)) for r in self.lifted(name)}
+        borrowed = self.borrowed(name)
+        result = []
+        for row, value, numbers in zip(rows, slack, raw, strict=True):
+            if value < 0 and tuple(row) in lifted:
+                numbers[1:] = np.maximum(numbers[1:], 0.0)
+                value = 0.0
+            bounds = {n: Bounds(*map(float, b)) for n, b in zip(self.problem.names, numbers, strict=True)}
+            result.append(Certificate(value >= 0 and not borrowed, bounds))
+        return result
+
+    # -- sets per context --
+
+    def lifted(self, name: str) -> list[TrialRecord]:
+        """Safe global trials of the context: by what they showed, their lower bounds are at least 0."""
+        if not self.explores:
+            return []
+        return [r for r in self.history.of_context(name) if succeeded(r, self.problem)]
+
+    def failed_set(self, name: str) -> list[Trial]:
+        """Global trials in which the monitor switched, without those whose state it would let pass today.
+
+        The failing parameters, not the backup's; computed anew before every global step.
+        """
+        stopped = [
+            r
+            for r in self.history.of_context(name)
+            if r.trial.phase == "global" and r.measurement is not None and r.measurement.outcome == "backup"
+        ]
+        if not stopped:
+            return []
+        monitor = self.monitor(name)
+        failed = []
+        for r in stopped:
+            state = None if r.measurement is None else r.measurement.backup_state
+            if state is None or not monitor.covered(np.asarray(state, dtype=np.float64)):
+                failed.append(r.trial)
+        return failed
+
+    def watched(self, name: str) -> bool:
+        """Whether a global trial in this context could be watched: some backup's gains are certified."""
+        return bool((self.backups(name)[1] >= 0).any())
+
+    def monitor(self, name: str) -> BoundaryMonitor:
+        """The boundary condition of a context from its backups.
+
+        Raises:
+            NoBackupError: when no backup with certified gains is known.
+        """
+        told = tuple(r.trial.id for r in self.history if not r.pending)
+        if self._monitors is None or self._monitors[0] != (name, told):
+            found, lower = self.backups(name)
+            self._monitors = ((name, told), boundary_monitor(found, lower, self.study.tuner.backup))
+        return self._monitors[1]
+
+    def backups(self, name: str) -> tuple[list[Backup], NDArray[np.float64]]:
+        """Backups of the context and the present lower bounds of their smallest margins."""
+        found = []
+        for r in self.history.of_context(name):
+            if r.pending:
+                continue
+            if r.trial.id not in self._known_backups:
+                self._known_backups[r.trial.id] = backup_of(r, self.problem)
+            backup = self._known_backups[r.trial.id]
+            if backup is not None:
+                found.append(backup)
+        return found, self._policy_lower_bounds(found, name)
+
+    def _policy_lower_bounds(self, found: Sequence[Backup], name: str) -> NDArray[np.float64]:
+        """Present lower bound of every backup's smallest margin, warped, above its threshold."""
+        if not found:
+            return np.zeros(0)
+        rows = np.stack([self.problem.space.vector(b.parameters) for b in found])
+        situation = self.situation(name)
+        with torch.no_grad():
+            smallest = situation.view(self.problem.unit(rows)).margins.amin(-1).numpy()
+        lifted = {r.trial.id for r in self.lifted(name)}
+        return np.array(
+            [max(v, 0.0) if b.trial in lifted else v for b, v in zip(found, smallest, strict=True)]
+        )

@@ -1,0 +1,324 @@
+"""The tuner: ask for a trial, tell what it showed. Pure: no files, no clock, no randomness but the seed's.
+
+The same study, seed and records give the same proposals bit for bit. All state is the history of records; the
+surrogate and everything else are computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from safebo.acquisition import configured
+from safebo.boundary.monitor import BoundaryMonitor
+from safebo.errors import EmptySafeSetError, StudyError, UnknownNameError
+from safebo.models.model_cache import PriorReport
+from safebo.models.observation import Observation
+from safebo.models.surrogate import Surrogate
+from safebo.study import Study
+from safebo.tuner.backups import trigger_rule
+from safebo.tuner.encoding import Problem
+from safebo.tuner.history import History
+from safebo.tuner.planner import Planner
+from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread, so that sums have one order; the caller's setting comes back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Tuner:
+    """Proposes trials that are safe with high probability.
+
+    Args:
+        study: what to tune and how. Scales of backup states are taken from `tuner.backup.state_scale` in
+            its order.
+        seed: of everything random; None takes the study's.
+        prior: trials and measurements of another run of the study, usually in simulation. They inform the
+            surrogate as the study's `surrogate.prior_data` says and are trials of this run in no other respect:
+            seeds are tried all the same, and nothing is certified in a context in which this run has not
+            measured anything yet.
+
+    Raises:
+        StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
+        MeasurementError: for a prior that could not have been told.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        seed: int | None = None,
+        prior: Sequence[tuple[Trial, Measurement | None]] = (),
+    ) -> None:
+        self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
+        self.seed = study.seed if seed is None else seed
+        self.problem = Problem(study)
+        self.history = History()
+        self._planner = Planner(self.problem, self.history, self.seed)
+        self._knowledge = self._planner.knowledge
+        if prior:
+            self.take_prior(prior)
+
+    def __repr__(self) -> str:
+        return f"Tuner({self.study.name!r}, {self.study.tuner.method}, seed {self.seed}, {len(self.history)} trials)"
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def ask(self, context: str | None = None) -> Trial:
+        """The next trial.
+
+        Args:
+            context: name of the context; None follows the study's schedule.
+
+        Raises:
+            UnknownNameError: for a context that does not exist.
+            UnsafeSeedError: when a seed of the context was measured unsafe.
+            EmptySafeSetError: when nothing can be certified although the seeds were measured safe.
+        """
+        name = self.scheduled_context() if context is None else context
+        self.problem.context(name)
+        with one_thread():
+            plan = self._planner.plan(name)
+            dropped = self._knowledge.models.contradiction(self._observations(self.history))
+            reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
+            trial = self._trial(name, plan.row, plan.phase, reason)
+        if plan.watched:
+            rule = trigger_rule(self.study.tuner.backup)
+            trial = replace(trial, trigger_rule=rule.name, trigger_guarantee=rule.guarantee)
+        self.history.add(trial)
+        return trial
+
+    def tell(self, trial: Trial | int, measurement: Measurement) -> None:
+        """What a trial showed.
+
+        Raises:
+            UnknownNameError: for a trial that was never asked.
+            MeasurementError: for a trial told before, a missing or non-finite value, or an unknown outcome.
+        """
+        record = self.history.record(trial if isinstance(trial, int) else trial.id)
+        self.problem.check(record.trial, measurement)
+        self.history.tell(record.trial.id, measurement)
+
+    def tell_manual(self, parameters: Mapping[str, float], context: str, measurement: Measurement) -> Trial:
+        """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`."""
+        row = self.problem.space.vector(parameters)
+        with one_thread():
+            trial = self._trial(context, row, "manual", "chosen by a person")
+        self.problem.check(trial, measurement)
+        self.history.add(trial, measurement)
+        return trial
+
+    def edit(self, trial_id: int, parameters: Mapping[str, float]) -> Trial:
+        """Replace a pending proposal's parameters; `certified` of the result says whether it still is.
+
+        The trial keeps its id and becomes a `manual` one. A global proposal that is edited is no longer
+        watched by the boundary condition.
+        """
+        old = self.history.record(trial_id).trial
+        row = self.problem.space.vector(parameters)
+        with one_thread():
+            new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
+        self.history.replace(new)
+        return new
+
+    def take_prior(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
+        """Let another run's trials inform this one's surrogate, as the argument `prior` does.
+
+        Raises:
+            StudyError: when this tuner has trials already, or the study does not say how to believe a prior.
+            MeasurementError: for measurements that could not have been told.
+        """
+        if len(self.history):
+            raise StudyError("a prior is given to a new tuner; this one has trials already")
+        self._knowledge.models.take_prior(self._prior_rows(records))
+
+    def restore(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
+        """Take over the trials and measurements of an interrupted run; the next ask is the one it would
+        have made.
+
+        Raises:
+            StudyError: when this tuner has trials already.
+            MeasurementError: for measurements that could not have been told.
+        """
+        if len(self.history):
+            raise StudyError("restore needs a new tuner; this one has trials already")
+        for trial, measurement in records:
+            if measurement is not None:
+                self.problem.check(trial, measurement)
+            self.history.add(trial, measurement)
+
+    # -- what is known -----------------------------------------------------------------------------------
+
+    def certify(self, parameters: Mapping[str, float], context: str) -> Certificate:
+        """Whether parameters are certified in a context now."""
+        row = self.problem.space.vector(parameters)
+        with one_thread():
+            return self._knowledge.certificate(row, context)
+
+    def best(self, context: str | None = None) -> Recommendation | None:
+        """The certified parameters with the largest lower bound of the objective, tried or not.
+
+        The whole box is searched. None when nothing is certified in the context.
+        """
+        name = self._named(context)
+        with one_thread():
+            found = self._planner.best(name)
+            # Certified trials themselves, those of safe global trials included.
+            rows = [
+                self._knowledge.raw(r.trial)
+                for r in self.history.of_context(name)
+                if r.measurement is not None and r.measurement.outcome == "completed"
+            ]
+            rows += [] if found is None else [found.raw]
+            certificates = list(zip(rows, self._knowledge.certificates(rows, name), strict=True))
+        valid = [(row, c) for row, c in certificates if c.certified]
+        if not valid:
+            return None
+        objective = self.problem.names[0]
+        row, certificate = max(valid, key=lambda pair: pair[1].bounds[objective].lower)
+        return self._recommendation(row, name, certificate)
+
+    def predict(self, context: str | None = None) -> Recommendation:
+        """Where the objective's posterior mean is largest and every margin's mean is at least 0; never
+        certified.
+
+        For contexts that were never tried, from what the surrogate learned in others.
+        """
+        name = self._named(context)
+        with one_thread():
+            found = self._planner.predicted(name)
+            if found is None:
+                raise EmptySafeSetError(f"context {name}: nothing can be predicted")
+            certificate = replace(self._knowledge.certificate(found.raw, name), certified=False)
+        return self._recommendation(found.raw, name, certificate)
+
+    def bounds(self, parameters: ArrayLike, context: str) -> NDArray[np.float64]:
+        """Lower bound, mean and upper bound of every function at raw parameters (`n x d`), `n x m x 3`.
+
+        In the functions' own units, the objective first; for pictures of the safe set.
+        """
+        unit = self.problem.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
+        with one_thread(), torch.no_grad():
+            situation = self._knowledge.situation(context)
+            return self.problem.raw_bounds(situation, situation.view(unit))
+
+    def monitor(self, trial: Trial) -> BoundaryMonitor | None:
+        """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
+
+        Raises:
+            NoBackupError: when no backup with certified gains is known.
+        """
+        if trial.phase != "global" or not self._knowledge.explores:
+            return None
+        with one_thread():
+            return self._knowledge.monitor(trial.context_name)
+
+    def surrogate(self) -> Surrogate:
+        """The posteriors given everything told."""
+        with one_thread():
+            return self._knowledge.surrogate()
+
+    def prior_report(self) -> PriorReport | None:
+        """What became of the prior's trials: whether they are believed, and how far the two runs agree.
+
+        None without a prior.
+        """
+        with one_thread():
+            return self._knowledge.models.report(self._observations(self.history))
+
+    def scheduled_context(self) -> str:
+        """The context whose turn it is.
+
+        By the study's schedule; without one, the contexts that have seeds take turns. Trials of a person's
+        own choosing do not count. After the schedule's end its last context goes on.
+        """
+        count: dict[str, int] = {}
+        for record in self.history:
+            if record.trial.phase != "manual":
+                count[record.trial.context_name] = count.get(record.trial.context_name, 0) + 1
+        schedule = self.study.context.schedule
+        if not schedule:
+            seeded = list(dict.fromkeys(seed.context for seed in self.study.seeds))
+            return min(seeded, key=lambda name: count.get(name, 0))
+        due: dict[str, int] = {}
+        for entry in schedule:
+            due[entry.context] = due.get(entry.context, 0) + entry.trials
+            if count.get(entry.context, 0) < due[entry.context]:
+                return entry.context
+        return schedule[-1].context
+
+    # -- small things ------------------------------------------------------------------------------------
+
+    def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
+        for trial, measurement in records:
+            if measurement is not None:
+                self.problem.check(trial, measurement)
+        return self._observations(TrialRecord(*pair) for pair in records)
+
+    def _observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
+        """What is modelled of some records."""
+        rows = [
+            self.problem.observation(r.trial, r.measurement) for r in records if r.measurement is not None
+        ]
+        return [row for row in rows if row is not None]
+
+    def _named(self, context: str | None) -> str:
+        name = self.study.seeds[0].context if context is None else context
+        self.problem.context(name)
+        return name
+
+    def _trial(
+        self,
+        name: str,
+        row: NDArray[np.float64],
+        phase: Phase,
+        reason: str,
+        trial_id: int | None = None,
+    ) -> Trial:
+        if name not in self.problem.contexts:
+            raise UnknownNameError("context", name, sorted(self.problem.contexts))
+        number = self.history.next_id if trial_id is None else trial_id
+        certificate = self._knowledge.certificate(row, name)
+        return Trial(
+            id=number,
+            parameters=self.problem.space.named(row),
+            context=dict(self.study.context.values[name]),
+            context_name=name,
+            phase=phase,
+            seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
+            certified=certificate.certified,
+            predicted=certificate.bounds,
+            reason=reason,
+        )
+
+    def _recommendation(
+        self, row: NDArray[np.float64], name: str, certificate: Certificate
+    ) -> Recommendation:
+        same = [
+            r.trial.id
+            for r in self.history.of_context(name)
+            if np.array_equal(self._knowledge.raw(r.trial), row)
+        ]
+        return Recommendation(
+            parameters=self.problem.space.named(row),
+            context_name=name,
+            context=dict(self.study.context.values[name]),
+            certified=certificate.certified,
+            bounds=certificate.bounds,
+            trial=same[-1] if same else None,
+        )
+
+
+__all__ = ["Certificate", "Recommendation", "Tuner"]

@@ -1,0 +1,284 @@
+"""The words that cross the borders between the packages: trials, measurements, monitors.
+
+This module is imported by the optimizer, by robots and by the bridge to hardware, so it depends on numpy
+alone and loads no torch: a worker that only simulates starts quickly.
+
+Two conventions hold everywhere. The objective is maximised. A margin is safe when it is at least zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["completed", "backup", "aborted", "failed"]
+Phase = Literal["seed", "local", "global", "manual"]
+
+OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
+PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the surrogate expected of one function at one trial, in that function's own unit."""
+
+    lower: float
+    mean: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal: which gains to try, in which context, and why.
+
+    `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
+    so that a trial evaluated twice in simulation gives the same measurement.
+    """
+
+    id: int
+    parameters: Mapping[str, float]
+    context: Mapping[str, float]
+    context_name: str
+    phase: Phase
+    seed: int
+    certified: bool
+    predicted: Mapping[str, Bounds] = field(default_factory=dict)
+    reason: str = ""
+    trigger_rule: str | None = None
+    trigger_guarantee: bool = False
+
+
+def trial_hash(trial: Trial) -> str:
+    """What an approval is bound to: SHA-256 of id, gains and context, hexadecimal."""
+    words = [trial.id, sorted(trial.parameters.items()), sorted(trial.context.items())]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one trial showed.
+
+    Args:
+        outcome: `completed`; `backup` (the monitor switched gains); `aborted` (ended early, a fall included);
+            `failed` (no valid measurement exists: recorded, never modelled).
+        objective: observed objective, to be maximised; None where the trial has none (a fall, a failure).
+        margins: observed margin of every constraint, by name; safe when >= 0. Empty when the trial failed.
+        fell: whether the robot fell.
+        states: visited states, `n x k`, in the evaluator's state units (not scaled); None when not recorded.
+        margins_to_go: for every visited state, the smallest margin from there to the end of the trial, by the names
+            of `margins`, `n` each; None when not recorded. The boundary condition `cost_to_go` learns from it.
+        backup_time: when the monitor switched gains, in seconds from the start of the walk.
+        backup_state: the state in which it did, `k`.
+        true_objective: the objective without sensor noise, where the evaluator knows it.
+        true_margins: the margins without sensor noise, where the evaluator knows them.
+        telemetry: path of the recorded trajectory, when one was saved.
+        duration: seconds of robot time.
+        message: for people: why the trial was aborted or failed.
+        extra: further named numbers worth keeping (tracking, real-time factor, ...).
+    """
+
+    outcome: Outcome
+    objective: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+    fell: bool = False
+    states: FloatArray | None = None
+    margins_to_go: Mapping[str, FloatArray] | None = None
+    backup_time: float | None = None
+    backup_state: FloatArray | None = None
+    true_objective: float | None = None
+    true_margins: Mapping[str, float] | None = None
+    telemetry: str | None = None
+    duration: float = 0.0
+    message: str = ""
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial and what it showed; None while it is pending."""
+
+    trial: Trial
+    measurement: Measurement | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Asked and not yet told."""
+        return self.measurement is None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Whether parameters are certified in a context now, and the bounds that say so.
+
+    Args:
+        certified: every margin's lower bound is at least 0.
+        bounds: of every function in its own unit, by name.
+    """
+
+    certified: bool
+    bounds: Mapping[str, Bounds]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Parameters to use in a context.
+
+    Args:
+        parameters: in their own units.
+        context_name: name of the context.
+        context: values of the context variables.
+        certified: whether they lie in the certified safe set of the context.
+        bounds: of every function in its own unit, by name.
+        trial: id of a trial that ran exactly these parameters in this context; None when none did.
+    """
+
+    parameters: Mapping[str, float]
+    context_name: str
+    context: Mapping[str, float]
+    certified: bool
+    bounds: Mapping[str, Bounds]
+    trial: int | None = None
+
+
+@runtime_checkable
+class Monitor(Protocol):
+    """Watches one trial at control rate."""
+
+    @property
+    def backups(self) -> Sequence[Mapping[str, float]]:
+        """The gains it may switch to."""
+        ...
+
+    def check(self, state: FloatArray) -> int:
+        """-1 to go on, otherwise the index in `backups` of the gains to switch to (state: `k`, unscaled)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """A gain that an evaluator accepts."""
+
+    name: str
+    unit: str
+    default: float
+    lower: float
+    upper: float
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class QuantityInfo:
+    """An objective, margin, context variable or state coordinate that an evaluator knows.
+
+    For a state coordinate `scale` is the change of it that counts as one unit of distance.
+    """
+
+    name: str
+    unit: str
+    description: str = ""
+    scale: float = 1.0
+
+
+class TrialUnknownError(RuntimeError):
+    """What became of a trial is not known, and only a person can say. An evaluator raises it, nothing is modelled."""
+
+
+class NotStartedError(RuntimeError):
+    """A trial could not be started, and nothing moved: the run stops, and the trial may be asked for again."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a list that is gone through before the first trial.
+
+    Args:
+        name: what was looked at.
+        passed: whether the run may begin.
+        words: what was seen and, where it did not pass, what to do.
+    """
+
+    name: str
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class RobotAddress:
+    """Where a robot's guardian is, and what may be there.
+
+    Args:
+        host, port: of the guardian.
+        key: file of the key shared with it; None for the default.
+        serial: of the physical robot that is meant; None: only a virtual one will do.
+        clears: whether latches are cleared without a person; for virtual robots.
+        trials: how many may still come, to see whether there is room for their records.
+    """
+
+    host: str
+    port: int
+    key: str | None = None
+    serial: str | None = None
+    clears: bool = False
+    trials: int = 1
+
+
+class Ledger(Protocol):
+    """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
+
+    def commit(self, trial_id: int, state: str, text: str = "", **data: Any) -> None:
+        """Keep one step; returns once it is on disk, and raises when it cannot be kept."""
+        ...
+
+    def last(self, trial_id: int) -> tuple[str, Mapping[str, Any]]:
+        """The newest step of a trial and its data; an empty name where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluatorInfo:
+    """What an evaluator accepts and returns, so that a study can be checked before anything runs.
+
+    `repeatable`: a trial whose result was lost may be evaluated again under its own id, as in simulation. Where
+    it is not declared, such a trial waits for a person: on a robot nothing is repeated by itself.
+    `monitored`: `evaluate` shows every state to the monitor it is given.
+    `margins_to_go`: measurements say how the margins went on from every visited state.
+    `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
+    `serial`: of that robot; a run keeps to one robot.
+    """
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    objectives: tuple[QuantityInfo, ...]
+    margins: tuple[QuantityInfo, ...]
+    contexts: tuple[QuantityInfo, ...] = ()
+    states: tuple[QuantityInfo, ...] = ()
+    repeatable: bool = False
+    monitored: bool = False
+    margins_to_go: bool = False
+    robot: Literal["", "virtual", "physical"] = ""
+    serial: str = ""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Runs trials. Created as `factory(options)` by the entry point named in the study.
+
+    `options` is the study's `evaluator.options` plus nothing else; a bad option raises `ValueError` with
+    a message for people. Evaluators must be picklable or cheap to create again in a worker.
+    """
+
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator accepts and returns."""
+        ...
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        """Run one trial and say what happened."""
+        ...

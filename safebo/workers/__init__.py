@@ -1,0 +1,1 @@
+"""Worker processes that evaluate trials, and signals. Loads no torch."""
