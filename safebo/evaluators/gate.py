@@ -1,22 +1,36 @@
-"""Measurements to be believed: every number the tuner needs is there and finite, or the trial has failed."""
+"""The one check of what comes back from an evaluator, whoever hands it over.
+
+Functions, programs, robots, `safebo resolve` and `safebo tell`, `Tuner.tell` and a journal that is read again all pass
+`checked_measurement` before anything is kept or modelled.
+"""
 
 from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import UnsafeSeedError
-from safebo.study import Study, quantity_of
-from safebo.types import OUTCOMES, Evaluator, Measurement, Monitor, NotStartedError, Trial, TrialUnknownError
+from safebo.errors import MeasurementError, UnsafeSeedError
+from safebo.study import FunctionSpec, Study, quantity_of
+from safebo.types import (
+    OUTCOMES,
+    Evaluator,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    Trial,
+    TrialUnknownError,
+)
 
-_MEASUREMENT_FIELDS = tuple(field.name for field in fields(Measurement))
+_FIELDS = tuple(field.name for field in fields(Measurement))
+_MAX_MESSAGE = 2000
+"""Characters of a message that are kept."""
 
 
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
@@ -27,8 +41,8 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
     try:
-        measurement = evaluator.evaluate(trial, monitor)
-    except NotAMeasurementError as error:
+        value = evaluator.evaluate(trial, monitor)
+    except MeasurementError as error:
         return failed(str(error))
     except (TrialUnknownError, NotStartedError):
         raise
@@ -36,29 +50,79 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         if disk_is_full(error):
             raise
         return failed(f"the evaluator raised {short_text(error)}{_place(error)}")
+    return measured_or_failed(value, study)
+
+
+def measured_or_failed(value: Any, study: Study) -> Measurement:
+    """The checked measurement; where it is none, a `failed` one that says why and keeps telemetry and fall."""
     try:
-        return _plain(check_measurement(as_measurement(measurement), study))
-    except Exception as error:
-        return failed(f"not a measurement: {short_text(error)}")
+        return checked_measurement(value, study)
+    except MeasurementError as error:
+        message = str(error)
+    except Exception as error:  # a value whose own code fails, as an array that cannot be read
+        message = f"not a measurement: {short_text(error)}"
+    said = value if isinstance(value, Measurement) else Measurement("failed")
+    if isinstance(said.message, str) and said.message:
+        message = f"{message} (the evaluator says: {said.message})"
+    telemetry = said.telemetry if isinstance(said.telemetry, str) else None
+    return Measurement("failed", fell=said.fell is True, telemetry=telemetry, message=_message(message))
 
 
-class NotAMeasurementError(ValueError):
-    """What an evaluator returned is no measurement."""
+def checked_measurement(value: Any, study: Study) -> Measurement:
+    """A measurement in which every number that the study needs is there and finite, as plain Python values.
+
+    A trial that fell and reports no objective is an aborted one: it is modelled by its margins. What the study does not
+    need (`duration`, `telemetry`, `extra`, true values, margins it does not name) spoils itself alone.
+
+    Args:
+        value: a `Measurement`, or a mapping with its fields; `outcome` is `completed` where it is left out.
+        study: says which functions have to be there.
+
+    Raises:
+        MeasurementError: naming every key that cannot be used, and why.
+    """
+    measurement = as_measurement(value)
+    faults = list(_faults(measurement, study))
+    if faults:
+        raise MeasurementError("; ".join(faults))
+    return _plain(measurement)
 
 
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that there is no room left for a file."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+def as_measurement(value: Any) -> Measurement:
+    """A measurement, unchecked, from what a function or program returned.
+
+    Raises:
+        MeasurementError: it is neither a `Measurement` nor a mapping with its fields.
+    """
+    if isinstance(value, Measurement):
+        return value
+    if not isinstance(value, Mapping):
+        raise MeasurementError(
+            f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
+        )
+    for key in value:
+        if key not in _FIELDS:
+            raise MeasurementError(f"unknown key {key!r} (allowed: {', '.join(_FIELDS)})")
+    return Measurement(**{"outcome": "completed", **value})
+
+
+def margin_of(measurement: Measurement, constraint: FunctionSpec) -> float | None:
+    """The margin of a constraint, under its own name or its quantity's; None where it was not measured."""
+    for name in (constraint.name, quantity_of(constraint)):
+        if name in measurement.margins:
+            return measurement.margins[name]
+    return None
+
+
+def margins_of(study: Study, measurement: Measurement) -> dict[str, float]:
+    """Measured margins of the study's constraints, by the constraints' names; missing ones left out."""
+    margins = {c.name: margin_of(measurement, c) for c in study.constraints}
+    return {name: margin for name, margin in margins.items() if margin is not None}
 
 
 def negative_margins(measurement: Measurement, study: Study) -> list[tuple[str, float]]:
     """The study's constraints that were measured below 0, with their margins."""
-    found = []
-    for constraint in study.constraints:
-        names = [n for n in (constraint.name, quantity_of(constraint)) if n in measurement.margins]
-        if names and measurement.margins[names[0]] < 0:
-            found.append((constraint.name, measurement.margins[names[0]]))
-    return found
+    return [(name, margin) for name, margin in margins_of(study, measurement).items() if margin < 0]
 
 
 def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Study) -> None:
@@ -77,52 +141,31 @@ def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Stu
     )
 
 
-def as_measurement(value: Any) -> Measurement:
-    """A measurement from what a function or program returned.
-
-    Raises:
-        NotAMeasurementError: it is neither a `Measurement` nor a mapping with its fields.
-    """
-    if isinstance(value, Measurement):
-        return value
-    if not isinstance(value, Mapping):
-        raise NotAMeasurementError(
-            f"the evaluator returned {type(value).__name__}, not a mapping with objective and margins"
-        )
-    for key in value:
-        if key not in _MEASUREMENT_FIELDS:
-            raise NotAMeasurementError(f"unknown key {key!r} (allowed: {', '.join(_MEASUREMENT_FIELDS)})")
-    content = {"outcome": "completed", **value}
-    for key in ("states", "backup_state"):
-        if content.get(key) is not None:
-            content[key] = np.asarray(content[key], dtype=float)
-    to_go = content.get("margins_to_go")
-    if to_go is not None:
-        if not isinstance(to_go, Mapping):
-            raise NotAMeasurementError("margins_to_go must map the names of margins to lists of numbers")
-        content["margins_to_go"] = {name: np.asarray(values, dtype=float) for name, values in to_go.items()}
-    return Measurement(**content)
+def failed(message: str) -> Measurement:
+    """A failed measurement and why."""
+    return Measurement("failed", message=message)
 
 
-def check_measurement(measurement: Measurement, study: Study) -> Measurement:
-    """The measurement itself if every number the tuner needs is there and finite, otherwise a `failed` one.
-
-    A failed measurement keeps its telemetry and says in `message` which value was wrong.
-    """
-    faults = list(_faults(measurement, study))
-    if not faults:
-        return measurement
-    message = "; ".join(faults)
-    if measurement.message:
-        message = f"{message} (the evaluator says: {measurement.message})"
-    return Measurement(
-        outcome="failed", fell=bool(measurement.fell), telemetry=measurement.telemetry, message=message
-    )
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left for a file."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
+def short_text(error: BaseException) -> str:
+    """An error in one line: its type and its text."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------
+
+
+def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
     if measurement.outcome not in OUTCOMES:
-        yield f"unknown outcome {measurement.outcome!r} (allowed: {', '.join(OUTCOMES)})"
+        yield f"outcome {measurement.outcome!r} does not exist (allowed: {', '.join(OUTCOMES)})"
+        return
+    if not isinstance(measurement.fell, bool | np.bool_):
+        yield f"fell is {measurement.fell!r}, not true or false"
         return
     # What the monitor interrupted is not modelled either, so its numbers decide nothing.
     if measurement.outcome in ("failed", "backup"):
@@ -131,28 +174,35 @@ def _faults(measurement: Measurement, study: Study) -> Iterable[str]:
     if measurement.objective is None:
         if measurement.outcome == "completed" and not measurement.fell:
             yield f"objective {study.objective.name!r} is missing"
-    elif not _finite(measurement.objective):
+    elif number_of(measurement.objective) is None:
         yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
+    if not isinstance(measurement.margins, Mapping):
+        yield f"margins is {measurement.margins!r}, not a mapping of names to numbers"
+        return
     for constraint in study.constraints:
         names = (constraint.name, quantity_of(constraint))
         name = next((name for name in names if name in measurement.margins), None)
         if name is None:
-            given = ", ".join(measurement.margins) or "none"
+            given = ", ".join(map(str, measurement.margins)) or "none"
             yield f"margin {names[1]!r} is missing (given: {given})"
-        elif not _finite(measurement.margins[name]):
+        elif number_of(measurement.margins[name]) is None:
             yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
     for name in ("states", "backup_state"):
         array = getattr(measurement, name)
-        if array is not None and not np.all(np.isfinite(array)):
-            yield f"{name} holds a value that is not finite"
+        if array is not None and finite_array(array) is None:
+            yield f"{name} holds something that is not a finite number"
     if measurement.states is not None and np.ndim(measurement.states) != 2:
         yield f"states has shape {np.shape(measurement.states)}, not n x k"
+        return
     yield from _margins_to_go_faults(measurement)
 
 
-def _margins_to_go_faults(measurement: Measurement) -> Iterable[str]:
+def _margins_to_go_faults(measurement: Measurement) -> Iterator[str]:
     to_go = measurement.margins_to_go
     if to_go is None:
+        return
+    if not isinstance(to_go, Mapping):
+        yield "margins_to_go must map the names of margins to lists of numbers"
         return
     if measurement.states is None:
         yield "margins_to_go is given without states"
@@ -164,51 +214,91 @@ def _margins_to_go_faults(measurement: Measurement) -> Iterable[str]:
     for name, values in to_go.items():
         if np.shape(values) != (count,):
             yield f"margins_to_go of {name!r} has shape {np.shape(values)}, not one number per state ({count})"
-        elif not np.all(np.isfinite(values)):
-            yield f"margins_to_go of {name!r} holds a value that is not finite"
+        elif finite_array(values) is None:
+            yield f"margins_to_go of {name!r} holds something that is not a finite number"
 
 
-def _plain(measurement: Measurement) -> Measurement:
+# -- as plain values ---------------------------------------------------------------------------------------
+
+
+def _plain(m: Measurement) -> Measurement:
     """Numpy's numbers as Python's: a tuner sees the same values now as when they are read back."""
-    true_margins = measurement.true_margins
+    objective, states, backup_state = (
+        number_of(m.objective),
+        finite_array(m.states),
+        finite_array(m.backup_state),
+    )
+    aborted = m.outcome == "completed" and bool(m.fell) and objective is None
     return replace(
-        measurement,
-        objective=_number(measurement.objective),
-        margins={str(name): float(value) for name, value in measurement.margins.items()},
-        fell=bool(measurement.fell),
-        margins_to_go=_arrays(measurement.margins_to_go),
-        backup_time=_number(measurement.backup_time),
-        true_objective=_number(measurement.true_objective),
-        true_margins=None if true_margins is None else {str(n): float(v) for n, v in true_margins.items()},
-        duration=float(measurement.duration),
-        extra={str(name): float(value) for name, value in measurement.extra.items()},
+        m,
+        outcome="aborted" if aborted else m.outcome,
+        objective=objective,
+        margins=_numbers(m.margins),
+        fell=bool(m.fell),
+        states=states if states is not None and states.ndim == 2 else None,
+        margins_to_go=None if states is None else _arrays(m.margins_to_go),
+        backup_time=number_of(m.backup_time),
+        backup_state=backup_state if backup_state is not None and backup_state.ndim == 1 else None,
+        true_objective=number_of(m.true_objective),
+        true_margins=None if m.true_margins is None else _numbers(m.true_margins),
+        telemetry=m.telemetry if isinstance(m.telemetry, str) else None,
+        duration=max(0.0, number_of(m.duration) or 0.0),
+        message=_message(m.message),
+        extra=_numbers(m.extra),
     )
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def number_of(value: Any) -> float | None:
+    """A finite number as a float; None for everything else, booleans and texts included."""
+    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
+        return None
+    try:
+        value = value.item() if hasattr(value, "item") else value  # of numpy and torch
+        if isinstance(value, bool):
+            return None
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def finite_array(value: Any) -> NDArray[np.float64] | None:
+    """Finite numbers as an array of floats; None for everything else."""
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu" and array.size:
+            return None
+        array = array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        return None
+    return array if bool(np.isfinite(array).all()) else None
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    """The entries of a mapping that are finite numbers."""
+    if not isinstance(values, Mapping):
+        return {}
+    found = {str(name): number_of(value) for name, value in values.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _arrays(values: Mapping[str, Any] | None) -> dict[str, NDArray[np.float64]] | None:
-    return {str(n): np.asarray(v, dtype=np.float64) for n, v in values.items()} if values else None
+    if not isinstance(values, Mapping) or not values:
+        return None
+    found = {str(name): finite_array(value) for name, value in values.items()}
+    whole = all(array is not None for array in found.values())
+    return cast(dict[str, NDArray[np.float64]], found) if whole else None
 
 
-def failed(message: str) -> Measurement:
-    """A failed measurement and why."""
-    return Measurement(outcome="failed", message=message)
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except TypeError:
-        return False
-
-
-def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _message(value: Any) -> str:
+    """A message of any kind as storable text of bounded length."""
+    text = value if isinstance(value, str) else ("" if value is None else repr(value)[: _MAX_MESSAGE + 1])
+    text = (
+        text[: _MAX_MESSAGE + 1].encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+    )
+    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
 
 
 def _place(error: BaseException) -> str:

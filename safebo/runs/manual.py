@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from safebo.errors import InputError, UnknownNameError
-from safebo.evaluators.gate import as_measurement, check_measurement
+from safebo.errors import InputError, MeasurementError, UnknownNameError
+from safebo.evaluators.gate import checked_measurement
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -168,13 +168,8 @@ def _read_parameters(file: Path) -> dict[str, float]:
 
 
 def _read_measurement(file: Path, study: Study) -> Measurement:
-    content = _read(file)
     try:
-        measurement = as_measurement(content)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file}: holds no measurement: {' '.join(str(error).split())}") from error
-    checked = check_measurement(measurement, study)
-    if checked is not measurement:
+        return checked_measurement(_read(file), study)
+    except MeasurementError as error:
         wanted = json.dumps({"objective": 1.0, "margins": {c.name: 0.1 for c in study.constraints}})
-        raise InputError(f"{file}: {checked.message}; it should look like {wanted}")
-    return measurement
+        raise InputError(f"{file}: holds no measurement: {error}; it should look like {wanted}") from error

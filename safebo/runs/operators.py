@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from safebo.study import Study, quantity_of
+from safebo.evaluators.gate import margin_of
+from safebo.study import Study
 from safebo.types import Check, Measurement, Trial
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
@@ -193,10 +194,7 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
     for name in ("measured", "value", "expected", "unit"):
         table.add_column(name, justify="left" if name in ("measured", "unit") else "right")
     rows = [(study.objective, measurement.objective)]
-    rows += [
-        (c, measurement.margins.get(c.name, measurement.margins.get(quantity_of(c))))
-        for c in study.constraints
-    ]
+    rows += [(c, margin_of(measurement, c)) for c in study.constraints]
     for function, value in rows:
         bounds = trial.predicted.get(function.name)
         expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from safebo.evaluators.gate import margins_of
 from safebo.storage.journal import Record, RunInfo
-from safebo.study import Study, quantity_of
+from safebo.study import Study
 from safebo.types import Measurement, Trial
 
 
@@ -72,16 +73,6 @@ class Tally:
         if measurement.outcome == "completed" and safe and measurement.objective is not None:
             name = trial.context_name
             self.best[name] = max(self.best.get(name, measurement.objective), measurement.objective)
-
-
-def margins_of(study: Study, measurement: Measurement) -> dict[str, float]:
-    """Observed margins of the study's constraints, by the constraints' names; missing ones left out."""
-    found: dict[str, float] = {}
-    for constraint in study.constraints:
-        for name in (constraint.name, quantity_of(constraint)):
-            if name in measurement.margins:
-                found.setdefault(constraint.name, measurement.margins[name])
-    return found
 
 
 def smallest_margin(study: Study, measurement: Measurement) -> tuple[str, float] | None:

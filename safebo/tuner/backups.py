@@ -17,6 +17,7 @@ from safebo.boundary.rules import (
     TriggerRule,
 )
 from safebo.errors import MeasurementError, NoBackupError
+from safebo.evaluators.gate import margin_of
 from safebo.study import BackupSpec
 from safebo.tuner.encoding import Problem
 from safebo.types import Measurement, TrialRecord
@@ -88,7 +89,7 @@ def _gain(trial: int, m: Measurement, problem: Problem) -> NDArray[np.float64] |
             )
         threshold = warp.threshold()
         to_go.append(warp.forward(values) - threshold)
-        whole.append(float(warp.forward(problem.margin(m, spec) or 0.0)) - threshold)
+        whole.append(float(warp.forward(margin_of(m, spec) or 0.0)) - threshold)
     return np.maximum(np.min(to_go, axis=0) - min(whole), 0.0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition.base import Situation, View
-from safebo.errors import MeasurementError, StudyError, UnknownNameError
-from safebo.evaluators.gate import negative_margins
+from safebo.errors import StudyError, UnknownNameError
+from safebo.evaluators.gate import margin_of, negative_margins
 from safebo.models.observation import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.models.surrogate import function_models
 from safebo.study import FunctionSpec, SearchSpec, Study
 from safebo.study.space import Space, WarpMap, context_row
-from safebo.types import OUTCOMES, Measurement, Trial
+from safebo.types import Measurement, Trial
 
 
 class Problem:
@@ -102,34 +101,9 @@ class Problem:
         context = self.context_space.to_unit(self.context_space.vector(trial.context, within=False))
         return torch.tensor(np.concatenate([parameters, context]), dtype=torch.float64)
 
-    def margin(self, measurement: Measurement, f: FunctionSpec) -> float | None:
-        """A measured margin under the function's name or its quantity's."""
-        value = measurement.margins.get(f.name)
-        return measurement.margins.get(f.quantity) if value is None and f.quantity else value
-
     def negative_margins(self, measurement: Measurement) -> list[tuple[str, float]]:
         """Constraints measured below 0, with their margins."""
         return negative_margins(measurement, self.study)
-
-    def check(self, trial: Trial, measurement: Measurement) -> None:
-        """Raises `MeasurementError` for a measurement that could not be modelled as its outcome says."""
-        where = f"trial {trial.id}"
-        if measurement.outcome not in OUTCOMES:
-            raise MeasurementError(
-                f"{where}: outcome {measurement.outcome!r} does not exist; allowed are {', '.join(OUTCOMES)}"
-            )
-        if measurement.outcome in ("failed", "backup"):
-            return
-        if measurement.outcome == "completed":
-            if measurement.objective is None:
-                raise MeasurementError(f"{where}: completed, but its objective is missing")
-            _finite(where, self.names[0], measurement.objective)
-        for f in self.functions[1:]:
-            value = self.margin(measurement, f)
-            if value is None:
-                known = ", ".join(measurement.margins) or "none"
-                raise MeasurementError(f"{where}: margin {f.name!r} is missing; measured were {known}")
-            _finite(where, f.name, value)
 
     def observation(self, trial: Trial, measurement: Measurement) -> Observation | None:
         """What is modelled: all of a completed trial, the margins of an aborted one, nothing of the others.
@@ -143,7 +117,7 @@ class Problem:
         if measurement.outcome == "completed" and measurement.objective is not None:
             objective = float(self.warps[0].forward(measurement.objective))
         margins = [
-            float(w.forward(self.margin(measurement, f) or 0.0))
+            float(w.forward(margin_of(measurement, f) or 0.0))
             for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
         ]
         return Observation(trial.id, self.row(trial), (objective, *margins))
@@ -180,8 +154,3 @@ def _domain_size(spec: SearchSpec, dimension: int) -> int | None:
     if spec.domain == "grid":
         return spec.grid_points**dimension
     return len(spec.pool) if spec.domain == "pool" else None
-
-
-def _finite(where: str, name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise MeasurementError(f"{where}: {name} = {value} is not a finite number")

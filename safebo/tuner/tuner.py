@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from safebo.acquisition import configured
 from safebo.boundary.monitor import BoundaryMonitor
-from safebo.errors import EmptySafeSetError, StudyError, UnknownNameError
+from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
+from safebo.evaluators.gate import checked_measurement
 from safebo.models.model_cache import PriorReport
 from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
@@ -100,24 +102,28 @@ class Tuner:
         self.history.add(trial)
         return trial
 
-    def tell(self, trial: Trial | int, measurement: Measurement) -> None:
+    def tell(self, trial: Trial | int, measurement: Measurement | Mapping[str, Any]) -> None:
         """What a trial showed.
+
+        Args:
+            trial: it, or its id.
+            measurement: a `Measurement`, or a mapping with its fields: `{"objective": 1.2, "margins": {"tilt": 0.1}}`.
 
         Raises:
             UnknownNameError: for a trial that was never asked.
             MeasurementError: for a trial told before, a missing or non-finite value, or an unknown outcome.
         """
         record = self.history.record(trial if isinstance(trial, int) else trial.id)
-        self.problem.check(record.trial, measurement)
-        self.history.tell(record.trial.id, measurement)
+        self.history.tell(record.trial.id, self._checked(record.trial, measurement))
 
-    def tell_manual(self, parameters: Mapping[str, float], context: str, measurement: Measurement) -> Trial:
+    def tell_manual(
+        self, parameters: Mapping[str, float], context: str, measurement: Measurement | Mapping[str, Any]
+    ) -> Trial:
         """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`."""
         row = self.problem.space.vector(parameters)
         with one_thread():
             trial = self._trial(context, row, "manual", "chosen by a person")
-        self.problem.check(trial, measurement)
-        self.history.add(trial, measurement)
+        self.history.add(trial, self._checked(trial, measurement))
         return trial
 
     def edit(self, trial_id: int, parameters: Mapping[str, float]) -> Trial:
@@ -155,9 +161,7 @@ class Tuner:
         if len(self.history):
             raise StudyError("restore needs a new tuner; this one has trials already")
         for trial, measurement in records:
-            if measurement is not None:
-                self.problem.check(trial, measurement)
-            self.history.add(trial, measurement)
+            self.history.add(trial, None if measurement is None else self._checked(trial, measurement))
 
     # -- what is known -----------------------------------------------------------------------------------
 
@@ -262,10 +266,16 @@ class Tuner:
     # -- small things ------------------------------------------------------------------------------------
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
-        for trial, measurement in records:
-            if measurement is not None:
-                self.problem.check(trial, measurement)
-        return self._observations(TrialRecord(*pair) for pair in records)
+        return self._observations(
+            TrialRecord(trial, None if measurement is None else self._checked(trial, measurement))
+            for trial, measurement in records
+        )
+
+    def _checked(self, trial: Trial, measurement: Measurement | Mapping[str, Any]) -> Measurement:
+        try:
+            return checked_measurement(measurement, self.study)
+        except MeasurementError as error:
+            raise MeasurementError(f"trial {trial.id}: {error}") from None
 
     def _observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
         """What is modelled of some records."""

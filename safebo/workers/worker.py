@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from safebo.evaluators.gate import check_measurement, evaluate_safely
+from safebo.evaluators.gate import evaluate_safely, measured_or_failed
 from safebo.evaluators.source import EvaluatorSource
 from safebo.types import Check, Evaluator, EvaluatorInfo, Measurement, Monitor, Trial
 
@@ -72,7 +72,7 @@ def preflight(source: EvaluatorSource) -> list[Check]:
 def score(source: EvaluatorSource, trial: Trial, ended: dict[str, Any]) -> Measurement:
     """What a trial showed that ended without being scored, from its raw file."""
     evaluator: Any = _evaluator(source)
-    return check_measurement(evaluator.score(trial, ended), source.study)
+    return measured_or_failed(evaluator.score(trial, ended), source.study)
 
 
 def finish() -> None:

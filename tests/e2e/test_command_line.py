@@ -58,6 +58,9 @@ def blind(parameters, context):
     return {"objective": 1.0, "margins": {"height": float("nan")}}
 def unsafe(parameters, context):
     return {"objective": 1.0, "margins": {"height": -1.0}}
+def falls(parameters, context):
+    good = (parameters["p"], parameters["d"]) == (2.0, 1.0)
+    return walk(parameters, context) if good else {"fell": True, "margins": {"height": -0.2}}
 def heavy(parameters, context, seed=0):
     states = np.random.default_rng(seed).random((2000, 8))
     return {"objective": 1.0, "margins": {"height": 1.0}, "states": states}
@@ -388,6 +391,27 @@ def test_a_trial_of_ones_own_is_learned_from_and_resumes_exactly(safebo: Safebo,
         assert answer.code == 2
         assert message in answer.err
     assert safebo("show", "a", "--json").out == before
+
+
+def test_a_fall_without_an_objective_loses_no_run(safebo: Safebo, tmp_path: Path) -> None:
+    """From the evaluator, from a person, and in a journal that an earlier version wrote."""
+    text = Path("bowl.yaml").read_text()
+    Path("falls.yaml").write_text(text.replace("my_robot:walk", "my_robot:falls"))
+    assert safebo("tune", "falls.yaml", "--out", "a", "--trials", "3").code == 0
+    with Journal.open("a") as journal:
+        last = journal.records()[-1].trial
+        journal.ask(dataclasses.replace(last, id=4, seed=5), 3)
+        journal.mark_unknown(4, "lost")
+        journal.ask(dataclasses.replace(last, id=5, seed=6), 4)
+        journal.tell(5, Measurement("completed", None, {"height": -0.2}, fell=True))
+    Path("fell.yaml").write_text("{fell: true, margins: {height: -0.2}}")
+    assert safebo("resolve", "a", "4", "--measurement", "fell.yaml").code == 0
+    assert safebo("tune", "falls.yaml", "--out", "a", "--trials", "6", "--resume").code == 0
+    trials = json.loads(safebo("show", "a", "--json").out)["trials"]
+    assert [trial["fell"] for trial in trials] == [False, *[True] * 5]
+    assert [trial["outcome"] for trial in trials[1:4]] == ["aborted"] * 3
+    assert safebo("best", "a", "--json").code == 0
+    assert safebo("report", "a").code == 0
 
 
 def test_a_waiting_proposal_is_edited_and_runs_so(safebo: Safebo, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Evaluators: functions, programs, and measurements that cannot be believed."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from closed_form_runs import STUDY
 
-from safebo.errors import EvaluatorError
-from safebo.evaluators.gate import as_measurement, check_measurement, evaluate_safely
+from safebo.errors import EvaluatorError, MeasurementError
+from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed
 from safebo.evaluators.source import EvaluatorSource, FunctionEvaluator
 from safebo.study import Study
 from safebo.study.reading import parse_study
@@ -122,15 +123,15 @@ GOOD: dict[str, Any] = {"objective": 1.0, "margins": {"height": 0.5}}
         (GOOD | {"margins": {"hight": 1.0}}, "margin 'height' is missing (given: hight)"),
         (GOOD | {"margins": {"height": "high"}}, "margin 'height' is 'high', not a finite number"),
         ({"objective": 1.0}, "margin 'height' is missing (given: none)"),
-        (GOOD | {"outcome": "crashed"}, "unknown outcome 'crashed' (allowed: completed, backup, aborted,"),
+        (GOOD | {"outcome": "crashed"}, "outcome 'crashed' does not exist (allowed: completed, backup,"),
         (GOOD | {"objektive": 1.0}, "unknown key 'objektive' (allowed: outcome, objective"),
-        (GOOD | {"states": [[1.0, float("nan")]]}, "states holds a value that is not finite"),
+        (GOOD | {"states": [[1.0, float("nan")]]}, "states holds something that is not a finite"),
         (GOOD | {"states": [1.0, 2.0]}, "states has shape (2,), not n x k"),
         (GOOD | {"margins_to_go": {"height": [1.0]}}, "margins_to_go is given without states"),
         (GOOD | {"states": [[1.0]], "margins_to_go": [1.0]}, "must map the names of margins"),
         (GOOD | {"states": [[1.0]], "margins_to_go": {"depth": [1.0]}}, "margins_to_go names depth, margins height"),
         (GOOD | {"states": [[1.0]], "margins_to_go": {"height": [1, 2]}}, "'height' has shape (2,), not one number"),
-        (GOOD | {"states": [[1.0]], "margins_to_go": {"height": [float("inf")]}}, "'height' holds a value that is not"),
+        (GOOD | {"states": [[1.0]], "margins_to_go": {"height": [float("inf")]}}, "'height' holds something that"),
         ({"outcome": "aborted", "fell": True}, "margin 'height' is missing"),
         (None, "the evaluator returned NoneType, not a mapping with objective and margins"),
         (3.0, "the evaluator returned float"),
@@ -155,8 +156,65 @@ def test_what_cannot_be_believed_is_failed_and_says_why(answer: Any, message: st
     ],
 )
 def test_what_can_be_believed_stays_as_it_is(answer: dict) -> None:
-    measurement = as_measurement(answer)
-    assert check_measurement(measurement, BOWL) is measurement
+    once = checked_measurement(answer, BOWL)
+    assert once.outcome == answer.get("outcome", "completed")
+    assert once.margins == {n: v for n, v in answer.get("margins", {}).items() if np.isfinite(v)}
+    twice = checked_measurement(once, BOWL)
+    assert {**vars(twice), "states": None} == {**vars(once), "states": None}
+
+
+def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
+    fell = checked_measurement({"fell": True, "margins": {"height": -0.2}}, BOWL)
+    assert (fell.outcome, fell.fell, fell.margins) == ("aborted", True, {"height": -0.2})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"margins": {"height": False}}, "margin 'height' is False"),
+        ({"margins": {"height": "0.5"}}, "margin 'height' is '0.5'"),
+        ({"margins": {"height": np.bool_(True)}}, "margin 'height' is"),
+        ({"margins": {"height": [0.1, 0.2]}}, "margin 'height' is"),
+        ({"margins": [0.1]}, "margins is"),
+        ({"objective": True}, "objective 'speed' is True"),
+        ({"objective": "1.0"}, "objective 'speed' is '1.0'"),
+        ({"fell": "no"}, "fell is 'no'"),
+        ({"fell": 0}, "fell is 0"),
+        ({"outcome": "done"}, "outcome 'done' does not exist"),
+        ({"states": [[True]]}, "states holds"),
+        ({"states": [["a"]]}, "states holds"),
+    ],
+)
+def test_what_is_of_another_kind_fails_the_trial_and_is_named(change: dict, said: str) -> None:
+    with pytest.raises(MeasurementError, match=re.escape(said)):
+        checked_measurement(GOOD | change, BOWL)
+    refused = measured_or_failed(GOOD | change, BOWL)
+    assert refused.outcome == "failed"
+    assert said in refused.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("duration", "long", 0.0),
+        ("duration", -1.0, 0.0),
+        ("telemetry", 5, None),
+        ("extra", [1], {}),
+        ("extra", {"a": 1, "b": "x", "c": True}, {"a": 1.0}),
+        ("true_objective", float("inf"), None),
+        ("message", 3, "3"),
+        ("message", "a\ud800b", "a\\ud800b"),
+        ("message", None, ""),
+    ],
+)
+def test_what_the_study_does_not_need_spoils_itself_alone(key: str, value: object, kept: object) -> None:
+    measured = checked_measurement(GOOD | {key: value}, BOWL)
+    assert measured.outcome == "completed"
+    assert getattr(measured, key) == kept
+
+
+def test_a_long_message_is_kept_short() -> None:
+    assert len(checked_measurement(GOOD | {"message": "x" * 10**6}, BOWL).message) < 3000
 
 
 def test_margins_to_go_survive_as_arrays() -> None:
@@ -168,7 +226,7 @@ def test_margins_to_go_survive_as_arrays() -> None:
 
 
 def test_a_fall_in_a_refused_measurement_is_not_forgotten() -> None:
-    refused = check_measurement(Measurement("aborted", margins={}, fell=True, message="lost contact"), BOWL)
+    refused = measured_or_failed(Measurement("aborted", margins={}, fell=True, message="lost contact"), BOWL)
     assert refused.fell
     assert "lost contact" in refused.message
 

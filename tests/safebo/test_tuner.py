@@ -316,9 +316,9 @@ def test_a_fall_teaches_its_margins_and_no_objective() -> None:
 @pytest.mark.parametrize(
     ("measurement", "message"),
     [
-        (Measurement("completed", math.nan, {"margin": 0.1}), "reward = nan"),
-        (Measurement("completed", 0.0, {"margin": math.inf}), "margin = inf"),
-        (Measurement("completed", None, {"margin": 0.1}), "objective is missing"),
+        (Measurement("completed", math.nan, {"margin": 0.1}), "'reward' is nan"),
+        (Measurement("completed", 0.0, {"margin": math.inf}), "'margin' is inf"),
+        (Measurement("completed", None, {"margin": 0.1}), "objective 'reward' is missing"),
         (Measurement("completed", 0.0, {"other": 0.1}), "'margin' is missing"),
         (Measurement("aborted", None, {}), "'margin' is missing"),
         (Measurement("vanished", 0.0, {"margin": 0.1}), "does not exist"),  # type: ignore[arg-type]
