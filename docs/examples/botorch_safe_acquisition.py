@@ -28,10 +28,10 @@ from safebo.acquisition import GridSafeOpt
 from safebo.acquisition.information import ISE, ISEBO, MES, sample_optima
 from safebo.acquisition.transductive import ITL, select_batch
 from safebo.acquisition.transductive.targets import (
-    TargetView,
+    TargetBounds,
     potential_maximizers,
     region,
-    target_view,
+    target_bounds,
     targets_of,
 )
 
@@ -112,7 +112,7 @@ def fit(X: torch.Tensor, Y: torch.Tensor, fitted: bool = True) -> ModelListGP:
 # %% [markdown]
 # ## The certified set, and a first acquisition: ITL
 #
-# `target_view` holds the marginals of a model over given points: which are certified (`safe`), which could
+# `target_bounds` holds the marginals of a model over given points: which are certified (`safe`), which could
 # still turn out safe. `potential_maximizers` are the points that could be the best safe one. ITL scores a
 # candidate by what an observation there tells about all of them together (Hübotter et al., NeurIPS 2024): it
 # learns beyond the border of the certified set without stepping over it.
@@ -124,10 +124,10 @@ generator = torch.Generator().manual_seed(0)
 X = SEED + 0.05 * (torch.rand(5, 2, dtype=DTYPE, generator=generator) - 0.5)
 Y = measure(X, generator)
 model = fit(X, Y)
-view = target_view(model, GRID, BETA, constraints=(1,))
-targets = targets_of(potential_maximizers, target_view(model, COARSE, BETA, constraints=(1,)))
+at = target_bounds(model, GRID, BETA, constraints=(1,))
+targets = targets_of(potential_maximizers, target_bounds(model, COARSE, BETA, constraints=(1,)))
 itl = ITL(model, targets, noise=NOISE**2)
-certified = GRID[view.safe]
+certified = GRID[at.safe]
 x, value = optimize_acqf_discrete(itl, q=1, choices=certified)
 print(f"certified {len(certified)} of {len(GRID)} points; {len(targets)} targets")
 print(f"ITL tries {x[0].tolist()}: {float(value):.2f} nats about the targets")
@@ -187,13 +187,13 @@ print("three robots try", [[round(v, 3) for v in row] for row in batch.tolist()]
 
 
 # %%
-def itl_rule(model: ModelListGP, view: TargetView, generator: torch.Generator) -> ITL:
+def itl_rule(model: ModelListGP, at: TargetBounds, generator: torch.Generator) -> ITL:
     """Information about the potential maximizers."""
-    targets = targets_of(potential_maximizers, target_view(model, COARSE, BETA, constraints=(1,)))
+    targets = targets_of(potential_maximizers, target_bounds(model, COARSE, BETA, constraints=(1,)))
     return ITL(model, targets, noise=NOISE**2)
 
 
-def ise_bo_rule(model: ModelListGP, view: TargetView, generator: torch.Generator) -> ISEBO:
+def ise_bo_rule(model: ModelListGP, at: TargetBounds, generator: torch.Generator) -> ISEBO:
     """The larger of what is learned about the margin's sign and about the maximum."""
     optima = sample_optima(model, COARSE, generator=generator, jitter=1e-6)
     return ISEBO(ISE(model, COARSE, [1], noise=NOISE**2), MES(model, optima))
@@ -206,8 +206,8 @@ def run(rule, seed: int) -> tuple[torch.Tensor, ModelListGP]:
     Y = measure(X, generator)
     for _ in range(TRIALS - 1):
         model = fit(X, Y, fitted=False)
-        view = target_view(model, GRID, BETA, constraints=(1,))
-        x, _ = optimize_acqf_discrete(rule(model, view, generator), q=1, choices=GRID[view.safe])
+        at = target_bounds(model, GRID, BETA, constraints=(1,))
+        x, _ = optimize_acqf_discrete(rule(model, at, generator), q=1, choices=GRID[at.safe])
         X, Y = torch.cat([X, x]), torch.cat([Y, measure(x, generator)])
     return X, fit(X, Y, fitted=False)
 
@@ -231,8 +231,8 @@ def run_safeopt(seed: int) -> tuple[torch.Tensor, ModelListGP]:
 
 def recommended(model: ModelListGP) -> torch.Tensor:
     """The certified point of the grid with the largest lower bound of the reward, `2`."""
-    view = target_view(model, GRID, BETA, constraints=(1,))
-    return view.points[torch.where(view.safe, view.lower(), -torch.inf).argmax()]
+    at = target_bounds(model, GRID, BETA, constraints=(1,))
+    return at.points[torch.where(at.safe, at.lower(), -torch.inf).argmax()]
 
 
 runs = {"ITL": run(itl_rule, 0), "ISE-BO": run(ise_bo_rule, 0), "SafeOpt": run_safeopt(0)}
@@ -279,7 +279,7 @@ figure.savefig("safe_acquisition.png", dpi=110)
 
 # %%
 pool = GRID[(GRID < 0.7).all(-1)]
-wanted = target_view(model, COARSE, BETA, constraints=(1,))
+wanted = target_bounds(model, COARSE, BETA, constraints=(1,))
 corner = region(torch.tensor([0.5, 0.5], dtype=DTYPE), torch.tensor([0.9, 0.9], dtype=DTYPE))
 about = targets_of(corner, wanted)
 start = fit(X, Y, fitted=False)

@@ -9,7 +9,7 @@ A file registers one acquisition and puts one method on the list, both by names 
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 from safebo.study.methods import Method, add_method
 
@@ -18,18 +18,18 @@ from safebo.study.methods import Method, add_method
 class BoldAndWide(SafeAcquisition):
     """Among certified inputs: the objective's upper bound plus the width of its interval."""
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The larger, the sooner an input is tried; certification is not this function's business.
 
-        X has inputs in the unit cube, `n x d`; `view` the bounds there: `view.imagined.lower` and `.upper` are
+        X has inputs in the unit cube, `n x d`; `bounds` the bounds there: `bounds.fantasized.lower` and `.upper` are
         `n x m`, the objective first, constraints after it, each satisfied when it is at least 0.
         """
-        lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
+        lower, upper = bounds.fantasized.lower[..., 0], bounds.fantasized.upper[..., 0]
         return upper + 0.5 * (upper - lower)
 
 
 # safety: what the method promises, which is what it will be held to. "certified" (each trial is certified safe)
-# or "yardstick" (nothing); a rule that sets `certified_only = False` proposes any input and promises nothing.
+# or "baseline" (nothing); a rule that sets `certified_only = False` proposes any input and promises nothing.
 add_method(
     Method(
         name="bold_and_wide",

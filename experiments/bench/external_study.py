@@ -11,16 +11,16 @@ from safebo.experiments.bench.external import outside_proposals
 from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 from safebo.study import Study
 from safebo.tuner import Tuner
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Measurement, Phase, Trial
 
 
 def shell(study: Study) -> Task:
     """What a study tells an optimizer of another package: the unit cube, and thresholds on the modelled scale."""
-    problem = Problem(study)
-    functions = len(problem.names)
+    encoding = StudyEncoding(study)
+    functions = len(encoding.names)
     dimension = len(study.parameters)
-    seed = problem.space.to_unit(problem.space.vector(study.seeds[0].parameters))
+    seed = encoding.space.to_unit(encoding.space.vector(study.seeds[0].parameters))
 
     def unknown(_x: FloatArray) -> FloatArray:
         raise InputError(f"study {study.name}: its evaluator knows its functions, nobody else")
@@ -33,7 +33,7 @@ def shell(study: Study) -> Task:
         prior_means=(0.0,) * functions,
         noise_std=(0.0,) * functions,
         beta=(0.0,) * functions,
-        thresholds=(UNCONSTRAINED, *(float(t) for t in problem.thresholds)),
+        thresholds=(UNCONSTRAINED, *(float(t) for t in encoding.thresholds)),
         start=lambda _seed: np.asarray(seed)[None],
         trials=study.trials,
         known_optimum=np.nan,
@@ -64,7 +64,7 @@ class OutsideTuner:
         self._study, self._name, self._seed = study, name, seed
         # A tuner that only keeps the book: the schedule, the numbers of trials, the seeds of their noise.
         self._book = Tuner(study, seed)
-        self._problem = Problem(study)
+        self._encoding = StudyEncoding(study)
         self._who = {
             context: outside_proposals(shell(study), name, seed * 1009 + index)
             for index, context in enumerate(study.context.values)
@@ -89,15 +89,15 @@ class OutsideTuner:
         if self._seeds[context]:
             phase = "seed"
             parameters = dict(self._seeds[context].pop(0))
-            x = np.asarray(self._problem.space.to_unit(self._problem.space.vector(parameters)))
+            x = np.asarray(self._encoding.space.to_unit(self._encoding.space.vector(parameters)))
         else:
             if not self._told[context]:
                 raise UnsafeSeedError(f"context {context}: no seed of it could be measured")
             x = self._who[context].ask(self._count)
             raw = np.clip(
-                self._problem.space.from_unit(x), *np.array([p.bounds for p in self._study.parameters]).T
+                self._encoding.space.from_unit(x), *np.array([p.bounds for p in self._study.parameters]).T
             )
-            parameters = self._problem.space.named(raw)
+            parameters = self._encoding.space.named(raw)
         trial = Trial(
             id=self._count,
             parameters=parameters,
@@ -119,7 +119,7 @@ class OutsideTuner:
         """What a trial showed."""
         trial, x = self._asked.pop(trial_id)
         self._book.history.tell(trial_id, measurement)
-        observation = self._problem.observation(trial, measurement)
+        observation = self._encoding.observation(trial, measurement)
         if observation is None:
             return
         told = self._told[trial.context_name]
@@ -135,7 +135,7 @@ class OutsideTuner:
     def best(self, context: str) -> Answer | None:
         """The optimizer's own answer."""
         x = self._who[context].best
-        return None if x is None else Answer(self._problem.space.named(self._problem.space.from_unit(x)))
+        return None if x is None else Answer(self._encoding.space.named(self._encoding.space.from_unit(x)))
 
 
 def noise_seed(seed: int, number: int) -> int:

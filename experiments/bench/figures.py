@@ -43,7 +43,7 @@ def task_figure(results: Results, task: str, styles: Mapping[str, Look]) -> Figu
     """Regret and safe share per trial on one task; methods that promise nothing in a row of their own."""
     kinds = [
         ("certified answer", [m for m in results.certifying() if results.of(m, task)]),
-        ("UNSAFE yardsticks: best safe trial", [m for m in results.yardsticks() if results.of(m, task)]),
+        ("UNSAFE baselines: best safe trial", [m for m in results.baselines() if results.of(m, task)]),
     ]
     kinds = [(title, methods) for title, methods in kinds if methods]
     figure = new_figure(WIDTH, 2.75 * len(kinds))
@@ -109,7 +109,7 @@ def _curves(
 
 
 def violations_figure(results: Results, methods: Sequence[str]) -> Figure:
-    """Per method: runs with a violation, trials with one, when, and how deep; promises and yardsticks apart."""
+    """Per method: runs with a violation, trials with one, when, and how deep; promises and baselines apart."""
     figure = new_figure(WIDTH, 1.0 + 0.24 * len(methods))
     axes = figure.subplots(1, 4, sharey=True, width_ratios=[1.0, 1.0, 2.2, 1.4])
     runs_ax, trials_ax, when_ax, depth_ax = axes

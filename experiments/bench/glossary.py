@@ -40,7 +40,7 @@ GLOSSARY = (
     (
         "certified share",
         "Share of the safe inputs that can be reached from the seeds (of all safe inputs where there is no grid) which "
-        "the method's model certifies at the end. Of a yardstick: what a certificate would say of its data.",
+        "the method's model certifies at the end. Of a baseline: what a certificate would say of its data.",
     ),
     ("violation", "A trial whose true margin, without noise, is below 0."),
     (

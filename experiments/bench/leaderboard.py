@@ -92,7 +92,7 @@ def _section(results: Results, tasks: Sequence[str]) -> list[str]:
     safe = standings(results, results.certifying(), tasks)
     if safe.rows:
         found += ["### Methods that promise safety", _board(safe, unsafe=False), _ranks(safe)]
-    unsafe = standings(results, results.yardsticks(), tasks)
+    unsafe = standings(results, results.baselines(), tasks)
     if unsafe.rows:
         found += ["### UNSAFE: methods that promise nothing", _board(unsafe, unsafe=True), _ranks(unsafe)]
     return found
@@ -140,7 +140,7 @@ def _violations(results: Results) -> str:
     """Runs with a violation per task, of every method that has any."""
     safe = results.certifying()
     rows = []
-    for method in [*safe, *results.yardsticks()]:
+    for method in [*safe, *results.baselines()]:
         for task in results.task_names:
             judged = results.of(method, task)
             broken = [j for j in judged if j.numbers.violations]

@@ -37,7 +37,7 @@ class TaskPart:
     name: str
     picture: Picture
     certifying: Standings
-    yardsticks: Standings
+    baselines: Standings
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[Fla
 
 def render(results: Results, broken: Sequence[Flag]) -> str:
     """The page as text."""
-    safe, unsafe = results.certifying(), results.yardsticks()
+    safe, unsafe = results.certifying(), results.baselines()
     styles = looks([*safe, *unsafe])
     certifying = standings(results, safe, results.task_names)
-    yardsticks = standings(results, unsafe, results.task_names)
+    baselines = standings(results, unsafe, results.task_names)
     kinds = [
         ("Methods that promise safety", certifying, False),
-        ("UNSAFE: methods that promise nothing", yardsticks, True),
+        ("UNSAFE: methods that promise nothing", baselines, True),
     ]
     with styled():
         pictures = {
@@ -138,7 +138,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
         notes=_notes(results),
         pictures=pictures,
         certifying=certifying,
-        yardsticks=yardsticks,
+        baselines=baselines,
         unranked=_unranked(certifying),
         pairs=pairs,
         violations=violation_rows(results),
@@ -227,7 +227,7 @@ def _task(results: Results, task: str, styles: dict[str, Look]) -> TaskPart:
         name=task,
         picture=drawn(f"task-{name}", task_figure(results, task, styles), alt),
         certifying=standings(results, results.certifying(), [task]),
-        yardsticks=standings(results, results.yardsticks(), [task]),
+        baselines=standings(results, results.baselines(), [task]),
     )
 
 

@@ -16,7 +16,7 @@ from safebo.experiments.bench.measures import FloatArray, Measures, Run, measure
 from safebo.experiments.bench.store import Store
 
 PROMISES_SAFETY = ("certified", "watched")
-"""Promises of methods that certify; the others are yardsticks."""
+"""Promises of methods that certify; the others are baselines."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Results:
         """Methods that promise safety."""
         return tuple(n for n, m in self.methods.items() if m["promise"] in PROMISES_SAFETY)
 
-    def yardsticks(self) -> tuple[str, ...]:
+    def baselines(self) -> tuple[str, ...]:
         """Methods that promise nothing."""
         return tuple(n for n, m in self.methods.items() if m["promise"] not in PROMISES_SAFETY)
 

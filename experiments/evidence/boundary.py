@@ -4,7 +4,7 @@
 
 40 trials, 10 seeds. Prints per method what `safebo.experiments.evidence.transductive` prints; constrained
 qLogNEI is the
-unsafe yardstick (its certified recommendation is that of the surrogate it has made; `tried` is the best safe
+unsafe baseline (its certified recommendation is that of the surrogate it has made; `tried` is the best safe
 input it happened to try). Then which methods broke nothing and have under half of SafeOpt's mean regret.
 """
 

@@ -15,12 +15,12 @@ import typer
 
 from safebo.acquisition.transductive.scores import exact_scores
 from safebo.acquisition.transductive.target_forms import LOW_RANK_RULES
-from safebo.experiments.speed.transductive_cases import DirectedRun
+from safebo.experiments.speed.transductive_cases import TransductiveRun
 
-CELLS = {"exact_pairs": 0, "most_candidates": 500, "most_targets": 500, "scored_at_once": 80}
+CELLS = {"exact_pairs": 0, "max_candidates": 500, "max_targets": 500, "scored_at_once": 80}
 """So that the way of a million points is taken on a small grid: about one candidate in a hundred is scored itself."""
 
-ONE_BY_ONE = {"exact_pairs": 0, "most_candidates": 10**9, "most_targets": 10**9}
+ONE_BY_ONE = {"exact_pairs": 0, "max_candidates": 10**9, "max_targets": 10**9}
 
 
 def main(
@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Run and print."""
     for count in observations or [20, 60, 200]:
-        run = DirectedRun("vtl", points, count, **CELLS)
+        run = TransductiveRun("vtl", points, count, **CELLS)
         variances = torch.stack([m.variance for m in run.marginals], -1)
         candidates, targets = run.candidates, run.targets
         for rule in LOW_RANK_RULES:

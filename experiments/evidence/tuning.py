@@ -5,7 +5,7 @@
 runs tuner and evaluator in process (no journal), one seed per worker, and prints per seed: trials with a
 negative true margin by phase, falls, and the noise-free objective of the certified recommendation at the
 checkpoints as a share of the gap between the initial gains and `--best` (the best of the random gains of
-`safebo.experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe yardstick.
+`safebo.experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe baseline.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from safebo.experiments.papers.runs import command
 from safebo.experiments.tasks.task import FloatArray
 from safebo.study import Study
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Evaluator, Measurement, Phase, Trial, TrialRecord
 
 NEAR = 0.12
@@ -40,14 +40,16 @@ class Walks:
     """
 
     def __init__(self, study: Study, gait: str) -> None:
-        self.study, self.gait, self.problem = study, gait, Problem(study)
+        self.study, self.gait, self.encoding = study, gait, StudyEncoding(study)
         self.evaluator: Evaluator = EvaluatorSource(study).make()
 
     def walk(
         self, point: FloatArray, seed: int, phase: Phase, monitor: BoundaryMonitor | None = None
     ) -> TrialRecord:
         """One walk with gains of the unit cube, `d`."""
-        gains = dict(zip(self.problem.space.names, self.problem.space.from_unit(point).tolist(), strict=True))
+        gains = dict(
+            zip(self.encoding.space.names, self.encoding.space.from_unit(point).tolist(), strict=True)
+        )
         values = self.study.context.values[self.gait]
         trial = Trial(1, gains, values, self.gait, phase, seed, monitor is None)
         return TrialRecord(trial, self.evaluator.evaluate(trial, monitor))
@@ -55,18 +57,18 @@ class Walks:
     def monitor(self, count: int, rng: np.random.Generator) -> BoundaryMonitor:
         """The boundary condition of the initial gains and `count - 1` near them, those of them that are backups."""
         start = self.study.seeds[0].parameters
-        middle = self.problem.space.to_unit(self.problem.space.vector(start))
+        middle = self.encoding.space.to_unit(self.encoding.space.vector(start))
         steps = NEAR * (2.0 * rng.random((count, len(middle))) - 1.0)
         steps[0] = 0.0
         records = [self.walk(np.clip(middle + s, 0.0, 1.0), i, "local") for i, s in enumerate(steps)]
-        found = [(backup_of(record, self.problem), record.measurement) for record in records]
+        found = [(backup_of(record, self.encoding), record.measurement) for record in records]
         kept: list[Backup] = [b for b, _ in found if b is not None]
         lower = [self._lower(m) for b, m in found if b is not None and m is not None]
         return boundary_monitor(kept, np.array(lower), self.study.tuner.backup)
 
     def _lower(self, measurement: Measurement) -> float:
         """Of a tried point: its measured margin, warped, less beta standard deviations of the noise."""
-        spec, warp = self.study.constraints[0], self.problem.warps[1]
+        spec, warp = self.study.constraints[0], self.encoding.warps[1]
         margin = float(warp.forward(measurement.margins[spec.quantity])) - warp.threshold()
         return margin - self.study.tuner.beta * spec.noise_std
 

@@ -3,7 +3,7 @@
     python -m safebo.experiments.papers.widmer2023 --seeds 10 --workers 2 --out runs/papers/widmer2023
 
 tunes the joint gains of a simulated Go1 under the paper's disturbance, in trot and then in crawl. Contextual methods
-know trot when crawl begins; methods without contexts begin crawl anew. GP-UCB is the unsafe yardstick. Everything is
+know trot when crawl begins; methods without contexts begin crawl anew. GP-UCB is the unsafe baseline. Everything is
 judged by the noise-free objective; rewards are normalised per gait as in the paper's figure.
 """
 

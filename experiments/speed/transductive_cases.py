@@ -22,7 +22,7 @@ NOISE, BETA, THRESHOLD = 0.05, 2.0, 0.2
 VARIANCE, LENGTHSCALES = 2.0, (1.0, 1.2)
 
 
-class DirectedRun:
+class TransductiveRun:
     """A run of a transductive rule on a square grid: every call tells what was proposed last and asks once.
 
     Args:
@@ -84,7 +84,7 @@ def counts(run: Any) -> str:
 
 
 def _million(rule: str) -> Callable[[], Any]:
-    return DirectedRun(rule, 1_000_000, 197)
+    return TransductiveRun(rule, 1_000_000, 197)
 
 
 _STEP = "one ask after one tell at 200 observations, 2 functions with different kernels, 1,000,000 points"

@@ -233,7 +233,7 @@ def recommendation(tuner: GridTuner) -> FloatArray | None:
 def certified(tuner: GridTuner) -> BoolArray:
     """Which candidates are certified now, `n`."""
     try:
-        return np.asarray(tuner.certified(tuner.situation()).numpy())
+        return np.asarray(tuner.certified(tuner.acquisition_context()).numpy())
     except EmptySafeSetError:
         return np.zeros(len(tuner.grid), dtype=bool)
 

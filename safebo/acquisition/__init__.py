@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from safebo.acquisition import goose, gosafeopt, recommend, safe_ucb, safeopt
-from safebo.acquisition import information_methods as informed
-from safebo.acquisition.base import SafeAcquisition, Situation, Told, View
+from safebo.acquisition import goose, gosafeopt, information_methods, recommend, safe_ucb, safeopt
+from safebo.acquisition.base import AcquisitionContext, PointBounds, SafeAcquisition, Told
 from safebo.acquisition.baselines import (
     expected_improvement,
     gp_ucb,
@@ -23,32 +22,32 @@ from safebo.acquisition.registry import (
     method,
     register,
 )
-from safebo.acquisition.transductive import methods as directed
+from safebo.acquisition.transductive import methods as transductive_methods
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt
     from safebo.acquisition.grid_tuner import GridSettings, GridTuner
-    from safebo.acquisition.model_context import situation_of_model
+    from safebo.acquisition.model_context import context_of_model
 
 __all__ = [
     "METHODS",
+    "AcquisitionContext",
     "GridSafeOpt",
     "GridSettings",
     "GridTuner",
     "Method",
+    "PointBounds",
     "SafeAcquisition",
-    "Situation",
     "Told",
-    "View",
     "acquisition_class",
     "add_method",
     "configured",
-    "directed",
+    "context_of_model",
     "expected_improvement",
     "goose",
     "gosafeopt",
     "gp_ucb",
-    "informed",
+    "information_methods",
     "method",
     "noisy_expected_improvement",
     "random",
@@ -57,7 +56,7 @@ __all__ = [
     "safe_ucb",
     "safeopt",
     "scbo",
-    "situation_of_model",
+    "transductive_methods",
 ]
 
 
@@ -71,8 +70,8 @@ def __getattr__(name: str) -> Any:
         from safebo.acquisition import grid_tuner
 
         return getattr(grid_tuner, name)
-    if name == "situation_of_model":
-        from safebo.acquisition.model_context import situation_of_model
+    if name == "context_of_model":
+        from safebo.acquisition.model_context import context_of_model
 
-        return situation_of_model
+        return context_of_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every acquisition shares: the situation it looks at, and certification."""
+"""What every acquisition shares: the context it looks at, and certification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bo
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.kernels import StationaryKernel
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import BoundsCertificate, Certificate
+from safebo.safety.certificates import BoundsCertificate, CertificateRule
 from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
 
@@ -52,13 +52,13 @@ def _nothing_told() -> Told:
 
 
 @dataclass(frozen=True)
-class View:
-    """Bounds at the same points: `certain` from told data alone, `imagined` with pending trials as well.
+class PointBounds:
+    """Bounds at the same points: `certain` from told data alone, `fantasized` with pending trials as well.
 
     Args:
         points: parameters, `n x d`.
         certain: bounds that certify.
-        imagined: bounds that steer the search.
+        fantasized: bounds that steer the search.
         margins: how far every constraint is above what certifies it, `n x c`.
         slack: smallest margin of the certificate over the constraints, in prior standard deviations, `n`;
             certified when at least 0.
@@ -68,19 +68,19 @@ class View:
 
     points: Float[Tensor, "n d"]
     certain: ConfidenceBounds
-    imagined: ConfidenceBounds
+    fantasized: ConfidenceBounds
     margins: Float[Tensor, "n c"]
     slack: Float[Tensor, " n"]
     possible: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True)
-class Situation:
+class AcquisitionContext:
     """Everything an acquisition may look at when a trial is proposed in one context.
 
     Args:
         surrogate: posteriors given the told measurements; the only one that certifies.
-        imagined: the same means with variances reduced by pending, failed and backed-up trials.
+        fantasized: the same means with variances reduced by pending, failed and backed-up trials.
         context: `c`, in the unit cube.
         dimension: number of parameters d.
         thresholds: where the constraints' margins are 0 on their warped scales.
@@ -109,14 +109,14 @@ class Situation:
     """
 
     surrogate: Surrogate
-    imagined: Surrogate
+    fantasized: Surrogate
     context: Float[Tensor, " c"]
     dimension: int
     thresholds: Float[Tensor, " c"]
     beta: Float[Tensor, " m"]
     optimism: float | None = None
     constraints: tuple[int, ...] | None = None
-    certificate: Certificate = field(default_factory=BoundsCertificate)
+    certificate: CertificateRule = field(default_factory=BoundsCertificate)
     past_betas: Sequence[Float[Tensor, " k"]] | None = None
     incumbent: float = -float("inf")
     pool: Float[Tensor, "p d"] = field(default_factory=_empty)
@@ -153,65 +153,67 @@ class Situation:
         """Parameters with the context appended."""
         return torch.cat([X, self.context.expand(*X.shape[:-1], -1)], -1)
 
-    def view(self, X: Float[Tensor, "n d"]) -> View:
+    def bounds_at(self, X: Float[Tensor, "n d"]) -> PointBounds:
         """Bounds of all functions at X."""
         inputs = self.inputs(X)
         if self.past_betas is None:
             certain = confidence_bounds(self.surrogate.predict(inputs), self.beta)
         else:
             certain = intersected_bounds(self.surrogate.posteriors, inputs, self.past_betas)
-        if self.imagined is self.surrogate:
-            return self.view_of(X, certain, certain)
-        imagined = confidence_bounds(self.imagined.predict(inputs), self.beta)
+        if self.fantasized is self.surrogate:
+            return self.bounds_from(X, certain, certain)
+        fantasized = confidence_bounds(self.fantasized.predict(inputs), self.beta)
         if self.past_betas is not None:
-            imagined = _narrowed(imagined, certain)
-        return self.view_of(X, certain, imagined)
+            fantasized = _narrowed(fantasized, certain)
+        return self.bounds_from(X, certain, fantasized)
 
     @cached_property
-    def pool_view(self) -> View:
+    def pool_bounds(self) -> PointBounds:
         """Bounds at the pool; over a grid from its cached posteriors."""
         with torch.no_grad():
             if self.domain is None or self.past_betas is not None:
-                return self.view(self.pool)
+                return self.bounds_at(self.pool)
             bounds = confidence_bounds(self.domain.predict(self.context, self.surrogate), self.beta)
-            if self.imagined is self.surrogate:
-                return self.view_of(self.pool, bounds, bounds)
-            return self.view_of(self.pool, bounds, confidence_bounds(self.pool_prediction, self.beta))
+            if self.fantasized is self.surrogate:
+                return self.bounds_from(self.pool, bounds, bounds)
+            return self.bounds_from(self.pool, bounds, confidence_bounds(self.pool_prediction, self.beta))
 
     @cached_property
     def pool_prediction(self) -> Prediction:
         """Means and standard deviations at the pool, pending trials counted."""
         with torch.no_grad():
             if self.domain is None:
-                return self.imagined.predict(self.inputs(self.pool))
-            if self.imagined is self.surrogate:
+                return self.fantasized.predict(self.inputs(self.pool))
+            if self.fantasized is self.surrogate:
                 return self.domain.predict(self.context, self.surrogate)
-            return self.domain.predict_beyond(self.context, self.surrogate, self.imagined)
+            return self.domain.predict_beyond(self.context, self.surrogate, self.fantasized)
 
-    def view_of(self, X: Float[Tensor, "n d"], certain: ConfidenceBounds, imagined: ConfidenceBounds) -> View:
-        """The view of bounds at X that are known already."""
+    def bounds_from(
+        self, X: Float[Tensor, "n d"], certain: ConfidenceBounds, fantasized: ConfidenceBounds
+    ) -> PointBounds:
+        """Bounds at X that are known already."""
         chosen = self.constrained
         margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
         if not chosen:
             unbounded = X.new_full(X.shape[:-1], torch.inf)
-            return View(X, certain, imagined, margins, unbounded, unbounded)
+            return PointBounds(X, certain, fantasized, margins, unbounded, unbounded)
         slack = (margins / self.constraint_scale).amin(-1)
         possible = ((certain.upper[..., chosen] - self.thresholds) / self.constraint_scale).amin(-1)
-        return View(X, certain, imagined, margins, slack, possible)
+        return PointBounds(X, certain, fantasized, margins, slack, possible)
 
-    def certified(self, view: View) -> Bool[Tensor, " n"]:
-        """Which points of a view are certified."""
-        return view.slack > 0 if self.strict else view.slack >= 0
+    def certified(self, bounds: PointBounds) -> Bool[Tensor, " n"]:
+        """Which points are certified."""
+        return bounds.slack > 0 if self.strict else bounds.slack >= 0
 
-    def optimistic(self, view: View) -> Float[Tensor, " n"]:
+    def optimistic(self, bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's mean plus `optimism` standard deviations, pending trials counted."""
-        lower, upper = view.imagined.lower[..., 0], view.imagined.upper[..., 0]
+        lower, upper = bounds.fantasized.lower[..., 0], bounds.fantasized.upper[..., 0]
         if self.optimism is None:
             return upper
         middle = 0.5 * (lower + upper)
         if float(self.beta[0]) == 0.0:
             # A schedule may start at 0, where widths say nothing.
-            return middle + self.optimism * self.imagined.predict(self.inputs(view.points)).std[..., 0]
+            return middle + self.optimism * self.fantasized.predict(self.inputs(bounds.points)).std[..., 0]
         return middle + self.optimism / self.beta[0] * 0.5 * (upper - lower)
 
     def prior_scale(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "*n m"]:
@@ -222,15 +224,15 @@ class Situation:
         inputs = self.inputs(X)
         return torch.stack([k.diagonal(inputs) for k in kernels], -1).clamp_min(1e-300).sqrt()
 
-    def scaled_width(self, view: View) -> Float[Tensor, " n"]:
+    def scaled_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
         """Largest width of an interval over the functions, in prior standard deviations, pending trials counted."""
-        return (view.imagined.width / self.prior_scale(view.points)).amax(-1)
+        return (bounds.fantasized.width / self.prior_scale(bounds.points)).amax(-1)
 
 
-def _narrowed(imagined: ConfidenceBounds, certain: ConfidenceBounds) -> ConfidenceBounds:
-    """Imagined intervals inside the certain ones."""
-    lower = torch.maximum(imagined.lower, certain.lower)
-    upper = torch.minimum(imagined.upper, certain.upper)
+def _narrowed(fantasized: ConfidenceBounds, certain: ConfidenceBounds) -> ConfidenceBounds:
+    """Fantasized intervals inside the certain ones."""
+    lower = torch.maximum(fantasized.lower, certain.lower)
+    upper = torch.minimum(fantasized.upper, certain.upper)
     return ConfidenceBounds(torch.minimum(lower, upper), torch.maximum(lower, upper))
 
 
@@ -240,7 +242,7 @@ class SafeAcquisition(AcquisitionFunction):
     Subclasses give `score`, the value to maximise, and, where it has one, `admits`, the set they search.
 
     Args:
-        situation: what to look at.
+        ctx: what to look at.
     """
 
     certified_only: ClassVar[bool] = True
@@ -252,15 +254,15 @@ class SafeAcquisition(AcquisitionFunction):
     falls_are_worst: ClassVar[bool] = False
     """Whether a trial without an objective (a fall) enters as the worst objective seen."""
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(model=SurrogateModel(situation.surrogate, situation.context))
-        self.situation = situation
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(model=SurrogateModel(ctx.surrogate, ctx.context))
+        self.ctx = ctx
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The value to maximise at X."""
         raise NotImplementedError
 
-    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+    def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Which points the method considers, certification aside."""
         return X.new_ones(len(X), dtype=torch.bool)
 
@@ -282,12 +284,12 @@ class SafeAcquisition(AcquisitionFunction):
 
         On a grid this is the exact choice; rules with something faster than point by point replace it.
         """
-        view = self.situation.pool_view
-        allowed = torch.ones_like(view.slack, dtype=torch.bool)
+        bounds = self.ctx.pool_bounds
+        allowed = torch.ones_like(bounds.slack, dtype=torch.bool)
         if self.certified_only:
-            allowed = self.situation.certified(view)
-        allowed = allowed & self.admits(view.points, view)
-        return torch.where(allowed, self.score(view.points, view), -torch.inf)
+            allowed = self.ctx.certified(bounds)
+        allowed = allowed & self.admits(bounds.points, bounds)
+        return torch.where(allowed, self.score(bounds.points, bounds), -torch.inf)
 
     def starts(self, count: int) -> Float[Tensor, "k 1 d"]:
         """The best points of the pool, for `batch_initial_conditions` of BoTorch's `optimize_acqf`.
@@ -298,19 +300,19 @@ class SafeAcquisition(AcquisitionFunction):
             scores = self.grid_scores()
         rows = torch.nonzero(torch.isfinite(scores)).squeeze(-1)
         order = torch.argsort(scores[rows], descending=True, stable=True)[:count]
-        return self.situation.pool[rows[order]].unsqueeze(1)
+        return self.ctx.pool[rows[order]].unsqueeze(1)
 
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Score (-inf where not admitted) and slack (+inf for methods that do not certify) at X."""
-        view = self.situation.view(X)
-        score = self.score(X, view)
+        bounds = self.ctx.bounds_at(X)
+        score = self.score(X, bounds)
         if admission:
-            score = torch.where(self.admits(X, view), score, -torch.inf)
+            score = torch.where(self.admits(X, bounds), score, -torch.inf)
         if not self.certified_only:
             return score, torch.full_like(score, torch.inf)
-        return score, view.slack
+        return score, bounds.slack
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The score; outside the admitted or certified set a value far below it that rises towards that set.

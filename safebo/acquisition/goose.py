@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import View
+from safebo.acquisition.base import PointBounds
 from safebo.acquisition.registry import register
 from safebo.acquisition.safeopt import ExpanderAcquisition
 
 TARGETS_TOGETHER = 64
-MOST_UNCERTAIN = 2000
+MAX_UNCERTAIN = 2000
 """Uncertain certified points of a pool that are tried as expanders, the widest."""
 
 
@@ -36,50 +36,50 @@ class GoOSE(ExpanderAcquisition):
     @cached_property
     def goal(self) -> Float[Tensor, "1 d"] | None:
         """The uncertified point to be certified; None when the oracle's own point is certified or none can be."""
-        s = self.situation
-        view = s.pool_view
-        optimistic = view.possible >= 0
+        s = self.ctx
+        bounds = s.pool_bounds
+        optimistic = bounds.possible >= 0
         if not bool(optimistic.any()):
             return None
-        upper = torch.where(optimistic, s.optimistic(view), -torch.inf)
+        upper = torch.where(optimistic, s.optimistic(bounds), -torch.inf)
         best = int(upper.argmax())
-        safe = s.certified(view)
+        safe = s.certified(bounds)
         if bool(safe[best]):
             return None
-        uncertain = torch.nonzero(safe & self._uncertain(view)).squeeze(-1)
-        if len(uncertain) > MOST_UNCERTAIN:
-            width = s.scaled_width(view)[uncertain]
-            uncertain = uncertain[torch.topk(width, MOST_UNCERTAIN).indices]
+        uncertain = torch.nonzero(safe & self._uncertain(bounds)).squeeze(-1)
+        if len(uncertain) > MAX_UNCERTAIN:
+            width = s.scaled_width(bounds)[uncertain]
+            uncertain = uncertain[torch.topk(width, MAX_UNCERTAIN).indices]
         if len(uncertain) == 0:
             return None
         targets = torch.nonzero(optimistic & ~safe).squeeze(-1)
         distance = (s.pool[targets] - s.pool[best]).abs().sum(-1)
         for part in targets[torch.argsort(distance, stable=True)].split(TARGETS_TOGETHER):
-            if not bool(self.lifts(s.pool[uncertain], view.certain.upper[uncertain], s.pool[part]).any()):
+            if not bool(self.lifts(s.pool[uncertain], bounds.certain.upper[uncertain], s.pool[part]).any()):
                 continue
             for row in part:
                 goal = s.pool[row : row + 1]
-                if bool(self.lifts(s.pool[uncertain], view.certain.upper[uncertain], goal).any()):
+                if bool(self.lifts(s.pool[uncertain], bounds.certain.upper[uncertain], goal).any()):
                     return goal
         return None
 
-    def _uncertain(self, view: View) -> Bool[Tensor, " n"]:
-        s = self.situation
-        width = view.imagined.width[:, s.constrained] / s.constraint_scale
+    def _uncertain(self, bounds: PointBounds) -> Bool[Tensor, " n"]:
+        s = self.ctx
+        width = bounds.fantasized.width[:, s.constrained] / s.constraint_scale
         return width.amax(-1) > s.epsilon
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's upper bound, or the width of points that could certify the goal."""
-        s = self.situation
-        return s.optimistic(view) if self.goal is None else s.scaled_width(view)
+        s = self.ctx
+        return s.optimistic(bounds) if self.goal is None else s.scaled_width(bounds)
 
-    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+    def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Every point, or the uncertain ones that could certify the goal."""
         if self.goal is None:
             return X.new_ones(len(X), dtype=torch.bool)
-        result = self.situation.certified(view) & self._uncertain(view)
+        result = self.ctx.certified(bounds) & self._uncertain(bounds)
         rows = torch.nonzero(result).squeeze(-1)
         result = result.clone()
         if len(rows):
-            result[rows] = self.lifts(X[rows], view.certain.upper[rows], self.goal)
+            result[rows] = self.lifts(X[rows], bounds.certain.upper[rows], self.goal)
         return result

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 
 COVARIANCE_DECAY = 5.0
@@ -20,22 +20,22 @@ COVARIANCE_DECAY = 5.0
 class OutsideSafeSet(SafeAcquisition):
     r"""A rule that searches `Theta \ S_n(z)`.
 
-    In a continuous box the failed set E has no volume; failed parameters are in `situation.told.visited` and, as
-    observed points, in `situation.imagined`, and keep every rule away in its own way.
+    In a continuous box the failed set E has no volume; failed parameters are in `ctx.told.visited` and, as
+    observed points, in `ctx.fantasized`, and keep every rule away in its own way.
     """
 
     certified_only = False
 
-    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+    def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Points outside the certified safe set."""
-        return ~self.situation.certified(view)
+        return ~self.ctx.certified(bounds)
 
     @property
     def tried(self) -> Float[Tensor, "v d"]:
         """Parameters of the context that were measured, are pending or have failed."""
-        told = self.situation.told
+        told = self.ctx.told
         parts = [part for part in (told.points, told.visited) if len(part)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.situation.dimension, dtype=torch.float64)
+        return torch.cat(parts) if parts else torch.zeros(0, self.ctx.dimension, dtype=torch.float64)
 
 
 @register("widest_outside")
@@ -49,10 +49,10 @@ class WidestOutside(OutsideSafeSet):
     cannot beat the incumbent, are passed over while others remain: their width counts a tenth.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Largest width in prior standard deviations, a tenth of it where nothing is to be gained."""
-        width = self.situation.scaled_width(view)
-        hopeful = (view.possible >= 0) & (view.certain.upper[..., 0] >= self.situation.incumbent)
+        width = self.ctx.scaled_width(bounds)
+        hopeful = (bounds.possible >= 0) & (bounds.certain.upper[..., 0] >= self.ctx.incumbent)
         return torch.where(hopeful, width, 0.1 * width)
 
 
@@ -65,7 +65,7 @@ class MaximinDistance(OutsideSafeSet):
     Guarantee: none; what protects the trial is the boundary condition that watches it.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Distance to the nearest tried point; that across the cube where nothing was tried."""
         tried = self.tried
         if len(tried) == 0:
@@ -87,17 +87,17 @@ class UncertaintyCovariance(OutsideSafeSet):
     Guarantee: none; what protects the trial is the boundary condition that watches it.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Largest standard deviation in units of the prior's, damped near what was tried."""
-        situation = self.situation
-        scale = 2.0 * situation.beta * situation.surrogate.prior_std
-        deviation = (view.imagined.width / scale).amax(-1)
+        ctx = self.ctx
+        scale = 2.0 * ctx.beta * ctx.surrogate.prior_std
+        deviation = (bounds.fantasized.width / scale).amax(-1)
         tried = self.tried
         if len(tried) == 0:
             return deviation
-        a, b = situation.inputs(X), situation.inputs(tried)
+        a, b = ctx.inputs(X), ctx.inputs(tried)
         correlation = torch.zeros(len(X), dtype=torch.float64)
-        for posterior in situation.surrogate.posteriors:
+        for posterior in ctx.surrogate.posteriors:
             kernel = posterior.kernel
             norm = kernel.diagonal(a).unsqueeze(-1) * kernel.diagonal(b)
             correlation = torch.maximum(correlation, (kernel(a, b) / norm.sqrt()).amax(-1))

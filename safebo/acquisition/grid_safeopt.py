@@ -152,16 +152,16 @@ class GridSafeOpt:
         Raises:
             EmptySafeSetError: no point of the grid is safe in this context.
         """
-        situation = self._tuner.situation(context)
-        choice = self._tuner.decide(situation)
+        ctx = self._tuner.acquisition_context(context)
+        choice = self._tuner.decide(ctx)
         with torch.no_grad():
-            view = situation.pool_view
+            bounds = ctx.pool_bounds
             row = choice.index
-            scale = situation.prior_scale(situation.pool[row : row + 1])
-            width = float((view.certain.width[row] / scale).max())
+            scale = ctx.prior_scale(ctx.pool[row : row + 1])
+            width = float((bounds.certain.width[row] / scale).max())
             kind: Literal["maximizer", "expander", "safe_ucb"] = "safe_ucb"
             if self.rule == "safeopt":
-                reaches = float(view.certain.upper[row, 0]) >= situation.incumbent
+                reaches = float(bounds.certain.upper[row, 0]) >= ctx.incumbent
                 kind = "maximizer" if reaches else "expander"
         return GridProposal(row, choice.x, width, kind)
 
@@ -172,11 +172,11 @@ class GridSafeOpt:
             EmptySafeSetError: no point of the grid is safe in this context.
         """
         with torch.no_grad():
-            situation = self._tuner.situation(context)
-            self._tuner.certified(situation)
-            acquisition = SafeOpt(situation)
+            ctx = self._tuner.acquisition_context(context)
+            self._tuner.certified(ctx)
+            acquisition = SafeOpt(ctx)
             safe, best, expander = acquisition.grid_sets()
-            bounds = situation.pool_view.certain
+            bounds = ctx.pool_bounds.certain
         expanders = torch.zeros_like(safe)
         if expander is not None:
             expanders[expander] = True

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation, Told
+from safebo.acquisition.base import AcquisitionContext, Told
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
 from safebo.models.finite_domain import FiniteDomain
@@ -21,7 +21,7 @@ from safebo.models.posterior import Posterior
 from safebo.models.schedules import BetaSchedule
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
-from safebo.safety.certificates import BoundsCertificate, Certificate, LipschitzCertificate
+from safebo.safety.certificates import BoundsCertificate, CertificateRule, LipschitzCertificate
 from safebo.safety.sets import ExpanderRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
 
@@ -74,7 +74,7 @@ class GridSettings:
         minimal_width: no expander is sought where every function is known more precisely than this.
         strict: lower bounds must lie above the thresholds, not on them.
         stage_trials: observations after which StageOpt stops to expand.
-        optimism: see `safebo.acquisition.Situation`.
+        optimism: see `safebo.acquisition.AcquisitionContext`.
         transductive: what transductive rules learn about.
     """
 
@@ -261,16 +261,16 @@ class GridTuner:
         Raises:
             EmptySafeSetError: no point of the grid is safe in this context, for a method that certifies.
         """
-        return self.decide(self.situation(context, pending))
+        return self.decide(self.acquisition_context(context, pending))
 
-    def decide(self, situation: Situation) -> GridChoice:
-        """The next point in a situation; errors as `ask`."""
+    def decide(self, ctx: AcquisitionContext) -> GridChoice:
+        """The next point in an acquisition context; errors as `ask`."""
         with torch.no_grad():
             if self.acquisition.certified_only:
-                self.certified(situation)
-            scores = self.acquisition(situation).grid_scores()
+                self.certified(ctx)
+            scores = self.acquisition(ctx).grid_scores()
             index = self._first_largest(scores)
-            certified = bool(situation.certified(situation.pool_view)[index])
+            certified = bool(ctx.certified(ctx.pool_bounds)[index])
         return GridChoice(index, self.grid[index].clone(), float(scores[index]), certified)
 
     def best(self, context: Any = None) -> GridBest:
@@ -280,31 +280,31 @@ class GridTuner:
             EmptySafeSetError: no point of the grid is safe in this context.
         """
         with torch.no_grad():
-            situation = self.situation(context)
-            view = situation.pool_view
-            lower, upper = view.certain.lower[:, 0], view.certain.upper[:, 0]
-            index = self._first_largest(torch.where(self.certified(situation), lower, -torch.inf))
+            ctx = self.acquisition_context(context)
+            bounds = ctx.pool_bounds
+            lower, upper = bounds.certain.lower[:, 0], bounds.certain.upper[:, 0]
+            index = self._first_largest(torch.where(self.certified(ctx), lower, -torch.inf))
         return GridBest(index, self.grid[index].clone(), float(lower[index]), float(upper[index]))
 
-    def situation(self, context: Any = None, pending: Any = None) -> Situation:
+    def acquisition_context(self, context: Any = None, pending: Any = None) -> AcquisitionContext:
         """What an acquisition may look at in a context."""
         with torch.no_grad():
-            return self._situation(context, pending)
+            return self._context(context, pending)
 
-    def _situation(self, context: Any, pending: Any) -> Situation:
+    def _context(self, context: Any, pending: Any) -> AcquisitionContext:
         values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
-        imagined, waiting = self._surrogate, self._inputs[:0]
+        fantasized, waiting = self._surrogate, self._inputs[:0]
         if pending is not None:
             waiting = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
-            imagined = imagined if len(waiting) == 0 else imagined.imagined(waiting)
+            fantasized = fantasized if len(waiting) == 0 else fantasized.fantasized(waiting)
         chosen, s = self._constraints, self.settings
         rng = np.random.default_rng([self.seed, self.count])
         low = self.grid.amin(0)
-        situation = Situation(
+        ctx = AcquisitionContext(
             surrogate=self._surrogate,
-            imagined=imagined,
+            fantasized=fantasized,
             told=self._told(values, waiting),
             context=values,
             dimension=self.grid.shape[1],
@@ -325,12 +325,12 @@ class GridTuner:
             draw=low + (self.grid.amax(0) - low) * self.grid.new_tensor(rng.random(self.grid.shape[1])),
             seed=int(rng.integers(2**31)),
         )
-        situation = replace(situation, certificate=self._certificate_rule(situation))
-        view = situation.pool_view
-        safe = situation.certified(view)
+        ctx = replace(ctx, certificate=self._certificate_rule(ctx))
+        bounds = ctx.pool_bounds
+        safe = ctx.certified(bounds)
         if bool(safe.any()):
-            object.__setattr__(situation, "incumbent", float(view.certain.lower[safe, 0].max()))
-        return situation
+            object.__setattr__(ctx, "incumbent", float(bounds.certain.lower[safe, 0].max()))
+        return ctx
 
     def _past_betas(self) -> list[Tensor] | None:
         if self._schedule is None or not self._schedule.spec.intersect:
@@ -348,31 +348,31 @@ class GridTuner:
             waiting[self._in_context(waiting, context), :d],
         )
 
-    def _certificate_rule(self, situation: Situation) -> Certificate:
+    def _certificate_rule(self, ctx: AcquisitionContext) -> CertificateRule:
         if self.certificate == "bounds":
             return BoundsCertificate()
         d = self.grid.shape[1]
-        here = (self._inputs[:, d:] == situation.context).all(-1)
+        here = (self._inputs[:, d:] == ctx.context).all(-1)
         points, chosen = self._inputs[here][:, :d], self._constraints
         assert self.lipschitz is not None
         if self.certificate == "measured":
             assert self.measured_noise is not None
             reference = self._values[here][:, chosen] - self.measured_noise[chosen]
         else:
-            reference = situation.view(points).certain.lower[:, chosen]
+            reference = ctx.bounds_at(points).certain.lower[:, chosen]
         return LipschitzCertificate(points, reference, self.lipschitz[chosen])
 
-    def certified(self, situation: Situation) -> Bool[Tensor, " n"]:
+    def certified(self, ctx: AcquisitionContext) -> Bool[Tensor, " n"]:
         """Certified rows of the grid.
 
         Raises:
             EmptySafeSetError: when there are none.
         """
-        safe = situation.certified(situation.pool_view)
+        safe = ctx.certified(ctx.pool_bounds)
         if not bool(safe.any()):
             raise EmptySafeSetError(
                 f"no point of the grid is safe: after {self.count} observations no lower bound lies above "
-                f"the thresholds {situation.thresholds.tolist()}; tell safe points, or look at kernels, "
+                f"the thresholds {ctx.thresholds.tolist()}; tell safe points, or look at kernels, "
                 "noise and beta"
             )
         return safe

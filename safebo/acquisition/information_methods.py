@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.information import ise, mes, sample_optima
 from safebo.acquisition.registry import register
 from safebo.acquisition.transductive.scores import TransductiveGrid
-from safebo.acquisition.transductive.targets import LARGEST_JOINT
+from safebo.acquisition.transductive.targets import MAX_JOINT_POINTS
 from safebo.errors import InputError
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.low_rank import TOLERANCE, KernelFeatures
 from safebo.models.mixture import MixturePosterior
 
-MOST_PLACES = 2500
+MAX_PLACES = 2500
 """ISE asks about safety at most at so many places of the pool: those whose safety is least known."""
 
 
@@ -30,7 +30,7 @@ SAMPLED_JOINTLY = 400
 """Points of a sampled box over which the maximum's samples are drawn."""
 
 
-class Informed(SafeAcquisition):
+class InformationMethod(SafeAcquisition):
     """What ISE and MES need: places whose safety is asked about, and sampled optima."""
 
     pool_kind = "wide"
@@ -38,11 +38,11 @@ class Informed(SafeAcquisition):
     @cached_property
     def places(self) -> Float[Tensor, "k d"]:
         """Points of the pool, those with the least known sign of a margin where there are too many."""
-        s = self.situation
-        most = MOST_PLACES if s.domain is not None else s.transductive.count
+        s = self.ctx
+        most = MAX_PLACES if s.domain is not None else s.transductive.count
         if len(s.pool) <= most:
             return s.pool
-        bounds = s.pool_view.imagined
+        bounds = s.pool_bounds.fantasized
         mean = 0.5 * (bounds.lower + bounds.upper)[:, s.constrained]
         ratio = ((mean - s.thresholds).abs() / bounds.width[:, s.constrained].clamp_min(1e-300)).amin(-1)
         return s.pool[torch.topk(ratio, most, largest=False).indices.sort().values]
@@ -53,16 +53,16 @@ class Informed(SafeAcquisition):
 
         Where no sample has a feasible point, the maxima without constraints.
         """
-        s = self.situation
-        view = s.pool_view
-        rows = torch.nonzero(view.possible >= 0).squeeze(-1)
-        most = LARGEST_JOINT if s.domain is not None else SAMPLED_JOINTLY
+        s = self.ctx
+        bounds = s.pool_bounds
+        rows = torch.nonzero(bounds.possible >= 0).squeeze(-1)
+        most = MAX_JOINT_POINTS if s.domain is not None else SAMPLED_JOINTLY
         if len(rows) > most:
-            rows = rows[torch.topk(view.certain.upper[rows, 0], most).indices]
+            rows = rows[torch.topk(bounds.certain.upper[rows, 0], most).indices]
         features = self._features()
         if features is not None:
             return self._sampled_by_features(features, rows)
-        model = SurrogateModel(s.imagined, s.context)
+        model = SurrogateModel(s.fantasized, s.context)
         # `sample_optima` wants one threshold for every function after the first.
         thresholds = s.pool.new_full((s.surrogate.functions - 1,), -torch.inf)
         for i, t in zip(s.constrained, s.thresholds, strict=True):
@@ -76,24 +76,24 @@ class Informed(SafeAcquisition):
 
     def _features(self) -> list[KernelFeatures] | None:
         """Features of the functions' kernels over a grid, where they miss nothing; None elsewhere."""
-        s = self.situation
+        s = self.ctx
         if s.domain is None or len(s.pool) < MANY_POINTS:
             return None
-        if any(isinstance(p, MixturePosterior) for p in s.imagined.posteriors):
+        if any(isinstance(p, MixturePosterior) for p in s.fantasized.posteriors):
             return None
         known = s.domain.kept(s.context, TransductiveGrid)
-        found = [known.features(p.kernel) for p in s.imagined.posteriors]
+        found = [known.features(p.kernel) for p in s.fantasized.posteriors]
         return found if all(f.relative_missing <= TOLERANCE for f in found) else None
 
     def _sampled_by_features(
         self, features: Sequence[KernelFeatures], rows: Int[Tensor, " k"]
     ) -> Float[Tensor, " s"]:
         """The same samples' maxima in `O(n r)`: posterior covariances are `phi(a) . T T phi(b)`."""
-        s = self.situation
+        s = self.ctx
         count, generator = s.transductive.samples, s.generator()
         inputs, mean = s.inputs(s.pool[rows]), s.pool_prediction.mean[rows]
         samples = []
-        for i, (posterior, own) in enumerate(zip(s.imagined.posteriors, features, strict=True)):
+        for i, (posterior, own) in enumerate(zip(s.fantasized.posteriors, features, strict=True)):
             draws = torch.randn(own.rank, count, dtype=mean.dtype, generator=generator, device="cpu")
             samples.append(
                 mean[:, i, None] + own(inputs) @ (own.posterior_root(posterior) @ draws.to(mean.device))
@@ -109,11 +109,11 @@ class Informed(SafeAcquisition):
 
     def about_safety(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """`max_z max_i I(1{g_i(z) >= threshold_i}; y_i(x))`."""
-        s = self.situation
+        s = self.ctx
         inputs, places = s.inputs(X), s.inputs(self.places)
         best: Tensor | None = None
         for i, t in zip(s.constrained, s.thresholds, strict=True):
-            p = s.imagined.posteriors[i]
+            p = s.fantasized.posteriors[i]
             mean, target_variance = p.mean_variance(places)
             _, variance = p.mean_variance(inputs)
             cross = p.cross_covariance(inputs, places)
@@ -126,45 +126,45 @@ class Informed(SafeAcquisition):
 
     def about_the_maximum(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """MES of the objective."""
-        s = self.situation
-        return mes(*s.imagined.posteriors[0].mean_variance(s.inputs(X)), self.optima)
+        s = self.ctx
+        return mes(*s.fantasized.posteriors[0].mean_variance(s.inputs(X)), self.optima)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """Scores of the certified rows, some at a time."""
-        s = self.situation
-        view = s.pool_view
+        s = self.ctx
+        bounds = s.pool_bounds
         result = s.pool.new_full((len(s.pool),), -torch.inf)
-        for part in torch.nonzero(s.certified(view)).squeeze(-1).split(1024):
-            result[part] = self.score(s.pool[part], view)
+        for part in torch.nonzero(s.certified(bounds)).squeeze(-1).split(1024):
+            result[part] = self.score(s.pool[part], bounds)
         return result
 
 
 @register("ise")
-class SafeISE(Informed):
+class SafeISE(InformationMethod):
     """`argmax over S_n(z) of max_z' I(1{g_z' >= 0}; y_x)`: information about safety anywhere.
 
     Source: Bottero et al., NeurIPS 2022. Guarantee: every proposal satisfies its constraints with the probability
     with which the confidence bounds hold, and the safe set grows; the objective is not looked at.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The information in nats."""
         return self.about_safety(X)
 
 
 @register("mes")
-class SafeMES(Informed):
+class SafeMES(InformationMethod):
     """Max-value entropy search over the certified set (Wang and Jegelka 2017); it does not expand on purpose."""
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The information in nats."""
         return self.about_the_maximum(X)
 
 
 @register("ise_bo")
-class SafeISEBO(Informed):
+class SafeISEBO(InformationMethod):
     """The larger of ISE and MES over the certified set (Bottero et al. 2024); guarantee as ISE's."""
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The larger information in nats."""
         return torch.maximum(self.about_safety(X), self.about_the_maximum(X))

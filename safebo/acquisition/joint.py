@@ -16,7 +16,7 @@ from torch import Tensor
 from safebo.errors import InputError
 from safebo.models.botorch_model import SurrogateModel
 
-CHUNK, LARGEST_CHUNK = 256, 1024
+CHUNK, MAX_CHUNK = 256, 1024
 """Candidates per joint posterior. BoTorch computes their covariances with each other, which nobody needs, and those
 of the targets again and again: as many candidates as targets cost least, within these limits."""
 
@@ -157,7 +157,7 @@ def joint_moments(
     if noise is None:
         noise = model_noise(model, targets[:1])
     fixed = targets if pending is None or len(pending) == 0 else torch.cat([targets, pending.to(targets)])
-    chunk = min(max(CHUNK, len(fixed)), LARGEST_CHUNK)
+    chunk = min(max(CHUNK, len(fixed)), MAX_CHUNK)
     if isinstance(model, SurrogateModel):
         chunk = SURROGATE_CHUNK
     parts = [_chunk_moments(model, part, fixed, len(targets), noise) for part in X.split(chunk)]

@@ -1,7 +1,7 @@
-"""Safe acquisitions for plain BoTorch users: a situation from any model with a Gaussian joint posterior.
+"""Safe acquisitions for plain BoTorch users: an acquisition context from any model with a Gaussian joint posterior.
 
-    situation = situation_of_model(model, beta=2.0, constraints=(1,), pool=candidates)
-    acquisition = acquisition_class("safeopt")(situation)
+    ctx = context_of_model(model, beta=2.0, constraints=(1,), pool=candidates)
+    acquisition = acquisition_class("safeopt")(ctx)
     starts = acquisition.starts(8)  # the best of the pool
     x, value = optimize_acqf(acquisition, bounds, q=1, num_restarts=8, batch_initial_conditions=starts)
 
@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
+from safebo.acquisition.base import AcquisitionContext
 from safebo.acquisition.joint import joint_moments, marginal_moments, model_noise
 from safebo.errors import InputError
 from safebo.models.posterior import FixedPoints, Posterior
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import BoundsCertificate, Certificate
+from safebo.safety.certificates import BoundsCertificate, CertificateRule
 from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
 
@@ -95,10 +95,10 @@ class ModelPosterior(Posterior):
     def extended(self, x: Float[Tensor, " D"], y: float) -> Posterior:
         """Refused: a model learns outside."""
         raise InputError(
-            "a BoTorch model learns by its own means: fit or condition it, then make a new situation"
+            "a BoTorch model learns by its own means: fit or condition it, then make a new context"
         )
 
-    def imagined(self, x: Float[Tensor, " D"]) -> ModelPosterior:
+    def fantasized(self, x: Float[Tensor, " D"]) -> ModelPosterior:
         """After a trial at x whose value is the present mean: the same means, smaller variances."""
         row = x.reshape(1, -1)
         pending = row if self.pending is None else torch.cat([self.pending, row])
@@ -141,7 +141,7 @@ class ModelPosterior(Posterior):
         return joint_moments(self.model, a, b, self.noise_variance, self.pending).cross[0]
 
 
-def situation_of_model(
+def context_of_model(
     model: Any,
     beta: float | Sequence[float],
     constraints: Sequence[int],
@@ -150,14 +150,14 @@ def situation_of_model(
     scales: Sequence[float] | None = None,
     noise_variances: Sequence[float] | None = None,
     pending: Float[Tensor, "v d"] | None = None,
-    certificate: Certificate | None = None,
+    certificate: CertificateRule | None = None,
     lipschitz: Sequence[float] | None = None,
     rule: ExpanderRule = "all",
     epsilon: float = 0.0,
     transductive: TransductiveSpec | None = None,
     dimension: int | None = None,
     seed: int = 0,
-) -> Situation:
+) -> AcquisitionContext:
     """What an acquisition may look at, from a BoTorch model; output 0 is the objective, to be maximised.
 
     Args:
@@ -203,9 +203,9 @@ def situation_of_model(
     if len(betas) != outputs:
         raise InputError(f"{len(betas)} betas for {outputs} outputs")
     generator = torch.Generator().manual_seed(seed)
-    situation = Situation(
+    ctx = AcquisitionContext(
         surrogate=surrogate,
-        imagined=surrogate if pending is None or len(pending) == 0 else surrogate.imagined(pending),
+        fantasized=surrogate if pending is None or len(pending) == 0 else surrogate.fantasized(pending),
         context=torch.zeros(0, dtype=torch.float64),
         dimension=d,
         thresholds=torch.tensor(limits, dtype=torch.float64),
@@ -220,9 +220,9 @@ def situation_of_model(
         draw=torch.rand(d, dtype=torch.float64, generator=generator),
         seed=seed,
     )
-    if len(situation.pool):
-        view = situation.pool_view
-        safe = situation.certified(view)
+    if len(ctx.pool):
+        bounds = ctx.pool_bounds
+        safe = ctx.certified(bounds)
         if bool(safe.any()):
-            situation = replace(situation, incumbent=float(view.certain.lower[safe, 0].max()))
-    return situation
+            ctx = replace(ctx, incumbent=float(bounds.certain.lower[safe, 0].max()))
+    return ctx

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 
 
@@ -13,9 +13,9 @@ from safebo.acquisition.registry import register
 class BestLowerBound(SafeAcquisition):
     """`argmax over S_n(z) of l_n(theta, z, 0)`: the recommendation of Widmer et al. 2023 (section 4.2.1)."""
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's lower bound from told data alone."""
-        return view.certain.lower[..., 0]
+        return bounds.certain.lower[..., 0]
 
 
 @register("posterior_mean")
@@ -28,10 +28,8 @@ class PosteriorMean(SafeAcquisition):
 
     certified_only = False
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's mean; minus a large multiple of the worst mean margin's deficit."""
-        mean = 0.5 * (view.certain.lower + view.certain.upper)
-        deficit = ((self.situation.thresholds - mean[..., 1:]) / self.situation.surrogate.prior_std[1:]).amax(
-            -1
-        )
-        return mean[..., 0] - 1e3 * self.situation.surrogate.prior_std[0] * deficit.clamp_min(0.0)
+        mean = 0.5 * (bounds.certain.lower + bounds.certain.upper)
+        deficit = ((self.ctx.thresholds - mean[..., 1:]) / self.ctx.surrogate.prior_std[1:]).amax(-1)
+        return mean[..., 0] - 1e3 * self.ctx.surrogate.prior_std[0] * deficit.clamp_min(0.0)

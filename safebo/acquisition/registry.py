@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError, UnknownNameError
-from safebo.study.methods import ALIASES, METHODS, SAFE, YARDSTICKS, Method, add_method, configured, method
+from safebo.study.methods import ALIASES, BASELINES, METHODS, SAFE, Method, add_method, configured, method
 
 __all__ = [
     "ALIASES",
+    "BASELINES",
     "METHODS",
     "SAFE",
-    "YARDSTICKS",
     "Method",
     "acquisition_class",
     "add_method",

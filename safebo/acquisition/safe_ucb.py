@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 
 
@@ -19,6 +19,6 @@ class SafeUpperConfidenceBound(SafeAcquisition):
     upper bound asks for it, so it has no guarantee of reaching the reachable optimum.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's upper bound."""
-        return self.situation.optimistic(view)
+        return self.ctx.optimistic(bounds)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from safebo.acquisition.base import PoolKind, SafeAcquisition, Situation, View
+from safebo.acquisition.base import AcquisitionContext, PointBounds, PoolKind, SafeAcquisition
 from safebo.acquisition.registry import register
 from safebo.models.confidence import ConfidenceBounds
 from safebo.models.mixture import MixturePosterior
@@ -31,8 +31,8 @@ class ExpanderAcquisition(SafeAcquisition):
 
     pool_kind: ClassVar[PoolKind] = "near"
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
         self.tests = 0
         self._targets: Tensor | None = None
         self._kept: tuple[Tensor, list[FixedPoints]] | None = None
@@ -41,15 +41,15 @@ class ExpanderAcquisition(SafeAcquisition):
     def targets(self) -> Float[Tensor, "t d"]:
         """Uncertified points of the pool that can still be safe, nearest to certification first."""
         if self._targets is None:
-            s = self.situation
+            s = self.ctx
             if len(s.pool) == 0:
                 return s.pool
-            view = s.pool_view
+            bounds = s.pool_bounds
             short = -s.epsilon if s.domain is None else 0.0
-            keep = torch.nonzero(~s.certified(view) & (view.slack <= short) & (view.possible >= 0)).squeeze(
-                -1
-            )
-            order = torch.argsort(view.slack[keep], descending=True, stable=True)
+            keep = torch.nonzero(
+                ~s.certified(bounds) & (bounds.slack <= short) & (bounds.possible >= 0)
+            ).squeeze(-1)
+            order = torch.argsort(bounds.slack[keep], descending=True, stable=True)
             self._targets = s.pool[keep][order[:TARGETS] if s.domain is None else order]
         return self._targets
 
@@ -63,7 +63,7 @@ class ExpanderAcquisition(SafeAcquisition):
         """Whether points could certify one of some targets: by a hallucinated observation, or by Lipschitz
         constants where they are given.
         """
-        s = self.situation
+        s = self.ctx
         if len(X) == 0 or len(targets) == 0:
             return X.new_zeros(len(X), dtype=torch.bool)
         with torch.no_grad():
@@ -78,7 +78,7 @@ class ExpanderAcquisition(SafeAcquisition):
     def _fixed(self, targets: Float[Tensor, "t d"]) -> list[FixedPoints]:
         """The targets as every constraint sees them; the last ones are kept, as a search asks again and again."""
         if self._kept is None or self._kept[0] is not targets:
-            s = self.situation
+            s = self.ctx
             inputs = s.inputs(targets)
             self._kept = (targets, [s.surrogate.posteriors[i].fixed(inputs) for i in s.constrained])
         return self._kept[1]
@@ -89,8 +89,8 @@ class ExpanderAcquisition(SafeAcquisition):
         With the rule `all` and Lipschitz constants every constraint is reached separately, at possibly different
         points, as published implementations have it.
         """
-        s = self.situation
-        safe = s.certified(s.pool_view)
+        s = self.ctx
+        safe = s.certified(s.pool_bounds)
         chosen = s.constrained
         lower, upper = certain.lower[:, chosen], certain.upper[:, chosen]
         posteriors = [s.surrogate.posteriors[i] for i in chosen]
@@ -130,35 +130,35 @@ class SafeOpt(ExpanderAcquisition):
     maximizer are tried, by falling width, until one expands: the rest could not be chosen.
     """
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Largest width over the functions, in prior standard deviations."""
-        return self.situation.scaled_width(view)
+        return self.ctx.scaled_width(bounds)
 
-    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+    def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Maximizers and expanders; certification is left to the caller."""
-        result = view.certain.upper[..., 0] >= self.situation.incumbent
-        open_ = torch.nonzero(~result & self.situation.certified(view)).squeeze(-1)
+        result = bounds.certain.upper[..., 0] >= self.ctx.incumbent
+        open_ = torch.nonzero(~result & self.ctx.certified(bounds)).squeeze(-1)
         if len(open_):
             result = result.clone()
-            result[open_] = self.expands(X[open_], view.certain.upper[open_])
+            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
         return result
 
     def grid_sets(self) -> tuple[Bool[Tensor, " p"], Bool[Tensor, " p"], int | None]:
         """Safe set, maximizers and the first true expander of the grid (its row; None where there is none)."""
-        s = self.situation
-        view = s.pool_view
-        safe = s.certified(view)
-        best = maximizers(view.certain.lower[:, 0], view.certain.upper[:, 0], safe)
+        s = self.ctx
+        bounds = s.pool_bounds
+        safe = s.certified(bounds)
+        best = maximizers(bounds.certain.lower[:, 0], bounds.certain.upper[:, 0], safe)
         if not bool(safe.any()):
             return safe, best, None
-        width = self.score(s.pool, view)
-        widest = (view.imagined.width[:, 0] / s.prior_scale(s.pool)[..., 0])[best].max()
+        width = self.score(s.pool, bounds)
+        widest = (bounds.fantasized.width[:, 0] / s.prior_scale(s.pool)[..., 0])[best].max()
         possible = torch.nonzero(safe & ~best & (width > widest)).squeeze(-1)
         if s.minimal_width > 0 and len(possible):
-            std = view.imagined.width[possible] / (2.0 * s.beta)
+            std = bounds.fantasized.width[possible] / (2.0 * s.beta)
             possible = possible[(std > 0.5 * s.minimal_width).any(-1)]
         order = possible[torch.argsort(width[possible], descending=True, stable=True)]
-        position = self.first_expander(order, view.certain)
+        position = self.first_expander(order, bounds.certain)
         return safe, best, None if position is None else int(order[position])
 
     def grid_scores(self) -> Float[Tensor, " p"]:
@@ -167,7 +167,7 @@ class SafeOpt(ExpanderAcquisition):
         if expander is not None:
             wanted = wanted.clone()
             wanted[expander] = True
-        return torch.where(wanted, self.score(self.situation.pool, self.situation.pool_view), -torch.inf)
+        return torch.where(wanted, self.score(self.ctx.pool, self.ctx.pool_bounds), -torch.inf)
 
 
 @register("stageopt")
@@ -180,46 +180,46 @@ class StageOpt(ExpanderAcquisition):
     SafeOpt's; the reachable safe set is found before the objective is looked at.
     """
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
         self._expanding: bool | None = None
 
     @property
     def expanding(self) -> bool:
         """Whether the expanding stage goes on: some certified point of the pool is an expander worth a trial."""
         if self._expanding is None:
-            s = self.situation
+            s = self.ctx
             possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
             self._expanding = possible and self._widest_expander() is not None
         return self._expanding
 
     def _widest_expander(self) -> int | None:
         """Row of the pool of the widest expander whose width exceeds epsilon."""
-        s = self.situation
-        view = s.pool_view
-        width = self._constraint_width(view)
-        worth = torch.nonzero(s.certified(view) & (width > s.epsilon)).squeeze(-1)
+        s = self.ctx
+        bounds = s.pool_bounds
+        width = self._constraint_width(bounds)
+        worth = torch.nonzero(s.certified(bounds) & (width > s.epsilon)).squeeze(-1)
         order = worth[torch.argsort(width[worth], descending=True, stable=True)]
-        position = self.first_expander(order, view.certain)
+        position = self.first_expander(order, bounds.certain)
         return None if position is None else int(order[position])
 
-    def _constraint_width(self, view: View) -> Float[Tensor, " n"]:
-        s = self.situation
-        return (view.imagined.width[:, s.constrained] / s.constraint_scale).amax(-1)
+    def _constraint_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
+        s = self.ctx
+        return (bounds.fantasized.width[:, s.constrained] / s.constraint_scale).amax(-1)
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Width of the constraints' intervals while expanding, then the objective's upper bound."""
-        return self._constraint_width(view) if self.expanding else self.situation.optimistic(view)
+        return self._constraint_width(bounds) if self.expanding else self.ctx.optimistic(bounds)
 
-    def admits(self, X: Float[Tensor, "n d"], view: View) -> Bool[Tensor, " n"]:
+    def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Expanders while expanding; then every point."""
         if not self.expanding:
             return X.new_ones(len(X), dtype=torch.bool)
-        result = self.situation.certified(view)
+        result = self.ctx.certified(bounds)
         open_ = torch.nonzero(result).squeeze(-1)
         if len(open_):
             result = result.clone()
-            result[open_] = self.expands(X[open_], view.certain.upper[open_])
+            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
         return result
 
     def grid_scores(self) -> Float[Tensor, " p"]:
@@ -227,7 +227,7 @@ class StageOpt(ExpanderAcquisition):
         if not self.expanding:
             return super().grid_scores()
         best = self._widest_expander()
-        scores = self.situation.pool.new_full((len(self.situation.pool),), -torch.inf)
+        scores = self.ctx.pool.new_full((len(self.ctx.pool),), -torch.inf)
         if best is not None:
-            scores[best] = self._constraint_width(self.situation.pool_view)[best]
+            scores[best] = self._constraint_width(self.ctx.pool_bounds)[best]
         return scores

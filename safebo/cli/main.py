@@ -337,7 +337,7 @@ def methods(as_json: AsJson = False) -> None:
 
     `certified`: every trial but the declared seeds lies in the safe set that the study's certificate gives, so that
     it is safe as surely as the certificate's assumptions hold. `watched`: the same between global trials, which a
-    monitor ends by switching to safe gains. `yardstick`: nothing is promised; for simulation and comparison alone.
+    monitor ends by switching to safe gains. `baseline`: nothing is promised; for simulation and comparison alone.
 
     Hyphens count as underscores. With `--json`: `{"methods": [...]}`, each with name, safety, certificate, schedule
     and summary.

@@ -214,7 +214,7 @@ class SafeSampler(BaseSampler):
             tuner = self.tuner(study)
             proposal = tuner.ask(self._context)
             study._storage.set_trial_system_attr(
-                trial._trial_id, PROPOSAL, proposal_attribute(proposal, tuner.problem.names, sign)
+                trial._trial_id, PROPOSAL, proposal_attribute(proposal, tuner.encoding.names, sign)
             )
         return dict(proposal.parameters)
 
@@ -288,7 +288,7 @@ class SafeSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         sign = self._sign(study)
         tuner = self._tuner(sign)
-        records = Records(tuner.problem, self._context, sign)
+        records = Records(tuner.encoding, self._context, sign)
         known: list[tuple[Trial, Measurement | None]] = []
         # The storage itself: a pruner may show its sampler only a part of the trials.
         for frozen in study._storage.get_all_trials(study._study_id, deepcopy=False):

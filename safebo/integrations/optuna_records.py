@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from safebo.errors import MeasurementError, ParameterError
 from safebo.evaluators.gate import failed
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.types import PHASES, Measurement, Phase, Trial
 
 CONSTRAINTS = "constraints"
@@ -81,19 +81,19 @@ def proposal_attribute(trial: Trial, functions: Sequence[str], sign: float) -> d
 
 
 class Records:
-    """Reads Optuna's trials for one problem.
+    """Reads Optuna's trials for one study.
 
     Args:
-        problem: spaces and functions.
+        encoding: spaces and functions.
         context: name of the context that Optuna's study is about.
         sign: 1 where Optuna's study maximises, -1 where it minimises.
     """
 
-    def __init__(self, problem: Problem, context: str, sign: float) -> None:
-        self.problem = problem
+    def __init__(self, encoding: StudyEncoding, context: str, sign: float) -> None:
+        self.encoding = encoding
         self.context = context
         self.sign = sign
-        space, study = problem.space, problem.study
+        space, study = encoding.space, encoding.study
         self._seeds = [space.vector(s.parameters) for s in study.seeds if s.context == context]
 
     def trial(self, frozen: FrozenTrial) -> Trial | None:
@@ -109,7 +109,7 @@ class Records:
         return Trial(
             id=frozen.number + 1,
             parameters=parameters,
-            context=dict(self.problem.study.context.values[self.context]),
+            context=dict(self.encoding.study.context.values[self.context]),
             context_name=self.context,
             phase=self._phase(parameters, proposal),
             seed=frozen.number,
@@ -127,7 +127,7 @@ class Records:
         if frozen.state == TrialState.FAIL:
             return failed("it failed in Optuna")
         values = frozen.system_attrs.get(CONSTRAINTS)
-        names = self.problem.names[1:]
+        names = self.encoding.names[1:]
         if values is None or UNKNOWN in values:
             raise MeasurementError(f"trial {frozen.number} has no constraint values")
         constraints = checked_constraints(values, names, frozen.number)
@@ -143,7 +143,7 @@ class Records:
 
     def _parameters(self, frozen: FrozenTrial, proposal: Mapping[str, Any] | None) -> dict[str, float] | None:
         """What was tried; of a trial still running or broken off early, what was proposed or enqueued."""
-        names = self.problem.space.names
+        names = self.encoding.space.names
         finished = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)
         enqueued = frozen.system_attrs.get("fixed_params", {})
         sources = (
@@ -151,10 +151,10 @@ class Records:
         )
         for source in sources:
             if all(name in source for name in names):
-                row = self.problem.space.vector(
+                row = self.encoding.space.vector(
                     {name: source[name] for name in names}, where=f"trial {frozen.number}"
                 )
-                return self.problem.space.named(row)
+                return self.encoding.space.named(row)
         if finished:
             missing = [name for name in names if name not in frozen.params]
             raise ParameterError(
@@ -166,5 +166,5 @@ class Records:
         if proposal is not None and proposal["phase"] in PHASES and proposal["parameters"] == parameters:
             phase: Phase = proposal["phase"]
             return phase
-        row = self.problem.space.vector(parameters)
+        row = self.encoding.space.vector(parameters)
         return "seed" if any(np.array_equal(row, seed) for seed in self._seeds) else "manual"

@@ -17,7 +17,7 @@ from safebo.models.posterior import MINIMAL_VARIANCE, Posterior
 BLOCK_ELEMENTS = 2**22
 """Whitened rows are stored in blocks of about this many numbers (32 MiB), so that none is ever copied."""
 
-MOST_BLOCK_ROWS = 256
+MAX_BLOCK_ROWS = 256
 
 
 class GridPosterior:
@@ -29,7 +29,7 @@ class GridPosterior:
 
     def __init__(self, points: Float[Tensor, "N D"]) -> None:
         self.points = points
-        self._block_rows = min(MOST_BLOCK_ROWS, max(8, BLOCK_ELEMENTS // max(1, len(points))))
+        self._block_rows = min(MAX_BLOCK_ROWS, max(8, BLOCK_ELEMENTS // max(1, len(points))))
         self._forget()
 
     def _forget(self) -> None:

@@ -23,7 +23,7 @@ jitter with which targets are taken as known: what the features miss is then bel
 MAXIMAL_RANK = 1000
 """So many features at most: about what a squared exponential needs on a square of 13 x 13 lengthscales."""
 
-MOST_PIVOT_CANDIDATES = 16_384
+MAX_PIVOT_CANDIDATES = 16_384
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def kernel_features(
     """
     widths = cell_widths(kernel, points)
     pool = points
-    if len(pool) > MOST_PIVOT_CANDIDATES:
+    if len(pool) > MAX_PIVOT_CANDIDATES:
         pool = Cells.of(points, [widths]).centroids(torch.arange(len(points), device=points.device))[0]
-    if len(pool) > MOST_PIVOT_CANDIDATES:
+    if len(pool) > MAX_PIVOT_CANDIDATES:
         generator = torch.Generator().manual_seed(0)  # which rows is immaterial, but must not vary
-        pool = pool[torch.randperm(len(pool), generator=generator)[:MOST_PIVOT_CANDIDATES]]
+        pool = pool[torch.randperm(len(pool), generator=generator)[:MAX_PIVOT_CANDIDATES]]
     rank = min(maximal_rank, len(pool))
     left = kernel.diagonal(pool).clone()
     stop = tolerance * float(left.max())

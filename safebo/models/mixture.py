@@ -65,9 +65,9 @@ class MixturePosterior(Posterior):
         """After k more observations."""
         return MixturePosterior([p.conditioned(X, y) for p in self.components])
 
-    def imagined(self, x: Float[Tensor, " D"]) -> MixturePosterior:
+    def fantasized(self, x: Float[Tensor, " D"]) -> MixturePosterior:
         """After every component observed its own mean at x: the same means, smaller variances."""
-        return MixturePosterior([p.imagined(x) for p in self.components])
+        return MixturePosterior([p.fantasized(x) for p in self.components])
 
     def mean_variance(
         self, X: Float[Tensor, "m D"], covariance: Float[Tensor, "m n"] | None = None

@@ -77,13 +77,13 @@ class ModelCache:
         self.spec = study.surrogate
         self.declared = function_models(study)
         self._simulation: list[Observation] = []
-        self._informed: Surrogate | None = None
+        self._expected: Surrogate | None = None
         self._verdict: tuple[tuple[int, ...], Contradiction | None] = ((), None)
         self._rows: list[Observation] = []
         self._state: _State | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
         self._surrogate = Surrogate.prior(self._ensembles)
-        self._imagined: tuple[Surrogate, object, Surrogate] | None = None
+        self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
 
     @property
     def models(self) -> tuple[FunctionModel, ...]:
@@ -102,11 +102,11 @@ class ModelCache:
                 "say how far they are to be believed (keys: correlation, std_ratio, discrepancy_lengthscale, "
                 "inflation, checked, level)"
             )
-        self._simulation, self._informed, self._state = list(rows), None, None
+        self._simulation, self._expected, self._state = list(rows), None, None
         self._verdict = ((), None)
 
     @property
-    def informed(self) -> bool:
+    def has_prior_run(self) -> bool:
         """Whether another run's observations were taken, believed or not."""
         return bool(self._simulation)
 
@@ -142,9 +142,9 @@ class ModelCache:
 
     def _expectation(self) -> Surrogate:
         """What the simulated trials alone let expect."""
-        if self._informed is None:
-            self._informed = self._base(self._fit([], True), True)
-        return self._informed
+        if self._expected is None:
+            self._expected = self._base(self._fit([], True), True)
+        return self._expected
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order."""
@@ -165,17 +165,19 @@ class ModelCache:
             self._rows.append(row)
         return self._surrogate
 
-    def imagined(self, surrogate: Surrogate, X: torch.Tensor, worst: torch.Tensor, value: float) -> Surrogate:
+    def fantasized(
+        self, surrogate: Surrogate, X: torch.Tensor, worst: torch.Tensor, value: float
+    ) -> Surrogate:
         """With points counted as visited at their means, and others as having that objective value."""
         if len(X) == 0 and len(worst) == 0:
             return surrogate
         key = (X.numpy().tobytes(), worst.numpy().tobytes(), value)
-        if self._imagined is None or self._imagined[0] is not surrogate or self._imagined[1] != key:
+        if self._fantasized is None or self._fantasized[0] is not surrogate or self._fantasized[1] != key:
             result = surrogate
             for x in worst:
                 result = result.observed(x, (value, *([None] * (surrogate.functions - 1))))
-            self._imagined = (surrogate, key, result.imagined(X))
-        return self._imagined[2]
+            self._fantasized = (surrogate, key, result.fantasized(X))
+        return self._fantasized[2]
 
     def _base(self, ensembles: Ensembles, believed: bool) -> Surrogate:
         """Before any observation of this run."""

@@ -162,7 +162,7 @@ def contradiction(
     limits = chi2.isf(share / checked, np.arange(1, checked + 1))
     found: Contradiction | None = None
     for i, name in enumerate(names):
-        informed, alone = surrogate.posteriors[i], plain.posteriors[i]
+        transferred, alone = surrogate.posteriors[i], plain.posteriors[i]
         total, evidence, seen = 0.0, 0.0, 0
         for row, (x, shown) in enumerate(zip(X, values, strict=True)):
             value = shown[i]
@@ -170,7 +170,7 @@ def contradiction(
                 continue
             if seen == checked or (found is not None and row >= found.row):
                 break
-            square, density = _surprise(informed, x, value)
+            square, density = _surprise(transferred, x, value)
             total += square
             evidence += _surprise(alone, x, value)[1] - density
             seen += 1
@@ -180,7 +180,7 @@ def contradiction(
             if evidence > -math.log(share):
                 found = Contradiction(name, seen, evidence, -math.log(share), row, "likelihood")
                 break
-            informed, alone = informed.extended(x, value), alone.extended(x, value)
+            transferred, alone = transferred.extended(x, value), alone.extended(x, value)
     return found
 
 

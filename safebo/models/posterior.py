@@ -139,7 +139,7 @@ class Posterior:
         weights = torch.cat([self.weights, rows.new_zeros(len(rows))]) + factor[n:].T @ (inverse @ residual)
         return replace(self, inputs=torch.cat([self.inputs, rows]), inverse_factor=factor, weights=weights)
 
-    def imagined(self, x: Float[Tensor, " D"]) -> Posterior:
+    def fantasized(self, x: Float[Tensor, " D"]) -> Posterior:
         """After observing exactly the present mean at x: the same means, smaller variances."""
         return self.extended(x, float(self.mean_variance(x.reshape(1, -1))[0][0]))
 

@@ -28,7 +28,7 @@ class Surrogate:
         inflation: factor of beta, at least 1, that whoever certifies must apply: above 1 where a simulation's
             trials are part of the prior.
 
-    A function need not have been observed at every input. Objects never change; `observed` and `imagined`
+    A function need not have been observed at every input. Objects never change; `observed` and `fantasized`
     return new surrogates.
     """
 
@@ -83,14 +83,14 @@ class Surrogate:
             posteriors.append(p.conditioned(X[seen], y) if seen else p)
         return Surrogate(posteriors, self.inflation)
 
-    def imagined(self, X: Float[Tensor, "p D"]) -> Surrogate:
+    def fantasized(self, X: Float[Tensor, "p D"]) -> Surrogate:
         """After observing exactly the present means at X: the same means, smaller variances.
 
         For pending trials in acquisitions; never for certification.
         """
         posteriors = self.posteriors
         for x in X:
-            posteriors = tuple(p.imagined(x) for p in posteriors)
+            posteriors = tuple(p.fantasized(x) for p in posteriors)
         return Surrogate(posteriors, self.inflation)
 
     def predict(self, X: Float[Tensor, "n D"]) -> Prediction:

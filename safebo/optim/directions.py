@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
+from safebo.acquisition.base import AcquisitionContext
 from safebo.study import LineSpec
 
 FACE = 1e-3
@@ -34,16 +34,16 @@ def random_directions(dimension: int, count: int, rng: np.random.Generator) -> F
     return _normalised(torch.tensor(rng.standard_normal((count, dimension))))
 
 
-def mean_gradient(situation: Situation, x: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+def mean_gradient(ctx: AcquisitionContext, x: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
     """Gradient of the objective's posterior mean at x."""
     with torch.enable_grad():
         point = x.detach().reshape(1, -1).requires_grad_(True)
-        mean, _ = situation.surrogate.posteriors[0].mean_variance(situation.inputs(point))
+        mean, _ = ctx.surrogate.posteriors[0].mean_variance(ctx.inputs(point))
         return torch.autograd.grad(mean.sum(), point)[0][0]
 
 
 def drawn_gradients(
-    situation: Situation, x: Float[Tensor, " d"], count: int, rng: np.random.Generator
+    ctx: AcquisitionContext, x: Float[Tensor, " d"], count: int, rng: np.random.Generator
 ) -> Float[Tensor, "L d"]:
     """Gradients of the objective at x drawn from the posterior, as central secants.
 
@@ -52,9 +52,7 @@ def drawn_gradients(
     """
     d = len(x)
     steps = SECANT * torch.eye(d, dtype=torch.float64)
-    mean, covariance = situation.imagined.posteriors[0].joint(
-        situation.inputs(torch.cat([x + steps, x - steps]))
-    )
+    mean, covariance = ctx.fantasized.posteriors[0].joint(ctx.inputs(torch.cat([x + steps, x - steps])))
     slope = (mean[:d] - mean[d:]) / (2 * SECANT)
     spread = covariance[:d, :d] + covariance[d:, d:] - covariance[:d, d:] - covariance[d:, :d]
     values, vectors = torch.linalg.eigh(0.5 * (spread + spread.T) / (2 * SECANT) ** 2)
@@ -63,7 +61,7 @@ def drawn_gradients(
 
 
 def ascent_directions(
-    situation: Situation, x: Float[Tensor, " d"], number: int, count: int, rng: np.random.Generator
+    ctx: AcquisitionContext, x: Float[Tensor, " d"], number: int, count: int, rng: np.random.Generator
 ) -> Float[Tensor, "L d"]:
     """Directions in which the objective rises at x.
 
@@ -71,10 +69,10 @@ def ascent_directions(
     posterior; where there is one line the two kinds take turns by `number`. A mean that is flat at x, as it is
     at the only point measured, gives a drawn gradient too.
     """
-    found = drawn_gradients(situation, x, count, rng)
-    gradient = mean_gradient(situation, x)
+    found = drawn_gradients(ctx, x, count, rng)
+    gradient = mean_gradient(ctx, x)
     turn = count > 1 or number % 2 == 0
-    if turn and float(gradient.norm()) > FLAT * float(situation.surrogate.prior_std[0]):
+    if turn and float(gradient.norm()) > FLAT * float(ctx.surrogate.prior_std[0]):
         found[0] = gradient
     return _normalised(found)
 
@@ -91,7 +89,7 @@ def inward(x: Float[Tensor, " d"], directions: Float[Tensor, "L d"]) -> Float[Te
 
 
 def directions(
-    situation: Situation, x: Float[Tensor, " d"], spec: LineSpec, number: int, rng: np.random.Generator
+    ctx: AcquisitionContext, x: Float[Tensor, " d"], spec: LineSpec, number: int, rng: np.random.Generator
 ) -> Float[Tensor, "L d"]:
     """Unit directions of the lines through x, of the bundle of that number, counted from 0.
 
@@ -102,7 +100,7 @@ def directions(
         return coordinate_directions(len(x), number * count, count)
     if spec.direction == "random":
         return inward(x, random_directions(len(x), spec.count, rng))
-    return inward(x, ascent_directions(situation, x, number, spec.count, rng))
+    return inward(x, ascent_directions(ctx, x, number, spec.count, rng))
 
 
 def _normalised(v: Float[Tensor, "L d"]) -> Float[Tensor, "L d"]:

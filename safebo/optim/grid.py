@@ -10,24 +10,24 @@ from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError
 from safebo.optim.swarm import Candidates
 
-LARGEST_GRID = 4_000_000
+MAX_GRID_POINTS = 4_000_000
 
 
 def unit_grid(dimension: int, points: int) -> Float[Tensor, "n d"]:
     """All combinations of `points` equally spaced values per axis."""
     if points < 2:
         raise StudyError("tuner.search.grid_points must be at least 2 for domain: grid")
-    if points**dimension > LARGEST_GRID:
+    if points**dimension > MAX_GRID_POINTS:
         raise StudyError(
             f"tuner.search.grid_points = {points} in {dimension} dimensions is {points**dimension:,} points; "
-            f"at most {LARGEST_GRID:,} are allowed: use fewer, or domain: continuous"
+            f"at most {MAX_GRID_POINTS:,} are allowed: use fewer, or domain: continuous"
         )
     axis = torch.linspace(0.0, 1.0, points, dtype=torch.float64)
     return torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension)
 
 
 def search_grid(acquisition: SafeAcquisition, wanted: int = 64) -> Candidates:
-    """The best points of the acquisition's grid (its situation's pool), best first; ties go to the lowest row."""
+    """The best points of the acquisition's grid (its context's pool), best first; ties go to the lowest row."""
     with torch.no_grad():
         scores = acquisition.grid_scores()
     rows = torch.nonzero(torch.isfinite(scores)).squeeze(-1)
@@ -35,4 +35,4 @@ def search_grid(acquisition: SafeAcquisition, wanted: int = 64) -> Candidates:
         least = torch.topk(scores[rows], wanted).values[-1]
         rows = rows[scores[rows] >= least]
     order = rows[torch.argsort(scores[rows], descending=True, stable=True)[:wanted]]
-    return Candidates(acquisition.situation.pool[order], scores[order])
+    return Candidates(acquisition.ctx.pool[order], scores[order])

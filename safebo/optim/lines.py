@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, Situation
+from safebo.acquisition.base import AcquisitionContext, SafeAcquisition
 from safebo.optim.directions import directions
 from safebo.optim.swarm import FEASIBLE, Candidates
 from safebo.study import LineSpec
 
 CHUNK = 2048
-LARGEST_DOMAIN = 4096
+MAX_DOMAIN = 4096
 NEAREST = 1e-4
 """The smallest distance from the anchor of the points that lie closer and closer to it."""
 
@@ -106,7 +106,7 @@ class LineBundle:
         large for a rule that looks at all of them, and the certified known points.
         """
         points = self.points
-        return torch.cat([points[:: -(-len(points) // LARGEST_DOMAIN)], self.known])
+        return torch.cat([points[:: -(-len(points) // MAX_DOMAIN)], self.known])
 
     def at(self, index: Tensor, t: Float[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
         """Points at distances `t` on the lines `index` (`b`)."""
@@ -125,7 +125,7 @@ def anchor_of(lower: Float[Tensor, " n"], spec: LineSpec) -> int:
 
 
 def line_bundle(
-    situation: Situation,
+    ctx: AcquisitionContext,
     known: Float[Tensor, "n d"],
     lower: Float[Tensor, " n"],
     spec: LineSpec,
@@ -135,7 +135,7 @@ def line_bundle(
     """The lines of a trial.
 
     Args:
-        situation: for the objective's gradient.
+        ctx: for the objective's gradient.
         known: certified known points in the order told; at least one.
         lower: the objective's lower bounds there.
         spec: directions, how many, and points of each.
@@ -143,7 +143,7 @@ def line_bundle(
         rng: of the directions.
     """
     anchor = known[anchor_of(lower, spec)]
-    lines = tuple(Line.through(anchor, v) for v in directions(situation, anchor, spec, number, rng))
+    lines = tuple(Line.through(anchor, v) for v in directions(ctx, anchor, spec, number, rng))
     return LineBundle(lines, torch.stack([line.steps(spec.points) for line in lines]), known)
 
 

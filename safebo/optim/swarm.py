@@ -17,7 +17,7 @@ INERTIA, COGNITIVE, SOCIAL = 0.9, 1.0, 1.0
 INERTIA_DECAY = 0.95
 """The inertia falls by this factor in every iteration (ours; constant inertia of 0.9 does not settle)."""
 
-LARGEST_STEP = 0.25
+MAX_STEP = 0.25
 
 FEASIBLE = 1e-4
 """Slack, in prior standard deviations, from which the search calls a point feasible: rounding a proposal to
@@ -78,7 +78,7 @@ def swarm(
         size: number of particles.
         iterations: number of moves.
     """
-    dimension = acquisition.situation.dimension
+    dimension = acquisition.ctx.dimension
     x = initial_particles(starts, size, dimension, rng, not acquisition.certified_only)
     v = torch.tensor(rng.uniform(-0.1, 0.1, size=(size, dimension))) * 0.3
     best_x = x.clone()
@@ -95,7 +95,7 @@ def swarm(
             leader = best_x[torch.argmax(best)]
             own, common = torch.tensor(rng.random((2, size, 1)))
             v = inertia * v + COGNITIVE * own * (best_x - x) + SOCIAL * common * (leader - x)
-            v = v.clamp(-LARGEST_STEP, LARGEST_STEP)
+            v = v.clamp(-MAX_STEP, MAX_STEP)
             x = (x + v).clamp(0.0, 1.0)
             inertia *= INERTIA_DECAY
     return Candidates.ordered(best_x, best, torch.ones_like(best))

@@ -21,7 +21,7 @@ def prior_story(journal: Journal, tuner: Tuner) -> PriorStory | None:
         return None
     words = correlation_words(report.pairings)
     agreements = []
-    for spec, warp in zip(functions(journal.run.study), tuner.problem.warps, strict=True):
+    for spec, warp in zip(functions(journal.run.study), tuner.encoding.warps, strict=True):
         pairing = report.pairings[spec.name]
         agreements.append(
             Agreement(

@@ -228,7 +228,7 @@ def check_allowed(info: EvaluatorInfo, study: Study, approve_all: bool, global_t
     method = METHODS.get(canonical(study.tuner.method))
     if method is None:
         return
-    if method.safety == "yardstick" and info.robot == "physical":
+    if method.safety == "baseline" and info.robot == "physical":
         raise InputError(f"tuner.method: {method.name!r} promises nothing; it is not for a physical robot")
     if method.safety != "certified" and not global_trials:
         raise InputError(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class Certificate(Protocol):
+class CertificateRule(Protocol):
     """A rule that certifies points of one context."""
 
     def margins(

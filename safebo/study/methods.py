@@ -13,7 +13,7 @@ from typing import Literal
 from safebo.errors import StudyError, UnknownNameError
 from safebo.study import TunerSpec
 
-Safety = Literal["certified", "watched", "yardstick"]
+Safety = Literal["certified", "watched", "baseline"]
 """While it learns: every trial is certified; global trials are watched instead; nothing is promised."""
 
 
@@ -58,7 +58,7 @@ _RULES = {
     "random_safe": "the certified point nearest to one drawn at random",
 }
 
-_YARDSTICKS = {
+_BASELINES = {
     "gp_ucb": "largest upper bound of the objective, constraints or not (Srinivas et al. 2010)",
     "ei": "expected improvement, constraints or not",
     "constrained_ei": "expected improvement times the probability of feasibility (Gardner et al. 2014)",
@@ -70,7 +70,7 @@ _YARDSTICKS = {
 SAFE = tuple(_RULES)
 """Methods that are one acquisition over the certified set."""
 
-YARDSTICKS = tuple(_YARDSTICKS)
+BASELINES = tuple(_BASELINES)
 """Methods that certify nothing."""
 
 METHODS: dict[str, Method] = {
@@ -102,7 +102,7 @@ METHODS: dict[str, Method] = {
             "widest_outside",
             safety="watched",
         ),
-        *[Method(name, summary, name, safety="yardstick") for name, summary in _YARDSTICKS.items()],
+        *[Method(name, summary, name, safety="baseline") for name, summary in _BASELINES.items()],
     )
 }
 

@@ -175,7 +175,7 @@ def _search(study: Study) -> Iterator[Problem]:
         message = f"lines belong to domain: continuous, not {search.domain}"
         yield Problem((*path, "lines"), message)
     name = canonical(study.tuner.method)
-    if name in METHODS and METHODS[name].safety == "yardstick":
+    if name in METHODS and METHODS[name].safety == "baseline":
         message = (
             f"lines are for safe methods, and {study.tuner.method} certifies nothing and is searched in the whole box: "
             "drop the key or change tuner.method"

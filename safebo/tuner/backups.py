@@ -19,7 +19,7 @@ from safebo.boundary.rules import (
 from safebo.errors import MeasurementError, NoBackupError
 from safebo.evaluators.gate import margin_of
 from safebo.study import BackupSpec
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Measurement, TrialRecord
 
 TRIGGER_RULES: dict[str, type[TriggerRule]] = {
@@ -52,7 +52,7 @@ class Backup:
     gain: NDArray[np.float64] | None = None
 
 
-def backup_of(record: TrialRecord, problem: Problem) -> Backup | None:
+def backup_of(record: TrialRecord, encoding: StudyEncoding) -> Backup | None:
     """The backup that a trial gives: a completed one with recorded states and no negative margin; else None.
 
     Every state that a trial visited under one set of gains is a state from which those gains kept the
@@ -64,22 +64,22 @@ def backup_of(record: TrialRecord, problem: Problem) -> Backup | None:
     m = record.measurement
     if m is None or m.outcome != "completed" or m.fell or m.states is None or len(m.states) == 0:
         return None
-    if problem.negative_margins(m):
+    if encoding.negative_margins(m):
         return None
     states = np.asarray(m.states, dtype=np.float64)
     if states.ndim != 2 or not np.isfinite(states).all():
         raise MeasurementError(
             f"trial {record.trial.id}: visited states must be finite and n x k, got shape {states.shape}"
         )
-    return Backup(record.trial.id, record.trial.parameters, states, _gain(record.trial.id, m, problem))
+    return Backup(record.trial.id, record.trial.parameters, states, _gain(record.trial.id, m, encoding))
 
 
-def _gain(trial: int, m: Measurement, problem: Problem) -> NDArray[np.float64] | None:
+def _gain(trial: int, m: Measurement, encoding: StudyEncoding) -> NDArray[np.float64] | None:
     """Smallest margin measured from every state on, minus the smallest of the whole trial, both warped."""
     if m.margins_to_go is None or m.states is None:
         return None
     to_go, whole = [], []
-    for spec, warp in zip(problem.functions[1:], problem.warps[1:], strict=True):
+    for spec, warp in zip(encoding.functions[1:], encoding.warps[1:], strict=True):
         name = spec.name if spec.name in m.margins_to_go else spec.quantity
         values = np.asarray(m.margins_to_go.get(name, ()), dtype=np.float64)
         if values.shape != (len(m.states),) or not np.isfinite(values).all():

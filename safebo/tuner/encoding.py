@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition.base import Situation, View
+from safebo.acquisition.base import AcquisitionContext, PointBounds
 from safebo.errors import StudyError, UnknownNameError
 from safebo.evaluators.gate import margin_of, negative_margins
 from safebo.models.observation import Observation
@@ -21,7 +21,7 @@ from safebo.study.space import Space, WarpMap, context_row
 from safebo.types import Measurement, Trial
 
 
-class Problem:
+class StudyEncoding:
     """The study's functions and boxes.
 
     Args:
@@ -122,15 +122,15 @@ class Problem:
         ]
         return Observation(trial.id, self.row(trial), (objective, *margins))
 
-    def raw_bounds(self, situation: Situation, view: View) -> NDArray[np.float64]:
-        """Lower bound, mean and upper bound of every function at a view's points in its own unit, `n x m x 3`.
+    def raw_bounds(self, ctx: AcquisitionContext, bounds: PointBounds) -> NDArray[np.float64]:
+        """Lower bound, mean and upper bound of every function at given points in its own unit, `n x m x 3`.
 
         A constraint's lower bound is what its certificate promises.
         """
         with torch.no_grad():
-            mean = situation.surrogate.predict(situation.inputs(view.points)).mean
-            lower, upper = view.certain.lower.clone(), view.certain.upper
-            lower[:, 1:] = view.margins + self.thresholds
+            mean = ctx.surrogate.predict(ctx.inputs(bounds.points)).mean
+            lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
+            lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)
         result = np.empty((*mean.shape, 3))
         for i, warp in enumerate(self.warps):

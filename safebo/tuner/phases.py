@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from safebo.study import GlobalSpec
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.types import TrialRecord
 
-MOST_REPEATS = 3
+MAX_REPEATS = 3
 """How often the safe but uncertified point of a new region is tried again so that it can be certified."""
 
 
 @dataclass
-class Region:
+class ExplorationRegion:
     """A part of the box that local phases explore: around the seeds, or around a safe global trial."""
 
     trials: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ExplorationProgress:
     """Where the exploration of a context stands.
 
     Args:
@@ -44,16 +44,16 @@ class Progress:
 
     phase: Literal["local", "global"]
     steps: int
-    regions: tuple[Region, ...]
+    regions: tuple[ExplorationRegion, ...]
     current: int
 
     @property
-    def region(self) -> Region:
+    def region(self) -> ExplorationRegion:
         """The current region."""
         return self.regions[self.current]
 
 
-def succeeded(record: TrialRecord, problem: Problem) -> bool:
+def succeeded(record: TrialRecord, encoding: StudyEncoding) -> bool:
     """Whether a global trial ran to its end without a trigger and with every margin at least 0."""
     m = record.measurement
     return (
@@ -61,11 +61,13 @@ def succeeded(record: TrialRecord, problem: Problem) -> bool:
         and m is not None
         and m.outcome == "completed"
         and not m.fell
-        and not problem.negative_margins(m)
+        and not encoding.negative_margins(m)
     )
 
 
-def progress(records: Sequence[TrialRecord], problem: Problem, spec: GlobalSpec) -> Progress:
+def progress(
+    records: Sequence[TrialRecord], encoding: StudyEncoding, spec: GlobalSpec
+) -> ExplorationProgress:
     """Follow the records of one context, in the order of their ids.
 
     Local phases last `local_steps` trials (a converged one ends earlier: its successor was recorded as
@@ -74,14 +76,14 @@ def progress(records: Sequence[TrialRecord], problem: Problem, spec: GlobalSpec)
     worse than the best known: below `seed + tolerance * (best - seed)` on the warped scale, with `seed` the
     seeds' best.
     """
-    regions = [Region()]
+    regions = [ExplorationRegion()]
     current, steps = 0, 0
     phase: Literal["local", "global"] = "local"
     origins: dict[tuple[float, ...], int] = {}
-    seeds = Region()
+    seeds = ExplorationRegion()
     for record in records:
         trial = record.trial
-        objective = _objective(record, problem)
+        objective = _objective(record, encoding)
         if trial.phase == "seed":
             regions[0].trials.append(trial.id)
             regions[0].saw(objective)
@@ -98,11 +100,11 @@ def progress(records: Sequence[TrialRecord], problem: Problem, spec: GlobalSpec)
             if phase == "local":
                 phase, steps = "global", 0
             steps += 1
-            if succeeded(record, problem):
-                key = tuple(trial.parameters[name] for name in problem.space.names)
+            if succeeded(record, encoding):
+                key = tuple(trial.parameters[name] for name in encoding.space.names)
                 if key not in origins:
                     origins[key] = len(regions)
-                    regions.append(Region())
+                    regions.append(ExplorationRegion())
                 current = origins[key]
                 regions[current].trials.append(trial.id)
                 regions[current].saw(objective)
@@ -113,16 +115,18 @@ def progress(records: Sequence[TrialRecord], problem: Problem, spec: GlobalSpec)
         phase, steps, current = "local", 0, best_region(regions)
     if phase == "local":
         current = _stay_or_leave(regions, current, seeds.best, spec)
-    return Progress(phase, steps, tuple(regions), current)
+    return ExplorationProgress(phase, steps, tuple(regions), current)
 
 
-def best_region(regions: Sequence[Region]) -> int:
+def best_region(regions: Sequence[ExplorationRegion]) -> int:
     """The region with the best measured objective; the seeds' where nothing was measured."""
     values = [-float("inf") if region.best is None else region.best for region in regions]
     return max(range(len(regions)), key=lambda i: (values[i], -i))
 
 
-def _stay_or_leave(regions: Sequence[Region], current: int, seed: float | None, spec: GlobalSpec) -> int:
+def _stay_or_leave(
+    regions: Sequence[ExplorationRegion], current: int, seed: float | None, spec: GlobalSpec
+) -> int:
     best = best_region(regions)
     region, known = regions[current], regions[best].best
     if current == best or known is None or region.local_steps < spec.patience:
@@ -132,8 +136,8 @@ def _stay_or_leave(regions: Sequence[Region], current: int, seed: float | None, 
     return best if region.best is None or region.best < bar else current
 
 
-def _objective(record: TrialRecord, problem: Problem) -> float | None:
+def _objective(record: TrialRecord, encoding: StudyEncoding) -> float | None:
     m = record.measurement
-    if m is None or m.outcome != "completed" or m.objective is None or problem.negative_margins(m):
+    if m is None or m.outcome != "completed" or m.objective is None or encoding.negative_margins(m):
         return None
-    return float(problem.warps[0].forward(m.objective))
+    return float(encoding.warps[0].forward(m.objective))

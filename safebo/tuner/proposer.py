@@ -11,14 +11,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition import SafeAcquisition, Situation, acquisition_class
+from safebo.acquisition import AcquisitionContext, SafeAcquisition, acquisition_class
 from safebo.models.finite_domain import FiniteDomain
 from safebo.optim import LineBundle, line_bundle, search_box, search_grid, search_lines, unit_grid
 from safebo.optim.gradient import refine
 from safebo.optim.lines import evaluated
 from safebo.optim.swarm import Candidates, initial_particles
 from safebo.study import SearchSpec, TunerSpec
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 
 CERTIFICATE_MARGIN = 1e-7
 """A proposal's lower bounds exceed 0 by at least so many prior standard deviations, so that whoever
@@ -47,12 +47,12 @@ class Proposer:
     """Searches one study's box or grid.
 
     Args:
-        problem: spaces and functions.
+        encoding: spaces and functions.
         spec: the tuner section of the study.
     """
 
-    def __init__(self, problem: Problem, spec: TunerSpec) -> None:
-        self.problem = problem
+    def __init__(self, encoding: StudyEncoding, spec: TunerSpec) -> None:
+        self.encoding = encoding
         self.spec = spec
         self.grid = self._finite(spec.search)
         self.domain = None if self.grid is None else FiniteDomain(self.grid)
@@ -60,39 +60,39 @@ class Proposer:
     def _finite(self, spec: SearchSpec) -> Float[Tensor, "n d"] | None:
         """The candidates of a finite domain in the unit cube; None for a box."""
         if spec.domain == "grid":
-            return unit_grid(self.problem.space.dimension, spec.grid_points)
+            return unit_grid(self.encoding.space.dimension, spec.grid_points)
         if spec.domain == "pool":
             rows = [
-                self.problem.space.vector(row, where=f"tuner.search.pool[{i}]")
+                self.encoding.space.vector(row, where=f"tuner.search.pool[{i}]")
                 for i, row in enumerate(spec.pool)
             ]
-            return self.problem.unit(np.stack(rows))
+            return self.encoding.unit(np.stack(rows))
         return None
 
-    def placed(self, situation: Situation) -> Situation:
-        """The situation with the finite domain as its pool, where there is one."""
+    def placed(self, ctx: AcquisitionContext) -> AcquisitionContext:
+        """The context with the finite domain as its pool, where there is one."""
         if self.domain is None:
-            return situation
-        return replace(situation, pool=self.domain.points, domain=self.domain)
+            return ctx
+        return replace(ctx, pool=self.domain.points, domain=self.domain)
 
-    def certified_starts(self, situation: Situation, points: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
+    def certified_starts(self, ctx: AcquisitionContext, points: Float[Tensor, "n d"]) -> Float[Tensor, "k d"]:
         """The certified ones among known points, largest upper bound of the objective first, no repeats."""
         if len(points) == 0:
             return points
         points = torch.unique(points, dim=0)
         with torch.no_grad():
-            view = situation.view(points)
-        keep = view.slack >= CERTIFICATE_MARGIN
-        order = torch.argsort(view.certain.upper[keep, 0], descending=True, stable=True)
+            bounds = ctx.bounds_at(points)
+        keep = bounds.slack >= CERTIFICATE_MARGIN
+        order = torch.argsort(bounds.certain.upper[keep, 0], descending=True, stable=True)
         return points[keep][order]
 
     def lines(
-        self, situation: Situation, known: Float[Tensor, "n d"], number: int, rng: np.random.Generator
+        self, ctx: AcquisitionContext, known: Float[Tensor, "n d"], number: int, rng: np.random.Generator
     ) -> LineBundle | None:
         """The lines along which a study asks for the search; None for other studies and without a certified point.
 
         Args:
-            situation: of the trial.
+            ctx: of the trial.
             known: known points in the order told.
             number: of the bundle of lines in its context.
             rng: of the directions.
@@ -101,21 +101,21 @@ class Proposer:
         if spec is None or len(known) == 0:
             return None
         with torch.no_grad():
-            view = situation.view(known)
-        keep = view.slack >= CERTIFICATE_MARGIN
+            bounds = ctx.bounds_at(known)
+        keep = bounds.slack >= CERTIFICATE_MARGIN
         if not bool(keep.any()):
             return None
-        return line_bundle(situation, known[keep], view.certain.lower[keep, 0], spec, number, rng)
+        return line_bundle(ctx, known[keep], bounds.certain.lower[keep, 0], spec, number, rng)
 
     def with_incumbent(
-        self, situation: Situation, starts: Float[Tensor, "k d"], lines: LineBundle | None = None
-    ) -> tuple[Situation, Float[Tensor, "k d"]]:
-        """The situation with the best lower bound of the objective in the safe set, or in what lines show of it.
+        self, ctx: AcquisitionContext, starts: Float[Tensor, "k d"], lines: LineBundle | None = None
+    ) -> tuple[AcquisitionContext, Float[Tensor, "k d"]]:
+        """The context with the best lower bound of the objective in the safe set, or in what lines show of it.
 
         The starts come back with the point of that bound before them, which is a maximizer: a search from it
         never finds none.
         """
-        acquisition = acquisition_class("best_lower_bound")(situation)
+        acquisition = acquisition_class("best_lower_bound")(ctx)
         if self.domain is not None:
             found = search_grid(acquisition, wanted=1)
         elif lines is not None:
@@ -127,34 +127,34 @@ class Proposer:
             ranked = Candidates.ordered(starts, score, slack)
             found = refine(acquisition, ranked.points[:6], 20)
         else:
-            return situation, starts
+            return ctx, starts
         if len(found.scores) == 0:
-            return situation, starts
+            return ctx, starts
         starts = torch.cat([found.points[:1], starts])
-        return replace(situation, incumbent=float(found.scores[0])), starts
+        return replace(ctx, incumbent=float(found.scores[0])), starts
 
     def with_pool(
         self,
-        situation: Situation,
+        ctx: AcquisitionContext,
         kind: Literal["none", "near", "wide"],
         starts: Float[Tensor, "k d"],
         rng: np.random.Generator,
         lines: LineBundle | None = None,
-    ) -> Situation:
-        """The situation with the sample of a continuous box that a rule needs; a grid is its own pool.
+    ) -> AcquisitionContext:
+        """The context with the sample of a continuous box that a rule needs; a grid is its own pool.
 
         Points around the safe set at many radii, for `wide` as many of the whole box as well, and the certified
         known points themselves. Where the search is along lines, their points and the certified known ones.
         """
         if self.domain is not None or kind == "none":
-            return situation
+            return ctx
         if lines is not None:
-            return replace(situation, pool=lines.domain)
+            return replace(ctx, pool=lines.domain)
         size = max(512, 2 * self.spec.search.swarm_size)
-        points = initial_particles(starts, size, situation.dimension, rng, False)
+        points = initial_particles(starts, size, ctx.dimension, rng, False)
         if kind == "wide":
-            points = torch.cat([starts, points, torch.tensor(rng.random((size, situation.dimension)))])
-        return replace(situation, pool=points)
+            points = torch.cat([starts, points, torch.tensor(rng.random((size, ctx.dimension)))])
+        return replace(ctx, pool=points)
 
     def search(
         self,
@@ -172,7 +172,7 @@ class Proposer:
             return search_grid(acquisition)
         if lines is not None:
             return search_lines(acquisition, lines)
-        pool = acquisition.situation.pool
+        pool = acquisition.ctx.pool
         if len(pool):
             # What the rule admits may lie away from every known point.
             with torch.no_grad():
@@ -185,12 +185,12 @@ class Proposer:
         points = found.points[:FINAL_CANDIDATES]
         if len(points) == 0:
             return None
-        space = self.problem.space
+        space = self.encoding.space
         raw = np.stack([space.round(row) for row in space.from_unit(points.numpy())])
-        unit = self.problem.unit(raw)
-        situation = acquisition.situation
+        unit = self.encoding.unit(raw)
+        ctx = acquisition.ctx
         with torch.no_grad():
-            slack = situation.view(unit).slack
+            slack = ctx.bounds_at(unit).slack
         for i in range(len(unit)):
             if not acquisition.certified_only or float(slack[i]) >= CERTIFICATE_MARGIN:
                 return Proposal(raw[i], unit[i], float(found.scores[i]), float(slack[i]))

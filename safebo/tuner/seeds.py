@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safebo.acquisition import Situation
+from safebo.acquisition import AcquisitionContext
 from safebo.errors import EmptySafeSetError, StudyError
 from safebo.evaluators.gate import refuse_unsafe_seed
-from safebo.tuner.state import Knowledge
+from safebo.tuner.state import TunerState
 from safebo.types import TrialRecord
 
-MOST_SEED_REPEATS = 5
+MAX_SEED_REPEATS = 5
 """How often seeds are repeated in a context, beyond once each, before its safe set counts as empty."""
 
 
@@ -22,13 +22,13 @@ class Seeds:
     """The seeds that a study declares.
 
     Args:
-        knowledge: what the records say.
+        state: what the records say.
     """
 
-    def __init__(self, knowledge: Knowledge) -> None:
-        self.knowledge = knowledge
-        self.problem = knowledge.problem
-        self.study = knowledge.study
+    def __init__(self, state: TunerState) -> None:
+        self.state = state
+        self.encoding = state.encoding
+        self.study = state.study
 
     def due(self, name: str) -> NDArray[np.float64] | None:
         """The first declared seed of the context that has no valid measurement and is not pending; else None.
@@ -49,11 +49,11 @@ class Seeds:
         for record in tried:
             refuse_unsafe_seed(record.trial, record.measurement, self.study)
         for row in declared:
-            mine = [r for r in tried if np.array_equal(self.knowledge.raw(r.trial), row)]
+            mine = [r for r in tried if np.array_equal(self.state.raw(r.trial), row)]
             failures = [r.measurement for r in mine if r.measurement and r.measurement.outcome == "failed"]
             if len(mine) > len(failures):
                 continue
-            if len(failures) > MOST_SEED_REPEATS:
+            if len(failures) > MAX_SEED_REPEATS:
                 raise EmptySafeSetError(
                     f"context {name}: the seed failed {len(failures)} times without a valid measurement"
                     + (f"; the last one said: {failures[-1].message}" if failures[-1].message else "")
@@ -61,28 +61,28 @@ class Seeds:
             return row
         return None
 
-    def again(self, name: str, situation: Situation) -> NDArray[np.float64]:
+    def again(self, name: str, ctx: AcquisitionContext) -> NDArray[np.float64]:
         """The seed that is nearest to certification, to be repeated, a bounded number of times.
 
         Raises:
             EmptySafeSetError: when it was repeated often enough.
         """
         rows, tried = self._declared(name), self._tried(name)
-        if len(tried) - len(rows) >= MOST_SEED_REPEATS and not any(r.pending for r in tried):
+        if len(tried) - len(rows) >= MAX_SEED_REPEATS and not any(r.pending for r in tried):
             raise EmptySafeSetError(self._why_empty(name, rows))
         with torch.no_grad():
-            slack = situation.view(self.problem.unit(np.stack(rows))).slack
+            slack = ctx.bounds_at(self.encoding.unit(np.stack(rows))).slack
         return rows[int(torch.argmax(slack))]
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:
-        return [self.problem.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
+        return [self.encoding.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
 
     def _tried(self, name: str) -> list[TrialRecord]:
-        return [r for r in self.knowledge.history.of_context(name) if r.trial.phase == "seed"]
+        return [r for r in self.state.history.of_context(name) if r.trial.phase == "seed"]
 
     def _why_empty(self, name: str, rows: Sequence[NDArray[np.float64]]) -> str:
         parts = []
-        certificates = self.knowledge.certificates(rows, name)
+        certificates = self.state.certificates(rows, name)
         for f in self.study.constraints:
             best = max((c.bounds[f.name] for c in certificates), key=lambda b: b.lower)
             parts.append(f"{f.name}: mean {best.mean:.4g}, lower bound {best.lower:.4g} {f.unit}".rstrip())
@@ -93,11 +93,11 @@ class Seeds:
             )
             return (
                 f"context {name}: the seed is certified ({'; '.join(parts)}), but no point of the {search.domain} is, "
-                f"also after {MOST_SEED_REPEATS} repeats: what the seed shows does not reach so far; {remedy}, or "
+                f"also after {MAX_SEED_REPEATS} repeats: what the seed shows does not reach so far; {remedy}, or "
                 "tuner.search.domain: continuous"
             )
         return (
-            f"context {name}: nothing is certified, not even the seed after {MOST_SEED_REPEATS} repeats "
+            f"context {name}: nothing is certified, not even the seed after {MAX_SEED_REPEATS} repeats "
             f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "
             f"beta = {self.study.tuner.beta:g} and the declared noise_std: give a seed with more margin, a "
             "smaller noise_std if the measurements are that good, or a smaller beta"

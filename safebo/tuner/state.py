@@ -14,35 +14,34 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition import Situation, Told
+from safebo.acquisition import AcquisitionContext, Told
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.models.model_cache import ModelCache
 from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import Certificate as CertificateRule
-from safebo.safety.certificates import LipschitzCertificate
+from safebo.safety.certificates import CertificateRule, LipschitzCertificate
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import succeeded
 from safebo.types import Bounds, Certificate, Trial, TrialRecord
 
 
-class Knowledge:
-    """What is known of one study from its records.
+class TunerState:
+    """The state of one tuner, computed from its records.
 
     Args:
-        problem: spaces and functions of the study.
+        encoding: spaces and functions of the study.
         history: the records; it may grow.
         explores: whether safe global trials certify their own parameters (GoSafeOpt).
     """
 
-    def __init__(self, problem: Problem, history: History, explores: bool) -> None:
-        self.problem = problem
-        self.study = problem.study
+    def __init__(self, encoding: StudyEncoding, history: History, explores: bool) -> None:
+        self.encoding = encoding
+        self.study = encoding.study
         self.history = history
         self.explores = explores
-        self.models = ModelCache(problem.study)
+        self.models = ModelCache(encoding.study)
         self._observations: dict[int, Observation | None] = {}
         self._known_backups: dict[int, Backup | None] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
@@ -54,13 +53,15 @@ class Knowledge:
             if r.measurement is None:
                 continue
             if r.trial.id not in self._observations:
-                self._observations[r.trial.id] = self.problem.observation(r.trial, r.measurement)
+                self._observations[r.trial.id] = self.encoding.observation(r.trial, r.measurement)
             observation = self._observations[r.trial.id]
             if observation is not None:
                 rows.append(observation)
         return self.models.surrogate(rows)
 
-    def situation(self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False) -> Situation:
+    def acquisition_context(
+        self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False
+    ) -> AcquisitionContext:
         """What an acquisition may look at in a context.
 
         Args:
@@ -69,30 +70,30 @@ class Knowledge:
             falls_count: falls count as the worst objective seen, for methods that certify nothing.
         """
         surrogate = self.surrogate()
-        dimension = self.problem.space.dimension
-        X = [self.problem.row(trial) for trial in visited]
+        dimension = self.encoding.space.dimension
+        X = [self.encoding.row(trial) for trial in visited]
         falls = [
-            self.problem.row(r.trial)
+            self.encoding.row(r.trial)
             for r in self.history
             if falls_count and r.measurement is not None and r.measurement.outcome == "aborted"
         ]
-        empty = torch.zeros(0, dimension + self.problem.context_space.dimension, dtype=torch.float64)
-        imagined = self.models.imagined(
+        empty = torch.zeros(0, dimension + self.encoding.context_space.dimension, dtype=torch.float64)
+        fantasized = self.models.fantasized(
             surrogate,
             torch.stack(X) if X else empty,
             torch.stack(falls) if falls else empty,
             self._worst_objective() if falls else 0.0,
         )
         spec = self.study.tuner
-        schedule = self.problem.schedule
+        schedule = self.encoding.schedule
         trials = len(self.history)
         beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
-        situation = Situation(
+        ctx = AcquisitionContext(
             surrogate=surrogate,
-            imagined=imagined,
-            context=self.problem.context(name),
+            fantasized=fantasized,
+            context=self.encoding.context(name),
             dimension=dimension,
-            thresholds=self.problem.thresholds,
+            thresholds=self.encoding.thresholds,
             beta=torch.tensor(beta, dtype=torch.float64),
             optimism=spec.optimism,
             past_betas=self._past_betas(surrogate),
@@ -101,15 +102,15 @@ class Knowledge:
             epsilon=spec.epsilon,
             expanding=self._expanding(name),
             transductive=spec.transductive,
-            region=self.problem.region,
+            region=self.encoding.region,
         )
-        return replace(situation, certificate=self._certificate(name, situation))
+        return replace(ctx, certificate=self._certificate(name, ctx))
 
     def _past_betas(self, surrogate: Surrogate) -> list[Tensor] | None:
         """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""
         if not self.study.tuner.confidence.intersect:
             return None
-        schedule = self.problem.schedule
+        schedule = self.encoding.schedule
         return [surrogate.inflation * schedule.history(p, i) for i, p in enumerate(surrogate.posteriors)]
 
     def _expanding(self, name: str) -> bool:
@@ -117,34 +118,34 @@ class Knowledge:
         last = self.study.tuner.stage_trials
         return last is None or len(self.history.of_context(name)) < last
 
-    def _certificate(self, name: str, situation: Situation) -> CertificateRule:
+    def _certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
         """The study's certificate, from the measured trials of a context."""
         spec = self.study.tuner
         if spec.certificate == "bounds":
-            return situation.certificate
+            return ctx.certificate
         told = self.told(name)
         if spec.certificate == "measured":
             reference = told.values[:, 1:] - torch.tensor(spec.measured_noise, dtype=torch.float64)
         else:
             with torch.no_grad():
-                reference = situation.view(told.points).certain.lower[:, 1:]
+                reference = ctx.bounds_at(told.points).certain.lower[:, 1:]
         constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
         return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
 
-    def borrowed(self, name: str) -> bool:
+    def prior_only(self, name: str) -> bool:
         """Whether all that is known of a context comes from another run, so that nothing may be certified in it."""
-        return self.models.informed and len(self.told(name).points) == 0
+        return self.models.has_prior_run and len(self.told(name).points) == 0
 
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""
-        d, m = self.problem.space.dimension, len(self.problem.functions)
+        d, m = self.encoding.space.dimension, len(self.encoding.functions)
         rows, visited = [], []
         for r in self.history.of_context(name):
-            observation = None if r.measurement is None else self.problem.observation(r.trial, r.measurement)
+            observation = None if r.measurement is None else self.encoding.observation(r.trial, r.measurement)
             if observation is not None:
                 rows.append(observation)
             elif r.measurement is None or r.measurement.outcome == "failed":
-                visited.append(self.problem.row(r.trial)[:d])
+                visited.append(self.encoding.row(r.trial)[:d])
         nan = float("nan")
         values = [[nan if v is None else v for v in row.values] for row in rows]
         return Told(
@@ -156,7 +157,7 @@ class Knowledge:
     def _worst_objective(self) -> float:
         spec = self.study.objective
         seen = [
-            float(self.problem.warps[0].forward(r.measurement.objective))
+            float(self.encoding.warps[0].forward(r.measurement.objective))
             for r in self.history
             if r.measurement is not None
             and r.measurement.outcome == "completed"
@@ -179,8 +180,8 @@ class Knowledge:
             if r.measurement is not None and r.measurement.outcome not in unmodelled
         ]
         if not rows:
-            return torch.zeros(0, self.problem.space.dimension, dtype=torch.float64)
-        return self.problem.unit(np.stack(rows))
+            return torch.zeros(0, self.encoding.space.dimension, dtype=torch.float64)
+        return self.encoding.unit(np.stack(rows))
 
     def visited(self) -> list[Trial]:
         """Trials whose place counts as seen by acquisitions, although nothing was measured there (yet)."""
@@ -188,7 +189,7 @@ class Knowledge:
 
     def raw(self, trial: Trial) -> NDArray[np.float64]:
         """A trial's parameters as a row (`d`) in their own units."""
-        return self.problem.space.vector(trial.parameters, within=False)
+        return self.encoding.space.vector(trial.parameters, within=False)
 
     def certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
         """Certificate of one raw row (`d`) in a context."""
@@ -201,20 +202,20 @@ class Knowledge:
         """
         if not rows:
             return []
-        situation = self.situation(name)
+        ctx = self.acquisition_context(name)
         with torch.no_grad():
-            view = situation.view(self.problem.unit(np.stack(rows)))
-        slack = view.slack.tolist()
-        raw = self.problem.raw_bounds(situation, view)
+            bounds = ctx.bounds_at(self.encoding.unit(np.stack(rows)))
+        slack = bounds.slack.tolist()
+        raw = self.encoding.raw_bounds(ctx, bounds)
         lifted = {tuple(self.raw(r.trial)) for r in self.lifted(name)}
-        borrowed = self.borrowed(name)
+        prior_only = self.prior_only(name)
         result = []
         for row, value, numbers in zip(rows, slack, raw, strict=True):
             if value < 0 and tuple(row) in lifted:
                 numbers[1:] = np.maximum(numbers[1:], 0.0)
                 value = 0.0
-            bounds = {n: Bounds(*map(float, b)) for n, b in zip(self.problem.names, numbers, strict=True)}
-            result.append(Certificate(value >= 0 and not borrowed, bounds))
+            named = {n: Bounds(*map(float, b)) for n, b in zip(self.encoding.names, numbers, strict=True)}
+            result.append(Certificate(value >= 0 and not prior_only, named))
         return result
 
     # -- sets per context --
@@ -223,7 +224,7 @@ class Knowledge:
         """Safe global trials of the context: by what they showed, their lower bounds are at least 0."""
         if not self.explores:
             return []
-        return [r for r in self.history.of_context(name) if succeeded(r, self.problem)]
+        return [r for r in self.history.of_context(name) if succeeded(r, self.encoding)]
 
     def failed_set(self, name: str) -> list[Trial]:
         """Global trials in which the monitor switched, without those whose state it would let pass today.
@@ -240,8 +241,8 @@ class Knowledge:
         monitor = self.monitor(name)
         failed = []
         for r in stopped:
-            state = None if r.measurement is None else r.measurement.backup_state
-            if state is None or not monitor.covered(np.asarray(state, dtype=np.float64)):
+            visited = None if r.measurement is None else r.measurement.backup_state
+            if visited is None or not monitor.covered(np.asarray(visited, dtype=np.float64)):
                 failed.append(r.trial)
         return failed
 
@@ -268,7 +269,7 @@ class Knowledge:
             if r.pending:
                 continue
             if r.trial.id not in self._known_backups:
-                self._known_backups[r.trial.id] = backup_of(r, self.problem)
+                self._known_backups[r.trial.id] = backup_of(r, self.encoding)
             backup = self._known_backups[r.trial.id]
             if backup is not None:
                 found.append(backup)
@@ -278,10 +279,10 @@ class Knowledge:
         """Present lower bound of every backup's smallest margin, warped, above its threshold."""
         if not found:
             return np.zeros(0)
-        rows = np.stack([self.problem.space.vector(b.parameters) for b in found])
-        situation = self.situation(name)
+        rows = np.stack([self.encoding.space.vector(b.parameters) for b in found])
+        ctx = self.acquisition_context(name)
         with torch.no_grad():
-            smallest = situation.view(self.problem.unit(rows)).margins.amin(-1).numpy()
+            smallest = ctx.bounds_at(self.encoding.unit(rows)).margins.amin(-1).numpy()
         lifted = {r.trial.id for r in self.lifted(name)}
         return np.array(
             [max(v, 0.0) if b.trial in lifted else v for b, v in zip(found, smallest, strict=True)]

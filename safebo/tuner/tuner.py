@@ -24,7 +24,7 @@ from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.tuner.backups import trigger_rule
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
@@ -66,10 +66,10 @@ class Tuner:
     ) -> None:
         self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
         self.seed = study.seed if seed is None else seed
-        self.problem = Problem(study)
+        self.encoding = StudyEncoding(study)
         self.history = History()
-        self._planner = Planner(self.problem, self.history, self.seed)
-        self._knowledge = self._planner.knowledge
+        self._planner = Planner(self.encoding, self.history, self.seed)
+        self._state = self._planner.state
         if prior:
             self.take_prior(prior)
 
@@ -90,10 +90,10 @@ class Tuner:
             EmptySafeSetError: when nothing can be certified although the seeds were measured safe.
         """
         name = self.scheduled_context() if context is None else context
-        self.problem.context(name)
+        self.encoding.context(name)
         with one_thread():
             plan = self._planner.plan(name)
-            dropped = self._knowledge.models.contradiction(self._observations(self.history))
+            dropped = self._state.models.contradiction(self._observations(self.history))
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
         if plan.watched:
@@ -120,7 +120,7 @@ class Tuner:
         self, parameters: Mapping[str, float], context: str, measurement: Measurement | Mapping[str, Any]
     ) -> Trial:
         """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`."""
-        row = self.problem.space.vector(parameters)
+        row = self.encoding.space.vector(parameters)
         with one_thread():
             trial = self._trial(context, row, "manual", "chosen by a person")
         self.history.add(trial, self._checked(trial, measurement))
@@ -133,7 +133,7 @@ class Tuner:
         watched by the boundary condition.
         """
         old = self.history.record(trial_id).trial
-        row = self.problem.space.vector(parameters)
+        row = self.encoding.space.vector(parameters)
         with one_thread():
             new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
         self.history.replace(new)
@@ -148,7 +148,7 @@ class Tuner:
         """
         if len(self.history):
             raise StudyError("a prior is given to a new tuner; this one has trials already")
-        self._knowledge.models.take_prior(self._prior_rows(records))
+        self._state.models.take_prior(self._prior_rows(records))
 
     def restore(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
         """Take over the trials and measurements of an interrupted run; the next ask is the one it would
@@ -167,9 +167,9 @@ class Tuner:
 
     def certify(self, parameters: Mapping[str, float], context: str) -> Certificate:
         """Whether parameters are certified in a context now."""
-        row = self.problem.space.vector(parameters)
+        row = self.encoding.space.vector(parameters)
         with one_thread():
-            return self._knowledge.certificate(row, context)
+            return self._state.certificate(row, context)
 
     def best(self, context: str | None = None) -> Recommendation | None:
         """The certified parameters with the largest lower bound of the objective, tried or not.
@@ -181,16 +181,16 @@ class Tuner:
             found = self._planner.best(name)
             # Certified trials themselves, those of safe global trials included.
             rows = [
-                self._knowledge.raw(r.trial)
+                self._state.raw(r.trial)
                 for r in self.history.of_context(name)
                 if r.measurement is not None and r.measurement.outcome == "completed"
             ]
             rows += [] if found is None else [found.raw]
-            certificates = list(zip(rows, self._knowledge.certificates(rows, name), strict=True))
+            certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
             return None
-        objective = self.problem.names[0]
+        objective = self.encoding.names[0]
         row, certificate = max(valid, key=lambda pair: pair[1].bounds[objective].lower)
         return self._recommendation(row, name, certificate)
 
@@ -205,7 +205,7 @@ class Tuner:
             found = self._planner.predicted(name)
             if found is None:
                 raise EmptySafeSetError(f"context {name}: nothing can be predicted")
-            certificate = replace(self._knowledge.certificate(found.raw, name), certified=False)
+            certificate = replace(self._state.certificate(found.raw, name), certified=False)
         return self._recommendation(found.raw, name, certificate)
 
     def bounds(self, parameters: ArrayLike, context: str) -> NDArray[np.float64]:
@@ -213,10 +213,10 @@ class Tuner:
 
         In the functions' own units, the objective first; for pictures of the safe set.
         """
-        unit = self.problem.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
+        unit = self.encoding.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
         with one_thread(), torch.no_grad():
-            situation = self._knowledge.situation(context)
-            return self.problem.raw_bounds(situation, situation.view(unit))
+            ctx = self._state.acquisition_context(context)
+            return self.encoding.raw_bounds(ctx, ctx.bounds_at(unit))
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
@@ -224,15 +224,15 @@ class Tuner:
         Raises:
             NoBackupError: when no backup with certified gains is known.
         """
-        if trial.phase != "global" or not self._knowledge.explores:
+        if trial.phase != "global" or not self._state.explores:
             return None
         with one_thread():
-            return self._knowledge.monitor(trial.context_name)
+            return self._state.monitor(trial.context_name)
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told."""
         with one_thread():
-            return self._knowledge.surrogate()
+            return self._state.surrogate()
 
     def prior_report(self) -> PriorReport | None:
         """What became of the prior's trials: whether they are believed, and how far the two runs agree.
@@ -240,7 +240,7 @@ class Tuner:
         None without a prior.
         """
         with one_thread():
-            return self._knowledge.models.report(self._observations(self.history))
+            return self._state.models.report(self._observations(self.history))
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -280,13 +280,13 @@ class Tuner:
     def _observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
         """What is modelled of some records."""
         rows = [
-            self.problem.observation(r.trial, r.measurement) for r in records if r.measurement is not None
+            self.encoding.observation(r.trial, r.measurement) for r in records if r.measurement is not None
         ]
         return [row for row in rows if row is not None]
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context
-        self.problem.context(name)
+        self.encoding.context(name)
         return name
 
     def _trial(
@@ -297,13 +297,13 @@ class Tuner:
         reason: str,
         trial_id: int | None = None,
     ) -> Trial:
-        if name not in self.problem.contexts:
-            raise UnknownNameError("context", name, sorted(self.problem.contexts))
+        if name not in self.encoding.contexts:
+            raise UnknownNameError("context", name, sorted(self.encoding.contexts))
         number = self.history.next_id if trial_id is None else trial_id
-        certificate = self._knowledge.certificate(row, name)
+        certificate = self._state.certificate(row, name)
         return Trial(
             id=number,
-            parameters=self.problem.space.named(row),
+            parameters=self.encoding.space.named(row),
             context=dict(self.study.context.values[name]),
             context_name=name,
             phase=phase,
@@ -317,12 +317,10 @@ class Tuner:
         self, row: NDArray[np.float64], name: str, certificate: Certificate
     ) -> Recommendation:
         same = [
-            r.trial.id
-            for r in self.history.of_context(name)
-            if np.array_equal(self._knowledge.raw(r.trial), row)
+            r.trial.id for r in self.history.of_context(name) if np.array_equal(self._state.raw(r.trial), row)
         ]
         return Recommendation(
-            parameters=self.problem.space.named(row),
+            parameters=self.encoding.space.named(row),
             context_name=name,
             context=dict(self.study.context.values[name]),
             certified=certificate.certified,

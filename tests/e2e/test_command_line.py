@@ -502,7 +502,7 @@ def test_methods_are_listed_with_what_they_promise(safebo: Safebo) -> None:
     assert list(lines) == list(METHODS)
     for name, line in lines.items():
         certifies = name == "gosafeopt" or acquisition_class(METHODS[name].local or "").certified_only
-        assert line.split()[1] == {True: "certified", False: "yardstick"}[certifies] or name == "gosafeopt"
+        assert line.split()[1] == {True: "certified", False: "baseline"}[certifies] or name == "gosafeopt"
         assert len(line.split()) > 4
     assert lines["gosafeopt"].split()[1] == "watched"
     listed = json.loads(safebo("methods", "--json").out)["methods"]

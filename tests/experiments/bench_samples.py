@@ -89,7 +89,7 @@ LEVELS = {"good": 0.2, "fair": 0.6, "poor": 1.2}
 def sample(
     folder: Path, seeds: int = 8, tasks: Sequence[str] = ("hill", "gp-1d-long"), trials: int = 12
 ) -> Path:
-    """Three methods that keep their promise and a yardstick that violates, over two tasks."""
+    """Three methods that keep their promise and a baseline that violates, over two tasks."""
     for task in tasks:
         for seed in range(seeds):
             rng = np.random.default_rng([seed, len(task)])

@@ -65,8 +65,8 @@ def test_an_unsafe_answer_and_an_unsafe_trial_gained_nothing(tmp_path):
 def test_a_method_that_promises_nothing_shows_its_best_safe_trial(tmp_path):
     rows = rows_of([0.2, 1.0])
     _, certifies = one(tmp_path / "a", rows)
-    _, yardstick = one(tmp_path / "b", rows, promise="nothing")
-    assert (certifies.regret, yardstick.regret) == (0.5, pytest.approx(0.1))
+    _, baseline = one(tmp_path / "b", rows, promise="nothing")
+    assert (certifies.regret, baseline.regret) == (0.5, pytest.approx(0.1))
 
 
 def test_an_answer_that_nobody_looked_at_is_the_last_one_known(tmp_path):
@@ -160,4 +160,4 @@ def test_loading_keeps_every_run(tmp_path):
     results = load([sample(tmp_path, seeds=3)])
     assert len(results.judged) == 2 * 4 * 3
     assert results.certifying() == ("fair", "good", "poor")
-    assert results.yardsticks() == ("wild",)
+    assert results.baselines() == ("wild",)

@@ -37,8 +37,8 @@ from safebo.study.methods import Method, add_method
 class Broken(SafeAcquisition):
     certified_only = False
 
-    def score(self, X, view):
-        return view.imagined.upper[..., 0]
+    def score(self, X, bounds):
+        return bounds.fantasized.upper[..., 0]
 
 add_method(Method("broken_on_purpose", "largest upper bound anywhere", "broken_on_purpose", safety="certified"))
 """
@@ -130,7 +130,7 @@ def test_every_link_of_the_page_has_its_section(folder, page):
         assert f'id="{link[1:]}"' in text
 
 
-def test_the_page_has_methods_in_order_and_yardsticks_apart(page):
+def test_the_page_has_methods_in_order_and_baselines_apart(page):
     boards = [i for i, row in enumerate(page.rows) if row and row[0] == "method" and "mean rank" in row]
     first, second = (page.rows[i + 1 :] for i in boards[:2])
     assert [row[0] for row in first[:3]] == ["good", "fair", "poor"]

@@ -333,7 +333,7 @@ def test_a_changed_method_is_not_mixed_with_what_it_was(tmp_path):
         "from safebo.acquisition import SafeAcquisition, register\n"
         "from safebo.study.methods import Method, add_method\n"
         "@register('changing_rule')\nclass Rule(SafeAcquisition):\n"
-        "    def score(self, X, view):\n        return view.certain.upper[..., 0]\n"
+        "    def score(self, X, bounds):\n        return bounds.certain.upper[..., 0]\n"
         "add_method(Method('changing_rule', 'for a test', 'changing_rule'))\n"
     )
     file = tmp_path / "changing_rule.py"

@@ -516,7 +516,7 @@ def test_the_boundary_lets_safe_gains_through_and_catches_others() -> None:
     monitor = walks.monitor(2, np.random.default_rng(0))
     assert len(monitor.backups) == 2
     assert dict(monitor.backups[0]) == pytest.approx(study.seeds[0].parameters)
-    start = walks.problem.space.to_unit(walks.problem.space.vector(study.seeds[0].parameters))
+    start = walks.encoding.space.to_unit(walks.encoding.space.vector(study.seeds[0].parameters))
     soft = np.array([0.0, 0.0] * 3)
     found = counted(walks, np.stack([start, soft]), monitor)
     assert found == {"gains": 2, "safe": 1, "let through": 1, "caught": 1, "violated": 0}

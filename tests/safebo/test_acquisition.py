@@ -9,7 +9,7 @@ import pytest
 import torch
 from botorch.optim import optimize_acqf
 
-from safebo.acquisition import METHODS, SafeAcquisition, Situation, acquisition_class, register
+from safebo.acquisition import METHODS, AcquisitionContext, SafeAcquisition, acquisition_class, register
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
 from safebo.errors import StudyError, UnknownNameError
 from safebo.models.finite_domain import FiniteDomain
@@ -23,7 +23,7 @@ from safebo.study import SearchSpec
 NAMES = ["safe_ucb", "safeopt", "gp_ucb", "random", "random_safe", "widest_outside", "best_lower_bound"]
 
 
-def situation(observations: int = 10, seed: int = 0) -> Situation:
+def acquisition_context(observations: int = 10, seed: int = 0) -> AcquisitionContext:
     """Two parameters, one context number, an objective and two constraints."""
     rng = np.random.default_rng(seed)
     models = [
@@ -35,9 +35,9 @@ def situation(observations: int = 10, seed: int = 0) -> Situation:
     for _ in range(observations):
         x = np.append(0.5 + 0.2 * (rng.random(2) - 0.5), 0.5)
         s = s.observed(torch.tensor(x), [float(np.sin(4 * x[0])), 1.2 + 0.3 * x[1], 0.8])
-    return Situation(
+    return AcquisitionContext(
         surrogate=s,
-        imagined=s,
+        fantasized=s,
         context=torch.tensor([0.45], dtype=torch.float64),
         dimension=2,
         thresholds=torch.zeros(2, dtype=torch.float64),
@@ -47,13 +47,13 @@ def situation(observations: int = 10, seed: int = 0) -> Situation:
     )
 
 
-def on_grid(s: Situation, grid: torch.Tensor) -> Situation:
+def on_grid(s: AcquisitionContext, grid: torch.Tensor) -> AcquisitionContext:
     return replace(s, pool=grid, domain=FiniteDomain(grid))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_forward_has_botorchs_shape_and_ranks_certified_points_first(name: str) -> None:
-    acquisition = acquisition_class(name)(situation())
+    acquisition = acquisition_class(name)(acquisition_context())
     X = unit_grid(2, 15)
     values = acquisition(X.unsqueeze(1))
     assert values.shape == (225,)
@@ -73,28 +73,28 @@ def test_forward_has_botorchs_shape_and_ranks_certified_points_first(name: str) 
 
 @pytest.mark.parametrize("name", ["safe_ucb", "safeopt", "random_safe", "best_lower_bound"])
 def test_pending_trials_never_certify(name: str) -> None:
-    s = situation(observations=3)
+    s = acquisition_context(observations=3)
     X = unit_grid(2, 9)
-    pending = replace(s, imagined=s.surrogate.imagined(s.inputs(X[40:44])))
+    pending = replace(s, fantasized=s.surrogate.fantasized(s.inputs(X[40:44])))
     plain, narrowed = (acquisition_class(name)(x).evaluate(X)[1] for x in (s, pending))
     assert torch.equal(plain, narrowed)
-    told, imagined = pending.view(X).certain, pending.view(X).imagined
-    assert (told.lower < imagined.lower - 1e-3).any()
+    told, fantasized = pending.bounds_at(X).certain, pending.bounds_at(X).fantasized
+    assert (told.lower < fantasized.lower - 1e-3).any()
 
 
 def test_optimize_acqf_works_on_them() -> None:
-    acquisition = acquisition_class("safe_ucb")(situation())
+    acquisition = acquisition_class("safe_ucb")(acquisition_context())
     torch.manual_seed(0)
     box = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
     found, value = optimize_acqf(acquisition, bounds=box, q=1, num_restarts=6, raw_samples=256)
-    grid = search_grid(acquisition_class("safe_ucb")(on_grid(situation(), unit_grid(2, 61))))
+    grid = search_grid(acquisition_class("safe_ucb")(on_grid(acquisition_context(), unit_grid(2, 61))))
     assert float(acquisition.evaluate(found)[1]) >= 0
     assert float(value) >= float(grid.scores[0]) - 0.05
 
 
 @pytest.mark.parametrize("name", ["safe_ucb", "random_safe", "best_lower_bound", "gp_ucb"])
 def test_the_box_search_is_as_good_as_a_fine_grid_and_feasible(name: str) -> None:
-    s = situation()
+    s = acquisition_context()
     acquisition = acquisition_class(name)(s)
     starts = torch.tensor([[0.5, 0.5], [0.55, 0.45]], dtype=torch.float64)
     spec = SearchSpec(swarm_size=100, swarm_iterations=20, restarts=5)
@@ -110,7 +110,7 @@ def test_the_box_search_is_as_good_as_a_fine_grid_and_feasible(name: str) -> Non
 
 
 def test_the_refinement_never_leaves_the_safe_set_and_never_gets_worse() -> None:
-    acquisition = acquisition_class("safe_ucb")(situation())
+    acquisition = acquisition_class("safe_ucb")(acquisition_context())
     starts = unit_grid(2, 25)
     before, slack = acquisition.evaluate(starts)
     starts, before = starts[slack >= FEASIBLE], before[slack >= FEASIBLE]
@@ -123,31 +123,31 @@ def test_the_refinement_never_leaves_the_safe_set_and_never_gets_worse() -> None
 
 @pytest.mark.parametrize("seed", range(3))
 def test_safeopt_on_a_grid_is_the_widest_maximizer_or_expander(seed: int) -> None:
-    s = situation(observations=4, seed=seed)
+    s = acquisition_context(observations=4, seed=seed)
     grid = unit_grid(2, 21)
-    view = s.view(grid)
-    lower, upper = view.certain.lower, view.certain.upper
-    safe = view.slack >= 0
+    bounds = s.bounds_at(grid)
+    lower, upper = bounds.certain.lower, bounds.certain.upper
+    safe = bounds.slack >= 0
     s = on_grid(replace(s, incumbent=float(lower[safe, 0].max())), grid)
     fixed = [p.fixed(s.inputs(grid[~safe])) for p in s.surrogate.posteriors[1:]]
     expanders = safe & hallucinated_expanders(
         s.surrogate.posteriors[1:], s.inputs(grid), fixed, s.thresholds, s.beta[1:], "all"
     )
     allowed = maximizers(lower[:, 0], upper[:, 0], safe) | expanders
-    width = (view.certain.width / s.surrogate.prior_std).amax(-1)
+    width = (bounds.certain.width / s.surrogate.prior_std).amax(-1)
     found = search_grid(acquisition_class("safeopt")(s))
     assert float(found.scores[0]) == pytest.approx(float(width[allowed].max()), abs=1e-12)
 
 
 def test_the_global_rule_stays_outside_the_safe_set() -> None:
-    s = situation()
+    s = acquisition_context()
     acquisition = acquisition_class("widest_outside")(s)
     found = search_box(
         acquisition, torch.zeros(0, 2, dtype=torch.float64), np.random.default_rng(0), SearchSpec()
     )
-    assert (s.view(found.points).slack < 0).all()
-    # Failed parameters enter the imagined surrogate, and the search goes elsewhere.
-    shunned = replace(s, imagined=s.surrogate.imagined(s.inputs(found.points[:1])))
+    assert (s.bounds_at(found.points).slack < 0).all()
+    # Failed parameters enter the fantasized surrogate, and the search goes elsewhere.
+    shunned = replace(s, fantasized=s.surrogate.fantasized(s.inputs(found.points[:1])))
     other = search_box(
         acquisition_class("widest_outside")(shunned),
         torch.zeros(0, 2, dtype=torch.float64),
@@ -175,10 +175,10 @@ def test_grids_that_are_too_large_are_refused() -> None:
 
 
 def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
-    s = situation()
+    s = acquisition_context()
     X = unit_grid(2, 9)
     bold, calm = acquisition_class("safe_ucb")(s), acquisition_class("safe_ucb")(replace(s, optimism=0.5))
-    bounds = s.view(X).certain
+    bounds = s.bounds_at(X).certain
     torch.testing.assert_close(bold.evaluate(X)[0], bounds.upper[:, 0])
     mean = 0.5 * (bounds.lower + bounds.upper)[:, 0]
     torch.testing.assert_close(calm.evaluate(X)[0], mean + 0.25 * (bounds.upper[:, 0] - mean))
@@ -186,7 +186,7 @@ def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
 
 
 def test_gp_ucb_is_the_published_rule_whatever_the_optimism() -> None:
-    s = situation()
+    s = acquisition_context()
     X = unit_grid(2, 9)
     score = acquisition_class("gp_ucb")(replace(s, optimism=0.5)).evaluate(X)[0]
-    torch.testing.assert_close(score, s.view(X).certain.upper[:, 0])
+    torch.testing.assert_close(score, s.bounds_at(X).certain.upper[:, 0])

@@ -47,7 +47,12 @@ def numbers(
     for x, row in zip(X[20:], values[20:], strict=True):
         surrogate = surrogate.observed(x, row)
     prediction = surrogate.predict(Z)
-    result = [prediction.mean, prediction.std, surrogate.prior_std, surrogate.imagined(Z[:2]).predict(Z).std]
+    result = [
+        prediction.mean,
+        prediction.std,
+        surrogate.prior_std,
+        surrogate.fantasized(Z[:2]).predict(Z).std,
+    ]
     for p in surrogate.posteriors:
         result += [*p.joint(Z.reshape(3, 4, 3)), p.cross_covariance(Z, X)]
     noisy = SurrogateModel(surrogate).posterior(Z.reshape(3, 4, 3), observation_noise=True)

@@ -18,7 +18,7 @@ from tuner_cases import hill_study, measured, run
 
 from safebo.acquisition import METHODS as REGISTERED
 from safebo.acquisition import GridSettings, GridTuner
-from safebo.acquisition.registry import YARDSTICKS
+from safebo.acquisition.registry import BASELINES
 from safebo.errors import EmptySafeSetError, InputError
 from safebo.experiments.robustness import random_grids
 from safebo.experiments.robustness.independent_certificate import Judge
@@ -39,7 +39,7 @@ STUDIES, GRIDS = 3, 9
 
 
 def test_no_method_is_left_out() -> None:
-    assert set(METHODS) | set(YARDSTICKS) == set(REGISTERED)
+    assert set(METHODS) | set(BASELINES) == set(REGISTERED)
     assert set(random_grids.METHODS) == set(METHODS) - {"gosafeopt"}
 
 
@@ -107,8 +107,8 @@ def started(seed: int, method: str = "safeopt", **changes: Any) -> tuple[GridPro
 
 
 def certified(tuner: GridTuner, context: NDArray[np.float64], pending: Any = None) -> NDArray[np.bool_]:
-    situation = tuner.situation(context, pending)
-    return situation.certified(situation.pool_view).numpy()
+    ctx = tuner.acquisition_context(context, pending)
+    return ctx.certified(ctx.pool_bounds).numpy()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -175,13 +175,16 @@ def test_pending_points_of_a_grid_narrow_intervals_and_invent_nothing(method: st
     nothing = np.zeros((0, tuner.dimension))
     assert tuner.ask(context, nothing).index == first.index
     pending = np.vstack([np.append(first.x.numpy(), context), rng.uniform(0, 1, tuner.dimension)])
-    alone, beside = tuner.situation(context).pool_view, tuner.situation(context, pending).pool_view
+    alone, beside = (
+        tuner.acquisition_context(context).pool_bounds,
+        tuner.acquisition_context(context, pending).pool_bounds,
+    )
     torch.testing.assert_close(alone.certain.lower, beside.certain.lower, rtol=0, atol=0)
     torch.testing.assert_close(alone.slack, beside.slack, rtol=0, atol=0)
-    middle = 0.5 * (beside.imagined.lower + beside.imagined.upper)
+    middle = 0.5 * (beside.fantasized.lower + beside.fantasized.upper)
     torch.testing.assert_close(middle, 0.5 * (alone.certain.lower + alone.certain.upper))
-    assert bool((beside.imagined.width <= alone.certain.width + 1e-12).all())
-    assert bool((beside.imagined.width < 0.999 * alone.certain.width).any())
+    assert bool((beside.fantasized.width <= alone.certain.width + 1e-12).all())
+    assert bool((beside.fantasized.width < 0.999 * alone.certain.width).any())
     assert tuner.count == 3 * len(problem.contexts)
     assert tuner.ask(context).index == first.index
 

@@ -11,7 +11,7 @@ import torch
 from island_case import BACKUP, completed, island_study, trial_of
 from numpy.typing import NDArray
 
-from safebo.acquisition import Situation, acquisition_class
+from safebo.acquisition import AcquisitionContext, acquisition_class
 from safebo.acquisition.base import Told
 from safebo.acquisition.gosafeopt import OutsideSafeSet
 from safebo.models.surrogate import FunctionModel, Surrogate
@@ -60,14 +60,14 @@ class Case:
     failed = np.array([[0.9, 0.9], [0.05, 0.2]])
     values = np.array([[0.2, 0.8], [0.3, 0.9], [0.1, 0.7]])
 
-    def situation(self, failed: bool = True) -> Situation:
+    def acquisition_context(self, failed: bool = True) -> AcquisitionContext:
         surrogate = Surrogate.prior(MODELS)
         for x, y in zip(lifted(self.measured), self.values, strict=True):
             surrogate = surrogate.observed(torch.tensor(x), y.tolist())
         away = self.failed if failed else np.zeros((0, 2))
-        return Situation(
+        return AcquisitionContext(
             surrogate=surrogate,
-            imagined=surrogate.imagined(torch.tensor(lifted(away))),
+            fantasized=surrogate.fantasized(torch.tensor(lifted(away))),
             context=torch.tensor([CONTEXT], dtype=torch.float64),
             dimension=2,
             thresholds=torch.zeros(1, dtype=torch.float64),
@@ -82,7 +82,7 @@ class Case:
         away = lifted(self.failed)
         everything = np.vstack([data, away])
         known = [moments(X, data, self.values[:, i], m) for i, m in enumerate(MODELS)]
-        # Imagined observations change no mean, and variances do not depend on the values.
+        # Fantasized observations change no mean, and variances do not depend on the values.
         narrowed = [moments(X, everything, np.zeros(len(everything)), m)[1] for m in MODELS]
         outside = known[1][0] - BETAS[1] * known[1][1] < 0
         if name == "maximin_distance":
@@ -106,7 +106,7 @@ class Case:
 @pytest.mark.parametrize("name", RULES)
 def test_scores_are_those_of_the_formulas(name: str) -> None:
     case, grid = Case(), unit_grid(2, 23)
-    score, slack = acquisition_class(name)(case.situation()).evaluate(grid)
+    score, slack = acquisition_class(name)(case.acquisition_context()).evaluate(grid)
     expected = case.scores(name, grid.numpy())
     assert 10 < np.isinf(expected).sum() < 400
     np.testing.assert_allclose(score.numpy(), expected, rtol=1e-8, atol=1e-9)
@@ -116,18 +116,18 @@ def test_scores_are_those_of_the_formulas(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_the_search_finds_the_best_point_outside_and_keeps_from_failed_ones(name: str) -> None:
     case = Case()
-    s = case.situation()
+    s = case.acquisition_context()
     nothing = torch.zeros(0, 2, dtype=torch.float64)
     acquisition = acquisition_class(name)(s)
     spec = SearchSpec(swarm_size=60, swarm_iterations=20, restarts=4)
     found = search_box(acquisition, nothing, np.random.default_rng(0), spec)
     assert float(found.scores[0]) >= case.scores(name, unit_grid(2, 41).numpy()).max() - 1e-2
     best = found.points[:1]
-    assert not bool(s.certified(s.view(best)))
+    assert not bool(s.certified(s.bounds_at(best)))
     # The best point fails: the next one lies elsewhere.
     shunned = replace(
         s,
-        imagined=s.imagined.imagined(s.inputs(best)),
+        fantasized=s.fantasized.fantasized(s.inputs(best)),
         told=replace(s.told, visited=torch.cat([s.told.visited, best])),
     )
     other = search_box(acquisition_class(name)(shunned), nothing, np.random.default_rng(0), spec)
@@ -136,7 +136,7 @@ def test_the_search_finds_the_best_point_outside_and_keeps_from_failed_ones(name
 
 @pytest.mark.parametrize("name", RULES)
 def test_before_anything_was_tried_every_point_has_a_score(name: str) -> None:
-    s = replace(Case().situation(), told=Told(*[torch.zeros(0, 0, dtype=torch.float64)] * 3))
+    s = replace(Case().acquisition_context(), told=Told(*[torch.zeros(0, 0, dtype=torch.float64)] * 3))
     score, _ = acquisition_class(name)(s).evaluate(
         torch.tensor([[0.0, 0.0], [1.0, 0.1]], dtype=torch.float64)
     )
@@ -187,6 +187,6 @@ def test_failed_points_are_free_again_once_their_states_are_covered(
     assert nearest_corner() > 0.2
     assert used[-1] is acquisition_class(rule)
     tuner.tell_manual({"k": 0.21, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
-    assert tuner._knowledge.failed_set("default") == []
+    assert tuner._state.failed_set("default") == []
     if rule == "maximin_distance":  # the corners are what lies furthest from the seed
         assert nearest_corner() < 1e-3

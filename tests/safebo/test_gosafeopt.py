@@ -15,7 +15,7 @@ from safebo.study import GlobalSpec, Study
 from safebo.study.reading import study_in_python
 from safebo.tuner import Tuner
 from safebo.tuner.backups import backup_of
-from safebo.tuner.encoding import Problem
+from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.phases import progress
 from safebo.tuner.proposer import Proposer
 from safebo.types import EvaluatorInfo, Measurement, Phase, Trial, TrialRecord
@@ -114,9 +114,9 @@ def test_the_failing_gains_are_avoided_until_their_state_is_covered() -> None:
     surrogate = tuner.surrogate()
     # Nothing of the stopped trial is modelled: neither gains ran the whole rollout.
     assert surrogate.posteriors[1].count == 1
-    assert [t.parameters["k"] for t in tuner._knowledge.failed_set("default")] == [0.5]
+    assert [t.parameters["k"] for t in tuner._state.failed_set("default")] == [0.5]
     tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
-    assert tuner._knowledge.failed_set("default") == []
+    assert tuner._state.failed_set("default") == []
 
 
 def test_every_failed_trial_is_checked_again_at_once() -> None:
@@ -134,9 +134,9 @@ def test_every_failed_trial_is_checked_again_at_once() -> None:
             ),
         ]
     )
-    assert [t.id for t in tuner._knowledge.failed_set("default")] == [2, 3, 4, 5]
+    assert [t.id for t in tuner._state.failed_set("default")] == [2, 3, 4, 5]
     tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6]))
-    assert [t.id for t in tuner._knowledge.failed_set("default")] == [4]
+    assert [t.id for t in tuner._state.failed_set("default")] == [4]
 
 
 def two_contexts(**tuner: Any) -> Tuner:
@@ -160,11 +160,11 @@ def test_contexts_share_the_surrogate_and_neither_backups_nor_failed_sets() -> N
     ]
     tuner.restore([(replace(t, context=c), m) for t, c, m in rows])
     # The heavy seed masters the state of the failure, but under the other context.
-    assert [t.id for t in tuner._knowledge.failed_set("light")] == [2]
-    assert tuner._knowledge.failed_set("heavy") == []
-    monitors = [tuner._knowledge.monitor(name) for name in ("light", "heavy")]
+    assert [t.id for t in tuner._state.failed_set("light")] == [2]
+    assert tuner._state.failed_set("heavy") == []
+    monitors = [tuner._state.monitor(name) for name in ("light", "heavy")]
     assert [sorted(m.states.ravel()) for m in monitors] == [[0.4, 0.5], [0.9, 0.95]]
-    assert len(tuner._knowledge.told("heavy").visited) == 0
+    assert len(tuner._state.told("heavy").visited) == 0
     assert tuner.surrogate().posteriors[1].count == 2
 
 
@@ -211,7 +211,7 @@ def test_gains_of_the_margin_to_go_are_on_the_warped_scale_and_of_the_smallest_m
         {"name": "a", "quantity": "margin", "prior_mean": -0.1, "warp": {"kind": "identity", "scale": 2.0}},
         {"name": "b", "prior_mean": -0.1, "warp": {"kind": "log", "scale": 3.0, "upper": 3.0}},
     ]
-    problem = Problem(Study.model_validate(study))
+    encoding = StudyEncoding(Study.model_validate(study))
     # Warped, a is 0.4, 0.4, 0.7, 0.8 and b is log 3 - log(3 - y) = 0.3, 0.6, 0.6, 1.0.
     a, b = [0.8, 0.8, 1.4, 1.6], [3.0 - 3.0 * np.exp(-v) for v in (0.3, 0.6, 0.6, 1.0)]
     told = Measurement(
@@ -221,12 +221,12 @@ def test_gains_of_the_margin_to_go_are_on_the_warped_scale_and_of_the_smallest_m
         states=np.zeros((4, 1)),
         margins_to_go={"margin": np.array(a), "b": np.array(b)},
     )
-    found = backup_of(TrialRecord(trial_of(1, "seed", 0.2), told), problem)
+    found = backup_of(TrialRecord(trial_of(1, "seed", 0.2), told), encoding)
     assert found is not None
     assert found.gain == pytest.approx([0.0, 0.1, 0.3, 0.5])
     short = replace(told, margins_to_go={"margin": np.array(a), "b": np.array(b[:2])})
     with pytest.raises(MeasurementError, match="one finite number per visited state"):
-        backup_of(TrialRecord(trial_of(1, "seed", 0.2), short), problem)
+        backup_of(TrialRecord(trial_of(1, "seed", 0.2), short), encoding)
 
 
 def test_cost_to_go_without_margins_to_go_says_what_is_missing() -> None:
@@ -280,7 +280,7 @@ SPEC = GlobalSpec(local_steps=2, global_steps=3, patience=2, tolerance=0.8)
 
 
 def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
-    problem = Problem(island_study())
+    encoding = StudyEncoding(island_study())
     seed = ("seed", 0.2, completed(-0.4))
     local = ("local", 0.21, completed(-0.35))
     stopped = ("global", 0.5, Measurement("backup", margins={"margin": 0.1}))
@@ -288,7 +288,7 @@ def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
     opened = ("global", 0.9, completed(-0.05))
 
     def at(*rows: tuple[Phase, float, Measurement | None]) -> tuple[str, int, int]:
-        p = progress(records(*rows), problem, SPEC)
+        p = progress(records(*rows), encoding, SPEC)
         return p.phase, p.steps, p.current
 
     assert at(seed) == ("local", 0, 0)
@@ -301,19 +301,19 @@ def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
     # A local phase that converged early was followed by a global trial: that is in the records.
     assert at(seed, local, stopped) == ("global", 1, 0)
     # The same point again is the same region.
-    assert len(progress(records(seed, opened, opened), problem, SPEC).regions) == 2
+    assert len(progress(records(seed, opened, opened), encoding, SPEC).regions) == 2
 
 
 def test_a_clearly_worse_region_is_left_after_its_patience() -> None:
-    problem = Problem(island_study())
+    encoding = StudyEncoding(island_study())
     spec = SPEC.model_copy(update={"local_steps": 5})
     seed, home = ("seed", 0.2, completed(-0.4)), ("local", 0.21, completed(-0.1))
     opened, poor = ("global", 0.9, completed(-0.35)), ("local", 0.91, completed(-0.33))
     good = ("local", 0.92, completed(-0.12))
     rows: list[tuple[Phase, float, Measurement | None]] = [seed, home, opened, poor]
-    assert progress(records(*rows), problem, spec).current == 1
-    assert progress(records(*rows, poor), problem, spec).current == 0
-    assert progress(records(*rows, good), problem, spec).current == 1
+    assert progress(records(*rows), encoding, spec).current == 1
+    assert progress(records(*rows, poor), encoding, spec).current == 0
+    assert progress(records(*rows, good), encoding, spec).current == 1
 
 
 def test_a_safe_global_trial_is_certified_by_what_it_showed() -> None:

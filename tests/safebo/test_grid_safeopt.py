@@ -210,7 +210,7 @@ def test_random_problems(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if seed % 2:  # many small blocks instead of one
         monkeypatch.setattr(expander_search, "COLUMNS", 32)
         monkeypatch.setattr(expander_search, "NEAREST_TARGETS", 2)
-        monkeypatch.setattr(grid_posterior, "MOST_BLOCK_ROWS", 3)
+        monkeypatch.setattr(grid_posterior, "MAX_BLOCK_ROWS", 3)
     rng = np.random.default_rng(100 + seed)
     d, m = int(rng.integers(1, 3)), int(rng.integers(1, 4))
     kinds = list(REFERENCE)

@@ -60,8 +60,8 @@ def test_a_gpu_chooses_the_same_points(name: str) -> None:
     for told in (on_cpu, on_gpu):
         told.tell(*TOLD)
     for _ in range(8):
-        situation = on_cpu.situation()
-        scores = on_cpu.acquisition(situation).grid_scores()
+        ctx = on_cpu.acquisition_context()
+        scores = on_cpu.acquisition(ctx).grid_scores()
         best, second = scores.topk(2).values.tolist()
         row, other = on_cpu.ask().index, on_gpu.ask().index
         assert row == other or best - second <= 1e-6
@@ -72,10 +72,10 @@ def test_a_gpu_chooses_the_same_points(name: str) -> None:
 def test_pending_points_narrow_and_never_certify() -> None:
     told = tuner("safeopt")
     told.tell(*TOLD)
-    alone, watched = told.situation(), told.situation(pending=[[1.5, 1.5], [1.0, 1.5]])
-    assert torch.equal(alone.pool_view.slack, watched.pool_view.slack)
-    assert (watched.pool_view.imagined.width <= alone.pool_view.imagined.width + 1e-12).all()
-    assert (watched.pool_view.imagined.width < alone.pool_view.imagined.width - 1e-3).any()
+    alone, watched = told.acquisition_context(), told.acquisition_context(pending=[[1.5, 1.5], [1.0, 1.5]])
+    assert torch.equal(alone.pool_bounds.slack, watched.pool_bounds.slack)
+    assert (watched.pool_bounds.fantasized.width <= alone.pool_bounds.fantasized.width + 1e-12).all()
+    assert (watched.pool_bounds.fantasized.width < alone.pool_bounds.fantasized.width - 1e-3).any()
     assert told.ask().index == told.ask(pending=np.zeros((0, 2))).index
 
 
@@ -88,14 +88,14 @@ def test_rules_see_what_was_measured_and_waits_in_their_context() -> None:
     kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]
     several = GridTuner("ei", kernels, [1e-3, 1e-3], GRID, [-np.inf, -0.2], 2.0, context_dims=1)
     several.tell([[1.5, 1.5, 0.0], [1.4, 1.5, 1.0], [1.0, 1.5, 1.0]], [[0.5, 0.6], [0.4, 0.7], [0.3, 0.8]])
-    seen = several.situation([1.0], pending=[[0.5, 0.5, 0.0], [0.7, 0.7, 1.0]]).told
+    seen = several.acquisition_context([1.0], pending=[[0.5, 0.5, 0.0], [0.7, 0.7, 1.0]]).told
     assert seen.points.tolist() == [[1.4, 1.5], [1.0, 1.5]]
     assert seen.values.tolist() == [[0.4, 0.7], [0.3, 0.8]]
     assert seen.visited.tolist() == [[0.7, 0.7]]
 
 
 @pytest.mark.parametrize("name", ["ei", "constrained_ei", "qlognei"])
-def test_yardsticks_look_at_measurements(name: str) -> None:
+def test_baselines_look_at_measurements(name: str) -> None:
     # The objective rises along the first axis, so what may improve lies beyond its best measurement.
     told = tuner(name)
     X = GRID[(GRID[:, 0] <= 1.5) & (GRID[:, 1] == 1.5)]
@@ -139,7 +139,7 @@ def test_schedules_and_intersections_reach_the_grid() -> None:
     told.tell(*TOLD)
     expected = np.sqrt(2 * np.log(len(GRID) * 9 * np.pi**2 / (6 * 0.1 / 2)))
     assert told.beta == pytest.approx(expected)
-    view = told.situation().pool_view
+    bounds = told.acquisition_context().pool_bounds
     plain = tuner("safe_ucb", beta=float(expected))
     plain.tell(*TOLD)
-    assert (view.certain.lower >= plain.situation().pool_view.certain.lower - 1e-9).all()
+    assert (bounds.certain.lower >= plain.acquisition_context().pool_bounds.certain.lower - 1e-9).all()

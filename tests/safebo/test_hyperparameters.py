@@ -210,10 +210,10 @@ def test_mixtures_have_the_moments_of_their_components() -> None:
     assert float(found.kernel.diagonal(Z)[0]) == pytest.approx(np.mean([m.variance for m in models]))
 
 
-def test_imagined_rows_keep_a_mixtures_means() -> None:
+def test_fantasized_rows_keep_a_mixtures_means() -> None:
     found, _, _, _ = mixture()
     Z = data(8, seed=5)[0]
-    before, after = Surrogate([found]).predict(Z), Surrogate([found]).imagined(Z[:2]).predict(Z)
+    before, after = Surrogate([found]).predict(Z), Surrogate([found]).fantasized(Z[:2]).predict(Z)
     np.testing.assert_allclose(after.mean, before.mean, atol=1e-10)
     assert (after.std < before.std).all()
 
@@ -246,9 +246,9 @@ def test_a_tuner_that_averages_restores_exactly() -> None:
             assert torch.equal(p.inverse_factor, q.inverse_factor)
             assert torch.equal(p.weights, q.weights)
     # Samples are of the posterior of the first three rows.
-    models = tuner._knowledge.models.models
+    models = tuner._state.models.models
     assert models[:3] == sampled(
-        tuner._knowledge.models.declared[0],
+        tuner._state.models.declared[0],
         tuner.surrogate().posteriors[0].inputs[:3],
         torch.tensor([records[i][1].objective for i in range(3)], dtype=torch.float64),
         3,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from safebo.acquisition import SafeAcquisition, Situation, View, acquisition_class
+from safebo.acquisition import AcquisitionContext, PointBounds, SafeAcquisition, acquisition_class
 from safebo.errors import StudyError
 from safebo.models.surrogate import FunctionModel, Surrogate
 from safebo.optim.directions import (
@@ -38,7 +38,7 @@ def data(observations: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return X, np.column_stack([np.sin(4.0 * X[:, 0]) + X[:, 1], 1.0 + 0.3 * X[:, 1] - X[:, 2] ** 2])
 
 
-def situation(observations: int = 8, seed: int = 0, kernel: Any = "matern52") -> Situation:
+def acquisition_context(observations: int = 8, seed: int = 0, kernel: Any = "matern52") -> AcquisitionContext:
     """Three parameters, one context number, an objective and a constraint."""
     scale = tuple(LENGTHSCALE.tolist())
     s = Surrogate.prior(
@@ -49,9 +49,9 @@ def situation(observations: int = 8, seed: int = 0, kernel: Any = "matern52") ->
     )
     for x, y in zip(*data(observations, seed), strict=True):
         s = s.observed(torch.tensor(x), y.tolist())
-    return Situation(
+    return AcquisitionContext(
         surrogate=s,
-        imagined=s,
+        fantasized=s,
         context=torch.tensor([0.45], dtype=torch.float64),
         dimension=3,
         thresholds=torch.zeros(1, dtype=torch.float64),
@@ -64,11 +64,11 @@ def known_points(observations: int = 8, seed: int = 0) -> Tensor:
     return torch.tensor(data(observations, seed)[0][:, :3])
 
 
-def bundle_of(s: Situation, spec: LineSpec, number: int = 0, seed: int = 0) -> LineBundle:
+def bundle_of(s: AcquisitionContext, spec: LineSpec, number: int = 0, seed: int = 0) -> LineBundle:
     known = known_points()
-    view = s.view(known)
-    assert (view.slack > 0).all()
-    return line_bundle(s, known, view.certain.lower[:, 0], spec, number, np.random.default_rng(seed))
+    bounds = s.bounds_at(known)
+    assert (bounds.slack > 0).all()
+    return line_bundle(s, known, bounds.certain.lower[:, 0], spec, number, np.random.default_rng(seed))
 
 
 # -- geometry --
@@ -118,7 +118,7 @@ def test_a_direction_of_no_length_is_the_anchor_alone() -> None:
 
 
 def test_coordinates_come_in_turn_by_the_number_alone() -> None:
-    s, x = situation(), torch.full((3,), 0.5, dtype=torch.float64)
+    s, x = acquisition_context(), torch.full((3,), 0.5, dtype=torch.float64)
     one, two = (LineSpec(direction="coordinate", count=count) for count in (1, 2))
     order = [directions(s, x, one, i, np.random.default_rng(i)).argmax().item() for i in range(7)]
     assert order == [0, 1, 2, 0, 1, 2, 0]
@@ -145,7 +145,7 @@ def dense(x: np.ndarray, kernel: str = "matern52") -> tuple[np.ndarray, np.ndarr
 
 def test_the_gradient_of_the_mean_is_that_of_a_dense_solve() -> None:
     x = np.array([0.4, 0.6, 0.35])
-    found = mean_gradient(situation(), torch.tensor(x)).numpy()
+    found = mean_gradient(acquisition_context(), torch.tensor(x)).numpy()
     h = 1e-5 * np.eye(3)
     expected = (dense(x + h)[0] - dense(x - h)[0]) / 2e-5
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
@@ -155,7 +155,7 @@ def test_the_gradient_of_the_mean_is_that_of_a_dense_solve() -> None:
 def test_drawn_gradients_have_the_posteriors_moments(kernel: str) -> None:
     x = np.array([0.4, 0.6, 0.35])
     found = drawn_gradients(
-        situation(kernel=kernel), torch.tensor(x), 20_000, np.random.default_rng(0)
+        acquisition_context(kernel=kernel), torch.tensor(x), 20_000, np.random.default_rng(0)
     ).numpy()
     h = SECANT * np.eye(3)
     mean, covariance = dense(np.concatenate([x + h, x - h]), kernel)
@@ -166,7 +166,7 @@ def test_drawn_gradients_have_the_posteriors_moments(kernel: str) -> None:
 
 
 def test_ascent_follows_the_mean_first_and_draws_where_it_is_flat() -> None:
-    s, x = situation(), torch.tensor([0.4, 0.6, 0.35], dtype=torch.float64)
+    s, x = acquisition_context(), torch.tensor([0.4, 0.6, 0.35], dtype=torch.float64)
     uphill = mean_gradient(s, x) / mean_gradient(s, x).norm()
     spec = LineSpec(direction="ascent", count=3)
     found = directions(s, x, spec, 1, np.random.default_rng(0))
@@ -178,7 +178,7 @@ def test_ascent_follows_the_mean_first_and_draws_where_it_is_flat() -> None:
     # At the only measured point of a context of its own the mean is flat.
     flat = Surrogate.prior([FunctionModel("f", "rbf", (0.4, 0.5, 0.6, 0.8), 0.0, 1.0, 1e-3)] * 2)
     flat = flat.observed(torch.cat([x, torch.tensor([0.45], dtype=torch.float64)]), [0.5, 0.5])
-    unknown = replace(s, surrogate=flat, imagined=flat)
+    unknown = replace(s, surrogate=flat, fantasized=flat)
     found = directions(unknown, x, single, 0, np.random.default_rng(0))
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(1, dtype=torch.float64))
 
@@ -200,9 +200,9 @@ def test_lines_have_a_length_even_in_a_corner_of_forty_dimensions(corner: float)
 @pytest.mark.parametrize("direction", ["coordinate", "random", "ascent"])
 @pytest.mark.parametrize("name", ["safe_ucb", "safeopt", "random_safe", "best_lower_bound"])
 def test_the_search_is_as_good_as_a_dense_scan_and_feasible(name: str, direction: Any) -> None:
-    s = situation()
+    s = acquisition_context()
     bundle = bundle_of(s, LineSpec(direction=direction, count=2, points=100), seed=4)
-    s = replace(s, incumbent=float(s.view(bundle.known).certain.lower[:, 0].max()), pool=bundle.domain)
+    s = replace(s, incumbent=float(s.bounds_at(bundle.known).certain.lower[:, 0].max()), pool=bundle.domain)
     acquisition = acquisition_class(name)(s)
     found = search_lines(acquisition, bundle)
     best = -np.inf
@@ -227,14 +227,17 @@ def test_the_search_is_as_good_as_a_dense_scan_and_feasible(name: str, direction
 
 def test_a_certified_stretch_shorter_than_a_step_is_found() -> None:
     anchor = torch.tensor([0.52, 0.4, 0.3], dtype=torch.float64)
-    prior = situation(0).surrogate
+    prior = acquisition_context(0).surrogate
     told = prior.observed(torch.cat([anchor, torch.tensor([0.45], dtype=torch.float64)]), [0.0, 0.16])
     narrow = replace(
-        situation(0), surrogate=told, imagined=told, beta=torch.full((2,), 4.0, dtype=torch.float64)
+        acquisition_context(0),
+        surrogate=told,
+        fantasized=told,
+        beta=torch.full((2,), 4.0, dtype=torch.float64),
     )
     line = Line.through(anchor, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     t = torch.linspace(line.low, line.high, 20_001, dtype=torch.float64)
-    safe = t[narrow.view(line.at(t)).slack >= FEASIBLE]
+    safe = t[narrow.bounds_at(line.at(t)).slack >= FEASIBLE]
     assert 0 < float(safe.max() - safe.min()) < (line.high - line.low) / 32
     bundle = LineBundle((line,), line.steps(32).unsqueeze(0), anchor.unsqueeze(0))
     found = search_lines(acquisition_class("safe_ucb")(narrow), bundle)
@@ -248,15 +251,15 @@ class OnlyNear(SafeAcquisition):
 
     place = torch.zeros(3, dtype=torch.float64)
 
-    def score(self, X: Tensor, view: View) -> Tensor:
-        return view.imagined.upper[..., 0]
+    def score(self, X: Tensor, bounds: PointBounds) -> Tensor:
+        return bounds.fantasized.upper[..., 0]
 
-    def admits(self, X: Tensor, view: View) -> Tensor:
+    def admits(self, X: Tensor, bounds: PointBounds) -> Tensor:
         return (X - self.place).norm(dim=-1) < 1e-3
 
 
 def test_known_points_stand_in_for_lines_without_a_candidate() -> None:
-    s = situation()
+    s = acquisition_context()
     bundle = bundle_of(s, LineSpec(direction="coordinate", count=1, points=32))
     acquisition = OnlyNear(s)
     other = next(i for i in range(8) if not torch.equal(bundle.known[i], bundle.lines[0].anchor))
@@ -266,15 +269,15 @@ def test_known_points_stand_in_for_lines_without_a_candidate() -> None:
 
 
 def test_anchors_are_the_best_lower_bound_or_the_last() -> None:
-    s = situation()
-    lower = s.view(known_points()).certain.lower[:, 0]
+    s = acquisition_context()
+    lower = s.bounds_at(known_points()).certain.lower[:, 0]
     best = bundle_of(s, LineSpec()).lines[0].anchor
     assert torch.equal(best, known_points()[int(lower.argmax())])
     assert torch.equal(bundle_of(s, LineSpec(anchor="last")).lines[0].anchor, known_points()[-1])
 
 
 def test_the_extended_domain_stays_of_a_size_that_sets_can_be_built_on() -> None:
-    bundle = bundle_of(situation(), LineSpec(direction="random", count=40, points=2000))
+    bundle = bundle_of(acquisition_context(), LineSpec(direction="random", count=40, points=2000))
     assert len(bundle.points) == 80_000
     assert len(bundle.domain) <= 4096 + len(bundle.known)
     assert torch.equal(bundle.domain[-8:], bundle.known)

@@ -168,7 +168,7 @@ def test_cells_of_candidates_and_targets_choose_nearly_the_best(
     cases = [Case(kind, 0.5, 1e-3), Case(kind, 0.7, 1e-3)]
     posteriors = [c.posterior() for c in cases]
     grid = TransductiveGrid(
-        torch.tensor(points), maximal_rank=200, exact_pairs=0, most_candidates=50, most_targets=50
+        torch.tensor(points), maximal_rank=200, exact_pairs=0, max_candidates=50, max_targets=50
     )
     result = grid.scores(
         rule, posteriors, marginals(posteriors, points), torch.tensor(candidates), torch.tensor(targets)
@@ -187,7 +187,7 @@ def test_the_search_scores_few_candidates_one_by_one() -> None:
     case = Case("rbf", 0.4, 1e-3)
     X, masks = torch.tensor(points), (torch.tensor(candidates), torch.tensor(targets))
     variance = marginals([case.posterior()], points)
-    grid = TransductiveGrid(X, exact_pairs=0, most_candidates=50, most_targets=50, scored_at_once=40)
+    grid = TransductiveGrid(X, exact_pairs=0, max_candidates=50, max_targets=50, scored_at_once=40)
     result = grid.scores("vtl", [case.posterior()], variance, *masks)
     expected = brute("vtl", case, points, candidates, targets)
     assert 40 <= result.scored < 0.5 * candidates.sum()
@@ -349,7 +349,7 @@ def test_maxima_sampled_in_features_are_those_of_the_joint_posterior() -> None:
     rng = np.random.default_rng(0)
     for x in rng.random((6, 2)):
         tuner.tell(x, [np.sin(5 * x[0]), 0.5 + x[1]])
-    acquisition = tuner.acquisition(tuner.situation())
+    acquisition = tuner.acquisition(tuner.acquisition_context())
     features = acquisition._features()
     assert features is not None
     assert max(f.rank for f in features) < 200

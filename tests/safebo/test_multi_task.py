@@ -84,7 +84,7 @@ def test_both_tasks_are_one_dense_solve() -> None:
             surrogate.posteriors[i].cross_covariance(Z[:2], Z), covariance[:2], atol=1e-9
         )
     np.testing.assert_allclose(surrogate.prior_std, [0.8**0.5, 1.5**0.5])
-    assert surrogate.imagined(Z[:1]).inflation == 1.7
+    assert surrogate.fantasized(Z[:1]).inflation == 1.7
 
 
 def test_the_limits_of_the_correlation() -> None:
@@ -115,8 +115,8 @@ def draw(rng: np.random.Generator, sign: float) -> tuple[torch.Tensor, list, tor
 
 def dropped(rng: np.random.Generator, sign: float, checked: int = 8, level: float = 0.1) -> bool:
     S, sim, R, robot = draw(rng, sign)
-    informed = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (R[:0], []))
-    return contradiction(informed, PLAIN, ("reward", "margin"), R, robot, checked, level) is not None
+    transferred = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (R[:0], []))
+    return contradiction(transferred, PLAIN, ("reward", "margin"), R, robot, checked, level) is not None
 
 
 def test_a_true_simulation_is_rarely_dropped_and_a_false_one_mostly() -> None:
@@ -131,28 +131,28 @@ def test_a_true_simulation_is_rarely_dropped_and_a_false_one_mostly() -> None:
 def test_a_contradiction_says_which_and_when() -> None:
     S, Z = inputs(12, 0), inputs(6, 2)
     m = with_tasks(MODELS, TaskPrior(0.95))
-    informed = transfer_surrogate(m, (S, values(S)), (S[:0], []))
-    mean = informed.predict(Z).mean
+    transferred = transfer_surrogate(m, (S, values(S)), (S[:0], []))
+    mean = transferred.predict(Z).mean
     rows = [[float(a), float(b)] for a, b in mean]
     names = ("reward", "margin")
-    assert contradiction(informed, PLAIN, names, Z, rows, 5, 0.01) is None
-    std = float((informed.predict(Z[3:4]).std[0, 1] ** 2 + 0.02).sqrt())
+    assert contradiction(transferred, PLAIN, names, Z, rows, 5, 0.01) is None
+    std = float((transferred.predict(Z[3:4]).std[0, 1] ** 2 + 0.02).sqrt())
     rows[3][1] += 10.0 * std
-    found = contradiction(informed, PLAIN, names, Z, rows, 5, 0.01)
+    found = contradiction(transferred, PLAIN, names, Z, rows, 5, 0.01)
     assert found is not None
     assert (found.function, found.trials) == ("margin", 4)
     assert found.statistic > found.limit
     # One step ahead or all together: the same quadratic form.
-    joint_mean, joint = informed.posteriors[1].joint(Z[:4])
+    joint_mean, joint = transferred.posteriors[1].joint(Z[:4])
     residual = np.array([row[1] for row in rows[:4]]) - joint_mean.numpy()
     quadratic = residual @ np.linalg.solve(joint.numpy() + 0.02 * np.eye(4), residual)
     assert found.test == "residuals"
     assert found.statistic == pytest.approx(quadratic)
     assert "margin contradicts it after 4 trials" in str(found)
     # Only the first trials of a function decide; those that did not observe it do not count.
-    assert contradiction(informed, PLAIN, names, Z, rows, 3, 0.01) is None
+    assert contradiction(transferred, PLAIN, names, Z, rows, 3, 0.01) is None
     missing: list[list[float | None]] = [[row[0], None if i < 2 else row[1]] for i, row in enumerate(rows)]
-    found = contradiction(informed, PLAIN, names, Z, missing, 3, 0.01)
+    found = contradiction(transferred, PLAIN, names, Z, missing, 3, 0.01)
     assert found is not None
     assert found.trials == 2
 
@@ -163,9 +163,9 @@ def test_a_simulation_that_is_worse_than_none_is_dropped() -> None:
     S = 5.0 * inputs(40, 0)  # far apart, so that every observation counts
     Z = S[:20]
     high = [tuple(x.mean + 2.0 * x.variance**0.5 for x in MODELS) for _ in range(40)]
-    informed = transfer_surrogate(m, (S, high), (S[:0], []))
+    transferred = transfer_surrogate(m, (S, high), (S[:0], []))
     rows = [[MODELS[0].mean, MODELS[1].mean] for _ in range(20)]
-    found = contradiction(informed, PLAIN, ("reward", "margin"), Z, rows, 20, 0.05)
+    found = contradiction(transferred, PLAIN, ("reward", "margin"), Z, rows, 20, 0.05)
     assert found is not None
     assert found.test == "likelihood"
     # The ratio by densities of all observations at once.
@@ -173,7 +173,7 @@ def test_a_simulation_that_is_worse_than_none_is_dropped() -> None:
     seen = found.trials
     y = np.full(seen, MODELS[i].mean)
     logs = []
-    for posterior in (PLAIN.posteriors[i], informed.posteriors[i]):
+    for posterior in (PLAIN.posteriors[i], transferred.posteriors[i]):
         mean, covariance = posterior.joint(Z[:seen])
         total = covariance.numpy() + MODELS[i].noise_variance * np.eye(seen)
         logs.append(multivariate_normal(mean.numpy(), total).logpdf(y))
@@ -186,13 +186,13 @@ def test_a_simulation_that_is_worse_than_none_is_dropped() -> None:
 def test_the_first_contradiction_counts_whatever_the_function() -> None:
     """A function that contradicts later does not take the place of the one that did so first."""
     S, Z = inputs(12, 0), inputs(6, 2)
-    informed = transfer_surrogate(with_tasks(MODELS, TaskPrior(0.95)), (S, values(S)), (S[:0], []))
-    rows = [[float(a), float(b)] for a, b in informed.predict(Z).mean]
+    transferred = transfer_surrogate(with_tasks(MODELS, TaskPrior(0.95)), (S, values(S)), (S[:0], []))
+    rows = [[float(a), float(b)] for a, b in transferred.predict(Z).mean]
     for first, function in ((1, "margin"), (0, "reward")):
         wrong = [list(row) for row in rows]
         wrong[1][first] += 30.0
         wrong[4][1 - first] += 30.0
-        found = contradiction(informed, PLAIN, ("reward", "margin"), Z, wrong, 6, 0.01)
+        found = contradiction(transferred, PLAIN, ("reward", "margin"), Z, wrong, 6, 0.01)
         assert found is not None
         assert (found.function, found.row, found.trials) == (function, 1, 2)
 
@@ -201,8 +201,8 @@ def test_robot_trials_are_paired_with_what_the_simulation_expects_there() -> Non
     S, R = inputs(25, 0), inputs(8, 1)
     far = torch.tensor([[8.0, 8.0]])  # where nothing was simulated
     sim, robot = values(S), values(torch.cat([R, far]), 0.5)
-    informed = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (S[:0], []))
-    found = pairings(("reward", "margin"), informed, torch.cat([R, far]), robot)
+    transferred = transfer_surrogate(with_tasks(MODELS, TASKS), (S, sim), (S[:0], []))
+    found = pairings(("reward", "margin"), transferred, torch.cat([R, far]), robot)
     for i, m in enumerate(MODELS):
         # The simulation is a function of its own with 1.3 times the prior standard deviation.
         seen = [j for j, row in enumerate(sim) if row[i] is not None]
@@ -287,7 +287,7 @@ def test_a_tuner_learns_from_a_simulation_and_is_more_careful() -> None:
     surrogate = tuner.surrogate()
     assert isinstance(surrogate.posteriors[1].kernel, CoregionalKernel)
     assert surrogate.posteriors[1].count == 25
-    X = torch.cat([tuner.problem.unit(rows), tuner.problem.context("slow").expand(3, -1)], 1)
+    X = torch.cat([tuner.encoding.unit(rows), tuner.encoding.context("slow").expand(3, -1)], 1)
     prediction = surrogate.predict(X)
     bounds = tuner.bounds(rows, "slow")
     reach = 1.6 * study.tuner.beta * prediction.std.numpy()
@@ -337,8 +337,8 @@ def test_hyperparameters_are_fitted_to_both() -> None:
     study = hill_study(surrogate={"prior_data": PRIOR, "hyperparameters": "map", "refit_every": 3})
     tuner = Tuner(study, 0, prior=told(study, 25))
     before = tuner.surrogate()
-    models = tuner._knowledge.models.models
-    assert models[0].lengthscale != tuner._knowledge.models.declared[0].lengthscale
+    models = tuner._state.models.models
+    assert models[0].lengthscale != tuner._state.models.declared[0].lengthscale
     assert models[0].tasks == TaskPrior(0.9)
     assert before.posteriors[0].count == 24
 

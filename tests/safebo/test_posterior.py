@@ -117,10 +117,10 @@ def test_functions_need_not_be_observed_together() -> None:
     np.testing.assert_allclose(bounds.lower, p.mean - 4.0 * p.std, atol=1e-12)
 
 
-def test_imagined_points_keep_means_and_narrow_intervals() -> None:
+def test_fantasized_points_keep_means_and_narrow_intervals() -> None:
     s, _, _ = surrogate()
     Z = torch.rand(40, 3, generator=torch.Generator().manual_seed(3)).double()
-    before, after = s.predict(Z), s.imagined(Z[:4]).predict(Z)
+    before, after = s.predict(Z), s.fantasized(Z[:4]).predict(Z)
     np.testing.assert_allclose(after.mean, before.mean, atol=1e-9)
     assert (after.std <= before.std + 1e-12).all()
     assert (after.std[:4] < 0.5 * before.std[:4]).all()

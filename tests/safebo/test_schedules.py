@@ -168,14 +168,14 @@ def test_a_study_uses_its_schedule_with_the_number_of_each_functions_own_observa
     trial = tuner.ask("slow")
     fall = measured(trial, np.random.default_rng(0))
     tuner.tell(trial, type(fall)("aborted", margins=fall.margins, fell=True))
-    situation = tuner._knowledge.situation("slow")
+    ctx = tuner._state.acquisition_context("slow")
     for i, posterior in enumerate(tuner.surrogate().posteriors):
         X = posterior.inputs.numpy()
         assert len(X) == (3, 4)[i]
         K = kernel_matrix("matern32", np.array([0.35, 0.35, 0.8]), (0.36, 0.25)[i], X, X) / 0.02**2
         logdet = np.linalg.slogdet(K + np.eye(len(X)))[1]
         expected = 0.5 + math.sqrt(2 * (logdet + math.log(2 / 0.2)))
-        assert float(situation.beta[i]) == pytest.approx(expected, rel=1e-9)
+        assert float(ctx.beta[i]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_optimism_counts_standard_deviations_also_where_beta_is_still_0() -> None:
@@ -184,18 +184,18 @@ def test_optimism_counts_standard_deviations_also_where_beta_is_still_0() -> Non
     tuned = Tuner(hill_study(tuner=tuner), 0)
     for _ in range(2):
         tuned.tell_manual({"kp": 3.0, "kd": 0.6}, "slow", Measurement("aborted", margins={"margin": 0.4}))
-    situation = tuned._knowledge.situation("slow")
-    assert float(situation.beta[0]) == 0.0
+    ctx = tuned._state.acquisition_context("slow")
+    assert float(ctx.beta[0]) == 0.0
     with torch.no_grad():
-        view = situation.view(torch.tensor([[0.3, 0.4], [0.9, 0.1]], dtype=torch.float64))
+        bounds = ctx.bounds_at(torch.tensor([[0.3, 0.4], [0.9, 0.1]], dtype=torch.float64))
         expected = torch.full((2,), -0.5 + 1.5 * 0.6, dtype=torch.float64)
-        torch.testing.assert_close(situation.optimistic(view), expected)
+        torch.testing.assert_close(ctx.optimistic(bounds), expected)
 
 
 def test_the_methods_of_fiedler_et_al_bring_their_schedule_and_certificate() -> None:
     real = Tuner(hill_study("real-beta-safeopt"), 0)
     assert real.study.tuner.confidence.schedule == "fiedler2024"
-    assert real.problem.schedule.spec.schedule == "fiedler2024"
+    assert real.encoding.schedule.spec.schedule == "fiedler2024"
     for name in ("losbo", "los_gp_ucb"):
         los = Tuner(hill_study(name, tuner={"lipschitz": [2.0], "measured_noise": [0.1]}), 0)
         assert los.study.tuner.certificate == "measured"
@@ -223,7 +223,7 @@ def test_srinivas_counts_the_points_of_a_grid_or_a_pool() -> None:
     pool = {"domain": "pool", "pool": [{"kp": 1.0 + k, "kd": 0.5} for k in range(5)]}
     for search, size in ((grid, 49), (pool, 5)):
         tuner = Tuner(hill_study(tuner={"confidence": confidence, "search": search}), 0)
-        assert tuner.problem.schedule.domain_size == size
+        assert tuner.encoding.schedule.domain_size == size
 
 
 def test_the_posterior_schedule_counts_trials_that_are_pending_or_failed() -> None:

@@ -23,8 +23,8 @@ def model() -> ModelListGP:
     return ModelListGP(*gps).eval()
 
 
-def view() -> t.TargetView:
-    return t.target_view(model(), POINTS, 2.0, (1,))
+def at() -> t.TargetBounds:
+    return t.target_bounds(model(), POINTS, 2.0, (1,))
 
 
 def test_the_sets_are_those_of_their_definitions() -> None:
@@ -45,11 +45,11 @@ def test_the_sets_are_those_of_their_definitions() -> None:
         ],
     }
     for space, rows in expected.items():
-        assert space(view()).nonzero().flatten().tolist() == rows
+        assert space(at()).nonzero().flatten().tolist() == rows
 
 
 def test_spaces_compose() -> None:
-    v = view()
+    v = at()
     a, b = t.potential_maximizers(v), t.potential_expanders(v)
     assert torch.equal(t.union(t.potential_maximizers, t.potential_expanders)(v), a | b)
     assert torch.equal(t.intersection(t.potential_maximizers, t.potential_expanders)(v), a & b)
@@ -57,23 +57,23 @@ def test_spaces_compose() -> None:
 
 @pytest.mark.parametrize("draw", [t.thompson_maximizers, t.lite_maximizers])
 def test_drawn_maximizers_repeat_with_their_seed_and_are_plausible(draw) -> None:  # type: ignore[no-untyped-def]
-    v = view()
+    v = at()
     kwargs = {"jitter": 1e-8} if draw is t.thompson_maximizers else {}
     masks = [draw(torch.Generator().manual_seed(4), 50, **kwargs)(v) for _ in range(2)]
     assert torch.equal(*masks)
     assert 1 <= int(masks[0].sum()) <= 50
     # At three standard deviations nearly every plausible maximum lies among the potential maximizers.
-    wide = t.potential_maximizers(t.target_view(model(), POINTS, 3.0, (1,)))
+    wide = t.potential_maximizers(t.target_bounds(model(), POINTS, 3.0, (1,)))
     assert int((masks[0] & ~wide).sum()) <= 1
 
 
 def test_one_function_may_be_objective_and_constraint() -> None:
-    v = t.target_view(model(), POINTS, 2.0, (0,), torch.tensor([0.2], dtype=DTYPE))
+    v = t.target_bounds(model(), POINTS, 2.0, (0,), torch.tensor([0.2], dtype=DTYPE))
     assert torch.equal(v.safe, v.lower() >= 0.2)
 
 
 def test_a_space_feeds_a_rule_over_the_certified_set() -> None:
-    v = view()
+    v = at()
     targets = t.targets_of(t.potential_maximizers, v)[::3]
     pool = POINTS[v.safe]
     batch = select_batch(model(), pool, targets, 2, "vtl")
@@ -84,8 +84,8 @@ def test_a_space_feeds_a_rule_over_the_certified_set() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="holds none of the 61 points"):
-        t.targets_of(t.region(torch.tensor([2.0]), torch.tensor([3.0])), view())
+        t.targets_of(t.region(torch.tensor([2.0]), torch.tensor([3.0])), at())
     with pytest.raises(InputError, match="allowed are 0 to 1"):
-        t.target_view(model(), POINTS, 2.0, (2,))
+        t.target_bounds(model(), POINTS, 2.0, (2,))
     with pytest.raises(InputError, match="2 thresholds for 1 constraints"):
-        t.target_view(model(), POINTS, 2.0, (1,), torch.zeros(2, dtype=DTYPE))
+        t.target_bounds(model(), POINTS, 2.0, (1,), torch.zeros(2, dtype=DTYPE))

@@ -171,7 +171,7 @@ def test_moments_are_the_same_in_parts_and_without_covariances_among_candidates(
     # GPyTorch's models give one dense joint posterior over all; `surrogate_model` has the same observations.
     whole = moments(models())
     monkeypatch.setattr(joint, "CHUNK", 7)
-    monkeypatch.setattr(joint, "LARGEST_CHUNK", 7)
+    monkeypatch.setattr(joint, "MAX_CHUNK", 7)
     monkeypatch.setattr(joint, "SURROGATE_CHUNK", 11)
     for model in (models(), surrogate_model()):
         for mine, expected in zip(moments(model), whole, strict=True):
@@ -268,7 +268,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
         assert torch.autograd.gradcheck(function, (X,), eps=1e-6, atol=1e-4)
 
 
-def test_one_target_makes_all_directed_rules_agree() -> None:
+def test_one_target_makes_all_transductive_rules_agree() -> None:
     X = torch.tensor(CANDIDATES[:30]).unsqueeze(1)
     kernel = StationaryKernel("rbf", torch.full((2,), 0.2, dtype=DTYPE))
     model = SurrogateModel(Surrogate([Posterior.prior(kernel, 0.0, 0.01, 2)]))

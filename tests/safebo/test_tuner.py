@@ -152,8 +152,8 @@ def test_refitted_hyperparameters_restore_exactly() -> None:
     again = Tuner(study, 0)
     again.restore(records)
     assert tuner.ask("slow") == again.ask("slow")
-    assert tuner._knowledge.models.models == again._knowledge.models.models
-    assert tuner._knowledge.models.models != tuner._knowledge.models.declared
+    assert tuner._state.models.models == again._state.models.models
+    assert tuner._state.models.models != tuner._state.models.declared
 
 
 def test_tells_out_of_order_give_the_same_model() -> None:

@@ -1,4 +1,4 @@
-"""What the yardsticks share: rules that certify nothing and read posteriors rather than confidence bounds."""
+"""What the baselines share: rules that certify nothing and read posteriors rather than confidence bounds."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 
 
-class Yardstick(SafeAcquisition):
+class Baseline(SafeAcquisition):
     """A rule of constrained optimisation, not of safe one. Guarantee: none about safety.
 
     Subclasses give `value`.
 
     Args:
-        situation: what to look at.
+        ctx: what to look at.
     """
 
     certified_only = False
@@ -33,13 +33,13 @@ class Yardstick(SafeAcquisition):
         """The value at X, computed in parts."""
         return torch.cat([self.value(part) for part in X.split(self.chunk)]) if len(X) else X.new_zeros(0)
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
-        """The value; the bounds in `view` are not looked at."""
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
+        """The value; the bounds are not looked at."""
         return self.values(X)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """The value of the whole pool, without its bounds."""
-        return self.values(self.situation.pool)
+        return self.values(self.ctx.pool)
 
     def evaluate(
         self, X: Float[Tensor, "n d"], admission: bool = True

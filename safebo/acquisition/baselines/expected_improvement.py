@@ -1,4 +1,4 @@
-"""Expected improvement, without constraints and weighted by the probability of feasibility. Yardsticks.
+"""Expected improvement, without constraints and weighted by the probability of feasibility. Baselines.
 
 The incumbent is the largest posterior mean of the objective at parameters that were tried in the context, not
 the largest measured value: of noisy measurements the largest is mostly a lucky one, and an incumbent that no
@@ -20,14 +20,14 @@ from botorch.acquisition.analytic import (
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
-from safebo.acquisition.baselines.baseline import Yardstick
+from safebo.acquisition.base import AcquisitionContext
+from safebo.acquisition.baselines.baseline import Baseline
 from safebo.acquisition.registry import register
 from safebo.models.botorch_model import SurrogateModel
 
 
 @register("ei")
-class ExpectedImprovement(Yardstick):
+class ExpectedImprovement(Baseline):
     """`log E[max(f(x) - f_best, 0)] = log(s (phi(u) + u Phi(u)))`, `u = (m(x) - f_best) / s`, to be maximised.
 
     m and s are the objective's posterior mean and standard deviation, `f_best` the largest m among the
@@ -37,20 +37,20 @@ class ExpectedImprovement(Yardstick):
     Source: Jones, Schonlau, Welch, Journal of Global Optimization 1998. Guarantee: none about safety.
 
     Args:
-        situation: what to look at; `told` gives the tried parameters.
+        ctx: what to look at; `told` gives the tried parameters.
     """
 
     falls_are_worst = True
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
-        model = SurrogateModel(situation.imagined, situation.context).subset_output([0])
-        tried = situation.told.points
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
+        model = SurrogateModel(ctx.fantasized, ctx.context).subset_output([0])
+        tried = ctx.told.points
         if len(tried):
             with torch.no_grad():
                 incumbent = model.posterior(tried.unsqueeze(-2)).mean.max()
         else:
-            incumbent = torch.tensor(situation.imagined.posteriors[0].prior_mean, dtype=torch.float64)
+            incumbent = torch.tensor(ctx.fantasized.posteriors[0].prior_mean, dtype=torch.float64)
         self.rule = LogExpectedImprovement(model, best_f=incumbent)
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -59,7 +59,7 @@ class ExpectedImprovement(Yardstick):
 
 
 @register("constrained_ei")
-class ConstrainedExpectedImprovement(Yardstick):
+class ConstrainedExpectedImprovement(Baseline):
     """`log E[max(f(x) - f_best, 0)] + sum_i log Phi((m_i(x) - h_i) / s_i)`, to be maximised.
 
     The second term is the logarithm of the probability that every constraint i, with posterior mean m_i and
@@ -72,15 +72,15 @@ class ConstrainedExpectedImprovement(Yardstick):
     probability is a factor, not a bound.
 
     Args:
-        situation: what to look at; `told` gives the tried parameters.
+        ctx: what to look at; `told` gives the tried parameters.
     """
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
-        model = SurrogateModel(situation.imagined, situation.context)
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
+        model = SurrogateModel(ctx.fantasized, ctx.context)
         # As 0-dim tensors: BoTorch would round Python floats to single precision.
-        bounds = {i: (h, None) for i, h in zip(situation.constrained, situation.thresholds, strict=True)}
-        incumbent = feasible_incumbent(model, situation)
+        bounds = {i: (h, None) for i, h in zip(ctx.constrained, ctx.thresholds, strict=True)}
+        incumbent = feasible_incumbent(model, ctx)
         self.rule: LogProbabilityOfFeasibility | LogConstrainedExpectedImprovement = (
             LogProbabilityOfFeasibility(model, bounds)
             if incumbent is None
@@ -92,13 +92,13 @@ class ConstrainedExpectedImprovement(Yardstick):
         return self.rule(X.unsqueeze(-2))
 
 
-def feasible_incumbent(model: SurrogateModel, situation: Situation) -> Tensor | None:
+def feasible_incumbent(model: SurrogateModel, ctx: AcquisitionContext) -> Tensor | None:
     """The largest posterior mean of the objective among tried parameters feasible in the posterior mean."""
-    told = situation.told
+    told = ctx.told
     measured = told.points[~told.values[:, 0].isnan()] if len(told.points) else told.points
     if len(measured) == 0:
         return None
     with torch.no_grad():
         mean = model.posterior(measured.unsqueeze(-2)).mean.squeeze(-2)
-    feasible = (mean[:, situation.constrained] >= situation.thresholds).all(-1)
+    feasible = (mean[:, ctx.constrained] >= ctx.thresholds).all(-1)
     return mean[feasible, 0].max() if bool(feasible.any()) else None

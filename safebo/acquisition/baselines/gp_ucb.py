@@ -1,11 +1,11 @@
-"""GP-UCB: the unconstrained yardstick. It violates constraints."""
+"""GP-UCB: the unconstrained baseline. It violates constraints."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 
 
@@ -13,13 +13,13 @@ from safebo.acquisition.registry import register
 class UpperConfidenceBound(SafeAcquisition):
     """`argmax over Theta of mean_n(theta, z, 0) + beta * std_n(theta, z, 0)`, constraints or not.
 
-    Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the yardstick of Widmer et al.
+    Source: Srinivas et al., ICML 2010. Guarantee: none about safety; it is the baseline of Widmer et al.
     2023. A trial without an objective (a fall) counts as the worst objective seen.
     """
 
     certified_only = False
     falls_are_worst = True
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's upper bound."""
-        return view.imagined.upper[..., 0]
+        return bounds.fantasized.upper[..., 0]

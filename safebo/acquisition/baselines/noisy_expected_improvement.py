@@ -1,4 +1,4 @@
-"""BoTorch's constrained qLogNEI over our posteriors. A yardstick: it violates constraints."""
+"""BoTorch's constrained qLogNEI over our posteriors. A baseline: it violates constraints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from botorch.utils.sampling import manual_seed
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
-from safebo.acquisition.baselines.baseline import Yardstick
+from safebo.acquisition.base import AcquisitionContext
+from safebo.acquisition.baselines.baseline import Baseline
 from safebo.acquisition.registry import register
 
 SAMPLES = 256
@@ -26,7 +26,7 @@ RESTARTS, RAW_SAMPLES, ITERATIONS = 6, 256, 60
 
 
 @register("qlognei")
-class LogNoisyExpectedImprovement(Yardstick):
+class LogNoisyExpectedImprovement(Baseline):
     """`log E[(f(x) - max_j f(x_j))_+ prod_i 1{c_i(x) >= h_i}]`, the maximum over feasible tried x_j.
 
     The expectation is over the joint posterior of x and of what was tried in the context: what is best so far
@@ -38,36 +38,36 @@ class LogNoisyExpectedImprovement(Yardstick):
     Source: Letham et al., Bayesian Analysis 2019; Ament et al., NeurIPS 2023. Guarantee: none about safety.
 
     Args:
-        situation: what to look at; `told` gives the tried parameters.
+        ctx: what to look at; `told` gives the tried parameters.
     """
 
     chunk = 512
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
-        told = situation.told
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
+        told = ctx.told
         self.rule: qLogNoisyExpectedImprovement | None = None
         if len(told.points) == 0:
             return
-        scale = situation.surrogate.prior_std
-        with _seeded(situation.seed):
+        scale = ctx.surrogate.prior_std
+        with _seeded(ctx.seed):
             self.rule = qLogNoisyExpectedImprovement(
                 model=self.model,
                 # A point tried twice would only make the joint covariance singular.
                 X_baseline=told.points.unique(dim=0),
                 X_pending=told.visited.unique(dim=0) if len(told.visited) else None,
-                sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=situation.seed),
+                sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=ctx.seed),
                 objective=GenericMCObjective(_objective(scale[0])),
                 constraints=[
                     _shortfall(i, threshold, scale[i])
-                    for i, threshold in zip(situation.constrained, situation.thresholds, strict=True)
+                    for i, threshold in zip(ctx.constrained, ctx.thresholds, strict=True)
                 ],
             )
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """The logarithm of the noisy expected improvement; before a measurement minus the distance to the draw."""
         if self.rule is None:
-            return -(X - self.situation.draw).square().sum(-1)
+            return -(X - self.ctx.draw).square().sum(-1)
         return self.rule(X.unsqueeze(-2))
 
     def candidates(
@@ -77,9 +77,9 @@ class LogNoisyExpectedImprovement(Yardstick):
         if grid is not None:
             return None
         if self.rule is None:
-            return self.situation.draw.unsqueeze(0)
+            return self.ctx.draw.unsqueeze(0)
         seed = int(rng.integers(2**31))
-        box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.situation.dimension)
+        box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.ctx.dimension)
         with _seeded(seed):
             found, _ = optimize_acqf(
                 self.rule,
@@ -90,7 +90,7 @@ class LogNoisyExpectedImprovement(Yardstick):
                 options={"maxiter": ITERATIONS, "seed": seed, "sample_around_best": True},
                 return_best_only=False,
             )
-        return found.reshape(-1, self.situation.dimension)
+        return found.reshape(-1, self.ctx.dimension)
 
 
 def _objective(scale: Tensor) -> Callable[..., Tensor]:
@@ -113,7 +113,7 @@ def _shortfall(index: int, threshold: Tensor, scale: Tensor) -> Callable[[Tensor
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """BoTorch's draws seeded, and without its advice: that all is infeasible is this yardstick's daily bread."""
+    """BoTorch's draws seeded, and without its advice: that all is infeasible is this baseline's daily bread."""
     with manual_seed(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore", BotorchWarning)
         yield

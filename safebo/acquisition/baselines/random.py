@@ -5,19 +5,19 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 
 
 @register("random")
 class Random(SafeAcquisition):
-    """The point drawn uniformly from the box for this trial. Guarantee: none; a yardstick."""
+    """The point drawn uniformly from the box for this trial. Guarantee: none; a baseline."""
 
     certified_only = False
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Minus the squared distance to the point drawn."""
-        return -(X - self.situation.draw).square().sum(-1)
+        return -(X - self.ctx.draw).square().sum(-1)
 
 
 @register("random_safe")

@@ -1,4 +1,4 @@
-"""SCBO: constrained Thompson sampling in a trust region. A yardstick: it violates constraints."""
+"""SCBO: constrained Thompson sampling in a trust region. A baseline: it violates constraints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from safebo.acquisition.base import UNCERTIFIED_PENALTY, Situation
-from safebo.acquisition.baselines.baseline import Yardstick
+from safebo.acquisition.base import UNCERTIFIED_PENALTY, AcquisitionContext
+from safebo.acquisition.baselines.baseline import Baseline
 from safebo.acquisition.baselines.trust_region import merits, replayed, total_violation
 from safebo.acquisition.registry import register
 
@@ -28,7 +28,7 @@ def candidate_count(dimension: int) -> int:
 
 
 @register("scbo")
-class ScalableConstrained(Yardstick):
+class ScalableConstrained(Baseline):
     """The best feasible candidate of one joint posterior draw, else the one that violates least in total.
 
     One function each is drawn for the objective f and the constraints c_i over candidates in a trust region
@@ -46,22 +46,20 @@ class ScalableConstrained(Yardstick):
     Source: Eriksson & Poloczek, AISTATS 2021 (arXiv 2002.08526). Guarantee: none about safety.
 
     Args:
-        situation: what to look at; `told` gives the trials in order.
+        ctx: what to look at; `told` gives the trials in order.
     """
 
-    def __init__(self, situation: Situation) -> None:
-        super().__init__(situation)
-        told, scale = situation.told, situation.surrogate.prior_std
+    def __init__(self, ctx: AcquisitionContext) -> None:
+        super().__init__(ctx)
+        told, scale = ctx.told, ctx.surrogate.prior_std
         values = told.values / scale if len(told.points) else told.values.new_zeros(0, len(scale))
         history = merits(values[:, 0], self.violation(values))
-        self.region = replayed(history, situation.dimension)
+        self.region = replayed(history, ctx.dimension)
 
     def violation(self, values: Float[Tensor, "n m"]) -> Float[Tensor, " n"]:
         """Total violation of functions' values, both in prior standard deviations."""
-        situation = self.situation
-        return total_violation(
-            values[:, situation.constrained], situation.thresholds / situation.constraint_scale
-        )
+        ctx = self.ctx
+        return total_violation(values[:, ctx.constrained], ctx.thresholds / ctx.constraint_scale)
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """The drawn objective in prior standard deviations where the drawn margins hold, far less elsewhere.
@@ -69,17 +67,17 @@ class ScalableConstrained(Yardstick):
         The draw is joint over the rows of X and the same in every call with the same X: values of one call can
         be compared with each other, not with those of another.
         """
-        situation = self.situation
-        inputs = situation.inputs(X)
+        ctx = self.ctx
+        inputs = ctx.inputs(X)
         normals = torch.randn(
-            situation.surrogate.functions,
+            ctx.surrogate.functions,
             len(X),
-            generator=torch.Generator().manual_seed(situation.seed),
+            generator=torch.Generator().manual_seed(ctx.seed),
             dtype=torch.float64,
         )
-        scale = situation.surrogate.prior_std
+        scale = ctx.surrogate.prior_std
         drawn = []
-        for posterior, normal, std in zip(situation.surrogate.posteriors, normals, scale, strict=True):
+        for posterior, normal, std in zip(ctx.surrogate.posteriors, normals, scale, strict=True):
             mean, covariance = posterior.joint(inputs)
             covariance.diagonal().add_(JITTER * std * std)
             drawn.append((mean + psd_safe_cholesky(covariance) @ normal) / std)
@@ -92,18 +90,18 @@ class ScalableConstrained(Yardstick):
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """The value in the region or at the design's point; -inf elsewhere. Lengths are shares of the grid's extent."""
-        grid, region = self.situation.pool, self.region
+        grid, region = self.ctx.pool, self.region
         lowest = grid.amin(0)
         extent = (grid.amax(0) - lowest).clamp_min(torch.finfo(grid.dtype).tiny)
-        if region.centre is None or region.designing(self.situation.dimension):
-            rows = _nearest(grid, lowest + extent * self.situation.draw)
+        if region.centre is None or region.designing(self.ctx.dimension):
+            rows = _nearest(grid, lowest + extent * self.ctx.draw)
         else:
-            centre = self.situation.told.points[region.centre[0]]
+            centre = self.ctx.told.points[region.centre[0]]
             inside = ((grid - centre).abs() <= 0.5 * region.length * extent).all(-1)
             rows = torch.nonzero(inside).squeeze(-1)
             if len(rows) == 0:
                 rows = _nearest(grid, centre)
-            rng = np.random.default_rng(self.situation.seed)
+            rng = np.random.default_rng(self.ctx.seed)
             rows = rows[torch.tensor(rng.permutation(len(rows))[: candidate_count(grid.shape[1])])]
         scores = grid.new_full((len(grid),), -torch.inf)
         scores[rows] = self.value(grid[rows])
@@ -115,10 +113,10 @@ class ScalableConstrained(Yardstick):
         """A uniform point while the region's design is incomplete, then points of the region; None on a grid."""
         if grid is not None:
             return None
-        situation = self.situation
-        if self.region.centre is None or self.region.designing(situation.dimension):
-            return situation.draw.unsqueeze(0)
-        return trust_region_candidates(situation.told.points[self.region.centre[0]], self.region.length, rng)
+        ctx = self.ctx
+        if self.region.centre is None or self.region.designing(ctx.dimension):
+            return ctx.draw.unsqueeze(0)
+        return trust_region_candidates(ctx.told.points[self.region.centre[0]], self.region.length, rng)
 
 
 def _nearest(grid: Float[Tensor, "n d"], point: Float[Tensor, " d"]) -> Tensor:

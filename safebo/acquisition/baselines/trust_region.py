@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FIRST_LENGTH, SHORTEST, LONGEST = 0.8, 0.5**7, 1.6
+INITIAL_LENGTH, MIN_LENGTH, MAX_LENGTH = 0.8, 0.5**7, 1.6
 """Side lengths in the unit cube."""
 
 SUCCESS_TOLERANCE = 10
@@ -65,7 +65,7 @@ class TrustRegion:
     """
 
     first: int = 0
-    length: float = FIRST_LENGTH
+    length: float = INITIAL_LENGTH
     successes: int = 0
     failures: int = 0
     centre: tuple[int, Merit] | None = None
@@ -86,10 +86,10 @@ class TrustRegion:
         successes, failures = (self.successes + 1, 0) if success else (0, self.failures + 1)
         length = self.length
         if successes == SUCCESS_TOLERANCE:
-            length, successes = min(2.0 * length, LONGEST), 0
+            length, successes = min(2.0 * length, MAX_LENGTH), 0
         elif failures == failure_tolerance(dimension):
             length, failures = length / 2.0, 0
-        if length < SHORTEST:
+        if length < MIN_LENGTH:
             return TrustRegion(first=self.first + following.trials)
         return replace(following, length=length, successes=successes, failures=failures)
 

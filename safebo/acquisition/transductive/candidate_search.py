@@ -12,7 +12,7 @@ from torch import Tensor
 from safebo.acquisition.transductive.target_forms import TargetForm, score_of_form
 from safebo.models.posterior import Posterior
 
-MOST_REFINED = 30_000
+MAX_REFINED = 30_000
 """Candidates that are scored one by one after their cells."""
 
 SCORED_AT_ONCE = 4096
@@ -78,7 +78,7 @@ class CandidateSearch:
             top = torch.topk(remaining, min(self.at_once, len(remaining)))
             contends = (top.values * (1.0 + error) >= best) | (scored == 0)
             which = top.indices[contends & (top.values > -torch.inf)]
-            if len(which) == 0 or scored >= MOST_REFINED:
+            if len(which) == 0 or scored >= MAX_REFINED:
                 return value, scored, error, len(which) == 0
             refined = self.score(which)
             best = max(best, float(refined.max()))

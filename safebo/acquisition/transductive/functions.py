@@ -9,7 +9,7 @@ NeurIPS 2024. With candidates x, targets A, posterior covariance k and noise var
 - MM-ITL: `sum_a I(f_a; y_x) = -1/2 sum_a log(1 - Cor(y_x, f_a)^2)`, after MacKay 1992
 - undirected: `I(f_x; y_x) = 1/2 log(1 + k(x,x) / rho^2)`; uncertainty: `k(x,x)`
 
-With one target and correlations of one sign all four directed rules rank alike; ITL alone counts what targets
+With one target and correlations of one sign all four transductive rules rank alike; ITL alone counts what targets
 share. With targets the potential maximizers and candidates the certified set, ITL converges to the best
 reachable point without a Lipschitz constant (their theorem 5.1); CTL and MM-ITL carry no guarantee. None of
 the rules certifies a point. Several outputs: scores are summed over outputs, each a GP of its own.

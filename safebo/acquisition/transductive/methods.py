@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import SafeAcquisition, View
+from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
 from safebo.acquisition.transductive import JITTER, ctl, itl, mm_itl, undirected, vtl
 from safebo.acquisition.transductive.scores import TransductiveGrid
-from safebo.acquisition.transductive.targets import named_space, view_of_situation
+from safebo.acquisition.transductive.targets import named_space, target_bounds_of
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
 
 
-class Directed(SafeAcquisition):
+class TransductiveMethod(SafeAcquisition):
     """`argmax over S_n(z) of sum_i score_i(x; A)`, with A a target space over the pool.
 
     The targets are those of the pool: of the whole grid, or of a sample of the continuous box, thinned to
@@ -56,7 +56,7 @@ class Directed(SafeAcquisition):
     @cached_property
     def targets(self) -> Float[Tensor, "k d"]:
         """What the trial should teach about."""
-        s = self.situation
+        s = self.ctx
         points = s.pool[self._target_rows]
         if s.domain is None and len(points) > s.transductive.count:
             chosen = torch.randperm(len(points), generator=s.generator())[: s.transductive.count]
@@ -66,28 +66,28 @@ class Directed(SafeAcquisition):
     @cached_property
     def _target_rows(self) -> Tensor:
         """Mask over the pool."""
-        s = self.situation
+        s = self.ctx
         with torch.no_grad():
-            view = view_of_situation(s)
-            mask = named_space(s)(view)
+            bounds = target_bounds_of(s)
+            mask = named_space(s)(bounds)
             if not bool(mask.any()):
                 # No draw had a feasible maximum, or a fixed region holds no point: every point that may be safe.
-                mask = view.possibly_safe
+                mask = bounds.possibly_safe
         return mask
 
     @cached_property
     def _fixed(self) -> list[tuple[FixedPoints, Tensor]]:
         """The targets as every function sees them, with their covariance."""
-        inputs = self.situation.inputs(self.targets)
+        inputs = self.ctx.inputs(self.targets)
         with torch.no_grad():
-            return [(p.fixed(inputs), p.joint(inputs)[1]) for p in self.situation.imagined.posteriors]
+            return [(p.fixed(inputs), p.joint(inputs)[1]) for p in self.ctx.fantasized.posteriors]
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The rule's score, summed over the functions."""
-        s = self.situation
+        s = self.ctx
         inputs = s.inputs(X)
         total = X.new_zeros(len(X))
-        for i, (p, (fixed, covariance)) in enumerate(zip(s.imagined.posteriors, self._fixed, strict=True)):
+        for i, (p, (fixed, covariance)) in enumerate(zip(s.fantasized.posteriors, self._fixed, strict=True)):
             _, variance, cross = p.against(inputs, fixed)
             # Rounding of a posterior covariance is that of the prior it is subtracted from.
             largest = float(covariance.diagonal().max().clamp_min(1e-300))
@@ -98,21 +98,21 @@ class Directed(SafeAcquisition):
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """Scores of the certified rows: exact, or of low rank where there are thousands of targets."""
-        s = self.situation
-        candidates = s.certified(s.pool_view)
-        if s.domain is None or any(isinstance(p, MixturePosterior) for p in s.imagined.posteriors):
+        s = self.ctx
+        candidates = s.certified(s.pool_bounds)
+        if s.domain is None or any(isinstance(p, MixturePosterior) for p in s.fantasized.posteriors):
             return super().grid_scores()
         if not bool(candidates.any()):
             return s.pool.new_full((len(s.pool),), -torch.inf)
         scorer = s.domain.kept(s.context, TransductiveGrid)
         variances = s.pool_prediction.std.square()
         return scorer.scores(
-            self.rule, s.imagined.posteriors, variances, candidates, self._target_rows
+            self.rule, s.fantasized.posteriors, variances, candidates, self._target_rows
         ).values
 
 
 @register("itl")
-class SafeITL(Directed):
+class SafeITL(TransductiveMethod):
     """ITL over the certified set, `argmax I(f_A; y_x)`: equations 5 and 43 of Huebotter et al. 2024.
 
     Guarantee: theirs (theorem 5.1): with A the potential maximizers, the best reachable point up to any epsilon,
@@ -129,7 +129,7 @@ class SafeITL(Directed):
 
 
 @register("vtl")
-class SafeVTL(Directed):
+class SafeVTL(TransductiveMethod):
     """VTL over the certified set, `argmin tr Var[f_A | y_x]` (Huebotter et al. 2024, which prove convergence)."""
 
     rule = "vtl"
@@ -142,7 +142,7 @@ class SafeVTL(Directed):
 
 
 @register("ctl")
-class SafeCTL(Directed):
+class SafeCTL(TransductiveMethod):
     """CTL over the certified set: correlations with the targets, equation 41; no convergence guarantee."""
 
     rule = "ctl"
@@ -155,7 +155,7 @@ class SafeCTL(Directed):
 
 
 @register("ctl_squared")
-class SafeSquaredCTL(Directed):
+class SafeSquaredCTL(TransductiveMethod):
     """CTL with squared correlations of the observation, as its public code has it; no convergence guarantee."""
 
     rule = "ctl_squared"
@@ -168,7 +168,7 @@ class SafeSquaredCTL(Directed):
 
 
 @register("mm_itl")
-class SafeMMITL(Directed):
+class SafeMMITL(TransductiveMethod):
     """MM-ITL over the certified set: information about every target alone, summed; no convergence guarantee."""
 
     rule = "mm_itl"
@@ -184,11 +184,11 @@ class SafeMMITL(Directed):
 class SafeUndirected(SafeAcquisition):
     """Uncertainty sampling in the certified set: `argmax sum_i 1/2 log(1 + var_i(x) / noise_i)`, without a target."""
 
-    def score(self, X: Float[Tensor, "n d"], view: View) -> Float[Tensor, " n"]:
+    def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Information about the values where one observes, summed over the functions."""
-        s = self.situation
+        s = self.ctx
         total = X.new_zeros(len(X))
-        for p in s.imagined.posteriors:
+        for p in s.fantasized.posteriors:
             _, variance = p.mean_variance(s.inputs(X))
             total = total + undirected(variance, torch.full_like(variance, p.noise_variance))
         return total

@@ -44,11 +44,11 @@ MANY_TARGETS = 500
 """Of more targets ITL takes the form of low rank where features of a third of their number miss nothing (smooth
 kernels on dense grids): to factorize the targets would be slower, and no more exact."""
 
-MOST_PAIRS = 2 * 10**9
+MAX_PAIRS = 2 * 10**9
 """More pairs than this are refused for the rules that have no low-rank form: minutes of work per trial."""
 
-MOST_TARGET_POINTS = 5_000
-MOST_CANDIDATES = 10_000
+MAX_TARGET_POINTS = 5_000
+MAX_CANDIDATES = 10_000
 """More targets, or candidates, are first looked at by cells."""
 
 CACHED_KERNELS = 16
@@ -160,8 +160,8 @@ class TransductiveGrid:
         points: `N x D`, context included.
         maximal_rank: of the features; past it scores degrade, see `TransductiveScores.missing`.
         exact_pairs: ITL and VTL are exact up to so many pairs of candidate and target.
-        most_candidates: more candidates are first looked at by cells.
-        most_targets: more targets are counted by cells.
+        max_candidates: more candidates are first looked at by cells.
+        max_targets: more targets are counted by cells.
         scored_at_once: candidates scored one by one between two looks at whether more are needed.
     """
 
@@ -170,12 +170,12 @@ class TransductiveGrid:
         points: Float[Tensor, "N D"],
         maximal_rank: int = MAXIMAL_RANK,
         exact_pairs: int = EXACT_PAIRS,
-        most_candidates: int = MOST_CANDIDATES,
-        most_targets: int = MOST_TARGET_POINTS,
+        max_candidates: int = MAX_CANDIDATES,
+        max_targets: int = MAX_TARGET_POINTS,
         scored_at_once: int = SCORED_AT_ONCE,
     ) -> None:
         self.points, self.maximal_rank = points, maximal_rank
-        self.exact_pairs, self.most_candidates, self.most_targets = exact_pairs, most_candidates, most_targets
+        self.exact_pairs, self.max_candidates, self.max_targets = exact_pairs, max_candidates, max_targets
         self.scored_at_once = scored_at_once
         self._features: OrderedDict[int, KernelFeatures] = OrderedDict()
         self._cells: OrderedDict[tuple[float, ...], Cells] = OrderedDict()
@@ -208,9 +208,9 @@ class TransductiveGrid:
                 f"{counts[0]} candidates and {counts[1]} targets: at least one of each is needed"
             )
         pairs = counts[0] * counts[1]
-        if rule not in LOW_RANK_RULES and pairs > MOST_PAIRS:
+        if rule not in LOW_RANK_RULES and pairs > MAX_PAIRS:
             raise InputError(
-                f"{rule} with {counts[0]} candidates and {counts[1]} targets: allowed are {MOST_PAIRS:g} pairs; "
+                f"{rule} with {counts[0]} candidates and {counts[1]} targets: allowed are {MAX_PAIRS:g} pairs; "
                 f"take a smaller target space, a coarser grid, or one of {', '.join(LOW_RANK_RULES)}"
             )
         with torch.no_grad():
@@ -263,7 +263,7 @@ class TransductiveGrid:
         aims = torch.nonzero(targets).squeeze(-1)
         forms = []
         for posterior, own in zip(posteriors, features, strict=True):
-            grouped = self.cells([own]).centroids(aims)[:2] if len(aims) > self.most_targets else None
+            grouped = self.cells([own]).centroids(aims)[:2] if len(aims) > self.max_targets else None
             forms.append(low_rank_form(rule, posterior, own, self.points[aims], grouped))
         jitters = [jitter_of(p, self.points[aims]) for p in posteriors]
         rows = torch.nonzero(candidates).squeeze(-1)
@@ -279,7 +279,7 @@ class TransductiveGrid:
             targets[rows],
             self.scored_at_once,
         )
-        if len(rows) <= self.most_candidates:
+        if len(rows) <= self.max_candidates:
             values[rows] = search.score(torch.arange(len(rows), device=rows.device))
             return TransductiveScores(values, "low_rank", len(rows), missing=missing)
         centroids, _, place = self.cells(features).centroids(rows)

@@ -1,6 +1,6 @@
 """Target spaces of transductive methods: which of given points a trial should teach about.
 
-A space is a function from a `TargetView` to a mask of its points; `union` and `intersection` compose them.
+A space is a function from a `TargetBounds` to a mask of its points; `union` and `intersection` compose them.
 Definitions of Huebotter et al., "Transductive Active Learning", NeurIPS 2024, section 5 and appendix K.
 """
 
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import Situation
+from safebo.acquisition.base import AcquisitionContext
 from safebo.acquisition.joint import output_moments, sampling_factor
 from safebo.acquisition.lite import f_lite, probability_of_feasibility
 from safebo.errors import InputError
@@ -25,12 +25,12 @@ THOMPSON_SAMPLES = 10
 """Functions drawn for Thompson-sampled maximizers in the paper's code."""
 
 
-LARGEST_JOINT = 2000
+MAX_JOINT_POINTS = 2000
 """Thompson samples are drawn jointly over at most so many points: those of the largest upper bounds."""
 
 
 @dataclass(frozen=True)
-class TargetView:
+class TargetBounds:
     """Bounds of a model over finite points, and what is certified there.
 
     Args:
@@ -66,15 +66,15 @@ class TargetView:
         return self.bounds.upper[:, self.objective]
 
 
-def target_view(
+def target_bounds(
     model: Any,
     points: Float[Tensor, "n d"],
     beta: float,
     constraints: tuple[int, ...],
     thresholds: Float[Tensor, " c"] | None = None,
     objective: int = 0,
-) -> TargetView:
-    """The view of a BoTorch model; thresholds are 0 when None."""
+) -> TargetBounds:
+    """Bounds of a BoTorch model; thresholds are 0 when None."""
     outputs = model.num_outputs
     named = (*constraints, objective)
     if not all(0 <= i < outputs for i in named):
@@ -91,55 +91,55 @@ def target_view(
     chosen = list(constraints)
     safe = (bounds.lower[:, chosen] >= thresholds).all(-1)
     possible = (bounds.upper[:, chosen] >= thresholds).all(-1)
-    return TargetView(
+    return TargetBounds(
         model, points, mean, std, bounds, safe, possible, thresholds, tuple(constraints), objective
     )
 
 
-def view_of_situation(situation: Situation) -> TargetView:
-    """The view of a situation's pool, with its certificate and, for steering, its pending trials."""
-    view, prediction = situation.pool_view, situation.pool_prediction
-    return TargetView(
-        model=SurrogateModel(situation.imagined, situation.context),
-        points=situation.pool,
+def target_bounds_of(ctx: AcquisitionContext) -> TargetBounds:
+    """Bounds at a context's pool, with its certificate and, for steering, its pending trials."""
+    at, prediction = ctx.pool_bounds, ctx.pool_prediction
+    return TargetBounds(
+        model=SurrogateModel(ctx.fantasized, ctx.context),
+        points=ctx.pool,
         mean=prediction.mean,
         std=prediction.std,
-        bounds=view.certain,
-        safe=situation.certified(view),
-        possibly_safe=view.possible >= 0,
-        thresholds=situation.thresholds,
-        constraints=tuple(situation.constrained),
+        bounds=at.certain,
+        safe=ctx.certified(at),
+        possibly_safe=at.possible >= 0,
+        thresholds=ctx.thresholds,
+        constraints=tuple(ctx.constrained),
     )
 
 
-TargetSpace = Callable[[TargetView], Tensor]
-"""A view of n points to a mask of `n`."""
+TargetSpace = Callable[[TargetBounds], Tensor]
+"""Bounds at n points to a mask of `n`."""
 
 
-def whole_domain(view: TargetView) -> Bool[Tensor, " n"]:
+def whole_domain(at: TargetBounds) -> Bool[Tensor, " n"]:
     """Every point."""
-    return torch.ones(len(view.points), dtype=torch.bool, device=view.points.device)
+    return torch.ones(len(at.points), dtype=torch.bool, device=at.points.device)
 
 
-def potential_maximizers(view: TargetView) -> Bool[Tensor, " n"]:
+def potential_maximizers(at: TargetBounds) -> Bool[Tensor, " n"]:
     """Equation 5: possibly safe points whose upper bound reaches the best lower bound of the safe set.
 
     Every possibly safe point while nothing is certified.
     """
-    safe = view.safe
-    best = float(view.lower()[safe].max()) if bool(safe.any()) else -torch.inf
-    return view.possibly_safe & (view.upper() >= best)
+    safe = at.safe
+    best = float(at.lower()[safe].max()) if bool(safe.any()) else -torch.inf
+    return at.possibly_safe & (at.upper() >= best)
 
 
-def potential_expanders(view: TargetView) -> Bool[Tensor, " n"]:
+def potential_expanders(at: TargetBounds) -> Bool[Tensor, " n"]:
     """Equation 27: possibly safe points that are not certified."""
-    return view.possibly_safe & ~view.safe
+    return at.possibly_safe & ~at.safe
 
 
-def optimistic_point(view: TargetView) -> Bool[Tensor, " n"]:
+def optimistic_point(at: TargetBounds) -> Bool[Tensor, " n"]:
     """The possibly safe point with the largest upper bound of the objective (the first of several)."""
-    upper = torch.where(view.possibly_safe, view.upper(), -torch.inf)
-    mask = torch.zeros_like(view.safe)
+    upper = torch.where(at.possibly_safe, at.upper(), -torch.inf)
+    mask = torch.zeros_like(at.safe)
     if bool(torch.isfinite(upper).any()):
         mask[upper.argmax()] = True
     return mask
@@ -147,7 +147,7 @@ def optimistic_point(view: TargetView) -> Bool[Tensor, " n"]:
 
 def region(lower: Float[Tensor, " d"], upper: Float[Tensor, " d"]) -> TargetSpace:
     """The points of a fixed box, bounds included."""
-    return lambda view: ((view.points >= lower) & (view.points <= upper)).all(-1)
+    return lambda at: ((at.points >= lower) & (at.points <= upper)).all(-1)
 
 
 def thompson_maximizers(
@@ -155,7 +155,7 @@ def thompson_maximizers(
 ) -> TargetSpace:
     """Equation 47: where feasible maxima of joint posterior samples lie; exact, `O(n^3)`.
 
-    Samples are drawn over the possibly safe points, of more than `LARGEST_JOINT` those of the largest upper
+    Samples are drawn over the possibly safe points, of more than `MAX_JOINT_POINTS` those of the largest upper
     bounds. A sample without a feasible point names none.
 
     Args:
@@ -164,22 +164,22 @@ def thompson_maximizers(
         jitter: added to the covariances, relative to their largest diagonal entry.
     """
 
-    def space(view: TargetView) -> Tensor:
+    def space(at: TargetBounds) -> Tensor:
         with torch.no_grad():
-            rows = torch.nonzero(view.possibly_safe).squeeze(-1)
-            if len(rows) > LARGEST_JOINT:
-                rows = rows[torch.topk(view.upper()[rows], LARGEST_JOINT).indices].sort().values
-            mask = torch.zeros_like(view.safe)
+            rows = torch.nonzero(at.possibly_safe).squeeze(-1)
+            if len(rows) > MAX_JOINT_POINTS:
+                rows = rows[torch.topk(at.upper()[rows], MAX_JOINT_POINTS).indices].sort().values
+            mask = torch.zeros_like(at.safe)
             if len(rows) == 0:
                 return mask
-            mean, covariance = output_moments(view.model, view.points[rows])
+            mean, covariance = output_moments(at.model, at.points[rows])
             factor = sampling_factor(covariance, jitter)
             draws = torch.randn(*mean.shape, count, dtype=mean.dtype, generator=generator, device="cpu").to(
                 mean.device
             )
             samples = mean.unsqueeze(-1) + factor @ draws
-            feasible = (samples[list(view.constraints)] >= view.thresholds[:, None, None]).all(0)
-            values = torch.where(feasible, samples[view.objective], -torch.inf)
+            feasible = (samples[list(at.constraints)] >= at.thresholds[:, None, None]).all(0)
+            values = torch.where(feasible, samples[at.objective], -torch.inf)
             mask[rows[values.argmax(0)[feasible.any(0)]]] = True
         return mask
 
@@ -195,11 +195,11 @@ def lite_maximizers(generator: torch.Generator, count: int = THOMPSON_SAMPLES) -
         count: draws, with replacement.
     """
 
-    def space(view: TargetView) -> Tensor:
-        chosen = list(view.constraints)
-        feasibility = probability_of_feasibility(view.mean[:, chosen], view.std[:, chosen], view.thresholds)
-        p = f_lite(view.mean[:, view.objective], view.std[:, view.objective], feasibility)
-        mask = torch.zeros_like(view.safe)
+    def space(at: TargetBounds) -> Tensor:
+        chosen = list(at.constraints)
+        feasibility = probability_of_feasibility(at.mean[:, chosen], at.std[:, chosen], at.thresholds)
+        p = f_lite(at.mean[:, at.objective], at.std[:, at.objective], feasibility)
+        mask = torch.zeros_like(at.safe)
         mask[torch.multinomial(p.cpu(), count, replacement=True, generator=generator)] = True
         return mask
 
@@ -208,38 +208,38 @@ def lite_maximizers(generator: torch.Generator, count: int = THOMPSON_SAMPLES) -
 
 def union(*spaces: TargetSpace) -> TargetSpace:
     """Points in any of the spaces."""
-    return lambda view: torch.stack([space(view) for space in spaces]).any(0)
+    return lambda at: torch.stack([space(at) for space in spaces]).any(0)
 
 
 def intersection(*spaces: TargetSpace) -> TargetSpace:
     """Points in all of the spaces."""
-    return lambda view: torch.stack([space(view) for space in spaces]).all(0)
+    return lambda at: torch.stack([space(at) for space in spaces]).all(0)
 
 
-def targets_of(space: TargetSpace, view: TargetView) -> Float[Tensor, "k d"]:
-    """The points of a space, in the view's order.
+def targets_of(space: TargetSpace, at: TargetBounds) -> Float[Tensor, "k d"]:
+    """The points of a space, in the order given.
 
     Raises:
         InputError: when the space is empty, so that there is nothing to learn about.
     """
-    points = view.points[space(view)]
+    points = at.points[space(at)]
     if len(points) == 0:
-        raise InputError(f"the target space holds none of the {len(view.points)} points")
+        raise InputError(f"the target space holds none of the {len(at.points)} points")
     return points
 
 
-def named_space(situation: Situation) -> TargetSpace:
+def named_space(ctx: AcquisitionContext) -> TargetSpace:
     """The target space that a study names."""
-    spec = situation.transductive
+    spec = ctx.transductive
     name = spec.targets
     if name == "thompson":
-        return thompson_maximizers(situation.generator(), spec.samples)
+        return thompson_maximizers(ctx.generator(), spec.samples)
     if name == "lite":
-        return lite_maximizers(situation.generator(), spec.samples)
+        return lite_maximizers(ctx.generator(), spec.samples)
     if name == "region":
-        if situation.region is None:
+        if ctx.region is None:
             raise InputError("targets: region needs the bounds of a region")
-        return region(*situation.region)
+        return region(*ctx.region)
     return {
         "potential_maximizers": potential_maximizers,
         "potential_expanders": potential_expanders,

@@ -9,7 +9,7 @@ from botorch.optim import optimize_acqf
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.means import ConstantMean
 
-from safebo.acquisition import Situation, acquisition_class, situation_of_model
+from safebo.acquisition import AcquisitionContext, acquisition_class, context_of_model
 from safebo.acquisition.registry import SAFE
 from safebo.errors import InputError
 from safebo.models.surrogate import FunctionModel, Surrogate
@@ -36,13 +36,13 @@ def botorch_model() -> ModelListGP:
     return ModelListGP(*parts).eval()
 
 
-def ours(pending: torch.Tensor | None = None) -> Situation:
+def ours(pending: torch.Tensor | None = None) -> AcquisitionContext:
     s = Surrogate.prior(MODELS)
     for x, y in zip(X, Y, strict=True):
         s = s.observed(x, y.tolist())
-    found = Situation(
+    found = AcquisitionContext(
         surrogate=s,
-        imagined=s if pending is None else s.imagined(pending),
+        fantasized=s if pending is None else s.fantasized(pending),
         context=torch.zeros(0, dtype=DTYPE),
         dimension=2,
         thresholds=torch.zeros(1, dtype=DTYPE),
@@ -50,16 +50,16 @@ def ours(pending: torch.Tensor | None = None) -> Situation:
         pool=POOL,
         draw=torch.zeros(2, dtype=DTYPE),
     )
-    view = found.pool_view
-    safe = found.certified(view)
-    object.__setattr__(found, "incumbent", float(view.certain.lower[safe, 0].max()))
+    bounds = found.pool_bounds
+    safe = found.certified(bounds)
+    object.__setattr__(found, "incumbent", float(bounds.certain.lower[safe, 0].max()))
     return found
 
 
 @pytest.mark.parametrize("pending", [None, torch.tensor([[0.45, 0.5], [0.6, 0.6]], dtype=DTYPE)])
 @pytest.mark.parametrize("name", [n for n in SAFE if n != "random_safe"])
 def test_scores_are_those_over_our_own_posterior(name: str, pending: torch.Tensor | None) -> None:
-    theirs = situation_of_model(
+    theirs = context_of_model(
         botorch_model(), 2.0, constraints=(1,), pool=POOL, noise_variances=[1e-3, 1e-3], pending=pending
     )
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_scores_are_those_over_our_own_posterior(name: str, pending: torch.Tenso
 
 @pytest.mark.parametrize("name", ["safeopt", "goose", "itl", "safe_ucb"])
 def test_optimize_acqf_finds_certified_points(name: str) -> None:
-    acquisition = acquisition_class(name)(situation_of_model(botorch_model(), 2.0, (1,), pool=POOL))
+    acquisition = acquisition_class(name)(context_of_model(botorch_model(), 2.0, (1,), pool=POOL))
     box = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=DTYPE)
     starts = acquisition.starts(3)
     found, value = optimize_acqf(acquisition, box, q=1, num_restarts=3, batch_initial_conditions=starts)
@@ -88,12 +88,12 @@ def test_optimize_acqf_finds_certified_points(name: str) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     model = botorch_model()
     with pytest.raises(InputError, match="outputs 0 to 1"):
-        situation_of_model(model, 2.0, (2,), pool=POOL)
+        context_of_model(model, 2.0, (2,), pool=POOL)
     with pytest.raises(InputError, match="dimension"):
-        situation_of_model(model, 2.0, (1,))
+        context_of_model(model, 2.0, (1,))
     with pytest.raises(InputError, match="thresholds"):
-        situation_of_model(model, 2.0, (1,), thresholds=[0.0, 1.0], pool=POOL)
+        context_of_model(model, 2.0, (1,), thresholds=[0.0, 1.0], pool=POOL)
     with pytest.raises(InputError, match="betas"):
-        situation_of_model(model, [2.0], (1,), pool=POOL)
+        context_of_model(model, [2.0], (1,), pool=POOL)
     with pytest.raises(InputError, match="learns by its own means"):
-        situation_of_model(model, 2.0, (1,), pool=POOL).surrogate.observed(X[0], [0.0, 0.0])
+        context_of_model(model, 2.0, (1,), pool=POOL).surrogate.observed(X[0], [0.0, 0.0])

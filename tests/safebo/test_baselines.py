@@ -18,7 +18,7 @@ from scipy import integrate, stats
 from torch import Tensor
 from tuner_cases import direct_posterior, hill, hill_study, measured, run
 
-from safebo.acquisition import Situation, Told, acquisition_class
+from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
 from safebo.acquisition.baselines import scbo
 from safebo.acquisition.baselines.noisy_expected_improvement import SAMPLES
@@ -49,7 +49,7 @@ def data(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(X), torch.tensor(Y)
 
 
-def situation(count: int = 12, seed: int = 0, visited: Tensor | None = None) -> Situation:
+def acquisition_context(count: int = 12, seed: int = 0, visited: Tensor | None = None) -> AcquisitionContext:
     """Two parameters, one context number, an objective and two constraints with thresholds of their own."""
     X, Y = data(count, seed)
     s = Surrogate.prior(MODELS)
@@ -57,9 +57,9 @@ def situation(count: int = 12, seed: int = 0, visited: Tensor | None = None) -> 
         s = s.observed(torch.cat([x, torch.tensor([CONTEXT])]), y.tolist())
     visited = torch.zeros(0, 2, dtype=torch.float64) if visited is None else visited
     inputs = torch.cat([visited, torch.full((len(visited), 1), CONTEXT, dtype=torch.float64)], 1)
-    return Situation(
+    return AcquisitionContext(
         surrogate=s,
-        imagined=s.imagined(inputs) if len(visited) else s,
+        fantasized=s.fantasized(inputs) if len(visited) else s,
         context=torch.tensor([CONTEXT], dtype=torch.float64),
         dimension=2,
         thresholds=THRESHOLDS,
@@ -71,7 +71,7 @@ def situation(count: int = 12, seed: int = 0, visited: Tensor | None = None) -> 
     )
 
 
-def dense(s: Situation, Z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def dense(s: AcquisitionContext, Z: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of all functions at Z by dense solves, `n x m` each."""
     X = np.hstack([s.told.points.numpy(), np.full((len(s.told.points), 1), CONTEXT)])
     points = np.hstack([Z.numpy(), np.full((len(Z), 1), CONTEXT)])
@@ -103,7 +103,7 @@ def improvement(mean: float, std: float, best: float) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_expected_improvement_is_its_integral(seed: int) -> None:
-    s = situation(seed=seed)
+    s = acquisition_context(seed=seed)
     Z = torch.rand(15, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     best = dense(s, s.told.points)[0][:, 0].max()
     mean, std = dense(s, Z)
@@ -115,7 +115,7 @@ def test_expected_improvement_is_its_integral(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_constrained_expected_improvement_is_improvement_times_probability_of_feasibility(seed: int) -> None:
-    s = situation(seed=seed)
+    s = acquisition_context(seed=seed)
     Z = torch.rand(15, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     tried = dense(s, s.told.points)[0]
     feasible = (tried[:, 1:] >= THRESHOLDS.numpy()).all(1)
@@ -142,7 +142,7 @@ def test_constrained_expected_improvement_is_improvement_times_probability_of_fe
 
 def test_more_objective_and_more_margin_are_better_not_worse() -> None:
     """A flipped sign of the improvement, or the probability of infeasibility, would turn these around."""
-    s = situation()
+    s = acquisition_context()
     x = torch.tensor([[0.4, 0.3]], dtype=torch.float64)
     value = {name: float(acquisition_class(name)(s).evaluate(x)[0][0]) for name in ("ei", "constrained_ei")}
     row = torch.cat([x[0], s.context])
@@ -153,7 +153,7 @@ def test_more_objective_and_more_margin_are_better_not_worse() -> None:
             told[i] = before[i] + sign * 0.8
             # The incumbent is of the tried points alone: `told` stays as it is, but at most moves with them.
             moved = s.surrogate.observed(row, told)
-            changed = replace(s, surrogate=moved, imagined=moved)
+            changed = replace(s, surrogate=moved, fantasized=moved)
             other = {n: float(acquisition_class(n)(changed).evaluate(x)[0][0]) for n in value}
             for name in better:
                 assert (other[name] - value[name]) * sign > 0
@@ -161,7 +161,7 @@ def test_more_objective_and_more_margin_are_better_not_worse() -> None:
 
 
 def test_without_a_feasible_trial_the_probability_of_feasibility_alone_counts() -> None:
-    s = situation()
+    s = acquisition_context()
     hard = replace(s, thresholds=torch.tensor([3.0, 2.0], dtype=torch.float64))
     Z = unit_grid(2, 5)
     mean, std = dense(s, Z)
@@ -180,14 +180,14 @@ def test_without_a_feasible_trial_the_probability_of_feasibility_alone_counts() 
 def test_a_pending_trial_makes_its_place_less_interesting(name: str) -> None:
     pending = torch.tensor([[0.15, 0.35]], dtype=torch.float64)
     near = pending + 0.01
-    alone = acquisition_class(name)(situation(count=5)).evaluate(near)[0]
-    awaited = acquisition_class(name)(situation(count=5, visited=pending)).evaluate(near)[0]
+    alone = acquisition_class(name)(acquisition_context(count=5)).evaluate(near)[0]
+    awaited = acquisition_class(name)(acquisition_context(count=5, visited=pending)).evaluate(near)[0]
     assert float(awaited[0]) < float(alone[0])
 
 
 @pytest.mark.parametrize("name", ["ei", "constrained_ei", "qlognei"])
 def test_values_and_gradients_are_finite_everywhere_even_where_nothing_improves(name: str) -> None:
-    s = situation(count=30)
+    s = acquisition_context(count=30)
     X = torch.cat([unit_grid(2, 11), s.told.points]).requires_grad_(True)
     acquisition = acquisition_class(name)(s)
     score = acquisition(X.unsqueeze(1))
@@ -201,7 +201,7 @@ def test_values_and_gradients_are_finite_everywhere_even_where_nothing_improves(
 # -- qLogNEI -------------------------------------------------------------------------------------------------
 
 
-def gpytorch_model(s: Situation) -> ModelListGP:
+def gpytorch_model(s: AcquisitionContext) -> ModelListGP:
     """The same posteriors as GPyTorch computes them, inputs with their context."""
     models = []
     X = torch.cat([s.told.points, torch.full((len(s.told.points), 1), CONTEXT, dtype=torch.float64)], 1)
@@ -235,7 +235,7 @@ def gpytorch_kernel_of(m: FunctionModel) -> Any:
 @pytest.mark.filterwarnings("ignore::botorch.exceptions.warnings.InputDataWarning")
 @pytest.mark.parametrize("waiting", [False, True])
 def test_qlognei_is_botorchs_own_over_the_same_posterior(waiting: bool) -> None:
-    s = situation(visited=torch.tensor([[0.7, 0.2]], dtype=torch.float64) if waiting else None)
+    s = acquisition_context(visited=torch.tensor([[0.7, 0.2]], dtype=torch.float64) if waiting else None)
     scale = torch.tensor([m.variance for m in MODELS], dtype=torch.float64).sqrt()
 
     def with_context(X: Tensor) -> Tensor:
@@ -261,7 +261,7 @@ def test_qlognei_is_botorchs_own_over_the_same_posterior(waiting: bool) -> None:
 
 
 def test_qlognei_without_a_measurement_proposes_the_point_drawn() -> None:
-    s = situation(count=0)
+    s = acquisition_context(count=0)
     s = replace(
         s,
         told=Told(
@@ -279,11 +279,11 @@ def test_qlognei_without_a_measurement_proposes_the_point_drawn() -> None:
 def test_qlognei_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    acquisition = acquisition_class("qlognei")(situation())
+    acquisition = acquisition_class("qlognei")(acquisition_context())
     first = acquisition.candidates(np.random.default_rng(3), None)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(100)
-    again = acquisition_class("qlognei")(situation()).candidates(np.random.default_rng(3), None)
+    again = acquisition_class("qlognei")(acquisition_context()).candidates(np.random.default_rng(3), None)
     assert torch.equal(first, again)
     # BoTorch's optimizer does no worse than a fine grid.
     best = acquisition.evaluate(unit_grid(2, 31))[0].max()
@@ -319,7 +319,9 @@ def test_merits_rank_feasible_by_objective_and_infeasible_by_total_violation() -
     scale = torch.tensor([2.0, 0.5, 1.0], dtype=torch.float64)
     told = Told(torch.zeros(6, 2, dtype=torch.float64), values, torch.zeros(0, 2, dtype=torch.float64))
     models = [replace(m, variance=float(s) ** 2) for m, s in zip(MODELS, scale, strict=True)]
-    acquisition = ScalableConstrained(replace(situation(), surrogate=Surrogate.prior(models), told=told))
+    acquisition = ScalableConstrained(
+        replace(acquisition_context(), surrogate=Surrogate.prior(models), told=told)
+    )
     found = merits(values[:, 0] / scale[0], acquisition.violation(values / scale))
     assert acquisition.region == replayed(found, 2)
     assert [m.feasible for m in found] == [True, False, False, False, False, True]
@@ -374,7 +376,7 @@ def test_infeasible_regions_succeed_by_violating_less() -> None:
 
 
 def test_scbo_draws_from_the_joint_posterior() -> None:
-    s = situation(count=6)
+    s = acquisition_context(count=6)
     X = torch.tensor([[0.2, 0.2], [0.25, 0.2], [0.8, 0.7]], dtype=torch.float64)
     easy = replace(s, thresholds=torch.tensor([-50.0, -50.0], dtype=torch.float64))
     drawn = torch.stack([ScalableConstrained(replace(easy, seed=k)).value(X) for k in range(1000)])
@@ -395,7 +397,7 @@ def test_scbo_draws_from_the_joint_posterior() -> None:
 
 
 def test_scbo_candidates_fill_the_region_around_the_best_trial() -> None:
-    s = situation(count=12)
+    s = acquisition_context(count=12)
     acquisition = ScalableConstrained(s)
     region = acquisition.region
     assert region.centre is not None
@@ -430,7 +432,7 @@ def test_scbo_candidates_fill_the_region_around_the_best_trial() -> None:
 
 def test_scbo_takes_the_best_feasible_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scbo, "candidate_count", lambda d: 400)
-    s = situation(count=12)
+    s = acquisition_context(count=12)
     acquisition = ScalableConstrained(s)
     pool = acquisition.candidates(np.random.default_rng(1), None)
     chosen = pool[acquisition.value(pool).argmax()]
@@ -456,7 +458,7 @@ def on_grid(method: str) -> Study:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_yardsticks_find_the_optimum_and_violate_on_the_way(method: str) -> None:
+def test_baselines_find_the_optimum_and_violate_on_the_way(method: str) -> None:
     trials = run(Tuner(on_grid(method), 0), 22, context="slow")
     values = np.array([hill(trial) for trial in trials])
     axis = np.linspace(0, 1, 21)
@@ -477,7 +479,7 @@ def test_yardsticks_find_the_optimum_and_violate_on_the_way(method: str) -> None
 
 @pytest.mark.parametrize("name", ["constrained_ei", "qlognei", "scbo"])
 def test_functions_that_are_no_constraints_constrain_nothing(name: str) -> None:
-    s = situation()
+    s = acquisition_context()
     one = replace(s, constraints=(2,), thresholds=THRESHOLDS[1:])
     same = replace(s, thresholds=torch.tensor([-1e3, THRESHOLDS[1]], dtype=torch.float64))
     X = unit_grid(2, 6)
