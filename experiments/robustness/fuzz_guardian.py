@@ -178,7 +178,7 @@ def hear(
             beat(client)
             world.damaged = robot.damaged
             command = world.tick()
-            world.rows.clear()
+            world.events.clear()
             newest = world.guardian.stream.newest
             wrong = (impossible(newest) if newest else "") or beyond(command, world.guardian.robot)
             if wrong:

@@ -233,8 +233,8 @@ def manner(world: World) -> tuple[Any, ...]:
     g, command = world.guardian, world.command
     rows = (command.position, command.velocity, command.torque, command.kp, command.kd)
     return (
-        g.state, np.array(rows).tobytes(), g.gains_at_work(), g.lease.epoch, g.lease.session, g.lease.alive,
-        g.run.token, g.run.outcome, g.run.backup, g.run.started, g.latch.number, g.latch.token, g.refusal,
+        g.state, np.array(rows).tobytes(), g.machine.gains_at_work(), g.lease.epoch, g.lease.session, g.lease.alive,
+        g.run.token, g.run.outcome, g.run.backup, g.run.started, g.latch.number, g.latch.token, g.machine.refusal,
         tuple(g.staging.gains.items()), g.staging.digest(), len(g.staging._upload),
     )  # fmt: skip
 
@@ -267,8 +267,8 @@ def storm(
             world.raw.append((address, data))
         world.tick()
         twin.tick()
-        world.rows.clear()
-        twin.rows.clear()
+        world.events.clear()
+        twin.events.clear()
         world.forget("intruder")
         twin.forget("intruder")
         wrong = _wrong(setting, world, twin, stopped)

@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.hardware.guardian.bounds import GainTable, quadruped_table
-from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import Poses
 from safebo.hardware.guardian.observation import Observation
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.client import GuardianClient
@@ -173,14 +175,13 @@ class World:
         self.controller_time = 0.0
         self.now = 100.0
         self.robot = StandInRobot(robot, Poses(robot).folded)
-        self.guardian = Guardian(
-            robot, walker or self.walker, self.table, AtOnce(), Random(seed), self._controller_clock
-        )
+        controller = GuardedController(walker or self.walker, self.table)
+        self.guardian = Guardian(robot, controller, AtOnce(), Random(seed), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1 + seed % 1000, virtual=True, serial="none")
         self._faults = up or Faults(), down or Faults()
         self._up: dict[str, FaultProxy] = {}
         self._down: dict[str, FaultProxy] = {}
-        self.rows: list[Row] = []
+        self.events: list[EventRow] = []
         self.raw: list[tuple[str, bytes]] = []
         self.command = self.guardian.command
         self.damaged = 0
@@ -218,7 +219,7 @@ class World:
         for name, data in tick.outgoing:
             if name in self._down:
                 self._down[str(name)].push(self.now, data)
-        self.rows += tick.rows
+        self.events += tick.events
         self.robot.apply(tick.command)
         self.command = tick.command
         self.now += PERIOD

@@ -137,8 +137,8 @@ class Soak:
                 self.falls += 1
                 return
             name = "no trouble" if planned is None else planned.name
-            told = [row.words for row in world.rows if row.kind == "state"][-4:]
-            self.alarms.append(f"trial {self.trials}, {name}: {latch.words}; {'; '.join(told)}")
+            told = [row.message for row in world.events if row.kind == "state"][-4:]
+            self.alarms.append(f"trial {self.trials}, {name}: {latch.message}; {'; '.join(told)}")
 
     # -- a person ---------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Soak:
         """Throw away what only an experiment keeps."""
         world = self.world
         world.history.clear()
-        world.rows.clear()
+        world.events.clear()
         tuner = self.run.session._client
         kept = {world.viewer.name} | ({tuner.name} if tuner is not None else set())
         for proxies in (world._up, world._down):

@@ -27,8 +27,8 @@ from safebo.hardware.guardian.limits import LIMITS, Limit, with_thresholds
 from safebo.hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
 from safebo.hardware.guardian.service import GuardianService
-from safebo.hardware.guardian.staging import Preparation
-from safebo.hardware.guardian.walker import QuadrupedWalker, Walker
+from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, PORT, UdpServer
 from safebo.robots.descriptions.model import RobotModel, load_robot
@@ -193,9 +193,9 @@ def go2(
 
     chosen = domain if domain is not None else (0 if physical else 1)
     robot = load_robot("go2")
-    walker, keeper = ready_controller(robot, settings)
+    walking = ready_controller(robot, settings)
     link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
-    guard(link, robot, walker, keeper, settings, f"interface {interface}, domain {chosen}")
+    guard(link, robot, walking, settings, f"interface {interface}, domain {chosen}")
 
 
 @app.command()
@@ -224,9 +224,9 @@ def go1(
 
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     robot = load_robot("go1")
-    walker, keeper = ready_controller(robot, settings)
+    walking = ready_controller(robot, settings)
     link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
-    guard(link, robot, walker, keeper, settings, f"{chosen}:{robot_port}")
+    guard(link, robot, walking, settings, f"{chosen}:{robot_port}")
 
 
 @app.command("limits")
@@ -258,7 +258,7 @@ def say(words: str) -> None:
         return
 
 
-def ready_controller(robot: RobotModel, settings: Settings) -> tuple[Walker, Preparation | None]:
+def ready_controller(robot: RobotModel, settings: Settings) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
     if own is None:
@@ -266,19 +266,18 @@ def ready_controller(robot: RobotModel, settings: Settings) -> tuple[Walker, Pre
         walker = QuadrupedWalker(robot, RATE)
         warm(walker, robot)
         say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
-        return walker, None
+        return GuardedController(walker, settings.table)
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
-    relayed = relay(own, robot, executor, not settings.physical, RATE)
+    relayed, keeper = relay(own, robot, executor, not settings.physical, RATE)
     say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
-    return relayed
+    return GuardedController(relayed, settings.table, keeper)
 
 
 def guard(
     link: WaitingLink,
     robot: RobotModel,
-    walker: Walker,
-    preparation: Preparation | None,
+    controller: GuardedController,
     settings: Settings,
     where: str,
 ) -> None:
@@ -314,10 +313,7 @@ def guard(
     clock = time.thread_time if virtual else time.perf_counter
     pace: Pace = RobotPace(1.0 / RATE) if virtual else OwnPace(1.0 / RATE)
     with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
-        guardian = Guardian(
-            *(robot, walker, settings.table, executor, SystemRandom(), clock),
-            *(settings.limits, RATE, preparation),
-        )
+        guardian = Guardian(robot, controller, executor, SystemRandom(), clock, settings.limits, RATE)
         boot = secrets.randbelow((1 << 32) - 1) + 1
         service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), RATE)
         kind = "virtual" if virtual else "PHYSICAL"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.core import Row
+from safebo.hardware.guardian.state_machine import EventRow
 
 KEPT = 100_000
 _END: object = object()
@@ -54,9 +54,9 @@ class EventLog:
         """Whether the last attempt to write failed."""
         return self._failing
 
-    def put(self, rows: Iterable[Row]) -> None:
+    def put(self, events: Iterable[EventRow]) -> None:
         """Keep these; never blocks."""
-        for row in rows:
+        for row in events:
             self._queue.put((datetime.now(UTC).isoformat(timespec="milliseconds"), row))
 
     def close(self, patience: float = 2.0) -> None:
@@ -82,7 +82,7 @@ class EventLog:
     def _take(self, item: object) -> None:
         assert isinstance(item, tuple)
         wall, row = item
-        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "words": row.words}
+        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "words": row.message}
         self._waiting.append(json.dumps(line))
         if len(self._waiting) > KEPT:
             self._waiting.popleft()

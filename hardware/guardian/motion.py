@@ -59,7 +59,7 @@ class Curve:
 
     def over(self, now: float) -> bool:
         """Whether the last waypoint is reached."""
-        return now - self._begin >= self._ends[-1]
+        return bool(now - self._begin >= self._ends[-1])
 
     def rested(self, now: float) -> float:
         """Seconds since the last waypoint was reached, negative before."""

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
 from safebo.hardware.guardian.pace import Pace, WaitingLink
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.udp import UdpServer
@@ -113,11 +114,11 @@ class GuardianProcess:
         for address, data in tick.outgoing:
             assert isinstance(address, tuple)
             self._server.send(address, data)
-        rows = tick.rows
+        events = tick.events
         if self._speed.look(now) and self._speed.factor < SLOW:
             words = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
-            rows = [*rows, Row(now, "slow", words)]
-        self._tell(rows)
+            events = [*events, EventRow(now, "slow", words)]
+        self._tell(events)
         self.ticks += 1
 
     def run(self, requests: Callable[[], int]) -> None:
@@ -155,10 +156,10 @@ class GuardianProcess:
             self._server.close()
             self._link.close()
 
-    def _tell(self, rows: list[Row]) -> None:
-        if not rows:
+    def _tell(self, events: list[EventRow]) -> None:
+        if not events:
             return
-        self._log.put(rows)
-        for row in rows:
-            extra = f": {self._foreign}" if "another commander" in row.words and self._foreign else ""
-            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.words}{extra}")
+        self._log.put(events)
+        for row in events:
+            extra = f": {self._foreign}" if "another commander" in row.message and self._foreign else ""
+            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.message}{extra}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.observation import Observation
-from safebo.hardware.guardian.snapshot import snapshot
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.link.messages import Welcome
 from safebo.hardware.link.server import Address, Inbound, LinkServer, Outgoing
 from safebo.robots.quadruped.interface import JointCommand
@@ -21,7 +21,7 @@ class Tick:
 
     command: JointCommand
     outgoing: list[Outgoing]
-    rows: list[Row]
+    events: list[EventRow]
 
 
 class GuardianService:
@@ -39,7 +39,7 @@ class GuardianService:
     def __init__(
         self, guardian: Guardian, key: bytes, boot: int, virtual: bool, serial: str = "", rate: float = 500.0
     ) -> None:
-        table = guardian.table
+        table = guardian.controller.table
         identity = Welcome(
             virtual=int(virtual),
             rate=round(rate),
@@ -82,6 +82,6 @@ class GuardianService:
             outgoing += link.reply(session, reply)
         link.silent(now, SILENT)
         if link.wanted(self._count):
-            outgoing += link.states(now, self._count, snapshot(guardian))
+            outgoing += link.states(now, self._count, guardian.status())
         self._count += 1
-        return Tick(step.command, outgoing, step.rows)
+        return Tick(step.command, outgoing, step.events)

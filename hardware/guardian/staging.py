@@ -8,7 +8,7 @@ from typing import Protocol
 
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.guardian.bounds import GainTable
-from safebo.hardware.guardian.walker import Walk
+from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
 from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
 from safebo.hardware.link.messages import PIECE
@@ -68,6 +68,21 @@ class Preparation(Protocol):
     def news(self) -> list[str]:
         """What happened since the last call, for people."""
         ...
+
+
+@dataclass(frozen=True)
+class GuardedController:
+    """What walks.
+
+    Args:
+        walker: the locomotion controller.
+        table: its gains, hard bounds and baseline.
+        preparation: brings gains into a controller that cannot take them within a tick; None where it can.
+    """
+
+    walker: Walker
+    table: GainTable
+    preparation: Preparation | None = None
 
 
 class Staging:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import STAND_KP
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
 from safebo.hardware.link.client import RefusedError
@@ -141,10 +143,8 @@ class RelayWorld(World):
         self.table, self.wire = TABLE, wire
         self.relayed = RelayedWalker(go1(), TABLE, wire, switches)
         self.keeper = GainKeeper(self.relayed, port, TABLE, executor or AtOnce(), proof)
-        self.guardian = Guardian(
-            *(go1(), self.relayed, TABLE, AtOnce(), self.guardian.random, self._controller_clock),
-            preparation=self.keeper,
-        )
+        controller = GuardedController(self.relayed, TABLE, self.keeper)
+        self.guardian = Guardian(go1(), controller, AtOnce(), Random(0), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1, virtual=True, serial="none")
 
     def arm(self, client, values=TRIAL, patience: float = 5.0) -> int:
@@ -154,7 +154,7 @@ class RelayWorld(World):
         return client.arm(1, trial_digest(TABLE.identity, values, [], TROT, None), patience)
 
     def said(self, kind: str) -> str:
-        return "\n".join(row.words for row in self.rows if row.kind == kind)
+        return "\n".join(row.message for row in self.events if row.kind == kind)
 
 
 @cache

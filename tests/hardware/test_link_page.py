@@ -260,7 +260,7 @@ class Served:
         for address, data in tick.outgoing:
             assert isinstance(address, tuple)
             self._server.send(address, data)
-        world.rows += tick.rows
+        world.events += tick.events
         world.robot.apply(tick.command)
         world.command = tick.command
         world.now += 0.002

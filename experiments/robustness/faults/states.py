@@ -185,7 +185,7 @@ def restart(report: Report) -> None:
         )
         report.expect("restart" in story.words, f"operator: {story.words}")
         report.expect(not world.guardian.lease.session, "the lease is still at work")
-        at_work = world.guardian.gains_at_work()
+        at_work = world.guardian.machine.gains_at_work()
         report.expect(at_work == world.table.baseline, "the gains at work are not the baseline")
         report.operator = story.words.split(";")[0]
         stays(report, run, story.state)

@@ -87,18 +87,18 @@ def drifting_clock(report: Report) -> None:
     client.start(world.armed(client), 2.0)
     begin = world.now
     client.wait_for(lambda s: s.outcome != 0, 10.0)
-    lasted = world.guardian.now - begin - TROT.settle
+    lasted = world.guardian.machine.now - begin - TROT.settle
     report.expect(abs(lasted - 2.0) < 0.15, f"a walk of 2 s took {lasted:.3f} s of the robot's time")
     report.expect(world.guardian.run.outcome == 1, f"outcome {world.guardian.run.outcome}")
     token = world.armed(client, 2)
     client.pump(61.0 * 1.05)
-    moved = len([1 for row in world.rows if "RUNNING by START" in row.words])
+    moved = len([1 for row in world.events if "RUNNING by START" in row.message])
     try:
         client.start(token, 2.0)
         report.expect(False, "a start was accepted a minute after arming")
     except RefusedError as refusal:
         report.operator = str(refusal)
-    again = len([1 for row in world.rows if "RUNNING by START" in row.words])
+    again = len([1 for row in world.events if "RUNNING by START" in row.message])
     report.expect(again == moved, "it ran")
     report.robot = "walks for the two seconds of its own clock; the late start is refused"
     report.record = "completed; late: not started"
@@ -175,7 +175,7 @@ def twice(report: Report) -> None:
             with_lease = world.guardian.lease.session
             # a client of its own, whose packets are put straight into this tick
             intruder = m.AcquireLease(request=1, name="second tuner")
-            reply = world.guardian._desk.answer(world.now, with_lease + 1, intruder)
+            reply = world.guardian._requests.answer(world.now, with_lease + 1, intruder)
             words.append(f"{m.Code(reply.code).name}: {reply.detail}")
 
         world.into_walk(INTO, second)
@@ -437,7 +437,7 @@ def stop_wins(report: Report) -> None:
     report.responded(0.0, TICK, "the tick in which it comes")
     report.robot = "joint damping in the same tick, latched"
     report.record = "failed: stopped"
-    report.operator = latch.words
+    report.operator = latch.message
 
 
 def _packet(client: GuardianClient, body: m.Stop | m.Request) -> bytes:
