@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safebo.hardware.adapters.gain_port import GainPortError
 from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.hardware.constants import RESTART_TIMEOUT_S
 
 WORDS = 300
 """Characters of a failed command's output that go into the message."""
@@ -39,7 +40,7 @@ class FileAndRestartPort:
         kind: TextFormat,
         keys: Mapping[str, str],
         command: Sequence[str],
-        patience: float = 10.0,
+        patience: float = RESTART_TIMEOUT_S,
     ) -> None:
         self._path, self._kind, self._keys = path, kind, dict(keys)
         self._command, self._patience = list(command), patience

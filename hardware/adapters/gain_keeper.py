@@ -15,17 +15,12 @@ from dataclasses import dataclass
 from safebo.hardware.adapters.gain_port import GainPort, write_and_read_back
 from safebo.hardware.adapters.relay_layout import gains_identity
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
+from safebo.hardware.constants import BASELINE_RETRY_S, GAINS_KEPT_S, PROOF_TIMEOUT_S
 from safebo.hardware.guardian.bounds import GainTable
 from safebo.hardware.guardian.staging import TrialPlan
 from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
-
-ASKED_FOR = 3.0
-"""Seconds after the last question for a trial's gains for which they stay without the trial being armed."""
-
-AGAIN = 5.0
-"""Seconds between two attempts to bring baseline gains back."""
 
 
 @dataclass
@@ -64,7 +59,7 @@ class GainKeeper:
         port: GainPort,
         table: GainTable,
         executor: Executor,
-        patience: float = 5.0,
+        patience: float = PROOF_TIMEOUT_S,
     ) -> None:
         self._walker, self._port, self._table = walker, port, table
         self._executor, self._patience = executor, patience
@@ -124,15 +119,15 @@ class GainKeeper:
         if self._trouble:
             return self._trouble
         if self._change is not None:
-            self._wanted = now + ASKED_FOR
+            self._wanted = now + GAINS_KEPT_S
             return "gains are on their way into the controller"
         if not self._walker.alive:
             return "the controller does not answer"
         if self.holds(plan.gains):
-            self._wanted = now + ASKED_FOR
+            self._wanted = now + GAINS_KEPT_S
             return ""
         self._refused = None
-        self._wanted = now + ASKED_FOR
+        self._wanted = now + GAINS_KEPT_S
         self._begin(plan.gains)
         return "gains are on their way into the controller"
 
@@ -206,7 +201,7 @@ class GainKeeper:
             self._begin(self._table.baseline)
         else:
             self._trouble = f"baseline gains cannot be proven in the controller: {problem}"
-            self._next = now + AGAIN
+            self._next = now + BASELINE_RETRY_S
 
     def _called(self, values: Gains) -> str:
         return "baseline" if values == self._table.baseline else "trial"

@@ -19,6 +19,7 @@ import yaml
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.adapters.relay import relay
+from safebo.hardware.constants import CONTROL_RATE_HZ, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.bounds import GainTable, quadruped_table
 from safebo.hardware.guardian.core import Guardian
@@ -33,8 +34,6 @@ from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, PORT, UdpServer
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
-
-RATE = 500.0
 
 
 class ControllerKind(StrEnum):
@@ -180,7 +179,7 @@ def go2(
     limits: LimitFile = None,
     log: Log = None,
     physical: Physical = False,
-    patience: Patience = 15.0,
+    patience: Patience = ROBOT_TIMEOUT_S,
     controller: Kind = ControllerKind.BUILT_IN,
     controller_file: ControllerPath = None,
 ) -> None:
@@ -211,7 +210,7 @@ def go1(
     limits: LimitFile = None,
     log: Log = None,
     physical: Physical = False,
-    patience: Patience = 15.0,
+    patience: Patience = ROBOT_TIMEOUT_S,
     controller: Kind = ControllerKind.BUILT_IN,
     controller_file: ControllerPath = None,
 ) -> None:
@@ -263,13 +262,13 @@ def ready_controller(robot: RobotModel, settings: Settings) -> GuardedController
     own = settings.controller
     if own is None:
         begin = time.monotonic()
-        walker = QuadrupedWalker(robot, RATE)
+        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
         warm(walker, robot)
         say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
         return GuardedController(walker, settings.table)
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
-    relayed, keeper = relay(own, robot, executor, not settings.physical, RATE)
+    relayed, keeper = relay(own, robot, executor, not settings.physical, CONTROL_RATE_HZ)
     say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
     return GuardedController(relayed, settings.table, keeper)
 
@@ -311,11 +310,13 @@ def guard(
     virtual = not settings.physical
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.thread_time if virtual else time.perf_counter
-    pace: Pace = RobotPace(1.0 / RATE) if virtual else OwnPace(1.0 / RATE)
+    pace: Pace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
     with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
-        guardian = Guardian(robot, controller, executor, SystemRandom(), clock, settings.limits, RATE)
+        guardian = Guardian(
+            robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
+        )
         boot = secrets.randbelow((1 << 32) - 1) + 1
-        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), RATE)
+        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
         kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
         say(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")

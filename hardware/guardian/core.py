@@ -16,13 +16,26 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.hardware.guardian.bounds import MOST_DAMPING, MOST_STIFFNESS
+from safebo.hardware.constants import (
+    ARM_TIMEOUT_S,
+    BLIND_TIMEOUT_S,
+    BRAKE_TIME_S,
+    CONNECT_TIME_S,
+    CONTROL_RATE_HZ,
+    MAX_DAMPING,
+    MAX_STIFFNESS,
+    MAX_TRIAL_S,
+    OVERRUN_PERIODS,
+    SETTLE_TIME_S,
+    STATE_LOST_TIMEOUT_S,
+    TELEMETRY_MARGIN_S,
+)
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
 from safebo.hardware.guardian.measures import Measures
 from safebo.hardware.guardian.motion import Curve, Poses, damped
 from safebo.hardware.guardian.observation import Observation, Stream
-from safebo.hardware.guardian.request_handler import LONGEST, RequestHandler
+from safebo.hardware.guardian.request_handler import RequestHandler
 from safebo.hardware.guardian.snapshot import snapshot
 from safebo.hardware.guardian.staging import GuardedController, Staging
 from safebo.hardware.guardian.state_machine import EventRow, Latch, StateMachine, TrialRun
@@ -36,12 +49,6 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 
 FloatArray = NDArray[np.float64]
-
-SUSTAINED = 1.0  # s of states without a gap before the robot counts as connected
-LOST = 2.0  # s without a new state after which it counts as gone
-CALM = 0.5  # s of standing before a trial may start
-BRAKING = 0.8  # s of stepping on baseline gains after a trial
-ARMED_FOR = 60.0  # s after which arming is void
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Guardian:
         random: Random,
         clock: Callable[[], float],
         limits: Sequence[Limit] = LIMITS,
-        rate: float = 500.0,
+        rate: float = CONTROL_RATE_HZ,
     ) -> None:
         self.robot, self.controller, self.walker = robot, controller, controller.walker
         self.period = 1.0 / rate
@@ -84,7 +91,7 @@ class Guardian:
         self.stream = Stream()
         self.lease = Lease()
         self.staging = Staging(controller.table, len(self.walker.state_names), executor)
-        self.telemetry = Telemetry(int((LONGEST + 12.0) * rate))
+        self.telemetry = Telemetry(int((MAX_TRIAL_S + TELEMETRY_MARGIN_S) * rate))
         self.machine = StateMachine(self._enter, controller.table.baseline)
         self.command = damped(robot.home_joints)
         self._baseline = controller.table.mapping(controller.table.baseline)
@@ -196,16 +203,16 @@ class Guardian:
             # whoever held it believed in another robot than this one, which has just begun anew
             self.lease.release()
             self.machine.note("lease", f"epoch {self.lease.epoch} is void: the robot restarted")
-        if self.state is State.DISCONNECTED and stream.sustained(now) >= SUSTAINED:
+        if self.state is State.DISCONNECTED and stream.sustained(now) >= CONNECT_TIME_S:
             self.machine.transition(Event.STREAM)
-        if stream.newest is not None and stream.age(now) > LOST:
+        if stream.newest is not None and stream.age(now) > STATE_LOST_TIMEOUT_S:
             self.machine.transition(Event.STREAM_LOST)
         if self._curve is not None and self._curve.over(now):
             if self.state is State.STANDING_UP:
                 self.machine.transition(Event.STOOD)
             elif self.state in (State.LYING_DOWN, State.SIT_LATCHED):
                 self.machine.transition(Event.LAIN)
-        if self.state is State.ARMED and now - run.armed > ARMED_FOR:
+        if self.state is State.ARMED and now - run.armed > ARM_TIMEOUT_S:
             self.machine.note("disarmed", "arming is void after a minute")
             self.machine.transition(Event.DISARM)
         # half a tick keeps rounding from adding one
@@ -214,14 +221,18 @@ class Guardian:
 
     def calm(self) -> bool:
         """Whether the robot has stood still for long enough."""
-        return not self._walking and self._curve is not None and self._curve.rested(self.machine.now) >= CALM
+        return (
+            not self._walking
+            and self._curve is not None
+            and self._curve.rested(self.machine.now) >= SETTLE_TIME_S
+        )
 
     # -- motion ---------------------------------------------------------------------------------------
 
     def _position(self) -> FloatArray:
         """Where the joints are: measured while that is news, else as commanded."""
         newest = self.stream.newest
-        if newest is None or self.stream.age(self.machine.now) > 0.1:
+        if newest is None or self.stream.age(self.machine.now) > BLIND_TIMEOUT_S:
             return self.command.position
         return newest.reading.joint_position
 
@@ -245,7 +256,7 @@ class Guardian:
 
     def _brake(self, now: float) -> None:
         """Baseline gains; step to rest while the robot's state is known, else stand at once."""
-        if not self._walking or self.stream.age(now) > 0.1:
+        if not self._walking or self.stream.age(now) > BLIND_TIMEOUT_S:
             self._stand(now)
             return
         try:
@@ -254,7 +265,7 @@ class Guardian:
             self._stand(now)
             return
         self.walker.brake()
-        self._brake_end = now + BRAKING
+        self._brake_end = now + BRAKE_TIME_S
 
     def _stand(self, now: float) -> None:
         self._walking = False
@@ -286,7 +297,7 @@ class Guardian:
         return damped(self._position())
 
     def _blind(self, now: float) -> bool:
-        return self.state is not State.RUNNING and self.stream.age(now) > 0.1
+        return self.state is not State.RUNNING and self.stream.age(now) > BLIND_TIMEOUT_S
 
     def _walk(self, now: float) -> JointCommand:
         assert self.stream.newest is not None
@@ -300,7 +311,7 @@ class Guardian:
             self._controller_failed(error)
             return damped(self._position())
         cycle = self._clock() - begin
-        self.machine.counters.overruns += cycle > 2.0 * self.period
+        self.machine.counters.overruns += cycle > OVERRUN_PERIODS * self.period
         put("cycle", cycle)
         late = self.watch.check(self.state, late=True)
         if late.response > Response.REFUSE:
@@ -337,8 +348,8 @@ class Guardian:
             np.clip(command.position, robot.joint_lower, robot.joint_upper),
             np.clip(command.velocity, -robot.speed_limit, robot.speed_limit),
             np.clip(command.torque, -robot.torque_limit, robot.torque_limit),
-            np.clip(command.kp, 0.0, MOST_STIFFNESS),
-            np.clip(command.kd, 0.0, MOST_DAMPING),
+            np.clip(command.kp, 0.0, MAX_STIFFNESS),
+            np.clip(command.kd, 0.0, MAX_DAMPING),
         )
 
     def _record(self, now: float) -> None:

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from safebo.hardware.constants import LOG_CLOSE_TIMEOUT_S, MAX_LOG_LINES
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.state_machine import EventRow
 
-KEPT = 100_000
 _END: object = object()
 
 
@@ -59,7 +59,7 @@ class EventLog:
         for row in events:
             self._queue.put((datetime.now(UTC).isoformat(timespec="milliseconds"), row))
 
-    def close(self, patience: float = 2.0) -> None:
+    def close(self, patience: float = LOG_CLOSE_TIMEOUT_S) -> None:
         """Write what is left."""
         self._queue.put(_END)
         self._thread.join(patience)
@@ -84,7 +84,7 @@ class EventLog:
         wall, row = item
         line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "words": row.message}
         self._waiting.append(json.dumps(line))
-        if len(self._waiting) > KEPT:
+        if len(self._waiting) > MAX_LOG_LINES:
             self._waiting.popleft()
             self._lost += 1
 

@@ -8,6 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import (
+    MAX_ANGULAR_VELOCITY,
+    MAX_JOINT_POSITION,
+    MAX_JOINT_TORQUE,
+    MAX_JOINT_VELOCITY,
+    MAX_LINEAR_ACCELERATION,
+    MAX_SQUARED_NORM,
+    MAX_STATE_GAP_S,
+    MIN_SQUARED_NORM,
+    REBOOT_MS,
+)
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree.remote import stop_pressed
 from safebo.robots.quadruped.interface import SensorReading
@@ -66,35 +77,31 @@ def _percent(charge: float) -> float:
     return charge if 0.0 <= charge <= 100.0 else math.nan
 
 
-MOST = {
-    "joint_position": 7.0,
-    "joint_velocity": 120.0,
-    "angular_velocity": 60.0,
-    "linear_acceleration": 500.0,
+MAX_READING = {
+    "joint_position": MAX_JOINT_POSITION,
+    "joint_velocity": MAX_JOINT_VELOCITY,
+    "angular_velocity": MAX_ANGULAR_VELOCITY,
+    "linear_acceleration": MAX_LINEAR_ACCELERATION,
 }
 """Beyond these no such robot can be: rad, rad/s, rad/s, m/s^2."""
-
-MOST_TORQUE = 200.0  # N m
 
 
 def implausible(observation: Observation) -> str:
     """Why these values cannot be true; empty when they can."""
     reading = observation.reading
-    for name, most in MOST.items():
+    for name, most in MAX_READING.items():
         # the negation also catches what is not a number
         if not np.abs(getattr(reading, name)).max() <= most:
             return f"{name} beyond {most:g} or not a number"
-    if not np.abs(observation.torque).max() <= MOST_TORQUE:
-        return f"torque beyond {MOST_TORQUE:g} N m or not a number"
+    if not np.abs(observation.torque).max() <= MAX_JOINT_TORQUE:
+        return f"torque beyond {MAX_JOINT_TORQUE:g} N m or not a number"
     norm = float(reading.orientation @ reading.orientation)
-    if not 0.81 <= norm <= 1.21:
+    if not MIN_SQUARED_NORM <= norm <= MAX_SQUARED_NORM:
         return "the orientation is no unit quaternion"
     return ""
 
 
 AHEAD = 1 << 31
-REBOOT = 500
-"""Milliseconds that a tick has to fall back to mean a restart; less is an overtaken packet."""
 
 
 class Stream:
@@ -104,7 +111,7 @@ class Stream:
         gap: seconds without a new sample after which a stream no longer counts as sustained.
     """
 
-    def __init__(self, gap: float = 0.1) -> None:
+    def __init__(self, gap: float = MAX_STATE_GAP_S) -> None:
         self._gap = gap
         self.newest: Observation | None = None
         self.advanced = -math.inf
@@ -141,7 +148,7 @@ class Stream:
             restarted = observation.restarts != self.newest.restarts
             if step == 0 and not restarted:
                 return
-            if step >= AHEAD and (1 << 32) - step < REBOOT and not restarted:
+            if step >= AHEAD and (1 << 32) - step < REBOOT_MS and not restarted:
                 return
             if step >= AHEAD or restarted:
                 self.rebooted = True

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from safebo.hardware.constants import FINAL_DAMPING_S, FOREIGN_TICKS, SLOW_CLOCK, SPEED_REPORT_S
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
@@ -26,11 +27,6 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.quadruped.interface import SensorReading
-
-FOREIGN_EVERY = 25  # ticks between two looks at who else commands
-LAST_WORDS = 0.2  # s of joint damping when the process ends
-SLOW = 0.97  # share of real time below which a virtual robot's clock is called slow
-REPORT = 5.0  # s between two looks at it
 
 STILL = frozenset({State.DISCONNECTED, State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED})
 """States in which the process may end: the joints are damped."""
@@ -63,7 +59,7 @@ class Speed:
         wall = time.monotonic()
         if self._wall < 0:
             self._wall, self._time = wall, now
-        if wall - self._wall < REPORT:
+        if wall - self._wall < SPEED_REPORT_S:
             return False
         self.factor = (now - self._time) / (wall - self._wall)
         self._wall, self._time = wall, now
@@ -105,7 +101,7 @@ class GuardianProcess:
     def tick(self, stop: int = 0) -> None:
         """One control tick; `stop` is the level of a stop asked for at this process."""
         now, state = self._pace.next(self._link)
-        if self.ticks % FOREIGN_EVERY == 0:
+        if self.ticks % FOREIGN_TICKS == 0:
             self._foreign = self._link.foreign_commands()
         seen = None if state is None else observe(state, bool(self._foreign))
         damaged = self._link.counters.damaged
@@ -115,7 +111,7 @@ class GuardianProcess:
             assert isinstance(address, tuple)
             self._server.send(address, data)
         events = tick.events
-        if self._speed.look(now) and self._speed.factor < SLOW:
+        if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
             words = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
             events = [*events, EventRow(now, "slow", words)]
         self._tell(events)
@@ -146,7 +142,7 @@ class GuardianProcess:
 
     def _leave(self) -> None:
         command = damped(self.guardian.command.position)
-        end = time.monotonic() + LAST_WORDS
+        end = time.monotonic() + FINAL_DAMPING_S
         try:
             while time.monotonic() < end:
                 self._link.write(command)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
+from safebo.hardware.constants import MAX_TRIAL_S
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.staging import GuardedController, Staging
 from safebo.hardware.guardian.state_machine import StateMachine, TrialRun
@@ -28,8 +29,6 @@ FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch)
 
 EDITABLE = frozenset({State.DISCONNECTED, State.REST, State.STANDING_UP, State.HOLD})
 """States in which a trial may be put together."""
-
-LONGEST = 60.0  # s of a trial at most
 
 
 class Refused(Exception):
@@ -259,9 +258,9 @@ class RequestHandler:
             raise Refused(Code.WRONG_STATE, f"nothing is armed in state {g.state.name}")
         if request.token != g.run.token:
             raise Refused(Code.WRONG_TOKEN, "that is not the token of the armed trial")
-        if not (math.isfinite(request.duration) and 0.0 < request.duration <= LONGEST):
+        if not (math.isfinite(request.duration) and 0.0 < request.duration <= MAX_TRIAL_S):
             raise Refused(
-                Code.BAD_VALUE, f"duration: above 0 and at most {LONGEST:g} s, got {request.duration:g}"
+                Code.BAD_VALUE, f"duration: above 0 and at most {MAX_TRIAL_S:g} s, got {request.duration:g}"
             )
         self._permitted()
         if self._preparation is not None and g.run.plan and not self._preparation.holds(g.run.plan.gains):

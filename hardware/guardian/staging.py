@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from safebo.boundary.monitor import BoundaryMonitor
+from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
 from safebo.hardware.guardian.bounds import GainTable
 from safebo.hardware.guardian.walker import Walk, Walker
-from safebo.hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
+from safebo.hardware.link.arrays import build_monitor, size
 from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
 from safebo.hardware.link.messages import PIECE
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
-MOST_UPLOAD = size(MOST_STATES // 4, MOST_WIDTH // 2, MOST_POLICIES)
+MAX_UPLOAD_BYTES = size(MAX_STATES // 4, MAX_WIDTH // 2, MAX_POLICIES)
 """Bytes of an upload at most: about 26 MB."""
 
 
@@ -112,8 +113,8 @@ class Staging:
 
     def set_gains(self, slot: int, values: Gains) -> str:
         """All or none; why not, or empty."""
-        if slot > MOST_POLICIES:
-            return f"gain slot {slot}: there are slots 0 to {MOST_POLICIES}"
+        if slot > MAX_POLICIES:
+            return f"gain slot {slot}: there are slots 0 to {MAX_POLICIES}"
         problem = self._table.problem(values)
         if not problem:
             self.gains[slot] = values
@@ -135,8 +136,8 @@ class Staging:
         Raises:
             ValueError: a whole that is too large, or a piece that is not the one which begins there.
         """
-        if not 0 < total <= MOST_UPLOAD:
-            raise ValueError(f"upload: {total} bytes; allowed are 1 to {MOST_UPLOAD}")
+        if not 0 < total <= MAX_UPLOAD_BYTES:
+            raise ValueError(f"upload: {total} bytes; allowed are 1 to {MAX_UPLOAD_BYTES}")
         if offset % PIECE or offset >= total or len(data) != min(PIECE, total - offset):
             raise ValueError(
                 f"upload: pieces begin at multiples of {PIECE} and have that length, the last one what remains"

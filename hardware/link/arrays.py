@@ -24,6 +24,7 @@ from safebo.boundary.rules import (
     LipschitzRule,
     TriggerRule,
 )
+from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
 from safebo.hardware.link.digest import MonitorWords
 
 FloatArray = NDArray[np.float64]
@@ -33,10 +34,6 @@ RULES: dict[str, type[TriggerRule]] = {
 }
 KERNELS = ("matern12", "matern32", "matern52", "rbf")
 """State kernels in the order of their numbers on the wire."""
-
-MOST_STATES = 200_000
-MOST_WIDTH = 128
-MOST_POLICIES = 1000
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class MonitorArrays:
             ValueError: not of the described size, or not what was described.
         """
         m, k, p = words.states, words.width, words.policies
-        if not (1 <= m <= MOST_STATES and 1 <= k <= MOST_WIDTH and 1 <= p <= MOST_POLICIES):
+        if not (1 <= m <= MAX_STATES and 1 <= k <= MAX_WIDTH and 1 <= p <= MAX_POLICIES):
             raise ValueError(f"monitor: {m} states of {k} numbers with {p} backups are not allowed")
         if len(data) != size(m, k, p):
             raise ValueError(f"monitor: {len(data)} bytes were uploaded, {size(m, k, p)} are described")

@@ -15,6 +15,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import (
+    ARM_WAIT_TIMEOUT_S,
+    FIRST_RETRY_S,
+    HEARTBEAT_S,
+    LAST_RETRY_S,
+    MAX_PENDING,
+    REQUEST_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+)
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link import messages as m
@@ -35,12 +44,6 @@ from safebo.hardware.link.messages import (
 )
 
 FloatArray = NDArray[np.float64]
-
-HEARTBEAT = 0.02  # s between two
-FIRST_RETRY, LAST_RETRY = 0.03, 0.25  # s; doubles from the one to the other
-PATIENCE = 2.0  # s for a request
-WINDOW = 8
-"""Requests under way at once, where many go."""
 
 
 class Transport(Protocol):
@@ -73,7 +76,7 @@ class RefusedError(LinkError):
 class _Pending:
     request: Request
     due: float
-    pause: float = FIRST_RETRY
+    pause: float = FIRST_RETRY_S
 
 
 @dataclass
@@ -123,7 +126,7 @@ class GuardianClient:
 
     # -- session --------------------------------------------------------------------------------------
 
-    def connect(self, patience: float = PATIENCE) -> Welcome:
+    def connect(self, patience: float = REQUEST_TIMEOUT_S) -> Welcome:
         """Open a session.
 
         Raises:
@@ -131,11 +134,11 @@ class GuardianClient:
         """
         self._session = self._sequence = self.epoch = self.counters.newest = 0
         hello = Hello(self._nonce(), VERSION, VERSION, self.name)
-        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY
+        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY_S
         while self._clock() < end:
             if self._clock() >= due:
                 self._send(hello)
-                due, pause = self._clock() + pause, min(LAST_RETRY, 2.0 * pause)
+                due, pause = self._clock() + pause, min(LAST_RETRY_S, 2.0 * pause)
             body = self._receive(min(due, end) - self._clock())
             if isinstance(body, Welcome) and body.nonce == hello.nonce:
                 self.welcome, self._session, self._sequence = body, body.session, 0
@@ -153,7 +156,7 @@ class GuardianClient:
             self._keep_alive()
             if left <= 0:
                 return
-            self._receive(min(left, HEARTBEAT))
+            self._receive(min(left, HEARTBEAT_S))
 
     def wait_for(self, what: Callable[[State], bool], patience: float) -> State:
         """The first State of which `what` holds.
@@ -163,7 +166,7 @@ class GuardianClient:
         """
         end = self._clock() + patience
         while self._clock() < end:
-            self.pump(HEARTBEAT)
+            self.pump(HEARTBEAT_S)
             if self.state is not None and what(self.state):
                 return self.state
         raise LinkError(f"the guardian did not get there within {patience:g} s: {self.describe()}")
@@ -176,7 +179,7 @@ class GuardianClient:
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, patience: float = PATIENCE) -> Reply:
+    def ask(self, request: Request, patience: float = REQUEST_TIMEOUT_S) -> Reply:
         """Send one request until it is answered; its id and epoch are filled in.
 
         Raises:
@@ -184,7 +187,7 @@ class GuardianClient:
         """
         return self.ask_all([request], patience)[0]
 
-    def ask_all(self, requests: Iterable[Request], patience: float = PATIENCE) -> list[Reply]:
+    def ask_all(self, requests: Iterable[Request], patience: float = REQUEST_TIMEOUT_S) -> list[Reply]:
         """Send requests, a few at a time, until all are answered; `patience` is for each.
 
         Raises:
@@ -198,13 +201,13 @@ class GuardianClient:
         waiting.reverse()
         while len(answers) < len(order):
             now = self._clock()
-            while waiting and len(pending) < WINDOW:
+            while waiting and len(pending) < MAX_PENDING:
                 request = waiting.pop()
                 pending[request.request], started[request.request] = _Pending(request, now), now
             self._send_due(now, pending, started, patience)
             self._keep_alive()
             due = min(p.due for p in pending.values())
-            body = self._receive(min(HEARTBEAT, due - self._clock()))
+            body = self._receive(min(HEARTBEAT_S, due - self._clock()))
             if isinstance(body, Reply) and body.request in pending:
                 request = pending.pop(body.request).request
                 if body.code != Code.OK:
@@ -224,7 +227,7 @@ class GuardianClient:
             if now >= item.due:
                 self.counters.retries += now > started[number]
                 self._send(item.request)
-                item.due, item.pause = now + item.pause, min(LAST_RETRY, 2.0 * item.pause)
+                item.due, item.pause = now + item.pause, min(LAST_RETRY_S, 2.0 * item.pause)
 
     def acquire(self) -> int:
         """Take the lease; its epoch."""
@@ -281,7 +284,7 @@ class GuardianClient:
             )
         )
 
-    def arm(self, trial: int, digest: bytes, patience: float = 10.0) -> int:
+    def arm(self, trial: int, digest: bytes, patience: float = ARM_WAIT_TIMEOUT_S) -> int:
         """Arm a trial, waiting while the robot calms down or a monitor is built; the token to start it."""
         end = self._clock() + patience
         while True:
@@ -319,13 +322,15 @@ class GuardianClient:
         data = b"".join(reply.data for reply in self.ask_all(asked))
         return np.frombuffer(data, "<f8").astype(np.float64).reshape(-1, columns)
 
-    def stop(self, level: Response = Response.DAMP, reason: str = "", patience: float = 2.0) -> bool:
+    def stop(
+        self, level: Response = Response.DAMP, reason: str = "", patience: float = STOP_TIMEOUT_S
+    ) -> bool:
         """Software stop, sent again until a State shows it; whether one did in time. Needs no lease."""
         end, first = self._clock() + patience, self._sequence + 1
         wire = {Response.HOLD: 1, Response.SIT: 2}.get(level, 3)
         while self._clock() < end:
             self._send(Stop(wire, reason))
-            self.pump(HEARTBEAT)
+            self.pump(HEARTBEAT_S)
             if self.state is not None and self.state.stop_seen >= first:
                 return True
         return False
@@ -347,7 +352,7 @@ class GuardianClient:
 
     def _keep_alive(self) -> None:
         now = self._clock()
-        if self._session and now - self._beat >= HEARTBEAT:
+        if self._session and now - self._beat >= HEARTBEAT_S:
             self._beat = now
             self._send(Heartbeat(self.epoch, self.counters.newest, self._every))
 

@@ -209,7 +209,8 @@ def _grouped_table(names: Iterable[str]) -> str:
 def timing_table() -> str:
     """Periods, limits of silence and sizes."""
     return _table(
-        ("what", "value", "meaning"), [(t.name, f"{t.value:.10g} {t.unit}".strip(), t.words) for t in TIMING]
+        ("what", "value", "meaning"),
+        [(t.name, f"{t.value:.10g} {t.unit}".strip(), t.meaning) for t in TIMING],
     )
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.boundary.monitor import BoundaryMonitor
+from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import GainTable, quadruped_table
-from safebo.hardware.guardian.core import BRAKING
 from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
@@ -45,9 +45,6 @@ from safebo.types import (
 )
 
 FloatArray = NDArray[np.float64]
-
-APPROVAL = 60.0  # s for which an approval holds
-GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it is over, times the slowness
 
 
 class Address(Protocol):
@@ -264,8 +261,8 @@ class RobotEvaluator:
         if state != "APPROVED" or data.get("hash") != trial_hash(trial):
             raise NotStartedError("these gains were not approved")
         age = time.monotonic() - float(data["monotonic"])
-        if not 0 <= age <= APPROVAL:
-            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL:g} s")
+        if not 0 <= age <= APPROVAL_TIMEOUT_S:
+            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL_TIMEOUT_S:g} s")
 
     def _recorder(self, trial: Trial) -> TrialRecorder:
         assert self._folder is not None
@@ -298,7 +295,7 @@ class RobotEvaluator:
             client.start(token, self._legged.settings.seconds)
             self._follow(client, trial)
             rows = client.telemetry(trial.id, len(COLUMNS))
-            client.pump(BRAKING)
+            client.pump(BRAKE_TIME_S)
             return client.status(), rows
         except LinkError as error:
             recorder.abandon()
@@ -332,7 +329,7 @@ class RobotEvaluator:
         seconds = self._legged.settings.seconds + SETTLE
         progress, last = time.monotonic(), -1e9
         while True:
-            client.pump(0.02)
+            client.pump(PUMP_TIME_S)
             seen = client.state
             assert seen is not None
             running = seen.state == State.RUNNING and seen.trial == trial.id
@@ -341,7 +338,10 @@ class RobotEvaluator:
             # a robot whose clock is slow still makes progress; one that makes none has lost us
             if seen.time > last:
                 progress, last = time.monotonic(), seen.time
-            if time.monotonic() - progress > GRACE or seen.elapsed > seconds + GRACE:
+            if (
+                time.monotonic() - progress > TRIAL_END_TIMEOUT_S
+                or seen.elapsed > seconds + TRIAL_END_TIMEOUT_S
+            ):
                 raise LinkError("no word that the trial is over")
             stops = self._stops()
             if stops >= 2 and not stopped and not self._session.background:

@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from safebo.hardware.constants import (
+    DISK_RESERVE_BYTES,
+    LISTEN_TIME_S,
+    MAX_LOSS,
+    MAX_STATE_AGE_S,
+    MIN_REAL_TIME,
+    TRIAL_BYTES,
+)
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.bounds import GainTable
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
-from safebo.hardware.tuning.recording import TRIAL_BYTES
 from safebo.types import Check
-
-LISTEN = 1.0  # s
-MOST_LOSS = 0.05
-MOST_AGE = 0.05  # s
-RESERVE = 100_000_000  # bytes that stay free for everything else
 
 
 def checks(
@@ -60,7 +62,7 @@ def checks(
     yield _lease(client)
     before = client.status()
     begin = time.monotonic()
-    client.pump(LISTEN)
+    client.pump(LISTEN_TIME_S)
     after = client.status()
     elapsed = time.monotonic() - begin
     yield _state(after)
@@ -107,11 +109,15 @@ def _stream(before: m.State, after: m.State, elapsed: float) -> Iterator[Check]:
     came = (after.accepted - before.accepted) % (1 << 32)
     missed = (after.missed - before.missed) % (1 << 32)
     loss = missed / max(1, came + missed)
-    good = came > 0 and loss <= MOST_LOSS and after.age <= MOST_AGE * 1e6
+    good = came > 0 and loss <= MAX_LOSS and after.age <= MAX_STATE_AGE_S * 1e6
     words = f"{came} in {elapsed:.1f} s, {100 * loss:.1f} % of ticks without one, newest {after.age / 1e3:.0f} ms old"
     yield Check("robot's states", good, words)
     speed = ((after.tick - before.tick) % (1 << 32)) * 1e-3 / elapsed
-    slow = "" if speed > 0.95 else ": slower than real time, so the trials take longer; nothing is skipped"
+    slow = (
+        ""
+        if speed > MIN_REAL_TIME
+        else ": slower than real time, so the trials take longer; nothing is skipped"
+    )
     yield Check("robot's clock", speed > 0.0, f"{speed:.2f} of real time{slow}")
 
 
@@ -138,7 +144,7 @@ def _room(folder: Path, trials: int) -> Check:
     while not place.exists():
         place = place.parent
     usage = os.statvfs(place)
-    free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + RESERVE
+    free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + DISK_RESERVE_BYTES
     words = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
     if not os.access(place, os.W_OK):
         return Check("room for records", False, f"{place} cannot be written")

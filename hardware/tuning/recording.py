@@ -30,9 +30,6 @@ FloatArray = NDArray[np.float64]
 
 CHUNK = 64 * 1024
 SYNC_EVERY = 50  # states
-TRIAL_BYTES = 8_000_000
-"""Room that a trial's file may take, with a margin: a minute of telemetry is under this."""
-
 _GROUPS: dict[str, list[int]] = {}
 for _index, _column in enumerate(COLUMNS):
     _GROUPS.setdefault(_column.split(".")[0], []).append(_index)

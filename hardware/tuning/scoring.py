@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import MAX_MISSING_SHARE
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
@@ -20,9 +21,6 @@ from safebo.robots.simulation.rollout import Recording, monitored_state
 from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
-
-MOST_MISSING = 0.25
-"""Share of control ticks without a new state from which on a trial says nothing about its gains."""
 
 ROBOT_CAUSES = frozenset(
     {
@@ -128,7 +126,7 @@ def measure(
         return _failed(seen, f"ended by trouble that says nothing about the gains: {words}")
     if outcome == 2:
         return _failed(seen, "ended on request before its time")
-    if missing > MOST_MISSING:
+    if missing > MAX_MISSING_SHARE:
         return _failed(seen, f"{100 * missing:.0f} % of the robot's states never came")
     return seen
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule
 from safebo.experiments.robustness.guardian_world import KEY, World
+from safebo.hardware.constants import REPLAY_WINDOW
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import build_monitor, monitor_upload
@@ -20,7 +21,7 @@ from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.frame import VERSION, Frame, FrameError, open_packet, seal
 from safebo.hardware.link.key import make_key, read_key
 from safebo.hardware.link.proxy import FaultProxy, Faults
-from safebo.hardware.link.replay import WINDOW, ReplayWindow
+from safebo.hardware.link.replay import ReplayWindow
 from safebo.hardware.link.server import LinkServer
 from safebo.hardware.link.udp import UdpServer, UdpTransport
 
@@ -61,7 +62,9 @@ def test_the_window_admits_each_number_once(numbers: list[int]) -> None:
             expected = "newest"
         else:
             expected = (
-                "late" if number >= 1 and newest - number < WINDOW and number not in seen else "repeated"
+                "late"
+                if number >= 1 and newest - number < REPLAY_WINDOW and number not in seen
+                else "repeated"
             )
         assert answer == expected
         seen.add(number)
