@@ -111,7 +111,7 @@ class Arrival(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"
     LATE = "late"
-    CLOCK_RESTART_S = "restart"
+    RESTART = "restart"
 
 
 class RobotClock:
@@ -223,7 +223,7 @@ class RobotLink(Protocol):
         ...
 
     def foreign_commands(self) -> str:
-        """Who else commands this robot's joints, in words; empty when nobody does as far as the link can tell."""
+        """Who else commands this robot's joints; empty when nobody does as far as the link can tell."""
         ...
 
     def close(self) -> None:

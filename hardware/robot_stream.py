@@ -25,7 +25,7 @@ def wait_for_stream(
         ask: called every 2 ms, for robots that send a state only when they hear something.
 
     Returns:
-        What was seen, in words.
+        What was seen, for people.
 
     Raises:
         safebo.hardware.errors.LinkError: no steady stream within `timeout`.

@@ -27,7 +27,7 @@ from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.client import GuardianClient
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.proxy import FaultProxy, Faults
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
@@ -37,7 +37,7 @@ FloatArray = NDArray[np.float64]
 KEY = bytes(range(32))
 RATE = 500.0
 PERIOD = 1.0 / RATE
-TROT = WalkWords((0.5, 0.5, 0.5, 0.5, 0.0), (0.3, 0.0, 0.0), 0.5, 0.1)
+TROT = WalkDescription((0.5, 0.5, 0.5, 0.5, 0.0), (0.3, 0.0, 0.0), 0.5, 0.1)
 TRIAL_STIFFNESS = 100.0
 
 
@@ -251,7 +251,7 @@ class World:
         client.pump(1.0)
 
     def armed(
-        self, client: GuardianClient, number: int = 1, monitor: tuple[bytes, MonitorWords] | None = None
+        self, client: GuardianClient, number: int = 1, monitor: tuple[bytes, MonitorDescription] | None = None
     ) -> int:
         """Send a trial with stiffness `TRIAL_STIFFNESS` and arm it; its token."""
         gains = self.gains(TRIAL_STIFFNESS)

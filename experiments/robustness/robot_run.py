@@ -88,7 +88,7 @@ class TrialStory:
     error: Exception | None
     steps: list[str]
     state: State
-    words: str
+    message: str
     kinds: list[tuple[str, str]] = field(default_factory=list)
 
 

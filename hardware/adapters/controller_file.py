@@ -154,7 +154,7 @@ def _gain_port(
         form = section.text("format", default=TextFormat.YAML)
         if form not in list(TextFormat):
             section.refuse("format", form, " or ".join(TextFormat))
-        restart = section.words("restart")
+        restart = section.texts("restart")
         patience = section.number("patience", 0.1, 120.0, RESTART_TIMEOUT_S)
         settings = FilePortSettings(folder / section.text("file"), TextFormat(form), restart, patience)
     elif kind == "ros-parameters":

@@ -113,9 +113,9 @@ class GainKeeper:
                 "local trials only"
             )
         if self._refused is not None and self._refused[0] == plan.gains:
-            _, words = self._refused
+            _, message = self._refused
             self._refused = None
-            raise ValueError(f"the controller did not take the gains: {words}")
+            raise ValueError(f"the controller did not take the gains: {message}")
         if self._trouble:
             return self._trouble
         if self._change is not None:

@@ -19,7 +19,7 @@ import yaml
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.adapters.relay import relay
-from safebo.hardware.constants import CONTROL_RATE_HZ, ROBOT_TIMEOUT_S
+from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.bounds import GainTable, quadruped_table
 from safebo.hardware.guardian.core import Guardian
@@ -31,7 +31,7 @@ from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
-from safebo.hardware.link.udp import LOOPBACK, PORT, UdpServer
+from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
 
@@ -236,7 +236,7 @@ def list_limits() -> None:
         lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
         typer.echo(
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
-            f" {limit.scope.value:10s} {limit.words}"
+            f" {limit.scope.value:10s} {limit.message}"
         )
 
 
@@ -249,10 +249,10 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
     say(f"a new key is in {path}, readable by you alone")
 
 
-def say(words: str) -> None:
+def say(message: str) -> None:
     """A line for people, at once."""
     try:
-        print(words, flush=True)
+        print(message, flush=True)
     except OSError:  # whoever read our output has gone; the robot has not
         return
 

@@ -181,8 +181,8 @@ class Guardian:
         reading = None if newest is None else newest.reading
         self._unfit = preparation.tend(now, reading, self._walking, resting)
         self.watch.set("controller_failed", float(bool(self._unfit)))
-        for words in preparation.news():
-            self.machine.note("gains", words)
+        for message in preparation.news():
+            self.machine.note("gains", message)
 
     # -- what follows ---------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class Guardian:
         self.machine.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:
             failed = limit.quantity == "controller_failed"
-            self.machine.fault(limit, f"{limit.words}: {self._unfit}" if failed else "")
+            self.machine.fault(limit, f"{limit.message}: {self._unfit}" if failed else "")
 
     def _follow(self, now: float) -> None:
         """Events that come by themselves."""
@@ -334,7 +334,7 @@ class Guardian:
 
     def _controller_failed(self, error: Exception) -> None:
         limit = next(limit for limit in self.watch.limits if limit.quantity == "controller_failed")
-        self.machine.fault(limit, f"{limit.words}: {type(error).__name__}: {error}")
+        self.machine.fault(limit, f"{limit.message}: {type(error).__name__}: {error}")
 
     def _guarded(self, command: JointCommand) -> JointCommand:
         """The command within what the motors may be told; damping instead of one that is not finite."""

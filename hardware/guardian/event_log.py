@@ -1,6 +1,6 @@
 """Everything the guardian did and met, line by line on disk, written beside the control loop.
 
-Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `words`. A
+Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `message`. A
 disk that is full or gone must not disturb the robot: the lines are kept in memory and written when there is room,
 and the loss of the oldest, should memory run out, is said in the file.
 """
@@ -28,13 +28,13 @@ class EventLog:
 
     Args:
         path: the file; appended to. None keeps nothing.
-        complain: told in words, once each time that writing begins to fail.
+        complain: told once each time that writing begins to fail.
 
     Raises:
         HardwareInputError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path | None, complain: Callable[[str], None] = lambda _words: None) -> None:
+    def __init__(self, path: Path | None, complain: Callable[[str], None] = lambda _message: None) -> None:
         self.path, self._complain = path, complain
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._waiting: deque[str] = deque()
@@ -82,7 +82,7 @@ class EventLog:
     def _take(self, item: object) -> None:
         assert isinstance(item, tuple)
         wall, row = item
-        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "words": row.message}
+        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "message": row.message}
         self._waiting.append(json.dumps(line))
         if len(self._waiting) > MAX_LOG_LINES:
             self._waiting.popleft()
@@ -94,7 +94,7 @@ class EventLog:
             return
         lines = list(self._waiting)
         if self._lost:
-            lines.insert(0, json.dumps({"kind": "lost", "words": f"{self._lost} older lines had no room"}))
+            lines.insert(0, json.dumps({"kind": "lost", "message": f"{self._lost} older lines had no room"}))
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write("".join(line + "\n" for line in lines))

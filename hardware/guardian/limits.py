@@ -88,7 +88,7 @@ class Limit:
         seconds: for how long it must be crossed without interruption; 0: one tick is enough.
         scope: in which states.
         below: crossed underneath instead of above.
-        words: for people.
+        message: for people.
     """
 
     number: int
@@ -99,7 +99,7 @@ class Limit:
     response: Response
     seconds: float
     scope: Scope
-    words: str
+    message: str
     below: bool = False
 
 

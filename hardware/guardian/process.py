@@ -112,8 +112,8 @@ class GuardianProcess:
             self._server.send(address, data)
         events = tick.events
         if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
-            words = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
-            events = [*events, EventRow(now, "slow", words)]
+            message = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
+            events = [*events, EventRow(now, "slow", message)]
         self._tell(events)
         self.ticks += 1
 

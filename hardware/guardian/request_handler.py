@@ -18,7 +18,7 @@ from safebo.hardware.guardian.state_machine import StateMachine, TrialRun
 from safebo.hardware.guardian.states import LATCHED, STANDING, Event, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, gains_digest, pack_gains
 from safebo.hardware.link.messages import Code, Reply
 
 AT_WORK = 65535
@@ -34,9 +34,9 @@ EDITABLE = frozenset({State.DISCONNECTED, State.REST, State.STANDING_UP, State.H
 class Refused(Exception):
     """Why a request is not granted."""
 
-    def __init__(self, code: Code, words: str) -> None:
+    def __init__(self, code: Code, message: str) -> None:
         self.code = code
-        super().__init__(words)
+        super().__init__(message)
 
 
 Answer = tuple[int, bytes]
@@ -143,7 +143,7 @@ class RequestHandler:
         """Nothing speaks against motion."""
         limit = self._machine.refusal
         if limit.response is Response.REFUSE:
-            raise Refused(Code.NOT_READY, f"{limit.words} ({limit.name})")
+            raise Refused(Code.NOT_READY, f"{limit.message} ({limit.name})")
 
     def _acquire(self, now: float, session: int, request: m.AcquireLease) -> Answer:
         lease = self._lease
@@ -194,7 +194,9 @@ class RequestHandler:
     def _set_walk(self, now: float, session: int, request: m.SetWalk) -> Answer:
         self._editable()
         try:
-            self._staging.set_walk(WalkWords(request.gait, request.velocity, request.ramp, request.settle))
+            self._staging.set_walk(
+                WalkDescription(request.gait, request.velocity, request.ramp, request.settle)
+            )
         except ValueError as error:
             raise Refused(Code.BAD_VALUE, str(error)) from None
         return 0, b""
@@ -209,11 +211,11 @@ class RequestHandler:
 
     def _set_monitor(self, now: float, session: int, request: m.SetMonitor) -> Answer:
         self._editable()
-        words = MonitorWords(
+        description = MonitorDescription(
             request.rule, request.numbers, request.width, request.states, request.policies, request.digest
         )
         try:
-            self._staging.set_monitor(words)
+            self._staging.set_monitor(description)
         except ValueError as error:
             raise Refused(Code.BAD_VALUE, str(error)) from None
         return 0, b""
@@ -295,7 +297,7 @@ class RequestHandler:
     def _acknowledge(self, now: float, session: int, request: m.Acknowledge) -> Answer:
         g = self._machine
         if g.present.response > Response.REFUSE:
-            raise Refused(Code.CAUSE_PRESENT, g.present.words)
+            raise Refused(Code.CAUSE_PRESENT, g.present.message)
         if request.latch != g.latch.number:
             raise Refused(Code.BAD_VALUE, f"the latch is number {g.latch.number}")
         self._event(Event.ACKNOWLEDGE)
@@ -305,7 +307,7 @@ class RequestHandler:
     def _clear(self, now: float, session: int, request: m.Clear) -> Answer:
         g = self._machine
         if g.present.response > Response.REFUSE:
-            raise Refused(Code.CAUSE_PRESENT, g.present.words)
+            raise Refused(Code.CAUSE_PRESENT, g.present.message)
         if g.latch.token == 0 or request.token != g.latch.token:
             raise Refused(Code.WRONG_TOKEN, "acknowledge first: that is not the token of this latch")
         self._event(Event.CLEAR)

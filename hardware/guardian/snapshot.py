@@ -70,5 +70,5 @@ def snapshot(
         velocity=tuple(newest.reading.joint_velocity.tolist()) if newest else zeros,
         torque=tuple(newest.torque.tolist()) if newest else zeros,
         target=tuple(command.position.tolist()),
-        words=g.latch.message if latched else cause.words,
+        message=g.latch.message if latched else cause.message,
     )

@@ -11,7 +11,7 @@ from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
 from safebo.hardware.guardian.bounds import GainTable
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.arrays import build_monitor, size
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.messages import PIECE
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import SensorReading
@@ -105,8 +105,8 @@ class Staging:
         """Forget everything."""
         self.gains: dict[int, Gains] = {}
         self.walk: Walk | None = None
-        self._walk_words: WalkWords | None = None
-        self._monitor_words: MonitorWords | None = None
+        self._walk_description: WalkDescription | None = None
+        self._monitor_description: MonitorDescription | None = None
         self._building: Future[BoundaryMonitor] | None = None
         self._upload = bytearray()
         self._missing: set[int] = set()
@@ -120,15 +120,17 @@ class Staging:
             self.gains[slot] = values
         return problem
 
-    def set_walk(self, words: WalkWords) -> None:
+    def set_walk(self, description: WalkDescription) -> None:
         """Gait and speed.
 
         Raises:
             ValueError: a gait or speed that the guardian does not allow.
         """
-        forward, leftward, yaw = words.velocity
-        self.walk = Walk(Gait(*words.gait), (forward, leftward, yaw), words.ramp, words.settle)
-        self._walk_words = words
+        forward, leftward, yaw = description.velocity
+        self.walk = Walk(
+            Gait(*description.gait), (forward, leftward, yaw), description.ramp, description.settle
+        )
+        self._walk_description = description
 
     def take_piece(self, total: int, offset: int, data: bytes) -> None:
         """A piece of an upload; one of another total size begins a new upload.
@@ -147,7 +149,7 @@ class Staging:
         self._upload[offset : offset + len(data)] = data
         self._missing.discard(offset)
 
-    def set_monitor(self, words: MonitorWords) -> None:
+    def set_monitor(self, description: MonitorDescription) -> None:
         """Begin to build the monitor.
 
         Raises:
@@ -155,21 +157,21 @@ class Staging:
         """
         if not self._upload or self._missing:
             raise ValueError(f"monitor: the upload lacks {len(self._missing)} pieces")
-        if words.width != self._width:
-            raise ValueError(f"monitor: states have {self._width} numbers here, got {words.width}")
-        self._monitor_words = words
-        self._building = self._executor.submit(build_monitor, bytes(self._upload), words)
+        if description.width != self._width:
+            raise ValueError(f"monitor: states have {self._width} numbers here, got {description.width}")
+        self._monitor_description = description
+        self._building = self._executor.submit(build_monitor, bytes(self._upload), description)
 
     def digest(self) -> bytes | None:
         """Of what is here; None while something is missing."""
-        if self._walk_words is None or 0 not in self.gains:
+        if self._walk_description is None or 0 not in self.gains:
             return None
-        policies = self._monitor_words.policies if self._monitor_words else 0
+        policies = self._monitor_description.policies if self._monitor_description else 0
         if any(slot not in self.gains for slot in range(1, policies + 1)):
             return None
         backups = [self.gains[slot] for slot in range(1, policies + 1)]
         return trial_digest(
-            self._table.identity, self.gains[0], backups, self._walk_words, self._monitor_words
+            self._table.identity, self.gains[0], backups, self._walk_description, self._monitor_description
         )
 
     def plan(self, number: int) -> TrialPlan | None:
@@ -186,7 +188,7 @@ class Staging:
                 monitor = self._building.result()
             except Exception as error:
                 raise ValueError(f"monitor: {error}") from error
-        policies = self._monitor_words.policies if self._monitor_words else 0
+        policies = self._monitor_description.policies if self._monitor_description else 0
         backups = tuple(self.gains[slot] for slot in range(1, policies + 1))
         assert self.walk is not None
         return TrialPlan(number, self.gains[0], backups, self.walk, monitor)

@@ -126,7 +126,7 @@ class StateMachine:
             return
         if self.run.plan is not None and before is State.RUNNING:
             self.run.outcome = 3
-        told = message or f"{limit.words} ({limit.name}: limit {limit.threshold:g} {limit.unit})".replace(
+        told = message or f"{limit.message} ({limit.name}: limit {limit.threshold:g} {limit.unit})".replace(
             " )", ")"
         )
         self.latch = Latch(self.latch.number + 1, limit, told)

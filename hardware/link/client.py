@@ -27,7 +27,7 @@ from safebo.hardware.constants import (
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, gains_digest, pack_gains
 from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
 from safebo.hardware.link.layout import Body, BodyError
 from safebo.hardware.link.messages import (
@@ -172,10 +172,10 @@ class GuardianClient:
         raise LinkError(f"the guardian did not get there within {patience:g} s: {self.describe()}")
 
     def describe(self) -> str:
-        """The newest State in words."""
+        """The newest State as text, for people."""
         if self.state is None:
             return "no State was received"
-        return f"state {self.state.state}, cause {self.state.cause}: {self.state.words or 'nothing to say'}"
+        return f"state {self.state.state}, cause {self.state.cause}: {self.state.message or 'nothing to say'}"
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -265,22 +265,22 @@ class GuardianClient:
         """Read back gains; those at work by default."""
         return np.frombuffer(self.ask(m.GetGains(slot=slot)).data, "<f8").astype(np.float64)
 
-    def set_walk(self, walk: WalkWords) -> None:
+    def set_walk(self, walk: WalkDescription) -> None:
         """Gait and speed."""
         self.ask(m.SetWalk(gait=walk.gait, velocity=walk.velocity, ramp=walk.ramp, settle=walk.settle))
 
-    def set_monitor(self, data: bytes, words: MonitorWords) -> None:
+    def set_monitor(self, data: bytes, monitor: MonitorDescription) -> None:
         """Send a boundary monitor (`safebo.hardware.link.arrays.monitor_upload`)."""
         offsets = range(0, len(data), PIECE)
         self.ask_all([m.Upload(total=len(data), offset=at, data=data[at : at + PIECE]) for at in offsets])
         self.ask(
             m.SetMonitor(
-                rule=words.rule,
-                numbers=words.numbers,
-                width=words.width,
-                states=words.states,
-                policies=words.policies,
-                digest=words.digest,
+                rule=monitor.rule,
+                numbers=monitor.numbers,
+                width=monitor.width,
+                states=monitor.states,
+                policies=monitor.policies,
+                digest=monitor.digest,
             )
         )
 

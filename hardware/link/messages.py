@@ -298,7 +298,7 @@ class State(Body):
     velocity: tuple[float, ...] = f32s(12, "joint speeds, rad/s")
     torque: tuple[float, ...] = f32s(12, "estimated joint torques, N m")
     target: tuple[float, ...] = f32s(12, "commanded joint angles, rad")
-    words: str = text(96, "for people: the cause in words")
+    message: str = text(96, "for people: the cause")
 
 
 REQUESTS: tuple[type[Request], ...] = (

@@ -22,7 +22,7 @@ from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
 from safebo.hardware.link.client import GuardianClient
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
@@ -226,14 +226,14 @@ class RobotEvaluator:
         gains = self._values(trial.parameters)
         gait = self._legged.gait(trial.context)
         offsets = (gait.offset_fl, gait.offset_rr, gait.offset_rl)
-        walk = WalkWords(
+        walk = WalkDescription(
             (gait.duty_factor, gait.stride_duration, *offsets), self._legged.settings.velocity, RAMP, SETTLE
         )
         client.reset_trial()
         client.set_gains(gains)
         client.set_walk(walk)
         backups: list[tuple[float, ...]] = []
-        words: MonitorWords | None = None
+        description: MonitorDescription | None = None
         if monitor is not None:
             if not isinstance(monitor, BoundaryMonitor):
                 raise NotStartedError(
@@ -242,13 +242,13 @@ class RobotEvaluator:
             backups = [self._values(b) for b in monitor.backups]
             for slot, values in enumerate(backups, 1):
                 client.set_gains(values, slot)
-            data, words = monitor_upload(monitor)
-            client.set_monitor(data, words)
+            data, description = monitor_upload(monitor)
+            client.set_monitor(data, description)
         self._approved(ledger, trial)
         ledger.commit(
             trial.id, "ARMED", f"{self._welcome.robot} {self._welcome.serial}", hash=trial_hash(trial)
         )
-        digest = trial_digest(self._table.identity, gains, backups, walk, words)
+        digest = trial_digest(self._table.identity, gains, backups, walk, description)
         try:
             return client.arm(trial.id, digest)
         except LinkError as error:
@@ -309,13 +309,13 @@ class RobotEvaluator:
         """Have everything on disk, then score it from there."""
         recorder.telemetry(rows)
         sha, file = recorder.close(), self._name(recorder)
-        outcome, cause, words = ended.outcome, NAMES.get(ended.cause, ""), ended.words
+        outcome, cause, message = ended.outcome, NAMES.get(ended.cause, ""), ended.message
         ledger.commit(
-            trial.id, "ENDED", words, file=file, sha256=sha, outcome=outcome, cause=cause, words=words
+            trial.id, "ENDED", message, file=file, sha256=sha, outcome=outcome, cause=cause, words=message
         )
         if cause == "reboot":
             raise TrialUnknownError("the robot restarted while it ran")
-        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, words, file)
+        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, message, file)
         ledger.commit(trial.id, "SCORED", measurement.outcome)
         return measurement
 
@@ -352,10 +352,10 @@ class RobotEvaluator:
                 client.abort(trial.id)
 
     def _measure(
-        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, words: str, file: object
+        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, message: str, file: object
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
-        seen = measure(rows, self._legged, trial.context, outcome, cause, words, period)
+        seen = measure(rows, self._legged, trial.context, outcome, cause, message, period)
         return replace(seen, telemetry=str(file))
 
 

@@ -50,7 +50,7 @@ def checks(
     )
     yield _robot(welcome, robot, serial)
     same = welcome.table == table.identity
-    words = (
+    message = (
         f"{len(table.names)} gains, by name, unit and order"
         if same
         else (
@@ -58,7 +58,7 @@ def checks(
             "is the same version of safebo at both ends?"
         )
     )
-    yield Check("gain table", same, words)
+    yield Check("gain table", same, message)
     yield _lease(client)
     before = client.status()
     begin = time.monotonic()
@@ -97,11 +97,11 @@ def _lease(client: GuardianClient) -> Check:
 def _state(seen: m.State) -> Check:
     name = State(seen.state).name
     if seen.state in LATCHED:
-        return Check("state", False, f"{name}: {seen.words}. Look at the robot, then `safebo robot clear`")
+        return Check("state", False, f"{name}: {seen.message}. Look at the robot, then `safebo robot clear`")
     if seen.state == State.DISCONNECTED:
         return Check("state", False, "the guardian hears nothing of the robot")
     if seen.response == Response.REFUSE:
-        return Check("state", False, f"{name}, no new trial: {seen.words}")
+        return Check("state", False, f"{name}, no new trial: {seen.message}")
     return Check("state", True, name)
 
 
@@ -110,8 +110,8 @@ def _stream(before: m.State, after: m.State, elapsed: float) -> Iterator[Check]:
     missed = (after.missed - before.missed) % (1 << 32)
     loss = missed / max(1, came + missed)
     good = came > 0 and loss <= MAX_LOSS and after.age <= MAX_STATE_AGE_S * 1e6
-    words = f"{came} in {elapsed:.1f} s, {100 * loss:.1f} % of ticks without one, newest {after.age / 1e3:.0f} ms old"
-    yield Check("robot's states", good, words)
+    message = f"{came} in {elapsed:.1f} s, {100 * loss:.1f} % of ticks without one, newest {after.age / 1e3:.0f} ms old"
+    yield Check("robot's states", good, message)
     speed = ((after.tick - before.tick) % (1 << 32)) * 1e-3 / elapsed
     slow = (
         ""
@@ -145,7 +145,7 @@ def _room(folder: Path, trials: int) -> Check:
         place = place.parent
     usage = os.statvfs(place)
     free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + DISK_RESERVE_BYTES
-    words = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
+    message = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
     if not os.access(place, os.W_OK):
         return Check("room for records", False, f"{place} cannot be written")
-    return Check("room for records", free >= needed, words)
+    return Check("room for records", free >= needed, message)

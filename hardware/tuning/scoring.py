@@ -92,7 +92,7 @@ def measure(
     context: Mapping[str, float],
     outcome: int,
     cause: str,
-    words: str,
+    message: str,
     period: float,
 ) -> Measurement:
     """What a trial shows.
@@ -103,7 +103,7 @@ def measure(
         context: of the trial.
         outcome: how the guardian ended it: 1 completed, 2 on request, 3 by trouble.
         cause: name of the limit that was crossed; empty without one.
-        words: the guardian's, for people.
+        message: the guardian's, for people.
         period: control period, s.
     """
     robot = evaluator.robot
@@ -115,7 +115,7 @@ def measure(
     walked = rows[record.walk_start :]
     missing = float(1.0 - walked[:, _AT["fresh"]].mean()) if len(walked) else 1.0
     extra = {**seen.extra, "missing_states": missing}
-    seen = replace(seen, true_objective=None, true_margins=None, extra=extra, message=words)
+    seen = replace(seen, true_objective=None, true_margins=None, extra=extra, message=message)
     if unsafe:
         # The guardian ended it for a reason that gains answer for, so no margin may say that it was safe.
         margins = capped(seen.margins, evaluator.settings.limits.fallen(robot))
@@ -123,7 +123,7 @@ def measure(
             seen, outcome="aborted", objective=None, margins=margins, margins_to_go=None, fell=fell
         )
     if outcome == 3:
-        return _failed(seen, f"ended by trouble that says nothing about the gains: {words}")
+        return _failed(seen, f"ended by trouble that says nothing about the gains: {message}")
     if outcome == 2:
         return _failed(seen, "ended on request before its time")
     if missing > MAX_MISSING_SHARE:
@@ -131,7 +131,7 @@ def measure(
     return seen
 
 
-def _failed(seen: Measurement, words: str) -> Measurement:
+def _failed(seen: Measurement, message: str) -> Measurement:
     return replace(
-        seen, outcome="failed", objective=None, margins={}, margins_to_go=None, states=None, message=words
+        seen, outcome="failed", objective=None, margins={}, margins_to_go=None, states=None, message=message
     )

@@ -152,14 +152,14 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
     if seen.state in LATCHED:
         if not clears or seen.cause in STOPS:
             raise LinkError(
-                f"the guardian has latched: {seen.words}. Look at the robot, then clear it: `safebo robot clear`"
+                f"the guardian has latched: {seen.message}. Look at the robot, then clear it: `safebo robot clear`"
             )
         get_clear(client)
         seen = client.status()
         if seen.state in LATCHED:
-            raise LinkError(f"what has latched cannot be cleared: {seen.words}")
+            raise LinkError(f"what has latched cannot be cleared: {seen.message}")
     if seen.response == Response.REFUSE:
-        raise LinkError(f"the guardian refuses motion: {seen.words}")
+        raise LinkError(f"the guardian refuses motion: {seen.message}")
     if seen.state == State.DISCONNECTED:
         raise LinkError("the guardian hears nothing of the robot")
     if seen.state == State.LYING_DOWN:
@@ -170,7 +170,7 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
     client.wait_for(lambda s: s.state == State.HOLD or s.state in LATCHED, STANDING_TIMEOUT_S)
     seen = client.status()
     if seen.state != State.HOLD:
-        raise LinkError(f"the robot did not get up: {seen.words}")
+        raise LinkError(f"the robot did not get up: {seen.message}")
 
 
 def get_clear(client: GuardianClient) -> None:

@@ -125,7 +125,7 @@ class Go2Link:
         return active_motion_service(self._switcher, timeout)
 
     def foreign_commands(self) -> str:
-        """Who else commands the joints, in words; empty when nobody does. Never blocks.
+        """Who else commands the joints; empty when nobody does. Never blocks.
 
         Counts publishers of commands, and asks the robot once a second which motion service is active.
         """

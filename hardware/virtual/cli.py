@@ -192,13 +192,13 @@ def list_faults() -> None:
         + ", value}; `from` is `command` unless said"
     )
     for name, kind in KINDS.items():
-        say(f"{name:18s} {kind.lasting:12s} {kind.words}")
+        say(f"{name:18s} {kind.lasting:12s} {kind.description}")
 
 
-def say(words: str) -> None:
+def say(message: str) -> None:
     """A line for people, at once."""
     try:
-        print(words, flush=True)
+        print(message, flush=True)
     except OSError:  # whoever read our output has gone; what is left must not complain at the end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

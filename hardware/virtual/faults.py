@@ -99,16 +99,16 @@ class Kind:
     Args:
         seconds: how long it lasts when nothing is said.
         value: checks a value and gives the default for None.
-        words: what it does and what its value is.
+        description: what it does and what its value is.
     """
 
     seconds: float
     value: Callable[[Any], Any]
-    words: str
+    description: str
 
     @property
     def lasting(self) -> str:
-        """How long it lasts when nothing is said, in words."""
+        """How long it lasts when nothing is said, for people."""
         if math.isinf(self.seconds):
             return "to the end"
         return f"{self.seconds:g} s" if self.seconds else "once"

@@ -28,7 +28,7 @@ LAYOUT = {
     "KEY_BYTES",
     "CHUNK",
     "SYNC_EVERY",
-    "WORDS",
+    "MAX_OUTPUT",
     "_WRAP",
 }
 """Numbers of a layout or a file, and the gains of the guardian's own motions."""

@@ -276,14 +276,14 @@ def test_checks_name_what_is_wrong(robot_run):
     robot_run.world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
     failed = [c for c in robot_run.evaluator.preflight() if not c.passed]
     assert {c.name for c in failed} == {"state", "battery and motors"}
-    assert any("battery is low" in c.words for c in failed)
+    assert any("battery is low" in c.message for c in failed)
 
 
 def test_the_robot_has_to_be_the_one_that_is_meant(robot_run):
     robot_run.evaluator._address = replace(robot_run.evaluator._address, serial="12-345")
     (robot,) = [c for c in robot_run.evaluator.preflight() if c.name == "robot"]
     assert not robot.passed
-    assert "12-345" in robot.words
+    assert "12-345" in robot.message
 
 
 def test_the_journal_of_a_running_robot_can_be_read(robot_run):

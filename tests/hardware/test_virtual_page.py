@@ -37,15 +37,15 @@ def rows(first: str) -> list[list[str]]:
 
 def test_the_pages_table_of_faults_is_the_programs() -> None:
     said = {cells[0].strip("`"): cells[1:] for cells in rows("kind")}
-    assert said == {name: [kind.lasting, kind.words] for name, kind in KINDS.items()}
+    assert said == {name: [kind.lasting, kind.description] for name, kind in KINDS.items()}
     listed = CliRunner().invoke(app, ["faults"]).output
     for name, kind in KINDS.items():
-        assert re.search(rf"^{name} +{kind.lasting} +{re.escape(kind.words)}$", listed, re.MULTILINE)
+        assert re.search(rf"^{name} +{kind.lasting} +{re.escape(kind.description)}$", listed, re.MULTILINE)
 
 
 def test_the_defaults_in_brackets_are_the_programs() -> None:
     for name, kind in KINDS.items():
-        inside = re.search(r"\(([^()]*)\)", kind.words)
+        inside = re.search(r"\(([^()]*)\)", kind.description)
         if inside is None:
             assert kind.value(None) is None, name
             continue

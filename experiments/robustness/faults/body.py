@@ -120,7 +120,7 @@ def battery_and_heat(report: Report) -> None:
             world.body.inject(**entry)
             story = run.run(run.trial(number))
             report.expect(isinstance(story.error, NotStartedError), f"{words}: {story.error!r}")
-            report.expect(words in story.words, f"operator: {words!r} is not in {story.words!r}")
+            report.expect(words in story.message, f"operator: {words!r} is not in {story.message!r}")
             report.expect(story.steps[-1] == "APPROVED", f"{words}: steps {story.steps}")
             checks = [c for c in run.evaluator.preflight() if not c.passed]
             report.expect(checks, f"{words}: the checks before the first trial passed")
@@ -201,7 +201,7 @@ def second_commander(report: Report) -> None:
             held, TICK, "one control tick after it is known (publishers are counted 20 times a second)"
         )
         ended(report, run, story, State.HOLD_LATCHED, "failed", "another commander")
-        checks = [c.words for c in run.evaluator.preflight() if not c.passed]
+        checks = [c.message for c in run.evaluator.preflight() if not c.passed]
         report.expect(
             any("another commander" in words for words in checks), f"checks before a trial: {checks}"
         )

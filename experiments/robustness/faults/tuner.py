@@ -157,9 +157,9 @@ def frozen_operator(report: Report) -> None:
         with mock.patch("safebo.hardware.tuning.evaluator.time.monotonic", return_value=later):
             story = run.run(trial, approved=False)
         report.expect(isinstance(story.error, NotStartedError), f"{story.error!r}")
-        report.expect("approval is 61 s old" in story.words, story.words)
+        report.expect("approval is 61 s old" in story.message, story.message)
         report.expect(State.RUNNING not in [s for _, s, _ in world.history], "it ran")
-        report.record, report.operator = f"steps: {' '.join(story.steps)}; not started", story.words
+        report.record, report.operator = f"steps: {' '.join(story.steps)}; not started", story.message
     report.robot = "gets up, does not walk"
 
 
@@ -202,11 +202,11 @@ def changed(report: Report) -> None:
         run.approve(trial)
         other = replace(trial, parameters={**trial.parameters, "joint.hip.kp": 71.0})
         story = run.run(other, approved=False)
-        report.expect("not approved" in story.words, story.words)
-        report.operator = story.words
+        report.expect("not approved" in story.message, story.message)
+        report.operator = story.message
         world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
         story = run.run(trial, approved=False)
-        report.expect("battery is low" in story.words, story.words)
+        report.expect("battery is low" in story.message, story.message)
         report.expect(story.steps == ["APPROVED"], f"steps {story.steps}")
         report.expect(not [s for _, s, _ in world.history if s is State.RUNNING], "it ran")
     report.robot, report.record = "does not walk", "approved, not started"
@@ -312,7 +312,7 @@ def wrong_gains(report: Report) -> None:
             story = run.run(trial)
             report.expect(story.error is not None and story.measurement is None, f"{bad}: {story}")
             report.expect("ARMED" not in story.steps, f"{bad}: {story.steps}")
-            words.append(story.words)
+            words.append(story.message)
         report.expect(not [s for _, s, _ in world.history if s is State.RUNNING], "it ran")
         client = run.session._client
         assert client is not None
@@ -385,8 +385,8 @@ def wrong_network(report: Report) -> None:
             run.evaluator._address, run.evaluator._welcome = where, there
             failed = [c for c in run.evaluator.preflight() if not c.passed]
             report.expect([c.name for c in failed] == ["robot"], f"{said}: {failed}")
-            report.expect(said in failed[0].words, f"{said!r} is not in {failed[0].words!r}")
-            words.append(failed[0].words)
+            report.expect(said in failed[0].message, f"{said!r} is not in {failed[0].message!r}")
+            words.append(failed[0].message)
         report.expect(world.state in (State.REST, State.DISCONNECTED), f"robot: {world.state.name}")
     for network in (DdsNetwork("lo", 0, physical=True), DdsNetwork("no-such-interface", 1)):
         try:
