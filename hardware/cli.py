@@ -54,7 +54,7 @@ def _guardian(where: str, key: Path | None) -> Iterator[GuardianClient]:
         _leave(error)
 
 
-def describe(client: GuardianClient, seen: m.State) -> str:
+def describe(client: GuardianClient, seen: m.StateMessage) -> str:
     """How everything stands, in a few lines."""
     welcome = client.welcome
     assert welcome is not None

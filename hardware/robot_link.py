@@ -203,7 +203,7 @@ class RobotLink(Protocol):
         ...
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         ...
 
     def write(self, command: JointCommand) -> None:

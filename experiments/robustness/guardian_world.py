@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import Poses
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.state_machine import EventRow
@@ -114,7 +114,7 @@ class StandInWalker:
         return BaseState()
 
 
-def _as_it_is(observation: Observation) -> None:
+def _as_it_is(observation: RobotObservation) -> None:
     """Change nothing."""
 
 
@@ -130,9 +130,9 @@ class StandInRobot:
         self.torque = np.zeros(12)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
-        self.edit: Callable[[Observation], None] = _as_it_is
+        self.edit: Callable[[RobotObservation], None] = _as_it_is
 
-    def observe(self) -> Observation | None:
+    def observe(self) -> RobotObservation | None:
         """What arrives in this tick."""
         if not self.frozen:
             self.milliseconds += 1e3 * PERIOD
@@ -140,7 +140,7 @@ class StandInRobot:
             return None
         reading = SensorReading(joint_position=self.position.copy())
         reading.linear_acceleration[2] = 9.81
-        seen = Observation(
+        seen = RobotObservation(
             round(self.milliseconds) % (1 << 32), reading, self.torque.copy(), 40.0, 80.0, 0.01
         )
         self.edit(seen)
@@ -170,7 +170,7 @@ class World:
     ) -> None:
         robot = go1()
         self.seed = seed
-        self.table: GainTable = quadruped_table()
+        self.table: ControllerGains = quadruped_table()
         self.walker = StandInWalker(robot)
         self.controller_time = 0.0
         self.now = 100.0

@@ -19,7 +19,7 @@ from safebo.hardware.constants import (
     RESTART_TIMEOUT_S,
 )
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.link.udp import LOOPBACK
 
 
@@ -70,7 +70,7 @@ class ControllerFile:
     switches: bool
     budget: float | None
     proof: float
-    table: GainTable
+    table: ControllerGains
     names: Mapping[str, str]
     gain_port: FilePortSettings | ParameterPortSettings
 
@@ -114,7 +114,7 @@ def _loopback_port(section: Section) -> int:
     return int(port)
 
 
-def _table(section: Section) -> GainTable:
+def _table(section: Section) -> ControllerGains:
     if not 1 <= len(section.data) <= MAX_GAINS:
         raise section.error("", f"expected 1 to {MAX_GAINS} gains, got {len(section.data)}")
     rows: list[tuple[str, str, float, float, float]] = []
@@ -129,13 +129,13 @@ def _table(section: Section) -> GainTable:
         rows.append((name, unit, lower, upper, baseline))
     names, units, lowers, uppers, baselines = zip(*rows, strict=True)
     try:
-        return GainTable(names, units, lowers, uppers, baselines)
+        return ControllerGains(names, units, lowers, uppers, baselines)
     except ValueError as error:
         raise section.error("", str(error)) from None
 
 
 def _gain_port(
-    section: Section, table: GainTable
+    section: Section, table: ControllerGains
 ) -> tuple[dict[str, str], FilePortSettings | ParameterPortSettings]:
     kind = section.text("kind")
     prefix = section.text("prefix", default="", empty=True)

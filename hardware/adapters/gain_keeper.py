@@ -16,7 +16,7 @@ from safebo.hardware.adapters.gain_port import GainPort, write_and_read_back
 from safebo.hardware.adapters.relay_layout import gains_identity
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
 from safebo.hardware.constants import BASELINE_RETRY_S, GAINS_KEPT_S, PROOF_TIMEOUT_S
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.staging import TrialPlan
 from safebo.robots.quadruped.interface import SensorReading
 
@@ -57,7 +57,7 @@ class GainKeeper:
         self,
         walker: RelayedWalker,
         port: GainPort,
-        table: GainTable,
+        table: ControllerGains,
         executor: Executor,
         patience: float = PROOF_TIMEOUT_S,
     ) -> None:
@@ -73,7 +73,7 @@ class GainKeeper:
 
     # -- for the guardian -----------------------------------------------------------------------------
 
-    def tend(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
+    def poll(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
         """One control tick; why the controller counts as failed, or empty.
 
         Args:
@@ -142,7 +142,7 @@ class GainKeeper:
             and self._held == values
         )
 
-    def news(self) -> list[str]:
+    def events(self) -> list[str]:
         """What happened since the last call, for the log."""
         said, self._said = self._said, []
         return said

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from safebo.hardware.constants import READ_BACK_TOLERANCE
 from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 
 
 class GainPortError(HardwareError):
@@ -41,7 +41,7 @@ class GainPort(Protocol):
         ...
 
 
-def write_and_read_back(port: GainPort, table: GainTable, values: tuple[float, ...]) -> str:
+def write_and_read_back(port: GainPort, table: ControllerGains, values: tuple[float, ...]) -> str:
     """Write a full set of gains and read all of it back; what is wrong, or empty.
 
     Whatever an adapter raises is an answer too: it runs where nobody could catch it.

@@ -31,7 +31,7 @@ from safebo.hardware.constants import (
     RESTART_TICKS,
 )
 from safebo.hardware.errors import HardwareError, WireError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.motion import STAND_KD, STAND_KP
 from safebo.hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
 from safebo.hardware.link.client import Transport
@@ -82,7 +82,7 @@ class RelayedWalker:
     def __init__(
         self,
         robot: RobotModel,
-        table: GainTable,
+        table: ControllerGains,
         transport: Transport,
         switches: bool = False,
         budget: float = ANSWER_BUDGET_S,

@@ -65,7 +65,7 @@ HARD_BOUNDS: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class GainTable:
+class ControllerGains:
     """The gains that a controller has, in the order in which they travel.
 
     Args:
@@ -118,14 +118,14 @@ class GainTable:
         return dict(zip(self.names, values, strict=True))
 
 
-def quadruped_table(baseline: Mapping[str, float] | None = None) -> GainTable:
+def quadruped_table(baseline: Mapping[str, float] | None = None) -> ControllerGains:
     """The gains of `safebo.robots.quadruped`, with its defaults where `baseline` names no other.
 
     Raises:
         ValueError: baseline gains that are unknown or outside the hard bounds.
     """
     gains = Gains(baseline)
-    return GainTable(
+    return ControllerGains(
         names=tuple(gain.name for gain in GAINS),
         units=tuple(gain.unit for gain in GAINS),
         lower=tuple(HARD_BOUNDS[gain.name][0] for gain in GAINS),

@@ -21,11 +21,11 @@ from safebo.hardware.adapters.controller_file import ControllerFile, read_contro
 from safebo.hardware.adapters.relay import relay
 from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.limits import LIMITS, Limit, with_thresholds
-from safebo.hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
+from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
@@ -128,13 +128,13 @@ Patience = Annotated[float, typer.Option(min=1.0, help="Seconds that the robot g
 
 
 @dataclass(frozen=True)
-class Settings:
+class GuardianOptions:
     """What both robots' commands have in common, checked."""
 
     listen: str
     port: int
     key: bytes
-    table: GainTable
+    table: ControllerGains
     limits: tuple[Limit, ...]
     log: Path | None
     physical: bool
@@ -154,7 +154,7 @@ class Settings:
         patience: float,
         kind: ControllerKind,
         controller_file: Path | None,
-    ) -> Settings:
+    ) -> GuardianOptions:
         """Read the files.
 
         Raises:
@@ -184,7 +184,7 @@ def go2(
     controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go2 on its low-level topics (`rt/lowcmd`, `rt/lowstate`)."""
-    settings = Settings.of(
+    settings = GuardianOptions.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
     from safebo.hardware.unitree.dds import DdsNetwork
@@ -215,7 +215,7 @@ def go1(
     controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go1 on its low-level UDP packets."""
-    settings = Settings.of(
+    settings = GuardianOptions.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
     from safebo.hardware.unitree.go1_link import Go1Link
@@ -257,7 +257,7 @@ def say(message: str) -> None:
         return
 
 
-def ready_controller(robot: RobotModel, settings: Settings) -> GuardedController:
+def ready_controller(robot: RobotModel, settings: GuardianOptions) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
     if own is None:
@@ -277,7 +277,7 @@ def guard(
     link: WaitingLink,
     robot: RobotModel,
     controller: GuardedController,
-    settings: Settings,
+    settings: GuardianOptions,
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
@@ -310,7 +310,7 @@ def guard(
     virtual = not settings.physical
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.thread_time if virtual else time.perf_counter
-    pace: Pace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
+    pace: GuardianPace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
     with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
         guardian = Guardian(
             robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
@@ -337,7 +337,7 @@ def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> 
     return read_controller_file(path)
 
 
-def read_table(path: Path | None) -> GainTable:
+def read_table(path: Path | None) -> ControllerGains:
     """The gains with their baseline."""
     if path is None:
         return quadruped_table()

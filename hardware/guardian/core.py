@@ -32,18 +32,17 @@ from safebo.hardware.constants import (
 )
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
-from safebo.hardware.guardian.measures import Measures
+from safebo.hardware.guardian.measures import WatchedQuantities
 from safebo.hardware.guardian.motion import Curve, Poses, damped
-from safebo.hardware.guardian.observation import Observation, Stream
+from safebo.hardware.guardian.observation import RobotObservation, Stream
 from safebo.hardware.guardian.request_handler import RequestHandler
 from safebo.hardware.guardian.snapshot import snapshot
 from safebo.hardware.guardian.staging import GuardedController, Staging
 from safebo.hardware.guardian.state_machine import EventRow, Latch, StateMachine, TrialRun
-from safebo.hardware.guardian.states import Event, Response, State
+from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.guardian.walker import NotInTickError
-from safebo.hardware.link.messages import Heartbeat, Reply, Request, Stop
-from safebo.hardware.link.messages import State as StateMessage
+from safebo.hardware.link.messages import Heartbeat, Reply, RequestMessage, StateMessage, Stop
 from safebo.hardware.link.server import Inbound
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
@@ -99,7 +98,7 @@ class Guardian:
         self._curve: Curve | None = None
         self._walking = False
         self._brake_end = math.inf
-        self.measures = Measures(robot, self.watch, self.stream)
+        self.measures = WatchedQuantities(robot, self.watch, self.stream)
         self._requests = RequestHandler(
             *(self, self.machine, self.lease, self.staging, self.telemetry, controller, random)
         )
@@ -126,7 +125,7 @@ class Guardian:
     def step(
         self,
         now: float,
-        observation: Observation | None,
+        observation: RobotObservation | None,
         inbox: Sequence[Inbound] = (),
         damaged: int = 0,
         stop: int = 0,
@@ -147,11 +146,11 @@ class Guardian:
         self.stream.take(now, observation)
         stop = max(stop, self._hear(now, inbox))
         self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
-        self._tend(now)
+        self._poll(now)
         self._judge()
         self._follow(now)
         for message in inbox:
-            if isinstance(message.body, Request):
+            if isinstance(message.body, RequestMessage):
                 replies.append((message.session, self._requests.answer(now, message.session, message.body)))
         self.command = self._guarded(self._move(now))
         self._record(now)
@@ -172,16 +171,16 @@ class Guardian:
                 self.machine.note("stop", f"level {body.level}: {body.reason}")
         return level
 
-    def _tend(self, now: float) -> None:
+    def _poll(self, now: float) -> None:
         """A controller in a process of its own: whether it lives, and its gains."""
         preparation, newest = self.controller.preparation, self.stream.newest
         if preparation is None:
             return
         resting = not self._walking and self.state not in (State.ARMED, State.RUNNING)
         reading = None if newest is None else newest.reading
-        self._unfit = preparation.tend(now, reading, self._walking, resting)
+        self._unfit = preparation.poll(now, reading, self._walking, resting)
         self.watch.set("controller_failed", float(bool(self._unfit)))
-        for message in preparation.news():
+        for message in preparation.events():
             self.machine.note("gains", message)
 
     # -- what follows ---------------------------------------------------------------------------------
@@ -204,17 +203,17 @@ class Guardian:
             self.lease.release()
             self.machine.note("lease", f"epoch {self.lease.epoch} is void: the robot restarted")
         if self.state is State.DISCONNECTED and stream.sustained(now) >= CONNECT_TIME_S:
-            self.machine.transition(Event.STREAM)
+            self.machine.transition(GuardianEvent.STREAM)
         if stream.newest is not None and stream.age(now) > STATE_LOST_TIMEOUT_S:
-            self.machine.transition(Event.STREAM_LOST)
+            self.machine.transition(GuardianEvent.STREAM_LOST)
         if self._curve is not None and self._curve.over(now):
             if self.state is State.STANDING_UP:
-                self.machine.transition(Event.STOOD)
+                self.machine.transition(GuardianEvent.STOOD)
             elif self.state in (State.LYING_DOWN, State.SIT_LATCHED):
-                self.machine.transition(Event.LAIN)
+                self.machine.transition(GuardianEvent.LAIN)
         if self.state is State.ARMED and now - run.armed > ARM_TIMEOUT_S:
             self.machine.note("disarmed", "arming is void after a minute")
-            self.machine.transition(Event.DISARM)
+            self.machine.transition(GuardianEvent.DISARM)
         # half a tick keeps rounding from adding one
         if self.state is State.RUNNING and run.elapsed(now) >= run.duration - 0.5 * self.period:
             self.machine.end(1)

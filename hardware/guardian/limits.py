@@ -84,7 +84,7 @@ class Limit:
         quantity: one of `QUANTITIES`.
         unit: of quantity and threshold.
         threshold: crossed when the quantity is beyond it.
-        response: rung of the ladder.
+        response: its severity decides which limit wins.
         seconds: for how long it must be crossed without interruption; 0: one tick is enough.
         scope: in which states.
         below: crossed underneath instead of above.

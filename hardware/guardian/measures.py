@@ -14,7 +14,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 
 
-class Measures:
+class WatchedQuantities:
     """Fills a `Watch` at every tick.
 
     The height of the trunk is that over its lowest foot, from joint angles and attitude alone: it needs no

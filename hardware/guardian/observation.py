@@ -31,7 +31,7 @@ def _twelve() -> FloatArray:
 
 
 @dataclass
-class Observation:
+class RobotObservation:
     """One sample of the robot's own state stream.
 
     Args:
@@ -57,9 +57,9 @@ class Observation:
     restarts: int = 0
 
 
-def observe(state: RobotState, foreign_commands: bool = False) -> Observation:
+def observe(state: RobotState, foreign_commands: bool = False) -> RobotObservation:
     """What a robot link heard, as the guardian sees it."""
-    return Observation(
+    return RobotObservation(
         state.tick,
         state.reading,
         state.torque,
@@ -86,7 +86,7 @@ MAX_READING = {
 """Beyond these no such robot can be: rad, rad/s, rad/s, m/s^2."""
 
 
-def implausible(observation: Observation) -> str:
+def implausible(observation: RobotObservation) -> str:
     """Why these values cannot be true; empty when they can."""
     reading = observation.reading
     for name, most in MAX_READING.items():
@@ -113,7 +113,7 @@ class Stream:
 
     def __init__(self, gap: float = MAX_STATE_GAP_S) -> None:
         self._gap = gap
-        self.newest: Observation | None = None
+        self.newest: RobotObservation | None = None
         self.advanced = -math.inf
         self.since = math.inf
         self.rejected = 0
@@ -125,7 +125,7 @@ class Stream:
         self.remote_stop = False
         self.reason = ""
 
-    def take(self, now: float, observation: Observation | None) -> None:
+    def take(self, now: float, observation: RobotObservation | None) -> None:
         """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
         self.fresh = self.rebooted = self.remote_stop = False
         if observation is not None:
@@ -142,7 +142,7 @@ class Stream:
         if now - self.advanced > self._gap:
             self.since = math.inf
 
-    def _use(self, now: float, observation: Observation) -> None:
+    def _use(self, now: float, observation: RobotObservation) -> None:
         if self.newest is not None:
             step = (observation.tick - self.newest.tick) % (1 << 32)
             restarted = observation.restarts != self.newest.restarts

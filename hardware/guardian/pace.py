@@ -23,7 +23,7 @@ class WaitingLink(RobotLink, Protocol):
         ...
 
 
-class Pace(Protocol):
+class GuardianPace(Protocol):
     """Decides when the next tick is."""
 
     def next(self, link: WaitingLink) -> tuple[float, RobotState | None]:

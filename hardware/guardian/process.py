@@ -17,7 +17,7 @@ from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
-from safebo.hardware.guardian.pace import Pace, WaitingLink
+from safebo.hardware.guardian.pace import GuardianPace, WaitingLink
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
@@ -83,7 +83,7 @@ class GuardianProcess:
         link: WaitingLink,
         service: GuardianService,
         server: UdpServer,
-        pace: Pace,
+        pace: GuardianPace,
         log: EventLog,
         say: Callable[[str], None],
     ) -> None:

@@ -15,7 +15,7 @@ from safebo.hardware.constants import MAX_TRIAL_S
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.staging import GuardedController, Staging
 from safebo.hardware.guardian.state_machine import StateMachine, TrialRun
-from safebo.hardware.guardian.states import LATCHED, STANDING, Event, Response, State
+from safebo.hardware.guardian.states import LATCHED, STANDING, GuardianEvent, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, gains_digest, pack_gains
@@ -53,7 +53,7 @@ class Motion(Protocol):
         """The walk of the armed trial, from this tick on."""
         ...
 
-    def status(self) -> m.State:
+    def status(self) -> m.StateMessage:
         """How everything stands."""
         ...
 
@@ -84,8 +84,8 @@ class RequestHandler:
         self._motion, self._machine, self._lease = motion, machine, lease
         self._staging, self._telemetry, self._random = staging, telemetry, random
         self._table, self._preparation = controller.table, controller.preparation
-        self._refused: dict[type[m.Request], str] = {}
-        self._answers: dict[type[m.Request], Callable[[float, int, Any], Answer]] = {
+        self._refused: dict[type[m.RequestMessage], str] = {}
+        self._answers: dict[type[m.RequestMessage], Callable[[float, int, Any], Answer]] = {
             m.AcquireLease: self._acquire,
             m.ReleaseLease: self._release,
             m.ResetTrial: self._reset,
@@ -106,7 +106,7 @@ class RequestHandler:
             m.Fetch: self._fetch,
         }
 
-    def answer(self, now: float, session: int, request: m.Request) -> Reply:
+    def answer(self, now: float, session: int, request: m.RequestMessage) -> Reply:
         """The reply to one request."""
         try:
             if not isinstance(request, FREE) and not self._lease.held_by(session, request.epoch):
@@ -124,13 +124,13 @@ class RequestHandler:
         self._refused.pop(type(request), None)
         return Reply(request.request, Code.OK, value, "", data)
 
-    def _event(self, event: Event) -> Answer:
+    def _event(self, event: GuardianEvent) -> Answer:
         if not self._machine.transition(event):
             raise Refused(Code.WRONG_STATE, f"not in state {self._machine.state.name}")
         return 0, b""
 
     def _disarm(self, *_: Any) -> Answer:
-        return self._event(Event.DISARM)
+        return self._event(GuardianEvent.DISARM)
 
     def _status(self, *_: Any) -> Answer:
         return 0, self._motion.status().pack()
@@ -248,7 +248,7 @@ class RequestHandler:
                 raise Refused(Code.BAD_VALUE, str(error)) from None
             if missing:
                 raise Refused(Code.NOT_READY, missing)
-        self._event(Event.ARM)
+        self._event(GuardianEvent.ARM)
         token = self._random.getrandbits(63) | 1
         g.run = TrialRun(plan, token, armed=now)
         g.note("armed", f"trial {request.trial}")
@@ -268,7 +268,7 @@ class RequestHandler:
         if self._preparation is not None and g.run.plan and not self._preparation.holds(g.run.plan.gains):
             raise Refused(Code.NOT_READY, "the controller holds the trial's gains no longer: disarm")
         g.run.started, g.run.duration = now, request.duration
-        self._event(Event.START)
+        self._event(GuardianEvent.START)
         g.note("trial", f"{g.run.number} started for {request.duration:g} s")
         self._motion.begin()
         return 0, b""
@@ -279,17 +279,17 @@ class RequestHandler:
         if plan is None or plan.number != request.trial:
             raise Refused(Code.BAD_VALUE, f"trial {request.trial} is not the last one here")
         if g.state is State.ARMED:
-            return self._event(Event.DISARM)
+            return self._event(GuardianEvent.DISARM)
         g.end(2)
         return 0, b""
 
     def _stand(self, *_: Any) -> Answer:
         self._permitted()
-        return self._event(Event.STAND)
+        return self._event(GuardianEvent.STAND)
 
     def _lie_down(self, *_: Any) -> Answer:
         running = self._machine.state is State.RUNNING
-        answer = self._event(Event.LIE_DOWN)
+        answer = self._event(GuardianEvent.LIE_DOWN)
         if running:
             self._machine.run.outcome = 2
         return answer
@@ -300,7 +300,7 @@ class RequestHandler:
             raise Refused(Code.CAUSE_PRESENT, g.present.message)
         if request.latch != g.latch.number:
             raise Refused(Code.BAD_VALUE, f"the latch is number {g.latch.number}")
-        self._event(Event.ACKNOWLEDGE)
+        self._event(GuardianEvent.ACKNOWLEDGE)
         g.latch.token = self._random.getrandbits(63) | 1
         return g.latch.token, b""
 
@@ -310,7 +310,7 @@ class RequestHandler:
             raise Refused(Code.CAUSE_PRESENT, g.present.message)
         if g.latch.token == 0 or request.token != g.latch.token:
             raise Refused(Code.WRONG_TOKEN, "acknowledge first: that is not the token of this latch")
-        self._event(Event.CLEAR)
+        self._event(GuardianEvent.CLEAR)
         g.latch.token = 0
         g.note("cleared", f"latch {g.latch.number}")
         return 0, b""

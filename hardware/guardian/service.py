@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from safebo.hardware.constants import CONTROL_RATE_HZ, VIEWER_TIMEOUT_S
 from safebo.hardware.guardian.core import Guardian
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.link.messages import Welcome
 from safebo.hardware.link.server import Address, Inbound, LinkServer, Outgoing
@@ -60,7 +60,7 @@ class GuardianService:
     def tick(
         self,
         now: float,
-        observation: Observation | None,
+        observation: RobotObservation | None,
         packets: Sequence[tuple[Address, bytes]] = (),
         damaged: int = 0,
         stop: int = 0,

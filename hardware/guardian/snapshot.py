@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from safebo.hardware.guardian.lease import Lease
-from safebo.hardware.guardian.measures import Measures
+from safebo.hardware.guardian.measures import WatchedQuantities
 from safebo.hardware.guardian.observation import Stream
 from safebo.hardware.guardian.state_machine import StateMachine
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages
 from safebo.robots.quadruped.interface import JointCommand
 
-_LADDER = {
+_SEVERITY = {
     State.HOLD_LATCHED: Response.HOLD,
     State.HOLD_ACKNOWLEDGED: Response.HOLD,
     State.SIT_LATCHED: Response.SIT,
@@ -30,8 +30,8 @@ def _micro(seconds: float) -> int:
 
 
 def snapshot(
-    machine: StateMachine, stream: Stream, lease: Lease, measures: Measures, command: JointCommand
-) -> messages.State:
+    machine: StateMachine, stream: Stream, lease: Lease, measures: WatchedQuantities, command: JointCommand
+) -> messages.StateMessage:
     """The State message of this moment; what belongs to a session is filled in by the link.
 
     Args:
@@ -45,12 +45,12 @@ def snapshot(
     latched = g.state in LATCHED
     cause = g.latch.cause if latched else g.refusal
     zeros = (0.0,) * 12
-    return messages.State(
+    return messages.StateMessage(
         time=g.now if math.isfinite(g.now) else 0.0,
         tick=newest.tick if newest else 0,
         age=_micro(stream.age(g.now)),
         state=g.state,
-        response=_LADDER.get(g.state, g.refusal.response),
+        response=_SEVERITY.get(g.state, g.refusal.response),
         cause=cause.number,
         backup=255 if run.backup < 0 else min(254, run.backup),
         latch=g.latch.number if latched else 0,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.arrays import build_monitor, size
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
@@ -43,7 +43,7 @@ class TrialPlan:
 class Preparation(Protocol):
     """Brings gains into a controller that cannot take them within a tick. Nothing here blocks."""
 
-    def tend(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
+    def poll(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
         """One control tick; why the controller counts as failed, or empty.
 
         Args:
@@ -66,7 +66,7 @@ class Preparation(Protocol):
         """Whether the controller is known to hold these gains now."""
         ...
 
-    def news(self) -> list[str]:
+    def events(self) -> list[str]:
         """What happened since the last call, for people."""
         ...
 
@@ -82,7 +82,7 @@ class GuardedController:
     """
 
     walker: Walker
-    table: GainTable
+    table: ControllerGains
     preparation: Preparation | None = None
 
 
@@ -95,7 +95,7 @@ class Staging:
         executor: builds monitors, which takes up to a few tenths of a second, beside the control loop.
     """
 
-    def __init__(self, table: GainTable, width: int, executor: Executor) -> None:
+    def __init__(self, table: ControllerGains, width: int, executor: Executor) -> None:
         self._table = table
         self._width = width
         self._executor = executor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from safebo.hardware.guardian.limits import NOTHING, Limit
 from safebo.hardware.guardian.staging import TrialPlan
-from safebo.hardware.guardian.states import FAULTS, Event, Response, State, answer
+from safebo.hardware.guardian.states import FAULTS, GuardianEvent, Response, State, answer
 
 ENDS = {1: "completed", 2: "ended on request"}
 
@@ -104,7 +104,7 @@ class StateMachine:
         """Keep an event."""
         self.events.append(EventRow(self.now, kind, message))
 
-    def transition(self, event: Event) -> bool:
+    def transition(self, event: GuardianEvent) -> bool:
         """Go where the state table leads from here by this event; whether it has an answer."""
         after = answer(self.state, event)
         if after is None:
@@ -116,7 +116,7 @@ class StateMachine:
         return True
 
     def fault(self, limit: Limit, message: str = "") -> None:
-        """Answer trouble by its rung of the ladder, and latch."""
+        """Answer trouble by its limit's response, and latch."""
         before = self.state
         if before is State.SIT_LATCHED and limit.response < Response.DAMP:
             return
@@ -139,4 +139,4 @@ class StateMachine:
         if self.state is State.RUNNING:
             self.run.outcome = outcome
             self.note("trial", f"{self.run.number} {ENDS[outcome]}")
-        self.transition(Event.END)
+        self.transition(GuardianEvent.END)

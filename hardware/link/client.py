@@ -37,8 +37,8 @@ from safebo.hardware.link.messages import (
     Heartbeat,
     Hello,
     Reply,
-    Request,
-    State,
+    RequestMessage,
+    StateMessage,
     Stop,
     Welcome,
 )
@@ -66,7 +66,7 @@ class RefusedError(LinkError):
         reply: the answer; its `code` is one of `safebo.hardware.link.messages.Code`.
     """
 
-    def __init__(self, request: Request, reply: Reply) -> None:
+    def __init__(self, request: RequestMessage, reply: Reply) -> None:
         self.reply = reply
         code = Code(reply.code).name if reply.code in list(Code) else str(reply.code)
         super().__init__(f"the guardian refuses {type(request).__name__}: {reply.detail or code} ({code})")
@@ -74,7 +74,7 @@ class RefusedError(LinkError):
 
 @dataclass
 class _Pending:
-    request: Request
+    request: RequestMessage
     due: float
     pause: float = FIRST_RETRY_S
 
@@ -120,9 +120,9 @@ class GuardianClient:
         self._beat = -np.inf
         self.epoch = 0
         self.welcome: Welcome | None = None
-        self.state: State | None = None
+        self.state: StateMessage | None = None
         self.counters = ClientCounters()
-        self.on_state: Callable[[State], None] = lambda _state: None
+        self.on_state: Callable[[StateMessage], None] = lambda _state: None
 
     # -- session --------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class GuardianClient:
                 return
             self._receive(min(left, HEARTBEAT_S))
 
-    def wait_for(self, what: Callable[[State], bool], patience: float) -> State:
+    def wait_for(self, what: Callable[[StateMessage], bool], patience: float) -> StateMessage:
         """The first State of which `what` holds.
 
         Raises:
@@ -179,7 +179,7 @@ class GuardianClient:
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, patience: float = REQUEST_TIMEOUT_S) -> Reply:
+    def ask(self, request: RequestMessage, patience: float = REQUEST_TIMEOUT_S) -> Reply:
         """Send one request until it is answered; its id and epoch are filled in.
 
         Raises:
@@ -187,7 +187,7 @@ class GuardianClient:
         """
         return self.ask_all([request], patience)[0]
 
-    def ask_all(self, requests: Iterable[Request], patience: float = REQUEST_TIMEOUT_S) -> list[Reply]:
+    def ask_all(self, requests: Iterable[RequestMessage], patience: float = REQUEST_TIMEOUT_S) -> list[Reply]:
         """Send requests, a few at a time, until all are answered; `patience` is for each.
 
         Raises:
@@ -311,9 +311,9 @@ class GuardianClient:
         """Second step of clearing."""
         self.ask(m.Clear(token=token))
 
-    def status(self) -> State:
+    def status(self) -> StateMessage:
         """How everything stands, asked for."""
-        return State.unpack(self.ask(m.GetStatus()).data)
+        return StateMessage.unpack(self.ask(m.GetStatus()).data)
 
     def telemetry(self, trial: int, columns: int) -> FloatArray:
         """Telemetry of the last trial, `n x columns`."""
@@ -373,7 +373,7 @@ class GuardianClient:
         if frame.session != self._session:
             self.counters.refused += 1
             return None
-        if isinstance(body, State):
+        if isinstance(body, StateMessage):
             if frame.sequence <= self.counters.newest:
                 self.counters.refused += 1
                 return None

@@ -122,6 +122,11 @@ class Body:
 
     KIND: ClassVar[int] = 0
 
+    @classmethod
+    def title(cls) -> str:
+        """Its name in docs/link.md."""
+        return cls.__name__.removesuffix("Message")
+
     def pack(self) -> bytes:
         """The bytes of the body.
 

@@ -19,8 +19,8 @@ from safebo.hardware.link.messages import (
     Heartbeat,
     Hello,
     Reply,
-    Request,
-    State,
+    RequestMessage,
+    StateMessage,
     Stop,
     Welcome,
 )
@@ -121,7 +121,7 @@ class LinkServer:
             self.refused[order] += 1
             return None, []
         session.heard, session.used = now, True
-        if isinstance(body, Request):
+        if isinstance(body, RequestMessage):
             known = self._answered(frame, session, body)
             if known is not None:
                 return None, known
@@ -150,7 +150,7 @@ class LinkServer:
         """Whether anybody wants State number `count`."""
         return any(s.every and count % s.every == 0 for s in self._sessions.values())
 
-    def states(self, now: float, count: int, state: State) -> list[Outgoing]:
+    def states(self, now: float, count: int, state: StateMessage) -> list[Outgoing]:
         """The packets of State number `count` for all who want it."""
         out = []
         refused = sum(self.refused.values()) & 0xFFFFFFFF
@@ -171,7 +171,7 @@ class LinkServer:
         session.sent += 1
         return session.address, seal(Frame(body.KIND, number, session.sent, body.pack()), self._key)
 
-    def _answered(self, frame: Frame, session: _Session, body: Request) -> list[Outgoing] | None:
+    def _answered(self, frame: Frame, session: _Session, body: RequestMessage) -> list[Outgoing] | None:
         """The answer that a repeated request had; None when it is new (and is now remembered)."""
         asked = bytes([frame.kind]) + frame.body
         if body.request not in session.replies:

@@ -84,7 +84,7 @@ def _message(kind: type[Body], way: str) -> str:
     rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.meaning) for p in found]
     table = _table(("offset", "size", "type", "name", "meaning"), rows)
     doc = " ".join((inspect.getdoc(kind) or "").split())
-    return f"#### 0x{kind.KIND:02X} {kind.__name__}: {way}, {size}\n\n{doc}\n\n{table}"
+    return f"#### 0x{kind.KIND:02X} {kind.title()}: {way}, {size}\n\n{doc}\n\n{table}"
 
 
 def _type(part: Part) -> str:
@@ -140,10 +140,10 @@ def limit_table() -> str:
                 limit.message,
             )
         )
-    ladder = ", ".join(f"{response.value} {response.name}" for response in Response)
+    severities = ", ".join(f"{response.value} {response.name}" for response in Response)
     scopes = [f"- *{scope}*: {_state_names(states)}" for scope, states in SCOPES.items()]
     table = _table(("cause", "name", "threshold", "for", "response", "scope", "message"), rows)
-    return "\n".join([f"{table}\nResponses: {ladder}. Scopes:\n", *scopes]) + "\n"
+    return "\n".join([f"{table}\nResponses: {severities}. Scopes:\n", *scopes]) + "\n"
 
 
 def _state_names(states: frozenset[State]) -> str:

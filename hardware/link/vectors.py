@@ -23,7 +23,7 @@ GAINS = (60.0, 2.5, 0.125)
 BACKUP = (50.0, 2.0, 0.25)
 WALK = WalkDescription((0.5, 0.5, 0.5, 0.5, 0.0), (0.25, 0.0, 0.0), 0.5, 0.125)
 MONITOR = MonitorDescription("lipschitz", (2.0, 0.125, 0.0, 0.0, 0.0, 0.0), 33, 1000, 1, bytes(range(32, 64)))
-STATE = m.State(
+STATE = m.StateMessage(
     time=100.5,
     tick=4711,
     age=1500,
@@ -110,9 +110,7 @@ def _head(name: str, frame: Frame, body: Body) -> list[str]:
     said = ", ".join(
         f"{part.name} {_shown(getattr(body, part.name), part.code)}" for part in parts(type(body))
     )
-    line = (
-        f"[{name}] {type(body).__name__}, session 0x{frame.session:016x}, sequence {frame.sequence}: {said}"
-    )
+    line = f"[{name}] {body.title()}, session 0x{frame.session:016x}, sequence {frame.sequence}: {said}"
     return textwrap.wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 

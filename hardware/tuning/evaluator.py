@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
@@ -105,7 +105,7 @@ class RobotEvaluator:
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
         self._address = address
         self._own = own
-        self._table: GainTable = quadruped_table() if own is None else own.table
+        self._table: ControllerGains = quadruped_table() if own is None else own.table
         self._session = session or network_session(address)
         self._welcome = self._session.open()
         self._ledger: Ledger | None = None
@@ -282,7 +282,7 @@ class RobotEvaluator:
 
     def _walk(
         self, client: GuardianClient, ledger: Ledger, trial: Trial, token: int, recorder: TrialRecorder
-    ) -> tuple[m.State, FloatArray]:
+    ) -> tuple[m.StateMessage, FloatArray]:
         """Start the armed trial and see it through; how it stands then, and the telemetry."""
         try:
             ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
@@ -304,7 +304,7 @@ class RobotEvaluator:
             client.on_state = _ignore
 
     def _keep(
-        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.State, rows: FloatArray
+        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.StateMessage, rows: FloatArray
     ) -> Measurement:
         """Have everything on disk, then score it from there."""
         recorder.telemetry(rows)
@@ -359,7 +359,7 @@ class RobotEvaluator:
         return replace(seen, telemetry=str(file))
 
 
-def _ignore(state: m.State) -> None:
+def _ignore(state: m.StateMessage) -> None:
     """Nothing."""
 
 

@@ -16,7 +16,7 @@ from safebo.hardware.constants import (
     TRIAL_BYTES,
 )
 from safebo.hardware.errors import LinkError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
@@ -28,7 +28,7 @@ def checks(
     welcome: m.Welcome,
     robot: str,
     serial: str | None,
-    table: GainTable,
+    table: ControllerGains,
     gains: Mapping[str, tuple[float, ...]],
     folder: Path | None,
     trials: int,
@@ -94,7 +94,7 @@ def _lease(client: GuardianClient) -> Check:
     return Check("lease", True, f"epoch {epoch}")
 
 
-def _state(seen: m.State) -> Check:
+def _state(seen: m.StateMessage) -> Check:
     name = State(seen.state).name
     if seen.state in LATCHED:
         return Check("state", False, f"{name}: {seen.message}. Look at the robot, then `safebo robot clear`")
@@ -105,7 +105,7 @@ def _state(seen: m.State) -> Check:
     return Check("state", True, name)
 
 
-def _stream(before: m.State, after: m.State, elapsed: float) -> Iterator[Check]:
+def _stream(before: m.StateMessage, after: m.StateMessage, elapsed: float) -> Iterator[Check]:
     came = (after.accepted - before.accepted) % (1 << 32)
     missed = (after.missed - before.missed) % (1 << 32)
     loss = missed / max(1, came + missed)
@@ -121,7 +121,7 @@ def _stream(before: m.State, after: m.State, elapsed: float) -> Iterator[Check]:
     yield Check("robot's clock", speed > 0.0, f"{speed:.2f} of real time{slow}")
 
 
-def _battery(seen: m.State) -> Check:
+def _battery(seen: m.StateMessage) -> Check:
     battery = "charge unknown" if seen.battery == 255 else f"{seen.battery} % charge"
     hottest = "temperatures unknown" if seen.hottest == 255 else f"hottest motor {seen.hottest} degrees C"
     # what is too little or too hot is the guardian's to say, and it says so as a refusal

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.telemetry import COLUMNS
-from safebo.hardware.link.messages import State
+from safebo.hardware.link.messages import StateMessage
 
 FloatArray = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class TrialRecorder:
         self._states = 0
         self._failed: OSError | None = None
 
-    def state(self, state: State) -> None:
+    def state(self, state: StateMessage) -> None:
         """Keep a State that arrived. A disk that is full must not disturb a robot that walks: `close` says so."""
         if self._failed is not None:
             return

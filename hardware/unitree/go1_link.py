@@ -70,7 +70,7 @@ class Go1Link:
         self._udp.send(self._idle)
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         return self._stream.newest(self._udp.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:

@@ -94,7 +94,7 @@ class Go2Link:
         return [*done, f"no other program publishes {COMMANDS}"]
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         return self._stream.newest(self._states.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:

@@ -33,7 +33,7 @@ from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replac
 from safebo.hardware.adapters.relay import gain_port
 from safebo.hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState
 from safebo.hardware.adapters.relayed_walker import ControllerError, RelayedWalker
-from safebo.hardware.adapters.ros_parameters import Parameter, RosParameterPort, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import RosParameter, RosParameterPort, SetParametersResult
 from safebo.hardware.errors import HardwareInputError, WireError
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian
@@ -645,7 +645,9 @@ def test_parameters_over_a_wire_are_set_all_or_none(tmp_path) -> None:
         one_by_one = RosParameterPort(port._client, {name: name for name in TABLE.names}, atomic=False)
         assert "refuses stance.kd = 1000000.0" in write_and_read_back(one_by_one, TABLE, (50.0, 1e6, 0.0))
         assert node.values()["stance.kp"] == 50.0
-        assert port._client.set_parameters([Parameter("nobody", 1.0)])[0].reason == "nobody is not declared"
+        assert (
+            port._client.set_parameters([RosParameter("nobody", 1.0)])[0].reason == "nobody is not declared"
+        )
     finally:
         server.shutdown()
         server.server_close()

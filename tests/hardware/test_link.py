@@ -115,7 +115,7 @@ def test_a_heartbeat_counts_only_when_it_answers_a_recent_state() -> None:
         return inbound.proof
 
     assert not beat(0.0, 2, 0)
-    [(_, packet)] = server.states(1.0, 0, m.State())
+    [(_, packet)] = server.states(1.0, 0, m.StateMessage())
     echo = open_packet(packet, KEY).sequence
     assert beat(1.1, 3, echo)
     assert not beat(1.2, 4, echo)
@@ -129,7 +129,7 @@ def test_an_overtaken_heartbeat_proves_life_once_and_changes_nothing_else() -> N
         return seal(Frame(0x40, session, sequence, m.Heartbeat(1, echo, every).pack()), KEY)
 
     server.receive(0.0, packet(9, 0, 2), "here")
-    [(_, state)] = server.states(1.0, 0, m.State())
+    [(_, state)] = server.states(1.0, 0, m.StateMessage())
     echo = open_packet(state, KEY).sequence
     overtaken, _ = server.receive(1.1, packet(5, echo, 7), "here")
     assert overtaken is not None

@@ -15,7 +15,7 @@ import pytest
 
 from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
@@ -99,7 +99,7 @@ def walked(seed: int = 0, seconds: float = 1.5) -> tuple[LeggedEvaluator, np.nda
         reading = plant.read()
         command = walker.step(reading)
         head = (tick / 500, tick * 2, State.RUNNING, tick / 500 - SETTLE, -1, 1.0)
-        telemetry.record(head, Observation(tick * 2, reading), command, walker.base())
+        telemetry.record(head, RobotObservation(tick * 2, reading), command, walker.base())
         plant.apply(command)
     return legged, telemetry.rows()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from safebo.hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, Request
+from safebo.hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, RpcRequest
 from safebo.hardware.unitree.services import (
     CHECK_MODE,
     MOTION_SWITCHER,
@@ -78,7 +78,7 @@ def test_services_answer_what_they_do_not_understand() -> None:
     service = MotionService()
 
     def ask(name: str, api: int, parameter: str = "{}") -> tuple[int, str]:
-        return service.answer(name, Request(1, api, parameter))
+        return service.answer(name, RpcRequest(1, api, parameter))
 
     wrong = (
         "",

@@ -26,7 +26,7 @@ from safebo.experiments.robustness.faults.bench import (
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.guardian_world import KEY, TROT, World
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
@@ -324,7 +324,7 @@ def wrong_gains(report: Report) -> None:
             except (LinkError, ValueError) as error:
                 words.append(str(error))
         right = world.table
-        turned = GainTable(*(values[::-1] for values in astuple(right)))
+        turned = ControllerGains(*(values[::-1] for values in astuple(right)))
         report.expect(turned.identity != right.identity, "the order does not show in the table's identity")
         try:
             client.ask(m.SetGains(slot=0, table=turned.identity, values=bytes(8 * len(right.names))))
@@ -440,7 +440,7 @@ def stop_wins(report: Report) -> None:
     report.operator = latch.message
 
 
-def _packet(client: GuardianClient, body: m.Stop | m.Request) -> bytes:
+def _packet(client: GuardianClient, body: m.Stop | m.RequestMessage) -> bytes:
     client._sequence += 1
     return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
 
