@@ -9,12 +9,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from safebo.hardware.constants import PORT
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import key_at
-from safebo.hardware.link.udp import LOOPBACK, PORT, UdpTransport
+from safebo.hardware.link.udp import LOOPBACK, UdpTransport
 
 app = typer.Typer(
     help="A robot behind its guardian: see it, stop it, clear what has latched; recover raw records.",
@@ -53,14 +54,14 @@ def _guardian(where: str, key: Path | None) -> Iterator[GuardianClient]:
         _leave(error)
 
 
-def describe(client: GuardianClient, seen: m.State) -> str:
+def describe(client: GuardianClient, seen: m.StateMessage) -> str:
     """How everything stands, in a few lines."""
     welcome = client.welcome
     assert welcome is not None
     kind = "virtual" if welcome.virtual else "physical"
     lines = [f"{kind} {welcome.robot}, serial {welcome.serial}", f"state     {State(seen.state).name}"]
-    if seen.words:
-        lines.append(f"because   {seen.words}")
+    if seen.message:
+        lines.append(f"because   {seen.message}")
     roll, pitch = seen.attitude
     lines += [
         f"trunk     {seen.height[0]:.3f} m above its lowest foot, roll {roll:+.2f}, pitch {pitch:+.2f} rad",

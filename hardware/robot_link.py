@@ -15,14 +15,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import CLOCK_RESTART_S, CLOCK_SLACK, MAX_COMMAND, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import CommandError
 from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 FloatArray = NDArray[np.float64]
 
-MOST = 1e10  # beyond every number of a command, and well within single precision
-RESTART = 0.5  # s by which a clock falls back, or runs ahead of ours, when it is another clock
-SLACK = 0.25  # periods by which a state may come early; a millisecond more or less is no loss
 _WRAP = 1 << 32
 
 
@@ -146,7 +144,7 @@ class RobotClock:
             self._ticks, self._first = 0, tick
         else:
             step = (tick - self._tick) % _WRAP
-            counters.lost += max(0, int(step * self._tick_seconds / self._period + SLACK) - 1)
+            counters.lost += max(0, int(step * self._tick_seconds / self._period + CLOCK_SLACK) - 1)
             self._ticks += step
         counters.accepted += 1
         self._tick = tick
@@ -160,10 +158,10 @@ class RobotClock:
         if step == 0:
             return Arrival.DUPLICATE
         ahead = step * self._tick_seconds
-        if ahead <= now - self._seen + RESTART:
+        if ahead <= now - self._seen + CLOCK_RESTART_S:
             return Arrival.NEW
         behind = (_WRAP - step) * self._tick_seconds
-        return Arrival.LATE if behind < RESTART else Arrival.RESTART
+        return Arrival.LATE if behind < CLOCK_RESTART_S else Arrival.RESTART
 
     @property
     def time(self) -> float:
@@ -193,7 +191,7 @@ class RobotLink(Protocol):
     joint_names: tuple[str, ...]
     counters: LinkCounters
 
-    def prepare(self, timeout: float = 15.0) -> list[str]:
+    def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
         """Make the robot take joint commands from this link, and wait for a steady stream of states.
 
         Returns:
@@ -205,7 +203,7 @@ class RobotLink(Protocol):
         ...
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         ...
 
     def write(self, command: JointCommand) -> None:
@@ -225,7 +223,7 @@ class RobotLink(Protocol):
         ...
 
     def foreign_commands(self) -> str:
-        """Who else commands this robot's joints, in words; empty when nobody does as far as the link can tell."""
+        """Who else commands this robot's joints; empty when nobody does as far as the link can tell."""
         ...
 
     def close(self) -> None:
@@ -247,8 +245,8 @@ def checked_command(command: JointCommand, names: tuple[str, ...]) -> FloatArray
     if values.shape != (5, len(names)):
         raise CommandError(f"joint command: shape {values.shape}, expected (5, {len(names)})")
     # the negation also catches what is not a number
-    if not (np.abs(values).max() <= MOST and values[3:].min() >= 0.0):
-        wrong = ~(np.abs(values) <= MOST)
+    if not (np.abs(values).max() <= MAX_COMMAND and values[3:].min() >= 0.0):
+        wrong = ~(np.abs(values) <= MAX_COMMAND)
         wrong[3:] |= values[3:] < 0.0
         row, joint = np.argwhere(wrong)[0]
         what = ("position", "velocity", "torque", "kp", "kd")[row]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from safebo.hardware.constants import STEADY_GAP_S, STEADY_STATES
 from safebo.hardware.errors import LinkError
 from safebo.hardware.robot_link import RobotLink
-
-STEADY_STATES = 50
-LARGEST_GAP = 0.1  # s
 
 
 def wait_for_stream(
@@ -18,7 +16,7 @@ def wait_for_stream(
     states: int = STEADY_STATES,
     ask: Callable[[], None] | None = None,
 ) -> str:
-    """Wait until `states` states have come without a gap of more than `LARGEST_GAP`.
+    """Wait until `states` states have come without a gap of more than `STEADY_GAP_S`.
 
     Args:
         link: the robot; it is read here, so nobody else sees these states.
@@ -27,7 +25,7 @@ def wait_for_stream(
         ask: called every 2 ms, for robots that send a state only when they hear something.
 
     Returns:
-        What was seen, in words.
+        What was seen, for people.
 
     Raises:
         safebo.hardware.errors.LinkError: no steady stream within `timeout`.
@@ -45,7 +43,7 @@ def wait_for_stream(
             seen, last = link.counters.accepted, now
             if seen - first >= states:
                 return f"{seen - first} states in {now - start:.2f} s"
-        elif now - last > LARGEST_GAP:
+        elif now - last > STEADY_GAP_S:
             first = seen
         time.sleep(0.002)
     counters = link.counters

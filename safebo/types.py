@@ -202,12 +202,12 @@ class Check:
     Args:
         name: what was looked at.
         passed: whether the run may begin.
-        words: what was seen and, where it did not pass, what to do.
+        message: what was seen and, where it did not pass, what to do.
     """
 
     name: str
     passed: bool
-    words: str
+    message: str
 
 
 @dataclass(frozen=True)

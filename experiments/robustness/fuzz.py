@@ -1,12 +1,12 @@
-"""A million mad packets on a robot's wire and a hundred thousand mad messages on the guardian's own link.
+"""A million malformed packets on a robot's wire and a hundred thousand malformed messages on the guardian's own link.
 
     python -m safebo.experiments.robustness.fuzz --packets 1000000 --messages 100000
 
 Packets: noise, cut, damaged, with a wrong checksum or head, of another type; and with the right checksum over nan,
 infinities, extremes and random bytes, repeated and out of order. At the guardian's end nothing impossible may become
 an observation and no joint command leave what motors allow; at the virtual robot's end what is not sound must not
-move it: it stays bit for bit where a twin is that met none of it. Messages: see `fuzz_link`; the guardian does, bit
-for bit, what its twin does. Nobody may crash or grow. Exit code 1 on any fault.
+move it: it stays bit for bit where a reference instance is that met none of it. Messages: see `fuzz_link`; the
+guardian does, bit for bit, what its reference does. Nobody may crash or grow. Exit code 1 on any fault.
 """
 
 from __future__ import annotations

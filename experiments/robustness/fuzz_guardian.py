@@ -1,4 +1,4 @@
-"""Mad states of a robot against a guardian, and mad answers of its services.
+"""Malformed states of a robot against a guardian, and malformed answers of its services.
 
 The packets go in where the readers of UDP and DDS hand them over; `fuzz_network` sends a sample over the real ones.
 """
@@ -22,7 +22,7 @@ from safebo.experiments.robustness.fuzz_packets import (
 )
 from safebo.experiments.robustness.growth import Meter
 from safebo.experiments.robustness.guardian import Scene, beat
-from safebo.hardware.guardian.observation import Observation, observe
+from safebo.hardware.guardian.observation import RobotObservation, observe
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree import go1_messages as go1
 from safebo.hardware.unitree import rpc_messages as rpc
@@ -39,22 +39,22 @@ SOUND = (0.002, 0.0, 0.5, 0.02)
 many."""
 
 
-MOST = {
+MAX_READING = {
     "joint_position": 7.0,
     "joint_velocity": 120.0,
     "angular_velocity": 60.0,
     "linear_acceleration": 500.0,
 }
-MOST_TORQUE = 200.0  # N m
+MAX_TORQUE = 200.0  # N m
 
 
-def impossible(seen: Observation) -> str:
+def impossible(seen: RobotObservation) -> str:
     """What in an observation no robot can say; empty when all is possible."""
-    for name, most in MOST.items():
+    for name, most in MAX_READING.items():
         values = getattr(seen.reading, name)
         if not (np.isfinite(values).all() and np.abs(values).max() <= most):
             return f"{name} {values}"
-    if not (np.isfinite(seen.torque).all() and np.abs(seen.torque).max() <= MOST_TORQUE):
+    if not (np.isfinite(seen.torque).all() and np.abs(seen.torque).max() <= MAX_TORQUE):
         return f"torque {seen.torque}"
     if not 0.9 <= math.sqrt(float((seen.reading.orientation**2).sum())) <= 1.1:
         return f"orientation {seen.reading.orientation}"
@@ -95,7 +95,7 @@ def state_record(form: Form, reading: SensorReading, torque: np.ndarray, millise
     return record
 
 
-class WireRobot:
+class StormRobot:
     """The stand-in robot of a world, heard through a link's decoding, with a storm of packets around its own."""
 
     def __init__(self, robot: Any, form: Form, link: Any, feed: Feed, seed: int, findings: Findings) -> None:
@@ -111,7 +111,7 @@ class WireRobot:
         """Packets that the link refused."""
         return int(self._link.counters.damaged)
 
-    def observe(self) -> Observation | None:
+    def observe(self) -> RobotObservation | None:
         """What the guardian is told in this tick."""
         truth = self._robot.observe()
         own = self._fuzzer.note(
@@ -168,7 +168,7 @@ def hear(
     while sent < count:
         link, feed = _listener(form, domain, lambda: now[0])
         world, client = scenes[episode % len(scenes)][0].copy(scenes[episode % len(scenes)][1])
-        robot = WireRobot(world.robot, form, link, feed, seed * 100_003 + episode, findings)
+        robot = StormRobot(world.robot, form, link, feed, seed * 100_003 + episode, findings)
         robot.sound = SOUND[episode // len(scenes) % len(SOUND)]
         world.robot = robot  # type: ignore[assignment]
         for k in range(ticks):
@@ -178,7 +178,7 @@ def hear(
             beat(client)
             world.damaged = robot.damaged
             command = world.tick()
-            world.rows.clear()
+            world.events.clear()
             newest = world.guardian.stream.newest
             wrong = (impossible(newest) if newest else "") or beyond(command, world.guardian.robot)
             if wrong:
@@ -208,7 +208,7 @@ def _listener(form: Form, domain: int, clock: Any) -> tuple[Any, Feed]:
 
 
 def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter | None = None) -> None:
-    """Mad answers of a Go2's services to the guardian's question who commands the joints."""
+    """Malformed answers of a Go2's services to the guardian's question who commands the joints."""
     now = [0.0]
     link: Any = Go2Link(DdsNetwork(domain=domain), clock=lambda: now[0])
     responses, random = Feed(), Random(seed)
@@ -223,7 +223,7 @@ def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter
             if packet.sound and random.random() < 0.8:
                 text = random.choice(PARAMETERS)
                 data = rpc.encode_response(
-                    rpc.Response(asked, 1001, random.choice((0, 0, 0, 3203, -1)), text)
+                    rpc.RpcResponse(asked, 1001, random.choice((0, 0, 0, 3203, -1)), text)
                 )
             responses.waiting.append(data)
         link.foreign_commands()
@@ -232,7 +232,7 @@ def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter
             meter.at(k * BATCH)
     if meter is not None:
         meter.end()
-    responses.waiting = [rpc.encode_response(rpc.Response(link._watch._open, 1001, 0, '{"name": "mcf"}'))]
+    responses.waiting = [rpc.encode_response(rpc.RpcResponse(link._watch._open, 1001, 0, '{"name": "mcf"}'))]
     if "'mcf'" not in link.foreign_commands():
         findings.fault("Go2 services: a sound answer after the storm was not heard")
     link.close()

@@ -1,7 +1,7 @@
-"""Mad messages on the guardian's own link, beside an honest client, against a twin that meets none of them.
+"""Malformed messages on the guardian's own link, beside a valid client, against a reference instance.
 
-The intruder knows the key and has a session of its own, hears and repeats whatever the honest client sends, and
-may send from any address; it has no lease. What it cannot be told from the honest client by, session, address and
+The intruder knows the key and has a session of its own, hears and repeats whatever the valid client sends, and
+may send from any address; it has no lease. What it cannot be told from the valid client by, session, address and
 sequence at once, is not tried: that is the holder of the lease. Nor does it ask for a lease that is free.
 """
 
@@ -58,8 +58,8 @@ class Setting:
 
     Args:
         state: of the guardian.
-        leased: whether the honest client holds the lease and goes on proving that it lives.
-        scene: world and honest client.
+        leased: whether the valid client holds the lease and goes on proving that it lives.
+        scene: world and valid client.
         intruder: session of who makes the storm.
     """
 
@@ -75,7 +75,7 @@ class Setting:
 
 
 def settings(seed: int = 0) -> list[Setting]:
-    """Resting, standing, walking a trial; each with an honest client that lives and one that fell silent."""
+    """Resting, standing, walking a trial; each with a valid client that lives and one that fell silent."""
     found = []
     places = scenes(seed)
     for state in (State.REST, State.HOLD, State.RUNNING):
@@ -102,7 +102,7 @@ class Intruder:
 
     Args:
         setting: what the intruder knows of the guardian.
-        tap: what the honest client sends.
+        tap: what the valid client sends.
         epoch: of its lease.
         seed: decides everything.
     """
@@ -155,7 +155,7 @@ class Intruder:
         noise = random.randbytes(len(sample.pack()) + (random.randrange(200) if random.random() < 0.1 else 0))
         if random.random() < 0.6:
             noise = sample.pack()
-        if epoch is not None and isinstance(sample, m.Request):
+        if epoch is not None and isinstance(sample, m.RequestMessage):
             noise = random.randbytes(4) + epoch.to_bytes(4, "little") + noise[8:]
         elif epoch is not None and isinstance(sample, m.Heartbeat):
             noise = epoch.to_bytes(4, "little") + noise[4:]
@@ -207,7 +207,7 @@ class Intruder:
 
     def _session(self) -> tuple[str, bytes]:
         kind, body = self._formed(self._epoch)
-        if self.random.random() < 0.5:  # the honest client's, from elsewhere
+        if self.random.random() < 0.5:  # the valid client's, from elsewhere
             return self.random.choice(("intruder", "nobody")), self._own(kind, body, self._honest)
         return self._address(), self._own(kind, body, self.random.getrandbits(64))
 
@@ -233,8 +233,8 @@ def manner(world: World) -> tuple[Any, ...]:
     g, command = world.guardian, world.command
     rows = (command.position, command.velocity, command.torque, command.kp, command.kd)
     return (
-        g.state, np.array(rows).tobytes(), g.gains_at_work(), g.lease.epoch, g.lease.session, g.lease.alive,
-        g.run.token, g.run.outcome, g.run.backup, g.run.started, g.latch.number, g.latch.token, g.refusal,
+        g.state, np.array(rows).tobytes(), g.machine.gains_at_work(), g.lease.epoch, g.lease.session, g.lease.alive,
+        g.run.token, g.run.outcome, g.run.backup, g.run.started, g.latch.number, g.latch.token, g.machine.refusal,
         tuple(g.staging.gains.items()), g.staging.digest(), len(g.staging._upload),
     )  # fmt: skip
 
@@ -244,7 +244,7 @@ def storm(
 ) -> int:
     """One storm from the setting's beginning, at most so many messages and ticks; how many were sent."""
     world, client = setting.scene[0].copy(setting.scene[1])
-    twin, twin_client = setting.scene[0].copy(setting.scene[1])
+    reference, reference_client = setting.scene[0].copy(setting.scene[1])
     tap = Tap(client._transport)
     client._transport = tap
     intruder = Intruder(setting, tap, client, seed)
@@ -252,7 +252,7 @@ def storm(
     for k in range(ticks):
         if setting.leased:
             beat(client)
-            beat(twin_client)
+            beat(reference_client)
         for _ in range(min(BATCH, count - sent)):
             sent += 1
             if 4 * sent > 3 * count and intruder.random.random() < STOPS:
@@ -260,18 +260,18 @@ def storm(
                 data = intruder.stop()
                 findings.sent["stop"] += 1
                 world.raw.append(("intruder", data))
-                twin.raw.append(("intruder", data))
+                reference.raw.append(("intruder", data))
                 continue
             kind, address, data = intruder.message()
             findings.sent[kind] += 1
             world.raw.append((address, data))
         world.tick()
-        twin.tick()
-        world.rows.clear()
-        twin.rows.clear()
+        reference.tick()
+        world.events.clear()
+        reference.events.clear()
         world.forget("intruder")
-        twin.forget("intruder")
-        wrong = _wrong(setting, world, twin, stopped)
+        reference.forget("intruder")
+        wrong = _wrong(setting, world, reference, stopped)
         if wrong:
             findings.fault(f"{setting.name}, tick {k} of storm {seed}: {wrong}")
             return sent
@@ -291,11 +291,9 @@ def storm(
     return sent
 
 
-def _wrong(setting: Setting, world: World, twin: World, stopped: bool) -> str:
-    if manner(world) != manner(twin):
-        return (
-            f"{world.state.name} where a guardian that met none of it is in {twin.state.name}, or other gains"
-        )
+def _wrong(setting: Setting, world: World, reference: World, stopped: bool) -> str:
+    if manner(world) != manner(reference):
+        return f"{world.state.name} where a guardian that met none of it is in {reference.state.name}, or other gains"
     if stopped:
         moving = world.state in MOTION or TRIAL_STIFFNESS in world.command.kp
         return f"{world.state.name} after a stop" if moving or world.state not in LATCHED else ""

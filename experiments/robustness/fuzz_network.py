@@ -160,7 +160,7 @@ def dds(count: int, seed: int, findings: Findings, domain: int) -> None:
 
 
 def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
-    """Mad messages on the guardian's own port, from the honest client's neighbours on this machine.
+    """Malformed messages on the guardian's own port, from the valid client's neighbours on this machine.
 
     Args:
         count: messages.
@@ -194,17 +194,17 @@ def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
             return data
 
     tap = Tap(Ticking(ends["tuner"]))
-    honest = GuardianClient(tap, KEY, "tuner", 5, world.time)
-    honest.connect()
-    honest.acquire()
-    honest.pump(0.1)
+    valid = GuardianClient(tap, KEY, "tuner", 5, world.time)
+    valid.connect()
+    valid.acquire()
+    valid.pump(0.1)
     spy = GuardianClient(Ticking(ends["intruder"]), KEY, "intruder", 5, world.time)
     spy.connect()
-    intruder = Intruder(replace(setting, intruder=spy._session), tap, honest, seed)
-    sent, before = 0, honest.counters.states
+    intruder = Intruder(replace(setting, intruder=spy._session), tap, valid, seed)
+    sent, before = 0, valid.counters.states
     try:
         while sent < count:
-            beat(honest)
+            beat(valid)
             for _ in range(BATCH):
                 kind, address, data = intruder.message()
                 findings.sent["link over UDP, " + kind] += 1
@@ -212,12 +212,12 @@ def link(count: int, setting: Setting, seed: int, findings: Findings) -> None:
             sent += BATCH
             tick()
             g = world.guardian
-            if g.state is not setting.state or g.lease.session != honest._session or g.command.kp.any():
+            if g.state is not setting.state or g.lease.session != valid._session or g.command.kp.any():
                 findings.fault(f"link over UDP: {g.state.name}, the lease is with {g.lease.name or 'nobody'}")
                 break
-        if honest.counters.states - before < sent // BATCH // 10:
-            findings.fault("link over UDP: the honest client heard hardly anything")
-        honest.status()
+        if valid.counters.states - before < sent // BATCH // 10:
+            findings.fault("link over UDP: the valid client heard hardly anything")
+        valid.status()
     finally:
         server.close()
         for end in ends.values():

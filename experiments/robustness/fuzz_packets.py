@@ -1,6 +1,6 @@
 """Packets of Go1 and Go2 that no robot and no tuner would send, each with whether it is sound by the protocol.
 
-Sound is what has length, head and checksum of its kind: such a packet is by protocol what it says, however mad.
+Sound is what has length, head and checksum of its kind: such a packet is by protocol what it says, whatever its values.
 Whether it is comes from how the packet was made, and which of its bytes nothing covers from struct formats written
 down here; neither asks the decoders under test.
 """
@@ -277,7 +277,7 @@ class RequestFuzzer:
 
     def _call(self) -> bytes:
         random = self.random
-        request = rpc.Request(
+        request = rpc.RpcRequest(
             random.randrange(-(1 << 63), 1 << 63),
             random.choice(APIS),
             random.choice(PARAMETERS) if random.random() < 0.5 else json.dumps({"name": "mcf"}),
@@ -287,7 +287,7 @@ class RequestFuzzer:
         return rpc.encode_request(request)
 
     def _small(self) -> bytes:
-        return rpc.encode_request(rpc.Request(1, self.random.choice(APIS), '{"name": "mcf"}'))
+        return rpc.encode_request(rpc.RpcRequest(1, self.random.choice(APIS), '{"name": "mcf"}'))
 
     def _noise(self) -> bytes:
         return self.random.choice((b"", b"\1\0\1\0")) + self.random.randbytes(self.random.randrange(40))

@@ -1,4 +1,4 @@
-"""Mad commands and mad calls against a virtual robot; see `fuzz_guardian` for where they go in."""
+"""Malformed commands and calls against a virtual robot; see `fuzz_guardian` for where they go in."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ def virtual_robot(form: Form, seed: int, domain: int) -> tuple[Any, Feed]:
 
 
 class Commander:
-    """Stands a virtual robot up and keeps it there with sound commands; a twin in process gets the same ones.
+    """Stands a virtual robot up and keeps it there with sound commands; a reference instance gets the same.
 
     Args:
         form: of the commands.
         robot: the virtual robot.
-        twin: the same plant, which meets no storm.
+        reference: the same plant, which meets no storm.
     """
 
-    def __init__(self, form: Form, robot: Any, twin: VirtualPlant) -> None:
-        self._form, self._twin = form, twin
+    def __init__(self, form: Form, robot: Any, reference: VirtualPlant) -> None:
+        self._form, self._reference = form, reference
         self._slots = motors_of(robot.plant.robot.joint_names)
         self._begin = robot.plant.settled.copy()
         self._home = robot.plant.robot.home_joints
         self.ticks = 0
 
     def command(self) -> tuple[Any, JointCommand]:
-        """The next record, and what the twin is to be told: the same numbers, rounded as the wire rounds them."""
+        """The next record, and what the reference is to be told: the same numbers, rounded as the wire rounds them."""
         share = min(1.0, self.ticks / 1000)
         self.ticks += 1
         record = self._form.new()
@@ -77,8 +77,8 @@ class Commander:
         return record, JointCommand(position, kp=np.full(12, 60.0), kd=np.full(12, 5.0))
 
     def tell(self, command: JointCommand) -> None:
-        """The twin's copy of a command."""
-        self._twin.command(command, np.ones(12, dtype=bool))
+        """The reference's copy of a command."""
+        self._reference.command(command, np.ones(12, dtype=bool))
 
 
 def command(
@@ -86,15 +86,15 @@ def command(
 ) -> None:
     """A storm of commands against a virtual robot, the first half of it without sound ones.
 
-    While nothing sound comes, the robot has to be bit for bit where a twin is that meets no storm; every fourth
-    second nobody commands it at all. What is sound moves it by protocol: then torques and body have to stay what
+    While nothing sound comes, the robot has to be bit for bit where a reference instance is that meets no storm; every
+    fourth second nobody commands it at all. What is sound moves it by protocol: then torques and body have to stay what
     motors and physics allow.
     """
     robot, feed = virtual_robot(form, seed, domain)
     plant: VirtualPlant = robot.plant
-    twin = VirtualPlant(plant.robot, None, seed, MotionService(""), plant._idle_damping)
+    reference = VirtualPlant(plant.robot, None, seed, MotionService(""), plant._idle_damping)
     fuzzer, requests, random = PacketFuzzer(form, seed), RequestFuzzer(seed), Random(seed)
-    commander = Commander(form, robot, twin)
+    commander = Commander(form, robot, reference)
     put_down, lie_down = [0], plant._lie_down
 
     def count_and_lie_down() -> None:
@@ -121,13 +121,13 @@ def command(
         before, damaged = plant.commands, robot.damaged
         robot.listen()
         step(robot)
-        twin.tick()
+        reference.tick()
         _look(form, plant, findings)
         if not sound:
             refused = robot.damaged - damaged
             if plant.commands - before != own or refused != BATCH:
                 findings.fault(f"{form.name}: {refused} of {BATCH} unsound commands refused")
-            if _differs(plant, twin):
+            if _differs(plant, reference):
                 findings.fault(f"{form.name}: an unsound command moved the robot, tick {ticks}")
         ticks += 1
         if meter is not None:
@@ -141,13 +141,13 @@ def command(
     robot.close()
 
 
-def _differs(plant: VirtualPlant, twin: VirtualPlant) -> bool:
-    mine, its = plant._acting, twin._acting
+def _differs(plant: VirtualPlant, reference: VirtualPlant) -> bool:
+    mine, its = plant._acting, reference._acting
     rows = ("position", "velocity", "torque", "kp", "kd")
     return not (
         all((getattr(mine, row) == getattr(its, row)).all() for row in rows)
-        and (plant.torque == twin.torque).all()
-        and (plant.simulation.data.qpos == twin.simulation.data.qpos).all()
+        and (plant.torque == reference.torque).all()
+        and (plant.simulation.data.qpos == reference.simulation.data.qpos).all()
     )
 
 

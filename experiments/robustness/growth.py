@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 WARM = 0.3
 """Share of the work after which caches are full."""
 
-MOST_BLOCKS, MOST_RESIDENT = 3000, 4096.0
+MAX_BLOCKS, MAX_RESIDENT = 3000, 4096.0
 """More blocks or KiB than these are growth, and not the noise of an allocator."""
 
 
@@ -63,4 +63,4 @@ class Meter:
     @property
     def grows(self) -> bool:
         """Whether this is more than noise."""
-        return self.blocks > MOST_BLOCKS or self.resident > MOST_RESIDENT
+        return self.blocks > MAX_BLOCKS or self.resident > MAX_RESIDENT

@@ -5,7 +5,7 @@
 Every trial: a robot that stands, is armed or walks a trial; one trouble, or two at once. The joint command of
 the very tick that crosses the limit must be the answer: baseline gains, the way down, or joint damping, the
 most restrictive of what crossed. Then nothing the tuner asks for may start motion before the two steps of
-clearing. `fuzz.py` sends mad packets and messages, `soak.py` goes on for long.
+clearing. `fuzz.py` sends malformed packets and messages, `soak.py` goes on for long.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def scenes(seed: int = 0) -> dict[State, Scene]:
 
 
 def answered(command: JointCommand, response: Response) -> bool:
-    """Whether a joint command, by itself, is this rung of the ladder."""
+    """Whether a joint command, by itself, is this response."""
     if response is Response.DAMP:
         return not (command.kp.any() or command.torque.any() or command.velocity.any()) and bool(
             np.all(command.kd == 3.0)
@@ -108,21 +108,21 @@ def _endure(world: World, client: GuardianClient, found: list[Injection]) -> str
 
 
 def stays(world: World, client: GuardianClient, stiffness: float = TRIAL_STIFFNESS) -> str:
-    """Nothing but the two steps leads from a latch back to motion; the ladder is only climbed."""
-    ladder = {State.HOLD_LATCHED: 2, State.SIT_LATCHED: 3, State.DAMP_LATCHED: 4}
-    rung = ladder.get(world.state, 0)
+    """Nothing but the two steps leads from a latch back to motion; its severity only grows."""
+    severities = {State.HOLD_LATCHED: 2, State.SIT_LATCHED: 3, State.DAMP_LATCHED: 4}
+    severity = severities.get(world.state, 0)
     for k in range(60):
         if k % 10 == 0:
             for request in (m.Stand(), m.Start(token=world.guardian.run.token, duration=1.0), m.Arm(trial=2)):
                 client._send(replace(request, request=client._next_id(), epoch=client.epoch))
         beat(client)
         command = world.tick()
-        now = ladder.get(world.state, 0)
-        if world.state in MOTION or now < rung:
+        now = severities.get(world.state, 0)
+        if world.state in MOTION or now < severity:
             return f"{world.state.name} after a latch"
         if stiffness in command.kp:
             return "the trial's gains are at work after a latch"
-        rung = now
+        severity = now
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Troubles for a guardian, each with the tick in which it must be answered and the rung that it calls for.
+"""Troubles for a guardian, each with the tick in which it must be answered and the response that it calls for.
 
 A trouble is made so that its moment is known by construction, from how it is injected and the published
 number of the limit; nothing here asks the guardian's own code when a limit is crossed.
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from safebo.experiments.robustness.guardian_world import PERIOD, RATE, World
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response
 
-Edit = Callable[[Observation], None]
+Edit = Callable[[RobotObservation], None]
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Injection:
     """A trouble that has been prepared.
 
     Args:
-        response: the rung that must answer.
+        response: the response that must answer.
         after: ticks from the first injected one to the one that crosses; 0: the first.
         edit: changes what the robot says, from the first tick on.
         each: called before every tick, with its number.
@@ -48,10 +48,10 @@ def _rotated(axis: int, angle: float) -> np.ndarray:
 class _Count:
     """Numbers the observations it sees."""
 
-    def __init__(self, change: Callable[[Observation, int], None]) -> None:
+    def __init__(self, change: Callable[[RobotObservation, int], None]) -> None:
         self._change, self._k = change, -1
 
-    def __call__(self, seen: Observation) -> None:
+    def __call__(self, seen: RobotObservation) -> None:
         self._k += 1
         self._change(seen, self._k)
 
@@ -59,7 +59,7 @@ class _Count:
 def _tilt(rng: np.random.Generator, world: World) -> Injection:
     axis, sign, k = int(rng.integers(2)), rng.choice([-1.0, 1.0]), int(rng.integers(1, 30))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         # reaches 0.495 rad a tick before it crosses 0.5
         seen.reading.orientation[:] = _rotated(axis, sign * (0.495 + 0.01 * (n - k + 1)))
 
@@ -69,7 +69,7 @@ def _tilt(rng: np.random.Generator, world: World) -> Injection:
 def _rate(rng: np.random.Generator, world: World) -> Injection:
     axis, k = int(rng.integers(3)), int(rng.integers(0, 20))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.reading.angular_velocity[axis] = 6.1 if n >= k else -5.9
 
     return Injection(Response.DAMP, k, _Count(change))
@@ -79,7 +79,7 @@ def _low(rng: np.random.Generator, world: World) -> Injection:
     # thigh and calf of go1 have the same length: height = foot radius + 2 * 0.213 cos(thigh) at calf = -2 thigh
     k = int(rng.integers(0, 20))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         height = 0.159 if n >= k else 0.161
         thigh = math.acos((height - 0.023) / 0.426)
         seen.reading.joint_position[:] = np.tile([0.0, thigh, -2.0 * thigh], 4)
@@ -91,7 +91,7 @@ def _low(rng: np.random.Generator, world: World) -> Injection:
 def _hip(rng: np.random.Generator, world: World) -> Injection:
     hip = 3 * int(rng.integers(4))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.reading.joint_position[hip] = 0.863 + 0.06
 
     return Injection(Response.HOLD, 9, _Count(change))
@@ -105,7 +105,7 @@ def _speed(rng: np.random.Generator, world: World) -> Injection:
     else:
         share, after, response = 1.6, 0, Response.DAMP
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.reading.joint_velocity[joint] = sign * share * limit
 
     return Injection(response, after, _Count(change))
@@ -114,7 +114,7 @@ def _speed(rng: np.random.Generator, world: World) -> Injection:
 def _torque(rng: np.random.Generator, world: World) -> Injection:
     joint = int(rng.integers(12))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.torque[joint] = -1.01 * (35.55 if joint % 3 == 2 else 23.7)
 
     return Injection(Response.HOLD, 49, _Count(change))
@@ -123,7 +123,7 @@ def _torque(rng: np.random.Generator, world: World) -> Injection:
 def _tracking(rng: np.random.Generator, world: World) -> Injection:
     leg = int(rng.integers(4))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.reading.joint_position[3 * leg + 1] += 0.95
 
     return Injection(Response.HOLD, 19, _Count(change))
@@ -143,7 +143,7 @@ def _impossible(rng: np.random.Generator, world: World) -> Injection:
     value = float(rng.choice([math.nan, math.inf, 1e9]))
     name = str(rng.choice(["joint_position", "joint_velocity", "angular_velocity", "linear_acceleration"]))
 
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         getattr(seen.reading, name)[0] = value
 
     return Injection(Response.DAMP, 2, _Count(change))
@@ -165,28 +165,28 @@ def _reboot(rng: np.random.Generator, world: World) -> Injection:
 
 
 def _battery(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.battery = 19.0
 
     return Injection(Response.SIT, 99, _Count(change))
 
 
 def _hot(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.temperature = 86.0
 
     return Injection(Response.SIT, 9, _Count(change))
 
 
 def _remote(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.remote_stop = True
 
     return Injection(Response.DAMP, 0, _Count(change))
 
 
 def _foreign(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: Observation, n: int) -> None:
+    def change(seen: RobotObservation, n: int) -> None:
         seen.foreign_commands = True
 
     return Injection(Response.HOLD, 0, _Count(change))

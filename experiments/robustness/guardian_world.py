@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
-from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
+from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import Poses
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.client import GuardianClient
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.proxy import FaultProxy, Faults
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
@@ -35,7 +37,7 @@ FloatArray = NDArray[np.float64]
 KEY = bytes(range(32))
 RATE = 500.0
 PERIOD = 1.0 / RATE
-TROT = WalkWords((0.5, 0.5, 0.5, 0.5, 0.0), (0.3, 0.0, 0.0), 0.5, 0.1)
+TROT = WalkDescription((0.5, 0.5, 0.5, 0.5, 0.0), (0.3, 0.0, 0.0), 0.5, 0.1)
 TRIAL_STIFFNESS = 100.0
 
 
@@ -112,7 +114,7 @@ class StandInWalker:
         return BaseState()
 
 
-def _as_it_is(observation: Observation) -> None:
+def _as_it_is(observation: RobotObservation) -> None:
     """Change nothing."""
 
 
@@ -128,9 +130,9 @@ class StandInRobot:
         self.torque = np.zeros(12)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
-        self.edit: Callable[[Observation], None] = _as_it_is
+        self.edit: Callable[[RobotObservation], None] = _as_it_is
 
-    def observe(self) -> Observation | None:
+    def observe(self) -> RobotObservation | None:
         """What arrives in this tick."""
         if not self.frozen:
             self.milliseconds += 1e3 * PERIOD
@@ -138,7 +140,7 @@ class StandInRobot:
             return None
         reading = SensorReading(joint_position=self.position.copy())
         reading.linear_acceleration[2] = 9.81
-        seen = Observation(
+        seen = RobotObservation(
             round(self.milliseconds) % (1 << 32), reading, self.torque.copy(), 40.0, 80.0, 0.01
         )
         self.edit(seen)
@@ -168,19 +170,18 @@ class World:
     ) -> None:
         robot = go1()
         self.seed = seed
-        self.table: GainTable = quadruped_table()
+        self.table: ControllerGains = quadruped_table()
         self.walker = StandInWalker(robot)
         self.controller_time = 0.0
         self.now = 100.0
         self.robot = StandInRobot(robot, Poses(robot).folded)
-        self.guardian = Guardian(
-            robot, walker or self.walker, self.table, AtOnce(), Random(seed), self._controller_clock
-        )
+        controller = GuardedController(walker or self.walker, self.table)
+        self.guardian = Guardian(robot, controller, AtOnce(), Random(seed), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1 + seed % 1000, virtual=True, serial="none")
         self._faults = up or Faults(), down or Faults()
         self._up: dict[str, FaultProxy] = {}
         self._down: dict[str, FaultProxy] = {}
-        self.rows: list[Row] = []
+        self.events: list[EventRow] = []
         self.raw: list[tuple[str, bytes]] = []
         self.command = self.guardian.command
         self.damaged = 0
@@ -218,7 +219,7 @@ class World:
         for name, data in tick.outgoing:
             if name in self._down:
                 self._down[str(name)].push(self.now, data)
-        self.rows += tick.rows
+        self.events += tick.events
         self.robot.apply(tick.command)
         self.command = tick.command
         self.now += PERIOD
@@ -250,7 +251,7 @@ class World:
         client.pump(1.0)
 
     def armed(
-        self, client: GuardianClient, number: int = 1, monitor: tuple[bytes, MonitorWords] | None = None
+        self, client: GuardianClient, number: int = 1, monitor: tuple[bytes, MonitorDescription] | None = None
     ) -> int:
         """Send a trial with stiffness `TRIAL_STIFFNESS` and arm it; its token."""
         gains = self.gains(TRIAL_STIFFNESS)

@@ -73,7 +73,7 @@ class Chain:
             row = json.loads(line)
             wall = datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
             if wall >= since - 0.005:
-                found.append((wall, row["kind"], row["words"]))
+                found.append((wall, row["kind"], row["message"]))
         return found
 
     def after(self, text: str, begin: float, patience: float = 8.0, early: float = 0.0) -> float:

@@ -88,7 +88,7 @@ class TrialStory:
     error: Exception | None
     steps: list[str]
     state: State
-    words: str
+    message: str
     kinds: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -152,7 +152,7 @@ class RobotRun:
         """Approve and run a trial, whatever happens."""
         if approved:
             self.approve(trial)
-        begin = len(self.world.rows)
+        begin = len(self.world.events)
         self.world.remember = True
         measurement, error = None, None
         try:
@@ -167,8 +167,10 @@ class RobotRun:
             if event.kind == KIND and event.trial == trial.id
         ]
         message = measurement.message if measurement is not None else ""
-        words = "; ".join(filter(None, (guardian.latch.words, message, "" if error is None else str(error))))
-        rows = [(row.kind, row.words) for row in self.world.rows[begin:]]
+        words = "; ".join(
+            filter(None, (guardian.latch.message, message, "" if error is None else str(error)))
+        )
+        rows = [(row.kind, row.message) for row in self.world.events[begin:]]
         return TrialStory(measurement, error, steps, guardian.state, words, rows)
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ A virtual Go1 with a body behind its own wire protocol, the real controller, the
 loses, doubles, overtakes and damages packets, and a tuner that runs trials with its journal: all in lock-step, so
 every run with a seed is the same. After a trouble: did every promised answer come in time; does the latch hold
 against requests for motion until both steps of clearing; does one step alone not do. Then it is cleared, and on it
-goes. Beside the guardian an overseer looks at every tick, with arithmetic of its own. Exit code 1 on anything missed.
+goes. Beside the guardian an independent checker looks at every tick, with arithmetic of its own. Exit code 1 on
+anything missed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Soak:
     Attributes:
         met: troubles by name. latches: causes by name. missed: what was not answered as promised, in words.
         alarms: latches that nothing called for, in words.
-        falls: latches by what the body did without trouble, as the overseer saw it too: a trapped leg slips free.
+        falls: latches by what the body did without trouble, as the checker saw it too: a trapped leg slips free.
         trials: how many were run. unmet: troubles whose moment did not come.
         put_down: how often a person laid it on its belly. breaks: how often it had to cool down.
     """
@@ -90,7 +91,7 @@ class Soak:
         self._take_a_break()
         self._tidy()
 
-    def news(self) -> list[str]:
+    def events(self) -> list[str]:
         """What was missed, and false alarms, since the last call."""
         fresh = [f"MISSED {words}" for words in self.missed[self._told[0] :]]
         fresh += [f"FALSE ALARM {words}" for words in self.alarms[self._told[1] :]]
@@ -124,8 +125,8 @@ class Soak:
         latch = world.guardian.latch
         if world.state in LATCHED:
             self.latches[latch.cause.name] += 1
-        self.missed += world.late + world.overseer.missed
-        world.overseer.missed.clear()
+        self.missed += world.late + world.checker.missed
+        world.checker.missed.clear()
         if planned is None or world.trouble is None:
             self.unmet += planned is not None
             calm = True
@@ -137,8 +138,8 @@ class Soak:
                 self.falls += 1
                 return
             name = "no trouble" if planned is None else planned.name
-            told = [row.words for row in world.rows if row.kind == "state"][-4:]
-            self.alarms.append(f"trial {self.trials}, {name}: {latch.words}; {'; '.join(told)}")
+            told = [row.message for row in world.events if row.kind == "state"][-4:]
+            self.alarms.append(f"trial {self.trials}, {name}: {latch.message}; {'; '.join(told)}")
 
     # -- a person ---------------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ class Soak:
         """Throw away what only an experiment keeps."""
         world = self.world
         world.history.clear()
-        world.rows.clear()
+        world.events.clear()
         tuner = self.run.session._client
         kept = {world.viewer.name} | ({tuner.name} if tuner is not None else set())
         for proxies in (world._up, world._down):
@@ -251,7 +252,7 @@ def soak(
     while (done := world.now - begin) < 60.0 * minutes:
         made.cycle()
         meter.at(done)
-        for words in made.news():
+        for words in made.events():
             say(f"{done:7.1f} s: {words}")
         if time.monotonic() - wall > wall_seconds:
             say(f"{wall_seconds:g} s of wall time are over")
@@ -276,7 +277,7 @@ def report(made: Soak, meter: Meter, say: Callable[[str], None]) -> bool:
     ticks = round((made.world.now - 100.0) / PERIOD)
     say(
         f"{ticks} ticks, {made.trials} trials, {sum(made.met.values())} troubles of {len(made.met)} sorts "
-        f"({made.unmet} whose moment did not come), {made.world.overseer.crossings} crossings seen by the overseer, "
+        f"({made.unmet} whose moment did not come), {made.world.checker.crossings} crossings seen by the checker, "
         f"{made.falls} latches by the body alone, robot put down {made.put_down} times, {made.breaks} breaks, "
         f"{len(made.missed)} missed, {len(made.alarms)} false alarms, "
         f"growth {meter.resident:.0f} KiB, {meter.blocks} blocks"

@@ -20,7 +20,7 @@ STATE_HOLD, STATE_SIT = round(0.1 / PERIOD) + 1, round(0.5 / PERIOD) + 1
 
 @dataclass(frozen=True)
 class Promise:
-    """A rung that has to be reached, and how many ticks after the trouble's first one at the latest."""
+    """A response that has to be reached, and how many ticks after the trouble's first one at the latest."""
 
     response: Response
     within: int

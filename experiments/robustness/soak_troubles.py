@@ -1,4 +1,4 @@
-"""Troubles for a soak: how each begins and goes away, and by which tick which rung of the ladder has to answer.
+"""Troubles for a soak: how each begins and goes away, and by which tick which response has to answer.
 
 The ticks follow from how a trouble is made and from the published numbers of the limits; nothing here asks the
 guardian's own code when a limit is crossed.
@@ -23,7 +23,7 @@ from safebo.experiments.robustness.soak_promises import (
 )
 from safebo.experiments.robustness.soak_promises import Trouble as AnyTrouble
 from safebo.experiments.robustness.soak_world import SoakWorld
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.frame import Frame, seal
@@ -67,7 +67,7 @@ def _astray(rng: np.random.Generator, world: SoakWorld) -> Trouble:
     thigh = 3 * int(rng.integers(4)) + 1
 
     def begin(world: SoakWorld) -> None:
-        def edit(seen: Observation) -> None:
+        def edit(seen: RobotObservation) -> None:
             seen.reading.joint_position[thigh] = world.command.position[thigh] - 0.95
 
         world.robot.edit = edit
@@ -81,7 +81,7 @@ def _level(name: str) -> Callable[[np.random.Generator, SoakWorld], Injection]:
     def make(rng: np.random.Generator, world: SoakWorld) -> Injection:
         made = ANYWHERE[name](rng, world)
 
-        def edit(seen: Observation) -> None:
+        def edit(seen: RobotObservation) -> None:
             assert made.edit is not None
             made.edit(seen)
             seen.reading.orientation[:] = (1.0, 0.0, 0.0, 0.0)
@@ -189,7 +189,7 @@ STEPPING: tuple[Maker, ...] = (
     _wire("tip_over", (), 0.3),
     _wire("push", (), 0.1),
 )
-"""For a robot that walks. What throws it over crosses a limit when the body says so: see `Overseer`."""
+"""For a robot that walks. What throws it over crosses a limit when the body says so: see `IndependentChecker`."""
 
 RISING: tuple[Maker, ...] = (
     *(

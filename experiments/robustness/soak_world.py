@@ -1,4 +1,4 @@
-"""A world that brings troubles by schedule and an overseer of its own beside the guardian."""
+"""A world that brings troubles by schedule and an independent checker beside the guardian."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safebo.experiments.robustness.fuzz_guardian import beyond, impossible
 from safebo.experiments.robustness.guardian import answered
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
 from safebo.experiments.robustness.soak_promises import STATE_HOLD, STATE_SIT, Trouble
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.proxy import Faults
@@ -22,7 +22,7 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorRea
 NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
 """Always."""
 
-RUNG = {
+SEVERITY = {
     State.HOLD_LATCHED: Response.HOLD,
     State.HOLD_ACKNOWLEDGED: Response.HOLD,
     State.SIT_LATCHED: Response.SIT,
@@ -87,7 +87,7 @@ FULL, FULL_TICKS = 0.98, 50  # share of the motor's torque, ticks: the published
 RAISED = frozenset({State.STANDING_UP, State.HOLD, State.ARMED, State.RUNNING, State.HOLD_LATCHED})
 
 
-class Overseer:
+class IndependentChecker:
     """Looks at what the guardian was told and what it commanded, with arithmetic of its own.
 
     Attributes:
@@ -106,7 +106,7 @@ class Overseer:
         self.wild = self.pressed = ""
         self._full = 0
 
-    def look(self, before: State, after: State, seen: Observation | None, command: JointCommand) -> None:
+    def look(self, before: State, after: State, seen: RobotObservation | None, command: JointCommand) -> None:
         """One tick: the guardian's state before and after it, what it was told, what it commanded."""
         wrong = beyond(command, self._robot)
         if wrong:
@@ -119,9 +119,9 @@ class Overseer:
         self._press(before, after, seen)
         if before not in MOVING:
             return
-        rung = RUNG.get(after, Response.NONE)
+        severity = SEVERITY.get(after, Response.NONE)
         owed = Response.SIT if self._deaf >= STATE_SIT else Response.HOLD
-        if self._deaf >= STATE_HOLD and rung < owed:
+        if self._deaf >= STATE_HOLD and severity < owed:
             self._miss(f"{after.name} after {self._deaf} ticks without a state")
         if seen is not None and fresh:
             self.wild = self._wild(seen)
@@ -130,17 +130,17 @@ class Overseer:
             if not answered(command, Response.DAMP):
                 self._miss(f"{after.name} and stiffness with {self.wild}")
 
-    def _press(self, before: State, after: State, seen: Observation | None) -> None:
+    def _press(self, before: State, after: State, seen: RobotObservation | None) -> None:
         """A motor at 98 % of its torque for 0.1 s, from getting up on, ends in baseline gains or less."""
         full = before in RAISED and (
             seen is None or bool((np.abs(seen.torque) > FULL * self._robot.torque_limit).any())
         )
         self._full = self._full + 1 if full else 0
         self.pressed = "a motor at its torque" if self._full >= FULL_TICKS else ""
-        if self._full > FULL_TICKS + 1 and RUNG.get(after, Response.NONE) < Response.HOLD:
+        if self._full > FULL_TICKS + 1 and SEVERITY.get(after, Response.NONE) < Response.HOLD:
             self._miss(f"{after.name} after {self._full} ticks of full torque")
 
-    def _wild(self, seen: Observation) -> str:
+    def _wild(self, seen: RobotObservation) -> str:
         if impossible(seen):
             return (
                 ""  # such a state is not believed; the third in a row is answered, see the trouble's promise
@@ -177,7 +177,7 @@ class SoakWorld(WireWorld):
         dwell: ticks since the guardian's state changed.
         trouble: at work or over; None before its moment. since: its ticks. met: the state in which it began.
         late: its promises that were not kept.
-        fell: what the overseer saw in the tick of the newest latch; empty when nothing of the body.
+        fell: what the checker saw in the tick of the newest latch; empty when nothing of the body.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -186,11 +186,11 @@ class SoakWorld(WireWorld):
         self.walker = self.guardian.walker = self._breakable  # type: ignore[assignment]
         # a cycle takes what the walker says; counting calls of the clock would lose its count when a cycle raises
         self.guardian._clock = lambda: self._breakable.spent
-        self.overseer = Overseer()
+        self.checker = IndependentChecker()
         self.asked = self.dwell = 0
         self.stiffness = math.nan
         self.viewer = self.client("viewer", 65535)
-        self.seen: Observation | None = None
+        self.seen: RobotObservation | None = None
         self._observe = self.robot.observe
         self.robot.observe = self._noted  # type: ignore[method-assign]
         self._waiting: tuple[Callable[[], bool], Trouble[SoakWorld]] | None = None
@@ -200,7 +200,7 @@ class SoakWorld(WireWorld):
         self.late: list[str] = []
         self.fell = ""
 
-    def _noted(self) -> Observation | None:
+    def _noted(self) -> RobotObservation | None:
         self.seen = self._observe()
         return self.seen
 
@@ -244,9 +244,9 @@ class SoakWorld(WireWorld):
         before = self.state
         command = super().tick()
         self.dwell = self.dwell + 1 if self.state is before else 0
-        self.overseer.look(before, self.state, self.seen, command)
-        if RUNG.get(self.state, 0) > RUNG.get(before, 0):
-            self.fell = self.overseer.wild or self.overseer.pressed
+        self.checker.look(before, self.state, self.seen, command)
+        if SEVERITY.get(self.state, 0) > SEVERITY.get(before, 0):
+            self.fell = self.checker.wild or self.checker.pressed
         if trouble is not None:
             self._hold_to(trouble, command)
             self.since += 1
@@ -261,8 +261,8 @@ class SoakWorld(WireWorld):
             wanted = promise.response
             if wanted is Response.HOLD and self.met is State.STANDING_UP:
                 wanted = Response.SIT
-            rung = RUNG.get(self.state, Response.NONE)
-            if rung < wanted or not answered(command, rung) or self.stiffness in command.kp:
+            severity = SEVERITY.get(self.state, Response.NONE)
+            if severity < wanted or not answered(command, severity) or self.stiffness in command.kp:
                 self.late.append(
                     f"{trouble.name} in {self.met.name}: {wanted.name} within {1e3 * PERIOD * self.since:g} ms, found "
                     f"{self.state.name} with kp {command.kp[0]:g}"

@@ -11,7 +11,7 @@ from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.virtual.go2 import CELL_SCALE, joint_command
 from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
-from safebo.hardware.virtual.state_encoder import Sayings
+from safebo.hardware.virtual.state_encoder import StateEncoder
 from safebo.robots.descriptions.model import load_robot
 
 
@@ -23,7 +23,11 @@ def virtual_go2_tick() -> Callable[[], bytes]:
     robot = load_robot("go2")
     plant = VirtualPlant(robot, seed=0)
     slots = motors_of(robot.joint_names)
-    sayings, state, packet = Sayings(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE), wire.new_low_state(), b""
+    sayings, state, packet = (
+        StateEncoder(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE),
+        wire.new_low_state(),
+        b"",
+    )
 
     def aim(position: np.ndarray) -> bytes:
         command = wire.new_low_cmd()

@@ -11,12 +11,16 @@ import yaml
 
 from safebo.hardware.adapters.gains_text import TextFormat
 from safebo.hardware.adapters.sections import Section
+from safebo.hardware.constants import (
+    MAX_ANSWER_BUDGET_S,
+    MAX_GAINS,
+    MIN_ANSWER_BUDGET_S,
+    PROOF_TIMEOUT_S,
+    RESTART_TIMEOUT_S,
+)
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.link.udp import LOOPBACK
-
-MOST_GAINS = 150
-"""More do not fit into one message of the link."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class ControllerFile:
     switches: bool
     budget: float | None
     proof: float
-    table: GainTable
+    table: ControllerGains
     names: Mapping[str, str]
     gain_port: FilePortSettings | ParameterPortSettings
 
@@ -87,8 +91,12 @@ def read_controller_file(path: Path) -> ControllerFile:
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)
-    budget = controller.number("budget", 1e-4, 0.0015) if "budget" in controller.data else None
-    proof = controller.number("proof", 0.01, 60.0, 5.0)
+    budget = (
+        controller.number("budget", MIN_ANSWER_BUDGET_S, MAX_ANSWER_BUDGET_S)
+        if "budget" in controller.data
+        else None
+    )
+    proof = controller.number("proof", 0.01, 60.0, PROOF_TIMEOUT_S)
     controller.over()
     table = _table(whole.section("gains"))
     names, gain_port = _gain_port(whole.section("gain_port"), table)
@@ -106,9 +114,9 @@ def _loopback_port(section: Section) -> int:
     return int(port)
 
 
-def _table(section: Section) -> GainTable:
-    if not 1 <= len(section.data) <= MOST_GAINS:
-        raise section.error("", f"expected 1 to {MOST_GAINS} gains, got {len(section.data)}")
+def _table(section: Section) -> ControllerGains:
+    if not 1 <= len(section.data) <= MAX_GAINS:
+        raise section.error("", f"expected 1 to {MAX_GAINS} gains, got {len(section.data)}")
     rows: list[tuple[str, str, float, float, float]] = []
     for name in list(section.data):
         gain = section.section(name)
@@ -121,13 +129,13 @@ def _table(section: Section) -> GainTable:
         rows.append((name, unit, lower, upper, baseline))
     names, units, lowers, uppers, baselines = zip(*rows, strict=True)
     try:
-        return GainTable(names, units, lowers, uppers, baselines)
+        return ControllerGains(names, units, lowers, uppers, baselines)
     except ValueError as error:
         raise section.error("", str(error)) from None
 
 
 def _gain_port(
-    section: Section, table: GainTable
+    section: Section, table: ControllerGains
 ) -> tuple[dict[str, str], FilePortSettings | ParameterPortSettings]:
     kind = section.text("kind")
     prefix = section.text("prefix", default="", empty=True)
@@ -146,8 +154,8 @@ def _gain_port(
         form = section.text("format", default=TextFormat.YAML)
         if form not in list(TextFormat):
             section.refuse("format", form, " or ".join(TextFormat))
-        restart = section.words("restart")
-        patience = section.number("patience", 0.1, 120.0, 10.0)
+        restart = section.texts("restart")
+        patience = section.number("patience", 0.1, 120.0, RESTART_TIMEOUT_S)
         settings = FilePortSettings(folder / section.text("file"), TextFormat(form), restart, patience)
     elif kind == "ros-parameters":
         client = section.text("client")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from safebo.hardware.adapters.gain_port import GainPortError
 from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.hardware.constants import RESTART_TIMEOUT_S
 
-WORDS = 300
+MAX_OUTPUT = 300
 """Characters of a failed command's output that go into the message."""
 
 
@@ -39,7 +40,7 @@ class FileAndRestartPort:
         kind: TextFormat,
         keys: Mapping[str, str],
         command: Sequence[str],
-        patience: float = 10.0,
+        patience: float = RESTART_TIMEOUT_S,
     ) -> None:
         self._path, self._kind, self._keys = path, kind, dict(keys)
         self._command, self._patience = list(command), patience
@@ -80,7 +81,7 @@ class FileAndRestartPort:
             raise GainPortError(f"is no UTF-8 text: {error.reason}") from error
 
     def _restart(self) -> None:
-        words = shlex.join(self._command)
+        command = shlex.join(self._command)
         # A pipe would stay open for as long as the controller that the command leaves behind.
         with tempfile.TemporaryFile() as said:
             try:
@@ -95,14 +96,14 @@ class FileAndRestartPort:
                     start_new_session=True,  # Ctrl-C in the guardian's terminal is not for the controller
                 )
             except subprocess.TimeoutExpired:
-                raise GainPortError(f"restart: `{words}` took longer than {self._patience:g} s") from None
+                raise GainPortError(f"restart: `{command}` took longer than {self._patience:g} s") from None
             except OSError as error:
-                raise GainPortError(f"restart: `{words}` cannot be run: {error.strerror}") from error
+                raise GainPortError(f"restart: `{command}` cannot be run: {error.strerror}") from error
             if done.returncode:
                 said.seek(0)
-                output = said.read().decode(errors="replace").strip()[-WORDS:]
+                output = said.read().decode(errors="replace").strip()[-MAX_OUTPUT:]
                 raise GainPortError(
-                    f"restart: `{words}` ended with {done.returncode}: {output or 'no output'}"
+                    f"restart: `{command}` ended with {done.returncode}: {output or 'no output'}"
                 )
 
 

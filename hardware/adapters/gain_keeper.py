@@ -15,17 +15,12 @@ from dataclasses import dataclass
 from safebo.hardware.adapters.gain_port import GainPort, write_and_read_back
 from safebo.hardware.adapters.relay_layout import gains_identity
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.constants import BASELINE_RETRY_S, GAINS_KEPT_S, PROOF_TIMEOUT_S
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.staging import TrialPlan
 from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
-
-ASKED_FOR = 3.0
-"""Seconds after the last question for a trial's gains for which they stay without the trial being armed."""
-
-AGAIN = 5.0
-"""Seconds between two attempts to bring baseline gains back."""
 
 
 @dataclass
@@ -62,9 +57,9 @@ class GainKeeper:
         self,
         walker: RelayedWalker,
         port: GainPort,
-        table: GainTable,
+        table: ControllerGains,
         executor: Executor,
-        patience: float = 5.0,
+        patience: float = PROOF_TIMEOUT_S,
     ) -> None:
         self._walker, self._port, self._table = walker, port, table
         self._executor, self._patience = executor, patience
@@ -78,7 +73,7 @@ class GainKeeper:
 
     # -- for the guardian -----------------------------------------------------------------------------
 
-    def tend(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
+    def poll(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
         """One control tick; why the controller counts as failed, or empty.
 
         Args:
@@ -118,21 +113,21 @@ class GainKeeper:
                 "local trials only"
             )
         if self._refused is not None and self._refused[0] == plan.gains:
-            _, words = self._refused
+            _, message = self._refused
             self._refused = None
-            raise ValueError(f"the controller did not take the gains: {words}")
+            raise ValueError(f"the controller did not take the gains: {message}")
         if self._trouble:
             return self._trouble
         if self._change is not None:
-            self._wanted = now + ASKED_FOR
+            self._wanted = now + GAINS_KEPT_S
             return "gains are on their way into the controller"
         if not self._walker.alive:
             return "the controller does not answer"
         if self.holds(plan.gains):
-            self._wanted = now + ASKED_FOR
+            self._wanted = now + GAINS_KEPT_S
             return ""
         self._refused = None
-        self._wanted = now + ASKED_FOR
+        self._wanted = now + GAINS_KEPT_S
         self._begin(plan.gains)
         return "gains are on their way into the controller"
 
@@ -147,7 +142,7 @@ class GainKeeper:
             and self._held == values
         )
 
-    def news(self) -> list[str]:
+    def events(self) -> list[str]:
         """What happened since the last call, for the log."""
         said, self._said = self._said, []
         return said
@@ -206,7 +201,7 @@ class GainKeeper:
             self._begin(self._table.baseline)
         else:
             self._trouble = f"baseline gains cannot be proven in the controller: {problem}"
-            self._next = now + AGAIN
+            self._next = now + BASELINE_RETRY_S
 
     def _called(self, values: Gains) -> str:
         return "baseline" if values == self._table.baseline else "trial"

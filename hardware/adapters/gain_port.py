@@ -6,12 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+from safebo.hardware.constants import READ_BACK_TOLERANCE
 from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.bounds import GainTable
-
-TOLERANCE = 1e-6
-"""Relative difference up to which a gain that is read back counts as the one that was written: controllers that
-keep theirs in single precision round by 6e-8."""
+from safebo.hardware.guardian.bounds import ControllerGains
 
 
 class GainPortError(HardwareError):
@@ -44,7 +41,7 @@ class GainPort(Protocol):
         ...
 
 
-def write_and_read_back(port: GainPort, table: GainTable, values: tuple[float, ...]) -> str:
+def write_and_read_back(port: GainPort, table: ControllerGains, values: tuple[float, ...]) -> str:
     """Write a full set of gains and read all of it back; what is wrong, or empty.
 
     Whatever an adapter raises is an answer too: it runs where nobody could catch it.
@@ -60,6 +57,6 @@ def write_and_read_back(port: GainPort, table: GainTable, values: tuple[float, .
     for name, value in gains.items():
         if name not in held:
             return f"{name} cannot be read back"
-        if not math.isclose(held[name], value, rel_tol=TOLERANCE, abs_tol=1e-12):
+        if not math.isclose(held[name], value, rel_tol=READ_BACK_TOLERANCE, abs_tol=1e-12):
             return f"{name} reads {held[name]!r} after {value!r} was written"
     return ""

@@ -13,16 +13,11 @@ from safebo.hardware.adapters.gain_keeper import GainKeeper
 from safebo.hardware.adapters.gain_port import GainPort
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
 from safebo.hardware.adapters.ros_parameters import ParameterClient, RosParameterPort
+from safebo.hardware.constants import ANSWER_BUDGET_S, VIRTUAL_BUDGET_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.link.client import Transport
 from safebo.hardware.link.udp import LOOPBACK, UdpTransport
 from safebo.robots.descriptions.model import RobotModel
-
-BUDGET = 0.001
-"""Seconds that a tick of a physical robot waits for its own answer: half a period."""
-
-VIRTUAL_BUDGET = 0.01
-"""Wall seconds for a virtual robot, whose clock may run slower than the wall's."""
 
 
 def gain_port(file: ControllerFile) -> GainPort:
@@ -68,7 +63,7 @@ def relay(
         HardwareInputError: see `gain_port`.
     """
     port = gain_port(file)
-    budget = VIRTUAL_BUDGET if virtual else file.budget or BUDGET
+    budget = VIRTUAL_BUDGET_S if virtual else file.budget or ANSWER_BUDGET_S
     wire = transport or UdpTransport(LOOPBACK, file.port)
     walker = RelayedWalker(robot, file.table, wire, file.switches, budget, rate)
     return walker, GainKeeper(walker, port, file.table, executor, file.proof)

@@ -161,7 +161,7 @@ def gains_identity(values: Sequence[float]) -> int:
 
 
 def not_finite(answer: RelayAnswer, joint_names: Sequence[str]) -> str:
-    """The first number of an answer that is none, in words; empty when all are finite."""
+    """The first number of an answer that is not finite; empty when all are finite."""
     c, b = answer.command, answer.base
     parts = {
         "position": c.position,

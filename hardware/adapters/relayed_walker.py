@@ -22,8 +22,16 @@ from safebo.hardware.adapters.relay_layout import (
     gains_identity,
     not_finite,
 )
+from safebo.hardware.constants import (
+    ABSENT_TICKS,
+    ANSWER_BUDGET_S,
+    CONTROL_RATE_HZ,
+    MAX_ANSWER_AGE,
+    MAX_ANSWERS_PER_TICK,
+    RESTART_TICKS,
+)
 from safebo.hardware.errors import HardwareError, WireError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.motion import STAND_KD, STAND_KP
 from safebo.hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
 from safebo.hardware.link.client import Transport
@@ -32,18 +40,6 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorRea
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
 
 FloatArray = NDArray[np.float64]
-
-OLDEST = 2
-"""Periods beyond which an answer's command is used no more."""
-
-AT_ONCE = 64
-"""Datagrams read in one tick at most."""
-
-GONE = 25
-"""Ticks without an answer in standby after which the controller counts as not there; arms nothing."""
-
-LOST = 500
-"""Ticks without an answer in standby after which it is worth starting it anew."""
 
 
 class ControllerError(HardwareError):
@@ -56,7 +52,7 @@ class RelayCounters:
 
     Args:
         prompt: answers used in their own tick.
-        late: answers used up to `OLDEST` ticks later.
+        late: answers used up to `MAX_ANSWER_AGE` ticks later.
         held: ticks in which the last command was used again.
         refused: datagrams that were no answer.
     """
@@ -86,11 +82,11 @@ class RelayedWalker:
     def __init__(
         self,
         robot: RobotModel,
-        table: GainTable,
+        table: ControllerGains,
         transport: Transport,
         switches: bool = False,
-        budget: float = 0.001,
-        rate: float = 500.0,
+        budget: float = ANSWER_BUDGET_S,
+        rate: float = CONTROL_RATE_HZ,
         clock: Callable[[], float] = clock_module.monotonic,
     ) -> None:
         self._robot, self._table, self._transport, self._switches = robot, table, transport, switches
@@ -115,7 +111,7 @@ class RelayedWalker:
         """Tell the controller how the robot is while nothing of it is used, and hear that it lives. Never waits."""
         self._mode, self._set, self._walk, self._time = Mode.STANDBY, GainSet.TRIAL, None, 0.0
         self._send(reading)
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_ANSWERS_PER_TICK):
             if not self._hear(0.0):
                 break
 
@@ -126,13 +122,13 @@ class RelayedWalker:
 
     @property
     def alive(self) -> bool:
-        """Whether the controller has answered one of the last `GONE` states."""
-        return self._age() <= GONE
+        """Whether the controller has answered one of the last `ABSENT_TICKS` states."""
+        return self._age() <= ABSENT_TICKS
 
     @property
     def lost(self) -> bool:
-        """Whether the controller has not answered for `LOST` ticks, or never."""
-        return self._age() > LOST
+        """Whether the controller has not answered for `RESTART_TICKS` ticks, or never."""
+        return self._age() > RESTART_TICKS
 
     @property
     def newest(self) -> RelayAnswer | None:
@@ -178,7 +174,7 @@ class RelayedWalker:
             self._mode = Mode.WALK
         self._send(reading)
         end = self._clock() + self._budget
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_ANSWERS_PER_TICK):
             if not self._hear(max(0.0, end - self._clock())) or self._age() == 0:
                 break
         self._time += self._period
@@ -249,9 +245,9 @@ class RelayedWalker:
         """The command of the newest answer, if it may be used."""
         answer, age = self._newest, self._age()
         silent = min(age, self._tick - self._begun + 1)
-        if silent > OLDEST:
+        if silent > MAX_ANSWER_AGE:
             raise ControllerError(
-                f"no answer to the last {silent} robot states; at most {OLDEST} may be missing"
+                f"no answer to the last {silent} robot states; at most {MAX_ANSWER_AGE} may be missing"
             )
         if answer is None or answer.tick < self._begun:
             self.counters.held += 1

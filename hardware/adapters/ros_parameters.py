@@ -10,7 +10,7 @@ from safebo.hardware.adapters.gain_port import GainPortError
 
 
 @dataclass(frozen=True)
-class Parameter:
+class RosParameter:
     """A parameter of type double, as in `rcl_interfaces/msg/Parameter`."""
 
     name: str
@@ -31,11 +31,11 @@ class ParameterClient(Protocol):
     Every method raises `GainPortError`, `OSError` or `TimeoutError` when the node does not answer in time.
     """
 
-    def set_parameters_atomically(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+    def set_parameters_atomically(self, parameters: Sequence[RosParameter]) -> SetParametersResult:
         """`SetParametersAtomically`: all values or none."""
         ...
 
-    def set_parameters(self, parameters: Sequence[Parameter]) -> Sequence[SetParametersResult]:
+    def set_parameters(self, parameters: Sequence[RosParameter]) -> Sequence[SetParametersResult]:
         """`SetParameters`: one by one, an answer each; those before a refused one stay set."""
         ...
 
@@ -64,7 +64,7 @@ class RosParameterPort:
         Raises:
             GainPortError: the node refused one, or does not answer.
         """
-        asked = [Parameter(self._parameters[name], value) for name, value in gains.items()]
+        asked = [RosParameter(self._parameters[name], value) for name, value in gains.items()]
         try:
             if self._atomic:
                 results: Sequence[SetParametersResult] = [self._client.set_parameters_atomically(asked)]

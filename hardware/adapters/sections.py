@@ -28,10 +28,10 @@ class Section:
         self.data: dict[str, Any] = data
         self._read: set[str] = set()
 
-    def error(self, key: str, words: str) -> HardwareInputError:
+    def error(self, key: str, message: str) -> HardwareInputError:
         """An error about a key of this section, or about all of it."""
         place = ".".join(part for part in (self._where, key) if part)
-        return HardwareInputError(": ".join(part for part in (str(self.path), place, words) if part))
+        return HardwareInputError(": ".join(part for part in (str(self.path), place, message) if part))
 
     def refuse(self, key: str, value: Any, allowed: str) -> NoReturn:
         """Say that a value is not what is allowed."""
@@ -49,7 +49,7 @@ class Section:
             self.refuse(key, value, "a text")
         return value
 
-    def words(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts, at least one."""
         value = self._get(key)
         if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
 from safebo.robots.quadruped.gains import GAINS, Gains
 
 FloatArray = NDArray[np.float64]
 
-MOST_STIFFNESS = 250.0  # N m/rad at any joint
-MOST_DAMPING = 12.0  # N m s/rad at any joint
 
 _JOINT = {
     **{f"joint.{kind}.kp": (5.0, 250.0) for kind in ("hip", "thigh", "calf")},
@@ -66,7 +65,7 @@ HARD_BOUNDS: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class GainTable:
+class ControllerGains:
     """The gains that a controller has, in the order in which they travel.
 
     Args:
@@ -106,7 +105,7 @@ class GainTable:
     def _effective(self, gains: Mapping[str, float]) -> str:
         for leg in ("fl", "fr", "rl", "rr"):
             for kind in ("hip", "thigh", "calf"):
-                for which, most in (("kp", MOST_STIFFNESS), ("kd", MOST_DAMPING)):
+                for which, most in (("kp", MAX_STIFFNESS), ("kd", MAX_DAMPING)):
                     value = gains.get(f"joint.{kind}.{which}", 0.0) * gains.get(
                         f"joint.{leg}.{which}_scale", 1.0
                     )
@@ -119,14 +118,14 @@ class GainTable:
         return dict(zip(self.names, values, strict=True))
 
 
-def quadruped_table(baseline: Mapping[str, float] | None = None) -> GainTable:
+def quadruped_table(baseline: Mapping[str, float] | None = None) -> ControllerGains:
     """The gains of `safebo.robots.quadruped`, with its defaults where `baseline` names no other.
 
     Raises:
         ValueError: baseline gains that are unknown or outside the hard bounds.
     """
     gains = Gains(baseline)
-    return GainTable(
+    return ControllerGains(
         names=tuple(gain.name for gain in GAINS),
         units=tuple(gain.unit for gain in GAINS),
         lower=tuple(HARD_BOUNDS[gain.name][0] for gain in GAINS),

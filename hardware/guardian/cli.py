@@ -19,22 +19,21 @@ import yaml
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.adapters.relay import relay
+from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.limits import LIMITS, Limit, with_thresholds
-from safebo.hardware.guardian.pace import OwnPace, Pace, RobotPace, WaitingLink
+from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
 from safebo.hardware.guardian.service import GuardianService
-from safebo.hardware.guardian.staging import Preparation
-from safebo.hardware.guardian.walker import QuadrupedWalker, Walker
+from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
-from safebo.hardware.link.udp import LOOPBACK, PORT, UdpServer
+from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
-
-RATE = 500.0
 
 
 class ControllerKind(StrEnum):
@@ -129,13 +128,13 @@ Patience = Annotated[float, typer.Option(min=1.0, help="Seconds that the robot g
 
 
 @dataclass(frozen=True)
-class Settings:
+class GuardianOptions:
     """What both robots' commands have in common, checked."""
 
     listen: str
     port: int
     key: bytes
-    table: GainTable
+    table: ControllerGains
     limits: tuple[Limit, ...]
     log: Path | None
     physical: bool
@@ -155,7 +154,7 @@ class Settings:
         patience: float,
         kind: ControllerKind,
         controller_file: Path | None,
-    ) -> Settings:
+    ) -> GuardianOptions:
         """Read the files.
 
         Raises:
@@ -180,12 +179,12 @@ def go2(
     limits: LimitFile = None,
     log: Log = None,
     physical: Physical = False,
-    patience: Patience = 15.0,
+    patience: Patience = ROBOT_TIMEOUT_S,
     controller: Kind = ControllerKind.BUILT_IN,
     controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go2 on its low-level topics (`rt/lowcmd`, `rt/lowstate`)."""
-    settings = Settings.of(
+    settings = GuardianOptions.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
     from safebo.hardware.unitree.dds import DdsNetwork
@@ -193,9 +192,9 @@ def go2(
 
     chosen = domain if domain is not None else (0 if physical else 1)
     robot = load_robot("go2")
-    walker, keeper = ready_controller(robot, settings)
+    walking = ready_controller(robot, settings)
     link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
-    guard(link, robot, walker, keeper, settings, f"interface {interface}, domain {chosen}")
+    guard(link, robot, walking, settings, f"interface {interface}, domain {chosen}")
 
 
 @app.command()
@@ -211,12 +210,12 @@ def go1(
     limits: LimitFile = None,
     log: Log = None,
     physical: Physical = False,
-    patience: Patience = 15.0,
+    patience: Patience = ROBOT_TIMEOUT_S,
     controller: Kind = ControllerKind.BUILT_IN,
     controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go1 on its low-level UDP packets."""
-    settings = Settings.of(
+    settings = GuardianOptions.of(
         listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
     )
     from safebo.hardware.unitree.go1_link import Go1Link
@@ -224,9 +223,9 @@ def go1(
 
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     robot = load_robot("go1")
-    walker, keeper = ready_controller(robot, settings)
+    walking = ready_controller(robot, settings)
     link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
-    guard(link, robot, walker, keeper, settings, f"{chosen}:{robot_port}")
+    guard(link, robot, walking, settings, f"{chosen}:{robot_port}")
 
 
 @app.command("limits")
@@ -237,7 +236,7 @@ def list_limits() -> None:
         lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
         typer.echo(
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
-            f" {limit.scope.value:10s} {limit.words}"
+            f" {limit.scope.value:10s} {limit.message}"
         )
 
 
@@ -250,36 +249,35 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
     say(f"a new key is in {path}, readable by you alone")
 
 
-def say(words: str) -> None:
+def say(message: str) -> None:
     """A line for people, at once."""
     try:
-        print(words, flush=True)
+        print(message, flush=True)
     except OSError:  # whoever read our output has gone; the robot has not
         return
 
 
-def ready_controller(robot: RobotModel, settings: Settings) -> tuple[Walker, Preparation | None]:
+def ready_controller(robot: RobotModel, settings: GuardianOptions) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
     if own is None:
         begin = time.monotonic()
-        walker = QuadrupedWalker(robot, RATE)
+        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
         warm(walker, robot)
         say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
-        return walker, None
+        return GuardedController(walker, settings.table)
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
-    relayed = relay(own, robot, executor, not settings.physical, RATE)
+    relayed, keeper = relay(own, robot, executor, not settings.physical, CONTROL_RATE_HZ)
     say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
-    return relayed
+    return GuardedController(relayed, settings.table, keeper)
 
 
 def guard(
     link: WaitingLink,
     robot: RobotModel,
-    walker: Walker,
-    preparation: Preparation | None,
-    settings: Settings,
+    controller: GuardedController,
+    settings: GuardianOptions,
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
@@ -312,14 +310,13 @@ def guard(
     virtual = not settings.physical
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.thread_time if virtual else time.perf_counter
-    pace: Pace = RobotPace(1.0 / RATE) if virtual else OwnPace(1.0 / RATE)
+    pace: GuardianPace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
     with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
         guardian = Guardian(
-            *(robot, walker, settings.table, executor, SystemRandom(), clock),
-            *(settings.limits, RATE, preparation),
+            robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
         )
         boot = secrets.randbelow((1 << 32) - 1) + 1
-        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), RATE)
+        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
         kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
         say(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
@@ -340,7 +337,7 @@ def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> 
     return read_controller_file(path)
 
 
-def read_table(path: Path | None) -> GainTable:
+def read_table(path: Path | None) -> ControllerGains:
     """The gains with their baseline."""
     if path is None:
         return quadruped_table()

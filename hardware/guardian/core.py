@@ -10,45 +10,44 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.hardware.guardian.bounds import MOST_DAMPING, MOST_STIFFNESS, GainTable
+from safebo.hardware.constants import (
+    ARM_TIMEOUT_S,
+    BLIND_TIMEOUT_S,
+    BRAKE_TIME_S,
+    CONNECT_TIME_S,
+    CONTROL_RATE_HZ,
+    MAX_DAMPING,
+    MAX_STIFFNESS,
+    MAX_TRIAL_S,
+    OVERRUN_PERIODS,
+    SETTLE_TIME_S,
+    STATE_LOST_TIMEOUT_S,
+    TELEMETRY_MARGIN_S,
+)
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.limits import LIMITS, NOTHING, Limit, Watch
-from safebo.hardware.guardian.measures import Measures
+from safebo.hardware.guardian.measures import WatchedQuantities
 from safebo.hardware.guardian.motion import Curve, Poses, damped
-from safebo.hardware.guardian.observation import Observation, Stream
-from safebo.hardware.guardian.request_handler import LONGEST, Desk
-from safebo.hardware.guardian.staging import Preparation, Staging, TrialPlan
-from safebo.hardware.guardian.states import FAULTS, Event, Response, State, answer
+from safebo.hardware.guardian.observation import RobotObservation, Stream
+from safebo.hardware.guardian.request_handler import RequestHandler
+from safebo.hardware.guardian.snapshot import snapshot
+from safebo.hardware.guardian.staging import GuardedController, Staging
+from safebo.hardware.guardian.state_machine import EventRow, Latch, StateMachine, TrialRun
+from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
-from safebo.hardware.guardian.walker import NotInTickError, Walker
-from safebo.hardware.link.messages import Heartbeat, Reply, Request, Stop
+from safebo.hardware.guardian.walker import NotInTickError
+from safebo.hardware.link.messages import Heartbeat, Reply, RequestMessage, StateMessage, Stop
 from safebo.hardware.link.server import Inbound
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 
 FloatArray = NDArray[np.float64]
-
-SUSTAINED = 1.0  # s of states without a gap before the robot counts as connected
-LOST = 2.0  # s without a new state after which it counts as gone
-CALM = 0.5  # s of standing before a trial may start
-BRAKING = 0.8  # s of stepping on baseline gains after a trial
-ARMED_FOR = 60.0  # s after which arming is void
-ENDS = {1: "completed", 2: "ended on request"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """An event worth keeping: guardian's clock, s, what it is, and in words."""
-
-    time: float
-    kind: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -57,50 +56,7 @@ class Step:
 
     command: JointCommand
     replies: list[tuple[int, Reply]]
-    rows: list[Row]
-
-
-@dataclass
-class Run:
-    """The armed, running or last trial.
-
-    Args:
-        plan: None before the first.
-        token: allows its start.
-        armed: when it was armed, s. started: when settling began, s. duration: of the walk, s.
-        backup: index of the backup at work, or -1.
-        outcome: 0 not over, 1 completed, 2 ended by request, 3 ended by trouble.
-    """
-
-    plan: TrialPlan | None = None
-    token: int = 0
-    armed: float = -math.inf
-    started: float = math.inf
-    duration: float = 0.0
-    backup: int = -1
-    outcome: int = 0
-
-    def elapsed(self, now: float) -> float:
-        """Seconds since the walk began; negative while the robot settles."""
-        return now - self.started - self.plan.walk.settle if self.plan else 0.0
-
-
-@dataclass
-class Latch:
-    """What is latched: number, cause, words, and the token of the first step of clearing."""
-
-    number: int = 0
-    cause: Limit = NOTHING
-    words: str = ""
-    token: int = 0
-
-
-@dataclass
-class Counters:
-    """What the guardian met since it started."""
-
-    overruns: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
+    events: list[EventRow]
 
 
 class Guardian:
@@ -108,57 +64,68 @@ class Guardian:
 
     Args:
         robot: its model.
-        walker: its locomotion controller.
-        table: the controller's gains, hard bounds and baseline.
+        controller: what walks, and with which gains.
         executor: builds monitors beside the control loop.
         random: for tokens; unpredictable outside of tests.
         clock: measures how long the controller takes, s.
         limits: see `safebo.hardware.guardian.limits`.
         rate: ticks per second.
-        preparation: brings gains into a controller that cannot take them within a tick; None where it can.
     """
 
     def __init__(
         self,
         robot: RobotModel,
-        walker: Walker,
-        table: GainTable,
+        controller: GuardedController,
         executor: Executor,
         random: Random,
         clock: Callable[[], float],
         limits: Sequence[Limit] = LIMITS,
-        rate: float = 500.0,
-        preparation: Preparation | None = None,
+        rate: float = CONTROL_RATE_HZ,
     ) -> None:
-        self.robot, self.walker, self.table, self.random = robot, walker, table, random
+        self.robot, self.controller, self.walker = robot, controller, controller.walker
         self.period = 1.0 / rate
         self._clock = clock
-        self.preparation = preparation
         self._unfit = ""
         self.watch = Watch(limits, rate)
         self.stream = Stream()
         self.lease = Lease()
-        self.staging = Staging(table, len(walker.state_names), executor)
-        self.telemetry = Telemetry(int((LONGEST + 12.0) * rate))
-        self.run, self.latch, self.counters = Run(), Latch(), Counters()
-        self.state = State.DISCONNECTED
-        self.refusal: Limit = NOTHING
-        self.present: Limit = NOTHING
-        self.now = -math.inf
+        self.staging = Staging(controller.table, len(self.walker.state_names), executor)
+        self.telemetry = Telemetry(int((MAX_TRIAL_S + TELEMETRY_MARGIN_S) * rate))
+        self.machine = StateMachine(self._enter, controller.table.baseline)
         self.command = damped(robot.home_joints)
-        self._baseline = table.mapping(table.baseline)
+        self._baseline = controller.table.mapping(controller.table.baseline)
         self._poses = Poses(robot)
         self._curve: Curve | None = None
         self._walking = False
         self._brake_end = math.inf
-        self._rows: list[Row] = []
-        self.measures = Measures(robot, self.watch, self.stream)
-        self._desk = Desk(self)
+        self.measures = WatchedQuantities(robot, self.watch, self.stream)
+        self._requests = RequestHandler(
+            *(self, self.machine, self.lease, self.staging, self.telemetry, controller, random)
+        )
+
+    @property
+    def state(self) -> State:
+        """Where it stands in the state table."""
+        return self.machine.state
+
+    @property
+    def run(self) -> TrialRun:
+        """The armed, running or last trial."""
+        return self.machine.run
+
+    @property
+    def latch(self) -> Latch:
+        """What is latched, or was last."""
+        return self.machine.latch
+
+    def status(self) -> StateMessage:
+        """How everything stands, as the link tells it."""
+        return snapshot(self.machine, self.stream, self.lease, self.measures, self.command)
 
     def step(
         self,
         now: float,
-        observation: Observation | None,
+        observation: RobotObservation | None,
         inbox: Sequence[Inbound] = (),
         damaged: int = 0,
         stop: int = 0,
@@ -172,21 +139,22 @@ class Guardian:
             damaged: packets from the robot that were refused since the start.
             stop: level of a stop asked for at the guardian itself; 0: none.
         """
-        gap = now - self.now if math.isfinite(self.now) else 0.0
-        self.now, self._rows = now, []
+        machine = self.machine
+        gap = now - machine.now if math.isfinite(machine.now) else 0.0
+        machine.now, machine.events = now, []
         replies: list[tuple[int, Reply]] = []
         self.stream.take(now, observation)
         stop = max(stop, self._hear(now, inbox))
         self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
-        self._tend(now)
+        self._poll(now)
         self._judge()
-        self._happen(now)
+        self._follow(now)
         for message in inbox:
-            if isinstance(message.body, Request):
-                replies.append((message.session, self._desk.answer(now, message.session, message.body)))
+            if isinstance(message.body, RequestMessage):
+                replies.append((message.session, self._requests.answer(now, message.session, message.body)))
         self.command = self._guarded(self._move(now))
         self._record(now)
-        return Step(self.command, replies, self._rows)
+        return Step(self.command, replies, machine.events)
 
     # -- what came in ---------------------------------------------------------------------------------
 
@@ -200,112 +168,75 @@ class Guardian:
             elif isinstance(body, Stop):
                 # an unknown level is the strongest: who stops is not argued with
                 level = max(level, body.level if 1 <= body.level <= 3 else 3)
-                self.note("stop", f"level {body.level}: {body.reason}")
+                self.machine.note("stop", f"level {body.level}: {body.reason}")
         return level
 
-    def _tend(self, now: float) -> None:
+    def _poll(self, now: float) -> None:
         """A controller in a process of its own: whether it lives, and its gains."""
-        preparation, newest = self.preparation, self.stream.newest
+        preparation, newest = self.controller.preparation, self.stream.newest
         if preparation is None:
             return
         resting = not self._walking and self.state not in (State.ARMED, State.RUNNING)
         reading = None if newest is None else newest.reading
-        self._unfit = preparation.tend(now, reading, self._walking, resting)
+        self._unfit = preparation.poll(now, reading, self._walking, resting)
         self.watch.set("controller_failed", float(bool(self._unfit)))
-        for words in preparation.news():
-            self.note("gains", words)
+        for message in preparation.events():
+            self.machine.note("gains", message)
 
     # -- what follows ---------------------------------------------------------------------------------
 
     def _judge(self) -> None:
         limit = self.watch.check(self.state)
-        self.present = limit
-        self.refusal = limit if limit.response is Response.REFUSE else NOTHING
+        self.machine.present = limit
+        self.machine.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:
             failed = limit.quantity == "controller_failed"
-            self.fault(limit, f"{limit.words}: {self._unfit}" if failed else "")
+            self.machine.fault(limit, f"{limit.message}: {self._unfit}" if failed else "")
 
-    def _happen(self, now: float) -> None:
+    def _follow(self, now: float) -> None:
         """Events that come by themselves."""
         stream, run = self.stream, self.run
         if self.lease.expire(now):
-            self.note("lease", f"epoch {self.lease.epoch} expired")
+            self.machine.note("lease", f"epoch {self.lease.epoch} expired")
         if stream.rebooted and self.lease.session:
             # whoever held it believed in another robot than this one, which has just begun anew
             self.lease.release()
-            self.note("lease", f"epoch {self.lease.epoch} is void: the robot restarted")
-        if self.state is State.DISCONNECTED and stream.sustained(now) >= SUSTAINED:
-            self.happen(Event.STREAM)
-        if stream.newest is not None and stream.age(now) > LOST:
-            self.happen(Event.STREAM_LOST)
+            self.machine.note("lease", f"epoch {self.lease.epoch} is void: the robot restarted")
+        if self.state is State.DISCONNECTED and stream.sustained(now) >= CONNECT_TIME_S:
+            self.machine.transition(GuardianEvent.STREAM)
+        if stream.newest is not None and stream.age(now) > STATE_LOST_TIMEOUT_S:
+            self.machine.transition(GuardianEvent.STREAM_LOST)
         if self._curve is not None and self._curve.over(now):
             if self.state is State.STANDING_UP:
-                self.happen(Event.STOOD)
+                self.machine.transition(GuardianEvent.STOOD)
             elif self.state in (State.LYING_DOWN, State.SIT_LATCHED):
-                self.happen(Event.LAIN)
-        if self.state is State.ARMED and now - run.armed > ARMED_FOR:
-            self.note("disarmed", "arming is void after a minute")
-            self.happen(Event.DISARM)
+                self.machine.transition(GuardianEvent.LAIN)
+        if self.state is State.ARMED and now - run.armed > ARM_TIMEOUT_S:
+            self.machine.note("disarmed", "arming is void after a minute")
+            self.machine.transition(GuardianEvent.DISARM)
         # half a tick keeps rounding from adding one
         if self.state is State.RUNNING and run.elapsed(now) >= run.duration - 0.5 * self.period:
-            self.end(1)
-
-    def fault(self, limit: Limit, words: str = "") -> None:
-        """Answer trouble by its rung of the ladder, and latch."""
-        before = self.state
-        if before is State.SIT_LATCHED and limit.response < Response.DAMP:
-            return
-        if before is State.HOLD_LATCHED and limit.response is Response.HOLD:
-            return
-        if before is State.DAMP_LATCHED:
-            return
-        if self.run.plan is not None and before is State.RUNNING:
-            self.run.outcome = 3
-        said = words or f"{limit.words} ({limit.name}: limit {limit.threshold:g} {limit.unit})".replace(
-            " )", ")"
-        )
-        self.latch = Latch(self.latch.number + 1, limit, said)
-        self.counters.faults[limit.name] = self.counters.faults.get(limit.name, 0) + 1
-        self.note("latch", f"{self.latch.number}: {said}")
-        self.happen(FAULTS[limit.response])
-
-    def happen(self, event: Event) -> bool:
-        """Let an event happen; whether the state table has an answer."""
-        after = answer(self.state, event)
-        if after is None:
-            return False
-        if after is not self.state:
-            before, self.state = self.state, after
-            self.note("state", f"{before.name} -> {after.name} by {event.name}")
-            self._enter(before)
-        return True
-
-    def end(self, outcome: int) -> None:
-        """End the running trial."""
-        if self.state is State.RUNNING:
-            self.run.outcome = outcome
-            self.note("trial", f"{self.run.plan.number if self.run.plan else 0} {ENDS[outcome]}")
-        self.happen(Event.END)
-
-    def note(self, kind: str, words: str) -> None:
-        """Keep an event."""
-        self._rows.append(Row(self.now, kind, words))
+            self.machine.end(1)
 
     def calm(self) -> bool:
         """Whether the robot has stood still for long enough."""
-        return not self._walking and self._curve is not None and self._curve.rested(self.now) >= CALM
+        return (
+            not self._walking
+            and self._curve is not None
+            and self._curve.rested(self.machine.now) >= SETTLE_TIME_S
+        )
 
     # -- motion ---------------------------------------------------------------------------------------
 
     def _position(self) -> FloatArray:
         """Where the joints are: measured while that is news, else as commanded."""
         newest = self.stream.newest
-        if newest is None or self.stream.age(self.now) > 0.1:
+        if newest is None or self.stream.age(self.machine.now) > BLIND_TIMEOUT_S:
             return self.command.position
         return newest.reading.joint_position
 
     def _enter(self, before: State) -> None:
-        now, state = self.now, self.state
+        now, state = self.machine.now, self.state
         if state is State.STANDING_UP:
             self._curve = self._poses.rise(now, self._position())
         elif state in (State.LYING_DOWN, State.SIT_LATCHED):
@@ -324,7 +255,7 @@ class Guardian:
 
     def _brake(self, now: float) -> None:
         """Baseline gains; step to rest while the robot's state is known, else stand at once."""
-        if not self._walking or self.stream.age(now) > 0.1:
+        if not self._walking or self.stream.age(now) > BLIND_TIMEOUT_S:
             self._stand(now)
             return
         try:
@@ -333,22 +264,11 @@ class Guardian:
             self._stand(now)
             return
         self.walker.brake()
-        self._brake_end = now + BRAKING
+        self._brake_end = now + BRAKE_TIME_S
 
     def _stand(self, now: float) -> None:
         self._walking = False
         self._curve = self._poses.stand(now, self.command.position)
-
-    def arm(self, plan: TrialPlan, token: int) -> None:
-        """Take a verified trial; the robot stays on baseline gains."""
-        self.run = Run(plan, token, armed=self.now)
-
-    def gains_at_work(self) -> tuple[float, ...]:
-        """The trial's or its backup's gains while it runs, the baseline otherwise."""
-        run = self.run
-        if self.state is not State.RUNNING or run.plan is None:
-            return self.table.baseline
-        return run.plan.gains if run.backup < 0 else run.plan.backups[run.backup]
 
     def begin(self) -> None:
         """The walk of the armed trial, from this tick on. Whatever the controller raises means damping."""
@@ -356,7 +276,7 @@ class Guardian:
         assert plan is not None
         assert newest is not None
         try:
-            self.walker.begin(newest.reading, plan.walk, self.table.mapping(plan.gains))
+            self.walker.begin(newest.reading, plan.walk, self.controller.table.mapping(plan.gains))
         except Exception as error:
             self._controller_failed(error)
             return
@@ -376,7 +296,7 @@ class Guardian:
         return damped(self._position())
 
     def _blind(self, now: float) -> bool:
-        return self.state is not State.RUNNING and self.stream.age(now) > 0.1
+        return self.state is not State.RUNNING and self.stream.age(now) > BLIND_TIMEOUT_S
 
     def _walk(self, now: float) -> JointCommand:
         assert self.stream.newest is not None
@@ -390,11 +310,11 @@ class Guardian:
             self._controller_failed(error)
             return damped(self._position())
         cycle = self._clock() - begin
-        self.counters.overruns += cycle > 2.0 * self.period
+        self.machine.counters.overruns += cycle > OVERRUN_PERIODS * self.period
         put("cycle", cycle)
         late = self.watch.check(self.state, late=True)
         if late.response > Response.REFUSE:
-            self.fault(late)
+            self.machine.fault(late)
             return damped(self._position())
         return command
 
@@ -408,12 +328,12 @@ class Guardian:
         if choice < 0:
             return command
         run.backup = choice
-        self.note("backup", f"switched to backup {choice} at {run.elapsed(now):.3f} s")
-        return self.walker.switch(self.table.mapping(run.plan.backups[choice]))
+        self.machine.note("backup", f"switched to backup {choice} at {run.elapsed(now):.3f} s")
+        return self.walker.switch(self.controller.table.mapping(run.plan.backups[choice]))
 
     def _controller_failed(self, error: Exception) -> None:
         limit = next(limit for limit in self.watch.limits if limit.quantity == "controller_failed")
-        self.fault(limit, f"{limit.words}: {type(error).__name__}: {error}")
+        self.machine.fault(limit, f"{limit.message}: {type(error).__name__}: {error}")
 
     def _guarded(self, command: JointCommand) -> JointCommand:
         """The command within what the motors may be told; damping instead of one that is not finite."""
@@ -427,8 +347,8 @@ class Guardian:
             np.clip(command.position, robot.joint_lower, robot.joint_upper),
             np.clip(command.velocity, -robot.speed_limit, robot.speed_limit),
             np.clip(command.torque, -robot.torque_limit, robot.torque_limit),
-            np.clip(command.kp, 0.0, MOST_STIFFNESS),
-            np.clip(command.kd, 0.0, MOST_DAMPING),
+            np.clip(command.kp, 0.0, MAX_STIFFNESS),
+            np.clip(command.kd, 0.0, MAX_DAMPING),
         )
 
     def _record(self, now: float) -> None:

@@ -1,6 +1,6 @@
 """Everything the guardian did and met, line by line on disk, written beside the control loop.
 
-Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `words`. A
+Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `message`. A
 disk that is full or gone must not disturb the robot: the lines are kept in memory and written when there is room,
 and the loss of the oldest, should memory run out, is said in the file.
 """
@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from safebo.hardware.constants import LOG_CLOSE_TIMEOUT_S, MAX_LOG_LINES
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.core import Row
+from safebo.hardware.guardian.state_machine import EventRow
 
-KEPT = 100_000
 _END: object = object()
 
 
@@ -28,13 +28,13 @@ class EventLog:
 
     Args:
         path: the file; appended to. None keeps nothing.
-        complain: told in words, once each time that writing begins to fail.
+        complain: told once each time that writing begins to fail.
 
     Raises:
         HardwareInputError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path | None, complain: Callable[[str], None] = lambda _words: None) -> None:
+    def __init__(self, path: Path | None, complain: Callable[[str], None] = lambda _message: None) -> None:
         self.path, self._complain = path, complain
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._waiting: deque[str] = deque()
@@ -54,12 +54,12 @@ class EventLog:
         """Whether the last attempt to write failed."""
         return self._failing
 
-    def put(self, rows: Iterable[Row]) -> None:
+    def put(self, events: Iterable[EventRow]) -> None:
         """Keep these; never blocks."""
-        for row in rows:
+        for row in events:
             self._queue.put((datetime.now(UTC).isoformat(timespec="milliseconds"), row))
 
-    def close(self, patience: float = 2.0) -> None:
+    def close(self, patience: float = LOG_CLOSE_TIMEOUT_S) -> None:
         """Write what is left."""
         self._queue.put(_END)
         self._thread.join(patience)
@@ -82,9 +82,9 @@ class EventLog:
     def _take(self, item: object) -> None:
         assert isinstance(item, tuple)
         wall, row = item
-        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "words": row.words}
+        line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "message": row.message}
         self._waiting.append(json.dumps(line))
-        if len(self._waiting) > KEPT:
+        if len(self._waiting) > MAX_LOG_LINES:
             self._waiting.popleft()
             self._lost += 1
 
@@ -94,7 +94,7 @@ class EventLog:
             return
         lines = list(self._waiting)
         if self._lost:
-            lines.insert(0, json.dumps({"kind": "lost", "words": f"{self._lost} older lines had no room"}))
+            lines.insert(0, json.dumps({"kind": "lost", "message": f"{self._lost} older lines had no room"}))
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write("".join(line + "\n" for line in lines))

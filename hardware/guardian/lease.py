@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-TERM = 1.0
-"""Seconds of silence after which a lease is void. Its epoch never comes back."""
+from safebo.hardware.constants import LEASE_TIMEOUT_S
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Lease:
 
     def expire(self, now: float) -> bool:
         """Void the lease of a holder that was silent for too long; whether that happened now."""
-        if self.session and now - self.alive > TERM:
+        if self.session and now - self.alive > LEASE_TIMEOUT_S:
             self.release()
             return True
         return False

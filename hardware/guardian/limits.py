@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.states import Response, State
 
@@ -83,11 +84,11 @@ class Limit:
         quantity: one of `QUANTITIES`.
         unit: of quantity and threshold.
         threshold: crossed when the quantity is beyond it.
-        response: rung of the ladder.
+        response: its severity decides which limit wins.
         seconds: for how long it must be crossed without interruption; 0: one tick is enough.
         scope: in which states.
         below: crossed underneath instead of above.
-        words: for people.
+        message: for people.
     """
 
     number: int
@@ -98,7 +99,7 @@ class Limit:
     response: Response
     seconds: float
     scope: Scope
-    words: str
+    message: str
     below: bool = False
 
 
@@ -127,8 +128,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(21, "cell_spread", "cell_spread", "V", 0.2, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery's cells differ"),
     Limit(22, "motor_warm", "temperature", "deg C", 70.0, _R.REFUSE, 0.0, Scope.CONNECTED, "a motor is warm"),
     Limit(23, "motor_hot", "temperature", "deg C", 85.0, _R.SIT, 0.02, Scope.CONNECTED, "a motor is hot"),
-    Limit(24, "tuner_silence", "tuner_silence", "s", 0.15, _R.HOLD, 0.0, Scope.RAISED, "the tuner is silent"),
-    Limit(25, "tuner_gone", "tuner_silence", "s", 0.9, _R.SIT, 0.0, Scope.RAISED, "the tuner is gone"),
+    Limit(24, "tuner_silence", "tuner_silence", "s", TUNER_SILENT_S, _R.HOLD, 0.0, Scope.RAISED, "the tuner is silent"),
+    Limit(25, "tuner_gone", "tuner_silence", "s", TUNER_GONE_S, _R.SIT, 0.0, Scope.RAISED, "the tuner is gone"),
     Limit(26, "remote_stop", "remote_stop", "", 0.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped at the remote control"),
     Limit(27, "foreign_commands", "foreign_commands", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another commander"),
     Limit(28, "stop_hold", "stop", "level", 0.5, _R.HOLD, 0.0, Scope.ALWAYS, "stopped: baseline gains"),

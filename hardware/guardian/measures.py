@@ -7,15 +7,14 @@ from collections import deque
 
 import numpy as np
 
+from safebo.hardware.constants import DAMAGE_WINDOW_S
 from safebo.hardware.guardian.limits import Watch
 from safebo.hardware.guardian.observation import Stream
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 
-DAMAGE_WINDOW = 1.0  # s over which damaged packets are counted
 
-
-class Measures:
+class WatchedQuantities:
     """Fills a `Watch` at every tick.
 
     The height of the trunk is that over its lowest foot, from joint angles and attitude alone: it needs no
@@ -78,6 +77,6 @@ class Measures:
 
     def _damage_rate(self, now: float, damaged: int) -> float:
         self._damage.append((now, damaged))
-        while now - self._damage[0][0] > DAMAGE_WINDOW:
+        while now - self._damage[0][0] > DAMAGE_WINDOW_S:
             self._damage.popleft()
-        return (damaged - self._damage[0][1]) / DAMAGE_WINDOW
+        return (damaged - self._damage[0][1]) / DAMAGE_WINDOW_S

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import FOLD_TIME_S, POSE_MARGIN_RAD, RISE_TIME_S, SINK_TIME_S, STAND_TIME_S
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 
@@ -59,7 +60,7 @@ class Curve:
 
     def over(self, now: float) -> bool:
         """Whether the last waypoint is reached."""
-        return now - self._begin >= self._ends[-1]
+        return bool(now - self._begin >= self._ends[-1])
 
     def rested(self, now: float) -> float:
         """Seconds since the last waypoint was reached, negative before."""
@@ -85,17 +86,18 @@ class Poses:
 
     def __init__(self, robot: RobotModel) -> None:
         self.standing = robot.home_joints.copy()
-        self.folded = np.clip(np.tile(FOLDED, 4), robot.joint_lower + 0.02, robot.joint_upper - 0.02)
+        low, high = robot.joint_lower + POSE_MARGIN_RAD, robot.joint_upper - POSE_MARGIN_RAD
+        self.folded = np.clip(np.tile(FOLDED, 4), low, high)
 
     def rise(self, now: float, start: FloatArray) -> Curve:
         """From anywhere into the folded pose, then up."""
-        way = [Waypoint(self.folded, 1.0), Waypoint(self.standing, 1.5)]
+        way = [Waypoint(self.folded, FOLD_TIME_S), Waypoint(self.standing, RISE_TIME_S)]
         return Curve(now, start, way, STIFFNESS, STIFFNESS_DAMPING)
 
     def stand(self, now: float, start: FloatArray) -> Curve:
         """Into the standing pose, to stay."""
-        return Curve(now, start, [Waypoint(self.standing, 0.4)], STAND_KP, STAND_KD)
+        return Curve(now, start, [Waypoint(self.standing, STAND_TIME_S)], STAND_KP, STAND_KD)
 
     def sink(self, now: float, start: FloatArray) -> Curve:
         """Down into the folded pose."""
-        return Curve(now, start, [Waypoint(self.folded, 1.5)], STIFFNESS, STIFFNESS_DAMPING)
+        return Curve(now, start, [Waypoint(self.folded, SINK_TIME_S)], STIFFNESS, STIFFNESS_DAMPING)

@@ -8,6 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import (
+    MAX_ANGULAR_VELOCITY,
+    MAX_JOINT_POSITION,
+    MAX_JOINT_TORQUE,
+    MAX_JOINT_VELOCITY,
+    MAX_LINEAR_ACCELERATION,
+    MAX_SQUARED_NORM,
+    MAX_STATE_GAP_S,
+    MIN_SQUARED_NORM,
+    REBOOT_MS,
+)
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree.remote import stop_pressed
 from safebo.robots.quadruped.interface import SensorReading
@@ -20,7 +31,7 @@ def _twelve() -> FloatArray:
 
 
 @dataclass
-class Observation:
+class RobotObservation:
     """One sample of the robot's own state stream.
 
     Args:
@@ -46,9 +57,9 @@ class Observation:
     restarts: int = 0
 
 
-def observe(state: RobotState, foreign_commands: bool = False) -> Observation:
+def observe(state: RobotState, foreign_commands: bool = False) -> RobotObservation:
     """What a robot link heard, as the guardian sees it."""
-    return Observation(
+    return RobotObservation(
         state.tick,
         state.reading,
         state.torque,
@@ -66,35 +77,31 @@ def _percent(charge: float) -> float:
     return charge if 0.0 <= charge <= 100.0 else math.nan
 
 
-MOST = {
-    "joint_position": 7.0,
-    "joint_velocity": 120.0,
-    "angular_velocity": 60.0,
-    "linear_acceleration": 500.0,
+MAX_READING = {
+    "joint_position": MAX_JOINT_POSITION,
+    "joint_velocity": MAX_JOINT_VELOCITY,
+    "angular_velocity": MAX_ANGULAR_VELOCITY,
+    "linear_acceleration": MAX_LINEAR_ACCELERATION,
 }
 """Beyond these no such robot can be: rad, rad/s, rad/s, m/s^2."""
 
-MOST_TORQUE = 200.0  # N m
 
-
-def implausible(observation: Observation) -> str:
+def implausible(observation: RobotObservation) -> str:
     """Why these values cannot be true; empty when they can."""
     reading = observation.reading
-    for name, most in MOST.items():
+    for name, most in MAX_READING.items():
         # the negation also catches what is not a number
         if not np.abs(getattr(reading, name)).max() <= most:
             return f"{name} beyond {most:g} or not a number"
-    if not np.abs(observation.torque).max() <= MOST_TORQUE:
-        return f"torque beyond {MOST_TORQUE:g} N m or not a number"
+    if not np.abs(observation.torque).max() <= MAX_JOINT_TORQUE:
+        return f"torque beyond {MAX_JOINT_TORQUE:g} N m or not a number"
     norm = float(reading.orientation @ reading.orientation)
-    if not 0.81 <= norm <= 1.21:
+    if not MIN_SQUARED_NORM <= norm <= MAX_SQUARED_NORM:
         return "the orientation is no unit quaternion"
     return ""
 
 
 AHEAD = 1 << 31
-REBOOT = 500
-"""Milliseconds that a tick has to fall back to mean a restart; less is an overtaken packet."""
 
 
 class Stream:
@@ -104,9 +111,9 @@ class Stream:
         gap: seconds without a new sample after which a stream no longer counts as sustained.
     """
 
-    def __init__(self, gap: float = 0.1) -> None:
+    def __init__(self, gap: float = MAX_STATE_GAP_S) -> None:
         self._gap = gap
-        self.newest: Observation | None = None
+        self.newest: RobotObservation | None = None
         self.advanced = -math.inf
         self.since = math.inf
         self.rejected = 0
@@ -118,7 +125,7 @@ class Stream:
         self.remote_stop = False
         self.reason = ""
 
-    def take(self, now: float, observation: Observation | None) -> None:
+    def take(self, now: float, observation: RobotObservation | None) -> None:
         """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
         self.fresh = self.rebooted = self.remote_stop = False
         if observation is not None:
@@ -135,13 +142,13 @@ class Stream:
         if now - self.advanced > self._gap:
             self.since = math.inf
 
-    def _use(self, now: float, observation: Observation) -> None:
+    def _use(self, now: float, observation: RobotObservation) -> None:
         if self.newest is not None:
             step = (observation.tick - self.newest.tick) % (1 << 32)
             restarted = observation.restarts != self.newest.restarts
             if step == 0 and not restarted:
                 return
-            if step >= AHEAD and (1 << 32) - step < REBOOT and not restarted:
+            if step >= AHEAD and (1 << 32) - step < REBOOT_MS and not restarted:
                 return
             if step >= AHEAD or restarted:
                 self.rebooted = True

@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from safebo.hardware.constants import CATCH_UP_S, SILENT_TICKS, STATE_WAIT_S
 from safebo.hardware.robot_link import RobotLink, RobotState
-
-SHORT = 3  # silent ticks in a row that a lost or late state explains
-CATCH_UP = 0.006  # s per tick; with the patience it stays below the limit of a gap between commands
 
 
 class WaitingLink(RobotLink, Protocol):
@@ -25,7 +23,7 @@ class WaitingLink(RobotLink, Protocol):
         ...
 
 
-class Pace(Protocol):
+class GuardianPace(Protocol):
     """Decides when the next tick is."""
 
     def next(self, link: WaitingLink) -> tuple[float, RobotState | None]:
@@ -68,7 +66,7 @@ class RobotPace:
     """
 
     def __init__(
-        self, period: float, patience: float = 0.012, clock: Callable[[], float] = time.monotonic
+        self, period: float, patience: float = STATE_WAIT_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._period, self._patience, self._clock = period, patience, clock
         self._now = clock()
@@ -92,11 +90,11 @@ class RobotPace:
             link.wait(left)
         if state is None:
             self._silent += 1
-            if self._silent <= SHORT:
+            if self._silent <= SILENT_TICKS:
                 step = self._period
             else:
                 behind = (self._silent - 1) * self._patience - self._ahead
-                step = self._patience + min(CATCH_UP, behind)
+                step = self._patience + min(CATCH_UP_S, behind)
             self._ahead += step
             self._now += step
             return self._now, None

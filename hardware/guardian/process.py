@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from safebo.hardware.constants import FINAL_DAMPING_S, FOREIGN_TICKS, SLOW_CLOCK, SPEED_REPORT_S
 from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.core import Guardian, Row
+from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
-from safebo.hardware.guardian.pace import Pace, WaitingLink
+from safebo.hardware.guardian.pace import GuardianPace, WaitingLink
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.udp import UdpServer
@@ -25,11 +27,6 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.quadruped.interface import SensorReading
-
-FOREIGN_EVERY = 25  # ticks between two looks at who else commands
-LAST_WORDS = 0.2  # s of joint damping when the process ends
-SLOW = 0.97  # share of real time below which a virtual robot's clock is called slow
-REPORT = 5.0  # s between two looks at it
 
 STILL = frozenset({State.DISCONNECTED, State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED})
 """States in which the process may end: the joints are damped."""
@@ -62,7 +59,7 @@ class Speed:
         wall = time.monotonic()
         if self._wall < 0:
             self._wall, self._time = wall, now
-        if wall - self._wall < REPORT:
+        if wall - self._wall < SPEED_REPORT_S:
             return False
         self.factor = (now - self._time) / (wall - self._wall)
         self._wall, self._time = wall, now
@@ -86,7 +83,7 @@ class GuardianProcess:
         link: WaitingLink,
         service: GuardianService,
         server: UdpServer,
-        pace: Pace,
+        pace: GuardianPace,
         log: EventLog,
         say: Callable[[str], None],
     ) -> None:
@@ -104,7 +101,7 @@ class GuardianProcess:
     def tick(self, stop: int = 0) -> None:
         """One control tick; `stop` is the level of a stop asked for at this process."""
         now, state = self._pace.next(self._link)
-        if self.ticks % FOREIGN_EVERY == 0:
+        if self.ticks % FOREIGN_TICKS == 0:
             self._foreign = self._link.foreign_commands()
         seen = None if state is None else observe(state, bool(self._foreign))
         damaged = self._link.counters.damaged
@@ -113,11 +110,11 @@ class GuardianProcess:
         for address, data in tick.outgoing:
             assert isinstance(address, tuple)
             self._server.send(address, data)
-        rows = tick.rows
-        if self._speed.look(now) and self._speed.factor < SLOW:
-            words = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
-            rows = [*rows, Row(now, "slow", words)]
-        self._tell(rows)
+        events = tick.events
+        if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
+            message = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
+            events = [*events, EventRow(now, "slow", message)]
+        self._tell(events)
         self.ticks += 1
 
     def run(self, requests: Callable[[], int]) -> None:
@@ -145,7 +142,7 @@ class GuardianProcess:
 
     def _leave(self) -> None:
         command = damped(self.guardian.command.position)
-        end = time.monotonic() + LAST_WORDS
+        end = time.monotonic() + FINAL_DAMPING_S
         try:
             while time.monotonic() < end:
                 self._link.write(command)
@@ -155,10 +152,10 @@ class GuardianProcess:
             self._server.close()
             self._link.close()
 
-    def _tell(self, rows: list[Row]) -> None:
-        if not rows:
+    def _tell(self, events: list[EventRow]) -> None:
+        if not events:
             return
-        self._log.put(rows)
-        for row in rows:
-            extra = f": {self._foreign}" if "another commander" in row.words and self._foreign else ""
-            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.words}{extra}")
+        self._log.put(events)
+        for row in events:
+            extra = f": {self._foreign}" if "another commander" in row.message and self._foreign else ""
+            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.message}{extra}")

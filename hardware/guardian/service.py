@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from safebo.hardware.guardian.core import Guardian, Row
-from safebo.hardware.guardian.observation import Observation
-from safebo.hardware.guardian.snapshot import snapshot
+from safebo.hardware.constants import CONTROL_RATE_HZ, VIEWER_TIMEOUT_S
+from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.observation import RobotObservation
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.link.messages import Welcome
 from safebo.hardware.link.server import Address, Inbound, LinkServer, Outgoing
 from safebo.robots.quadruped.interface import JointCommand
-
-SILENT = 3.0  # s after which State is no longer sent to somebody
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Tick:
 
     command: JointCommand
     outgoing: list[Outgoing]
-    rows: list[Row]
+    events: list[EventRow]
 
 
 class GuardianService:
@@ -37,9 +36,15 @@ class GuardianService:
     """
 
     def __init__(
-        self, guardian: Guardian, key: bytes, boot: int, virtual: bool, serial: str = "", rate: float = 500.0
+        self,
+        guardian: Guardian,
+        key: bytes,
+        boot: int,
+        virtual: bool,
+        serial: str = "",
+        rate: float = CONTROL_RATE_HZ,
     ) -> None:
-        table = guardian.table
+        table = guardian.controller.table
         identity = Welcome(
             virtual=int(virtual),
             rate=round(rate),
@@ -55,7 +60,7 @@ class GuardianService:
     def tick(
         self,
         now: float,
-        observation: Observation | None,
+        observation: RobotObservation | None,
         packets: Sequence[tuple[Address, bytes]] = (),
         damaged: int = 0,
         stop: int = 0,
@@ -80,8 +85,8 @@ class GuardianService:
         step = guardian.step(now, observation, inbox, damaged, stop)
         for session, reply in step.replies:
             outgoing += link.reply(session, reply)
-        link.silent(now, SILENT)
+        link.silent(now, VIEWER_TIMEOUT_S)
         if link.wanted(self._count):
-            outgoing += link.states(now, self._count, snapshot(guardian))
+            outgoing += link.states(now, self._count, guardian.status())
         self._count += 1
-        return Tick(step.command, outgoing, step.rows)
+        return Tick(step.command, outgoing, step.events)

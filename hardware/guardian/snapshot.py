@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from safebo.hardware.guardian.limits import NOTHING
+from safebo.hardware.guardian.lease import Lease
+from safebo.hardware.guardian.measures import WatchedQuantities
+from safebo.hardware.guardian.observation import Stream
+from safebo.hardware.guardian.state_machine import StateMachine
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages
+from safebo.robots.quadruped.interface import JointCommand
 
-if TYPE_CHECKING:
-    from safebo.hardware.guardian.core import Guardian
-
-_LADDER = {
+_SEVERITY = {
     State.HOLD_LATCHED: Response.HOLD,
     State.HOLD_ACKNOWLEDGED: Response.HOLD,
     State.SIT_LATCHED: Response.SIT,
@@ -29,24 +29,33 @@ def _micro(seconds: float) -> int:
     return int(min(0xFFFFFFFF, seconds * 1e6)) if math.isfinite(seconds) else 0xFFFFFFFF
 
 
-def snapshot(guardian: Guardian) -> messages.State:
-    """The State message of this moment; what belongs to a session is filled in by the link."""
-    g = guardian
-    stream, run, newest = g.stream, g.run, g.stream.newest
+def snapshot(
+    machine: StateMachine, stream: Stream, lease: Lease, measures: WatchedQuantities, command: JointCommand
+) -> messages.StateMessage:
+    """The State message of this moment; what belongs to a session is filled in by the link.
+
+    Args:
+        machine: state, latch and trial.
+        stream: what the robot said.
+        lease: who may command.
+        measures: attitude and height.
+        command: the newest joint command.
+    """
+    g, run, newest = machine, machine.run, stream.newest
     latched = g.state in LATCHED
     cause = g.latch.cause if latched else g.refusal
     zeros = (0.0,) * 12
-    return messages.State(
+    return messages.StateMessage(
         time=g.now if math.isfinite(g.now) else 0.0,
         tick=newest.tick if newest else 0,
         age=_micro(stream.age(g.now)),
         state=g.state,
-        response=_LADDER.get(g.state, g.refusal.response),
+        response=_SEVERITY.get(g.state, g.refusal.response),
         cause=cause.number,
         backup=255 if run.backup < 0 else min(254, run.backup),
         latch=g.latch.number if latched else 0,
-        epoch=g.lease.epoch if g.lease.session else 0,
-        trial=run.plan.number if run.plan else 0,
+        epoch=lease.epoch if lease.session else 0,
+        trial=run.number,
         outcome=run.outcome,
         elapsed=run.elapsed(g.now) if g.state is State.RUNNING else 0.0,
         accepted=stream.accepted & 0xFFFFFFFF,
@@ -55,11 +64,11 @@ def snapshot(guardian: Guardian) -> messages.State:
         overruns=g.counters.overruns & 0xFFFFFFFF,
         battery=_byte(newest.battery) if newest else 255,
         hottest=_byte(newest.temperature) if newest else 255,
-        attitude=g.measures.attitude,
-        height=(g.measures.height,),
+        attitude=measures.attitude,
+        height=(measures.height,),
         position=tuple(newest.reading.joint_position.tolist()) if newest else zeros,
         velocity=tuple(newest.reading.joint_velocity.tolist()) if newest else zeros,
         torque=tuple(newest.torque.tolist()) if newest else zeros,
-        target=tuple(g.command.position.tolist()),
-        words=g.latch.words if latched else (cause.words if cause is not NOTHING else ""),
+        target=tuple(command.position.tolist()),
+        message=g.latch.message if latched else cause.message,
     )

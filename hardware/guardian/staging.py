@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from safebo.boundary.monitor import BoundaryMonitor
-from safebo.hardware.guardian.bounds import GainTable
-from safebo.hardware.guardian.walker import Walk
-from safebo.hardware.link.arrays import MOST_POLICIES, MOST_STATES, MOST_WIDTH, build_monitor, size
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
+from safebo.hardware.guardian.bounds import ControllerGains
+from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.link.arrays import build_monitor, size
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.messages import PIECE
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
-MOST_UPLOAD = size(MOST_STATES // 4, MOST_WIDTH // 2, MOST_POLICIES)
+MAX_UPLOAD_BYTES = size(MAX_STATES // 4, MAX_WIDTH // 2, MAX_POLICIES)
 """Bytes of an upload at most: about 26 MB."""
 
 
@@ -42,7 +43,7 @@ class TrialPlan:
 class Preparation(Protocol):
     """Brings gains into a controller that cannot take them within a tick. Nothing here blocks."""
 
-    def tend(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
+    def poll(self, now: float, reading: SensorReading | None, walking: bool, resting: bool) -> str:
         """One control tick; why the controller counts as failed, or empty.
 
         Args:
@@ -65,9 +66,24 @@ class Preparation(Protocol):
         """Whether the controller is known to hold these gains now."""
         ...
 
-    def news(self) -> list[str]:
+    def events(self) -> list[str]:
         """What happened since the last call, for people."""
         ...
+
+
+@dataclass(frozen=True)
+class GuardedController:
+    """What walks.
+
+    Args:
+        walker: the locomotion controller.
+        table: its gains, hard bounds and baseline.
+        preparation: brings gains into a controller that cannot take them within a tick; None where it can.
+    """
+
+    walker: Walker
+    table: ControllerGains
+    preparation: Preparation | None = None
 
 
 class Staging:
@@ -79,7 +95,7 @@ class Staging:
         executor: builds monitors, which takes up to a few tenths of a second, beside the control loop.
     """
 
-    def __init__(self, table: GainTable, width: int, executor: Executor) -> None:
+    def __init__(self, table: ControllerGains, width: int, executor: Executor) -> None:
         self._table = table
         self._width = width
         self._executor = executor
@@ -89,30 +105,32 @@ class Staging:
         """Forget everything."""
         self.gains: dict[int, Gains] = {}
         self.walk: Walk | None = None
-        self._walk_words: WalkWords | None = None
-        self._monitor_words: MonitorWords | None = None
+        self._walk_description: WalkDescription | None = None
+        self._monitor_description: MonitorDescription | None = None
         self._building: Future[BoundaryMonitor] | None = None
         self._upload = bytearray()
         self._missing: set[int] = set()
 
     def set_gains(self, slot: int, values: Gains) -> str:
         """All or none; why not, or empty."""
-        if slot > MOST_POLICIES:
-            return f"gain slot {slot}: there are slots 0 to {MOST_POLICIES}"
+        if slot > MAX_POLICIES:
+            return f"gain slot {slot}: there are slots 0 to {MAX_POLICIES}"
         problem = self._table.problem(values)
         if not problem:
             self.gains[slot] = values
         return problem
 
-    def set_walk(self, words: WalkWords) -> None:
+    def set_walk(self, description: WalkDescription) -> None:
         """Gait and speed.
 
         Raises:
             ValueError: a gait or speed that the guardian does not allow.
         """
-        forward, leftward, yaw = words.velocity
-        self.walk = Walk(Gait(*words.gait), (forward, leftward, yaw), words.ramp, words.settle)
-        self._walk_words = words
+        forward, leftward, yaw = description.velocity
+        self.walk = Walk(
+            Gait(*description.gait), (forward, leftward, yaw), description.ramp, description.settle
+        )
+        self._walk_description = description
 
     def take_piece(self, total: int, offset: int, data: bytes) -> None:
         """A piece of an upload; one of another total size begins a new upload.
@@ -120,8 +138,8 @@ class Staging:
         Raises:
             ValueError: a whole that is too large, or a piece that is not the one which begins there.
         """
-        if not 0 < total <= MOST_UPLOAD:
-            raise ValueError(f"upload: {total} bytes; allowed are 1 to {MOST_UPLOAD}")
+        if not 0 < total <= MAX_UPLOAD_BYTES:
+            raise ValueError(f"upload: {total} bytes; allowed are 1 to {MAX_UPLOAD_BYTES}")
         if offset % PIECE or offset >= total or len(data) != min(PIECE, total - offset):
             raise ValueError(
                 f"upload: pieces begin at multiples of {PIECE} and have that length, the last one what remains"
@@ -131,7 +149,7 @@ class Staging:
         self._upload[offset : offset + len(data)] = data
         self._missing.discard(offset)
 
-    def set_monitor(self, words: MonitorWords) -> None:
+    def set_monitor(self, description: MonitorDescription) -> None:
         """Begin to build the monitor.
 
         Raises:
@@ -139,21 +157,21 @@ class Staging:
         """
         if not self._upload or self._missing:
             raise ValueError(f"monitor: the upload lacks {len(self._missing)} pieces")
-        if words.width != self._width:
-            raise ValueError(f"monitor: states have {self._width} numbers here, got {words.width}")
-        self._monitor_words = words
-        self._building = self._executor.submit(build_monitor, bytes(self._upload), words)
+        if description.width != self._width:
+            raise ValueError(f"monitor: states have {self._width} numbers here, got {description.width}")
+        self._monitor_description = description
+        self._building = self._executor.submit(build_monitor, bytes(self._upload), description)
 
     def digest(self) -> bytes | None:
         """Of what is here; None while something is missing."""
-        if self._walk_words is None or 0 not in self.gains:
+        if self._walk_description is None or 0 not in self.gains:
             return None
-        policies = self._monitor_words.policies if self._monitor_words else 0
+        policies = self._monitor_description.policies if self._monitor_description else 0
         if any(slot not in self.gains for slot in range(1, policies + 1)):
             return None
         backups = [self.gains[slot] for slot in range(1, policies + 1)]
         return trial_digest(
-            self._table.identity, self.gains[0], backups, self._walk_words, self._monitor_words
+            self._table.identity, self.gains[0], backups, self._walk_description, self._monitor_description
         )
 
     def plan(self, number: int) -> TrialPlan | None:
@@ -170,7 +188,7 @@ class Staging:
                 monitor = self._building.result()
             except Exception as error:
                 raise ValueError(f"monitor: {error}") from error
-        policies = self._monitor_words.policies if self._monitor_words else 0
+        policies = self._monitor_description.policies if self._monitor_description else 0
         backups = tuple(self.gains[slot] for slot in range(1, policies + 1))
         assert self.walk is not None
         return TrialPlan(number, self.gains[0], backups, self.walk, monitor)

@@ -1,6 +1,6 @@
 """States of the guardian and how each answers each event: one table.
 
-The ladder of responses is baseline gains (hold), stand down, joint damping. What is latched stays until a
+By severity the responses are baseline gains (hold), stand down, joint damping. What is latched stays until a
 person clears it in two steps, acknowledge and clear; neither starts motion.
 """
 
@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Response(IntEnum):
-    """Rungs of the ladder; of several the largest wins."""
+    """How severe a response is; of several the most severe wins."""
 
     NONE = 0
     REFUSE = 1
@@ -52,7 +52,7 @@ class State(IntEnum):
     """The same, with the joints damped."""
 
 
-class Event(IntEnum):
+class GuardianEvent(IntEnum):
     """What can happen. Requests are refused where the table has no entry; the rest always has an answer."""
 
     STREAM = 0
@@ -79,14 +79,22 @@ class Event(IntEnum):
 
 
 REQUESTED = frozenset(
-    {Event.STAND, Event.LIE_DOWN, Event.ARM, Event.DISARM, Event.START, Event.ACKNOWLEDGE, Event.CLEAR}
+    {
+        GuardianEvent.STAND,
+        GuardianEvent.LIE_DOWN,
+        GuardianEvent.ARM,
+        GuardianEvent.DISARM,
+        GuardianEvent.START,
+        GuardianEvent.ACKNOWLEDGE,
+        GuardianEvent.CLEAR,
+    }
 )
 """Events that come from a person or the tuner and may be refused."""
 
 FAULTS = {
-    Response.HOLD: Event.HOLD_FAULT,
-    Response.SIT: Event.SIT_FAULT,
-    Response.DAMP: Event.DAMP_FAULT,
+    Response.HOLD: GuardianEvent.HOLD_FAULT,
+    Response.SIT: GuardianEvent.SIT_FAULT,
+    Response.DAMP: GuardianEvent.DAMP_FAULT,
 }
 """The event by which a response comes about."""
 
@@ -140,23 +148,23 @@ DAMP?  .      DAMP! -     .     -     .      -      -      -     .     DAMP!  DA
 """
 
 
-def _read_table(text: str) -> dict[State, dict[Event, State | None]]:
+def _read_table(text: str) -> dict[State, dict[GuardianEvent, State | None]]:
     rows = [line.split() for line in text.strip().splitlines()[1:]]
-    table: dict[State, dict[Event, State | None]] = {}
+    table: dict[State, dict[GuardianEvent, State | None]] = {}
     for name, *cells in rows:
         state = _SHORT[name]
         table[state] = {}
-        for event, cell in zip(Event, cells, strict=True):
+        for event, cell in zip(GuardianEvent, cells, strict=True):
             if cell == "." and event in REQUESTED:
                 raise ValueError(f"state table: {name} ignores the request {event.name}")
             table[state][event] = None if cell == "-" else state if cell == "." else _SHORT[cell]
     return table
 
 
-TABLE: dict[State, dict[Event, State | None]] = _read_table(_TABLE)
+TABLE: dict[State, dict[GuardianEvent, State | None]] = _read_table(_TABLE)
 """The next state for every state and event; None: refused."""
 
 
-def answer(state: State, event: Event) -> State | None:
+def answer(state: State, event: GuardianEvent) -> State | None:
     """The next state; None when the request is refused."""
     return TABLE[state][event]

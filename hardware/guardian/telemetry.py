@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.robots.quadruped.interface import BaseState, JointCommand
 
 FloatArray = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Telemetry:
     def record(
         self,
         head: tuple[float, float, float, float, float, float],
-        observation: Observation,
+        observation: RobotObservation,
         command: JointCommand,
         base: BaseState,
     ) -> None:

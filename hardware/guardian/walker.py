@@ -9,6 +9,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import (
+    BRAKE_RAMP_S,
+    CONTROL_RATE_HZ,
+    MAX_FORWARD_SPEED,
+    MAX_LEFTWARD_SPEED,
+    MAX_RAMP_S,
+    MAX_SETTLE_S,
+    MAX_STRIDE_S,
+    MAX_YAW_RATE,
+    MIN_DUTY_FACTOR,
+    MIN_STRIDE_S,
+)
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains
@@ -18,7 +30,7 @@ from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
 
 FloatArray = NDArray[np.float64]
 
-FASTEST = (1.5, 0.6, 1.5)
+MAX_SPEED = (MAX_FORWARD_SPEED, MAX_LEFTWARD_SPEED, MAX_YAW_RATE)
 """Forward and leftward speed, m/s, and yaw rate, rad/s, at most: starting numbers."""
 
 
@@ -42,14 +54,18 @@ class Walk:
         if not np.isfinite([*self.velocity, self.ramp, self.settle]).all():
             raise ValueError("walk: speed, ramp and settling time must be finite")
         for name, value, most in zip(
-            ("forward", "leftward", "yaw rate"), self.velocity, FASTEST, strict=True
+            ("forward", "leftward", "yaw rate"), self.velocity, MAX_SPEED, strict=True
         ):
             if abs(value) > most:
                 raise ValueError(f"walk: {name} {value:g} is outside -{most:g} .. {most:g}")
-        if not (0.0 <= self.ramp <= 10.0 and 0.0 <= self.settle <= 10.0):
-            raise ValueError("walk: ramp and settling time must be between 0 and 10 s")
-        if not 0.1 <= self.gait.stride_duration <= 5.0 or self.gait.duty_factor < 0.2:
-            raise ValueError("walk: stride duration must be 0.1 .. 5 s and the duty factor at least 0.2")
+        if not (0.0 <= self.ramp <= MAX_RAMP_S and 0.0 <= self.settle <= MAX_SETTLE_S):
+            raise ValueError(f"walk: ramp and settling time must be between 0 and {MAX_RAMP_S:g} s")
+        stride, duty = self.gait.stride_duration, self.gait.duty_factor
+        if not MIN_STRIDE_S <= stride <= MAX_STRIDE_S or duty < MIN_DUTY_FACTOR:
+            raise ValueError(
+                f"walk: stride duration must be {MIN_STRIDE_S:g} .. {MAX_STRIDE_S:g} s and the duty factor at least "
+                f"{MIN_DUTY_FACTOR:g}"
+            )
 
 
 class NotInTickError(Exception):
@@ -93,9 +109,6 @@ class Walker(Protocol):
         ...
 
 
-BRAKE = 0.4  # s, from full speed to rest
-
-
 class SpeedCommand:
     """The speed command: grows, stays, and falls to rest once braking began."""
 
@@ -114,7 +127,7 @@ class SpeedCommand:
         self.time = time
         if self._braking is None:
             return self._ramp(time)
-        share = max(0.0, 1.0 - (time - self._braking) / BRAKE)
+        share = max(0.0, 1.0 - (time - self._braking) / BRAKE_RAMP_S)
         forward, leftward, yaw = self._ramp(self._braking)
         return share * forward, share * leftward, share * yaw
 
@@ -127,7 +140,7 @@ class QuadrupedWalker:
         rate: ticks per second.
     """
 
-    def __init__(self, robot: RobotModel, rate: float = 500.0) -> None:
+    def __init__(self, robot: RobotModel, rate: float = CONTROL_RATE_HZ) -> None:
         self._robot = robot
         self._rate = rate
         self._controller: Controller | None = None

@@ -24,7 +24,8 @@ from safebo.boundary.rules import (
     LipschitzRule,
     TriggerRule,
 )
-from safebo.hardware.link.digest import MonitorWords
+from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
+from safebo.hardware.link.digest import MonitorDescription
 
 FloatArray = NDArray[np.float64]
 
@@ -33,10 +34,6 @@ RULES: dict[str, type[TriggerRule]] = {
 }
 KERNELS = ("matern12", "matern32", "matern52", "rbf")
 """State kernels in the order of their numbers on the wire."""
-
-MOST_STATES = 200_000
-MOST_WIDTH = 128
-MOST_POLICIES = 1000
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,18 @@ class MonitorArrays:
         )
 
     @classmethod
-    def unpack(cls, data: bytes, words: MonitorWords) -> MonitorArrays:
+    def unpack(cls, data: bytes, description: MonitorDescription) -> MonitorArrays:
         """The arrays in an upload.
 
         Raises:
             ValueError: not of the described size, or not what was described.
         """
-        m, k, p = words.states, words.width, words.policies
-        if not (1 <= m <= MOST_STATES and 1 <= k <= MOST_WIDTH and 1 <= p <= MOST_POLICIES):
+        m, k, p = description.states, description.width, description.policies
+        if not (1 <= m <= MAX_STATES and 1 <= k <= MAX_WIDTH and 1 <= p <= MAX_POLICIES):
             raise ValueError(f"monitor: {m} states of {k} numbers with {p} backups are not allowed")
         if len(data) != size(m, k, p):
             raise ValueError(f"monitor: {len(data)} bytes were uploaded, {size(m, k, p)} are described")
-        if hashlib.sha256(data).digest() != words.digest:
+        if hashlib.sha256(data).digest() != description.digest:
             raise ValueError("monitor: the uploaded arrays do not have the described digest")
         doubles = np.frombuffer(data, "<f8", m * k + k + p + m).astype(np.float64)
         states, scale, lower, gain = np.split(doubles, np.cumsum([m * k, k, p]))
@@ -84,7 +81,7 @@ def size(states: int, width: int, policies: int) -> int:
     return 8 * (states * width + width + policies + states) + 2 * states
 
 
-def rule_words(rule: TriggerRule) -> tuple[float, ...]:
+def rule_numbers(rule: TriggerRule) -> tuple[float, ...]:
     """The rule's numbers in the order of its fields, filled up with zeros to six."""
     values = [getattr(rule, item.name) for item in fields(rule)]
     numbers = [float(KERNELS.index(v)) if isinstance(v, str) else float(v) for v in values]
@@ -126,13 +123,13 @@ def _check_numbers(name: str, values: dict[str, object]) -> None:
             raise ValueError(f"monitor: {name}: {key} must be at least 0, got {value:g}")
 
 
-def build_monitor(data: bytes, words: MonitorWords) -> BoundaryMonitor:
+def build_monitor(data: bytes, description: MonitorDescription) -> BoundaryMonitor:
     """The monitor in an upload. Its backups are numbered only: the gains lie with the guardian.
 
     Raises:
         ValueError: for whatever is wrong with it.
     """
-    arrays = MonitorArrays.unpack(data, words)
+    arrays = MonitorArrays.unpack(data, description)
     if not (np.isfinite(arrays.scale).all() and np.isfinite(arrays.gain).all()):
         raise ValueError("monitor: scales and gains must be finite")
     return BoundaryMonitor(
@@ -140,22 +137,22 @@ def build_monitor(data: bytes, words: MonitorWords) -> BoundaryMonitor:
         arrays.policy,
         arrays.lower,
         [{} for _ in arrays.lower],
-        rule_of(words.rule, words.numbers),
+        rule_of(description.rule, description.numbers),
         arrays.scale,
         arrays.gain,
     )
 
 
-def monitor_upload(monitor: BoundaryMonitor) -> tuple[bytes, MonitorWords]:
+def monitor_upload(monitor: BoundaryMonitor) -> tuple[bytes, MonitorDescription]:
     """Upload and description of a monitor that a tuner made; its gains go to slots 1 to `policies`."""
     states = monitor.states * monitor.scale
     data = MonitorArrays(states, monitor.scale, monitor.lower, monitor.gain, monitor.policy).pack()
-    words = MonitorWords(
+    description = MonitorDescription(
         monitor.rule.name,
-        rule_words(monitor.rule),
+        rule_numbers(monitor.rule),
         states.shape[1],
         len(states),
         len(monitor.lower),
         hashlib.sha256(data).digest(),
     )
-    return data, words
+    return data, description

@@ -15,10 +15,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import (
+    ARM_WAIT_TIMEOUT_S,
+    FIRST_RETRY_S,
+    HEARTBEAT_S,
+    LAST_RETRY_S,
+    MAX_PENDING,
+    REQUEST_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+)
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, gains_digest, pack_gains
 from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
 from safebo.hardware.link.layout import Body, BodyError
 from safebo.hardware.link.messages import (
@@ -28,19 +37,13 @@ from safebo.hardware.link.messages import (
     Heartbeat,
     Hello,
     Reply,
-    Request,
-    State,
+    RequestMessage,
+    StateMessage,
     Stop,
     Welcome,
 )
 
 FloatArray = NDArray[np.float64]
-
-HEARTBEAT = 0.02  # s between two
-FIRST_RETRY, LAST_RETRY = 0.03, 0.25  # s; doubles from the one to the other
-PATIENCE = 2.0  # s for a request
-WINDOW = 8
-"""Requests under way at once, where many go."""
 
 
 class Transport(Protocol):
@@ -63,7 +66,7 @@ class RefusedError(LinkError):
         reply: the answer; its `code` is one of `safebo.hardware.link.messages.Code`.
     """
 
-    def __init__(self, request: Request, reply: Reply) -> None:
+    def __init__(self, request: RequestMessage, reply: Reply) -> None:
         self.reply = reply
         code = Code(reply.code).name if reply.code in list(Code) else str(reply.code)
         super().__init__(f"the guardian refuses {type(request).__name__}: {reply.detail or code} ({code})")
@@ -71,9 +74,9 @@ class RefusedError(LinkError):
 
 @dataclass
 class _Pending:
-    request: Request
+    request: RequestMessage
     due: float
-    pause: float = FIRST_RETRY
+    pause: float = FIRST_RETRY_S
 
 
 @dataclass
@@ -117,13 +120,13 @@ class GuardianClient:
         self._beat = -np.inf
         self.epoch = 0
         self.welcome: Welcome | None = None
-        self.state: State | None = None
+        self.state: StateMessage | None = None
         self.counters = ClientCounters()
-        self.on_state: Callable[[State], None] = lambda _state: None
+        self.on_state: Callable[[StateMessage], None] = lambda _state: None
 
     # -- session --------------------------------------------------------------------------------------
 
-    def connect(self, patience: float = PATIENCE) -> Welcome:
+    def connect(self, patience: float = REQUEST_TIMEOUT_S) -> Welcome:
         """Open a session.
 
         Raises:
@@ -131,11 +134,11 @@ class GuardianClient:
         """
         self._session = self._sequence = self.epoch = self.counters.newest = 0
         hello = Hello(self._nonce(), VERSION, VERSION, self.name)
-        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY
+        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY_S
         while self._clock() < end:
             if self._clock() >= due:
                 self._send(hello)
-                due, pause = self._clock() + pause, min(LAST_RETRY, 2.0 * pause)
+                due, pause = self._clock() + pause, min(LAST_RETRY_S, 2.0 * pause)
             body = self._receive(min(due, end) - self._clock())
             if isinstance(body, Welcome) and body.nonce == hello.nonce:
                 self.welcome, self._session, self._sequence = body, body.session, 0
@@ -153,9 +156,9 @@ class GuardianClient:
             self._keep_alive()
             if left <= 0:
                 return
-            self._receive(min(left, HEARTBEAT))
+            self._receive(min(left, HEARTBEAT_S))
 
-    def wait_for(self, what: Callable[[State], bool], patience: float) -> State:
+    def wait_for(self, what: Callable[[StateMessage], bool], patience: float) -> StateMessage:
         """The first State of which `what` holds.
 
         Raises:
@@ -163,20 +166,20 @@ class GuardianClient:
         """
         end = self._clock() + patience
         while self._clock() < end:
-            self.pump(HEARTBEAT)
+            self.pump(HEARTBEAT_S)
             if self.state is not None and what(self.state):
                 return self.state
         raise LinkError(f"the guardian did not get there within {patience:g} s: {self.describe()}")
 
     def describe(self) -> str:
-        """The newest State in words."""
+        """The newest State as text, for people."""
         if self.state is None:
             return "no State was received"
-        return f"state {self.state.state}, cause {self.state.cause}: {self.state.words or 'nothing to say'}"
+        return f"state {self.state.state}, cause {self.state.cause}: {self.state.message or 'nothing to say'}"
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, patience: float = PATIENCE) -> Reply:
+    def ask(self, request: RequestMessage, patience: float = REQUEST_TIMEOUT_S) -> Reply:
         """Send one request until it is answered; its id and epoch are filled in.
 
         Raises:
@@ -184,7 +187,7 @@ class GuardianClient:
         """
         return self.ask_all([request], patience)[0]
 
-    def ask_all(self, requests: Iterable[Request], patience: float = PATIENCE) -> list[Reply]:
+    def ask_all(self, requests: Iterable[RequestMessage], patience: float = REQUEST_TIMEOUT_S) -> list[Reply]:
         """Send requests, a few at a time, until all are answered; `patience` is for each.
 
         Raises:
@@ -198,13 +201,13 @@ class GuardianClient:
         waiting.reverse()
         while len(answers) < len(order):
             now = self._clock()
-            while waiting and len(pending) < WINDOW:
+            while waiting and len(pending) < MAX_PENDING:
                 request = waiting.pop()
                 pending[request.request], started[request.request] = _Pending(request, now), now
             self._send_due(now, pending, started, patience)
             self._keep_alive()
             due = min(p.due for p in pending.values())
-            body = self._receive(min(HEARTBEAT, due - self._clock()))
+            body = self._receive(min(HEARTBEAT_S, due - self._clock()))
             if isinstance(body, Reply) and body.request in pending:
                 request = pending.pop(body.request).request
                 if body.code != Code.OK:
@@ -224,7 +227,7 @@ class GuardianClient:
             if now >= item.due:
                 self.counters.retries += now > started[number]
                 self._send(item.request)
-                item.due, item.pause = now + item.pause, min(LAST_RETRY, 2.0 * item.pause)
+                item.due, item.pause = now + item.pause, min(LAST_RETRY_S, 2.0 * item.pause)
 
     def acquire(self) -> int:
         """Take the lease; its epoch."""
@@ -262,26 +265,26 @@ class GuardianClient:
         """Read back gains; those at work by default."""
         return np.frombuffer(self.ask(m.GetGains(slot=slot)).data, "<f8").astype(np.float64)
 
-    def set_walk(self, walk: WalkWords) -> None:
+    def set_walk(self, walk: WalkDescription) -> None:
         """Gait and speed."""
         self.ask(m.SetWalk(gait=walk.gait, velocity=walk.velocity, ramp=walk.ramp, settle=walk.settle))
 
-    def set_monitor(self, data: bytes, words: MonitorWords) -> None:
+    def set_monitor(self, data: bytes, monitor: MonitorDescription) -> None:
         """Send a boundary monitor (`safebo.hardware.link.arrays.monitor_upload`)."""
         offsets = range(0, len(data), PIECE)
         self.ask_all([m.Upload(total=len(data), offset=at, data=data[at : at + PIECE]) for at in offsets])
         self.ask(
             m.SetMonitor(
-                rule=words.rule,
-                numbers=words.numbers,
-                width=words.width,
-                states=words.states,
-                policies=words.policies,
-                digest=words.digest,
+                rule=monitor.rule,
+                numbers=monitor.numbers,
+                width=monitor.width,
+                states=monitor.states,
+                policies=monitor.policies,
+                digest=monitor.digest,
             )
         )
 
-    def arm(self, trial: int, digest: bytes, patience: float = 10.0) -> int:
+    def arm(self, trial: int, digest: bytes, patience: float = ARM_WAIT_TIMEOUT_S) -> int:
         """Arm a trial, waiting while the robot calms down or a monitor is built; the token to start it."""
         end = self._clock() + patience
         while True:
@@ -308,9 +311,9 @@ class GuardianClient:
         """Second step of clearing."""
         self.ask(m.Clear(token=token))
 
-    def status(self) -> State:
+    def status(self) -> StateMessage:
         """How everything stands, asked for."""
-        return State.unpack(self.ask(m.GetStatus()).data)
+        return StateMessage.unpack(self.ask(m.GetStatus()).data)
 
     def telemetry(self, trial: int, columns: int) -> FloatArray:
         """Telemetry of the last trial, `n x columns`."""
@@ -319,13 +322,15 @@ class GuardianClient:
         data = b"".join(reply.data for reply in self.ask_all(asked))
         return np.frombuffer(data, "<f8").astype(np.float64).reshape(-1, columns)
 
-    def stop(self, level: Response = Response.DAMP, reason: str = "", patience: float = 2.0) -> bool:
+    def stop(
+        self, level: Response = Response.DAMP, reason: str = "", patience: float = STOP_TIMEOUT_S
+    ) -> bool:
         """Software stop, sent again until a State shows it; whether one did in time. Needs no lease."""
         end, first = self._clock() + patience, self._sequence + 1
         wire = {Response.HOLD: 1, Response.SIT: 2}.get(level, 3)
         while self._clock() < end:
             self._send(Stop(wire, reason))
-            self.pump(HEARTBEAT)
+            self.pump(HEARTBEAT_S)
             if self.state is not None and self.state.stop_seen >= first:
                 return True
         return False
@@ -347,7 +352,7 @@ class GuardianClient:
 
     def _keep_alive(self) -> None:
         now = self._clock()
-        if self._session and now - self._beat >= HEARTBEAT:
+        if self._session and now - self._beat >= HEARTBEAT_S:
             self._beat = now
             self._send(Heartbeat(self.epoch, self.counters.newest, self._every))
 
@@ -368,7 +373,7 @@ class GuardianClient:
         if frame.session != self._session:
             self.counters.refused += 1
             return None
-        if isinstance(body, State):
+        if isinstance(body, StateMessage):
             if frame.sequence <= self.counters.newest:
                 self.counters.refused += 1
                 return None

@@ -12,7 +12,7 @@ MONITOR = struct.Struct("<24s6dHIH32s")
 
 
 @dataclass(frozen=True)
-class WalkWords:
+class WalkDescription:
     """Gait, speed, ramp and settling as they travel; units as in `safebo.hardware.link.messages.SetWalk`."""
 
     gait: tuple[float, ...]
@@ -26,7 +26,7 @@ class WalkWords:
 
 
 @dataclass(frozen=True)
-class MonitorWords:
+class MonitorDescription:
     """The boundary condition as it travels; fields as in `safebo.hardware.link.messages.SetMonitor`."""
 
     rule: str
@@ -57,8 +57,8 @@ def trial_digest(
     table: int,
     gains: Sequence[float],
     backups: Sequence[Sequence[float]],
-    walk: WalkWords,
-    monitor: MonitorWords | None,
+    walk: WalkDescription,
+    monitor: MonitorDescription | None,
 ) -> bytes:
     """SHA-256 over table, gains, walk, backups and monitor.
 

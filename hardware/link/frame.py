@@ -10,6 +10,7 @@ import hmac
 import struct
 from dataclasses import dataclass
 
+from safebo.hardware.constants import MIN_KEY_BYTES
 from safebo.hardware.errors import HardwareInputError
 
 MAGIC = b"SBLK"
@@ -22,8 +23,6 @@ MAX_BODY = 1300
 """Bytes of body, so that a packet passes an Ethernet link unfragmented."""
 
 MAX_PACKET = HEADER.size + MAX_BODY + TAG_LENGTH
-MIN_KEY = 16
-"""Bytes of the shared key, at least."""
 
 
 class FrameError(ValueError):
@@ -56,8 +55,8 @@ class Frame:
 
 def checked_key(key: bytes) -> bytes:
     """The key; `HardwareInputError` when it is too short to be one."""
-    if len(key) < MIN_KEY:
-        raise HardwareInputError(f"link key: needs at least {MIN_KEY} bytes, got {len(key)}")
+    if len(key) < MIN_KEY_BYTES:
+        raise HardwareInputError(f"link key: needs at least {MIN_KEY_BYTES} bytes, got {len(key)}")
     return bytes(key)
 
 

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from safebo.hardware.constants import MIN_KEY_BYTES
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.link.frame import MIN_KEY
 
 KEY_BYTES = 32
 DEFAULT = Path(".config") / "safebo" / "link.key"
@@ -72,6 +72,6 @@ def read_key(path: Path) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         raise HardwareInputError(f"link key {path}: expected hexadecimal digits") from None
-    if len(key) < MIN_KEY:
-        raise HardwareInputError(f"link key {path}: needs at least {MIN_KEY} bytes, has {len(key)}")
+    if len(key) < MIN_KEY_BYTES:
+        raise HardwareInputError(f"link key {path}: needs at least {MIN_KEY_BYTES} bytes, has {len(key)}")
     return key

@@ -18,58 +18,58 @@ class BodyError(ValueError):
     """Bytes that are not a body of the kind that the header names."""
 
 
-def _wire(code: str, words: str, default: Any) -> Any:
-    return field(default=default, metadata={"code": code, "words": words})
+def _wire(code: str, meaning: str, default: Any) -> Any:
+    return field(default=default, metadata={"code": code, "meaning": meaning})
 
 
-def u8(words: str) -> Any:
+def u8(meaning: str) -> Any:
     """One byte, unsigned."""
-    return _wire("B", words, 0)
+    return _wire("B", meaning, 0)
 
 
-def u16(words: str) -> Any:
+def u16(meaning: str) -> Any:
     """Two bytes, unsigned."""
-    return _wire("H", words, 0)
+    return _wire("H", meaning, 0)
 
 
-def u32(words: str) -> Any:
+def u32(meaning: str) -> Any:
     """Four bytes, unsigned."""
-    return _wire("I", words, 0)
+    return _wire("I", meaning, 0)
 
 
-def u64(words: str) -> Any:
+def u64(meaning: str) -> Any:
     """Eight bytes, unsigned."""
-    return _wire("Q", words, 0)
+    return _wire("Q", meaning, 0)
 
 
-def f64(words: str) -> Any:
+def f64(meaning: str) -> Any:
     """An IEEE double."""
-    return _wire("d", words, 0.0)
+    return _wire("d", meaning, 0.0)
 
 
-def f32s(count: int, words: str) -> Any:
+def f32s(count: int, meaning: str) -> Any:
     """`count` IEEE singles."""
-    return _wire(f"{count}f", words, (0.0,) * count)
+    return _wire(f"{count}f", meaning, (0.0,) * count)
 
 
-def f64s(count: int, words: str) -> Any:
+def f64s(count: int, meaning: str) -> Any:
     """`count` IEEE doubles."""
-    return _wire(f"{count}d", words, (0.0,) * count)
+    return _wire(f"{count}d", meaning, (0.0,) * count)
 
 
-def raw(count: int, words: str) -> Any:
+def raw(count: int, meaning: str) -> Any:
     """`count` bytes."""
-    return _wire(f"{count}s", words, bytes(count))
+    return _wire(f"{count}s", meaning, bytes(count))
 
 
-def text(count: int, words: str) -> Any:
+def text(count: int, meaning: str) -> Any:
     """UTF-8 text in `count` bytes, filled up with zeros, cut at a whole character when it is longer."""
-    return _wire(f"{count}t", words, "")
+    return _wire(f"{count}t", meaning, "")
 
 
-def rest(words: str) -> Any:
+def rest(meaning: str) -> Any:
     """All remaining bytes of the body; last field only."""
-    return _wire("*", words, b"")
+    return _wire("*", meaning, b"")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Part:
     code: str
     offset: int
     size: int | None
-    words: str
+    meaning: str
 
 
 def parts(kind: type[Body]) -> tuple[Part, ...]:
@@ -95,7 +95,7 @@ def _find_parts(kind: type[Body]) -> tuple[Part, ...]:
     for item in fields(kind):
         code = item.metadata["code"]
         size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
-        found.append(Part(item.name, code, offset, size, item.metadata["words"]))
+        found.append(Part(item.name, code, offset, size, item.metadata["meaning"]))
         offset += size or 0
     return tuple(found)
 
@@ -121,6 +121,11 @@ class Body:
     """A message; subclasses declare fields with the functions of this module."""
 
     KIND: ClassVar[int] = 0
+
+    @classmethod
+    def title(cls) -> str:
+        """Its name in docs/link.md."""
+        return cls.__name__.removesuffix("Message")
 
     def pack(self) -> bytes:
         """The bytes of the body.

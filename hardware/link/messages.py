@@ -73,7 +73,7 @@ class Welcome(Body):
 
 
 @dataclass(frozen=True)
-class Request(Body):
+class RequestMessage(Body):
     """What all requests begin with."""
 
     request: int = u32("request id: a retry repeats it, a new request has a new one")
@@ -81,7 +81,7 @@ class Request(Body):
 
 
 @dataclass(frozen=True)
-class AcquireLease(Request):
+class AcquireLease(RequestMessage):
     """The right to command. One client has it; heartbeats keep it. The reply's value is the epoch."""
 
     KIND: ClassVar[int] = 0x10
@@ -89,21 +89,21 @@ class AcquireLease(Request):
 
 
 @dataclass(frozen=True)
-class ReleaseLease(Request):
+class ReleaseLease(RequestMessage):
     """Gives the lease back. A standing robot lies down."""
 
     KIND: ClassVar[int] = 0x11
 
 
 @dataclass(frozen=True)
-class ResetTrial(Request):
+class ResetTrial(RequestMessage):
     """Forgets gains, backups, walk and monitor that were sent before."""
 
     KIND: ClassVar[int] = 0x12
 
 
 @dataclass(frozen=True)
-class SetGains(Request):
+class SetGains(RequestMessage):
     """A full set of gains, all or none. The reply's data is the SHA-256 of the values now held."""
 
     KIND: ClassVar[int] = 0x13
@@ -113,7 +113,7 @@ class SetGains(Request):
 
 
 @dataclass(frozen=True)
-class GetGains(Request):
+class GetGains(RequestMessage):
     """Read back: the reply's data is the values, f64 each."""
 
     KIND: ClassVar[int] = 0x14
@@ -121,7 +121,7 @@ class GetGains(Request):
 
 
 @dataclass(frozen=True)
-class SetWalk(Request):
+class SetWalk(RequestMessage):
     """Gait and speed of the trial."""
 
     KIND: ClassVar[int] = 0x15
@@ -134,7 +134,7 @@ class SetWalk(Request):
 
 
 @dataclass(frozen=True)
-class Upload(Request):
+class Upload(RequestMessage):
     """A piece of the monitor's arrays. Pieces may come in any order and again."""
 
     KIND: ClassVar[int] = 0x16
@@ -144,7 +144,7 @@ class Upload(Request):
 
 
 @dataclass(frozen=True)
-class SetMonitor(Request):
+class SetMonitor(RequestMessage):
     """The boundary condition over the uploaded arrays; its backups are the gains of slots 1 to `policies`."""
 
     KIND: ClassVar[int] = 0x17
@@ -157,7 +157,7 @@ class SetMonitor(Request):
 
 
 @dataclass(frozen=True)
-class Arm(Request):
+class Arm(RequestMessage):
     """Makes the trial ready to start; the robot stays on baseline gains. The reply's value is a token."""
 
     KIND: ClassVar[int] = 0x18
@@ -166,14 +166,14 @@ class Arm(Request):
 
 
 @dataclass(frozen=True)
-class Disarm(Request):
+class Disarm(RequestMessage):
     """Back to standing."""
 
     KIND: ClassVar[int] = 0x19
 
 
 @dataclass(frozen=True)
-class Start(Request):
+class Start(RequestMessage):
     """Begins the armed trial. It ends by itself after `duration`."""
 
     KIND: ClassVar[int] = 0x1A
@@ -182,7 +182,7 @@ class Start(Request):
 
 
 @dataclass(frozen=True)
-class Abort(Request):
+class Abort(RequestMessage):
     """Ends the trial: baseline gains, brake, stand. Not a latch."""
 
     KIND: ClassVar[int] = 0x1B
@@ -190,21 +190,21 @@ class Abort(Request):
 
 
 @dataclass(frozen=True)
-class Stand(Request):
+class Stand(RequestMessage):
     """Stands up."""
 
     KIND: ClassVar[int] = 0x1C
 
 
 @dataclass(frozen=True)
-class LieDown(Request):
+class LieDown(RequestMessage):
     """Lies down; a running trial ends."""
 
     KIND: ClassVar[int] = 0x1D
 
 
 @dataclass(frozen=True)
-class Acknowledge(Request):
+class Acknowledge(RequestMessage):
     """First step of clearing: a person has seen this latch. The reply's value is a token."""
 
     KIND: ClassVar[int] = 0x1E
@@ -212,7 +212,7 @@ class Acknowledge(Request):
 
 
 @dataclass(frozen=True)
-class Clear(Request):
+class Clear(RequestMessage):
     """Second step of clearing. Starts no motion."""
 
     KIND: ClassVar[int] = 0x1F
@@ -220,14 +220,14 @@ class Clear(Request):
 
 
 @dataclass(frozen=True)
-class GetStatus(Request):
+class GetStatus(RequestMessage):
     """The reply's data is the body of a State."""
 
     KIND: ClassVar[int] = 0x20
 
 
 @dataclass(frozen=True)
-class Fetch(Request):
+class Fetch(RequestMessage):
     """Telemetry of the last trial. The reply's value is the size of the whole, its data the piece."""
 
     KIND: ClassVar[int] = 0x21
@@ -268,7 +268,7 @@ class Stop(Body):
 
 
 @dataclass(frozen=True)
-class State(Body):
+class StateMessage(Body):
     """Guardian: how everything stands."""
 
     KIND: ClassVar[int] = 0x50
@@ -276,7 +276,9 @@ class State(Body):
     tick: int = u32("of the newest robot state")
     age: int = u32("time since that tick advanced, microseconds")
     state: int = u8("see states")
-    response: int = u8("present rung of the ladder: 0 none, 1 no new trial, 2 hold, 3 stand down, 4 damp")
+    response: int = u8(
+        "severity of the present response: 0 none, 1 no new trial, 2 hold, 3 stand down, 4 damp"
+    )
     cause: int = u8("number of the limit or event behind the latch, or behind a refusal; 0: none")
     backup: int = u8("index of the backup at work; 255: none")
     latch: int = u32("number of the latch, counts up; 0: nothing is latched")
@@ -298,10 +300,10 @@ class State(Body):
     velocity: tuple[float, ...] = f32s(12, "joint speeds, rad/s")
     torque: tuple[float, ...] = f32s(12, "estimated joint torques, N m")
     target: tuple[float, ...] = f32s(12, "commanded joint angles, rad")
-    words: str = text(96, "for people: the cause in words")
+    message: str = text(96, "for people: the cause")
 
 
-REQUESTS: tuple[type[Request], ...] = (
+REQUESTS: tuple[type[RequestMessage], ...] = (
     AcquireLease,
     ReleaseLease,
     ResetTrial,
@@ -322,7 +324,7 @@ REQUESTS: tuple[type[Request], ...] = (
     Fetch,
 )
 DATAGRAMS: tuple[type[Body], ...] = (Heartbeat, Stop)
-ANSWERS: tuple[type[Body], ...] = (Welcome, Reply, State)
+ANSWERS: tuple[type[Body], ...] = (Welcome, Reply, StateMessage)
 FROM_CLIENT: dict[int, type[Body]] = {
     Hello.KIND: Hello,
     **{kind.KIND: kind for kind in REQUESTS},

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-WINDOW = 64
-"""How far behind the newest packet a late one is still told from a repetition."""
+from safebo.hardware.constants import REPLAY_WINDOW
 
 
 class ReplayWindow:
@@ -23,11 +22,13 @@ class ReplayWindow:
         """`newest`, `late` or `repeated`; remembers the number."""
         if sequence > self._newest:
             shift = sequence - self._newest
-            self._seen = ((self._seen << shift) | 1) & ((1 << WINDOW) - 1) if shift < WINDOW else 1
+            self._seen = (
+                ((self._seen << shift) | 1) & ((1 << REPLAY_WINDOW) - 1) if shift < REPLAY_WINDOW else 1
+            )
             self._newest = sequence
             return "newest"
         behind = self._newest - sequence
-        if sequence < 1 or behind >= WINDOW or self._seen >> behind & 1:
+        if sequence < 1 or behind >= REPLAY_WINDOW or self._seen >> behind & 1:
             return "repeated"
         self._seen |= 1 << behind
         return "late"

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
+from safebo.hardware.constants import MAX_ECHO_AGE_S, MAX_REPLIES, MAX_SESSIONS
 from safebo.hardware.link.frame import VERSION, Frame, FrameError, checked_key, open_packet, seal
 from safebo.hardware.link.layout import Body, BodyError
 from safebo.hardware.link.messages import (
@@ -18,8 +19,8 @@ from safebo.hardware.link.messages import (
     Heartbeat,
     Hello,
     Reply,
-    Request,
-    State,
+    RequestMessage,
+    StateMessage,
     Stop,
     Welcome,
 )
@@ -28,18 +29,11 @@ from safebo.hardware.link.replay import ReplayWindow
 Address = Hashable
 Outgoing = tuple[Address, bytes]
 
-SESSIONS = 8
 """Sessions kept. One that has never been used gives way first, then the one longest unheard; never the lease's.
 
 So Hellos that somebody recorded and sends again, for which no answer to the Welcome ever comes, push out each other
 and nobody who has spoken.
 """
-
-REMEMBERED = 64
-"""Replies kept per session for retries."""
-
-ECHO_AGE = 0.15
-"""A heartbeat counts when the State it echoes was sent at most so many seconds ago."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ class LinkServer:
             self.refused[order] += 1
             return None, []
         session.heard, session.used = now, True
-        if isinstance(body, Request):
+        if isinstance(body, RequestMessage):
             known = self._answered(frame, session, body)
             if known is not None:
                 return None, known
@@ -135,7 +129,9 @@ class LinkServer:
         if isinstance(body, Heartbeat):
             if order == "newest":
                 session.every = max(1, body.every)
-            proof = any(number == body.echo and now - when <= ECHO_AGE for number, when in session.states)
+            proof = any(
+                number == body.echo and now - when <= MAX_ECHO_AGE_S for number, when in session.states
+            )
         if isinstance(body, Stop):
             session.stop_seen = max(session.stop_seen, frame.sequence)
         return Inbound(frame.session, body, frame.sequence, proof), []
@@ -154,7 +150,7 @@ class LinkServer:
         """Whether anybody wants State number `count`."""
         return any(s.every and count % s.every == 0 for s in self._sessions.values())
 
-    def states(self, now: float, count: int, state: State) -> list[Outgoing]:
+    def states(self, now: float, count: int, state: StateMessage) -> list[Outgoing]:
         """The packets of State number `count` for all who want it."""
         out = []
         refused = sum(self.refused.values()) & 0xFFFFFFFF
@@ -175,12 +171,12 @@ class LinkServer:
         session.sent += 1
         return session.address, seal(Frame(body.KIND, number, session.sent, body.pack()), self._key)
 
-    def _answered(self, frame: Frame, session: _Session, body: Request) -> list[Outgoing] | None:
+    def _answered(self, frame: Frame, session: _Session, body: RequestMessage) -> list[Outgoing] | None:
         """The answer that a repeated request had; None when it is new (and is now remembered)."""
         asked = bytes([frame.kind]) + frame.body
         if body.request not in session.replies:
             session.replies[body.request] = (asked, None)
-            while len(session.replies) > REMEMBERED:
+            while len(session.replies) > MAX_REPLIES:
                 session.replies.popitem(last=False)
             return None
         before, answer = session.replies[body.request]
@@ -210,7 +206,7 @@ class LinkServer:
         return [self._send(number, session, answer)]
 
     def _make_room(self, newest: int, pinned: int) -> None:
-        while len(self._sessions) > SESSIONS:
+        while len(self._sessions) > MAX_SESSIONS:
             oldest = min(
                 (s for s in self._sessions if s not in (newest, pinned)),
                 key=lambda s: (self._sessions[s].used, self._sessions[s].heard),

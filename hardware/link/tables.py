@@ -81,10 +81,10 @@ def _message(kind: type[Body], way: str) -> str:
     found = parts(kind)
     fixed = sum(part.size or 0 for part in found)
     size = f"{fixed} bytes" if found[-1].size is not None else f"{fixed} bytes and more"
-    rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.words) for p in found]
+    rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.meaning) for p in found]
     table = _table(("offset", "size", "type", "name", "meaning"), rows)
-    words = " ".join((inspect.getdoc(kind) or "").split())
-    return f"#### 0x{kind.KIND:02X} {kind.__name__}: {way}, {size}\n\n{words}\n\n{table}"
+    doc = " ".join((inspect.getdoc(kind) or "").split())
+    return f"#### 0x{kind.KIND:02X} {kind.title()}: {way}, {size}\n\n{doc}\n\n{table}"
 
 
 def _type(part: Part) -> str:
@@ -96,15 +96,15 @@ def _type(part: Part) -> str:
 
 def code_table() -> str:
     """What a Reply's code means."""
-    words = member_words(messages.Code)
+    docs = member_docs(messages.Code)
     return _table(
-        ("code", "name", "meaning"), [(code.value, code.name, words[code.name]) for code in messages.Code]
+        ("code", "name", "meaning"), [(code.value, code.name, docs[code.name]) for code in messages.Code]
     )
 
 
 def state_table() -> str:
     """Every state, what it is, and where each event leads from there."""
-    words = member_words(State)
+    docs = member_docs(State)
     rows = []
     for state, answers in TABLE.items():
         leads = {event: after for event, after in answers.items() if after not in (None, state)}
@@ -118,7 +118,7 @@ def state_table() -> str:
         ]
         # an acknowledgement may be repeated: granted, though the state stays
         asked += [f"{event.name} again" for event in sorted(REQUESTED) if answers[event] is state]
-        rows.append((state.value, state.name, words[state.name], "; ".join(asked), "; ".join(comes)))
+        rows.append((state.value, state.name, docs[state.name], "; ".join(asked), "; ".join(comes)))
     return _table(("number", "state", "what it is", "granted requests", "comes by itself"), rows)
 
 
@@ -137,13 +137,13 @@ def limit_table() -> str:
                 lasting,
                 limit.response.name,
                 limit.scope.value,
-                limit.words,
+                limit.message,
             )
         )
-    ladder = ", ".join(f"{response.value} {response.name}" for response in Response)
+    severities = ", ".join(f"{response.value} {response.name}" for response in Response)
     scopes = [f"- *{scope}*: {_state_names(states)}" for scope, states in SCOPES.items()]
-    table = _table(("cause", "name", "threshold", "for", "response", "scope", "words"), rows)
-    return "\n".join([f"{table}\nResponses: {ladder}. Scopes:\n", *scopes]) + "\n"
+    table = _table(("cause", "name", "threshold", "for", "response", "scope", "message"), rows)
+    return "\n".join([f"{table}\nResponses: {severities}. Scopes:\n", *scopes]) + "\n"
 
 
 def _state_names(states: frozenset[State]) -> str:
@@ -209,7 +209,8 @@ def _grouped_table(names: Iterable[str]) -> str:
 def timing_table() -> str:
     """Periods, limits of silence and sizes."""
     return _table(
-        ("what", "value", "meaning"), [(t.name, f"{t.value:.10g} {t.unit}".strip(), t.words) for t in TIMING]
+        ("what", "value", "meaning"),
+        [(t.name, f"{t.value:.10g} {t.unit}".strip(), t.meaning) for t in TIMING],
     )
 
 
@@ -218,7 +219,7 @@ def vector_block() -> str:
     return "```text\n" + "\n".join(vector_lines()) + "\n```\n"
 
 
-def member_words(kind: type[IntEnum]) -> dict[str, str]:
+def member_docs(kind: type[IntEnum]) -> dict[str, str]:
     """The line under every member of an enumeration, which Python itself throws away."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)

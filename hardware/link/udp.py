@@ -5,14 +5,11 @@ from __future__ import annotations
 import select
 import socket
 
+from safebo.hardware.constants import MAX_PACKETS_PER_TICK, PORT
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.link.frame import MAX_PACKET
 
 LOOPBACK = "127.0.0.1"
-PORT = 4750
-PER_TICK = 64
-"""Packets taken in one control tick at most; the rest waits in the socket."""
-
 UdpAddress = tuple[str, int]
 
 
@@ -38,9 +35,9 @@ class UdpServer:
         self.address: UdpAddress = self._socket.getsockname()
 
     def receive(self) -> list[tuple[UdpAddress, bytes]]:
-        """What has come, at most `PER_TICK` packets."""
+        """What has come, at most `MAX_PACKETS_PER_TICK` packets."""
         out: list[tuple[UdpAddress, bytes]] = []
-        while len(out) < PER_TICK:
+        while len(out) < MAX_PACKETS_PER_TICK:
             try:
                 data, address = self._socket.recvfrom(MAX_PACKET + 1)
             except BlockingIOError:

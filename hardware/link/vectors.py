@@ -5,7 +5,13 @@ from __future__ import annotations
 import textwrap
 
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.digest import MonitorWords, WalkWords, gains_digest, pack_gains, trial_digest
+from safebo.hardware.link.digest import (
+    MonitorDescription,
+    WalkDescription,
+    gains_digest,
+    pack_gains,
+    trial_digest,
+)
 from safebo.hardware.link.frame import Frame, seal
 from safebo.hardware.link.layout import Body, parts
 
@@ -15,9 +21,9 @@ SESSION = 77 << 32 | 1
 TABLE = 0xFEDCBA9876543210
 GAINS = (60.0, 2.5, 0.125)
 BACKUP = (50.0, 2.0, 0.25)
-WALK = WalkWords((0.5, 0.5, 0.5, 0.5, 0.0), (0.25, 0.0, 0.0), 0.5, 0.125)
-MONITOR = MonitorWords("lipschitz", (2.0, 0.125, 0.0, 0.0, 0.0, 0.0), 33, 1000, 1, bytes(range(32, 64)))
-STATE = m.State(
+WALK = WalkDescription((0.5, 0.5, 0.5, 0.5, 0.0), (0.25, 0.0, 0.0), 0.5, 0.125)
+MONITOR = MonitorDescription("lipschitz", (2.0, 0.125, 0.0, 0.0, 0.0, 0.0), 33, 1000, 1, bytes(range(32, 64)))
+STATE = m.StateMessage(
     time=100.5,
     tick=4711,
     age=1500,
@@ -44,7 +50,7 @@ STATE = m.State(
     velocity=tuple(1.0 + 0.125 * k for k in range(12)),
     torque=tuple(-2.0 + 0.125 * k for k in range(12)),
     target=tuple(3.0 + 0.125 * k for k in range(12)),
-    words="the tuner is silent",
+    message="the tuner is silent",
 )
 
 
@@ -74,7 +80,7 @@ def packet_vectors() -> list[tuple[str, Frame, Body]]:
 
 
 def digest_vectors() -> list[tuple[str, str, bytes]]:
-    """Name, words and bytes of every digest in the worked example."""
+    """Name, meaning and bytes of every digest in the worked example."""
     return [
         ("gains-digest", "SHA-256 of the three gains", gains_digest(GAINS)),
         (
@@ -84,33 +90,31 @@ def digest_vectors() -> list[tuple[str, str, bytes]]:
         ),
         (
             "trial-digest-monitor",
-            f"with one backup of gains {_words(BACKUP)} and the monitor {_monitor_words()}",
+            f"with one backup of gains {_shown(BACKUP)} and the monitor {_monitor_description()}",
             trial_digest(TABLE, GAINS, [BACKUP], WALK, MONITOR),
         ),
     ]
 
 
 def vector_lines() -> list[str]:
-    """The worked example as text: `[name] words`, then hexadecimal digits, indented."""
+    """The worked example as text: `[name] meaning`, then hexadecimal digits, indented."""
     out = ["[key] the shared key", *_hex(KEY)]
     for name, frame, body in packet_vectors():
         out += ["", *_head(name, frame, body), *_hex(seal(frame, KEY))]
-    for name, words, data in digest_vectors():
-        out += ["", *textwrap.wrap(f"[{name}] {words}", 116, subsequent_indent="  "), *_hex(data)]
+    for name, meaning, data in digest_vectors():
+        out += ["", *textwrap.wrap(f"[{name}] {meaning}", 116, subsequent_indent="  "), *_hex(data)]
     return out
 
 
 def _head(name: str, frame: Frame, body: Body) -> list[str]:
     said = ", ".join(
-        f"{part.name} {_words(getattr(body, part.name), part.code)}" for part in parts(type(body))
+        f"{part.name} {_shown(getattr(body, part.name), part.code)}" for part in parts(type(body))
     )
-    line = (
-        f"[{name}] {type(body).__name__}, session 0x{frame.session:016x}, sequence {frame.sequence}: {said}"
-    )
+    line = f"[{name}] {body.title()}, session 0x{frame.session:016x}, sequence {frame.sequence}: {said}"
     return textwrap.wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _words(value: object, code: str = "") -> str:
+def _shown(value: object, code: str = "") -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(f"{number:g}" for number in value) + ")"
     if isinstance(value, bytes):
@@ -123,10 +127,10 @@ def _words(value: object, code: str = "") -> str:
     return f"0x{value:x}" if code == "Q" and value > 1 << 32 else str(int(value))
 
 
-def _monitor_words() -> str:
+def _monitor_description() -> str:
     w = MONITOR
     return (
-        f"{w.rule}, numbers {_words(w.numbers)}, width {w.width}, states {w.states}, policies {w.policies}, "
+        f"{w.rule}, numbers {_shown(w.numbers)}, width {w.width}, states {w.states}, policies {w.policies}, "
         f"digest the bytes {w.digest[0]} to {w.digest[-1]}"
     )
 

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.boundary.monitor import BoundaryMonitor
+from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
-from safebo.hardware.guardian.bounds import GainTable, quadruped_table
-from safebo.hardware.guardian.core import BRAKING
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
 from safebo.hardware.link.client import GuardianClient
-from safebo.hardware.link.digest import MonitorWords, WalkWords, trial_digest
+from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
@@ -45,9 +45,6 @@ from safebo.types import (
 )
 
 FloatArray = NDArray[np.float64]
-
-APPROVAL = 60.0  # s for which an approval holds
-GRACE = 15.0  # s beyond the walk for a robot whose clock is slow to say that it is over, times the slowness
 
 
 class Address(Protocol):
@@ -108,7 +105,7 @@ class RobotEvaluator:
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
         self._address = address
         self._own = own
-        self._table: GainTable = quadruped_table() if own is None else own.table
+        self._table: ControllerGains = quadruped_table() if own is None else own.table
         self._session = session or network_session(address)
         self._welcome = self._session.open()
         self._ledger: Ledger | None = None
@@ -229,14 +226,14 @@ class RobotEvaluator:
         gains = self._values(trial.parameters)
         gait = self._legged.gait(trial.context)
         offsets = (gait.offset_fl, gait.offset_rr, gait.offset_rl)
-        walk = WalkWords(
+        walk = WalkDescription(
             (gait.duty_factor, gait.stride_duration, *offsets), self._legged.settings.velocity, RAMP, SETTLE
         )
         client.reset_trial()
         client.set_gains(gains)
         client.set_walk(walk)
         backups: list[tuple[float, ...]] = []
-        words: MonitorWords | None = None
+        description: MonitorDescription | None = None
         if monitor is not None:
             if not isinstance(monitor, BoundaryMonitor):
                 raise NotStartedError(
@@ -245,13 +242,13 @@ class RobotEvaluator:
             backups = [self._values(b) for b in monitor.backups]
             for slot, values in enumerate(backups, 1):
                 client.set_gains(values, slot)
-            data, words = monitor_upload(monitor)
-            client.set_monitor(data, words)
+            data, description = monitor_upload(monitor)
+            client.set_monitor(data, description)
         self._approved(ledger, trial)
         ledger.commit(
             trial.id, "ARMED", f"{self._welcome.robot} {self._welcome.serial}", hash=trial_hash(trial)
         )
-        digest = trial_digest(self._table.identity, gains, backups, walk, words)
+        digest = trial_digest(self._table.identity, gains, backups, walk, description)
         try:
             return client.arm(trial.id, digest)
         except LinkError as error:
@@ -264,8 +261,8 @@ class RobotEvaluator:
         if state != "APPROVED" or data.get("hash") != trial_hash(trial):
             raise NotStartedError("these gains were not approved")
         age = time.monotonic() - float(data["monotonic"])
-        if not 0 <= age <= APPROVAL:
-            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL:g} s")
+        if not 0 <= age <= APPROVAL_TIMEOUT_S:
+            raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL_TIMEOUT_S:g} s")
 
     def _recorder(self, trial: Trial) -> TrialRecorder:
         assert self._folder is not None
@@ -285,7 +282,7 @@ class RobotEvaluator:
 
     def _walk(
         self, client: GuardianClient, ledger: Ledger, trial: Trial, token: int, recorder: TrialRecorder
-    ) -> tuple[m.State, FloatArray]:
+    ) -> tuple[m.StateMessage, FloatArray]:
         """Start the armed trial and see it through; how it stands then, and the telemetry."""
         try:
             ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
@@ -298,7 +295,7 @@ class RobotEvaluator:
             client.start(token, self._legged.settings.seconds)
             self._follow(client, trial)
             rows = client.telemetry(trial.id, len(COLUMNS))
-            client.pump(BRAKING)
+            client.pump(BRAKE_TIME_S)
             return client.status(), rows
         except LinkError as error:
             recorder.abandon()
@@ -307,18 +304,18 @@ class RobotEvaluator:
             client.on_state = _ignore
 
     def _keep(
-        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.State, rows: FloatArray
+        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.StateMessage, rows: FloatArray
     ) -> Measurement:
         """Have everything on disk, then score it from there."""
         recorder.telemetry(rows)
         sha, file = recorder.close(), self._name(recorder)
-        outcome, cause, words = ended.outcome, NAMES.get(ended.cause, ""), ended.words
+        outcome, cause, message = ended.outcome, NAMES.get(ended.cause, ""), ended.message
         ledger.commit(
-            trial.id, "ENDED", words, file=file, sha256=sha, outcome=outcome, cause=cause, words=words
+            trial.id, "ENDED", message, file=file, sha256=sha, outcome=outcome, cause=cause, words=message
         )
         if cause == "reboot":
             raise TrialUnknownError("the robot restarted while it ran")
-        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, words, file)
+        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, message, file)
         ledger.commit(trial.id, "SCORED", measurement.outcome)
         return measurement
 
@@ -332,7 +329,7 @@ class RobotEvaluator:
         seconds = self._legged.settings.seconds + SETTLE
         progress, last = time.monotonic(), -1e9
         while True:
-            client.pump(0.02)
+            client.pump(PUMP_TIME_S)
             seen = client.state
             assert seen is not None
             running = seen.state == State.RUNNING and seen.trial == trial.id
@@ -341,7 +338,10 @@ class RobotEvaluator:
             # a robot whose clock is slow still makes progress; one that makes none has lost us
             if seen.time > last:
                 progress, last = time.monotonic(), seen.time
-            if time.monotonic() - progress > GRACE or seen.elapsed > seconds + GRACE:
+            if (
+                time.monotonic() - progress > TRIAL_END_TIMEOUT_S
+                or seen.elapsed > seconds + TRIAL_END_TIMEOUT_S
+            ):
                 raise LinkError("no word that the trial is over")
             stops = self._stops()
             if stops >= 2 and not stopped and not self._session.background:
@@ -352,14 +352,14 @@ class RobotEvaluator:
                 client.abort(trial.id)
 
     def _measure(
-        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, words: str, file: object
+        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, message: str, file: object
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
-        seen = measure(rows, self._legged, trial.context, outcome, cause, words, period)
+        seen = measure(rows, self._legged, trial.context, outcome, cause, message, period)
         return replace(seen, telemetry=str(file))
 
 
-def _ignore(state: m.State) -> None:
+def _ignore(state: m.StateMessage) -> None:
     """Nothing."""
 
 

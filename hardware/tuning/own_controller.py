@@ -8,7 +8,7 @@ from typing import Any
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.types import ParameterInfo
 
 OPTION = "controller_file"
@@ -32,13 +32,13 @@ def controller_of(options: Mapping[str, Any]) -> tuple[ControllerFile | None, di
     return read_controller_file(Path(path).expanduser()), rest
 
 
-def parameters_of(table: GainTable) -> tuple[ParameterInfo, ...]:
+def parameters_of(table: ControllerGains) -> tuple[ParameterInfo, ...]:
     """What a study may tune: every gain, within its hard bounds."""
     rows = zip(table.names, table.units, table.baseline, table.lower, table.upper, strict=True)
     return tuple(ParameterInfo(*row) for row in rows)
 
 
-def full_set(table: GainTable, parameters: Mapping[str, float]) -> tuple[float, ...]:
+def full_set(table: ControllerGains, parameters: Mapping[str, float]) -> tuple[float, ...]:
     """All gains in table order: the parameters, and baseline for what is not tuned.
 
     Raises:

@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from safebo.hardware.constants import (
+    DISK_RESERVE_BYTES,
+    LISTEN_TIME_S,
+    MAX_LOSS,
+    MAX_STATE_AGE_S,
+    MIN_REAL_TIME,
+    TRIAL_BYTES,
+)
 from safebo.hardware.errors import LinkError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
-from safebo.hardware.tuning.recording import TRIAL_BYTES
 from safebo.types import Check
-
-LISTEN = 1.0  # s
-MOST_LOSS = 0.05
-MOST_AGE = 0.05  # s
-RESERVE = 100_000_000  # bytes that stay free for everything else
 
 
 def checks(
@@ -26,7 +28,7 @@ def checks(
     welcome: m.Welcome,
     robot: str,
     serial: str | None,
-    table: GainTable,
+    table: ControllerGains,
     gains: Mapping[str, tuple[float, ...]],
     folder: Path | None,
     trials: int,
@@ -48,7 +50,7 @@ def checks(
     )
     yield _robot(welcome, robot, serial)
     same = welcome.table == table.identity
-    words = (
+    message = (
         f"{len(table.names)} gains, by name, unit and order"
         if same
         else (
@@ -56,11 +58,11 @@ def checks(
             "is the same version of safebo at both ends?"
         )
     )
-    yield Check("gain table", same, words)
+    yield Check("gain table", same, message)
     yield _lease(client)
     before = client.status()
     begin = time.monotonic()
-    client.pump(LISTEN)
+    client.pump(LISTEN_TIME_S)
     after = client.status()
     elapsed = time.monotonic() - begin
     yield _state(after)
@@ -92,30 +94,34 @@ def _lease(client: GuardianClient) -> Check:
     return Check("lease", True, f"epoch {epoch}")
 
 
-def _state(seen: m.State) -> Check:
+def _state(seen: m.StateMessage) -> Check:
     name = State(seen.state).name
     if seen.state in LATCHED:
-        return Check("state", False, f"{name}: {seen.words}. Look at the robot, then `safebo robot clear`")
+        return Check("state", False, f"{name}: {seen.message}. Look at the robot, then `safebo robot clear`")
     if seen.state == State.DISCONNECTED:
         return Check("state", False, "the guardian hears nothing of the robot")
     if seen.response == Response.REFUSE:
-        return Check("state", False, f"{name}, no new trial: {seen.words}")
+        return Check("state", False, f"{name}, no new trial: {seen.message}")
     return Check("state", True, name)
 
 
-def _stream(before: m.State, after: m.State, elapsed: float) -> Iterator[Check]:
+def _stream(before: m.StateMessage, after: m.StateMessage, elapsed: float) -> Iterator[Check]:
     came = (after.accepted - before.accepted) % (1 << 32)
     missed = (after.missed - before.missed) % (1 << 32)
     loss = missed / max(1, came + missed)
-    good = came > 0 and loss <= MOST_LOSS and after.age <= MOST_AGE * 1e6
-    words = f"{came} in {elapsed:.1f} s, {100 * loss:.1f} % of ticks without one, newest {after.age / 1e3:.0f} ms old"
-    yield Check("robot's states", good, words)
+    good = came > 0 and loss <= MAX_LOSS and after.age <= MAX_STATE_AGE_S * 1e6
+    message = f"{came} in {elapsed:.1f} s, {100 * loss:.1f} % of ticks without one, newest {after.age / 1e3:.0f} ms old"
+    yield Check("robot's states", good, message)
     speed = ((after.tick - before.tick) % (1 << 32)) * 1e-3 / elapsed
-    slow = "" if speed > 0.95 else ": slower than real time, so the trials take longer; nothing is skipped"
+    slow = (
+        ""
+        if speed > MIN_REAL_TIME
+        else ": slower than real time, so the trials take longer; nothing is skipped"
+    )
     yield Check("robot's clock", speed > 0.0, f"{speed:.2f} of real time{slow}")
 
 
-def _battery(seen: m.State) -> Check:
+def _battery(seen: m.StateMessage) -> Check:
     battery = "charge unknown" if seen.battery == 255 else f"{seen.battery} % charge"
     hottest = "temperatures unknown" if seen.hottest == 255 else f"hottest motor {seen.hottest} degrees C"
     # what is too little or too hot is the guardian's to say, and it says so as a refusal
@@ -138,8 +144,8 @@ def _room(folder: Path, trials: int) -> Check:
     while not place.exists():
         place = place.parent
     usage = os.statvfs(place)
-    free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + RESERVE
-    words = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
+    free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + DISK_RESERVE_BYTES
+    message = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
     if not os.access(place, os.W_OK):
         return Check("room for records", False, f"{place} cannot be written")
-    return Check("room for records", free >= needed, words)
+    return Check("room for records", free >= needed, message)

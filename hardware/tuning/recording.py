@@ -24,15 +24,12 @@ from numpy.typing import NDArray
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.telemetry import COLUMNS
-from safebo.hardware.link.messages import State
+from safebo.hardware.link.messages import StateMessage
 
 FloatArray = NDArray[np.float64]
 
 CHUNK = 64 * 1024
 SYNC_EVERY = 50  # states
-TRIAL_BYTES = 8_000_000
-"""Room that a trial's file may take, with a margin: a minute of telemetry is under this."""
-
 _GROUPS: dict[str, list[int]] = {}
 for _index, _column in enumerate(COLUMNS):
     _GROUPS.setdefault(_column.split(".")[0], []).append(_index)
@@ -73,7 +70,7 @@ class TrialRecorder:
         self._states = 0
         self._failed: OSError | None = None
 
-    def state(self, state: State) -> None:
+    def state(self, state: StateMessage) -> None:
         """Keep a State that arrived. A disk that is full must not disturb a robot that walks: `close` says so."""
         if self._failed is not None:
             return

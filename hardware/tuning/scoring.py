@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.hardware.constants import MAX_MISSING_SHARE
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
@@ -20,9 +21,6 @@ from safebo.robots.simulation.rollout import Recording, monitored_state
 from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
-
-MOST_MISSING = 0.25
-"""Share of control ticks without a new state from which on a trial says nothing about its gains."""
 
 ROBOT_CAUSES = frozenset(
     {
@@ -94,7 +92,7 @@ def measure(
     context: Mapping[str, float],
     outcome: int,
     cause: str,
-    words: str,
+    message: str,
     period: float,
 ) -> Measurement:
     """What a trial shows.
@@ -105,7 +103,7 @@ def measure(
         context: of the trial.
         outcome: how the guardian ended it: 1 completed, 2 on request, 3 by trouble.
         cause: name of the limit that was crossed; empty without one.
-        words: the guardian's, for people.
+        message: the guardian's, for people.
         period: control period, s.
     """
     robot = evaluator.robot
@@ -117,7 +115,7 @@ def measure(
     walked = rows[record.walk_start :]
     missing = float(1.0 - walked[:, _AT["fresh"]].mean()) if len(walked) else 1.0
     extra = {**seen.extra, "missing_states": missing}
-    seen = replace(seen, true_objective=None, true_margins=None, extra=extra, message=words)
+    seen = replace(seen, true_objective=None, true_margins=None, extra=extra, message=message)
     if unsafe:
         # The guardian ended it for a reason that gains answer for, so no margin may say that it was safe.
         margins = capped(seen.margins, evaluator.settings.limits.fallen(robot))
@@ -125,15 +123,15 @@ def measure(
             seen, outcome="aborted", objective=None, margins=margins, margins_to_go=None, fell=fell
         )
     if outcome == 3:
-        return _failed(seen, f"ended by trouble that says nothing about the gains: {words}")
+        return _failed(seen, f"ended by trouble that says nothing about the gains: {message}")
     if outcome == 2:
         return _failed(seen, "ended on request before its time")
-    if missing > MOST_MISSING:
+    if missing > MAX_MISSING_SHARE:
         return _failed(seen, f"{100 * missing:.0f} % of the robot's states never came")
     return seen
 
 
-def _failed(seen: Measurement, words: str) -> Measurement:
+def _failed(seen: Measurement, message: str) -> Measurement:
     return replace(
-        seen, outcome="failed", objective=None, margins={}, margins_to_go=None, states=None, message=words
+        seen, outcome="failed", objective=None, margins={}, margins_to_go=None, states=None, message=message
     )

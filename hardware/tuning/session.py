@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from safebo.hardware.constants import (
+    CLEAR_TIMEOUT_S,
+    CONNECT_PAUSE_S,
+    LYING_TIMEOUT_S,
+    PUMP_TIME_S,
+    REST_TIMEOUT_S,
+    STANDING_TIMEOUT_S,
+)
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.states import LATCHED, STANDING, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
-
-BREATH = 0.02  # s of heartbeats at a time, between which others get the client
-REST_AFTER = 45.0  # s of waiting on its feet after which the robot lies down
-SILENT = 1.0  # s without a State after which the guardian counts as gone
-LYING = 6.0  # s for lying down
 
 STOPS = frozenset(limit.number for limit in LIMITS if limit.quantity in ("stop", "remote_stop"))
 """Limits that only a person crosses. What a person has stopped, a person clears, on a virtual robot too."""
@@ -38,7 +41,7 @@ class Session:
     def __init__(
         self,
         make_client: Callable[[], GuardianClient],
-        rest_after: float = REST_AFTER,
+        rest_after: float = REST_TIMEOUT_S,
         background: bool = True,
     ) -> None:
         self._background = background
@@ -84,7 +87,7 @@ class Session:
                 return client.welcome
             client = self._make_client()
             welcome = client.connect()
-            client.pump(0.1)
+            client.pump(CONNECT_PAUSE_S)
             self._client = client
             self._used = time.monotonic()
         if self._thread is None and self._background:
@@ -103,7 +106,7 @@ class Session:
                 return
             if client.state is not None and client.state.state in STANDING:
                 client.lie_down()
-                client.wait_for(lambda s: s.state == State.REST or s.state in LATCHED, LYING)
+                client.wait_for(lambda s: s.state == State.REST or s.state in LATCHED, LYING_TIMEOUT_S)
             client.release()
 
     def _keep_alive(self) -> None:
@@ -111,7 +114,7 @@ class Session:
             with self._lock, suppress(LinkError):
                 client = self._client
                 if client is not None:
-                    client.pump(BREATH)
+                    client.pump(PUMP_TIME_S)
                     self._rest(client)
             time.sleep(0.001)  # a lock that is let go and taken at once is never anybody else's
 
@@ -126,7 +129,7 @@ class Session:
 def alive(client: GuardianClient) -> bool:
     """Whether the guardian still speaks to this client."""
     before = client.counters.states
-    client.pump(0.1)
+    client.pump(CONNECT_PAUSE_S)
     return client.counters.states > before
 
 
@@ -144,46 +147,46 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
     if not client.epoch or seen.epoch != client.epoch:
         client.epoch = 0
         client.acquire()
-        client.pump(0.1)
+        client.pump(CONNECT_PAUSE_S)
         seen = client.status()
     if seen.state in LATCHED:
         if not clears or seen.cause in STOPS:
             raise LinkError(
-                f"the guardian has latched: {seen.words}. Look at the robot, then clear it: `safebo robot clear`"
+                f"the guardian has latched: {seen.message}. Look at the robot, then clear it: `safebo robot clear`"
             )
         get_clear(client)
         seen = client.status()
         if seen.state in LATCHED:
-            raise LinkError(f"what has latched cannot be cleared: {seen.words}")
+            raise LinkError(f"what has latched cannot be cleared: {seen.message}")
     if seen.response == Response.REFUSE:
-        raise LinkError(f"the guardian refuses motion: {seen.words}")
+        raise LinkError(f"the guardian refuses motion: {seen.message}")
     if seen.state == State.DISCONNECTED:
         raise LinkError("the guardian hears nothing of the robot")
     if seen.state == State.LYING_DOWN:
-        client.wait_for(lambda s: s.state != State.LYING_DOWN, LYING)
+        client.wait_for(lambda s: s.state != State.LYING_DOWN, LYING_TIMEOUT_S)
         seen = client.status()
     if seen.state == State.REST:
         client.stand()
-    client.wait_for(lambda s: s.state == State.HOLD or s.state in LATCHED, 8.0)
+    client.wait_for(lambda s: s.state == State.HOLD or s.state in LATCHED, STANDING_TIMEOUT_S)
     seen = client.status()
     if seen.state != State.HOLD:
-        raise LinkError(f"the robot did not get up: {seen.words}")
+        raise LinkError(f"the robot did not get up: {seen.message}")
 
 
 def get_clear(client: GuardianClient) -> None:
     """Clear whatever is latched but a person's stop, where that can be done; for virtual robots."""
     with suppress(LinkError):
         client.acquire()
-        client.pump(0.1)
+        client.pump(CONNECT_PAUSE_S)
         seen = client.status()
         if seen.state == State.SIT_LATCHED:
-            client.wait_for(lambda s: s.state != State.SIT_LATCHED, LYING)
+            client.wait_for(lambda s: s.state != State.SIT_LATCHED, LYING_TIMEOUT_S)
             seen = client.status()
         if seen.state in LATCHED and seen.cause not in STOPS:
             clear(client, seen.latch)
 
 
-def clear(client: GuardianClient, latch: int, patience: float = 5.0) -> None:
+def clear(client: GuardianClient, latch: int, patience: float = CLEAR_TIMEOUT_S) -> None:
     """Both steps of clearing a latch, waiting while its cause goes away.
 
     Raises:

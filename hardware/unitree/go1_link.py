@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from safebo.hardware.constants import ROBOT_TIMEOUT_S
 from safebo.hardware.errors import WireError
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
 from safebo.hardware.robot_stream import wait_for_stream
@@ -61,7 +62,7 @@ class Go1Link:
         self._command["motor_cmd"]["mode"][self._stream.motors] = wire.MODE_SERVO
         self._udp = Go1UdpClient(network)
 
-    def prepare(self, timeout: float = 15.0) -> list[str]:
+    def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
         """Ask for states with commands that ask the motors for nothing, until they come steadily."""
         return [wait_for_stream(self, timeout, ask=self._ask)]
 
@@ -69,7 +70,7 @@ class Go1Link:
         self._udp.send(self._idle)
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         return self._stream.newest(self._udp.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from safebo.hardware.constants import LIE_DOWN_TIME_S, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import LinkError, WireError
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
 from safebo.hardware.robot_stream import wait_for_stream
@@ -34,7 +35,6 @@ SLOW_STATES = "rt/lf/lowstate"
 MOTION_STATES = "rt/sportmodestate"
 REMOTES = "rt/wirelesscontroller"
 TICK_SECONDS = 1e-3
-LIE_DOWN = 3.0  # s that a physical robot gets to lie down
 
 
 class Go2Link:
@@ -62,7 +62,7 @@ class Go2Link:
         self.joint_names = tuple(joints)
         self.counters = LinkCounters()
         self._clock = clock
-        self._lie_down = LIE_DOWN if network.physical else 0.0
+        self._lie_down = LIE_DOWN_TIME_S if network.physical else 0.0
         self._stream = StateStream(
             joints,
             partial(wire.decode_low_state, verify_crc=verify_crc),
@@ -82,7 +82,7 @@ class Go2Link:
         self._sport = ServiceClient(self._participant, SPORT)
         self._watch = MotionWatch(self._switcher)
 
-    def prepare(self, timeout: float = 15.0) -> list[str]:
+    def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
         """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down)."""
         end = time.monotonic() + timeout
         done = [wait_for_stream(self, timeout)]
@@ -94,7 +94,7 @@ class Go2Link:
         return [*done, f"no other program publishes {COMMANDS}"]
 
     def read(self) -> RobotState | None:
-        """The newest state that has come since the last call, by the robot's clock; None without news."""
+        """The newest state that has come since the last call, by the robot's clock; None when none came."""
         return self._stream.newest(self._states.take(), self._clock())
 
     def write(self, command: JointCommand) -> None:
@@ -125,7 +125,7 @@ class Go2Link:
         return active_motion_service(self._switcher, timeout)
 
     def foreign_commands(self) -> str:
-        """Who else commands the joints, in words; empty when nobody does. Never blocks.
+        """Who else commands the joints; empty when nobody does. Never blocks.
 
         Counts publishers of commands, and asks the robot once a second which motion service is active.
         """

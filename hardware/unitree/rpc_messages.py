@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
-class Request:
+class RpcRequest:
     """A call of a service.
 
     Args:
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Response:
+class RpcResponse:
     """The answer to a call: `code` 0 for success, `data` as JSON text."""
 
     id: int
@@ -57,18 +57,18 @@ class Response:
     binary: bytes = b""
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: RpcRequest) -> bytes:
     """Wire bytes of a request."""
     head = _REQUEST.pack(request.id, request.api, request.lease, request.priority, request.no_reply)
     return _finished(head, request.parameter, request.binary)
 
 
-def encode_response(response: Response) -> bytes:
+def encode_response(response: RpcResponse) -> bytes:
     """Wire bytes of a response."""
     return _finished(_RESPONSE.pack(response.id, response.api, response.code), response.data, response.binary)
 
 
-def decode_request(data: bytes) -> Request:
+def decode_request(data: bytes) -> RpcRequest:
     """The request in wire bytes.
 
     Raises:
@@ -76,13 +76,13 @@ def decode_request(data: bytes) -> Request:
     """
     head, text, binary = _parts("request", data, _REQUEST)
     number, api, lease, priority, no_reply = head
-    return Request(number, api, text, binary, lease, priority, bool(no_reply))
+    return RpcRequest(number, api, text, binary, lease, priority, bool(no_reply))
 
 
-def decode_response(data: bytes) -> Response:
+def decode_response(data: bytes) -> RpcResponse:
     """The response in wire bytes; see `decode_request`."""
     (number, api, code), text, binary = _parts("response", data, _RESPONSE)
-    return Response(number, api, code, text, binary)
+    return RpcResponse(number, api, code, text, binary)
 
 
 def _finished(head: bytes, text: str, binary: bytes) -> bytes:

@@ -20,8 +20,8 @@ from safebo.hardware.unitree.rpc_messages import (
     API_NOT_IMPLEMENTED,
     OK,
     PARAMETER_WRONG,
-    Request,
-    Response,
+    RpcRequest,
+    RpcResponse,
     decode_request,
     decode_response,
     encode_request,
@@ -45,7 +45,7 @@ SPORT_NAMES = {
 STAND_DOWN = 1005
 VERSION_TEXT = "1.0.0.1"
 
-Answer = Callable[[str, Request], tuple[int, str]]
+Answer = Callable[[str, RpcRequest], tuple[int, str]]
 
 
 def request_topic(service: str) -> str:
@@ -101,14 +101,14 @@ class ServiceClient:
                     return _accepted(self.service, call, answer)
         raise LinkError(f"service {self.service!r}: no answer to call {api} within {timeout:g} s")
 
-    def send(self, api: int, parameter: dict[str, Any] | None = None) -> Request:
+    def send(self, api: int, parameter: dict[str, Any] | None = None) -> RpcRequest:
         """Send a call and do not wait; its answer comes out of `take`."""
         self._next += 1
-        request = Request(self._next, api, json.dumps(parameter or {}))
+        request = RpcRequest(self._next, api, json.dumps(parameter or {}))
         self._requests.write(encode_request(request))
         return request
 
-    def take(self) -> list[Response]:
+    def take(self) -> list[RpcResponse]:
         """Answers that have come since the last call, to whomever; never blocks. Damaged ones are left out."""
         answers = []
         for data in self._responses.take():
@@ -117,7 +117,7 @@ class ServiceClient:
         return answers
 
 
-def _accepted(service: str, call: Request, answer: Response) -> str:
+def _accepted(service: str, call: RpcRequest, answer: RpcResponse) -> str:
     if answer.api != call.api:
         raise LinkError(f"service {service!r}: answer to call {answer.api} where {call.api} was asked")
     if answer.code != OK:
@@ -221,7 +221,7 @@ class ServiceServer:
         self._requests = participant.reader(request_topic(service), "Request_", reliable=True)
         self._responses = participant.writer(response_topic(service), "Response_")
 
-    def serve(self) -> list[Request]:
+    def serve(self) -> list[RpcRequest]:
         """Answer what has come since the last call; never blocks. What was answered."""
         served = []
         for data in self._requests.take():
@@ -235,7 +235,7 @@ class ServiceServer:
             )
             served.append(request)
             if not request.no_reply:
-                self._responses.write(encode_response(Response(request.id, request.api, code, text)))
+                self._responses.write(encode_response(RpcResponse(request.id, request.api, code, text)))
         return served
 
 
@@ -255,7 +255,7 @@ class MotionService:
         self.name, self.form = name, form
         self.posture = ""
 
-    def answer(self, service: str, request: Request) -> tuple[int, str]:
+    def answer(self, service: str, request: RpcRequest) -> tuple[int, str]:
         """Code and data for a call of `motion_switcher` or `sport`."""
         if service == MOTION_SWITCHER:
             return self._switch(request)
@@ -265,7 +265,7 @@ class MotionService:
             return OK, ""
         return API_NOT_IMPLEMENTED, ""
 
-    def _switch(self, request: Request) -> tuple[int, str]:
+    def _switch(self, request: RpcRequest) -> tuple[int, str]:
         if request.api == CHECK_MODE:
             return OK, json.dumps({"form": self.form, "name": self.name})
         if request.api == RELEASE_MODE:

@@ -49,7 +49,7 @@ class StateStream:
         self.serial = ""  # of the robot, as its newest state has it
 
     def newest(self, packets: Iterable[bytes], now: float) -> RobotState | None:
-        """The newest state among packets that were read at `now` (monotonic s); None without news."""
+        """The newest state among packets that were read at `now` (monotonic s); None when none came."""
         newest = None
         for data in packets:
             self._counters.received += 1

@@ -17,7 +17,7 @@ from safebo.hardware.unitree.services import MotionService
 from safebo.hardware.virtual.faults import KINDS, MARKS, read_faults
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.machine import BodyLog, VirtualRobot, live
-from safebo.hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, Pace, SpeedWatch
+from safebo.hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, SpeedWatch, VirtualPace
 from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
@@ -82,7 +82,7 @@ SERIAL_TEXT = f"{DEFAULT_SERIAL[0]}-{DEFAULT_SERIAL[1]}"
 
 
 @dataclass(frozen=True)
-class Settings:
+class VirtualRobotOptions:
     """What both robots' commands have in common, checked."""
 
     lock_step: bool
@@ -103,7 +103,7 @@ class Settings:
         patience: float | None,
         serial: str,
         log: Path | None,
-    ) -> Settings:
+    ) -> VirtualRobotOptions:
         """Check the options.
 
         Raises:
@@ -145,7 +145,7 @@ def go2(
     log: Log = None,
 ) -> None:
     """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
-    settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    settings = VirtualRobotOptions.of(lock_step, disturbance, seed, faults, patience, serial, log)
     from safebo.hardware.unitree.dds import DdsNetwork, check_version, dds_version
     from safebo.hardware.virtual.go2 import CELL_SCALE, VirtualGo2
 
@@ -173,7 +173,7 @@ def go1(
     log: Log = None,
 ) -> None:
     """A Unitree Go1: UDP packets, a state for every command."""
-    settings = Settings.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    settings = VirtualRobotOptions.of(lock_step, disturbance, seed, faults, patience, serial, log)
     from safebo.hardware.unitree.go1_messages import CELL_SCALE
     from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
 
@@ -192,18 +192,18 @@ def list_faults() -> None:
         + ", value}; `from` is `command` unless said"
     )
     for name, kind in KINDS.items():
-        say(f"{name:18s} {kind.lasting:12s} {kind.words}")
+        say(f"{name:18s} {kind.lasting:12s} {kind.description}")
 
 
-def say(words: str) -> None:
+def say(message: str) -> None:
     """A line for people, at once."""
     try:
-        print(words, flush=True)
+        print(message, flush=True)
     except OSError:  # whoever read our output has gone; what is left must not complain at the end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run(robot: VirtualRobot, settings: Settings, where: str) -> None:
+def run(robot: VirtualRobot, settings: VirtualRobotOptions, where: str) -> None:
     """Let the robot live until a signal."""
     asked = [False]
 
@@ -213,7 +213,7 @@ def run(robot: VirtualRobot, settings: Settings, where: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask)
     log = BodyLog(settings.log)
-    pace = Pace(PERIOD, settings.patience, settings.lock_step)
+    pace = VirtualPace(PERIOD, settings.patience, settings.lock_step)
     try:
         say(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
         speed = SpeedWatch(say, quiet=settings.lock_step)

@@ -99,16 +99,16 @@ class Kind:
     Args:
         seconds: how long it lasts when nothing is said.
         value: checks a value and gives the default for None.
-        words: what it does and what its value is.
+        description: what it does and what its value is.
     """
 
     seconds: float
     value: Callable[[Any], Any]
-    words: str
+    description: str
 
     @property
     def lasting(self) -> str:
-        """How long it lasts when nothing is said, in words."""
+        """How long it lasts when nothing is said, for people."""
         if math.isinf(self.seconds):
             return "to the end"
         return f"{self.seconds:g} s" if self.seconds else "once"
@@ -141,7 +141,7 @@ KINDS: dict[str, Kind] = {
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     """One fault.
 
     Args:
@@ -159,7 +159,7 @@ class Fault:
     value: Any = None
 
 
-def fault(entry: Mapping[str, Any]) -> Fault:
+def fault(entry: Mapping[str, Any]) -> InjectedFault:
     """A fault from an entry of a file.
 
     Raises:
@@ -185,10 +185,10 @@ def fault(entry: Mapping[str, Any]) -> Fault:
         checked = kind.value(entry.get("value"))
     except ValueError as error:
         raise HardwareInputError(f"{name}: {error}") from None
-    return Fault(name, float(times["at"]), float(times["for"]), since, checked)
+    return InjectedFault(name, float(times["at"]), float(times["for"]), since, checked)
 
 
-def faults_of(content: Any) -> tuple[tuple[Fault, ...], int]:
+def faults_of(content: Any) -> tuple[tuple[InjectedFault, ...], int]:
     """Faults and seed from a file's content.
 
     Raises:
@@ -214,7 +214,7 @@ def faults_of(content: Any) -> tuple[tuple[Fault, ...], int]:
     return tuple(found), seed
 
 
-def read_faults(path: Path) -> tuple[tuple[Fault, ...], int]:
+def read_faults(path: Path) -> tuple[tuple[InjectedFault, ...], int]:
     """Faults and seed from a YAML file.
 
     Raises:

@@ -10,7 +10,7 @@ from safebo.hardware.unitree.go1_udp import Address
 from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.plant import VirtualPlant
-from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, Sayings
+from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
 
 TICKS_PER_MILLISECOND = round(1e-3 / wire.TICK_SECONDS)
@@ -39,7 +39,7 @@ class VirtualGo1:
         self.port = self._side.port
         self._owed: list[Address] = []
         self._motors = motors_of(plant.robot.joint_names)
-        self._sayings = Sayings(
+        self._encoder = StateEncoder(
             plant, wire.MODE_SERVO, wire.TAU_SCALE, TICKS_PER_MILLISECOND, wire.CELL_SCALE
         )
         self._state = wire.new_low_state()
@@ -77,7 +77,7 @@ class VirtualGo1:
 
     def publish(self) -> None:
         """Answer who asked."""
-        self._sayings.fill(self._state)
+        self._encoder.fill(self._state)
         record = self.injector.record(self._state)
         if not self._owed:
             return

@@ -13,7 +13,7 @@ from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.unitree.remote import DAMPING_KEYS, Remote
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.plant import VirtualPlant
-from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, Sayings
+from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
 
 CELL_SCALE = 1e-3  # V per count
@@ -48,7 +48,7 @@ class VirtualGo2:
         self._side = Go2RobotSide(network, plant.motion)
         self._intruder: DdsParticipant | None = None
         self._motors = motors_of(plant.robot.joint_names)
-        self._sayings = Sayings(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE)
+        self._encoder = StateEncoder(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE)
         self._state = wire.new_low_state()
         self._state["sn"] = serial
         self._motion = new_sport_mode_state()
@@ -81,7 +81,7 @@ class VirtualGo2:
         """Say how things are now."""
         plant, injector, side = self.plant, self.injector, self._side
         self._follow_faults()
-        self._sayings.fill(self._state)
+        self._encoder.fill(self._state)
         self._state["power_v"] = float(plant.battery.cells.sum())
         self._state["power_a"] = plant.battery.current
         record = injector.record(self._state)

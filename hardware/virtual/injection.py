@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from safebo.hardware.unitree.joints import JOINT_NAMES, motors_of
 from safebo.hardware.unitree.remote import encode_remote
-from safebo.hardware.virtual.faults import Fault
+from safebo.hardware.virtual.faults import InjectedFault
 from safebo.hardware.virtual.plant import NO_INFLUENCE, Influence
 
 Record = NDArray[Any]  # shape (), structured
@@ -35,14 +35,14 @@ class Injector:
     """
 
     def __init__(
-        self, faults: Sequence[Fault] = (), seed: int = 0, head: int = 4, cell_scale: float = 1e-3
+        self, faults: Sequence[InjectedFault] = (), seed: int = 0, head: int = 4, cell_scale: float = 1e-3
     ) -> None:
         self._faults = tuple(faults)
         self._random = np.random.default_rng(seed)
         self._head, self._cell_scale = head, cell_scale
-        self.active: tuple[Fault, ...] = ()
-        self.begun: tuple[Fault, ...] = ()
-        self.ended: tuple[Fault, ...] = ()
+        self.active: tuple[InjectedFault, ...] = ()
+        self.begun: tuple[InjectedFault, ...] = ()
+        self.ended: tuple[InjectedFault, ...] = ()
         self._on: set[int] = set()
         self._over: set[int] = set()
         self._freezes = any(fault.kind == "freeze" for fault in self._faults)
@@ -140,15 +140,15 @@ class Injector:
         return any(fault.kind == kind and self._random.random() < fault.value for fault in self.active)
 
 
-def distorted(record: Record, faults: Iterable[Fault], cell_scale: float = 1e-3) -> Record:
+def distorted(record: Record, faults: Iterable[InjectedFault], cell_scale: float = 1e-3) -> Record:
     """A state as some faults make it say; `record` itself is not changed."""
     changed = record
     for fault in faults:
-        if fault.kind not in _SAYINGS:
+        if fault.kind not in _DISTORTIONS:
             continue
         if changed is record:
             changed = record.copy()
-        _SAYINGS[fault.kind](changed, fault.value, cell_scale)
+        _DISTORTIONS[fault.kind](changed, fault.value, cell_scale)
     return changed
 
 
@@ -179,7 +179,7 @@ def _remote_stop(record: Record, _value: None, _: float) -> None:
     record["wireless_remote"] = _PRESSED
 
 
-_SAYINGS: dict[str, Callable[[Record, Any, float], None]] = {
+_DISTORTIONS: dict[str, Callable[[Record, Any, float], None]] = {
     "nan": _nan,
     "impossible": _impossible,
     "low_battery": _low_battery,

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.virtual.injection import Injector
-from safebo.hardware.virtual.pace import Listener, Pace, SpeedWatch
+from safebo.hardware.virtual.pace import Listener, SpeedWatch, VirtualPace
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.hardware.virtual.state_encoder import roll_pitch_yaw
 
@@ -114,7 +114,7 @@ def step(robot: VirtualRobot) -> None:
 
 def live(
     robot: VirtualRobot,
-    pace: Pace,
+    pace: VirtualPace,
     speed: SpeedWatch,
     log: BodyLog,
     say: Callable[[str], None],

@@ -36,7 +36,7 @@ class Listener(Protocol):
         ...
 
 
-class Pace:
+class VirtualPace:
     """Lets ticks pass.
 
     Args:

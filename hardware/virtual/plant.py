@@ -28,7 +28,10 @@ BoolArray = NDArray[np.bool_]
 PERIOD = 0.002  # s
 WATCHDOG = 0.02  # s of robot time without a command, then joint damping
 SETTLE = 5.0  # s that the robot gets to come to rest on the floor before time begins
-MOST_STIFFNESS, MOST_DAMPING = 500.0, 50.0  # N m/rad, N m s/rad: what a drive takes, more is cut to it
+MAX_DRIVE_STIFFNESS, MAX_DRIVE_DAMPING = (
+    500.0,
+    50.0,
+)  # N m/rad, N m s/rad: what a drive takes, more is cut to it
 BEYOND_RANGE = np.pi  # rad outside the joint's range from which a target counts as no further away
 NO_TARGET = 1e4  # rad or rad/s: targets beyond ask for none (the vendor's are 2.146e9 and 16000)
 STUCK_FRICTION = 500.0  # N m of dry friction in a joint that does not move: far more than any motor has
@@ -185,8 +188,8 @@ class VirtualPlant:
         sound = np.isfinite(rows).all(axis=0)
         rows[:, ~sound] = 0.0
         position, velocity, torque, kp, kd = rows
-        kp = np.clip(kp, 0.0, MOST_STIFFNESS)
-        kd = np.clip(kd, 0.0, MOST_DAMPING)
+        kp = np.clip(kp, 0.0, MAX_DRIVE_STIFFNESS)
+        kd = np.clip(kd, 0.0, MAX_DRIVE_DAMPING)
         limit = self.robot.torque_limit
         torque = np.clip(torque, -limit, limit)
         here = self.simulation.true_joint_position

@@ -30,7 +30,7 @@ def roll_pitch_yaw(quaternion: FloatArray) -> tuple[float, float, float]:
     return roll, pitch, yaw
 
 
-class Sayings:
+class StateEncoder:
     """Fills records of one plant.
 
     Args:

@@ -153,7 +153,7 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     for check in checks:
         mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
         console.print(
-            f"  {mark}  {escape(check.name)}: {escape(check.words)}", highlight=False, soft_wrap=True
+            f"  {mark}  {escape(check.name)}: {escape(check.message)}", highlight=False, soft_wrap=True
         )
 
 

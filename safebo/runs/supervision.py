@@ -59,7 +59,7 @@ class Supervision:
         journal.note(
             "checks",
             f"{len(checks) - len(failed)} of {len(checks)} passed",
-            data={check.name: [check.passed, check.words] for check in checks},
+            data={check.name: [check.passed, check.message] for check in checks},
         )
         if failed:
             names = ", ".join(check.name for check in failed)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -32,12 +33,13 @@ from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replac
 from safebo.hardware.adapters.relay import gain_port
 from safebo.hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState
 from safebo.hardware.adapters.relayed_walker import ControllerError, RelayedWalker
-from safebo.hardware.adapters.ros_parameters import Parameter, RosParameterPort, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import RosParameter, RosParameterPort, SetParametersResult
 from safebo.hardware.errors import HardwareInputError, WireError
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import STAND_KP
 from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
 from safebo.hardware.link.client import RefusedError
@@ -141,10 +143,8 @@ class RelayWorld(World):
         self.table, self.wire = TABLE, wire
         self.relayed = RelayedWalker(go1(), TABLE, wire, switches)
         self.keeper = GainKeeper(self.relayed, port, TABLE, executor or AtOnce(), proof)
-        self.guardian = Guardian(
-            *(go1(), self.relayed, TABLE, AtOnce(), self.guardian.random, self._controller_clock),
-            preparation=self.keeper,
-        )
+        controller = GuardedController(self.relayed, TABLE, self.keeper)
+        self.guardian = Guardian(go1(), controller, AtOnce(), Random(0), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1, virtual=True, serial="none")
 
     def arm(self, client, values=TRIAL, patience: float = 5.0) -> int:
@@ -154,7 +154,7 @@ class RelayWorld(World):
         return client.arm(1, trial_digest(TABLE.identity, values, [], TROT, None), patience)
 
     def said(self, kind: str) -> str:
-        return "\n".join(row.words for row in self.rows if row.kind == kind)
+        return "\n".join(row.message for row in self.events if row.kind == kind)
 
 
 @cache
@@ -645,7 +645,9 @@ def test_parameters_over_a_wire_are_set_all_or_none(tmp_path) -> None:
         one_by_one = RosParameterPort(port._client, {name: name for name in TABLE.names}, atomic=False)
         assert "refuses stance.kd = 1000000.0" in write_and_read_back(one_by_one, TABLE, (50.0, 1e6, 0.0))
         assert node.values()["stance.kp"] == 50.0
-        assert port._client.set_parameters([Parameter("nobody", 1.0)])[0].reason == "nobody is not declared"
+        assert (
+            port._client.set_parameters([RosParameter("nobody", 1.0)])[0].reason == "nobody is not declared"
+        )
     finally:
         server.shutdown()
         server.server_close()

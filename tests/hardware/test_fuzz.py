@@ -1,4 +1,4 @@
-"""Mad packets and messages, a few thousand of each; and that what looks for faults finds those put there."""
+"""Malformed packets and messages, a few thousand of each; and that what looks for faults finds those put there."""
 
 import contextlib
 from unittest import mock
@@ -18,7 +18,7 @@ from safebo.hardware.guardian.states import State
 from safebo.hardware.link.replay import ReplayWindow
 from safebo.hardware.robot_link import Battery, RobotState
 from safebo.hardware.unitree import go1_messages, go2_messages
-from safebo.hardware.unitree.rpc_messages import OK, Request
+from safebo.hardware.unitree.rpc_messages import OK, RpcRequest
 from safebo.hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
 from safebo.robots.quadruped.interface import SensorReading
 
@@ -118,7 +118,7 @@ def test_a_battery_that_is_more_than_full_says_nothing(said, seen) -> None:
 @pytest.mark.parametrize("text", PARAMETERS, ids=lambda text: f"{text[:12]!r} of {len(text)}")
 def test_services_take_any_text_for_a_name_or_refuse_it(text) -> None:
     motion = MotionService("mcf")
-    code, _ = motion.answer(MOTION_SWITCHER, Request(1, SELECT_MODE, text))
+    code, _ = motion.answer(MOTION_SWITCHER, RpcRequest(1, SELECT_MODE, text))
     assert isinstance(motion.name, str)
     assert code == OK or motion.name == "mcf"
     with contextlib.suppress(LinkError):

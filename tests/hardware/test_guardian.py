@@ -11,27 +11,31 @@ from safebo.hardware.guardian.states import (
     MOTION,
     REQUESTED,
     TABLE,
-    Event,
+    GuardianEvent,
     Response,
     State,
     answer,
 )
 
-CLEARING = {Event.ACKNOWLEDGE, Event.CLEAR}
+CLEARING = {GuardianEvent.ACKNOWLEDGE, GuardianEvent.CLEAR}
 
 
 def test_every_state_answers_every_event() -> None:
-    for state, event in product(State, Event):
+    for state, event in product(State, GuardianEvent):
         if event not in REQUESTED:
             assert isinstance(answer(state, event), State), (state, event)
 
 
 def test_nothing_but_the_two_steps_leads_out_of_a_latch() -> None:
     for state in LATCHED:
-        for event in set(Event) - CLEARING:
+        for event in set(GuardianEvent) - CLEARING:
             assert TABLE[state][event] in {None, *LATCHED}, (state, event)
-        assert TABLE[state][Event.ACKNOWLEDGE] in {None, State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED}
-        cleared = TABLE[state][Event.CLEAR]
+        assert TABLE[state][GuardianEvent.ACKNOWLEDGE] in {
+            None,
+            State.HOLD_ACKNOWLEDGED,
+            State.DAMP_ACKNOWLEDGED,
+        }
+        cleared = TABLE[state][GuardianEvent.CLEAR]
         if state in (State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED):
             assert cleared is not None
             assert cleared not in MOTION
@@ -39,8 +43,8 @@ def test_nothing_but_the_two_steps_leads_out_of_a_latch() -> None:
             assert cleared is None
 
 
-def test_faults_never_descend_the_ladder() -> None:
-    rung = {
+def test_faults_never_lower_the_severity() -> None:
+    severity = {
         State.HOLD_LATCHED: Response.HOLD,
         State.SIT_LATCHED: Response.SIT,
         State.DAMP_LATCHED: Response.DAMP,
@@ -50,17 +54,17 @@ def test_faults_never_descend_the_ladder() -> None:
         assert after is not None
         if state is State.LYING_DOWN and response is Response.HOLD:
             assert after is State.SIT_LATCHED
-        assert after in rung, (state, event)
-        assert rung[after] >= response, (state, event)
-        if state in rung:
-            assert rung[after] >= rung[state], (state, event)
+        assert after in severity, (state, event)
+        assert severity[after] >= response, (state, event)
+        if state in severity:
+            assert severity[after] >= severity[state], (state, event)
 
 
 def test_motion_is_reached_only_by_request_from_a_state_that_is_not_latched() -> None:
-    for state, event in product(State, Event):
+    for state, event in product(State, GuardianEvent):
         after = TABLE[state][event]
         if after in MOTION and after is not state:
-            assert event in {Event.STAND, Event.ARM, Event.START}
+            assert event in {GuardianEvent.STAND, GuardianEvent.ARM, GuardianEvent.START}
             assert state not in LATCHED
 
 

@@ -233,7 +233,7 @@ def test_the_limits_are_listed_with_unit_response_and_scope(capsys) -> None:
         assert words[:3] == [limit.name, "below" if limit.below else "above", f"{limit.threshold:g}"]
         assert limit.unit in line
         assert limit.response.name in words
-        assert line.endswith(limit.words)
+        assert line.endswith(limit.message)
 
 
 def test_a_key_is_made_for_its_owner_alone_and_never_written_over(tmp_path, capsys) -> None:
@@ -313,7 +313,7 @@ def standing(guardian, key: Path):
 
 
 def states(log: Path) -> list[str]:
-    return [row["words"].split()[2] for row in rows(log) if row["kind"] == "state"]
+    return [row["message"].split()[2] for row in rows(log) if row["kind"] == "state"]
 
 
 def rows(log: Path) -> list[dict]:
@@ -337,9 +337,9 @@ def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key
         assert guardian.said[-1] == "ended; the joints are damped"
         assert states(log) == ["REST", "STANDING_UP", "HOLD", "SIT_LATCHED", "DAMP_LATCHED"]
         said = rows(log)
-        assert any(row["kind"] == "latch" and "stop_sit" in row["words"] for row in said)
+        assert any(row["kind"] == "latch" and "stop_sit" in row["message"] for row in said)
         for row in said:
-            assert set(row) == {"wall", "time", "kind", "words"}
+            assert set(row) == {"wall", "time", "kind", "message"}
             assert datetime.fromisoformat(row["wall"]).tzinfo is not None
         times = [row["time"] for row in said]
         assert times == sorted(times)
@@ -356,7 +356,7 @@ def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key
             assert ended(guardian) == 0
         assert "joint damping" in guardian.said
         assert states(log)[-2:] in (["HOLD", "DAMP_LATCHED"], ["SIT_LATCHED", "DAMP_LATCHED"])
-        latches = [row["words"] for row in rows(log) if row["kind"] == "latch"]
+        latches = [row["message"] for row in rows(log) if row["kind"] == "latch"]
         assert "stop_damp" in latches[-1]
         stood = [row for row in rows(body)[first:] if row["charge"] == "commands"]
         assert stood[-1]["kp"] == 0.0

@@ -11,7 +11,7 @@ from safebo.experiments.robustness.guardian import answered, scenes
 from safebo.experiments.robustness.guardian_world import TROT, World, go1
 from safebo.hardware.guardian.bounds import HARD_BOUNDS, quadruped_table
 from safebo.hardware.guardian.motion import Poses
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link import messages as m
@@ -22,7 +22,7 @@ from safebo.hardware.link.messages import Code
 from safebo.robots.quadruped.gains import GAINS
 from safebo.robots.simulation.plant import Simulation
 
-RUNG = {
+SEVERITY = {
     State.HOLD_LATCHED: 1,
     State.HOLD_ACKNOWLEDGED: 1,
     State.SIT_LATCHED: 2,
@@ -115,7 +115,7 @@ NAMES = [
 @given(events=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 60)), max_size=25))
 def test_random_events_leave_a_latch_by_two_steps_only(scene, events) -> None:
     world, client = scene[State.HOLD][0].copy(scene[State.HOLD][1])
-    rung, acknowledged = 0, False
+    severity, acknowledged = 0, False
     for name, ticks in events:
         _ask(world, client, name)
         world.robot.edit = _tilted if name == "tilt" else _level
@@ -131,13 +131,13 @@ def test_random_events_leave_a_latch_by_two_steps_only(scene, events) -> None:
                 assert name == "clear"
                 assert acknowledged
                 assert after in (State.HOLD, State.REST)
-                rung = 0
-            assert RUNG.get(after, 0) >= rung
-            rung = RUNG.get(after, 0)
+                severity = 0
+            assert SEVERITY.get(after, 0) >= severity
+            severity = SEVERITY.get(after, 0)
             acknowledged = after in (State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED)
             if tick == 0 and name.startswith("stop"):
-                assert RUNG[after] >= int(name[4])
-            if rung == 3 or after in (State.REST, State.DISCONNECTED):
+                assert SEVERITY[after] >= int(name[4])
+            if severity == 3 or after in (State.REST, State.DISCONNECTED):
                 assert not command.kp.any()
 
 
@@ -160,11 +160,11 @@ def _ask(world, client, name: str) -> None:
         client._send(body)
 
 
-def _level(seen: Observation) -> None:
+def _level(seen: RobotObservation) -> None:
     pass
 
 
-def _tilted(seen: Observation) -> None:
+def _tilted(seen: RobotObservation) -> None:
     seen.reading.orientation[:] = [np.cos(0.4), np.sin(0.4), 0.0, 0.0]
 
 
@@ -223,10 +223,10 @@ class _Plant:
     def __init__(self, plant: Simulation) -> None:
         self._plant = plant
 
-    def observe(self) -> Observation:
+    def observe(self) -> RobotObservation:
         plant = self._plant
         tick = round(plant.time * 1e3) + 5
-        return Observation(tick, plant.read().copy(), plant.commanded_torque.copy(), 40.0, 80.0, 0.01)
+        return RobotObservation(tick, plant.read().copy(), plant.commanded_torque.copy(), 40.0, 80.0, 0.01)
 
     def apply(self, command) -> None:
         self._plant.apply(command)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule
 from safebo.experiments.robustness.guardian_world import KEY, World
+from safebo.hardware.constants import REPLAY_WINDOW
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import build_monitor, monitor_upload
@@ -20,7 +21,7 @@ from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.frame import VERSION, Frame, FrameError, open_packet, seal
 from safebo.hardware.link.key import make_key, read_key
 from safebo.hardware.link.proxy import FaultProxy, Faults
-from safebo.hardware.link.replay import WINDOW, ReplayWindow
+from safebo.hardware.link.replay import ReplayWindow
 from safebo.hardware.link.server import LinkServer
 from safebo.hardware.link.udp import UdpServer, UdpTransport
 
@@ -61,7 +62,9 @@ def test_the_window_admits_each_number_once(numbers: list[int]) -> None:
             expected = "newest"
         else:
             expected = (
-                "late" if number >= 1 and newest - number < WINDOW and number not in seen else "repeated"
+                "late"
+                if number >= 1 and newest - number < REPLAY_WINDOW and number not in seen
+                else "repeated"
             )
         assert answer == expected
         seen.add(number)
@@ -112,7 +115,7 @@ def test_a_heartbeat_counts_only_when_it_answers_a_recent_state() -> None:
         return inbound.proof
 
     assert not beat(0.0, 2, 0)
-    [(_, packet)] = server.states(1.0, 0, m.State())
+    [(_, packet)] = server.states(1.0, 0, m.StateMessage())
     echo = open_packet(packet, KEY).sequence
     assert beat(1.1, 3, echo)
     assert not beat(1.2, 4, echo)
@@ -126,7 +129,7 @@ def test_an_overtaken_heartbeat_proves_life_once_and_changes_nothing_else() -> N
         return seal(Frame(0x40, session, sequence, m.Heartbeat(1, echo, every).pack()), KEY)
 
     server.receive(0.0, packet(9, 0, 2), "here")
-    [(_, state)] = server.states(1.0, 0, m.State())
+    [(_, state)] = server.states(1.0, 0, m.StateMessage())
     echo = open_packet(state, KEY).sequence
     overtaken, _ = server.receive(1.1, packet(5, echo, 7), "here")
     assert overtaken is not None

@@ -115,7 +115,7 @@ def test_every_request_is_on_the_page_and_refuses_as_it_says() -> None:
     world.run(1.1)
     client.connect()
 
-    def refused(request: m.Request, code: m.Code) -> None:
+    def refused(request: m.RequestMessage, code: m.Code) -> None:
         with pytest.raises(RefusedError) as caught:
             client.ask(request)
         assert caught.value.reply.code == code, request
@@ -147,7 +147,7 @@ def test_every_request_is_on_the_page_and_refuses_as_it_says() -> None:
     refused(m.SetWalk(), code.BAD_VALUE)
     refused(m.Upload(total=0), code.BAD_VALUE)
     refused(m.SetMonitor(), code.BAD_VALUE)
-    lying: list[m.Request] = [m.Arm(trial=1), m.Disarm(), m.Start(), m.LieDown()]
+    lying: list[m.RequestMessage] = [m.Arm(trial=1), m.Disarm(), m.Start(), m.LieDown()]
     for request in lying:
         refused(request, code.WRONG_STATE)
     refused(m.Abort(trial=3), code.BAD_VALUE)
@@ -163,7 +163,7 @@ def test_every_request_is_on_the_page_and_refuses_as_it_says() -> None:
     refused(m.Arm(trial=0), code.BAD_VALUE)
     refused(m.Arm(trial=1), code.NOT_READY)  # nothing was sent
     token = world.armed(client)
-    edits: list[m.Request] = [m.ResetTrial(), m.SetGains(), m.SetWalk(), m.Upload(), m.SetMonitor()]
+    edits: list[m.RequestMessage] = [m.ResetTrial(), m.SetGains(), m.SetWalk(), m.Upload(), m.SetMonitor()]
     for request in edits:
         refused(request, code.WRONG_STATE)
     refused(m.Start(token=token + 1, duration=1.0), code.WRONG_TOKEN)
@@ -260,7 +260,7 @@ class Served:
         for address, data in tick.outgoing:
             assert isinstance(address, tuple)
             self._server.send(address, data)
-        world.rows += tick.rows
+        world.events += tick.events
         world.robot.apply(tick.command)
         world.command = tick.command
         world.now += 0.002

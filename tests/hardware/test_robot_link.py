@@ -168,7 +168,7 @@ def test_remote_round_trip(keys: set[str], sticks: tuple[float, ...]) -> None:
 @FEW
 @given(st.binary(max_size=80), st.booleans())
 def test_calls_are_decoded_or_refused(data: bytes, headed: bool) -> None:
-    for decode, kind in ((rpc.decode_request, rpc.Request), (rpc.decode_response, rpc.Response)):
+    for decode, kind in ((rpc.decode_request, rpc.RpcRequest), (rpc.decode_response, rpc.RpcResponse)):
         try:
             call = decode(b"\x00\x01\x00\x00" + data if headed else data)
         except WireError:
@@ -178,7 +178,7 @@ def test_calls_are_decoded_or_refused(data: bytes, headed: bool) -> None:
 
 
 def test_truncated_calls_are_refused() -> None:
-    data = rpc.encode_request(rpc.Request(1, 1003, '{"name": "ai"}', b"xyz"))
+    data = rpc.encode_request(rpc.RpcRequest(1, 1003, '{"name": "ai"}', b"xyz"))
     assert rpc.decode_request(data).binary == b"xyz"
     for end in range(len(data) - 1):
         with pytest.raises(WireError):
@@ -187,17 +187,17 @@ def test_truncated_calls_are_refused() -> None:
 
 def test_the_motion_service_lets_go_when_asked() -> None:
     service = MotionService("ai")
-    assert service.answer("motion_switcher", rpc.Request(1, 1001)) == (0, '{"form": "0", "name": "ai"}')
-    assert service.answer("sport", rpc.Request(2, 1005)) == (0, "")
+    assert service.answer("motion_switcher", rpc.RpcRequest(1, 1001)) == (0, '{"form": "0", "name": "ai"}')
+    assert service.answer("sport", rpc.RpcRequest(2, 1005)) == (0, "")
     assert service.posture == "StandDown"
-    service.answer("motion_switcher", rpc.Request(3, 1003))
-    assert service.answer("motion_switcher", rpc.Request(4, 1001)) == (0, '{"form": "0", "name": ""}')
-    assert service.answer("motion_switcher", rpc.Request(5, 1002, '{"name": "mcf"}')) == (0, "")
+    service.answer("motion_switcher", rpc.RpcRequest(3, 1003))
+    assert service.answer("motion_switcher", rpc.RpcRequest(4, 1001)) == (0, '{"form": "0", "name": ""}')
+    assert service.answer("motion_switcher", rpc.RpcRequest(5, 1002, '{"name": "mcf"}')) == (0, "")
     assert service.name == "mcf"
     for parameter in ("", "[]", "{}", "nonsense"):
-        assert service.answer("motion_switcher", rpc.Request(6, 1002, parameter))[0] == 3204
-    assert service.answer("motion_switcher", rpc.Request(7, 4))[0] == 3203
-    assert service.answer("lights", rpc.Request(8, 1001))[0] == 3203
+        assert service.answer("motion_switcher", rpc.RpcRequest(6, 1002, parameter))[0] == 3204
+    assert service.answer("motion_switcher", rpc.RpcRequest(7, 4))[0] == 3203
+    assert service.answer("lights", rpc.RpcRequest(8, 1001))[0] == 3203
 
 
 @pytest.fixture

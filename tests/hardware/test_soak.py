@@ -11,7 +11,7 @@ from safebo.experiments.robustness.soak import Soak
 from safebo.experiments.robustness.soak_promises import Promise
 from safebo.experiments.robustness.soak_troubles import RISING, STANDING, _cut, _edited
 from safebo.hardware.guardian import states
-from safebo.hardware.guardian.states import Event, Response, State
+from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.link.messages import GetGains
 from safebo.hardware.link.proxy import Faults
 
@@ -72,7 +72,7 @@ def test_a_guardian_that_waits_for_a_silent_tuner_is_found_out(soak) -> None:
 
 def test_a_latch_that_lets_motion_through_is_found_out(soak) -> None:
     made = soak((State.HOLD, TILT))
-    open_row = {**states.TABLE[State.DAMP_LATCHED], Event.STAND: State.STANDING_UP}
+    open_row = {**states.TABLE[State.DAMP_LATCHED], GuardianEvent.STAND: State.STANDING_UP}
     with mock.patch.dict(states.TABLE, {State.DAMP_LATCHED: open_row}):
         made.cycle()
     assert any("STANDING_UP" in words for words in made.missed)

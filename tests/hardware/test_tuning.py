@@ -15,7 +15,7 @@ import pytest
 
 from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld
 from safebo.hardware.errors import HardwareInputError
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
@@ -99,7 +99,7 @@ def walked(seed: int = 0, seconds: float = 1.5) -> tuple[LeggedEvaluator, np.nda
         reading = plant.read()
         command = walker.step(reading)
         head = (tick / 500, tick * 2, State.RUNNING, tick / 500 - SETTLE, -1, 1.0)
-        telemetry.record(head, Observation(tick * 2, reading), command, walker.base())
+        telemetry.record(head, RobotObservation(tick * 2, reading), command, walker.base())
         plant.apply(command)
     return legged, telemetry.rows()
 
@@ -276,14 +276,14 @@ def test_checks_name_what_is_wrong(robot_run):
     robot_run.world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
     failed = [c for c in robot_run.evaluator.preflight() if not c.passed]
     assert {c.name for c in failed} == {"state", "battery and motors"}
-    assert any("battery is low" in c.words for c in failed)
+    assert any("battery is low" in c.message for c in failed)
 
 
 def test_the_robot_has_to_be_the_one_that_is_meant(robot_run):
     robot_run.evaluator._address = replace(robot_run.evaluator._address, serial="12-345")
     (robot,) = [c for c in robot_run.evaluator.preflight() if c.name == "robot"]
     assert not robot.passed
-    assert "12-345" in robot.words
+    assert "12-345" in robot.message
 
 
 def test_the_journal_of_a_running_robot_can_be_read(robot_run):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from safebo.hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, Request
+from safebo.hardware.unitree.rpc_messages import API_NOT_IMPLEMENTED, OK, PARAMETER_WRONG, RpcRequest
 from safebo.hardware.unitree.services import (
     CHECK_MODE,
     MOTION_SWITCHER,
@@ -37,15 +37,15 @@ def rows(first: str) -> list[list[str]]:
 
 def test_the_pages_table_of_faults_is_the_programs() -> None:
     said = {cells[0].strip("`"): cells[1:] for cells in rows("kind")}
-    assert said == {name: [kind.lasting, kind.words] for name, kind in KINDS.items()}
+    assert said == {name: [kind.lasting, kind.description] for name, kind in KINDS.items()}
     listed = CliRunner().invoke(app, ["faults"]).output
     for name, kind in KINDS.items():
-        assert re.search(rf"^{name} +{kind.lasting} +{re.escape(kind.words)}$", listed, re.MULTILINE)
+        assert re.search(rf"^{name} +{kind.lasting} +{re.escape(kind.description)}$", listed, re.MULTILINE)
 
 
 def test_the_defaults_in_brackets_are_the_programs() -> None:
     for name, kind in KINDS.items():
-        inside = re.search(r"\(([^()]*)\)", kind.words)
+        inside = re.search(r"\(([^()]*)\)", kind.description)
         if inside is None:
             assert kind.value(None) is None, name
             continue
@@ -78,7 +78,7 @@ def test_services_answer_what_they_do_not_understand() -> None:
     service = MotionService()
 
     def ask(name: str, api: int, parameter: str = "{}") -> tuple[int, str]:
-        return service.answer(name, Request(1, api, parameter))
+        return service.answer(name, RpcRequest(1, api, parameter))
 
     wrong = (
         "",

@@ -10,12 +10,12 @@ from safebo.hardware.unitree import go1_messages, go2_messages
 from safebo.hardware.unitree.joints import MOTOR_NAMES
 from safebo.hardware.unitree.remote import stop_pressed
 from safebo.hardware.unitree.services import MotionService
-from safebo.hardware.virtual.faults import KINDS, Fault, fault, faults_of, read_faults
+from safebo.hardware.virtual.faults import KINDS, InjectedFault, fault, faults_of, read_faults
 from safebo.hardware.virtual.injection import Injector, distorted
 from safebo.hardware.virtual.machine import body_of
-from safebo.hardware.virtual.pace import Pace
+from safebo.hardware.virtual.pace import VirtualPace
 from safebo.hardware.virtual.plant import PERIOD, Influence, VirtualPlant
-from safebo.hardware.virtual.state_encoder import Sayings, roll_pitch_yaw
+from safebo.hardware.virtual.state_encoder import StateEncoder, roll_pitch_yaw
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.simulation.disturbance import preset
@@ -105,7 +105,7 @@ def test_an_asymmetric_pose_reaches_the_motors_that_the_vendor_numbers(
         body.command(command, ALL)
         body.tick()
     record = wire.new_low_state()
-    Sayings(body, 1, scale, ticks, cell).fill(record)
+    StateEncoder(body, 1, scale, ticks, cell).fill(record)
     in_motor_order = [target[name] for name in MOTOR_NAMES]
     np.testing.assert_allclose(record["motor_state"]["q"][:12], in_motor_order, atol=0.06)
     # by name in MuJoCo itself
@@ -274,7 +274,7 @@ def test_what_faults_do_to_the_stream() -> None:
 
 def test_losses_are_drawn_by_the_seed() -> None:
     def lost(seed):
-        return heard(out(Injector([Fault("loss", value=0.3)], seed), range(400)))
+        return heard(out(Injector([InjectedFault("loss", value=0.3)], seed), range(400)))
 
     assert lost(1) == lost(1)
     assert lost(1) != lost(2)
@@ -368,7 +368,7 @@ class Commander:
         return nearest <= self.now
 
 
-def ticks(pace: Pace, robot: Commander, count: int, work: float = 0.0) -> np.ndarray:
+def ticks(pace: VirtualPace, robot: Commander, count: int, work: float = 0.0) -> np.ndarray:
     at = []
     for _ in range(count):
         pace.next(robot)
@@ -379,7 +379,7 @@ def ticks(pace: Pace, robot: Commander, count: int, work: float = 0.0) -> np.nda
 
 def test_without_a_commander_ticks_come_by_the_clock_and_late_ones_are_not_made_up_for() -> None:
     robot = Commander([])
-    pace = Pace(0.002, clock=robot.clock)
+    pace = VirtualPace(0.002, clock=robot.clock)
     np.testing.assert_allclose(ticks(pace, robot, 20), 0.002)
     slow = ticks(pace, robot, 20, work=0.005)
     np.testing.assert_allclose(slow[1:], 0.005)
@@ -388,7 +388,7 @@ def test_without_a_commander_ticks_come_by_the_clock_and_late_ones_are_not_made_
 
 def test_a_tick_waits_for_a_commander_who_is_late_and_not_for_one_who_is_gone() -> None:
     robot = Commander(itertools.accumulate([0.002] * 10 + [0.012] + [0.002] * 10))
-    pace = Pace(0.002, patience=0.02, clock=robot.clock)
+    pace = VirtualPace(0.002, patience=0.02, clock=robot.clock)
     gaps = ticks(pace, robot, 21)
     assert gaps.max() == pytest.approx(0.012, abs=0.0021)
     assert pace.missed == 0
@@ -401,7 +401,7 @@ def test_a_tick_waits_for_a_commander_who_is_late_and_not_for_one_who_is_gone() 
 
 def test_lock_step_follows_commands_as_fast_as_they_come() -> None:
     robot = Commander(np.concatenate([[0.01], 0.01 + 1e-4 * np.arange(1, 100)]))
-    pace = Pace(0.002, patience=1.0, lock_step=True, clock=robot.clock)
+    pace = VirtualPace(0.002, patience=1.0, lock_step=True, clock=robot.clock)
     before = ticks(pace, robot, 5)
     np.testing.assert_allclose(before, 0.002)
     assert ticks(pace, robot, 50).max() < 0.0011

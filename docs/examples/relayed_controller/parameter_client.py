@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from safebo.hardware.adapters.ros_parameters import Parameter, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import RosParameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 
@@ -22,11 +22,11 @@ class JsonParameterClient:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    def set_parameters_atomically(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+    def set_parameters_atomically(self, parameters: Sequence[RosParameter]) -> SetParametersResult:
         """All values or none."""
         return SetParametersResult(*self._call("set_parameters_atomically", _pairs(parameters)))
 
-    def set_parameters(self, parameters: Sequence[Parameter]) -> list[SetParametersResult]:
+    def set_parameters(self, parameters: Sequence[RosParameter]) -> list[SetParametersResult]:
         """One by one."""
         return [SetParametersResult(*answer) for answer in self._call("set_parameters", _pairs(parameters))]
 
@@ -48,7 +48,7 @@ class JsonParameterClient:
         return json.loads(line)
 
 
-def _pairs(parameters: Sequence[Parameter]) -> list[Any]:
+def _pairs(parameters: Sequence[RosParameter]) -> list[Any]:
     return [[parameter.name, parameter.value] for parameter in parameters]
 
 

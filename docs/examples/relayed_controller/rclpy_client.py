@@ -12,9 +12,9 @@ from typing import Any
 import rclpy
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter as RosParameter
+from rclpy.parameter import Parameter
 
-from safebo.hardware.adapters.ros_parameters import Parameter, SetParametersResult
+from safebo.hardware.adapters.ros_parameters import RosParameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 DOUBLE = 3  # rcl_interfaces/msg/ParameterType.PARAMETER_DOUBLE
@@ -38,14 +38,14 @@ class RclpyParameterClient:
         self._single = self._node.create_client(SetParameters, f"{name}/set_parameters")
         self._get = self._node.create_client(GetParameters, f"{name}/get_parameters")
 
-    def set_parameters_atomically(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+    def set_parameters_atomically(self, parameters: Sequence[RosParameter]) -> SetParametersResult:
         """All values or none."""
         result = self._call(
             self._atomic, SetParametersAtomically.Request(parameters=_messages(parameters))
         ).result
         return SetParametersResult(result.successful, result.reason)
 
-    def set_parameters(self, parameters: Sequence[Parameter]) -> list[SetParametersResult]:
+    def set_parameters(self, parameters: Sequence[RosParameter]) -> list[SetParametersResult]:
         """One by one."""
         results = self._call(self._single, SetParameters.Request(parameters=_messages(parameters))).results
         return [SetParametersResult(result.successful, result.reason) for result in results]
@@ -65,9 +65,9 @@ class RclpyParameterClient:
         return future.result()
 
 
-def _messages(parameters: Sequence[Parameter]) -> list[Any]:
+def _messages(parameters: Sequence[RosParameter]) -> list[Any]:
     return [
-        RosParameter(parameter.name, RosParameter.Type.DOUBLE, float(parameter.value)).to_parameter_msg()
+        Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value)).to_parameter_msg()
         for parameter in parameters
     ]
 

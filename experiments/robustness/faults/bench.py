@@ -76,7 +76,8 @@ def stays(report: Report, run: RobotRun, state: State) -> None:
     begin = len(run.world.history)
     again = run.run(run.trial(9))
     report.expect(
-        again.error is not None and "safebo robot clear" in str(again.error), f"another trial: {again.words}"
+        again.error is not None and "safebo robot clear" in str(again.error),
+        f"another trial: {again.message}",
     )
     moved = {s for _, s, _ in run.world.history[begin:]} - LATCHED
     report.expect(not moved and run.world.state in LATCHED, f"moved while {state.name}: {sorted(moved)}")
@@ -86,14 +87,14 @@ def ended(report: Report, run: RobotRun, story: TrialStory, state: State, outcom
     """Demand how a trial ended, for the robot, the record and the operator."""
     found = "nothing" if story.measurement is None else story.measurement.outcome
     report.expect(story.state is state, f"robot: {story.state.name} instead of {state.name}")
-    report.expect(found == outcome, f"record: {found} instead of {outcome}; {story.words}")
+    report.expect(found == outcome, f"record: {found} instead of {outcome}; {story.message}")
     for word in words:
-        report.expect(word in story.words, f"operator: {word!r} is not in {story.words!r}")
+        report.expect(word in story.message, f"operator: {word!r} is not in {story.message!r}")
     if outcome == "aborted" and story.measurement is not None:
         margins = story.measurement.margins
         report.expect(margins and all(v < 0 for v in margins.values()), f"record: margins {margins}")
     report.record = report.record or _recorded(story)
-    report.operator = report.operator or story.words.split(";")[0]
+    report.operator = report.operator or story.message.split(";")[0]
 
 
 def _recorded(story: TrialStory) -> str:

@@ -19,7 +19,7 @@ from safebo.experiments.robustness.faults.bench import (
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.faults.states import Entry, hurt
 from safebo.experiments.robustness.robot_run import RobotRun
-from safebo.hardware.guardian.observation import Observation
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import LATCHED, State
 from safebo.hardware.link.client import RefusedError
 from safebo.types import NotStartedError
@@ -27,7 +27,7 @@ from safebo.types import NotStartedError
 TILT, TURN = 0.5, 6.0  # rad of roll or pitch, rad/s of the trunk: the published limits
 
 
-def _tilt(seen: Observation) -> float:
+def _tilt(seen: RobotObservation) -> float:
     """The larger of roll and pitch, rad, worked out here and not by the guardian."""
     w, x, y, z = seen.reading.orientation
     roll = np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
@@ -41,7 +41,7 @@ def fall(report: Report) -> None:
     with on_a_body() as (run, world):
         crossed: list[float] = []
 
-        def watch(seen: Observation) -> None:
+        def watch(seen: RobotObservation) -> None:
             if not crossed and (_tilt(seen) > TILT or np.abs(seen.reading.angular_velocity).max() > TURN):
                 crossed.append(world.now)
 
@@ -82,7 +82,7 @@ def joint_limits(report: Report) -> None:
     with on_a_body() as (run, world):
         robot = world.guardian.robot
 
-        def saturated(seen: Observation) -> None:
+        def saturated(seen: RobotObservation) -> None:
             if world.walking:
                 seen.torque[4] = -1.01 * robot.torque_limit[4]
 
@@ -120,7 +120,7 @@ def battery_and_heat(report: Report) -> None:
             world.body.inject(**entry)
             story = run.run(run.trial(number))
             report.expect(isinstance(story.error, NotStartedError), f"{words}: {story.error!r}")
-            report.expect(words in story.words, f"operator: {words!r} is not in {story.words!r}")
+            report.expect(words in story.message, f"operator: {words!r} is not in {story.message!r}")
             report.expect(story.steps[-1] == "APPROVED", f"{words}: steps {story.steps}")
             checks = [c for c in run.evaluator.preflight() if not c.passed]
             report.expect(checks, f"{words}: the checks before the first trial passed")
@@ -187,7 +187,7 @@ def second_commander(report: Report) -> None:
     with on_a_stand_in() as (run, world):
         since: list[float] = []
 
-        def foreign(seen: Observation) -> None:
+        def foreign(seen: RobotObservation) -> None:
             seen.foreign_commands = True
 
         def appear() -> None:
@@ -201,7 +201,7 @@ def second_commander(report: Report) -> None:
             held, TICK, "one control tick after it is known (publishers are counted 20 times a second)"
         )
         ended(report, run, story, State.HOLD_LATCHED, "failed", "another commander")
-        checks = [c.words for c in run.evaluator.preflight() if not c.passed]
+        checks = [c.message for c in run.evaluator.preflight() if not c.passed]
         report.expect(
             any("another commander" in words for words in checks), f"checks before a trial: {checks}"
         )

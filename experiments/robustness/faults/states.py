@@ -183,11 +183,11 @@ def restart(report: Report) -> None:
         report.expect(
             isinstance(story.error, TrialUnknownError), f"record: {story.error!r}, {story.measurement}"
         )
-        report.expect("restart" in story.words, f"operator: {story.words}")
+        report.expect("restart" in story.message, f"operator: {story.message}")
         report.expect(not world.guardian.lease.session, "the lease is still at work")
-        at_work = world.guardian.gains_at_work()
+        at_work = world.guardian.machine.gains_at_work()
         report.expect(at_work == world.table.baseline, "the gains at work are not the baseline")
-        report.operator = story.words.split(";")[0]
+        report.operator = story.message.split(";")[0]
         stays(report, run, story.state)
     report.robot = "joint damping; the lease is void; a person has to clear it"
     report.record = "trial unknown until a person says; its raw file is kept"

@@ -26,7 +26,7 @@ from safebo.experiments.robustness.faults.bench import (
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.guardian_world import KEY, TROT, World
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
-from safebo.hardware.guardian.bounds import GainTable
+from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
@@ -87,18 +87,18 @@ def drifting_clock(report: Report) -> None:
     client.start(world.armed(client), 2.0)
     begin = world.now
     client.wait_for(lambda s: s.outcome != 0, 10.0)
-    lasted = world.guardian.now - begin - TROT.settle
+    lasted = world.guardian.machine.now - begin - TROT.settle
     report.expect(abs(lasted - 2.0) < 0.15, f"a walk of 2 s took {lasted:.3f} s of the robot's time")
     report.expect(world.guardian.run.outcome == 1, f"outcome {world.guardian.run.outcome}")
     token = world.armed(client, 2)
     client.pump(61.0 * 1.05)
-    moved = len([1 for row in world.rows if "RUNNING by START" in row.words])
+    moved = len([1 for row in world.events if "RUNNING by START" in row.message])
     try:
         client.start(token, 2.0)
         report.expect(False, "a start was accepted a minute after arming")
     except RefusedError as refusal:
         report.operator = str(refusal)
-    again = len([1 for row in world.rows if "RUNNING by START" in row.words])
+    again = len([1 for row in world.events if "RUNNING by START" in row.message])
     report.expect(again == moved, "it ran")
     report.robot = "walks for the two seconds of its own clock; the late start is refused"
     report.record = "completed; late: not started"
@@ -157,9 +157,9 @@ def frozen_operator(report: Report) -> None:
         with mock.patch("safebo.hardware.tuning.evaluator.time.monotonic", return_value=later):
             story = run.run(trial, approved=False)
         report.expect(isinstance(story.error, NotStartedError), f"{story.error!r}")
-        report.expect("approval is 61 s old" in story.words, story.words)
+        report.expect("approval is 61 s old" in story.message, story.message)
         report.expect(State.RUNNING not in [s for _, s, _ in world.history], "it ran")
-        report.record, report.operator = f"steps: {' '.join(story.steps)}; not started", story.words
+        report.record, report.operator = f"steps: {' '.join(story.steps)}; not started", story.message
     report.robot = "gets up, does not walk"
 
 
@@ -175,7 +175,7 @@ def twice(report: Report) -> None:
             with_lease = world.guardian.lease.session
             # a client of its own, whose packets are put straight into this tick
             intruder = m.AcquireLease(request=1, name="second tuner")
-            reply = world.guardian._desk.answer(world.now, with_lease + 1, intruder)
+            reply = world.guardian._requests.answer(world.now, with_lease + 1, intruder)
             words.append(f"{m.Code(reply.code).name}: {reply.detail}")
 
         world.into_walk(INTO, second)
@@ -202,11 +202,11 @@ def changed(report: Report) -> None:
         run.approve(trial)
         other = replace(trial, parameters={**trial.parameters, "joint.hip.kp": 71.0})
         story = run.run(other, approved=False)
-        report.expect("not approved" in story.words, story.words)
-        report.operator = story.words
+        report.expect("not approved" in story.message, story.message)
+        report.operator = story.message
         world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
         story = run.run(trial, approved=False)
-        report.expect("battery is low" in story.words, story.words)
+        report.expect("battery is low" in story.message, story.message)
         report.expect(story.steps == ["APPROVED"], f"steps {story.steps}")
         report.expect(not [s for _, s, _ in world.history if s is State.RUNNING], "it ran")
     report.robot, report.record = "does not walk", "approved, not started"
@@ -312,7 +312,7 @@ def wrong_gains(report: Report) -> None:
             story = run.run(trial)
             report.expect(story.error is not None and story.measurement is None, f"{bad}: {story}")
             report.expect("ARMED" not in story.steps, f"{bad}: {story.steps}")
-            words.append(story.words)
+            words.append(story.message)
         report.expect(not [s for _, s, _ in world.history if s is State.RUNNING], "it ran")
         client = run.session._client
         assert client is not None
@@ -324,7 +324,7 @@ def wrong_gains(report: Report) -> None:
             except (LinkError, ValueError) as error:
                 words.append(str(error))
         right = world.table
-        turned = GainTable(*(values[::-1] for values in astuple(right)))
+        turned = ControllerGains(*(values[::-1] for values in astuple(right)))
         report.expect(turned.identity != right.identity, "the order does not show in the table's identity")
         try:
             client.ask(m.SetGains(slot=0, table=turned.identity, values=bytes(8 * len(right.names))))
@@ -385,8 +385,8 @@ def wrong_network(report: Report) -> None:
             run.evaluator._address, run.evaluator._welcome = where, there
             failed = [c for c in run.evaluator.preflight() if not c.passed]
             report.expect([c.name for c in failed] == ["robot"], f"{said}: {failed}")
-            report.expect(said in failed[0].words, f"{said!r} is not in {failed[0].words!r}")
-            words.append(failed[0].words)
+            report.expect(said in failed[0].message, f"{said!r} is not in {failed[0].message!r}")
+            words.append(failed[0].message)
         report.expect(world.state in (State.REST, State.DISCONNECTED), f"robot: {world.state.name}")
     for network in (DdsNetwork("lo", 0, physical=True), DdsNetwork("no-such-interface", 1)):
         try:
@@ -437,10 +437,10 @@ def stop_wins(report: Report) -> None:
     report.responded(0.0, TICK, "the tick in which it comes")
     report.robot = "joint damping in the same tick, latched"
     report.record = "failed: stopped"
-    report.operator = latch.words
+    report.operator = latch.message
 
 
-def _packet(client: GuardianClient, body: m.Stop | m.Request) -> bytes:
+def _packet(client: GuardianClient, body: m.Stop | m.RequestMessage) -> bytes:
     client._sequence += 1
     return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from safebo.experiments.robustness.guardian_world import PERIOD, StandInRobot, go1
 from safebo.experiments.robustness.robot_run import ScheduledWorld
-from safebo.hardware.guardian.observation import Observation, observe
+from safebo.hardware.guardian.observation import RobotObservation, observe
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.proxy import Faults
@@ -22,7 +22,7 @@ from safebo.hardware.virtual.faults import fault
 from safebo.hardware.virtual.go1 import IDLE_DAMPING, TICKS_PER_MILLISECOND
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.plant import VirtualPlant
-from safebo.hardware.virtual.state_encoder import Sayings
+from safebo.hardware.virtual.state_encoder import StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.simulation.disturbance import preset
 
@@ -57,7 +57,7 @@ class WireRobot(StandInRobot):
             PERIOD,
             self.counters,
         )
-        self._sayings = Sayings(
+        self._encoder = StateEncoder(
             self.plant, wire.MODE_SERVO, wire.TAU_SCALE, TICKS_PER_MILLISECOND, wire.CELL_SCALE
         )
         self._command = wire.new_low_cmd()
@@ -71,7 +71,7 @@ class WireRobot(StandInRobot):
         made = fault({"at": self.plant.time, "from": "start", **entry})
         self._injector = Injector([made], self._seed, HEAD, wire.CELL_SCALE)
 
-    def observe(self) -> Observation | None:
+    def observe(self) -> RobotObservation | None:
         """What the link makes of what has arrived."""
         self._now += PERIOD
         packets, self._packets = self._packets, []
@@ -90,7 +90,7 @@ class WireRobot(StandInRobot):
         plant.tick(injector.influence())
         if any(fault.kind == "reboot" for fault in injector.ended):
             plant.reboot()
-        self._sayings.fill(self._state)
+        self._encoder.fill(self._state)
         self._packets = injector.packets(wire.encode_low_state(injector.record(self._state)))
 
     def _carried(self, command: JointCommand) -> JointCommand:
