@@ -111,8 +111,7 @@ class Controller:
         self._inverse_inertia = np.linalg.inv(inertia)
         self.mpc = ConvexMpc(mass, inertia, step=mpc_period)
         self.torque_program = TorqueProgram(mass)
-        self.feet = Feet(robot, self.period)
-        self.feet.set_gait(gait, robot.legs)
+        self.feet = Feet(robot, self.period, gait.timing(robot.legs))
         self._stance_phase = np.zeros(4)
         self._contacts = np.zeros((self.mpc.horizon, 4), dtype=np.bool_)
         self._levers = np.zeros((self.mpc.horizon, 4, 3))
@@ -197,7 +196,7 @@ class Controller:
         gait_time = walk_time if walk_time >= -1e-9 else -1.0
         feet, command = self.feet, self._velocity_command
         if self._estimator is not None:
-            stance_phases(gait_time, feet.duty, feet.stride, feet.offsets, self._stance_phase)
+            stance_phases(gait_time, feet.gait, self._stance_phase)
             base = self._estimator.update(reading, self._stance_phase)
             self.base = base
         elif truth is None:
@@ -343,9 +342,7 @@ class Controller:
         mpc_inputs(
             gait_time,
             self.mpc.step,
-            feet.duty,
-            feet.stride,
-            feet.offsets,
+            feet.gait,
             feet.hip,
             self._centre,
             feet.rotation,

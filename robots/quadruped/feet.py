@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.gait import Gait, leg_phase
+from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
 
@@ -40,7 +40,8 @@ class Feet:
         rotation: base to world, `3 x 3`.
     """
 
-    def __init__(self, robot: RobotModel, period: float) -> None:
+    def __init__(self, robot: RobotModel, period: float, gait: GaitTiming) -> None:
+        self.gait = gait
         self.period = float(period)
         self.geometry = leg_geometry(robot)
         # the nominal foot is under the thigh joint: hip offset plus the lateral thigh offset
@@ -57,12 +58,6 @@ class Feet:
         self.wanted_acceleration = np.zeros((4, 3))
         self.stance = np.ones(4, dtype=np.bool_)
         self.fresh = True
-
-    def set_gait(self, gait: Gait, legs: tuple[str, ...]) -> None:
-        """Follow this gait from now on."""
-        self.duty = float(gait.duty_factor)
-        self.stride = float(gait.stride_duration)
-        self.offsets = gait.offsets(legs)
 
     def update(
         self,
@@ -94,9 +89,7 @@ class Feet:
         changed = _update_feet(
             time,
             self.period,
-            self.duty,
-            self.stride,
-            self.offsets,
+            self.gait,
             self.geometry,
             self.hip,
             self.ground,
@@ -131,9 +124,7 @@ class Feet:
 def _update_feet(
     time: float,
     period: float,
-    duty: float,
-    stride: float,
-    offsets: FloatArray,
+    gait: GaitTiming,
     geometry: FloatArray,
     hip: FloatArray,
     ground: float,
@@ -184,8 +175,7 @@ def _update_feet(
                 + rotation[i, 1] * relative[1]
                 + rotation[i, 2] * relative[2]
             )
-        phase = leg_phase(time, stride, offsets[leg])
-        stands = time < 0.0 or duty >= 1.0 or phase < duty
+        stands, progress = contact(time, leg, gait)
         if stands:
             if fresh or not stance[leg]:
                 target[leg] = world[leg]
@@ -213,8 +203,7 @@ def _update_feet(
         else:
             if fresh or stance[leg]:
                 start[leg] = world[leg]
-            duration = (1.0 - duty) * stride
-            progress = (phase - duty) / (1.0 - duty)
+            duration = (1.0 - gait.duty) * gait.stride
             foothold(
                 position,
                 velocity,
@@ -222,7 +211,7 @@ def _update_feet(
                 command,
                 hip[leg],
                 (1.0 - progress) * duration,
-                duty * stride,
+                gait.duty * gait.stride,
                 velocity_gain,
                 ground - TOUCHDOWN_DEPTH,
                 target[leg],
@@ -295,9 +284,7 @@ def _move_to_contact_point(
 def plan_levers(
     time: float,
     step: float,
-    duty: float,
-    stride: float,
-    offsets: FloatArray,
+    gait: GaitTiming,
     hip: FloatArray,
     com: FloatArray,
     position: FloatArray,
@@ -323,17 +310,16 @@ def plan_levers(
     velocity[1] = s * command[0] + c * command[1]
     point = np.empty(3)
     for leg in range(4):
-        now = math.floor(time / stride + offsets[leg] + 1e-9)
+        now = math.floor(time / gait.stride + gait.offsets[leg] + 1e-9)
         for k in range(contacts.shape[0]):
             later = (k + 0.5) * step
-            contacts[k, leg] = True
+            contacts[k, leg], _ = contact(time + later, leg, gait)
             point[:] = world[leg] if stance[leg] else target[leg]
             point[2] = 0.0
-            if duty < 1.0 and time + later >= 0.0:
-                cycle = math.floor((time + later) / stride + offsets[leg] + 1e-9)
-                contacts[k, leg] = leg_phase(time + later, stride, offsets[leg]) < duty
+            if gait.duty < 1.0 and time + later >= 0.0:
+                cycle = math.floor((time + later) / gait.stride + gait.offsets[leg] + 1e-9)
                 if cycle > now + (0 if stance[leg] else 1):
-                    landing = (cycle - offsets[leg]) * stride - time
+                    landing = (cycle - gait.offsets[leg]) * gait.stride - time
                     foothold(
                         position,
                         velocity,
@@ -341,7 +327,7 @@ def plan_levers(
                         command,
                         hip[leg],
                         landing,
-                        duty * stride,
+                        gait.duty * gait.stride,
                         0.0,
                         0.0,
                         point,

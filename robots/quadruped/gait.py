@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,6 +21,14 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _EPSILON = 1e-9  # a phase that close to 1 has begun the next stride
+
+
+class GaitTiming(NamedTuple):
+    """A gait as compiled functions take it: duty factor, stride duration (s), phase offset of every leg `4`."""
+
+    duty: float
+    stride: float
+    offsets: FloatArray
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,10 @@ class Gait:
         """Phase offset of each leg in [0, 1), in the order of `legs` (names FR, FL, RR, RL)."""
         by_leg = {"FR": 0.0, "FL": self.offset_fl, "RR": self.offset_rr, "RL": self.offset_rl}
         return np.array([by_leg[leg] % 1.0 for leg in legs])
+
+    def timing(self, legs: tuple[str, ...]) -> GaitTiming:
+        """The record for compiled functions, legs in the order of `legs`."""
+        return GaitTiming(float(self.duty_factor), float(self.stride_duration), self.offsets(legs))
 
     def phases(self, time: float, legs: tuple[str, ...]) -> FloatArray:
         """Phase of each leg in [0, 1) at `time` (s)."""
@@ -113,11 +126,23 @@ def contact_schedule(
 
 
 @njit(cache=True)
-def stance_phases(time: float, duty: float, stride: float, offsets: FloatArray, out: FloatArray) -> None:
-    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it just stands."""
+def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
+    """Whether a leg is planned to stand at `time` (s), and how far it is through that stance or swing, 0 to 1.
+
+    Before the gait starts (`time < 0`) and with a duty factor of 1 every foot stands for good, which counts as
+    the middle of a stance.
+    """
+    if time < 0.0 or gait.duty >= 1.0:
+        return True, 0.5
+    phase = leg_phase(time, gait.stride, gait.offsets[leg])
+    if phase < gait.duty:
+        return True, phase / gait.duty
+    return False, (phase - gait.duty) / (1.0 - gait.duty)
+
+
+@njit(cache=True)
+def stance_phases(time: float, gait: GaitTiming, out: FloatArray) -> None:
+    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it stands for good."""
     for leg in range(out.shape[0]):
-        if time < 0.0 or duty >= 1.0:
-            out[leg] = 0.5
-        else:
-            phase = leg_phase(time, stride, offsets[leg])
-            out[leg] = phase / duty if phase < duty else -1.0
+        stands, progress = contact(time, leg, gait)
+        out[leg] = progress if stands else -1.0

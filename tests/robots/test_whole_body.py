@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.feet import Feet
-from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.wbc.tasks import base_reference, stack_tasks
 from safebo.robots.quadruped.wbc.whole_body import Dynamics, TorqueProgram, solve_hierarchy
 
@@ -78,10 +78,8 @@ class Scene:
         x, y, z, w = pinocchio.Quaternion(self.rotation).coeffs()
         self.quaternion = np.array([w, x, y, z])
         self.position = np.array([0.0, 0.0, 0.27])
-        self.feet = Feet(self.robot, 0.002)
         # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
-        self.feet.set_gait(GAITS["trot"], self.robot.legs)
-        self.feet.stride, self.feet.offsets = 1.0, np.where(self.stance, 0.0, 0.5)
+        self.feet = Feet(self.robot, 0.002, GaitTiming(0.5, 1.0, np.where(self.stance, 0.0, 0.5)))
         self.feet.update(
             0.1,
             self.position,

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.quadruped.feet import plan_levers
+from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
 
 FloatArray = NDArray[np.float64]
@@ -109,9 +110,7 @@ def blend_reference(
 def mpc_inputs(
     time: float,
     step: float,
-    duty: float,
-    stride: float,
-    offsets: FloatArray,
+    gait: GaitTiming,
     hip: FloatArray,
     centre: FloatArray,
     rotation: FloatArray,
@@ -161,9 +160,7 @@ def mpc_inputs(
     plan_levers(
         time,
         step,
-        duty,
-        stride,
-        offsets,
+        gait,
         hip,
         state[3:6],
         position,
