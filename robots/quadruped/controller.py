@@ -193,7 +193,7 @@ class Controller:
         """
         time = float(reading.time) - self._start
         walk_time = time - self.settle
-        gait_time = walk_time if walk_time >= -1e-9 else -1.0
+        gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
         feet, command = self.feet, self._velocity_command
         if self._estimator is not None:
             stance_phases(gait_time, feet.gait, self._stance_phase)

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.gait import GaitTiming, contact
+from safebo.robots.quadruped.gait import GaitTiming, contact, stride_and_phase
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
 
@@ -310,14 +310,14 @@ def plan_levers(
     velocity[1] = s * command[0] + c * command[1]
     point = np.empty(3)
     for leg in range(4):
-        now = math.floor(time / gait.stride + gait.offsets[leg] + 1e-9)
+        now, _ = stride_and_phase(time, leg, gait)
         for k in range(contacts.shape[0]):
             later = (k + 0.5) * step
             contacts[k, leg], _ = contact(time + later, leg, gait)
             point[:] = world[leg] if stance[leg] else target[leg]
             point[2] = 0.0
             if gait.duty < 1.0 and time + later >= 0.0:
-                cycle = math.floor((time + later) / gait.stride + gait.offsets[leg] + 1e-9)
+                cycle, _ = stride_and_phase(time + later, leg, gait)
                 if cycle > now + (0 if stance[leg] else 1):
                     landing = (cycle - gait.offsets[leg]) * gait.stride - time
                     foothold(

@@ -21,7 +21,8 @@ def case(seed: int, gait: str = "trot"):
     reference = np.zeros((10, 12))
     reference[:, 2], reference[:, 5], reference[:, 9] = state[2], 0.27, 0.5
     reference[:, 3] = 0.5 * mpc.step * np.arange(1, 11)
-    contacts = GAITS[gait].schedule(rng.uniform(0, 1), mpc.step, 10, LEGS)
+    start = rng.uniform(0, 1)
+    contacts = np.array([GAITS[gait].stance(start + (k + 0.5) * mpc.step, LEGS) for k in range(10)])
     levers = FEET + rng.normal(0, 0.03, (10, 4, 3))
     return mpc, state, reference, contacts, levers
 
