@@ -29,8 +29,10 @@ from safebo.robots.quadruped.mpc.reference import (
     start_reference,
 )
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
+from safebo.robots.quadruped.wbc.dynamics import Dynamics
+from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import ROWS, base_reference, joint_targets, stack_tasks
-from safebo.robots.quadruped.wbc.whole_body import DAMPING, Dynamics, TorqueProgram
+from safebo.robots.quadruped.wbc.torque_qp import TorqueProgram
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

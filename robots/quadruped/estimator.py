@@ -18,12 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 
 FloatArray = NDArray[np.float64]
 
-_GRAVITY = 9.81
 _SWING_VARIANCE = 1.0  # m^2: what is known of the place of a foot in the air
 
 
@@ -134,7 +133,7 @@ def _update(
     for axis in range(3):
         acceleration = rotation[axis, 0] * fx + rotation[axis, 1] * fy + rotation[axis, 2] * fz
         if axis == 2:
-            acceleration -= _GRAVITY
+            acceleration -= GRAVITY
         mean[0, axis] += period * mean[1, axis] + 0.5 * period * period * acceleration
         mean[1, axis] += period * acceleration
     for k in range(2):

@@ -6,7 +6,8 @@ from scipy.linalg import expm
 from scipy.optimize import nnls
 
 from safebo.robots.quadruped.gait import GAITS
-from safebo.robots.quadruped.mpc.convex_mpc import GRAVITY, ConvexMpc
+from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
 
 LEGS = ("FL", "FR", "RL", "RR")
 INERTIA = np.array([[0.127, 0.002, -0.014], [0.002, 0.394, 0.001], [-0.014, 0.001, 0.423]])

@@ -8,8 +8,10 @@ from scipy.optimize import minimize
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.gait import GaitTiming
+from safebo.robots.quadruped.wbc.dynamics import Dynamics
+from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 from safebo.robots.quadruped.wbc.tasks import base_reference, stack_tasks
-from safebo.robots.quadruped.wbc.whole_body import Dynamics, TorqueProgram, solve_hierarchy
+from safebo.robots.quadruped.wbc.torque_qp import TorqueProgram
 
 STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
 

@@ -16,10 +16,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from safebo.robots.quadruped.interface import GRAVITY
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-GRAVITY = 9.81
 STATE_NAMES = ("roll", "pitch", "yaw", "x", "y", "z", "wx", "wy", "wz", "vx", "vy", "vz")
 
 

@@ -1,4 +1,4 @@
-"""The tasks of one tick, stacked in order of priority for `whole_body.solve_hierarchy`.
+"""The tasks of one tick, stacked in order of priority for `hierarchy.solve_hierarchy`.
 
 Rows: stance feet, base orientation, base position, swing feet (three each), all expressed in the base frame.
 Columns: base velocity (linear, angular; base frame), then the twelve joints. Three right-hand sides:
@@ -11,9 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.kinematics import rotation_error
-from safebo.robots.quadruped.mpc.convex_mpc import GRAVITY
-from safebo.robots.quadruped.wbc.whole_body import solve_hierarchy
+from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
