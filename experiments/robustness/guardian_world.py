@@ -111,7 +111,7 @@ class StandInWalker:
 
     def base(self) -> BaseState:
         """At rest."""
-        return BaseState()
+        return BaseState.at_rest()
 
 
 def _as_it_is(observation: RobotObservation) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,6 +21,14 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _EPSILON = 1e-9  # a phase that close to 1 has begun the next stride
+
+
+class GaitTiming(NamedTuple):
+    """A gait as compiled functions take it: duty factor, stride duration (s), phase offset of every leg `4`."""
+
+    duty: float
+    stride: float
+    offsets: FloatArray
 
 
 @dataclass(frozen=True)
@@ -62,19 +71,14 @@ class Gait:
         by_leg = {"FR": 0.0, "FL": self.offset_fl, "RR": self.offset_rr, "RL": self.offset_rl}
         return np.array([by_leg[leg] % 1.0 for leg in legs])
 
-    def phases(self, time: float, legs: tuple[str, ...]) -> FloatArray:
-        """Phase of each leg in [0, 1) at `time` (s)."""
-        return np.array([leg_phase(time, self.stride_duration, o) for o in self.offsets(legs)])
+    def timing(self, legs: tuple[str, ...]) -> GaitTiming:
+        """The record for compiled functions, legs in the order of `legs`."""
+        return GaitTiming(float(self.duty_factor), float(self.stride_duration), self.offsets(legs))
 
     def stance(self, time: float, legs: tuple[str, ...]) -> BoolArray:
-        """Which legs stand at `time` (s)."""
-        return self.phases(time, legs) < self.duty_factor
-
-    def schedule(self, time: float, step: float, count: int, legs: tuple[str, ...]) -> BoolArray:
-        """Planned contacts `count x legs`, each step of `step` seconds sampled at its mid-point."""
-        out = np.zeros((count, len(legs)), dtype=np.bool_)
-        contact_schedule(time, step, self.duty_factor, self.stride_duration, self.offsets(legs), out)
-        return out
+        """Which legs are planned to stand at `time` (s since the gait started)."""
+        timing = self.timing(legs)
+        return np.array([contact(float(time), leg, timing)[0] for leg in range(len(legs))])
 
 
 GAITS: dict[str, Gait] = {
@@ -95,29 +99,35 @@ def gait_named(name: str) -> Gait:
 
 
 @njit(cache=True)
-def leg_phase(time: float, stride: float, offset: float) -> float:
-    """Phase of one leg in [0, 1); rounding never leaves a leg at the end of a stride that is over."""
-    phase = (time / stride + offset) % 1.0
-    return 0.0 if phase > 1.0 - _EPSILON else phase
+def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, float]:
+    """Number of the stride that a leg is in, and its phase there in [0, 1).
+
+    Both come from one rounding, so that a leg whose stride is over is never at the end of it.
+    """
+    turns = time / gait.stride + gait.offsets[leg]
+    stride = math.floor(turns + _EPSILON)
+    return stride, max(0.0, turns - stride)
 
 
 @njit(cache=True)
-def contact_schedule(
-    time: float, step: float, duty: float, stride: float, offsets: FloatArray, out: BoolArray
-) -> None:
-    """Fill `out` (`steps x legs`) with the contacts at the mid-point of every step."""
-    for k in range(out.shape[0]):
-        for leg in range(out.shape[1]):
-            phase = leg_phase(time + (k + 0.5) * step, stride, offsets[leg])
-            out[k, leg] = phase < duty - _EPSILON or duty >= 1.0
+def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
+    """Whether a leg is planned to stand at `time` (s), and how far it is through that stance or swing, 0 to 1.
+
+    The one rule for everybody who asks: feet, predictive control, estimator, `Gait.stance`. Before the gait
+    starts (`time < 0`) and with a duty factor of 1 every foot stands for good, which counts as the middle of
+    a stance.
+    """
+    if time < 0.0 or gait.duty >= 1.0:
+        return True, 0.5
+    _, phase = stride_and_phase(time, leg, gait)
+    if phase < gait.duty:
+        return True, phase / gait.duty
+    return False, (phase - gait.duty) / (1.0 - gait.duty)
 
 
 @njit(cache=True)
-def stance_phases(time: float, duty: float, stride: float, offsets: FloatArray, out: FloatArray) -> None:
-    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it just stands."""
+def stance_phases(time: float, gait: GaitTiming, out: FloatArray) -> None:
+    """How far each foot is through its stance, 0 to 1; -1 where it swings, 1/2 where it stands for good."""
     for leg in range(out.shape[0]):
-        if time < 0.0 or duty >= 1.0:
-            out[leg] = 0.5
-        else:
-            phase = leg_phase(time, stride, offsets[leg])
-            out[leg] = phase / duty if phase < duty else -1.0
+        stands, progress = contact(time, leg, gait)
+        out[leg] = progress if stands else -1.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS
-from safebo.robots.quadruped.interface import SensorNoise
+from safebo.robots.simulation.sensors import SensorNoise
 
 Four = tuple[float, float, float, float]
 Three = tuple[float, float, float]

@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
 
 FloatArray = NDArray[np.float64]
-
-GRAVITY = 9.81
 
 # A diverged state is noticed by `Simulation.finite`; MuJoCo would also leave a log file where the user works.
 mujoco.set_mju_user_warning(lambda _message: None)
 
 _NOISE_BLOCK = 256
-_CHANNELS = 33  # 12 angles, 12 speeds, 3 attitude, 3 gyroscope, 3 accelerometer
 
 
 @njit(cache=True)
@@ -65,67 +63,6 @@ def _motor_law(
         out[0, j] = tau
         out[1, j] = motor[2, j] * tau
         out[2, j] = motor[3, j] * (command[0, j] - state[0, j]) - motor[4, j] * state[1, j]
-
-
-@njit(cache=True)
-def _sense(
-    qpos: FloatArray,
-    qvel: FloatArray,
-    previous_velocity: FloatArray,
-    index: NDArray[np.int64],
-    base: NDArray[np.int64],
-    period: float,
-    imu: FloatArray,
-    noise: FloatArray,
-    scale: FloatArray,
-    bias: FloatArray,
-    state: FloatArray,
-    truth: FloatArray,
-    reading: FloatArray,
-) -> None:
-    """True joint state (2 x 12), true base state (13) and the reading of all sensors (34) from qpos and qvel.
-
-    The accelerometer gives the mean specific force over the last control period, as units that integrate at a
-    high rate do.
-    """
-    for j in range(12):
-        state[0, j] = qpos[index[0, j]]
-        state[1, j] = qvel[index[1, j]]
-        reading[j] = state[0, j] + scale[j] * noise[j] + bias[j]
-        reading[12 + j] = state[1, j] + scale[12 + j] * noise[12 + j] + bias[12 + j]
-    bq, bv = base[0], base[1]
-    for k in range(7):
-        truth[k] = qpos[bq + k]
-    for k in range(6):
-        truth[7 + k] = qvel[bv + k]
-    w, x, y, z = truth[3], truth[4], truth[5], truth[6]
-    # attitude: a small rotation, in the trunk frame, on top of the true one
-    ax = 0.5 * (scale[24] * noise[24] + bias[24])
-    ay = 0.5 * (scale[25] * noise[25] + bias[25])
-    az = 0.5 * (scale[26] * noise[26] + bias[26])
-    length = math.sqrt(1.0 + ax * ax + ay * ay + az * az)
-    reading[24] = (w - x * ax - y * ay - z * az) / length
-    reading[25] = (x + w * ax + y * az - z * ay) / length
-    reading[26] = (y + w * ay + z * ax - x * az) / length
-    reading[27] = (z + w * az + x * ay - y * ax) / length
-    for k in range(3):
-        reading[28 + k] = truth[10 + k] + scale[27 + k] * noise[27 + k] + bias[27 + k]
-    # specific force at the inertial unit
-    fx = (truth[7] - previous_velocity[0]) / period
-    fy = (truth[8] - previous_velocity[1]) / period
-    fz = (truth[9] - previous_velocity[2]) / period + GRAVITY
-    wx, wy, wz = truth[10], truth[11], truth[12]
-    dx = (wx - previous_velocity[3]) / period
-    dy = (wy - previous_velocity[4]) / period
-    dz = (wz - previous_velocity[5]) / period
-    rx, ry, rz = imu[0], imu[1], imu[2]
-    cx, cy, cz = wy * rz - wz * ry, wz * rx - wx * rz, wx * ry - wy * rx
-    force0 = (1 - 2 * (y * y + z * z)) * fx + 2 * (x * y + w * z) * fy + 2 * (x * z - w * y) * fz
-    force1 = 2 * (x * y - w * z) * fx + (1 - 2 * (x * x + z * z)) * fy + 2 * (y * z + w * x) * fz
-    force2 = 2 * (x * z + w * y) * fx + 2 * (y * z - w * x) * fy + (1 - 2 * (x * x + y * y)) * fz
-    reading[31] = force0 + dy * rz - dz * ry + wy * cz - wz * cy + scale[30] * noise[30] + bias[30]
-    reading[32] = force1 + dz * rx - dx * rz + wz * cx - wx * cz + scale[31] * noise[31] + bias[31]
-    reading[33] = force2 + dx * ry - dy * rx + wx * cy - wy * cx + scale[32] * noise[32] + bias[32]
 
 
 class Simulation:
@@ -166,8 +103,6 @@ class Simulation:
         data, robot, gap = self.data, self.robot, self.disturbance
         self._qpos, self._qvel = data.qpos, data.qvel
         self._ctrl, self._passive, self._external = data.ctrl, data.qfrc_applied, data.xfrc_applied
-        self._joint_index = np.stack([self.index.qpos, self.index.dof])
-        self._base_index = np.array([self.index.base_qpos, self.index.base_dof])
         self._actuator, self._dof = self.index.actuator, self.index.dof
         speed = np.where(np.isfinite(robot.speed_limit), robot.speed_limit, 1e6)
         self._motor = np.stack(
@@ -190,8 +125,6 @@ class Simulation:
         self._readings = np.zeros((self._sensor_delay + 1, 34))
         self._torque_queue = np.zeros((self._control_delay + 1, 12))
         self._command_queue = np.zeros((self._command_delay + 1, 5, 12))
-        self._scale = _noise_scale(gap)
-        self._imu = np.array(robot.imu_position, dtype=float)
         self._base_state = BaseState(
             self._truth[0:3], self._truth[3:7], self._truth[7:10], self._truth[10:13]
         )
@@ -228,10 +161,18 @@ class Simulation:
         self._qpos[self.index.qpos] = joints
         mujoco.mj_step1(self.model, self.data)
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
-        self._bias = self._draw_bias()
-        self._noise = np.zeros((_NOISE_BLOCK, _CHANNELS))
+        noise = self.disturbance.sensor_noise
+        self._sensors = Sensors(
+            joints=np.stack([self.index.qpos, self.index.dof]),
+            base=np.array([self.index.base_qpos, self.index.base_dof]),
+            period=self.period,
+            imu=np.array(self.robot.imu_position, dtype=float),
+            std=noise.channel_std(),
+            bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
+        )
+        self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
-        self._noisy = bool(np.any(self._scale > 0))
+        self._noisy = bool(np.any(self._sensors.std > 0))
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
@@ -242,16 +183,6 @@ class Simulation:
             self._readings[row] = self._readings[0]
             view.time = 0.0
         return self.read()
-
-    def _draw_bias(self) -> FloatArray:
-        noise = self.disturbance.sensor_noise
-        drawn = self._random.standard_normal(_CHANNELS)
-        size = np.zeros(_CHANNELS)
-        size[0:12] = noise.joint_position_bias
-        size[24:26] = noise.orientation_bias
-        size[27:30] = noise.angular_velocity_bias
-        size[30:33] = noise.linear_acceleration_bias
-        return np.asarray(size * drawn)
 
     def _sense(self) -> None:
         if self._noisy:
@@ -264,17 +195,12 @@ class Simulation:
             noise = self._noise[0]
         slot = self.ticks % (self._sensor_delay + 1)
         self._newest = self._readings[slot]
-        _sense(
+        sense(
             self._qpos,
             self._qvel,
             self._previous_velocity,
-            self._joint_index,
-            self._base_index,
-            self.period,
-            self._imu,
+            self._sensors,
             noise,
-            self._scale,
-            self._bias,
             self._state,
             self._truth,
             self._newest,
@@ -394,19 +320,6 @@ class Simulation:
         """
         speed = self._qvel
         return math.isfinite(speed.dot(speed)) and self.data.time > self.time - 0.5 * self.period
-
-
-def _noise_scale(gap: Disturbance) -> FloatArray:
-    noise = gap.sensor_noise
-    return np.concatenate(
-        [
-            np.full(12, noise.joint_position_std),
-            np.full(12, noise.joint_velocity_std),
-            np.full(3, noise.orientation_std),
-            np.full(3, noise.angular_velocity_std),
-            np.full(3, noise.linear_acceleration_std),
-        ]
-    )
 
 
 def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:

@@ -19,7 +19,7 @@ from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.interface import BaseState, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
-from safebo.robots.quadruped.wbc.whole_body import TorqueError
+from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.plant import Simulation
 
 FloatArray = NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safebo.robots.quadruped.interface import SensorNoise
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, Push, preset
+from safebo.robots.simulation.sensors import SensorNoise
 
 
 def test_nothing_given_is_the_nominal_plant_with_nominal_noise():

@@ -1,11 +1,20 @@
 """Gaits: who stands when."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safebo.robots.quadruped.gait import GAITS, Gait, gait_named
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.quadruped.feet import Feet, FootParameters, update_feet
+from safebo.robots.quadruped.gait import GAITS, Gait, gait_named, stance_phases, stride_and_phase
+from safebo.robots.quadruped.interface import BaseState
+from safebo.robots.quadruped.kinematics import leg_geometry
+from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
+from safebo.robots.quadruped.mpc.reference import BaseReference, plan_contacts
 
 LEGS = ("FL", "FR", "RL", "RR")
 TIMES = np.arange(0, 6.0, 0.002) + 0.001
@@ -56,14 +65,81 @@ def test_every_foot_stands_for_the_duty_factor_of_a_stride(gait):
     assert gait.stance_duration + gait.swing_duration == pytest.approx(gait.stride_duration)
 
 
-@settings(deadline=None)
-@given(gaits, st.floats(0, 10), st.floats(0.005, 0.1))
-def test_the_schedule_is_the_stance_at_the_middle_of_every_step(gait, time, step):
-    schedule = gait.schedule(time, step, 10, LEGS)
-    for k in range(10):
-        phases = gait.phases(time + (k + 0.5) * step, LEGS)
-        clear = np.abs(phases - gait.duty_factor) > 1e-6
-        np.testing.assert_array_equal(schedule[k][clear], (phases < gait.duty_factor)[clear])
+ROBOT = load_robot("go1")
+STEPS, STEP = 3, 0.03
+
+
+def parameters(timing):
+    return FootParameters(timing, leg_geometry(ROBOT), 0.002, 0.1, 0.05)
+
+
+def contacts_of_the_feet(time, timing):
+    feet = Feet.standing()
+    zero, joints = np.zeros(3), ROBOT.home_joints
+    update_feet(time, True, parameters(timing), BaseState.at_rest(), joints, np.zeros(12), zero, feet)
+    return feet.stance
+
+
+def contacts_of_the_mpc(time, timing):
+    """At the mid-points of the steps from `time` on."""
+    problem = MpcProblem.allocate(STEPS)
+    still = np.zeros(3), Feet.standing(), BaseReference.at_rest()
+    plan_contacts(time, STEP, parameters(timing), *still, problem)
+    return problem.contacts
+
+
+def contacts_of_the_estimator(time, timing):
+    phases = np.zeros(4)
+    stance_phases(time, timing, phases)
+    assert np.all((phases == -1.0) | ((phases >= 0.0) & (phases <= 1.0)))
+    return phases >= 0.0
+
+
+@st.composite
+def times(draw, gait):
+    """Anywhere, before the start, and within some units in the last place of lift-offs and touchdowns."""
+    offset = draw(st.sampled_from(list(gait.offsets(LEGS))))
+    edge = draw(st.sampled_from([0.0, gait.duty_factor, 1.0]))
+    boundary = (draw(st.integers(0, 200)) + edge - offset) * gait.stride_duration
+    ulps = draw(st.integers(-4, 4)) * np.spacing(abs(boundary))
+    anywhere = st.floats(-1.0, 100.0) | st.sampled_from([0.0, -0.0, -1e-9, -1e-300, -1.0])
+    return float(draw(anywhere | st.just(boundary + ulps) | st.just(boundary + draw(st.floats(-1e-8, 1e-8)))))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), gaits | st.sampled_from(list(GAITS.values())))
+def test_all_who_ask_agree_on_who_stands(data, gait):
+    time, timing = data.draw(times(gait)), gait.timing(LEGS)
+    stance = gait.stance(time, LEGS)
+    np.testing.assert_array_equal(contacts_of_the_feet(time, timing), stance)
+    np.testing.assert_array_equal(contacts_of_the_estimator(time, timing), stance)
+    for k, contacts in enumerate(contacts_of_the_mpc(time, timing)):
+        np.testing.assert_array_equal(contacts, gait.stance(time + (k + 0.5) * STEP, LEGS))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), gaits | st.sampled_from(list(GAITS.values())))
+def test_a_foot_stands_while_its_exact_phase_is_below_the_duty_factor(data, gait):
+    time = data.draw(times(gait))
+    for stands, offset in zip(gait.stance(time, LEGS), gait.offsets(LEGS), strict=True):
+        turns = Fraction(time) / Fraction(gait.stride_duration) + Fraction(offset)
+        phase, tolerance = turns - math.floor(turns), Fraction(1, 10**8)
+        duty = Fraction(gait.duty_factor)
+        if time < 0 or duty == 1 or phase < duty - tolerance or phase > 1 - Fraction(1, 10**10):
+            assert stands
+        elif duty + tolerance < phase < 1 - tolerance:
+            assert not stands
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), gaits)
+def test_a_stride_is_counted_when_its_phase_starts_again(data, gait):
+    time, timing = data.draw(times(gait)), gait.timing(LEGS)
+    for leg in range(4):
+        stride, phase = stride_and_phase(time, leg, timing)
+        assert 0.0 <= phase < 1.0
+        turns = Fraction(time) / Fraction(gait.stride_duration) + Fraction(timing.offsets[leg])
+        assert abs(stride + Fraction(phase) - turns) < Fraction(2, 10**9)
 
 
 @pytest.mark.parametrize(

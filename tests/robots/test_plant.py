@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.interface import JointCommand, SensorNoise
+from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.sensors import SensorNoise
 
 ROBOT = load_robot("go1")
 QUIET = {"sensor_noise": False}

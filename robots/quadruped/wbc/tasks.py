@@ -1,4 +1,4 @@
-"""The tasks of one tick, stacked in order of priority for `whole_body.solve_hierarchy`.
+"""The tasks of one tick, stacked in order of priority, and the joint targets that they give.
 
 Rows: stance feet, base orientation, base position, swing feet (three each), all expressed in the base frame.
 Columns: base velocity (linear, angular; base frame), then the twelve joints. Three right-hand sides:
@@ -7,70 +7,76 @@ position error (a small step), velocity, acceleration.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
-from safebo.robots.quadruped.mpc.convex_mpc import GRAVITY
-from safebo.robots.quadruped.wbc.whole_body import solve_hierarchy
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.reference import BaseReference
+from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
 ROWS = 18
 
 
+class TaskStack(NamedTuple):
+    """The tasks of one tick.
+
+    Args:
+        jacobians: of all levels, highest priority first, `18 x 18`.
+        sizes: rows of every level, `4`.
+        targets: position error, velocity, acceleration of every row, `18 x 3`.
+        solution: generalised position step, velocity, acceleration that meet them, `18 x 3`.
+    """
+
+    jacobians: FloatArray
+    sizes: IntArray
+    targets: FloatArray
+    solution: FloatArray
+
+    @classmethod
+    def allocate(cls) -> TaskStack:
+        """Room for the tasks."""
+        return cls(np.zeros((ROWS, 18)), np.zeros(4, np.int64), np.zeros((ROWS, 3)), np.zeros((18, 3)))
+
+
 @njit(cache=True)
 def stack_tasks(
-    stance: BoolArray,
-    rotation: FloatArray,
+    feet: Feet,
     rate: FloatArray,
     base: FloatArray,
-    local: FloatArray,
-    jacobian: FloatArray,
-    drift: FloatArray,
-    world: FloatArray,
-    speed: FloatArray,
-    wanted: FloatArray,
-    wanted_velocity: FloatArray,
-    wanted_acceleration: FloatArray,
     reference: FloatArray,
     qd: FloatArray,
     swing_gains: FloatArray,
-    tasks: FloatArray,
-    sizes: IntArray,
-    targets: FloatArray,
+    stack: TaskStack,
 ) -> None:
-    """Write `tasks` (`18 x 18`), `sizes` (`4`) and `targets` (`18 x 3`).
+    """Write Jacobians, sizes and targets of `stack`.
 
     Args:
-        stance: which feet stand `4`.
-        rotation: base to world `3 x 3`.
+        feet: measured and desired feet.
         rate: angular velocity, base frame `3`.
         base: linear velocity, base frame `3`.
-        local: feet in the base frame `4 x 3`; this and the next two as in `Feet`.
-        jacobian: `4 x 3 x 3`.
-        drift: `4 x 3`.
-        world: feet in the world `4 x 3`.
-        speed: their velocities `4 x 3`.
-        wanted: where the feet should be, world `4 x 3`.
-        wanted_velocity: world `4 x 3`.
-        wanted_acceleration: world `4 x 3`.
         reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity,
             linear velocity, angular acceleration, linear acceleration (of the base origin in space).
         qd: joint speeds `12`.
         swing_gains: kp and kd per world axis `2 x 3`.
-        tasks: out.
-        sizes: out.
-        targets: out.
+        stack: out.
     """
+    rotation, stance, jacobian = feet.rotation, feet.stance, feet.jacobian
+    tasks, targets = stack.jacobians, stack.targets
     tasks[:] = 0.0
     standing = 0
     for leg in range(4):
         if stance[leg]:
             standing += 1
+    sizes = stack.sizes
     sizes[0], sizes[1], sizes[2], sizes[3] = 3 * standing, 3, 3, 12 - 3 * standing
     r_stance, r_base, r_swing = 0, 3 * standing, 3 * standing + 6
     for i in range(3):
@@ -82,15 +88,17 @@ def stack_tasks(
         targets[r_base + 3 + i, 1] = reference[3, i]
         targets[r_base + i, 2] = reference[4, i]
         targets[r_base + 3 + i, 2] = reference[5, i]
-    # the base origin's acceleration in space is the change of its components plus rate x velocity
-    turn = np.empty(3)
-    _cross(rate, base, turn)
+    # v is given in a frame that turns: the base origin accelerates in space by a = vdot + omega x v
+    turning = np.empty(3)
+    _cross(rate, base, turning)
     for i in range(3):
-        targets[r_base + 3 + i, 2] -= turn[i]
-    error, relative, swirl, wave, command = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+        targets[r_base + 3 + i, 2] -= turning[i]
+    error, relative, command = np.empty(3), np.empty(3), np.empty(3)
+    speed, coriolis = np.empty(3), np.empty(3)
     for leg in range(4):
         row = r_stance if stance[leg] else r_swing
-        x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
+        # v_foot = v + omega x l + J qd, so the row is [1, -[l]x, J]
+        x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
         for i in range(3):
             tasks[row + i, i] = 1.0
             for j in range(3):
@@ -99,30 +107,33 @@ def stack_tasks(
         tasks[row + 1, 3], tasks[row + 1, 5] = -z, x
         tasks[row + 2, 3], tasks[row + 2, 4] = y, -x
         for i in range(3):
-            error[i] = wanted[leg, i] - world[leg, i]
-            command[i] = wanted_acceleration[leg, i]
+            error[i] = feet.wanted[leg, i] - feet.world[leg, i]
+            command[i] = feet.wanted_acceleration[leg, i]
             if not stance[leg]:
                 command[i] += swing_gains[0, i] * error[i] + swing_gains[1, i] * (
-                    wanted_velocity[leg, i] - speed[leg, i]
+                    feet.wanted_velocity[leg, i] - feet.velocity[leg, i]
                 )
             value = 0.0
             for j in range(3):
                 value += jacobian[leg, i, j] * qd[3 * leg + j]
             relative[i] = value
-        # acceleration of the foot at zero generalised acceleration
-        _cross(rate, local[leg], swirl)
+        # Acceleration of the foot in space at zero generalised acceleration, with u = J qd:
+        #   omega x v + omega x (omega x l) + 2 omega x u + Jdot qd
+        # the turning frame's share, centrifugal, Coriolis, drift; the first three are one cross product
+        #   omega x (omega x l + 2 u + v).
+        _cross(rate, feet.local[leg], speed)
         for i in range(3):
-            swirl[i] += 2.0 * relative[i] + base[i]
-        _cross(rate, swirl, wave)
+            speed[i] += 2.0 * relative[i] + base[i]
+        _cross(rate, speed, coriolis)
         for i in range(3):
             position, velocity, acceleration = 0.0, 0.0, 0.0
             for j in range(3):
                 position += rotation[j, i] * error[j]
-                velocity += rotation[j, i] * wanted_velocity[leg, j]
+                velocity += rotation[j, i] * feet.wanted_velocity[leg, j]
                 acceleration += rotation[j, i] * command[j]
             targets[row + i, 0] = position
             targets[row + i, 1] = velocity
-            targets[row + i, 2] = acceleration - wave[i] - drift[leg, i]
+            targets[row + i, 2] = acceleration - coriolis[i] - feet.drift[leg, i]
         if stance[leg]:
             r_stance += 3
         else:
@@ -137,101 +148,89 @@ def _cross(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 
 @njit(cache=True)
-def base_reference(
-    rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    stance: BoolArray,
-    wanted_rotation: FloatArray,
-    wanted_position: FloatArray,
-    wanted_velocity: FloatArray,
-    wanted_rate: FloatArray,
-    planned: FloatArray,
-    levers: FloatArray,
-    inverse_inertia: FloatArray,
-    mass: float,
+def base_task(
+    feet: Feet,
+    base: BaseState,
+    reference: BaseReference,
+    forces: FloatArray,
+    moment_arms: FloatArray,
+    body: RigidBody,
     gains: FloatArray,
-    reference: FloatArray,
+    out: FloatArray,
 ) -> None:
-    """Wanted motion of the base for `stack_tasks`, written into `reference` (`6 x 3`, base frame).
+    """Wanted motion of the base for `stack_tasks`, written into `out` (`6 x 3`, base frame).
 
-    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law.
+    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law,
+
+        a = (1 - s) (kp e + kd edot) + s a_mpc,   a_mpc = sum f / m - g  and  I^-1 sum r x f.
+
     With no foot on the ground they are free fall, whatever is wanted.
 
     Args:
-        rotation: base to world `3 x 3`.
-        position: of the base, world.
-        velocity: of the base, world.
-        rate: angular velocity in the base frame.
-        stance: which feet stand `4`.
-        wanted_rotation: base to world `3 x 3`.
-        wanted_position: world.
-        wanted_velocity: world.
-        wanted_rate: wanted angular velocity, world.
-        planned: MPC forces `4 x 3`, world, N.
-        levers: feet relative to the centre of mass `4 x 3`, world, m.
-        inverse_inertia: of the rigid body in the base frame `3 x 3`.
-        mass: kg.
-        gains: orientation kp, kd, position kp, kd, share of the MPC `5`.
-        reference: out.
+        feet: rotation and stance.
+        base: base state.
+        reference: its blended motion is wanted.
+        forces: planned by the MPC `4 x 3`, world, N.
+        moment_arms: feet relative to the centre of mass `4 x 3`, world, m.
+        body: mass and inertia.
+        gains: orientation kp, kd, position kp, kd, share s of the MPC `5`.
+        out: orientation error, position error, wanted angular and linear velocity, angular and linear
+            acceleration.
     """
-    rotation_error(rotation, wanted_rotation, reference[0])
+    rotation, wanted = feet.rotation, reference.blended
+    rotation_error(rotation, reference.rotation, out[0])
     grounded = False
     force = np.zeros(3)
     moment = np.zeros(3)
-    arm = np.empty(3)
+    arm_cross_force = np.empty(3)
     for leg in range(4):
-        if stance[leg]:
+        if feet.stance[leg]:
             grounded = True
-            _cross(levers[leg], planned[leg], arm)
+            _cross(moment_arms[leg], forces[leg], arm_cross_force)
             for i in range(3):
-                force[i] += planned[leg, i]
-                moment[i] += arm[i]
-    force[2] -= GRAVITY * mass
-    blend = gains[4]
-    turned = np.empty(3)
+                force[i] += forces[leg, i]
+                moment[i] += arm_cross_force[i]
+    force[2] -= GRAVITY * body.mass
+    share = gains[4]
+    base_moment = np.empty(3)
     for i in range(3):
-        place, speed, spin, push, torque = 0.0, 0.0, 0.0, 0.0, 0.0
+        position_error, velocity, angular_velocity, acceleration, torque = 0.0, 0.0, 0.0, 0.0, 0.0
         for j in range(3):
-            place += rotation[j, i] * (wanted_position[j] - position[j])
-            speed += rotation[j, i] * wanted_velocity[j]
-            spin += rotation[j, i] * wanted_rate[j]
-            pd = gains[2] * (wanted_position[j] - position[j]) + gains[3] * (wanted_velocity[j] - velocity[j])
+            error = wanted[0, j] - base.position[j]
+            position_error += rotation[j, i] * error
+            velocity += rotation[j, i] * wanted[1, j]
+            angular_velocity += rotation[j, i] * wanted[2, j]
+            pd = gains[2] * error + gains[3] * (wanted[1, j] - base.linear_velocity[j])
             if grounded:
-                push += rotation[j, i] * ((1.0 - blend) * pd + blend * force[j] / mass)
+                acceleration += rotation[j, i] * ((1.0 - share) * pd + share * force[j] / body.mass)
             torque += rotation[j, i] * moment[j]
-        reference[1, i] = place
-        reference[2, i] = spin
-        reference[3, i] = speed
-        reference[5, i] = push if grounded else -GRAVITY * rotation[2, i]
-        turned[i] = torque
+        out[1, i] = position_error
+        out[2, i] = angular_velocity
+        out[3, i] = velocity
+        out[5, i] = acceleration if grounded else -GRAVITY * rotation[2, i]
+        base_moment[i] = torque
     for i in range(3):
-        planned_rate = 0.0
+        planned = 0.0
         for j in range(3):
-            planned_rate += inverse_inertia[i, j] * turned[j]
-        pd = gains[0] * reference[0, i] + gains[1] * (reference[2, i] - rate[i])
-        reference[4, i] = (1.0 - blend) * pd + blend * planned_rate if grounded else 0.0
+            planned += body.inverse_inertia[i, j] * base_moment[j]
+        pd = gains[0] * out[0, i] + gains[1] * (out[2, i] - base.angular_velocity[i])
+        out[4, i] = (1.0 - share) * pd + share * planned if grounded else 0.0
 
 
 @njit(cache=True)
 def joint_targets(
-    tasks: FloatArray,
-    sizes: IntArray,
-    targets: FloatArray,
+    stack: TaskStack,
     damping: float,
     q: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-    solution: FloatArray,
     q_wanted: FloatArray,
     qd_wanted: FloatArray,
     acceleration: FloatArray,
 ) -> None:
-    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range) and acceleration
-    `18`.
-    """
-    solve_hierarchy(tasks, sizes, targets, damping, solution)
+    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range), acceleration `18`."""
+    solution = stack.solution
+    solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
     for i in range(18):
         acceleration[i] = solution[i, 2]
     for i in range(12):

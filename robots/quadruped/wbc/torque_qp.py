@@ -1,0 +1,243 @@
+"""Torque level of whole-body control: a small quadratic program gives stance forces and torques.
+
+The six base accelerations are relaxed by delta (Widmer et al., CoRL 2023, eq. 27-28),
+
+    min |delta|_Q^2 + w |f - f_mpc|^2   s.t.  M_b (a + [delta; 0]) + h_b = sum J_b^T f,  f in the friction
+    pyramid
+
+and the torque follows from the joint rows. M_b[:6, :6] is invertible, so delta is eliminated exactly and the
+program has the stance forces as its only variables.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import daqp
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
+from safebo.robots.quadruped.wbc.hierarchy import solve_positive
+
+FloatArray = NDArray[np.float64]
+
+
+class TorqueError(RuntimeError):
+    """The torque program could not be solved (non-finite state or gains)."""
+
+
+class TorqueProblem(NamedTuple):
+    """What the torques of one tick have to realise.
+
+    Args:
+        mass_matrix: `18 x 18`.
+        bias: Coriolis, centrifugal and gravity force `18`.
+        acceleration: wanted generalised acceleration `18`.
+        forces: stance forces the MPC planned `4 x 3`, world, N.
+    """
+
+    mass_matrix: FloatArray
+    bias: FloatArray
+    acceleration: FloatArray
+    forces: FloatArray
+
+
+class Relaxation(NamedTuple):
+    """The base accelerations given up, as a function of the forces: delta = effect u + offset.
+
+    Args:
+        effect: `6 x 12`, of which the columns of the stance forces are used.
+        offset: `6`.
+    """
+
+    effect: FloatArray
+    offset: FloatArray
+
+
+class TorqueProgram:
+    """The torque quadratic program of one tick.
+
+    Args:
+        mass: of the robot, kg; the unit of force is its weight.
+
+    Attributes after `solve`:
+        forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m.
+    """
+
+    def __init__(self, mass: float) -> None:
+        self._unit = mass * GRAVITY
+        self._max_force = 3.0
+        self.weights = np.ones(6)
+        self.regularisation = 1e-4
+        self.friction = 0.5
+        self._hessian = np.empty(144)
+        self._gradient = np.empty(12)
+        self._relaxation = Relaxation(np.empty((6, 12)), np.empty(6))
+        self.forces = np.zeros((4, 3))
+        self.relaxation = np.zeros(6)
+        self.torque = np.zeros(12)
+
+    def set_gains(self, linear: float, angular: float, regularisation: float, friction: float) -> None:
+        """Weights of the linear and angular base acceleration given up, force regularisation, friction."""
+        self.weights = np.array([linear] * 3 + [angular] * 3)
+        self.regularisation = float(regularisation)
+        self.friction = float(friction)
+
+    def solve(self, problem: TorqueProblem, feet: Feet) -> FloatArray:
+        """Feed-forward torque `12`, N m.
+
+        Raises:
+            TorqueError: no optimum was found.
+        """
+        count = int(np.count_nonzero(feet.stance))
+        size = 3 * count
+        hessian = self._hessian[: size * size].reshape(size, size)
+        gradient = self._gradient[:size]
+        _build_torque_program(
+            problem,
+            feet,
+            self.weights,
+            self.regularisation,
+            self._unit,
+            self._relaxation,
+            hessian,
+            gradient,
+        )
+        solution = gradient
+        if count:
+            constraints = friction_pyramid(count, self.friction, self._max_force)
+            solution, _, flag, _ = daqp.solve(hessian, gradient, *constraints)
+            if flag < 1:
+                raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
+        _torque_from_forces(
+            problem,
+            feet,
+            self._unit,
+            self._relaxation,
+            solution,
+            self.forces,
+            self.relaxation,
+            self.torque,
+        )
+        return self.torque
+
+
+@njit(cache=True)
+def _build_torque_program(
+    problem: TorqueProblem,
+    feet: Feet,
+    weights: FloatArray,
+    regularisation: float,
+    unit: float,
+    relaxation: Relaxation,
+    hessian: FloatArray,
+    gradient: FloatArray,
+) -> None:
+    """Eliminate the relaxation, delta = effect u + offset with u = forces / unit (vertical forces first).
+
+    With M_b[:, :6] = M_6 the base rows M_b a + M_6 delta + h_b = J_b^T f give
+
+        effect = unit M_6^-1 J_b^T,   offset = -M_6^-1 (M_b a + h_b)
+        H = effect^T Q effect + w unit^2,   g = effect^T Q offset - w unit f_mpc.
+
+    The program is scaled to a mean diagonal of one.
+    """
+    mass_matrix, stance, rotation = problem.mass_matrix, feet.stance, feet.rotation
+    effect, offset = relaxation.effect, relaxation.offset
+    count = hessian.shape[0] // 3
+    block = np.empty((6, 6))
+    right = np.zeros((6, 3 * count + 1))
+    for i in range(6):
+        for j in range(6):
+            block[i, j] = mass_matrix[i, j]
+        value = problem.bias[i]
+        for j in range(18):
+            value += mass_matrix[i, j] * problem.acceleration[j]
+        right[i, 3 * count] = -value
+    c = 0
+    for leg in range(4):
+        if not stance[leg]:
+            continue
+        x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
+        for axis in range(3):
+            column = c if axis == 2 else count + 2 * c + axis
+            # a unit force along a world axis, seen from the base: force f and moment l x f
+            fx, fy, fz = unit * rotation[axis, 0], unit * rotation[axis, 1], unit * rotation[axis, 2]
+            right[0, column] = fx
+            right[1, column] = fy
+            right[2, column] = fz
+            right[3, column] = y * fz - z * fy
+            right[4, column] = z * fx - x * fz
+            right[5, column] = x * fy - y * fx
+        c += 1
+    solve_positive(block, right)
+    n = 3 * count
+    diagonal = 0.0
+    for i in range(6):
+        offset[i] = right[i, n]
+        for j in range(n):
+            effect[i, j] = right[i, j]
+    for a in range(n):
+        for b in range(a + 1):
+            value = 0.0
+            for i in range(6):
+                value += weights[i] * effect[i, a] * effect[i, b]
+            if a == b:
+                value += regularisation * unit * unit
+                diagonal += value
+            hessian[a, b] = hessian[b, a] = value
+        value = 0.0
+        for i in range(6):
+            value += weights[i] * effect[i, a] * offset[i]
+        gradient[a] = value
+    c = 0
+    for leg in range(4):
+        if stance[leg]:
+            for axis in range(3):
+                column = c if axis == 2 else count + 2 * c + axis
+                gradient[column] -= regularisation * unit * problem.forces[leg, axis]
+            c += 1
+    if n:
+        factor = n / diagonal
+        for a in range(n):
+            gradient[a] *= factor
+            for b in range(n):
+                hessian[a, b] *= factor
+
+
+@njit(cache=True)
+def _torque_from_forces(
+    problem: TorqueProblem,
+    feet: Feet,
+    unit: float,
+    elimination: Relaxation,
+    solution: FloatArray,
+    forces: FloatArray,
+    relaxation: FloatArray,
+    torque: FloatArray,
+) -> None:
+    """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28)."""
+    mass_matrix, rotation, jacobian = problem.mass_matrix, feet.rotation, feet.jacobian
+    for i in range(6):
+        value = elimination.offset[i]
+        for j in range(solution.shape[0]):
+            value += elimination.effect[i, j] * solution[j]
+        relaxation[i] = value
+    scatter_forces(solution, feet.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
+    for i in range(12):
+        value = problem.bias[6 + i]
+        for j in range(18):
+            value += mass_matrix[6 + i, j] * problem.acceleration[j]
+        for j in range(6):
+            value += mass_matrix[6 + i, j] * relaxation[j]
+        leg = i // 3
+        for axis in range(3):
+            force = 0.0  # along the base's axis
+            for w in range(3):
+                force += rotation[w, axis] * forces[leg, w]
+            value -= jacobian[leg, axis, i % 3] * force
+        torque[i] = value
