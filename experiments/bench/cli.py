@@ -209,7 +209,7 @@ def _span(seconds: float) -> str:
 @app.command("list")
 def list_all() -> None:
     """Suites, their tasks, and the methods that can take part."""
-    from safebo.experiments.bench.external import OUTSIDE
+    from safebo.experiments.bench.external import EXTERNAL
     from safebo.experiments.bench.tasks import SUITES, problem_named
     from safebo.study.methods import METHODS
 
@@ -221,7 +221,7 @@ def list_all() -> None:
         console.print(
             f"{method.name:18s} {method.safety:10s} {method.summary}", highlight=False, soft_wrap=True
         )
-    for other in OUTSIDE.values():
+    for other in EXTERNAL.values():
         console.print(
             f"{other.name:18s} {'unsafe':10s} {other.summary} ({other.package})",
             highlight=False,

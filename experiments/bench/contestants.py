@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from safebo.errors import InputError, UnknownNameError
-from safebo.experiments.bench.external import OUTSIDE
+from safebo.experiments.bench.external import EXTERNAL
 from safebo.study.methods import METHODS, canonical
 
 Promise = Literal["certified", "watched", "nothing"]
@@ -27,10 +27,10 @@ class Contestant:
 
     Args:
         name: in results.
-        method: as studies name it; of an outside optimizer, its own name.
+        method: as studies name it; of an external optimizer, its own name.
         origin: of Lipschitz constants that certify in place of the kernel; empty for the kernel.
         promise: of safety while it learns: every trial certified, global ones watched, or nothing.
-        outside: whether it comes from another package.
+        external: whether it comes from another package.
         summary: in one line.
         file: that defines it, for one of a user's own.
     """
@@ -39,7 +39,7 @@ class Contestant:
     method: str
     origin: str
     promise: Promise
-    outside: bool
+    external: bool
     summary: str
     file: str = ""
 
@@ -58,12 +58,12 @@ def contestant(text: str) -> Contestant:
     if text.endswith(".py"):
         return _of_file(Path(text))
     name, _, origin = text.partition(":")
-    if name.replace("-", "_") in OUTSIDE:
-        other = OUTSIDE[name.replace("-", "_")]
+    if name.replace("-", "_") in EXTERNAL:
+        other = EXTERNAL[name.replace("-", "_")]
         return Contestant(other.name, other.name, "", "nothing", True, other.summary)
     known = METHODS.get(canonical(name))
     if known is None:
-        raise UnknownNameError("method", name, sorted([*METHODS, *OUTSIDE]))
+        raise UnknownNameError("method", name, sorted([*METHODS, *EXTERNAL]))
     full = known.name if not origin else f"{known.name}:{origin}"
     return Contestant(full, known.name, origin, _PROMISES[known.safety], False, known.summary)
 

@@ -18,7 +18,7 @@ from safebo.experiments.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalOptimizer:
     """An optimizer of another package.
 
     Args:
@@ -36,22 +36,24 @@ class Outside:
     least_dimension: int = 1
 
 
-OUTSIDE: dict[str, Outside] = {
+EXTERNAL: dict[str, ExternalOptimizer] = {
     one.name: one
     for one in (
-        Outside("optuna_tpe", "optuna", "Optuna's TPESampler with its constraints_func", ("optuna",)),
-        Outside("optuna_gp", "optuna", "Optuna's GPSampler with its constraints_func", ("optuna",)),
-        Outside(
+        ExternalOptimizer(
+            "optuna_tpe", "optuna", "Optuna's TPESampler with its constraints_func", ("optuna",)
+        ),
+        ExternalOptimizer("optuna_gp", "optuna", "Optuna's GPSampler with its constraints_func", ("optuna",)),
+        ExternalOptimizer(
             "optuna_cmaes",
             "optuna, cmaes",
             "Optuna's CmaEsSampler, which takes no constraints: an infeasible trial counts as worse than all others",
             ("optuna", "cmaes"),
             least_dimension=2,
         ),
-        Outside(
+        ExternalOptimizer(
             "botorch_qlognei", "botorch", "BoTorch's qLogNoisyExpectedImprovement on models that it fits"
         ),
-        Outside(
+        ExternalOptimizer(
             "botorch_scbo",
             "botorch",
             "BoTorch's ConstrainedMaxPosteriorSampling in SCBO's trust region, on models that it fits",
@@ -61,7 +63,7 @@ OUTSIDE: dict[str, Outside] = {
 """By name. `botorch_scbo` differs from our `scbo` in the model alone: fitted here, the task's own priors there."""
 
 
-def outside_refusal(task: Task, name: str) -> str:
+def external_refusal(task: Task, name: str) -> str:
     """Why an optimizer cannot run on a task; empty when it can.
 
     Raises:
@@ -73,7 +75,7 @@ def outside_refusal(task: Task, name: str) -> str:
     return ""
 
 
-def outside_proposals(task: Task, name: str, seed: int) -> Any:
+def external_proposals(task: Task, name: str, seed: int) -> Any:
     """The optimizer on a task: tell, ask, best, certified.
 
     Raises:
@@ -89,10 +91,10 @@ def outside_proposals(task: Task, name: str, seed: int) -> Any:
     return BotorchProposals(task, name, seed)
 
 
-def _installed(name: str) -> Outside:
-    if name not in OUTSIDE:
-        raise UnknownNameError("method", name, sorted(OUTSIDE))
-    one = OUTSIDE[name]
+def _installed(name: str) -> ExternalOptimizer:
+    if name not in EXTERNAL:
+        raise UnknownNameError("method", name, sorted(EXTERNAL))
+    one = EXTERNAL[name]
     missing = [module for module in one.modules if find_spec(module) is None]
     if missing:
         raise InputError(

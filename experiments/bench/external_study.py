@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from safebo.errors import InputError, UnsafeSeedError
-from safebo.experiments.bench.external import outside_proposals
+from safebo.experiments.bench.external import external_proposals
 from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 from safebo.study import Study
 from safebo.tuner import Tuner
@@ -47,7 +47,7 @@ class Answer:
     parameters: dict[str, float]
 
 
-class OutsideTuner:
+class ExternalTuner:
     """Asks an optimizer of another package as a `Tuner` is asked, one for every context.
 
     It tries the study's seeds first, follows the schedule, numbers trials and draws their noise as `Tuner` does. The
@@ -66,7 +66,7 @@ class OutsideTuner:
         self._book = Tuner(study, seed)
         self._encoding = StudyEncoding(study)
         self._who = {
-            context: outside_proposals(shell(study), name, seed * 1009 + index)
+            context: external_proposals(shell(study), name, seed * 1009 + index)
             for index, context in enumerate(study.context.values)
         }
         self._seeds = {

@@ -17,7 +17,7 @@ from safebo.acquisition.registry import METHODS, acquisition_class, method
 from safebo.errors import EmptySafeSetError
 from safebo.experiments.bench.box_proposals import BoxProposals
 from safebo.experiments.bench.contestants import Contestant, contestant
-from safebo.experiments.bench.external import outside_proposals, outside_refusal
+from safebo.experiments.bench.external import external_proposals, external_refusal
 from safebo.experiments.bench.rows import NAN, TrialRow
 from safebo.experiments.tasks.runs import GridProposals, LineProposals, Variant, norm_of
 from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
@@ -79,8 +79,8 @@ class FunctionProblem:
 
 def refusal(chosen: Contestant, task: Task) -> str:
     """Why a method cannot run on a task; empty when it can."""
-    if chosen.outside:
-        return outside_refusal(task, chosen.method)
+    if chosen.external:
+        return external_refusal(task, chosen.method)
     if chosen.promise == "watched":
         return "it watches trials while they run, and this task has nothing to watch"
     if METHODS[chosen.method].schedule is not None and norm_of(task) is None:
@@ -94,8 +94,8 @@ def refusal(chosen: Contestant, task: Task) -> str:
 
 def proposals(task: Task, chosen: Contestant, seed: int) -> Proposals:
     """The method on the task."""
-    if chosen.outside:
-        return outside_proposals(task, chosen.method, seed)
+    if chosen.external:
+        return external_proposals(task, chosen.method, seed)
     variant = Variant(chosen.method, chosen.origin or None)
     if task.lattice is not None:
         return GridProposals(task, variant, seed)
@@ -119,7 +119,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
     )  # none where the safe set is too small a part of a box for any probe to hit it
     values = task.values(x0)
     start = best_tried = float(values[~task.violated(values), 0].max(initial=-np.inf))
-    claims = not chosen.outside and promises_each(chosen)
+    claims = not chosen.external and promises_each(chosen)
     risk = certified_risk(task)
     for trial in range(1, trials + 1):
         began = time.perf_counter()

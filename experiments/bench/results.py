@@ -117,7 +117,9 @@ def labelled(task: str, context: str) -> str:
 def _same(
     known: dict[str, Any], name: str, found: dict[str, Any], kind: str, folders: Sequence[Path]
 ) -> None:
-    if known.setdefault(name, found) != found:
+    known.setdefault(name, found)
+    # A summary is words; it may have been put better since.
+    if {**known[name], "summary": ""} != {**found, "summary": ""}:
         raise InputError(f"{_named(folders)}: runs of two definitions of {kind} {name}; keep them apart")
 
 

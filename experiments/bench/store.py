@@ -141,7 +141,11 @@ def facts_of(path: Path) -> dict[str, Any] | None:
     """Facts in a result's file; None when it is not one."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return dict(json.loads(metadata[FACTS]))
+        found = dict(json.loads(metadata[FACTS]))
+        method = found["method"]
+        if "outside" in method:  # the key's name in older results
+            method["external"] = method.pop("outside")
+        return found
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
 

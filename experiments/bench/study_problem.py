@@ -15,8 +15,8 @@ from safebo.errors import EmptySafeSetError, EvaluatorOptionError, NoBackupError
 from safebo.evaluators.gate import evaluate_safely
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.bench.contestants import Contestant, contestant
-from safebo.experiments.bench.external import outside_refusal
-from safebo.experiments.bench.external_study import OutsideTuner, shell
+from safebo.experiments.bench.external import external_refusal
+from safebo.experiments.bench.external_study import ExternalTuner, shell
 from safebo.experiments.bench.function_problem import promises_each
 from safebo.experiments.bench.rows import NAN, TrialRow
 from safebo.experiments.evidence.truth import noise_free
@@ -75,8 +75,8 @@ class StudyProblem:
     def refuses(self, method: str) -> str:
         """A method must fit the study: its Lipschitz constants, the watched states of its evaluator."""
         chosen = contestant(method)
-        if chosen.outside:
-            return outside_refusal(shell(self.study), chosen.method)
+        if chosen.external:
+            return external_refusal(shell(self.study), chosen.method)
         if chosen.origin:
             return "a study declares its Lipschitz constants itself, under tuner.lipschitz"
         try:
@@ -91,8 +91,8 @@ class StudyProblem:
         chosen = contestant(method)
         study = scheduled(self._study_for(chosen, seed), trials)
         evaluator = _evaluator(_asked(study), self.folder)
-        tuner = OutsideTuner(study, chosen.method, seed) if chosen.outside else Tuner(study, seed)
-        book = _Book(self, study, promises_each(chosen) if not chosen.outside else False)
+        tuner = ExternalTuner(study, chosen.method, seed) if chosen.external else Tuner(study, seed)
+        book = _Book(self, study, promises_each(chosen) if not chosen.external else False)
         looks = {round(trials * (i + 1) / self.checkpoints) for i in range(self.checkpoints)}
         for number in range(1, trials + 1):
             began = time.perf_counter()
@@ -111,7 +111,7 @@ class StudyProblem:
                 row = replace(row, **self._answer(tuner, study, trial.context_name))
             yield replace(row, ask_seconds=asked, evaluation_seconds=took)
 
-    def _answer(self, tuner: Tuner | OutsideTuner, study: Study, context: str) -> dict[str, Any]:
+    def _answer(self, tuner: Tuner | ExternalTuner, study: Study, context: str) -> dict[str, Any]:
         """Regret of the method's answer and whether it is safe."""
         found = tuner.best(context)
         if found is None:
@@ -128,7 +128,7 @@ class StudyProblem:
 
     def _study_for(self, chosen: Contestant, seed: int) -> Study:
         """The study under a method, checked."""
-        method = "random" if chosen.outside else chosen.method
+        method = "random" if chosen.external else chosen.method
         study = self.study.model_copy(update={"tuner": self._tuner(method), "seed": seed})
         evaluator = _evaluator(_asked(study), self.folder)
         check_study(study, evaluator.info())

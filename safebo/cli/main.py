@@ -1,10 +1,11 @@
-"""The command line: `tune`, `report`, `best`, `show`, `methods`, what a person does by hand, and others' commands.
+"""The command line: `tune`, `report`, `best`, `show`, `methods`, `schema`, manual steps, and others' commands.
 
 Nothing here imports torch; the commands that need it import it when they run.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -354,6 +355,38 @@ def methods(as_json: AsJson = False) -> None:
     for m in METHODS.values():
         table.add_row(m.name, m.safety, escape(m.summary))
     wide_console().print(table)
+
+
+@app.command()
+def schema(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Where to write it. [default: stdout]")
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="The reference page of the study file, in Markdown, instead.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of study files, for completion and marks under mistakes in an editor.
+
+    An editor takes it from the first line of a study:
+
+        safebo schema study.schema.json
+
+        # yaml-language-server: $schema=study.schema.json
+
+    It knows all methods and the evaluators that are installed. It cannot compare keys: `safebo tune` checks more,
+    before anything runs.
+    """
+    from safebo.study.reference import study_page, study_schema
+
+    text = study_page() if page else json.dumps(study_schema(), indent=2) + "\n"
+    if file is None:
+        print(text, end="")
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 for command in (cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):

@@ -1,17 +1,24 @@
 """The study: which gains may change, what is good, what is safe, and how to search.
 
-These models are the YAML file: one object, one file. Unknown keys are refused.
+These models are the YAML file: one object, one file. Unknown keys are refused. The text under a key is its
+description in `docs/study-file.md` and in the JSON schema that editors read (`safebo schema`).
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+StateKernel = Literal["matern12", "matern32", "matern52", "rbf"]
+Interval = Annotated[
+    tuple[float, float],
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _one_context() -> dict[str, dict[str, float]]:
@@ -19,81 +26,105 @@ def _one_context() -> dict[str, dict[str, float]]:
 
 
 class EvaluatorSpec(_Strict):
-    """Which evaluator runs the trials (an entry point of `safebo.evaluators`) and its options."""
+    """What runs the trials."""
 
     name: str
+    """An entry point of `safebo.evaluators`; `module:attribute` of a class or of a function
+    `f(parameters, context)`, also in a file beside the study; or `subprocess`, a program that speaks JSON."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """What the evaluator takes, checked by itself: robot, speed, duration, disturbance, ..."""
 
 
 class Parameter(_Strict):
     """A gain that the tuner may choose."""
 
     name: str
-    bounds: tuple[float, float]
+    """The evaluator's name for it."""
+    bounds: Interval
+    """Smallest and largest value that is ever tried, in its unit. They become 0 and 1 of the unit cube."""
     unit: str = ""
+    """For people; the evaluator's when left out."""
     scale: Literal["linear", "log"] = "linear"
-    lengthscale: float | None = Field(default=None, gt=0, description="in the unit cube")
-    period: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="values so far apart, in its unit, are the same"
-    )
+    """How values map to the unit cube. `log` needs a positive lower bound."""
+    lengthscale: float | None = Field(default=None, gt=0)
+    """Of this parameter, in the unit cube; `surrogate.lengthscale` when left out."""
+    period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """For phases and angles: values so far apart, in its unit, are the same. Needs `scale: linear`."""
     description: str = ""
+    """For people."""
 
 
 class ContextVariable(_Strict):
     """A number that the user sets and the tuner does not choose."""
 
     name: str
-    bounds: tuple[float, float]
+    """The evaluator's name for it."""
+    bounds: Interval
+    """Smallest and largest value, in its unit. They become 0 and 1 of the unit cube."""
     unit: str = ""
-    lengthscale: float | None = Field(default=None, gt=0, description="in the unit cube")
-    period: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="values so far apart, in its unit, are the same"
-    )
+    """For people; the evaluator's when left out."""
+    lengthscale: float | None = Field(default=None, gt=0)
+    """Of this variable, in the unit cube; `surrogate.context_lengthscale` when left out."""
+    period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """For phases and angles: values so far apart, in its unit, are the same."""
 
 
 class SchedulePhase(_Strict):
-    """So many trials in one named context, its seeds included."""
+    """So many trials in one context."""
 
     context: str
+    """A name of `context.values`."""
     trials: int = Field(gt=0)
+    """Their number, seeds included."""
 
 
 class ContextSpec(_Strict):
-    """Context variables, named values of them, and the order in which they are tuned."""
+    """Context variables, named values of them, and the order in which they are tuned (gaits, speeds, loads)."""
 
     variables: list[ContextVariable] = Field(default_factory=list)
+    """Inputs of the surrogate beside the parameters."""
     values: dict[str, dict[str, float]] = Field(default_factory=_one_context)
+    """Contexts by name, each with a value of every variable."""
     schedule: list[SchedulePhase] = Field(default_factory=list)
-    predict: list[str] = Field(default_factory=list, description="contexts only predicted, never tried")
+    """Phases in their order. Left out, the contexts that have seeds take turns."""
+    predict: list[str] = Field(default_factory=list)
+    """Contexts that are only predicted by the model and never tried."""
 
 
 class Warp(_Strict):
     """A strictly increasing map from a function's own unit to the scale on which it is modelled.
 
-    `identity`: w(y) = y / scale. `log`: w(y) = log(scale) - log(upper - y), for y below `upper`; with
-    scale = upper = v it maps the margin v - e to log v - log e and keeps zero at zero. The result is clipped
-    to +-clip.
+    The result is clipped to +-clip.
     """
 
     kind: Literal["identity", "log"] = "identity"
+    """`identity`: w(y) = y / scale. `log`: w(y) = log(scale) - log(upper - y), for y below `upper`; with
+    scale = upper = v it maps the margin v - e to log v - log e and keeps zero at zero."""
     scale: float = Field(default=1.0, gt=0)
+    """In the function's unit."""
     upper: float = 0.0
+    """What the function never reaches, in its unit, for `kind: log`: 0 for minus a cost, the limit for a margin."""
     clip: float = Field(default=1e6, gt=0)
+    """Largest size of a warped value, so that a fall ends the tail of a logarithm."""
 
 
 class FunctionSpec(_Strict):
-    """How one function (objective or constraint) is modelled; its numbers are on the warped scale.
-
-    `quantity` is the evaluator's name for it. A constraint is safe when its margin >= 0.
-    """
+    """How the objective or a constraint is modelled. Prior and noise are on the warped scale."""
 
     name: str
+    """Its name in the run, in the report and in the journal."""
     quantity: str = ""
+    """The evaluator's name for what it measures; `name` when left out."""
     unit: str = ""
+    """For people; the evaluator's when left out."""
     warp: Warp = Field(default_factory=Warp)
+    """From its unit to the scale on which it is modelled."""
     prior_mean: float = 0.0
+    """What is expected before a measurement, warped."""
     prior_std: float = Field(default=1.0, gt=0)
+    """How far it varies about the prior mean over the box, warped. Too small a value of a constraint is not safe."""
     noise_std: float = Field(default=0.05, gt=0)
+    """Standard deviation of one measurement, warped."""
 
 
 def quantity_of(function: FunctionSpec) -> str:
@@ -102,22 +133,16 @@ def quantity_of(function: FunctionSpec) -> str:
 
 
 class Seed(_Strict):
-    """Parameters known to be safe in a context. Every context that is tuned needs one."""
+    """Parameters known to be safe in a context. They are tried first."""
 
     context: str = "default"
+    """A name of `context.values`. Every context that is tuned needs a seed."""
     parameters: dict[str, float]
+    """A value of every parameter, in its unit."""
 
 
 class PriorDataSpec(_Strict):
-    """How the trials of another run of the study, usually in simulation, inform this one (`Tuner(prior=...)`).
-
-    - `correlation`: of the two runs' functions at the same inputs. Safety rests on it: declare what was measured on
-      earlier gains, or less
-    - `std_ratio`: the simulation's prior standard deviation over the robot's
-    - `discrepancy_lengthscale`: lengthscales of the part that the simulation does not explain, over the function's
-    - `inflation`: beta is multiplied by it while the simulation is believed, for the correlation may be wrong
-    - `checked`: so many trials of this run test the simulation. When they contradict it, it is dropped
-    - `level`: how often a simulation that deserves belief may be dropped
+    """How the trials of another run, usually in simulation, inform this one (`safebo tune --prior`).
 
     Far from this run's own trials, the bounds of a function that was simulated there are `sqrt(1 - correlation^2)
     inflation` times as wide as without: 0.9 times with the defaults, which save little, 0.65 times with correlation
@@ -125,201 +150,254 @@ class PriorDataSpec(_Strict):
     """
 
     correlation: float = Field(default=0.8, ge=0, le=1)
+    """Of the two runs' functions at the same inputs. Safety rests on it: declare what was measured on earlier
+    gains, or less."""
     std_ratio: float = Field(default=1.0, gt=0)
+    """The simulation's prior standard deviation over the robot's."""
     discrepancy_lengthscale: float = Field(default=1.0, gt=0)
+    """Lengthscales of the part that the simulation does not explain, over the function's."""
     inflation: float = Field(default=1.5, ge=1)
+    """Beta is multiplied by it while the simulation is believed, for the correlation may be wrong."""
     checked: int = Field(default=10, gt=0)
+    """So many trials of this run test the simulation. When they contradict it, it is dropped."""
     level: float = Field(default=0.01, gt=0, lt=1)
+    """How often a simulation that deserves belief may be dropped."""
 
 
 class SurrogateSpec(_Strict):
     """One Gaussian process per function over parameters and context, inputs in the unit cube.
 
-    - `kernel`, `lengthscale` (parameters), `context_lengthscale`: of the functions. The prior variance is
-      `prior_std^2` whatever the structure
-    - `structure`: `joint` is one kernel over parameters and context; `product` is one of the parameters times one of
-      the context, `sum` one plus the other with half the variance each (Krause and Ong 2011; table 1 of Widmer et al.
-      2023), for contexts that shift the whole function; `additive` is the mean over `groups` of parameters (each
-      alone unless given) of their kernels, each times the context's, for functions that are sums of low-dimensional
-      ones (Duvenaud et al. 2011; SafeCtrlBO of Wang et al. 2024). A sum or mean certifies combinations never tried
-      from parts that were: say it only of functions that are such sums
-    - `hyperparameters`: `fixed` as declared; `map` refits lengthscales, variance and noise every `refit_every`
-      trials to their most probable values; `bayes` averages the posteriors of `samples` draws of them, which is
-      slower and widens intervals where the draws disagree. Priors are log-normal around the declared values
-    - `prior_data`: how a simulation's trials inform the robot's, where they are given
+    The prior variance of a function is `prior_std^2` whatever the structure.
     """
 
-    kernel: Literal["matern12", "matern32", "matern52", "rbf"] = "matern32"
+    kernel: StateKernel = "matern32"
+    """Of all functions. Safety rests on it: `rbf` and `matern52` declare functions smoother than most are."""
     lengthscale: float = Field(default=0.3, gt=0)
+    """Of parameters that have none of their own, in the unit cube. Safety rests on it: too long is not safe."""
     context_lengthscale: float = Field(default=0.5, gt=0)
+    """Of context variables that have none of their own, in the unit cube."""
     structure: Literal["joint", "product", "sum", "additive"] = "joint"
-    groups: list[list[str]] | None = Field(default=None, description="of parameters, for structure: additive")
+    """`joint`: one kernel over parameters and context. `product`: one of the parameters times one of the context.
+    `sum`: one plus the other with half the variance each (Krause and Ong 2011; table 1 of Widmer et al. 2023), for
+    contexts that shift the whole function. `additive`: the mean over `groups` of their kernels, each times the
+    context's, for functions that are sums of low-dimensional ones (Duvenaud et al. 2011; SafeCtrlBO of Wang et al.
+    2024). A sum or mean certifies combinations never tried from parts that were: declare it only of functions that
+    are such sums."""
+    groups: list[list[str]] | None = None
+    """Of parameters, for `structure: additive`; each alone when left out."""
     hyperparameters: Literal["fixed", "map", "bayes"] = "fixed"
+    """`fixed`: as declared. `map`: lengthscales, variance and noise are refitted to their most probable values.
+    `bayes`: the posteriors of several draws of them are averaged, which is slower and widens intervals where the
+    draws disagree. Priors are log-normal around the declared values."""
     refit_every: int = Field(default=10, gt=0)
-    samples: int = Field(default=8, ge=2, description="for hyperparameters: bayes")
+    """Trials between refits, for `hyperparameters: map` and `bayes`."""
+    samples: int = Field(default=8, ge=2)
+    """Draws, for `hyperparameters: bayes`."""
     prior_data: PriorDataSpec | None = None
+    """Needed by a run that is given the trials of another one."""
 
 
 class BackupSpec(_Strict):
-    """Backup states and the boundary condition that watches global trials (`safebo.boundary.rules` has the formulas).
+    """Backup states, and the boundary condition that watches the global trials of `gosafeopt`.
 
-    `rule`: `lipschitz` (Alg. 3 of Widmer et al. 2023) carries a guarantee when `lipschitz` and `inter_sample` are
-    true bounds; `gaussian_tail` (their App. F.1), `kernel_covariance` (practical GoSafeOpt) and `cost_to_go`
-    (after SOOPER) are heuristics.
-
-    Lower bounds, `lipschitz` and `pessimism` are on the warped scale of the constraints, the last two per unit of
-    scaled state distance. `state_scale` divides each state coordinate before distances are taken; missing names
-    take the evaluator's scale. `capacity` caps the stored states.
+    `safebo.boundary.rules` has the formulas. Lower bounds are of the smallest margin of a backup's gains, on the
+    warped scale of the constraints; distances are between states whose coordinates are divided by `state_scale`.
     """
 
     rule: Literal["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go"] = "lipschitz"
+    """`lipschitz` (algorithm 3 of Widmer et al. 2023) carries a guarantee when `lipschitz` and `inter_sample` are
+    true bounds. `gaussian_tail` (their appendix F.1), `kernel_covariance` (practical GoSafeOpt, Sukhija et al.
+    2023) and `cost_to_go` (after SOOPER) are heuristics."""
     lipschitz: float = Field(default=1.0, gt=0)
-    inter_sample: float = Field(
-        default=0.0, ge=0, description="scaled distance in one control period; lipschitz and cost_to_go"
-    )
-    interior_lower_bound: float = Field(default=0.5, description="gaussian_tail and kernel_covariance")
-    marginal_lower_bound: float = Field(default=0.0, description="gaussian_tail and kernel_covariance")
+    """Warped margin lost per unit of distance, at most; for `rule: lipschitz`."""
+    inter_sample: float = Field(default=0.0, ge=0)
+    """Distance that the state moves in one control period, at most; for `lipschitz` and `cost_to_go`."""
+    interior_lower_bound: float = 0.5
+    """From here on a backup is interior and reaches further; for `gaussian_tail` and `kernel_covariance`."""
+    marginal_lower_bound: float = 0.0
+    """Under it a backup covers nothing; for `gaussian_tail` and `kernel_covariance`."""
     sigma: float = Field(default=2.0, gt=0)
+    """Standard deviation of the distance; for `gaussian_tail`."""
     tau_interior: float = Field(default=0.2, gt=0, lt=1)
+    """Tail probability that the distance to an interior backup must exceed; for `gaussian_tail`."""
     tau_marginal: float = Field(default=0.6, gt=0, lt=1)
-    state_kernel: Literal["matern12", "matern32", "matern52", "rbf"] = "matern32"
-    state_lengthscale: float = Field(default=1.0, gt=0, description="in units of scaled distance")
+    """The same for a marginal backup, at least `tau_interior`; for `gaussian_tail`."""
+    state_kernel: StateKernel = "matern32"
+    """Kernel over states; for `kernel_covariance`."""
+    state_lengthscale: float = Field(default=1.0, gt=0)
+    """Its lengthscale, a distance; for `kernel_covariance`."""
     correlation_interior: float = Field(default=0.88, gt=0, lt=1)
+    """Least correlation with an interior backup; for `kernel_covariance`."""
     correlation_marginal: float = Field(default=0.95, gt=0, lt=1)
-    pessimism: float = Field(default=1.0, gt=0, description="lambda of cost_to_go")
+    """The same for a marginal backup, at least `correlation_interior`; for `kernel_covariance`."""
+    pessimism: float = Field(default=1.0, gt=0)
+    """Lambda: warped margin taken away per unit of distance; for `cost_to_go`."""
     capacity: int = Field(default=20_000, gt=0)
+    """Most states that are stored; the backups are thinned evenly beyond."""
     state_scale: dict[str, float] = Field(default_factory=dict)
+    """By state coordinate, in its unit; the evaluator's for those left out."""
 
 
 class GlobalSpec(_Strict):
-    """How GoSafeOpt explores globally, when, and when it leaves a poor region.
-
-    `rule`: `widest_outside` (equation 10 of Widmer et al. 2023), `maximin_distance` or `uncertainty_covariance`,
-    the rules of the published codes. None carries a guarantee; what protects a global trial is `backup.rule`.
-    """
+    """How `gosafeopt` explores outside the certified set, when, and when it leaves a poor region."""
 
     rule: Literal["widest_outside", "maximin_distance", "uncertainty_covariance"] = "widest_outside"
+    """`widest_outside`: equation 10 of Widmer et al. 2023. The others are the rules of the published codes. None
+    carries a guarantee; what protects a global trial is `tuner.backup.rule`."""
     local_steps: int = Field(default=10, gt=0)
+    """Trials of a local phase; it ends earlier when it has converged."""
     global_steps: int = Field(default=5, gt=0)
-    patience: int = Field(default=5, gt=0, description="local steps in a new region before it is judged")
-    tolerance: float = Field(
-        default=0.9, gt=0, le=1, description="a region is left when clearly worse than this"
-    )
+    """Trials of a global phase; it ends with the first safe one, where a region opens."""
+    patience: int = Field(default=5, gt=0)
+    """Local trials in a new region before it is judged."""
+    tolerance: float = Field(default=0.9, gt=0, le=1)
+    """A region is left when its best objective is below this share of the way from the seeds' best to the best
+    known, warped."""
 
 
 class LineSpec(_Strict):
     """Search along lines through a certified point instead of the whole box (LineBO, Kirschner et al. 2019).
 
-    `coordinate`: parameters in turn. `random`: random directions. `ascent`: gradients of the objective, from the
-    surrogate. `anchor`: the lines pass through the certified tried point with the largest lower bound of the
-    objective, or through the one tried last. Several lines at once cost computing time alone. A direction is kept
-    for `trials` trials of its context, so that what the first ones show on a line is used there.
+    For many parameters. Several lines at once cost computing time alone.
     """
 
     direction: Literal["coordinate", "random", "ascent"] = "ascent"
-    count: int = Field(default=4, gt=0, description="lines of one trial; coordinate: at most one a parameter")
-    points: int = Field(default=500, ge=16, description="of every line, before the best are refined")
+    """`coordinate`: parameters in turn. `random`: random directions. `ascent`: gradients of the objective, from the
+    surrogate."""
+    count: int = Field(default=4, gt=0)
+    """Lines of one trial; with `direction: coordinate` at most one a parameter."""
+    points: int = Field(default=500, ge=16)
+    """Of every line, before the best are refined."""
     anchor: Literal["best", "last"] = "best"
-    trials: int = Field(default=3, gt=0, description="of one context in the same directions")
+    """The lines pass through the certified tried point with the largest lower bound of the objective, or through
+    the one tried last."""
+    trials: int = Field(default=3, gt=0)
+    """Of one context in the same directions, so that what the first ones show on a line is used there."""
 
 
 class SearchSpec(_Strict):
-    """How a proposal is searched in a continuous box, or the grid or pool of parameters it is taken from."""
+    """Where a proposal comes from, and how hard it is searched."""
 
     domain: Literal["continuous", "grid", "pool"] = "continuous"
-    grid_points: int = Field(default=0, ge=0, description="per parameter, for domain: grid")
-    pool: list[dict[str, float]] = Field(default_factory=list, description="candidates, for domain: pool")
+    """`continuous`: the whole box, by a particle swarm and gradients. `grid`: `grid_points` per parameter. `pool`:
+    the candidates of `pool`."""
+    grid_points: int = Field(default=0, ge=0)
+    """Per parameter, at least 2; for `domain: grid`."""
+    pool: list[dict[str, float]] = Field(default_factory=list)
+    """Candidates, each with a value of every parameter; for `domain: pool`."""
     swarm_size: int = Field(default=200, gt=0)
+    """Particles; for `domain: continuous`."""
     swarm_iterations: int = Field(default=40, gt=0)
+    """Steps of the swarm; for `domain: continuous`."""
     restarts: int = Field(default=8, ge=0)
-    lines: LineSpec | None = Field(default=None, description="for domain: continuous")
+    """Gradient ascents from the swarm's best points; for `domain: continuous`."""
+    lines: LineSpec | None = None
+    """Search along lines; for `domain: continuous` and methods that certify."""
 
 
 class ConfidenceSpec(_Strict):
-    """How beta grows with the number of observations; see `safebo.models.schedules` for formulas and sources.
-
-    `norm` bounds every function's norm in its kernel's space (B) and `noise_bound` the noise on the warped scale
-    (R; None takes each function's noise_std); both are read by sui2015, chowdhury2017 and fiedler2024 alone.
-    `intersect` keeps every interval inside all earlier ones (fixed hyperparameters only).
-    """
+    """How beta grows with the number of observations; `safebo.models.schedules` has formulas and sources."""
 
     schedule: Literal[
         "constant", "posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"
     ] = "constant"
+    """`constant`: `tuner.beta`. `posterior` and `srinivas2010` (finite domains) are for functions that are samples
+    of the prior; `sui2015`, `chowdhury2017` and `fiedler2024` for functions of bounded norm; `logarithmic` (Wang et
+    al. 2024) and `constant` promise nothing."""
     delta: float = Field(default=0.05, gt=0, lt=1)
+    """Probability that some interval is wrong, shared by all functions. Not read by `constant` and `logarithmic`."""
     norm: float = Field(default=1.0, gt=0)
+    """B: bound of every function's norm in its kernel's space; for `sui2015`, `chowdhury2017`, `fiedler2024`."""
     noise_bound: float | None = Field(default=None, gt=0)
+    """R: sub-Gaussian bound of the noise, warped, for `chowdhury2017` and `fiedler2024`; each function's
+    `noise_std` when left out."""
     intersect: bool = False
+    """Keep every interval inside all earlier ones. Not with `hyperparameters: map` or `bayes`, nor with
+    `schedule: posterior`."""
 
 
 class TransductiveSpec(_Strict):
-    """What itl, vtl, ctl and their like learn about: a target space of `safebo.acquisition.transductive.targets`.
-
-    `potential_maximizers` (A_n), `potential_expanders`, `thompson` and `lite` (points that are drawn as feasible
-    maxima), `optimistic` (the point of the largest upper bound), `domain`, or `region`: a box by `region` bounds.
-    """
+    """What `itl`, `vtl`, `ctl`, `ctl_squared` and `mm_itl` learn about (Huebotter et al. 2024)."""
 
     targets: Literal[
         "potential_maximizers", "potential_expanders", "thompson", "lite", "optimistic", "domain", "region"
     ] = "potential_maximizers"
-    region: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="raw bounds by parameter"
-    )
-    samples: int = Field(default=10, gt=0, description="draws of thompson and lite, and optima of MES")
-    count: int = Field(default=128, gt=0, description="most targets kept in a continuous box")
+    """The target space: `potential_maximizers` (their A_n), `potential_expanders`, `thompson` and `lite` (points
+    drawn as feasible maxima), `optimistic` (the point of the largest upper bound), `domain` (everything), or
+    `region` (the box of `region`)."""
+    region: dict[str, Interval] = Field(default_factory=dict)
+    """Lower and upper bound by parameter, in its unit; for `targets: region`."""
+    samples: int = Field(default=10, gt=0)
+    """Draws of `thompson` and `lite`; sampled optima of the methods `mes` and `ise_bo`."""
+    count: int = Field(default=128, gt=0)
+    """Most targets that are kept in a continuous box; also places of `ise` and `ise_bo`."""
 
 
 class TunerSpec(_Strict):
-    """The method, and beta: bounds are mean -/+ beta * std.
-
-    `certificate`: what makes parameters safe. `bounds`: lower confidence bounds alone. `lipschitz`: lower bounds
-    at tried parameters less `lipschitz` times the distance (equation 15 of Widmer et al. 2023). `measured`:
-    measured margins less `measured_noise` and less `lipschitz` times the distance (LoSBO, Fiedler et al. 2024).
-    Constants are per unit of distance in the unit cube, on the warped scale, one for each constraint.
-    """
+    """The method, and beta: bounds are mean -/+ beta * std."""
 
     method: str = "safe_ucb"
+    """A name of the table below (`safebo methods`). Hyphens count as underscores."""
     confidence: ConfidenceSpec = Field(default_factory=ConfidenceSpec)
+    """How beta grows."""
     certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
-    measured_noise: list[float] | None = Field(
-        default=None,
-        description="largest possible noise of every constraint, warped; for certificate: measured",
-    )
-    stage_trials: int | None = Field(
-        default=None,
-        ge=0,
-        description="stageopt: trials of a context after which expansion ends; None: converged",
-    )
+    """What makes parameters safe. `bounds`: lower confidence bounds alone. `lipschitz`: lower bounds at tried
+    parameters less `lipschitz` times the distance (equation 15 of Widmer et al. 2023). `measured`: measured margins
+    less `measured_noise` and less `lipschitz` times the distance (LoSBO, Fiedler et al. 2024)."""
+    measured_noise: list[float] | None = None
+    """Largest possible noise of each constraint, warped, in the order of `constraints`; for `certificate: measured`."""
+    stage_trials: int | None = Field(default=None, ge=0)
+    """Trials of a context after which expansion ends; when left out it ends converged. For `stageopt`."""
     transductive: TransductiveSpec = Field(default_factory=TransductiveSpec)
-    optimism: float | None = Field(
-        default=None,
-        ge=0,
-        description="multiple of the objective's std that safe_ucb adds to its mean; beta when absent",
-    )
-    local_method: str = Field(default="safeopt", description="rule of the local phases of gosafeopt")
-    expander_rule: Literal["all", "any"] = Field(
-        default="all", description="an expander can certify another point for all constraints, or for one"
-    )
+    """For the transductive and information methods."""
+    optimism: float | None = Field(default=None, ge=0)
+    """Multiple of the objective's standard deviation that `safe_ucb`, `los_gp_ucb`, `goose` and the second stage of
+    `stageopt` add to its mean; `beta` when left out. It certifies nothing."""
+    local_method: str = "safeopt"
+    """Rule of the local phases of `gosafeopt`: a method that is one certified acquisition."""
+    expander_rule: Literal["all", "any"] = "all"
+    """An expander can certify another point for all constraints, or for one. For `safeopt`, `stageopt` and methods
+    made of them."""
     beta: float = Field(default=4.0, gt=0)
-    epsilon: float = Field(default=0.05, ge=0, description="a local phase has converged under this width")
+    """Multiplies the standard deviation, for `confidence.schedule: constant`. Safety rests on it."""
+    epsilon: float = Field(default=0.05, ge=0)
+    """Width, in prior standard deviations, under which `stageopt` and `goose` no longer expand and a local phase of
+    `gosafeopt` has converged."""
     lipschitz: list[float] | None = None
+    """Constant of each constraint, > 0, in the order of `constraints`: warped margin per unit of distance in the unit
+    cube; for `certificate: lipschitz` and `measured`."""
     backup: BackupSpec = Field(default_factory=BackupSpec)
+    """For `gosafeopt`."""
     exploration: GlobalSpec = Field(default_factory=GlobalSpec)
+    """For `gosafeopt`."""
     search: SearchSpec = Field(default_factory=SearchSpec)
+    """Of all methods."""
 
 
 class Study(_Strict):
     """A whole study file."""
 
     name: str
+    """Of the study, and of its folder under `runs/`."""
     description: str = ""
+    """For people, in `safebo studies` and the report."""
     evaluator: EvaluatorSpec
+    """The class, function or program that runs a trial and measures it."""
     parameters: list[Parameter] = Field(min_length=1)
+    """Gains that the tuner may choose."""
     context: ContextSpec = Field(default_factory=ContextSpec)
+    """What the user sets: one context `default` without variables when left out."""
     objective: FunctionSpec
+    """What is good. It is maximised."""
     constraints: list[FunctionSpec] = Field(min_length=1)
+    """What is safe: margins, each the minimum over a trial, safe when >= 0."""
     seeds: list[Seed] = Field(min_length=1)
+    """Where the search starts."""
     surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)
+    """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)
+    """How the next trial is chosen, and what certifies it."""
     trials: int = Field(default=50, gt=0)
+    """Length of a run, seeds included; `safebo tune --trials` goes before it."""
     seed: int = Field(default=0, ge=0)
+    """Of everything random. The same study, seed and measurements give the same trials."""

@@ -67,7 +67,7 @@ def put(
             "method": method,
             "origin": "",
             "promise": promise,
-            "outside": False,
+            "external": False,
             "summary": f"{method} in words",
             "file": "",
         },

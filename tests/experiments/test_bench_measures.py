@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bench_samples import put, rows_of, sample
 
 from safebo.errors import InputError
 from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.jobs import FACTS
 from safebo.experiments.bench.measures import Measures, Run, padded, regret_curve
 from safebo.experiments.bench.results import load
 from safebo.experiments.bench.rows import TrialRow
@@ -132,6 +134,22 @@ def test_a_result_made_before_columns_were_added_is_read(tmp_path):
     old = pq.read_table(path)
     pq.write_table(old.drop_columns(["optimum", "start", "risk"]), path)
     assert load([tmp_path]).estimated == ("hill",)
+
+
+def test_results_of_a_method_that_was_described_otherwise_are_read_with_new_ones(tmp_path):
+    for seed in (0, 1):
+        put(tmp_path, "hill", "rule", seed, rows_of([1.0]))
+    path = Store(tmp_path).path("hill", "rule", 0)
+    table = pq.read_table(path)
+    facts = json.loads(table.schema.metadata[FACTS])
+    facts["method"]["outside"] = facts["method"].pop("external")
+    facts["method"]["summary"] = "the same rule in older words"
+    pq.write_table(table.replace_schema_metadata({FACTS: json.dumps(facts).encode()}), path)
+    assert len(load([tmp_path]).judged) == 2
+    facts["method"]["promise"] = "nothing"
+    pq.write_table(table.replace_schema_metadata({FACTS: json.dumps(facts).encode()}), path)
+    with pytest.raises(InputError, match="two definitions of method rule"):
+        load([tmp_path])
 
 
 def test_results_that_do_not_belong_together_are_refused(tmp_path):

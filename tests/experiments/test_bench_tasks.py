@@ -13,7 +13,7 @@ from scipy.stats import qmc
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench.contestants import contestant
-from safebo.experiments.bench.external_study import OutsideTuner
+from safebo.experiments.bench.external_study import ExternalTuner
 from safebo.experiments.bench.function_problem import FunctionProblem, run_task
 from safebo.experiments.bench.problem import Problem
 from safebo.experiments.bench.studies import STUDIES
@@ -311,7 +311,7 @@ def test_falls_are_told_to_other_packages_as_the_worst_objective_seen(slope):
         def ask(self, trial):
             return np.array([0.95])
 
-    tuner = OutsideTuner(study, "optuna_tpe", 0)
+    tuner = ExternalTuner(study, "optuna_tpe", 0)
     tuner._who["flat"] = Recorder()
     first = tuner.ask()
     assert (first.phase, first.seed) == ("seed", Tuner(study, 0).ask("flat").seed)

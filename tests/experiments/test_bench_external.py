@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from safebo.errors import InputError, UnknownNameError
-from safebo.experiments.bench import external as outside
-from safebo.experiments.bench import external_botorch as outside_botorch
+from safebo.experiments.bench import external, external_botorch
 from safebo.experiments.bench.contestants import contestant
-from safebo.experiments.bench.external import OUTSIDE, outside_proposals, outside_refusal
+from safebo.experiments.bench.external import EXTERNAL, external_proposals, external_refusal
 from safebo.experiments.bench.external_observed import Observed, axis_points
 from safebo.experiments.bench.function_problem import FunctionProblem, proposals, refusal, run_task
 from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
@@ -49,7 +48,7 @@ FAST = ("optuna_tpe", "optuna_cmaes")
 def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     """BoTorch's restarts take most of an ask; what is tested here does not hang on how many there are."""
     for name, value in (("RESTARTS", 2), ("RAW_SAMPLES", 32), ("ITERATIONS", 15), ("SAMPLES", 64)):
-        monkeypatch.setattr(outside_botorch, name, value)
+        monkeypatch.setattr(external_botorch, name, value)
 
 
 @pytest.mark.parametrize("name", [*FAST, "optuna_gp", "botorch_qlognei", "botorch_scbo"])
@@ -79,9 +78,9 @@ def test_proposals_on_a_grid_are_its_points(name: str, lattice: tuple[int, int])
     assert {v for p in grid.grid for v in p[1:]} == set(axis_points(grid, 1))
 
 
-@pytest.mark.parametrize("name", list(OUTSIDE))
+@pytest.mark.parametrize("name", list(EXTERNAL))
 def test_answer_is_the_best_that_was_measured_feasible(name: str) -> None:
-    who = outside_proposals(task(None), name, 0)
+    who = external_proposals(task(None), name, 0)
     x = np.array([[0.2, 0.2], [0.9, 0.9], [0.5, 0.3], [0.1, 0.0]])
     y = np.array([[-0.7, 0.6], [5.0, -0.1], [-0.3, 0.0], [-1.0, 0.9]])
     assert who.best is None
@@ -103,7 +102,7 @@ def test_optuna_is_told_what_was_measured_where_it_proposed(name: str) -> None:
     import optuna
 
     where = task((9, 5))
-    who: Any = outside_proposals(where, name, 1)
+    who: Any = external_proposals(where, name, 1)
     x0, y0 = where.initial(1)
     who.tell(x0, y0)
     asked = []
@@ -145,7 +144,7 @@ def test_cmaes_begins_at_the_best_seed() -> None:
     """Its first generation is spread around (0.3, 0.1), which the middle of the box is not."""
     first = []
     for seed in range(20):
-        who = outside_proposals(task(None), "optuna_cmaes", seed)
+        who = external_proposals(task(None), "optuna_cmaes", seed)
         who.tell(
             np.array([[0.9, 0.9], [0.3, 0.1], [0.0, -1.0]]), np.array([[9.0, -1.0], [2.0, 0.6], [1.0, 2.0]])
         )
@@ -177,20 +176,20 @@ def test_cmaes_needs_two_inputs() -> None:
 
 
 def test_a_missing_package_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = outside.find_spec
-    monkeypatch.setattr(outside, "find_spec", lambda name: None if name == "cmaes" else real(name))
-    for attempt in (outside_refusal, lambda t, n: outside_proposals(t, n, 0)):
+    real = external.find_spec
+    monkeypatch.setattr(external, "find_spec", lambda name: None if name == "cmaes" else real(name))
+    for attempt in (external_refusal, lambda t, n: external_proposals(t, n, 0)):
         with pytest.raises(
             InputError, match=r"optuna_cmaes: cmaes must be installed: pip install 'safebo\[bench\]'"
         ):
             attempt(task(None), "optuna_cmaes")
-    assert outside_refusal(task(None), "optuna_tpe") == ""
+    assert external_refusal(task(None), "optuna_tpe") == ""
     with pytest.raises(UnknownNameError):
-        outside_proposals(task(None), "optuna_nothing", 0)
+        external_proposals(task(None), "optuna_nothing", 0)
 
 
 def test_contestants_promise_nothing() -> None:
-    for name in OUTSIDE:
+    for name in EXTERNAL:
         one = contestant(name.replace("_", "-"))
-        assert (one.name, one.outside, one.promise) == (name, True, "nothing")
+        assert (one.name, one.external, one.promise) == (name, True, "nothing")
     assert proposals(task(None), contestant("optuna_tpe"), 0).best is None
