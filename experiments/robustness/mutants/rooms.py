@@ -1,0 +1,96 @@
+"""The rooms on which safety rests, and the tests that stand nearest to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Room:
+    """Modules that are mutated together.
+
+    Args:
+        modules: dotted names, with the functions and classes to mutate there; None for all of a module.
+        tests: what is run against every mutant, the quickest first: files, or single tests in them.
+        without: tests of these files that are left out: long ones, and those that run other processes, in which
+            the module is the unchanged one.
+    """
+
+    modules: Mapping[str, Sequence[str] | None]
+    tests: Sequence[str]
+    without: Sequence[str] = field(default=())
+
+
+WHETHER_A_POINT_IS_SAFE = (
+    *(f"Situation.{name}" for name in ("constrained", "constraint_scale", "inputs", "view", "pool_view")),
+    *(f"Situation.{name}" for name in ("pool_prediction", "view_of", "certified")),
+    "_narrowed",
+    *(f"SafeAcquisition.{name}" for name in ("grid_scores", "evaluate", "forward")),
+)
+
+ROOMS: dict[str, Room] = {
+    "safety": Room(
+        {
+            "safebo.safety.certificates": None,
+            "safebo.safety.sets": None,
+            "safebo.safety.expander_search": None,
+            "safebo.acquisition.base": WHETHER_A_POINT_IS_SAFE,
+        },
+        (
+            "tests/safebo/test_safe_set.py",
+            "tests/safebo/test_first_expander.py",
+            "tests/safebo/test_sets.py",
+            "tests/safebo/test_certificates.py::test_bounds_alone_certify_where_they_hold",
+            "tests/safebo/test_certificates.py::test_a_lipschitz_certificate_is_the_union_over_tried_points",
+            "tests/safebo/test_certificates.py::"
+            "test_at_tried_points_nothing_is_lost_and_no_tried_point_certifies_nothing",
+            "tests/safebo/test_grid_safeopt.py::test_random_problems",
+        ),
+    ),
+    "boundary": Room(
+        {"safebo.boundary.rules": None, "safebo.boundary.monitor": None, "safebo.boundary.state_index": None},
+        (
+            "tests/safebo/test_boundary_rules.py",
+            "tests/safebo/test_state_index.py",
+            "tests/safebo/test_monitor.py",
+        ),
+        (
+            "tests/safebo/test_monitor.py::test_a_walk_is_followed_and_the_answer_does_not_depend_on_it",
+            "tests/safebo/test_monitor.py::test_the_border_rooms_load_no_torch",
+        ),
+    ),
+    "confidence": Room(
+        {"safebo.models.confidence": None},
+        ("tests/safebo/test_certificates.py",),
+    ),
+    "journal": Room(
+        {
+            "safebo.storage.journal": None,
+            "safebo.storage.tables": None,
+            "safebo.storage.records": None,
+            "safebo.storage.database": None,
+        },
+        ("tests/safebo/test_journal_disk.py", "tests/safebo/test_journal.py"),
+        ("tests/safebo/test_journal.py::test_a_second_writer_is_told_who_the_first_is",),
+    ),
+    "guardian": Room(
+        {
+            "safebo.hardware.guardian.core": None,
+            "safebo.hardware.guardian.limits": None,
+            "safebo.hardware.guardian.lease": None,
+            "safebo.hardware.guardian.states": None,
+        },
+        (
+            "tests/hardware/test_link_page.py::test_the_tables_of_the_page_are_those_of_the_code",
+            "tests/hardware/test_guardian_limits.py",
+            "tests/hardware/test_guardian_core.py",
+            "tests/hardware/test_guardian.py",
+            "tests/hardware/test_guardian_runs.py",
+        ),
+        (
+            "tests/hardware/test_guardian_runs.py::"
+            "test_the_real_controller_stands_walks_and_lies_down_on_the_plant",
+        ),
+    ),
+}
