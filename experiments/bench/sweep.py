@@ -36,7 +36,7 @@ class Planned:
 
 
 @dataclass
-class Outcome:
+class SweepOutcome:
     """What became of a sweep.
 
     Args:
@@ -110,7 +110,7 @@ def sweep(
     asked: Callable[[], int] = lambda: 0,
     width: int = 1,
     skip: Callable[[int], None] = lambda _count: None,
-) -> Outcome:
+) -> SweepOutcome:
     """Do the runs that are not in the store.
 
     Args:
@@ -125,7 +125,7 @@ def sweep(
     Raises:
         InputError: a result is there of another length, or of another definition of its task.
     """
-    outcome = Outcome()
+    outcome = SweepOutcome()
     todo = []
     for one in planned:
         if there(store, one):
@@ -160,7 +160,7 @@ def sweep(
 
 def _take(
     store: Store,
-    outcome: Outcome,
+    outcome: SweepOutcome,
     todo: list[Planned],
     tries: dict[Planned, int],
     one: Planned,

@@ -63,7 +63,7 @@ ROWS: tuple[tuple[str, Safeguard], ...] = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CalibrationRun:
     """What one run showed.
 
     Args:
@@ -123,7 +123,7 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
     )
 
 
-def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> Outcome:
+def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> CalibrationRun:
     """One run; a run in which nothing is certified any more stops there."""
     from safebo.errors import EmptySafeSetError
 
@@ -145,12 +145,12 @@ def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int
     except EmptySafeSetError:
         regret = float("nan")
     broken = [m for m in margins if m < 0]
-    return Outcome(len(broken), abs(min(broken, default=0.0)), len(margins), regret)
+    return CalibrationRun(len(broken), abs(min(broken, default=0.0)), len(margins), regret)
 
 
 def runs(
     method: str, safeguard: Safeguard, prior: str, problems: Sequence[int], trials: int
-) -> list[Outcome]:
+) -> list[CalibrationRun]:
     """Runs of several problems, in whatever process."""
     import torch
 
@@ -158,7 +158,7 @@ def runs(
     return [run(method, safeguard, prior, problem, trials) for problem in problems]
 
 
-def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def summary(outcomes: Sequence[CalibrationRun]) -> dict[str, float]:
     """Rate of violating runs with its 95 % Clopper-Pearson interval, violating trials, worst depth, median regret."""
     violating = sum(o.violating_trials > 0 for o in outcomes)
     interval = binomtest(violating, len(outcomes)).proportion_ci(0.95)
@@ -213,7 +213,7 @@ def cells(
             name = f"{prior}-{method}-{safeguard.replace(' ', '_')}-{problems}x{trials}.json"
             path = None if out is None else out / name
             if path is not None and path.exists():
-                outcomes = [Outcome(**o) for o in json.loads(path.read_text())]
+                outcomes = [CalibrationRun(**o) for o in json.loads(path.read_text())]
             else:
                 parts = [list(range(start, problems, 4 * workers)) for start in range(4 * workers)]
                 jobs = [pool.submit(runs, method, safeguard, prior, part, trials) for part in parts if part]

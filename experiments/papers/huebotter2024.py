@@ -22,7 +22,15 @@ from safebo.experiments.papers.claims import Claim, grid, less, listed, on_par_o
 from safebo.experiments.papers.claims import table as claim_table
 from safebo.experiments.papers.figures import Panel, draw
 from safebo.experiments.papers.page import PageOption, check, command_line, leave
-from safebo.experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from safebo.experiments.papers.runs import (
+    RunRequest,
+    command,
+    count,
+    last_known,
+    make,
+    mean_and_error,
+    series,
+)
 from safebo.experiments.tasks.task import FloatArray
 
 TRIALS = {"valley": 500, "island": 100, "quadcopter": 50}
@@ -323,7 +331,7 @@ def main(
     if unknown:
         raise UnknownNameError("task", unknown[0], list(TRIALS))
     lengths = {task: trials or TRIALS[task] for task in chosen}
-    requests = [Request(task, methods_of(task), n) for task, n in lengths.items()]
+    requests = [RunRequest(task, methods_of(task), n) for task, n in lengths.items()]
     table = make(requests, seeds, out, workers)
     draw(out / "figure-5.png", panels(table, lengths, (*SAFE[:2], *SAFE[3:6], "ise")))
     draw(out / "figure-18.png", panels(table, lengths, (*SAFE, UNSAFE)))

@@ -23,7 +23,7 @@ from safebo.experiments.papers.claims import table as claim_table
 from safebo.experiments.papers.figures import Panel, draw
 from safebo.experiments.papers.page import PageOption, check, command_line, leave
 from safebo.experiments.papers.runs import (
-    Request,
+    RunRequest,
     command,
     count,
     last_known,
@@ -215,7 +215,7 @@ def main(
     if quick:
         seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
     lengths = {task: trials or n for task, n in TRIALS.items()}
-    requests = [Request(str(FILES[task]), tuple(METHODS), n) for task, n in lengths.items()]
+    requests = [RunRequest(str(FILES[task]), tuple(METHODS), n) for task, n in lengths.items()]
     table = make(requests, seeds, out, workers)
     islands = Islands.found()
     panels = [

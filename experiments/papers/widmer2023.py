@@ -36,7 +36,15 @@ from safebo.experiments.papers.go1 import (
     phases,
 )
 from safebo.experiments.papers.page import PageOption, check, command_line, leave
-from safebo.experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
+from safebo.experiments.papers.runs import (
+    RunRequest,
+    command,
+    last_known,
+    make,
+    mean_and_error,
+    rows_of,
+    series,
+)
 from safebo.experiments.tasks.task import FloatArray
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
@@ -54,7 +62,7 @@ def _span(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PaperCurve:
     """A curve of the figure.
 
     Args:
@@ -72,11 +80,11 @@ class Entry:
     paper: Mapping[str, float]
 
 
-CONTEXTUAL = Entry("contextual GoSafeOpt", BOTH, "gosafeopt", True, {TROT: 0.84, CRAWL: 0.93})
-CONTEXTUAL_LOCAL = Entry("contextual SafeOpt", BOTH, "safeopt", True, {TROT: 0.57, CRAWL: 0.72})
-PLAIN = Entry("GoSafeOpt", ALONE, "gosafeopt", True, {CRAWL: 0.42})
-PLAIN_LOCAL = Entry("SafeOpt", ALONE, "safeopt", True, {CRAWL: 0.38})
-UNSAFE = Entry("GP-UCB", BOTH, "gp_ucb", False, {TROT: 1.0, CRAWL: 0.79})
+CONTEXTUAL = PaperCurve("contextual GoSafeOpt", BOTH, "gosafeopt", True, {TROT: 0.84, CRAWL: 0.93})
+CONTEXTUAL_LOCAL = PaperCurve("contextual SafeOpt", BOTH, "safeopt", True, {TROT: 0.57, CRAWL: 0.72})
+PLAIN = PaperCurve("GoSafeOpt", ALONE, "gosafeopt", True, {CRAWL: 0.42})
+PLAIN_LOCAL = PaperCurve("SafeOpt", ALONE, "safeopt", True, {CRAWL: 0.38})
+UNSAFE = PaperCurve("GP-UCB", BOTH, "gp_ucb", False, {TROT: 1.0, CRAWL: 0.79})
 ENTRIES = (CONTEXTUAL, CONTEXTUAL_LOCAL, PLAIN, PLAIN_LOCAL, UNSAFE)
 SHOWN = {TROT: (CONTEXTUAL, CONTEXTUAL_LOCAL, UNSAFE), CRAWL: ENTRIES}
 """By gait. In trot, which comes first, contexts make no difference."""
@@ -130,7 +138,7 @@ LENGTHSCALE_MATTERS = (
 )
 
 
-def costs(table: pa.Table, entry: Entry, gait: str, trials: int) -> FloatArray:
+def costs(table: pa.Table, entry: PaperCurve, gait: str, trials: int) -> FloatArray:
     """Noise-free cost after each trial in a gait, `seeds x trials`."""
     tried = last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
     if not entry.safe:
@@ -173,7 +181,7 @@ class Counted:
     backups: int
 
 
-def counted(table: pa.Table, entry: Entry, gait: str) -> Counted:
+def counted(table: pa.Table, entry: PaperCurve, gait: str) -> Counted:
     """How often it violated, fell, explored globally and was stopped by a backup."""
     rows = [row for row in rows_of(table, entry.task, entry.method) if row["context"] == gait]
     return Counted(
@@ -194,10 +202,10 @@ def claims(table: pa.Table, lengths: Mapping[str, int]) -> list[Claim]:
     """The figure's statements against the runs."""
     reward = rewards(table, lengths)
 
-    def end(gait: str, entry: Entry) -> FloatArray:
+    def end(gait: str, entry: PaperCurve) -> FloatArray:
         return reward[gait, entry.name][:, -1]
 
-    def compared(gait: str, a: Entry, b: Entry) -> Claim:
+    def compared(gait: str, a: PaperCurve, b: PaperCurve) -> Claim:
         found = paired(end(gait, a), end(gait, b))
         return Claim(
             f"{gait}: {a.name} above {b.name}",
@@ -339,8 +347,8 @@ def main(
     total = trials or TRIALS
     lengths = phases(total)
     requests = [
-        Request(BOTH_FILE, ("gosafeopt", "safeopt", "gp_ucb"), total),
-        Request(ALONE_FILE, ("gosafeopt", "safeopt"), lengths[CRAWL]),
+        RunRequest(BOTH_FILE, ("gosafeopt", "safeopt", "gp_ucb"), total),
+        RunRequest(ALONE_FILE, ("gosafeopt", "safeopt"), lengths[CRAWL]),
     ]
     table = make(requests, seeds, out, workers)
     reward = rewards(table, lengths)
