@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import typer
 
 from safebo.experiments.papers.claims import Claim, Difference, grid, listed, paired
 from safebo.experiments.papers.claims import table as claim_table
@@ -35,7 +33,7 @@ from safebo.experiments.papers.go1 import (
     TYPICAL_COST,
     phases,
 )
-from safebo.experiments.papers.page import PageOption, check, command_line, leave
+from safebo.experiments.papers.page import Asked, paper_command
 from safebo.experiments.papers.runs import (
     RunRequest,
     command,
@@ -332,28 +330,18 @@ def summary(table: pa.Table, lengths: Mapping[str, int], seeds: int) -> str:
     )
 
 
-def main(
-    seeds: Annotated[int, typer.Option(min=1)] = 10,
-    trials: Annotated[int, typer.Option(min=0, help="of trot and crawl together; 0: 60")] = 0,
-    workers: Annotated[int, typer.Option(min=1)] = 2,
-    out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path("runs/papers/widmer2023"),
-    quick: Annotated[bool, typer.Option("--quick", help="two seeds, twelve trials: does it run?")] = False,
-    page: PageOption = None,
-) -> None:
-    """Run what is missing, draw, judge, print."""
-    check(page, quick)
-    if quick:
-        seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
-    total = trials or TRIALS
+def build(asked: Asked) -> str:
+    """The runs, the figure and the page."""
+    total = asked.trials or TRIALS
     lengths = phases(total)
     requests = [
         RunRequest(BOTH_FILE, ("gosafeopt", "safeopt", "gp_ucb"), total),
         RunRequest(ALONE_FILE, ("gosafeopt", "safeopt"), lengths[CRAWL]),
     ]
-    table = make(requests, seeds, out, workers)
+    table = make(requests, asked.seeds, asked.out, asked.workers)
     reward = rewards(table, lengths)
     draw(
-        out / "figure-2.png",
+        asked.out / "figure-2.png",
         [
             Panel(
                 gait,
@@ -364,10 +352,10 @@ def main(
             for gait, entries in SHOWN.items()
         ],
     )
-    text = summary(table, lengths, seeds)
-    leave(text, out, page, command_line("widmer2023", seeds, trials))
-    print(text)
+    return summary(table, lengths, asked.seeds)
 
+
+main = paper_command("widmer2023", build)
 
 if __name__ == "__main__":
     command(main)

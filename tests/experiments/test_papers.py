@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from safebo.errors import InputError
+from safebo.errors import InputError, UnknownNameError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.bench.rows import NAN, SCHEMA, ResultRow, table
 from safebo.experiments.papers import huebotter2024, runs, sukhija2023, widmer2023
@@ -172,6 +172,10 @@ def test_a_page_is_refused_before_anything_runs(tmp_path: Path) -> None:
         widmer2023.main(page=tmp_path / "x.html", out=tmp_path / "out")
     with pytest.raises(InputError, match="--quick"):
         sukhija2023.main(page=tmp_path / "x.md", quick=True, out=tmp_path / "out")
+    with pytest.raises(InputError, match="needs all of them"):
+        widmer2023.main(tasks="trot", out=tmp_path / "out")
+    with pytest.raises(UnknownNameError, match="valley, island, quadcopter"):
+        huebotter2024.main(tasks="valley,ridge", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     check(None, True)
     assert (
