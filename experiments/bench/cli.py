@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safebo.errors import InputError
 from safebo.experiments.bench.cli_results import register
 from safebo.workers.interrupt import StopRequest
+
+if TYPE_CHECKING:  # `--help` loads no torch
+    from safebo.experiments.bench.store import Store
+    from safebo.experiments.bench.sweep import Planned, SweepOutcome
 
 app = typer.Typer(
     name="bench",
@@ -77,14 +82,12 @@ def run_suite(
 
     Exit codes: 0 all runs are done; 2 something asked for does not exist; 1 runs failed; 130 stopped by Ctrl-C.
     """
-    from safebo.experiments.bench import pools
     from safebo.experiments.bench.estimate import estimate
     from safebo.experiments.bench.store import Store
-    from safebo.experiments.bench.sweep import plan, sweep
+    from safebo.experiments.bench.sweep import plan
     from safebo.experiments.bench.tasks import suite as tasks_of
 
-    if dask is not None and slurm:
-        raise InputError("--dask and --slurm exclude each other")
+    where = _executor(workers, dask, slurm, slurm_option or [])
     console = Console(stderr=True)
     names = _methods(methods)
     tasks = tasks_of(suite)
@@ -93,11 +96,10 @@ def run_suite(
     for (task, method), why in refused.items():
         console.print(f"left out: {method} on {task}: {why}", highlight=False)
     store = Store(out)
-    width = workers
-    seconds, known = estimate(store, planned, width)
+    seconds, known = estimate(store, planned, workers)
     console.print(
         f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {seeds} seeds; about {_span(seconds)} on "
-        f"{width} workers ({known})",
+        f"{workers} workers ({known})",
         highlight=False,
     )
     if seconds > 3600 and not yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
@@ -113,42 +115,58 @@ def run_suite(
             "left_out": left_out,
         }
     )
-    where: AbstractContextManager[Executor] = pools.local(workers)
-    if dask is not None:
-        where = pools.dask(dask)
-    elif slurm:
-        where = pools.slurm(workers, _options(slurm_option or []))
     began = time.monotonic()
-    with (
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as progress,
-        where as executor,
-        StopRequest() as stop,
-    ):
+    outcome = _sweep(store, planned, where, workers, console)
+    _say(console, outcome, time.monotonic() - began)
+    if outcome.stopped:
+        console.print(f"stopped; go on with the same command, --out {out}")
+        raise typer.Exit(130)
+    console.print(f"Next: safebo bench report {out}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _executor(
+    workers: int, dask: str | None, slurm: bool, slurm_options: list[str]
+) -> AbstractContextManager[Executor]:
+    """Who does the runs."""
+    from safebo.experiments.bench import pools
+
+    if dask is not None and slurm:
+        raise InputError("--dask and --slurm exclude each other")
+    if dask is not None:
+        return pools.dask(dask)
+    return pools.slurm(workers, _options(slurm_options)) if slurm else pools.local(workers)
+
+
+def _sweep(
+    store: Store,
+    planned: Sequence[Planned],
+    where: AbstractContextManager[Executor],
+    workers: int,
+    console: Console,
+) -> SweepOutcome:
+    """The runs under a bar of progress; Ctrl-C ends them."""
+    from safebo.experiments.bench.sweep import sweep
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress, where as executor, StopRequest() as stop:
         line = progress.add_task("runs", total=len(planned))
 
-        def tell(one: object, _seconds: float) -> None:
-            progress.update(
-                line, advance=1, description=f"{getattr(one, 'task', '')} {getattr(one, 'method', '')}"[:36]
-            )
+        def tell(one: Planned, _seconds: float) -> None:
+            progress.update(line, advance=1, description=f"{one.task} {one.method}"[:36])
 
-        outcome = sweep(
-            store,
-            planned,
-            executor,
-            tell,
-            lambda: stop.requests,
-            width,
-            lambda n: progress.update(line, advance=n),
-        )
+        def skip(count: int) -> None:
+            progress.update(line, advance=count)
+
+        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
         if stop.at_once:
             _leave(executor)
-    took = time.monotonic() - began
+    return outcome
+
+
+def _say(console: Console, outcome: SweepOutcome, took: float) -> None:
+    """What became of a sweep of that many seconds."""
     for one, why in outcome.failed.items():
         console.print(
             f"[red]failed[/]: {one.method} on {one.task}, seed {one.job.seed}: {why}", highlight=False
@@ -160,12 +178,6 @@ def run_suite(
         f"{outcome.seconds / max(took, 1e-9):.2f} workers' time a second",
         highlight=False,
     )
-    if outcome.stopped:
-        console.print(f"stopped; go on with the same command, --out {out}")
-        raise typer.Exit(130)
-    console.print(f"Next: safebo bench report {out}")
-    if outcome.failed:
-        raise typer.Exit(1)
 
 
 def _leave(executor: Executor) -> None:

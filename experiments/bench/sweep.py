@@ -44,7 +44,6 @@ class SweepOutcome:
         failed: runs that raised or lost their worker, with words.
         lost: workers that died.
         stopped: whether it was asked to end before its end.
-        refused: task and method that do not go together, with the reason.
         seconds: of work, over all workers.
     """
 
@@ -53,7 +52,6 @@ class SweepOutcome:
     failed: dict[Planned, str] = field(default_factory=dict)
     lost: int = 0
     stopped: bool = False
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
