@@ -31,6 +31,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from safebo.hardware.command_options import with_options
 from scipy.stats import binomtest, norm
 
 from safebo.experiments.evidence.truth import process_pool
@@ -281,15 +282,38 @@ true norm. `measured` stands on the noise bound: told too little noise, it fails
 """
 
 
-def main(
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """Which cells of the table are computed, from how many problems."""
+
     problems: Annotated[
         int, typer.Option(min=1, help="drawn problems per cell, where the prior is right")
-    ] = 200,
-    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50,
+    ] = 200
+    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50
+    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS)
+    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
+    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
+
+    def wanted(self) -> list[tuple[Cell, int]]:
+        """Cells with their numbers of problems."""
+        chosen = [p.strip() for p in self.priors.split(",")]
+        unknown = [p for p in chosen if p not in BELIEFS]
+        if unknown:
+            raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
+        only = {m.strip() for m in self.methods.split(",") if m.strip()}
+        guards = {g.strip() for g in self.safeguards.split(",") if g.strip()}
+        return [
+            ((prior, method, safeguard), self.problems if prior == "right" else self.wrong_problems)
+            for prior in chosen
+            for method, safeguard in ROWS
+            if (not only or method in only) and (not guards or safeguard in guards)
+        ]
+
+
+@with_options(CalibrationOptions)
+def main(
+    options: CalibrationOptions,
     trials: Annotated[int, typer.Option(min=1, help="trials per run")] = 100,
-    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS),
-    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
-    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
     workers: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="folder of finished cells, read and written")] = None,
     page_path: Annotated[
@@ -297,18 +321,7 @@ def main(
     ] = None,
 ) -> None:
     """Print the table, one line as each cell ends."""
-    chosen = [p.strip() for p in priors.split(",")]
-    unknown = [p for p in chosen if p not in BELIEFS]
-    if unknown:
-        raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
-    only = {m.strip() for m in methods.split(",") if m.strip()}
-    guards = {g.strip() for g in safeguards.split(",") if g.strip()}
-    wanted: list[tuple[Cell, int]] = [
-        ((prior, method, safeguard), problems if prior == "right" else wrong_problems)
-        for prior in chosen
-        for method, safeguard in ROWS
-        if (not only or method in only) and (not guards or safeguard in guards)
-    ]
+    wanted = options.wanted()
     print(HEADING, flush=True)
     table: dict[Cell, dict[str, float]] = {}
     for cell, numbers in cells(wanted, trials, workers, out):
