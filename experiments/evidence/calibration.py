@@ -3,9 +3,8 @@
     python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
 
 Problems are objective and constraint drawn from a unit-variance squared-exponential prior on 150 points of the unit
-interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the
-true constraint
-is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`, told noise
+interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the true
+constraint is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`, told noise
 three times too low; `tails`, Student noise of 2.5 degrees of freedom.
 
 Each row of the table is a method with a safeguard:

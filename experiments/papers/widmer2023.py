@@ -111,9 +111,8 @@ CHOSEN = (
     "normalised rewards.",
     f"Boundary condition with the paper's Gaussian-tail rule, its two probabilities, and sigma {SIGMA:g} of our "
     "scaling of states (0.1 rad of tilt, 0.2 rad of a joint, 0.3 m/s; joint speeds left out; stored every 4 ms). It "
-    "carries no guarantee; `python -m safebo.experiments.papers.go1_boundary` counts how it does on "
-    "gains chosen at random. "
-    "In an earlier run of six seeds with sigma 1, one of 79 global trials was caught too late, 0.08 rad^2 over "
+    "carries no guarantee; `python -m safebo.experiments.papers.go1_boundary` counts how it does on gains chosen at "
+    "random. In an earlier run of six seeds with sigma 1, one of 79 global trials was caught too late, 0.08 rad^2 over "
     "the limit; sigma was lowered because of it.",
     f"{LOCAL_STEPS} local and {GLOBAL_STEPS} global trials in turn, as published (appendix F); global ones by the "
     "paper's equation 10.",
