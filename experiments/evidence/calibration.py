@@ -4,8 +4,8 @@
 
 Problems are objective and constraint drawn from a unit-variance squared-exponential prior on 150 points of the unit
 interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the true
-constraint is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`, told noise
-three times too low; `tails`, Student noise of 2.5 degrees of freedom.
+constraint is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`,
+told noise three times too low; `tails`, Student noise of 2.5 degrees of freedom.
 
 Each row of the table is a method with a safeguard:
 
@@ -30,13 +30,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from safebo.hardware.command_options import with_options
 from scipy.stats import binomtest, norm
 
 from safebo.experiments.evidence.truth import process_pool
 from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 from safebo.experiments.tasks.sampled import SampledFunctions
 from safebo.experiments.tasks.task import Task
+from safebo.hardware.command_options import with_options
 
 DELTA = 0.05
 Safeguard = Literal["posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust"]

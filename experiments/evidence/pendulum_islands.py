@@ -1,8 +1,8 @@
 """GoSafeOpt's reason to exist: SafeOpt and GoSafeOpt on the study `pendulum`, several seeds each.
 
-`python -m safebo.experiments.evidence.pendulum_islands [--seeds 10] [--trials 150] [--workers 2]
-[--backup-rule lipschitz] [--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by the
-brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
+`python -m safebo.experiments.evidence.pendulum_islands [--seeds 10] [--trials 150] [--workers 2] [--backup-rule
+lipschitz] [--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by
+the brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
 boundary condition fired, and the first trial that completed in the better island.
 """
 
