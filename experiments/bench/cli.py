@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from safebo.errors import InputError
 from safebo.experiments.bench.cli_results import register
+from safebo.hardware.command_options import with_options
 from safebo.workers.interrupt import StopRequest
+
+if TYPE_CHECKING:  # `--help` loads no torch
+    from safebo.experiments.bench.store import Store
+    from safebo.experiments.bench.sweep import Planned, SweepOutcome
 
 app = typer.Typer(
     name="bench",
@@ -29,39 +36,59 @@ SAFE_METHODS = "safe"
 """Stands for every native method that certifies each of its trials."""
 
 
-@app.command("run")
-def run_suite(
-    suite: Annotated[
-        str, typer.Argument(help="Suites or tasks with commas, or a Python file with a task of your own.")
-    ],
+@dataclass(frozen=True)
+class SweepOptions:
+    """What is run, how long, where, and by whom."""
+
     methods: Annotated[
         str,
         typer.Option(
             help="Names with commas, as `safebo bench list` has them; `safe`: every native method that certifies its "
             "trials; a Python file with a method of your own."
         ),
-    ] = SAFE_METHODS,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of every method, seeds 0, 1, ...")] = 10,
-    trials: Annotated[int | None, typer.Option(min=1, help="Of a run. [default: the task's]")] = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Results; a sweep that was stopped goes on.")
-    ] = Path("runs/bench"),
-    workers: Annotated[int, typer.Option(min=1, help="Processes of this machine.")] = 2,
+    ] = SAFE_METHODS
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every method, seeds 0, 1, ...")] = 10
+    trials: Annotated[int | None, typer.Option(min=1, help="Of a run. [default: the task's]")] = None
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Results; a sweep that was stopped goes on.")] = (
+        Path("runs/bench")
+    )
+    workers: Annotated[int, typer.Option(min=1, help="Processes of this machine.")] = 2
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler instead, tcp://HOST:PORT.")
-    ] = None,
+    ] = None
     slurm: Annotated[
         bool, typer.Option("--slurm", help="Jobs that Slurm starts instead, `--workers` of them.")
-    ] = False,
+    ] = False
     slurm_option: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE", help="Of dask_jobqueue.SLURMCluster: queue, account, walltime, memory, ..."
         ),
-    ] = None,
+    ] = None
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before a sweep of more than an hour.")
-    ] = False,
+    ] = False
+
+    def executor(self) -> AbstractContextManager[Executor]:
+        """Who does the runs."""
+        from safebo.experiments.bench import pools
+
+        if self.dask is not None and self.slurm:
+            raise InputError("--dask and --slurm exclude each other")
+        if self.dask is not None:
+            return pools.dask(self.dask)
+        if self.slurm:
+            return pools.slurm(self.workers, _options(self.slurm_option or []))
+        return pools.local(self.workers)
+
+
+@app.command("run")
+@with_options(SweepOptions)
+def run_suite(
+    options: SweepOptions,
+    suite: Annotated[
+        str, typer.Argument(help="Suites or tasks with commas, or a Python file with a task of your own.")
+    ],
 ) -> None:
     """Run every method on every task, and keep each run in a file of its own.
 
@@ -77,30 +104,27 @@ def run_suite(
 
     Exit codes: 0 all runs are done; 2 something asked for does not exist; 1 runs failed; 130 stopped by Ctrl-C.
     """
-    from safebo.experiments.bench import pools
     from safebo.experiments.bench.estimate import estimate
     from safebo.experiments.bench.store import Store
-    from safebo.experiments.bench.sweep import plan, sweep
+    from safebo.experiments.bench.sweep import plan
     from safebo.experiments.bench.tasks import suite as tasks_of
 
-    if dask is not None and slurm:
-        raise InputError("--dask and --slurm exclude each other")
+    where = options.executor()
     console = Console(stderr=True)
-    names = _methods(methods)
+    names = _methods(options.methods)
     tasks = tasks_of(suite)
     refused: dict[tuple[str, str], str] = {}
-    planned = plan(tasks, names, range(seeds), trials, refused)
+    planned = plan(tasks, names, range(options.seeds), options.trials, refused)
     for (task, method), why in refused.items():
         console.print(f"left out: {method} on {task}: {why}", highlight=False)
-    store = Store(out)
-    width = workers
-    seconds, known = estimate(store, planned, width)
+    store = Store(options.out)
+    seconds, known = estimate(store, planned, options.workers)
     console.print(
-        f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {seeds} seeds; about {_span(seconds)} on "
-        f"{width} workers ({known})",
+        f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {options.seeds} seeds; "
+        f"about {_span(seconds)} on {options.workers} workers ({known})",
         highlight=False,
     )
-    if seconds > 3600 and not yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
+    if seconds > 3600 and not options.yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
         raise typer.Exit(1)
     left_out = [{"task": task, "method": method, "why": why} for (task, method), why in refused.items()]
     store.add_plan(
@@ -108,47 +132,50 @@ def run_suite(
             "suite": suite,
             "tasks": list(tasks),
             "methods": names,
-            "seeds": seeds,
-            "trials": trials,
+            "seeds": options.seeds,
+            "trials": options.trials,
             "left_out": left_out,
         }
     )
-    where: AbstractContextManager[Executor] = pools.local(workers)
-    if dask is not None:
-        where = pools.dask(dask)
-    elif slurm:
-        where = pools.slurm(workers, _options(slurm_option or []))
     began = time.monotonic()
-    with (
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as progress,
-        where as executor,
-        StopRequest() as stop,
-    ):
+    outcome = _sweep(store, planned, where, options.workers, console)
+    _say(console, outcome, time.monotonic() - began)
+    if outcome.stopped:
+        console.print(f"stopped; go on with the same command, --out {options.out}")
+        raise typer.Exit(130)
+    console.print(f"Next: safebo bench report {options.out}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _sweep(
+    store: Store,
+    planned: Sequence[Planned],
+    where: AbstractContextManager[Executor],
+    workers: int,
+    console: Console,
+) -> SweepOutcome:
+    """The runs under a bar of progress; Ctrl-C ends them."""
+    from safebo.experiments.bench.sweep import sweep
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress, where as executor, StopRequest() as stop:
         line = progress.add_task("runs", total=len(planned))
 
-        def tell(one: object, _seconds: float) -> None:
-            progress.update(
-                line, advance=1, description=f"{getattr(one, 'task', '')} {getattr(one, 'method', '')}"[:36]
-            )
+        def tell(one: Planned, _seconds: float) -> None:
+            progress.update(line, advance=1, description=f"{one.task} {one.method}"[:36])
 
-        outcome = sweep(
-            store,
-            planned,
-            executor,
-            tell,
-            lambda: stop.requests,
-            width,
-            lambda n: progress.update(line, advance=n),
-        )
+        def skip(count: int) -> None:
+            progress.update(line, advance=count)
+
+        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
         if stop.at_once:
             _leave(executor)
-    took = time.monotonic() - began
+    return outcome
+
+
+def _say(console: Console, outcome: SweepOutcome, took: float) -> None:
+    """What became of a sweep of that many seconds."""
     for one, why in outcome.failed.items():
         console.print(
             f"[red]failed[/]: {one.method} on {one.task}, seed {one.job.seed}: {why}", highlight=False
@@ -160,12 +187,6 @@ def run_suite(
         f"{outcome.seconds / max(took, 1e-9):.2f} workers' time a second",
         highlight=False,
     )
-    if outcome.stopped:
-        console.print(f"stopped; go on with the same command, --out {out}")
-        raise typer.Exit(130)
-    console.print(f"Next: safebo bench report {out}")
-    if outcome.failed:
-        raise typer.Exit(1)
 
 
 def _leave(executor: Executor) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from safebo.experiments.bench.measures import Measures
-from safebo.experiments.bench.results import Results, load
+from safebo.experiments.bench.measures import RunMeasures
+from safebo.experiments.bench.results import Results, RunKey, load
 from safebo.experiments.bench.rows import comparable
 from safebo.experiments.bench.statistics import FloatArray, Interval, holm, mean_difference, signed_rank
 from safebo.experiments.bench.store import Store
@@ -31,11 +31,9 @@ ASPECTS = {
 }
 """What is compared, and its words."""
 
-RunKey = tuple[str, str, int]
-
 
 @dataclass(frozen=True)
-class Difference:
+class DifferenceTest:
     """One test.
 
     Args:
@@ -92,8 +90,8 @@ class Comparison:
     only_b: dict[tuple[str, str], int] = field(default_factory=dict)
     redefined: list[str] = field(default_factory=list)
     lengths: dict[tuple[str, str], int] = field(default_factory=dict)
-    methods: list[Difference] = field(default_factory=list)
-    tasks: list[Difference] = field(default_factory=list)
+    methods: list[DifferenceTest] = field(default_factory=list)
+    tasks: list[DifferenceTest] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
@@ -210,11 +208,13 @@ def _lengths(results: Results) -> dict[RunKey, int]:
     }
 
 
-def _tests(results: Sequence[Results], runs: set[RunKey], alpha: float, by_task: bool) -> list[Difference]:
+def _tests(
+    results: Sequence[Results], runs: set[RunKey], alpha: float, by_task: bool
+) -> list[DifferenceTest]:
     """Every test of one family, corrected for their number."""
     sides = [{(j.run.task, j.run.method, j.run.seed): j.numbers for j in r.judged} for r in results]
     names = {j.run.task: j.run.base for j in results[0].judged}
-    groups: dict[tuple[str, str], list[tuple[Measures, Measures]]] = {}
+    groups: dict[tuple[str, str], list[tuple[RunMeasures, RunMeasures]]] = {}
     for label, method, seed in sorted(sides[0].keys() & sides[1].keys()):
         if (names[label], method, seed) in runs:
             pair = (sides[0][label, method, seed], sides[1][label, method, seed])
@@ -225,7 +225,7 @@ def _tests(results: Sequence[Results], runs: set[RunKey], alpha: float, by_task:
             d = _differences(pairs, aspect)
             if d.any():  # what is the same in every pair is no hypothesis to be rejected
                 tests.append(
-                    Difference(
+                    DifferenceTest(
                         method,
                         task,
                         aspect,
@@ -237,12 +237,14 @@ def _tests(results: Sequence[Results], runs: set[RunKey], alpha: float, by_task:
                 )
     corrected = holm([t.p_value for t in tests])
     return [
-        Difference(t.method, t.task, t.aspect, t.pairs, t.changed, t.mean, t.p_value, p, differs=p <= alpha)
+        DifferenceTest(
+            t.method, t.task, t.aspect, t.pairs, t.changed, t.mean, t.p_value, p, differs=p <= alpha
+        )
         for t, p in zip(tests, corrected, strict=True)
     ]
 
 
-def _differences(pairs: Sequence[tuple[Measures, Measures]], aspect: str) -> FloatArray:
+def _differences(pairs: Sequence[tuple[RunMeasures, RunMeasures]], aspect: str) -> FloatArray:
     """B minus A where both know the number; regrets are rounded, so that noise of the last bits is no difference."""
     values = np.array([[getattr(m, aspect) for m in pair] for pair in pairs], dtype=float)
     d = values[:, 1] - values[:, 0]

@@ -8,14 +8,13 @@ registers one acquisition (`safebo.acquisition.register`) and puts its method on
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench.external import EXTERNAL
+from safebo.experiments.bench.user_files import from_file
 from safebo.study.methods import METHODS, canonical
 
 Promise = Literal["certified", "watched", "nothing"]
@@ -71,19 +70,8 @@ def contestant(text: str) -> Contestant:
 def _of_file(path: Path) -> Contestant:
     where = str(path.resolve())
     if where not in _FILES:
-        if not path.is_file():
-            raise InputError(f"method {path}: there is no such file")
         before = set(METHODS)
-        spec = importlib.util.spec_from_file_location(f"safebo_method_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise InputError(f"method {path}: {type(error).__name__}: {error}") from error
-        new = sorted(set(METHODS) - before)
+        new = from_file(path, "method", lambda _module: sorted(set(METHODS) - before))
         if len(new) != 1:
             raise InputError(f"method {path}: a file adds one method with `add_method`, this one {len(new)}")
         _FILES[where] = new[0]

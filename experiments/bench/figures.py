@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from safebo.experiments.bench.measures import FloatArray, Run, padded, regret_curve, safe_share_curve
+from safebo.experiments.bench.measures import BenchRun, FloatArray, padded, regret_curve, safe_share_curve
 from safebo.experiments.bench.promises import allowed
 from safebo.experiments.bench.results import Judged, Results
 from safebo.experiments.bench.standings import Standings
@@ -86,7 +86,7 @@ def _curves(
     task: str,
     methods: Sequence[str],
     styles: Mapping[str, Look],
-    curve: Callable[[Run], FloatArray],
+    curve: Callable[[BenchRun], FloatArray],
     length: int,
     empty: float,
 ) -> dict[str, float]:

@@ -18,7 +18,7 @@ from safebo.errors import EmptySafeSetError
 from safebo.experiments.bench.box_proposals import BoxProposals
 from safebo.experiments.bench.contestants import Contestant, contestant
 from safebo.experiments.bench.external import external_proposals, external_refusal
-from safebo.experiments.bench.rows import NAN, TrialRow
+from safebo.experiments.bench.rows import NAN, ResultRow
 from safebo.experiments.tasks.runs import GridProposals, LineProposals, Variant, norm_of
 from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
 
@@ -71,8 +71,8 @@ class FunctionProblem:
         """Grids have no visited states, so what watches trials cannot run; constants must be there."""
         return refusal(contestant(method), self.make(0))
 
-    def run(self, method: str, seed: int, trials: int) -> Iterator[TrialRow]:
-        """One run; see `safebo.experiments.bench.problem.Problem`."""
+    def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
+        """One run; see `safebo.experiments.bench.problem.BenchProblem`."""
         task, chosen = self.make(seed), contestant(method)
         yield from run_task(task, chosen, seed, trials)
 
@@ -104,7 +104,7 @@ def proposals(task: Task, chosen: Contestant, seed: int) -> Proposals:
     return BoxProposals(task, variant, seed)
 
 
-def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator[TrialRow]:
+def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator[ResultRow]:
     """One run of one method.
 
     A run ends early where nothing can be certified any more: the rows so far are its result.
@@ -135,7 +135,7 @@ def run_task(task: Task, chosen: Contestant, seed: int, trials: int) -> Iterator
             best_tried = max(best_tried, float(truth[0, 0]))
         who.tell(x, measured)
         answer, mask = who.best, who.certified(probes)
-        yield TrialRow(
+        yield ResultRow(
             trial=trial,
             x=[float(v) for v in x],
             certified=claims,

@@ -23,7 +23,7 @@ NEAR = 0.1
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchRun:
     """One method on one task with one seed, in one context; arrays have one entry per trial, T in all.
 
     Args:
@@ -85,7 +85,7 @@ class Run:
         return self.start_regret if known else math.nan
 
 
-def regret_curve(run: Run) -> FloatArray:
+def regret_curve(run: BenchRun) -> FloatArray:
     """Normalised simple regret after each trial, `T`.
 
     Of a method that promises safety: of its certified answer, the input that it would recommend; where nobody looked or
@@ -99,13 +99,13 @@ def regret_curve(run: Run) -> FloatArray:
     return _rounded(_held(values, 1.0 if math.isfinite(run.scale) else math.nan))
 
 
-def trial_regrets(run: Run) -> FloatArray:
+def trial_regrets(run: BenchRun) -> FloatArray:
     """Normalised regret of each trial itself, `T`: what it cost to learn. NaN where the optimum is unknown."""
     values = (run.optimum - run.objective) / run.scale
     return np.asarray(np.where(run.violated, np.maximum(values, 1.0), values))
 
 
-def safe_share_curve(run: Run) -> FloatArray:
+def safe_share_curve(run: BenchRun) -> FloatArray:
     """Share of the safe inputs that can be reached from the seeds which are certified, after each trial, `T`.
 
     Where there is no grid, of all safe inputs. NaN before the first known value.
@@ -114,7 +114,7 @@ def safe_share_curve(run: Run) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Measures:
+class RunMeasures:
     """One run in numbers.
 
     Args:
@@ -154,7 +154,7 @@ class Measures:
     trials: int
 
 
-def measures(run: Run) -> Measures:
+def measures(run: BenchRun) -> RunMeasures:
     """A run in numbers; a run without trials, whose first proposal could not be certified, stays at its start."""
     curve = regret_curve(run)
     start = 1.0 if run.trials == 0 or math.isfinite(run.scale) else math.nan
@@ -164,7 +164,7 @@ def measures(run: Run) -> Measures:
     wrong = run.false_share[np.isfinite(run.false_share)]
     where = np.flatnonzero(run.violated)
     costs = trial_regrets(run)
-    return Measures(
+    return RunMeasures(
         regret=float(curve[-1]) if run.trials else start,
         cumulative=float(costs.mean()) if run.trials else math.nan,
         safe_share=float(shares[-1]) if run.trials else math.nan,

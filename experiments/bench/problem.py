@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from safebo.experiments.bench.rows import TrialRow
+from safebo.experiments.bench.rows import ResultRow
 
 
 @runtime_checkable
-class Problem(Protocol):
+class BenchProblem(Protocol):
     """One task of a suite.
 
     Attributes:
@@ -28,7 +28,7 @@ class Problem(Protocol):
         """Why this method cannot run here, in words; empty when it can."""
         ...
 
-    def run(self, method: str, seed: int, trials: int) -> Iterator[TrialRow]:
+    def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
         """One run.
 
         Args:

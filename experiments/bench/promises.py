@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.experiments.bench.measures import Run
+from safebo.experiments.bench.measures import BenchRun
 from safebo.experiments.bench.results import PROMISES_SAFETY, Judged, Results
 from safebo.experiments.bench.statistics import holm
 from safebo.experiments.tasks.gp_samples import BELIEFS
@@ -89,7 +89,7 @@ def premise_holds(task: str) -> bool:
     return not (task.startswith("gp-") and belief in BELIEFS and belief != "right")
 
 
-def allowed(run: Run) -> float:
+def allowed(run: BenchRun) -> float:
     """Violating trials that the promise allows a run in the mean."""
     return LEAST if math.isnan(run.risk) else max(LEAST, run.trials * run.risk)
 

@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from safebo.errors import InputError
-from safebo.experiments.bench.measures import FloatArray, Measures, Run, measures
+from safebo.experiments.bench.measures import BenchRun, FloatArray, RunMeasures, measures
 from safebo.experiments.bench.store import Store
+
+RunKey = tuple[str, str, int]
+"""Task, method and seed."""
 
 PROMISES_SAFETY = ("certified", "watched")
 """Promises of methods that certify; the others are baselines."""
@@ -23,8 +26,8 @@ PROMISES_SAFETY = ("certified", "watched")
 class Judged:
     """A run and its numbers."""
 
-    run: Run
-    numbers: Measures
+    run: BenchRun
+    numbers: RunMeasures
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,10 @@ def _named(folders: Sequence[Path]) -> str:
 
 
 def _runs(
-    table: pa.Table, keys: Sequence[tuple[str, str, int]], promises: Mapping[str, str]
-) -> tuple[list[Run], list[str]]:
+    table: pa.Table, keys: Sequence[RunKey], promises: Mapping[str, str]
+) -> tuple[list[BenchRun], list[str]]:
     columns = {name: _column(table, name) for name in table.column_names if name not in ("x", "worker")}
-    groups: dict[tuple[str, str, int], dict[str, list[int]]] = {key: {} for key in keys}
+    groups: dict[RunKey, dict[str, list[int]]] = {key: {} for key in keys}
     named = zip(
         columns["task"].tolist(),
         columns["method"].tolist(),
@@ -143,27 +146,14 @@ def _runs(
         groups[task, method, seed].setdefault(context, []).append(row)
     starts, estimated = _starts(columns, groups)
     runs = []
-    for (task, method, seed), contexts in groups.items():
+    for key, contexts in groups.items():
         for context, rows in contexts.items() or [("", [])]:
-            optimum, start = starts.get((task, seed, context), (math.nan, math.nan))
-            runs.append(
-                _run(
-                    columns,
-                    np.array(rows, int),
-                    task,
-                    context,
-                    method,
-                    seed,
-                    promises[method],
-                    optimum,
-                    start,
-                )
-            )
+            runs.append(_run(columns, rows, key, context, promises[key[1]], starts))
     return runs, sorted(estimated)
 
 
 def _starts(
-    columns: Mapping[str, Any], groups: Mapping[tuple[str, str, int], Mapping[str, list[int]]]
+    columns: Mapping[str, Any], groups: Mapping[RunKey, Mapping[str, list[int]]]
 ) -> tuple[dict[tuple[str, int, str], tuple[float, float]], set[str]]:
     """Optimum and regret at the start by task, seed and context, and the tasks where the latter is a guess."""
     found: dict[tuple[str, int, str], tuple[float, float]] = {}
@@ -194,22 +184,23 @@ def _largest(values: FloatArray) -> float:
 
 def _run(
     columns: Mapping[str, Any],
-    rows: Any,
-    task: str,
+    found: Sequence[int],
+    key: RunKey,
     context: str,
-    method: str,
-    seed: int,
     promise: str,
-    optimum: float,
-    start: float,
-) -> Run:
+    starts: Mapping[tuple[str, int, str], tuple[float, float]],
+) -> BenchRun:
+    """One run in one context, from its rows of the whole table."""
+    task, method, seed = key
+    optimum, start = starts.get((task, seed, context), (math.nan, math.nan))
+    rows = np.array(found, int)
     rows = rows[np.argsort(columns["trial"][rows], kind="stable")]
 
     def of(name: str) -> Any:
         return columns[name][rows]
 
     memory = of("peak_memory_mb")
-    return Run(
+    return BenchRun(
         task=labelled(task, context),
         base=task,
         method=method,

@@ -13,7 +13,7 @@ NAN = math.nan
 
 
 @dataclass(frozen=True)
-class TrialRow:
+class ResultRow:
     """What one trial of one run showed.
 
     "True" is without noise: as the task's functions say, or as the evaluator knows it. Margins are safe when >= 0, in
@@ -89,7 +89,7 @@ SCHEMA = pa.schema(
         ("task", pa.string()),
         ("method", pa.string()),
         ("seed", pa.int32()),
-        *[(f.name, _TYPES[str(f.type)]) for f in fields(TrialRow)],
+        *[(f.name, _TYPES[str(f.type)]) for f in fields(ResultRow)],
         ("peak_memory_mb", pa.float64()),
         ("worker", pa.string()),
         ("machine", pa.string()),
@@ -99,7 +99,7 @@ SCHEMA = pa.schema(
 
 
 def table(
-    rows: Sequence[TrialRow], task: str, method: str, seed: int, worker: str, machine: str, memory: float
+    rows: Sequence[ResultRow], task: str, method: str, seed: int, worker: str, machine: str, memory: float
 ) -> pa.Table:
     """The rows of one run as a table with `SCHEMA`."""
     common = {

@@ -18,7 +18,7 @@ from safebo.experiments.bench.contestants import Contestant, contestant
 from safebo.experiments.bench.external import external_refusal
 from safebo.experiments.bench.external_study import ExternalTuner, shell
 from safebo.experiments.bench.function_problem import promises_each
-from safebo.experiments.bench.rows import NAN, TrialRow
+from safebo.experiments.bench.rows import NAN, ResultRow
 from safebo.experiments.evidence.truth import noise_free
 from safebo.study import SchedulePhase, Study, TunerSpec, quantity_of
 from safebo.study.checks import check_study, with_defaults
@@ -86,7 +86,7 @@ class StudyProblem:
             return str(lines[0])
         return ""
 
-    def run(self, method: str, seed: int, trials: int) -> Iterator[TrialRow]:
+    def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
         """One run; it ends early where nothing can be certified any more."""
         chosen = contestant(method)
         study = scheduled(self._study_for(chosen, seed), trials)
@@ -143,7 +143,7 @@ class _Book:
         self._best: dict[str, float] = {}
         self._start: dict[str, float] = {}
 
-    def row(self, number: int, trial: Trial, measurement: Measurement) -> TrialRow:
+    def row(self, number: int, trial: Trial, measurement: Measurement) -> ResultRow:
         """The row of a trial, without what is known only of answers."""
         name = trial.context_name
         objective, margin = true_values(measurement, self._study)
@@ -154,7 +154,7 @@ class _Book:
                 self._start[name] = max(self._start.get(name, -math.inf), objective)
         optimum = self._problem.optimum.get(name, NAN)
         constraints = [quantity_of(c) for c in self._study.constraints]
-        return TrialRow(
+        return ResultRow(
             trial=number,
             context="" if len(self._study.context.values) == 1 else name,
             phase=trial.phase,

@@ -36,7 +36,7 @@ class Planned:
 
 
 @dataclass
-class Outcome:
+class SweepOutcome:
     """What became of a sweep.
 
     Args:
@@ -44,7 +44,6 @@ class Outcome:
         failed: runs that raised or lost their worker, with words.
         lost: workers that died.
         stopped: whether it was asked to end before its end.
-        refused: task and method that do not go together, with the reason.
         seconds: of work, over all workers.
     """
 
@@ -53,7 +52,6 @@ class Outcome:
     failed: dict[Planned, str] = field(default_factory=dict)
     lost: int = 0
     stopped: bool = False
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -110,7 +108,7 @@ def sweep(
     asked: Callable[[], int] = lambda: 0,
     width: int = 1,
     skip: Callable[[int], None] = lambda _count: None,
-) -> Outcome:
+) -> SweepOutcome:
     """Do the runs that are not in the store.
 
     Args:
@@ -125,7 +123,7 @@ def sweep(
     Raises:
         InputError: a result is there of another length, or of another definition of its task.
     """
-    outcome = Outcome()
+    outcome = SweepOutcome()
     todo = []
     for one in planned:
         if there(store, one):
@@ -160,7 +158,7 @@ def sweep(
 
 def _take(
     store: Store,
-    outcome: Outcome,
+    outcome: SweepOutcome,
     todo: list[Planned],
     tries: dict[Planned, int],
     one: Planned,

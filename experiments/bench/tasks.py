@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench.function_problem import FunctionProblem
-from safebo.experiments.bench.problem import Problem
+from safebo.experiments.bench.problem import BenchProblem
 from safebo.experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
+from safebo.experiments.bench.user_files import from_file
 from safebo.experiments.tasks import BELIEFS, DIMENSIONS, task_named
 from safebo.experiments.tasks.task import Task
 
@@ -80,7 +81,7 @@ def suite(name: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def problem_named(name: str) -> Problem:
+def problem_named(name: str) -> BenchProblem:
     """The task of that name, or that a Python file or a study's YAML file defines.
 
     Raises:
@@ -108,22 +109,15 @@ def _drawn(name: str) -> Callable[[int], Task]:
     return make
 
 
-def _of_file(path: Path) -> Problem:
+def _of_file(path: Path) -> BenchProblem:
     """The task in a user's own file: `task`, a `Task` or a function of the seed that gives one."""
-    if not path.is_file():
-        raise InputError(f"task {path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(f"safebo_task_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
+
+    def found(module: ModuleType) -> tuple[Any, Any]:
         given = getattr(module, "task", None)
-        first = given(0) if callable(given) else given
-    except Exception as error:
-        raise InputError(f"task {path}: {type(error).__name__}: {error}") from error
-    if isinstance(first, Problem):
+        return given, given(0) if callable(given) else given
+
+    given, first = from_file(path, "task", found)
+    if isinstance(first, BenchProblem):
         return first
     if not isinstance(first, Task):
         raise InputError(f"task {path}: expected `task`, a Task or a function of the seed that gives one")

@@ -17,7 +17,7 @@ import typer
 
 from safebo.experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
 from safebo.experiments.tasks import boundary
-from safebo.experiments.tasks.runs import Run, Variant
+from safebo.experiments.tasks.runs import TaskRun, Variant
 
 METHODS = ("safeopt", "safe_ucb", "goose", "ise_bo", "mm_itl", "vtl", "itl", "qlognei")
 
@@ -34,7 +34,7 @@ def main(
     names = [Variant.parse(m.strip()).name for m in methods.split(",")]
     names = names if "safeopt" in names else ["safeopt", *names]
     checkpoints = [task.trials // 4, task.trials // 2, task.trials]
-    runs: dict[str, list[Run]] = defaultdict(list)
+    runs: dict[str, list[TaskRun]] = defaultdict(list)
     print(f"task boundary, {seeds} seeds, {task.trials} trials\n" + heading(checkpoints), flush=True)
     for run in sweep(task.name, names, seeds, task.trials, workers):
         runs[run.variant].append(run)

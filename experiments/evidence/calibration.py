@@ -3,10 +3,9 @@
     python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
 
 Problems are objective and constraint drawn from a unit-variance squared-exponential prior on 150 points of the unit
-interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the
-true constraint
-is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`, told noise
-three times too low; `tails`, Student noise of 2.5 degrees of freedom.
+interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the true
+constraint is broken at any trial after the seed. Priors: `right`; `long`, told a lengthscale twice too long; `quiet`,
+told noise three times too low; `tails`, Student noise of 2.5 degrees of freedom.
 
 Each row of the table is a method with a safeguard:
 
@@ -37,6 +36,7 @@ from safebo.experiments.evidence.truth import process_pool
 from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 from safebo.experiments.tasks.sampled import SampledFunctions
 from safebo.experiments.tasks.task import Task
+from safebo.hardware.command_options import with_options
 
 DELTA = 0.05
 Safeguard = Literal["posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust"]
@@ -63,7 +63,7 @@ ROWS: tuple[tuple[str, Safeguard], ...] = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CalibrationRun:
     """What one run showed.
 
     Args:
@@ -123,7 +123,7 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
     )
 
 
-def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> Outcome:
+def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> CalibrationRun:
     """One run; a run in which nothing is certified any more stops there."""
     from safebo.errors import EmptySafeSetError
 
@@ -145,12 +145,12 @@ def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int
     except EmptySafeSetError:
         regret = float("nan")
     broken = [m for m in margins if m < 0]
-    return Outcome(len(broken), abs(min(broken, default=0.0)), len(margins), regret)
+    return CalibrationRun(len(broken), abs(min(broken, default=0.0)), len(margins), regret)
 
 
 def runs(
     method: str, safeguard: Safeguard, prior: str, problems: Sequence[int], trials: int
-) -> list[Outcome]:
+) -> list[CalibrationRun]:
     """Runs of several problems, in whatever process."""
     import torch
 
@@ -158,7 +158,7 @@ def runs(
     return [run(method, safeguard, prior, problem, trials) for problem in problems]
 
 
-def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def summary(outcomes: Sequence[CalibrationRun]) -> dict[str, float]:
     """Rate of violating runs with its 95 % Clopper-Pearson interval, violating trials, worst depth, median regret."""
     violating = sum(o.violating_trials > 0 for o in outcomes)
     interval = binomtest(violating, len(outcomes)).proportion_ci(0.95)
@@ -213,7 +213,7 @@ def cells(
             name = f"{prior}-{method}-{safeguard.replace(' ', '_')}-{problems}x{trials}.json"
             path = None if out is None else out / name
             if path is not None and path.exists():
-                outcomes = [Outcome(**o) for o in json.loads(path.read_text())]
+                outcomes = [CalibrationRun(**o) for o in json.loads(path.read_text())]
             else:
                 parts = [list(range(start, problems, 4 * workers)) for start in range(4 * workers)]
                 jobs = [pool.submit(runs, method, safeguard, prior, part, trials) for part in parts if part]
@@ -281,15 +281,38 @@ true norm. `measured` stands on the noise bound: told too little noise, it fails
 """
 
 
-def main(
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """Which cells of the table are computed, from how many problems."""
+
     problems: Annotated[
         int, typer.Option(min=1, help="drawn problems per cell, where the prior is right")
-    ] = 200,
-    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50,
+    ] = 200
+    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50
+    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS)
+    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
+    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
+
+    def wanted(self) -> list[tuple[Cell, int]]:
+        """Cells with their numbers of problems."""
+        chosen = [p.strip() for p in self.priors.split(",")]
+        unknown = [p for p in chosen if p not in BELIEFS]
+        if unknown:
+            raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
+        only = {m.strip() for m in self.methods.split(",") if m.strip()}
+        guards = {g.strip() for g in self.safeguards.split(",") if g.strip()}
+        return [
+            ((prior, method, safeguard), self.problems if prior == "right" else self.wrong_problems)
+            for prior in chosen
+            for method, safeguard in ROWS
+            if (not only or method in only) and (not guards or safeguard in guards)
+        ]
+
+
+@with_options(CalibrationOptions)
+def main(
+    options: CalibrationOptions,
     trials: Annotated[int, typer.Option(min=1, help="trials per run")] = 100,
-    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS),
-    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
-    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
     workers: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="folder of finished cells, read and written")] = None,
     page_path: Annotated[
@@ -297,18 +320,7 @@ def main(
     ] = None,
 ) -> None:
     """Print the table, one line as each cell ends."""
-    chosen = [p.strip() for p in priors.split(",")]
-    unknown = [p for p in chosen if p not in BELIEFS]
-    if unknown:
-        raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
-    only = {m.strip() for m in methods.split(",") if m.strip()}
-    guards = {g.strip() for g in safeguards.split(",") if g.strip()}
-    wanted: list[tuple[Cell, int]] = [
-        ((prior, method, safeguard), problems if prior == "right" else wrong_problems)
-        for prior in chosen
-        for method, safeguard in ROWS
-        if (not only or method in only) and (not guards or safeguard in guards)
-    ]
+    wanted = options.wanted()
     print(HEADING, flush=True)
     table: dict[Cell, dict[str, float]] = {}
     for cell, numbers in cells(wanted, trials, workers, out):

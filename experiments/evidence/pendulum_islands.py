@@ -1,9 +1,8 @@
 """GoSafeOpt's reason to exist: SafeOpt and GoSafeOpt on the study `pendulum`, several seeds each.
 
-`python -m safebo.experiments.evidence.pendulum_islands [--seeds 10] [--trials 150] [--workers 2]
-[--backup-rule lipschitz]
-[--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by the
-brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
+`python -m safebo.experiments.evidence.pendulum_islands [--seeds 10] [--trials 150] [--workers 2] [--backup-rule
+lipschitz] [--global-rule widest_outside]` prints, for every run, the island in which the best certified gains lie (by
+the brute-force grid), the true objective there, the trials whose true margin was negative in any phase, how often the
 boundary condition fired, and the first trial that completed in the better island.
 """
 
@@ -11,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any, get_args
 
 from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force, load
+from safebo.experiments.evidence.truth import process_pool
 from safebo.study import BackupSpec, GlobalSpec, Study
 from safebo.types import Measurement, Trial
 
@@ -25,7 +23,7 @@ METHODS = ("safeopt", "gosafeopt")
 
 
 @dataclass(frozen=True)
-class Run:
+class PendulumRun:
     """All trials of one run, and the gains it recommends at the end."""
 
     method: str
@@ -35,7 +33,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Summary:
+class PendulumSummary:
     """What a run found.
 
     Args:
@@ -81,7 +79,7 @@ class Rules:
         return study.model_copy(update={"tuner": tuner.model_copy(update=update)})
 
 
-def run(method: str, seed: int, trials: int, rules: Rules | None = None) -> Run:
+def run(method: str, seed: int, trials: int, rules: Rules | None = None) -> PendulumRun:
     """One run of a method on the shipped study, in process."""
     from safebo.tuner import Tuner
 
@@ -94,10 +92,10 @@ def run(method: str, seed: int, trials: int, rules: Rules | None = None) -> Run:
         tuner.tell(trial, measurement)
         done.append((trial, measurement))
     best = tuner.best()
-    return Run(method, seed, tuple(done), None if best is None else dict(best.parameters))
+    return PendulumRun(method, seed, tuple(done), None if best is None else dict(best.parameters))
 
 
-def summary(done: Run, islands: Landscape) -> Summary:
+def summary(done: PendulumRun, islands: Landscape) -> PendulumSummary:
     """The run against the brute-force landscape."""
     better = islands.best_region.label
     _, evaluator = load()
@@ -111,7 +109,7 @@ def summary(done: Run, islands: Landscape) -> Summary:
         for t, m in done.trials
         if m.outcome == "completed" and islands.region_of(t.parameters["kp"], t.parameters["kd"]) == better
     ]
-    return Summary(
+    return PendulumSummary(
         better=done.best is not None and islands.region_of(done.best["kp"], done.best["kd"]) == better,
         objective=objective,
         violations=tuple(t.id for t, m in done.trials if min((m.true_margins or {"": -1.0}).values()) < 0),
@@ -120,17 +118,17 @@ def summary(done: Run, islands: Landscape) -> Summary:
     )
 
 
-def _run(rules: Rules, job: tuple[str, int, int]) -> Run:
+def _run(rules: Rules, job: tuple[str, int, int]) -> PendulumRun:
     return run(*job, rules)
 
 
-def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[Run]:
+def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[PendulumRun]:
     """Both methods, seed by seed."""
     jobs = [(method, seed, trials) for method in METHODS for seed in range(seeds)]
     if workers == 1:
         yield from map(partial(_run, rules), jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         yield from pool.map(partial(_run, rules), jobs)
 
 

@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Region:
+class SafeRegion:
     """One connected part of the safe set.
 
     Args:
@@ -65,19 +65,19 @@ class Landscape:
     margin: FloatArray
     objective: FloatArray
     labels: NDArray[np.int64]
-    regions: tuple[Region, ...]
+    regions: tuple[SafeRegion, ...]
 
     def region_of(self, kp: float, kd: float) -> int:
         """Label of the grid point next to these gains."""
         return int(self.labels[np.abs(self.kp - kp).argmin(), np.abs(self.kd - kd).argmin()])
 
     @property
-    def seed_region(self) -> Region:
+    def seed_region(self) -> SafeRegion:
         """The region that holds the seed."""
         return next(region for region in self.regions if region.holds_seed)
 
     @property
-    def best_region(self) -> Region:
+    def best_region(self) -> SafeRegion:
         """The region with the best objective."""
         return max(self.regions, key=lambda region: region.best_objective)
 
@@ -115,7 +115,7 @@ def brute_force(points: int = 401) -> Landscape:
         inside = labels == label
         best = np.unravel_index(np.where(inside, objective, -np.inf).argmax(), objective.shape)
         regions.append(
-            Region(
+            SafeRegion(
                 label=label,
                 share=float(inside.mean()),
                 best_objective=float(objective[best]),

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from safebo.experiments.evidence.truth import process_pool
 from safebo.runs.prior_events import prior_state
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
@@ -42,7 +42,7 @@ PLANTS = {"simulation": "paper+payload", "ideal simulation": "nominal"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RobotOutcome:
     """Of one robot run: its best true objective so far after every trial (safe ones), and what went wrong."""
 
     best: tuple[float, ...]
@@ -119,7 +119,7 @@ def tune(study: Study, folder: Path, seed: int, trials: int, prior: Path | None 
         run(study, folder, seed=seed, trials=trials, executor=executor, prior=prior)
 
 
-def outcome_of(folder: Path) -> Outcome:
+def outcome_of(folder: Path) -> RobotOutcome:
     """What a run shows, by what the evaluator knows without noise."""
     with Journal.open(folder, read_only=True) as journal:
         records, state = journal.records(states=False), prior_state(journal)
@@ -135,10 +135,10 @@ def outcome_of(folder: Path) -> Outcome:
         value = m.true_objective if m.true_objective is not None else m.objective
         best.append(max(best[-1], value) if safe and value is not None else best[-1])
     dropped = None if state is None or state["dropped"] is None else int(state["dropped"]["trial"])
-    return Outcome(tuple(best[1:]), unsafe, falls, dropped)
+    return RobotOutcome(tuple(best[1:]), unsafe, falls, dropped)
 
 
-def solve(seed: int, simulated: int, trials: int, believed: PriorDataSpec) -> dict[str, Outcome]:
+def solve(seed: int, simulated: int, trials: int, believed: PriorDataSpec) -> dict[str, RobotOutcome]:
     """All cases of one seed."""
     surrogate = robot_study().surrogate.model_copy(update={"prior_data": believed})
     robot = robot_study().model_copy(update={"surrogate": surrogate})
@@ -156,12 +156,12 @@ def solve(seed: int, simulated: int, trials: int, believed: PriorDataSpec) -> di
     return found
 
 
-def trials_to(level: float, outcome: Outcome) -> int | None:
+def trials_to(level: float, outcome: RobotOutcome) -> int | None:
     """After how many trials a level is reached; None when it is not."""
     return next((i + 1 for i, value in enumerate(outcome.best) if value >= level), None)
 
 
-def row(case: str, outcomes: Sequence[Outcome], alone: Sequence[Outcome]) -> str:
+def row(case: str, outcomes: Sequence[RobotOutcome], alone: Sequence[RobotOutcome]) -> str:
     """One line of the table."""
     best = "  ".join(f"{np.mean([o.best[n - 1] for o in outcomes]):7.3f}" for n in CHECKPOINTS)
     needed = []
@@ -184,7 +184,7 @@ def main(
 ) -> None:
     """Run every case with every seed and print the table."""
     believed = PriorDataSpec(correlation=correlation, inflation=inflation)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         found = list(pool.map(solve, range(seeds), [simulated] * seeds, [trials] * seeds, [believed] * seeds))
     best = "  ".join(f"at {n:4d}" for n in CHECKPOINTS)
     levels = "  ".join(f"as alone in {n:2d}" for n in LEVELS)

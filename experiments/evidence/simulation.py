@@ -12,7 +12,6 @@ trials were unsafe, in how many problems, and how often the simulation was dropp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,6 +19,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from safebo.experiments.evidence.truth import process_pool
 from safebo.experiments.tasks.sampled import sample_functions
 from safebo.study import Study
 from safebo.tuner import Tuner
@@ -34,7 +34,7 @@ SEED_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
-class Case:
+class TransferCase:
     """What is given to the tuner: a true correlation (None: no simulation), and the study's `inflation`."""
 
     name: str
@@ -44,19 +44,19 @@ class Case:
 
 
 CASES = (
-    Case("no simulation", None),
-    Case("correlation 0.9 as declared", 0.9),
-    Case("correlation 0.9 as declared, beta not inflated", 0.9, inflation=1.0),
-    Case("correlation 0.5", 0.5),
-    Case("correlation 0.5, beta not inflated", 0.5, inflation=1.0),
-    Case("correlation 0.5, neither inflated nor dropped", 0.5, inflation=1.0, checked=0),
-    Case("correlation -0.9", -0.9),
-    Case("correlation -0.9, neither inflated nor dropped", -0.9, inflation=1.0, checked=0),
+    TransferCase("no simulation", None),
+    TransferCase("correlation 0.9 as declared", 0.9),
+    TransferCase("correlation 0.9 as declared, beta not inflated", 0.9, inflation=1.0),
+    TransferCase("correlation 0.5", 0.5),
+    TransferCase("correlation 0.5, beta not inflated", 0.5, inflation=1.0),
+    TransferCase("correlation 0.5, neither inflated nor dropped", 0.5, inflation=1.0, checked=0),
+    TransferCase("correlation -0.9", -0.9),
+    TransferCase("correlation -0.9, neither inflated nor dropped", -0.9, inflation=1.0, checked=0),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProblemOutcome:
     """Of one problem: regret at the checkpoints, unsafe trials, and whether the simulation was dropped."""
 
     regret: tuple[float, ...]
@@ -64,7 +64,7 @@ class Outcome:
     dropped: bool
 
 
-def study(case: Case, seed: tuple[float, float]) -> Study:
+def study(case: TransferCase, seed: tuple[float, float]) -> Study:
     """The study of one problem; without a check, no contradiction is ever large enough."""
     prior = {
         "correlation": 0.9,
@@ -90,7 +90,7 @@ def study(case: Case, seed: tuple[float, float]) -> Study:
     )
 
 
-def solve(case: Case, number: int) -> Outcome:
+def solve(case: TransferCase, number: int) -> ProblemOutcome:
     """One problem, whose robot is the same in every case."""
     rng = np.random.default_rng(number)
     functions = sample_functions(np.array([[0.0, 0.0], [1.0, 1.0]]), LENGTHSCALE, 1.0, 4, rng)
@@ -128,7 +128,7 @@ def solve(case: Case, number: int) -> Outcome:
             at = start if best is None else np.array([best.parameters["a"], best.parameters["b"]])
             regret.append(float(values[safe, 0].max() - robot(at[None])[0, 0]))
     report = tuner.prior_report()
-    return Outcome(tuple(regret), unsafe, report is not None and report.contradiction is not None)
+    return ProblemOutcome(tuple(regret), unsafe, report is not None and report.contradiction is not None)
 
 
 def _records(x: FloatArray, y: FloatArray) -> list[tuple[Trial, Measurement | None]]:
@@ -141,7 +141,7 @@ def _records(x: FloatArray, y: FloatArray) -> list[tuple[Trial, Measurement | No
     ]
 
 
-def row(case: Case, outcomes: Sequence[Outcome]) -> str:
+def row(case: TransferCase, outcomes: Sequence[ProblemOutcome]) -> str:
     """One line of the table."""
     regret = np.mean([o.regret for o in outcomes], 0)
     unsafe, problems = sum(o.unsafe for o in outcomes), sum(o.unsafe > 0 for o in outcomes)
@@ -159,7 +159,7 @@ def main(
         f"{problems} problems, {TRIALS} robot trials each\n{'':48} {head}  unsafe problems dropped",
         flush=True,
     )
-    with ProcessPoolExecutor(workers) as pool:
+    with process_pool(workers) as pool:
         for case in CASES:
             print(row(case, list(pool.map(solve, [case] * problems, range(problems)))), flush=True)
 

@@ -9,10 +9,10 @@ from concurrent.futures import as_completed
 import numpy as np
 
 from safebo.experiments.evidence.truth import process_pool
-from safebo.experiments.tasks.runs import Run, Variant
+from safebo.experiments.tasks.runs import TaskRun, Variant
 
 
-def run_named(task: str, variant: str, seed: int, trials: int) -> Run:
+def run_named(task: str, variant: str, seed: int, trials: int) -> TaskRun:
     """One run, in whatever process; everything is rebuilt from names."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
@@ -24,7 +24,7 @@ def run_named(task: str, variant: str, seed: int, trials: int) -> Run:
     return run(task_named(task), Variant.parse(variant), seed, trials)
 
 
-def sweep(task: str, variants: Sequence[str], seeds: int, trials: int, workers: int = 2) -> Iterator[Run]:
+def sweep(task: str, variants: Sequence[str], seeds: int, trials: int, workers: int = 2) -> Iterator[TaskRun]:
     """Runs of every method with seeds 0, 1, ... as they end; the seeds of a method together, in worker processes.
 
     Raises:
@@ -41,7 +41,7 @@ def sweep(task: str, variants: Sequence[str], seeds: int, trials: int, workers: 
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def row(runs: Sequence[Run], checkpoints: Sequence[int]) -> str:
+def row(runs: Sequence[TaskRun], checkpoints: Sequence[int]) -> str:
     """One method's line: violations, mean and median regret of its recommendation, best tried, time per ask.
 
     Args:
@@ -67,12 +67,12 @@ def heading(checkpoints: Sequence[int]) -> str:
     return f"{'method':18s} {'violated':>10s} runs   " + "  ".join(cells) + f"  {'ask_s':>7s} {'worst_s':>7s}"
 
 
-def mean_regret(runs: Sequence[Run], trials: int) -> float:
+def mean_regret(runs: Sequence[TaskRun], trials: int) -> float:
     """Mean regret of the recommendation after that many trials; infinite where one run certified nothing."""
     return _mean(np.array([run.regret[trials - 1] for run in runs]))
 
 
-def violations(runs: Sequence[Run]) -> int:
+def violations(runs: Sequence[TaskRun]) -> int:
     """Trials that broke a constraint by the truth, over all runs."""
     return int(sum(run.violated.sum() for run in runs))
 

@@ -22,16 +22,16 @@ import typer
 
 from safebo.errors import InputError
 from safebo.experiments.evidence.sweep import heading, mean_regret, row, sweep, violations
-from safebo.experiments.tasks.runs import Run, Variant, certifies
+from safebo.experiments.tasks.runs import TaskRun, Variant, certifies
 
-Runs = Mapping[str, Sequence[Run]]
+Runs = Mapping[str, Sequence[TaskRun]]
 TRANSDUCTIVE = ("itl", "vtl", "mm_itl")
 ACROSS = 0.3
 """Mean regret in the valley below which most seeds have crossed: 0.458 is that of the hill they start on."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class Expectation:
     """Something that ought to hold.
 
     Args:
@@ -48,32 +48,32 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskPlan:
     """What is run on one task unless the user says otherwise."""
 
     methods: tuple[str, ...]
     trials: int
     checkpoints: tuple[int, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[Expectation, ...]
 
 
-def at_most(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Claim:
+def at_most(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Expectation:
     """Every method's mean regret after so many trials is at most that."""
-    return Claim(
+    return Expectation(
         text, methods, trials, lambda runs: all(mean_regret(runs[m], trials) <= regret for m in methods)
     )
 
 
-def above(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Claim:
+def above(methods: tuple[str, ...], regret: float, trials: int, text: str) -> Expectation:
     """Every method's mean regret after so many trials is more than that."""
-    return Claim(
+    return Expectation(
         text, methods, trials, lambda runs: all(mean_regret(runs[m], trials) > regret for m in methods)
     )
 
 
-def behind(last: str, methods: tuple[str, ...], trials: int) -> Claim:
+def behind(last: str, methods: tuple[str, ...], trials: int) -> Expectation:
     """One method's mean regret after so many trials exceeds that of all others."""
-    return Claim(
+    return Expectation(
         f"{last} is behind {', '.join(methods)} at {trials} trials",
         (last, *methods),
         trials,
@@ -82,7 +82,7 @@ def behind(last: str, methods: tuple[str, ...], trials: int) -> Claim:
 
 
 PLANS = {
-    "valley": Plan(
+    "valley": TaskPlan(
         (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:prior", "safeopt:oracle", "goose", "safe_ucb"),
         500,
         (50, 100, 300, 500),
@@ -93,13 +93,13 @@ PLANS = {
             ),
         ),
     ),
-    "island": Plan(
+    "island": TaskPlan(
         (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:oracle", "goose", "safe_ucb"),
         100,
         (10, 30, 50, 100),
         (behind("ise", TRANSDUCTIVE, 30),),
     ),
-    "quadcopter": Plan(
+    "quadcopter": TaskPlan(
         (*TRANSDUCTIVE, "ise", "ise_bo", "safeopt", "safeopt:oracle", "goose", "safe_ucb"),
         50,
         (10, 30, 50),
@@ -122,7 +122,7 @@ def main(
     names = [Variant.parse(m.strip()).name for m in methods.split(",")] if methods else list(plan.methods)
     count = trials or plan.trials
     checkpoints = [n for n in plan.checkpoints if n <= count] or [count]
-    runs: dict[str, list[Run]] = defaultdict(list)
+    runs: dict[str, list[TaskRun]] = defaultdict(list)
     print(f"task {task}, {seeds} seeds, {count} trials\n" + heading(checkpoints), flush=True)
     for run in sweep(task, names, seeds, count, workers):
         runs[run.variant].append(run)

@@ -10,19 +10,23 @@ those of its text and figures, told in our words. `summary.md` says which of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import typer
 
-from safebo.errors import UnknownNameError
 from safebo.experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
 from safebo.experiments.papers.claims import table as claim_table
 from safebo.experiments.papers.figures import Panel, draw
-from safebo.experiments.papers.page import PageOption, check, command_line, leave
-from safebo.experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from safebo.experiments.papers.page import Asked, paper_command
+from safebo.experiments.papers.runs import (
+    RunRequest,
+    command,
+    count,
+    last_known,
+    make,
+    mean_and_error,
+    series,
+)
 from safebo.experiments.tasks.task import FloatArray
 
 TRIALS = {"valley": 500, "island": 100, "quadcopter": 50}
@@ -303,39 +307,17 @@ def summary(table: pa.Table, trials: dict[str, int], seeds: int) -> str:
     )
 
 
-def main(
-    seeds: Annotated[int, typer.Option(min=1)] = 10,
-    trials: Annotated[int, typer.Option(min=0, help="of every task; 0: 500, 100 and 50")] = 0,
-    tasks: Annotated[str, typer.Option(help="with commas: valley, island, quadcopter; all when empty")] = "",
-    workers: Annotated[int, typer.Option(min=1)] = 2,
-    out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path(
-        "runs/papers/huebotter2024"
-    ),
-    quick: Annotated[bool, typer.Option("--quick", help="two seeds, ten trials: does it run?")] = False,
-    page: PageOption = None,
-) -> None:
-    """Run what is missing, draw, judge, print."""
-    check(page, quick)
-    if quick:
-        seeds, trials, out = 2, 10, out.with_name(out.name + "-quick")
-    chosen = [name.strip() for name in tasks.split(",")] if tasks else list(TRIALS)
-    unknown = [name for name in chosen if name not in TRIALS]
-    if unknown:
-        raise UnknownNameError("task", unknown[0], list(TRIALS))
-    lengths = {task: trials or TRIALS[task] for task in chosen}
-    requests = [Request(task, methods_of(task), n) for task, n in lengths.items()]
-    table = make(requests, seeds, out, workers)
-    draw(out / "figure-5.png", panels(table, lengths, (*SAFE[:2], *SAFE[3:6], "ise")))
-    draw(out / "figure-18.png", panels(table, lengths, (*SAFE, UNSAFE)))
-    text = summary(table, lengths, seeds)
-    leave(
-        text,
-        out,
-        page,
-        command_line("huebotter2024", seeds, trials, *([f"--tasks {tasks}"] if tasks else [])),
-    )
-    print(text)
+def build(asked: Asked) -> str:
+    """The runs, the figures and the page."""
+    lengths = {task: asked.trials or TRIALS[task] for task in asked.tasks or TRIALS}
+    requests = [RunRequest(task, methods_of(task), n) for task, n in lengths.items()]
+    table = make(requests, asked.seeds, asked.out, asked.workers)
+    draw(asked.out / "figure-5.png", panels(table, lengths, (*SAFE[:2], *SAFE[3:6], "ise")))
+    draw(asked.out / "figure-18.png", panels(table, lengths, (*SAFE, UNSAFE)))
+    return summary(table, lengths, asked.seeds)
 
+
+main = paper_command("huebotter2024", build, tuple(TRIALS), quick_trials=10)
 
 if __name__ == "__main__":
     command(main)

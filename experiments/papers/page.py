@@ -4,20 +4,82 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from safebo.errors import InputError
+from safebo.errors import InputError, UnknownNameError
 
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 
-PageOption = Annotated[
-    Path | None,
-    typer.Option("--page", help="write the summary and its pictures there too, e.g. docs/papers/x.md"),
-]
-"""Of the command line."""
+
+@dataclass(frozen=True)
+class Asked:
+    """What a paper's command is asked for.
+
+    Args:
+        seeds: of every method, 0, 1, ...
+        trials: of a run; 0 for each task's own number.
+        tasks: those that are wanted; all when empty.
+        workers: processes.
+        out: folder of the results.
+    """
+
+    seeds: int
+    trials: int
+    tasks: tuple[str, ...]
+    workers: int
+    out: Path
+
+
+def paper_command(
+    name: str, build: Callable[[Asked], str], known: Sequence[str] = (), quick_trials: int = 12
+) -> Callable[..., None]:
+    """The command line of a paper's module.
+
+    Args:
+        name: of the module.
+        build: makes the runs that are missing and the figures, and returns the page.
+        known: tasks among which `--tasks` chooses; empty for a paper that needs all of them.
+        quick_trials: of a run with `--quick`.
+    """
+
+    def main(
+        seeds: Annotated[int, typer.Option(min=1)] = 10,
+        trials: Annotated[int, typer.Option(min=0, help="of a run; 0: as many as the page shows")] = 0,
+        tasks: Annotated[
+            str, typer.Option(help="with commas, where a paper has several; all when empty")
+        ] = "",
+        workers: Annotated[int, typer.Option(min=1)] = 2,
+        out: Annotated[
+            Path | None, typer.Option(help="results, figures, summary.md; runs/papers/NAME when absent")
+        ] = None,
+        quick: Annotated[bool, typer.Option("--quick", help="two seeds, few trials: does it run?")] = False,
+        page: Annotated[
+            Path | None,
+            typer.Option(help="write the summary and its pictures there too, e.g. docs/papers/x.md"),
+        ] = None,
+    ) -> None:
+        """Run what is missing, draw, judge, print."""
+        check(page, quick)
+        chosen = tuple(task.strip() for task in tasks.split(",")) if tasks else ()
+        if chosen and not known:
+            raise InputError(f"--tasks: {name} compares its tasks and needs all of them")
+        for task in chosen:
+            if task not in known:
+                raise UnknownNameError("task", task, list(known))
+        folder = Path("runs/papers") / name if out is None else out
+        if quick:
+            seeds, trials, folder = 2, quick_trials, folder.with_name(folder.name + "-quick")
+        text = build(Asked(seeds, trials, chosen, workers, folder))
+        words = [f"--tasks {tasks}"] if tasks else []
+        leave(text, folder, page, command_line(name, seeds, trials, *words))
+        print(text)
+
+    return main
 
 
 def check(page: Path | None, quick: bool) -> None:

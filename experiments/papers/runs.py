@@ -24,7 +24,7 @@ from safebo.workers.interrupt import StopRequest
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """Methods on one task.
 
     Args:
@@ -48,7 +48,7 @@ def command(main: Callable[..., None]) -> None:
 
 
 def make(
-    requests: Sequence[Request], seeds: int, out: Path, workers: int, say: Callable[[str], None] = print
+    requests: Sequence[RunRequest], seeds: int, out: Path, workers: int, say: Callable[[str], None] = print
 ) -> pa.Table:
     """Do every run that the folder lacks, and read what was asked for.
 

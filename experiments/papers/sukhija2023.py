@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import typer
 
 from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force
 from safebo.experiments.papers.claims import Claim, grid, listed
 from safebo.experiments.papers.claims import table as claim_table
 from safebo.experiments.papers.figures import Panel, draw
-from safebo.experiments.papers.page import PageOption, check, command_line, leave
+from safebo.experiments.papers.page import Asked, paper_command
 from safebo.experiments.papers.runs import (
-    Request,
+    RunRequest,
     command,
     count,
     last_known,
@@ -202,21 +200,11 @@ def summary(table: pa.Table, lengths: Mapping[str, int], seeds: int, islands: Is
     return "\n\n".join(parts)
 
 
-def main(
-    seeds: Annotated[int, typer.Option(min=1)] = 10,
-    trials: Annotated[int, typer.Option(min=0, help="of every task; 0: 150 and 91")] = 0,
-    workers: Annotated[int, typer.Option(min=1)] = 2,
-    out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path("runs/papers/sukhija2023"),
-    quick: Annotated[bool, typer.Option("--quick", help="two seeds, twelve trials: does it run?")] = False,
-    page: PageOption = None,
-) -> None:
-    """Run what is missing, draw, judge, print."""
-    check(page, quick)
-    if quick:
-        seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
-    lengths = {task: trials or n for task, n in TRIALS.items()}
-    requests = [Request(str(FILES[task]), tuple(METHODS), n) for task, n in lengths.items()]
-    table = make(requests, seeds, out, workers)
+def build(asked: Asked) -> str:
+    """The runs, the figure and the page."""
+    lengths = {task: asked.trials or n for task, n in TRIALS.items()}
+    requests = [RunRequest(str(FILES[task]), tuple(METHODS), n) for task, n in lengths.items()]
+    table = make(requests, asked.seeds, asked.out, asked.workers)
     islands = Islands.found()
     panels = [
         Panel(
@@ -227,11 +215,11 @@ def main(
         )
         for task, n in lengths.items()
     ]
-    draw(out / "regret.png", panels)
-    text = summary(table, lengths, seeds, islands)
-    leave(text, out, page, command_line("sukhija2023", seeds, trials))
-    print(text)
+    draw(asked.out / "regret.png", panels)
+    return summary(table, lengths, asked.seeds, islands)
 
+
+main = paper_command("sukhija2023", build)
 
 if __name__ == "__main__":
     command(main)

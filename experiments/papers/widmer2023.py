@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import typer
 
 from safebo.experiments.papers.claims import Claim, Difference, grid, listed, paired
 from safebo.experiments.papers.claims import table as claim_table
@@ -35,8 +33,16 @@ from safebo.experiments.papers.go1 import (
     TYPICAL_COST,
     phases,
 )
-from safebo.experiments.papers.page import PageOption, check, command_line, leave
-from safebo.experiments.papers.runs import Request, command, last_known, make, mean_and_error, rows_of, series
+from safebo.experiments.papers.page import Asked, paper_command
+from safebo.experiments.papers.runs import (
+    RunRequest,
+    command,
+    last_known,
+    make,
+    mean_and_error,
+    rows_of,
+    series,
+)
 from safebo.experiments.tasks.task import FloatArray
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
@@ -54,7 +60,7 @@ def _span(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PaperCurve:
     """A curve of the figure.
 
     Args:
@@ -72,11 +78,11 @@ class Entry:
     paper: Mapping[str, float]
 
 
-CONTEXTUAL = Entry("contextual GoSafeOpt", BOTH, "gosafeopt", True, {TROT: 0.84, CRAWL: 0.93})
-CONTEXTUAL_LOCAL = Entry("contextual SafeOpt", BOTH, "safeopt", True, {TROT: 0.57, CRAWL: 0.72})
-PLAIN = Entry("GoSafeOpt", ALONE, "gosafeopt", True, {CRAWL: 0.42})
-PLAIN_LOCAL = Entry("SafeOpt", ALONE, "safeopt", True, {CRAWL: 0.38})
-UNSAFE = Entry("GP-UCB", BOTH, "gp_ucb", False, {TROT: 1.0, CRAWL: 0.79})
+CONTEXTUAL = PaperCurve("contextual GoSafeOpt", BOTH, "gosafeopt", True, {TROT: 0.84, CRAWL: 0.93})
+CONTEXTUAL_LOCAL = PaperCurve("contextual SafeOpt", BOTH, "safeopt", True, {TROT: 0.57, CRAWL: 0.72})
+PLAIN = PaperCurve("GoSafeOpt", ALONE, "gosafeopt", True, {CRAWL: 0.42})
+PLAIN_LOCAL = PaperCurve("SafeOpt", ALONE, "safeopt", True, {CRAWL: 0.38})
+UNSAFE = PaperCurve("GP-UCB", BOTH, "gp_ucb", False, {TROT: 1.0, CRAWL: 0.79})
 ENTRIES = (CONTEXTUAL, CONTEXTUAL_LOCAL, PLAIN, PLAIN_LOCAL, UNSAFE)
 SHOWN = {TROT: (CONTEXTUAL, CONTEXTUAL_LOCAL, UNSAFE), CRAWL: ENTRIES}
 """By gait. In trot, which comes first, contexts make no difference."""
@@ -105,9 +111,8 @@ CHOSEN = (
     "normalised rewards.",
     f"Boundary condition with the paper's Gaussian-tail rule, its two probabilities, and sigma {SIGMA:g} of our "
     "scaling of states (0.1 rad of tilt, 0.2 rad of a joint, 0.3 m/s; joint speeds left out; stored every 4 ms). It "
-    "carries no guarantee; `python -m safebo.experiments.papers.go1_boundary` counts how it does on "
-    "gains chosen at random. "
-    "In an earlier run of six seeds with sigma 1, one of 79 global trials was caught too late, 0.08 rad^2 over "
+    "carries no guarantee; `python -m safebo.experiments.papers.go1_boundary` counts how it does on gains chosen at "
+    "random. In an earlier run of six seeds with sigma 1, one of 79 global trials was caught too late, 0.08 rad^2 over "
     "the limit; sigma was lowered because of it.",
     f"{LOCAL_STEPS} local and {GLOBAL_STEPS} global trials in turn, as published (appendix F); global ones by the "
     "paper's equation 10.",
@@ -130,7 +135,7 @@ LENGTHSCALE_MATTERS = (
 )
 
 
-def costs(table: pa.Table, entry: Entry, gait: str, trials: int) -> FloatArray:
+def costs(table: pa.Table, entry: PaperCurve, gait: str, trials: int) -> FloatArray:
     """Noise-free cost after each trial in a gait, `seeds x trials`."""
     tried = last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
     if not entry.safe:
@@ -173,7 +178,7 @@ class Counted:
     backups: int
 
 
-def counted(table: pa.Table, entry: Entry, gait: str) -> Counted:
+def counted(table: pa.Table, entry: PaperCurve, gait: str) -> Counted:
     """How often it violated, fell, explored globally and was stopped by a backup."""
     rows = [row for row in rows_of(table, entry.task, entry.method) if row["context"] == gait]
     return Counted(
@@ -194,10 +199,10 @@ def claims(table: pa.Table, lengths: Mapping[str, int]) -> list[Claim]:
     """The figure's statements against the runs."""
     reward = rewards(table, lengths)
 
-    def end(gait: str, entry: Entry) -> FloatArray:
+    def end(gait: str, entry: PaperCurve) -> FloatArray:
         return reward[gait, entry.name][:, -1]
 
-    def compared(gait: str, a: Entry, b: Entry) -> Claim:
+    def compared(gait: str, a: PaperCurve, b: PaperCurve) -> Claim:
         found = paired(end(gait, a), end(gait, b))
         return Claim(
             f"{gait}: {a.name} above {b.name}",
@@ -324,28 +329,18 @@ def summary(table: pa.Table, lengths: Mapping[str, int], seeds: int) -> str:
     )
 
 
-def main(
-    seeds: Annotated[int, typer.Option(min=1)] = 10,
-    trials: Annotated[int, typer.Option(min=0, help="of trot and crawl together; 0: 60")] = 0,
-    workers: Annotated[int, typer.Option(min=1)] = 2,
-    out: Annotated[Path, typer.Option(help="results, figures, summary.md")] = Path("runs/papers/widmer2023"),
-    quick: Annotated[bool, typer.Option("--quick", help="two seeds, twelve trials: does it run?")] = False,
-    page: PageOption = None,
-) -> None:
-    """Run what is missing, draw, judge, print."""
-    check(page, quick)
-    if quick:
-        seeds, trials, out = 2, 12, out.with_name(out.name + "-quick")
-    total = trials or TRIALS
+def build(asked: Asked) -> str:
+    """The runs, the figure and the page."""
+    total = asked.trials or TRIALS
     lengths = phases(total)
     requests = [
-        Request(BOTH_FILE, ("gosafeopt", "safeopt", "gp_ucb"), total),
-        Request(ALONE_FILE, ("gosafeopt", "safeopt"), lengths[CRAWL]),
+        RunRequest(BOTH_FILE, ("gosafeopt", "safeopt", "gp_ucb"), total),
+        RunRequest(ALONE_FILE, ("gosafeopt", "safeopt"), lengths[CRAWL]),
     ]
-    table = make(requests, seeds, out, workers)
+    table = make(requests, asked.seeds, asked.out, asked.workers)
     reward = rewards(table, lengths)
     draw(
-        out / "figure-2.png",
+        asked.out / "figure-2.png",
         [
             Panel(
                 gait,
@@ -356,10 +351,10 @@ def main(
             for gait, entries in SHOWN.items()
         ],
     )
-    text = summary(table, lengths, seeds)
-    leave(text, out, page, command_line("widmer2023", seeds, trials))
-    print(text)
+    return summary(table, lengths, asked.seeds)
 
+
+main = paper_command("widmer2023", build)
 
 if __name__ == "__main__":
     command(main)

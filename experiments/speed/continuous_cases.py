@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import Case, TellAndAsk
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial
@@ -69,47 +69,33 @@ def measured(parameters: Mapping[str, float], rng: np.random.Generator) -> Measu
     return Measurement("completed", objective=reward + noise[0], margins={"margin": margin + noise[1]})
 
 
-class TellAndAsk:
-    """One tell of what the last ask proposed and one ask; every call is one step of a run.
-
-    Args:
-        study: of `box_study`.
-        observations: random safe trials around the seed, told before.
-    """
-
-    def __init__(self, study: Study, observations: int) -> None:
-        self.tuner = Tuner(study, 0)
-        self.rng = np.random.default_rng(0)
-        d = len(study.parameters)
-        records: list[tuple[Trial, Measurement | None]] = []
-        for i in range(observations):
-            move = self.rng.normal(size=d)
-            x = 0.5 + (0.0 if i == 0 else 0.11 * d**0.5 * self.rng.random()) * move / np.linalg.norm(move)
-            trial = Trial(
-                id=i + 1,
-                parameters={p.name: float(v) for p, v in zip(study.parameters, x.clip(0, 1), strict=True)},
-                context=study.context.values[CONTEXT],
-                context_name=CONTEXT,
-                phase="seed" if i == 0 else "local",
-                seed=i,
-                certified=True,
-            )
-            records.append((trial, measured(trial.parameters, self.rng)))
-        self.tuner.restore(records)
-        self.trial = self.tuner.ask()
-
-    def __call__(self) -> Trial:
-        """One step."""
-        self.tuner.tell(self.trial, measured(self.trial.parameters, self.rng))
-        self.trial = self.tuner.ask()
-        return self.trial
+def tell_and_ask(study: Study, observations: int) -> TellAndAsk:
+    """One ask after one tell, in a study of `box_study` that was told random safe trials around the seed."""
+    tuner, rng = Tuner(study, 0), np.random.default_rng(0)
+    d = len(study.parameters)
+    records: list[tuple[Trial, Measurement | None]] = []
+    for i in range(observations):
+        move = rng.normal(size=d)
+        x = 0.5 + (0.0 if i == 0 else 0.11 * d**0.5 * rng.random()) * move / np.linalg.norm(move)
+        trial = Trial(
+            id=i + 1,
+            parameters={p.name: float(v) for p, v in zip(study.parameters, x.clip(0, 1), strict=True)},
+            context=study.context.values[CONTEXT],
+            context_name=CONTEXT,
+            phase="seed" if i == 0 else "local",
+            seed=i,
+            certified=True,
+        )
+        records.append((trial, measured(trial.parameters, rng)))
+    tuner.restore(records)
+    return TellAndAsk(tuner, lambda trial: tuner.tell(trial, measured(trial.parameters, rng)))
 
 
 def _cases(
     name: str, what: str, bar: float, observations: int, repeats: int, box: Callable[[str], Study]
 ) -> tuple[Case, ...]:
     def prepared(method: str) -> Callable[[], Callable[[], Any]]:
-        return lambda: TellAndAsk(box(method), observations - 3)
+        return lambda: tell_and_ask(box(method), observations - 3)
 
     text = f"one ask after one tell at {observations} observations, {what}"
     return (

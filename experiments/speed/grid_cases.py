@@ -11,7 +11,7 @@ import torch
 from gpytorch.kernels import RBFKernel, ScaleKernel
 
 from safebo.acquisition.grid_safeopt import GridProposal, GridSafeOpt
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import Case, TellAndAsk
 
 
 def radial_kernel(variance: float, lengthscale: float) -> ScaleKernel:
@@ -52,29 +52,10 @@ def optimizer(points: int, observations: int) -> GridSafeOpt:
     return tuner
 
 
-class TellAndAsk:
-    """One tell of what the last ask proposed and one ask; every call is one step of a run.
-
-    Args:
-        tuner: what is asked.
-        measure: the functions, without noise.
-    """
-
-    def __init__(self, tuner: GridSafeOpt, measure: Callable[[np.ndarray], list[float]]) -> None:
-        self.tuner, self.measure = tuner, measure
-        self.proposal = tuner.ask()
-
-    def __call__(self) -> GridProposal:
-        """One step."""
-        x = self.proposal.x.numpy()
-        self.tuner.tell(x, self.measure(x))
-        self.proposal = self.tuner.ask()
-        return self.proposal
-
-
 def tell_and_ask(points: int) -> Callable[[], Any]:
     """One ask after one tell, from 200 observations on."""
-    return TellAndAsk(optimizer(points, 197), hills)
+    tuner = optimizer(points, 197)
+    return TellAndAsk(tuner, lambda proposal: tuner.tell(proposal.x.numpy(), hills(proposal.x.numpy())))
 
 
 def worst_of_a_run(steps: int = 300, points: int = 10_000) -> Callable[[], Any]:

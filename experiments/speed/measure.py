@@ -52,6 +52,25 @@ class Timing:
     note: str = ""
 
 
+class TellAndAsk:
+    """One tell of what the last ask proposed and one ask; every call is one step of a run.
+
+    Args:
+        tuner: what is asked.
+        tell: tells it what a proposal showed.
+    """
+
+    def __init__(self, tuner: Any, tell: Callable[[Any], None]) -> None:
+        self.tuner, self.tell = tuner, tell
+        self.last = tuner.ask()
+
+    def __call__(self) -> Any:
+        """One step; what was asked last."""
+        self.tell(self.last)
+        self.last = self.tuner.ask()
+        return self.last
+
+
 def reset_peak_memory() -> bool:
     """Forget the largest resident memory of this process so far; False where the system cannot."""
     try:

@@ -113,7 +113,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Run:
+class TaskRun:
     """What one run showed; arrays hold one entry per trial, T in all.
 
     Args:
@@ -244,7 +244,7 @@ def certifies(variant: Variant) -> bool:
     return local is not None and acquisition_class(local).certified_only
 
 
-def run(task: Task, variant: Variant, seed: int, trials: int | None = None) -> Run:
+def run(task: Task, variant: Variant, seed: int, trials: int | None = None) -> TaskRun:
     """A run of so many trials (the task's own number unless given).
 
     Raises:
@@ -271,4 +271,4 @@ def run(task: Task, variant: Variant, seed: int, trials: int | None = None) -> R
         tried_regret[t] = optimum - best_tried
         if proposals.best is not None:
             regret[t] = task.regret(proposals.best)
-    return Run(task.name, variant.name, seed, tried, violated, regret, tried_regret, seconds)
+    return TaskRun(task.name, variant.name, seed, tried, violated, regret, tried_regret, seconds)

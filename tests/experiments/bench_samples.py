@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from safebo.experiments.bench.jobs import FACTS
-from safebo.experiments.bench.rows import TrialRow, table
+from safebo.experiments.bench.rows import ResultRow, table
 from safebo.experiments.bench.store import Store
 
 
@@ -22,7 +22,7 @@ def rows_of(
     violated: Sequence[int] = (),
     depth: float = 0.25,
     **more: Any,
-) -> list[TrialRow]:
+) -> list[ResultRow]:
     """Rows whose answers, and best safe trials, have these regrets; trials `violated` (from 1) are unsafe."""
     found = []
     for i, regret in enumerate(regrets):
@@ -43,7 +43,7 @@ def rows_of(
             "ask_seconds": 0.001 * (i + 1),
             **more,
         }
-        found.append(TrialRow(**values))
+        found.append(ResultRow(**values))
     return found
 
 
@@ -52,7 +52,7 @@ def put(
     task: str,
     method: str,
     seed: int,
-    rows: Sequence[TrialRow],
+    rows: Sequence[ResultRow],
     promise: str = "certified",
     hashed: str = "abc",
     trials: int | None = None,

@@ -14,14 +14,14 @@ from bench_samples import put, rows_of, sample
 from safebo.errors import InputError
 from safebo.experiments.bench.contestants import contestant
 from safebo.experiments.bench.jobs import FACTS
-from safebo.experiments.bench.measures import Measures, Run, padded, regret_curve
+from safebo.experiments.bench.measures import BenchRun, RunMeasures, padded, regret_curve
 from safebo.experiments.bench.results import load
-from safebo.experiments.bench.rows import TrialRow
+from safebo.experiments.bench.rows import ResultRow
 from safebo.experiments.bench.store import Store
 from safebo.experiments.bench.tasks import problem_named
 
 
-def one(folder: Path, rows: list[TrialRow], **more: object) -> tuple[Run, Measures]:
+def one(folder: Path, rows: list[ResultRow], **more: object) -> tuple[BenchRun, RunMeasures]:
     put(folder, "hill", "rule", 0, rows, **more)  # type: ignore[arg-type]
     judged = load([folder]).judged[0]
     return judged.run, judged.numbers
@@ -93,7 +93,9 @@ def test_a_run_that_could_not_certify_its_first_trial_stays_at_its_start(tmp_pat
 
 def test_contexts_of_a_run_are_judged_apart(tmp_path):
     trot, crawl = rows_of([2.0, 0.2], context="trot"), rows_of([4.0, 2.0], start=4.0, context="crawl")
-    put(tmp_path, "walk", "rule", 0, [*trot, *[TrialRow(**{**vars(r), "trial": r.trial + 2}) for r in crawl]])
+    put(
+        tmp_path, "walk", "rule", 0, [*trot, *[ResultRow(**{**vars(r), "trial": r.trial + 2}) for r in crawl]]
+    )
     results = load([tmp_path])
     assert results.task_names == ("walk (crawl)", "walk (trot)")
     assert [j.numbers.regret for j in results.judged] == [0.5, pytest.approx(0.1)]
@@ -121,7 +123,7 @@ def test_where_nobody_knows_the_optimum_there_is_no_regret_and_no_guess(tmp_path
 
 def test_the_start_is_the_best_of_seeds_that_are_trials_themselves(tmp_path):
     rows = [
-        TrialRow(**{**vars(r), "start": s})
+        ResultRow(**{**vars(r), "start": s})
         for r, s in zip(rows_of([3.0, 2.0, 1.0]), (2.0, 3.0, 3.0), strict=True)
     ]
     run, numbers = one(tmp_path, rows)

@@ -15,7 +15,7 @@ from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench.contestants import contestant
 from safebo.experiments.bench.external_study import ExternalTuner
 from safebo.experiments.bench.function_problem import FunctionProblem, run_task
-from safebo.experiments.bench.problem import Problem
+from safebo.experiments.bench.problem import BenchProblem
 from safebo.experiments.bench.studies import STUDIES
 from safebo.experiments.bench.study_problem import StudyProblem, certified_risk, scheduled
 from safebo.experiments.bench.tasks import SUITES, problem_named, suite
@@ -162,7 +162,7 @@ def test_every_task_of_every_suite_exists_under_its_name():
     assert set(SUITES["all"]) == set(SUITES["synthetic"]) | set(SUITES["control"]) | set(SUITES["legged"])
     for name in suite("all"):
         problem = problem_named(name)
-        assert isinstance(problem, Problem)
+        assert isinstance(problem, BenchProblem)
         assert problem.name == name
         assert problem.trials > 0
     with pytest.raises(UnknownNameError, match="go1-paper"):

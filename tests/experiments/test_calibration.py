@@ -11,7 +11,7 @@ from scipy.stats import beta as beta_distribution
 from safebo.experiments.evidence.calibration import (
     DELTA,
     ROWS,
-    Outcome,
+    CalibrationRun,
     lipschitz_constants,
     page,
     robust,
@@ -23,7 +23,11 @@ from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 
 
 def test_rates_and_intervals() -> None:
-    outcomes = [Outcome(2, 0.3, 50, 0.1), Outcome(0, 0.0, 50, 0.3), Outcome(0, 0.0, 0, math.nan)]
+    outcomes = [
+        CalibrationRun(2, 0.3, 50, 0.1),
+        CalibrationRun(0, 0.0, 50, 0.3),
+        CalibrationRun(0, 0.0, 0, math.nan),
+    ]
     numbers = summary(outcomes)
     assert (numbers["violating"], numbers["runs"], numbers["stopped"]) == (1, 3, 1)
     assert numbers["trial_rate"] == pytest.approx(2 / 100)
@@ -66,7 +70,7 @@ def test_a_wrong_belief_is_told_and_the_truth_stays() -> None:
 
 
 def test_the_page_holds_every_cell() -> None:
-    numbers = summary([Outcome(1, 0.25, 10, 0.1), Outcome(0, 0.0, 10, 0.2)])
+    numbers = summary([CalibrationRun(1, 0.25, 10, 0.1), CalibrationRun(0, 0.0, 10, 0.2)])
     table = {
         ("right", "itl", "posterior"): numbers,
         ("long", "itl", "posterior"): numbers,

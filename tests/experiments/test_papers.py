@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from safebo.errors import InputError
+from safebo.errors import InputError, UnknownNameError
 from safebo.evaluators.source import EvaluatorSource
-from safebo.experiments.bench.rows import NAN, SCHEMA, TrialRow, table
+from safebo.experiments.bench.rows import NAN, SCHEMA, ResultRow, table
 from safebo.experiments.papers import huebotter2024, runs, sukhija2023, widmer2023
 from safebo.experiments.papers.claims import Claim, grid, less, on_par_or_less, paired
 from safebo.experiments.papers.claims import table as claim_table
@@ -33,13 +33,21 @@ from safebo.experiments.papers.go1 import (
 )
 from safebo.experiments.papers.go1_boundary import Walks, counted
 from safebo.experiments.papers.page import check, command_line, leave
-from safebo.experiments.papers.runs import Request, command, count, last_known, make, mean_and_error, series
+from safebo.experiments.papers.runs import (
+    RunRequest,
+    command,
+    count,
+    last_known,
+    make,
+    mean_and_error,
+    series,
+)
 from safebo.robots.simulation.disturbance import Disturbance, preset
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def one_run(task: str, method: str, seed: int, rows: list[TrialRow]) -> pa.Table:
+def one_run(task: str, method: str, seed: int, rows: list[ResultRow]) -> pa.Table:
     return table(rows, task, method, seed, "here", "this", 1.0)
 
 
@@ -62,7 +70,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_series_holds_the_last_value_of_a_run_that_ended_early() -> None:
-    long = [TrialRow(trial=i, regret=r) for i, r in enumerate((3.0, NAN, 1.0), 1)]
+    long = [ResultRow(trial=i, regret=r) for i, r in enumerate((3.0, NAN, 1.0), 1)]
     found = series(
         joined(
             [one_run("t", "a", 1, long[:1]), one_run("t", "a", 0, long[::-1]), one_run("t", "b", 0, long)]
@@ -78,7 +86,7 @@ def test_series_holds_the_last_value_of_a_run_that_ended_early() -> None:
 
 
 def test_series_counts_trials_within_a_context() -> None:
-    rows = [TrialRow(trial=i, context="a" if i < 3 else "b", regret=float(i)) for i in range(1, 6)]
+    rows = [ResultRow(trial=i, context="a" if i < 3 else "b", regret=float(i)) for i in range(1, 6)]
     found = series(one_run("t", "m", 0, rows), "t", "m", "regret", 2, "b")
     assert found.tolist() == [[3.0, 4.0]]
     with pytest.raises(InputError, match="no runs of other on t, b"):
@@ -86,7 +94,7 @@ def test_series_counts_trials_within_a_context() -> None:
 
 
 def test_count_looks_at_the_first_trials_of_every_run() -> None:
-    rows = [TrialRow(trial=i, violated=i in (2, 4)) for i in range(1, 5)]
+    rows = [ResultRow(trial=i, violated=i in (2, 4)) for i in range(1, 5)]
     both = joined([one_run("t", "m", s, rows) for s in (0, 1)])
     assert count(both, "t", "m", "violated") == (4, 8)
     assert count(both, "t", "m", "violated", 3) == (2, 6)
@@ -164,6 +172,10 @@ def test_a_page_is_refused_before_anything_runs(tmp_path: Path) -> None:
         widmer2023.main(page=tmp_path / "x.html", out=tmp_path / "out")
     with pytest.raises(InputError, match="--quick"):
         sukhija2023.main(page=tmp_path / "x.md", quick=True, out=tmp_path / "out")
+    with pytest.raises(InputError, match="needs all of them"):
+        widmer2023.main(tasks="trot", out=tmp_path / "out")
+    with pytest.raises(UnknownNameError, match="valley, island, quadcopter"):
+        huebotter2024.main(tasks="valley,ridge", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     check(None, True)
     assert (
@@ -177,11 +189,11 @@ def test_a_page_is_refused_before_anything_runs(tmp_path: Path) -> None:
 
 def test_runs_are_done_once_and_others_in_the_folder_left_out(tmp_path: Path, no_processes: None) -> None:
     said: list[str] = []
-    request = Request("valley", ("safe_ucb", "random"), 2)
+    request = RunRequest("valley", ("safe_ucb", "random"), 2)
     first = make([request], 2, tmp_path, 1, said.append)
     assert first.num_rows == 2 * 2 * 2
     assert len(said) == 4
-    again = make([Request("valley", ("safe_ucb",), 2)], 1, tmp_path, 1, said.append)
+    again = make([RunRequest("valley", ("safe_ucb",), 2)], 1, tmp_path, 1, said.append)
     assert len(said) == 4
     assert set(zip(again["method"].to_pylist(), again["seed"].to_pylist(), strict=True)) == {("safe_ucb", 0)}
 
@@ -190,9 +202,9 @@ def test_what_cannot_run_or_fails_is_said(
     tmp_path: Path, no_processes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="safeopt:measured cannot run on task valley"):
-        make([Request("valley", ("safeopt:measured",), 2)], 1, tmp_path, 1)
+        make([RunRequest("valley", ("safeopt:measured",), 2)], 1, tmp_path, 1)
     with pytest.raises(InputError, match=r"1 runs failed, first constrained_ei on valley, seed 0: "):
-        make([Request("valley", ("constrained_ei",), 2)], 1, tmp_path, 1, lambda _: None)
+        make([RunRequest("valley", ("constrained_ei",), 2)], 1, tmp_path, 1, lambda _: None)
 
 
 def test_errors_are_words_and_a_code(
@@ -227,7 +239,7 @@ def huebotter_rows(level: Callable[[str, str], float], violated: set[str]) -> pa
                         method,
                         seed,
                         [
-                            TrialRow(
+                            ResultRow(
                                 trial=i + 1, regret=r, tried_regret=r, violated=method in violated and i == 2
                             )
                             for i, r in enumerate(regret)
@@ -319,12 +331,12 @@ ISLANDS: Any = sukhija2023.Islands(
 
 
 def pendulum_rows(crossing: bool = True, answer_safe: bool = True, violated: bool = False) -> pa.Table:
-    def rows(method: str, seed: int) -> list[TrialRow]:
+    def rows(method: str, seed: int) -> list[ResultRow]:
         over = method == "gosafeopt" and crossing
         return [
-            TrialRow(trial=1, x=[3.0, 4.8], regret=3.5, answer_safe=True, tried_regret=3.5),
-            TrialRow(trial=2, x=[-2.0, 4.5], regret=NAN, tried_regret=3.5, backup=over, phase="global"),
-            TrialRow(
+            ResultRow(trial=1, x=[3.0, 4.8], regret=3.5, answer_safe=True, tried_regret=3.5),
+            ResultRow(trial=2, x=[-2.0, 4.5], regret=NAN, tried_regret=3.5, backup=over, phase="global"),
+            ResultRow(
                 trial=3 + seed,
                 x=[-2.0, 4.5] if over else [2.0, 4.5],
                 regret=0.1 if over else 2.1,
@@ -364,9 +376,10 @@ def test_sukhija_claims_fail_where_runs_say_otherwise() -> None:
 
 
 def toy_rows(seeds_of_gosafeopt: list[float]) -> pa.Table:
-    def rows(end: float) -> list[TrialRow]:
+    def rows(end: float) -> list[ResultRow]:
         return [
-            TrialRow(trial=i, regret=r, tried_regret=r, answer_safe=True) for i, r in enumerate((9.0, end), 1)
+            ResultRow(trial=i, regret=r, tried_regret=r, answer_safe=True)
+            for i, r in enumerate((9.0, end), 1)
         ]
 
     return joined(
@@ -398,14 +411,14 @@ def test_sukhija_summary_says_what_was_not_made_again() -> None:
 GAITS = {"trot": 3, "crawl": 2}
 
 
-def walk(end: dict[str, float], violated: int = 0, backups: int = 0) -> list[TrialRow]:
+def walk(end: dict[str, float], violated: int = 0, backups: int = 0) -> list[ResultRow]:
     """Costs that fall from 2 to `end`; the answer is looked at in the last trial of each gait."""
-    rows: list[TrialRow] = []
+    rows: list[ResultRow] = []
     for gait, cost in end.items():
         for i in range(GAITS[gait]):
             last = i == GAITS[gait] - 1
             rows.append(
-                TrialRow(
+                ResultRow(
                     trial=len(rows) + 1,
                     context=gait,
                     phase="seed" if i == 0 else "global",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safebo.experiments.evidence.simulation import CASES, Outcome, row, solve
+from safebo.experiments.evidence.simulation import CASES, ProblemOutcome, row, solve
 
 
-def case(name: str) -> Outcome:
+def case(name: str) -> ProblemOutcome:
     return solve(next(c for c in CASES if c.name == name), 3)
 
 
@@ -26,5 +26,5 @@ def test_a_good_simulation_is_believed() -> None:
 
 
 def test_the_table_counts_trials_and_problems() -> None:
-    outcomes = [Outcome((0.5, 0.2, 0.1), 2, True), Outcome((0.7, 0.4, 0.3), 0, False)]
+    outcomes = [ProblemOutcome((0.5, 0.2, 0.1), 2, True), ProblemOutcome((0.7, 0.4, 0.3), 0, False)]
     assert row(CASES[0], outcomes).split() == ["no", "simulation", "0.600", "0.300", "0.200", "2", "1", "1"]
