@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.adapters.relay import relay
@@ -33,6 +32,7 @@ from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpServer
+from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
 
@@ -336,12 +336,7 @@ def read_limits(path: Path | None) -> tuple[Limit, ...]:
     """The limits, some thresholds from a file."""
     if path is None:
         return LIMITS
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise HardwareInputError(f"{path}: expected a mapping of limits to thresholds, such as `tilt: 0.4`")
     try:
