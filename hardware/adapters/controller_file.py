@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from safebo.hardware.adapters.gains_text import TextFormat
 from safebo.hardware.adapters.sections import Section
@@ -18,9 +15,9 @@ from safebo.hardware.constants import (
     PROOF_TIMEOUT_S,
     RESTART_TIMEOUT_S,
 )
-from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.link.udp import LOOPBACK
+from safebo.hardware.yaml_file import UniqueKeys, read_yaml
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,7 @@ def read_controller_file(path: Path) -> ControllerFile:
     Raises:
         HardwareInputError: file, key, value, and what is allowed.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    whole = Section(path, "", content)
+    whole = Section(path, "", read_yaml(path, UniqueKeys))
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)
@@ -169,17 +160,3 @@ def _gain_port(
         section.refuse("kind", kind, "file-and-restart or ros-parameters")
     section.over()
     return names, settings
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A key that is there twice is a mistake, not a choice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

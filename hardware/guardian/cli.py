@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
 from safebo.hardware.adapters.relay import relay
+from safebo.hardware.command_options import with_options
 from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
@@ -32,6 +32,7 @@ from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpServer
+from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
 
@@ -129,64 +130,52 @@ Patience = Annotated[float, typer.Option(min=1.0, help="Seconds that the robot g
 
 @dataclass(frozen=True)
 class GuardianOptions:
-    """What both robots' commands have in common, checked."""
+    """What both robots' commands have in common, as given."""
 
-    listen: str
-    port: int
-    key: bytes
-    table: ControllerGains
-    limits: tuple[Limit, ...]
-    log: Path | None
-    physical: bool
-    patience: float
-    controller: ControllerFile | None
+    listen: Listen = LOOPBACK
+    port: Port = PORT
+    key: Key = None
+    baseline: Baseline = None
+    limits: LimitFile = None
+    log: Log = None
+    physical: Physical = False
+    patience: Patience = ROBOT_TIMEOUT_S
+    controller: Kind = ControllerKind.BUILT_IN
+    controller_file: ControllerPath = None
 
-    @classmethod
-    def of(
-        cls,
-        listen: str,
-        port: int,
-        key: Path | None,
-        baseline: Path | None,
-        limits: Path | None,
-        log: Path | None,
-        physical: bool,
-        patience: float,
-        kind: ControllerKind,
-        controller_file: Path | None,
-    ) -> GuardianOptions:
+    def read(self) -> GuardianSettings:
         """Read the files.
 
         Raises:
             HardwareInputError: which file and what in it is wrong.
         """
-        own = read_own(kind, controller_file, baseline)
-        table = read_table(baseline) if own is None else own.table
-        secret = key_at(key, say)
-        return cls(listen, port, secret, table, read_limits(limits), log, physical, patience, own)
+        own = read_own(self.controller, self.controller_file, self.baseline)
+        table = read_table(self.baseline) if own is None else own.table
+        return GuardianSettings(self, key_at(self.key, say), table, read_limits(self.limits), own)
+
+
+@dataclass(frozen=True)
+class GuardianSettings:
+    """The options, and what stands in the files that they name."""
+
+    options: GuardianOptions
+    key: bytes
+    table: ControllerGains
+    limits: tuple[Limit, ...]
+    controller: ControllerFile | None
 
 
 @app.command()
+@with_options(GuardianOptions)
 def go2(
+    options: GuardianOptions,
     interface: Annotated[str, typer.Option(help="Network interface on which the robot is.")] = "lo",
     domain: Annotated[
         int | None, typer.Option(help="DDS domain. [default: 1, and 0 for a physical robot]")
     ] = None,
-    listen: Listen = LOOPBACK,
-    port: Port = PORT,
-    key: Key = None,
-    baseline: Baseline = None,
-    limits: LimitFile = None,
-    log: Log = None,
-    physical: Physical = False,
-    patience: Patience = ROBOT_TIMEOUT_S,
-    controller: Kind = ControllerKind.BUILT_IN,
-    controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go2 on its low-level topics (`rt/lowcmd`, `rt/lowstate`)."""
-    settings = GuardianOptions.of(
-        listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
-    )
+    settings, physical = options.read(), options.physical
     from safebo.hardware.unitree.dds import DdsNetwork
     from safebo.hardware.unitree.go2_link import Go2Link
 
@@ -198,26 +187,16 @@ def go2(
 
 
 @app.command()
+@with_options(GuardianOptions)
 def go1(
+    options: GuardianOptions,
     address: Annotated[
         str | None, typer.Option(help="The robot. [default: 127.0.0.1, or 192.168.123.10]")
     ] = None,
     robot_port: Annotated[int, typer.Option(help="UDP port of its low-level interface.")] = 8007,
-    listen: Listen = LOOPBACK,
-    port: Port = PORT,
-    key: Key = None,
-    baseline: Baseline = None,
-    limits: LimitFile = None,
-    log: Log = None,
-    physical: Physical = False,
-    patience: Patience = ROBOT_TIMEOUT_S,
-    controller: Kind = ControllerKind.BUILT_IN,
-    controller_file: ControllerPath = None,
 ) -> None:
     """Guard a Unitree Go1 on its low-level UDP packets."""
-    settings = GuardianOptions.of(
-        listen, port, key, baseline, limits, log, physical, patience, controller, controller_file
-    )
+    settings, physical = options.read(), options.physical
     from safebo.hardware.unitree.go1_link import Go1Link
     from safebo.hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
 
@@ -257,7 +236,7 @@ def say(message: str) -> None:
         return
 
 
-def ready_controller(robot: RobotModel, settings: GuardianOptions) -> GuardedController:
+def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
     if own is None:
@@ -268,7 +247,7 @@ def ready_controller(robot: RobotModel, settings: GuardianOptions) -> GuardedCon
         return GuardedController(walker, settings.table)
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
-    relayed, keeper = relay(own, robot, executor, not settings.physical, CONTROL_RATE_HZ)
+    relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
     say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
     return GuardedController(relayed, settings.table, keeper)
 
@@ -277,7 +256,7 @@ def guard(
     link: WaitingLink,
     robot: RobotModel,
     controller: GuardedController,
-    settings: GuardianOptions,
+    settings: GuardianSettings,
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
@@ -293,11 +272,11 @@ def guard(
             say("standing down; once more for joint damping at once" if said[0] == 1 else "joint damping")
         return asked[0]
 
-    server = UdpServer(settings.listen, settings.port)
-    log = EventLog(settings.log, say)
+    server = UdpServer(settings.options.listen, settings.options.port)
+    log = EventLog(settings.options.log, say)
     try:
         say(f"waiting for the {robot.name} at {where}")
-        for line in link.prepare(settings.patience):
+        for line in link.prepare(settings.options.patience):
             say(f"  {line}")
     except BaseException:
         link.close()
@@ -307,7 +286,7 @@ def guard(
     signal.signal(signal.SIGTERM, ask)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
         signal.signal(signal.SIGHUP, ask)
-    virtual = not settings.physical
+    virtual = not settings.options.physical
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.thread_time if virtual else time.perf_counter
     pace: GuardianPace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
@@ -357,12 +336,7 @@ def read_limits(path: Path | None) -> tuple[Limit, ...]:
     """The limits, some thresholds from a file."""
     if path is None:
         return LIMITS
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise HardwareInputError(f"{path}: expected a mapping of limits to thresholds, such as `tilt: 0.4`")
     try:

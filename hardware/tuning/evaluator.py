@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,46 +39,13 @@ from safebo.types import (
     Measurement,
     Monitor,
     NotStartedError,
+    RobotAddress,
     Trial,
     TrialUnknownError,
     trial_hash,
 )
 
 FloatArray = NDArray[np.float64]
-
-
-class Address(Protocol):
-    """Where a guardian is; see `safebo.evaluators.source.RobotAddress`."""
-
-    @property
-    def host(self) -> str:
-        """Its address."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        ...
-
-    @property
-    def key(self) -> str | None:
-        """File of the shared key."""
-        ...
-
-    @property
-    def serial(self) -> str | None:
-        """Of the physical robot that is meant."""
-        ...
-
-    @property
-    def clears(self) -> bool:
-        """Whether latches are cleared without a person."""
-        ...
-
-    @property
-    def trials(self) -> int:
-        """How many may still come."""
-        ...
 
 
 class RobotEvaluator:
@@ -98,7 +65,9 @@ class RobotEvaluator:
         HardwareError: no guardian answers there, or the key cannot be read.
     """
 
-    def __init__(self, options: Mapping[str, Any], address: Address, session: Session | None = None) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: RobotAddress, session: Session | None = None
+    ) -> None:
         own, rest = controller_of(options)
         self._legged = LeggedEvaluator(rest)
         if self._legged.settings.estimator == "truth":
@@ -363,7 +332,7 @@ def _ignore(state: m.StateMessage) -> None:
     """Nothing."""
 
 
-def network_session(address: Address) -> Session:
+def network_session(address: RobotAddress) -> Session:
     """A session over the network, kept alive in the background."""
     key = key_at(None if address.key is None else Path(address.key), print)
     return Session(lambda: GuardianClient(UdpTransport(address.host, address.port), key, name="safebo tune"))

@@ -103,7 +103,7 @@ class TrialRecorder:
 
     def close(self) -> str:
         """Finish the file, have it on disk, and give its SHA-256."""
-        self._writer.finish()
+        self._writer.finish()  # type: ignore[no-untyped-call]
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -221,7 +221,7 @@ def recover(path: Path, out: Path) -> int:
                     message.sequence,
                 )
                 count += 1
-            writer.finish()
+            writer.finish()  # type: ignore[no-untyped-call]
     except OSError as error:
         raise HardwareInputError(f"{error.filename}: {error.strerror}") from None
     return count

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from safebo.hardware.command_options import with_options
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.unitree.services import MotionService
 from safebo.hardware.virtual.faults import KINDS, MARKS, read_faults
@@ -83,45 +84,35 @@ SERIAL_TEXT = f"{DEFAULT_SERIAL[0]}-{DEFAULT_SERIAL[1]}"
 
 @dataclass(frozen=True)
 class VirtualRobotOptions:
-    """What both robots' commands have in common, checked."""
+    """What both robots' commands have in common, as given."""
 
-    lock_step: bool
-    disturbance: Disturbance
-    seed: int
-    faults: Path | None
-    patience: float
-    serial: tuple[int, int]
-    log: Path | None
+    lock_step: LockStep = False
+    disturbance: DisturbanceName = "nominal"
+    seed: Seed = 0
+    faults: Faults = None
+    patience: Patience = None
+    serial: Serial = SERIAL_TEXT
+    log: Log = None
 
-    @classmethod
-    def of(
-        cls,
-        lock_step: bool,
-        disturbance: str,
-        seed: int,
-        faults: Path | None,
-        patience: float | None,
-        serial: str,
-        log: Path | None,
-    ) -> VirtualRobotOptions:
+    def read(self) -> VirtualRobotSettings:
         """Check the options.
 
         Raises:
             HardwareInputError: an unknown disturbance, or a serial number that is none.
         """
         try:
-            gap = preset(disturbance)
+            gap = preset(self.disturbance)
         except ValueError as error:
             raise HardwareInputError(str(error)) from None
-        match = re.fullmatch(r"(\d{1,10})-(\d{1,10})", serial)
+        match = re.fullmatch(r"(\d{1,10})-(\d{1,10})", self.serial)
         numbers = tuple(int(part) for part in match.groups()) if match else ()
         if len(numbers) != 2 or max(numbers) > 0xFFFFFFFF:
             raise HardwareInputError(
-                f"--serial {serial!r}: expected two numbers below 2^32, such as {SERIAL_TEXT}"
+                f"--serial {self.serial!r}: expected two numbers below 2^32, such as {SERIAL_TEXT}"
             )
-        most = LOCK_STEP_PATIENCE if lock_step else PATIENCE
-        chosen = most if patience is None else patience
-        return cls(lock_step, gap, seed, faults, chosen, (numbers[0], numbers[1]), log)
+        default = LOCK_STEP_PATIENCE if self.lock_step else PATIENCE
+        patience = default if self.patience is None else self.patience
+        return VirtualRobotSettings(self, gap, patience, (numbers[0], numbers[1]))
 
     def injector(self, head: int, cell_scale: float) -> Injector:
         """The faults that were asked for."""
@@ -129,56 +120,56 @@ class VirtualRobotOptions:
         return Injector(found, seed, head, cell_scale)
 
 
+@dataclass(frozen=True)
+class VirtualRobotSettings:
+    """The options, and what they mean."""
+
+    options: VirtualRobotOptions
+    disturbance: Disturbance
+    patience: float
+    serial: tuple[int, int]
+
+
 @app.command()
+@with_options(VirtualRobotOptions)
 def go2(
+    options: VirtualRobotOptions,
     interface: Annotated[str, typer.Option(help="Loopback interface.")] = "lo",
     domain: Annotated[int, typer.Option(min=0, max=230, help="DDS domain.")] = 1,
     motion_service: Annotated[
         str, typer.Option(metavar="NAME|off", help="The motion service that holds the joints at the start.")
     ] = "mcf",
-    lock_step: LockStep = False,
-    disturbance: DisturbanceName = "nominal",
-    seed: Seed = 0,
-    faults: Faults = None,
-    patience: Patience = None,
-    serial: Serial = SERIAL_TEXT,
-    log: Log = None,
 ) -> None:
     """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
-    settings = VirtualRobotOptions.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    settings = options.read()
     from safebo.hardware.unitree.dds import DdsNetwork, check_version, dds_version
     from safebo.hardware.virtual.go2 import CELL_SCALE, VirtualGo2
 
     network = DdsNetwork(interface, domain)
     network.check()
     check_version(False, dds_version())
-    injector = settings.injector(head=4, cell_scale=CELL_SCALE)
+    injector = options.injector(head=4, cell_scale=CELL_SCALE)
     name = "" if motion_service == "off" else motion_service
-    plant = VirtualPlant(load_robot("go2"), settings.disturbance, seed, MotionService(name))
+    plant = VirtualPlant(load_robot("go2"), settings.disturbance, options.seed, MotionService(name))
     robot = VirtualGo2(network, plant, injector, settings.serial)
     run(robot, settings, f"a virtual Go2 on interface {interface}, DDS domain {domain}")
 
 
 @app.command()
+@with_options(VirtualRobotOptions)
 def go1(
+    options: VirtualRobotOptions,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="UDP port on 127.0.0.1; 0 takes a free one.")
     ] = 8007,
-    lock_step: LockStep = False,
-    disturbance: DisturbanceName = "nominal",
-    seed: Seed = 0,
-    faults: Faults = None,
-    patience: Patience = None,
-    serial: Serial = SERIAL_TEXT,
-    log: Log = None,
 ) -> None:
     """A Unitree Go1: UDP packets, a state for every command."""
-    settings = VirtualRobotOptions.of(lock_step, disturbance, seed, faults, patience, serial, log)
+    settings = options.read()
     from safebo.hardware.unitree.go1_messages import CELL_SCALE
     from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
 
-    injector = settings.injector(head=0, cell_scale=CELL_SCALE)
-    plant = VirtualPlant(load_robot("go1"), settings.disturbance, seed, idle_damping=IDLE_DAMPING)
+    injector = options.injector(head=0, cell_scale=CELL_SCALE)
+    plant = VirtualPlant(load_robot("go1"), settings.disturbance, options.seed, idle_damping=IDLE_DAMPING)
     robot = VirtualGo1(port, plant, injector, settings.serial)
     run(robot, settings, f"a virtual Go1 on 127.0.0.1:{robot.port}")
 
@@ -203,7 +194,7 @@ def say(message: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run(robot: VirtualRobot, settings: VirtualRobotOptions, where: str) -> None:
+def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None:
     """Let the robot live until a signal."""
     asked = [False]
 
@@ -212,11 +203,11 @@ def run(robot: VirtualRobot, settings: VirtualRobotOptions, where: str) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask)
-    log = BodyLog(settings.log)
-    pace = VirtualPace(PERIOD, settings.patience, settings.lock_step)
+    log = BodyLog(settings.options.log)
+    pace = VirtualPace(PERIOD, settings.patience, settings.options.lock_step)
     try:
         say(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
-        speed = SpeedWatch(say, quiet=settings.lock_step)
+        speed = SpeedWatch(say, quiet=settings.options.lock_step)
         live(robot, pace, speed, log, say, lambda: asked[0])
     finally:
         log.close()

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.yaml_file import read_yaml
 
 MARKS: tuple[str, ...] = ("start", "command", "stand", "walk")
 """From what a fault's time counts: the process, the first sound joint command, the trunk first at standing height,
@@ -220,12 +219,7 @@ def read_faults(path: Path) -> tuple[tuple[InjectedFault, ...], int]:
     Raises:
         HardwareInputError: which file, and what in it is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HardwareInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     try:
         return faults_of(content)
     except HardwareInputError as error:

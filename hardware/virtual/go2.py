@@ -52,7 +52,6 @@ class VirtualGo2:
         self._state = wire.new_low_state()
         self._state["sn"] = serial
         self._motion = new_sport_mode_state()
-        self._serving = 0
 
     @property
     def commanded(self) -> bool:

@@ -28,21 +28,17 @@ BoolArray = NDArray[np.bool_]
 PERIOD = 0.002  # s
 WATCHDOG = 0.02  # s of robot time without a command, then joint damping
 SETTLE = 5.0  # s that the robot gets to come to rest on the floor before time begins
-MAX_DRIVE_STIFFNESS, MAX_DRIVE_DAMPING = (
-    500.0,
-    50.0,
-)  # N m/rad, N m s/rad: what a drive takes, more is cut to it
+MAX_DRIVE_STIFFNESS, MAX_DRIVE_DAMPING = 500.0, 50.0  # N m/rad, N m s/rad: a drive cuts more to it
 BEYOND_RANGE = np.pi  # rad outside the joint's range from which a target counts as no further away
 NO_TARGET = 1e4  # rad or rad/s: targets beyond ask for none (the vendor's are 2.146e9 and 16000)
 STUCK_FRICTION = 500.0  # N m of dry friction in a joint that does not move: far more than any motor has
-STUCK_IMPEDANCE = (
+_RIGID = (
     0.9999,
     0.9999,
     0.001,
     0.5,
     2.0,
-)  # a friction this stiff does not creep under a motor's torque
-_RIGID = (0.9999, 0.9999, 0.001, 0.5, 2.0)  # MuJoCo's impedance of a constraint that hardly gives way
+)  # MuJoCo's impedance of a friction that does not creep under torque
 SWING = 0.04  # s that a foot is off the floor in the first step of a walk
 STANDING = 0.8  # share of the nominal height
 
@@ -111,7 +107,6 @@ class VirtualPlant:
         model = self.simulation.model
         self._friction = model.dof_frictionloss[index.dof].copy()
         self._softness = model.dof_solimp[index.dof].copy()
-        self._impedance = self.simulation.model.dof_solimp[index.dof].copy()
         self._stuck = np.zeros(12, dtype=bool)
         self._wrench = np.zeros(6)
         self._foot_slot = {int(geom): leg for leg, geom in enumerate(index.foot_geom)}
@@ -228,9 +223,6 @@ class VirtualPlant:
             model, dof = simulation.model, simulation.index.dof
             model.dof_frictionloss[dof] = np.where(self._stuck, STUCK_FRICTION, self._friction)
             model.dof_solimp[dof] = np.where(self._stuck[:, None], _RIGID, self._softness)
-            simulation.model.dof_solimp[simulation.index.dof] = np.where(
-                self._stuck[:, None], STUCK_IMPEDANCE, self._impedance
-            )
 
     def _in_charge(self, influence: Influence) -> JointCommand:
         here = self.simulation.true_joint_position

@@ -225,7 +225,7 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
     assert broadcasts.encode_broadcast(record) == data.ljust(24, b"\0")
 
     for text, binary in (("", b""), ("{}", b"\x01"), ('{"name": "é"}', bytes(range(7)))):
-        request = rpc.Request(7, 1003, text, binary, lease=3, priority=-2, no_reply=True)
+        request = rpc.RpcRequest(7, 1003, text, binary, lease=3, priority=-2, no_reply=True)
         header = SimpleNamespace(
             identity=SimpleNamespace(id=7, api_id=1003),
             lease=SimpleNamespace(id=3),
@@ -235,7 +235,7 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
         data = dds_types.Request_.__idl__.serialize(sample, use_version_2=False)
         assert rpc.encode_request(request) == data + bytes(-len(data) % 4)
         assert rpc.decode_request(data) == request
-        response = rpc.Response(7, 1003, -5, text, binary)
+        response = rpc.RpcResponse(7, 1003, -5, text, binary)
         header = SimpleNamespace(identity=SimpleNamespace(id=7, api_id=1003), status=SimpleNamespace(code=-5))
         sample = SimpleNamespace(header=header, data=text, binary=list(binary))
         data = dds_types.Response_.__idl__.serialize(sample, use_version_2=False)

@@ -193,7 +193,7 @@ public:
 
     std::string describe() const {
         return std::string(" state ") + state_name(state.state) + ", cause " + std::to_string(state.cause) +
-               (state.words.empty() ? "" : " (" + state.words + ")");
+               (state.message.empty() ? "" : " (" + state.message + ")");
     }
 
 private:

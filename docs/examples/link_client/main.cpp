@@ -6,7 +6,7 @@
 //                                stand up, send gains, read them back, arm, walk, end, lie down
 //     stop [--level N]           software stop: 1 baseline gains, 2 stand down, 3 joint damping
 //     clear                      acknowledge and clear what is latched, after asking
-//     vectors, decode            the test vectors of the page; packets under its key, as digits, line by line, in words
+//     vectors, decode            the test vectors of the page; packets under its key, as digits, line by line, as text
 //
 // Exit codes: 0 done, 1 the guardian refused or did not answer, 2 bad input.
 
@@ -78,7 +78,7 @@ void print_state(const Client& client) {
     const double height = s.height[0], roll = s.attitude[0], pitch = s.attitude[1];
     std::printf("battery %u %%, hottest motor %u C, height %.3f m, roll %.3f, pitch %.3f rad, "
                 "robot heard %.1f ms ago%s%s\n",
-                s.battery, s.hottest, height, roll, pitch, s.age / 1e3, s.words.empty() ? "" : ": ", s.words.c_str());
+                s.battery, s.hottest, height, roll, pitch, s.age / 1e3, s.message.empty() ? "" : ": ", s.message.c_str());
 }
 
 void say(const std::string& words) { std::cout << words << std::endl; }
@@ -208,7 +208,7 @@ void clear(Client& client) {
 void decode() {
     for (std::string line; std::getline(std::cin, line);) {
         try {
-            say(in_words(open_packet(unhex(line), example_key())));
+            say(described(open_packet(unhex(line), example_key())));
         } catch (const BadPacket& error) {
             throw BadInput(std::string("no packet: ") + error.what());
         } catch (const std::invalid_argument& error) {

@@ -1,4 +1,4 @@
-// The test vectors of docs/link.md, made anew here, and packets in words: `link_client vectors` and `... decode`.
+// The test vectors of docs/link.md, made anew here, and packets as text: `link_client vectors` and `... decode`.
 #pragma once
 
 #include <cstdio>
@@ -72,20 +72,20 @@ inline void print_vectors() {
     say("trial-digest-monitor", bytes(sha256(whole.data)));
 }
 
-// A message in the words of the page: `Kind, session ..., sequence N: name value, name value`.
-class Words {
+// A message as the page writes it: `Kind, session ..., sequence N: name value, name value`.
+class Description {
 public:
-    Words(const char* kind, const Frame& frame) : separator_(": ") {
+    Description(const char* kind, const Frame& frame) : separator_(": ") {
         out_ << kind << ", session 0x" << std::hex << std::setw(16) << std::setfill('0') << frame.session << std::dec
              << ", sequence " << frame.sequence;
     }
-    Words& number(const char* name, std::uint64_t value) { return begin(name) << value, *this; }
-    Words& large(const char* name, std::uint64_t value) {
+    Description& number(const char* name, std::uint64_t value) { return begin(name) << value, *this; }
+    Description& large(const char* name, std::uint64_t value) {
         return begin(name) << "0x" << std::hex << value << std::dec, *this;
     }
-    Words& real(const char* name, double value) { return begin(name) << value, *this; }
-    Words& text(const char* name, const std::string& value) { return begin(name) << '"' << value << '"', *this; }
-    template <class Range> Words& reals(const char* name, const Range& values) {
+    Description& real(const char* name, double value) { return begin(name) << value, *this; }
+    Description& text(const char* name, const std::string& value) { return begin(name) << '"' << value << '"', *this; }
+    template <class Range> Description& reals(const char* name, const Range& values) {
         begin(name) << '(';
         const char* between = "";
         for (const float value : values) out_ << between << value, between = ", ";
@@ -104,32 +104,32 @@ private:
     const char* separator_;
 };
 
-inline std::string in_words(const Frame& frame) {
+inline std::string described(const Frame& frame) {
     if (frame.kind == kWelcome) {
         const Welcome w = Welcome::read(frame.body);
-        Words words("Welcome", frame);
-        words.large("nonce", w.nonce).large("session", w.session).number("version", w.version);
-        words.number("virtual", w.is_virtual).number("rate", w.rate).number("gains", w.gains).large("table", w.table);
-        return words.text("robot", w.robot).text("serial", w.serial).str();
+        Description shown("Welcome", frame);
+        shown.large("nonce", w.nonce).large("session", w.session).number("version", w.version);
+        shown.number("virtual", w.is_virtual).number("rate", w.rate).number("gains", w.gains).large("table", w.table);
+        return shown.text("robot", w.robot).text("serial", w.serial).str();
     }
     if (frame.kind == kReply) {
         const Reply r = Reply::read(frame.body);
-        Words words("Reply", frame);
-        words.number("request", r.request).number("code", r.code).number("value", r.value).text("detail", r.detail);
-        return words.number("data", r.data.size()).str() + " bytes";
+        Description shown("Reply", frame);
+        shown.number("request", r.request).number("code", r.code).number("value", r.value).text("detail", r.detail);
+        return shown.number("data", r.data.size()).str() + " bytes";
     }
     if (frame.kind == kState) {
         const State s = State::read(frame.body);
-        Words words("State", frame);
-        words.real("time", s.time).number("tick", s.tick).number("age", s.age).number("state", s.state);
-        words.number("response", s.response).number("cause", s.cause).number("backup", s.backup);
-        words.number("latch", s.latch).number("epoch", s.epoch).number("trial", s.trial).number("outcome", s.outcome);
-        words.real("elapsed", s.elapsed).number("stop_seen", s.stop_seen).number("accepted", s.accepted);
-        words.number("missed", s.missed).number("rejected", s.rejected).number("overruns", s.overruns);
-        words.number("refused", s.refused).number("battery", s.battery).number("hottest", s.hottest);
-        words.reals("attitude", s.attitude).reals("height", s.height).reals("position", s.position);
-        words.reals("velocity", s.velocity).reals("torque", s.torque).reals("target", s.target);
-        return words.text("words", s.words).str();
+        Description shown("State", frame);
+        shown.real("time", s.time).number("tick", s.tick).number("age", s.age).number("state", s.state);
+        shown.number("response", s.response).number("cause", s.cause).number("backup", s.backup);
+        shown.number("latch", s.latch).number("epoch", s.epoch).number("trial", s.trial).number("outcome", s.outcome);
+        shown.real("elapsed", s.elapsed).number("stop_seen", s.stop_seen).number("accepted", s.accepted);
+        shown.number("missed", s.missed).number("rejected", s.rejected).number("overruns", s.overruns);
+        shown.number("refused", s.refused).number("battery", s.battery).number("hottest", s.hottest);
+        shown.reals("attitude", s.attitude).reals("height", s.height).reals("position", s.position);
+        shown.reals("velocity", s.velocity).reals("torque", s.torque).reals("target", s.target);
+        return shown.text("message", s.message).str();
     }
     return "kind " + std::to_string(frame.kind) + ", " + std::to_string(frame.body.size()) + " bytes of body";
 }

@@ -204,7 +204,7 @@ struct State {
     std::array<float, 2> attitude{};
     std::array<float, 1> height{};
     std::array<float, 12> position{}, velocity{}, torque{}, target{};
-    std::string words;
+    std::string message;
 
     static State read(const Bytes& body) {
         Reader in(body);
@@ -217,7 +217,7 @@ struct State {
         s.battery = in.u8(), s.hottest = in.u8();
         in.f32s(s.attitude), in.f32s(s.height);
         in.f32s(s.position), in.f32s(s.velocity), in.f32s(s.torque), in.f32s(s.target);
-        s.words = in.text(96);
+        s.message = in.text(96);
         in.end();
         return s;
     }

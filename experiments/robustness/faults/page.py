@@ -20,8 +20,8 @@ its wire protocol, with the real controller. Rows marked **P** are real processe
 Go2, `safebo-guardian` and `safebo tune`; their times were measured once, on a machine with two cores, and vary.
 
 The responses, by severity: *baseline gains* is HOLD (brake, stand, keep balance), *stands down* is SIT, *joint damping*
-is DAMP. Each is latched: nothing moves before a person has cleared it in two steps (`safebo robot clear`). All of this is
-software on a computer. It is not an emergency stop.
+is DAMP. Each is latched: nothing moves before a person has cleared it in two steps (`safebo robot clear`). All of this
+is software on a computer. It is not an emergency stop.
 
 | # | | fault, and how it is made | response of the robot | time to respond | the record | the operator sees |
 |---|---|---|---|---|---|---|
