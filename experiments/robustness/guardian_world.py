@@ -109,7 +109,7 @@ class StandInWalker:
 
     def base(self) -> BaseState:
         """At rest."""
-        return BaseState()
+        return BaseState.at_rest()
 
 
 def _as_it_is(observation: Observation) -> None:

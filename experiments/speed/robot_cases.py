@@ -40,7 +40,7 @@ def mpc() -> Callable[[], Any]:
         if simulation.time > 1.0:
             problems.append(controller.mpc_problem())
     walking = cycle(problems)
-    return lambda: controller.mpc.solve(*next(walking))
+    return lambda: controller.mpc.solve(next(walking))
 
 
 def wbc_tick() -> Callable[[], Any]:

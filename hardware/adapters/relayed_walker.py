@@ -105,7 +105,7 @@ class RelayedWalker:
         self._identity = {GainSet.BASELINE: gains_identity(table.baseline), GainSet.TRIAL: 0}
         self._switched = 0
         self._command = JointCommand()
-        self._base = BaseState()
+        self._base = BaseState.at_rest()
         self._state = np.zeros(len(STATE_NAMES))
         self.counters = RelayCounters()
 
@@ -165,7 +165,7 @@ class RelayedWalker:
         self._command = JointCommand(
             self._robot.home_joints.copy(), kp=np.full(12, STAND_KP), kd=np.full(12, STAND_KD)
         )
-        self._base = BaseState(orientation=reading.orientation.copy())
+        self._base = BaseState.at_rest(reading.orientation.copy())
 
     def step(self, reading: SensorReading) -> JointCommand:
         """One control tick, with at most `budget` seconds of waiting.

@@ -75,10 +75,14 @@ def recording_of(rows: FloatArray, torque_limit: FloatArray, period: float) -> R
     torque += _columns(rows, "kd") * (speed - velocity)
     record.commanded_torque[:] = np.clip(torque, -torque_limit, torque_limit)
     record.applied_torque[:] = _columns(rows, "joint_torque")
-    base, reading = BaseState(), SensorReading()
+    reading = SensorReading()
     for row in range(len(rows)):
-        base.position, base.orientation = record.base_position[row], record.base_orientation[row]
-        base.linear_velocity, base.angular_velocity = record.base_velocity[row], record.base_rate[row]
+        base = BaseState(
+            record.base_position[row],
+            record.base_orientation[row],
+            record.base_velocity[row],
+            record.base_rate[row],
+        )
         reading.joint_position, reading.joint_velocity = position[row], velocity[row]
         monitored_state(base, reading, record.states[row])
     backup = rows[:, _AT["backup"]]

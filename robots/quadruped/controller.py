@@ -17,22 +17,18 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
-from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait, stance_phases
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
-from safebo.robots.quadruped.mpc.reference import (
-    advance_reference,
-    blend_reference,
-    mpc_inputs,
-    start_reference,
-)
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading, plain
+from safebo.robots.quadruped.kinematics import leg_geometry
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
+from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, plan_motion, start_reference
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
-from safebo.robots.quadruped.wbc.tasks import ROWS, base_reference, joint_targets, stack_tasks
-from safebo.robots.quadruped.wbc.torque_qp import TorqueProgram
+from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
+from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -108,30 +104,33 @@ class Controller:
         self.speed_limit = MAX_SWING_SPEED * swinging
         self._estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
         self.dynamics = Dynamics(robot)
-        mass, centre, inertia = self.dynamics.composite(robot.home_joints)
-        self._centre = centre
-        self._inverse_inertia = np.linalg.inv(inertia)
-        self.mpc = ConvexMpc(mass, inertia, step=mpc_period)
-        self.torque_program = TorqueProgram(mass)
-        self.feet = Feet(robot, self.period, gait.timing(robot.legs))
+        self.body = self.dynamics.composite(robot.home_joints)
+        self.mpc = ConvexMpc(self.body, step=mpc_period)
+        self.torque_program = TorqueProgram(self.body.mass)
+        self._feet_parts = standing_feet()
+        self.feet = name_feet(self._feet_parts)
+        self._fresh = True
+        self._geometry = leg_geometry(robot)
+        self._timing = gait.timing(robot.legs)
         self._stance_phase = np.zeros(4)
-        self._contacts = np.zeros((self.mpc.horizon, 4), dtype=np.bool_)
-        self._levers = np.zeros((self.mpc.horizon, 4, 3))
-        self._mpc_state = np.zeros(12)
-        self._mpc_reference = np.zeros((self.mpc.horizon, 12))
-        self._velocity_command = np.zeros(3)
-        self._wanted = np.zeros((3, 3))  # base position, velocity, angular velocity in the world
-        self._blended = np.zeros((3, 3))  # the same, mixed with the MPC's trajectory
-        self._wanted_rotation = np.eye(3)
-        self._heading = np.zeros(2)  # wanted yaw; measured yaw on the same turn
-        self._base_velocity = np.zeros(6)
-        self._reference = np.zeros((6, 3))
-        self._tasks, self._targets = np.zeros((ROWS, 18)), np.zeros((ROWS, 3))
-        self._sizes = np.zeros(4, dtype=np.int64)
-        self._solution, self._acceleration = np.zeros((18, 3)), np.zeros(18)
+        self._problem = MpcProblem.allocate(self.mpc.horizon)
+        self._reference = BaseReference.at_rest()
+        self._reference_parts = tuple(self._reference)
+        self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
+        self._acceleration = np.zeros(18)
+        self._torque_problem = TorqueProblem(
+            self.dynamics.mass_matrix,
+            self.dynamics.bias,
+            self._acceleration,
+            self.mpc.forces[0],
+            self.feet.stance,
+            self.feet.rotation,
+            self.feet.local,
+            self.feet.jacobian,
+        )
         self._settle_kp, self._settle_kd = np.full(12, SETTLE_KP), np.full(12, SETTLE_KD)
         self.command = JointCommand()
-        self.base = BaseState()
+        self.base = BaseState.at_rest()
         self.planned_contact: BoolArray = self.feet.stance
         self.stance_forces = self.torque_program.forces
         self.set_gains(gains)
@@ -149,24 +148,21 @@ class Controller:
             gains["wbc.force_regularisation"],
             friction,
         )
-        self._swing_gains = np.array(
-            [
-                [gains["swing.kp_xy"], gains["swing.kp_xy"], gains["swing.kp_z"]],
-                [gains["swing.kd_xy"], gains["swing.kd_xy"], gains["swing.kd_z"]],
-            ]
+        base_names = ("orientation.kp", "orientation.kd", "position.kp", "position.kd", "mpc_blend")
+        swing_names = [["kp_xy", "kp_xy", "kp_z"], ["kd_xy", "kd_xy", "kd_z"]]
+        self._task_gains = plain(
+            TaskGains(
+                base=np.array([gains[f"wbc.{name}"] for name in base_names]),
+                swing=np.array([[gains[f"swing.{name}"] for name in row] for row in swing_names]),
+                trajectory_blend=gains["wbc.trajectory_blend"],
+                damping=DAMPING,
+                body=self.body,
+            )
         )
-        self._base_gains = np.array(
-            [
-                gains["wbc.orientation.kp"],
-                gains["wbc.orientation.kd"],
-                gains["wbc.position.kp"],
-                gains["wbc.position.kd"],
-                gains["wbc.mpc_blend"],
-            ]
+        velocity_gain, apex = gains["foothold.velocity_gain"], gains["swing.apex_height"]
+        self._foot_parameters = plain(
+            FootParameters(self._timing, self._geometry, self.period, velocity_gain, apex)
         )
-        self._trajectory_blend = gains["wbc.trajectory_blend"]
-        self._velocity_gain = gains["foothold.velocity_gain"]
-        self._apex = gains["swing.apex_height"]
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
@@ -180,10 +176,10 @@ class Controller:
             self.base = truth
         self._start = float(reading.time)
         self._next_mpc = -math.inf
-        self.feet.fresh = True
+        self._fresh = True
         self.feet.stance[:] = True
-        start_reference(self.base.position, self.base.orientation, self._wanted, self._heading)
-        self._wanted[0, 2] = self.robot.nominal_height
+        start_reference(self.base, self._reference)
+        self._reference.wanted[0, 2] = self.robot.nominal_height
 
     def step(self, reading: SensorReading, truth: BaseState | None = None) -> JointCommand:
         """One control tick.
@@ -196,11 +192,10 @@ class Controller:
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
-        feet, command = self.feet, self._velocity_command
+        command = self._reference.command
         if self._estimator is not None:
-            stance_phases(gait_time, feet.gait, self._stance_phase)
-            base = self._estimator.update(reading, self._stance_phase)
-            self.base = base
+            stance_phases(gait_time, self._timing, self._stance_phase)
+            base = self.base = self._estimator.update(reading, self._stance_phase)
         elif truth is None:
             raise ValueError(
                 "a controller with estimator 'truth' needs the true base state in reset and step"
@@ -212,44 +207,43 @@ class Controller:
         if speed > self.speed_limit:
             command[:2] *= self.speed_limit / speed
         q, qd = reading.joint_position, reading.joint_velocity
-        changed = feet.update(
+        base_parts = tuple(base)
+        changed = plan_motion(
             gait_time,
-            base.position,
-            base.orientation,
-            base.linear_velocity,
-            base.angular_velocity,
-            q,
-            qd,
-            command,
-            self._velocity_gain,
-            self._apex,
+            self._fresh,
+            self._foot_parameters,
+            base_parts,
+            (q, qd),
+            self._feet_parts,
+            self._reference_parts,
         )
-        advance_reference(
-            feet.rotation,
-            base.position,
-            base.linear_velocity,
-            base.angular_velocity,
-            command,
-            self.period,
-            self._wanted,
-            self._heading,
-            self._base_velocity,
-        )
+        self._fresh = False
         if changed or time >= self._next_mpc - 1e-9:
-            self._plan(gait_time, base)
+            mpc_inputs(
+                gait_time,
+                self.mpc.step,
+                self._foot_parameters,
+                self.body.centre,
+                base_parts,
+                self._feet_parts,
+                self._reference_parts,
+                tuple(self._problem),
+            )
+            self.mpc.solve(self._problem)
             self._next_mpc = time + self.mpc.step
-        blend_reference(
-            self.mpc.trajectory,
-            1.0 - (self._next_mpc - time) / self.mpc.step,
-            self._trajectory_blend,
-            self._centre,
-            self._wanted,
-            self._heading,
-            self._blended,
-            self._wanted_rotation,
-        )
-        self.whole_body(base, q, qd)
         out = self.command
+        joint_targets(
+            1.0 - (self._next_mpc - time) / self.mpc.step,
+            self._plan,
+            self._task_gains,
+            self._feet_parts,
+            base_parts,
+            self._reference_parts,
+            (q, qd, self.robot.joint_lower, self.robot.joint_upper),
+            (out.position, out.velocity, self._acceleration),
+        )
+        self.dynamics.update(base.orientation, self._reference.velocity, q, qd)
+        out.torque = self.torque_program.solve(self._torque_problem)
         if gait_time < 0:
             out.kp, out.kd = self._settle_kp, self._settle_kd
         else:
@@ -262,104 +256,6 @@ class Controller:
             self.command.kp, self.command.kd = self._kp, self._kd
         return self.command
 
-    def whole_body(self, base: BaseState, q: FloatArray, qd: FloatArray) -> None:
-        """Joint targets and torque for the planned feet and MPC forces, written into `command`.
-
-        Args:
-            base: base state.
-            q: joint angles `12`, rad.
-            qd: joint speeds `12`, rad/s.
-        """
-        feet, out = self.feet, self.command
-        base_reference(
-            feet.rotation,
-            base.position,
-            base.linear_velocity,
-            base.angular_velocity,
-            feet.stance,
-            self._wanted_rotation,
-            self._blended[0],
-            self._blended[1],
-            self._blended[2],
-            self.mpc.forces[0],
-            self._levers[0],
-            self._inverse_inertia,
-            self.mpc.mass,
-            self._base_gains,
-            self._reference,
-        )
-        stack_tasks(
-            feet.stance,
-            feet.rotation,
-            base.angular_velocity,
-            self._base_velocity[:3],
-            feet.local,
-            feet.jacobian,
-            feet.drift,
-            feet.world,
-            feet.speed,
-            feet.wanted,
-            feet.wanted_velocity,
-            feet.wanted_acceleration,
-            self._reference,
-            qd,
-            self._swing_gains,
-            self._tasks,
-            self._sizes,
-            self._targets,
-        )
-        joint_targets(
-            self._tasks,
-            self._sizes,
-            self._targets,
-            DAMPING,
-            q,
-            self.robot.joint_lower,
-            self.robot.joint_upper,
-            self._solution,
-            out.position,
-            out.velocity,
-            self._acceleration,
-        )
-        self.dynamics.update(base.orientation, self._base_velocity, q, qd)
-        out.torque = self.torque_program.solve(
-            self.dynamics.mass_matrix,
-            self.dynamics.bias,
-            self._acceleration,
-            feet.stance,
-            feet.rotation,
-            feet.local,
-            feet.jacobian,
-            self.mpc.forces[0],
-        )
-
-    def mpc_problem(self) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:
-        """Copies of what the MPC last solved: the four arguments of `ConvexMpc.solve`."""
-        problem = self._mpc_state, self._mpc_reference, self._contacts, self._levers
-        return problem[0].copy(), problem[1].copy(), problem[2].copy(), problem[3].copy()
-
-    def _plan(self, gait_time: float, base: BaseState) -> None:
-        """Solve the MPC from the present state."""
-        feet = self.feet
-        mpc_inputs(
-            gait_time,
-            self.mpc.step,
-            feet.gait,
-            feet.hip,
-            self._centre,
-            feet.rotation,
-            base.position,
-            base.linear_velocity,
-            base.angular_velocity,
-            self._heading,
-            self._velocity_command,
-            self._wanted,
-            feet.stance,
-            feet.world,
-            feet.target,
-            self._mpc_state,
-            self._mpc_reference,
-            self._contacts,
-            self._levers,
-        )
-        self.mpc.solve(self._mpc_state, self._mpc_reference, self._contacts, self._levers)
+    def mpc_problem(self) -> MpcProblem:
+        """A copy of what the MPC last solved."""
+        return self._problem.copy()

@@ -11,14 +11,14 @@ A ball-shaped foot rolls: what stands still is the point of the ball that touche
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading
+from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 
 FloatArray = NDArray[np.float64]
@@ -26,8 +26,7 @@ FloatArray = NDArray[np.float64]
 _SWING_VARIANCE = 1.0  # m^2: what is known of the place of a foot in the air
 
 
-@dataclass(frozen=True)
-class EstimatorNoise:
+class EstimatorNoise(NamedTuple):
     """What the filter believes of its inputs; standard deviations.
 
     Args:
@@ -50,51 +49,79 @@ class EstimatorNoise:
     touchdown_window: float = 0.15
     outlier: float = 2.5
 
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+    def check(self) -> None:
+        """Raise `ValueError` for a number that is not positive or a window longer than half a stance."""
+        for name, value in self._asdict().items():
             if not np.isfinite(value) or value <= 0:
-                raise ValueError(f"estimator noise: {item.name} must be positive, got {value!r}")
+                raise ValueError(f"estimator noise: {name} must be positive, got {value!r}")
         if self.touchdown_window > 0.5:
             raise ValueError(
                 f"estimator noise: touchdown_window is at most 0.5, got {self.touchdown_window!r}"
             )
 
-    def as_array(self) -> FloatArray:
-        """The eight numbers in the order of the fields."""
-        return np.array([getattr(self, item.name) for item in fields(self)])
+
+class _Filter(NamedTuple):
+    """The filter's constants and what it knows.
+
+    Args:
+        legs: geometry `4 x 7`.
+        foot_radius: m.
+        imu: place of the inertial unit in the trunk frame `3`, m.
+        noise: what is believed of the inputs.
+        period: s.
+        mean: base position, base velocity, four feet; `6 x 3`, columns x, y, z.
+        horizontal: covariance of the six along x, and along y, `6 x 6`.
+        vertical: covariance of the six along z, `6 x 6`.
+        scratch: `9 x 6`.
+    """
+
+    legs: FloatArray
+    foot_radius: float
+    imu: FloatArray
+    noise: EstimatorNoise
+    period: float
+    mean: FloatArray
+    horizontal: FloatArray
+    vertical: FloatArray
+    scratch: FloatArray
 
 
 @njit(cache=True)
-def _correct(
-    mean: FloatArray,
-    covariance: FloatArray,
-    axis: int,
-    first: int,
-    second: int,
-    measured: float,
-    variance: float,
-    outlier: float,
-    update_covariance: bool,
-    gain: FloatArray,
-) -> None:
-    """One scalar measurement of mean[first] (minus mean[second], when second >= 0) on one axis."""
+def _filter(parts: _Filter) -> _Filter:
+    """The record of a plain tuple, see `interface.plain`."""
+    legs, radius, imu, noise, period, mean, horizontal, vertical, scratch = parts
+    return _Filter(legs, radius, imu, EstimatorNoise(*noise), period, mean, horizontal, vertical, scratch)
+
+
+@njit(cache=True)
+def _correct(state: _Filter, axis: int, first: int, second: int, measured: float, variance: float) -> None:
+    """One scalar measurement z of mean[first] (minus mean[second], when second >= 0) on one axis.
+
+    The Kalman update with H = e_first - e_second, one measurement at a time, which needs no matrix inverse:
+
+        y = z - H x,   S = H P H^T + R,   K = P H^T / S,   x += w K y,   P -= K S K^T
+
+    with Huber's weight w = min(1, c sqrt(S) / |y|), so that a foot that slips pulls with bounded force. x and y
+    share a covariance, which y, the second, updates for both.
+    """
+    mean, gain = state.mean, state.scratch[8, 0:6]
+    covariance = state.vertical if axis == 2 else state.horizontal
     innovation = measured - mean[first, axis]
     for i in range(6):
-        gain[i] = covariance[i, first]
+        gain[i] = covariance[i, first]  # P H^T
     if second >= 0:
         innovation += mean[second, axis]
         for i in range(6):
             gain[i] -= covariance[i, second]
-    predicted = gain[first]
+    predicted = gain[first]  # H P H^T
     if second >= 0:
         predicted -= gain[second]
     total = predicted + variance
     size = abs(innovation) / np.sqrt(total)
-    weight = 1.0 if size <= outlier else outlier / size
+    weight = 1.0 if size <= state.noise.outlier else state.noise.outlier / size
     for i in range(6):
         mean[i, axis] += weight * gain[i] / total * innovation
-    if update_covariance:
+    if axis != 0:
         for i in range(6):
             for j in range(6):
                 covariance[i, j] -= gain[i] * gain[j] / total
@@ -102,53 +129,50 @@ def _correct(
 
 @njit(cache=True)
 def _update(
-    legs: FloatArray,
-    foot_radius: float,
-    noise: FloatArray,
-    period: float,
+    state: _Filter,
     joint_position: FloatArray,
     joint_velocity: FloatArray,
     orientation: FloatArray,
     angular_velocity: FloatArray,
     specific_force: FloatArray,
-    imu_position: FloatArray,
     stance_phase: FloatArray,
-    mean: FloatArray,
-    horizontal: FloatArray,
-    vertical: FloatArray,
-    scratch: FloatArray,
 ) -> None:
     """One tick: predict with the inertial unit, correct with the standing feet."""
+    state = _filter(state)
+    mean, noise, period, scratch = state.mean, state.noise, state.period, state.scratch
     rotation = scratch[0:3, 0:3]
     rotation_from_quaternion(orientation, rotation)
     jacobian = scratch[3:6, 0:3]
-    position, drift, gain = scratch[6, 0:3], scratch[7, 0:3], scratch[8, 0:6]
+    position, drift = scratch[6, 0:3], scratch[7, 0:3]
     wx, wy, wz = angular_velocity[0], angular_velocity[1], angular_velocity[2]
-    # the unit sits away from the trunk's origin: take the centripetal part out
-    rx, ry, rz = imu_position[0], imu_position[1], imu_position[2]
+    # The unit sits at r from the trunk's origin and feels omega x (omega x r) too much. (The Euler term
+    # omegadot x r is left in: differentiating the gyroscope would add more noise than it takes away.)
+    rx, ry, rz = state.imu[0], state.imu[1], state.imu[2]
     cx, cy, cz = wy * rz - wz * ry, wz * rx - wx * rz, wx * ry - wy * rx
     fx = specific_force[0] - (wy * cz - wz * cy)
     fy = specific_force[1] - (wz * cx - wx * cz)
     fz = specific_force[2] - (wx * cy - wy * cx)
+    # x := F x + G a with a = R f - g:  p += dt v + dt^2/2 a,  v += dt a
     for axis in range(3):
         acceleration = rotation[axis, 0] * fx + rotation[axis, 1] * fy + rotation[axis, 2] * fz
         if axis == 2:
             acceleration -= GRAVITY
         mean[0, axis] += period * mean[1, axis] + 0.5 * period * period * acceleration
         mean[1, axis] += period * acceleration
+    # P := F P F^T + Q; F differs from 1 only in that the position takes dt times the velocity, so F P adds dt
+    # times row 1 to row 0, and F P F^T the same to the columns
     for k in range(2):
-        covariance = horizontal if k == 0 else vertical
+        covariance = state.horizontal if k == 0 else state.vertical
         for j in range(6):
             covariance[0, j] += period * covariance[1, j]
         for i in range(6):
             covariance[i, 0] += period * covariance[i, 1]
-        covariance[0, 0] += noise[1] ** 2 * period
-        covariance[1, 1] += (noise[0] * period) ** 2
-    window, outlier = noise[6], noise[7]
+        covariance[0, 0] += noise.position**2 * period
+        covariance[1, 1] += (noise.acceleration * period) ** 2
     for leg in range(4):
         row = 2 + leg
         leg_kinematics(
-            legs[leg],
+            state.legs[leg],
             joint_position[3 * leg : 3 * leg + 3],
             joint_velocity[3 * leg : 3 * leg + 3],
             position,
@@ -161,11 +185,13 @@ def _update(
         ox = wx + joint_velocity[3 * leg]
         oy = wy + pitch_rate * np.cos(q0)
         oz = wz + pitch_rate * np.sin(q0)
-        # the floor's normal seen from the trunk; the ball's centre sits one radius along it
+        # The floor's normal n seen from the trunk; the ball's centre sits one radius along it and, where the
+        # ball rolls without slip, moves at omega_calf x (radius n).
         nx, ny, nz = rotation[2, 0], rotation[2, 1], rotation[2, 2]
-        roll_x = foot_radius * (oy * nz - oz * ny)
-        roll_y = foot_radius * (oz * nx - ox * nz)
-        roll_z = foot_radius * (ox * ny - oy * nx)
+        roll_x = state.foot_radius * (oy * nz - oz * ny)
+        roll_y = state.foot_radius * (oz * nx - ox * nz)
+        roll_z = state.foot_radius * (ox * ny - oy * nx)
+        # velocity of the foot relative to the base: omega x l + J qd
         px, py, pz = position[0], position[1], position[2]
         vx = wy * pz - wz * py
         vy = wz * px - wx * pz
@@ -175,46 +201,41 @@ def _update(
             vx += jacobian[0, j] * rate
             vy += jacobian[1, j] * rate
             vz += jacobian[2, j] * rate
+        # Contact is least certain at touchdown and lift-off: trust falls to 0.05 at both ends of a stance
+        # (Bledt et al. 2018), and noise grows as it falls.
         phase = stance_phase[leg]
         trust = 0.0
         if phase >= 0.0:
-            trust = min(1.0, min(phase, 1.0 - phase) / window + 0.05)
+            trust = min(1.0, min(phase, 1.0 - phase) / noise.touchdown_window + 0.05)
         for axis in range(3):
-            covariance = vertical if axis == 2 else horizontal
-            # x and y share a covariance: y, which comes second, changes it for both
-            owner = axis != 0
+            covariance = state.vertical if axis == 2 else state.horizontal
             relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
             if trust <= 0.0:
-                # in the air: the foot is where the leg says
+                # in the air: the foot is where the leg says, and tells nothing of the base
                 mean[row, axis] = mean[0, axis] + relative
-                if owner:
+                if axis != 0:
                     for j in range(6):
                         covariance[row, j] = 0.0
                         covariance[j, row] = 0.0
                     covariance[row, row] = _SWING_VARIANCE
                 continue
             rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
-            speed = rotation[axis, 0] * vx + rotation[axis, 1] * vy + rotation[axis, 2] * vz
             mean[row, axis] += period * rolling
             if axis != 1:
-                covariance[row, row] += noise[2] ** 2 * period / trust
+                covariance[row, row] += noise.foot_drift**2 * period / trust
         if trust <= 0.0:
             continue
+        # measured: foot minus base position
         for axis in range(3):
-            covariance = vertical if axis == 2 else horizontal
-            owner = axis != 0
             relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
-            variance = noise[3] ** 2 / trust
-            _correct(mean, covariance, axis, row, 0, relative, variance, outlier, owner, gain)
+            _correct(state, axis, row, 0, relative, noise.foot_position**2 / trust)
+        # measured: base velocity, as a standing foot's centre only rolls: v + R (omega x l + J qd) = rolling
         for axis in range(3):
-            covariance = vertical if axis == 2 else horizontal
-            owner = axis != 0
             rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
             speed = rotation[axis, 0] * vx + rotation[axis, 1] * vy + rotation[axis, 2] * vz
-            variance = (noise[4] / trust) ** 2
-            _correct(mean, covariance, axis, 1, -1, rolling - speed, variance, outlier, owner, gain)
-        variance = (noise[5] / trust) ** 2
-        _correct(mean, vertical, 2, row, -1, foot_radius, variance, outlier, True, gain)
+            _correct(state, axis, 1, -1, rolling - speed, (noise.foot_velocity / trust) ** 2)
+        # measured: height of the foot's centre, one radius over the floor
+        _correct(state, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
 
 
 class KalmanEstimator:
@@ -224,22 +245,32 @@ class KalmanEstimator:
         robot: lengths of the legs.
         period: control period, s.
         noise: what the filter believes of its inputs.
+
+    Raises:
+        ValueError: a period or a noise that makes no sense.
     """
 
     def __init__(self, robot: RobotModel, period: float = 0.002, noise: EstimatorNoise | None = None) -> None:
         if not period > 0:
             raise ValueError(f"estimator: period must be positive, got {period!r}")
         self.robot = robot
-        self.period = float(period)
         self.noise = noise or EstimatorNoise()
-        self._noise = self.noise.as_array()
-        self._legs = leg_geometry(robot)
-        self._imu = np.array(robot.imu_position, dtype=float)
-        self._mean = np.zeros((6, 3))
-        self._horizontal = np.eye(6)
-        self._vertical = np.eye(6)
-        self._scratch = np.zeros((9, 6))
-        self._state = BaseState(self._mean[0], np.array([1.0, 0.0, 0.0, 0.0]), self._mean[1], np.zeros(3))
+        self.noise.check()
+        geometry = leg_geometry(robot)
+        self._filter = _Filter(
+            legs=geometry.legs,
+            foot_radius=geometry.foot_radius,
+            imu=np.array(robot.imu_position, dtype=float),
+            noise=self.noise,
+            period=float(period),
+            mean=np.zeros((6, 3)),
+            horizontal=np.eye(6),
+            vertical=np.eye(6),
+            scratch=np.zeros((9, 6)),
+        )
+        self._parts = plain(self._filter)
+        mean = self._filter.mean
+        self._state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
 
     def reset(self, reading: SensorReading, base_height: float | None = None) -> BaseState:
         """Start at rest at the origin, all feet standing.
@@ -248,16 +279,15 @@ class KalmanEstimator:
             reading: the first reading.
             base_height: m; from the legs and a level floor when None.
         """
-        w, x, y, z = reading.orientation
-        feet = self.robot.foot_positions(reading.joint_position)
         rotation = np.zeros((3, 3))
-        rotation_from_quaternion(np.array([w, x, y, z]), rotation)
-        feet = feet @ rotation.T
+        rotation_from_quaternion(np.array(reading.orientation, dtype=float), rotation)
+        feet = self.robot.foot_positions(reading.joint_position) @ rotation.T
         height = self.robot.foot_radius - feet[:, 2].min() if base_height is None else float(base_height)
-        self._mean[:] = 0.0
-        self._mean[0, 2] = height
-        self._mean[2:] = self._mean[0] + feet
-        for covariance in (self._horizontal, self._vertical):
+        mean = self._filter.mean
+        mean[:] = 0.0
+        mean[0, 2] = height
+        mean[2:] = mean[0] + feet
+        for covariance in (self._filter.horizontal, self._filter.vertical):
             covariance[:] = np.diag([1e-4, 1e-2, 1e-4, 1e-4, 1e-4, 1e-4])
         self._state.orientation[:] = reading.orientation
         self._state.angular_velocity[:] = reading.angular_velocity
@@ -272,21 +302,13 @@ class KalmanEstimator:
                 number while it is planned to swing. 0.5 for a leg that stands for good.
         """
         _update(
-            self._legs,
-            self.robot.foot_radius,
-            self._noise,
-            self.period,
+            self._parts,
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,
             reading.angular_velocity,
             reading.linear_acceleration,
-            self._imu,
             stance_phase,
-            self._mean,
-            self._horizontal,
-            self._vertical,
-            self._scratch,
         )
         self._state.orientation[:] = reading.orientation
         self._state.angular_velocity[:] = reading.angular_velocity

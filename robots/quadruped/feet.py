@@ -11,14 +11,15 @@ are those of that point, and the place where it is held moves with the rolling.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.gait import GaitTiming, contact, stride_and_phase
-from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
+from safebo.robots.quadruped.gait import GaitTiming, contact
+from safebo.robots.quadruped.interface import BaseState
+from safebo.robots.quadruped.kinematics import LegGeometry, leg_kinematics, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
 
 FloatArray = NDArray[np.float64]
@@ -27,137 +28,113 @@ BoolArray = NDArray[np.bool_]
 MAX_SLIP = 0.03  # m, a stance foot that slid further is held where it is now instead of pulled back
 
 
-class Feet:
+class FootParameters(NamedTuple):
+    """What the planning of the feet is told, constant between two changes of the gains.
+
+    Args:
+        gait: contact pattern.
+        geometry: of the legs.
+        period: control period, s.
+        velocity_gain: of the foothold rule, s.
+        apex: height of a swing, m.
+    """
+
+    gait: GaitTiming
+    geometry: LegGeometry
+    period: float
+    velocity_gain: float
+    apex: float
+
+
+@njit(cache=True)
+def foot_parameters(parts: FootParameters) -> FootParameters:
+    """The record of a plain tuple, see `interface.plain`."""
+    return FootParameters(GaitTiming(*parts[0]), LegGeometry(*parts[1]), parts[2], parts[3], parts[4])
+
+
+class Feet(NamedTuple):
     """The four feet: measured, planned and desired.
 
-    Attributes:
+    Args:
         stance: which feet are planned to stand now, `4`.
         local: in the base frame, the centre of a swinging foot or the contact point of a standing one, m.
-        jacobian: of that point in the base frame, `4 x 3 x 3`, m/rad. drift: Jdot qd there, m/s^2.
-        world: foot centres in the world; speed: their velocities there, m/s.
+        jacobian: of that point in the base frame, `4 x 3 x 3`, m/rad.
+        drift: Jdot qd there, m/s^2.
+        world: foot centres in the world.
+        velocity: their velocities there, m/s.
+        start: where a swinging foot left the ground.
         target: where a swinging foot will land and a standing foot stands.
         wanted, wanted_velocity, wanted_acceleration: desired motion of every foot in the world.
         rotation: base to world, `3 x 3`.
     """
 
-    def __init__(self, robot: RobotModel, period: float, gait: GaitTiming) -> None:
-        self.gait = gait
-        self.period = float(period)
-        self.geometry = leg_geometry(robot)
-        # the nominal foot is under the thigh joint: hip offset plus the lateral thigh offset
-        self.hip = np.zeros((4, 3))
-        self.hip[:, 0] = robot.hip_offset[:, 0]
-        self.hip[:, 1] = robot.hip_offset[:, 1] + robot.thigh_offset
-        self.ground = robot.foot_radius
-        self.rotation = np.eye(3)
-        self.local, self.drift = np.zeros((4, 3)), np.zeros((4, 3))
-        self.jacobian = np.zeros((4, 3, 3))
-        self.world, self.speed = np.zeros((4, 3)), np.zeros((4, 3))
-        self.start, self.target = np.zeros((4, 3)), np.zeros((4, 3))
-        self.wanted, self.wanted_velocity = np.zeros((4, 3)), np.zeros((4, 3))
-        self.wanted_acceleration = np.zeros((4, 3))
-        self.stance = np.ones(4, dtype=np.bool_)
-        self.fresh = True
+    stance: BoolArray
+    local: FloatArray
+    jacobian: FloatArray
+    drift: FloatArray
+    world: FloatArray
+    velocity: FloatArray
+    start: FloatArray
+    target: FloatArray
+    wanted: FloatArray
+    wanted_velocity: FloatArray
+    wanted_acceleration: FloatArray
+    rotation: FloatArray
 
-    def update(
-        self,
-        time: float,
-        position: FloatArray,
-        quaternion: FloatArray,
-        velocity: FloatArray,
-        rate: FloatArray,
-        q: FloatArray,
-        qd: FloatArray,
-        command: FloatArray,
-        velocity_gain: float,
-        apex: float,
-    ) -> bool:
-        """Measure the feet and plan their motion; returns whether a planned contact changed.
 
-        Args:
-            time: seconds since the gait started; negative means all feet stand.
-            position: of the base, world, m.
-            quaternion: of the base, w, x, y, z.
-            velocity: of the base, world, m/s.
-            rate: angular velocity of the base in its own frame, rad/s.
-            q: joint angles `12`, rad.
-            qd: joint speeds `12`, rad/s.
-            command: forward, leftward velocity and yaw rate in the heading frame `3`.
-            velocity_gain: of the foothold rule, s.
-            apex: height of a swing, m.
-        """
-        changed = _update_feet(
-            time,
-            self.period,
-            self.gait,
-            self.geometry,
-            self.hip,
-            self.ground,
-            position,
-            quaternion,
-            velocity,
-            rate,
-            q,
-            qd,
-            command,
-            velocity_gain,
-            apex,
-            self.fresh,
-            self.rotation,
-            self.local,
-            self.jacobian,
-            self.drift,
-            self.world,
-            self.speed,
-            self.start,
-            self.target,
-            self.wanted,
-            self.wanted_velocity,
-            self.wanted_acceleration,
-            self.stance,
-        )
-        self.fresh = False
-        return bool(changed)
+FeetMemory = tuple[BoolArray, FloatArray, FloatArray, FloatArray]
+
+
+def standing_feet() -> FeetMemory:
+    """Memory for the feet of a robot that stands: stance, Jacobians, rotation, and all points in one array.
+
+    Four arrays instead of twelve, because a call of a compiled function from Python pays for every one.
+    """
+    return np.ones(4, np.bool_), np.zeros((4, 3, 3)), np.eye(3), np.zeros((9, 4, 3))
 
 
 @njit(cache=True)
-def _update_feet(
+def name_feet(memory: FeetMemory) -> Feet:
+    """The feet in the memory of `standing_feet`; writing to them writes to it."""
+    stance, jacobian, rotation, p = memory
+    return Feet(stance, p[0], jacobian, p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], rotation)
+
+
+@njit(cache=True)
+def update_feet(
     time: float,
-    period: float,
-    gait: GaitTiming,
-    geometry: FloatArray,
-    hip: FloatArray,
-    ground: float,
-    position: FloatArray,
-    quaternion: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
+    fresh: bool,
+    parameters: FootParameters,
+    base: BaseState,
     q: FloatArray,
     qd: FloatArray,
     command: FloatArray,
-    velocity_gain: float,
-    apex: float,
-    fresh: bool,
-    rotation: FloatArray,
-    local: FloatArray,
-    jacobian: FloatArray,
-    drift: FloatArray,
-    world: FloatArray,
-    speed: FloatArray,
-    start: FloatArray,
-    target: FloatArray,
-    wanted: FloatArray,
-    wanted_velocity: FloatArray,
-    wanted_acceleration: FloatArray,
-    stance: BoolArray,
+    feet: Feet,
 ) -> bool:
-    rotation_from_quaternion(quaternion, rotation)
+    """Measure the feet and plan their motion; returns whether a planned contact changed.
+
+    Args:
+        time: seconds since the gait started; negative means all feet stand.
+        fresh: whether this is the first call: a foot is then held where it is.
+        parameters: gait, legs, gains.
+        base: base state.
+        q: joint angles `12`, rad.
+        qd: joint speeds `12`, rad/s.
+        command: forward, leftward velocity and yaw rate in the heading frame `3`.
+        feet: out.
+    """
+    gait, geometry = parameters.gait, parameters.geometry
+    position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
+    rotation, local, jacobian, target = feet.rotation, feet.local, feet.jacobian, feet.target
+    ground = geometry.foot_radius
+    rotation_from_quaternion(base.orientation, rotation)
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
     changed = fresh
     relative = np.empty(3)
     for leg in range(4):
         joints, speeds = q[3 * leg : 3 * leg + 3], qd[3 * leg : 3 * leg + 3]
-        leg_kinematics(geometry[leg], joints, speeds, local[leg], jacobian[leg], drift[leg])
+        leg_kinematics(geometry.legs[leg], joints, speeds, local[leg], jacobian[leg], feet.drift[leg])
+        # p_world = p + R l,  v_world = v + R (J qd + omega x l)
         x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
         for i in range(3):
             value = 0.0
@@ -168,8 +145,8 @@ def _update_feet(
         relative[1] += rate[2] * x - rate[0] * z
         relative[2] += rate[0] * y - rate[1] * x
         for i in range(3):
-            world[leg, i] = position[i] + rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
-            speed[leg, i] = (
+            feet.world[leg, i] = position[i] + rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
+            feet.velocity[leg, i] = (
                 velocity[i]
                 + rotation[i, 0] * relative[0]
                 + rotation[i, 1] * relative[1]
@@ -177,78 +154,71 @@ def _update_feet(
             )
         stands, progress = contact(time, leg, gait)
         if stands:
-            if fresh or not stance[leg]:
-                target[leg] = world[leg]
+            if fresh or not feet.stance[leg]:
+                target[leg] = feet.world[leg]
                 target[leg, 2] = ground
-            _move_to_contact_point(
-                rotation,
-                rate,
-                joints,
-                speeds,
-                ground,
-                period,
-                local[leg],
-                jacobian[leg],
-                drift[leg],
-                target[leg],
-            )
-            slip_x, slip_y = world[leg, 0] - target[leg, 0], world[leg, 1] - target[leg, 1]
+            _move_to_contact_point(leg, rate, joints, speeds, ground, parameters.period, feet)
+            # a foot that slid keeps its target within MAX_SLIP: the leg must not pull against the ground
+            slip_x = feet.world[leg, 0] - target[leg, 0]
+            slip_y = feet.world[leg, 1] - target[leg, 1]
             slip = math.hypot(slip_x, slip_y)
             if slip > MAX_SLIP:
                 target[leg, 0] += slip_x * (1.0 - MAX_SLIP / slip)
                 target[leg, 1] += slip_y * (1.0 - MAX_SLIP / slip)
-            wanted[leg] = target[leg]
-            wanted_velocity[leg] = 0.0
-            wanted_acceleration[leg] = 0.0
+            feet.wanted[leg] = target[leg]
+            feet.wanted_velocity[leg] = 0.0
+            feet.wanted_acceleration[leg] = 0.0
         else:
-            if fresh or stance[leg]:
-                start[leg] = world[leg]
+            if fresh or feet.stance[leg]:
+                feet.start[leg] = feet.world[leg]
             duration = (1.0 - gait.duty) * gait.stride
-            foothold(
+            target[leg, 0], target[leg, 1] = foothold(
                 position,
                 velocity,
                 yaw,
                 command,
-                hip[leg],
+                geometry.hip[leg],
                 (1.0 - progress) * duration,
                 gait.duty * gait.stride,
-                velocity_gain,
-                ground - TOUCHDOWN_DEPTH,
-                target[leg],
+                parameters.velocity_gain,
             )
+            target[leg, 2] = ground - TOUCHDOWN_DEPTH
             swing_point(
-                start[leg],
+                feet.start[leg],
                 target[leg],
                 progress,
                 duration,
-                apex,
-                wanted[leg],
-                wanted_velocity[leg],
-                wanted_acceleration[leg],
+                parameters.apex,
+                feet.wanted[leg],
+                feet.wanted_velocity[leg],
+                feet.wanted_acceleration[leg],
             )
-        if stands != stance[leg]:
+        if stands != feet.stance[leg]:
             changed = True
-            stance[leg] = stands
+            feet.stance[leg] = stands
     return changed
 
 
 @njit(cache=True)
 def _move_to_contact_point(
-    rotation: FloatArray,
+    leg: int,
     rate: FloatArray,
     q: FloatArray,
     qd: FloatArray,
     radius: float,
     period: float,
-    local: FloatArray,
-    jacobian: FloatArray,
-    drift: FloatArray,
-    held: FloatArray,
+    feet: Feet,
 ) -> None:
-    """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick."""
-    # down to the ground, in the base frame
+    """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick.
+
+    With d the way from the centre down to the ground and u = J_omega qd the calf's angular velocity relative
+    to the base, the contact point is at l + d and moves at J qd + u x d, so that each joint's axis a_j adds
+    a_j x d to its column of the Jacobian.
+    """
+    rotation, local, jacobian, drift = feet.rotation, feet.local[leg], feet.jacobian[leg], feet.drift[leg]
+    # d = -radius R^T z: down to the ground, in the base frame
     dx, dy, dz = -radius * rotation[2, 0], -radius * rotation[2, 1], -radius * rotation[2, 2]
-    c, s = math.cos(q[0]), math.sin(q[0])  # thigh and calf turn about (0, c, s)
+    c, s = math.cos(q[0]), math.sin(q[0])  # thigh and calf turn about (0, c, s), the hip about (1, 0, 0)
     pitch = qd[1] + qd[2]
     local[0] += dx
     local[1] += dy
@@ -259,9 +229,10 @@ def _move_to_contact_point(
         jacobian[0, j] += c * dz - s * dy
         jacobian[1, j] += s * dx
         jacobian[2, j] -= c * dx
-    # The way down does not turn with the base, so the contact point accelerates by alpha x down, alpha being
-    # the calf's angular acceleration at constant joint speeds. Whoever adds the centrifugal and Coriolis
-    # terms of a point that moves with the base adds w x (w x down) + 2 w x (u x down) too much.
+    # d does not turn with the base, so the contact point accelerates by alpha x d, alpha being the calf's
+    # angular acceleration at constant joint speeds, alpha = omega x u + udot. Whoever adds the centrifugal and
+    # Coriolis terms of a point that moves with the base (`stack_tasks`) adds omega x (omega x d) +
+    # 2 omega x (u x d) = omega x ((omega + 2 u) x d) too much: it is taken out here.
     ux, uy, uz = qd[0], c * pitch, s * pitch  # calf relative to the base
     wx, wy, wz = rate[0], rate[1], rate[2]
     ax = wy * uz - wz * uy
@@ -272,65 +243,9 @@ def _move_to_contact_point(
     drift[0] += ay * dz - az * dy - (wy * fz - wz * fy)
     drift[1] += az * dx - ax * dz - (wz * fx - wx * fz)
     drift[2] += ax * dy - ay * dx - (wx * fy - wy * fx)
-    # angular velocity of the calf in the world moves the ball's centre by omega x (radius z) per second
+    # the calf's angular velocity in the world moves the ball's centre by omega x (radius z) per second
     wx, wy, wz = wx + ux, wy + uy, wz + uz
     world_x = rotation[0, 0] * wx + rotation[0, 1] * wy + rotation[0, 2] * wz
     world_y = rotation[1, 0] * wx + rotation[1, 1] * wy + rotation[1, 2] * wz
-    held[0] += period * radius * world_y
-    held[1] -= period * radius * world_x
-
-
-@njit(cache=True)
-def plan_levers(
-    time: float,
-    step: float,
-    gait: GaitTiming,
-    hip: FloatArray,
-    com: FloatArray,
-    position: FloatArray,
-    yaw: float,
-    command: FloatArray,
-    stance: BoolArray,
-    world: FloatArray,
-    target: FloatArray,
-    contacts: BoolArray,
-    levers: FloatArray,
-) -> None:
-    """Planned contacts (`steps x 4`) and lever arms (`steps x 4 x 3`) over a horizon.
-
-    A lever arm is a foot's place relative to the centre of mass, in the world.
-
-    A foot that stands now stays; one that swings will stand at its target; later footholds follow the
-    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
-    sampled at their mid-points.
-    """
-    c, s = math.cos(yaw), math.sin(yaw)
-    velocity = np.zeros(3)
-    velocity[0] = c * command[0] - s * command[1]
-    velocity[1] = s * command[0] + c * command[1]
-    point = np.empty(3)
-    for leg in range(4):
-        now, _ = stride_and_phase(time, leg, gait)
-        for k in range(contacts.shape[0]):
-            later = (k + 0.5) * step
-            contacts[k, leg], _ = contact(time + later, leg, gait)
-            point[:] = world[leg] if stance[leg] else target[leg]
-            point[2] = 0.0
-            if gait.duty < 1.0 and time + later >= 0.0:
-                cycle, _ = stride_and_phase(time + later, leg, gait)
-                if cycle > now + (0 if stance[leg] else 1):
-                    landing = (cycle - gait.offsets[leg]) * gait.stride - time
-                    foothold(
-                        position,
-                        velocity,
-                        yaw,
-                        command,
-                        hip[leg],
-                        landing,
-                        gait.duty * gait.stride,
-                        0.0,
-                        0.0,
-                        point,
-                    )
-            for i in range(3):
-                levers[k, leg, i] = point[i] - com[i] - velocity[i] * later
+    feet.target[leg, 0] += period * radius * world_y
+    feet.target[leg, 1] -= period * radius * world_x

@@ -8,6 +8,7 @@ Positive thigh and calf angles move the foot backwards; the knee bends at negati
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -18,13 +19,29 @@ from safebo.robots.descriptions.model import RobotModel
 FloatArray = NDArray[np.float64]
 
 
-def leg_geometry(robot: RobotModel) -> FloatArray:
-    """The seven numbers of every leg, `4 x 7`."""
-    legs = np.zeros((4, 7))
+class LegGeometry(NamedTuple):
+    """What compiled functions have to know of the legs.
+
+    Args:
+        legs: seven numbers of every leg, `4 x 7`.
+        hip: nominal foot point of every leg, under its thigh joint, in the heading frame, m, `4 x 3`.
+        foot_radius: m; height of a standing foot's centre over the ground.
+    """
+
+    legs: FloatArray
+    hip: FloatArray
+    foot_radius: float
+
+
+def leg_geometry(robot: RobotModel) -> LegGeometry:
+    """The legs of a robot."""
+    legs, hip = np.zeros((4, 7)), np.zeros((4, 3))
     legs[:, :3] = robot.hip_offset
     legs[:, 3] = robot.thigh_offset
     legs[:, 4:] = robot.thigh_length, robot.calf_length, robot.calf_angle_offset
-    return legs
+    hip[:, 0] = robot.hip_offset[:, 0]
+    hip[:, 1] = robot.hip_offset[:, 1] + robot.thigh_offset
+    return LegGeometry(legs, hip, float(robot.foot_radius))
 
 
 @njit(cache=True)

@@ -30,13 +30,13 @@ def foothold(
     remaining: float,
     stance_duration: float,
     velocity_gain: float,
-    ground: float,
-    out: FloatArray,
-) -> None:
-    """Where a foot that lands in `remaining` seconds should be put; written into `out` `3`.
+) -> tuple[float, float]:
+    """Where a foot that lands in `remaining` seconds should be put: x and y in the world, m.
 
     Raibert's rule: under the hip at touchdown, ahead by half of what the body travels during stance, plus a
-    correction proportional to the velocity error (Raibert 1986; gain sqrt(height / g) is the capture point).
+    correction proportional to the velocity error (Raibert 1986; gain sqrt(height / g) is the capture point),
+
+        p = p_hip(touchdown) + T_stance / 2 v_hip + k (v - v_command).
 
     Args:
         position: of the base `3`, world, m.
@@ -47,8 +47,6 @@ def foothold(
         remaining: seconds until touchdown.
         stance_duration: seconds the foot will stand.
         velocity_gain: s.
-        ground: height of a standing foot's centre, m.
-        out: the foothold `3`, world, m.
     """
     turn = yaw + command[2] * remaining
     c, s = math.cos(turn), math.sin(turn)
@@ -56,14 +54,13 @@ def foothold(
     under_y = position[1] + velocity[1] * remaining + s * hip[0] + c * hip[1]
     wanted_x = c * command[0] - s * command[1]
     wanted_y = s * command[0] + c * command[1]
-    # Half of the stance is walked before the foot is under the hip; a turn moves the hip sideways too.
+    # v_hip = v_command + omega x r_hip: a turn moves the hip sideways too. Half of the stance is walked before
+    # the foot is under the hip.
     hip_x = wanted_x - command[2] * (s * hip[0] + c * hip[1])
     hip_y = wanted_y + command[2] * (c * hip[0] - s * hip[1])
     step_x = 0.5 * stance_duration * hip_x + velocity_gain * (velocity[0] - wanted_x)
     step_y = 0.5 * stance_duration * hip_y + velocity_gain * (velocity[1] - wanted_y)
-    out[0] = under_x + min(MAX_STEP, max(-MAX_STEP, step_x))
-    out[1] = under_y + min(MAX_STEP, max(-MAX_STEP, step_y))
-    out[2] = ground
+    return under_x + min(MAX_STEP, max(-MAX_STEP, step_x)), under_y + min(MAX_STEP, max(-MAX_STEP, step_y))
 
 
 @njit(cache=True)
@@ -89,9 +86,9 @@ def swing_point(
     sd = 30.0 * p2 * (1.0 - p) * (1.0 - p) * rate
     sdd = 60.0 * p * (1.0 - p) * (1.0 - 2.0 * p) * rate * rate
     way_x, way_y = target[0] - start[0], target[1] - start[1]
-    longest = MAX_SWING_SPEED * duration
+    reach = MAX_SWING_SPEED * duration
     way = math.hypot(way_x, way_y)
-    shorten = longest / way if way > longest else 1.0
+    shorten = reach / way if way > reach else 1.0
     for i in range(3):
         if i == 0:
             step = way_x * shorten
@@ -103,7 +100,7 @@ def swing_point(
         velocity[i] = sd * step
         acceleration[i] = sdd * step
     u = p * (1.0 - p)
-    # the bump's largest acceleration is 24 h / T^2 at mid-swing
+    # z += 64 h u^3 with u = p (1 - p), u' = 1 - 2p: its largest acceleration is 24 h / T^2, at mid-swing
     h = min(apex, MAX_LIFT_ACCELERATION * duration * duration / 24.0)
     slope = 1.0 - 2.0 * p
     position[2] += 64.0 * h * u * u * u

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.sensors import CHANNELS, sense
+from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
 
 FloatArray = NDArray[np.float64]
 
@@ -103,8 +103,6 @@ class Simulation:
         data, robot, gap = self.data, self.robot, self.disturbance
         self._qpos, self._qvel = data.qpos, data.qvel
         self._ctrl, self._passive, self._external = data.ctrl, data.qfrc_applied, data.xfrc_applied
-        self._joint_index = np.stack([self.index.qpos, self.index.dof])
-        self._base_index = np.array([self.index.base_qpos, self.index.base_dof])
         self._actuator, self._dof = self.index.actuator, self.index.dof
         speed = np.where(np.isfinite(robot.speed_limit), robot.speed_limit, 1e6)
         self._motor = np.stack(
@@ -127,8 +125,6 @@ class Simulation:
         self._readings = np.zeros((self._sensor_delay + 1, 34))
         self._torque_queue = np.zeros((self._control_delay + 1, 12))
         self._command_queue = np.zeros((self._command_delay + 1, 5, 12))
-        self._scale = gap.sensor_noise.channel_std()
-        self._imu = np.array(robot.imu_position, dtype=float)
         self._base_state = BaseState(
             self._truth[0:3], self._truth[3:7], self._truth[7:10], self._truth[10:13]
         )
@@ -165,10 +161,19 @@ class Simulation:
         self._qpos[self.index.qpos] = joints
         mujoco.mj_step1(self.model, self.data)
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
-        self._bias = self.disturbance.sensor_noise.channel_bias() * self._random.standard_normal(CHANNELS)
+        noise = self.disturbance.sensor_noise
+        self._sensors = Sensors(
+            joints=np.stack([self.index.qpos, self.index.dof]),
+            base=np.array([self.index.base_qpos, self.index.base_dof]),
+            period=self.period,
+            imu=np.array(self.robot.imu_position, dtype=float),
+            std=noise.channel_std(),
+            bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
+        )
+        self._sensor_parts = tuple(self._sensors)
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
-        self._noisy = bool(np.any(self._scale > 0))
+        self._noisy = bool(np.any(self._sensors.std > 0))
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
@@ -195,13 +200,8 @@ class Simulation:
             self._qpos,
             self._qvel,
             self._previous_velocity,
-            self._joint_index,
-            self._base_index,
-            self.period,
-            self._imu,
+            self._sensor_parts,
             noise,
-            self._scale,
-            self._bias,
             self._state,
             self._truth,
             self._newest,

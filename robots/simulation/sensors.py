@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safebo.robots.quadruped.interface import GRAVITY
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 CHANNELS = 33
 """Noisy channels of a reading: 12 angles, 12 speeds, 3 attitude, 3 gyroscope, 3 accelerometer."""
@@ -112,33 +113,62 @@ class SensorNoise:
         )
 
 
+class Sensors(NamedTuple):
+    """The sensors of one trial, as `sense` takes them.
+
+    Args:
+        joints: where qpos and qvel hold the joints, `2 x 12`.
+        base: where they hold the base, `2`.
+        period: control period, s.
+        imu: place of the inertial unit in the trunk frame `3`, m.
+        std: of the white noise on every channel, `33`.
+        bias: constant offset of every channel, `33`.
+    """
+
+    joints: IntArray
+    base: IntArray
+    period: float
+    imu: FloatArray
+    std: FloatArray
+    bias: FloatArray
+
+
 @njit(cache=True)
 def sense(
     qpos: FloatArray,
     qvel: FloatArray,
     previous_velocity: FloatArray,
-    index: NDArray[np.int64],
-    base: NDArray[np.int64],
-    period: float,
-    imu: FloatArray,
+    sensors: Sensors,
     noise: FloatArray,
-    scale: FloatArray,
-    bias: FloatArray,
     state: FloatArray,
     truth: FloatArray,
     reading: FloatArray,
 ) -> None:
-    """True joint state (2 x 12), true base state (13) and the reading of all sensors (34) from qpos and qvel.
+    """True joint state, true base state and the reading of all sensors from qpos and qvel.
 
     The accelerometer gives the mean specific force over the last control period, as units that integrate at a
-    high rate do.
+    high rate do,
+
+        f = R^T ((v - v_previous) / dt + g) + omegadot x r + omega x (omega x r).
+
+    Args:
+        qpos: MuJoCo's generalised positions.
+        qvel: MuJoCo's generalised velocities.
+        previous_velocity: of the base, one period ago, linear (world) and angular (base frame), `6`.
+        sensors: where things are, and their errors.
+        noise: standard normal, `33`.
+        state: out, joint angles and speeds `2 x 12`.
+        truth: out, base position, quaternion, velocity (world), angular velocity (base frame), `13`.
+        reading: out, angles, speeds, quaternion, angular velocity, specific force, `34`.
     """
+    sensors = Sensors(*sensors)
+    joints, scale, bias, period = sensors.joints, sensors.std, sensors.bias, sensors.period
     for j in range(12):
-        state[0, j] = qpos[index[0, j]]
-        state[1, j] = qvel[index[1, j]]
+        state[0, j] = qpos[joints[0, j]]
+        state[1, j] = qvel[joints[1, j]]
         reading[j] = state[0, j] + scale[j] * noise[j] + bias[j]
         reading[12 + j] = state[1, j] + scale[12 + j] * noise[12 + j] + bias[12 + j]
-    bq, bv = base[0], base[1]
+    bq, bv = sensors.base[0], sensors.base[1]
     for k in range(7):
         truth[k] = qpos[bq + k]
     for k in range(6):
@@ -163,7 +193,7 @@ def sense(
     dx = (wx - previous_velocity[3]) / period
     dy = (wy - previous_velocity[4]) / period
     dz = (wz - previous_velocity[5]) / period
-    rx, ry, rz = imu[0], imu[1], imu[2]
+    rx, ry, rz = sensors.imu[0], sensors.imu[1], sensors.imu[2]
     cx, cy, cz = wy * rz - wz * ry, wz * rx - wx * rz, wx * ry - wy * rx
     force0 = (1 - 2 * (y * y + z * z)) * fx + 2 * (x * y + w * z) * fy + 2 * (x * z - w * y) * fz
     force1 = 2 * (x * y - w * z) * fx + (1 - 2 * (x * x + z * z)) * fy + 2 * (y * z + w * x) * fz

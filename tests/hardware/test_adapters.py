@@ -239,7 +239,7 @@ class InsideOut:
 
     def send(self, data: bytes) -> None:
         state = RelayState.unpack(data)
-        command, base = JointCommand(), BaseState()
+        command, base = JointCommand(), BaseState.at_rest()
         if state.mode is not Mode.STANDBY:
             self._velocity = state.velocity
             if self._controller is None:

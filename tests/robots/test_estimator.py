@@ -210,4 +210,4 @@ def test_reset_takes_the_height_from_the_legs_or_from_the_caller():
 )
 def test_noise_that_makes_no_sense_is_refused(values, word):
     with pytest.raises(ValueError, match=word):
-        EstimatorNoise(**values)
+        KalmanEstimator(ROBOT, PERIOD, EstimatorNoise(**values))

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.feet import Feet, plan_levers
+from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS, Gait, gait_named, stance_phases, stride_and_phase
+from safebo.robots.quadruped.interface import BaseState
+from safebo.robots.quadruped.kinematics import leg_geometry
+from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
+from safebo.robots.quadruped.mpc.reference import BaseReference, plan_contacts
 
 LEGS = ("FL", "FR", "RL", "RR")
 TIMES = np.arange(0, 6.0, 0.002) + 0.001
@@ -65,20 +69,23 @@ ROBOT = load_robot("go1")
 STEPS, STEP = 3, 0.03
 
 
+def parameters(timing):
+    return FootParameters(timing, leg_geometry(ROBOT), 0.002, 0.1, 0.05)
+
+
 def contacts_of_the_feet(time, timing):
-    feet, zero = Feet(ROBOT, 0.002, timing), np.zeros(3)
-    pose = np.array([0.0, 0.0, 0.27]), np.array([1.0, 0.0, 0.0, 0.0])
-    feet.update(time, *pose, zero, zero, ROBOT.home_joints, np.zeros(12), zero, 0.1, 0.05)
+    feet = name_feet(standing_feet())
+    zero, joints = np.zeros(3), ROBOT.home_joints
+    update_feet(time, True, parameters(timing), BaseState.at_rest(), joints, np.zeros(12), zero, feet)
     return feet.stance
 
 
 def contacts_of_the_mpc(time, timing):
-    """At `time` and at the mid-points of the steps from then on."""
-    zero, points = np.zeros(3), np.zeros((4, 3))
-    contacts, arms = np.zeros((STEPS, 4), dtype=np.bool_), np.zeros((STEPS, 4, 3))
-    state = zero, zero, 0.0, zero, np.ones(4, dtype=np.bool_), points, points
-    plan_levers(time, STEP, timing, points, *state, contacts, arms)
-    return contacts
+    """At the mid-points of the steps from `time` on."""
+    problem = MpcProblem.allocate(STEPS)
+    still = np.zeros(3), name_feet(standing_feet()), BaseReference.at_rest()
+    plan_contacts(time, STEP, parameters(timing), *still, problem)
+    return problem.contacts
 
 
 def contacts_of_the_estimator(time, timing):

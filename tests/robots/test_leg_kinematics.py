@@ -5,8 +5,9 @@ import pinocchio
 import pytest
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import (
     leg_geometry,
     leg_inverse_kinematics,
@@ -28,7 +29,7 @@ def random_joints(robot, rng):
 
 def feet_of(robot, q, qd):
     position, jacobian, drift = np.zeros((4, 3)), np.zeros((4, 3, 3)), np.zeros((4, 3))
-    for leg, geometry in enumerate(leg_geometry(robot)):
+    for leg, geometry in enumerate(leg_geometry(robot).legs):
         part = slice(3 * leg, 3 * leg + 3)
         leg_kinematics(geometry, q[part], qd[part], position[leg], jacobian[leg], drift[leg])
     return position, jacobian, drift
@@ -58,7 +59,7 @@ def test_feet_jacobians_and_their_drift_agree_with_pinocchio(robot):
 
 def test_inverse_kinematics_returns_to_the_same_foot(robot):
     rng = np.random.default_rng(1)
-    geometry, joints = leg_geometry(robot), np.zeros(3)
+    geometry, joints = leg_geometry(robot).legs, np.zeros(3)
     for _ in range(50):
         q = np.tile([0.0, 0.9, -1.8], 4) + rng.uniform(-0.5, 0.5, 12)
         position, _, _ = feet_of(robot, q, np.zeros(12))
@@ -68,7 +69,7 @@ def test_inverse_kinematics_returns_to_the_same_foot(robot):
 
 
 def test_a_point_out_of_reach_is_said_to_be(robot):
-    geometry, joints = leg_geometry(robot), np.zeros(3)
+    geometry, joints = leg_geometry(robot).legs, np.zeros(3)
     assert not leg_inverse_kinematics(geometry[0], np.array([0.0, 0.0, -2.0]), joints)
     assert np.all(np.isfinite(joints))
 
@@ -98,10 +99,11 @@ def test_the_jacobian_of_a_standing_foot_is_that_of_its_contact_point(robot):
     data, index = model.createData(), robot.pinocchio_index(model)
     q = robot.home_joints + rng.normal(0, 0.1, 12)
     qd = rng.normal(0, 2, 12)
-    feet = Feet(robot, 0.002, GAITS["stand"].timing(robot.legs))
+    feet = name_feet(standing_feet())
+    parameters = FootParameters(GAITS["stand"].timing(robot.legs), leg_geometry(robot), 0.002, 0.1, 0.05)
     zero = np.zeros(3)
-    quaternion = np.array([1.0, 0, 0, 0])
-    feet.update(0.0, np.array([0, 0, 0.27]), quaternion, zero, zero, q, qd, zero, 0.1, 0.05)
+    base = BaseState(np.array([0, 0, 0.27]), np.array([1.0, 0, 0, 0]), zero, zero)
+    update_feet(0.0, True, parameters, base, q, qd, zero, feet)
     full_q, step = pinocchio.neutral(model), 1e-6
     for leg in range(4):
         calf = model.getJointId(robot.joint_names[3 * leg + 2])

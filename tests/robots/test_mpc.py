@@ -7,16 +7,20 @@ from scipy.optimize import nnls
 
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem, RigidBody
 
 LEGS = ("FL", "FR", "RL", "RR")
 INERTIA = np.array([[0.127, 0.002, -0.014], [0.002, 0.394, 0.001], [-0.014, 0.001, 0.423]])
 FEET = np.array([[0.19, 0.127, -0.27], [0.19, -0.127, -0.27], [-0.19, 0.127, -0.27], [-0.19, -0.127, -0.27]])
 
 
+def body(mass, inertia):
+    return RigidBody(mass, np.zeros(3), np.linalg.inv(inertia))
+
+
 def case(seed: int, gait: str = "trot"):
     rng = np.random.default_rng(seed)
-    mpc = ConvexMpc(12.7, INERTIA)
+    mpc = ConvexMpc(body(12.7, INERTIA))
     mpc.set_gains(rng.uniform(0.1, 5.0, 12) * np.repeat([1, 10, 0.1, 0.3], 3), 3e-5, 0.5)
     state = rng.normal(0, 0.05, 12) + np.array([0, 0, rng.uniform(-3, 3), 0, 0, 0.27, 0, 0, 0, 0.4, 0, 0])
     reference = np.zeros((10, 12))
@@ -24,35 +28,36 @@ def case(seed: int, gait: str = "trot"):
     reference[:, 3] = 0.5 * mpc.step * np.arange(1, 11)
     start = rng.uniform(0, 1)
     contacts = np.array([GAITS[gait].stance(start + (k + 0.5) * mpc.step, LEGS) for k in range(10)])
-    levers = FEET + rng.normal(0, 0.03, (10, 4, 3))
-    return mpc, state, reference, contacts, levers
+    arms = FEET + rng.normal(0, 0.03, (10, 4, 3))
+    return mpc, MpcProblem(state, reference, contacts, arms)
 
 
-def sparse_matrices(mpc, yaw, levers):
+def sparse_matrices(mpc, yaw, arms):
     """Textbook dynamics with gravity as a 13th state, discretised by the matrix exponential."""
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-    inverse = np.linalg.inv(turn @ mpc.inertia @ turn.T)
+    inverse = np.linalg.inv(turn @ INERTIA @ turn.T)
     a = np.zeros((13, 13))
     a[0:3, 6:9], a[3:6, 9:12], a[11, 12] = turn.T, np.eye(3), -GRAVITY
     steps = []
     for k in range(10):
         b = np.zeros((13, 12))
         for leg in range(4):
-            x, y, z = levers[k, leg]
+            x, y, z = arms[k, leg]
             b[6:9, 3 * leg : 3 * leg + 3] = inverse @ np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-            b[9:12, 3 * leg : 3 * leg + 3] = np.eye(3) / mpc.mass
+            b[9:12, 3 * leg : 3 * leg + 3] = np.eye(3) / mpc.body.mass
         full = np.zeros((25, 25))
         full[:13, :13], full[:13, 13:] = a, b
         steps.append(expm(full * mpc.step)[:13])
     return steps
 
 
-def cost_with_states(mpc, state, reference, contacts, levers, forces):
+def cost_with_states(mpc, problem, forces):
+    state, reference, contacts, arms = problem
     x = np.append(state, 1.0)
     total = 0.0
-    share = mpc.mass * GRAVITY * 10 / contacts.sum()
-    for k, step in enumerate(sparse_matrices(mpc, state[2], levers)):
+    share = mpc.body.mass * GRAVITY * 10 / contacts.sum()
+    for k, step in enumerate(sparse_matrices(mpc, state[2], arms)):
         x = step @ np.concatenate([x, forces[k].ravel()])
         error = x[:12] - reference[k]
         deviation = (forces[k] - [0, 0, share])[contacts[k]]
@@ -62,25 +67,28 @@ def cost_with_states(mpc, state, reference, contacts, levers, forces):
 
 @pytest.mark.parametrize("gait", ["trot", "crawl", "flying-trot", "pronk"])
 def test_prediction_agrees_with_the_matrix_exponential(gait):
-    mpc, *arguments = case(1, gait)
-    forces = mpc.solve(*arguments).copy()
-    _, last = cost_with_states(mpc, *arguments, forces)
+    mpc, problem = case(1, gait)
+    forces = mpc.solve(problem).copy()
+    _, last = cost_with_states(mpc, problem, forces)
     np.testing.assert_allclose(mpc.trajectory[-1], last, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_condensed_cost_equals_the_cost_with_states_up_to_a_constant(seed):
-    mpc, state, reference, contacts, levers = case(seed)
-    hessian, gradient, *_ = mpc.build(state, reference, contacts, levers)
+    mpc, problem = case(seed)
+    hessian, gradient, *_ = mpc.build(problem)
     rng = np.random.default_rng(seed)
+    contacts = problem.contacts
     count = contacts.sum()
     differences = []
     for _ in range(4):
         forces = np.zeros((10, 4, 3))
         forces[contacts] = rng.normal(0, 50, (count, 3))
-        u = np.concatenate([forces[contacts][:, 2], forces[contacts][:, :2].ravel()]) / (mpc.mass * GRAVITY)
+        u = np.concatenate([forces[contacts][:, 2], forces[contacts][:, :2].ravel()]) / (
+            mpc.body.mass * GRAVITY
+        )
         condensed = 0.5 * u @ hessian @ u + gradient @ u
-        full, _ = cost_with_states(mpc, state, reference, contacts, levers, forces)
+        full, _ = cost_with_states(mpc, problem, forces)
         differences.append((condensed, full))
     condensed, full = np.array(differences).T
     # one positive scale relates all differences
@@ -91,15 +99,16 @@ def test_condensed_cost_equals_the_cost_with_states_up_to_a_constant(seed):
 
 @pytest.mark.parametrize(("seed", "gait"), [(0, "trot"), (1, "crawl"), (2, "flying-trot"), (3, "pronk")])
 def test_solution_satisfies_the_optimality_conditions(seed, gait):
-    mpc, state, reference, contacts, levers = case(seed, gait)
-    forces = mpc.solve(state, reference, contacts, levers).copy()
+    mpc, problem = case(seed, gait)
+    forces = mpc.solve(problem).copy()
+    contacts = problem.contacts
     assert np.all(forces[~contacts] == 0.0)
     f = forces[contacts]
     assert np.all(f[:, 2] >= -1e-6)
     assert np.all(f[:, 2] <= mpc.max_force + 1e-6)
     assert np.all(np.abs(f[:, :2]) <= mpc.friction * f[:, 2:] + 1e-6)
-    hessian, gradient, matrix, upper, lower = mpc.build(state, reference, contacts, levers)
-    u = np.concatenate([f[:, 2], f[:, :2].ravel()]) / (mpc.mass * GRAVITY)
+    hessian, gradient, matrix, upper, lower = mpc.build(problem)
+    u = np.concatenate([f[:, 2], f[:, :2].ravel()]) / (mpc.body.mass * GRAVITY)
     slope = hessian @ u + gradient
     rows = np.vstack([np.eye(len(u))[: len(f)], matrix])
     values = rows @ u
@@ -114,34 +123,34 @@ def test_solution_satisfies_the_optimality_conditions(seed, gait):
 
 
 def test_no_feasible_forces_are_better():
-    mpc, state, reference, contacts, levers = case(7)
-    forces = mpc.solve(state, reference, contacts, levers).copy()
-    best, _ = cost_with_states(mpc, state, reference, contacts, levers, forces)
+    mpc, problem = case(7)
+    forces = mpc.solve(problem).copy()
+    best, _ = cost_with_states(mpc, problem, forces)
     rng = np.random.default_rng(0)
     for _ in range(100):  # on the way to random feasible forces the cost, computed with states, never falls
-        other = np.zeros_like(forces)
+        other, contacts = np.zeros_like(forces), problem.contacts
         fz = rng.uniform(0, 150, contacts.sum())
         other[contacts] = np.column_stack([rng.uniform(-1, 1, (len(fz), 2)) * mpc.friction * fz[:, None], fz])
         for step in (1.0, 1e-2, 1e-4):
-            mixed, _ = cost_with_states(
-                mpc, state, reference, contacts, levers, forces + step * (other - forces)
-            )
+            mixed, _ = cost_with_states(mpc, problem, forces + step * (other - forces))
             assert mixed >= best - 1e-9
 
 
 def test_no_contact_means_no_force_and_free_fall():
-    mpc, state, reference, contacts, levers = case(0)
-    forces = mpc.solve(state, reference, np.zeros_like(contacts), levers)
+    mpc, problem = case(0)
+    forces = mpc.solve(problem._replace(contacts=np.zeros((10, 4), bool)))
     assert np.all(forces == 0)
     t = mpc.horizon * mpc.step
-    assert mpc.trajectory[-1, 5] == pytest.approx(state[5] + t * state[11] - 0.5 * GRAVITY * t * t)
+    assert mpc.trajectory[-1, 5] == pytest.approx(
+        problem.state[5] + t * problem.state[11] - 0.5 * GRAVITY * t * t
+    )
 
 
 def test_standing_still_is_held_by_an_even_share_of_the_weight():
-    mpc = ConvexMpc(10.0, np.diag([0.1, 0.3, 0.3]))
+    mpc = ConvexMpc(body(10.0, np.diag([0.1, 0.3, 0.3])))
     state = np.zeros(12)
     state[5] = 0.3
     reference = np.tile(state, (10, 1))
     feet = np.tile(FEET, (10, 1, 1))
-    forces = mpc.solve(state, reference, np.ones((10, 4), bool), feet)
+    forces = mpc.solve(MpcProblem(state, reference, np.ones((10, 4), bool), feet))
     np.testing.assert_allclose(forces, np.broadcast_to([0, 0, 10.0 * GRAVITY / 4], forces.shape), atol=1e-6)

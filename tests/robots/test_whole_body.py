@@ -6,12 +6,16 @@ import pytest
 from scipy.optimize import minimize
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.feet import Feet
+from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
 from safebo.robots.quadruped.gait import GaitTiming
+from safebo.robots.quadruped.interface import BaseState
+from safebo.robots.quadruped.kinematics import leg_geometry
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
-from safebo.robots.quadruped.wbc.tasks import base_reference, stack_tasks
-from safebo.robots.quadruped.wbc.torque_qp import TorqueProgram
+from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskStack, base_task, stack_tasks
+from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
 
 STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
 
@@ -81,19 +85,11 @@ class Scene:
         self.quaternion = np.array([w, x, y, z])
         self.position = np.array([0.0, 0.0, 0.27])
         # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
-        self.feet = Feet(self.robot, 0.002, GaitTiming(0.5, 1.0, np.where(self.stance, 0.0, 0.5)))
-        self.feet.update(
-            0.1,
-            self.position,
-            self.quaternion,
-            self.velocity,
-            self.rate,
-            self.q,
-            self.qd,
-            np.array([0.5, 0, 0]),
-            0.15,
-            0.06,
-        )
+        timing = GaitTiming(0.5, 1.0, np.where(self.stance, 0.0, 0.5))
+        parameters = FootParameters(timing, leg_geometry(self.robot), 0.002, 0.15, 0.06)
+        self.feet, command = name_feet(standing_feet()), np.array([0.5, 0, 0])
+        base = BaseState(self.position, self.quaternion, self.velocity, self.rate)
+        update_feet(0.1, True, parameters, base, self.q, self.qd, command, self.feet)
         self.base = np.concatenate([self.rotation.T @ self.velocity, self.rate])
         self.dynamics = Dynamics(self.robot)
         self.dynamics.update(self.quaternion, self.base, self.q, self.qd)
@@ -103,17 +99,9 @@ class Scene:
     def program(self):
         program = TorqueProgram(self.robot.mass)
         program.set_gains(1.0, 3.0, 1e-4, 0.5)
-        f = self.feet
-        program.solve(
-            self.dynamics.mass_matrix,
-            self.dynamics.bias,
-            self.acceleration,
-            f.stance,
-            f.rotation,
-            f.local,
-            f.jacobian,
-            self.planned,
-        )
+        terms = self.dynamics.mass_matrix, self.dynamics.bias
+        feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
+        program.solve(TorqueProblem(*terms, self.acceleration, self.planned, *feet))
         return program
 
 
@@ -198,28 +186,10 @@ def test_stacked_jacobians_and_drifts_are_derivatives_of_the_feet(stance):
     scene = Scene("go1", stance, 7)
     f, sizes = scene.feet, np.zeros(4, dtype=np.int64)
     tasks, targets = np.zeros((18, 18)), np.zeros((18, 3))
+    stack = TaskStack(tasks, sizes, targets)
     f.wanted_velocity[:], f.wanted_acceleration[:] = 0, 0
     f.wanted[:] = f.world
-    stack_tasks(
-        f.stance,
-        f.rotation,
-        scene.rate,
-        scene.base[:3],
-        f.local,
-        f.jacobian,
-        f.drift,
-        f.world,
-        f.speed,
-        f.wanted,
-        f.wanted_velocity,
-        f.wanted_acceleration,
-        np.zeros((6, 3)),
-        scene.qd,
-        np.zeros((2, 3)),
-        tasks,
-        sizes,
-        targets,
-    )
+    stack_tasks(f, scene.base, np.zeros((6, 3)), scene.qd, np.zeros((2, 3)), stack)
     assert sizes.tolist() == [3 * sum(stance), 3, 3, 12 - 3 * sum(stance)]
     velocity = np.concatenate([scene.base, scene.qd])
     rows = list(range(3 * sum(stance))) + list(range(3 * sum(stance) + 6, 18))
@@ -246,16 +216,22 @@ def test_stacked_jacobians_and_drifts_are_derivatives_of_the_feet(stance):
         np.testing.assert_allclose(f.rotation @ -targets[part, 2], drift, atol=1e-9)
 
 
-def test_base_reference_is_the_pd_law_without_the_mpc_and_free_fall_without_ground():
+def test_the_base_task_is_the_pd_law_without_the_mpc_and_free_fall_without_ground():
     gains = np.array([100.0, 10.0, 80.0, 8.0, 0.0])
-    out = np.zeros((6, 3))
-    rotation, zero = np.eye(3), np.zeros(3)
-    wanted = pinocchio.exp3(np.array([0.0, 0.1, 0.0]))
-    arguments = (rotation, zero, zero, zero)
-    goal = (wanted, np.array([0.1, 0, 0]), np.array([0.5, 0, 0]), zero)
-    rest = (np.full((4, 3), 9.0), np.ones((4, 3)), np.eye(3), 10.0, gains, out)
-    base_reference(*arguments, np.ones(4, bool), *goal, *rest)
+    out, feet, base, reference = (
+        np.zeros((6, 3)),
+        name_feet(standing_feet()),
+        BaseState.at_rest(),
+        BaseReference.at_rest(),
+    )
+    reference.rotation[:] = pinocchio.exp3(np.array([0.0, 0.1, 0.0]))
+    reference.blended[:2] = [0.1, 0, 0], [0.5, 0, 0]
+    body = RigidBody(10.0, np.zeros(3), np.eye(3))
+    plan = MpcPlan(np.zeros((11, 12)), np.full((4, 3), 9.0), np.ones((4, 3)))
+    rest = base, reference, plan, body, gains, out
+    base_task(feet, *rest)
     np.testing.assert_allclose(out[4], [0, 10.0, 0], atol=1e-9)
     np.testing.assert_allclose(out[5], [80 * 0.1 + 8 * 0.5, 0, 0], atol=1e-9)
-    base_reference(*arguments, np.zeros(4, bool), *goal, *rest)
+    feet.stance[:] = False
+    base_task(feet, *rest)
     np.testing.assert_allclose(out[4:], [[0, 0, 0], [0, 0, -9.81]])

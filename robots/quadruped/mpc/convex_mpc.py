@@ -10,6 +10,8 @@ swinging feet are no variables at all.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import daqp
 import numpy as np
@@ -28,6 +30,68 @@ class MpcError(RuntimeError):
     """The quadratic program could not be solved (non-finite state or gains)."""
 
 
+class RigidBody(NamedTuple):
+    """The robot as one body.
+
+    Args:
+        mass: kg.
+        centre: of mass, in the base frame, m, `3`.
+        inverse_inertia: of the inertia about the centre of mass in the base frame, `3 x 3`, 1/(kg m^2).
+    """
+
+    mass: float
+    centre: FloatArray
+    inverse_inertia: FloatArray
+
+
+class MpcProblem(NamedTuple):
+    """What one solution of the MPC starts from; `steps` is its horizon.
+
+    Args:
+        state: present state `12`, see `STATE_NAMES`.
+        reference: wanted states at the end of every step, `steps x 12`.
+        contacts: planned contacts `steps x 4`.
+        moment_arms: feet relative to the centre of mass in every step, `steps x 4 x 3`, world, m.
+    """
+
+    state: FloatArray
+    reference: FloatArray
+    contacts: BoolArray
+    moment_arms: FloatArray
+
+    @classmethod
+    def allocate(cls, steps: int) -> MpcProblem:
+        """Room for a horizon."""
+        return cls(
+            np.zeros(12), np.zeros((steps, 12)), np.zeros((steps, 4), np.bool_), np.zeros((steps, 4, 3))
+        )
+
+    def copy(self) -> MpcProblem:
+        """An independent copy."""
+        return MpcProblem(*(part.copy() for part in self))
+
+
+@lru_cache(maxsize=128)
+def friction_pyramid(
+    count: int, friction: float, max_force: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Constraints (A, upper, lower) of `count` contact forces in DAQP's form; not to be written to.
+
+    The variables are the vertical forces of all contacts, then x and y of each contact. Bounds on the first
+    `count` keep 0 <= fz <= max_force; the rows of A, of unit length, keep +-fx - mu fz <= 0 and
+    +-fy - mu fz <= 0.
+    """
+    matrix = np.zeros((4 * count, 3 * count))
+    scale = 1.0 / math.sqrt(1.0 + friction**2)
+    for c in range(count):
+        for row, (axis, sign) in enumerate(((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))):
+            matrix[4 * c + row, count + 2 * c + axis] = sign * scale
+            matrix[4 * c + row, c] = -friction * scale
+    upper = np.concatenate([np.full(count, max_force), np.zeros(4 * count)])
+    lower = np.concatenate([np.zeros(count), np.full(4 * count, -1e30)])
+    return matrix, upper, lower
+
+
 class ConvexMpc:
     """Stance forces and base trajectory over a horizon.
 
@@ -42,27 +106,24 @@ class ConvexMpc:
     not sink the body.
 
     Args:
-        mass: kg.
-        inertia: about the centre of mass in the base frame, `3 x 3`, kg m^2.
+        body: mass and inertia.
         horizon: number of steps.
         step: seconds of one step.
     """
 
-    def __init__(self, mass: float, inertia: FloatArray, horizon: int = 10, step: float = 0.03) -> None:
-        self.mass = float(mass)
-        self.inertia = np.ascontiguousarray(inertia, dtype=float)
-        self._inverse_inertia = np.linalg.inv(self.inertia)
+    def __init__(self, body: RigidBody, horizon: int = 10, step: float = 0.03) -> None:
+        self.body = body
+        self._body_parts = tuple(body)
         self.horizon = horizon
         self.step = float(step)
         self.weights = np.ones(12)
         self.regularisation = 1e-5
         self.friction = 0.5
-        self.max_force = 3.0 * self.mass * GRAVITY
-        largest = 12 * horizon
-        self._hessian = np.empty(largest * largest)
-        self._gradient = np.empty(largest)
-        self._constraints: dict[tuple[int, float], FloatArray] = {}
-        self._bounds: dict[tuple[int, float], tuple[FloatArray, FloatArray]] = {}
+        self._weight = body.mass * GRAVITY
+        self.max_force = 3.0 * body.mass * GRAVITY
+        size = 12 * horizon  # of the program with all feet standing throughout
+        self._hessian = np.empty(size * size)
+        self._gradient = np.empty(size)
         self.forces = np.zeros((horizon, 4, 3))
         self.trajectory = np.zeros((horizon + 1, 12))
 
@@ -71,89 +132,52 @@ class ConvexMpc:
         self.weights = np.ascontiguousarray(weights, dtype=float)
         self.regularisation = float(regularisation)
         self.friction = float(friction)
-        self._constraints.clear()
-        self._bounds.clear()
 
-    def build(
-        self, state: FloatArray, reference: FloatArray, contacts: BoolArray, levers: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    def build(self, problem: MpcProblem) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         """The quadratic program (H, g, A, upper, lower) in DAQP's form, in units of the weight; see `solve`.
 
         Variables are the vertical forces of all contacts in time order, then x and y of each contact. H and g
         are scaled to a mean diagonal of one. H and g are views of buffers that the next call overwrites.
         """
-        count = int(np.count_nonzero(contacts))
+        count = int(np.count_nonzero(problem.contacts))
         size = 3 * count
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
-        weight = self.mass * GRAVITY
         _build_qp(
-            state,
-            reference,
-            contacts,
-            levers,
-            self._inverse_inertia,
-            self.mass,
+            tuple(problem),
+            self._body_parts,
             self.step,
             self.weights,
             self.regularisation,
-            weight,
+            self._weight,
             hessian,
             gradient,
         )
-        matrix, upper, lower = self._friction_rows(count)
-        return hessian, gradient, matrix, upper, lower
+        return hessian, gradient, *friction_pyramid(count, self.friction, self.max_force / self._weight)
 
-    def solve(
-        self, state: FloatArray, reference: FloatArray, contacts: BoolArray, levers: FloatArray
-    ) -> FloatArray:
+    def solve(self, problem: MpcProblem) -> FloatArray:
         """Forces on the body over the horizon, `horizon x 4 x 3`, world frame, N; zero where a foot swings.
-
-        Args:
-            state: present state `12`.
-            reference: wanted states at the end of every step, `horizon x 12`.
-            contacts: planned contacts `horizon x 4`.
-            levers: feet relative to the centre of mass in every step, `horizon x 4 x 3`, world, m.
 
         Raises:
             MpcError: no optimum was found.
         """
-        if not contacts.any():
+        if not problem.contacts.any():
             self.forces[:] = 0.0
         else:
-            hessian, gradient, matrix, upper, lower = self.build(state, reference, contacts, levers)
-            solution, _, flag, _ = daqp.solve(hessian, gradient, matrix, upper, lower)
+            solution, _, flag, _ = daqp.solve(*self.build(problem))
             if flag < 1:
                 raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
-            _scatter(solution, contacts, self.mass * GRAVITY, self.forces)
-        _predict(
-            state, contacts, levers, self._inverse_inertia, self.mass, self.step, self.forces, self.trajectory
-        )
+            scatter_forces(solution, problem.contacts, self._weight, self.forces)
+        _predict(tuple(problem), self._body_parts, self.step, self.forces, self.trajectory)
         return self.forces
-
-    def _friction_rows(self, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Friction pyramid of `count` contacts and bounds; the same for every program of that size."""
-        key = (count, self.friction)
-        if key not in self._constraints:
-            matrix = np.zeros((4 * count, 3 * count))
-            scale = 1.0 / math.sqrt(1.0 + self.friction**2)
-            for c in range(count):
-                for row, (axis, sign) in enumerate(((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))):
-                    matrix[4 * c + row, count + 2 * c + axis] = sign * scale
-                    matrix[4 * c + row, c] = -self.friction * scale
-            limit = self.max_force / (self.mass * GRAVITY)
-            self._constraints[key] = matrix
-            self._bounds[key] = (
-                np.concatenate([np.full(count, limit), np.zeros(4 * count)]),
-                np.concatenate([np.zeros(count), np.full(4 * count, -1e30)]),
-            )
-        upper, lower = self._bounds[key]
-        return self._constraints[key], upper, lower
 
 
 @njit(cache=True)
 def _turned(inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rates: FloatArray) -> None:
-    """Write the inverse inertia in the world frame, and Rz(yaw)^T, which takes world rates to rpy rates."""
+    """Write the inverse inertia in the world frame, and Rz(yaw)^T, which takes world rates to rpy rates.
+
+    I_world^-1 = Rz(yaw) I_base^-1 Rz(yaw)^T: roll and pitch are small (Di Carlo et al. 2018, eq. 13-16).
+    """
     c, s = math.cos(yaw), math.sin(yaw)
     to_rates[:] = 0.0
     to_rates[0, 0], to_rates[0, 1], to_rates[1, 0], to_rates[1, 1], to_rates[2, 2] = c, s, -s, c, 1.0
@@ -168,12 +192,8 @@ def _turned(inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rat
 
 @njit(cache=True, fastmath={"contract", "arcp", "nsz"})
 def _build_qp(
-    state: FloatArray,
-    reference: FloatArray,
-    contacts: BoolArray,
-    levers: FloatArray,
-    inverse_inertia: FloatArray,
-    mass: float,
+    problem: MpcProblem,
+    body: RigidBody,
     dt: float,
     weights: FloatArray,
     regularisation: float,
@@ -186,19 +206,26 @@ def _build_qp(
     With W_j = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force u_j moves the velocities at step k > j by
     dt W_j u_j and the positions by (k - j - 1/2) dt^2 T W_j u_j, hence
 
-        H_ij = a_ij (T W_i)^T Q_pos (T W_j) + b_ij W_i^T Q_vel W_j
+        H_ij = a_ij (T W_i)^T Q_pos (T W_j) + b_ij W_i^T Q_vel W_j + alpha delta_ij
         a_ij = dt^4 sum_{k > max(i,j)} (k - i - 1/2)(k - j - 1/2),   b_ij = dt^2 (N - max(i,j))
+        g_i = sum_{k > i} (k - i - 1/2) dt^2 (T W_i)^T Q_pos e_pos,k + dt W_i^T Q_vel e_vel,k - alpha f_share
+
+    where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
+    as DAQP minimises u^T H u / 2 + g^T u.
     """
+    problem, body = MpcProblem(*problem), RigidBody(*body)
+    state, reference, contacts, arms = problem.state, problem.reference, problem.contacts, problem.moment_arms
     steps = contacts.shape[0]
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))
-    _turned(inverse_inertia, state[2], inverse, to_rates)
+    _turned(body.inverse_inertia, state[2], inverse, to_rates)
     total = 0
     for j in range(steps):
         for leg in range(4):
             if contacts[j, leg]:
                 total += 1
-    # Free motion, and the weighted error it leaves: ep for positions, ev for velocities.
+    # Free motion x_k = exp(A k dt) x_0 with A^3 = 0, in closed form: p + t v - g t^2 / 2 and v - g t. The error
+    # it leaves, weighted: ep for positions, ev for velocities.
     ep = np.zeros((steps, 6))
     ev = np.zeros((steps, 6))
     for k in range(steps):
@@ -216,7 +243,8 @@ def _build_qp(
             ep[k, 3 + i] = weights[3 + i] * (p - reference[k, 3 + i])
             ev[k, i] = weights[6 + i] * (state[6 + i] - reference[k, 6 + i])
             ev[k, 3 + i] = weights[9 + i] * (v - reference[k, 9 + i])
-    # Per contact: angular effect on velocities (w) and on roll, pitch, yaw (tw), raw and weighted.
+    # Per contact: angular effect on velocities, w = I^-1 [r]x, and on roll, pitch, yaw, tw = Rz^T w, raw and
+    # weighted. The linear effect is 1/m on the diagonal and needs no storage.
     w = np.empty((total, 3, 3))
     tw = np.empty((total, 3, 3))
     qw = np.empty((total, 3, 3))
@@ -230,7 +258,7 @@ def _build_qp(
                 continue
             when[c] = j
             index[c, 0], index[c, 1], index[c, 2] = total + 2 * c, total + 2 * c + 1, c
-            rx, ry, rz = levers[j, leg, 0], levers[j, leg, 1], levers[j, leg, 2]
+            rx, ry, rz = arms[j, leg, 0], arms[j, leg, 1], arms[j, leg, 2]
             for i in range(3):
                 a0, a1, a2 = inverse[i, 0], inverse[i, 1], inverse[i, 2]
                 w[c, i, 0] = a1 * rz - a2 * ry
@@ -245,7 +273,8 @@ def _build_qp(
                     qtw[c, i, m] = weights[i] * value
                     qw[c, i, m] = weights[6 + i] * w[c, i, m]
             c += 1
-    # a_ij and b_ij for all pairs of steps.
+    # a_ij and b_ij for all pairs of steps: (k - i - 1/2) dt^2 is how far a unit acceleration of step i has
+    # moved a position by the end of step k.
     pos = np.empty((steps, steps))
     vel = np.empty((steps, steps))
     for i in range(steps):
@@ -256,7 +285,7 @@ def _build_qp(
             pos[i, j] = pos[j, i] = value * dt**4
             vel[i, j] = vel[j, i] = (steps - j) * dt * dt
     share = unit * steps / total
-    inverse_mass = 1.0 / mass
+    inverse_mass = 1.0 / body.mass
     diagonal = 0.0
     for a in range(total):
         i = when[a]
@@ -295,7 +324,7 @@ def _build_qp(
 
 
 @njit(cache=True)
-def _scatter(solution: FloatArray, contacts: BoolArray, unit: float, forces: FloatArray) -> None:
+def scatter_forces(solution: FloatArray, contacts: BoolArray, unit: float, forces: FloatArray) -> None:
     """Copy the solver's variables into `forces` (`steps x 4 x 3`), in N."""
     total = solution.shape[0] // 3
     c = 0
@@ -312,19 +341,17 @@ def _scatter(solution: FloatArray, contacts: BoolArray, unit: float, forces: Flo
 
 @njit(cache=True)
 def _predict(
-    state: FloatArray,
-    contacts: BoolArray,
-    levers: FloatArray,
-    inverse_inertia: FloatArray,
-    mass: float,
-    dt: float,
-    forces: FloatArray,
-    trajectory: FloatArray,
+    problem: MpcProblem, body: RigidBody, dt: float, forces: FloatArray, trajectory: FloatArray
 ) -> None:
-    """Roll the model out under `forces`; `trajectory` is `steps + 1 x 12` with the present state first."""
+    """Roll the model out under `forces`; `trajectory` is `steps + 1 x 12` with the present state first.
+
+    Exact for forces that are constant over a step: p += dt v + dt^2/2 a, v += dt a.
+    """
+    problem, body = MpcProblem(*problem), RigidBody(*body)
+    state, contacts, arms, mass = problem.state, problem.contacts, problem.moment_arms, body.mass
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))
-    _turned(inverse_inertia, state[2], inverse, to_rates)
+    _turned(body.inverse_inertia, state[2], inverse, to_rates)
     trajectory[0] = state
     moment = np.empty(3)
     linear = np.empty(3)
@@ -336,7 +363,7 @@ def _predict(
         for leg in range(4):
             if contacts[k, leg]:
                 fx, fy, fz = forces[k, leg, 0], forces[k, leg, 1], forces[k, leg, 2]
-                rx, ry, rz = levers[k, leg, 0], levers[k, leg, 1], levers[k, leg, 2]
+                rx, ry, rz = arms[k, leg, 0], arms[k, leg, 1], arms[k, leg, 2]
                 moment[0] += ry * fz - rz * fy
                 moment[1] += rz * fx - rx * fz
                 moment[2] += rx * fy - ry * fx

@@ -1,52 +1,85 @@
-"""Where the base should be: the commanded pose, its mix with the MPC's trajectory, and the MPC's inputs.
-
-The wanted base motion is `3 x 3`, rows position (m), velocity (m/s), angular velocity (rad/s), world frame.
-The heading is `2`: the wanted yaw, and the measured yaw on the same turn, rad.
-"""
+"""Where the base should be: the commanded pose, its mix with the MPC's trajectory, and the MPC's inputs."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from safebo.robots.quadruped.feet import plan_levers
-from safebo.robots.quadruped.gait import GaitTiming
+from safebo.robots.quadruped.feet import (
+    Feet,
+    FeetMemory,
+    FootParameters,
+    foot_parameters,
+    name_feet,
+    update_feet,
+)
+from safebo.robots.quadruped.gait import contact, stride_and_phase
+from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
+from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
+from safebo.robots.quadruped.swing import foothold
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 MAX_LEAD = 0.1  # m, the position reference is never further than that from the estimated base
 MAX_TURN = 0.3  # rad, the same for the heading
 
 
+class BaseReference(NamedTuple):
+    """Wanted motion of the base.
+
+    Args:
+        command: forward, leftward velocity (m/s) and yaw rate (rad/s) in the heading frame, `3`.
+        heading: the wanted yaw, and the measured yaw on the same turn, rad, `2`.
+        wanted: as commanded; rows position (m), velocity (m/s), angular velocity (rad/s), world, `3 x 3`.
+        blended: the same rows, mixed with the MPC's trajectory.
+        rotation: base to world of that mix, `3 x 3`.
+        velocity: measured linear and angular velocity of the base in its own frame, `6`.
+    """
+
+    command: FloatArray
+    heading: FloatArray
+    wanted: FloatArray
+    blended: FloatArray
+    rotation: FloatArray
+    velocity: FloatArray
+
+    @classmethod
+    def at_rest(cls) -> BaseReference:
+        """At the origin, level."""
+        return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3), np.zeros(6))
+
+
 @njit(cache=True)
-def start_reference(
-    position: FloatArray, quaternion: FloatArray, wanted: FloatArray, heading: FloatArray
-) -> None:
+def start_reference(base: BaseState, reference: BaseReference) -> None:
     """Want the base where it is, at rest, with its present heading."""
-    w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
-    heading[:] = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
-    wanted[0] = position
-    wanted[1:] = 0.0
+    w, x, y, z = base.orientation[0], base.orientation[1], base.orientation[2], base.orientation[3]
+    reference.heading[:] = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
+    reference.wanted[0] = base.position
+    reference.wanted[1:] = 0.0
 
 
 @njit(cache=True)
 def advance_reference(
     rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    command: FloatArray,
+    base: BaseState,
     period: float,
-    wanted: FloatArray,
-    heading: FloatArray,
-    base_velocity: FloatArray,
+    reference: BaseReference,
 ) -> None:
-    """Move the wanted base pose on by one tick and keep it near the estimated one."""
+    """Move the wanted base pose on by one tick and keep it near the estimated one.
+
+    Args:
+        rotation: base to world `3 x 3`.
+        base: the estimated base.
+        period: seconds of a tick.
+        reference: its heading and `wanted` are moved, its `velocity` is measured.
+    """
+    heading, wanted, command = reference.heading, reference.wanted, reference.command
+    position, velocity = base.position, base.linear_velocity
     _, _, yaw = roll_pitch_yaw(rotation)
     heading[0] += command[2] * period
     difference = (yaw - heading[0] + math.pi) % (2.0 * math.pi) - math.pi
@@ -59,27 +92,58 @@ def advance_reference(
     wanted[1, 1] = s * command[0] + c * command[1]
     wanted[2, 2] = command[2]
     for i in range(2):
-        place = wanted[0, i] + period * wanted[1, i]
-        wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, place))
+        ahead = wanted[0, i] + period * wanted[1, i]
+        wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, ahead))
     for i in range(3):
-        base_velocity[i] = (
+        reference.velocity[i] = (
             rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
         )
-        base_velocity[3 + i] = rate[i]
+        reference.velocity[3 + i] = base.angular_velocity[i]
+
+
+@njit(cache=True)
+def plan_motion(
+    time: float,
+    fresh: bool,
+    parameters: FootParameters,
+    base: BaseState,
+    joints: tuple[FloatArray, FloatArray],
+    feet: FeetMemory,
+    reference: BaseReference,
+) -> bool:
+    """Move feet and wanted base on by one tick; returns whether a planned contact changed.
+
+    Args:
+        time: seconds since the gait started; negative means all feet stand.
+        fresh: whether this is the first tick.
+        parameters: gait, legs, gains.
+        base: base state.
+        joints: angles `12`, rad, and speeds `12`, rad/s.
+        feet: out.
+        reference: its command is followed; out.
+    """
+    parameters, base = foot_parameters(parameters), BaseState(*base)
+    named, reference = name_feet(feet), BaseReference(*reference)
+    changed = update_feet(time, fresh, parameters, base, joints[0], joints[1], reference.command, named)
+    advance_reference(named.rotation, base, parameters.period, reference)
+    return changed
 
 
 @njit(cache=True)
 def blend_reference(
-    trajectory: FloatArray,
-    share: float,
-    blend: float,
-    centre: FloatArray,
-    wanted: FloatArray,
-    heading: FloatArray,
-    blended: FloatArray,
-    rotation: FloatArray,
+    trajectory: FloatArray, share: float, blend: float, centre: FloatArray, reference: BaseReference
 ) -> None:
-    """Mix the commanded base pose with the MPC's trajectory, `share` of a step after its start."""
+    """Mix the commanded base pose with the MPC's trajectory, `share` of a step after its start.
+
+    The MPC moves the centre of mass c, the reference the base origin p = c - R r, v = v_c - omega x (R r) with
+    r the centre of mass in the base frame.
+    """
+    heading, wanted, blended, rotation = (
+        reference.heading,
+        reference.wanted,
+        reference.blended,
+        reference.rotation,
+    )
     now = np.empty(12)
     for i in range(12):
         now[i] = trajectory[0, i] + share * (trajectory[1, i] - trajectory[0, i])
@@ -92,6 +156,7 @@ def blend_reference(
         math.cos(yaw),
         math.sin(yaw),
     )
+    # R = Rz(yaw) Ry(pitch) Rx(roll)
     rotation[0, 0], rotation[0, 1], rotation[0, 2] = cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr
     rotation[1, 0], rotation[1, 1], rotation[1, 2] = sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr
     rotation[2, 0], rotation[2, 1], rotation[2, 2] = -sp, cp * sr, cp * cr
@@ -110,65 +175,104 @@ def blend_reference(
 def mpc_inputs(
     time: float,
     step: float,
-    gait: GaitTiming,
-    hip: FloatArray,
+    parameters: FootParameters,
     centre: FloatArray,
-    rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    heading: FloatArray,
-    command: FloatArray,
-    wanted: FloatArray,
-    stance: BoolArray,
-    world: FloatArray,
-    target: FloatArray,
-    state: FloatArray,
-    reference: FloatArray,
-    contacts: BoolArray,
-    levers: FloatArray,
+    base: BaseState,
+    feet: FeetMemory,
+    reference: BaseReference,
+    problem: MpcProblem,
 ) -> None:
-    """State, reference, contacts and lever arms of the MPC. `centre`: centre of mass in the base frame."""
+    """Write state, reference, contacts and moment arms of the MPC into `problem`.
+
+    Args:
+        time: seconds since the gait started.
+        step: seconds of one step of the MPC.
+        parameters: gait and legs.
+        centre: centre of mass in the base frame `3`.
+        base: base state.
+        feet: the feet now.
+        reference: wanted motion of the base.
+        problem: out.
+    """
+    parameters, base, named = foot_parameters(parameters), BaseState(*base), name_feet(feet)
+    reference, problem = BaseReference(*reference), MpcProblem(*problem)
+    rotation, rate = named.rotation, base.angular_velocity
+    heading, wanted, command = reference.heading, reference.wanted, reference.command
+    state, path = problem.state, problem.reference
     roll, pitch, _ = roll_pitch_yaw(rotation)
     state[0], state[1], state[2] = roll, pitch, heading[1]
-    swirl = np.empty(3)
-    swirl[0] = rate[1] * centre[2] - rate[2] * centre[1]
-    swirl[1] = rate[2] * centre[0] - rate[0] * centre[2]
-    swirl[2] = rate[0] * centre[1] - rate[1] * centre[0]
+    # c = p + R r,  v_c = v + R (omega x r): the velocity of the centre of mass, which turns with the base
+    turning = np.empty(3)
+    turning[0] = rate[1] * centre[2] - rate[2] * centre[1]
+    turning[1] = rate[2] * centre[0] - rate[0] * centre[2]
+    turning[2] = rate[0] * centre[1] - rate[1] * centre[0]
     for i in range(3):
-        state[3 + i], state[6 + i], state[9 + i] = position[i], 0.0, velocity[i]
+        state[3 + i], state[6 + i], state[9 + i] = base.position[i], 0.0, base.linear_velocity[i]
         for j in range(3):
             state[3 + i] += rotation[i, j] * centre[j]
             state[6 + i] += rotation[i, j] * rate[j]
-            state[9 + i] += rotation[i, j] * swirl[j]
-    for k in range(reference.shape[0]):
+            state[9 + i] += rotation[i, j] * turning[j]
+    for k in range(path.shape[0]):
         later = (k + 1) * step
         turn = heading[0] + later * command[2]
         c, s = math.cos(turn), math.sin(turn)
+        # a turn at constant speed goes along the mean heading, to second order in the turn
         middle = heading[0] + 0.5 * later * command[2]
         cm, sm = math.cos(middle), math.sin(middle)
-        reference[k] = 0.0
-        reference[k, 2] = turn
-        reference[k, 3] = wanted[0, 0] + later * (cm * command[0] - sm * command[1])
-        reference[k, 3] += c * centre[0] - s * centre[1]
-        reference[k, 4] = wanted[0, 1] + later * (sm * command[0] + cm * command[1])
-        reference[k, 4] += s * centre[0] + c * centre[1]
-        reference[k, 5] = wanted[0, 2] + centre[2]
-        reference[k, 8] = command[2]
-        reference[k, 9] = c * command[0] - s * command[1]
-        reference[k, 10] = s * command[0] + c * command[1]
-    plan_levers(
-        time,
-        step,
-        gait,
-        hip,
-        state[3:6],
-        position,
-        heading[1],
-        command,
-        stance,
-        world,
-        target,
-        contacts,
-        levers,
-    )
+        path[k] = 0.0
+        path[k, 2] = turn
+        path[k, 3] = wanted[0, 0] + later * (cm * command[0] - sm * command[1])
+        path[k, 3] += c * centre[0] - s * centre[1]
+        path[k, 4] = wanted[0, 1] + later * (sm * command[0] + cm * command[1])
+        path[k, 4] += s * centre[0] + c * centre[1]
+        path[k, 5] = wanted[0, 2] + centre[2]
+        path[k, 8] = command[2]
+        path[k, 9] = c * command[0] - s * command[1]
+        path[k, 10] = s * command[0] + c * command[1]
+    plan_contacts(time, step, parameters, base.position, named, reference, problem)
+
+
+@njit(cache=True)
+def plan_contacts(
+    time: float,
+    step: float,
+    parameters: FootParameters,
+    position: FloatArray,
+    feet: Feet,
+    reference: BaseReference,
+    problem: MpcProblem,
+) -> None:
+    """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon.
+
+    A moment arm is a foot's place relative to the centre of mass, in the world.
+
+    A foot that stands now stays; one that swings will stand at its target; later footholds follow the
+    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
+    sampled at their mid-points.
+    """
+    gait, hip = parameters.gait, parameters.geometry.hip
+    command, yaw = reference.command, reference.heading[1]
+    com, contacts, arms = problem.state[3:6], problem.contacts, problem.moment_arms
+    c, s = math.cos(yaw), math.sin(yaw)
+    velocity = np.zeros(3)
+    velocity[0] = c * command[0] - s * command[1]
+    velocity[1] = s * command[0] + c * command[1]
+    point = np.empty(3)
+    for leg in range(4):
+        now, _ = stride_and_phase(time, leg, gait)
+        for k in range(contacts.shape[0]):
+            later = (k + 0.5) * step
+            contacts[k, leg], _ = contact(time + later, leg, gait)
+            point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg]
+            point[2] = 0.0
+            if gait.duty < 1.0 and time + later >= 0.0:
+                stride, _ = stride_and_phase(time + later, leg, gait)
+                # a standing foot keeps its place for this stride, a swinging one its target for the next
+                if stride > now + (0 if feet.stance[leg] else 1):
+                    landing = (stride - gait.offsets[leg]) * gait.stride - time
+                    stance_duration = gait.duty * gait.stride
+                    point[0], point[1] = foothold(
+                        position, velocity, yaw, command, hip[leg], landing, stance_duration, 0.0
+                    )
+            for i in range(3):
+                arms[k, leg, i] = point[i] - com[i] - velocity[i] * later

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,15 +32,14 @@ class Dynamics:
         self.mass_matrix = np.zeros((18, 18))
         self.bias = np.zeros(18)
 
-    def composite(self, joints: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Total mass (kg), centre of mass (m) and inertia about it (kg m^2) in the base frame at `joints`
-        `12`.
-        """
+    def composite(self, joints: FloatArray) -> RigidBody:
+        """The whole robot as one rigid body, its joints locked at `joints` `12`."""
         q = pinocchio.neutral(self._model)
         q[self._joint_q] = joints
         pinocchio.ccrba(self._model, self._data, q, np.zeros(self._model.nv))
         whole = self._data.Ig
-        return float(whole.mass), np.array(self._data.com[0]), np.array(whole.inertia)
+        inverse_inertia = np.linalg.inv(np.ascontiguousarray(whole.inertia))
+        return RigidBody(float(whole.mass), np.array(self._data.com[0]), inverse_inertia)
 
     def update(self, quaternion: FloatArray, base: FloatArray, q: FloatArray, qd: FloatArray) -> None:
         """Evaluate `mass_matrix` and `bias`.

@@ -27,9 +27,11 @@ def solve_hierarchy(
 ) -> None:
     """Solve stacked tasks in strict order of priority, for several right-hand sides at once.
 
-    Level i contributes `P_i^+ (t_i - J_i x)` with `P_i = J_i N` and N the projector onto the null space of
-    all higher levels. The pseudo-inverse is damped; the projector is not (it comes from an orthonormal basis
-    of the rows so far), so damping never lets a lower task disturb a higher one.
+    Kim et al. 2019: x_i = x_{i-1} + P_i^+ (t_i - J_i x_{i-1}), P_i = J_i N_{i-1}, with N_{i-1} the projector onto
+    the null space of all higher levels. The rows of B being an orthonormal basis of all higher rows,
+    N = 1 - B^T B, and a row is projected by taking its part along each row of B out of it (Gram-Schmidt). So
+    neither N nor a pseudo-inverse of the stacked Jacobian is ever formed. The pseudo-inverse is damped,
+    P^+ = P^T (P P^T + lambda^2)^-1; the projector is not, so damping never lets a lower task disturb a higher one.
 
     Args:
         tasks: Jacobians of all levels stacked, `rows x n`, highest priority first.
@@ -39,7 +41,7 @@ def solve_hierarchy(
         solution: out, `n x k`.
     """
     n, columns = tasks.shape[1], targets.shape[1]
-    basis = np.empty((n, n))
+    basis = np.empty((n, n))  # B: its first `known` rows
     known = 0
     solution[:] = 0.0
     row = 0
@@ -55,7 +57,7 @@ def solve_hierarchy(
             for j in range(n):
                 projected[i, j] = tasks[row + i, j]
                 length += tasks[row + i, j] ** 2
-            _remove(projected[i], basis, known)
+            _remove(projected[i], basis, known)  # P_i = J_i (1 - B^T B)
             for j in range(n):
                 left += projected[i, j] ** 2
             lengths[i] = length
@@ -65,7 +67,8 @@ def solve_hierarchy(
                 value = targets[row + i, c]
                 for j in range(n):
                     value -= tasks[row + i, j] * solution[j, c]
-                residual[i, c] = value
+                residual[i, c] = value  # t_i - J_i x_{i-1}
+        # residual := (P P^T + lambda^2)^-1 residual, then x += P^T residual
         gram = np.empty((m, m))
         for i in range(m):
             for j in range(i + 1):
@@ -79,6 +82,7 @@ def solve_hierarchy(
             for j in range(n):
                 for c in range(columns):
                     solution[j, c] += projected[i, j] * residual[i, c]
+        # B takes up the directions of this level; rows of P are orthogonal to the old B but not to one another
         for i in range(m):
             if known == n:
                 break
@@ -98,8 +102,10 @@ def solve_hierarchy(
 
 @njit(cache=True, fastmath={"contract", "nsz"})
 def _remove(vector: FloatArray, basis: FloatArray, known: int) -> None:
-    """Take out of `vector` its part in the span of the first `known` rows of `basis` (twice, for
-    rounding).
+    """Project `vector` in place by 1 - B^T B, B being the first `known` rows of `basis`.
+
+    Done twice: after one pass a vector that lay nearly in the span is left with rounding errors as large as
+    itself; a second pass makes it orthogonal to machine precision.
     """
     for _ in range(2):
         for b in range(known):

@@ -1,4 +1,4 @@
-"""The tasks of one tick, stacked in order of priority for `hierarchy.solve_hierarchy`.
+"""The tasks of one tick, stacked in order of priority, and the joint targets that they give.
 
 Rows: stance feet, base orientation, base position, swing feet (three each), all expressed in the base frame.
 Columns: base velocity (linear, angular; base frame), then the twelve joints. Three right-hand sides:
@@ -7,70 +7,100 @@ position error (a small step), velocity, acceleration.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
+from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
 ROWS = 18
 
 
+class TaskStack(NamedTuple):
+    """The tasks of one tick.
+
+    Args:
+        jacobians: of all levels, highest priority first, `18 x 18`.
+        sizes: rows of every level, `4`.
+        targets: position error, velocity, acceleration of every row, `18 x 3`.
+    """
+
+    jacobians: FloatArray
+    sizes: IntArray
+    targets: FloatArray
+
+
+class MpcPlan(NamedTuple):
+    """What the MPC wants.
+
+    Args:
+        trajectory: its states `steps + 1 x 12`.
+        forces: on the feet now `4 x 3`, world, N.
+        moment_arms: feet relative to the centre of mass now `4 x 3`, world, m.
+    """
+
+    trajectory: FloatArray
+    forces: FloatArray
+    moment_arms: FloatArray
+
+
+class TaskGains(NamedTuple):
+    """What the tasks are told, constant between two changes of the gains.
+
+    Args:
+        base: orientation kp, kd, position kp, kd, share of the MPC's acceleration `5`.
+        swing: kp and kd of a swing foot per world axis `2 x 3`.
+        trajectory_blend: share of the MPC's trajectory in the wanted base pose.
+        damping: of the pseudo-inverses.
+        body: the robot as one rigid body.
+    """
+
+    base: FloatArray
+    swing: FloatArray
+    trajectory_blend: float
+    damping: float
+    body: RigidBody
+
+
 @njit(cache=True)
 def stack_tasks(
-    stance: BoolArray,
-    rotation: FloatArray,
-    rate: FloatArray,
-    base: FloatArray,
-    local: FloatArray,
-    jacobian: FloatArray,
-    drift: FloatArray,
-    world: FloatArray,
-    speed: FloatArray,
-    wanted: FloatArray,
-    wanted_velocity: FloatArray,
-    wanted_acceleration: FloatArray,
+    feet: Feet,
+    base_velocity: FloatArray,
     reference: FloatArray,
     qd: FloatArray,
     swing_gains: FloatArray,
-    tasks: FloatArray,
-    sizes: IntArray,
-    targets: FloatArray,
+    stack: TaskStack,
 ) -> None:
-    """Write `tasks` (`18 x 18`), `sizes` (`4`) and `targets` (`18 x 3`).
+    """Write Jacobians, sizes and targets of `stack`.
 
     Args:
-        stance: which feet stand `4`.
-        rotation: base to world `3 x 3`.
-        rate: angular velocity, base frame `3`.
-        base: linear velocity, base frame `3`.
-        local: feet in the base frame `4 x 3`; this and the next two as in `Feet`.
-        jacobian: `4 x 3 x 3`.
-        drift: `4 x 3`.
-        world: feet in the world `4 x 3`.
-        speed: their velocities `4 x 3`.
-        wanted: where the feet should be, world `4 x 3`.
-        wanted_velocity: world `4 x 3`.
-        wanted_acceleration: world `4 x 3`.
+        feet: measured and desired feet.
+        base_velocity: linear and angular velocity, base frame `6`.
         reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity,
             linear velocity, angular acceleration, linear acceleration (of the base origin in space).
         qd: joint speeds `12`.
         swing_gains: kp and kd per world axis `2 x 3`.
-        tasks: out.
-        sizes: out.
-        targets: out.
+        stack: out.
     """
+    base, rate = base_velocity[:3], base_velocity[3:]
+    rotation, stance, jacobian = feet.rotation, feet.stance, feet.jacobian
+    tasks, targets = stack.jacobians, stack.targets
     tasks[:] = 0.0
     standing = 0
     for leg in range(4):
         if stance[leg]:
             standing += 1
+    sizes = stack.sizes
     sizes[0], sizes[1], sizes[2], sizes[3] = 3 * standing, 3, 3, 12 - 3 * standing
     r_stance, r_base, r_swing = 0, 3 * standing, 3 * standing + 6
     for i in range(3):
@@ -82,15 +112,17 @@ def stack_tasks(
         targets[r_base + 3 + i, 1] = reference[3, i]
         targets[r_base + i, 2] = reference[4, i]
         targets[r_base + 3 + i, 2] = reference[5, i]
-    # the base origin's acceleration in space is the change of its components plus rate x velocity
-    turn = np.empty(3)
-    _cross(rate, base, turn)
+    # v is given in a frame that turns: the base origin accelerates in space by a = vdot + omega x v
+    turning = np.empty(3)
+    _cross(rate, base, turning)
     for i in range(3):
-        targets[r_base + 3 + i, 2] -= turn[i]
-    error, relative, swirl, wave, command = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+        targets[r_base + 3 + i, 2] -= turning[i]
+    error, relative, command = np.empty(3), np.empty(3), np.empty(3)
+    speed, coriolis = np.empty(3), np.empty(3)
     for leg in range(4):
         row = r_stance if stance[leg] else r_swing
-        x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
+        # v_foot = v + omega x l + J qd, so the row is [1, -[l]x, J]
+        x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
         for i in range(3):
             tasks[row + i, i] = 1.0
             for j in range(3):
@@ -99,30 +131,33 @@ def stack_tasks(
         tasks[row + 1, 3], tasks[row + 1, 5] = -z, x
         tasks[row + 2, 3], tasks[row + 2, 4] = y, -x
         for i in range(3):
-            error[i] = wanted[leg, i] - world[leg, i]
-            command[i] = wanted_acceleration[leg, i]
+            error[i] = feet.wanted[leg, i] - feet.world[leg, i]
+            command[i] = feet.wanted_acceleration[leg, i]
             if not stance[leg]:
                 command[i] += swing_gains[0, i] * error[i] + swing_gains[1, i] * (
-                    wanted_velocity[leg, i] - speed[leg, i]
+                    feet.wanted_velocity[leg, i] - feet.velocity[leg, i]
                 )
             value = 0.0
             for j in range(3):
                 value += jacobian[leg, i, j] * qd[3 * leg + j]
             relative[i] = value
-        # acceleration of the foot at zero generalised acceleration
-        _cross(rate, local[leg], swirl)
+        # Acceleration of the foot in space at zero generalised acceleration, with u = J qd:
+        #   omega x v + omega x (omega x l) + 2 omega x u + Jdot qd
+        # the turning frame's share, centrifugal, Coriolis, drift; the first three are one cross product
+        #   omega x (omega x l + 2 u + v).
+        _cross(rate, feet.local[leg], speed)
         for i in range(3):
-            swirl[i] += 2.0 * relative[i] + base[i]
-        _cross(rate, swirl, wave)
+            speed[i] += 2.0 * relative[i] + base[i]
+        _cross(rate, speed, coriolis)
         for i in range(3):
             position, velocity, acceleration = 0.0, 0.0, 0.0
             for j in range(3):
                 position += rotation[j, i] * error[j]
-                velocity += rotation[j, i] * wanted_velocity[leg, j]
+                velocity += rotation[j, i] * feet.wanted_velocity[leg, j]
                 acceleration += rotation[j, i] * command[j]
             targets[row + i, 0] = position
             targets[row + i, 1] = velocity
-            targets[row + i, 2] = acceleration - wave[i] - drift[leg, i]
+            targets[row + i, 2] = acceleration - coriolis[i] - feet.drift[leg, i]
         if stance[leg]:
             r_stance += 3
         else:
@@ -137,101 +172,108 @@ def _cross(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 
 @njit(cache=True)
-def base_reference(
-    rotation: FloatArray,
-    position: FloatArray,
-    velocity: FloatArray,
-    rate: FloatArray,
-    stance: BoolArray,
-    wanted_rotation: FloatArray,
-    wanted_position: FloatArray,
-    wanted_velocity: FloatArray,
-    wanted_rate: FloatArray,
-    planned: FloatArray,
-    levers: FloatArray,
-    inverse_inertia: FloatArray,
-    mass: float,
+def base_task(
+    feet: Feet,
+    base: BaseState,
+    reference: BaseReference,
+    plan: MpcPlan,
+    body: RigidBody,
     gains: FloatArray,
-    reference: FloatArray,
+    out: FloatArray,
 ) -> None:
-    """Wanted motion of the base for `stack_tasks`, written into `reference` (`6 x 3`, base frame).
+    """Wanted motion of the base for `stack_tasks`, written into `out` (`6 x 3`, base frame).
 
-    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law.
+    The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law,
+
+        a = (1 - s) (kp e + kd edot) + s a_mpc,   a_mpc = sum f / m - g  and  I^-1 sum r x f.
+
     With no foot on the ground they are free fall, whatever is wanted.
 
     Args:
-        rotation: base to world `3 x 3`.
-        position: of the base, world.
-        velocity: of the base, world.
-        rate: angular velocity in the base frame.
-        stance: which feet stand `4`.
-        wanted_rotation: base to world `3 x 3`.
-        wanted_position: world.
-        wanted_velocity: world.
-        wanted_rate: wanted angular velocity, world.
-        planned: MPC forces `4 x 3`, world, N.
-        levers: feet relative to the centre of mass `4 x 3`, world, m.
-        inverse_inertia: of the rigid body in the base frame `3 x 3`.
-        mass: kg.
-        gains: orientation kp, kd, position kp, kd, share of the MPC `5`.
-        reference: out.
+        feet: rotation and stance.
+        base: base state.
+        reference: its blended motion is wanted.
+        plan: forces and moment arms of the MPC.
+        body: mass and inertia.
+        gains: orientation kp, kd, position kp, kd, share s of the MPC `5`.
+        out: orientation error, position error, wanted angular and linear velocity, angular and linear
+            acceleration.
     """
-    rotation_error(rotation, wanted_rotation, reference[0])
+    rotation, wanted = feet.rotation, reference.blended
+    rotation_error(rotation, reference.rotation, out[0])
     grounded = False
     force = np.zeros(3)
     moment = np.zeros(3)
-    arm = np.empty(3)
+    arm_cross_force = np.empty(3)
     for leg in range(4):
-        if stance[leg]:
+        if feet.stance[leg]:
             grounded = True
-            _cross(levers[leg], planned[leg], arm)
+            _cross(plan.moment_arms[leg], plan.forces[leg], arm_cross_force)
             for i in range(3):
-                force[i] += planned[leg, i]
-                moment[i] += arm[i]
-    force[2] -= GRAVITY * mass
-    blend = gains[4]
-    turned = np.empty(3)
+                force[i] += plan.forces[leg, i]
+                moment[i] += arm_cross_force[i]
+    force[2] -= GRAVITY * body.mass
+    share = gains[4]
+    base_moment = np.empty(3)
     for i in range(3):
-        place, speed, spin, push, torque = 0.0, 0.0, 0.0, 0.0, 0.0
+        position_error, velocity, angular_velocity, acceleration, torque = 0.0, 0.0, 0.0, 0.0, 0.0
         for j in range(3):
-            place += rotation[j, i] * (wanted_position[j] - position[j])
-            speed += rotation[j, i] * wanted_velocity[j]
-            spin += rotation[j, i] * wanted_rate[j]
-            pd = gains[2] * (wanted_position[j] - position[j]) + gains[3] * (wanted_velocity[j] - velocity[j])
+            error = wanted[0, j] - base.position[j]
+            position_error += rotation[j, i] * error
+            velocity += rotation[j, i] * wanted[1, j]
+            angular_velocity += rotation[j, i] * wanted[2, j]
+            pd = gains[2] * error + gains[3] * (wanted[1, j] - base.linear_velocity[j])
             if grounded:
-                push += rotation[j, i] * ((1.0 - blend) * pd + blend * force[j] / mass)
+                acceleration += rotation[j, i] * ((1.0 - share) * pd + share * force[j] / body.mass)
             torque += rotation[j, i] * moment[j]
-        reference[1, i] = place
-        reference[2, i] = spin
-        reference[3, i] = speed
-        reference[5, i] = push if grounded else -GRAVITY * rotation[2, i]
-        turned[i] = torque
+        out[1, i] = position_error
+        out[2, i] = angular_velocity
+        out[3, i] = velocity
+        out[5, i] = acceleration if grounded else -GRAVITY * rotation[2, i]
+        base_moment[i] = torque
     for i in range(3):
-        planned_rate = 0.0
+        planned = 0.0
         for j in range(3):
-            planned_rate += inverse_inertia[i, j] * turned[j]
-        pd = gains[0] * reference[0, i] + gains[1] * (reference[2, i] - rate[i])
-        reference[4, i] = (1.0 - blend) * pd + blend * planned_rate if grounded else 0.0
+            planned += body.inverse_inertia[i, j] * base_moment[j]
+        pd = gains[0] * out[0, i] + gains[1] * (out[2, i] - base.angular_velocity[i])
+        out[4, i] = (1.0 - share) * pd + share * planned if grounded else 0.0
 
 
 @njit(cache=True)
 def joint_targets(
-    tasks: FloatArray,
-    sizes: IntArray,
-    targets: FloatArray,
-    damping: float,
-    q: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    solution: FloatArray,
-    q_wanted: FloatArray,
-    qd_wanted: FloatArray,
-    acceleration: FloatArray,
+    share: float,
+    plan: MpcPlan,
+    gains: TaskGains,
+    feet: FeetMemory,
+    base: BaseState,
+    reference: BaseReference,
+    joints: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    out: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
-    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range) and acceleration
-    `18`.
+    """The kinematic level of one tick: from feet, base and the MPC's plan to joint targets.
+
+    Args:
+        share: how far the tick is through a step of the MPC, 0 to 1.
+        plan: of the MPC.
+        gains: of the tasks.
+        feet: measured and desired feet.
+        base: base state.
+        reference: wanted motion of the base; its blended part is written.
+        joints: angles and speeds, lowest and highest angle, `12` each, rad and rad/s.
+        out: wanted angles (within the joints' range) and speeds `12`, generalised acceleration `18`.
     """
-    solve_hierarchy(tasks, sizes, targets, damping, solution)
+    plan, named, reference = MpcPlan(*plan), name_feet(feet), BaseReference(*reference)
+    base_gains, swing_gains, blend, damping, body_parts = gains
+    body = RigidBody(*body_parts)
+    blend_reference(plan.trajectory, share, blend, body.centre, reference)
+    task = np.empty((6, 3))
+    base_task(named, BaseState(*base), reference, plan, body, base_gains, task)
+    stack = TaskStack(np.empty((ROWS, 18)), np.empty(4, np.int64), np.empty((ROWS, 3)))
+    q, qd, lower, upper = joints
+    stack_tasks(named, reference.velocity, task, qd, swing_gains, stack)
+    solution = np.empty((18, 3))
+    solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
+    q_wanted, qd_wanted, acceleration = out
     for i in range(18):
         acceleration[i] = solution[i, 2]
     for i in range(12):

@@ -11,7 +11,7 @@ program has the stance forces as its only variables.
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import daqp
 import numpy as np
@@ -19,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
 
 FloatArray = NDArray[np.float64]
@@ -29,11 +30,50 @@ class TorqueError(RuntimeError):
     """The torque program could not be solved (non-finite state or gains)."""
 
 
+class TorqueProblem(NamedTuple):
+    """What the torques of one tick have to realise.
+
+    Args:
+        mass_matrix: `18 x 18`.
+        bias: Coriolis, centrifugal and gravity force `18`.
+        acceleration: wanted generalised acceleration `18`.
+        forces: stance forces the MPC planned `4 x 3`, world, N.
+        stance: which feet stand `4`.
+        rotation: base to world `3 x 3`.
+        local: contact points in the base frame `4 x 3`, m.
+        jacobian: of those points in the base frame `4 x 3 x 3`, m/rad.
+    """
+
+    mass_matrix: FloatArray
+    bias: FloatArray
+    acceleration: FloatArray
+    forces: FloatArray
+    stance: BoolArray
+    rotation: FloatArray
+    local: FloatArray
+    jacobian: FloatArray
+
+
+class Relaxation(NamedTuple):
+    """The base accelerations given up, as a function of the forces: delta = effect u + offset.
+
+    Args:
+        effect: `6 x 12`, of which the columns of the stance forces are used.
+        offset: `6`.
+    """
+
+    effect: FloatArray
+    offset: FloatArray
+
+
 class TorqueProgram:
     """The torque quadratic program of one tick.
 
     Args:
         mass: of the robot, kg; the unit of force is its weight.
+
+    Attributes after `solve`:
+        forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m.
     """
 
     def __init__(self, mass: float) -> None:
@@ -44,9 +84,7 @@ class TorqueProgram:
         self.friction = 0.5
         self._hessian = np.empty(144)
         self._gradient = np.empty(12)
-        self._map = np.empty((6, 12))
-        self._offset = np.empty((6, 1))
-        self._rows: dict[int, tuple[FloatArray, FloatArray, FloatArray]] = {}
+        self._relaxation = tuple(Relaxation(np.empty((6, 12)), np.empty(6)))
         self.forces = np.zeros((4, 3))
         self.relaxation = np.zeros(6)
         self.torque = np.zeros(12)
@@ -56,72 +94,37 @@ class TorqueProgram:
         self.weights = np.array([linear] * 3 + [angular] * 3)
         self.regularisation = float(regularisation)
         self.friction = float(friction)
-        self._rows.clear()
 
-    def solve(
-        self,
-        mass_matrix: FloatArray,
-        bias: FloatArray,
-        acceleration: FloatArray,
-        stance: BoolArray,
-        rotation: FloatArray,
-        feet: FloatArray,
-        jacobians: FloatArray,
-        planned: FloatArray,
-    ) -> FloatArray:
-        """Feed-forward torque `12`, N m; also sets `forces` (`4 x 3`, world, N) and `relaxation` (delta,
-        `6`).
-
-        Args:
-            mass_matrix: `18 x 18`.
-            bias: Coriolis, centrifugal and gravity force `18`.
-            acceleration: wanted generalised acceleration `18`.
-            stance: which feet stand `4`.
-            rotation: base to world `3 x 3`.
-            feet: foot centres in the base frame `4 x 3`.
-            jacobians: of the feet in the base frame `4 x 3 x 3`.
-            planned: stance forces the MPC planned `4 x 3`, world, N.
+    def solve(self, problem: TorqueProblem) -> FloatArray:
+        """Feed-forward torque `12`, N m.
 
         Raises:
             TorqueError: no optimum was found.
         """
-        count = int(np.count_nonzero(stance))
+        count = int(np.count_nonzero(problem.stance))
+        parts = tuple(problem)
         size = 3 * count
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
         _build_torque_program(
-            mass_matrix,
-            bias,
-            acceleration,
-            stance,
-            rotation,
-            feet,
-            planned,
+            parts,
             self.weights,
             self.regularisation,
             self._unit,
-            self._map,
-            self._offset,
+            self._relaxation,
             hessian,
             gradient,
         )
+        solution = gradient
         if count:
-            matrix, upper, lower = self._friction_rows(count)
-            solution, _, flag, _ = daqp.solve(hessian, gradient, matrix, upper, lower)
+            constraints = friction_pyramid(count, self.friction, self._max_force)
+            solution, _, flag, _ = daqp.solve(hessian, gradient, *constraints)
             if flag < 1:
                 raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
-        else:
-            solution = gradient
         _torque_from_forces(
-            mass_matrix,
-            bias,
-            acceleration,
-            stance,
-            rotation,
-            jacobians,
+            parts,
             self._unit,
-            self._map,
-            self._offset,
+            self._relaxation,
             solution,
             self.forces,
             self.relaxation,
@@ -129,59 +132,47 @@ class TorqueProgram:
         )
         return self.torque
 
-    def _friction_rows(self, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        if count not in self._rows:
-            matrix = np.zeros((4 * count, 3 * count))
-            scale = 1.0 / math.sqrt(1.0 + self.friction**2)
-            for c in range(count):
-                for row, (axis, sign) in enumerate(((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))):
-                    matrix[4 * c + row, count + 2 * c + axis] = sign * scale
-                    matrix[4 * c + row, c] = -self.friction * scale
-            upper = np.concatenate([np.full(count, self._max_force), np.zeros(4 * count)])
-            lower = np.concatenate([np.zeros(count), np.full(4 * count, -1e30)])
-            self._rows[count] = (matrix, upper, lower)
-        return self._rows[count]
-
 
 @njit(cache=True)
 def _build_torque_program(
-    mass_matrix: FloatArray,
-    bias: FloatArray,
-    acceleration: FloatArray,
-    stance: BoolArray,
-    rotation: FloatArray,
-    feet: FloatArray,
-    planned: FloatArray,
+    problem: TorqueProblem,
     weights: FloatArray,
     regularisation: float,
     unit: float,
-    effect: FloatArray,
-    offset: FloatArray,
+    relaxation: Relaxation,
     hessian: FloatArray,
     gradient: FloatArray,
 ) -> None:
     """Eliminate the relaxation, delta = effect u + offset with u = forces / unit (vertical forces first).
 
+    With M_b[:, :6] = M_6 the base rows M_b a + M_6 delta + h_b = J_b^T f give
+
+        effect = unit M_6^-1 J_b^T,   offset = -M_6^-1 (M_b a + h_b)
+        H = effect^T Q effect + w unit^2,   g = effect^T Q offset - w unit f_mpc.
+
     The program is scaled to a mean diagonal of one.
     """
+    problem, relaxation = TorqueProblem(*problem), Relaxation(*relaxation)
+    mass_matrix, stance, rotation = problem.mass_matrix, problem.stance, problem.rotation
+    effect, offset = relaxation.effect, relaxation.offset
     count = hessian.shape[0] // 3
     block = np.empty((6, 6))
     right = np.zeros((6, 3 * count + 1))
     for i in range(6):
         for j in range(6):
             block[i, j] = mass_matrix[i, j]
-        value = bias[i]
+        value = problem.bias[i]
         for j in range(18):
-            value += mass_matrix[i, j] * acceleration[j]
+            value += mass_matrix[i, j] * problem.acceleration[j]
         right[i, 3 * count] = -value
     c = 0
     for leg in range(4):
         if not stance[leg]:
             continue
-        x, y, z = feet[leg, 0], feet[leg, 1], feet[leg, 2]
+        x, y, z = problem.local[leg, 0], problem.local[leg, 1], problem.local[leg, 2]
         for axis in range(3):
             column = c if axis == 2 else count + 2 * c + axis
-            # a unit force along a world axis, seen from the base
+            # a unit force along a world axis, seen from the base: force f and moment l x f
             fx, fy, fz = unit * rotation[axis, 0], unit * rotation[axis, 1], unit * rotation[axis, 2]
             right[0, column] = fx
             right[1, column] = fy
@@ -194,7 +185,7 @@ def _build_torque_program(
     n = 3 * count
     diagonal = 0.0
     for i in range(6):
-        offset[i, 0] = right[i, n]
+        offset[i] = right[i, n]
         for j in range(n):
             effect[i, j] = right[i, j]
     for a in range(n):
@@ -208,14 +199,14 @@ def _build_torque_program(
             hessian[a, b] = hessian[b, a] = value
         value = 0.0
         for i in range(6):
-            value += weights[i] * effect[i, a] * offset[i, 0]
+            value += weights[i] * effect[i, a] * offset[i]
         gradient[a] = value
     c = 0
     for leg in range(4):
         if stance[leg]:
             for axis in range(3):
                 column = c if axis == 2 else count + 2 * c + axis
-                gradient[column] -= regularisation * unit * planned[leg, axis]
+                gradient[column] -= regularisation * unit * problem.forces[leg, axis]
             c += 1
     if n:
         factor = n / diagonal
@@ -227,40 +218,27 @@ def _build_torque_program(
 
 @njit(cache=True)
 def _torque_from_forces(
-    mass_matrix: FloatArray,
-    bias: FloatArray,
-    acceleration: FloatArray,
-    stance: BoolArray,
-    rotation: FloatArray,
-    jacobians: FloatArray,
+    problem: TorqueProblem,
     unit: float,
-    effect: FloatArray,
-    offset: FloatArray,
+    elimination: Relaxation,
     solution: FloatArray,
     forces: FloatArray,
     relaxation: FloatArray,
     torque: FloatArray,
 ) -> None:
     """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28)."""
-    n = solution.shape[0]
-    count = n // 3
+    problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
+    mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
     for i in range(6):
-        value = offset[i, 0]
-        for j in range(n):
-            value += effect[i, j] * solution[j]
+        value = elimination.offset[i]
+        for j in range(solution.shape[0]):
+            value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
-    forces[:] = 0.0
-    c = 0
-    for leg in range(4):
-        if stance[leg]:
-            forces[leg, 0] = unit * solution[count + 2 * c]
-            forces[leg, 1] = unit * solution[count + 2 * c + 1]
-            forces[leg, 2] = unit * solution[c]
-            c += 1
+    scatter_forces(solution, problem.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
     for i in range(12):
-        value = bias[6 + i]
+        value = problem.bias[6 + i]
         for j in range(18):
-            value += mass_matrix[6 + i, j] * acceleration[j]
+            value += mass_matrix[6 + i, j] * problem.acceleration[j]
         for j in range(6):
             value += mass_matrix[6 + i, j] * relaxation[j]
         leg = i // 3
@@ -268,5 +246,5 @@ def _torque_from_forces(
             force = 0.0  # along the base's axis
             for w in range(3):
                 force += rotation[w, axis] * forces[leg, w]
-            value -= jacobians[leg, axis, i % 3] * force
+            value -= jacobian[leg, axis, i % 3] * force
         torque[i] = value
