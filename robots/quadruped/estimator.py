@@ -2,7 +2,7 @@
 
 The state is the base position and velocity and the four foot positions in the world, as in the linear filters
 of Bloesch et al. (RSS 2012) and Bledt et al. (IROS 2018); orientation is taken from the inertial unit. A foot
-that is planned to stand does not move: its place relative to the base (leg kinematics) measures position, its
+that is planned to stand does not move: its position relative to the base (leg kinematics) measures position, its
 speed relative to the base measures velocity, and its height is the floor's. With noise equal in x and y the
 three axes do not couple, so the filter is three small ones, two of which share a covariance.
 
@@ -23,7 +23,7 @@ from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rot
 
 FloatArray = NDArray[np.float64]
 
-_SWING_VARIANCE = 1.0  # m^2: what is known of the place of a foot in the air
+_SWING_VARIANCE = 1.0  # m^2: what is known of the position of a foot in the air
 
 
 class EstimatorNoise(NamedTuple):
@@ -33,7 +33,7 @@ class EstimatorNoise(NamedTuple):
         acceleration: of the measured acceleration, m/s^2.
         position: growth of the base position's uncertainty, m/sqrt(s).
         foot_drift: growth of a standing foot's uncertainty (creep, slip), m/sqrt(s).
-        foot_position: of a foot's place relative to the base, m.
+        foot_position: of a foot's position relative to the base, m.
         foot_velocity: of a standing foot's speed, m/s.
         foot_height: of the floor under a standing foot, m.
         touchdown_window: share of the stance phase, at its start and its end, in which a foot is trusted less.
@@ -66,7 +66,7 @@ class _Filter(NamedTuple):
     Args:
         legs: geometry `4 x 7`.
         foot_radius: m.
-        imu: place of the inertial unit in the trunk frame `3`, m.
+        imu: position of the inertial unit in the trunk frame `3`, m.
         noise: what is believed of the inputs.
         period: s.
         mean: base position, base velocity, four feet; `6 x 3`, columns x, y, z.

@@ -5,7 +5,7 @@ legs.
 
 A foot is a ball and rolls: what stands still is the point of the ball on the ground, and the ball's centre
 moves on by the radius times the angle the calf turns. For a standing foot, `local`, `jacobian` and `drift`
-are those of that point, and the place where it is held moves with the rolling.
+are those of that point, and the position where it is held moves with the rolling.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _move_to_contact_point(
     period: float,
     feet: Feet,
 ) -> None:
-    """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick.
+    """Turn a standing foot's centre into its contact point; roll the position where it is held by one tick.
 
     With d the way from the centre down to the ground and u = J_omega qd the calf's angular velocity relative
     to the base, the contact point is at l + d and moves at J qd + u x d, so that each joint's axis a_j adds

@@ -120,7 +120,7 @@ class Sensors(NamedTuple):
         joints: where qpos and qvel hold the joints, `2 x 12`.
         base: where they hold the base, `2`.
         period: control period, s.
-        imu: place of the inertial unit in the trunk frame `3`, m.
+        imu: position of the inertial unit in the trunk frame `3`, m.
         std: of the white noise on every channel, `33`.
         bias: constant offset of every channel, `33`.
     """

@@ -244,7 +244,7 @@ def plan_contacts(
 ) -> None:
     """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon.
 
-    A moment arm is a foot's place relative to the centre of mass, in the world.
+    A moment arm is a foot's position relative to the centre of mass, in the world.
 
     A foot that stands now stays; one that swings will stand at its target; later footholds follow the
     foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
@@ -267,7 +267,7 @@ def plan_contacts(
             point[2] = 0.0
             if gait.duty < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
-                # a standing foot keeps its place for this stride, a swinging one its target for the next
+                # a standing foot keeps its position for this stride, a swinging one its target for the next
                 if stride > now + (0 if feet.stance[leg] else 1):
                     landing = (stride - gait.offsets[leg]) * gait.stride - time
                     stance_duration = gait.duty * gait.stride
