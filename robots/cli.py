@@ -21,7 +21,7 @@ from safebo.robots.quadruped.gait import GAITS, gait_named
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import Recording, rollout
+from safebo.robots.simulation.rollout import WalkRecording, rollout
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def walk(
         _write_video(model, record, video)
 
 
-def summary(robot: RobotModel, gait_name: str, record: Recording) -> str:
+def summary(robot: RobotModel, gait_name: str, record: WalkRecording) -> str:
     """One line about a walk; means are taken once the speed ramp is over."""
     rows = slice(min(record.walk_start + round(0.5 / record.period), len(record) - 1), len(record))
     orientation = record.base_orientation[rows]
@@ -216,7 +216,7 @@ def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _write_video(robot: RobotModel, record: Recording, path: Path) -> None:
+def _write_video(robot: RobotModel, record: WalkRecording, path: Path) -> None:
     from safebo.robots.simulation import render
 
     try:

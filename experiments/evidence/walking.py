@@ -16,17 +16,17 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import Recording, rollout
+from safebo.robots.simulation.rollout import WalkRecording, rollout
 
 
-def walk(robot_name: str, gait: str, speed: float, seconds: float, seed: int) -> Recording:
+def walk(robot_name: str, gait: str, speed: float, seconds: float, seed: int) -> WalkRecording:
     """A walk of the nominal robot with nominal gains, sensor noise and estimator."""
     robot = load_robot(robot_name)
     controller = Controller(robot, Gains.from_dict({}), gait_named(gait), VelocityRamp(speed))
     return rollout(Simulation(robot, seed=seed), controller, seconds)
 
 
-def figures(record: Recording) -> dict[str, float]:
+def figures(record: WalkRecording) -> dict[str, float]:
     """Mean forward speed after the ramp (m/s), pitch rms (rad), rms error of the estimated velocity (m/s)."""
     walking = record.time >= 1.0
     w, x, y, z = record.base_orientation[walking].T

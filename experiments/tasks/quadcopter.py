@@ -8,7 +8,7 @@ import numpy as np
 
 from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 from safebo.robots.benchmarks.quadrotor.feedback import costs_and_heights
-from safebo.robots.benchmarks.quadrotor.plan import Flight, Plan, plan_flight
+from safebo.robots.benchmarks.quadrotor.plan import Flight, FlightPlan, plan_flight
 
 DISTURBANCE = np.array([0.006539614183484376, 0.14918676368791706, 0.14111711461855195, 2.7854749912957817])
 """Gains of the disturbance, and so the best gains: the source's draw under its fixed random key."""
@@ -21,7 +21,7 @@ _HALF_COST = 100.0
 
 
 @lru_cache(maxsize=1)
-def _planned() -> tuple[Flight, Plan]:
+def _planned() -> tuple[Flight, FlightPlan]:
     flight = Flight()
     return flight, plan_flight(flight)
 

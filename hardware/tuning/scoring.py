@@ -17,7 +17,7 @@ from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
 from safebo.robots.quadruped.interface import BaseState, SensorReading
-from safebo.robots.simulation.rollout import Recording, monitored_state
+from safebo.robots.simulation.rollout import WalkRecording, monitored_state
 from safebo.types import Measurement
 
 FloatArray = NDArray[np.float64]
@@ -51,14 +51,14 @@ def _columns(rows: FloatArray, name: str) -> FloatArray:
     return rows[:, [i for i, column in enumerate(COLUMNS) if column.split(".")[0] == name]]
 
 
-def recording_of(rows: FloatArray, torque_limit: FloatArray, period: float) -> Recording:
+def recording_of(rows: FloatArray, torque_limit: FloatArray, period: float) -> WalkRecording:
     """The walk in a trial's telemetry (`n x columns`), as the robot itself saw it.
 
     What only a simulation knows, the true states, is filled with what was measured.
     """
     time = rows[:, _AT["walk_time"]]
     walk_start = int(np.argmax(time >= -1e-9)) if (time >= -1e-9).any() else len(rows)
-    record = Recording.allocate(len(rows), walk_start, period)
+    record = WalkRecording.allocate(len(rows), walk_start, period)
     record.time[:] = time
     position, velocity = _columns(rows, "joint_position"), _columns(rows, "joint_velocity")
     target, speed = _columns(rows, "target_position"), _columns(rows, "target_velocity")

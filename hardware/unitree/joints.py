@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS
+from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 
 IndexArray = NDArray[np.intp]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safebo.hardware.unitree.joints import MOTOR_LEGS, motors_of
 from safebo.hardware.unitree.remote import encode_remote
 from safebo.hardware.virtual.plant import VirtualPlant
-from safebo.robots.descriptions.facts import LEGS
+from safebo.robots.descriptions.description import LEGS
 
 Record = NDArray[Any]  # shape (), structured
 FloatArray = NDArray[np.float64]

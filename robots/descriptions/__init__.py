@@ -1,1 +1,1 @@
-"""Robots as typed facts, and the generator that writes them as MJCF."""
+"""Robots as typed records, and the generator that writes them as MJCF."""

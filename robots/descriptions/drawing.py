@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from safebo.robots.descriptions.facts import RobotFacts, fore_sign, side_sign
+from safebo.robots.descriptions.description import RobotDescription, fore_sign, side_sign
 
 
-def _colour(facts: RobotFacts, name: str) -> str:
-    rgba = facts.colours.get(name, (0.5, 0.5, 0.52, 1.0))
+def _colour(description: RobotDescription, name: str) -> str:
+    rgba = description.colours.get(name, (0.5, 0.5, 0.52, 1.0))
     return f'rgba="{" ".join(str(value) for value in rgba)}"'
 
 
@@ -15,12 +15,12 @@ def _geom(kind: str, colour: str, **attributes: str) -> str:
     return f'<geom class="drawn" type="{kind}" {colour} {body}/>'
 
 
-def drawn_trunk(facts: RobotFacts) -> str:
+def drawn_trunk(description: RobotDescription) -> str:
     """Trunk, back, belly, head with its camera strip."""
-    shell, leg = _colour(facts, "shell"), _colour(facts, "leg")
-    accent, light = _colour(facts, "accent"), _colour(facts, "light")
-    hip_x, _, _ = facts.hip_position
-    (head_x, _, head_z), (head_a, head_b, head_c) = facts.head_box
+    shell, leg = _colour(description, "shell"), _colour(description, "leg")
+    accent, light = _colour(description, "accent"), _colour(description, "light")
+    hip_x, _, _ = description.hip_position
+    (head_x, _, head_z), (head_a, head_b, head_c) = description.head_box
     back = hip_x - 0.02
     parts = [
         # the long hull between the hips, rounded along its upper edges
@@ -61,11 +61,11 @@ def drawn_trunk(facts: RobotFacts) -> str:
     return "\n      ".join(parts)
 
 
-def drawn_hip(facts: RobotFacts, leg: str) -> str:
+def drawn_hip(description: RobotDescription, leg: str) -> str:
     """The abduction motor along x and the thigh motor along y."""
     side, fore = side_sign(leg), fore_sign(leg)
-    dark, accent = _colour(facts, "leg"), _colour(facts, "accent")
-    width = facts.thigh_position[1]
+    dark, accent = _colour(description, "leg"), _colour(description, "accent")
+    width = description.thigh_position[1]
     return "\n        ".join(
         [
             _geom("cylinder", dark, size="0.046 0.022", pos="0 0 0", euler="0 1.5708 0"),
@@ -81,11 +81,15 @@ def drawn_hip(facts: RobotFacts, leg: str) -> str:
     )
 
 
-def drawn_thigh(facts: RobotFacts, leg: str) -> str:
+def drawn_thigh(description: RobotDescription, leg: str) -> str:
     """The motor disc and a thigh that narrows towards the knee."""
     side = side_sign(leg)
-    shell, dark, accent = _colour(facts, "shell"), _colour(facts, "leg"), _colour(facts, "accent")
-    length = facts.thigh_length
+    shell, dark, accent = (
+        _colour(description, "shell"),
+        _colour(description, "leg"),
+        _colour(description, "accent"),
+    )
+    length = description.thigh_length
     return "\n          ".join(
         [
             _geom("cylinder", shell, size="0.046 0.018", pos=f"0 {side * 0.004} 0", euler="1.5708 0 0"),
@@ -97,15 +101,15 @@ def drawn_thigh(facts: RobotFacts, leg: str) -> str:
     )
 
 
-def drawn_calf(facts: RobotFacts) -> str:
+def drawn_calf(description: RobotDescription) -> str:
     """A slim, slightly bowed shank and a rubber foot."""
-    dark, accent = _colour(facts, "leg"), _colour(facts, "accent")
-    x, y, z = facts.foot_position
+    dark, accent = _colour(description, "leg"), _colour(description, "accent")
+    x, y, z = description.foot_position
     rubber = 'rgba="0.07 0.07 0.08 1"'
     return "\n            ".join(
         [
             _geom("capsule", dark, size="0.0145", fromto=f"0 0 0 0.010 0 {0.42 * z}"),
             _geom("capsule", accent, size="0.0110", fromto=f"0.010 0 {0.42 * z} {x} {y} {0.92 * z}"),
-            _geom("sphere", rubber, size=f"{facts.foot_radius}", pos=f"{x} {y} {z}"),
+            _geom("sphere", rubber, size=f"{description.foot_radius}", pos=f"{x} {y} {z}"),
         ]
     )

@@ -1,4 +1,4 @@
-"""Write a quadruped's facts as MJCF: one text for MuJoCo (plant) and Pinocchio (controller's model).
+"""Write a quadruped's description as MJCF: one text for MuJoCo (plant) and Pinocchio (controller's model).
 
 The physical text carries few collision shapes, because their number decides how fast a step is: a box for the
 trunk, one for the head, a ball for each knee and each foot. They touch the floor only, not one another. The
@@ -11,8 +11,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from safebo.robots.descriptions.description import (
+    JOINT_TYPES,
+    LEGS,
+    LinkDescription,
+    RobotDescription,
+    fore_sign,
+    side_sign,
+)
 from safebo.robots.descriptions.drawing import drawn_calf, drawn_hip, drawn_thigh, drawn_trunk
-from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS, LinkFacts, RobotFacts, fore_sign, side_sign
 
 TIMESTEP = 0.002
 """Seconds of one simulation step."""
@@ -23,7 +30,7 @@ def numbers(values: Iterable[float]) -> str:
     return " ".join(repr(float(value)) for value in values)
 
 
-def _inertial(link: LinkFacts, leg: str) -> str:
+def _inertial(link: LinkDescription, leg: str) -> str:
     tensor = link.inertia_of(leg)
     entries = [tensor[0, 0], tensor[1, 1], tensor[2, 2], tensor[0, 1], tensor[0, 2], tensor[1, 2]]
     return (
@@ -31,59 +38,59 @@ def _inertial(link: LinkFacts, leg: str) -> str:
     )
 
 
-def _joint(facts: RobotFacts, leg: str, index: int) -> str:
-    joint = facts.joints[index]
+def _joint(description: RobotDescription, leg: str, index: int) -> str:
+    joint = description.joints[index]
     limit = joint.torque_limit
     return (
         f'<joint name="{leg}_{JOINT_TYPES[index]}_joint" type="hinge" axis="{numbers(joint.axis)}" '
-        f'range="{numbers(joint.range_of(leg))}" limited="true" armature="{facts.armature()[index]!r}" '
-        f'damping="{facts.joint_damping!r}" frictionloss="{facts.joint_friction!r}" '
+        f'range="{numbers(joint.range_of(leg))}" limited="true" armature="{description.armature()[index]!r}" '
+        f'damping="{description.joint_damping!r}" frictionloss="{description.joint_friction!r}" '
         f'actuatorfrcrange="{numbers((-limit, limit))}"/>'
     )
 
 
-def _leg(facts: RobotFacts, leg: str, drawn: bool) -> str:
+def _leg(description: RobotDescription, leg: str, drawn: bool) -> str:
     fore, side = fore_sign(leg), side_sign(leg)
     mirror = np.array([fore, side, 1.0])
-    hip_position = mirror * facts.hip_position
-    thigh_position = mirror * facts.thigh_position
-    knee = (0.0, 0.0, -facts.thigh_length)
-    draw_hip = drawn_hip(facts, leg) if drawn else ""
-    draw_thigh = drawn_thigh(facts, leg) if drawn else ""
-    draw_calf = drawn_calf(facts) if drawn else ""
+    hip_position = mirror * description.hip_position
+    thigh_position = mirror * description.thigh_position
+    knee = (0.0, 0.0, -description.thigh_length)
+    draw_hip = drawn_hip(description, leg) if drawn else ""
+    draw_thigh = drawn_thigh(description, leg) if drawn else ""
+    draw_calf = drawn_calf(description) if drawn else ""
     return f"""
       <body name="{leg}_hip" pos="{numbers(hip_position)}">
-        {_inertial(facts.hip, leg)}
-        {_joint(facts, leg, 0)}
+        {_inertial(description.hip, leg)}
+        {_joint(description, leg, 0)}
         {draw_hip}
         <body name="{leg}_thigh" pos="{numbers(thigh_position)}">
-          {_inertial(facts.thigh, leg)}
-          {_joint(facts, leg, 1)}
+          {_inertial(description.thigh, leg)}
+          {_joint(description, leg, 1)}
           <geom name="{leg}_knee" class="collision" type="sphere" size="0.02" pos="{numbers(knee)}"/>
           {draw_thigh}
           <body name="{leg}_calf" pos="{numbers(knee)}">
-            {_inertial(facts.calf, leg)}
-            {_joint(facts, leg, 2)}
-            <geom name="{leg}_foot" class="foot" size="{facts.foot_radius!r}" \
-pos="{numbers(facts.foot_position)}"/>
-            <site name="{leg}_foot" pos="{numbers(facts.foot_position)}" size="0.005" group="5"/>
+            {_inertial(description.calf, leg)}
+            {_joint(description, leg, 2)}
+            <geom name="{leg}_foot" class="foot" size="{description.foot_radius!r}" \
+pos="{numbers(description.foot_position)}"/>
+            <site name="{leg}_foot" pos="{numbers(description.foot_position)}" size="0.005" group="5"/>
             {draw_calf}
           </body>
         </body>
       </body>"""
 
 
-def write_mjcf(facts: RobotFacts, drawn: bool = False) -> str:
+def write_mjcf(description: RobotDescription, drawn: bool = False) -> str:
     """The robot on a floor as MJCF text; `drawn` adds the shapes, lights and colours of pictures."""
-    legs = "".join(_leg(facts, leg, drawn) for leg in LEGS)
+    legs = "".join(_leg(description, leg, drawn) for leg in LEGS)
     motors = "\n    ".join(
         f'<motor name="{leg}_{kind}" joint="{leg}_{kind}_joint" gear="1"/>'
         for leg in LEGS
         for kind in JOINT_TYPES
     )
-    head_centre, head_size = facts.head_box
-    home = [0.0, 0.0, facts.nominal_height, 1.0, 0.0, 0.0, 0.0, *facts.home_joints * 4]
-    return f"""<mujoco model="{facts.name}">
+    head_centre, head_size = description.head_box
+    home = [0.0, 0.0, description.nominal_height, 1.0, 0.0, 0.0, 0.0, *description.home_joints * 4]
+    return f"""<mujoco model="{description.name}">
   <compiler angle="radian" autolimits="true"/>
   <option timestep="{TIMESTEP!r}" cone="elliptic" impratio="10" integrator="Euler"/>
   <statistic center="0 0 0.2" extent="1"/>
@@ -105,7 +112,7 @@ width="256" height="256" mark="edge" markrgb="0.86 0.88 0.90"/>
     <geom contype="0" conaffinity="1" condim="1" friction="0.6 0.02 0.01" group="3" rgba="0.9 0.3 0.3 0.4"/>
     <default class="collision"/>
     <default class="foot">
-      <geom type="sphere" condim="3" priority="1" friction="{facts.foot_friction!r} 0.02 0.01" \
+      <geom type="sphere" condim="3" priority="1" friction="{description.foot_friction!r} 0.02 0.01" \
 solimp="0.9 0.95 0.002" solref="0.01 1"/>
     </default>
     <default class="drawn">
@@ -115,17 +122,17 @@ solimp="0.9 0.95 0.002" solref="0.01 1"/>
   <worldbody>
     <geom name="floor" type="plane" size="0 0 0.5" material="floor" contype="1" conaffinity="0" \
 friction="0.6 0.02 0.01" group="0" rgba="1 1 1 1"/>
-    <body name="trunk" pos="0 0 {facts.nominal_height!r}">
+    <body name="trunk" pos="0 0 {description.nominal_height!r}">
       <freejoint name="floating_base"/>
       <camera name="track" mode="trackcom" pos="0.42 -0.98 0.22" xyaxes="0.92 0.39 0 -0.09 0.21 0.97" fovy="42"/>
       <light name="sun" mode="trackcom" pos="0.4 -0.5 2" dir="-0.2 0.25 -1" directional="true" \
 diffuse="0.6 0.6 0.58" specular="0.25 0.25 0.25" castshadow="true"/>
-      {_inertial(facts.trunk, "FL")}
-      <geom name="trunk" class="collision" type="box" size="{numbers(facts.trunk_box)}"/>
+      {_inertial(description.trunk, "FL")}
+      <geom name="trunk" class="collision" type="box" size="{numbers(description.trunk_box)}"/>
       <geom name="head" class="collision" type="box" pos="{numbers(head_centre)}" \
 size="{numbers(head_size)}"/>
-      <site name="imu" pos="{numbers(facts.imu_position)}" size="0.005" group="5"/>
-      {drawn_trunk(facts) if drawn else ""}{legs}
+      <site name="imu" pos="{numbers(description.imu_position)}" size="0.005" group="5"/>
+      {drawn_trunk(description) if drawn else ""}{legs}
     </body>
   </worldbody>
   <actuator>

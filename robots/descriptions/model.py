@@ -19,7 +19,7 @@ import numpy as np
 import pinocchio
 from numpy.typing import NDArray
 
-from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS
+from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.mjcf import TIMESTEP, write_mjcf
 from safebo.robots.descriptions.unitree import ROBOTS
 
@@ -33,8 +33,8 @@ class JointNaming:
 
     Args:
         pattern: joint name with the fields `{leg}` and `{joint}`.
-        legs: the description's words for front left, front right, rear left and rear right.
-        joints: its words for the abduction, thigh and knee joint.
+        legs: the description's names of the front left, front right, rear left and rear right.
+        joints: its names of the abduction, thigh and knee joint.
     """
 
     pattern: str = "{leg}_{joint}_joint"
@@ -83,7 +83,7 @@ class RobotModel:
     entries in the order of `joint_names`; arrays over legs have 4 in the order of `legs`.
 
     Args:
-        name: for people.
+        name: shown in messages.
         mjcf: physical description, one text for both engines.
         drawn_mjcf: the same robot with shapes to look at, for pictures.
         naming: how the description names joints.
@@ -173,7 +173,7 @@ class RobotModel:
 
 
 def load_robot(robot: str | Path, naming: JointNaming | None = None) -> RobotModel:
-    """A robot by name (`go1`, `go2`) or from an MJCF or URDF file of one's own.
+    """A robot by name (`go1`, `go2`) or from the path of an MJCF or URDF file.
 
     A file needs twelve hinge joints named after `naming`, a ball-shaped collision geom at the end of every
     leg, joint force or actuator force ranges as torque limits (URDF: effort), and speed limits (URDF: velocity;
@@ -186,7 +186,7 @@ def load_robot(robot: str | Path, naming: JointNaming | None = None) -> RobotMod
     """
     name = str(robot)
     if name in ROBOTS:
-        return _from_facts(name)
+        return _from_description(name)
     path = Path(robot)
     if not path.exists():
         known = ", ".join(sorted(ROBOTS))
@@ -194,16 +194,16 @@ def load_robot(robot: str | Path, naming: JointNaming | None = None) -> RobotMod
     return _from_file(path, naming or JointNaming())
 
 
-def _from_facts(name: str) -> RobotModel:
-    facts = ROBOTS[name]
+def _from_description(name: str) -> RobotModel:
+    description = ROBOTS[name]
     return _describe(
-        name=facts.name,
-        mjcf=write_mjcf(facts),
-        drawn_mjcf=write_mjcf(facts, drawn=True),
+        name=description.name,
+        mjcf=write_mjcf(description),
+        drawn_mjcf=write_mjcf(description, drawn=True),
         naming=JointNaming(),
-        home_joints=np.tile(np.asarray(facts.home_joints, dtype=float), 4),
-        nominal_height=facts.nominal_height,
-        speed_limit=np.array([joint.speed_limit for joint in facts.joints] * 4),
+        home_joints=np.tile(np.asarray(description.home_joints, dtype=float), 4),
+        nominal_height=description.nominal_height,
+        speed_limit=np.array([joint.speed_limit for joint in description.joints] * 4),
         assets={},
     )
 
@@ -266,7 +266,7 @@ def _replace_actuators(spec: Any, names: Sequence[str], limits: FloatArray) -> N
 
 def _speed_limits(path: Path, spec: Any, names: Sequence[str]) -> FloatArray:
     """No-load speeds: from a URDF's joint limits, or from a custom number `speed_limit` of an MJCF (1, 3 or 12
-    values, rad/s). MJCF has no word of its own for them.
+    values, rad/s). MJCF has no attribute for them.
     """
     if path.suffix.lower() == ".urdf":
         root = ElementTree.parse(path).getroot()

@@ -20,7 +20,7 @@ from safebo.robots.evaluation.metrics import (
     margins,
     margins_over_time,
     objectives,
-    view,
+    walk_signals,
 )
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains
@@ -28,7 +28,7 @@ from safebo.robots.quadruped.gait import Gait, gait_named
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, Recording, rollout
+from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import EvaluatorInfo, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
 
@@ -72,7 +72,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class LeggedOptions:
     """The options of `LeggedEvaluator`, checked.
 
     Args:
@@ -104,8 +104,8 @@ class Settings:
     noise_free: bool = False
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Settings:
-        """Settings from a study's `evaluator.options`.
+    def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
+        """LeggedOptions from a study's `evaluator.options`.
 
         Raises:
             ValueError: names the option, its value, and what is allowed.
@@ -150,14 +150,14 @@ class LeggedEvaluator:
     seed gives the same measurement, bit for bit.
 
     Args:
-        options: see `Settings`.
+        options: see `LeggedOptions`.
 
     Raises:
         ValueError: for an option that does not exist or a value that is not allowed.
     """
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        self.settings = Settings.from_options(options or {})
+        self.settings = LeggedOptions.from_options(options or {})
         self.robot: RobotModel = load_robot(self.settings.robot)
         gap = self.settings.disturbance
         self._gap = gap.without_noise() if self.settings.noise_free else gap
@@ -217,7 +217,7 @@ class LeggedEvaluator:
         context: Mapping[str, float],
         seed: int,
         monitor: Monitor | None = None,
-    ) -> Recording:
+    ) -> WalkRecording:
         """Walk once with these gains and record everything."""
         settings = self.settings
         gains = settings.gains.replace(dict(parameters))
@@ -248,7 +248,7 @@ class LeggedEvaluator:
         return self.measure(record, trial.context, telemetry)
 
     def measure(
-        self, record: Recording, context: Mapping[str, float], telemetry: str | None = None
+        self, record: WalkRecording, context: Mapping[str, float], telemetry: str | None = None
     ) -> Measurement:
         """What a recorded walk shows."""
         settings, robot = self.settings, self.robot
@@ -259,8 +259,8 @@ class LeggedEvaluator:
         limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
         command = np.array(settings.velocity[:2])
         command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
-        observed = view(record, False, command, RAMP)
-        true = view(record, True, command, RAMP)
+        observed = walk_signals(record, False, command, RAMP)
+        true = walk_signals(record, True, command, RAMP)
         course = margins_over_time(observed, robot, settings.limits)
         seen = {name: float(values.min()) for name, values in course.items()}
         real = margins(true, robot, settings.limits)
@@ -297,7 +297,7 @@ class LeggedEvaluator:
             extra=extra,
         )
 
-    def _save(self, record: Recording, trial: Trial) -> str | None:
+    def _save(self, record: WalkRecording, trial: Trial) -> str | None:
         if self._folder is None:
             return None
         path = self._folder / f"trial-{trial.id:05d}.parquet"

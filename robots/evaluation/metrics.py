@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.simulation.rollout import Recording
+from safebo.robots.simulation.rollout import WalkRecording
 
 FloatArray = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class View:
+class WalkSignals:
     """A walk as somebody sees it: the sensors and the estimator, or the plant itself.
 
     Args:
@@ -130,7 +130,7 @@ class View:
     at_speed: NDArray[np.bool_] = field(repr=False)
 
 
-def view(record: Recording, true: bool, command: FloatArray, ramp: float) -> View:
+def walk_signals(record: WalkRecording, true: bool, command: FloatArray, ramp: float) -> WalkSignals:
     """The walk (settling left out) as the plant (`true`) or as the robot itself saw it.
 
     Args:
@@ -154,7 +154,7 @@ def view(record: Recording, true: bool, command: FloatArray, ramp: float) -> Vie
     )
     time = record.time[rows]
     share = np.clip(time / ramp, 0.0, 1.0) if ramp > 0 else np.ones_like(time)
-    return View(
+    return WalkSignals(
         angle=(record.joint_position if true else record.measured_position)[rows],
         speed=(record.joint_velocity if true else record.measured_velocity)[rows],
         desired_angle=record.desired_position[rows],
@@ -169,40 +169,40 @@ def view(record: Recording, true: bool, command: FloatArray, ramp: float) -> Vie
     )
 
 
-def objectives(seen: View, robot: RobotModel) -> dict[str, float]:
+def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
     """Every objective of a walk, to be maximised."""
-    angle = ((seen.desired_angle - seen.angle) ** 2).sum(axis=1)
-    speed = ((seen.desired_speed - seen.speed) ** 2).sum(axis=1)
+    angle = ((signals.desired_angle - signals.angle) ** 2).sum(axis=1)
+    speed = ((signals.desired_speed - signals.speed) ** 2).sum(axis=1)
     unit = WALKING_SCALES
-    error = np.concatenate([seen.velocity[:, :2] - seen.command, seen.velocity[:, 2:]], axis=1)
+    error = np.concatenate([signals.velocity[:, :2] - signals.command, signals.velocity[:, 2:]], axis=1)
     walking = (
         (error**2).sum(axis=1) / unit["velocity"] ** 2
-        + (seen.tilt**2).sum(axis=1) / unit["tilt"] ** 2
-        + (seen.height - robot.nominal_height) ** 2 / unit["height"] ** 2
-        + (seen.tilt_rate**2).sum(axis=1) / unit["tilt_rate"] ** 2
+        + (signals.tilt**2).sum(axis=1) / unit["tilt"] ** 2
+        + (signals.height - robot.nominal_height) ** 2 / unit["height"] ** 2
+        + (signals.tilt_rate**2).sum(axis=1) / unit["tilt_rate"] ** 2
     )
     return {
         "tracking": -float((angle + speed).mean()),
         "tracking_sum": -float((angle + speed).sum()),
-        "tracking_angle": -float((angle + 0.5 * (seen.speed**2).sum(axis=1)).mean()),
+        "tracking_angle": -float((angle + 0.5 * (signals.speed**2).sum(axis=1)).mean()),
         "walking": -float(walking.mean()),
     }
 
 
-def margins_over_time(seen: View, robot: RobotModel, limits: Limits) -> dict[str, FloatArray]:
+def margins_over_time(signals: WalkSignals, robot: RobotModel, limits: Limits) -> dict[str, FloatArray]:
     """Every margin in every tick of a walk, `n` each, safe when >= 0."""
-    angle = ((seen.desired_angle - seen.angle) ** 2).sum(axis=1)
-    lateral = np.linalg.norm(seen.velocity[:, :2] - seen.command, axis=1)
+    angle = ((signals.desired_angle - signals.angle) ** 2).sum(axis=1)
+    lateral = np.linalg.norm(signals.velocity[:, :2] - signals.command, axis=1)
     return {
         "tracking": limits.tracking - angle,
-        "attitude": limits.attitude - np.abs(seen.tilt).max(axis=1),
-        "height": seen.height - limits.height,
-        "torque": (limits.torque * robot.torque_limit - np.abs(seen.torque)).min(axis=1),
-        "speed": (limits.speed * robot.speed_limit - np.abs(seen.speed)).min(axis=1),
-        "velocity": limits.velocity - np.where(seen.at_speed, lateral, 0.0),
+        "attitude": limits.attitude - np.abs(signals.tilt).max(axis=1),
+        "height": signals.height - limits.height,
+        "torque": (limits.torque * robot.torque_limit - np.abs(signals.torque)).min(axis=1),
+        "speed": (limits.speed * robot.speed_limit - np.abs(signals.speed)).min(axis=1),
+        "velocity": limits.velocity - np.where(signals.at_speed, lateral, 0.0),
     }
 
 
-def margins(seen: View, robot: RobotModel, limits: Limits) -> dict[str, float]:
+def margins(signals: WalkSignals, robot: RobotModel, limits: Limits) -> dict[str, float]:
     """Every margin of a walk: the minimum over time, safe when >= 0."""
-    return {name: float(values.min()) for name, values in margins_over_time(seen, robot, limits).items()}
+    return {name: float(values.min()) for name, values in margins_over_time(signals, robot, limits).items()}

@@ -2,7 +2,7 @@
 
 The state is the base position and velocity and the four foot positions in the world, as in the linear filters
 of Bloesch et al. (RSS 2012) and Bledt et al. (IROS 2018); orientation is taken from the inertial unit. A foot
-that is planned to stand does not move: its place relative to the base (leg kinematics) measures position, its
+that is planned to stand does not move: its position relative to the base (leg kinematics) measures position, its
 speed relative to the base measures velocity, and its height is the floor's. With noise equal in x and y the
 three axes do not couple, so the filter is three small ones, two of which share a covariance.
 
@@ -18,12 +18,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading
+from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
 
 FloatArray = NDArray[np.float64]
 
-_SWING_VARIANCE = 1.0  # m^2: what is known of the place of a foot in the air
+_SWING_VARIANCE = 1.0  # m^2: what is known of the position of a foot in the air
 
 
 class EstimatorNoise(NamedTuple):
@@ -33,7 +33,7 @@ class EstimatorNoise(NamedTuple):
         acceleration: of the measured acceleration, m/s^2.
         position: growth of the base position's uncertainty, m/sqrt(s).
         foot_drift: growth of a standing foot's uncertainty (creep, slip), m/sqrt(s).
-        foot_position: of a foot's place relative to the base, m.
+        foot_position: of a foot's position relative to the base, m.
         foot_velocity: of a standing foot's speed, m/s.
         foot_height: of the floor under a standing foot, m.
         touchdown_window: share of the stance phase, at its start and its end, in which a foot is trusted less.
@@ -66,7 +66,11 @@ class _Filter(NamedTuple):
     Args:
         legs: geometry `4 x 7`.
         foot_radius: m.
+<<<<<<< HEAD
         imu: place of the inertial unit in the trunk frame `3`, m.
+=======
+        imu: position of the inertial unit in the trunk frame `3`, m.
+>>>>>>> robots
         noise: what is believed of the inputs.
         period: s.
         mean: base position, base velocity, four feet; `6 x 3`, columns x, y, z.
@@ -87,6 +91,16 @@ class _Filter(NamedTuple):
 
 
 @njit(cache=True)
+<<<<<<< HEAD
+=======
+def _filter(parts: _Filter) -> _Filter:
+    """The record of a plain tuple, see `interface.plain`."""
+    legs, radius, imu, noise, period, mean, horizontal, vertical, scratch = parts
+    return _Filter(legs, radius, imu, EstimatorNoise(*noise), period, mean, horizontal, vertical, scratch)
+
+
+@njit(cache=True)
+>>>>>>> robots
 def _correct(state: _Filter, axis: int, first: int, second: int, measured: float, variance: float) -> None:
     """One scalar measurement z of mean[first] (minus mean[second], when second >= 0) on one axis.
 
@@ -131,6 +145,10 @@ def _update(
     stance_phase: FloatArray,
 ) -> None:
     """One tick: predict with the inertial unit, correct with the standing feet."""
+<<<<<<< HEAD
+=======
+    state = _filter(state)
+>>>>>>> robots
     mean, noise, period, scratch = state.mean, state.noise, state.period, state.scratch
     rotation = scratch[0:3, 0:3]
     rotation_from_quaternion(orientation, rotation)
@@ -260,6 +278,10 @@ class KalmanEstimator:
             vertical=np.eye(6),
             scratch=np.zeros((9, 6)),
         )
+<<<<<<< HEAD
+=======
+        self._parts = plain(self._filter)
+>>>>>>> robots
         mean = self._filter.mean
         self._state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
 
@@ -293,7 +315,11 @@ class KalmanEstimator:
                 number while it is planned to swing. 0.5 for a leg that stands for good.
         """
         _update(
+<<<<<<< HEAD
             self._filter,
+=======
+            self._parts,
+>>>>>>> robots
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,

@@ -5,7 +5,7 @@ legs.
 
 A foot is a ball and rolls: what stands still is the point of the ball on the ground, and the ball's centre
 moves on by the radius times the angle the calf turns. For a standing foot, `local`, `jacobian` and `drift`
-are those of that point, and the place where it is held moves with the rolling.
+are those of that point, and the position where it is held moves with the rolling.
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ class FootParameters(NamedTuple):
     apex: float
 
 
+<<<<<<< HEAD
+=======
+@njit(cache=True)
+def foot_parameters(parts: FootParameters) -> FootParameters:
+    """The record of a plain tuple, see `interface.plain`."""
+    return FootParameters(GaitTiming(*parts[0]), LegGeometry(*parts[1]), parts[2], parts[3], parts[4])
+
+
+>>>>>>> robots
 class Feet(NamedTuple):
     """The four feet: measured, planned and desired.
 
@@ -75,6 +84,7 @@ class Feet(NamedTuple):
     wanted_acceleration: FloatArray
     rotation: FloatArray
 
+<<<<<<< HEAD
     @classmethod
     def standing(cls) -> Feet:
         """Room for the feet of a robot that stands; `update_feet` fills it."""
@@ -83,6 +93,28 @@ class Feet(NamedTuple):
 
 
 @njit(cache=True)
+=======
+
+FeetMemory = tuple[BoolArray, FloatArray, FloatArray, FloatArray]
+
+
+def standing_feet() -> FeetMemory:
+    """Memory for the feet of a robot that stands: stance, Jacobians, rotation, and all points in one array.
+
+    Four arrays instead of twelve, because a call of a compiled function from Python pays for every one.
+    """
+    return np.ones(4, np.bool_), np.zeros((4, 3, 3)), np.eye(3), np.zeros((9, 4, 3))
+
+
+@njit(cache=True)
+def name_feet(memory: FeetMemory) -> Feet:
+    """The feet in the memory of `standing_feet`; writing to them writes to it."""
+    stance, jacobian, rotation, p = memory
+    return Feet(stance, p[0], jacobian, p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], rotation)
+
+
+@njit(cache=True)
+>>>>>>> robots
 def update_feet(
     time: float,
     fresh: bool,
@@ -191,7 +223,11 @@ def _move_to_contact_point(
     period: float,
     feet: Feet,
 ) -> None:
+<<<<<<< HEAD
     """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick.
+=======
+    """Turn a standing foot's centre into its contact point; roll the position where it is held by one tick.
+>>>>>>> robots
 
     With d the way from the centre down to the ground and u = J_omega qd the calf's angular velocity relative
     to the base, the contact point is at l + d and moves at J qd + u x d, so that each joint's axis a_j adds

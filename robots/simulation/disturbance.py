@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.robots.descriptions.facts import JOINT_TYPES, LEGS
+from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.simulation.sensors import SensorNoise
 
 Four = tuple[float, float, float, float]

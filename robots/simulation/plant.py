@@ -170,6 +170,10 @@ class Simulation:
             std=noise.channel_std(),
             bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
         )
+<<<<<<< HEAD
+=======
+        self._sensor_parts = tuple(self._sensors)
+>>>>>>> robots
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
         self._noisy = bool(np.any(self._sensors.std > 0))
@@ -199,7 +203,11 @@ class Simulation:
             self._qpos,
             self._qvel,
             self._previous_velocity,
+<<<<<<< HEAD
             self._sensors,
+=======
+            self._sensor_parts,
+>>>>>>> robots
             noise,
             self._state,
             self._truth,

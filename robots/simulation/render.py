@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from safebo.robots import OPENGL
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.simulation.rollout import Recording
+from safebo.robots.simulation.rollout import WalkRecording
 
 Frame = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ HINT = (
 
 
 FOLLOW = 0.5
-"""Seconds over which the camera averages the robot's place: about a stride."""
+"""Seconds over which the camera averages the robot's position: about a stride."""
 
 
 class RenderingUnavailable(RuntimeError):
@@ -36,7 +36,7 @@ class RenderingUnavailable(RuntimeError):
 
 
 def frames(
-    robot: RobotModel, record: Recording, width: int = 640, height: int = 480, rate: float = 30.0
+    robot: RobotModel, record: WalkRecording, width: int = 640, height: int = 480, rate: float = 30.0
 ) -> Iterator[Frame]:
     """Pictures of a walk at `rate` per second of robot time, each `height x width x 3`.
 
@@ -81,14 +81,14 @@ def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.asarray((summed[rows + half + 1] - summed[rows - half]) / (2 * half + 1)[:, None])
 
 
-def _camera(mujoco: Any, record: Recording) -> Any:
+def _camera(mujoco: Any, record: WalkRecording) -> Any:
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
     camera.distance, camera.azimuth, camera.elevation = 1.15, 130.0, -14.0
     return camera
 
 
-def write_video(robot: RobotModel, record: Recording, path: str | Path, rate: int = 30) -> None:
+def write_video(robot: RobotModel, record: WalkRecording, path: str | Path, rate: int = 30) -> None:
     """Write an MP4 (H.264) of a walk in real time.
 
     Raises:

@@ -57,7 +57,7 @@ class FallLimits:
 
 
 @dataclass
-class Recording:
+class WalkRecording:
     """What happened, one row per control tick, the settling phase included.
 
     Joints are in robot order. `time` is in seconds since the walk started, negative while settling.
@@ -80,7 +80,7 @@ class Recording:
         walk_start: first row of the walk.
         period: s.
         fell: whether the robot fell.
-        stop_reason: for people; empty when the walk went to its end.
+        stop_reason: a message; empty when the walk went to its end.
         backup: index of the backup gains that were switched to, or -1; `backup_row` is the row in which.
         wall_seconds: how long it took to compute.
     """
@@ -114,7 +114,7 @@ class Recording:
     wall_seconds: float = 0.0
 
     @classmethod
-    def allocate(cls, rows: int, walk_start: int, period: float) -> Recording:
+    def allocate(cls, rows: int, walk_start: int, period: float) -> WalkRecording:
         """Room for `rows` ticks."""
 
         def room(columns: int) -> FloatArray:
@@ -140,13 +140,13 @@ class Recording:
     def __len__(self) -> int:
         return len(self.time)
 
-    def truncated(self, rows: int) -> Recording:
+    def truncated(self, rows: int) -> WalkRecording:
         """The first `rows` rows."""
         values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 values[name] = value[:rows]
-        return Recording(**values)
+        return WalkRecording(**values)
 
 
 _JOINT_COLUMNS = (
@@ -183,7 +183,7 @@ def rollout(
     monitor: Callable[[FloatArray], int] | None = None,
     backups: Sequence[Gains] = (),
     limits: FallLimits | None = None,
-) -> Recording:
+) -> WalkRecording:
     """Settle, walk for `seconds` and record; ends early when the robot falls.
 
     Args:
@@ -199,7 +199,7 @@ def rollout(
     simulation.reset()
     settle_rows = round(controller.settle / simulation.period)
     rows = settle_rows + max(1, round(seconds / simulation.period))
-    record = Recording.allocate(rows, settle_rows, simulation.period)
+    record = WalkRecording.allocate(rows, settle_rows, simulation.period)
     truth = simulation.truth()
     controller.reset(simulation.read(), truth)
     watch = monitor

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from safebo.robots.simulation.rollout import Recording
+from safebo.robots.simulation.rollout import WalkRecording
 
 FloatArray = NDArray[np.float64]
 
@@ -62,7 +62,9 @@ class Trajectory:
         return len(self.columns["time"])
 
     @classmethod
-    def from_recording(cls, record: Recording, joint_names: Sequence[str], legs: Sequence[str]) -> Trajectory:
+    def from_recording(
+        cls, record: WalkRecording, joint_names: Sequence[str], legs: Sequence[str]
+    ) -> Trajectory:
         """Columns of a recorded walk; joints and legs are named as on the robot."""
         columns: dict[str, FloatArray] = {"time": record.time}
         units = {"time": "s"}

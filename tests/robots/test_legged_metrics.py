@@ -16,9 +16,9 @@ from safebo.robots.evaluation.metrics import (
     margins,
     margins_over_time,
     objectives,
-    view,
+    walk_signals,
 )
-from safebo.robots.simulation.rollout import Recording
+from safebo.robots.simulation.rollout import WalkRecording
 
 ROBOT = load_robot("go1")
 SETTLE, WALK = 5, 1000
@@ -26,9 +26,9 @@ COMMAND = np.array([0.5, 0.1])
 RAMP = 0.5
 
 
-def perfect_walk() -> Recording:
+def perfect_walk() -> WalkRecording:
     """Level, at nominal height, on speed from the first tick on along its heading, joints on their targets."""
-    record = Recording.allocate(SETTLE + WALK, SETTLE, 0.002)
+    record = WalkRecording.allocate(SETTLE + WALK, SETTLE, 0.002)
     record.time[:] = (np.arange(SETTLE + WALK) - SETTLE) * 0.002
     share = np.clip(record.time / RAMP, 0.0, 1.0)
     for who in ("base", "estimated"):
@@ -41,7 +41,7 @@ def perfect_walk() -> Recording:
 
 
 def numbers(record, true=True, limits=None):
-    seen = view(record, true, COMMAND, RAMP)
+    seen = walk_signals(record, true, COMMAND, RAMP)
     return objectives(seen, ROBOT), margins(seen, ROBOT, limits or Limits())
 
 
@@ -65,7 +65,7 @@ def test_margins_over_time_are_those_of_every_tick_alone():
     for name in ("joint_position", "joint_velocity", "commanded_torque", "base_velocity", "base_position"):
         values = getattr(record, name)
         values += 0.1 * rng.standard_normal(values.shape)
-    course = margins_over_time(view(record, True, COMMAND, RAMP), ROBOT, Limits())
+    course = margins_over_time(walk_signals(record, True, COMMAND, RAMP), ROBOT, Limits())
     late = SETTLE + WALK - 1
     for row in (SETTLE + 20, late):
         alone = record.truncated(row + 1)

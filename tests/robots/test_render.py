@@ -61,8 +61,8 @@ def test_without_opengl_a_clear_error_names_the_remedy():
     code = (
         "from safebo.robots.descriptions.model import load_robot\n"
         "from safebo.robots.simulation.render import frames, RenderingUnavailable\n"
-        "from safebo.robots.simulation.rollout import Recording\n"
-        "record = Recording.allocate(2, 0, 0.002)\n"
+        "from safebo.robots.simulation.rollout import WalkRecording\n"
+        "record = WalkRecording.allocate(2, 0, 0.002)\n"
         "try:\n"
         "    next(frames(load_robot('go1'), record))\n"
         "except RenderingUnavailable as error:\n"

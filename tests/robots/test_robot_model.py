@@ -1,4 +1,4 @@
-"""The robots' descriptions: two engines, one text; facts against published composites; robots of one's own."""
+"""The robots' descriptions: two engines, one text; masses against published composites; robots of one's own."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def test_mass_and_composite_inertia_are_the_published_ones(name):
     assert np.abs(found[[0, 1, 2, 0], [0, 1, 2, 2]] - inertia).max() < 6e-6
 
 
-@pytest.mark.parametrize("facts", [GO1, GO2], ids=lambda facts: facts.name)
-def test_the_trunks_tensor_is_the_manufacturers_and_opposite_legs_cancel(facts):
-    trunk = facts.trunk.inertia_of("FL")
+@pytest.mark.parametrize("description", [GO1, GO2], ids=lambda description: description.name)
+def test_the_trunks_tensor_is_the_manufacturers_and_opposite_legs_cancel(description):
+    trunk = description.trunk.inertia_of("FL")
     entries = trunk[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
-    assert np.abs(entries - TRUNKS[facts.name]).max() < 4e-6
-    for link in (facts.hip, facts.thigh):
+    assert np.abs(entries - TRUNKS[description.name]).max() < 4e-6
+    for link in (description.hip, description.thigh):
         left, right = link.inertia_of("FL"), link.inertia_of("FR")
         assert np.all(np.linalg.eigvalsh(left) > 0)
         total = left + right

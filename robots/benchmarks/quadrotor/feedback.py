@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, euler_step
-from safebo.robots.benchmarks.quadrotor.plan import Flight, Plan
+from safebo.robots.benchmarks.quadrotor.plan import Flight, FlightPlan
 
 FloatArray = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def _flight(
         states[t + 1] = euler_step(states[t], applied, dt)
 
 
-def fly(gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: Plan) -> FloatArray:
+def fly(gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: FlightPlan) -> FloatArray:
     """States of one flight under proportional gains `4` (not negative), `steps + 1 x 12`; NaN after a crash."""
     states = np.empty_like(plan.states)
     states[0] = flight.start
@@ -90,7 +90,7 @@ def _costs_and_heights(
 
 
 def costs_and_heights(
-    gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: Plan
+    gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: FlightPlan
 ) -> tuple[FloatArray, FloatArray]:
     """Costs and lowest heights (m, at least 0) of flights under gains `n x 4`, each `n`.
 

@@ -52,7 +52,7 @@ class Flight:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FlightPlan:
     """Controls `steps x 4`, the states they lead to `steps + 1 x 12`, their cost, and the iterations it took."""
 
     controls: FloatArray
@@ -114,7 +114,7 @@ def _riccati(
     return feedforward, feedback, largest
 
 
-def plan_flight(flight: Flight, iterations: int = 1000, tolerance: float = 1e-9) -> Plan:
+def plan_flight(flight: Flight, iterations: int = 1000, tolerance: float = 1e-9) -> FlightPlan:
     """Locally optimal controls, found from zero controls.
 
     Args:
@@ -134,7 +134,7 @@ def plan_flight(flight: Flight, iterations: int = 1000, tolerance: float = 1e-9)
     for iteration in range(iterations):
         feedforward, feedback, gradient = _riccati(flight, states, controls)
         if gradient <= tolerance:
-            return Plan(controls, states, cost, iteration)
+            return FlightPlan(controls, states, cost, iteration)
         part = 1.0
         while part > 1e-9:
             tried = _follow(states, controls, feedforward, feedback, part, flight.dt)
@@ -146,7 +146,7 @@ def plan_flight(flight: Flight, iterations: int = 1000, tolerance: float = 1e-9)
             part *= 0.5
         else:
             if gradient <= 1e3 * tolerance:  # rounding hides what is left to gain
-                return Plan(controls, states, cost, iteration)
+                return FlightPlan(controls, states, cost, iteration)
             raise RuntimeError(
                 f"the plan stands still at a gradient of {gradient:.1e} after {iteration} iterations"
             )

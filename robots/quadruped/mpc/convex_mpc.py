@@ -113,6 +113,10 @@ class ConvexMpc:
 
     def __init__(self, body: RigidBody, horizon: int = 10, step: float = 0.03) -> None:
         self.body = body
+<<<<<<< HEAD
+=======
+        self._body_parts = tuple(body)
+>>>>>>> robots
         self.horizon = horizon
         self.step = float(step)
         self.weights = np.ones(12)
@@ -143,7 +147,18 @@ class ConvexMpc:
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
         _build_qp(
+<<<<<<< HEAD
             problem, self.body, self.step, self.weights, self.regularisation, self._weight, hessian, gradient
+=======
+            tuple(problem),
+            self._body_parts,
+            self.step,
+            self.weights,
+            self.regularisation,
+            self._weight,
+            hessian,
+            gradient,
+>>>>>>> robots
         )
         return hessian, gradient, *friction_pyramid(count, self.friction, self.max_force / self._weight)
 
@@ -160,7 +175,11 @@ class ConvexMpc:
             if flag < 1:
                 raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
             scatter_forces(solution, problem.contacts, self._weight, self.forces)
+<<<<<<< HEAD
         _predict(problem, self.body, self.step, self.forces, self.trajectory)
+=======
+        _predict(tuple(problem), self._body_parts, self.step, self.forces, self.trajectory)
+>>>>>>> robots
         return self.forces
 
 
@@ -205,6 +224,10 @@ def _build_qp(
     where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
     as DAQP minimises u^T H u / 2 + g^T u.
     """
+<<<<<<< HEAD
+=======
+    problem, body = MpcProblem(*problem), RigidBody(*body)
+>>>>>>> robots
     state, reference, contacts, arms = problem.state, problem.reference, problem.contacts, problem.moment_arms
     steps = contacts.shape[0]
     inverse = np.empty((3, 3))
@@ -338,6 +361,10 @@ def _predict(
 
     Exact for forces that are constant over a step: p += dt v + dt^2/2 a, v += dt a.
     """
+<<<<<<< HEAD
+=======
+    problem, body = MpcProblem(*problem), RigidBody(*body)
+>>>>>>> robots
     state, contacts, arms, mass = problem.state, problem.contacts, problem.moment_arms, body.mass
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))

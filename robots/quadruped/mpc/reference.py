@@ -9,7 +9,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from safebo.robots.quadruped.feet import Feet, FootParameters
+=======
+from safebo.robots.quadruped.feet import (
+    Feet,
+    FeetMemory,
+    FootParameters,
+    foot_parameters,
+    name_feet,
+    update_feet,
+)
+>>>>>>> robots
 from safebo.robots.quadruped.gait import contact, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
@@ -31,6 +42,10 @@ class BaseReference(NamedTuple):
         wanted: as commanded; rows position (m), velocity (m/s), angular velocity (rad/s), world, `3 x 3`.
         blended: the same rows, mixed with the MPC's trajectory.
         rotation: base to world of that mix, `3 x 3`.
+<<<<<<< HEAD
+=======
+        velocity: measured linear and angular velocity of the base in its own frame, `6`.
+>>>>>>> robots
     """
 
     command: FloatArray
@@ -38,11 +53,19 @@ class BaseReference(NamedTuple):
     wanted: FloatArray
     blended: FloatArray
     rotation: FloatArray
+<<<<<<< HEAD
+=======
+    velocity: FloatArray
+>>>>>>> robots
 
     @classmethod
     def at_rest(cls) -> BaseReference:
         """At the origin, level."""
+<<<<<<< HEAD
         return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3))
+=======
+        return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3), np.zeros(6))
+>>>>>>> robots
 
 
 @njit(cache=True)
@@ -60,7 +83,10 @@ def advance_reference(
     base: BaseState,
     period: float,
     reference: BaseReference,
+<<<<<<< HEAD
     base_velocity: FloatArray,
+=======
+>>>>>>> robots
 ) -> None:
     """Move the wanted base pose on by one tick and keep it near the estimated one.
 
@@ -68,8 +94,12 @@ def advance_reference(
         rotation: base to world `3 x 3`.
         base: the estimated base.
         period: seconds of a tick.
+<<<<<<< HEAD
         reference: its heading and `wanted` are moved.
         base_velocity: out, linear and angular velocity in the base frame `6`.
+=======
+        reference: its heading and `wanted` are moved, its `velocity` is measured.
+>>>>>>> robots
     """
     heading, wanted, command = reference.heading, reference.wanted, reference.command
     position, velocity = base.position, base.linear_velocity
@@ -88,10 +118,42 @@ def advance_reference(
         ahead = wanted[0, i] + period * wanted[1, i]
         wanted[0, i] = min(position[i] + MAX_LEAD, max(position[i] - MAX_LEAD, ahead))
     for i in range(3):
-        base_velocity[i] = (
+        reference.velocity[i] = (
             rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
         )
+<<<<<<< HEAD
         base_velocity[3 + i] = base.angular_velocity[i]
+=======
+        reference.velocity[3 + i] = base.angular_velocity[i]
+
+
+@njit(cache=True)
+def plan_motion(
+    time: float,
+    fresh: bool,
+    parameters: FootParameters,
+    base: BaseState,
+    joints: tuple[FloatArray, FloatArray],
+    feet: FeetMemory,
+    reference: BaseReference,
+) -> bool:
+    """Move feet and wanted base on by one tick; returns whether a planned contact changed.
+
+    Args:
+        time: seconds since the gait started; negative means all feet stand.
+        fresh: whether this is the first tick.
+        parameters: gait, legs, gains.
+        base: base state.
+        joints: angles `12`, rad, and speeds `12`, rad/s.
+        feet: out.
+        reference: its command is followed; out.
+    """
+    parameters, base = foot_parameters(parameters), BaseState(*base)
+    named, reference = name_feet(feet), BaseReference(*reference)
+    changed = update_feet(time, fresh, parameters, base, joints[0], joints[1], reference.command, named)
+    advance_reference(named.rotation, base, parameters.period, reference)
+    return changed
+>>>>>>> robots
 
 
 @njit(cache=True)
@@ -143,7 +205,11 @@ def mpc_inputs(
     parameters: FootParameters,
     centre: FloatArray,
     base: BaseState,
+<<<<<<< HEAD
     feet: Feet,
+=======
+    feet: FeetMemory,
+>>>>>>> robots
     reference: BaseReference,
     problem: MpcProblem,
 ) -> None:
@@ -159,7 +225,13 @@ def mpc_inputs(
         reference: wanted motion of the base.
         problem: out.
     """
+<<<<<<< HEAD
     rotation, rate = feet.rotation, base.angular_velocity
+=======
+    parameters, base, named = foot_parameters(parameters), BaseState(*base), name_feet(feet)
+    reference, problem = BaseReference(*reference), MpcProblem(*problem)
+    rotation, rate = named.rotation, base.angular_velocity
+>>>>>>> robots
     heading, wanted, command = reference.heading, reference.wanted, reference.command
     state, path = problem.state, problem.reference
     roll, pitch, _ = roll_pitch_yaw(rotation)
@@ -192,7 +264,11 @@ def mpc_inputs(
         path[k, 8] = command[2]
         path[k, 9] = c * command[0] - s * command[1]
         path[k, 10] = s * command[0] + c * command[1]
+<<<<<<< HEAD
     plan_contacts(time, step, parameters, base.position, feet, reference, problem)
+=======
+    plan_contacts(time, step, parameters, base.position, named, reference, problem)
+>>>>>>> robots
 
 
 @njit(cache=True)
@@ -207,7 +283,11 @@ def plan_contacts(
 ) -> None:
     """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon.
 
+<<<<<<< HEAD
     A moment arm is a foot's place relative to the centre of mass, in the world.
+=======
+    A moment arm is a foot's position relative to the centre of mass, in the world.
+>>>>>>> robots
 
     A foot that stands now stays; one that swings will stand at its target; later footholds follow the
     foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
@@ -230,7 +310,11 @@ def plan_contacts(
             point[2] = 0.0
             if gait.duty < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
+<<<<<<< HEAD
                 # a standing foot keeps its place for this stride, a swinging one its target for the next
+=======
+                # a standing foot keeps its position for this stride, a swinging one its target for the next
+>>>>>>> robots
                 if stride > now + (0 if feet.stance[leg] else 1):
                     landing = (stride - gait.offsets[leg]) * gait.stride - time
                     stance_duration = gait.duty * gait.stride

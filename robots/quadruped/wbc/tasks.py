@@ -13,11 +13,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference
+=======
+from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
+from safebo.robots.quadruped.interface import GRAVITY, BaseState
+from safebo.robots.quadruped.kinematics import rotation_error
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
+>>>>>>> robots
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
@@ -33,25 +41,67 @@ class TaskStack(NamedTuple):
         jacobians: of all levels, highest priority first, `18 x 18`.
         sizes: rows of every level, `4`.
         targets: position error, velocity, acceleration of every row, `18 x 3`.
+<<<<<<< HEAD
         solution: generalised position step, velocity, acceleration that meet them, `18 x 3`.
+=======
+>>>>>>> robots
     """
 
     jacobians: FloatArray
     sizes: IntArray
     targets: FloatArray
+<<<<<<< HEAD
     solution: FloatArray
 
     @classmethod
     def allocate(cls) -> TaskStack:
         """Room for the tasks."""
         return cls(np.zeros((ROWS, 18)), np.zeros(4, np.int64), np.zeros((ROWS, 3)), np.zeros((18, 3)))
+=======
+
+
+class MpcPlan(NamedTuple):
+    """What the MPC wants.
+
+    Args:
+        trajectory: its states `steps + 1 x 12`.
+        forces: on the feet now `4 x 3`, world, N.
+        moment_arms: feet relative to the centre of mass now `4 x 3`, world, m.
+    """
+
+    trajectory: FloatArray
+    forces: FloatArray
+    moment_arms: FloatArray
+
+
+class TaskGains(NamedTuple):
+    """What the tasks are told, constant between two changes of the gains.
+
+    Args:
+        base: orientation kp, kd, position kp, kd, share of the MPC's acceleration `5`.
+        swing: kp and kd of a swing foot per world axis `2 x 3`.
+        trajectory_blend: share of the MPC's trajectory in the wanted base pose.
+        damping: of the pseudo-inverses.
+        body: the robot as one rigid body.
+    """
+
+    base: FloatArray
+    swing: FloatArray
+    trajectory_blend: float
+    damping: float
+    body: RigidBody
+>>>>>>> robots
 
 
 @njit(cache=True)
 def stack_tasks(
     feet: Feet,
+<<<<<<< HEAD
     rate: FloatArray,
     base: FloatArray,
+=======
+    base_velocity: FloatArray,
+>>>>>>> robots
     reference: FloatArray,
     qd: FloatArray,
     swing_gains: FloatArray,
@@ -61,14 +111,22 @@ def stack_tasks(
 
     Args:
         feet: measured and desired feet.
+<<<<<<< HEAD
         rate: angular velocity, base frame `3`.
         base: linear velocity, base frame `3`.
+=======
+        base_velocity: linear and angular velocity, base frame `6`.
+>>>>>>> robots
         reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity,
             linear velocity, angular acceleration, linear acceleration (of the base origin in space).
         qd: joint speeds `12`.
         swing_gains: kp and kd per world axis `2 x 3`.
         stack: out.
     """
+<<<<<<< HEAD
+=======
+    base, rate = base_velocity[:3], base_velocity[3:]
+>>>>>>> robots
     rotation, stance, jacobian = feet.rotation, feet.stance, feet.jacobian
     tasks, targets = stack.jacobians, stack.targets
     tasks[:] = 0.0
@@ -152,8 +210,12 @@ def base_task(
     feet: Feet,
     base: BaseState,
     reference: BaseReference,
+<<<<<<< HEAD
     forces: FloatArray,
     moment_arms: FloatArray,
+=======
+    plan: MpcPlan,
+>>>>>>> robots
     body: RigidBody,
     gains: FloatArray,
     out: FloatArray,
@@ -170,8 +232,12 @@ def base_task(
         feet: rotation and stance.
         base: base state.
         reference: its blended motion is wanted.
+<<<<<<< HEAD
         forces: planned by the MPC `4 x 3`, world, N.
         moment_arms: feet relative to the centre of mass `4 x 3`, world, m.
+=======
+        plan: forces and moment arms of the MPC.
+>>>>>>> robots
         body: mass and inertia.
         gains: orientation kp, kd, position kp, kd, share s of the MPC `5`.
         out: orientation error, position error, wanted angular and linear velocity, angular and linear
@@ -186,9 +252,15 @@ def base_task(
     for leg in range(4):
         if feet.stance[leg]:
             grounded = True
+<<<<<<< HEAD
             _cross(moment_arms[leg], forces[leg], arm_cross_force)
             for i in range(3):
                 force[i] += forces[leg, i]
+=======
+            _cross(plan.moment_arms[leg], plan.forces[leg], arm_cross_force)
+            for i in range(3):
+                force[i] += plan.forces[leg, i]
+>>>>>>> robots
                 moment[i] += arm_cross_force[i]
     force[2] -= GRAVITY * body.mass
     share = gains[4]
@@ -219,6 +291,7 @@ def base_task(
 
 @njit(cache=True)
 def joint_targets(
+<<<<<<< HEAD
     stack: TaskStack,
     damping: float,
     q: FloatArray,
@@ -231,6 +304,41 @@ def joint_targets(
     """Solve the hierarchy: joint targets `12` (angles kept within the joints' range), acceleration `18`."""
     solution = stack.solution
     solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
+=======
+    share: float,
+    plan: MpcPlan,
+    gains: TaskGains,
+    feet: FeetMemory,
+    base: BaseState,
+    reference: BaseReference,
+    joints: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    out: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    """The kinematic level of one tick: from feet, base and the MPC's plan to joint targets.
+
+    Args:
+        share: how far the tick is through a step of the MPC, 0 to 1.
+        plan: of the MPC.
+        gains: of the tasks.
+        feet: measured and desired feet.
+        base: base state.
+        reference: wanted motion of the base; its blended part is written.
+        joints: angles and speeds, lowest and highest angle, `12` each, rad and rad/s.
+        out: wanted angles (within the joints' range) and speeds `12`, generalised acceleration `18`.
+    """
+    plan, named, reference = MpcPlan(*plan), name_feet(feet), BaseReference(*reference)
+    base_gains, swing_gains, blend, damping, body_parts = gains
+    body = RigidBody(*body_parts)
+    blend_reference(plan.trajectory, share, blend, body.centre, reference)
+    task = np.empty((6, 3))
+    base_task(named, BaseState(*base), reference, plan, body, base_gains, task)
+    stack = TaskStack(np.empty((ROWS, 18)), np.empty(4, np.int64), np.empty((ROWS, 3)))
+    q, qd, lower, upper = joints
+    stack_tasks(named, reference.velocity, task, qd, swing_gains, stack)
+    solution = np.empty((18, 3))
+    solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
+    q_wanted, qd_wanted, acceleration = out
+>>>>>>> robots
     for i in range(18):
         acceleration[i] = solution[i, 2]
     for i in range(12):

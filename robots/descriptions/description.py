@@ -1,6 +1,6 @@
 """What has to be known of a quadruped to write it down as MJCF.
 
-Facts are given for the front left leg; the other legs are its mirror images: front and rear mirror x, left
+Everything is given for the front left leg; the other legs are its mirror images: front and rear mirror x, left
 and right mirror y. All units are SI: m, kg, kg m^2, rad, N m, rad/s.
 """
 
@@ -28,7 +28,7 @@ def side_sign(leg: str) -> float:
 
 
 @dataclass(frozen=True)
-class LinkFacts:
+class LinkDescription:
     """A rigid link.
 
     Args:
@@ -73,7 +73,7 @@ class LinkFacts:
 
 
 @dataclass(frozen=True)
-class JointFacts:
+class JointDescription:
     """A revolute joint and the motor that drives it.
 
     Args:
@@ -96,12 +96,12 @@ class JointFacts:
 
 
 @dataclass(frozen=True)
-class RobotFacts:
+class RobotDescription:
     """A quadruped whose legs are hip (abduction), thigh and calf, twelve motors in all.
 
     Args:
-        name: the name users type.
-        title: the name people say.
+        name: identifier in studies and on the command line.
+        title: the product's name.
         source: where the numbers come from.
         trunk: the base link.
         hip, thigh, calf: the links of the front left leg; the calf includes the foot.
@@ -110,7 +110,7 @@ class RobotFacts:
         thigh_length: thigh frame straight down to calf frame, m.
         foot_position: calf frame to the centre of the foot, m.
         foot_radius: m.
-        joints: facts of the hip, thigh and calf joints.
+        joints: the hip, thigh and calf joints.
         rotor_inertia: of one motor about its own axis, kg m^2.
         gear_ratio: of the hip and thigh motors. The calf's follows from its torque limit: the same motor
             with a further reduction multiplies torque and divides speed.
@@ -128,16 +128,16 @@ class RobotFacts:
     name: str
     title: str
     source: str
-    trunk: LinkFacts
-    hip: LinkFacts
-    thigh: LinkFacts
-    calf: LinkFacts
+    trunk: LinkDescription
+    hip: LinkDescription
+    thigh: LinkDescription
+    calf: LinkDescription
     hip_position: tuple[float, float, float]
     thigh_position: tuple[float, float, float]
     thigh_length: float
     foot_position: tuple[float, float, float]
     foot_radius: float
-    joints: tuple[JointFacts, JointFacts, JointFacts]
+    joints: tuple[JointDescription, JointDescription, JointDescription]
     rotor_inertia: float
     gear_ratio: float
     trunk_box: tuple[float, float, float]
