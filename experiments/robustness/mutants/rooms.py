@@ -1,0 +1,86 @@
+"""The rooms on which safety rests, and the tests that stand nearest to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Room:
+    """Modules that are mutated together.
+
+    Args:
+        modules: dotted names, with the functions and classes to mutate there; None for all of a module.
+        tests: what is run against every mutant, the quickest first: files, or single tests in them.
+        without: tests of these files that are left out: long ones, and those that run other processes, in which
+            the module is the unchanged one.
+    """
+
+    modules: Mapping[str, Sequence[str] | None]
+    tests: Sequence[str]
+    without: Sequence[str] = field(default=())
+
+
+WHETHER_A_POINT_IS_SAFE = (
+    *(f"Situation.{name}" for name in ("constrained", "constraint_scale", "inputs", "view", "pool_view")),
+    *(f"Situation.{name}" for name in ("pool_prediction", "view_of", "certified")),
+    "_narrowed",
+    *(f"SafeAcquisition.{name}" for name in ("grid_scores", "evaluate", "forward")),
+)
+
+ROOMS: dict[str, Room] = {
+    "safety": Room(
+        {
+            "safebo.certificates": None,
+            "safebo.sets": None,
+            "safebo.expander_search": None,
+            "safebo.acquisition.base": WHETHER_A_POINT_IS_SAFE,
+        },
+        (
+            "tests/safebo/test_sets.py",
+            "tests/safebo/test_certificates.py",
+            "tests/safebo/test_grid_safeopt.py",
+            "tests/safebo/test_acquisition.py",
+        ),
+    ),
+    "boundary": Room(
+        {"safebo.triggers": None, "safebo.monitor": None, "safebo.state_index": None},
+        ("tests/safebo/test_monitor.py",),
+        (
+            "tests/safebo/test_monitor.py::test_a_walk_is_followed_and_the_answer_does_not_depend_on_it",
+            "tests/safebo/test_monitor.py::test_the_border_rooms_load_no_torch",
+        ),
+    ),
+    "confidence": Room(
+        {"safebo.confidence": None},
+        ("tests/safebo/test_certificates.py", "tests/safebo/test_posterior.py"),
+    ),
+    "journal": Room(
+        {
+            "safebo.journal": None,
+            "safebo.journal_tables": None,
+            "safebo.journal_records": None,
+            "safebo.database": None,
+        },
+        ("tests/safebo/test_journal.py",),
+        ("tests/safebo/test_journal.py::test_a_second_writer_is_told_who_the_first_is",),
+    ),
+    "guardian": Room(
+        {
+            "hardware.guardian.core": None,
+            "hardware.guardian.limits": None,
+            "hardware.guardian.lease": None,
+            "hardware.guardian.states": None,
+        },
+        (
+            "tests/hardware/test_link_page.py::test_the_tables_of_the_page_are_those_of_the_code",
+            "tests/hardware/test_guardian.py",
+            "tests/hardware/test_guardian_runs.py",
+        ),
+        (
+            "tests/hardware/test_guardian_runs.py::"
+            "test_the_real_controller_stands_walks_and_lies_down_on_the_plant",
+        ),
+    ),
+}
