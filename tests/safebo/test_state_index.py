@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from safebo.state_index import (
+from safebo.boundary.state_index import (
     LANES,
     UNIT_ROUNDOFF,
     StateIndex,
@@ -86,7 +86,9 @@ def test_the_distance_to_a_box_is_that_to_its_nearest_point() -> None:
 
 @pytest.mark.parametrize("count", [1, LANES - 1, LANES, LANES + 1, 2 * LANES + 3])
 def test_the_largest_radius_of_every_block(count: int) -> None:
-    radii = np.random.default_rng(count).standard_normal(count) - 10.0  # all negative: a padding of 0 would show
+    radii = (
+        np.random.default_rng(count).standard_normal(count) - 10.0
+    )  # all negative: a padding of 0 would show
     expected = [radii[start : start + LANES].max() for start in range(0, count, LANES)]
     assert _largest_per_block(radii).tolist() == expected
 
@@ -171,7 +173,10 @@ def test_of_equal_rows_the_preferred_one_is_answered_wherever_it_lies() -> None:
         preference[favourite] = 2.0
         index = StateIndex.build(states, np.full(len(states), 0.25), preference)
         for first in (0, LANES, 4 * LANES - 1):
-            assert index.search(np.zeros(2), first, False) == (favourite, *index.search(np.zeros(2), first, False)[1:])
+            assert index.search(np.zeros(2), first, False) == (
+                favourite,
+                *index.search(np.zeros(2), first, False)[1:],
+            )
 
 
 def test_other_radii_are_numbered_as_the_states_were_given() -> None:

@@ -1,7 +1,7 @@
 """Put small faults into the rooms on which safety rests, one at a time, and see whether their tests notice.
 
-    python -m experiments.robustness.mutants
-    python -m experiments.robustness.mutants --rooms boundary,guardian --survivors
+    python -m safebo.experiments.robustness.mutants
+    python -m safebo.experiments.robustness.mutants --rooms boundary,guardian --survivors
 
 A mutant is a module's source with one operator changed by cosmic-ray or by ours; it is killed when a test of its room
 fails on it, or takes far longer. Kernels run uncompiled. Results are kept under runs/mutants/ and a stopped run goes on
@@ -21,11 +21,11 @@ from pathlib import Path
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT"):
     os.environ[_variable] = "1"  # before the first import of numba and torch
 
-from experiments.robustness.mutants import equivalents, printout, runner, warm
-from experiments.robustness.mutants.child import Verdict, run_tests, silence
-from experiments.robustness.mutants.generate import Mutant
-from experiments.robustness.mutants.results import Result, ResultFile, hash_of_tests, result_of
-from experiments.robustness.mutants.rooms import ROOMS, Room
+from safebo.experiments.robustness.mutants import equivalents, printout, runner, warm
+from safebo.experiments.robustness.mutants.child import Verdict, run_tests, silence
+from safebo.experiments.robustness.mutants.generate import Mutant
+from safebo.experiments.robustness.mutants.results import Result, ResultFile, hash_of_tests, result_of
+from safebo.experiments.robustness.mutants.rooms import ROOMS, Room
 
 ROOT = Path(__file__).resolve().parents[3]
 START = 1.0
@@ -120,9 +120,13 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rooms", default="", help=f"with commas between: {', '.join(ROOMS)}; all without it")
+    parser.add_argument(
+        "--rooms", default="", help=f"with commas between: {', '.join(ROOMS)}; all without it"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--sample", type=int, help="of every room as many mutants, drawn with --seed; all without it")
+    parser.add_argument(
+        "--sample", type=int, help="of every room as many mutants, drawn with --seed; all without it"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--survivors", action="store_true", help="mutants that earlier tests have killed count as killed"
@@ -145,7 +149,11 @@ def main() -> int:
     works = [Work(name, ROOMS[name], options) for name in options.names]
     finished = all([work.run() for work in works])
     tallies = [printout.tally(work.name, work.total, work.results(), entries) for work in works]
-    print("\n".join(["", *printout.lines(tallies, lambda m: str(runner.source_path(m).relative_to(ROOT)))]))
+    print(
+        "\n".join(
+            ["", *printout.lines(tallies, lambda m: str(runner.source_path(m).resolve().relative_to(ROOT)))]
+        )
+    )
     print(f"\n{(time.monotonic() - begin) / 60.0:.1f} minutes")
     return int(not finished or any(t.complaint for t in tallies))
 

@@ -33,9 +33,9 @@ def _excluded(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _of_a_function(node)
         elif isinstance(node, ast.AnnAssign):
             yield node.annotation
-        elif isinstance(node, ast.Expr) and _only_says(node.value):
-            yield node
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        elif (isinstance(node, ast.Expr) and _only_says(node.value)) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        ):
             yield node
 
 
@@ -43,7 +43,13 @@ def _of_a_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast
     if node.name == "__repr__":
         yield node
     arguments = node.args
-    for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+    for one in (
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ):
         if one is not None and one.annotation is not None:
             yield one.annotation
     if node.returns is not None:

@@ -242,13 +242,12 @@ def _assigned_to(node: Any) -> str:
 def _cells(text: str) -> list[tuple[int, int, int, str]]:
     """Line, columns from and to, and what stands for no transition, of every cell that names a state."""
     lines = text.split("\n")
-    rows = {n: [m.span() for m in re.finditer(r"\S+", line)] for n, line in enumerate(lines) if line.strip(' "')}
+    rows = {
+        n: [m.span() for m in re.finditer(r"\S+", line)] for n, line in enumerate(lines) if line.strip(' "')
+    }
     header, *body = rows
     refusing = {
-        column
-        for n in body
-        for column, (a, b) in enumerate(rows[n])
-        if column and lines[n][a:b] == "-"
+        column for n in body for column, (a, b) in enumerate(rows[n]) if column and lines[n][a:b] == "-"
     }
     return [
         (n, a, b, "-" if column in refusing else ".")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from experiments.robustness.mutants.equivalents import Equivalent
-from experiments.robustness.mutants.results import Result
+from safebo.experiments.robustness.mutants.equivalents import Equivalent
+from safebo.experiments.robustness.mutants.results import Result
 
 LEAST_KILLED = 90.0
 """Per cent of a room's mutants, equivalent ones aside, that its tests must kill."""
@@ -91,9 +91,17 @@ def lines(tallies: Sequence[Tally], place: Callable[[str], str]) -> list[str]:
             if some:
                 out += ["", f"{t.room}: {word}"]
             for r in some:
-                out += [f"  {place(r.module)}:{r.line} {r.function} {r.by}".rstrip(), f"    - {r.before}", f"    + {r.after}"]
+                out += [
+                    f"  {place(r.module)}:{r.line} {r.function} {r.by}".rstrip(),
+                    f"    - {r.before}",
+                    f"    + {r.after}",
+                ]
         if t.equivalent:
             out += ["", f"{t.room}: equivalent"]
         for r, entry in t.equivalent:
-            out += [f"  {place(r.module)}:{r.line} {r.function}: {entry.reason}", f"    - {r.before}", f"    + {r.after}"]
+            out += [
+                f"  {place(r.module)}:{r.line} {r.function}: {entry.reason}",
+                f"    - {r.before}",
+                f"    + {r.after}",
+            ]
     return out

@@ -32,9 +32,9 @@ WHETHER_A_POINT_IS_SAFE = (
 ROOMS: dict[str, Room] = {
     "safety": Room(
         {
-            "safebo.certificates": None,
-            "safebo.sets": None,
-            "safebo.expander_search": None,
+            "safebo.safety.certificates": None,
+            "safebo.safety.sets": None,
+            "safebo.safety.expander_search": None,
             "safebo.acquisition.base": WHETHER_A_POINT_IS_SAFE,
         },
         (
@@ -45,33 +45,33 @@ ROOMS: dict[str, Room] = {
         ),
     ),
     "boundary": Room(
-        {"safebo.triggers": None, "safebo.monitor": None, "safebo.state_index": None},
-        ("tests/safebo/test_monitor.py",),
+        {"safebo.boundary.rules": None, "safebo.boundary.monitor": None, "safebo.boundary.state_index": None},
+        ("tests/safebo/test_state_index.py", "tests/safebo/test_monitor.py"),
         (
             "tests/safebo/test_monitor.py::test_a_walk_is_followed_and_the_answer_does_not_depend_on_it",
             "tests/safebo/test_monitor.py::test_the_border_rooms_load_no_torch",
         ),
     ),
     "confidence": Room(
-        {"safebo.confidence": None},
+        {"safebo.models.confidence": None},
         ("tests/safebo/test_certificates.py", "tests/safebo/test_posterior.py"),
     ),
     "journal": Room(
         {
-            "safebo.journal": None,
-            "safebo.journal_tables": None,
-            "safebo.journal_records": None,
-            "safebo.database": None,
+            "safebo.storage.journal": None,
+            "safebo.storage.tables": None,
+            "safebo.storage.records": None,
+            "safebo.storage.database": None,
         },
         ("tests/safebo/test_journal.py",),
         ("tests/safebo/test_journal.py::test_a_second_writer_is_told_who_the_first_is",),
     ),
     "guardian": Room(
         {
-            "hardware.guardian.core": None,
-            "hardware.guardian.limits": None,
-            "hardware.guardian.lease": None,
-            "hardware.guardian.states": None,
+            "safebo.hardware.guardian.core": None,
+            "safebo.hardware.guardian.limits": None,
+            "safebo.hardware.guardian.lease": None,
+            "safebo.hardware.guardian.states": None,
         },
         (
             "tests/hardware/test_link_page.py::test_the_tables_of_the_page_are_those_of_the_code",

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from experiments.robustness.mutants.child import Verdict, answer_and_exit
-from experiments.robustness.mutants.generate import Mutant, mutants_of
-from experiments.robustness.mutants.rooms import Room
+from safebo.experiments.robustness.mutants.child import Verdict, answer_and_exit
+from safebo.experiments.robustness.mutants.generate import Mutant, mutants_of
+from safebo.experiments.robustness.mutants.rooms import Room
 
 PATIENCE = 4.0
 """A mutant has this many times what the unchanged source takes, and `SETTLING` more."""

@@ -11,7 +11,16 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-LIBRARIES = ("torch", "numpy", "sqlalchemy", "numba", "pytest", "xdist.plugin", "hypothesis", "hypothesis.strategies")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "sqlalchemy",
+    "numba",
+    "pytest",
+    "xdist.plugin",
+    "hypothesis",
+    "hypothesis.strategies",
+)
 """Of all rooms; a room's own are found by running its tests."""
 
 
