@@ -107,15 +107,9 @@ def state_table() -> str:
     docs = member_docs(State)
     rows = []
     for state, answers in TABLE.items():
-        leads = {event: after for event, after in answers.items() if after not in (None, state)}
-        asked = [
-            f"{event.name} to {after.name}" for event, after in leads.items() if event in REQUESTED and after
-        ]
-        comes = [
-            f"{event.name} to {after.name}"
-            for event, after in leads.items()
-            if event not in REQUESTED and after
-        ]
+        leads = {e: after for e, after in answers.items() if after is not None and after is not state}
+        asked = [f"{event.name} to {after.name}" for event, after in leads.items() if event in REQUESTED]
+        comes = [f"{event.name} to {after.name}" for event, after in leads.items() if event not in REQUESTED]
         # an acknowledgement may be repeated: granted, though the state stays
         asked += [f"{event.name} again" for event in sorted(REQUESTED) if answers[event] is state]
         rows.append((state.value, state.name, docs[state.name], "; ".join(asked), "; ".join(comes)))
