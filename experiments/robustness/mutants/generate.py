@@ -73,6 +73,8 @@ def _texts(source: str) -> Iterator[tuple[str, str]]:
     nodes = list(ast_nodes(get_ast(source)))
     for name, operator in operators():
         for node in nodes:
+            if node.type == "operator" and node.parent.type == "parameters":
+                continue  # the star between positional and named ones
             for index, position in enumerate(operator.mutation_positions(node)):
                 if within(position, excluded):
                     continue

@@ -63,7 +63,7 @@ ROOMS: dict[str, Room] = {
             "safebo.storage.records": None,
             "safebo.storage.database": None,
         },
-        ("tests/safebo/test_journal.py",),
+        ("tests/safebo/test_journal_disk.py", "tests/safebo/test_journal.py"),
         ("tests/safebo/test_journal.py::test_a_second_writer_is_told_who_the_first_is",),
     ),
     "guardian": Room(
