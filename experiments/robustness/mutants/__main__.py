@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -28,8 +29,8 @@ from safebo.experiments.robustness.mutants.results import Result, ResultFile, ha
 from safebo.experiments.robustness.mutants.rooms import ROOMS, Room
 
 ROOT = Path(__file__).resolve().parents[3]
-START = 1.0
-"""Seconds, about, that a mutant's tests take before the first of them runs."""
+EACH = 1.5
+"""Seconds of processor time, about, that a mutant takes."""
 
 
 class Work:
@@ -84,11 +85,10 @@ class Work:
         seconds = self._unchanged()
         if seconds is None:
             return 1
-        limit = runner.PATIENCE * seconds + runner.SETTLING
-        about = len(mutants) * (START + 0.5 * seconds) / workers / 60.0
+        limit = runner.limit_of(seconds)
         print(
-            f"{self.name}: {len(mutants)} of {len(self.mutants)} mutants to run, about {about:.0f} min; the tests take "
-            f"{seconds:.1f} s on the unchanged source, a mutant has {limit:.0f} s",
+            f"{self.name}: {len(mutants)} mutants to run; the tests take {seconds:.1f} s of processor time on the "
+            f"unchanged source, a mutant has {limit} s",
             flush=True,
         )
         runner.run(mutants, room, limit, workers, self._keep)
@@ -107,7 +107,7 @@ class Work:
         """Seconds that the tests take on the unchanged source; None, with words, when they do not pass."""
         said: list[tuple[Verdict, float]] = []
         same = runner.unchanged(self.room)
-        runner.run([same], self.room, 600.0, 1, lambda _, verdict, seconds: said.append((verdict, seconds)))
+        runner.run([same], self.room, 600, 1, lambda _, verdict, seconds: said.append((verdict, seconds)))
         verdict, seconds = said[0]
         if verdict.outcome != "survived":
             print(f"{self.name}: the tests do not pass on the unchanged source: {verdict.by}", flush=True)
@@ -147,15 +147,23 @@ def main() -> int:
     entries = equivalents.read()
     warm.import_libraries()
     works = [Work(name, ROOMS[name], options) for name in options.names]
-    finished = all([work.run() for work in works])
+    left = sum(len(work.missing()) for work in works)
+    about = left * EACH / options.workers / 60.0
+    print(
+        f"{left} mutants to run, about {about:.0f} min on {options.workers} cores with nothing else",
+        flush=True,
+    )
+    finished = [work.run() for work in works]
     tallies = [printout.tally(work.name, work.total, work.results(), entries) for work in works]
     print(
         "\n".join(
             ["", *printout.lines(tallies, lambda m: str(runner.source_path(m).resolve().relative_to(ROOT)))]
         )
     )
-    print(f"\n{(time.monotonic() - begin) / 60.0:.1f} minutes")
-    return int(not finished or any(t.complaint for t in tallies))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took, busy = (time.monotonic() - begin) / 60.0, (used.ru_utime + used.ru_stime) / 60.0
+    print(f"\ntook {took:.1f} min, {busy:.1f} min of processor time")
+    return int(not all(finished) or any(t.complaint for t in tallies))
 
 
 if __name__ == "__main__":

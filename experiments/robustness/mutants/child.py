@@ -108,7 +108,8 @@ def run_tests(
     """Run tests in this process.
 
     Args:
-        tests: files or single tests. without: those of them that are left out.
+        tests: files or single tests.
+        without: those of them that are left out.
         folder: for temporary files.
         at_once: called with the first failure, before the run ends.
     """
@@ -140,9 +141,15 @@ def _repeatable_examples() -> None:
 
 
 def answer_and_exit(
-    pipe: int, module: str, text: str, tests: Sequence[str], without: Sequence[str], folder: Path
+    pipe: int,
+    module: str,
+    text: str,
+    tests: Sequence[str],
+    without: Sequence[str],
+    folder: Path,
+    limit: int,
 ) -> None:
-    """The verdict into a pipe, from a process just forked; does not return."""
+    """The verdict into a pipe, from a process just forked that may use `limit` seconds; does not return."""
 
     def say(verdict: Verdict) -> None:
         os.write(pipe, json.dumps([verdict.outcome, verdict.by]).encode())
@@ -151,6 +158,7 @@ def answer_and_exit(
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         silence()
         if module in sys.modules:
             raise RuntimeError(f"{module} was imported before its mutant")

@@ -245,7 +245,7 @@ def _cells(text: str) -> list[tuple[int, int, int, str]]:
     rows = {
         n: [m.span() for m in re.finditer(r"\S+", line)] for n, line in enumerate(lines) if line.strip(' "')
     }
-    header, *body = rows
+    _, *body = rows
     refusing = {
         column for n in body for column, (a, b) in enumerate(rows[n]) if column and lines[n][a:b] == "-"
     }

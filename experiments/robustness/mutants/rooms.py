@@ -46,7 +46,11 @@ ROOMS: dict[str, Room] = {
     ),
     "boundary": Room(
         {"safebo.boundary.rules": None, "safebo.boundary.monitor": None, "safebo.boundary.state_index": None},
-        ("tests/safebo/test_state_index.py", "tests/safebo/test_monitor.py"),
+        (
+            "tests/safebo/test_boundary_rules.py",
+            "tests/safebo/test_state_index.py",
+            "tests/safebo/test_monitor.py",
+        ),
         (
             "tests/safebo/test_monitor.py::test_a_walk_is_followed_and_the_answer_does_not_depend_on_it",
             "tests/safebo/test_monitor.py::test_the_border_rooms_load_no_torch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import selectors
@@ -20,9 +21,12 @@ from safebo.experiments.robustness.mutants.generate import Mutant, mutants_of
 from safebo.experiments.robustness.mutants.rooms import Room
 
 PATIENCE = 4.0
-"""A mutant has this many times what the unchanged source takes, and `SETTLING` more."""
+"""A mutant has this many times the processor time that the unchanged source takes, and `SETTLING` more."""
 
-SETTLING = 6.0  # s
+SETTLING = 5.0  # s of processor time
+
+ASLEEP = 10.0
+"""Seconds by the clock for every second of processor time: others may be at work here, and a mutant may wait for ever."""
 
 
 @dataclass
@@ -35,6 +39,12 @@ class _Running:
 
 
 Report = Callable[[Mutant, Verdict, float], None]
+"""Of a mutant, what the tests said and the processor time they took, s."""
+
+
+def limit_of(seconds: float) -> int:
+    """Processor time that a mutant has where the unchanged source takes `seconds`."""
+    return math.ceil(PATIENCE * seconds + SETTLING)
 
 
 def source_path(module: str) -> Path:
@@ -74,35 +84,34 @@ def unchanged(room: Room) -> Mutant:
     return Mutant(module, "none", 0, "", "", "", text)
 
 
-def run(mutants: Iterable[Mutant], room: Room, limit: float, workers: int, report: Report) -> None:
+def run(mutants: Iterable[Mutant], room: Room, limit: int, workers: int, report: Report) -> None:
     """Run mutants, as many at a time as `workers`; each is reported when it is known.
 
     Args:
         mutants: in the order in which they start.
         room: whose tests.
-        limit: seconds after which a mutant counts as killed.
+        limit: seconds of processor time after which a mutant counts as killed.
         workers: processes at a time.
-        report: called with mutant, verdict and seconds.
+        report: called with what is known of each.
     """
     waiting, running = iter(mutants), list[_Running]()
     with selectors.DefaultSelector() as selector:
         while True:
             for mutant in _some(waiting, workers - len(running)):
-                one = _fork(mutant, room)
+                one = _fork(mutant, room, limit)
                 running.append(one)
                 selector.register(one.pipe, selectors.EVENT_READ, one)
             if not running:
                 return
             ready = {key.data.pid for key, _ in selector.select(timeout=0.2)}
             for one in list(running):
-                seconds = time.monotonic() - one.begin
-                if one.pid not in ready and seconds < limit:
+                late = time.monotonic() - one.begin > ASLEEP * limit
+                if one.pid not in ready and not late:
                     continue
-                verdict = _verdict(one) if one.pid in ready else Verdict("killed", f"over {limit:.0f} s")
+                verdict = _verdict(one) if one.pid in ready else Verdict("killed", "it waits for ever")
                 selector.unregister(one.pipe)
-                _end(one)
                 running.remove(one)
-                report(one.mutant, verdict, seconds)
+                report(one.mutant, verdict, _end(one))
 
 
 def _some(waiting: Iterator[Mutant], count: int) -> Iterator[Mutant]:
@@ -113,13 +122,13 @@ def _some(waiting: Iterator[Mutant], count: int) -> Iterator[Mutant]:
         yield mutant
 
 
-def _fork(mutant: Mutant, room: Room) -> _Running:
+def _fork(mutant: Mutant, room: Room, limit: int) -> _Running:
     reading, writing = os.pipe()
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        answer_and_exit(writing, mutant.module, mutant.text, room.tests, room.without, folder)
+        answer_and_exit(writing, mutant.module, mutant.text, room.tests, room.without, folder, limit)
     os.close(writing)
     return _Running(mutant, pid, reading, time.monotonic(), folder)
 
@@ -127,18 +136,19 @@ def _fork(mutant: Mutant, room: Room) -> _Running:
 def _verdict(one: _Running) -> Verdict:
     said = os.read(one.pipe, 65536)
     if not said:
-        return Verdict("killed", "the process ended")
+        return Verdict("killed", "the process ended, or took too long")
     outcome, by = json.loads(said)
     return Verdict(outcome, by)
 
 
-def _end(one: _Running) -> None:
-    """End a mutant's process and what it started."""
+def _end(one: _Running) -> float:
+    """End a mutant's process and what it started; the processor time it took, s."""
     os.close(one.pipe)
     for end in (lambda: os.killpg(one.pid, signal.SIGKILL), lambda: os.kill(one.pid, signal.SIGKILL)):
         try:
             end()
         except (ProcessLookupError, PermissionError):
             continue
-    os.waitpid(one.pid, 0)
+    _, _, used = os.wait4(one.pid, 0)
     shutil.rmtree(one.folder, ignore_errors=True)
+    return used.ru_utime + used.ru_stime

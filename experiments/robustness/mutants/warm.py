@@ -87,7 +87,7 @@ def _of(root: Path, name: str) -> bool:
 
 
 def house_imports(root: Path) -> dict[str, set[str]]:
-    """Every loaded module whose file is in the repository, tests aside, in the order of loading, and what it imports."""
+    """Loaded modules of the repository, tests aside, in the order of loading, and what each imports."""
     graph: dict[str, set[str]] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
