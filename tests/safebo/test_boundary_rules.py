@@ -174,7 +174,16 @@ def test_the_closest_interior_state_takes_over_before_any_marginal_one() -> None
 
 def test_many_checks_in_a_row_answer_as_the_first() -> None:
     watched = monitor([[0.0], [5.0], [9.0]], [1.0, 0.5, 0.25])
-    for position, expected in ((0.9, -1), (5.4, -1), (5.6, 1), (9.2, -1), (7.4, 2), (6.9, 1), (-1.5, 0), (0.0, -1)):
+    for position, expected in (
+        (0.9, -1),
+        (5.4, -1),
+        (5.6, 1),
+        (9.2, -1),
+        (7.4, 2),
+        (6.9, 1),
+        (-1.5, 0),
+        (0.0, -1),
+    ):
         assert watched.check(np.array([position])) == expected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tuner_cases import hill_study, kernel_matrix
 
-from safebo.models.confidence import confidence_bounds, intersected_bounds, prefix_moments
+from safebo.models.confidence import Prediction, confidence_bounds, intersected_bounds, prefix_moments
 from safebo.models.kernels import StationaryKernel
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
@@ -187,3 +188,26 @@ def test_intersected_studies_only_gain_certificates() -> None:
     assert (b[..., 0] >= a[..., 0] - 1e-12).all()
     assert (b[..., 2] <= a[..., 2] + 1e-12).all()
     assert (b[..., 0] > a[..., 0] + 1e-6).any()
+
+
+def test_no_variance_of_a_prefix_falls_under_the_smallest_share_of_the_prior() -> None:
+    """An observation without noise leaves none; the root of the rest must exist, whatever the prior's size."""
+    x = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    prior = Posterior.prior(StationaryKernel("rbf", torch.tensor(LENGTHSCALE), 1e6), 0.0, 0.0, 2)
+    _, variance = prefix_moments(prior.extended(x[0], 1.0), x)
+    torch.testing.assert_close(
+        variance[0], torch.tensor([1e6, 1e-6], dtype=torch.float64), rtol=1e-9, atol=0.0
+    )
+
+
+def test_every_function_has_its_betas_and_bounds_do_not_change() -> None:
+    posterior = posteriors(0.1, np.zeros((0, 2)), np.zeros(0))
+    x, beta = torch.tensor([[0.5, 0.5]], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    for count, betas in ((2, 1), (1, 2)):
+        with pytest.raises(ValueError, match="zip"):
+            intersected_bounds([posterior] * count, x, [beta] * betas)
+    bounds = intersected_bounds([posterior], x, [beta])
+    torch.testing.assert_close(bounds.width, bounds.upper - bounds.lower)
+    for thing in (bounds, Prediction(x, x)):
+        with pytest.raises(FrozenInstanceError):
+            setattr(thing, "mean" if isinstance(thing, Prediction) else "lower", x)

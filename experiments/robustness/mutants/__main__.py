@@ -19,9 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT"):
-    os.environ[_variable] = "1"  # before the first import of numba and torch
-
 from safebo.experiments.robustness.mutants import equivalents, printout, runner, warm
 from safebo.experiments.robustness.mutants.child import Verdict, run_tests, silence
 from safebo.experiments.robustness.mutants.generate import Mutant
@@ -29,6 +26,9 @@ from safebo.experiments.robustness.mutants.results import Result, ResultFile, ha
 from safebo.experiments.robustness.mutants.rooms import ROOMS, Room
 
 ROOT = Path(__file__).resolve().parents[3]
+ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT")
+"""Variables of the environment that are 1 before numpy, torch and numba are imported."""
+
 EACH = 1.5
 """Seconds of processor time, about, that a mutant takes."""
 
@@ -140,10 +140,16 @@ def parsed() -> argparse.Namespace:
     return options
 
 
+def place(module: str) -> str:
+    """The file of a module in the repository."""
+    return str(runner.source_path(module).resolve().relative_to(ROOT))
+
+
 def main() -> int:
     """Run the rooms and print what is left."""
     options, begin = parsed(), time.monotonic()
     os.chdir(ROOT)
+    os.environ.update(dict.fromkeys(ONE, "1"))
     entries = equivalents.read()
     warm.import_libraries()
     works = [Work(name, ROOMS[name], options) for name in options.names]
@@ -155,11 +161,9 @@ def main() -> int:
     )
     finished = [work.run() for work in works]
     tallies = [printout.tally(work.name, work.total, work.results(), entries) for work in works]
-    print(
-        "\n".join(
-            ["", *printout.lines(tallies, lambda m: str(runner.source_path(m).resolve().relative_to(ROOT)))]
-        )
-    )
+    modules = {module for work in works for module in work.room.modules}
+    old = printout.outdated(tallies, entries, modules) if options.sample is None else []
+    print("\n".join(["", *printout.lines(tallies, place, old)]))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     took, busy = (time.monotonic() - begin) / 60.0, (used.ru_utime + used.ru_stime) / 60.0
     print(f"\ntook {took:.1f} min, {busy:.1f} min of processor time")

@@ -171,7 +171,7 @@ class DroppedStatement(Operator):
     @classmethod
     def examples(cls) -> Iterable[Example]:
         """One of them."""
-        return (Example("x.stop()", "pass"),)
+        return (Example("x.stop()\n", "pass\n"),)
 
 
 class UncaughtException(Operator):

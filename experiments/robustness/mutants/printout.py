@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from safebo.experiments.robustness.mutants.equivalents import Equivalent
@@ -71,12 +71,21 @@ def tally(room: str, mutants: int, results: Sequence[Result], entries: Sequence[
     return table
 
 
-def lines(tallies: Sequence[Tally], place: Callable[[str], str]) -> list[str]:
+def outdated(
+    tallies: Sequence[Tally], entries: Sequence[Equivalent], modules: Collection[str]
+) -> list[Equivalent]:
+    """Entries of these modules that match no mutant that survived: the source has changed, or a test kills them."""
+    used = [entry for t in tallies for _, entry in t.equivalent]
+    return [entry for entry in entries if entry.module in modules and entry not in used]
+
+
+def lines(tallies: Sequence[Tally], place: Callable[[str], str], old: Sequence[Equivalent] = ()) -> list[str]:
     """The whole print-out.
 
     Args:
         tallies: of the rooms.
         place: the file of a module.
+        old: entries of the list of equivalent mutants that are of no use any more.
     """
     out = [f"{'room':<12}{'mutants':>8}{'killed':>8}{'survived':>10}{'equivalent':>12}{'killed %':>10}"]
     for t in tallies:
@@ -104,4 +113,6 @@ def lines(tallies: Sequence[Tally], place: Callable[[str], str]) -> list[str]:
                 f"    - {r.before}",
                 f"    + {r.after}",
             ]
+    for entry in old:
+        out.append(f"listed as equivalent, but none survived: {entry.module} {entry.function}: {entry.after}")
     return out

@@ -26,7 +26,7 @@ PATIENCE = 4.0
 SETTLING = 5.0  # s of processor time
 
 ASLEEP = 10.0
-"""Seconds by the clock for every second of processor time: others may be at work here, and a mutant may wait for ever."""
+"""Seconds by the clock for every second of processor time: other programs are at work, or a mutant waits for ever."""
 
 
 @dataclass
