@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune hardware-demo test lint types lock clean
+.PHONY: setup tune hardware-demo test mutants lint types lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,11 @@ hardware-demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Small faults put into the rooms on which safety rests, and whether their tests notice. Also with ROOMS=boundary.
+ROOMS ?=
+mutants: setup
+	$(BIN)/python -m safebo.experiments.robustness.mutants --rooms "$(ROOMS)"
 
 lint: setup
 	$(BIN)/ruff check .
