@@ -39,6 +39,7 @@ ROOMS: dict[str, Room] = {
         },
         (
             "tests/safebo/test_safe_set.py",
+            "tests/safebo/test_first_expander.py",
             "tests/safebo/test_sets.py",
             "tests/safebo/test_certificates.py::test_bounds_alone_certify_where_they_hold",
             "tests/safebo/test_certificates.py::test_a_lipschitz_certificate_is_the_union_over_tried_points",
