@@ -227,9 +227,8 @@ def test_a_score_comes_with_the_slack_that_certifies_it(s: Situation) -> None:
     for admission in (True, False):
         score, found = Half(s).evaluate(X, admission)
         torch.testing.assert_close(found, slack)
-        assert (torch.isfinite(score) == ((X[:, 0] <= 0.5) | (not admission))).all()
-    score, found = Half(s).evaluate(X)
-    assert not torch.isfinite(score).all()
+        allowed = (X[:, 0] <= 0.5) | (not admission)
+        torch.testing.assert_close(score, torch.where(allowed, X[:, 0] + 10.0, -torch.inf))
     score, found = Daring(s).evaluate(X)
     assert (found == math.inf).all()
 
@@ -257,6 +256,10 @@ def test_values_outside_the_safe_set_lie_below_all_inside_and_rise_towards_it(s:
     assert UNCERTIFIED_PENALTY == 1e6
     one.said = row(3.0, 3.0), row(0.0, 0.0)
     assert one(torch.zeros(1, 2, 1, 2).double()).shape == (1, 2)
+    X = unit_grid(2, 3)[:6].reshape(2, 3, 1, 2)
+    torch.testing.assert_close(
+        Daring(s)(X), torch.where(X[..., 0, 0] <= 0.5, X[..., 0, 0] + 10.0, -UNCERTIFIED_PENALTY)
+    )
     for wrong in (torch.zeros(6, 2, 2), torch.zeros(2, 0, 2)):
         with pytest.raises(ValueError, match=f"one point at a time, got q = {wrong.shape[1]}"):
             one(wrong.double())
