@@ -16,8 +16,9 @@ from safebo.experiments.robustness.guardian_world import PERIOD, AtOnce, StandIn
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian, Step
 from safebo.hardware.guardian.motion import Poses
-from safebo.hardware.guardian.staging import TrialPlan
-from safebo.hardware.guardian.states import Event, State
+from safebo.hardware.guardian.staging import GuardedController, TrialPlan
+from safebo.hardware.guardian.state_machine import TrialRun
+from safebo.hardware.guardian.states import GuardianEvent, State
 from safebo.hardware.guardian.walker import Walk
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.server import Inbound
@@ -41,7 +42,8 @@ class Lone:
         self.robot = StandInRobot(robot, Poses(robot).folded)
         self.cycle = 0.0
         self._calls = self._requests = 0
-        self.guardian = Guardian(robot, self.walker, self.table, AtOnce(), Random(3), self._clock)
+        controller = GuardedController(self.walker, self.table)
+        self.guardian = Guardian(robot, controller, AtOnce(), Random(3), self._clock)
         self.silent = False
         self.step = Step(self.guardian.command, [], [])
 
@@ -106,8 +108,8 @@ class Lone:
             monitor = BoundaryMonitor(states, np.array([0, 1]), lower, [{}, {}], LipschitzRule(), np.ones(2))
         backups = tuple(self.gains(k) for k in BACKUPS)
         plan = TrialPlan(number, self.gains(TRIAL), backups, WALK, monitor)
-        assert self.guardian.happen(Event.ARM)
-        self.guardian.arm(plan, 11)
+        assert self.guardian.machine.transition(GuardianEvent.ARM)
+        self.guardian.machine.run = TrialRun(plan, 11, armed=self.guardian.machine.now)
 
     def start(self, duration: float) -> None:
         """Start what is armed."""

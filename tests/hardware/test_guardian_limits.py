@@ -14,7 +14,16 @@ import pytest
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.limits import LIMITS, NOTHING, QUANTITIES, Watch, with_thresholds
-from safebo.hardware.guardian.states import FAULTS, MOTION, STANDING, TABLE, Event, Response, State, answer
+from safebo.hardware.guardian.states import (
+    FAULTS,
+    MOTION,
+    STANDING,
+    TABLE,
+    GuardianEvent,
+    Response,
+    State,
+    answer,
+)
 
 RATE = 500.0
 PAGE = Path(__file__).parents[2] / "docs" / "link.md"
@@ -53,7 +62,7 @@ ROWS = table("limits")
 def test_a_limit_answers_beyond_its_threshold_and_in_its_states_only(row: list[str]) -> None:
     number, name, beyond, how_long, response, scope, words = row
     limit = next(limit for limit in LIMITS if limit.name == name)
-    assert (limit.number, limit.words) == (int(number), words)
+    assert (limit.number, limit.message) == (int(number), words)
     side, threshold = beyond.split()[0], float(beyond.split()[1])
     step = -1e-6 if side == "below" else 1e-6
     ticks = 1 if how_long == "one tick" else round(float(how_long.split()[0]) * RATE)
@@ -149,7 +158,7 @@ def test_a_state_answers_every_event_as_the_page_says() -> None:
     for _, name, _, granted, itself in table("states"):
         state = State[name]
         told = dict(re.findall(r"(\w+) to (\w+)", f"{granted}; {itself}"))
-        for event in Event:
+        for event in GuardianEvent:
             after = answer(state, event)
             assert after is TABLE[state][event]
             if event.name in told:
