@@ -93,7 +93,11 @@ class Lone:
 
     def copy(self) -> Lone:
         """Another one in the same moment."""
-        return copy.deepcopy(self, {id(self.guardian.robot): self.guardian.robot})
+        shared = (
+            self.guardian.robot,
+            self.guardian.telemetry._rows,
+        )  # the rows are written anew by every trial
+        return copy.deepcopy(self, {id(one): one for one in shared})
 
     def gains(self, stiffness: float) -> tuple[float, ...]:
         """The baseline with another stiffness of the hips."""
@@ -116,14 +120,18 @@ class Lone:
         assert self.ask(m.Start(token=11, duration=duration)).code == m.Code.OK
 
 
-def standing() -> Lone:
-    """A robot that stands still, and whose lease is held."""
+def in_state(state: State) -> Lone:
+    """A robot that rests, or stands for a second already, and whose lease is held; without the way there."""
     lone = Lone()
-    lone.until(State.REST)
-    assert lone.ask(m.AcquireLease(name="tests")).code == m.Code.OK
-    assert lone.ask(m.Stand()).code == m.Code.OK
-    lone.until(State.HOLD)
-    lone.run(0.7)
+    g = lone.guardian
+    if state is State.HOLD:
+        lone.robot.position = g._poses.standing.copy()
+        g._curve = g._poses.stand(lone.now - 1.4, lone.robot.position)
+        g.command = g._curve.command(lone.now)
+    g.machine.state = state
+    g.lease.acquire(lone.now, SESSION, "tests")
+    lone.run(2 * PERIOD)
+    assert lone.state is state
     return lone
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, Lone, as_it_is, standing, tilted, walking
+from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, Lone, as_it_is, in_state, tilted, walking
 
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
 from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
@@ -26,7 +26,7 @@ WAY = 60.0
 
 @pytest.fixture(scope="module")
 def scene() -> Lone:
-    return standing()
+    return in_state(State.HOLD)
 
 
 @pytest.fixture
@@ -35,11 +35,8 @@ def lone(scene: Lone) -> Lone:
 
 
 @pytest.fixture(scope="module")
-def at_rest(scene: Lone) -> Lone:
-    lone = scene.copy()
-    lone.ask(m.LieDown())
-    lone.until(State.REST)
-    return lone
+def at_rest() -> Lone:
+    return in_state(State.REST)
 
 
 @pytest.fixture
