@@ -50,7 +50,7 @@ class Lone:
     def _clock(self) -> float:
         """The second of two calls, the end of a cycle, is `cycle` later than the first."""
         self._calls += 1
-        return 0.0 if self._calls % 2 else self.cycle
+        return self.cycle if self._calls % 2 else 2.0 * self.cycle
 
     @property
     def state(self) -> State:
@@ -91,6 +91,10 @@ class Lone:
             self.tick()
         raise AssertionError(f"{state.name} is not reached, the state is {self.state.name}")
 
+    def at(self, now: float) -> None:
+        """Let the next tick come at this time, without a gap before it."""
+        self.now, self.guardian.machine.now = now, now - PERIOD
+
     def copy(self) -> Lone:
         """Another one in the same moment."""
         shared = (
@@ -104,14 +108,14 @@ class Lone:
         pairs = zip(self.table.names, self.table.baseline, strict=True)
         return tuple(stiffness if name == "joint.hip.kp" else value for name, value in pairs)
 
-    def arm(self, number: int = 4, monitored: bool = False) -> None:
+    def arm(self, number: int = 4, monitored: bool = False, walk: Walk = WALK) -> None:
         """Arm a trial that was sent and verified."""
         monitor = None
         if monitored:
             states, lower = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([0.5, 0.6])
             monitor = BoundaryMonitor(states, np.array([0, 1]), lower, [{}, {}], LipschitzRule(), np.ones(2))
         backups = tuple(self.gains(k) for k in BACKUPS)
-        plan = TrialPlan(number, self.gains(TRIAL), backups, WALK, monitor)
+        plan = TrialPlan(number, self.gains(TRIAL), backups, walk, monitor)
         assert self.guardian.machine.transition(GuardianEvent.ARM)
         self.guardian.machine.run = TrialRun(plan, 11, armed=self.guardian.machine.now)
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, Lone, as_it_is, in_state, tilted, walking
+from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, WALK, Lone, as_it_is, in_state, tilted, walking
 
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
 from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
 from safebo.hardware.guardian.limits import LIMITS, QUANTITIES
+from safebo.hardware.guardian.motion import Curve, Waypoint
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.guardian.walker import NotInTickError
 from safebo.hardware.link import messages as m
+from safebo.hardware.link.server import Inbound
 from safebo.robots.quadruped.interface import JointCommand
 
 STAND = 80.0
@@ -47,6 +49,11 @@ def lying(at_rest: Lone) -> Lone:
 @pytest.fixture
 def baseline(scene: Lone) -> float:
     return scene.table.mapping(scene.table.baseline)["joint.hip.kp"]
+
+
+def refuse_gains(gains: object) -> None:
+    """What a walker does that cannot change gains within a tick."""
+    raise NotInTickError
 
 
 def limit(name: str) -> Any:
@@ -115,8 +122,10 @@ def test_a_silent_holder_of_the_lease_loses_it_after_a_second(lone: Lone) -> Non
     lone.guardian.lease.alive = lone.now - 0.999
     lone.tick()
     assert lone.guardian.lease.session == SESSION
+    assert "lease" not in [row.kind for row in lone.step.events]
     lone.tick()
     assert lone.guardian.lease.session == 0
+    assert EventRow(lone.now - PERIOD, "lease", "epoch 1 expired") in lone.step.events
 
 
 def test_a_heartbeat_without_proof_keeps_nothing_alive(lone: Lone) -> None:
@@ -330,11 +339,7 @@ def test_after_a_trial_the_robot_steps_to_rest_on_baseline_gains_then_stands(
 
 def test_a_walker_that_cannot_change_gains_in_a_tick_stands_instead(lone: Lone) -> None:
     walking(lone)
-
-    def refuse(gains: object) -> None:
-        raise NotInTickError
-
-    lone.walker.switch = refuse  # type: ignore[assignment, method-assign]
+    lone.walker.switch = refuse_gains  # type: ignore[assignment, method-assign]
     lone.ask(m.Abort(trial=4))
     assert lone.state is State.HOLD
     lone.tick()
@@ -369,6 +374,108 @@ def test_the_pose_of_a_silent_robot_is_the_commanded_one(lone: Lone) -> None:
     np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05)
     lone.run(0.02)
     np.testing.assert_allclose(lone.guardian._position(), lone.step.command.position)
+
+
+def test_a_second_trial_is_recorded_from_its_beginning(lone: Lone) -> None:
+    walking(lone)
+    assert lone.guardian.telemetry.trial == 4
+    first = len(lone.guardian.telemetry.rows())
+    lone.walker.switch = refuse_gains  # type: ignore[assignment, method-assign]
+    lone.ask(m.Abort(trial=4))
+    lone.arm(5)
+    lone.start(5.0)
+    lone.run(0.01)
+    assert lone.guardian.telemetry.trial == 5
+    assert len(lone.guardian.telemetry.rows()) == 6 < first
+
+
+def test_the_longest_trial_is_recorded_as_a_whole(lone: Lone) -> None:
+    settling, walk, ticks_per_second = 10, 60, 500  # s at most, as docs/link.md says
+    assert len(lone.guardian.telemetry._rows) >= (settling + walk) * ticks_per_second
+
+
+# -- on the border -------------------------------------------------------------------------------------------
+
+
+def test_a_second_of_states_is_enough_and_two_without_are_not_too_many() -> None:
+    lone = Lone()
+    lone.run(0.01)
+    lone.at(64.0)
+    lone.guardian.stream.since = 63.0
+    lone.tick()
+    assert lone.state is State.REST
+    lone.robot.silent = True
+    lone.at(70.0)
+    lone.guardian.stream.advanced = 68.0
+    lone.tick()
+    assert lone.state is State.REST
+    lone.tick()
+    assert lone.state is State.DISCONNECTED
+
+
+def test_a_trial_is_armed_for_the_whole_minute(lone: Lone) -> None:
+    lone.arm()
+    lone.at(64.0)
+    lone.guardian.run.armed = 4.0
+    lone.tick()
+    assert lone.state is State.ARMED
+    lone.tick()
+    assert lone.state is State.HOLD
+
+
+def test_half_a_second_of_standing_is_calm(lone: Lone) -> None:
+    g = lone.guardian
+    g._curve = Curve(63.0, lone.robot.position, [Waypoint(lone.robot.position, 0.5)], 80.0, 3.0)
+    for now, calm in ((64.0, True), (63.999, False)):
+        g.machine.now = now
+        assert g.calm() == calm
+
+
+def test_braking_ends_in_its_last_tick(lone: Lone) -> None:
+    walking(lone)
+    lone.ask(m.Abort(trial=4))
+    lone.at(64.0)
+    lone.guardian._brake_end = 64.0
+    lone.tick()
+    assert lone.stiffness == STAND
+
+
+def test_a_state_of_a_tenth_of_a_second_is_still_used(lone: Lone) -> None:
+    walking(lone)
+    g = lone.guardian
+    for now, used in ((0.1, True), (0.1001, False)):
+        g.stream.advanced, g.machine.now = 0.0, now
+        assert (g._position() is g.stream.newest.reading.joint_position) == used  # type: ignore[union-attr]
+        one = lone.copy()
+        one.guardian.machine.end(2)
+        assert one.walker.braked == used
+        assert one.guardian._blind(now) != used
+
+
+def test_a_gait_without_settling_is_watched_from_its_first_tick(lone: Lone) -> None:
+    lone.walker.seen = np.array([9.0, 0.0])
+    lone.arm(monitored=True, walk=replace(WALK, settle=0.0))
+    lone.start(5.0)
+    assert lone.guardian.run.backup == 1
+
+
+def test_a_tick_without_more_to_say_stops_nothing(lone: Lone) -> None:
+    beat = Inbound(SESSION, m.Heartbeat(lone.guardian.lease.epoch, 0, 1), 1, True)
+    step = lone.guardian.step(lone.now, lone.robot.observe(), [beat])
+    assert lone.state is State.HOLD
+    assert step.events == []
+    lone.now += PERIOD
+    lone.tick()
+    assert measured(lone, "damaged") == 0.0
+
+
+def test_before_the_first_trial_nothing_was_armed_started_or_is_over() -> None:
+    lone = Lone()
+    status, run = lone.guardian.status(), lone.guardian.run
+    assert (status.trial, status.outcome, status.backup, status.elapsed) == (0, 0, 255, 0.0)
+    assert (run.token, run.armed, run.started, run.duration) == (0, -math.inf, math.inf, 0.0)
+    assert (lone.guardian.latch.number, lone.guardian.latch.token) == (0, 0)
+    assert lone.guardian.machine.counters.overruns == 0
 
 
 # -- the boundary condition ------------------------------------------------------------------------------
@@ -467,9 +574,9 @@ def test_slow_cycles_of_an_earlier_walk_count_no_more(lone: Lone) -> None:
     walking(lone)
     lone.cycle = 0.0045
     lone.run(4 * PERIOD)
-    lone.cycle = 0.0
-    lone.ask(m.Abort(trial=4))
-    lone.run(0.82)
+    lone.walker.switch = refuse_gains  # type: ignore[assignment, method-assign]
+    lone.ask(m.Abort(trial=4))  # it stands at once, and no quick cycle follows
+    lone.run(0.02)
     assert math.isnan(measured(lone, "cycle"))
     lone.arm()
     lone.cycle = 0.0045
