@@ -11,7 +11,6 @@ import pytest
 from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, WALK, Lone, as_it_is, in_state, tilted, walking
 
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
-from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
 from safebo.hardware.guardian.limits import LIMITS, QUANTITIES
 from safebo.hardware.guardian.motion import Curve, Waypoint
 from safebo.hardware.guardian.state_machine import EventRow
@@ -476,6 +475,7 @@ def test_before_the_first_trial_nothing_was_armed_started_or_is_over() -> None:
     assert (run.token, run.armed, run.started, run.duration) == (0, -math.inf, math.inf, 0.0)
     assert (lone.guardian.latch.number, lone.guardian.latch.token) == (0, 0)
     assert lone.guardian.machine.counters.overruns == 0
+    assert lone.guardian.period == 0.002  # s, of 500 ticks in a second
 
 
 # -- the boundary condition ------------------------------------------------------------------------------
@@ -609,8 +609,8 @@ def test_no_command_is_beyond_what_the_motors_may_be_told(lone: Lone) -> None:
         np.testing.assert_array_equal(given.position, robot.joint_upper if sign > 0 else robot.joint_lower)
         np.testing.assert_array_equal(given.velocity, sign * robot.speed_limit * np.ones(12))
         np.testing.assert_array_equal(given.torque, sign * robot.torque_limit * np.ones(12))
-        np.testing.assert_array_equal(given.kp, np.full(12, MAX_STIFFNESS if sign > 0 else 0.0))
-        np.testing.assert_array_equal(given.kd, np.full(12, MAX_DAMPING if sign > 0 else 0.0))
+        np.testing.assert_array_equal(given.kp, np.full(12, 250.0 if sign > 0 else 0.0))
+        np.testing.assert_array_equal(given.kd, np.full(12, 12.0 if sign > 0 else 0.0))
     same = JointCommand(robot.home_joints, np.ones(12), np.ones(12), np.ones(12), np.ones(12))
     assert {k: v.tolist() for k, v in lone.guardian._guarded(same).__dict__.items()} == {
         k: v.tolist() for k, v in same.__dict__.items()

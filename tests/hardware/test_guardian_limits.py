@@ -22,6 +22,7 @@ from safebo.hardware.guardian.states import (
     GuardianEvent,
     Response,
     State,
+    _read_table,
     answer,
 )
 
@@ -113,7 +114,7 @@ def test_what_is_late_and_what_is_not_are_counted_apart() -> None:
         assert watch.check(State.RUNNING, late=True) is NOTHING
         assert watch.check(State.RUNNING).name == "tilt"
     assert watch.check(State.RUNNING, late=True).name == "cycle"
-    assert NOTHING.response is Response.NONE
+    assert (NOTHING.number, NOTHING.response) == (0, Response.NONE)
 
 
 def test_a_watch_knows_nothing_before_it_is_told() -> None:
@@ -172,6 +173,22 @@ def test_states_of_motion_are_those_that_need_somebody_alive() -> None:
     assert MOTION < STANDING
     assert {State.HOLD} == STANDING - MOTION
     assert State.LYING_DOWN not in STANDING
+
+
+def test_a_table_of_states_without_a_cell_or_with_a_request_that_is_ignored_is_refused() -> None:
+    whole = "-  " * len(GuardianEvent)
+    header = " ".join(event.name for event in GuardianEvent)
+    assert set(_read_table(f"{header}\nREST {whole}")[State.REST].values()) == {None}
+    for row in (whole[3:], whole + "-"):
+        with pytest.raises(ValueError, match="zip"):
+            _read_table(f"{header}\nREST {row}")
+    ignored = " ".join("." if event is GuardianEvent.CLEAR else "-" for event in GuardianEvent)
+    with pytest.raises(ValueError, match="REST ignores the request CLEAR"):
+        _read_table(f"{header}\nREST {ignored}")
+
+
+def test_events_are_numbered_as_the_columns_of_the_table() -> None:
+    assert [event.value for event in GuardianEvent] == list(range(len(GuardianEvent)))
 
 
 # -- the lease -------------------------------------------------------------------------------------------
