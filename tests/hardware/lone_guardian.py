@@ -16,8 +16,9 @@ from safebo.experiments.robustness.guardian_world import PERIOD, AtOnce, StandIn
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian, Step
 from safebo.hardware.guardian.motion import Poses
-from safebo.hardware.guardian.staging import TrialPlan
-from safebo.hardware.guardian.states import Event, State
+from safebo.hardware.guardian.staging import GuardedController, TrialPlan
+from safebo.hardware.guardian.state_machine import TrialRun
+from safebo.hardware.guardian.states import GuardianEvent, State
 from safebo.hardware.guardian.walker import Walk
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.server import Inbound
@@ -41,14 +42,15 @@ class Lone:
         self.robot = StandInRobot(robot, Poses(robot).folded)
         self.cycle = 0.0
         self._calls = self._requests = 0
-        self.guardian = Guardian(robot, self.walker, self.table, AtOnce(), Random(3), self._clock)
+        controller = GuardedController(self.walker, self.table)
+        self.guardian = Guardian(robot, controller, AtOnce(), Random(3), self._clock)
         self.silent = False
         self.step = Step(self.guardian.command, [], [])
 
     def _clock(self) -> float:
         """The second of two calls, the end of a cycle, is `cycle` later than the first."""
         self._calls += 1
-        return 0.0 if self._calls % 2 else self.cycle
+        return self.cycle if self._calls % 2 else 2.0 * self.cycle
 
     @property
     def state(self) -> State:
@@ -89,39 +91,51 @@ class Lone:
             self.tick()
         raise AssertionError(f"{state.name} is not reached, the state is {self.state.name}")
 
+    def at(self, now: float) -> None:
+        """Let the next tick come at this time, without a gap before it."""
+        self.now, self.guardian.machine.now = now, now - PERIOD
+
     def copy(self) -> Lone:
         """Another one in the same moment."""
-        return copy.deepcopy(self, {id(self.guardian.robot): self.guardian.robot})
+        shared = (
+            self.guardian.robot,
+            self.guardian.telemetry._rows,
+        )  # the rows are written anew by every trial
+        return copy.deepcopy(self, {id(one): one for one in shared})
 
     def gains(self, stiffness: float) -> tuple[float, ...]:
         """The baseline with another stiffness of the hips."""
         pairs = zip(self.table.names, self.table.baseline, strict=True)
         return tuple(stiffness if name == "joint.hip.kp" else value for name, value in pairs)
 
-    def arm(self, number: int = 4, monitored: bool = False) -> None:
+    def arm(self, number: int = 4, monitored: bool = False, walk: Walk = WALK) -> None:
         """Arm a trial that was sent and verified."""
         monitor = None
         if monitored:
             states, lower = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([0.5, 0.6])
             monitor = BoundaryMonitor(states, np.array([0, 1]), lower, [{}, {}], LipschitzRule(), np.ones(2))
         backups = tuple(self.gains(k) for k in BACKUPS)
-        plan = TrialPlan(number, self.gains(TRIAL), backups, WALK, monitor)
-        assert self.guardian.happen(Event.ARM)
-        self.guardian.arm(plan, 11)
+        plan = TrialPlan(number, self.gains(TRIAL), backups, walk, monitor)
+        assert self.guardian.machine.transition(GuardianEvent.ARM)
+        self.guardian.machine.run = TrialRun(plan, 11, armed=self.guardian.machine.now)
 
     def start(self, duration: float) -> None:
         """Start what is armed."""
         assert self.ask(m.Start(token=11, duration=duration)).code == m.Code.OK
 
 
-def standing() -> Lone:
-    """A robot that stands still, and whose lease is held."""
+def in_state(state: State) -> Lone:
+    """A robot that rests, or stands for a second already, and whose lease is held; without the way there."""
     lone = Lone()
-    lone.until(State.REST)
-    assert lone.ask(m.AcquireLease(name="tests")).code == m.Code.OK
-    assert lone.ask(m.Stand()).code == m.Code.OK
-    lone.until(State.HOLD)
-    lone.run(0.7)
+    g = lone.guardian
+    if state is State.HOLD:
+        lone.robot.position = g._poses.standing.copy()
+        g._curve = g._poses.stand(lone.now - 1.4, lone.robot.position)
+        g.command = g._curve.command(lone.now)
+    g.machine.state = state
+    g.lease.acquire(lone.now, SESSION, "tests")
+    lone.run(2 * PERIOD)
+    assert lone.state is state
     return lone
 
 

@@ -14,7 +14,17 @@ import pytest
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.limits import LIMITS, NOTHING, QUANTITIES, Watch, with_thresholds
-from safebo.hardware.guardian.states import FAULTS, MOTION, STANDING, TABLE, Event, Response, State, answer
+from safebo.hardware.guardian.states import (
+    FAULTS,
+    MOTION,
+    STANDING,
+    TABLE,
+    GuardianEvent,
+    Response,
+    State,
+    _read_table,
+    answer,
+)
 
 RATE = 500.0
 PAGE = Path(__file__).parents[2] / "docs" / "link.md"
@@ -53,7 +63,7 @@ ROWS = table("limits")
 def test_a_limit_answers_beyond_its_threshold_and_in_its_states_only(row: list[str]) -> None:
     number, name, beyond, how_long, response, scope, words = row
     limit = next(limit for limit in LIMITS if limit.name == name)
-    assert (limit.number, limit.words) == (int(number), words)
+    assert (limit.number, limit.message) == (int(number), words)
     side, threshold = beyond.split()[0], float(beyond.split()[1])
     step = -1e-6 if side == "below" else 1e-6
     ticks = 1 if how_long == "one tick" else round(float(how_long.split()[0]) * RATE)
@@ -104,7 +114,7 @@ def test_what_is_late_and_what_is_not_are_counted_apart() -> None:
         assert watch.check(State.RUNNING, late=True) is NOTHING
         assert watch.check(State.RUNNING).name == "tilt"
     assert watch.check(State.RUNNING, late=True).name == "cycle"
-    assert NOTHING.response is Response.NONE
+    assert (NOTHING.number, NOTHING.response) == (0, Response.NONE)
 
 
 def test_a_watch_knows_nothing_before_it_is_told() -> None:
@@ -149,7 +159,7 @@ def test_a_state_answers_every_event_as_the_page_says() -> None:
     for _, name, _, granted, itself in table("states"):
         state = State[name]
         told = dict(re.findall(r"(\w+) to (\w+)", f"{granted}; {itself}"))
-        for event in Event:
+        for event in GuardianEvent:
             after = answer(state, event)
             assert after is TABLE[state][event]
             if event.name in told:
@@ -163,6 +173,22 @@ def test_states_of_motion_are_those_that_need_somebody_alive() -> None:
     assert MOTION < STANDING
     assert {State.HOLD} == STANDING - MOTION
     assert State.LYING_DOWN not in STANDING
+
+
+def test_a_table_of_states_without_a_cell_or_with_a_request_that_is_ignored_is_refused() -> None:
+    whole = "-  " * len(GuardianEvent)
+    header = " ".join(event.name for event in GuardianEvent)
+    assert set(_read_table(f"{header}\nREST {whole}")[State.REST].values()) == {None}
+    for row in (whole[3:], whole + "-"):
+        with pytest.raises(ValueError, match="zip"):
+            _read_table(f"{header}\nREST {row}")
+    ignored = " ".join("." if event is GuardianEvent.CLEAR else "-" for event in GuardianEvent)
+    with pytest.raises(ValueError, match="REST ignores the request CLEAR"):
+        _read_table(f"{header}\nREST {ignored}")
+
+
+def test_events_are_numbered_as_the_columns_of_the_table() -> None:
+    assert [event.value for event in GuardianEvent] == list(range(len(GuardianEvent)))
 
 
 # -- the lease -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 import stat
+import threading
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -437,6 +438,32 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
         bool,
         float,
     ]
+
+
+def test_whoever_finds_a_journal_locked_waits_for_five_seconds(tmp_path: Path) -> None:
+    with create(tmp_path) as journal, journal._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    with sqlite_reader(tmp_path / SQLITE_FILE).connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+def test_any_thread_may_write(tmp_path: Path) -> None:
+    with create(tmp_path) as journal:
+        thread = threading.Thread(target=journal.ask, args=(trial(1), 0))
+        thread.start()
+        thread.join()
+        assert len(journal.records()) == 1
+
+
+@pytest.mark.parametrize("lengths", [(2, 3), (3, 2)])
+def test_one_margin_to_go_of_another_length_is_enough(tmp_path: Path, lengths: tuple[int, int]) -> None:
+    margins = {"height": 0.5, "tilt": 0.1}
+    to_go = {name: np.zeros(n) for name, n in zip(margins, lengths, strict=True)}
+    wrong = Measurement("completed", 1.0, margins, states=np.zeros((2, 1)), margins_to_go=to_go)
+    with create(tmp_path) as journal:
+        journal.ask(trial(1), 0)
+        with pytest.raises(JournalError, match="one number for each of 2 states"):
+            journal.tell(1, wrong)
 
 
 # -- words for people ------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from safebo.acquisition import SafeAcquisition, Situation
-from safebo.acquisition.base import UNCERTIFIED_PENALTY, View, _narrowed
+from safebo.acquisition import AcquisitionContext, SafeAcquisition
+from safebo.acquisition.base import UNCERTIFIED_PENALTY, PointBounds, _narrowed
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.grid_posterior import GridPosterior
@@ -30,7 +30,7 @@ def row(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def situation(observations: int = 6, **changes: Any) -> Situation:
+def situation(observations: int = 6, **changes: Any) -> AcquisitionContext:
     """An objective and two constraints with prior standard deviations 1, 2 and 0.5, over two gains and a context."""
     models = [
         FunctionModel("f", "matern32", (0.4, 0.3, 0.8), 0.0, 1.0, 1e-3),
@@ -43,34 +43,34 @@ def situation(observations: int = 6, **changes: Any) -> Situation:
         s = s.observed(torch.tensor(x), [float(np.sin(4 * x[0])), 1.2 + 0.3 * x[1], 0.8])
     given: dict[str, Any] = {
         "surrogate": s,
-        "imagined": s,
+        "fantasized": s,
         "context": row(0.45),
         "dimension": 2,
         "thresholds": row(0.1, -0.3),
         "beta": row(2.0, 1.5, 3.0),
     }
-    return Situation(**{**given, **changes})
+    return AcquisitionContext(**{**given, **changes})
 
 
 @pytest.fixture(scope="module")
-def s() -> Situation:
+def s() -> AcquisitionContext:
     return situation()
 
 
-def view_of(s: Situation, lower: list[list[float]], upper: list[list[float]]) -> View:
+def bounds_given(s: AcquisitionContext, lower: list[list[float]], upper: list[list[float]]) -> PointBounds:
     bounds = ConfidenceBounds(
         torch.tensor(lower, dtype=torch.float64), torch.tensor(upper, dtype=torch.float64)
     )
-    return s.view_of(torch.zeros(len(lower), 2).double(), bounds, bounds)
+    return s.bounds_from(torch.zeros(len(lower), 2).double(), bounds, bounds)
 
 
 # -- slacks ----------------------------------------------------------------------------------------------
 
 
-def test_a_slack_is_the_smallest_margin_in_prior_standard_deviations(s: Situation) -> None:
+def test_a_slack_is_the_smallest_margin_in_prior_standard_deviations(s: AcquisitionContext) -> None:
     scale = s.surrogate.prior_std
     torch.testing.assert_close(scale, row(1.0, 2.0, 0.5))
-    view = view_of(
+    view = bounds_given(
         s,
         [[9.0, 0.5, 0.2], [-9.0, 0.1, 0.7], [0.0, 5.0, -0.4]],
         [[9.0, 2.1, 0.2], [9.0, 0.1, 9.0], [0.0, 6.0, -0.2]],
@@ -83,31 +83,31 @@ def test_a_slack_is_the_smallest_margin_in_prior_standard_deviations(s: Situatio
     torch.testing.assert_close(view.possible, row(1.0, 0.0, 0.2))
 
 
-def test_one_violated_constraint_makes_a_point_unsafe(s: Situation) -> None:
-    view = view_of(s, [[0.0, 9.0, -0.31], [0.0, 0.09, 9.0], [0.0, 0.11, -0.29]], [[9.0] * 3] * 3)
+def test_one_violated_constraint_makes_a_point_unsafe(s: AcquisitionContext) -> None:
+    view = bounds_given(s, [[0.0, 9.0, -0.31], [0.0, 0.09, 9.0], [0.0, 0.11, -0.29]], [[9.0] * 3] * 3)
     assert s.certified(view).tolist() == [False, False, True]
 
 
-def test_a_margin_of_zero_is_safe_unless_bounds_must_lie_above(s: Situation) -> None:
-    view = replace(view_of(s, [[0.0] * 3] * 3, [[0.0] * 3] * 3), slack=row(-1e-300, 0.0, 1e-300))
+def test_a_margin_of_zero_is_safe_unless_bounds_must_lie_above(s: AcquisitionContext) -> None:
+    view = replace(bounds_given(s, [[0.0] * 3] * 3, [[0.0] * 3] * 3), slack=row(-1e-300, 0.0, 1e-300))
     assert s.certified(view).tolist() == [False, True, True]
     assert replace(s, strict=True).certified(view).tolist() == [False, False, True]
 
 
-def test_without_constraints_every_point_is_safe(s: Situation) -> None:
+def test_without_constraints_every_point_is_safe(s: AcquisitionContext) -> None:
     free = replace(s, constraints=(), thresholds=row())
-    view = view_of(free, [[-9.0, -9.0, -9.0]], [[9.0, -8.0, -8.0]])
+    view = bounds_given(free, [[-9.0, -9.0, -9.0]], [[9.0, -8.0, -8.0]])
     assert (view.slack.tolist(), view.possible.tolist()) == ([math.inf], [math.inf])
     assert view.margins.shape == (1, 0)
 
 
-def test_functions_that_are_no_constraints_decide_nothing(s: Situation) -> None:
+def test_functions_that_are_no_constraints_decide_nothing(s: AcquisitionContext) -> None:
     assert s.constrained == [1, 2]
     torch.testing.assert_close(s.constraint_scale, row(2.0, 0.5))
     last = replace(s, constraints=(2,), thresholds=row(-0.3))
     assert last.constrained == [2]
     torch.testing.assert_close(last.constraint_scale, row(0.5))
-    view = view_of(last, [[-9.0, -9.0, 0.2]], [[-9.0, -9.0, 0.7]])
+    view = bounds_given(last, [[-9.0, -9.0, 0.2]], [[-9.0, -9.0, 0.7]])
     torch.testing.assert_close(view.slack, row(1.0))
     torch.testing.assert_close(view.possible, row(2.0))
 
@@ -115,7 +115,7 @@ def test_functions_that_are_no_constraints_decide_nothing(s: Situation) -> None:
 # -- views -----------------------------------------------------------------------------------------------
 
 
-def test_the_context_is_appended_to_every_point(s: Situation) -> None:
+def test_the_context_is_appended_to_every_point(s: AcquisitionContext) -> None:
     for shape in ((4, 2), (3, 1, 2), (2,)):
         X = torch.rand(shape, dtype=torch.float64)
         inputs = s.inputs(X)
@@ -123,44 +123,44 @@ def test_the_context_is_appended_to_every_point(s: Situation) -> None:
         torch.testing.assert_close(inputs[..., 2:], torch.full((*shape[:-1], 1), 0.45, dtype=torch.float64))
 
 
-def test_a_view_is_certain_by_what_was_told_and_imagines_what_is_pending(s: Situation) -> None:
+def test_a_view_is_certain_by_what_was_told_and_imagines_what_is_pending(s: AcquisitionContext) -> None:
     X = unit_grid(2, 4)
-    pending = replace(s, imagined=s.surrogate.imagined(s.inputs(X[5:7])))
-    view = pending.view(X)
+    pending = replace(s, fantasized=s.surrogate.fantasized(s.inputs(X[5:7])))
+    view = pending.bounds_at(X)
     told = confidence_bounds(s.surrogate.predict(s.inputs(X)), s.beta)
-    more = confidence_bounds(pending.imagined.predict(s.inputs(X)), s.beta)
+    more = confidence_bounds(pending.fantasized.predict(s.inputs(X)), s.beta)
     assert not torch.equal(told.lower, more.lower)
-    for found, expected in ((view.certain, told), (view.imagined, more)):
+    for found, expected in ((view.certain, told), (view.fantasized, more)):
         torch.testing.assert_close(found.lower, expected.lower)
         torch.testing.assert_close(found.upper, expected.upper)
-    torch.testing.assert_close(view.slack, s.view(X).slack)
-    same = s.view(X)
-    assert same.imagined is same.certain
+    torch.testing.assert_close(view.slack, s.bounds_at(X).slack)
+    same = s.bounds_at(X)
+    assert same.fantasized is same.certain
     assert view.points is X
 
 
-def test_intersected_intervals_stay_within_each_other(s: Situation) -> None:
+def test_intersected_intervals_stay_within_each_other(s: AcquisitionContext) -> None:
     X = unit_grid(2, 4)
     past = [torch.linspace(1.5, 2.0, p.count + 1, dtype=torch.float64) for p in s.surrogate.posteriors]
     narrowed = replace(s, past_betas=past)
     expected = intersected_bounds(s.surrogate.posteriors, s.inputs(X), past)
-    for one in (narrowed, replace(narrowed, imagined=s.surrogate.imagined(s.inputs(X[5:7])))):
-        view = one.view(X)
+    for one in (narrowed, replace(narrowed, fantasized=s.surrogate.fantasized(s.inputs(X[5:7])))):
+        view = one.bounds_at(X)
         torch.testing.assert_close(view.certain.lower, expected.lower)
         torch.testing.assert_close(view.certain.upper, expected.upper)
-        assert (view.imagined.lower >= view.certain.lower - 1e-12).all()
-        assert (view.imagined.upper <= view.certain.upper + 1e-12).all()
-        assert (view.imagined.lower <= view.imagined.upper).all()
-    imagined = confidence_bounds(one.imagined.predict(s.inputs(X)), s.beta)
-    inside = (imagined.lower >= expected.lower) & (imagined.upper <= expected.upper)
-    torch.testing.assert_close(view.imagined.lower[inside], imagined.lower[inside])
-    torch.testing.assert_close(view.imagined.upper[inside], imagined.upper[inside])
+        assert (view.fantasized.lower >= view.certain.lower - 1e-12).all()
+        assert (view.fantasized.upper <= view.certain.upper + 1e-12).all()
+        assert (view.fantasized.lower <= view.fantasized.upper).all()
+    fantasized = confidence_bounds(one.fantasized.predict(s.inputs(X)), s.beta)
+    inside = (fantasized.lower >= expected.lower) & (fantasized.upper <= expected.upper)
+    torch.testing.assert_close(view.fantasized.lower[inside], fantasized.lower[inside])
+    torch.testing.assert_close(view.fantasized.upper[inside], fantasized.upper[inside])
 
 
-def test_an_imagined_interval_is_cut_to_the_certain_one_or_lies_between_them() -> None:
+def test_an_fantasized_interval_is_cut_to_the_certain_one_or_lies_between_them() -> None:
     certain = ConfidenceBounds(row(0.2, 0.2, 0.2, 0.2), row(0.8, 0.8, 0.8, 0.8))
-    imagined = ConfidenceBounds(row(0.0, 0.3, 0.0, 0.9), row(1.0, 0.4, 0.1, 1.5))
-    found = _narrowed(imagined, certain)
+    fantasized = ConfidenceBounds(row(0.0, 0.3, 0.0, 0.9), row(1.0, 0.4, 0.1, 1.5))
+    found = _narrowed(fantasized, certain)
     assert found.lower.tolist() == [0.2, 0.3, 0.1, 0.8]
     assert found.upper.tolist() == [0.8, 0.4, 0.2, 0.9]
 
@@ -169,27 +169,27 @@ def test_an_imagined_interval_is_cut_to_the_certain_one_or_lies_between_them() -
 @pytest.mark.parametrize("intersected", [False, True])
 @pytest.mark.parametrize("on_grid", [False, True])
 def test_the_view_of_the_pool_is_that_of_its_points(
-    s: Situation, waiting: bool, intersected: bool, on_grid: bool
+    s: AcquisitionContext, waiting: bool, intersected: bool, on_grid: bool
 ) -> None:
     X = unit_grid(2, 5)
     changes: dict[str, Any] = {"pool": X, "domain": FiniteDomain(X) if on_grid else None}
     if waiting:
-        changes["imagined"] = s.surrogate.imagined(s.inputs(X[11:13]))
+        changes["fantasized"] = s.surrogate.fantasized(s.inputs(X[11:13]))
     if intersected:
         changes["past_betas"] = [
             torch.linspace(0.3, 2.0, p.count + 1, dtype=torch.float64) for p in s.surrogate.posteriors
         ]
     one = replace(s, **changes)
-    found, expected = one.pool_view, one.view(X)
+    found, expected = one.pool_bounds, one.bounds_at(X)
     for name in ("slack", "possible", "margins"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-8, rtol=0)
-    for side in ("certain", "imagined"):
+    for side in ("certain", "fantasized"):
         torch.testing.assert_close(
             getattr(found, side).lower, getattr(expected, side).lower, atol=1e-8, rtol=0
         )
-    assert (found.imagined is found.certain) == (expected.imagined is expected.certain)
+    assert (found.fantasized is found.certain) == (expected.fantasized is expected.certain)
     prediction = one.pool_prediction
-    known = one.imagined.predict(one.inputs(X))
+    known = one.fantasized.predict(one.inputs(X))
     torch.testing.assert_close(prediction.mean, known.mean, atol=1e-8, rtol=0)
     torch.testing.assert_close(prediction.std, known.std, atol=1e-8, rtol=0)
 
@@ -200,10 +200,10 @@ def test_the_view_of_the_pool_is_that_of_its_points(
 class Half(SafeAcquisition):
     """Scores by the first gain; considers its lower half alone."""
 
-    def score(self, X: Tensor, view: View) -> Tensor:
+    def score(self, X: Tensor, bounds: PointBounds) -> Tensor:
         return X[..., 0] + 10.0
 
-    def admits(self, X: Tensor, view: View) -> Tensor:
+    def admits(self, X: Tensor, bounds: PointBounds) -> Tensor:
         return X[..., 0] <= 0.5
 
 
@@ -211,19 +211,19 @@ class Daring(Half):
     certified_only = False
 
 
-def test_only_certified_and_admitted_points_of_a_grid_have_a_score(s: Situation) -> None:
+def test_only_certified_and_admitted_points_of_a_grid_have_a_score(s: AcquisitionContext) -> None:
     X = unit_grid(2, 9)
     one = replace(s, pool=X, domain=FiniteDomain(X))
-    safe, low = one.certified(one.pool_view), X[:, 0] <= 0.5
+    safe, low = one.certified(one.pool_bounds), X[:, 0] <= 0.5
     assert 0 < int((safe & low).sum()) < int(low.sum())
     for kind, allowed in ((Half, safe & low), (Daring, low)):
         scores = kind(one).grid_scores()
         torch.testing.assert_close(scores, torch.where(allowed, X[:, 0] + 10.0, -torch.inf))
 
 
-def test_a_score_comes_with_the_slack_that_certifies_it(s: Situation) -> None:
+def test_a_score_comes_with_the_slack_that_certifies_it(s: AcquisitionContext) -> None:
     X = unit_grid(2, 3)
-    slack = s.view(X).slack
+    slack = s.bounds_at(X).slack
     for admission in (True, False):
         score, found = Half(s).evaluate(X, admission)
         torch.testing.assert_close(found, slack)
@@ -242,7 +242,7 @@ class Given(SafeAcquisition):
         return self.said
 
 
-def test_values_outside_the_safe_set_lie_below_all_inside_and_rise_towards_it(s: Situation) -> None:
+def test_values_outside_the_safe_set_lie_below_all_inside_and_rise_towards_it(s: AcquisitionContext) -> None:
     one = Given(s)
     one.said = row(3.0, -7.0, 4.0, 5.0, -math.inf, 9.0), row(0.0, 2.0, -1e-9, -4.0, 3.0, -math.inf)
     values = one(torch.zeros(6, 1, 2).double())
@@ -265,8 +265,8 @@ def test_values_outside_the_safe_set_lie_below_all_inside_and_rise_towards_it(s:
             one(wrong.double())
 
 
-def test_what_was_seen_does_not_change(s: Situation) -> None:
-    view = s.view(unit_grid(2, 2))
+def test_what_was_seen_does_not_change(s: AcquisitionContext) -> None:
+    view = s.bounds_at(unit_grid(2, 2))
     prediction = Prediction(row(0.0), row(1.0))
     posterior = s.surrogate.posteriors[0]
     for thing, name in (

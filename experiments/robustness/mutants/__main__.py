@@ -76,6 +76,12 @@ class Work:
         return os.waitpid(pid, 0)[1] == 0
 
     def _run_here(self) -> int:
+        with tempfile.TemporaryDirectory(prefix="mutants-") as compiled:
+            # what Python compiles, tests included, is kept for all mutants and not in the tree
+            sys.dont_write_bytecode, sys.pycache_prefix = False, compiled
+            return self._run_all()
+
+    def _run_all(self) -> int:
         mutants, room, workers = self.missing(), self.room, self.options.workers
         wrong = warm.import_untouched(ROOT, room.modules, self._trial_run)
         if wrong:

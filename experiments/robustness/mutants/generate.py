@@ -22,7 +22,7 @@ class Mutant:
         module: its dotted name.
         operator: that made it.
         line: where it differs first.
-        function: the innermost function or class there, qualified; empty at the module's own level.
+        function: the innermost function or class there, qualified, or the module's constant; empty elsewhere.
         before: that line. after: the same line changed.
         text: the whole source, changed.
     """
@@ -47,7 +47,7 @@ def mutants_of(module: str, source: str, functions: Sequence[str] | None = None)
     Args:
         module: its dotted name.
         source: its text.
-        functions: qualified names of functions and classes to mutate; None for the whole module.
+        functions: qualified names of functions, classes and constants to mutate; None for the whole module.
     """
     unchanged = ast.dump(ast.parse(source))
     seen, found, names = {unchanged}, [], _names(source)
@@ -115,7 +115,7 @@ def _difference(old: str, new: str) -> tuple[int, str, str]:
 
 
 def _names(source: str) -> dict[int, str]:
-    """The innermost function or class of every line."""
+    """The innermost function or class of every line; outside of them the constant that is assigned there."""
     names: dict[int, str] = {}
 
     def visit(node: ast.AST, prefix: str) -> None:
@@ -125,6 +125,9 @@ def _names(source: str) -> dict[int, str]:
                 name = f"{prefix}.{child.name}" if prefix else child.name
                 first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
                 names.update(dict.fromkeys(range(first, (child.end_lineno or first) + 1), name))
+            elif not prefix and isinstance(child, ast.Assign | ast.AnnAssign):
+                target = child.targets[0] if isinstance(child, ast.Assign) else child.target
+                names.update(dict.fromkeys(range(child.lineno, child.end_lineno + 1), ast.unparse(target)))
             visit(child, name)
 
     visit(ast.parse(source), "")

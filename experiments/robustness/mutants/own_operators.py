@@ -253,7 +253,7 @@ def _cells(text: str) -> list[tuple[int, int, int, str]]:
         (n, a, b, "-" if column in refusing else ".")
         for n in body
         for column, (a, b) in enumerate(rows[n])
-        if column and lines[n][a:b] not in ("-", ".")
+        if column and lines[n][a:b] not in ("-", ".", lines[n].split()[0])  # to stay is what "." means
     ]
 
 
