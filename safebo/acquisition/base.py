@@ -1,8 +1,7 @@
-"""What every acquisition shares: the context it looks at, and certification."""
+"""What every acquisition shares: the context it looks at, and its value as BoTorch has it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -14,11 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.models.botorch_model import SurrogateModel
-from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
+from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.kernels import StationaryKernel
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import BoundsCertificate, CertificateRule
+from safebo.safety.safe_set import PointBounds, SafeSet, certified, no_points
 from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
 
@@ -26,10 +25,6 @@ PoolKind = Literal["none", "near", "wide"]
 
 UNCERTIFIED_PENALTY = 1e6
 """How far below every certified value an uncertified point's value lies in `forward`."""
-
-
-def _empty() -> Tensor:
-    return torch.zeros(0, 0, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -48,49 +43,18 @@ class Told:
 
 
 def _nothing_told() -> Told:
-    return Told(_empty(), _empty(), _empty())
+    return Told(no_points(), no_points(), no_points())
 
 
-@dataclass(frozen=True)
-class PointBounds:
-    """Bounds at the same points: `certain` from told data alone, `fantasized` with pending trials as well.
-
-    Args:
-        points: parameters, `n x d`.
-        certain: bounds that certify.
-        fantasized: bounds that steer the search.
-        margins: how far every constraint is above what certifies it, `n x c`.
-        slack: smallest margin of the certificate over the constraints, in prior standard deviations, `n`;
-            certified when at least 0.
-        possible: smallest upper bound of a margin, in prior standard deviations, `n`; when it is below 0 the
-            point is unsafe as surely as certified ones are safe.
-    """
-
-    points: Float[Tensor, "n d"]
-    certain: ConfidenceBounds
-    fantasized: ConfidenceBounds
-    margins: Float[Tensor, "n c"]
-    slack: Float[Tensor, " n"]
-    possible: Float[Tensor, " n"]
-
-
-@dataclass(frozen=True)
-class AcquisitionContext:
-    """Everything an acquisition may look at when a trial is proposed in one context.
+@dataclass(frozen=True, kw_only=True)
+class AcquisitionContext(SafeSet):
+    """Everything an acquisition may look at when a trial is proposed in one context: its safe set, and what steers.
 
     Args:
-        surrogate: posteriors given the told measurements; the only one that certifies.
-        fantasized: the same means with variances reduced by pending, failed and backed-up trials.
-        context: `c`, in the unit cube.
+        fantasized: the surrogate's means with variances reduced by pending, failed and backed-up trials.
         dimension: number of parameters d.
-        thresholds: where the constraints' margins are 0 on their warped scales.
-        beta: confidence multiplier of the standard deviation, one per function, `m`.
         optimism: multiple of the objective's standard deviation that upper-bound rules add to its mean; None for
             the upper bound itself. It decides nothing about safety.
-        constraints: which functions are constraints; None for all after the first.
-        certificate: what makes a point certified.
-        past_betas: beta of every function after 0, 1, ... of its observations, where intervals are intersected;
-            None where the present ones count alone.
         incumbent: the best lower bound of the objective known within the safe set; -inf when it is empty.
         pool: points that stand for the box where a rule needs a finite set, `p x d`: the whole grid, or a sample.
         domain: the grid, where the search is over one.
@@ -99,7 +63,6 @@ class AcquisitionContext:
         epsilon: widths under it, in prior standard deviations, count as known.
         minimal_width: no expander is sought on a grid where every function's interval of one standard deviation to
             either side is narrower.
-        strict: lower bounds must lie above the thresholds, not on them.
         expanding: whether a staged method is in its expanding stage.
         transductive: what transductive rules learn about.
         region: corners of a fixed target region in the unit cube, `d` each.
@@ -108,24 +71,16 @@ class AcquisitionContext:
         told: what was tried in this context, for rules that look at measurements themselves.
     """
 
-    surrogate: Surrogate
     fantasized: Surrogate
-    context: Float[Tensor, " c"]
     dimension: int
-    thresholds: Float[Tensor, " c"]
-    beta: Float[Tensor, " m"]
     optimism: float | None = None
-    constraints: tuple[int, ...] | None = None
-    certificate: CertificateRule = field(default_factory=BoundsCertificate)
-    past_betas: Sequence[Float[Tensor, " k"]] | None = None
     incumbent: float = -float("inf")
-    pool: Float[Tensor, "p d"] = field(default_factory=_empty)
+    pool: Float[Tensor, "p d"] = field(default_factory=no_points)
     domain: FiniteDomain | None = None
     rule: ExpanderRule = "all"
     lipschitz: Float[Tensor, " c"] | None = None
     epsilon: float = 0.0
     minimal_width: float = 0.0
-    strict: bool = False
     expanding: bool = True
     transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
     region: tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None = None
@@ -133,36 +88,16 @@ class AcquisitionContext:
     seed: int = 0
     told: Told = field(default_factory=_nothing_told)
 
-    @cached_property
-    def constrained(self) -> list[int]:
-        """Indices of the functions that are constraints."""
-        if self.constraints is None:
-            return list(range(1, self.surrogate.functions))
-        return list(self.constraints)
-
-    @cached_property
-    def constraint_scale(self) -> Float[Tensor, " c"]:
-        """Prior standard deviations of the constraints."""
-        return self.surrogate.prior_std[self.constrained]
-
     def generator(self) -> torch.Generator:
         """A new generator of the numbers drawn for this trial."""
         return torch.Generator().manual_seed(self.seed)
 
-    def inputs(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n D"]:
-        """Parameters with the context appended."""
-        return torch.cat([X, self.context.expand(*X.shape[:-1], -1)], -1)
-
     def bounds_at(self, X: Float[Tensor, "n d"]) -> PointBounds:
-        """Bounds of all functions at X."""
-        inputs = self.inputs(X)
-        if self.past_betas is None:
-            certain = confidence_bounds(self.surrogate.predict(inputs), self.beta)
-        else:
-            certain = intersected_bounds(self.surrogate.posteriors, inputs, self.past_betas)
+        """Bounds of all functions at X, pending trials counted apart."""
+        certain = self.certain_at(X)
         if self.fantasized is self.surrogate:
             return self.bounds_from(X, certain, certain)
-        fantasized = confidence_bounds(self.fantasized.predict(inputs), self.beta)
+        fantasized = confidence_bounds(self.fantasized.predict(self.inputs(X)), self.beta)
         if self.past_betas is not None:
             fantasized = _narrowed(fantasized, certain)
         return self.bounds_from(X, certain, fantasized)
@@ -187,23 +122,6 @@ class AcquisitionContext:
             if self.fantasized is self.surrogate:
                 return self.domain.predict(self.context, self.surrogate)
             return self.domain.predict_beyond(self.context, self.surrogate, self.fantasized)
-
-    def bounds_from(
-        self, X: Float[Tensor, "n d"], certain: ConfidenceBounds, fantasized: ConfidenceBounds
-    ) -> PointBounds:
-        """Bounds at X that are known already."""
-        chosen = self.constrained
-        margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
-        if not chosen:
-            unbounded = X.new_full(X.shape[:-1], torch.inf)
-            return PointBounds(X, certain, fantasized, margins, unbounded, unbounded)
-        slack = (margins / self.constraint_scale).amin(-1)
-        possible = ((certain.upper[..., chosen] - self.thresholds) / self.constraint_scale).amin(-1)
-        return PointBounds(X, certain, fantasized, margins, slack, possible)
-
-    def certified(self, bounds: PointBounds) -> Bool[Tensor, " n"]:
-        """Which points are certified."""
-        return bounds.slack > 0 if self.strict else bounds.slack >= 0
 
     def optimistic(self, bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's mean plus `optimism` standard deviations, pending trials counted."""
@@ -325,4 +243,4 @@ class SafeAcquisition(AcquisitionFunction):
         points = X.squeeze(-2).reshape(-1, X.shape[-1])
         score, slack = self.evaluate(points)
         outside = torch.clamp_max(slack, 0.0) - UNCERTIFIED_PENALTY
-        return torch.where((slack >= 0) & torch.isfinite(score), score, outside).reshape(X.shape[:-2])
+        return torch.where(certified(slack) & torch.isfinite(score), score, outside).reshape(X.shape[:-2])

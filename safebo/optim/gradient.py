@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition
-from safebo.optim.swarm import FEASIBLE, Candidates
+from safebo.optim.swarm import Candidates, feasible
 
 FIRST_STEP, SMALLEST_STEP = 0.03, 1e-5
 GROW, SHRINK = 1.7, 0.35
@@ -52,7 +52,7 @@ def refine(acquisition: SafeAcquisition, starts: Float[Tensor, "n d"], iteration
         d = torch.where(leaves, along, d)
         trial = (x + step * d).clamp(0.0, 1.0)
         t_score, t_slack, t_g, t_h = _gradients(acquisition, trial)
-        taken = ((t_slack >= FEASIBLE) & (t_score > score)).unsqueeze(-1)
+        taken = (feasible(t_slack) & (t_score > score)).unsqueeze(-1)
         x = torch.where(taken, trial, x)
         g = torch.where(taken, t_g, g)
         h = torch.where(taken, t_h, h)

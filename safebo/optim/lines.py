@@ -19,7 +19,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, SafeAcquisition
 from safebo.optim.directions import directions
-from safebo.optim.swarm import FEASIBLE, Candidates
+from safebo.optim.swarm import Candidates, feasible
 from safebo.study import LineSpec
 
 CHUNK = 2048
@@ -156,7 +156,7 @@ def search_lines(acquisition: SafeAcquisition, bundle: LineBundle) -> Candidates
     with torch.no_grad():
         points = bundle.points
         score, slack = evaluated(acquisition, points)
-        value = torch.where((slack >= FEASIBLE) & torch.isfinite(score), score, -torch.inf)
+        value = torch.where(feasible(slack) & torch.isfinite(score), score, -torch.inf)
         refined, best = _refined(acquisition, bundle, value.reshape(bundle.steps.shape))
         points, value = torch.cat([refined, points]), torch.cat([best, value])
         found = Candidates.ordered(points, value, torch.ones_like(value))
@@ -191,7 +191,7 @@ def _refined(
         t = torch.cat([below, above[:, 1:]], 1)
         X = bundle.at(line, t)
         score, slack = evaluated(acquisition, X.reshape(-1, X.shape[-1]))
-        inside = torch.where((slack >= FEASIBLE) & torch.isfinite(score), score, -torch.inf).reshape(t.shape)
+        inside = torch.where(feasible(slack) & torch.isfinite(score), score, -torch.inf).reshape(t.shape)
         best, k = inside.max(1)
         row = torch.arange(len(t))
         middle = t[row, k]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition
+from safebo.safety.safe_set import SEARCH_RESERVE, certified
 
 INERTIA, COGNITIVE, SOCIAL = 0.9, 1.0, 1.0
 """Table 5 of Widmer et al. 2023."""
@@ -19,9 +20,10 @@ INERTIA_DECAY = 0.95
 
 MAX_STEP = 0.25
 
-FEASIBLE = 1e-4
-"""Slack, in prior standard deviations, from which the search calls a point feasible: rounding a proposal to
-the digits in which it is printed must not lose its certificate."""
+
+def feasible(slack: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    """Where a search may go: the safe set with the reserve of searches."""
+    return certified(slack, SEARCH_RESERVE)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Candidates:
     @classmethod
     def ordered(cls, points: Tensor, scores: Tensor, slack: Tensor) -> Candidates:
         """The feasible ones among scored points, best first; ties keep their order."""
-        keep = torch.nonzero((slack >= FEASIBLE) & torch.isfinite(scores)).squeeze(-1)
+        keep = torch.nonzero(feasible(slack) & torch.isfinite(scores)).squeeze(-1)
         order = torch.argsort(scores[keep], descending=True, stable=True)
         return cls(points[keep][order], scores[keep][order])
 
@@ -87,7 +89,7 @@ def swarm(
     with torch.no_grad():
         for step in range(iterations + 1):
             score, slack = acquisition.evaluate(x)
-            better = (slack >= FEASIBLE) & (score > best)
+            better = feasible(slack) & (score > best)
             best = torch.where(better, score, best)
             best_x = torch.where(better.unsqueeze(-1), x, best_x)
             if step == iterations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,17 +19,7 @@ from safebo.tuner.phases import MAX_REPEATS, ExplorationProgress, progress
 from safebo.tuner.proposer import Proposal, Proposer
 from safebo.tuner.seeds import Seeds
 from safebo.tuner.state import TunerState
-from safebo.types import Phase, Trial
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Raw parameters (`d`) of the next trial, its phase, why, and whether a monitor must watch it."""
-
-    row: NDArray[np.float64]
-    phase: Phase
-    reason: str
-    watched: bool = False
+from safebo.types import Trial
 
 
 class Planner:
@@ -58,7 +48,7 @@ class Planner:
         self.proposer = Proposer(encoding, self.spec)
         self.seeds = Seeds(self.state)
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: str) -> Proposal:
         """The next trial in a context.
 
         Raises:
@@ -66,12 +56,10 @@ class Planner:
         """
         row = self.seeds.due(name)
         if row is not None:
-            return Plan(row, "seed", "declared safe by the study")
+            return Proposal(row, phase="seed", reason="declared safe by the study")
         if not self.local.certified_only:
             return self._uncertified(name)
         ctx = self._drawn(self._context(name, self.state.visited()))
-        if self.state.prior_only(name):
-            return self._seed_again(name, ctx)
         known = self.state.known_points()
         starts = self.proposer.certified_starts(ctx, known)
         if self.proposer.grid is None and len(starts) == 0:
@@ -114,24 +102,25 @@ class Planner:
         draw = torch.tensor(self.rng("draw").random(ctx.dimension))
         return replace(ctx, draw=draw, seed=int(self.rng("method").integers(2**31)))
 
-    def _seed_again(self, name: str, ctx: AcquisitionContext) -> Plan:
-        return Plan(self.seeds.again(name, ctx), "seed", "repeated: nothing is certified yet")
+    def _seed_again(self, name: str, ctx: AcquisitionContext) -> Proposal:
+        row = self.seeds.again(name, ctx)
+        return Proposal(row, phase="seed", reason="repeated: nothing is certified yet")
 
     def _local(
         self, name: str, ctx: AcquisitionContext, found: Proposal | None, starts: Float[Tensor, "k d"]
-    ) -> Plan:
+    ) -> Proposal:
         if found is not None:
-            return Plan(found.raw, "local", f"{self.local_name}: score {found.score:.4g}")
+            return replace(found, reason=f"{self.local_name}: score {found.score:.4g}")
         # The rule admits nothing that the search can find, although something may be certified.
         fallback = acquisition_class("safe_ucb")(ctx)
         found = self.proposer.propose(fallback, starts, self.rng("search"))
         if found is None:
             return self._seed_again(name, ctx)
-        return Plan(
-            found.raw, "local", f"safe_ucb, as {self.local_name} admits nothing: score {found.score:.4g}"
+        return replace(
+            found, reason=f"safe_ucb, as {self.local_name} admits nothing: score {found.score:.4g}"
         )
 
-    def _uncertified(self, name: str) -> Plan:
+    def _uncertified(self, name: str) -> Proposal:
         """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
         falls = self.local.falls_are_worst
         ctx = self._drawn(self._context(name, self.state.visited(), falls_count=falls))
@@ -140,7 +129,7 @@ class Planner:
         found = self.proposer.propose(self.local(ctx), starts, self.rng("search"))
         if found is None:
             raise EmptySafeSetError(f"context {name}: the search of the whole box found nothing to propose")
-        return Plan(found.raw, "global", f"{self.local_name}, without a certificate")
+        return replace(found, phase="global", reason=f"{self.local_name}, without a certificate")
 
     def _by_score(
         self, name: str, ctx: AcquisitionContext, points: Float[Tensor, "n d"]
@@ -164,14 +153,15 @@ class Planner:
         ctx = self.proposer.with_pool(ctx, self.local.pool_kind, starts, self.rng("pool"), lines)
         return self.proposer.propose(self.local(ctx), starts, self.rng("search"), lines)
 
-    def _explore(self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"]) -> Plan:
+    def _explore(self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"]) -> Proposal:
         """GoSafeOpt: a local trial in the current region or a global one, as the phases say."""
         stage = progress(self.history.of_context(name), self.encoding, self.spec.exploration)
         watched = self.state.watched(name)
         if stage.phase == "local":
             again = self._uncertified_origin(name, stage, ctx)
             if again is not None and watched:
-                return Plan(again, "global", "repeats a safe global trial until it is certified", True)
+                reason = "repeats a safe global trial until it is certified"
+                return Proposal(again, phase="global", reason=reason, watched=True)
             known = self._region_points(name, stage)
             region = self.proposer.certified_starts(ctx, known)
             if len(region) == 0:
@@ -184,7 +174,7 @@ class Planner:
             found = self._search_outside(name, starts)
             if found is not None:
                 reason = f"{self.spec.exploration.rule}: score {found.score:.4g}"
-                return Plan(found.raw, "global", reason, True)
+                return replace(found, phase="global", reason=reason, watched=True)
         found = self._search(name, ctx, starts, self.state.known_points())
         return self._local(name, ctx, found, starts)
 

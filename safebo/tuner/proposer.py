@@ -17,12 +17,10 @@ from safebo.optim import LineBundle, line_bundle, search_box, search_grid, searc
 from safebo.optim.gradient import refine
 from safebo.optim.lines import evaluated
 from safebo.optim.swarm import Candidates, initial_particles
+from safebo.safety.safe_set import PROPOSAL_RESERVE
 from safebo.study import SearchSpec, TunerSpec
 from safebo.tuner.encoding import StudyEncoding
-
-CERTIFICATE_MARGIN = 1e-7
-"""A proposal's lower bounds exceed 0 by at least so many prior standard deviations, so that whoever
-computes them again in another order of operations finds them positive too."""
+from safebo.types import Phase
 
 FINAL_CANDIDATES = 64
 POOL_STARTS = 16
@@ -30,17 +28,21 @@ POOL_STARTS = 16
 
 @dataclass(frozen=True)
 class Proposal:
-    """Parameters in raw units and in the unit cube, with the acquisition's value and the slack."""
+    """The parameters of the next trial.
 
-    raw: NDArray[np.float64]
-    unit: Float[Tensor, " d"]
-    score: float
-    slack: float
+    Args:
+        row: raw parameters, `d`.
+        score: what the acquisition thinks of them; None where none was asked.
+        phase: of the trial.
+        reason: why these.
+        watched: whether a monitor must watch the trial.
+    """
 
-    @property
-    def certified(self) -> bool:
-        """Whether every margin's lower bound is at least 0."""
-        return self.slack >= 0
+    row: NDArray[np.float64]
+    score: float | None = None
+    phase: Phase = "local"
+    reason: str = ""
+    watched: bool = False
 
 
 class Proposer:
@@ -82,7 +84,7 @@ class Proposer:
         points = torch.unique(points, dim=0)
         with torch.no_grad():
             bounds = ctx.bounds_at(points)
-        keep = bounds.slack >= CERTIFICATE_MARGIN
+        keep = ctx.certified(bounds, PROPOSAL_RESERVE)
         order = torch.argsort(bounds.certain.upper[keep, 0], descending=True, stable=True)
         return points[keep][order]
 
@@ -102,7 +104,7 @@ class Proposer:
             return None
         with torch.no_grad():
             bounds = ctx.bounds_at(known)
-        keep = bounds.slack >= CERTIFICATE_MARGIN
+        keep = ctx.certified(bounds, PROPOSAL_RESERVE)
         if not bool(keep.any()):
             return None
         return line_bundle(ctx, known[keep], bounds.certain.lower[keep, 0], spec, number, rng)
@@ -188,13 +190,14 @@ class Proposer:
         space = self.encoding.space
         raw = np.stack([space.round(row) for row in space.from_unit(points.numpy())])
         unit = self.encoding.unit(raw)
-        ctx = acquisition.ctx
-        with torch.no_grad():
-            slack = ctx.bounds_at(unit).slack
-        for i in range(len(unit)):
-            if not acquisition.certified_only or float(slack[i]) >= CERTIFICATE_MARGIN:
-                return Proposal(raw[i], unit[i], float(found.scores[i]), float(slack[i]))
-        return None
+        kept = torch.ones(len(unit), dtype=torch.bool)
+        if acquisition.certified_only:
+            with torch.no_grad():
+                kept = acquisition.ctx.certified(acquisition.ctx.bounds_at(unit), PROPOSAL_RESERVE)
+        if not bool(kept.any()):
+            return None
+        first = int(kept.int().argmax())
+        return Proposal(raw[first], float(found.scores[first]))
 
     def propose(
         self,

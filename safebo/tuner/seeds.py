@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safebo.acquisition import AcquisitionContext
 from safebo.errors import EmptySafeSetError, StudyError
 from safebo.evaluators.gate import refuse_unsafe_seed
+from safebo.safety.safe_set import smallest
 from safebo.tuner.state import TunerState
 from safebo.types import TrialRecord
 
@@ -71,8 +72,8 @@ class Seeds:
         if len(tried) - len(rows) >= MAX_SEED_REPEATS and not any(r.pending for r in tried):
             raise EmptySafeSetError(self._why_empty(name, rows))
         with torch.no_grad():
-            slack = ctx.bounds_at(self.encoding.unit(np.stack(rows))).slack
-        return rows[int(torch.argmax(slack))]
+            margins = ctx.bounds_at(self.encoding.unit(np.stack(rows))).margins
+        return rows[int(torch.argmax(smallest(margins, ctx.constraint_scale)))]
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:
         return [self.encoding.space.vector(s.parameters) for s in self.study.seeds if s.context == name]

@@ -103,6 +103,7 @@ class TunerState:
             expanding=self._expanding(name),
             transductive=spec.transductive,
             region=self.encoding.region,
+            prior_only=self.prior_only(name),
         )
         return replace(ctx, certificate=self._certificate(name, ctx))
 
@@ -202,21 +203,21 @@ class TunerState:
         """
         if not rows:
             return []
+        lifted = [self.encoding.row(r.trial)[: self.encoding.space.dimension] for r in self.lifted(name)]
         ctx = self.acquisition_context(name)
+        if lifted:
+            ctx = replace(ctx, lifted=torch.stack(lifted))
         with torch.no_grad():
             bounds = ctx.bounds_at(self.encoding.unit(np.stack(rows)))
-        slack = bounds.slack.tolist()
         raw = self.encoding.raw_bounds(ctx, bounds)
-        lifted = {tuple(self.raw(r.trial)) for r in self.lifted(name)}
-        prior_only = self.prior_only(name)
-        result = []
-        for row, value, numbers in zip(rows, slack, raw, strict=True):
-            if value < 0 and tuple(row) in lifted:
-                numbers[1:] = np.maximum(numbers[1:], 0.0)
-                value = 0.0
-            named = {n: Bounds(*map(float, b)) for n, b in zip(self.encoding.names, numbers, strict=True)}
-            result.append(Certificate(value >= 0 and not prior_only, named))
-        return result
+        shown = ctx.is_lifted(bounds.points).numpy()
+        raw[shown, 1:] = np.maximum(raw[shown, 1:], 0.0)
+        return [
+            Certificate(
+                holds, {n: Bounds(*map(float, b)) for n, b in zip(self.encoding.names, numbers, strict=True)}
+            )
+            for holds, numbers in zip(ctx.certified(bounds).tolist(), raw, strict=True)
+        ]
 
     # -- sets per context --
 

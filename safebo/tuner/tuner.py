@@ -185,7 +185,7 @@ class Tuner:
                 for r in self.history.of_context(name)
                 if r.measurement is not None and r.measurement.outcome == "completed"
             ]
-            rows += [] if found is None else [found.raw]
+            rows += [] if found is None else [found.row]
             certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
@@ -205,8 +205,8 @@ class Tuner:
             found = self._planner.predicted(name)
             if found is None:
                 raise EmptySafeSetError(f"context {name}: nothing can be predicted")
-            certificate = replace(self._state.certificate(found.raw, name), certified=False)
-        return self._recommendation(found.raw, name, certificate)
+            certificate = replace(self._state.certificate(found.row, name), certified=False)
+        return self._recommendation(found.row, name, certificate)
 
     def bounds(self, parameters: ArrayLike, context: str) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at raw parameters (`n x d`), `n x m x 3`.

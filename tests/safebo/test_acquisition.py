@@ -16,7 +16,7 @@ from safebo.models.finite_domain import FiniteDomain
 from safebo.models.surrogate import FunctionModel, Surrogate
 from safebo.optim import search_box, search_grid, unit_grid
 from safebo.optim.gradient import refine
-from safebo.optim.swarm import FEASIBLE
+from safebo.safety.safe_set import SEARCH_RESERVE
 from safebo.safety.sets import hallucinated_expanders, maximizers
 from safebo.study import SearchSpec
 
@@ -102,7 +102,7 @@ def test_the_box_search_is_as_good_as_a_fine_grid_and_feasible(name: str) -> Non
     fine = search_grid(acquisition_class(name)(on_grid(s, unit_grid(2, 101))))
     assert float(found.scores[0]) >= float(fine.scores[0]) - 1e-2
     score, slack = acquisition.evaluate(found.points)
-    assert (slack >= 0.9 * FEASIBLE).all()
+    assert (slack >= 0.9 * SEARCH_RESERVE).all()
     torch.testing.assert_close(score, found.scores)
     assert (found.scores.diff() <= 0).all()
     again = search_box(acquisition, starts, np.random.default_rng(0), spec)
@@ -113,10 +113,10 @@ def test_the_refinement_never_leaves_the_safe_set_and_never_gets_worse() -> None
     acquisition = acquisition_class("safe_ucb")(acquisition_context())
     starts = unit_grid(2, 25)
     before, slack = acquisition.evaluate(starts)
-    starts, before = starts[slack >= FEASIBLE], before[slack >= FEASIBLE]
+    starts, before = starts[slack >= SEARCH_RESERVE], before[slack >= SEARCH_RESERVE]
     found = refine(acquisition, starts, 40)
     assert len(found.points) == len(starts)
-    assert (acquisition.evaluate(found.points)[1] >= 0.9 * FEASIBLE).all()
+    assert (acquisition.evaluate(found.points)[1] >= 0.9 * SEARCH_RESERVE).all()
     assert float(found.scores[0]) >= float(before.max())
     assert float(found.scores.sum()) > float(before.sum())
 

@@ -182,7 +182,7 @@ def test_failed_points_are_free_again_once_their_states_are_covered(
     def nearest_corner() -> float:
         found = tuner._planner._search_outside("default", torch.tensor([[0.2, 0.5]], dtype=torch.float64))
         assert found is not None
-        return float(np.linalg.norm(corners - found.unit.numpy(), axis=1).min())
+        return float(np.linalg.norm(corners - tuner.encoding.space.to_unit(found.row), axis=1).min())
 
     assert nearest_corner() > 0.2
     assert used[-1] is acquisition_class(rule)

@@ -23,7 +23,7 @@ from safebo.optim.directions import (
     random_directions,
 )
 from safebo.optim.lines import NEAREST, Line, LineBundle, line_bundle, search_lines
-from safebo.optim.swarm import FEASIBLE
+from safebo.safety.safe_set import SEARCH_RESERVE
 from safebo.study import LineSpec
 from safebo.tuner import Tuner
 from tests.safebo.tuner_cases import direct_posterior, hill_study, independent_lower_bounds, measured
@@ -209,10 +209,10 @@ def test_the_search_is_as_good_as_a_dense_scan_and_feasible(name: str, direction
     for line in bundle.lines:
         t = torch.linspace(line.low, line.high, 20_001, dtype=torch.float64)
         score, slack = acquisition.evaluate(line.at(t))
-        best = max(best, float(score[slack >= FEASIBLE].max()))
+        best = max(best, float(score[slack >= SEARCH_RESERVE].max()))
     assert float(found.scores[0]) >= best - 1e-6
     score, slack = acquisition.evaluate(found.points)
-    assert (slack >= 0.99 * FEASIBLE).all()
+    assert (slack >= 0.99 * SEARCH_RESERVE).all()
     torch.testing.assert_close(score, found.scores)
     assert (found.scores.diff() <= 0).all()
     off = torch.stack(
@@ -237,13 +237,13 @@ def test_a_certified_stretch_shorter_than_a_step_is_found() -> None:
     )
     line = Line.through(anchor, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     t = torch.linspace(line.low, line.high, 20_001, dtype=torch.float64)
-    safe = t[narrow.bounds_at(line.at(t)).slack >= FEASIBLE]
+    safe = t[narrow.bounds_at(line.at(t)).slack >= SEARCH_RESERVE]
     assert 0 < float(safe.max() - safe.min()) < (line.high - line.low) / 32
     bundle = LineBundle((line,), line.steps(32).unsqueeze(0), anchor.unsqueeze(0))
     found = search_lines(acquisition_class("safe_ucb")(narrow), bundle)
     assert len(found.points) > 1
     score, slack = acquisition_class("safe_ucb")(narrow).evaluate(line.at(t))
-    assert float(found.scores[0]) >= float(score[slack >= FEASIBLE].max()) - 1e-6
+    assert float(found.scores[0]) >= float(score[slack >= SEARCH_RESERVE].max()) - 1e-6
 
 
 class OnlyNear(SafeAcquisition):

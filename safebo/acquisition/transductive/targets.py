@@ -20,6 +20,7 @@ from safebo.acquisition.lite import f_lite, probability_of_feasibility
 from safebo.errors import InputError
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
+from safebo.safety.safe_set import certified, smallest
 
 THOMPSON_SAMPLES = 10
 """Functions drawn for Thompson-sampled maximizers in the paper's code."""
@@ -89,8 +90,8 @@ def target_bounds(
     std = variance.clamp_min(0.0).sqrt()
     bounds = confidence_bounds(Prediction(mean, std), beta)
     chosen = list(constraints)
-    safe = (bounds.lower[:, chosen] >= thresholds).all(-1)
-    possible = (bounds.upper[:, chosen] >= thresholds).all(-1)
+    safe = certified(smallest(bounds.lower[:, chosen] - thresholds))
+    possible = smallest(bounds.upper[:, chosen] - thresholds) >= 0
     return TargetBounds(
         model, points, mean, std, bounds, safe, possible, thresholds, tuple(constraints), objective
     )
