@@ -17,25 +17,6 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet, FootParameters, update_feet
-from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.gait import Gait, stance_phases
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
-from safebo.robots.quadruped.kinematics import leg_geometry
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
-from safebo.robots.quadruped.mpc.reference import (
-    BaseReference,
-    advance_reference,
-    blend_reference,
-    mpc_inputs,
-    start_reference,
-)
-from safebo.robots.quadruped.swing import MAX_SWING_SPEED
-from safebo.robots.quadruped.wbc.dynamics import Dynamics
-from safebo.robots.quadruped.wbc.hierarchy import DAMPING
-from safebo.robots.quadruped.wbc.tasks import TaskStack, base_task, joint_targets, stack_tasks
-=======
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait, stance_phases
@@ -47,7 +28,6 @@ from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
->>>>>>> robots
 from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
 
 FloatArray = NDArray[np.float64]
@@ -127,25 +107,14 @@ class Controller:
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc = ConvexMpc(self.body, step=mpc_period)
         self.torque_program = TorqueProgram(self.body.mass)
-<<<<<<< HEAD
-        self.feet = Feet.standing()
-=======
         self._feet_parts = standing_feet()
         self.feet = name_feet(self._feet_parts)
->>>>>>> robots
         self._fresh = True
         self._geometry = leg_geometry(robot)
         self._timing = gait.timing(robot.legs)
         self._stance_phase = np.zeros(4)
         self._problem = MpcProblem.allocate(self.mpc.horizon)
         self._reference = BaseReference.at_rest()
-<<<<<<< HEAD
-        self._base_velocity = np.zeros(6)
-        self._base_task = np.zeros((6, 3))
-        self._stack = TaskStack.allocate()
-        self._torque_problem = TorqueProblem(
-            self.dynamics.mass_matrix, self.dynamics.bias, np.zeros(18), self.mpc.forces[0]
-=======
         self._reference_parts = tuple(self._reference)
         self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
         self._acceleration = np.zeros(18)
@@ -158,7 +127,6 @@ class Controller:
             self.feet.rotation,
             self.feet.local,
             self.feet.jacobian,
->>>>>>> robots
         )
         self._settle_kp, self._settle_kd = np.full(12, SETTLE_KP), np.full(12, SETTLE_KD)
         self.command = JointCommand()
@@ -195,17 +163,6 @@ class Controller:
         self._foot_parameters = plain(
             FootParameters(self._timing, self._geometry, self.period, velocity_gain, apex)
         )
-<<<<<<< HEAD
-        self._trajectory_blend = gains["wbc.trajectory_blend"]
-        self._foot_parameters = FootParameters(
-            self._timing,
-            self._geometry,
-            self.period,
-            gains["foothold.velocity_gain"],
-            gains["swing.apex_height"],
-        )
-=======
->>>>>>> robots
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
@@ -235,11 +192,7 @@ class Controller:
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
-<<<<<<< HEAD
-        feet, command = self.feet, self._reference.command
-=======
         command = self._reference.command
->>>>>>> robots
         if self._estimator is not None:
             stance_phases(gait_time, self._timing, self._stance_phase)
             base = self.base = self._estimator.update(reading, self._stance_phase)
@@ -254,11 +207,6 @@ class Controller:
         if speed > self.speed_limit:
             command[:2] *= self.speed_limit / speed
         q, qd = reading.joint_position, reading.joint_velocity
-<<<<<<< HEAD
-        changed = update_feet(gait_time, self._fresh, self._foot_parameters, base, q, qd, command, feet)
-        self._fresh = False
-        advance_reference(feet.rotation, base, self.period, self._reference, self._base_velocity)
-=======
         base_parts = tuple(base)
         changed = plan_motion(
             gait_time,
@@ -270,25 +218,12 @@ class Controller:
             self._reference_parts,
         )
         self._fresh = False
->>>>>>> robots
         if changed or time >= self._next_mpc - 1e-9:
             mpc_inputs(
                 gait_time,
                 self.mpc.step,
                 self._foot_parameters,
                 self.body.centre,
-<<<<<<< HEAD
-                base,
-                feet,
-                self._reference,
-                self._problem,
-            )
-            self.mpc.solve(self._problem)
-            self._next_mpc = time + self.mpc.step
-        share = 1.0 - (self._next_mpc - time) / self.mpc.step
-        blend_reference(self.mpc.trajectory, share, self._trajectory_blend, self.body.centre, self._reference)
-        self.whole_body(base, q, qd)
-=======
                 base_parts,
                 self._feet_parts,
                 self._reference_parts,
@@ -296,7 +231,6 @@ class Controller:
             )
             self.mpc.solve(self._problem)
             self._next_mpc = time + self.mpc.step
->>>>>>> robots
         out = self.command
         joint_targets(
             1.0 - (self._next_mpc - time) / self.mpc.step,
@@ -322,50 +256,6 @@ class Controller:
             self.command.kp, self.command.kd = self._kp, self._kd
         return self.command
 
-<<<<<<< HEAD
-    def whole_body(self, base: BaseState, q: FloatArray, qd: FloatArray) -> None:
-        """Joint targets and torque for the planned feet and MPC forces, written into `command`.
-
-        Args:
-            base: base state.
-            q: joint angles `12`, rad.
-            qd: joint speeds `12`, rad/s.
-        """
-        feet, out = self.feet, self.command
-        base_task(
-            feet,
-            base,
-            self._reference,
-            self.mpc.forces[0],
-            self._problem.moment_arms[0],
-            self.body,
-            self._base_gains,
-            self._base_task,
-        )
-        stack_tasks(
-            feet,
-            base.angular_velocity,
-            self._base_velocity[:3],
-            self._base_task,
-            qd,
-            self._swing_gains,
-            self._stack,
-        )
-        joint_targets(
-            self._stack,
-            DAMPING,
-            q,
-            self.robot.joint_lower,
-            self.robot.joint_upper,
-            out.position,
-            out.velocity,
-            self._torque_problem.acceleration,
-        )
-        self.dynamics.update(base.orientation, self._base_velocity, q, qd)
-        out.torque = self.torque_program.solve(self._torque_problem, feet)
-
-=======
->>>>>>> robots
     def mpc_problem(self) -> MpcProblem:
         """A copy of what the MPC last solved."""
         return self._problem.copy()

@@ -66,11 +66,7 @@ class _Filter(NamedTuple):
     Args:
         legs: geometry `4 x 7`.
         foot_radius: m.
-<<<<<<< HEAD
-        imu: place of the inertial unit in the trunk frame `3`, m.
-=======
         imu: position of the inertial unit in the trunk frame `3`, m.
->>>>>>> robots
         noise: what is believed of the inputs.
         period: s.
         mean: base position, base velocity, four feet; `6 x 3`, columns x, y, z.
@@ -91,8 +87,6 @@ class _Filter(NamedTuple):
 
 
 @njit(cache=True)
-<<<<<<< HEAD
-=======
 def _filter(parts: _Filter) -> _Filter:
     """The record of a plain tuple, see `interface.plain`."""
     legs, radius, imu, noise, period, mean, horizontal, vertical, scratch = parts
@@ -100,7 +94,6 @@ def _filter(parts: _Filter) -> _Filter:
 
 
 @njit(cache=True)
->>>>>>> robots
 def _correct(state: _Filter, axis: int, first: int, second: int, measured: float, variance: float) -> None:
     """One scalar measurement z of mean[first] (minus mean[second], when second >= 0) on one axis.
 
@@ -145,10 +138,7 @@ def _update(
     stance_phase: FloatArray,
 ) -> None:
     """One tick: predict with the inertial unit, correct with the standing feet."""
-<<<<<<< HEAD
-=======
     state = _filter(state)
->>>>>>> robots
     mean, noise, period, scratch = state.mean, state.noise, state.period, state.scratch
     rotation = scratch[0:3, 0:3]
     rotation_from_quaternion(orientation, rotation)
@@ -278,10 +268,7 @@ class KalmanEstimator:
             vertical=np.eye(6),
             scratch=np.zeros((9, 6)),
         )
-<<<<<<< HEAD
-=======
         self._parts = plain(self._filter)
->>>>>>> robots
         mean = self._filter.mean
         self._state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
 
@@ -315,11 +302,7 @@ class KalmanEstimator:
                 number while it is planned to swing. 0.5 for a leg that stands for good.
         """
         _update(
-<<<<<<< HEAD
-            self._filter,
-=======
             self._parts,
->>>>>>> robots
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,

@@ -46,15 +46,12 @@ class FootParameters(NamedTuple):
     apex: float
 
 
-<<<<<<< HEAD
-=======
 @njit(cache=True)
 def foot_parameters(parts: FootParameters) -> FootParameters:
     """The record of a plain tuple, see `interface.plain`."""
     return FootParameters(GaitTiming(*parts[0]), LegGeometry(*parts[1]), parts[2], parts[3], parts[4])
 
 
->>>>>>> robots
 class Feet(NamedTuple):
     """The four feet: measured, planned and desired.
 
@@ -84,16 +81,6 @@ class Feet(NamedTuple):
     wanted_acceleration: FloatArray
     rotation: FloatArray
 
-<<<<<<< HEAD
-    @classmethod
-    def standing(cls) -> Feet:
-        """Room for the feet of a robot that stands; `update_feet` fills it."""
-        local, *points = np.zeros((9, 4, 3))
-        return cls(np.ones(4, np.bool_), local, np.zeros((4, 3, 3)), *points, rotation=np.eye(3))
-
-
-@njit(cache=True)
-=======
 
 FeetMemory = tuple[BoolArray, FloatArray, FloatArray, FloatArray]
 
@@ -114,7 +101,6 @@ def name_feet(memory: FeetMemory) -> Feet:
 
 
 @njit(cache=True)
->>>>>>> robots
 def update_feet(
     time: float,
     fresh: bool,
@@ -223,11 +209,7 @@ def _move_to_contact_point(
     period: float,
     feet: Feet,
 ) -> None:
-<<<<<<< HEAD
-    """Turn a standing foot's centre into its contact point; roll the place where it is held by one tick.
-=======
     """Turn a standing foot's centre into its contact point; roll the position where it is held by one tick.
->>>>>>> robots
 
     With d the way from the centre down to the ground and u = J_omega qd the calf's angular velocity relative
     to the base, the contact point is at l + d and moves at J qd + u x d, so that each joint's axis a_j adds

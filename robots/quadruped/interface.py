@@ -7,11 +7,7 @@ into world vectors. The same types are used on the simulated and on the physical
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-<<<<<<< HEAD
-from typing import NamedTuple
-=======
 from typing import Any, NamedTuple
->>>>>>> robots
 
 import numpy as np
 from numpy.typing import NDArray

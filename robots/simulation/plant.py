@@ -75,6 +75,11 @@ class Simulation:
         disturbance: how the plant differs from the robot's model.
         seed: of sensor noise and biases.
         control_rate: ticks per second. The physics takes steps of at most the model's own step.
+
+    Attributes, views of what the next tick changes, `12` each:
+        true_joint_position, true_joint_velocity: rad, rad/s.
+        commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
+        torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
     """
 
     def __init__(
@@ -116,7 +121,11 @@ class Simulation:
         )
         self._corner = gap.torque_speed_corner or 0.0
         self._torques = np.zeros((3, 12))
+        self.commanded_torque: FloatArray = self._torques[0]
+        self.torque_factor: FloatArray = self._motor[2]
         self._state = np.zeros((2, 12))
+        self.true_joint_position: FloatArray = self._state[0]
+        self.true_joint_velocity: FloatArray = self._state[1]
         self._truth = np.zeros(13)
         self._previous_velocity = np.zeros(6)
         self._sensor_delay = int(gap.sensor_noise.delay)
@@ -170,10 +179,7 @@ class Simulation:
             std=noise.channel_std(),
             bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
         )
-<<<<<<< HEAD
-=======
         self._sensor_parts = tuple(self._sensors)
->>>>>>> robots
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
         self._noisy = bool(np.any(self._sensors.std > 0))
@@ -203,11 +209,7 @@ class Simulation:
             self._qpos,
             self._qvel,
             self._previous_velocity,
-<<<<<<< HEAD
-            self._sensors,
-=======
             self._sensor_parts,
->>>>>>> robots
             noise,
             self._state,
             self._truth,
@@ -224,29 +226,9 @@ class Simulation:
         return self._base_state
 
     @property
-    def true_joint_position(self) -> FloatArray:
-        """True joint angles, rad, 12."""
-        return self._state[0]
-
-    @property
-    def true_joint_velocity(self) -> FloatArray:
-        """True joint speeds, rad/s, 12."""
-        return self._state[1]
-
-    @property
-    def commanded_torque(self) -> FloatArray:
-        """Torque of the joint law in the last tick, limited, before delay and disturbance, N m, 12."""
-        return self._torques[0]
-
-    @property
-    def torque_factor(self) -> FloatArray:
-        """Share of every motor's torque that arrives at its joint, 12; a view, for motors that grow weak."""
-        return self._motor[2]
-
-    @property
     def applied_torque(self) -> FloatArray:
         """Torque that acted on the joints in the last tick, disturbance included, N m, 12."""
-        return self._torques[1] + self._torques[2]
+        return np.asarray(self._torques[1] + self._torques[2])
 
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""

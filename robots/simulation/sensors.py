@@ -120,11 +120,7 @@ class Sensors(NamedTuple):
         joints: where qpos and qvel hold the joints, `2 x 12`.
         base: where they hold the base, `2`.
         period: control period, s.
-<<<<<<< HEAD
-        imu: place of the inertial unit in the trunk frame `3`, m.
-=======
         imu: position of the inertial unit in the trunk frame `3`, m.
->>>>>>> robots
         std: of the white noise on every channel, `33`.
         bias: constant offset of every channel, `33`.
     """
@@ -165,10 +161,7 @@ def sense(
         truth: out, base position, quaternion, velocity (world), angular velocity (base frame), `13`.
         reading: out, angles, speeds, quaternion, angular velocity, specific force, `34`.
     """
-<<<<<<< HEAD
-=======
     sensors = Sensors(*sensors)
->>>>>>> robots
     joints, scale, bias, period = sensors.joints, sensors.std, sensors.bias, sensors.period
     for j in range(12):
         state[0, j] = qpos[joints[0, j]]

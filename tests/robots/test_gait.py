@@ -9,11 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet, FootParameters, update_feet
-=======
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
->>>>>>> robots
 from safebo.robots.quadruped.gait import GAITS, Gait, gait_named, stance_phases, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import leg_geometry
@@ -78,11 +74,7 @@ def parameters(timing):
 
 
 def contacts_of_the_feet(time, timing):
-<<<<<<< HEAD
-    feet = Feet.standing()
-=======
     feet = name_feet(standing_feet())
->>>>>>> robots
     zero, joints = np.zeros(3), ROBOT.home_joints
     update_feet(time, True, parameters(timing), BaseState.at_rest(), joints, np.zeros(12), zero, feet)
     return feet.stance
@@ -91,11 +83,7 @@ def contacts_of_the_feet(time, timing):
 def contacts_of_the_mpc(time, timing):
     """At the mid-points of the steps from `time` on."""
     problem = MpcProblem.allocate(STEPS)
-<<<<<<< HEAD
-    still = np.zeros(3), Feet.standing(), BaseReference.at_rest()
-=======
     still = np.zeros(3), name_feet(standing_feet()), BaseReference.at_rest()
->>>>>>> robots
     plan_contacts(time, STEP, parameters(timing), *still, problem)
     return problem.contacts
 

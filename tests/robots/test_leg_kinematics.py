@@ -5,11 +5,7 @@ import pinocchio
 import pytest
 
 from safebo.robots.descriptions.model import load_robot
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet, FootParameters, update_feet
-=======
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
->>>>>>> robots
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import (
@@ -103,11 +99,7 @@ def test_the_jacobian_of_a_standing_foot_is_that_of_its_contact_point(robot):
     data, index = model.createData(), robot.pinocchio_index(model)
     q = robot.home_joints + rng.normal(0, 0.1, 12)
     qd = rng.normal(0, 2, 12)
-<<<<<<< HEAD
-    feet = Feet.standing()
-=======
     feet = name_feet(standing_feet())
->>>>>>> robots
     parameters = FootParameters(GAITS["stand"].timing(robot.legs), leg_geometry(robot), 0.002, 0.1, 0.05)
     zero = np.zeros(3)
     base = BaseState(np.array([0, 0, 0.27]), np.array([1.0, 0, 0, 0]), zero, zero)

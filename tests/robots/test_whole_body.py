@@ -6,11 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 from safebo.robots.descriptions.model import load_robot
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet, FootParameters, update_feet
-=======
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
->>>>>>> robots
 from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import leg_geometry
@@ -18,11 +14,7 @@ from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
-<<<<<<< HEAD
-from safebo.robots.quadruped.wbc.tasks import TaskStack, base_task, stack_tasks
-=======
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskStack, base_task, stack_tasks
->>>>>>> robots
 from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
 
 STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
@@ -95,11 +87,7 @@ class Scene:
         # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
         timing = GaitTiming(0.5, 1.0, np.where(self.stance, 0.0, 0.5))
         parameters = FootParameters(timing, leg_geometry(self.robot), 0.002, 0.15, 0.06)
-<<<<<<< HEAD
-        self.feet, command = Feet.standing(), np.array([0.5, 0, 0])
-=======
         self.feet, command = name_feet(standing_feet()), np.array([0.5, 0, 0])
->>>>>>> robots
         base = BaseState(self.position, self.quaternion, self.velocity, self.rate)
         update_feet(0.1, True, parameters, base, self.q, self.qd, command, self.feet)
         self.base = np.concatenate([self.rotation.T @ self.velocity, self.rate])
@@ -112,12 +100,8 @@ class Scene:
         program = TorqueProgram(self.robot.mass)
         program.set_gains(1.0, 3.0, 1e-4, 0.5)
         terms = self.dynamics.mass_matrix, self.dynamics.bias
-<<<<<<< HEAD
-        program.solve(TorqueProblem(*terms, self.acceleration, self.planned), self.feet)
-=======
         feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
         program.solve(TorqueProblem(*terms, self.acceleration, self.planned, *feet))
->>>>>>> robots
         return program
 
 
@@ -200,20 +184,12 @@ def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance):
 def test_stacked_jacobians_and_drifts_are_derivatives_of_the_feet(stance):
     """Feet move as the stacked rows say, and accelerate as rows and drift say, by finite differences."""
     scene = Scene("go1", stance, 7)
-<<<<<<< HEAD
-    f, stack = scene.feet, TaskStack.allocate()
-    tasks, sizes, targets, _ = stack
-    f.wanted_velocity[:], f.wanted_acceleration[:] = 0, 0
-    f.wanted[:] = f.world
-    stack_tasks(f, scene.rate, scene.base[:3], np.zeros((6, 3)), scene.qd, np.zeros((2, 3)), stack)
-=======
     f, sizes = scene.feet, np.zeros(4, dtype=np.int64)
     tasks, targets = np.zeros((18, 18)), np.zeros((18, 3))
     stack = TaskStack(tasks, sizes, targets)
     f.wanted_velocity[:], f.wanted_acceleration[:] = 0, 0
     f.wanted[:] = f.world
     stack_tasks(f, scene.base, np.zeros((6, 3)), scene.qd, np.zeros((2, 3)), stack)
->>>>>>> robots
     assert sizes.tolist() == [3 * sum(stance), 3, 3, 12 - 3 * sum(stance)]
     velocity = np.concatenate([scene.base, scene.qd])
     rows = list(range(3 * sum(stance))) + list(range(3 * sum(stance) + 6, 18))
@@ -244,23 +220,15 @@ def test_the_base_task_is_the_pd_law_without_the_mpc_and_free_fall_without_groun
     gains = np.array([100.0, 10.0, 80.0, 8.0, 0.0])
     out, feet, base, reference = (
         np.zeros((6, 3)),
-<<<<<<< HEAD
-        Feet.standing(),
-=======
         name_feet(standing_feet()),
->>>>>>> robots
         BaseState.at_rest(),
         BaseReference.at_rest(),
     )
     reference.rotation[:] = pinocchio.exp3(np.array([0.0, 0.1, 0.0]))
     reference.blended[:2] = [0.1, 0, 0], [0.5, 0, 0]
     body = RigidBody(10.0, np.zeros(3), np.eye(3))
-<<<<<<< HEAD
-    rest = base, reference, np.full((4, 3), 9.0), np.ones((4, 3)), body, gains, out
-=======
     plan = MpcPlan(np.zeros((11, 12)), np.full((4, 3), 9.0), np.ones((4, 3)))
     rest = base, reference, plan, body, gains, out
->>>>>>> robots
     base_task(feet, *rest)
     np.testing.assert_allclose(out[4], [0, 10.0, 0], atol=1e-9)
     np.testing.assert_allclose(out[5], [80 * 0.1 + 8 * 0.5, 0, 0], atol=1e-9)

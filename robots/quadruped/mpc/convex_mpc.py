@@ -68,7 +68,9 @@ class MpcProblem(NamedTuple):
 
     def copy(self) -> MpcProblem:
         """An independent copy."""
-        return MpcProblem(*(part.copy() for part in self))
+        return MpcProblem(
+            self.state.copy(), self.reference.copy(), self.contacts.copy(), self.moment_arms.copy()
+        )
 
 
 @lru_cache(maxsize=128)
@@ -113,10 +115,7 @@ class ConvexMpc:
 
     def __init__(self, body: RigidBody, horizon: int = 10, step: float = 0.03) -> None:
         self.body = body
-<<<<<<< HEAD
-=======
         self._body_parts = tuple(body)
->>>>>>> robots
         self.horizon = horizon
         self.step = float(step)
         self.weights = np.ones(12)
@@ -147,9 +146,6 @@ class ConvexMpc:
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
         _build_qp(
-<<<<<<< HEAD
-            problem, self.body, self.step, self.weights, self.regularisation, self._weight, hessian, gradient
-=======
             tuple(problem),
             self._body_parts,
             self.step,
@@ -158,7 +154,6 @@ class ConvexMpc:
             self._weight,
             hessian,
             gradient,
->>>>>>> robots
         )
         return hessian, gradient, *friction_pyramid(count, self.friction, self.max_force / self._weight)
 
@@ -175,11 +170,7 @@ class ConvexMpc:
             if flag < 1:
                 raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
             scatter_forces(solution, problem.contacts, self._weight, self.forces)
-<<<<<<< HEAD
-        _predict(problem, self.body, self.step, self.forces, self.trajectory)
-=======
         _predict(tuple(problem), self._body_parts, self.step, self.forces, self.trajectory)
->>>>>>> robots
         return self.forces
 
 
@@ -224,10 +215,7 @@ def _build_qp(
     where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
     as DAQP minimises u^T H u / 2 + g^T u.
     """
-<<<<<<< HEAD
-=======
     problem, body = MpcProblem(*problem), RigidBody(*body)
->>>>>>> robots
     state, reference, contacts, arms = problem.state, problem.reference, problem.contacts, problem.moment_arms
     steps = contacts.shape[0]
     inverse = np.empty((3, 3))
@@ -361,10 +349,7 @@ def _predict(
 
     Exact for forces that are constant over a step: p += dt v + dt^2/2 a, v += dt a.
     """
-<<<<<<< HEAD
-=======
     problem, body = MpcProblem(*problem), RigidBody(*body)
->>>>>>> robots
     state, contacts, arms, mass = problem.state, problem.contacts, problem.moment_arms, body.mass
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))

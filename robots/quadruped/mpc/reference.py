@@ -9,9 +9,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet, FootParameters
-=======
 from safebo.robots.quadruped.feet import (
     Feet,
     FeetMemory,
@@ -20,7 +17,6 @@ from safebo.robots.quadruped.feet import (
     name_feet,
     update_feet,
 )
->>>>>>> robots
 from safebo.robots.quadruped.gait import contact, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
@@ -42,10 +38,7 @@ class BaseReference(NamedTuple):
         wanted: as commanded; rows position (m), velocity (m/s), angular velocity (rad/s), world, `3 x 3`.
         blended: the same rows, mixed with the MPC's trajectory.
         rotation: base to world of that mix, `3 x 3`.
-<<<<<<< HEAD
-=======
         velocity: measured linear and angular velocity of the base in its own frame, `6`.
->>>>>>> robots
     """
 
     command: FloatArray
@@ -53,19 +46,12 @@ class BaseReference(NamedTuple):
     wanted: FloatArray
     blended: FloatArray
     rotation: FloatArray
-<<<<<<< HEAD
-=======
     velocity: FloatArray
->>>>>>> robots
 
     @classmethod
     def at_rest(cls) -> BaseReference:
         """At the origin, level."""
-<<<<<<< HEAD
-        return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3))
-=======
         return cls(np.zeros(3), np.zeros(2), np.zeros((3, 3)), np.zeros((3, 3)), np.eye(3), np.zeros(6))
->>>>>>> robots
 
 
 @njit(cache=True)
@@ -83,10 +69,6 @@ def advance_reference(
     base: BaseState,
     period: float,
     reference: BaseReference,
-<<<<<<< HEAD
-    base_velocity: FloatArray,
-=======
->>>>>>> robots
 ) -> None:
     """Move the wanted base pose on by one tick and keep it near the estimated one.
 
@@ -94,12 +76,7 @@ def advance_reference(
         rotation: base to world `3 x 3`.
         base: the estimated base.
         period: seconds of a tick.
-<<<<<<< HEAD
-        reference: its heading and `wanted` are moved.
-        base_velocity: out, linear and angular velocity in the base frame `6`.
-=======
         reference: its heading and `wanted` are moved, its `velocity` is measured.
->>>>>>> robots
     """
     heading, wanted, command = reference.heading, reference.wanted, reference.command
     position, velocity = base.position, base.linear_velocity
@@ -121,9 +98,6 @@ def advance_reference(
         reference.velocity[i] = (
             rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
         )
-<<<<<<< HEAD
-        base_velocity[3 + i] = base.angular_velocity[i]
-=======
         reference.velocity[3 + i] = base.angular_velocity[i]
 
 
@@ -153,7 +127,6 @@ def plan_motion(
     changed = update_feet(time, fresh, parameters, base, joints[0], joints[1], reference.command, named)
     advance_reference(named.rotation, base, parameters.period, reference)
     return changed
->>>>>>> robots
 
 
 @njit(cache=True)
@@ -205,11 +178,7 @@ def mpc_inputs(
     parameters: FootParameters,
     centre: FloatArray,
     base: BaseState,
-<<<<<<< HEAD
-    feet: Feet,
-=======
     feet: FeetMemory,
->>>>>>> robots
     reference: BaseReference,
     problem: MpcProblem,
 ) -> None:
@@ -225,13 +194,9 @@ def mpc_inputs(
         reference: wanted motion of the base.
         problem: out.
     """
-<<<<<<< HEAD
-    rotation, rate = feet.rotation, base.angular_velocity
-=======
     parameters, base, named = foot_parameters(parameters), BaseState(*base), name_feet(feet)
     reference, problem = BaseReference(*reference), MpcProblem(*problem)
     rotation, rate = named.rotation, base.angular_velocity
->>>>>>> robots
     heading, wanted, command = reference.heading, reference.wanted, reference.command
     state, path = problem.state, problem.reference
     roll, pitch, _ = roll_pitch_yaw(rotation)
@@ -264,11 +229,7 @@ def mpc_inputs(
         path[k, 8] = command[2]
         path[k, 9] = c * command[0] - s * command[1]
         path[k, 10] = s * command[0] + c * command[1]
-<<<<<<< HEAD
-    plan_contacts(time, step, parameters, base.position, feet, reference, problem)
-=======
     plan_contacts(time, step, parameters, base.position, named, reference, problem)
->>>>>>> robots
 
 
 @njit(cache=True)
@@ -283,11 +244,7 @@ def plan_contacts(
 ) -> None:
     """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon.
 
-<<<<<<< HEAD
-    A moment arm is a foot's place relative to the centre of mass, in the world.
-=======
     A moment arm is a foot's position relative to the centre of mass, in the world.
->>>>>>> robots
 
     A foot that stands now stays; one that swings will stand at its target; later footholds follow the
     foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
@@ -310,11 +267,7 @@ def plan_contacts(
             point[2] = 0.0
             if gait.duty < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
-<<<<<<< HEAD
-                # a standing foot keeps its place for this stride, a swinging one its target for the next
-=======
                 # a standing foot keeps its position for this stride, a swinging one its target for the next
->>>>>>> robots
                 if stride > now + (0 if feet.stance[leg] else 1):
                     landing = (stride - gait.offsets[leg]) * gait.stride - time
                     stance_duration = gait.duty * gait.stride

@@ -13,19 +13,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from safebo.robots.quadruped.feet import Feet
-from safebo.robots.quadruped.interface import GRAVITY, BaseState
-from safebo.robots.quadruped.kinematics import rotation_error
-from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
-from safebo.robots.quadruped.mpc.reference import BaseReference
-=======
 from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
->>>>>>> robots
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 
 FloatArray = NDArray[np.float64]
@@ -41,23 +33,11 @@ class TaskStack(NamedTuple):
         jacobians: of all levels, highest priority first, `18 x 18`.
         sizes: rows of every level, `4`.
         targets: position error, velocity, acceleration of every row, `18 x 3`.
-<<<<<<< HEAD
-        solution: generalised position step, velocity, acceleration that meet them, `18 x 3`.
-=======
->>>>>>> robots
     """
 
     jacobians: FloatArray
     sizes: IntArray
     targets: FloatArray
-<<<<<<< HEAD
-    solution: FloatArray
-
-    @classmethod
-    def allocate(cls) -> TaskStack:
-        """Room for the tasks."""
-        return cls(np.zeros((ROWS, 18)), np.zeros(4, np.int64), np.zeros((ROWS, 3)), np.zeros((18, 3)))
-=======
 
 
 class MpcPlan(NamedTuple):
@@ -90,18 +70,12 @@ class TaskGains(NamedTuple):
     trajectory_blend: float
     damping: float
     body: RigidBody
->>>>>>> robots
 
 
 @njit(cache=True)
 def stack_tasks(
     feet: Feet,
-<<<<<<< HEAD
-    rate: FloatArray,
-    base: FloatArray,
-=======
     base_velocity: FloatArray,
->>>>>>> robots
     reference: FloatArray,
     qd: FloatArray,
     swing_gains: FloatArray,
@@ -111,22 +85,14 @@ def stack_tasks(
 
     Args:
         feet: measured and desired feet.
-<<<<<<< HEAD
-        rate: angular velocity, base frame `3`.
-        base: linear velocity, base frame `3`.
-=======
         base_velocity: linear and angular velocity, base frame `6`.
->>>>>>> robots
         reference: rows `6 x 3`, base frame: orientation error, position error, wanted angular velocity,
             linear velocity, angular acceleration, linear acceleration (of the base origin in space).
         qd: joint speeds `12`.
         swing_gains: kp and kd per world axis `2 x 3`.
         stack: out.
     """
-<<<<<<< HEAD
-=======
     base, rate = base_velocity[:3], base_velocity[3:]
->>>>>>> robots
     rotation, stance, jacobian = feet.rotation, feet.stance, feet.jacobian
     tasks, targets = stack.jacobians, stack.targets
     tasks[:] = 0.0
@@ -210,12 +176,7 @@ def base_task(
     feet: Feet,
     base: BaseState,
     reference: BaseReference,
-<<<<<<< HEAD
-    forces: FloatArray,
-    moment_arms: FloatArray,
-=======
     plan: MpcPlan,
->>>>>>> robots
     body: RigidBody,
     gains: FloatArray,
     out: FloatArray,
@@ -232,12 +193,7 @@ def base_task(
         feet: rotation and stance.
         base: base state.
         reference: its blended motion is wanted.
-<<<<<<< HEAD
-        forces: planned by the MPC `4 x 3`, world, N.
-        moment_arms: feet relative to the centre of mass `4 x 3`, world, m.
-=======
         plan: forces and moment arms of the MPC.
->>>>>>> robots
         body: mass and inertia.
         gains: orientation kp, kd, position kp, kd, share s of the MPC `5`.
         out: orientation error, position error, wanted angular and linear velocity, angular and linear
@@ -252,15 +208,9 @@ def base_task(
     for leg in range(4):
         if feet.stance[leg]:
             grounded = True
-<<<<<<< HEAD
-            _cross(moment_arms[leg], forces[leg], arm_cross_force)
-            for i in range(3):
-                force[i] += forces[leg, i]
-=======
             _cross(plan.moment_arms[leg], plan.forces[leg], arm_cross_force)
             for i in range(3):
                 force[i] += plan.forces[leg, i]
->>>>>>> robots
                 moment[i] += arm_cross_force[i]
     force[2] -= GRAVITY * body.mass
     share = gains[4]
@@ -291,20 +241,6 @@ def base_task(
 
 @njit(cache=True)
 def joint_targets(
-<<<<<<< HEAD
-    stack: TaskStack,
-    damping: float,
-    q: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    q_wanted: FloatArray,
-    qd_wanted: FloatArray,
-    acceleration: FloatArray,
-) -> None:
-    """Solve the hierarchy: joint targets `12` (angles kept within the joints' range), acceleration `18`."""
-    solution = stack.solution
-    solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
-=======
     share: float,
     plan: MpcPlan,
     gains: TaskGains,
@@ -338,7 +274,6 @@ def joint_targets(
     solution = np.empty((18, 3))
     solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
     q_wanted, qd_wanted, acceleration = out
->>>>>>> robots
     for i in range(18):
         acceleration[i] = solution[i, 2]
     for i in range(12):

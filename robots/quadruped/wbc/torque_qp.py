@@ -18,12 +18,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 class TorqueError(RuntimeError):
@@ -38,26 +38,20 @@ class TorqueProblem(NamedTuple):
         bias: Coriolis, centrifugal and gravity force `18`.
         acceleration: wanted generalised acceleration `18`.
         forces: stance forces the MPC planned `4 x 3`, world, N.
-<<<<<<< HEAD
-=======
         stance: which feet stand `4`.
         rotation: base to world `3 x 3`.
         local: contact points in the base frame `4 x 3`, m.
         jacobian: of those points in the base frame `4 x 3 x 3`, m/rad.
->>>>>>> robots
     """
 
     mass_matrix: FloatArray
     bias: FloatArray
     acceleration: FloatArray
     forces: FloatArray
-<<<<<<< HEAD
-=======
     stance: BoolArray
     rotation: FloatArray
     local: FloatArray
     jacobian: FloatArray
->>>>>>> robots
 
 
 class Relaxation(NamedTuple):
@@ -90,11 +84,7 @@ class TorqueProgram:
         self.friction = 0.5
         self._hessian = np.empty(144)
         self._gradient = np.empty(12)
-<<<<<<< HEAD
-        self._relaxation = Relaxation(np.empty((6, 12)), np.empty(6))
-=======
         self._relaxation = tuple(Relaxation(np.empty((6, 12)), np.empty(6)))
->>>>>>> robots
         self.forces = np.zeros((4, 3))
         self.relaxation = np.zeros(6)
         self.torque = np.zeros(12)
@@ -105,32 +95,19 @@ class TorqueProgram:
         self.regularisation = float(regularisation)
         self.friction = float(friction)
 
-<<<<<<< HEAD
-    def solve(self, problem: TorqueProblem, feet: Feet) -> FloatArray:
-=======
     def solve(self, problem: TorqueProblem) -> FloatArray:
->>>>>>> robots
         """Feed-forward torque `12`, N m.
 
         Raises:
             TorqueError: no optimum was found.
         """
-<<<<<<< HEAD
-        count = int(np.count_nonzero(feet.stance))
-=======
         count = int(np.count_nonzero(problem.stance))
         parts = tuple(problem)
->>>>>>> robots
         size = 3 * count
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
         _build_torque_program(
-<<<<<<< HEAD
-            problem,
-            feet,
-=======
             parts,
->>>>>>> robots
             self.weights,
             self.regularisation,
             self._unit,
@@ -145,12 +122,7 @@ class TorqueProgram:
             if flag < 1:
                 raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
         _torque_from_forces(
-<<<<<<< HEAD
-            problem,
-            feet,
-=======
             parts,
->>>>>>> robots
             self._unit,
             self._relaxation,
             solution,
@@ -164,10 +136,6 @@ class TorqueProgram:
 @njit(cache=True)
 def _build_torque_program(
     problem: TorqueProblem,
-<<<<<<< HEAD
-    feet: Feet,
-=======
->>>>>>> robots
     weights: FloatArray,
     regularisation: float,
     unit: float,
@@ -184,12 +152,8 @@ def _build_torque_program(
 
     The program is scaled to a mean diagonal of one.
     """
-<<<<<<< HEAD
-    mass_matrix, stance, rotation = problem.mass_matrix, feet.stance, feet.rotation
-=======
     problem, relaxation = TorqueProblem(*problem), Relaxation(*relaxation)
     mass_matrix, stance, rotation = problem.mass_matrix, problem.stance, problem.rotation
->>>>>>> robots
     effect, offset = relaxation.effect, relaxation.offset
     count = hessian.shape[0] // 3
     block = np.empty((6, 6))
@@ -205,11 +169,7 @@ def _build_torque_program(
     for leg in range(4):
         if not stance[leg]:
             continue
-<<<<<<< HEAD
-        x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
-=======
         x, y, z = problem.local[leg, 0], problem.local[leg, 1], problem.local[leg, 2]
->>>>>>> robots
         for axis in range(3):
             column = c if axis == 2 else count + 2 * c + axis
             # a unit force along a world axis, seen from the base: force f and moment l x f
@@ -259,10 +219,6 @@ def _build_torque_program(
 @njit(cache=True)
 def _torque_from_forces(
     problem: TorqueProblem,
-<<<<<<< HEAD
-    feet: Feet,
-=======
->>>>>>> robots
     unit: float,
     elimination: Relaxation,
     solution: FloatArray,
@@ -271,22 +227,14 @@ def _torque_from_forces(
     torque: FloatArray,
 ) -> None:
     """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28)."""
-<<<<<<< HEAD
-    mass_matrix, rotation, jacobian = problem.mass_matrix, feet.rotation, feet.jacobian
-=======
     problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
->>>>>>> robots
     for i in range(6):
         value = elimination.offset[i]
         for j in range(solution.shape[0]):
             value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
-<<<<<<< HEAD
-    scatter_forces(solution, feet.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
-=======
     scatter_forces(solution, problem.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
->>>>>>> robots
     for i in range(12):
         value = problem.bias[6 + i]
         for j in range(18):
