@@ -16,16 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from safebo.errors import EvaluatorOptionError, SafeboError, StudyError
 from safebo.study import Study
-from safebo.study.checks import (
-    KeyPath,
-    Problem,
-    count,
-    cross_field_problems,
-    did_you_mean,
-    evaluator_problems,
-    key_path_text,
-    option_problem,
-)
+from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
+from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
 from safebo.study.yaml_reader import YamlReader
 from safebo.types import EvaluatorInfo
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.study import Study
-from safebo.study.checks import key_path_text, tuned_contexts, with_defaults
+from safebo.study.checks import tuned_contexts, with_defaults
+from safebo.study.problems import key_path_text
 from safebo.study.reading import (
     changed_keys,
     check_study,
