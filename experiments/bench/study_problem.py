@@ -21,8 +21,8 @@ from safebo.experiments.bench.function_problem import promises_each
 from safebo.experiments.bench.rows import NAN, ResultRow
 from safebo.experiments.evidence.truth import noise_free
 from safebo.study import SchedulePhase, Study, TunerSpec, quantity_of
-from safebo.study.checks import check_study, with_defaults
-from safebo.study.reading import study_hash
+from safebo.study.checks import with_defaults
+from safebo.study.reading import check_study, study_hash
 from safebo.tuner import Tuner
 from safebo.types import Evaluator, Measurement, Trial
 

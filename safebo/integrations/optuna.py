@@ -34,7 +34,7 @@ from safebo.integrations.optuna_records import (
 )
 from safebo.integrations.optuna_study import Prior, context_of, distributions_of, settings, study_of
 from safebo.study import Study
-from safebo.study.checks import check_study
+from safebo.study.reading import check_study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial
 

@@ -27,8 +27,9 @@ from safebo.runs.supervision import check_allowed, check_meant, check_same_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, RunLock
 from safebo.study import Study
-from safebo.study.checks import Problem, with_defaults
+from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
+from safebo.study.problems import Problem
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.types import EvaluatorInfo, RobotAddress
 

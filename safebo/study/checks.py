@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from safebo.errors import EvaluatorOptionError, StudyError
+from safebo.errors import EvaluatorOptionError
 from safebo.study import FunctionSpec, Parameter, Study, quantity_of
-from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
-from safebo.study.tuner_checks import as_configured, tuner_problems
+from safebo.study.beta import beta_without_observations
+from safebo.study.problems import KeyPath, Problem, did_you_mean
+from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo
 
 
@@ -22,7 +24,9 @@ def tuned_contexts(study: Study) -> list[str]:
 
 
 def cross_field_problems(study: Study) -> list[Problem]:
-    """Everything in which two keys of a study contradict each other."""
+    """Everything in which two keys of a study contradict each other, and numbers that are not finite."""
+    if infinite := list(_not_finite(study.model_dump(warnings=False), ())):
+        return infinite
     return [
         *_parameters(study),
         *_context_variables(study),
@@ -35,14 +39,12 @@ def cross_field_problems(study: Study) -> list[Problem]:
     ]
 
 
-def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
-    """Raise `StudyError` with every problem of a study that was not read from a file."""
-    problems = cross_field_problems(study)
-    if info is not None:
-        problems += evaluator_problems(study, info)
-    if problems:
-        lines = [f"{key_path_text(problem.path)}: {problem.message}" for problem in problems]
-        raise StudyError(f"study {study.name!r} has {count(len(problems))}:", lines)
+def _not_finite(value: Any, path: KeyPath) -> Iterator[Problem]:
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(item, (*path, key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"must be a finite number, not {value:g}")
 
 
 def _duplicates(names: Sequence[str], key: str, what: str) -> Iterator[Problem]:
@@ -174,6 +176,7 @@ def _seeds(study: Study) -> Iterator[Problem]:
 
 def _functions(study: Study) -> Iterator[Problem]:
     yield from _duplicates([c.name for c in study.constraints], "constraints", "constraint")
+    method_problem = any(method_problems(study.tuner))
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:
             yield Problem(
@@ -181,11 +184,11 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"{constraint.name!r} is the objective's name: functions need different names",
             )
         warp = constraint.warp
-        constant = as_configured(study.tuner).confidence.schedule == "constant"
-        if constant and constraint.prior_mean >= study.tuner.beta * constraint.prior_std:
+        beta = None if method_problem else beta_without_observations(study, index + 1)
+        if beta is not None and constraint.prior_mean >= beta * constraint.prior_std:
             message = (
                 f"{constraint.prior_mean:g} is so far above 0 (prior_std {constraint.prior_std:g}, "
-                f"beta {study.tuner.beta:g}) that everything would be certified untried; give a lower one"
+                f"beta {beta:g}) that everything would be certified untried; give a lower one"
             )
             yield Problem(("constraints", index, "prior_mean"), message)
         elif constraint.prior_mean > 0 and study.surrogate.hyperparameters != "fixed":

@@ -16,16 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from safebo.errors import EvaluatorOptionError, SafeboError, StudyError
 from safebo.study import Study
-from safebo.study.checks import (
-    KeyPath,
-    Problem,
-    count,
-    cross_field_problems,
-    did_you_mean,
-    evaluator_problems,
-    key_path_text,
-    option_problem,
-)
+from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
+from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
 from safebo.study.yaml_reader import YamlReader
 from safebo.types import EvaluatorInfo
 
@@ -80,18 +72,31 @@ class StudyFile:
         return self.error([option_problem(error)])
 
 
+def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
+    """The checks of a study file for one that was made in Python, values that its types do not allow included.
+
+    Args:
+        study: the study.
+        info: what its evaluator knows; None where that is not known yet.
+
+    Raises:
+        StudyError: with every problem found.
+    """
+    _, problems = _problems_of(study.model_dump(mode="json", warnings=False))
+    if not problems and info is not None:
+        problems = evaluator_problems(study, info)
+    if problems:
+        raise StudyFile(study, "").error(problems)
+
+
 def study_in_python(study: Study) -> StudyFile:
     """A study made in Python, checked like a file.
 
     Raises:
         StudyError: with every problem found.
     """
-    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
-    file = StudyFile(study, text)
-    problems = cross_field_problems(study)
-    if problems:
-        raise file.error(problems)
-    return file
+    check_study(study)
+    return StudyFile(study, yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
 
 
 def registered_studies() -> list[str]:
@@ -160,11 +165,7 @@ def parse_study(text: str, path: Path | None = None) -> StudyFile:
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else f"{data!r}"
         raise StudyError(f"{source}:1: must be a mapping of keys (name, evaluator, ...), not {kind}")
-    study, problems = _validate(data)
-    problems = reader.problems + problems
-    if study is not None:
-        broken = {problem.path for problem in problems}
-        problems += [p for p in cross_field_problems(study) if not _touches(p.path, broken)]
+    study, problems = _problems_of(data, reader.problems)
     if problems or study is None:
         raise _study_error(source, reader.lines, problems)
     return StudyFile(study, text, path, reader.lines)
@@ -206,6 +207,16 @@ def changed_keys(before: Study, after: Study) -> list[str]:
         elif old[key] != new[key]:
             lines.append(f"{key}: {old[key]!r} -> {new[key]!r}")
     return lines
+
+
+def _problems_of(data: dict[str, Any], known: Sequence[Problem] = ()) -> tuple[Study | None, list[Problem]]:
+    """The study of some data and everything wrong with it, what is `known` already first: the one check of a study."""
+    study, found = _validate(data)
+    problems = [*known, *found]
+    if study is not None:
+        broken = {problem.path for problem in problems}
+        problems += [p for p in cross_field_problems(study) if not _touches(p.path, broken)]
+    return study, problems
 
 
 def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:

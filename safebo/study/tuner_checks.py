@@ -21,7 +21,7 @@ _BANDS = (
 def tuner_problems(study: Study) -> list[Problem]:
     """Everything wrong in the tuner section."""
     return [
-        *_method(study.tuner),
+        *method_problems(study.tuner),
         *_confidence(study),
         *_certificate(study),
         *_transductive(study),
@@ -32,7 +32,7 @@ def tuner_problems(study: Study) -> list[Problem]:
 
 def as_configured(spec: TunerSpec) -> TunerSpec:
     """The section with what its method brings along; as it is where the method does not exist."""
-    return spec if list(_method(spec)) else configured(spec)
+    return spec if list(method_problems(spec)) else configured(spec)
 
 
 def _unknown(name: str, allowed: Sequence[str]) -> str:
@@ -44,7 +44,8 @@ def _unknown(name: str, allowed: Sequence[str]) -> str:
     return f"{name!r}{hint} (allowed: {', '.join(allowed)})"
 
 
-def _method(tuner: TunerSpec) -> Iterator[Problem]:
+def method_problems(tuner: TunerSpec) -> Iterator[Problem]:
+    """A method, or a rule of local phases, that does not exist."""
     name = canonical(tuner.method)
     if name not in METHODS:
         yield Problem(("tuner", "method"), f"unknown method {_unknown(tuner.method, list(METHODS))}")

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, PointBounds
-from safebo.errors import StudyError, UnknownNameError
+from safebo.errors import UnknownNameError
 from safebo.evaluators.gate import margin_of, negative_margins
 from safebo.models.observation import Observation
 from safebo.models.schedules import BetaSchedule
-from safebo.models.surrogate import function_models
 from safebo.study import FunctionSpec, SearchSpec, Study
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.types import Measurement, Trial
@@ -25,12 +24,7 @@ class StudyEncoding:
     """The study's functions and boxes.
 
     Args:
-        study: the study.
-
-    Raises:
-        StudyError: when a constraint's prior would certify parameters that nobody has tried, when a warp
-        hides
-            the margin 0, or when names are given twice.
+        study: the study; it has passed `safebo.study.reading.check_study`.
     """
 
     def __init__(self, study: Study) -> None:
@@ -39,8 +33,6 @@ class StudyEncoding:
         self.context_space = Space.of_context(study.context.variables)
         self.functions: tuple[FunctionSpec, ...] = (study.objective, *study.constraints)
         self.names = tuple(f.name for f in self.functions)
-        if len(set(self.names)) < len(self.names):
-            raise StudyError(f"functions need different names, got {', '.join(self.names)}")
         self.warps = tuple(WarpMap(f.warp, f.name) for f in self.functions)
         self.thresholds = torch.tensor([w.threshold() for w in self.warps[1:]], dtype=torch.float64)
         tuner = study.tuner
@@ -51,39 +43,11 @@ class StudyEncoding:
             tuple(f.noise_std for f in self.functions),
             _domain_size(tuner.search, self.space.dimension),
         )
-        priors = [model.prior() for model in function_models(study)]
-        for i, (f, threshold) in enumerate(zip(study.constraints, self.thresholds.tolist(), strict=True), 1):
-            beta = self.schedule.now(priors[i], i)
-            if f.prior_mean - beta * f.prior_std >= threshold:
-                raise StudyError(
-                    f"constraint {f.name}: prior_mean = {f.prior_mean:g} lies beta = {beta:g} "
-                    f"prior standard deviations ({f.prior_std:g}) above the margin 0, so everything would be "
-                    "certified untried; a constraint's prior must be pessimistic: lower prior_mean, or raise "
-                    "prior_std or beta"
-                )
-        if study.tuner.lipschitz is not None and len(study.tuner.lipschitz) != len(study.constraints):
-            raise StudyError(
-                f"tuner.lipschitz needs one constant per constraint: {len(study.constraints)}, "
-                f"got {len(study.tuner.lipschitz)}"
-            )
-        if tuner.certificate != "bounds" and tuner.lipschitz is None:
-            raise StudyError(
-                f"tuner.certificate: {tuner.certificate} (method {tuner.method}) needs tuner.lipschitz"
-            )
-        if tuner.certificate == "measured" and len(tuner.measured_noise or []) != len(study.constraints):
-            raise StudyError(
-                f"tuner.certificate: measured (method {tuner.method}) needs tuner.measured_noise, the largest noise "
-                f"of each of {len(study.constraints)} constraints"
-            )
         self.region = self._region(tuner.transductive.region)
         self.contexts = {
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
         }
-        for seed in study.seeds:
-            if seed.context not in self.contexts:
-                raise UnknownNameError("context of a seed", seed.context, sorted(self.contexts))
-            self.space.vector(seed.parameters, where=f"seed of context {seed.context}")
 
     def context(self, name: str) -> Float[Tensor, " c"]:
         """A named context in the unit cube."""

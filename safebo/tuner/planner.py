@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, acquisition_class, method
-from safebo.errors import EmptySafeSetError, StudyError
+from safebo.errors import EmptySafeSetError
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import MAX_REPEATS, ExplorationProgress, progress
@@ -39,11 +39,6 @@ class Planner:
         self.method = method(self.spec.method)
         self.local_name = self.method.local or self.spec.local_method
         self.local = acquisition_class(self.local_name)
-        if self.spec.search.lines is not None and not self.local.certified_only:
-            raise StudyError(
-                f"tuner.search.lines: {self.local_name} certifies nothing and is searched in the whole box; lines are "
-                "for safe methods: drop the key lines or change tuner.method"
-            )
         self.state = TunerState(encoding, history, explores=self.method.exploration is not None)
         self.proposer = Proposer(encoding, self.spec)
         self.seeds = Seeds(self.state)
@@ -167,7 +162,9 @@ class Planner:
             if len(region) == 0:
                 region, known = starts, self.state.known_points()
             found = self._search(name, ctx, region, known)
-            converged = self.local_name == "safeopt" and (found is None or found.score < self.spec.epsilon)
+            converged = self.local_name == "safeopt" and (
+                found is None or found.score is None or found.score < self.spec.epsilon
+            )
             if not (converged and watched):
                 return self._local(name, ctx, found, starts)
         if watched:

@@ -23,6 +23,7 @@ from safebo.models.model_cache import PriorReport
 from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
+from safebo.study.reading import check_study
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -64,6 +65,7 @@ class Tuner:
         seed: int | None = None,
         prior: Sequence[tuple[Trial, Measurement | None]] = (),
     ) -> None:
+        check_study(study)
         self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
         self.seed = study.seed if seed is None else seed
         self.encoding = StudyEncoding(study)

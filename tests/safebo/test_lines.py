@@ -332,5 +332,7 @@ def test_coordinate_lines_change_one_parameter_of_a_tried_point_and_are_kept_for
 
 
 def test_methods_without_a_certificate_are_not_searched_along_lines() -> None:
-    with pytest.raises(StudyError, match=r"tuner\.search\.lines: gp_ucb certifies nothing"):
+    with pytest.raises(
+        StudyError, match=r"tuner\.search\.lines: lines are for safe methods, and gp_ucb certifies nothing"
+    ):
         Tuner(lines_study("gp_ucb"))

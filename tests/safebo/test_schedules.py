@@ -209,7 +209,10 @@ def test_the_methods_of_fiedler_et_al_bring_their_schedule_and_certificate() -> 
         ({"certificate": "measured", "measured_noise": [0.1]}, "measured.*needs tuner.lipschitz"),
         ({"certificate": "lipschitz"}, "certificate: lipschitz.*needs tuner.lipschitz"),
         ({"method": "losbo"}, "losbo.*needs tuner.lipschitz"),
-        ({"method": "losbo", "lipschitz": [1.0], "measured_noise": [0.1, 0.1]}, "largest noise of each of 1"),
+        (
+            {"method": "losbo", "lipschitz": [1.0], "measured_noise": [0.1, 0.1]},
+            "measured_noise: needs one number for each constraint: 1, not 2",
+        ),
     ],
 )
 def test_what_cannot_certify_is_refused(tuner: dict[str, object], message: str) -> None:

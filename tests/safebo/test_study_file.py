@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.study import Study
-from safebo.study.checks import check_study, key_path_text, tuned_contexts, with_defaults
-from safebo.study.reading import changed_keys, load_study, parse_study, registered_studies, study_hash
+from safebo.study.checks import tuned_contexts, with_defaults
+from safebo.study.problems import key_path_text
+from safebo.study.reading import (
+    changed_keys,
+    check_study,
+    load_study,
+    parse_study,
+    registered_studies,
+    study_hash,
+)
 from safebo.tuner import Tuner
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
