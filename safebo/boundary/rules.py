@@ -27,7 +27,6 @@ from scipy.special import ndtri
 
 FloatArray = NDArray[np.float64]
 Choice = Literal["largest bound", "closest", "closest interior"]
-StateKernel = Literal["matern12", "matern32", "matern52", "rbf"]
 
 NOWHERE = -1.0
 """The radius of a state that covers nothing."""
@@ -165,7 +164,7 @@ class KernelCovarianceRule(_TwoBands):
         correlation_marginal: least correlation with a marginal one (0.95 there).
     """
 
-    state_kernel: StateKernel = "matern32"
+    state_kernel: str = "matern32"
     state_lengthscale: float = 1.0
     correlation_interior: float = 0.88
     correlation_marginal: float = 0.95
@@ -225,7 +224,7 @@ CORRELATIONS: dict[str, Callable[[float], float]] = {
 """Correlation of the state kernels at a distance in lengthscales."""
 
 
-def correlation_distance(kernel: StateKernel, correlation: float) -> float:
+def correlation_distance(kernel: str, correlation: float) -> float:
     """The distance in lengthscales at which a kernel's correlation has fallen to a value in (0, 1).
 
     Bisection to the last bit, rounded to the side on which the correlation is still at least that value.

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import GenericKernel, Kernel, KernelKind, StationaryKernel
+from safebo.models.kernels import GenericKernel, Kernel, StationaryKernel
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
@@ -198,4 +198,4 @@ class Posterior:
         return self.kernel(a, b) - white_a @ white_b.T
 
 
-__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "KernelKind", "Posterior", "StationaryKernel"]
+__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "Posterior", "StationaryKernel"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.study import FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
@@ -30,6 +31,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_schedule(study),
         *_seeds(study),
         *_functions(study),
+        *_kernels(study),
         *_surrogate(study),
         *tuner_problems(study),
     ]
@@ -200,6 +202,14 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"upper is {warp.upper:g}, scale is {warp.scale:g}"
             )
             yield Problem(("constraints", index, "warp", "upper"), message)
+
+
+def _kernels(study: Study) -> Iterator[Problem]:
+    paths: tuple[tuple[str, ...], ...] = (("surrogate", "kernel"), ("tuner", "backup", "state_kernel"))
+    for path, name in zip(paths, (study.surrogate.kernel, study.tuner.backup.state_kernel), strict=True):
+        known = known_kernels(name)
+        if name not in known:
+            yield Problem(path, f"unknown kernel {name!r}" + did_you_mean(name, known))
 
 
 def _surrogate(study: Study) -> Iterator[Problem]:
