@@ -13,6 +13,7 @@ import torch
 from tuner_cases import hill_study, kernel_matrix
 
 from safebo.boundary.kernels import KERNELS, RadialKernel, radial_kernel, register_kernel
+from safebo.boundary.rules import correlation_distance
 from safebo.errors import StudyError, UnknownNameError
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.gpytorch_kernels import fixed_kernel
@@ -408,6 +409,8 @@ def test_a_registered_kernel_is_one_like_the_others(rational: str) -> None:
     # Another alpha is another kernel.
     theirs.alpha = 2.0
     assert not isinstance(fixed_kernel(theirs, 4), StationaryKernel)
+    # 1 / (1 + r^2 / 2) = 0.5 at the root of 2.
+    assert correlation_distance(rational, 0.5) == pytest.approx(math.sqrt(2.0), rel=1e-12)
     study = hill_study(
         surrogate={"kernel": rational}, tuner={"method": "safe_ucb", "backup": {"state_kernel": rational}}
     )
