@@ -154,6 +154,7 @@ def _block_order(states: FloatArray) -> IntArray:
             continue
         part = order[start:stop]
         axis = int(np.argmax(np.ptp(states[part], axis=0)))
+        # Whole blocks on the left, so that the last block alone may be short.
         half = -(-(stop - start) // (2 * LANES)) * LANES
         if half >= stop - start:
             half = LANES
@@ -183,6 +184,7 @@ def _block_distances(
         stop = min(c + CHUNK, k)
         for j in range(c, stop):
             sj = s[j]
+            # Sums over coordinates only grow, so a block may be left as soon as all of them exceed the limit.
             for lane in range(LANES):
                 d = block[j, lane] - sj
                 acc[lane] += d * d
@@ -237,6 +239,7 @@ def _box_distances(
     for b in range(low.shape[0]):
         total = np.float32(0.0)
         for j in range(low.shape[1]):
+            # The distance to [low, high] along one coordinate; 0 inside.
             d = max(max(low[b, j] - s[j], s[j] - high[b, j]), zero)
             total += d * d
         out[b] = total
