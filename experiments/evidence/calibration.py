@@ -118,9 +118,8 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
         beta = 2.0
     kernels: list[Any] = [kernel.gpytorch() for kernel in task.kernels]
     noise = [std**2 for std in task.noise_std]
-    return GridTuner(
-        method, kernels, noise, task.grid, task.thresholds, beta, task.prior_means, settings=settings
-    )
+    settings = replace(settings, prior_means=task.prior_means)
+    return GridTuner(method, kernels, noise, task.grid, task.thresholds, beta, settings=settings)
 
 
 def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> CalibrationRun:

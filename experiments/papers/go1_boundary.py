@@ -23,7 +23,7 @@ from safebo.experiments.papers.go1 import trot_then_crawl
 from safebo.experiments.papers.runs import command
 from safebo.experiments.tasks.task import FloatArray
 from safebo.study import Study
-from safebo.tuner.backups import Backup, backup_of, boundary_monitor
+from safebo.tuner.backups import backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Evaluator, Measurement, Phase, Trial, TrialRecord
 
@@ -62,9 +62,11 @@ class Walks:
         steps[0] = 0.0
         records = [self.walk(np.clip(middle + s, 0.0, 1.0), i, "local") for i, s in enumerate(steps)]
         found = [(backup_of(record, self.encoding), record.measurement) for record in records]
-        kept: list[Backup] = [b for b, _ in found if b is not None]
-        lower = [self._lower(m) for b, m in found if b is not None and m is not None]
-        return boundary_monitor(kept, np.array(lower), self.study.tuner.backup)
+        bounded = [(b, self._lower(m)) for b, m in found if b is not None and m is not None]
+        kept = [(b, lower) for b, lower in bounded if lower >= 0]
+        return boundary_monitor(
+            [b for b, _ in kept], np.array([lower for _, lower in kept]), self.study.tuner.backup
+        )
 
     def _lower(self, measurement: Measurement) -> float:
         """Of a tried point: its measured margin, warped, less beta standard deviations of the noise."""

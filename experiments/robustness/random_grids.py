@@ -62,10 +62,8 @@ class GridProblem:
             self.grid,
             self.thresholds.tolist(),
             self.beta,
-            prior_means=[p.mean for p in self.priors],
             context_dims=self.contexts.shape[1],
-            settings=self.settings,
-            seed=self.seed,
+            settings=replace(self.settings, prior_means=[p.mean for p in self.priors], seed=self.seed),
         )
 
     def permuted(self, order: np.ndarray) -> GridProblem:

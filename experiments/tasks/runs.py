@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -216,9 +216,7 @@ def make_tuner(task: Task, variant: Variant, grid: FloatArray, seed: int) -> Gri
         grid,
         task.thresholds,
         confidence(task, variant),
-        task.prior_means,
-        settings=variant.settings(task),
-        seed=seed,
+        settings=replace(variant.settings(task), prior_means=task.prior_means, seed=seed),
     )
 
 

@@ -243,4 +243,6 @@ class SafeAcquisition(AcquisitionFunction):
         points = X.squeeze(-2).reshape(-1, X.shape[-1])
         score, slack = self.evaluate(points)
         outside = torch.clamp_max(slack, 0.0) - UNCERTIFIED_PENALTY
-        return torch.where(certified(slack) & torch.isfinite(score), score, outside).reshape(X.shape[:-2])
+        return torch.where(
+            certified(slack, strict=self.ctx.strict) & torch.isfinite(score), score, outside
+        ).reshape(X.shape[:-2])

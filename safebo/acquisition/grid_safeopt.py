@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.grid_tuner import GridBest, GridSettings, GridTuner
+from safebo.acquisition.grid_tuner import GridChoice, GridSettings, GridTuner
 from safebo.acquisition.safeopt import SafeOpt
 from safebo.errors import InputError
 
@@ -40,18 +40,14 @@ class GridSets:
 
 
 @dataclass(frozen=True)
-class GridProposal:
+class GridProposal(GridChoice):
     """What to try next.
 
     Args:
-        index: row of the grid.
-        x: that row, `d`, without context.
         width: largest width of a confidence interval there, in prior standard deviations.
         kind: `maximizer` or `expander`; `safe_ucb` under that rule.
     """
 
-    index: int
-    x: Float[Tensor, " d"]
     width: float
     kind: Literal["maximizer", "expander", "safe_ucb"]
 
@@ -163,7 +159,7 @@ class GridSafeOpt:
             if self.rule == "safeopt":
                 reaches = float(bounds.certain.upper[row, 0]) >= ctx.incumbent
                 kind = "maximizer" if reaches else "expander"
-        return GridProposal(row, choice.x, width, kind)
+        return GridProposal(**vars(choice), width=width, kind=kind)
 
     def sets(self, context: Any = None) -> GridSets:
         """Safe set, maximizers, expanders and bounds in a context; the same for both rules.
@@ -182,7 +178,7 @@ class GridSafeOpt:
             expanders[expander] = True
         return GridSets(safe, best, expanders, bounds.lower, bounds.upper, acquisition.tests)
 
-    def best(self, context: Any = None) -> GridBest:
+    def best(self, context: Any = None) -> GridChoice:
         """The safe point whose objective has the largest lower bound.
 
         Raises:

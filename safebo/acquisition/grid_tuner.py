@@ -28,43 +28,33 @@ from safebo.study import ConfidenceSpec, TransductiveSpec
 
 @dataclass(frozen=True)
 class GridChoice:
-    """What to try next.
+    """A point of the grid to try, or to use.
 
     Args:
         index: row of the grid.
         x: that row, `d`, without context.
-        score: the method's score there.
+        score: the method's score there; of the best point the lower bound.
         certified: whether the point is certified.
-    """
-
-    index: int
-    x: Float[Tensor, " d"]
-    score: float
-    certified: bool
-
-
-@dataclass(frozen=True)
-class GridBest:
-    """What to use: the safe point with the largest lower bound of the objective.
-
-    Args:
-        index: row of the grid.
-        x: that row, `d`, without context.
         lower: lower bound of the objective there.
         upper: upper bound of the objective there.
     """
 
     index: int
     x: Float[Tensor, " d"]
+    score: float
+    certified: bool
     lower: float
     upper: float
 
 
 @dataclass(frozen=True)
 class GridSettings:
-    """What only some methods read.
+    """What most problems leave as it is.
 
     Args:
+        prior_means: of the functions, one each; 0 when None.
+        seed: of everything drawn.
+        device: where the grid lives and everything is computed.
         lipschitz: Lipschitz constants in the units of the grid, one per function; None for tests by a
             hallucinated observation.
         certificate: `bounds`, or `lipschitz` and `measured` (see `safebo.safety.certificates`), which need `lipschitz`.
@@ -78,6 +68,9 @@ class GridSettings:
         transductive: what transductive rules learn about.
     """
 
+    prior_means: Sequence[float] | Tensor | None = None
+    seed: int = 0
+    device: torch.device | str = "cpu"
     lipschitz: Sequence[float] | Tensor | None = None
     certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
     measured_noise: Sequence[float] | Tensor | None = None
@@ -103,11 +96,8 @@ class GridTuner:
             objective may be one); `-inf` for the others.
         beta: multiplier of the standard deviation, a function of the number of all observations so far, or a
             schedule of `safebo.models.schedules`, for every function its own.
-        prior_means: one per function; 0 when None.
         context_dims: number of context columns, appended to the grid's.
-        settings: what only some methods read.
-        seed: of everything drawn.
-        device: where the grid lives and everything is computed.
+        settings: prior means, seed, device, and what only some methods read.
 
     Raises:
         InputError: arguments that do not fit each other.
@@ -122,11 +112,8 @@ class GridTuner:
         grid: Any,
         thresholds: Sequence[float] | Tensor,
         beta: float | Callable[[int], float] | ConfidenceSpec,
-        prior_means: Sequence[float] | Tensor | None = None,
         context_dims: int = 0,
         settings: GridSettings | None = None,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
     ) -> None:
         chosen = method(name)
         if chosen.local is None or chosen.exploration is not None:
@@ -136,10 +123,10 @@ class GridTuner:
         self.acquisition = acquisition_class(chosen.local)
         if isinstance(context_dims, bool) or not isinstance(context_dims, int) or context_dims < 0:
             raise InputError(f"context_dims must be a whole number of at least 0, got {context_dims!r}")
-        self.settings = settings or GridSettings()
+        self.settings = settings = settings or GridSettings()
         self.certificate = chosen.certificate or self.settings.certificate
-        self.context_dims, self.seed, self.device = context_dims, seed, torch.device(device)
-        self.grid = array(grid, "grid", device=device)
+        self.context_dims, self.seed, self.device = context_dims, settings.seed, torch.device(settings.device)
+        self.grid = array(grid, "grid", device=self.device)
         if self.grid.ndim != 2 or 0 in self.grid.shape:
             raise InputError(f"grid must be n x d with at least one row, got {tuple(self.grid.shape)}")
         self.dimension = self.grid.shape[1] + context_dims
@@ -149,7 +136,9 @@ class GridTuner:
         noise = per_function(noise_variances, "noise_variances", m)
         if bool((noise < 0).any()):
             raise InputError(f"noise_variances must not be negative, got {noise.tolist()}")
-        means = [0.0] * m if prior_means is None else per_function(prior_means, "prior_means", m).tolist()
+        means = [0.0] * m
+        if settings.prior_means is not None:
+            means = per_function(settings.prior_means, "prior_means", m).tolist()
         self.thresholds = per_function(thresholds, "thresholds", m, True, self.device)
         if bool((self.thresholds == math.inf).any()):
             raise InputError("thresholds must be finite, or -inf for a function that is no constraint")
@@ -269,11 +258,9 @@ class GridTuner:
             if self.acquisition.certified_only:
                 self.certified(ctx)
             scores = self.acquisition(ctx).grid_scores()
-            index = self._first_largest(scores)
-            certified = bool(ctx.certified(ctx.pool_bounds)[index])
-        return GridChoice(index, self.grid[index].clone(), float(scores[index]), certified)
+            return self._chosen(ctx, scores)
 
-    def best(self, context: Any = None) -> GridBest:
+    def best(self, context: Any = None) -> GridChoice:
         """The safe point whose objective has the largest lower bound.
 
         Raises:
@@ -281,17 +268,24 @@ class GridTuner:
         """
         with torch.no_grad():
             ctx = self.acquisition_context(context)
-            bounds = ctx.pool_bounds
-            lower, upper = bounds.certain.lower[:, 0], bounds.certain.upper[:, 0]
-            index = self._first_largest(torch.where(self.certified(ctx), lower, -torch.inf))
-        return GridBest(index, self.grid[index].clone(), float(lower[index]), float(upper[index]))
+            lower = ctx.pool_bounds.certain.lower[:, 0]
+            return self._chosen(ctx, torch.where(self.certified(ctx), lower, -torch.inf))
 
+    def _chosen(self, ctx: AcquisitionContext, scores: Float[Tensor, " n"]) -> GridChoice:
+        """The row with the largest score."""
+        index, bounds = self._first_largest(scores), ctx.pool_bounds
+        return GridChoice(
+            index,
+            self.grid[index].clone(),
+            float(scores[index]),
+            bool(ctx.certified(bounds)[index]),
+            float(bounds.certain.lower[index, 0]),
+            float(bounds.certain.upper[index, 0]),
+        )
+
+    @torch.no_grad()
     def acquisition_context(self, context: Any = None, pending: Any = None) -> AcquisitionContext:
         """What an acquisition may look at in a context."""
-        with torch.no_grad():
-            return self._context(context, pending)
-
-    def _context(self, context: Any, pending: Any) -> AcquisitionContext:
         values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")

@@ -68,6 +68,9 @@ def expected_sign_entropy(
         squared_correlation: of the noise-free values at x and z.
         noise: noise variances at the candidates.
     """
+    # After y_x the margin at z has variance v' = v_z left / (noise + v) and a mean mu' ~ N(mean, t), t = v_z - v'.
+    # E exp(-c1 mu'^2 / v') = sqrt(v' / (v' + 2 c1 t)) exp(-c1 mean^2 / (v' + 2 c1 t)), and
+    # v' + 2 c1 t = v_z spread / (noise + v) with c2 = 2 c1 - 1.
     left = noise + variance * (1.0 - squared_correlation)
     spread = _positive(noise + variance * (1.0 + C2 * squared_correlation))
     ratio = mean.square() / _positive(target_variance)
@@ -109,6 +112,7 @@ def mes(
     """
     std = _positive(variance).sqrt()
     gamma = (optima - mean.unsqueeze(-1)) / std.unsqueeze(-1)
+    # phi / Phi by the difference of logarithms: Phi alone is 0 far below the optimum.
     log_cdf = torch.special.log_ndtr(gamma)
     log_density = -0.5 * gamma.square() - 0.5 * math.log(2.0 * math.pi)
     information = (0.5 * gamma * torch.exp(log_density - log_cdf) - log_cdf).mean(-1)

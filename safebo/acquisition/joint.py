@@ -77,6 +77,7 @@ def output_moments(
     if not isinstance(normal, MultitaskMultivariateNormal):
         return mean.unsqueeze(0), covariance.unsqueeze(0)
     n, m = mean.shape
+    # Rows are (point, output) where interleaved, else (output, point): of pairs of outputs only equal ones are kept.
     if normal._interleaved:
         blocks = covariance.reshape(n, m, n, m).diagonal(dim1=1, dim2=3)
     else:
@@ -195,6 +196,8 @@ def _chunk_moments(model: Any, X: Tensor, fixed: Tensor, k: int, noise: Noise) -
             raise InputError(
                 f"{len(fixed) - k} pending points cannot be told apart: without noise each may be pending once"
             )
+        # Given observations at the pending points Q, with Sigma_QQ + noise = R R^T:
+        # Sigma_ab - (R^-1 Sigma_Qa)^T (R^-1 Sigma_Qb).
         white = torch.linalg.solve_triangular(factor, cross[..., k:].transpose(-1, -2), upper=False)
         white_targets = torch.linalg.solve_triangular(factor, covariance[:, k:, :k], upper=False)
         variance = variance - white.square().sum(-2)

@@ -72,6 +72,7 @@ def f_lite_level(
     total = float(weight.sum())
     if total <= 1.0:
         return -math.inf
+    # Phi(-q) = 1 / total: at kappa = mean_x + q std_x candidate x adds w_x / total to the sum.
     # At the lower end every Phi is at least 1 / total, at the upper end at most: the sum brackets 1.
     quantile = -float(torch.special.ndtri(torch.tensor(1.0 / total, dtype=torch.float64)))
     low, high = float((mean + quantile * std).min()), float((mean + quantile * std).max())
@@ -122,7 +123,9 @@ def maximum_moments(
     mean, std, weight = _checked(mean, std, feasibility)
     counted = weight > 0
     mean, std, weight = mean[counted], std[counted], weight[counted]
+    # P(max <= t | one is feasible) = (prod of (1 - w_x Phi((mean_x - t) / std_x)) - nothing) / (1 - nothing).
     nothing = float(torch.exp(torch.log1p(-weight).sum()))
+    # By the union bound the maximum exceeds mean + reach std with a probability under 1/8.
     reach = 1.0 + math.sqrt(2.0 * math.log(4.0 * len(mean) + 4.0))
     quartiles = []
     for q in (0.25, 0.75):
@@ -140,6 +143,7 @@ def maximum_moments(
 
 def _gaussian_of_quartiles(first: Any, third: Any) -> tuple[Any, Any]:
     """Mean and standard deviation of the Gaussian with those quartiles."""
+    # Quartiles lie at m -/+ 0.6745 s, as Phi(0.6745) = 3/4.
     return 0.5 * (first + third), (third - first) / (2.0 * 0.6744897501960817)
 
 
@@ -152,6 +156,7 @@ def a_lite(
     center, spread = maximum_moments(mean, std, feasibility)
     mean, std, weight = _checked(mean, std, feasibility)
     spread = max(spread, MINIMAL_STD * float(std.max()))
+    # P(X > M) = Phi((mean - m) / sqrt(std^2 + s^2)) for X ~ N(mean, std^2), M ~ N(m, s^2).
     first = torch.special.ndtr((mean - center) / (std.square() + spread**2).sqrt())
     # The others' maximum: the Gaussian's distribution over the candidate's own, which x leaves to them. Its
     # quartiles are found for all candidates in one bisection.

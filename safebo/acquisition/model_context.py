@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from safebo.acquisition.joint import joint_moments, marginal_moments, model_nois
 from safebo.errors import InputError
 from safebo.models.posterior import FixedPoints, Posterior
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import BoundsCertificate, CertificateRule
+from safebo.safety.certificates import CertificateRule
 from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
 
@@ -141,6 +141,18 @@ class ModelPosterior(Posterior):
         return joint_moments(self.model, a, b, self.noise_variance, self.pending).cross[0]
 
 
+class ContextOptions(TypedDict, total=False):
+    """Fields of `AcquisitionContext` that a context of a BoTorch model takes as they are."""
+
+    dimension: int
+    certificate: CertificateRule
+    lipschitz: Float[Tensor, " c"]
+    rule: ExpanderRule
+    epsilon: float
+    transductive: TransductiveSpec
+    seed: int
+
+
 def context_of_model(
     model: Any,
     beta: float | Sequence[float],
@@ -150,13 +162,7 @@ def context_of_model(
     scales: Sequence[float] | None = None,
     noise_variances: Sequence[float] | None = None,
     pending: Float[Tensor, "v d"] | None = None,
-    certificate: CertificateRule | None = None,
-    lipschitz: Sequence[float] | None = None,
-    rule: ExpanderRule = "all",
-    epsilon: float = 0.0,
-    transductive: TransductiveSpec | None = None,
-    dimension: int | None = None,
-    seed: int = 0,
+    **options: Unpack[ContextOptions],
 ) -> AcquisitionContext:
     """What an acquisition may look at, from a BoTorch model; output 0 is the objective, to be maximised.
 
@@ -169,21 +175,16 @@ def context_of_model(
         scales: on which widths of the outputs are compared, `m`; 1 when None.
         noise_variances: of an observation, `m`; the model's own likelihood when None.
         pending: points being observed now; they narrow intervals in the rule and certify nothing.
-        certificate: what makes a point certified; lower bounds when None.
-        lipschitz: constants of the constraints for the expander test.
-        rule: whether an expander must satisfy all constraints or any.
-        epsilon: widths under it count as known.
-        transductive: what transductive rules learn about.
-        dimension: number of inputs; the pool's when None.
-        seed: of everything drawn.
+        options: `dimension`, which is the pool's unless there is none, `certificate`, `lipschitz`, `rule`, `epsilon`,
+            `transductive` and `seed`, as `AcquisitionContext` has them.
 
     Raises:
         InputError: arguments that do not fit each other.
     """
     outputs = int(model.num_outputs)
-    if pool is None and dimension is None:
+    if pool is None and "dimension" not in options:
         raise InputError("give a pool, or the number of inputs as `dimension`")
-    d = int(pool.shape[-1]) if pool is not None else int(dimension or 0)
+    d = options["dimension"] if pool is None else int(pool.shape[-1])
     chosen = tuple(int(i) for i in constraints)
     if not all(0 <= i < outputs for i in chosen) or not chosen:
         raise InputError(
@@ -202,23 +203,20 @@ def context_of_model(
     betas = [float(beta)] * outputs if isinstance(beta, (int, float)) else [float(b) for b in beta]
     if len(betas) != outputs:
         raise InputError(f"{len(betas)} betas for {outputs} outputs")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(options.get("seed", 0))
+    given: dict[str, Any] = {**options, "dimension": d}
+    if "lipschitz" in given:
+        given["lipschitz"] = torch.as_tensor(given["lipschitz"], dtype=torch.float64)
     ctx = AcquisitionContext(
         surrogate=surrogate,
         fantasized=surrogate if pending is None or len(pending) == 0 else surrogate.fantasized(pending),
         context=torch.zeros(0, dtype=torch.float64),
-        dimension=d,
         thresholds=torch.tensor(limits, dtype=torch.float64),
         beta=torch.tensor(betas, dtype=torch.float64),
         constraints=chosen,
-        certificate=certificate or BoundsCertificate(),
         pool=torch.zeros(0, d, dtype=torch.float64) if pool is None else pool.double(),
-        rule=rule,
-        lipschitz=None if lipschitz is None else torch.tensor(list(lipschitz), dtype=torch.float64),
-        epsilon=epsilon,
-        transductive=transductive or TransductiveSpec(),
         draw=torch.rand(d, dtype=torch.float64, generator=generator),
-        seed=seed,
+        **given,
     )
     if len(ctx.pool):
         bounds = ctx.pool_bounds

@@ -17,7 +17,6 @@ Numpy alone: a robot receives a monitor as an object and must start without torc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -25,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from safebo.boundary.kernels import radial_kernel
+
 FloatArray = NDArray[np.float64]
 Choice = Literal["largest bound", "closest", "closest interior"]
-StateKernel = Literal["matern12", "matern32", "matern52", "rbf"]
 
 NOWHERE = -1.0
 """The radius of a state that covers nothing."""
@@ -165,7 +165,7 @@ class KernelCovarianceRule(_TwoBands):
         correlation_marginal: least correlation with a marginal one (0.95 there).
     """
 
-    state_kernel: StateKernel = "matern32"
+    state_kernel: str = "matern32"
     state_lengthscale: float = 1.0
     correlation_interior: float = 0.88
     correlation_marginal: float = 0.95
@@ -216,26 +216,17 @@ class CostToGoRule(TriggerRule):
         return (lower + gain) / self.pessimism - self.inter_sample
 
 
-CORRELATIONS: dict[str, Callable[[float], float]] = {
-    "matern12": lambda r: math.exp(-r),
-    "matern32": lambda r: (1.0 + math.sqrt(3.0) * r) * math.exp(-math.sqrt(3.0) * r),
-    "matern52": lambda r: (1.0 + math.sqrt(5.0) * r + 5.0 / 3.0 * r * r) * math.exp(-math.sqrt(5.0) * r),
-    "rbf": lambda r: math.exp(-0.5 * r * r),
-}
-"""Correlation of the state kernels at a distance in lengthscales."""
-
-
-def correlation_distance(kernel: StateKernel, correlation: float) -> float:
+def correlation_distance(kernel: str, correlation: float) -> float:
     """The distance in lengthscales at which a kernel's correlation has fallen to a value in (0, 1).
 
     Bisection to the last bit, rounded to the side on which the correlation is still at least that value.
     """
-    value = CORRELATIONS[kernel]
+    rho = radial_kernel(kernel).correlation
     low, high = 0.0, 1.0
-    while value(high) >= correlation:
+    while rho(high, math) >= correlation:
         low, high = high, 2.0 * high
     while True:
         middle = 0.5 * (low + high)
         if not low < middle < high:
             return low
-        low, high = (middle, high) if value(middle) >= correlation else (low, middle)
+        low, high = (middle, high) if rho(middle, math) >= correlation else (low, middle)

@@ -7,6 +7,8 @@ not ruled out is decided in double precision. Numpy and numba only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,6 +24,31 @@ CHUNK = 11
 """Coordinates between two looks at whether a block can be ruled out."""
 
 UNIT_ROUNDOFF = 2.0**-24
+
+
+class _Stored(NamedTuple):
+    """What the search reads of an index: of every block codes, states, box and largest radius; of every state itself,
+    its radius and its preference.
+    """
+
+    codes: NDArray[np.uint8]
+    step: float
+    blocks: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    radius: FloatArray
+    states: FloatArray
+    radii: FloatArray
+    preference: FloatArray
+
+
+class _Query(NamedTuple):
+    """A state in the three precisions of the search, and the largest number in it or in any stored state."""
+
+    s: FloatArray
+    s32: NDArray[np.float32]
+    coded: NDArray[np.float32]
+    magnitude: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +112,10 @@ class StateIndex:
         ordered = radii[self.order]
         return replace(self, radii=ordered, radius=_largest_per_block(ordered))
 
+    @cached_property
+    def _stored(self) -> _Stored:
+        return _Stored(*(getattr(self, name) for name in _Stored._fields))
+
     def search(
         self, s: FloatArray, first: int, stop_when_covered: bool, most: float = np.inf
     ) -> tuple[int, int, float]:
@@ -96,24 +127,14 @@ class StateIndex:
             stop_when_covered: whether any row at or under 0 will do.
             most: where no row is at or under it, the value is only known to lie above it.
         """
-        position, value = _search(
+        ordered = s[self.coordinates]
+        query = _Query(
             s,
-            s[self.coordinates].astype(np.float32),
-            ((s[self.coordinates] - self.offset) / self.step).astype(np.float32),
-            self.codes,
-            self.step,
-            self.blocks,
-            self.low,
-            self.high,
-            self.radius,
-            self.states,
-            self.radii,
-            self.preference,
-            first,
+            ordered.astype(np.float32),
+            ((ordered - self.offset) / self.step).astype(np.float32),
             max(self.largest, float(np.abs(s).max())),
-            stop_when_covered,
-            most,
         )
+        position, value = _search(self._stored, query, first, stop_when_covered, most)
         return int(self.order[position]), int(position), float(value)
 
 
@@ -133,6 +154,7 @@ def _block_order(states: FloatArray) -> IntArray:
             continue
         part = order[start:stop]
         axis = int(np.argmax(np.ptp(states[part], axis=0)))
+        # Whole blocks on the left, so that the last block alone may be short.
         half = -(-(stop - start) // (2 * LANES)) * LANES
         if half >= stop - start:
             half = LANES
@@ -162,6 +184,7 @@ def _block_distances(
         stop = min(c + CHUNK, k)
         for j in range(c, stop):
             sj = s[j]
+            # Sums over coordinates only grow, so a block may be left as soon as all of them exceed the limit.
             for lane in range(LANES):
                 d = block[j, lane] - sj
                 acc[lane] += d * d
@@ -216,6 +239,7 @@ def _box_distances(
     for b in range(low.shape[0]):
         total = np.float32(0.0)
         for j in range(low.shape[1]):
+            # The distance to [low, high] along one coordinate; 0 inside.
             d = max(max(low[b, j] - s[j], s[j] - high[b, j]), zero)
             total += d * d
         out[b] = total
@@ -223,22 +247,7 @@ def _box_distances(
 
 @njit(cache=True)
 def _search(
-    s: FloatArray,
-    s32: NDArray[np.float32],
-    coded: NDArray[np.float32],
-    codes: NDArray[np.uint8],
-    step: float,
-    blocks: NDArray[np.float32],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    radius: FloatArray,
-    states: FloatArray,
-    radii: FloatArray,
-    preference: FloatArray,
-    first: int,
-    magnitude: float,
-    stop_when_covered: bool,
-    most: float,
+    stored: _Stored, query: _Query, first: int, stop_when_covered: bool, most: float
 ) -> tuple[int, float]:
     """Branch and bound for the smallest `||s - s_j|| - radius_j`.
 
@@ -253,21 +262,25 @@ def _search(
     Of equal values the one with the largest preference is answered; a block that could hold one is never ruled
     out, because the errors above are strictly positive.
     """
+    states, radii, preference = stored.states, stored.radii, stored.preference
     m, k = states.shape
-    nb = blocks.shape[0]
+    nb = stored.blocks.shape[0]
     u = UNIT_ROUNDOFF
-    absolute = 5.0 * u * magnitude * np.sqrt(k)
+    # |computed - true| <= absolute for the norm of k differences; a sum of k squares errs by less than the factor
+    # `relative`.
+    absolute = 5.0 * u * query.magnitude * np.sqrt(k)
     relative = 1.0 + 2.0 * (k + 4) * u
     furthest = 255.0
     for j in range(k):
-        furthest = max(furthest, abs(coded[j]))
+        furthest = max(furthest, abs(query.coded[j]))
+    # In steps: sqrt(k) / 2 for codes that are rounded states, and the single precision of a state in steps.
     off = (0.5 + 1e-6) * np.sqrt(k) + 5.0 * u * furthest * np.sqrt(k)
     best = first
-    value = _exact_distance(s, states[first]) - radii[first]
+    value = _exact_distance(query.s, states[first]) - radii[first]
     if stop_when_covered and value <= 0.0:
         return best, value
     boxes = np.empty(nb, dtype=np.float32)
-    _box_distances(s32, low, high, boxes)
+    _box_distances(query.s32, stored.low, stored.high, boxes)
     acc = np.empty(LANES, dtype=np.float32)
     # The block whose box is nearest first: it is likely to hold the best, and then rules out most others.
     start = np.argmin(boxes)
@@ -277,22 +290,24 @@ def _search(
             b = int(start)
         elif position == start:
             b = 0
-        reach = radius[b] + min(value, most) + absolute
+        # A state j of the block beats the best only if ||s - s_j|| < radius_j + value <= reach.
+        reach = stored.radius[b] + min(value, most) + absolute
         if reach < 0.0:
             continue
         limit = np.float32(reach * reach * relative * relative * (1.0 + 4.0 * u))
         if boxes[b] > limit:
             continue
-        steps = (reach / step + off) * relative
-        if not _codes_reach(codes[b], coded, np.float32(steps * steps * (1.0 + 4.0 * u)), acc):
+        # The same in steps of the codes: ||code - s / step|| <= reach / step + off.
+        steps = (reach / stored.step + off) * relative
+        if not _codes_reach(stored.codes[b], query.coded, np.float32(steps * steps * (1.0 + 4.0 * u)), acc):
             continue
-        if not _block_distances(blocks[b], s32, limit, acc):
+        if not _block_distances(stored.blocks[b], query.s32, limit, acc):
             continue
         for lane in range(LANES):
             j = b * LANES + lane
             if j >= m or acc[lane] > limit:
                 continue
-            excess = _exact_distance(s, states[j]) - radii[j]
+            excess = _exact_distance(query.s, states[j]) - radii[j]
             if excess < value or (excess == value and preference[j] > preference[best]):
                 best, value = j, excess
                 if stop_when_covered and value <= 0.0:

@@ -43,11 +43,13 @@ def cell_widths(
     widths = torch.full_like(low, torch.inf)
     for j in torch.nonzero(high > low).squeeze(-1).tolist():
         span = float(high[j] - low[j])
+        # From a probe to the farther end, so that what is tried lies among the points.
         inwards = torch.where(probes[:, j] > low[j] + 0.5 * span, -span, span)
         widths[j] = span * _FRACTIONS[0]
         for fraction in _FRACTIONS:
             moved = probes.clone()
             moved[:, j] += fraction * inwards
+            # k(x, x') / sqrt(k(x, x) k(x', x')) >= 1 - loss at every probe, or the side is too long.
             scale = (kernel.diagonal(probes) * kernel.diagonal(moved)).sqrt()
             if bool((kernel(probes, moved).diagonal() < (1.0 - loss) * scale).any()):
                 break
@@ -79,6 +81,7 @@ class Cells:
             # Sides that divide the range evenly, so that no sliver is left at its end.
             parts = max(1, int(torch.ceil((high[j] - low[j]) / width[j])))
             place = ((points[:, j] - low[j]) * (parts / (high[j] - low[j]))).long().clamp_(0, parts - 1)
+            # Mixed radix: the number so far, without gaps, times the parts of this axis, plus the place on it.
             index = torch.unique(index, return_inverse=True)[1] * parts + place
         kept, index = torch.unique(index, return_inverse=True)
         return cls(points, index, len(kept))
@@ -97,6 +100,7 @@ class Cells:
         position = occupied.new_zeros(self.count)
         position[occupied] = torch.arange(len(occupied), device=occupied.device)
         place = position[cell]
+        # Centroid of cell c: (1 / n_c) sum of its points.
         sums = self.points.new_zeros(len(occupied), self.points.shape[1])
         sums.index_add_(0, place, self.points[members])
         weight = counts[occupied].to(self.points.dtype)

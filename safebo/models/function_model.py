@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import CoregionalKernel, Kernel, KernelKind, StationaryKernel, Terms
+from safebo.models.kernels import CoregionalKernel, Kernel, StationaryKernel, Terms
 from safebo.models.posterior import Posterior
 from safebo.study import ContextVariable, Parameter, Study
 
@@ -65,7 +65,7 @@ class FunctionModel:
     """
 
     name: str
-    kind: KernelKind
+    kind: str
     lengthscale: tuple[float, ...]
     mean: float
     variance: float

@@ -1,6 +1,6 @@
 """gpytorch kernels with fixed hyperparameters as covariances that `safebo.models.posterior` can evaluate.
 
-Radial kernels and Matern ones, scaled or not, become ours: their distances come from differences, which
+Those that the table of radial kernels knows, scaled or not, become ours: their distances come from differences, which
 gpytorch's expanded squares lose for near points (a Matern 1/2 covariance is then off by 1e-8). Every other
 kernel, products, sums and active dimensions included, is evaluated by gpytorch as it is.
 """
@@ -8,14 +8,14 @@ kernel, products, sums and active dimensions included, is evaluated by gpytorch 
 from __future__ import annotations
 
 import copy
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
+from safebo.boundary.kernels import KERNELS, RadialKernel
 from safebo.errors import InputError
-from safebo.models.posterior import GenericKernel, Kernel, KernelKind, StationaryKernel
-
-_MATERN: dict[float, KernelKind] = {0.5: "matern12", 1.5: "matern32", 2.5: "matern52"}
+from safebo.models.posterior import GenericKernel, Kernel, StationaryKernel
 
 
 def fixed_kernel(kernel: Any, dimension: int) -> Kernel:
@@ -48,7 +48,7 @@ def fixed_kernel(kernel: Any, dimension: int) -> Kernel:
 
 
 def _stationary(kernel: Any, dimension: int) -> StationaryKernel | None:
-    from gpytorch.kernels import MaternKernel, RBFKernel, ScaleKernel
+    from gpytorch.kernels import ScaleKernel
 
     variance, base = 1.0, kernel
     if type(kernel) is ScaleKernel:
@@ -57,11 +57,15 @@ def _stationary(kernel: Any, dimension: int) -> StationaryKernel | None:
         variance, base = float(kernel.outputscale), kernel.base_kernel
     if getattr(base, "active_dims", None) is not None:
         return None
-    if type(base) is RBFKernel:
-        kind: KernelKind = "rbf"
-    elif type(base) is MaternKernel:
-        kind = _MATERN[float(base.nu)]
-    else:
+    known = next((kernel for kernel in KERNELS.values() if _counterpart(base, kernel)), None)
+    if known is None:
         return None
     lengthscale = base.lengthscale.detach().reshape(-1).expand(dimension).clone()
-    return StationaryKernel(kind, lengthscale, variance)
+    return StationaryKernel(known.name, lengthscale, variance)
+
+
+def _counterpart(kernel: Any, ours: RadialKernel) -> bool:
+    """Whether a gpytorch kernel is one of ours but for its lengthscale."""
+    if ours.gpytorch is None or type(kernel) is not resolve_name(ours.gpytorch):
+        return False
+    return all(float(getattr(kernel, name)) == value for name, value in ours.attributes.items())

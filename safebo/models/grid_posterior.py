@@ -73,6 +73,8 @@ class GridPosterior:
             for row in range(new - old):
                 index, offset = divmod(old + row, self._block_rows)
                 self._blocks[index][offset, part] = whitened[row]
+            # With w_j the rows of W and r = L^-1 (y - prior mean): variance = k(x, x) - sum of w_j(x)^2 and
+            # mean = prior mean + sum of r_j w_j(x).
             self._variance[part] -= whitened.square().sum(0)
             self.mean[part] += residual @ whitened
         self.count = new
@@ -116,6 +118,7 @@ class GridPosterior:
         chunk = min(2**17, max(2**11, 2**20 // rows))
         for start in range(0, len(self.points), chunk):
             part = slice(start, start + chunk)
+            # W_new = L_22^-1 (k(new, points) - L_21 W_old), with L_21 = (L_11^-1 k(old, new))^T.
             covariance = posterior.kernel(inputs[old:], self.points[part])
             for first, block in self._stored(old):
                 covariance = covariance - lower[:, first : first + len(block)] @ block[:, part]
@@ -142,6 +145,7 @@ class GridPosterior:
         columns: slice | Int[Tensor, " t"],
     ) -> Float[Tensor, "b t"]:
         """Posterior covariance of the points `index`, whose columns of W are `whitened`, with `columns`."""
+        # k(a, b) - w(a)^T w(b), a block of W's rows at a time.
         covariance = posterior.kernel(self.points[index], self.points[columns])
         for first, block in self._stored(self.count):
             covariance = covariance - whitened[first : first + len(block)].T @ block[:, columns]

@@ -10,13 +10,13 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-KernelKind = Literal["matern12", "matern32", "matern52", "rbf"]
+from safebo.boundary.kernels import radial_kernel
 
 Columns = tuple[int, ...]
 Terms = tuple[tuple[Columns, ...], ...]
@@ -50,18 +50,24 @@ class StationaryKernel:
     positive definite (MacKay 1998), which one of the distance along the circle is not.
 
     Args:
-        kind: Matern 1/2, 3/2, 5/2 or the squared exponential.
+        kind: name of the radial kernel, see `safebo.boundary.kernels`.
         lengthscale: `D`, in the unit cube.
         variance: the prior variance.
         period: `D`, in the unit cube, infinite for columns that are not periodic; None when none is.
         terms: groups of columns of every product of the sum; None for one group of all columns.
+
+    Raises:
+        UnknownNameError: there is no kernel of that name.
     """
 
-    kind: KernelKind
+    kind: str
     lengthscale: Float[Tensor, " D"]
     variance: float = 1.0
     period: Float[Tensor, " D"] | None = None
     terms: Terms | None = None
+
+    def __post_init__(self) -> None:
+        radial_kernel(self.kind)
 
     def correlation(self, a: Float[Tensor, "*b n D"], b: Float[Tensor, "*b m D"]) -> Float[Tensor, "*b n m"]:
         """The kernel over its variance."""
@@ -88,15 +94,7 @@ class StationaryKernel:
             self._coordinates(b, columns),
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-        if self.kind == "matern12":
-            return torch.exp(-r)
-        if self.kind == "matern32":
-            s = math.sqrt(3.0) * r
-            return (1.0 + s) * torch.exp(-s)
-        if self.kind == "matern52":
-            s = math.sqrt(5.0) * r
-            return (1.0 + s + s * s / 3.0) * torch.exp(-s)
-        return torch.exp(-0.5 * r * r)
+        return radial_kernel(self.kind).correlation(r, torch)
 
     def _coordinates(self, x: Tensor, columns: Columns | None) -> Tensor:
         """Columns in lengthscales, periodic ones as two coordinates on a circle."""

@@ -77,6 +77,7 @@ class KernelFeatures:
         used, also far from the region or of other tasks, where the features of X itself would miss some.
         """
         seen = posterior.whiten(self(posterior.inputs).T).T
+        # V = U S D gives I - V^T V = I - D^T S^2 D, whose root is I - D^T (1 - sqrt(1 - S^2)) D.
         _, singular, directions = torch.linalg.svd(seen, full_matrices=False)
         shrink = 1.0 - (1.0 - singular.square()).clamp_min(0.0).sqrt()
         return (
@@ -115,6 +116,8 @@ def kernel_features(
     pivots: list[int] = []
     missing = [float(left.max())]
     while len(pivots) < rank and missing[-1] > stop:
+        # Row j: phi_j(x) = (k(p_j, x) - sum over i < j of phi_i(p_j) phi_i(x)) / sqrt(left(p_j)), with
+        # left(x) = k(x, x) - sum over i < j of phi_i(x)^2; the pivot p_j is where left is largest.
         j, best = len(pivots), int(left.argmax())
         covariance = kernel(pool[best : best + 1], pool)[0] - rows[:j, best] @ rows[:j]
         rows[j] = covariance / left[best].sqrt()
@@ -123,6 +126,7 @@ def kernel_features(
         pivots.append(best)
         missing.append(float(left.max()))
     chosen = torch.tensor(pivots, dtype=torch.long, device=pool.device)
+    # k(P, P) = L L^T with L[j, i] = phi_i(p_j), which is 0 for i > j.
     factor = rows[: len(pivots), chosen].T.tril()
     eye = torch.eye(len(pivots), dtype=pool.dtype, device=pool.device)
     inverse = torch.linalg.solve_triangular(factor, eye, upper=False)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import GenericKernel, Kernel, KernelKind, StationaryKernel
+from safebo.models.kernels import GenericKernel, Kernel, StationaryKernel
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
@@ -96,11 +96,13 @@ class Posterior:
         # The Schur complement is at least the noise variance; round-off must not take it below, nor to 0.
         schur = prior_variance + self.noise_variance - float(whitened @ whitened)
         pivot = math.sqrt(max(schur, self.noise_variance, MINIMAL_VARIANCE * prior_variance, 1e-300))
+        # The last row of L^-1: (-w^T L^-1, 1) / pivot with w = L^-1 k(inputs, x) and pivot^2 the Schur complement.
         factor = row.new_zeros(n + 1, n + 1)
         factor[:n, :n] = self.inverse_factor
         factor[n, :n] = -(whitened @ self.inverse_factor) / pivot
         factor[n, n] = 1.0 / pivot
         mean = self.prior_mean + float(self.kernel(row, self.inputs)[0] @ self.weights)
+        # weights = L^-T L^-1 (y - mean): one more row adds its residual times itself.
         residual = (float(y) - mean) / pivot
         weights = torch.cat([self.weights, self.weights.new_zeros(1)]) + residual * factor[n]
         return Posterior(
@@ -131,6 +133,7 @@ class Posterior:
         inverse = torch.linalg.solve_triangular(
             corner, torch.eye(len(rows), dtype=rows.dtype, device=rows.device), upper=False
         )
+        # L^-1 = [[L_11^-1, 0], [-L_22^-1 L_21 L_11^-1, L_22^-1]] with L_21 = w^T and L_22 L_22^T the Schur complement.
         factor = rows.new_zeros(n + len(rows), n + len(rows))
         factor[:n, :n] = self.inverse_factor
         factor[n:, :n] = -(inverse @ whitened.T) @ self.inverse_factor
@@ -198,4 +201,4 @@ class Posterior:
         return self.kernel(a, b) - white_a @ white_b.T
 
 
-__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "KernelKind", "Posterior", "StationaryKernel"]
+__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "Posterior", "StationaryKernel"]

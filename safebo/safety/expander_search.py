@@ -69,6 +69,7 @@ class HallucinatedSearch:
         # No observation at an upper bound lifts a lower bound above the present upper bound.
         self._hopeful = ~safe & (upper >= thresholds - 1e-9 * scale).all(-1)
         targets = torch.nonzero(self._hopeful).squeeze(-1)
+        # How far a target is from certification: max over i of (h_i - l_i(x')) / s_i.
         deficit = ((thresholds - lower[targets]) / scale).amax(-1)
         count = min(NEAREST_TARGETS, len(targets))
         self._nearest = targets[torch.topk(deficit, count, largest=False).indices] if count else targets
@@ -126,6 +127,7 @@ class HallucinatedSearch:
         for c, w in zip(self.constraints, whitened, strict=True):
             variance = c.grid.variance_at(columns)
             covariance = c.grid.cross_covariance(c.posterior, candidates, w, columns)
+            # l_i(x') as it would be, had u_i(x) been observed at x.
             lower = hallucinated_lower(
                 c.grid.mean[columns],
                 variance,
@@ -177,6 +179,7 @@ class LipschitzSearch:
             self.tests += len(candidates)
             nearest = np.asarray(tree.query(self._points[candidates].cpu().numpy())[0])
             distance = torch.from_numpy(nearest).to(self._points.device)
+            # u_i(x) - L_i min over unsafe x' of ||x - x'|| >= h_i: the nearest one is the best for every i.
             reach = self._upper[candidates] - self._lipschitz * distance.unsqueeze(-1)
             found = (reach >= self._thresholds).all(-1)
             if bool(found.any()):

@@ -45,6 +45,7 @@ def lipschitz_expanders(
         lipschitz: Lipschitz constant of every constraint, per unit of that distance.
         rule: see above.
     """
+    # u_i(x) - L_i ||x - x'|| >= h_i, as `n x t x c`.
     reach = upper.unsqueeze(1) - lipschitz * distances.unsqueeze(-1) >= thresholds
     return (reach.all(-1) if rule == "all" else reach.any(-1)).any(-1)
 
@@ -71,6 +72,7 @@ def hallucinated_lower(
         beta: confidence multiplier.
     """
     gain = covariance / (candidate_variance + noise_variance).unsqueeze(-1)
+    # mean' = mean + g (u - mean(x)) and variance' = variance - g k, with the gain g = k / (v + noise).
     # The upper bound lies beta standard deviations above the mean.
     moved = mean + gain * (beta * candidate_variance.sqrt()).unsqueeze(-1)
     left = torch.clamp_min(variance - gain * covariance, 0.0)

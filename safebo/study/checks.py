@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
 from safebo.study import FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
@@ -34,6 +35,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_schedule(study),
         *_seeds(study),
         *_functions(study),
+        *_kernels(study),
         *_surrogate(study),
         *tuner_problems(study),
     ]
@@ -203,6 +205,14 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"upper is {warp.upper:g}, scale is {warp.scale:g}"
             )
             yield Problem(("constraints", index, "warp", "upper"), message)
+
+
+def _kernels(study: Study) -> Iterator[Problem]:
+    paths: tuple[tuple[str, ...], ...] = (("surrogate", "kernel"), ("tuner", "backup", "state_kernel"))
+    for path, name in zip(paths, (study.surrogate.kernel, study.tuner.backup.state_kernel), strict=True):
+        known = known_kernels(name)
+        if name not in known:
+            yield Problem(path, f"unknown kernel {name!r}" + did_you_mean(name, known))
 
 
 def _surrogate(study: Study) -> Iterator[Problem]:

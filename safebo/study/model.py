@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-StateKernel = Literal["matern12", "matern32", "matern52", "rbf"]
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
@@ -170,8 +169,9 @@ class SurrogateSpec(_Strict):
     The prior variance of a function is `prior_std^2` whatever the structure.
     """
 
-    kernel: StateKernel = "matern32"
-    """Of all functions. Safety rests on it: `rbf` and `matern52` declare functions smoother than most are."""
+    kernel: str = "matern32"
+    """Of all functions: `matern12`, `matern32`, `matern52`, `rbf` or a registered one. Safety rests on it: `rbf` and
+    `matern52` declare functions smoother than most are."""
     lengthscale: float = Field(default=0.3, gt=0)
     """Of parameters that have none of their own, in the unit cube. Safety rests on it: too long is not safe."""
     context_lengthscale: float = Field(default=0.5, gt=0)
@@ -222,8 +222,8 @@ class BackupSpec(_Strict):
     """Tail probability that the distance to an interior backup must exceed; for `gaussian_tail`."""
     tau_marginal: float = Field(default=0.6, gt=0, lt=1)
     """The same for a marginal backup, at least `tau_interior`; for `gaussian_tail`."""
-    state_kernel: StateKernel = "matern32"
-    """Kernel over states; for `kernel_covariance`."""
+    state_kernel: str = "matern32"
+    """Kernel over states, a name as in `surrogate.kernel`; for `kernel_covariance`."""
     state_lengthscale: float = Field(default=1.0, gt=0)
     """Its lengthscale, a distance; for `kernel_covariance`."""
     correlation_interior: float = Field(default=0.88, gt=0, lt=1)

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from safebo.boundary.kernels import BUILT_IN
 from safebo.errors import StudyError
 from safebo.study.methods import METHODS, SAFE
 from safebo.study.model import Study
@@ -95,11 +96,14 @@ def study_schema() -> dict[str, Any]:
     """
     schema = Study.model_json_schema()
     evaluators = [point.name for point in importlib.metadata.entry_points(group="safebo.evaluators")]
-    # Other spellings and names are allowed: hyphens in a method's, `module:attribute` for an evaluator.
+    # Other spellings and names are allowed: hyphens in a method's, `module:attribute` for an evaluator, and kernels
+    # of other packages.
     for model, key, names in (
         ("EvaluatorSpec", "name", [*sorted(set(evaluators)), "subprocess"]),
         ("TunerSpec", "method", list(METHODS)),
         ("TunerSpec", "local_method", list(SAFE)),
+        ("SurrogateSpec", "kernel", [kernel.name for kernel in BUILT_IN]),
+        ("BackupSpec", "state_kernel", [kernel.name for kernel in BUILT_IN]),
     ):
         known = schema["$defs"][model]["properties"][key]
         known["anyOf"] = [{"enum": names}, {"type": known.pop("type")}]

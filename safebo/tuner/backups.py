@@ -96,48 +96,46 @@ def _gain(trial: int, m: Measurement, encoding: StudyEncoding) -> NDArray[np.flo
 def boundary_monitor(
     found: Sequence[Backup], lower: NDArray[np.float64], spec: BackupSpec
 ) -> BoundaryMonitor:
-    """The monitor of those backups whose gains are certified now.
+    """The monitor of some backups.
 
     Args:
-        found: backups of one context.
-        lower: present lower bound of every backup's smallest margin, warped; a negative one drops it.
+        found: backups of one context whose gains are certified now.
+        lower: present lower bound of every backup's smallest margin, warped, above its threshold.
         spec: rule, scales and capacity.
 
     Raises:
-        NoBackupError: when none is certified.
+        NoBackupError: when there is none.
         MeasurementError: when the states of two trials differ in width, or when a trial lacks the margins to go
             that the rule needs.
     """
-    chosen = [i for i in range(len(found)) if lower[i] >= 0]
-    if not chosen:
+    if not found:
         raise NoBackupError(
             "no backup: no completed trial of this context has recorded states and gains that are certified "
             "now. The evaluator must return `states`, and a seed or local trial must come first"
         )
-    widths = sorted({found[i].states.shape[1] for i in chosen})
+    widths = sorted({backup.states.shape[1] for backup in found})
     if len(widths) > 1:
         raise MeasurementError(f"visited states have different widths: {widths}")
     rule = trigger_rule(spec)
-    kept = thinned([len(found[i].states) for i in chosen], spec.capacity)
+    kept = thinned([len(backup.states) for backup in found], spec.capacity)
     parts: list[NDArray[np.float64]] = []
     gained: list[NDArray[np.float64]] = []
     policy: list[NDArray[np.int64]] = []
     bounds: list[float] = []
     gains: list[Mapping[str, float]] = []
-    for i, rows in zip(chosen, kept, strict=True):
+    for backup, bound, rows in zip(found, lower, kept, strict=True):
         if len(rows) == 0:
             continue
-        gain = found[i].gain
-        if gain is None and rule.needs_gain:
+        if backup.gain is None and rule.needs_gain:
             raise MeasurementError(
-                f"trial {found[i].trial} reports no `margins_to_go`, which tuner.backup.rule {rule.name} needs: "
+                f"trial {backup.trial} reports no `margins_to_go`, which tuner.backup.rule {rule.name} needs: "
                 "the evaluator must return them with `states`, or choose another rule"
             )
-        parts.append(found[i].states[rows])
-        gained.append(np.zeros(len(rows)) if gain is None else gain[rows])
+        parts.append(backup.states[rows])
+        gained.append(np.zeros(len(rows)) if backup.gain is None else backup.gain[rows])
         policy.append(np.full(len(rows), len(gains)))
-        bounds.append(float(lower[i]))
-        gains.append(found[i].parameters)
+        bounds.append(float(bound))
+        gains.append(backup.parameters)
     return BoundaryMonitor(
         np.concatenate(parts),
         np.concatenate(policy),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -32,14 +33,14 @@ class Proposal:
 
     Args:
         row: raw parameters, `d`.
-        score: what the acquisition thinks of them; None where none was asked.
+        score: the acquisition's value there; not a number where none was asked.
         phase: of the trial.
         reason: why these.
         watched: whether a monitor must watch the trial.
     """
 
     row: NDArray[np.float64]
-    score: float | None = None
+    score: float = math.nan
     phase: Phase = "local"
     reason: str = ""
     watched: bool = False

@@ -20,6 +20,7 @@ from safebo.models.model_cache import ModelCache
 from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate
+from safebo.safety.safe_set import smallest
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -71,6 +72,7 @@ class TunerState:
         """
         surrogate = self.surrogate()
         dimension = self.encoding.space.dimension
+        lifted = [self.encoding.row(r.trial)[:dimension] for r in self.lifted(name)]
         X = [self.encoding.row(trial) for trial in visited]
         falls = [
             self.encoding.row(r.trial)
@@ -103,6 +105,7 @@ class TunerState:
             expanding=self._expanding(name),
             transductive=spec.transductive,
             region=self.encoding.region,
+            lifted=torch.stack(lifted) if lifted else empty[:, :dimension],
             prior_only=self.prior_only(name),
         )
         return replace(ctx, certificate=self._certificate(name, ctx))
@@ -197,16 +200,10 @@ class TunerState:
         return self.certificates([row], name)[0]
 
     def certificates(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[Certificate]:
-        """Certificates of raw rows (`d` each) in a context; those of safe global trials are lifted to 0.
-
-        A prior's trials alone certify nothing: not before this run has measured something in the context.
-        """
+        """Certificates of raw rows (`d` each) in a context, by the context's safe set with its exceptions."""
         if not rows:
             return []
-        lifted = [self.encoding.row(r.trial)[: self.encoding.space.dimension] for r in self.lifted(name)]
         ctx = self.acquisition_context(name)
-        if lifted:
-            ctx = replace(ctx, lifted=torch.stack(lifted))
         with torch.no_grad():
             bounds = ctx.bounds_at(self.encoding.unit(np.stack(rows)))
         raw = self.encoding.raw_bounds(ctx, bounds)
@@ -249,7 +246,7 @@ class TunerState:
 
     def watched(self, name: str) -> bool:
         """Whether a global trial in this context could be watched: some backup's gains are certified."""
-        return bool((self.backups(name)[1] >= 0).any())
+        return bool(self.backups(name)[0])
 
     def monitor(self, name: str) -> BoundaryMonitor:
         """The boundary condition of a context from its backups.
@@ -264,7 +261,7 @@ class TunerState:
         return self._monitors[1]
 
     def backups(self, name: str) -> tuple[list[Backup], NDArray[np.float64]]:
-        """Backups of the context and the present lower bounds of their smallest margins."""
+        """Backups of the context whose gains are certified now, and the lower bounds of their smallest margins."""
         found = []
         for r in self.history.of_context(name):
             if r.pending:
@@ -274,17 +271,12 @@ class TunerState:
             backup = self._known_backups[r.trial.id]
             if backup is not None:
                 found.append(backup)
-        return found, self._policy_lower_bounds(found, name)
-
-    def _policy_lower_bounds(self, found: Sequence[Backup], name: str) -> NDArray[np.float64]:
-        """Present lower bound of every backup's smallest margin, warped, above its threshold."""
         if not found:
-            return np.zeros(0)
-        rows = np.stack([self.encoding.space.vector(b.parameters) for b in found])
+            return [], np.zeros(0)
         ctx = self.acquisition_context(name)
+        rows = np.stack([self.encoding.space.vector(b.parameters) for b in found])
         with torch.no_grad():
-            smallest = ctx.bounds_at(self.encoding.unit(rows)).margins.amin(-1).numpy()
-        lifted = {r.trial.id for r in self.lifted(name)}
-        return np.array(
-            [max(v, 0.0) if b.trial in lifted else v for b, v in zip(found, smallest, strict=True)]
-        )
+            bounds = ctx.bounds_at(self.encoding.unit(rows))
+        kept = ctx.certified(bounds).numpy()
+        lower = np.maximum(smallest(bounds.margins).numpy(), 0.0)
+        return [b for b, keep in zip(found, kept, strict=True) if keep], lower[kept]

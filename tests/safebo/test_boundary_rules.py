@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from safebo.boundary.kernels import BUILT_IN, RadialKernel, radial_kernel
 from safebo.boundary.monitor import LAST_CHOICE, BoundaryMonitor
 from safebo.boundary.rules import (
-    CORRELATIONS,
     CostToGoRule,
     GaussianTailRule,
     KernelCovarianceRule,
@@ -82,19 +82,25 @@ def test_rules_without_bands_count_every_state_as_interior() -> None:
     assert LipschitzRule().interior(np.array([-1.0, 0.0])).tolist() == [True, True]
 
 
-@pytest.mark.parametrize("kernel", list(CORRELATIONS))
+def value_at(kernel: RadialKernel, r: float) -> float:
+    return float(kernel.correlation(r, math))
+
+
+@pytest.mark.parametrize("kernel", BUILT_IN, ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("correlation", [0.05, 0.5, 0.88, 0.999])
-def test_the_distance_of_a_correlation_is_the_last_that_still_has_it(kernel: Any, correlation: float) -> None:
-    value, r = CORRELATIONS[kernel], correlation_distance(kernel, correlation)
-    assert value(r) >= correlation > value(math.nextafter(r, math.inf))
+def test_the_distance_of_a_correlation_is_the_last_that_still_has_it(
+    kernel: RadialKernel, correlation: float
+) -> None:
+    r = correlation_distance(kernel.name, correlation)
+    assert value_at(kernel, r) >= correlation > value_at(kernel, math.nextafter(r, math.inf))
 
 
 def test_correlations_begin_at_one_and_are_those_of_their_kernels() -> None:
-    assert all(value(0.0) == 1.0 for value in CORRELATIONS.values())
-    assert CORRELATIONS["matern12"](2.0) == pytest.approx(math.exp(-2.0))
-    assert CORRELATIONS["matern32"](1 / math.sqrt(3)) == pytest.approx(2.0 * math.exp(-1.0))
-    assert CORRELATIONS["matern52"](3 / math.sqrt(5)) == pytest.approx(7.0 * math.exp(-3.0))
-    assert CORRELATIONS["rbf"](2.0) == pytest.approx(math.exp(-2.0))
+    assert all(value_at(kernel, 0.0) == 1.0 for kernel in BUILT_IN)
+    assert value_at(radial_kernel("matern12"), 2.0) == pytest.approx(math.exp(-2.0))
+    assert value_at(radial_kernel("matern32"), 1 / math.sqrt(3)) == pytest.approx(2.0 * math.exp(-1.0))
+    assert value_at(radial_kernel("matern52"), 3 / math.sqrt(5)) == pytest.approx(7.0 * math.exp(-3.0))
+    assert value_at(radial_kernel("rbf"), 2.0) == pytest.approx(math.exp(-2.0))
 
 
 def test_what_rules_are() -> None:

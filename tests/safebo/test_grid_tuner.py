@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,8 @@ def tuner(name: str, device: str = "cpu", beta: Any = 2.0, **changes: Any) -> Gr
     settings = changes.pop("settings", GridSettings(**constants) if name.startswith("lo") else GridSettings())
     if name == "real_beta_safeopt":
         beta = ConfidenceSpec(norm=1.0)
-    return GridTuner(
-        name, kernels, [1e-3, 1e-3], GRID, [-np.inf, -0.2], beta, settings=settings, device=device
-    )
+    settings = replace(settings, device=device)
+    return GridTuner(name, kernels, [1e-3, 1e-3], GRID, [-np.inf, -0.2], beta, settings=settings)
 
 
 def sequence(told: GridTuner, steps: int) -> list[int]:

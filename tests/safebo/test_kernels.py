@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import gpytorch
@@ -11,12 +12,17 @@ import pytest
 import torch
 from tuner_cases import hill_study, kernel_matrix
 
+from safebo.boundary.kernels import KERNELS, RadialKernel, radial_kernel, register_kernel
+from safebo.boundary.rules import correlation_distance
+from safebo.errors import StudyError, UnknownNameError
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
+from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.kernels import AverageKernel, CoregionalKernel, StationaryKernel
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.checks import cross_field_problems
+from safebo.study.reference import study_schema
 from safebo.tuner import Tuner
 from safebo.types import Measurement
 
@@ -372,3 +378,93 @@ def test_a_tuner_certifies_by_the_declared_kernel() -> None:
     std = np.sqrt(0.25 - gain @ K[:3, 3:])
     expected = [mean.item() - 3.0 * std.item(), mean.item(), mean.item() + 3.0 * std.item()]
     np.testing.assert_allclose(tuner.bounds(rows[3:], "slow")[0, 1], expected, atol=1e-9)
+
+
+RATIONAL = RadialKernel(
+    "rational_quadratic",
+    lambda r, xp: 1.0 / (1.0 + 0.5 * r * r),
+    "gpytorch.kernels:RQKernel",
+    {"alpha": 1.0},
+)
+"""A kernel that safebo does not have; `(1 + r^2 / (2 alpha))^-alpha` with alpha = 1."""
+
+
+@pytest.fixture
+def rational() -> Iterator[str]:
+    register_kernel(RATIONAL)
+    yield RATIONAL.name
+    del KERNELS[RATIONAL.name]
+
+
+def test_a_registered_kernel_is_one_like_the_others(rational: str) -> None:
+    theirs = gpytorch.kernels.RQKernel(ard_num_dims=4).double()
+    theirs.alpha, theirs.lengthscale = 1.0, torch.tensor([LENGTHSCALE], dtype=torch.float64)
+    ours = fixed_kernel(theirs, 4)
+    assert isinstance(ours, StationaryKernel)
+    assert ours.kind == rational
+    A, B = points(20, 0), points(10, 1)
+    expected = theirs(A, B).to_dense().detach()
+    np.testing.assert_allclose(ours(A, B), expected, atol=1e-12)
+    np.testing.assert_allclose(model(rational, "joint", variance=1.0).kernel()(A, B), expected, atol=1e-12)
+    # Another alpha is another kernel.
+    theirs.alpha = 2.0
+    assert not isinstance(fixed_kernel(theirs, 4), StationaryKernel)
+    # 1 / (1 + r^2 / 2) = 0.5 at the root of 2.
+    assert correlation_distance(rational, 0.5) == pytest.approx(math.sqrt(2.0), rel=1e-12)
+    study = hill_study(
+        surrogate={"kernel": rational}, tuner={"method": "safe_ucb", "backup": {"state_kernel": rational}}
+    )
+    assert not cross_field_problems(study)
+    tuner = Tuner(study, 0)
+    first = tuner.ask("slow")
+    tuner.tell(first, Measurement("completed", objective=-0.2, margins={"margin": 0.4}))
+    assert tuner.ask("slow").certified
+
+
+def test_unknown_kernels_are_refused_with_what_was_meant() -> None:
+    study = hill_study(surrogate={"kernel": "matern42"}, tuner={"backup": {"state_kernel": "rfb"}})
+    messages = {problem.path: problem.message for problem in cross_field_problems(study)}
+    assert set(messages) == {("surrogate", "kernel"), ("tuner", "backup", "state_kernel")}
+    assert messages["surrogate", "kernel"].startswith("unknown kernel 'matern42'; did you mean 'matern")
+    allowed = "(allowed: matern12, matern32, matern52, rbf)"
+    expected = f"unknown kernel 'rfb'; did you mean 'rbf'? {allowed}"
+    assert messages["tuner", "backup", "state_kernel"] == expected
+    with pytest.raises(UnknownNameError, match="matern42"):
+        radial_kernel("matern42")
+    with pytest.raises(UnknownNameError, match="matern42"):
+        Tuner(study, 0)
+
+
+def test_a_kernels_name_is_taken_once_and_it_is_a_correlation() -> None:
+    with pytest.raises(StudyError, match="taken"):
+        register_kernel(RadialKernel("rbf", lambda r, xp: xp.exp(-r)))
+    with pytest.raises(StudyError, match="must be 1"):
+        register_kernel(RadialKernel("covariance", lambda r, xp: 2.0 * xp.exp(-r)))
+    assert "covariance" not in KERNELS
+
+
+def test_kernels_of_installed_packages_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name, value = RATIONAL.name, "lab.kernels"
+
+        def load(self) -> None:
+            register_kernel(RATIONAL)
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point()])
+    try:
+        assert radial_kernel(RATIONAL.name) is RATIONAL
+    finally:
+        del KERNELS[RATIONAL.name]
+
+    def broken(self: Point) -> None:
+        raise ImportError("no module lab")
+
+    monkeypatch.setattr(Point, "load", broken)
+    with pytest.raises(StudyError, match=r"lab.kernels\) cannot be loaded: no module lab"):
+        radial_kernel(RATIONAL.name)
+
+
+def test_the_schema_lists_the_kernels_that_come_with_safebo() -> None:
+    definitions = study_schema()["$defs"]
+    for model_name, key in (("SurrogateSpec", "kernel"), ("BackupSpec", "state_kernel")):
+        assert definitions[model_name]["properties"][key]["anyOf"] == [{"enum": KINDS}, {"type": "string"}]

@@ -64,6 +64,7 @@ def itl(
             f"the covariance of {target_covariance.shape[-1]} targets is not positive definite with a jitter "
             f"of {jitter:g}: use targets farther apart, or a larger jitter"
         )
+    # I(f_A; y_x) = 0.5 log((v + n) / (v + n - e)) with e = k_xA Sigma_AA^-1 k_Ax, what the targets would explain.
     white = torch.linalg.solve_triangular(factor, cross.transpose(-1, -2), upper=False)
     explained = torch.minimum(white.square().sum(-2), variance)
     # log1p of what is gained over what remains keeps small informations exact.

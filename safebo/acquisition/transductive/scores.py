@@ -102,6 +102,8 @@ def exact_scores(
     chosen, aims = torch.nonzero(candidates).squeeze(-1), points[targets]
     if len(aims) == 0 or len(chosen) == 0:
         return points.new_zeros(len(chosen))
+    # Posterior covariances of targets A and candidates x: k(A, A) - W_A W_A^T and k(x, A) - W_x W_A^T, where
+    # W = k(., inputs) L^-T.
     white = posterior.whiten(posterior.kernel(aims, posterior.inputs))
     covariance, jitter = variance.new_zeros(0, 0), 0.0
     if rule == "itl":
