@@ -264,15 +264,16 @@ def test_a_block_a_hundredth_further_than_the_best_is_not_read(beyond: float) ->
     assert reach.search(np.zeros(3), middle * LANES, False, 0.9)[2] == beyond
 
 
-def test_a_block_whose_codes_lie_a_step_further_is_not_read() -> None:
+def test_a_block_whose_codes_lie_further_is_not_read() -> None:
     """Codes err by half a step in every coordinate, not by more."""
-    index, (near, middle, _) = three_blocks((1.0, -3.0, 100.0))
-    assert index.step == pytest.approx(103.0 / 255.0)
-    low = index.low.copy()
-    low[middle], high = np.float32(-1000.0), index.high.copy()
-    high[middle] = np.float32(1000.0)  # a box as large as everything says nothing
+    index, (near, middle, _) = three_blocks((1.0, -1.7, 100.0))
+    low, high = index.low.copy(), index.high.copy()
+    low[middle], high[middle] = (
+        np.float32(-1000.0),
+        np.float32(1000.0),
+    )  # a box as large as everything says nothing
+    assert 4.2 < 1.7 / index.step < 4.3  # steps to its codes; the best and the error are 2.5 + 0.9
     liar = forged(index, middle, low=low, high=high)
-    # the distance in codes is 3 steps of 0.4 over what counts: under 2 where errors of half a step are meant
     assert liar.search(np.zeros(3), near * LANES, False)[2] == 1.0
 
 
@@ -294,10 +295,43 @@ def test_codes_that_err_as_much_as_they_can_rule_nothing_out() -> None:
 
 def test_the_nearest_block_is_read_before_the_others() -> None:
     """So that its states rule out what lies further, whatever the search begins with."""
-    index, (near, middle, far) = three_blocks((1.0, -5.0, 4.0))
+    index, (near, middle, far) = three_blocks((-1.0, 3.0, 4.0))
+    assert (near, middle, far) == (0, 1, 2)
     liar = forged(index, middle)
     assert liar.search(np.zeros(3), far * LANES, False)[2] == 1.0
-    assert near != middle
+
+
+def test_a_block_that_its_states_rule_out_does_not_end_the_search() -> None:
+    """Its box holds s, its codes may lie as near as the best, its states do not; what covers is further away."""
+    ring = np.tile([[0.0, 1.002], [1.002, 0.0]], (LANES // 2, 1))
+    states = np.concatenate([np.full((LANES, 2), [0.0, -1.0]), ring, np.full((LANES, 2), [-3.0, 0.0])])
+    radii = np.repeat([0.0, 0.0, 2.9], LANES)
+    index = StateIndex.build(states, radii, np.zeros(len(states)))
+    first = int(np.flatnonzero(index.order == 0)[0])
+    row, _, value = index.search(np.zeros(2), first, False)
+    assert row >= 2 * LANES
+    assert value == pytest.approx(0.1)
+
+
+def test_a_row_that_covers_ends_a_search_that_may_stop() -> None:
+    """Though a block that is further away holds one that covers better."""
+    states = np.repeat([[2.0], [1.0], [-3.0]], LANES, axis=0)
+    index = StateIndex.build(states, np.repeat([0.0, 1.0, 5.0], LANES), np.zeros(len(states)))
+    first = int(np.flatnonzero(index.order == 0)[0])
+    assert index.search(np.zeros(1), first, True)[2] == 0.0
+    assert index.search(np.zeros(1), first, False)[2] == -2.0
+
+
+def test_blocks_of_a_line_are_its_stretches() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        line = rng.permutation(4 * LANES).astype(float)[:, None]
+        blocks = line[_block_order(line)].reshape(4, LANES)
+        assert (np.sort(blocks, axis=1) == np.arange(4.0 * LANES).reshape(4, LANES)).all()
+
+
+def test_a_block_fills_vector_registers() -> None:
+    assert LANES % 16 == 0  # single-precision numbers in 512 bits
 
 
 @pytest.mark.parametrize("far", [1e3, 1e6])
