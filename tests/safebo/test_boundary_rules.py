@@ -52,8 +52,8 @@ def test_a_gaussian_tail_reaches_to_its_probability_and_is_strict_there(width: i
     for lower, tau in ((0.7, 0.2), (0.2, 0.6)):
         reach = radius(rule, lower, width=width)
         assert 2.0 * norm.sf(reach / 2.0) == pytest.approx(tau, rel=1e-12)
-        border = 2.0 * norm.isf(tau / 2.0)
-        assert reach < border or 2.0 * norm.sf(reach / 2.0) > tau
+        border = 2.0 * norm.ppf(1.0 - tau / 2.0)
+        assert reach < border
         assert reach == pytest.approx(border, rel=1e-15)
 
 
@@ -76,6 +76,14 @@ def test_bands_begin_on_their_bounds(rule: Any) -> None:
         assert radius(rule, lower, width=3) == expected
     assert radius(rule, -1e-300, width=3) < 0.0
     assert rule.interior(np.array([0.4, 0.5, 0.6])).tolist() == [False, True, True]
+
+
+def test_bands_begin_where_the_study_says() -> None:
+    rule = GaussianTailRule(interior_lower_bound=0.7, marginal_lower_bound=0.1)
+    interior, marginal = rule.reach(1)
+    found = rule.radii(np.array([0.7, 0.6, 0.1, 0.05]), np.zeros(4), 1)
+    assert found[:3].tolist() == [interior, marginal, marginal]
+    assert found[3] < 0.0
 
 
 def test_rules_without_bands_count_every_state_as_interior() -> None:
@@ -167,6 +175,31 @@ def test_who_takes_over_where_two_are_equally_good() -> None:
         assert closest.check(np.zeros(1)) == expected
 
 
+def test_of_two_states_in_the_same_place_the_better_one_takes_over() -> None:
+    """On the very state, where both cover nothing: a distance of 0 ends no search for the best."""
+    rule = GaussianTailRule(marginal_lower_bound=0.2)
+    for lower, expected in (([0.1, 0.15], 1), ([0.15, 0.1], 0)):
+        assert monitor([[1.0], [1.0]], lower, rule).check(np.ones(1)) == expected
+
+
+def test_a_covering_state_is_found_in_another_block() -> None:
+    """It covers by less than 1, and the search begins with a state that does not."""
+    states = np.concatenate([np.full((64, 1), 50.0), np.zeros((64, 1))])
+    for rule in (GaussianTailRule(sigma=1.0), KernelCovarianceRule(), LipschitzRule()):
+        for order in (states, states[::-1]):
+            watched = monitor(order, [0.6], rule, policy=np.zeros(128, int))
+            assert watched.check(np.array([0.2])) == -1
+            assert watched.check(np.array([49.9])) == -1
+            assert watched.check(np.array([20.0])) == 0
+            assert watched.check(np.array([0.2])) == -1
+
+
+def test_radii_are_those_of_the_number_of_coordinates() -> None:
+    rule = KernelCovarianceRule()
+    made = monitor(np.zeros((2, 5)), [0.7, 0.2], rule)
+    assert made.radii.tolist() == rule.radii(np.array([0.7, 0.2]), np.zeros(2), 5).tolist()
+
+
 def test_the_closest_interior_state_takes_over_before_any_marginal_one() -> None:
     rule = KernelCovarianceRule(state_lengthscale=0.01)
     far_interior = monitor([[1.0], [100.0]], [0.1, 0.9], rule)
@@ -223,6 +256,7 @@ def test_gains_of_policies_are_copies_and_numbers_are_doubles() -> None:
         ({"scale": np.zeros(1)}, "1 positive numbers"),
         ({"scale": -np.ones(1)}, "1 positive numbers"),
         ({"scale": np.array([math.nan])}, "1 positive numbers"),
+        ({"states": np.zeros((3, 2)), "scale": np.array([1.0, 0.0])}, "2 positive numbers"),
         ({"states": np.array([[0.0], [math.inf], [0.0]])}, "must be finite"),
         ({"states": np.array([[math.nan], [0.0], [0.0]])}, "must be finite"),
         ({"lower": np.array([0.0, math.nan])}, "must be finite"),

@@ -229,6 +229,7 @@ def test_a_score_comes_with_the_slack_that_certifies_it(s: AcquisitionContext) -
         torch.testing.assert_close(found, slack)
         allowed = (X[:, 0] <= 0.5) | (not admission)
         torch.testing.assert_close(score, torch.where(allowed, X[:, 0] + 10.0, -torch.inf))
+    torch.testing.assert_close(Half(s).evaluate(X)[0], Half(s).evaluate(X, admission=True)[0])
     score, found = Daring(s).evaluate(X)
     assert (found == math.inf).all()
 

@@ -235,6 +235,123 @@ def test_a_search_that_may_stop_begins_where_it_last_ended() -> None:
     assert at_border.search(np.array([1.0]), 0, True)[2] == 0.0
 
 
+def test_a_row_that_covers_to_the_last_bit_ends_a_search_that_may_stop() -> None:
+    """At a distance of exactly its radius, though another row is nearer."""
+    index = index_of(np.array([[0.0], [0.75]]), np.ones(2))
+    for row in (0, 1):
+        position = int(np.flatnonzero(index.order == row)[0])
+        s = np.array([1.0 if row == 0 else 1.75])
+        assert index.search(s, position, True) == (row, position, 0.0)
+
+
+def three_blocks(positions: tuple[float, float, float], radius: float = 0.0) -> tuple[StateIndex, list[int]]:
+    """Blocks of one point each on the first of three axes, and which block is which."""
+    states = np.zeros((3 * LANES, 3))
+    states[:, 0] = np.repeat(positions, LANES)
+    index = index_of(states, np.full(3 * LANES, radius))
+    return index, [int(np.flatnonzero(index.low[:, 0] == np.float32(p))[0]) for p in positions]
+
+
+@pytest.mark.parametrize("beyond", [1.01, 3.0])
+def test_a_block_a_hundredth_further_than_the_best_is_not_read(beyond: float) -> None:
+    """Nor is it for what would do at most: the error of single precision is far smaller."""
+    index, (near, middle, _) = three_blocks((1.0, -beyond, 100.0))
+    codes = index.codes.copy()
+    codes[middle] = codes[near]
+    liar = forged(index, middle, codes=codes)
+    assert liar.search(np.zeros(3), near * LANES, False)[2] == 1.0
+    reach = forged(index, near, codes=codes)  # no row is at or under 0.9: the nearest one is not looked for
+    assert reach.search(np.zeros(3), middle * LANES, False, 0.9)[2] == beyond
+
+
+def test_a_block_whose_codes_lie_further_is_not_read() -> None:
+    """Codes err by half a step in every coordinate, not by more."""
+    index, (near, middle, _) = three_blocks((1.0, -1.7, 100.0))
+    low, high = index.low.copy(), index.high.copy()
+    low[middle], high[middle] = (
+        np.float32(-1000.0),
+        np.float32(1000.0),
+    )  # a box as large as everything says nothing
+    assert 4.2 < 1.7 / index.step < 4.3  # steps to its codes; the best and the error are 2.5 + 0.9
+    liar = forged(index, middle, low=low, high=high)
+    assert liar.search(np.zeros(3), near * LANES, False)[2] == 1.0
+
+
+def test_codes_that_err_as_much_as_they_can_rule_nothing_out() -> None:
+    """Every coordinate lies half a step from its code, on the side of s."""
+    width = 16
+    states = np.zeros((2 * LANES, width))
+    states[:LANES] = 100.5  # the step is 1, and a half is rounded to the even code
+    states[LANES:] = 255.0
+    states[-1] = 0.0
+    s = np.full(width, 101.5)
+    distance = 1.0 * np.sqrt(width)
+    for index in (index_of(states, np.full(2 * LANES, distance + 1e-6)),):
+        assert index.step == 1.0
+        outside = int(np.flatnonzero((index.states == 255.0).all(1))[0])
+        found = index.search(s, outside, True)
+        assert found[2] == pytest.approx(-1e-6, abs=1e-12)
+
+
+def test_the_nearest_block_is_read_before_the_others() -> None:
+    """So that its states rule out what lies further, whatever the search begins with."""
+    index, (near, middle, far) = three_blocks((-1.0, 3.0, 4.0))
+    assert (near, middle, far) == (0, 1, 2)
+    liar = forged(index, middle)
+    assert liar.search(np.zeros(3), far * LANES, False)[2] == 1.0
+
+
+def test_a_block_that_its_states_rule_out_does_not_end_the_search() -> None:
+    """Its box holds s, its codes may lie as near as the best, its states do not; what covers is further away."""
+    ring = np.tile([[0.0, 1.002], [1.002, 0.0]], (LANES // 2, 1))
+    states = np.concatenate([np.full((LANES, 2), [0.0, -1.0]), ring, np.full((LANES, 2), [-3.0, 0.0])])
+    radii = np.repeat([0.0, 0.0, 2.9], LANES)
+    index = StateIndex.build(states, radii, np.zeros(len(states)))
+    first = int(np.flatnonzero(index.order == 0)[0])
+    row, _, value = index.search(np.zeros(2), first, False)
+    assert row >= 2 * LANES
+    assert value == pytest.approx(0.1)
+
+
+def test_a_row_that_covers_ends_a_search_that_may_stop() -> None:
+    """Though a block that is further away holds one that covers better."""
+    states = np.repeat([[2.0], [1.0], [-3.0]], LANES, axis=0)
+    index = StateIndex.build(states, np.repeat([0.0, 1.0, 5.0], LANES), np.zeros(len(states)))
+    first = int(np.flatnonzero(index.order == 0)[0])
+    assert index.search(np.zeros(1), first, True)[2] == 0.0
+    assert index.search(np.zeros(1), first, False)[2] == -2.0
+
+
+def test_blocks_of_a_line_are_its_stretches() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        line = rng.permutation(4 * LANES).astype(float)[:, None]
+        blocks = line[_block_order(line)].reshape(4, LANES)
+        assert (np.sort(blocks, axis=1) == np.arange(4.0 * LANES).reshape(4, LANES)).all()
+
+
+def test_a_block_fills_vector_registers() -> None:
+    assert LANES % 16 == 0  # single-precision numbers in 512 bits
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6])
+@pytest.mark.parametrize("width", [1, 16, 33])
+def test_errors_of_single_precision_rule_nothing_out(far: float, width: int) -> None:
+    """The best so far misses by a billionth of the size; what covers is in another block, as far from the origin."""
+    rng = np.random.default_rng(width)
+    for _ in range(12):
+        s = far * rng.uniform(0.5, 1.0, width)
+        one, other = rng.standard_normal((2, width))
+        one, other = one / np.linalg.norm(one), other / np.linalg.norm(other)
+        misses, covers = s + (1.0 + 4e-9 * far) * one, s + (1.0 - 4e-9 * far) * other
+        states = np.concatenate([np.repeat(misses[None], LANES, 0), np.repeat(covers[None], LANES, 0)])
+        index = index_of(states, np.ones(2 * LANES))
+        first = int(np.flatnonzero(index.order == 0)[0])
+        assert index.search(s, first, True)[2] <= 0.0
+        small = StateIndex.build(states - far, np.ones(2 * LANES), np.zeros(2 * LANES))
+        assert small.search(s - far, first, True)[2] <= 0.0
+
+
 def test_an_index_does_not_change() -> None:
     index = index_of(np.zeros((1, 1)))
     with pytest.raises(FrozenInstanceError):
