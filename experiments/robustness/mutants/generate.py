@@ -127,7 +127,11 @@ def _names(source: str) -> dict[int, str]:
                 names.update(dict.fromkeys(range(first, (child.end_lineno or first) + 1), name))
             elif not prefix and isinstance(child, ast.Assign | ast.AnnAssign):
                 target = child.targets[0] if isinstance(child, ast.Assign) else child.target
-                names.update(dict.fromkeys(range(child.lineno, child.end_lineno + 1), ast.unparse(target)))
+                names.update(
+                    dict.fromkeys(
+                        range(child.lineno, (child.end_lineno or child.lineno) + 1), ast.unparse(target)
+                    )
+                )
             visit(child, name)
 
     visit(ast.parse(source), "")
