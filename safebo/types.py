@@ -28,7 +28,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the surrogate expected of one function at one trial, in that function's own unit."""
+    """What the surrogate expected of one function at one trial, in that function's own unit.
+
+    Example:
+        >>> Bounds(lower=-0.1, mean=0.2, upper=0.5).lower >= 0  # what certifies a margin
+        False
+    """
 
     lower: float
     mean: float
@@ -41,6 +46,11 @@ class Trial:
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
+
+    Example:
+        >>> trial = Trial(1, {"kp": 40.0}, {}, "default", "seed", seed=7, certified=False)
+        >>> trial.parameters["kp"]
+        40.0
     """
 
     id: int
@@ -83,6 +93,11 @@ class Measurement:
         duration: seconds of robot time.
         message: for people: why the trial was aborted or failed.
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
+
+    Example:
+        >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
+        ... # doctest: +ELLIPSIS
+        Measurement(outcome='completed', objective=0.8, margins={'height': 0.05}, fell=False, ...)
     """
 
     outcome: Outcome
@@ -121,6 +136,10 @@ class Certificate:
     Args:
         certified: every margin's lower bound is at least 0.
         bounds: of every function in its own unit, by name.
+
+    Example:
+        >>> Certificate(True, {"height": Bounds(0.01, 0.05, 0.09)}).certified
+        True
     """
 
     certified: bool
@@ -138,6 +157,11 @@ class Recommendation:
         certified: whether they lie in the certified safe set of the context.
         bounds: of every function in its own unit, by name.
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
+
+    Example:
+        >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
+        >>> found.bounds["speed"].lower  # reached with the study's confidence
+        0.7
     """
 
     parameters: Mapping[str, float]
@@ -252,6 +276,17 @@ class EvaluatorInfo:
     `margins_to_go`: measurements say how the margins went on from every visited state.
     `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
     `serial`: of that robot; a run keeps to one robot.
+
+    Example:
+        >>> info = EvaluatorInfo(
+        ...     "walker",
+        ...     parameters=(ParameterInfo("kp", "N m/rad", 40.0, 0.0, 100.0),),
+        ...     objectives=(QuantityInfo("speed", "m/s"),),
+        ...     margins=(QuantityInfo("height", "m"),),
+        ...     repeatable=True,
+        ... )
+        >>> info.robot
+        ''
     """
 
     name: str
@@ -273,6 +308,16 @@ class Evaluator(Protocol):
 
     `options` is the study's `evaluator.options` plus nothing else; a bad option raises `ValueError` with
     a message for people. Evaluators must be picklable or cheap to create again in a worker.
+
+    Example:
+        >>> class Walker:
+        ...     def __init__(self, options): ...
+        ...     def info(self):
+        ...         return EvaluatorInfo("walker", (), (), ())
+        ...     def evaluate(self, trial, monitor=None):
+        ...         return Measurement("completed", objective=0.8, margins={"height": 0.05})
+        >>> isinstance(Walker({}), Evaluator)
+        True
     """
 
     def info(self) -> EvaluatorInfo:

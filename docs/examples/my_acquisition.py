@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import PointBounds, SafeAcquisition
 from safebo.acquisition.registry import register
-from safebo.study.methods import Method, add_method
+from safebo.study.methods import Method, register_method
 
 
 @register("bold_and_wide")
@@ -30,7 +30,7 @@ class BoldAndWide(SafeAcquisition):
 
 # safety: what the method promises, which is what it will be held to. "certified" (each trial is certified safe)
 # or "baseline" (nothing); a rule that sets `certified_only = False` proposes any input and promises nothing.
-add_method(
+register_method(
     Method(
         name="bold_and_wide",
         summary="upper bound of the objective plus half its interval, among certified inputs",

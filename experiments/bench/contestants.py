@@ -2,7 +2,7 @@
 
 `safeopt`, `mm-itl`, `gp_ucb`, ... are `safebo methods`; `safeopt:oracle` takes the task's Lipschitz constants of that
 origin for the kernel. `optuna_tpe` and the like are of `safebo.experiments.bench.external`. `my_rule.py` is a file that
-registers one acquisition (`safebo.acquisition.register`) and puts its method on the list (`add_method`).
+registers one acquisition (`safebo.acquisition.register`) and puts its method on the list (`register_method`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _of_file(path: Path) -> Contestant:
         before = set(METHODS)
         new = from_file(path, "method", lambda _module: sorted(set(METHODS) - before))
         if len(new) != 1:
-            raise InputError(f"method {path}: a file adds one method with `add_method`, this one {len(new)}")
+            raise InputError(
+                f"method {path}: a file adds one method with `register_method`, this one {len(new)}"
+            )
         _FILES[where] = new[0]
     found = METHODS[_FILES[where]]
     return Contestant(found.name, found.name, "", _PROMISES[found.safety], False, found.summary, where)

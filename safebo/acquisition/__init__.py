@@ -17,10 +17,10 @@ from safebo.acquisition.registry import (
     METHODS,
     Method,
     acquisition_class,
-    add_method,
     configured,
     method,
     register,
+    register_method,
 )
 from safebo.acquisition.transductive import methods as transductive_methods
 
@@ -40,7 +40,6 @@ __all__ = [
     "SafeAcquisition",
     "Told",
     "acquisition_class",
-    "add_method",
     "configured",
     "context_of_model",
     "expected_improvement",
@@ -53,6 +52,7 @@ __all__ = [
     "random",
     "recommend",
     "register",
+    "register_method",
     "safe_ucb",
     "safeopt",
     "scbo",

@@ -89,6 +89,15 @@ class GridSafeOpt:
 
     Raises:
         InputError: arguments that do not fit each other.
+
+    Example:
+        >>> from gpytorch.kernels import RBFKernel, ScaleKernel
+        >>> kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]  # objective, constraint
+        >>> grid = [[i / 20] for i in range(21)]
+        >>> safeopt = GridSafeOpt(kernels, [1e-3, 1e-3], grid, [-float("inf"), 0.0], beta=2.0)
+        >>> safeopt.tell([0.5], [0.2, 1.0])
+        >>> safeopt.ask().kind in ("maximizer", "expander")
+        True
     """
 
     def __init__(

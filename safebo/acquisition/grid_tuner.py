@@ -102,6 +102,15 @@ class GridTuner:
     Raises:
         InputError: arguments that do not fit each other.
         UnknownNameError: an unknown method.
+
+    Example:
+        >>> from gpytorch.kernels import RBFKernel, ScaleKernel
+        >>> kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]  # objective, constraint
+        >>> grid = [[i / 20] for i in range(21)]
+        >>> tuner = GridTuner("safe_ucb", kernels, [1e-3, 1e-3], grid, [-float("inf"), 0.0], beta=2.0)
+        >>> tuner.tell([0.5], [0.2, 1.0])
+        >>> tuner.ask().certified
+        True
     """
 
     def __init__(

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from safebo.acquisition.base import SafeAcquisition
 from safebo.errors import StudyError, UnknownNameError
-from safebo.study.methods import ALIASES, BASELINES, METHODS, SAFE, Method, add_method, configured, method
+from safebo.study.methods import (
+    ALIASES,
+    BASELINES,
+    METHODS,
+    SAFE,
+    Method,
+    configured,
+    method,
+    register_method,
+)
 
 __all__ = [
     "ALIASES",
@@ -15,10 +24,10 @@ __all__ = [
     "SAFE",
     "Method",
     "acquisition_class",
-    "add_method",
     "configured",
     "method",
     "register",
+    "register_method",
 ]
 
 _ACQUISITIONS: dict[str, type[SafeAcquisition]] = {}

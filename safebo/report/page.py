@@ -61,6 +61,10 @@ def build_report(folder: str | Path) -> Path:
     Raises:
         NotARunError: the folder holds no run.
         JournalError: its record cannot be read.
+
+    Example:
+        >>> build_report("runs/pendulum").name  # of a run made before
+        'report.html'
     """
     from safebo.report.run import read_run, told_trials
 

@@ -93,6 +93,10 @@ def run(
         InputError: a study, folder, number or option that cannot be; nothing was changed.
         InterruptedRunError: Ctrl-C or SIGTERM; the run can be resumed.
         SafeboError: the run stopped; what was told is kept and the last certified gains are in the folder.
+
+    Example:
+        >>> run("pendulum", "runs/pendulum", trials=2).told
+        2
     """
     folder = Path(out)
     file = _as_file(study)

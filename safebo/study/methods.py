@@ -30,6 +30,10 @@ class Method:
         certificate: the certificate that belongs to the method; None when the study's counts.
         schedule: likewise of beta.
         safety: what it promises while it learns.
+
+    Example:
+        >>> METHODS["safeopt"].safety
+        'certified'
     """
 
     name: str
@@ -107,13 +111,18 @@ METHODS: dict[str, Method] = {
 }
 
 
-def add_method(method: Method) -> None:
+def register_method(method: Method) -> None:
     """Put a method of your own on the list, for this process.
 
     Its acquisition is registered with `safebo.acquisition.register`.
 
     Raises:
         StudyError: a method has that name.
+
+    Example:
+        >>> register_method(Method("widest_first", "widest interval among certified points", "undirected"))
+        >>> METHODS["widest_first"].safety
+        'certified'
     """
     name = method.name
     if canonical(name) != name or name in METHODS:

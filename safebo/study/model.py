@@ -375,7 +375,20 @@ class TunerSpec(_Strict):
 
 
 class Study(_Strict):
-    """A whole study file."""
+    """A whole study file.
+
+    Example:
+        >>> study = Study.model_validate({
+        ...     "name": "bowl",
+        ...     "evaluator": {"name": "my_robot:walk"},
+        ...     "parameters": [{"name": "kp", "unit": "N m/rad", "bounds": [0, 100]}],
+        ...     "objective": {"name": "speed", "unit": "m/s"},
+        ...     "constraints": [{"name": "height", "unit": "m", "prior_std": 0.1}],
+        ...     "seeds": [{"parameters": {"kp": 40}}],
+        ... })
+        >>> study.tuner.method, study.trials
+        ('safe_ucb', 50)
+    """
 
     name: str
     """Of the study, and of its folder under `runs/`."""

@@ -131,6 +131,10 @@ def load_study(name_or_path: str | Path) -> StudyFile:
 
     Raises:
         StudyError: with every problem found.
+
+    Example:
+        >>> load_study("pendulum").study.parameters[0].bounds
+        (-7.0, 6.0)
     """
     path = resolve_study(name_or_path)
     try:

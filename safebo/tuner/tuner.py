@@ -23,7 +23,7 @@ from safebo.models.model_cache import PriorReport
 from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
-from safebo.study.reading import check_study
+from safebo.study.reading import StudyFile, check_study
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -46,8 +46,8 @@ class Tuner:
     """Proposes trials that are safe with high probability.
 
     Args:
-        study: what to tune and how. Scales of backup states are taken from `tuner.backup.state_scale` in
-            its order.
+        study: what to tune and how, or a study file that was read. Scales of backup states are taken from
+            `tuner.backup.state_scale` in its order.
         seed: of everything random; None takes the study's.
         prior: trials and measurements of another run of the study, usually in simulation. They inform the
             surrogate as the study's `surrogate.prior_data` says and are trials of this run in no other respect:
@@ -57,14 +57,25 @@ class Tuner:
     Raises:
         StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
         MeasurementError: for a prior that could not have been told.
+
+    Example:
+        >>> from safebo import load_study
+        >>> tuner = Tuner(load_study("pendulum"), seed=0)
+        >>> trial = tuner.ask()
+        >>> trial.phase, trial.parameters
+        ('seed', {'kp': 3.0, 'kd': 4.8})
+        >>> tuner.tell(trial, {"objective": -0.4, "margins": {"speed": 2.0}})
+        >>> tuner.certify(trial.parameters, "default").certified
+        True
     """
 
     def __init__(
         self,
-        study: Study,
+        study: Study | StudyFile,
         seed: int | None = None,
         prior: Sequence[tuple[Trial, Measurement | None]] = (),
     ) -> None:
+        study = study.study if isinstance(study, StudyFile) else study
         check_study(study)
         self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
         self.seed = study.seed if seed is None else seed

@@ -31,7 +31,7 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "my_acqui
 BROKEN = """
 from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.registry import register
-from safebo.study.methods import Method, add_method
+from safebo.study.methods import Method, register_method
 
 @register("broken_on_purpose")
 class Broken(SafeAcquisition):
@@ -40,7 +40,7 @@ class Broken(SafeAcquisition):
     def score(self, X, bounds):
         return bounds.fantasized.upper[..., 0]
 
-add_method(Method("broken_on_purpose", "largest upper bound anywhere", "broken_on_purpose", safety="certified"))
+register_method(Method("broken_on_purpose", "largest upper bound anywhere", "broken_on_purpose", safety="certified"))
 """
 
 

@@ -331,10 +331,10 @@ def test_an_estimate_rests_on_runs_that_are_there_then_on_those_known(tmp_path, 
 def test_a_changed_method_is_not_mixed_with_what_it_was(tmp_path):
     text = (
         "from safebo.acquisition import SafeAcquisition, register\n"
-        "from safebo.study.methods import Method, add_method\n"
+        "from safebo.study.methods import Method, register_method\n"
         "@register('changing_rule')\nclass Rule(SafeAcquisition):\n"
         "    def score(self, X, bounds):\n        return bounds.certain.upper[..., 0]\n"
-        "add_method(Method('changing_rule', 'for a test', 'changing_rule'))\n"
+        "register_method(Method('changing_rule', 'for a test', 'changing_rule'))\n"
     )
     file = tmp_path / "changing_rule.py"
     file.write_text(text)

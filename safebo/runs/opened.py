@@ -1,0 +1,55 @@
+"""A run that was made before, opened to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safebo.runs.prior_run import tuner_of
+from safebo.runs.recommend import recommend
+from safebo.runs.runner import TunerLike, make_default_tuner, restorable
+from safebo.storage.journal import Event, Journal, Record, RunInfo
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's journal held when it was opened.
+
+    Args:
+        folder: the run's folder.
+        info: the run itself: study, seed, planned trials, versions.
+        records: every trial in the order of its id, with what became of it.
+        events: everything that happened besides asks and tells, oldest first.
+    """
+
+    folder: Path
+    info: RunInfo
+    records: tuple[Record, ...]
+    events: tuple[Event, ...]
+
+    def best(self, context: str | None = None) -> dict[str, object]:
+        """Certified gains by context (one, or all that were tried); None where nothing is certified."""
+        return dict(recommend(self.folder, context).best)
+
+    def tuner(self) -> TunerLike:
+        """The run's tuner as it stands after these records; it brings torch."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            tuner: TunerLike = tuner_of(journal, make_default_tuner)
+        tuner.restore(restorable(self.records))
+        return tuner
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run's folder for reading; the run may be going on.
+
+    Raises:
+        NotARunError: the folder holds no run.
+        JournalError: its journal is damaged.
+
+    Example:
+        >>> opened = open_run("runs/pendulum")  # of a run made before
+        >>> [record.trial.phase for record in opened.records][0]
+        'seed'
+    """
+    with Journal.open(folder, read_only=True) as journal:
+        return Run(Path(folder), journal.run, tuple(journal.records()), tuple(journal.events()))
