@@ -7,21 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition
-from safebo.errors import StudyError
 from safebo.optim.swarm import Candidates
-
-MAX_GRID_POINTS = 4_000_000
 
 
 def unit_grid(dimension: int, points: int) -> Float[Tensor, "n d"]:
     """All combinations of `points` equally spaced values per axis."""
-    if points < 2:
-        raise StudyError("tuner.search.grid_points must be at least 2 for domain: grid")
-    if points**dimension > MAX_GRID_POINTS:
-        raise StudyError(
-            f"tuner.search.grid_points = {points} in {dimension} dimensions is {points**dimension:,} points; "
-            f"at most {MAX_GRID_POINTS:,} are allowed: use fewer, or domain: continuous"
-        )
     axis = torch.linspace(0.0, 1.0, points, dtype=torch.float64)
     return torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from safebo.errors import InputError, NotARunError
+from safebo.errors import InputError, MeasurementError, NotARunError
+from safebo.evaluators.gate import checked_measurement
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study import ContextVariable, FunctionSpec, Parameter, PriorDataSpec, Study, quantity_of
@@ -33,7 +34,12 @@ def read_prior(folder: str | Path, study: Study) -> PriorTrials:
     with Journal.open(folder, read_only=True) as journal:
         run, records = journal.run, journal.records(states=False)
     _refuse_another_study(folder, run.study, study)
-    told = [(r.trial, r.measurement) for r in records if r.measurement is not None]
+    try:
+        told = [
+            (r.trial, checked_measurement(r.measurement, study)) for r in records if r.measurement is not None
+        ]
+    except MeasurementError as error:
+        raise InputError(f"--prior {folder}: holds a measurement that cannot be used: {error}") from error
     if not any(m.outcome in ("completed", "aborted") for _, m in told):
         raise InputError(
             f"--prior {folder}: none of its {len(records)} trials was completed, so there is nothing to learn from"

@@ -163,10 +163,6 @@ def run(
             taken = read_prior(prior, resolved)
         if taken is not None:
             resolved = with_prior_data(resolved)
-        try:
-            tuner = informed(make_tuner(resolved, journal.run.seed if exists else chosen_seed), taken)
-        except InputError as error:
-            raise file.tuner_error(error) from error
         if not exists:
             journal = stack.enter_context(
                 Journal.create(
@@ -185,6 +181,7 @@ def run(
                 )
             )
             note_robot(journal, info)
+        tuner = informed(make_tuner(resolved, journal.run.seed), taken)
         return loop.run(journal, tuner, info, resumed=exists)
 
 

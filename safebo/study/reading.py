@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from safebo.errors import EvaluatorOptionError, SafeboError, StudyError
+from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.study import Study
 from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
 from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
@@ -53,13 +53,6 @@ class StudyFile:
     def error(self, problems: Sequence[Problem]) -> StudyError:
         """The error that lists `problems`, each with its line."""
         return _study_error(self.source, self.lines, problems)
-
-    def tuner_error(self, error: SafeboError) -> StudyError:
-        """The error for a study that the tuner refuses, with the line of the key that its text names."""
-        text = str(error)
-        named = [path for path in self.lines if path and key_path_text(path) in text]
-        path = max(named, key=len, default=())
-        return self.error([Problem(path, text)]) if path else StudyError(f"{self.source}: {text}")
 
     def check_evaluator(self, info: EvaluatorInfo) -> None:
         """Raise `StudyError` for every name that the evaluator does not know."""

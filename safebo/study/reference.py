@@ -223,10 +223,12 @@ def _value(schema: dict[str, Any], anchors: dict[str, str]) -> str:
 
 
 def _tidied(value: Any) -> Any:
-    """Descriptions as one line each."""
+    """Descriptions as one line each, without the examples in Python."""
     if isinstance(value, dict):
         return {
-            key: " ".join(item.split()) if key == "description" and isinstance(item, str) else _tidied(item)
+            key: " ".join(item.partition("Example:")[0].split())
+            if key == "description" and isinstance(item, str)
+            else _tidied(item)
             for key, item in value.items()
         }
     return [_tidied(item) for item in value] if isinstance(value, list) else value

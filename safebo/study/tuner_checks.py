@@ -10,6 +10,8 @@ from safebo.study import Parameter, Study, TunerSpec
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, configured
 from safebo.study.problems import KeyPath, Problem, did_you_mean
 
+MAX_GRID_POINTS = 4_000_000
+
 _BANDS = (
     ("marginal_lower_bound", "interior_lower_bound"),
     ("tau_interior", "tau_marginal"),
@@ -159,6 +161,13 @@ def _search(study: Study) -> Iterator[Problem]:
     search, path = study.tuner.search, ("tuner", "search")
     if search.domain == "grid" and search.grid_points < 2:
         message = f"domain: grid needs at least 2 points per parameter, not {search.grid_points}"
+        yield Problem((*path, "grid_points"), message)
+    dimension = len(study.parameters)
+    if search.domain == "grid" and search.grid_points**dimension > MAX_GRID_POINTS:
+        message = (
+            f"{search.grid_points} in {dimension} dimensions is {search.grid_points**dimension:,} points; at most "
+            f"{MAX_GRID_POINTS:,} are allowed: use fewer, or domain: continuous"
+        )
         yield Problem((*path, "grid_points"), message)
     if search.grid_points and search.domain != "grid":
         message = f"grid points belong to domain: grid, not {search.domain}"

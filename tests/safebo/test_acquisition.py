@@ -167,13 +167,6 @@ def test_names_are_taken_once_and_unknown_ones_list_the_known() -> None:
             assert name is None or issubclass(acquisition_class(name), SafeAcquisition)
 
 
-def test_grids_that_are_too_large_are_refused() -> None:
-    with pytest.raises(StudyError, match="continuous"):
-        unit_grid(6, 30)
-    with pytest.raises(StudyError, match="at least 2"):
-        unit_grid(2, 1)
-
-
 def test_optimism_moves_the_upper_bound_and_no_certificate() -> None:
     s = acquisition_context()
     X = unit_grid(2, 9)

@@ -44,6 +44,8 @@ REFUSED: dict[str, dict[str, Any]] = {
         "constraints": [{"name": "margin", "prior_mean": 20.0}],
         "tuner": {"confidence": {"schedule": "chowdhury2017"}},
     },
+    "a grid of too many points": {"tuner": {"search": {"domain": "grid", "grid_points": 3000}}},
+    "a grid of one point": {"tuner": {"search": {"domain": "grid", "grid_points": 1}}},
     "prior mean 0 where beta starts at 0": {
         "constraints": [{"name": "margin"}],
         "tuner": {"confidence": {"schedule": "logarithmic"}},
