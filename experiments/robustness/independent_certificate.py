@@ -16,8 +16,8 @@ import torch
 from safebo.experiments.robustness.independent_posterior import (
     BetaRule,
     FloatArray,
+    FunctionPrior,
     Groups,
-    Prior,
     Relation,
     intersected_interval,
     lipschitz_margins,
@@ -77,7 +77,7 @@ class Judge:
         self,
         records: Records,
         trial: Trial,
-        priors: Sequence[Sequence[Prior]] | None = None,
+        priors: Sequence[Sequence[FunctionPrior]] | None = None,
         believed: bool = True,
     ) -> FloatArray:
         """How far every constraint lies above what certifies it, in prior standard deviations, `c`.
@@ -109,7 +109,7 @@ class Judge:
         return lipschitz_margins(parameters[None], tried, reference, constants, self.thresholds)[0] / scale
 
     def _lower(
-        self, before: Told, told: Told, Z: FloatArray, priors: Sequence[Sequence[Prior]]
+        self, before: Told, told: Told, Z: FloatArray, priors: Sequence[Sequence[FunctionPrior]]
     ) -> FloatArray:
         """Lower bounds of the constraints at Z, warped, `k x c`. Aborted trials have margins too."""
         X = np.array([self._row(t)[1] for t, _ in [*before, *told]]).reshape(-1, Z.shape[1])
@@ -132,7 +132,7 @@ class Judge:
             columns.append(mean - inflation * self._beta(samples[0], X) * std)
         return np.array(columns).T.reshape(len(Z), -1)
 
-    def _beta(self, prior: Prior, X: FloatArray) -> float:
+    def _beta(self, prior: FunctionPrior, X: FloatArray) -> float:
         key = (id(prior), X.tobytes())
         if key not in self._betas:
             self._betas[key] = self.beta.after(prior, X)
@@ -173,7 +173,7 @@ def _threshold(f: FunctionSpec) -> float:
     return 0.0 if f.warp.kind == "identity" else math.log(f.warp.scale / f.warp.upper)
 
 
-def _prior(study: Study, f: FunctionSpec) -> Prior:
+def _prior(study: Study, f: FunctionSpec) -> FunctionPrior:
     spec = study.surrogate
     axes: list[Parameter | ContextVariable] = [*study.parameters, *study.context.variables]
     defaults = [spec.lengthscale] * len(study.parameters) + [spec.context_lengthscale] * len(
@@ -181,7 +181,7 @@ def _prior(study: Study, f: FunctionSpec) -> Prior:
     )
     lengthscale = [a.lengthscale or default for a, default in zip(axes, defaults, strict=True)]
     period = [math.inf if a.period is None else a.period / (a.bounds[1] - a.bounds[0]) for a in axes]
-    return Prior(
+    return FunctionPrior(
         spec.kernel,
         np.array(lengthscale),
         f.prior_std,

@@ -37,7 +37,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Prior:
+class FunctionPrior:
     """What is believed of one function before it is observed.
 
     Args:
@@ -125,7 +125,7 @@ class Prior:
 
 
 def mixture_moments(
-    priors: Sequence[Prior], X: FloatArray, y: FloatArray, Z: FloatArray
+    priors: Sequence[FunctionPrior], X: FloatArray, y: FloatArray, Z: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of an equally weighted mixture of posteriors."""
     means, stds = (np.array(part) for part in zip(*(p.moments(X, y, Z) for p in priors), strict=True))
@@ -133,7 +133,7 @@ def mixture_moments(
 
 
 def intersected_interval(
-    prior: Prior, X: FloatArray, y: FloatArray, Z: FloatArray, betas: Sequence[float]
+    prior: FunctionPrior, X: FloatArray, y: FloatArray, Z: FloatArray, betas: Sequence[float]
 ) -> tuple[FloatArray, FloatArray]:
     """Intersection of the intervals after 0, 1, ... observations, each refitted; the last where it is empty.
 
@@ -190,7 +190,7 @@ class BetaRule:
     domain_size: int | None
     sample: FloatArray
 
-    def after(self, prior: Prior, X: FloatArray) -> float:
+    def after(self, prior: FunctionPrior, X: FloatArray) -> float:
         """Beta after observations at X (`n x D`)."""
         n = len(X)
         if self.schedule == "constant":
@@ -213,7 +213,7 @@ class BetaRule:
             return math.sqrt(2.0 * self.norm**2 + 300.0 * gamma * math.log((n + 1) / self.delta) ** 3)
         return self.norm + ratio * math.sqrt(2.0 * (gamma + 1.0 + math.log(1.0 / self.delta)))
 
-    def greedy_gain(self, prior: Prior, n: int) -> float:
+    def greedy_gain(self, prior: FunctionPrior, n: int) -> float:
         """Information of n points chosen greedily from the sample, over `1 - 1/e`: no n points of it have more."""
         chosen: list[int] = []
         for _ in range(n):

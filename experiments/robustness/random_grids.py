@@ -16,7 +16,7 @@ from safebo.experiments.robustness.independent_certificate import gain_sample
 from safebo.experiments.robustness.independent_posterior import (
     BetaRule,
     FloatArray,
-    Prior,
+    FunctionPrior,
     intersected_interval,
     lipschitz_margins,
 )
@@ -45,7 +45,7 @@ class GridProblem:
     """
 
     method: str
-    priors: tuple[Prior, ...]
+    priors: tuple[FunctionPrior, ...]
     grid: FloatArray
     contexts: FloatArray
     thresholds: FloatArray
@@ -100,7 +100,7 @@ class GridProblem:
         constants = np.array(self.settings.lipschitz)[chosen]
         return lipschitz_margins(points, X[here][:, :d], reference, constants, thresholds) / scale
 
-    def _lower(self, prior: Prior, X: FloatArray, y: FloatArray, Z: FloatArray) -> FloatArray:
+    def _lower(self, prior: FunctionPrior, X: FloatArray, y: FloatArray, Z: FloatArray) -> FloatArray:
         """Lower bounds of one function at Z (`k x D`)."""
         rule = self._schedule()
         if rule is None or not isinstance(self.beta, ConfidenceSpec):
@@ -204,10 +204,10 @@ def _beta(rng: np.random.Generator, method: str) -> float | Callable[[int], floa
     return lambda n: constant * math.sqrt(1.0 + math.log1p(n))
 
 
-def _prior(rng: np.random.Generator, dimension: int, quiet: bool) -> Prior:
+def _prior(rng: np.random.Generator, dimension: int, quiet: bool) -> FunctionPrior:
     """The largest schedule needs observations nearly without noise to certify anything."""
     std = float(10.0 ** rng.uniform(-0.5, 0.7))
-    return Prior(
+    return FunctionPrior(
         choice(rng, KERNELS),
         rng.uniform(0.15, 0.8, dimension),
         std,
@@ -216,7 +216,7 @@ def _prior(rng: np.random.Generator, dimension: int, quiet: bool) -> Prior:
     )
 
 
-def _gpytorch_kernel(prior: Prior) -> ScaleKernel:
+def _gpytorch_kernel(prior: FunctionPrior) -> ScaleKernel:
     dimension = len(prior.lengthscale)
     base: Kernel = (
         RBFKernel(ard_num_dims=dimension)

@@ -24,7 +24,7 @@ import torch
 from safebo.errors import EmptySafeSetError, SafeboError
 from safebo.experiments.robustness import random_grids
 from safebo.experiments.robustness.independent_certificate import Judge
-from safebo.experiments.robustness.independent_posterior import Prior
+from safebo.experiments.robustness.independent_posterior import FunctionPrior
 from safebo.experiments.robustness.random_grids import random_grid_problem, random_values, safe_start
 from safebo.experiments.robustness.random_problems import (
     METHODS,
@@ -156,7 +156,7 @@ def _tell_late(
                 tuner.tell(trial, measurement)
 
 
-def _fitted(tuner: Tuner, study: Study) -> Sequence[Sequence[Prior]] | None:
+def _fitted(tuner: Tuner, study: Study) -> Sequence[Sequence[FunctionPrior]] | None:
     """Hyperparameters that were estimated, as numbers: which ones are right is not the question here."""
     if study.surrogate.hyperparameters == "fixed":
         return None
@@ -170,10 +170,10 @@ def _fitted(tuner: Tuner, study: Study) -> Sequence[Sequence[Prior]] | None:
     return found
 
 
-def _numbers(posterior: Posterior, prior: Prior) -> Prior:
+def _numbers(posterior: Posterior, prior: FunctionPrior) -> FunctionPrior:
     kernel = posterior.kernel
     lengthscale: torch.Tensor = kernel.lengthscale  # type: ignore[attr-defined]
-    return Prior(
+    return FunctionPrior(
         prior.kind,
         lengthscale.numpy(),
         math.sqrt(kernel.variance),  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safebo.acquisition import goose, gosafeopt, information_methods, recommend, safe_ucb, safeopt
-from safebo.acquisition.base import AcquisitionContext, PointBounds, SafeAcquisition, Told
+from safebo.acquisition.base import AcquisitionContext, SafeAcquisition, Told
 from safebo.acquisition.baselines import (
     expected_improvement,
     gp_ucb,
@@ -23,6 +23,7 @@ from safebo.acquisition.registry import (
     register_method,
 )
 from safebo.acquisition.transductive import methods as transductive_methods
+from safebo.safety.safe_set import PointBounds
 
 if TYPE_CHECKING:
     from safebo.acquisition.grid_safeopt import GridSafeOpt

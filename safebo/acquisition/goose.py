@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds
 from safebo.acquisition.registry import register
 from safebo.acquisition.safeopt import ExpanderAcquisition
+from safebo.safety.safe_set import PointBounds
 
 TARGETS_TOGETHER = 64
 MAX_UNCERTAIN = 2000

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds, SafeAcquisition
+from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.registry import register
+from safebo.safety.safe_set import PointBounds
 
 COVARIANCE_DECAY = 5.0
 """How fast `uncertainty_covariance` falls with the largest correlation; the published code's number."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds, SafeAcquisition
+from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.information import ise, mes, sample_optima
 from safebo.acquisition.registry import register
 from safebo.acquisition.transductive.scores import TransductiveGrid
@@ -18,6 +18,7 @@ from safebo.errors import InputError
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.low_rank import TOLERANCE, KernelFeatures
 from safebo.models.mixture import MixturePosterior
+from safebo.safety.safe_set import PointBounds
 
 MAX_PLACES = 2500
 """ISE asks about safety at most at so many places of the pool: those whose safety is least known."""

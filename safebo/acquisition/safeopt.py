@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from safebo.acquisition.base import AcquisitionContext, PointBounds, PoolKind, SafeAcquisition
+from safebo.acquisition.base import AcquisitionContext, PoolKind, SafeAcquisition
 from safebo.acquisition.registry import register
 from safebo.models.confidence import ConfidenceBounds
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
+from safebo.safety.safe_set import PointBounds
 from safebo.safety.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 TARGETS = 128

@@ -35,7 +35,7 @@ SECTIONS, ROUNDS = 8, 6
 
 
 @dataclass(frozen=True)
-class Line:
+class SearchLine:
     """The part of a line that lies in the unit cube.
 
     Args:
@@ -51,7 +51,7 @@ class Line:
     high: float
 
     @classmethod
-    def through(cls, anchor: Float[Tensor, " d"], direction: Float[Tensor, " d"]) -> Line:
+    def through(cls, anchor: Float[Tensor, " d"], direction: Float[Tensor, " d"]) -> SearchLine:
         """The line through a point of the cube, clipped to the cube."""
         moving = direction != 0
         step = torch.where(moving, direction, 1.0)
@@ -91,7 +91,7 @@ class LineBundle:
         known: certified known points, in the order in which they were told, `n x d`.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[SearchLine, ...]
     steps: Float[Tensor, "L k"]
     known: Float[Tensor, "n d"]
 
@@ -143,7 +143,7 @@ def line_bundle(
         rng: of the directions.
     """
     anchor = known[anchor_of(lower, spec)]
-    lines = tuple(Line.through(anchor, v) for v in directions(ctx, anchor, spec, number, rng))
+    lines = tuple(SearchLine.through(anchor, v) for v in directions(ctx, anchor, spec, number, rng))
     return LineBundle(lines, torch.stack([line.steps(spec.points) for line in lines]), known)
 
 

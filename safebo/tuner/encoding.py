@@ -10,11 +10,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition.base import AcquisitionContext, PointBounds
+from safebo.acquisition.base import AcquisitionContext
 from safebo.errors import UnknownNameError
 from safebo.evaluators.gate import margin_of, negative_margins
 from safebo.models.observation import Observation
 from safebo.models.schedules import BetaSchedule
+from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, SearchSpec, Study
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.types import Measurement, Trial

@@ -22,7 +22,7 @@ from safebo.optim.directions import (
     mean_gradient,
     random_directions,
 )
-from safebo.optim.lines import NEAREST, Line, LineBundle, line_bundle, search_lines
+from safebo.optim.lines import NEAREST, LineBundle, SearchLine, line_bundle, search_lines
 from safebo.safety.safe_set import SEARCH_RESERVE
 from safebo.study import LineSpec
 from safebo.tuner import Tuner
@@ -83,7 +83,7 @@ def test_a_line_ends_where_it_leaves_the_cube(seed: int) -> None:
     direction = rng.normal(size=d) * (rng.random(d) < 0.7)
     direction[rng.integers(d)] = 1.0
     direction /= np.linalg.norm(direction)
-    line = Line.through(torch.tensor(anchor), torch.tensor(direction))
+    line = SearchLine.through(torch.tensor(anchor), torch.tensor(direction))
     assert line.low <= 0 <= line.high
     for t, sign in ((line.low, -1.0), (line.high, 1.0)):
         at = anchor + t * direction
@@ -96,7 +96,7 @@ def test_a_line_ends_where_it_leaves_the_cube(seed: int) -> None:
 @pytest.mark.parametrize("anchor", [0.5, 0.0, 1.0, 0.99997])
 @pytest.mark.parametrize("count", [16, 101, 500])
 def test_points_of_a_line_rise_from_end_to_end_and_crowd_at_the_anchor(anchor: float, count: int) -> None:
-    line = Line.through(
+    line = SearchLine.through(
         torch.tensor([anchor, 0.3], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
     )
     t = line.steps(count)
@@ -110,7 +110,7 @@ def test_points_of_a_line_rise_from_end_to_end_and_crowd_at_the_anchor(anchor: f
 
 
 def test_a_direction_of_no_length_is_the_anchor_alone() -> None:
-    line = Line.through(torch.full((3,), 0.5, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    line = SearchLine.through(torch.full((3,), 0.5, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
     assert torch.equal(line.at(line.steps(16)), torch.full((16, 3), 0.5, dtype=torch.float64))
 
 
@@ -188,10 +188,10 @@ def test_lines_have_a_length_even_in_a_corner_of_forty_dimensions(corner: float)
     x = torch.full((40,), corner, dtype=torch.float64)
     found = inward(x, random_directions(40, 50, np.random.default_rng(0)))
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(50, dtype=torch.float64))
-    lines = [Line.through(x, v) for v in found]
+    lines = [SearchLine.through(x, v) for v in found]
     assert min(line.high - line.low for line in lines) > 0.5
     only_out = torch.full((1, 40), 1.0 if corner > 0.5 else -1.0, dtype=torch.float64)
-    assert Line.through(x, inward(x, only_out)[0]).high > 0.5
+    assert SearchLine.through(x, inward(x, only_out)[0]).high > 0.5
 
 
 # -- search --
@@ -235,7 +235,7 @@ def test_a_certified_stretch_shorter_than_a_step_is_found() -> None:
         fantasized=told,
         beta=torch.full((2,), 4.0, dtype=torch.float64),
     )
-    line = Line.through(anchor, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    line = SearchLine.through(anchor, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     t = torch.linspace(line.low, line.high, 20_001, dtype=torch.float64)
     safe = t[narrow.bounds_at(line.at(t)).slack >= SEARCH_RESERVE]
     assert 0 < float(safe.max() - safe.min()) < (line.high - line.low) / 32

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, SafeAcquisition
-from safebo.acquisition.base import UNCERTIFIED_PENALTY, PointBounds, _narrowed
+from safebo.acquisition.base import UNCERTIFIED_PENALTY, _narrowed
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.grid_posterior import GridPosterior
@@ -23,6 +23,7 @@ from safebo.optim import unit_grid
 from safebo.safety import expander_search
 from safebo.safety.certificates import LipschitzCertificate
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch, batches
+from safebo.safety.safe_set import PointBounds
 from safebo.safety.sets import hallucinated_expanders, hallucinated_lower, lipschitz_expanders, maximizers
 
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds, SafeAcquisition
+from safebo.acquisition.base import SafeAcquisition
+from safebo.safety.safe_set import PointBounds
 
 
 class Baseline(SafeAcquisition):

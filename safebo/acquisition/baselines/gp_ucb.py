@@ -5,8 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds, SafeAcquisition
+from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.registry import register
+from safebo.safety.safe_set import PointBounds
 
 
 @register("gp_ucb")

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.acquisition.base import PointBounds, SafeAcquisition
+from safebo.acquisition.base import SafeAcquisition
 from safebo.acquisition.registry import register
 from safebo.acquisition.transductive import JITTER, ctl, itl, mm_itl, undirected, vtl
 from safebo.acquisition.transductive.scores import TransductiveGrid
 from safebo.acquisition.transductive.targets import named_space, target_bounds_of
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
+from safebo.safety.safe_set import PointBounds
 
 
 class TransductiveMethod(SafeAcquisition):
