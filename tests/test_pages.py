@@ -57,7 +57,13 @@ def test_modules_and_names_exist(page: Path) -> None:
     names = set(re.findall(r"(?:`|-m |import |from )(safebo(?:\.\w+)+)", text))
     for stem, ends in re.findall(r"(safebo(?:\.\w+)+)\.\{([\w,]+)\}", text):
         names |= {f"{stem}.{end}" for end in ends.split(",")}
-    entry_points = {"safebo.evaluators", "safebo.studies", "safebo.commands", "safebo.bridges"}
+    entry_points = {
+        "safebo.evaluators",
+        "safebo.studies",
+        "safebo.commands",
+        "safebo.bridges",
+        "safebo.kernels",
+    }
     assert {name for name in names - entry_points if not is_there(name)} == set()
 
 

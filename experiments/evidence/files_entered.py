@@ -55,7 +55,7 @@ def files_entered(study: str, folder: str) -> tuple[list[str], int]:
         sys.setprofile(None)
         raise Entered
 
-    Journal.create = stop  # type: ignore[method-assign, assignment]
+    Journal.create = stop  # type: ignore[method-assign]
     try:
         for name, profiler in (("first", None), ("second", profile)):  # the first imports everything
             sys.setprofile(profiler)

@@ -23,7 +23,14 @@ from safebo.optim import unit_grid
 from safebo.safety import expander_search
 from safebo.safety.certificates import LipschitzCertificate
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch, batches
-from safebo.safety.safe_set import PointBounds
+from safebo.safety.safe_set import (
+    PROPOSAL_RESERVE,
+    SEARCH_RESERVE,
+    PointBounds,
+    SafeSet,
+    certified,
+    smallest,
+)
 from safebo.safety.sets import hallucinated_expanders, hallucinated_lower, lipschitz_expanders, maximizers
 
 
@@ -111,6 +118,56 @@ def test_functions_that_are_no_constraints_decide_nothing(s: AcquisitionContext)
     view = bounds_given(last, [[-9.0, -9.0, 0.2]], [[-9.0, -9.0, 0.7]])
     torch.testing.assert_close(view.slack, row(1.0))
     torch.testing.assert_close(view.possible, row(2.0))
+
+
+# -- reserves and exceptions -----------------------------------------------------------------------------
+
+
+def test_a_reserve_is_asked_of_the_slack_itself() -> None:
+    slack = row(-0.5, 0.0, 0.25, 0.5, 0.75)
+    assert certified(slack).tolist() == [False, True, True, True, True]
+    assert certified(slack, strict=True).tolist() == [False, False, True, True, True]
+    assert certified(slack, 0.5).tolist() == [False, False, False, True, True]
+    assert certified(slack, 0.5, strict=True).tolist() == [False, False, False, False, True]
+    assert 0.0 < PROPOSAL_RESERVE == 1e-7 < SEARCH_RESERVE == 1e-4
+
+
+def test_the_smallest_margin_is_that_of_the_last_axis_in_its_units() -> None:
+    margins = torch.tensor([[[4.0, 1.0], [-2.0, 3.0]]], dtype=torch.float64)
+    assert smallest(margins).tolist() == [[1.0, -2.0]]
+    assert smallest(margins, row(4.0, 0.5)).tolist() == [[1.0, -0.5]]
+    assert smallest(margins[..., :0]).tolist() == [[math.inf, math.inf]]
+
+
+def test_a_lifted_point_counts_as_on_the_border_and_no_other_does(s: AcquisitionContext) -> None:
+    lifted = row(0.25, 0.75).unsqueeze(0)
+    one = replace(s, lifted=lifted)
+    shifts = torch.tensor([[0.0, 0.0], [0.9e-12, -0.9e-12], [0.0, 3e-12], [3e-12, 0.0], [0.5, 0.0]]).double()
+    assert one.is_lifted(lifted + shifts).tolist() == [True, True, False, False, False]
+    assert s.is_lifted(lifted).tolist() == [False]
+    both = replace(s, lifted=torch.cat([lifted, lifted + 0.1]))
+    assert both.is_lifted(torch.cat([lifted + 0.1, lifted, lifted + 0.2])).tolist() == [True, True, False]
+    given = ConfidenceBounds(
+        torch.tensor([[0.0, -9.0, 0.0], [0.0, 9.0, 9.0]]).double(), torch.zeros(2, 3).double()
+    )
+    X = lifted.expand(2, 2)
+    assert one.bounds_from(X, given, given).slack.tolist() == [0.0, s.bounds_from(X, given, given).slack[1]]
+    assert s.bounds_from(X, given, given).slack[0] < 0.0 < s.bounds_from(X, given, given).slack[1]
+    elsewhere = one.bounds_from(X + 0.1, given, given).slack
+    assert elsewhere.tolist() == s.bounds_from(X, given, given).slack.tolist()
+    alone = replace(one, prior_only=True).bounds_from(X, given, given)
+    assert alone.slack.tolist() == [-math.inf, -math.inf]
+    assert not replace(one, prior_only=True).certified(alone).any()
+
+
+def test_a_safe_set_asks_its_reserve_and_its_strictness(s: AcquisitionContext) -> None:
+    bounds = replace(bounds_given(s, [[0.0] * 3] * 3, [[0.0] * 3] * 3), slack=row(0.0, 0.5, 0.75))
+    assert s.certified(bounds, 0.5).tolist() == [False, True, True]
+    assert replace(s, strict=True).certified(bounds, 0.5).tolist() == [False, False, True]
+    assert (
+        SafeSet(surrogate=s.surrogate, context=s.context, thresholds=s.thresholds, beta=s.beta).strict
+        is False
+    )
 
 
 # -- views -----------------------------------------------------------------------------------------------
