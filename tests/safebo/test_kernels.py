@@ -431,7 +431,7 @@ def test_unknown_kernels_are_refused_with_what_was_meant() -> None:
     assert messages["tuner", "backup", "state_kernel"] == expected
     with pytest.raises(UnknownNameError, match="matern42"):
         radial_kernel("matern42")
-    with pytest.raises(UnknownNameError, match="matern42"):
+    with pytest.raises(StudyError, match="matern42"):
         Tuner(study, 0)
 
 
