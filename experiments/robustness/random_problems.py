@@ -5,6 +5,7 @@ Every choice is drawn from the generator that is given, so that a problem is a f
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from safebo.acquisition.registry import SAFE
+from safebo.errors import StudyError
 from safebo.study import FunctionSpec, Study
+from safebo.study.reading import check_study
 from safebo.types import Measurement, Outcome, Trial
 
 METHODS = (*SAFE, "real_beta_safeopt", "losbo", "los_gp_ucb", "gosafeopt")
@@ -33,6 +36,16 @@ def choice(rng: np.random.Generator, values: Sequence[Any]) -> Any:
 
 
 def random_study(rng: np.random.Generator, method: str) -> Study:
+    """A random study that `check_study` lets pass: of those that contradict themselves another one is drawn."""
+    for _ in range(100):
+        study = _drawn_study(rng, method)
+        with contextlib.suppress(StudyError):
+            check_study(study)
+            return study
+    raise AssertionError(f"no study of method {method} passes its checks")
+
+
+def _drawn_study(rng: np.random.Generator, method: str) -> Study:
     """A study with 1 to 4 parameters, up to 3 constraints and 2 context variables, and all else there is to ask."""
     dimension, constraints = int(rng.integers(1, 5)), int(rng.integers(1, 4))
     parameters = [_parameter(rng, j) for j in range(dimension)]
