@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT")
 """Variables of the environment that are 1 before numpy, torch and numba are imported."""
 
-EACH = 1.5
+EACH = 0.9
 """Seconds of processor time, about, that a mutant takes."""
 
 
