@@ -59,7 +59,7 @@ warm.import_libraries(["pytest", "xdist.plugin", "hypothesis", "_hypothesis_pyte
 room, said = Room({"toy": None}, ["test_toy.py"]), []
 runner.run([runner.unchanged(room)], room, 20, 1, lambda m, v, s: said.append((0, "unchanged", v.outcome, v.by)))
 report = lambda m, v, s: said.append((m.line, m.after, v.outcome, v.by))
-runner.run(runner.mutants_of_room(room), room, 2, 2, report)
+runner.run(runner.mutants_of_room(room), room, 1, 2, report)
 print(json.dumps(said))
 """
 
