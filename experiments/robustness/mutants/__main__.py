@@ -159,6 +159,8 @@ def main() -> int:
     entries = equivalents.read()
     warm.import_libraries()
     works = [Work(name, ROOMS[name], options) for name in options.names]
+    if options.sample is not None:
+        print(f"of every room a sample of {options.sample} mutants, drawn with seed {options.seed}")
     left = sum(len(work.missing()) for work in works)
     about = left * EACH / options.workers / 60.0
     print(
