@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import gamma, kv
 from scipy.stats import norm
 
 from safebo.boundary.kernels import BUILT_IN, RadialKernel, radial_kernel
@@ -131,6 +132,19 @@ def test_what_rules_are() -> None:
         base.name = "x"  # type: ignore[misc]
 
 
+def test_a_matern_kernel_is_the_general_one_of_its_smoothness() -> None:
+    """What GPyTorch's class of the kernel has to have for this correlation, by Bessel functions."""
+    smooth = {k.name: k.attributes["nu"] for k in BUILT_IN if k.attributes}
+    assert len(smooth) == 3
+    for name, nu in smooth.items():
+        for r in (0.1, 0.7, 2.0):
+            x = math.sqrt(2.0 * nu) * r
+            general = 2.0 ** (1.0 - nu) / gamma(nu) * x**nu * kv(nu, x)
+            assert radial_kernel(name).correlation(r, math) == pytest.approx(general, rel=1e-12)
+    with pytest.raises(FrozenInstanceError):
+        BUILT_IN[0].name = "x"  # type: ignore[misc]
+
+
 # -- the monitor -----------------------------------------------------------------------------------------
 
 
@@ -209,6 +223,13 @@ def test_the_closest_interior_state_takes_over_before_any_marginal_one() -> None
     all_interior = monitor([[1.0], [100.0]], [0.6, 0.7], rule)
     assert all_interior.check(np.zeros(1)) == 0
     assert LAST_CHOICE < -1e99
+
+
+def test_while_the_last_answers_state_covers_no_other_is_looked_for() -> None:
+    watched = monitor([[0.0], [0.5]], [1.0, 1.0])
+    began = watched._last
+    assert watched.check(np.array([0.4])) == -1
+    assert watched._last == began
 
 
 def test_many_checks_in_a_row_answer_as_the_first() -> None:

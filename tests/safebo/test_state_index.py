@@ -330,8 +330,14 @@ def test_blocks_of_a_line_are_its_stretches() -> None:
         assert (np.sort(blocks, axis=1) == np.arange(4.0 * LANES).reshape(4, LANES)).all()
 
 
-def test_a_block_fills_vector_registers() -> None:
-    assert LANES % 16 == 0  # single-precision numbers in 512 bits
+def test_a_coordinate_of_a_blocks_codes_is_one_cache_line() -> None:
+    assert index_of(np.zeros((1, 3))).codes[0, 0].nbytes == 64
+
+
+def test_among_rows_equal_in_everything_a_search_stays_where_it_began() -> None:
+    index = index_of(np.zeros((2 * LANES, 2)))
+    for first in (0, 7, LANES, 2 * LANES - 1):
+        assert index.search(np.ones(2), first, False)[1] == first
 
 
 @pytest.mark.parametrize("far", [1e3, 1e6])

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT")
 """Variables of the environment that are 1 before numpy, torch and numba are imported."""
 
-EACH = 1.5
+EACH = 0.9
 """Seconds of processor time, about, that a mutant takes."""
 
 
@@ -159,6 +159,8 @@ def main() -> int:
     entries = equivalents.read()
     warm.import_libraries()
     works = [Work(name, ROOMS[name], options) for name in options.names]
+    if options.sample is not None:
+        print(f"of every room a sample of {options.sample} mutants, drawn with seed {options.seed}")
     left = sum(len(work.missing()) for work in works)
     about = left * EACH / options.workers / 60.0
     print(

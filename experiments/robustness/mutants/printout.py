@@ -94,7 +94,7 @@ def lines(tallies: Sequence[Tally], place: Callable[[str], str], old: Sequence[E
             f"{t.percentage:>10.1f}" + (f"  {t.complaint}" if t.complaint else "")
         )
         if t.run < t.mutants:
-            out.append(f"{'':<12}a sample of {t.run} of {t.mutants} mutants")
+            out.append(f"{'':<12}{t.run} of {t.mutants} mutants were run")
     for t in tallies:
         for word, some in (("survivors", t.survived), ("not run", t.broken)):
             if some:
