@@ -22,7 +22,6 @@ from rich.table import Table
 from safebo.cli import manual as cli_by_hand
 from safebo.cli.command_group import CommandGroup
 from safebo.cli.output import AsJson, RunFolder, keep_details, print_json, say, wide_console, work_on
-from safebo.cli.robot import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
 
 app = typer.Typer(
@@ -163,6 +162,7 @@ def tune(
     Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
     by Ctrl-C on a robot.
     """
+    from safebo.cli.robot import robot_options
     from safebo.runs.progress import progress_for
     from safebo.runs.runner import LOG_FILE, run
     from safebo.study.reading import load_study
