@@ -61,11 +61,16 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
         message = str(error)
     except Exception as error:  # a value whose own code fails, as an array that cannot be read
         message = f"not a measurement: {short_text(error)}"
-    said = value if isinstance(value, Measurement) else Measurement("failed")
-    if isinstance(said.message, str) and said.message:
-        message = f"{message} (the evaluator says: {said.message})"
-    telemetry = said.telemetry if isinstance(said.telemetry, str) else None
-    return Measurement("failed", fell=said.fell is True, telemetry=telemetry, message=_message(message))
+    said = vars(value) if isinstance(value, Measurement) else value if isinstance(value, Mapping) else {}
+    words, fell, telemetry = said.get("message"), said.get("fell"), said.get("telemetry")
+    if isinstance(words, str) and words:
+        message = f"{message} (the evaluator says: {words})"
+    return Measurement(
+        "failed",
+        fell=isinstance(fell, bool | np.bool_) and bool(fell),
+        telemetry=telemetry if isinstance(telemetry, str) else None,
+        message=_message(message),
+    )
 
 
 def checked_measurement(value: Any, study: Study) -> Measurement:

@@ -225,9 +225,18 @@ def test_margins_to_go_survive_as_arrays() -> None:
     assert measurement.margins_to_go["height"].tolist() == [1.0, 2.0]
 
 
-def test_a_fall_in_a_refused_measurement_is_not_forgotten() -> None:
-    refused = measured_or_failed(Measurement("aborted", margins={}, fell=True, message="lost contact"), BOWL)
-    assert refused.fell
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Measurement("aborted", margins={}, fell=True, message="lost contact"),
+        Measurement("aborted", margins={}, fell=np.bool_(True), message="lost contact"),
+        {"outcome": "aborted", "fell": True, "message": "lost contact", "telemetry": "a.parquet"},
+    ],
+)
+def test_a_fall_in_a_refused_measurement_is_not_forgotten(answer: object) -> None:
+    refused = measured_or_failed(answer, BOWL)
+    assert refused.outcome == "failed"
+    assert refused.fell is True
     assert "lost contact" in refused.message
 
 
