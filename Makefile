@@ -42,7 +42,7 @@ test: setup
 # Small faults put into the rooms on which safety rests, and whether their tests notice. Also with ROOMS=boundary.
 ROOMS ?=
 mutants: setup
-	$(BIN)/python -m safebo.experiments.robustness.mutants --rooms "$(ROOMS)"
+	PYTHONPATH=tests $(BIN)/python -m mutants --rooms "$(ROOMS)"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from island_case import island_study
 from torch import Tensor
+from tuner_cases import hill_study, measured, run
 
 from safebo.acquisition import AcquisitionContext, acquisition_class
 from safebo.errors import EmptySafeSetError, NoBackupError
@@ -18,8 +20,6 @@ from safebo.safety.safe_set import PROPOSAL_RESERVE, SafeSet
 from safebo.tuner import Tuner
 from safebo.tuner.state import TunerState
 from safebo.types import Measurement, Trial
-from tests.safebo.island_case import island_study
-from tests.safebo.tuner_cases import hill_study, measured, run
 
 BORDER = 0.45
 

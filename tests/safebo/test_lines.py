@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from tuner_cases import direct_posterior, hill_study, independent_lower_bounds, measured
 
 from safebo.acquisition import AcquisitionContext, PointBounds, SafeAcquisition, acquisition_class
 from safebo.errors import StudyError
@@ -26,7 +27,6 @@ from safebo.optim.lines import NEAREST, LineBundle, SearchLine, line_bundle, sea
 from safebo.safety.safe_set import SEARCH_RESERVE
 from safebo.study import LineSpec
 from safebo.tuner import Tuner
-from tests.safebo.tuner_cases import direct_posterior, hill_study, independent_lower_bounds, measured
 
 LENGTHSCALE = np.array([0.4, 0.5, 0.6, 0.8])
 

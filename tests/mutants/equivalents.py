@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from safebo.experiments.robustness.mutants.results import Result
+from mutants.results import Result
 
 FILE = Path(__file__).with_name("equivalents.yaml")
 

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 from cosmic_ray.mutating import mutate_code
+from mutants import equivalents, printout
+from mutants.generate import Mutant, mutants_of
+from mutants.operators import operators
+from mutants.results import Result, ResultFile, hash_of_tests, result_of
+from mutants.rooms import ROOMS
+from mutants.warm import imported_names, untouched
 
-from safebo.experiments.robustness.mutants import equivalents, printout
-from safebo.experiments.robustness.mutants.generate import Mutant, mutants_of
-from safebo.experiments.robustness.mutants.operators import operators
-from safebo.experiments.robustness.mutants.results import Result, ResultFile, hash_of_tests, result_of
-from safebo.experiments.robustness.mutants.rooms import ROOMS
-from safebo.experiments.robustness.mutants.warm import imported_names, untouched
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 TOY = '''"""A module with a tested line, an untested line, and one that has a mutant without end."""
 
@@ -52,8 +51,8 @@ def test_a_loop():
 """
 RUN = """
 import json
-from safebo.experiments.robustness.mutants import runner, warm
-from safebo.experiments.robustness.mutants.rooms import Room
+from mutants import runner, warm
+from mutants.rooms import Room
 
 warm.import_libraries(["pytest", "xdist.plugin", "hypothesis", "_hypothesis_pytestplugin"])
 room, said = Room({"toy": None}, ["test_toy.py"]), []
@@ -68,7 +67,7 @@ def test_what_is_tested_is_killed_and_what_is_not_survives(tmp_path: Path) -> No
     (tmp_path / "toy.py").write_text(TOY)
     (tmp_path / "test_toy.py").write_text(TOY_TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"}
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}
     out = subprocess.run(
         [sys.executable, "-c", RUN], cwd=tmp_path, env=path, capture_output=True, text=True, check=True
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 
-from safebo.experiments.robustness.mutants.excluded import excluded_spans, within
-from safebo.experiments.robustness.mutants.operators import operators
+from mutants.excluded import excluded_spans, within
+from mutants.operators import operators
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from safebo.experiments.robustness.mutants.child import Verdict, answer_and_exit
-from safebo.experiments.robustness.mutants.generate import Mutant, mutants_of
-from safebo.experiments.robustness.mutants.rooms import Room
+from mutants.child import MutantOutcome, answer_and_exit
+from mutants.generate import Mutant, mutants_of
+from mutants.rooms import Room
 
 PATIENCE = 4.0
 """A mutant has this many times the processor time that the unchanged source takes, and `SETTLING` more."""
@@ -38,7 +38,7 @@ class _Running:
     folder: Path
 
 
-Report = Callable[[Mutant, Verdict, float], None]
+Report = Callable[[Mutant, MutantOutcome, float], None]
 """Of a mutant, what the tests said and the processor time they took, s."""
 
 
@@ -108,7 +108,7 @@ def run(mutants: Iterable[Mutant], room: Room, limit: int, workers: int, report:
                 late = time.monotonic() - one.begin > ASLEEP * limit
                 if one.pid not in ready and not late:
                     continue
-                verdict = _verdict(one) if one.pid in ready else Verdict("killed", "it waits for ever")
+                verdict = _verdict(one) if one.pid in ready else MutantOutcome("killed", "it waits for ever")
                 selector.unregister(one.pipe)
                 running.remove(one)
                 report(one.mutant, verdict, _end(one))
@@ -133,12 +133,12 @@ def _fork(mutant: Mutant, room: Room, limit: int) -> _Running:
     return _Running(mutant, pid, reading, time.monotonic(), folder)
 
 
-def _verdict(one: _Running) -> Verdict:
+def _verdict(one: _Running) -> MutantOutcome:
     said = os.read(one.pipe, 65536)
     if not said:
-        return Verdict("killed", "the process ended, or took too long")
+        return MutantOutcome("killed", "the process ended, or took too long")
     outcome, by = json.loads(said)
-    return Verdict(outcome, by)
+    return MutantOutcome(outcome, by)
 
 
 def _end(one: _Running) -> float:

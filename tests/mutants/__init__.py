@@ -1,4 +1,4 @@
 """Mutation testing of the rooms on which safety rests: small faults put into them, and which tests notice.
 
-python -m safebo.experiments.robustness.mutants --rooms boundary,guardian
+python -m mutants --rooms boundary,guardian
 """

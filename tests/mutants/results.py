@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safebo.experiments.robustness.mutants.generate import Mutant
+from mutants.generate import Mutant
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from safebo.experiments.robustness.mutants.equivalents import Equivalent
-from safebo.experiments.robustness.mutants.results import Result
+from mutants.equivalents import Equivalent
+from mutants.results import Result
 
 LEAST_KILLED = 90.0
 """Per cent of a room's mutants, equivalent ones aside, that its tests must kill."""
@@ -16,7 +16,7 @@ MOST_EQUIVALENT = 3.0
 
 
 @dataclass
-class Tally:
+class RoomCount:
     """A room's results.
 
     Args:
@@ -55,9 +55,9 @@ class Tally:
         return ""
 
 
-def tally(room: str, mutants: int, results: Sequence[Result], entries: Sequence[Equivalent]) -> Tally:
+def tally(room: str, mutants: int, results: Sequence[Result], entries: Sequence[Equivalent]) -> RoomCount:
     """Sort a room's results."""
-    table = Tally(room, mutants)
+    table = RoomCount(room, mutants)
     for result in results:
         entry = next((e for e in entries if e.matches(result)), None)
         if result.outcome == "killed":
@@ -72,14 +72,16 @@ def tally(room: str, mutants: int, results: Sequence[Result], entries: Sequence[
 
 
 def outdated(
-    tallies: Sequence[Tally], entries: Sequence[Equivalent], modules: Collection[str]
+    tallies: Sequence[RoomCount], entries: Sequence[Equivalent], modules: Collection[str]
 ) -> list[Equivalent]:
     """Entries of these modules that match no mutant that survived: the source has changed, or a test kills them."""
     used = [entry for t in tallies for _, entry in t.equivalent]
     return [entry for entry in entries if entry.module in modules and entry not in used]
 
 
-def lines(tallies: Sequence[Tally], place: Callable[[str], str], old: Sequence[Equivalent] = ()) -> list[str]:
+def lines(
+    tallies: Sequence[RoomCount], place: Callable[[str], str], old: Sequence[Equivalent] = ()
+) -> list[str]:
     """The whole print-out.
 
     Args:

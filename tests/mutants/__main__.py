@@ -1,7 +1,7 @@
 """Put small faults into the rooms on which safety rests, one at a time, and see whether their tests notice.
 
-    python -m safebo.experiments.robustness.mutants
-    python -m safebo.experiments.robustness.mutants --rooms boundary,guardian --survivors
+    python -m mutants
+    python -m mutants --rooms boundary,guardian --survivors
 
 A mutant is a module's source with one operator changed by cosmic-ray or by ours; it is killed when a test of its room
 fails on it, or takes far longer. Kernels run uncompiled. Results are kept under runs/mutants/ and a stopped run goes on
@@ -19,13 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from safebo.experiments.robustness.mutants import equivalents, printout, runner, warm
-from safebo.experiments.robustness.mutants.child import Verdict, run_tests, silence
-from safebo.experiments.robustness.mutants.generate import Mutant
-from safebo.experiments.robustness.mutants.results import Result, ResultFile, hash_of_tests, result_of
-from safebo.experiments.robustness.mutants.rooms import ROOMS, Room
+from mutants import equivalents, printout, runner, warm
+from mutants.child import MutantOutcome, run_tests, silence
+from mutants.generate import Mutant
+from mutants.results import Result, ResultFile, hash_of_tests, result_of
+from mutants.rooms import ROOMS, Room
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_DISABLE_JIT")
 """Variables of the environment that are 1 before numpy, torch and numba are imported."""
 
@@ -106,12 +106,12 @@ class Work:
             verdict = run_tests(self.room.tests, self.room.without, Path(folder))
         return "" if verdict.outcome == "survived" else verdict.by
 
-    def _keep(self, mutant: Mutant, verdict: Verdict, seconds: float) -> None:
+    def _keep(self, mutant: Mutant, verdict: MutantOutcome, seconds: float) -> None:
         self.file.append(result_of(mutant, self.name, self.tests, verdict.outcome, verdict.by, seconds))
 
     def _unchanged(self) -> float | None:
         """Seconds that the tests take on the unchanged source; None, with words, when they do not pass."""
-        said: list[tuple[Verdict, float]] = []
+        said: list[tuple[MutantOutcome, float]] = []
         same = runner.unchanged(self.room)
         runner.run([same], self.room, 600, 1, lambda _, verdict, seconds: said.append((verdict, seconds)))
         verdict, seconds = said[0]

@@ -57,7 +57,7 @@ class Replacement(importlib.abc.MetaPathFinder):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MutantOutcome:
     """What the tests said.
 
     Args:
@@ -104,7 +104,7 @@ def arguments(tests: Sequence[str], without: Sequence[str], folder: Path) -> lis
 
 def run_tests(
     tests: Sequence[str], without: Sequence[str], folder: Path, at_once: Callable[[str], None] | None = None
-) -> Verdict:
+) -> MutantOutcome:
     """Run tests in this process.
 
     Args:
@@ -119,10 +119,10 @@ def run_tests(
     recorder = _Recorder(at_once)
     status = int(pytest.main(arguments(tests, without, folder), plugins=[recorder]))
     if status == pytest.ExitCode.OK:
-        return Verdict("survived")
+        return MutantOutcome("survived")
     if status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
-        return Verdict("killed", recorder.first)
-    return Verdict("broken", f"pytest ended with {status}")
+        return MutantOutcome("killed", recorder.first)
+    return MutantOutcome("broken", f"pytest ended with {status}")
 
 
 def _repeatable_examples() -> None:
@@ -151,7 +151,7 @@ def answer_and_exit(
 ) -> None:
     """The verdict into a pipe, from a process just forked that may use `limit` seconds; does not return."""
 
-    def say(verdict: Verdict) -> None:
+    def say(verdict: MutantOutcome) -> None:
         os.write(pipe, json.dumps([verdict.outcome, verdict.by]).encode())
         os._exit(0)
 
@@ -163,11 +163,11 @@ def answer_and_exit(
         if module in sys.modules:
             raise RuntimeError(f"{module} was imported before its mutant")
         sys.meta_path.insert(0, Replacement(module, text))
-        say(run_tests(tests, without, folder, lambda name: say(Verdict("killed", name))))
+        say(run_tests(tests, without, folder, lambda name: say(MutantOutcome("killed", name))))
     except SystemExit as error:
-        say(Verdict("killed", f"exit {error.code}"))
+        say(MutantOutcome("killed", f"exit {error.code}"))
     except BaseException as error:
-        say(Verdict("broken", f"{type(error).__name__}: {error}"))
+        say(MutantOutcome("broken", f"{type(error).__name__}: {error}"))
 
 
 def silence() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 
-from safebo.experiments.robustness.mutants.own_operators import OWN
+from mutants.own_operators import OWN
 
 COMPARISONS = (
     *("Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt"),
