@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Outcome = Literal["completed", "backup", "aborted", "failed"]
 Phase = Literal["seed", "local", "global", "manual"]
+Status = Literal["asked", "told", "unknown"]
 
 OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
 PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
@@ -118,10 +119,18 @@ class Measurement:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial and what it showed; None while it is pending."""
+    """One trial and what it showed; None while it is pending. Only a person can say how an `unknown` one ended."""
 
     trial: Trial
     measurement: Measurement | None = None
+    unknown: bool = False
+
+    @property
+    def status(self) -> Status:
+        """What became of it."""
+        if self.measurement is not None:
+            return "told"
+        return "unknown" if self.unknown else "asked"
 
     @property
     def pending(self) -> bool:

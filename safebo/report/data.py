@@ -8,20 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.evaluators.gate import margin_of
 from safebo.runs.best_gains import BestGains
 from safebo.study import FunctionSpec, Study
-from safebo.types import Measurement, Trial
+from safebo.types import TrialRecord
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One trial with what it showed; `measurement` is None while it is asked or its result is unknown."""
-
-    trial: Trial
-    measurement: Measurement | None = None
-    status: str = "told"
 
 
 @dataclass(frozen=True)
@@ -197,7 +189,7 @@ class ReportData:
     """
 
     study: Study
-    entries: tuple[Entry, ...]
+    entries: tuple[TrialRecord, ...]
     contexts: tuple[ContextReport, ...]
     lengthscales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     fitted: bool = False
@@ -213,25 +205,22 @@ def functions(study: Study) -> tuple[FunctionSpec, ...]:
     return (study.objective, *study.constraints)
 
 
-def is_safe(entry: Entry, study: Study) -> bool:
+def is_safe(entry: TrialRecord, study: Study) -> bool:
     """Whether the trial completed, did not fall, and measured every declared margin at >= 0."""
     m = entry.measurement
     if m is None or m.outcome not in ("completed", "backup") or m.fell:
         return False
-    observed = [margin_of(entry, c) for c in study.constraints]
+    observed = [finite_margin(entry, c) for c in study.constraints]
     return all(value is not None and value >= 0 for value in observed)
 
 
-def margin_of(entry: Entry, constraint: FunctionSpec) -> float | None:
-    """A measured margin, under the constraint's or its quantity's name, where it exists and is finite."""
-    if entry.measurement is None:
-        return None
-    margins = entry.measurement.margins
-    value = margins.get(constraint.name, margins.get(constraint.quantity))
+def finite_margin(entry: TrialRecord, constraint: FunctionSpec) -> float | None:
+    """A measured margin where it exists and is finite."""
+    value = None if entry.measurement is None else margin_of(entry.measurement, constraint)
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def objective_of(entry: Entry) -> float | None:
+def objective_of(entry: TrialRecord) -> float | None:
     """The measured objective where it exists and is finite."""
     m = entry.measurement
     if m is None or m.objective is None or not np.isfinite(m.objective):
@@ -239,7 +228,9 @@ def objective_of(entry: Entry) -> float | None:
     return float(m.objective)
 
 
-def best_so_far(entries: tuple[Entry, ...], study: Study, context: str) -> tuple[list[int], list[float]]:
+def best_so_far(
+    entries: tuple[TrialRecord, ...], study: Study, context: str
+) -> tuple[list[int], list[float]]:
     """Highest objective measured so far in completed, safe trials of a context.
 
     A trial in which the monitor switched gains does not count: its objective is not that of its gains.

@@ -14,9 +14,9 @@ from safebo.models.kernels import CoregionalKernel, StationaryKernel
 from safebo.report.data import (
     Band,
     ContextReport,
-    Entry,
     Recording,
     ReportData,
+    TrialRecord,
     functions,
     is_safe,
     objective_of,
@@ -45,8 +45,7 @@ def read_run(folder: Path) -> ReportData:
     """
     with Journal.open(folder, read_only=True) as journal:
         run = journal.run
-        records = journal.records(states=True)
-        entries = tuple(Entry(r.trial, r.measurement, r.status) for r in records)
+        entries = journal.records()
         tuner: Tuner = tuner_of(journal, Tuner)
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
@@ -62,7 +61,7 @@ def told_trials(folder: Path) -> int:
 
 def assemble(
     study: Study,
-    entries: Sequence[Entry],
+    entries: Sequence[TrialRecord],
     tuner: Tuner,
     folder: Path,
     provenance: Mapping[str, str],
@@ -98,7 +97,7 @@ def assemble(
 
 def _tried(
     study: Study,
-    entries: Sequence[Entry],
+    entries: Sequence[TrialRecord],
     tuner: Tuner,
     folder: Path,
     name: str,
@@ -138,7 +137,7 @@ def _tried(
     )
 
 
-def _predicted(study: Study, entries: Sequence[Entry], tuner: Tuner, name: str) -> ContextReport:
+def _predicted(study: Study, entries: Sequence[TrialRecord], tuner: Tuner, name: str) -> ContextReport:
     values = study.context.values.get(name, {})
     if not any(objective_of(e) is not None for e in entries):
         note = "Nothing can be predicted: no trial has an objective yet."
@@ -155,7 +154,7 @@ def _bands(study: Study, tuner: Tuner, X: FloatArray, context: str) -> dict[str,
     return {f.name: Band(*bounds[:, i].T) for i, f in enumerate(functions(study))}
 
 
-def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
+def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[TrialRecord]) -> dict[str, dict[str, float]]:
     if not any(e.measurement is not None for e in entries):
         return {}
     inputs = [p.name for p in study.parameters] + [v.name for v in study.context.variables]
@@ -170,7 +169,7 @@ def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[Entry]) -> dict[
 
 
 def _recordings(
-    study: Study, own: Sequence[Entry], best: BestGains | None, folder: Path
+    study: Study, own: Sequence[TrialRecord], best: BestGains | None, folder: Path
 ) -> tuple[Recording | None, Recording | None, str]:
     """Tracking of the seed and of the recorded safe trial nearest to the best, and what to say of them."""
     recorded = [e for e in own if e.measurement is not None and e.measurement.telemetry]
@@ -195,7 +194,7 @@ def _recordings(
     return before, after, f"Before is a trial of the seed gains; after, trial {nearest.trial.id}, {what}."
 
 
-def _read(folder: Path, entry: Entry) -> Recording:
+def _read(folder: Path, entry: TrialRecord) -> Recording:
     assert entry.measurement is not None  # the caller keeps only recorded trials
     assert entry.measurement.telemetry is not None
     return read_recording(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.report.data import ContextReport, Entry, ReportData, margin_of, objective_of
+from safebo.report.data import ContextReport, ReportData, finite_margin, objective_of
 from safebo.report.figures.style import number
-from safebo.types import OUTCOMES
+from safebo.types import OUTCOMES, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def summarize(data: ReportData) -> Summary:
     return Summary(**{**summary.__dict__, "sentence": _sentence(data, summary)})
 
 
-def backup_entries(data: ReportData) -> tuple[Entry, ...]:
+def backup_entries(data: ReportData) -> tuple[TrialRecord, ...]:
     """The trials in which a backup fired."""
     return tuple(
         e
@@ -117,15 +117,15 @@ def backup_entries(data: ReportData) -> tuple[Entry, ...]:
     )
 
 
-def _violates(data: ReportData, entry: Entry) -> bool:
-    margins = [margin_of(entry, c) for c in data.study.constraints]
+def _violates(data: ReportData, entry: TrialRecord) -> bool:
+    margins = [finite_margin(entry, c) for c in data.study.constraints]
     return any(value is not None and value < 0 for value in margins)
 
 
-def _smallest_margins(data: ReportData, entries: list[Entry]) -> tuple[SmallestMargin, ...]:
+def _smallest_margins(data: ReportData, entries: list[TrialRecord]) -> tuple[SmallestMargin, ...]:
     found = []
     for c in data.study.constraints:
-        values = [(v, e.trial.id) for e in entries if (v := margin_of(e, c)) is not None]
+        values = [(v, e.trial.id) for e in entries if (v := finite_margin(e, c)) is not None]
         if values:
             found.append(SmallestMargin(c.name, c.unit, *min(values)))
     return tuple(found)

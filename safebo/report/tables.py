@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.report.data import ContextReport, ReportData, functions, margin_of, objective_of
+from safebo.report.data import ContextReport, ReportData, finite_margin, functions, objective_of
 from safebo.report.figures.history import events_of
 from safebo.report.figures.style import number
 from safebo.report.summary import backup_entries
@@ -146,7 +146,7 @@ def _seed_measurements(data: ReportData, context: str) -> Mapping[str, float]:
         data.study.objective.name: [v for e in seeds if (v := objective_of(e)) is not None]
     }
     for c in data.study.constraints:
-        columns[c.name] = [v for e in seeds if (v := margin_of(e, c)) is not None]
+        columns[c.name] = [v for e in seeds if (v := finite_margin(e, c)) is not None]
     return {name: float(np.mean(values)) for name, values in columns.items() if values}
 
 
@@ -156,7 +156,7 @@ def backup_rows(data: ReportData) -> tuple[BackupRow, ...]:
     for e in backup_entries(data):
         m = e.measurement
         assert m is not None  # backup_entries keeps only told trials
-        margins = [v for c in data.study.constraints if (v := margin_of(e, c)) is not None]
+        margins = [v for c in data.study.constraints if (v := finite_margin(e, c)) is not None]
         rule = e.trial.trigger_rule
         rows.append(
             BackupRow(
@@ -190,7 +190,7 @@ def trial_rows(data: ReportData) -> tuple[TrialRow, ...]:
     rows = []
     for e in data.entries:
         m = e.measurement
-        margins = tuple(margin_of(e, c) for c in data.study.constraints)
+        margins = tuple(finite_margin(e, c) for c in data.study.constraints)
         negative = any(v is not None and v < 0 for v in margins)
         outcome = e.status if m is None else m.outcome + (", fell" if m.fell else "")
         words = [e.trial.reason, "" if m is None else m.message]

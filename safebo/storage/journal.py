@@ -39,7 +39,7 @@ from safebo.storage.database import (
     without_password,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
-from safebo.storage.records import Event, Record, RunInfo, Status
+from safebo.storage.records import Event, Record, RunInfo
 from safebo.storage.tables import (
     measurement_columns,
     measurement_from_row,
@@ -50,9 +50,9 @@ from safebo.storage.tables import (
     trial_from_row,
 )
 from safebo.study import Study
-from safebo.types import Measurement, Trial
+from safebo.types import Measurement, Status, Trial
 
-__all__ = ["Event", "Journal", "Record", "RunInfo", "Status"]
+__all__ = ["Event", "Journal", "Record", "RunInfo"]
 
 SQLITE_FILE = "journal.sqlite"
 URL_FILE = "journal.json"
@@ -335,13 +335,19 @@ class Journal:
                 visited = {
                     row["trial"]: row for row in connection.execute(self._rows(tables.states)).mappings()
                 }
+            for row in asked:
+                if (row["status"] == "told") != (row["id"] in told):
+                    raise JournalError(
+                        f"{self._place}: trial {row['id']} is kept as {row['status']!r}, which its measurements "
+                        "contradict: the journal was changed by something else than safebo; use a copy of it"
+                    )
             return [
                 Record(
                     trial=trial_from_row(row),
                     measurement=measurement_from_row(told[row["id"]], visited.get(row["id"]))
                     if row["id"] in told
                     else None,
-                    status=row["status"],
+                    unknown=row["status"] == "unknown",
                     asked_at=datetime.fromisoformat(row["asked_at"]),
                     told_at=datetime.fromisoformat(told[row["id"]]["told_at"]) if row["id"] in told else None,
                     round=row["round"],

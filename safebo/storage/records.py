@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from safebo.study import Study
-from safebo.types import Measurement, Trial
-
-Status = Literal["asked", "told", "unknown"]
+from safebo.types import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,13 @@ class RunInfo:
     created_at: datetime
 
 
-@dataclass(frozen=True)
-class Record:
-    """One trial and what became of it: `asked`, `told`, or `unknown` (only a person can say what happened).
+@dataclass(frozen=True, kw_only=True)
+class Record(TrialRecord):
+    """One trial as the journal keeps it.
 
     `round` counts from 0; the trials of one round were all asked before the first of them was told.
     """
 
-    trial: Trial
-    measurement: Measurement | None
-    status: Status
     asked_at: datetime
     told_at: datetime | None
     round: int

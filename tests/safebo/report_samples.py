@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from safebo.report.data import Band, ContextReport, Entry, ReportData, functions
+from safebo.report.data import Band, ContextReport, ReportData, functions
 from safebo.report.slicing import make_slices
 from safebo.runs.best_gains import BestGains
 from safebo.study import Study
-from safebo.types import Bounds, Measurement, Trial
+from safebo.types import Bounds, Measurement, Trial, TrialRecord
 
 FloatArray = Any
 
@@ -114,7 +114,7 @@ def parameters_of(study: Study, row: FloatArray) -> dict[str, float]:
     return {p.name: float(v) for p, v in zip(study.parameters, row, strict=True)}
 
 
-def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool = False) -> list[Entry]:
+def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool = False) -> list[TrialRecord]:
     """A noisy walk from the seed to the optimum; accidents add a fall, a failure and backups."""
     rng = np.random.default_rng(seed)
     low = np.array([p.bounds[0] for p in study.parameters])
@@ -152,7 +152,6 @@ def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool =
             "attitude": values["attitude"] + rng.normal(0, 0.01),
         }
         extra["duration"] = 5.0
-        status = "told"
         if accidents and i == 18:
             extra = {
                 "outcome": "aborted",
@@ -173,9 +172,9 @@ def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool =
             }
         measurement: Measurement | None = Measurement(**extra)
         if accidents and i == count - 1:
-            measurement, status = None, "unknown"
+            measurement = None
         entries.append(
-            Entry(
+            TrialRecord(
                 Trial(
                     id=i,
                     parameters=parameters_of(study, x),
@@ -190,7 +189,7 @@ def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool =
                     trigger_guarantee=phase == "global" and i % 16 == 0,
                 ),
                 measurement,
-                status,
+                unknown=measurement is None,
             )
         )
     return entries

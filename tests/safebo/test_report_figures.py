@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from report_samples import ClosedForm, make_data, make_entries, make_study, truth
 
-from safebo.report.data import Band, Entry, Recording, ReportData, Signal, best_so_far, is_safe
+from safebo.report.data import Band, Recording, ReportData, Signal, best_so_far, is_safe
 from safebo.report.figures.history import margins_figure, objective_figure
 from safebo.report.figures.slices import lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import WarpScale, number, robust_limits, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
 from safebo.report.slicing import make_slices, safety
 from safebo.study import Warp
-from safebo.types import Measurement, Trial
+from safebo.types import Measurement, Trial, TrialRecord
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +101,7 @@ def test_best_so_far_ignores_unsafe_and_unfinished_trials() -> None:
         Measurement("completed", -40.0, good),
         Measurement("completed", -3.0, {"joint_error": 0.05}),  # one margin was not measured
     ]
-    entries = tuple(
-        Entry(Trial(i, {}, {}, "default", "local", 0, True), m, "told") for i, m in enumerate(rows)
-    )
+    entries = tuple(TrialRecord(Trial(i, {}, {}, "default", "local", 0, True), m) for i, m in enumerate(rows))
     ids, best = best_so_far(entries, study, "default")
     assert ids == list(range(9))
     assert best == [-50.0, -50.0, -50.0, -30.0, -30.0, -30.0, -30.0, -30.0, -30.0]
@@ -143,7 +141,7 @@ def test_a_margin_may_stand_under_its_quantity() -> None:
     data = make_data(count=2)
     spec = data.study.constraints[0].model_copy(update={"quantity": "peak"})
     study = data.study.model_copy(update={"constraints": [spec]})
-    told = Entry(data.entries[1].trial, Measurement("completed", -20.0, {"peak": 0.03}))
+    told = TrialRecord(data.entries[1].trial, Measurement("completed", -20.0, {"peak": 0.03}))
     ax = margins_figure(dataclasses.replace(data, study=study, entries=(told,))).axes[0]
     assert points(ax) == {(1.0, 0.03)}
 

@@ -15,13 +15,12 @@ import pytest
 import yaml
 from report_samples import make_data
 
-from safebo.report.data import Entry
 from safebo.report.page import write_gains, write_report
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
-from safebo.types import Bounds, Measurement
+from safebo.types import Bounds, Measurement, TrialRecord
 
 
 class References(HTMLParser):
@@ -121,7 +120,7 @@ def test_text_from_people_is_escaped(tmp_path: Path) -> None:
     entry = data.entries[1]
     assert entry.measurement is not None
     hostile = dataclasses.replace(entry.measurement, message="<script>alert(1)</script>")
-    data = dataclasses.replace(data, entries=(data.entries[0], Entry(entry.trial, hostile)))
+    data = dataclasses.replace(data, entries=(data.entries[0], TrialRecord(entry.trial, hostile)))
     html = write_report(data, tmp_path).read_text(encoding="utf-8")
     assert "<script" not in html
     assert "&lt;script&gt;" in html
@@ -151,7 +150,9 @@ def test_summary_counts_by_brute_force() -> None:
 
 def test_nan_margins_do_not_count() -> None:
     data = make_data(count=2)
-    broken = Entry(data.entries[1].trial, Measurement("failed", float("nan"), {"attitude": float("nan")}))
+    broken = TrialRecord(
+        data.entries[1].trial, Measurement("failed", float("nan"), {"attitude": float("nan")})
+    )
     summary = summarize(dataclasses.replace(data, entries=(data.entries[0], broken)))
     assert summary.violations == 0
     assert [s.trial for s in summary.smallest] == [0, 0]

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from safebo.report.data import Entry, ReportData, best_so_far, margin_of, objective_of
+from safebo.report.data import ReportData, best_so_far, finite_margin, objective_of
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -28,14 +28,14 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.study import FunctionSpec
-from safebo.types import PHASES, Bounds
+from safebo.types import PHASES, Bounds, TrialRecord
 
 INTERVAL = "#dde2e7"
 
 EVENTS = ("fell", "aborted", "failed", "no result", "backup fired")
 
 
-def events_of(entry: Entry) -> list[str]:
+def events_of(entry: TrialRecord) -> list[str]:
     """Which of `EVENTS` happened in a trial; a fall is named a fall, not an abort."""
     m = entry.measurement
     if m is None:
@@ -154,9 +154,11 @@ def margins_figure(data: ReportData) -> Figure:
     return figure
 
 
-def _margin_row(ax: Axes, spec: FunctionSpec, entries: Sequence[Entry], colours: dict[str, str]) -> None:
+def _margin_row(
+    ax: Axes, spec: FunctionSpec, entries: Sequence[TrialRecord], colours: dict[str, str]
+) -> None:
     scale = scale_of(spec)
-    values = [margin_of(e, spec) for e in entries]
+    values = [finite_margin(e, spec) for e in entries]
     predicted = [
         (e.trial.id, b.lower) for e in entries if (b := e.trial.predicted.get(spec.name)) is not None
     ]
@@ -179,7 +181,7 @@ def _margin_row(ax: Axes, spec: FunctionSpec, entries: Sequence[Entry], colours:
 
 def _scatter(
     ax: Axes,
-    entries: Sequence[Entry],
+    entries: Sequence[TrialRecord],
     values: Sequence[float | None],
     colours: dict[str, str],
     low: float,
@@ -256,12 +258,12 @@ def _offset(data: ReportData, context: str) -> float:
     return 0.9 * names.index(context)
 
 
-def _events_that_occur(entries: Iterable[Entry]) -> list[str]:
+def _events_that_occur(entries: Iterable[TrialRecord]) -> list[str]:
     seen = {event for e in entries for event in events_of(e)}
     return [event for event in EVENTS if event in seen]
 
 
-def _event_strip(ax: Axes, entries: Sequence[Entry], strip: list[str], colours: dict[str, str]) -> None:
+def _event_strip(ax: Axes, entries: Sequence[TrialRecord], strip: list[str], colours: dict[str, str]) -> None:
     """One thin row per kind of event, so that trials without an objective are still seen."""
     rows = {event: len(strip) - 1 - i for i, event in enumerate(strip)}
     for e in entries:
@@ -279,7 +281,7 @@ def _event_strip(ax: Axes, entries: Sequence[Entry], strip: list[str], colours: 
     ax.spines["left"].set_visible(False)
 
 
-def _trial_axis(ax: Axes, entries: Sequence[Entry]) -> None:
+def _trial_axis(ax: Axes, entries: Sequence[TrialRecord]) -> None:
     ids = [e.trial.id for e in entries]
     first, last = min(ids, default=0), max(ids, default=1)
     ticks = MaxNLocator(integer=True, nbins=16, steps=[1, 2, 5, 10]).tick_values(first, last)
@@ -288,7 +290,7 @@ def _trial_axis(ax: Axes, entries: Sequence[Entry]) -> None:
     ax.set_xlabel("trial")
 
 
-def _phase_handles(entries: Sequence[Entry]) -> list[Line2D]:
+def _phase_handles(entries: Sequence[TrialRecord]) -> list[Line2D]:
     used = {e.trial.phase for e in entries}
     return [
         Line2D([], [], marker=PHASE_MARKERS[p], color=MUTED, mec="white", lw=0, ms=6, label=p)

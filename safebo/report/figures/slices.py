@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from safebo.report.data import ContextReport, Entry, Line, Plane, ReportData, Slices, functions
+from safebo.report.data import ContextReport, Line, Plane, ReportData, Slices, functions
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -34,6 +34,7 @@ from safebo.report.figures.style import (
 )
 from safebo.study import FunctionSpec, Parameter
 from safebo.study.space import Space
+from safebo.types import TrialRecord
 
 FloatArray = NDArray[np.float64]
 
@@ -295,11 +296,11 @@ def _plane(ax: Axes, plane: Plane, warped: FloatArray, levels: FloatArray, norm:
 
 def _nearness(
     data: ReportData, context: ContextReport, slices: Slices
-) -> list[tuple[Entry, Mapping[str, float]]]:
+) -> list[tuple[TrialRecord, Mapping[str, float]]]:
     """Trials of the context with, per parameter, the squared offset from the anchor in lengthscales."""
     lengths = data.lengthscales.get(data.study.objective.name, {})
     axes = {axis.name: axis for axis in Space.of_parameters(data.study.parameters).axes}
-    found: list[tuple[Entry, Mapping[str, float]]] = []
+    found: list[tuple[TrialRecord, Mapping[str, float]]] = []
     for e in data.entries:
         if e.trial.context_name != context.name:
             continue
@@ -318,7 +319,7 @@ def _nearness(
     return found
 
 
-def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[Entry, Mapping[str, float]]]) -> None:
+def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str, float]]]) -> None:
     """Trials within one lengthscale of the slice; the farther from it, the fainter."""
     for e, offsets in near:
         distance = np.sqrt(
