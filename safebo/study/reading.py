@@ -56,8 +56,7 @@ class StudyFile:
 
     def check_evaluator(self, info: EvaluatorInfo) -> None:
         """Raise `StudyError` for every name that the evaluator does not know."""
-        problems = evaluator_problems(self.study, info)
-        if problems:
+        if problems := list(evaluator_problems(self.study, info)):
             raise self.error(problems)
 
     def option_error(self, error: EvaluatorOptionError) -> StudyError:
@@ -77,7 +76,7 @@ def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
     """
     _, problems = _problems_of(study.model_dump(mode="json", warnings=False))
     if not problems and info is not None:
-        problems = evaluator_problems(study, info)
+        problems = list(evaluator_problems(study, info))
     if problems:
         raise StudyFile(study, "").error(problems)
 
