@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
-from safebo.study import FunctionSpec, Parameter, Study, quantity_of
+from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
 from safebo.study.problems import KeyPath, Problem, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
-from safebo.types import EvaluatorInfo
+from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
+
+Spec = TypeVar("Spec", Parameter, ContextVariable, FunctionSpec)
 
 
 def tuned_contexts(study: Study) -> list[str]:
@@ -295,34 +297,23 @@ def with_defaults(study: Study, info: EvaluatorInfo) -> Study:
 
     The state scales come in the order of the evaluator's state coordinates.
     """
-    parameter_units = {parameter.name: parameter.unit for parameter in info.parameters}
-    context_units = {context.name: context.unit for context in info.contexts}
-    objective_units = {quantity.name: quantity.unit for quantity in info.objectives}
-    margin_units = {quantity.name: quantity.unit for quantity in info.margins}
-
-    def function(spec: FunctionSpec, units: dict[str, str]) -> FunctionSpec:
-        quantity = quantity_of(spec)
-        return spec.model_copy(update={"quantity": quantity, "unit": spec.unit or units.get(quantity, "")})
-
+    variables = [_with_unit(v, info.contexts) for v in study.context.variables]
     declared = study.tuner.backup.state_scale
     scales = {state.name: declared.get(state.name, state.scale) for state in info.states}
     backup = study.tuner.backup.model_copy(update={"state_scale": scales})
     return study.model_copy(
         update={
-            "parameters": [
-                p.model_copy(update={"unit": p.unit or parameter_units.get(p.name, "")})
-                for p in study.parameters
-            ],
-            "context": study.context.model_copy(
-                update={
-                    "variables": [
-                        v.model_copy(update={"unit": v.unit or context_units.get(v.name, "")})
-                        for v in study.context.variables
-                    ]
-                }
-            ),
-            "objective": function(study.objective, objective_units),
-            "constraints": [function(c, margin_units) for c in study.constraints],
+            "parameters": [_with_unit(p, info.parameters) for p in study.parameters],
+            "context": study.context.model_copy(update={"variables": variables}),
+            "objective": _with_unit(study.objective, info.objectives, quantity=quantity_of(study.objective)),
+            "constraints": [_with_unit(c, info.margins, quantity=quantity_of(c)) for c in study.constraints],
             "tuner": study.tuner.model_copy(update={"backup": backup}),
         }
     )
+
+
+def _with_unit(spec: Spec, known: Sequence[ParameterInfo | QuantityInfo], **update: str) -> Spec:
+    """A part of a study with the unit that the evaluator has for it, where the study gives none."""
+    units = {item.name: item.unit for item in known}
+    unit = spec.unit or units.get(update.get("quantity", spec.name), "")
+    return spec.model_copy(update={**update, "unit": unit})
