@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from safebo.errors import StudyError
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
@@ -24,14 +26,22 @@ from safebo.models.multi_task import (
     transfer_surrogate,
     with_tasks,
 )
-from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
-Table = tuple[torch.Tensor, list[tuple[float | None, ...]]]
+Table = tuple[Tensor, list[tuple[float | None, ...]]]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One row of the surrogate's data: inputs in the unit cube and warped values, None where not observed."""
+
+    trial: int
+    x: Float[Tensor, " D"]
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -165,9 +175,7 @@ class ModelCache:
             self._rows.append(row)
         return self._surrogate
 
-    def fantasized(
-        self, surrogate: Surrogate, X: torch.Tensor, worst: torch.Tensor, value: float
-    ) -> Surrogate:
+    def fantasized(self, surrogate: Surrogate, X: Tensor, worst: Tensor, value: float) -> Surrogate:
         """With points counted as visited at their means, and others as having that objective value."""
         if len(X) == 0 and len(worst) == 0:
             return surrogate

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.models.confidence import Prediction
-from safebo.models.function_model import FunctionModel, function_models
-from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.function_model import FunctionModel
 from safebo.models.kernels import StationaryKernel
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import Posterior
@@ -121,6 +120,3 @@ def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: T
     correlation = p.kernel.correlation(X, p.inputs)
     known.append((p, correlation))
     return p.kernel.variance * correlation
-
-
-__all__ = ["FunctionModel", "Surrogate", "fitted", "function_models", "sampled"]

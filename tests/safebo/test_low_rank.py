@@ -18,9 +18,9 @@ from safebo.acquisition.transductive.scores import TransductiveGrid, exact_score
 from safebo.acquisition.transductive.target_forms import jitter_of, low_rank_form, score_of_form
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
-from safebo.models.kernels import CoregionalKernel
+from safebo.models.kernels import CoregionalKernel, GenericKernel, StationaryKernel
 from safebo.models.low_rank import KernelFeatures, kernel_features
-from safebo.models.posterior import GenericKernel, Posterior, StationaryKernel
+from safebo.models.posterior import Posterior
 from safebo.study import TransductiveSpec
 
 Array = NDArray[np.float64]

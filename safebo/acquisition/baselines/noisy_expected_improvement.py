@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,9 +58,9 @@ class LogNoisyExpectedImprovement(Baseline):
                 X_baseline=told.points.unique(dim=0),
                 X_pending=told.visited.unique(dim=0) if len(told.visited) else None,
                 sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=ctx.seed),
-                objective=GenericMCObjective(_objective(scale[0])),
+                objective=GenericMCObjective(lambda samples, X=None: samples[..., 0] / scale[0]),
                 constraints=[
-                    _shortfall(i, threshold, scale[i])
+                    partial(_shortfall, index=i, threshold=threshold, scale=scale[i])
                     for i, threshold in zip(ctx.constrained, ctx.thresholds, strict=True)
                 ],
             )
@@ -93,22 +94,9 @@ class LogNoisyExpectedImprovement(Baseline):
         return found.reshape(-1, self.ctx.dimension)
 
 
-def _objective(scale: Tensor) -> Callable[..., Tensor]:
-    """The objective's samples in prior standard deviations."""
-
-    def scaled(samples: Tensor, X: Tensor | None = None) -> Tensor:
-        return samples[..., 0] / scale
-
-    return scaled
-
-
-def _shortfall(index: int, threshold: Tensor, scale: Tensor) -> Callable[[Tensor], Tensor]:
+def _shortfall(samples: Tensor, index: int, threshold: Tensor, scale: Tensor) -> Tensor:
     """How far a constraint's samples lie below its threshold, in prior standard deviations."""
-
-    def shortfall(samples: Tensor) -> Tensor:
-        return (threshold - samples[..., index]) / scale
-
-    return shortfall
+    return (threshold - samples[..., index]) / scale
 
 
 @contextmanager

@@ -29,8 +29,9 @@ from safebo.acquisition.transductive.target_forms import (
 )
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.cells import Cells
+from safebo.models.kernels import Kernel
 from safebo.models.low_rank import MAXIMAL_RANK, TOLERANCE, KernelFeatures, kernel_features
-from safebo.models.posterior import Kernel, Posterior
+from safebo.models.posterior import Posterior
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")
 
