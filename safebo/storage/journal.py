@@ -19,6 +19,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,9 @@ class Journal:
             run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    _probe_write(connection, run.run)
+                    # Takes the write lock and changes nothing: a read-only journal is noticed before a trial runs.
+                    same = {"format": tables.runs.c.format}
+                    connection.execute(tables.runs.update().where(tables.runs.c.run == run.run).values(same))
         except BaseException:
             engine.dispose()
             raise
@@ -313,7 +316,7 @@ class Journal:
             connection.execute(
                 tables.runs.update().where(tables.runs.c.run == self.run.run).values(trials=trials)
             )
-        self.run = RunInfo(**{**_shallow(self.run), "trials": trials})
+        self.run = replace(self.run, trials=trials)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -324,17 +327,15 @@ class Journal:
             states: whether to load the visited states (they are by far the largest part).
         """
         with readable_errors(self._place, "read"), self._engine.connect() as connection:
+
+            def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
+                return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
+
             asked = (
                 connection.execute(self._rows(tables.trials).order_by(tables.trials.c.id)).mappings().all()
             )
-            told = {
-                row["trial"]: row for row in connection.execute(self._rows(tables.measurements)).mappings()
-            }
-            visited = {}
-            if states:
-                visited = {
-                    row["trial"]: row for row in connection.execute(self._rows(tables.states)).mappings()
-                }
+            told = by_trial(tables.measurements)
+            visited = by_trial(tables.states) if states else {}
             return [
                 Record(
                     trial=trial_from_row(row),
@@ -426,19 +427,8 @@ class Journal:
         }
 
 
-def _shallow(run: RunInfo) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in run.__dataclass_fields__}
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _probe_write(connection: sa.Connection, run: str) -> None:
-    """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(
-        tables.runs.update().where(tables.runs.c.run == run).values(format=tables.runs.c.format)
-    )
 
 
 def _read_pointer(file: Path) -> dict[str, str]:
