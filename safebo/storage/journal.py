@@ -18,7 +18,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ FORMAT_WITH_PRIOR = 2
 """Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The record of one run. Make one with `Journal.create` or `Journal.open`; close it, or use it in `with`.
 
     One process writes (see `safebo.storage.run_lock`); any number may read at the same time.
@@ -233,9 +233,6 @@ class Journal:
     def close(self) -> None:
         """Close the database. What was written is already on disk."""
         self._engine.dispose()
-
-    def __enter__(self) -> Journal:
-        return self
 
     def __exit__(self, *unused: object) -> None:
         self.close()

@@ -14,7 +14,7 @@ from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
-from safebo.study.problems import KeyPath, Problem, named_values, unknown
+from safebo.study.problems import KeyPath, Problem, key_path_text, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -52,11 +52,12 @@ def _not_finite(value: Any, path: KeyPath) -> Iterator[Problem]:
         yield Problem(path, f"must be a finite number, not {value:g}")
 
 
-def _duplicates(names: Sequence[str], key: str, what: str) -> Iterator[Problem]:
+def _duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
         first = names.index(name)
         if first < index:
-            yield Problem((key, index, "name"), f"{what} {name!r} is there already, as {key}[{first}]")
+            place = key_path_text((*path, first))
+            yield Problem((*path, index, "name"), f"{what} {name!r} is there already, as {place}")
 
 
 def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
@@ -70,7 +71,7 @@ def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
 
 
 def _parameters(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([p.name for p in study.parameters], "parameters", "parameter")
+    yield from _duplicates([p.name for p in study.parameters], ("parameters",), "parameter")
     for index, parameter in enumerate(study.parameters):
         path: KeyPath = ("parameters", index, "bounds")
         yield from _bounds(parameter.bounds, path)
@@ -95,12 +96,11 @@ def _period(parameter: Parameter, period: float, path: KeyPath) -> Iterator[Prob
 
 def _context_variables(study: Study) -> Iterator[Problem]:
     names = [variable.name for variable in study.context.variables]
+    yield from _duplicates(names, ("context", "variables"), "context variable")
     parameters = [parameter.name for parameter in study.parameters]
     for index, variable in enumerate(study.context.variables):
         path: KeyPath = ("context", "variables", index)
         yield from _bounds(variable.bounds, (*path, "bounds"))
-        if names.index(variable.name) < index:
-            yield Problem((*path, "name"), f"context variable {variable.name!r} is there already")
         if variable.name in parameters:
             yield Problem(
                 (*path, "name"), f"{variable.name!r} is a parameter: the tuner cannot choose it too"
@@ -155,7 +155,7 @@ def _seeds(study: Study) -> Iterator[Problem]:
 
 
 def _functions(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([c.name for c in study.constraints], "constraints", "constraint")
+    yield from _duplicates([c.name for c in study.constraints], ("constraints",), "constraint")
     method_problem = any(method_problems(study.tuner))
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:

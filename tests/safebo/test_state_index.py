@@ -332,7 +332,7 @@ def test_blocks_of_a_line_are_its_stretches() -> None:
 
 
 def test_a_coordinate_of_a_blocks_codes_is_one_cache_line() -> None:
-    assert index_of(np.zeros((1, 3))).codes[0, 0].nbytes == 64
+    assert index_of(np.zeros((1, 3))).stored.codes[0, 0].nbytes == 64
 
 
 def test_among_rows_equal_in_everything_a_search_stays_where_it_began() -> None:
@@ -362,5 +362,5 @@ def test_errors_of_single_precision_rule_nothing_out(far: float, width: int) -> 
 def test_an_index_does_not_change() -> None:
     index = index_of(np.zeros((1, 1)))
     with pytest.raises(FrozenInstanceError):
-        index.stored.step = 2.0  # type: ignore[misc]
+        index.largest = 2.0  # type: ignore[misc]
     assert float(UNIT_ROUNDOFF) == np.finfo(np.float32).eps / 2

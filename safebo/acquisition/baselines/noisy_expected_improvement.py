@@ -47,8 +47,8 @@ class LogNoisyExpectedImprovement(Baseline):
     def __init__(self, ctx: AcquisitionContext) -> None:
         super().__init__(ctx)
         told = ctx.told
-        self.rule: qLogNoisyExpectedImprovement | None = None
         if len(told.points) == 0:
+            self.rule = self._nearness_to_draw
             return
         scale = ctx.surrogate.prior_std
         with _seeded(ctx.seed):
@@ -65,11 +65,9 @@ class LogNoisyExpectedImprovement(Baseline):
                 ],
             )
 
-    def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """The logarithm of the noisy expected improvement; before a measurement minus the distance to the draw."""
-        if self.rule is None:
-            return -(X - self.ctx.draw).square().sum(-1)
-        return self.rule(X.unsqueeze(-2))
+    def _nearness_to_draw(self, X: Float[Tensor, "n 1 d"]) -> Float[Tensor, " n"]:
+        """Minus the squared distance to the draw: what is valued before the first measurement."""
+        return -(X.squeeze(-2) - self.ctx.draw).square().sum(-1)
 
     def candidates(
         self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
@@ -77,7 +75,7 @@ class LogNoisyExpectedImprovement(Baseline):
         """Where the restarts of BoTorch's optimizer ended; None on a grid, of which every point is valued."""
         if grid is not None:
             return None
-        if self.rule is None:
+        if len(self.ctx.told.points) == 0:
             return self.ctx.draw.unsqueeze(0)
         seed = int(rng.integers(2**31))
         box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.ctx.dimension)
