@@ -33,9 +33,6 @@ class FiniteDomain:
         self._caches: OrderedDict[tuple[float, ...], list[GridPosterior]] = OrderedDict()
         self._kept: OrderedDict[object, Any] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self.points)
-
     def grids(self, context: Float[Tensor, " c"], surrogate: Surrogate) -> list[GridPosterior]:
         """Every function's posterior over the candidates in a context, up to date with the surrogate.
 

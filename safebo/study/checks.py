@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
-from safebo.study.problems import KeyPath, Problem, key_path_text, named_values, unknown
+from safebo.study.problems import KeyPath, Problem, key_path_text, leaves, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -29,7 +29,12 @@ def tuned_contexts(study: Study) -> list[str]:
 
 def cross_field_problems(study: Study) -> list[Problem]:
     """Everything in which two keys of a study contradict each other, and numbers that are not finite."""
-    if infinite := list(_not_finite(study.model_dump(warnings=False), ())):
+    infinite = [
+        Problem(path, f"must be a finite number, not {value:g}")
+        for path, value in leaves(study.model_dump(warnings=False))
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+    if infinite:
         return infinite
     return [
         *_parameters(study),
@@ -42,14 +47,6 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_surrogate(study),
         *tuner_problems(study),
     ]
-
-
-def _not_finite(value: Any, path: KeyPath) -> Iterator[Problem]:
-    if isinstance(value, dict | list | tuple):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _not_finite(item, (*path, key))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, f"must be a finite number, not {value:g}")
 
 
 def _duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:

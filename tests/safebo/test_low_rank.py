@@ -13,9 +13,14 @@ from scipy import stats
 
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
-from safebo.acquisition.transductive.nearest_targets import NEIGHBOURS, NearestTargets
 from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores
-from safebo.acquisition.transductive.target_forms import jitter_of, low_rank_form, score_of_form
+from safebo.acquisition.transductive.target_forms import (
+    NEIGHBOURS,
+    NearestTargets,
+    jitter_of,
+    low_rank_form,
+    score_of_form,
+)
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
 from safebo.models.kernels import CoregionalKernel, GenericKernel, StationaryKernel
