@@ -22,9 +22,8 @@ from safebo.acquisition.transductive.target_forms import (
     score_of_form,
 )
 from safebo.errors import InputError, UnknownNameError
-from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
 from safebo.models.kernels import CoregionalKernel, GenericKernel, StationaryKernel
-from safebo.models.low_rank import KernelFeatures, kernel_features
+from safebo.models.low_rank import CORRELATION_LOSS, Cells, KernelFeatures, cell_widths, kernel_features
 from safebo.models.posterior import Posterior
 from safebo.study import TransductiveSpec
 

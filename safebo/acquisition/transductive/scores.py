@@ -28,9 +28,8 @@ from safebo.acquisition.transductive.target_forms import (
     low_rank_form,
 )
 from safebo.errors import InputError, UnknownNameError
-from safebo.models.cells import Cells
 from safebo.models.kernels import Kernel
-from safebo.models.low_rank import MAXIMAL_RANK, TOLERANCE, KernelFeatures, kernel_features
+from safebo.models.low_rank import MAXIMAL_RANK, TOLERANCE, Cells, KernelFeatures, kernel_features
 from safebo.models.posterior import Posterior
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")

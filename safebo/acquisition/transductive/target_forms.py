@@ -2,7 +2,7 @@
 
 With features `k(x, a) ~ phi(x) . phi(a)` of the prior covariance (`safebo.models.low_rank`) sums over targets
 are quadratic forms, whose matrix is built once from all targets, or from centroids of cells of them with their counts
-(`safebo.models.cells`). Sources of the rules: `safebo.acquisition.transductive`.
+(`safebo.models.low_rank`). Sources of the rules: `safebo.acquisition.transductive`.
 """
 
 from __future__ import annotations
