@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, PoolKind, SafeAcquisition
 from safebo.acquisition.registry import register
-from safebo.models.confidence import ConfidenceBounds
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
@@ -35,28 +35,39 @@ class ExpanderAcquisition(SafeAcquisition):
     def __init__(self, ctx: AcquisitionContext) -> None:
         super().__init__(ctx)
         self.tests = 0
-        self._targets: Tensor | None = None
         self._kept: tuple[Tensor, list[FixedPoints]] | None = None
 
-    @property
+    @cached_property
     def targets(self) -> Float[Tensor, "t d"]:
         """Uncertified points of the pool that can still be safe, nearest to certification first."""
-        if self._targets is None:
-            s = self.ctx
-            if len(s.pool) == 0:
-                return s.pool
-            bounds = s.pool_bounds
-            short = -s.epsilon if s.domain is None else 0.0
-            keep = torch.nonzero(
-                ~s.certified(bounds) & (bounds.slack <= short) & (bounds.possible >= 0)
-            ).squeeze(-1)
-            order = torch.argsort(bounds.slack[keep], descending=True, stable=True)
-            self._targets = s.pool[keep][order[:TARGETS] if s.domain is None else order]
-        return self._targets
+        s = self.ctx
+        if len(s.pool) == 0:
+            return s.pool
+        bounds = s.pool_bounds
+        short = -s.epsilon if s.domain is None else 0.0
+        keep = torch.nonzero(~s.certified(bounds) & (bounds.slack <= short) & (bounds.possible >= 0)).squeeze(
+            -1
+        )
+        order = torch.argsort(bounds.slack[keep], descending=True, stable=True)
+        return s.pool[keep][order[:TARGETS] if s.domain is None else order]
 
-    def expands(self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"]) -> Bool[Tensor, " n"]:
-        """Whether points, with these upper bounds of all functions, could certify one of the targets."""
-        return self.lifts(X, upper, self.targets)
+    def constraint_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
+        """Largest width of a constraint's interval, in prior standard deviations, pending trials counted."""
+        s = self.ctx
+        return (bounds.fantasized.width[:, s.constrained] / s.constraint_scale).amax(-1)
+
+    def expanders(
+        self,
+        X: Float[Tensor, "n d"],
+        bounds: PointBounds,
+        among: Bool[Tensor, " n"],
+        targets: Float[Tensor, "t d"],
+    ) -> Bool[Tensor, " n"]:
+        """Which of the points `among` X could certify one of some targets."""
+        result = torch.zeros_like(among)
+        rows = torch.nonzero(among).squeeze(-1)
+        result[rows] = self.lifts(X[rows], bounds.certain.upper[rows], targets)
+        return result
 
     def lifts(
         self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"], targets: Float[Tensor, "t d"]
@@ -84,23 +95,24 @@ class ExpanderAcquisition(SafeAcquisition):
             self._kept = (targets, [s.surrogate.posteriors[i].fixed(inputs) for i in s.constrained])
         return self._kept[1]
 
-    def first_expander(self, order: Int[Tensor, " b"], certain: ConfidenceBounds) -> int | None:
-        """Position in `order`, rows of the grid, of the first true expander; None where there is none.
+    def widest_expander(self, rows: Int[Tensor, " b"], width: Float[Tensor, " p"]) -> int | None:
+        """The first of some rows of the pool, by falling width, that is a true expander; None where there is none.
 
         With the rule `all` and Lipschitz constants every constraint is reached separately, at possibly different
         points, as published implementations have it.
         """
         s = self.ctx
-        safe = s.certified(s.pool_bounds)
+        order = rows[torch.argsort(width[rows], descending=True, stable=True)]
+        safe, certain = s.certified(s.pool_bounds), s.pool_bounds.certain
         chosen = s.constrained
         lower, upper = certain.lower[:, chosen], certain.upper[:, chosen]
         posteriors = [s.surrogate.posteriors[i] for i in chosen]
         if len(order) == 0 or not chosen:
             return None
         if s.domain is None or s.rule == "any" or any(isinstance(p, MixturePosterior) for p in posteriors):
-            found = self.expands(s.pool[order], certain.upper[order])
+            found = self.lifts(s.pool[order], certain.upper[order], self.targets)
             self.tests += len(order)
-            return int(found.int().argmax()) if bool(found.any()) else None
+            return int(order[found.int().argmax()]) if bool(found.any()) else None
         search: HallucinatedSearch | LipschitzSearch
         if s.lipschitz is None:
             grids = s.domain.grids(s.context, s.surrogate)
@@ -113,7 +125,7 @@ class ExpanderAcquisition(SafeAcquisition):
             search = LipschitzSearch(s.pool, safe, upper, s.thresholds, s.lipschitz)
         position = search.first(order)
         self.tests += search.tests
-        return position
+        return None if position is None else int(order[position])
 
 
 @register("safeopt")
@@ -137,12 +149,8 @@ class SafeOpt(ExpanderAcquisition):
 
     def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Maximizers and expanders; certification is left to the caller."""
-        result = bounds.certain.upper[..., 0] >= self.ctx.incumbent
-        open_ = torch.nonzero(~result & self.ctx.certified(bounds)).squeeze(-1)
-        if len(open_):
-            result = result.clone()
-            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
-        return result
+        best = bounds.certain.upper[..., 0] >= self.ctx.incumbent
+        return best | self.expanders(X, bounds, ~best & self.ctx.certified(bounds), self.targets)
 
     def grid_sets(self) -> tuple[Bool[Tensor, " p"], Bool[Tensor, " p"], int | None]:
         """Safe set, maximizers and the first true expander of the grid (its row; None where there is none)."""
@@ -158,9 +166,7 @@ class SafeOpt(ExpanderAcquisition):
         if s.minimal_width > 0 and len(possible):
             std = bounds.fantasized.width[possible] / (2.0 * s.beta)
             possible = possible[(std > 0.5 * s.minimal_width).any(-1)]
-        order = possible[torch.argsort(width[possible], descending=True, stable=True)]
-        position = self.first_expander(order, bounds.certain)
-        return safe, best, None if position is None else int(order[position])
+        return safe, best, self.widest_expander(possible, width)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """Widths of maximizers and of the first true expander."""
@@ -181,47 +187,30 @@ class StageOpt(ExpanderAcquisition):
     SafeOpt's; the reachable safe set is found before the objective is looked at.
     """
 
-    def __init__(self, ctx: AcquisitionContext) -> None:
-        super().__init__(ctx)
-        self._expanding: bool | None = None
-
-    @property
+    @cached_property
     def expanding(self) -> bool:
         """Whether the expanding stage goes on: some certified point of the pool is an expander worth a trial."""
-        if self._expanding is None:
-            s = self.ctx
-            possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
-            self._expanding = possible and self._widest_expander() is not None
-        return self._expanding
+        s = self.ctx
+        possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
+        return possible and self._widest_expander() is not None
 
     def _widest_expander(self) -> int | None:
         """Row of the pool of the widest expander whose width exceeds epsilon."""
         s = self.ctx
         bounds = s.pool_bounds
-        width = self._constraint_width(bounds)
+        width = self.constraint_width(bounds)
         worth = torch.nonzero(s.certified(bounds) & (width > s.epsilon)).squeeze(-1)
-        order = worth[torch.argsort(width[worth], descending=True, stable=True)]
-        position = self.first_expander(order, bounds.certain)
-        return None if position is None else int(order[position])
-
-    def _constraint_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
-        s = self.ctx
-        return (bounds.fantasized.width[:, s.constrained] / s.constraint_scale).amax(-1)
+        return self.widest_expander(worth, width)
 
     def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Width of the constraints' intervals while expanding, then the objective's upper bound."""
-        return self._constraint_width(bounds) if self.expanding else self.ctx.optimistic(bounds)
+        return self.constraint_width(bounds) if self.expanding else self.ctx.optimistic(bounds)
 
     def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Expanders while expanding; then every point."""
         if not self.expanding:
             return X.new_ones(len(X), dtype=torch.bool)
-        result = self.ctx.certified(bounds)
-        open_ = torch.nonzero(result).squeeze(-1)
-        if len(open_):
-            result = result.clone()
-            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
-        return result
+        return self.expanders(X, bounds, self.ctx.certified(bounds), self.targets)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """The widest expander alone while expanding; upper bounds of the safe set then."""
@@ -230,5 +219,5 @@ class StageOpt(ExpanderAcquisition):
         best = self._widest_expander()
         scores = self.ctx.pool.new_full((len(self.ctx.pool),), -torch.inf)
         if best is not None:
-            scores[best] = self._constraint_width(self.ctx.pool_bounds)[best]
+            scores[best] = self.constraint_width(self.ctx.pool_bounds)[best]
         return scores

@@ -82,13 +82,6 @@ def sampled(
     return tuple(samples)
 
 
-def log_marginal_likelihood(
-    model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"]
-) -> Float[Tensor, ""]:
-    """`ln N(y; mean, K + noise I)` under a model."""
-    return _log_likelihood(model, X, y, torch.tensor(_declared(model)))
-
-
 def _declared(model: FunctionModel) -> FloatArray:
     return np.log([*model.lengthscale, model.variance, model.noise_variance])
 
@@ -183,9 +176,6 @@ def _slice_step(
         proposal = center + offset * math.cos(angle) + other * math.sin(angle)
         if excess(proposal) > level:
             return proposal
-        if angle < 0.0:
-            low = angle
-        else:
-            high = angle
+        low, high = (angle, high) if angle < 0.0 else (low, angle)
         angle = rng.uniform(low, high)
     return current

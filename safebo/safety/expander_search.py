@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -73,11 +74,10 @@ class HallucinatedSearch:
         deficit = ((thresholds - lower[targets]) / scale).amax(-1)
         count = min(NEAREST_TARGETS, len(targets))
         self._nearest = targets[torch.topk(deficit, count, largest=False).indices] if count else targets
-        self._any = len(targets) > 0
 
     def first(self, order: Int[Tensor, " b"]) -> int | None:
         """Position in `order` of the first true expander; None where there is none."""
-        if not self._any:
+        if len(self._nearest) == 0:
             return None
         for part in batches(len(order), 16, 256):
             candidates = order[part]
@@ -123,7 +123,7 @@ class HallucinatedSearch:
         whitened: Sequence[Float[Tensor, "n b"]],
     ) -> Bool[Tensor, "b t"]:
         """Whether every constraint would hold at each target."""
-        result: Tensor | None = None
+        holds = []
         for c, w in zip(self.constraints, whitened, strict=True):
             variance = c.grid.variance_at(columns)
             covariance = c.grid.cross_covariance(c.posterior, candidates, w, columns)
@@ -136,10 +136,8 @@ class HallucinatedSearch:
                 c.posterior.noise_variance,
                 c.beta,
             )
-            holds = lower >= c.threshold
-            result = holds if result is None else result & holds
-        assert result is not None
-        return result
+            holds.append(lower >= c.threshold)
+        return reduce(torch.logical_and, holds)
 
 
 class LipschitzSearch:

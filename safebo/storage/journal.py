@@ -18,7 +18,8 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ FORMAT_WITH_PRIOR = 2
 """Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The record of one run. Make one with `Journal.create` or `Journal.open`; close it, or use it in `with`.
 
     One process writes (see `safebo.storage.run_lock`); any number may read at the same time.
@@ -221,7 +222,9 @@ class Journal:
             run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    _probe_write(connection, run.run)
+                    # Takes the write lock and changes nothing: a read-only journal is noticed before a trial runs.
+                    same = {"format": tables.runs.c.format}
+                    connection.execute(tables.runs.update().where(tables.runs.c.run == run.run).values(same))
         except BaseException:
             engine.dispose()
             raise
@@ -230,9 +233,6 @@ class Journal:
     def close(self) -> None:
         """Close the database. What was written is already on disk."""
         self._engine.dispose()
-
-    def __enter__(self) -> Journal:
-        return self
 
     def __exit__(self, *unused: object) -> None:
         self.close()
@@ -313,7 +313,7 @@ class Journal:
             connection.execute(
                 tables.runs.update().where(tables.runs.c.run == self.run.run).values(trials=trials)
             )
-        self.run = RunInfo(**{**_shallow(self.run), "trials": trials})
+        self.run = replace(self.run, trials=trials)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -324,23 +324,18 @@ class Journal:
             states: whether to load the visited states (they are by far the largest part).
         """
         with readable_errors(self._place, "read"), self._engine.connect() as connection:
+
+            def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
+                return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
+
             asked = (
                 connection.execute(self._rows(tables.trials).order_by(tables.trials.c.id)).mappings().all()
             )
-            told = {
-                row["trial"]: row for row in connection.execute(self._rows(tables.measurements)).mappings()
-            }
-            visited = {}
-            if states:
-                visited = {
-                    row["trial"]: row for row in connection.execute(self._rows(tables.states)).mappings()
-                }
+            told = by_trial(tables.measurements)
+            visited = by_trial(tables.states) if states else {}
             for row in asked:
                 if (row["status"] == "told") != (row["id"] in told):
-                    raise JournalError(
-                        f"{self._place}: trial {row['id']} is kept as {row['status']!r}, which its measurements "
-                        "contradict: the journal was changed by something else than safebo; use a copy of it"
-                    )
+                    raise JournalError(damaged(self._place, f"trial {row['id']} is kept as {row['status']!r}"))
             return [
                 Record(
                     trial=trial_from_row(row),
@@ -432,19 +427,8 @@ class Journal:
         }
 
 
-def _shallow(run: RunInfo) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in run.__dataclass_fields__}
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _probe_write(connection: sa.Connection, run: str) -> None:
-    """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(
-        tables.runs.update().where(tables.runs.c.run == run).values(format=tables.runs.c.format)
-    )
 
 
 def _read_pointer(file: Path) -> dict[str, str]:
