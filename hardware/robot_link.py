@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from safebo.hardware.constants import CLOCK_RESTART_S, CLOCK_SLACK, MAX_COMMAND, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import CommandError
 from safebo.robots.quadruped.interface import JointCommand, SensorReading
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 _WRAP = 1 << 32
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.adapters.relay_layout import (
     GainSet,
@@ -38,8 +37,7 @@ from safebo.hardware.link.client import Transport
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class ControllerError(HardwareError):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     ARM_TIMEOUT_S,
@@ -46,8 +45,7 @@ from safebo.hardware.link.messages import Heartbeat, Reply, RequestMessage, Stat
 from safebo.hardware.link.server import Inbound
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 @dataclass(frozen=True)

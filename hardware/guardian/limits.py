@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.states import Response, State
-
-FloatArray = NDArray[np.float64]
 
 QUANTITIES = (
     "tilt",

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     MAX_ANGULAR_VELOCITY,
@@ -22,8 +21,7 @@ from safebo.hardware.constants import (
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree.remote import stop_pressed
 from safebo.robots.quadruped.interface import SensorReading
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 def _twelve() -> FloatArray:

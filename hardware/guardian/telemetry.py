@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.robots.quadruped.interface import BaseState, JointCommand
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 def _twelve(name: str) -> tuple[str, ...]:

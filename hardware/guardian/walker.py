@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     BRAKE_RAMP_S,
@@ -27,8 +26,7 @@ from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 MAX_SPEED = (MAX_FORWARD_SPEED, MAX_LEFTWARD_SPEED, MAX_YAW_RATE)
 """Forward and leftward speed, m/s, and yaw rate, rad/s, at most: starting numbers."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     ARM_WAIT_TIMEOUT_S,
@@ -42,8 +41,7 @@ from safebo.hardware.link.messages import (
     Stop,
     Welcome,
 )
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class Transport(Protocol):

@@ -20,13 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from mcap.reader import NonSeekingReader
 from mcap.writer import CompressionType, Writer
-from numpy.typing import NDArray
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link.messages import StateMessage
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 CHUNK = 64 * 1024
 SYNC_EVERY = 50  # states

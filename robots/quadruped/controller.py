@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
@@ -29,9 +28,7 @@ from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
 from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray
 
 SETTLE = 0.3  # s of standing before a walk
 SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks

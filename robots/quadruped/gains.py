@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 JOINT_TYPES = ("hip", "thigh", "calf")
 

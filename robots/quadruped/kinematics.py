@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class LegGeometry(NamedTuple):

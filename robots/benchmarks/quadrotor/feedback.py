@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, euler_step
 from safebo.robots.benchmarks.quadrotor.plan import Flight, FlightPlan
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 FED_BACK = np.array([2, 6, 7, 8])
 """Height and angles among the states, in the order of the controls; their rates lie three further on."""
