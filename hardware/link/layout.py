@@ -1,7 +1,7 @@
 """Message bodies as frozen dataclasses whose fields say how they lie on the wire.
 
     @dataclass(frozen=True)
-    class Stop(Body):
+    class Stop(Body, kind=0x41):
         level: int = u8("1 hold, 2 stand down, 3 damp")
 
 The same declaration packs, unpacks and prints the byte tables of docs/link.md.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, fields
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 
@@ -18,58 +19,36 @@ class BodyError(ValueError):
     """Bytes that are not a body of the kind that the header names."""
 
 
-def _wire(code: str, meaning: str, default: Any) -> Any:
+def _wire(code: str, default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"code": code, "meaning": meaning})
 
 
-def u8(meaning: str) -> Any:
-    """One byte, unsigned."""
-    return _wire("B", meaning, 0)
-
-
-def u16(meaning: str) -> Any:
-    """Two bytes, unsigned."""
-    return _wire("H", meaning, 0)
-
-
-def u32(meaning: str) -> Any:
-    """Four bytes, unsigned."""
-    return _wire("I", meaning, 0)
-
-
-def u64(meaning: str) -> Any:
-    """Eight bytes, unsigned."""
-    return _wire("Q", meaning, 0)
-
-
-def f64(meaning: str) -> Any:
-    """An IEEE double."""
-    return _wire("d", meaning, 0.0)
+u8, u16, u32, u64 = (partial(_wire, code, 0) for code in "BHIQ")
+"""One, two, four or eight bytes, unsigned."""
+f64 = partial(_wire, "d", 0.0)
+"""An IEEE double."""
+rest = partial(_wire, "*", b"")
+"""All remaining bytes of the body; last field only."""
 
 
 def f32s(count: int, meaning: str) -> Any:
     """`count` IEEE singles."""
-    return _wire(f"{count}f", meaning, (0.0,) * count)
+    return _wire(f"{count}f", (0.0,) * count, meaning)
 
 
 def f64s(count: int, meaning: str) -> Any:
     """`count` IEEE doubles."""
-    return _wire(f"{count}d", meaning, (0.0,) * count)
+    return _wire(f"{count}d", (0.0,) * count, meaning)
 
 
 def raw(count: int, meaning: str) -> Any:
     """`count` bytes."""
-    return _wire(f"{count}s", meaning, bytes(count))
+    return _wire(f"{count}s", bytes(count), meaning)
 
 
 def text(count: int, meaning: str) -> Any:
     """UTF-8 text in `count` bytes, filled up with zeros, cut at a whole character when it is longer."""
-    return _wire(f"{count}t", meaning, "")
-
-
-def rest(meaning: str) -> Any:
-    """All remaining bytes of the body; last field only."""
-    return _wire("*", meaning, b"")
+    return _wire(f"{count}t", "", meaning)
 
 
 @dataclass(frozen=True)
@@ -83,14 +62,9 @@ class Part:
     meaning: str
 
 
+@cache
 def parts(kind: type[Body]) -> tuple[Part, ...]:
     """The fields of a body in wire order."""
-    if kind not in _PARTS:
-        _PARTS[kind] = _find_parts(kind)
-    return _PARTS[kind]
-
-
-def _find_parts(kind: type[Body]) -> tuple[Part, ...]:
     found, offset = [], 0
     for item in fields(kind):
         code = item.metadata["code"]
@@ -100,13 +74,8 @@ def _find_parts(kind: type[Body]) -> tuple[Part, ...]:
     return tuple(found)
 
 
+@cache
 def _struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
-    if kind not in _STRUCTS:
-        _STRUCTS[kind] = _find_struct(kind)
-    return _STRUCTS[kind]
-
-
-def _find_struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
     codes = [part.code for part in parts(kind)]
     open_ended = bool(codes) and codes[-1] == "*"
     return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
@@ -118,9 +87,12 @@ def _count(code: str) -> int:
 
 @dataclass(frozen=True)
 class Body:
-    """A message; subclasses declare fields with the functions of this module."""
+    """A message; subclasses name their kind and declare fields with the functions of this module."""
 
     KIND: ClassVar[int] = 0
+
+    def __init_subclass__(cls, kind: int = 0) -> None:
+        cls.KIND = kind
 
     @classmethod
     def title(cls) -> str:
@@ -190,7 +162,3 @@ class Body:
 def _cut(value: str, size: int) -> bytes:
     data = value.encode()
     return data if len(data) <= size else data[:size].decode(errors="ignore").encode()
-
-
-_PARTS: dict[type[Body], tuple[Part, ...]] = {}
-_STRUCTS: dict[type[Body], tuple[struct.Struct, bool]] = {}
