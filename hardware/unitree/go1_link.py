@@ -92,10 +92,6 @@ class Go1Link:
         """The robot's serial number; empty before the first state."""
         return self._stream.serial
 
-    def state_age(self) -> float:
-        """Seconds since the robot's clock advanced; infinite before the first state."""
-        return self._stream.age(self._clock())
-
     def foreign_commands(self) -> str:
         """Always empty: a Go1 does not tell who else sends it commands."""
         return ""

@@ -62,10 +62,6 @@ class StateStream:
                 newest = record
         return None if newest is None else self._state(newest, now)
 
-    def age(self, now: float) -> float:
-        """Seconds since the robot's clock advanced; infinite before the first state."""
-        return self._clock.age(now)
-
     def _state(self, record: Record, now: float) -> RobotState:
         motors, imu = record["motor_state"][self.motors], record["imu_state"]
         first, second = record["sn"].tolist()

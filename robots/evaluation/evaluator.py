@@ -135,7 +135,7 @@ class LeggedOptions:
         if "disturbance" in given:
             values["disturbance"] = _disturbance(given["disturbance"])
         if "gains" in given:
-            values["gains"] = Gains.from_dict(_mapping("gains", given["gains"]))
+            values["gains"] = Gains(_mapping("gains", given["gains"]))
         if "limits" in given:
             values["limits"] = Limits.from_dict(_mapping("limits", given["limits"]))
         return cls(**values)

