@@ -24,10 +24,6 @@ from safebo.robots.quadruped.interface import SensorReading
 from safebo.types import FloatArray
 
 
-def _twelve() -> FloatArray:
-    return np.zeros(12)
-
-
 @dataclass
 class RobotObservation:
     """One sample of the robot's own state stream.
@@ -46,7 +42,7 @@ class RobotObservation:
 
     tick: int
     reading: SensorReading
-    torque: FloatArray = field(default_factory=_twelve)
+    torque: FloatArray = field(default_factory=lambda: np.zeros(12))
     temperature: float = math.nan
     battery: float = math.nan
     cell_spread: float = math.nan
@@ -121,7 +117,6 @@ class Stream:
         self.rebooted = False
         self.fresh = False
         self.remote_stop = False
-        self.reason = ""
 
     def take(self, now: float, observation: RobotObservation | None) -> None:
         """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
@@ -129,8 +124,7 @@ class Stream:
         if observation is not None:
             # a stop counts even in a state that is otherwise not believed
             self.remote_stop = observation.remote_stop
-            self.reason = implausible(observation)
-            if self.reason:
+            if implausible(observation):
                 self.rejected += 1
                 self.rejected_in_row += 1
             else:

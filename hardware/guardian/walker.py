@@ -138,6 +138,8 @@ class QuadrupedWalker:
         rate: ticks per second.
     """
 
+    state_names = STATE_NAMES
+
     def __init__(self, robot: RobotModel, rate: float = CONTROL_RATE_HZ) -> None:
         self._robot = robot
         self._rate = rate
@@ -146,11 +148,6 @@ class QuadrupedWalker:
         self._state = np.zeros(len(STATE_NAMES))
         self._time = 0.0
         self._clock = SensorReading()
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the numbers that `state` gives."""
-        return tuple(STATE_NAMES)
 
     def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
         """Settle and walk, from the next `step` on, with these gains."""

@@ -62,25 +62,6 @@ class Part:
     meaning: str
 
 
-@cache
-def parts(kind: type[Body]) -> tuple[Part, ...]:
-    """The fields of a body in wire order."""
-    found, offset = [], 0
-    for item in fields(kind):
-        code = item.metadata["code"]
-        size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
-        found.append(Part(item.name, code, offset, size, item.metadata["meaning"]))
-        offset += size or 0
-    return tuple(found)
-
-
-@cache
-def _struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
-    codes = [part.code for part in parts(kind)]
-    open_ended = bool(codes) and codes[-1] == "*"
-    return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
-
-
 def _count(code: str) -> int:
     return int(code[:-1] or 1)
 
@@ -95,6 +76,25 @@ class Body:
         cls.KIND = kind
 
     @classmethod
+    @cache
+    def parts(cls) -> tuple[Part, ...]:
+        """Its fields in wire order."""
+        found, offset = [], 0
+        for item in fields(cls):
+            code = item.metadata["code"]
+            size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
+            found.append(Part(item.name, code, offset, size, item.metadata["meaning"]))
+            offset += size or 0
+        return tuple(found)
+
+    @classmethod
+    @cache
+    def _struct(cls) -> tuple[struct.Struct, bool]:
+        codes = [part.code for part in cls.parts()]
+        open_ended = bool(codes) and codes[-1] == "*"
+        return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
+
+    @classmethod
     def title(cls) -> str:
         """Its name in docs/link.md."""
         return cls.__name__.removesuffix("Message")
@@ -106,9 +106,9 @@ class Body:
             BodyError: a value that does not fit its field.
         """
         kind = type(self)
-        layout, open_ended = _struct(kind)
+        layout, open_ended = self._struct()
         values: list[Any] = []
-        for part in parts(kind):
+        for part in self.parts():
             value = getattr(self, part.name)
             if part.code == "*":
                 continue
@@ -130,7 +130,7 @@ class Body:
             data = layout.pack(*values)
         except (struct.error, OverflowError) as error:
             raise BodyError(f"{kind.__name__}: {error}") from None
-        return data + bytes(getattr(self, parts(kind)[-1].name)) if open_ended else data
+        return data + bytes(getattr(self, self.parts()[-1].name)) if open_ended else data
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
@@ -139,12 +139,12 @@ class Body:
         Raises:
             BodyError: not of this kind's length, or text that is not UTF-8.
         """
-        layout, open_ended = _struct(cls)
+        layout, open_ended = cls._struct()
         if len(data) < layout.size or (len(data) > layout.size and not open_ended):
             raise BodyError(f"{cls.__name__}: a body has {layout.size} bytes, got {len(data)}")
         flat = iter(layout.unpack_from(data))
         values: dict[str, Any] = {}
-        for part in parts(cls):
+        for part in cls.parts():
             if part.code == "*":
                 values[part.name] = data[layout.size :]
             elif part.code[-1] == "t":

@@ -15,6 +15,7 @@ from safebo.hardware.robot_stream import wait_for_stream
 from safebo.hardware.unitree import go1_messages as wire
 from safebo.hardware.unitree.go1_udp import Address, Go1Network, Go1UdpClient, Go1UdpServer
 from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.state import StateStream, battery_temperature
 from safebo.robots.quadruped.interface import JointCommand
 
@@ -101,7 +102,7 @@ class Go1Link:
         self._udp.close()
 
 
-def battery_of(record: wire.Record) -> Battery:
+def battery_of(record: Record) -> Battery:
     """The battery in a state."""
     cells = record["bms_state"]
     volts = cells["cell_vol"][cells["cell_vol"] > 0] * wire.CELL_SCALE
@@ -153,7 +154,7 @@ class Go1RobotSide:
             self.senders.append(address)
         return sound
 
-    def answer(self, state: wire.Record) -> None:
+    def answer(self, state: Record) -> None:
         """Send a state (a record of `go1_messages.LOW_STATE`) to who sent the newest sound command."""
         if self.peers:
             self._udp.send(wire.encode_low_state(state), self.peers[-1])

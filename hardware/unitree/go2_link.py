@@ -15,6 +15,7 @@ from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
 from safebo.hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
 from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import Remote
 from safebo.hardware.unitree.services import (
     MOTION_SWITCHER,
@@ -131,7 +132,7 @@ class Go2Link:
         self._participant.close()
 
 
-def battery_of(record: wire.Record) -> Battery:
+def battery_of(record: Record) -> Battery:
     """The battery in a state."""
     cells = record["bms_state"]
     return Battery(
@@ -172,11 +173,11 @@ class Go2RobotSide:
         """Send a state that is encoded already, whatever it is; for faults on the wire."""
         self._states.write(data)
 
-    def publish_slow(self, state: wire.Record) -> None:
+    def publish_slow(self, state: Record) -> None:
         """Send a state on the topic for those who want few of them."""
         self._slow_states.write(wire.encode_low_state(state))
 
-    def publish_motion(self, motion: wire.Record) -> None:
+    def publish_motion(self, motion: Record) -> None:
         """Send a motion state (a record of `go2_broadcasts.SPORT_MODE_STATE`)."""
         self._motion_states.write(encode_broadcast(motion))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from safebo.hardware.errors import WireError
 from safebo.hardware.robot_link import Arrival, Battery, LinkCounters, RobotClock, RobotState
 from safebo.hardware.unitree.joints import feet_of, motors_of
+from safebo.hardware.unitree.records import Record
 from safebo.robots.quadruped.interface import SensorReading
-
-Record = NDArray[Any]  # shape (), structured
 
 _NEWS = (Arrival.NEW, Arrival.RESTART)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from safebo.hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError, WireError
+from safebo.hardware.errors import CommandError, DdsVersionError, HardwareInputError, LinkError
 from safebo.hardware.unitree import dds
 from safebo.hardware.unitree.dds import DdsNetwork, check_version
-from safebo.hardware.unitree.go2_broadcasts import SPORT_MODE_STATE, WIRELESS_CONTROLLER, decode_broadcast
+from safebo.hardware.unitree.go2_broadcasts import SPORT_MODE_STATE, WIRELESS_CONTROLLER
 from safebo.hardware.unitree.go2_messages import decode_low_state, encode_low_state, new_low_state
 from safebo.hardware.unitree.joints import JOINT_NAMES, MOTOR_NAMES
 from safebo.hardware.unitree.remote import Remote, stop_pressed
@@ -25,6 +25,12 @@ pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 from safebo.hardware.unitree.go2_link import COMMANDS, Go2Link
 
 DOMAIN = 20 + os.getpid() % 200  # other test runs on this machine have their own
+
+
+def decode_broadcast(data: bytes, dtype: np.dtype) -> np.ndarray:
+    """The record in wire bytes, after four of encapsulation."""
+    assert len(data) == 4 + dtype.itemsize
+    return np.frombuffer(bytearray(data[4:]), dtype).reshape(())
 
 
 def until(condition, seconds: float = 5.0):
@@ -214,9 +220,7 @@ def test_declared_types_serialise_as_the_codecs_write() -> None:
     # one namespace stands for motion state and inertial unit; their fields have different names
     data = broadcasts.encode_broadcast(record)
     assert dds_types.SportModeState_.__idl__.serialize(sample, use_version_2=False) == data
-    assert broadcasts.decode_broadcast(data, record.dtype) == record
-    with pytest.raises(WireError, match="511 bytes"):
-        broadcasts.decode_broadcast(data[:511], record.dtype)
+    assert decode_broadcast(data, record.dtype) == record
     pressed = Remote(frozenset(("L2", "B")), (0.5, -0.5, 0.25, 0.0, 1.0))
     record = broadcasts.wireless_controller(pressed)
     sample = SimpleNamespace(lx=0.5, ly=1.0, rx=-0.5, ry=0.25, keys=1 << 5 | 1 << 9)
