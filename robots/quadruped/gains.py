@@ -187,18 +187,9 @@ class Gains(Mapping[str, float]):
         except ValueError as error:
             raise ValueError(f"{path}: gains: {error}") from None
 
-    def save(self, path: str | Path, changed_only: bool = False) -> None:
-        """Write the YAML that `load` reads; with `changed_only` only what differs from the defaults."""
-        values = self.changed() if changed_only else self.to_dict()
-        Path(path).write_text(yaml.safe_dump({"gains": values}, sort_keys=False), encoding="utf-8")
-
     def replace(self, values: Mapping[str, float]) -> Gains:
         """These gains with some of them changed."""
         return Gains({**self.changed(), **values})
-
-    def to_dict(self) -> dict[str, float]:
-        """Every gain by name."""
-        return {gain.name: float(self._values[i]) for i, gain in enumerate(GAINS)}
 
     def changed(self) -> dict[str, float]:
         """The gains that differ from their defaults."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_prepare_release_command_and_read_back(link, robot) -> None:
     select.close()
     assert until(lambda: not link.foreign_commands())
 
-    broken = command.copy()
+    broken = deepcopy(command)
     broken.torque[4] = np.nan
     sent = link.counters.sent
     with pytest.raises(CommandError, match="torque of FR_thigh is nan"):

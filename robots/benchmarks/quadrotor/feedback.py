@@ -48,21 +48,6 @@ def _flight(
         states[t + 1] = euler_step(states[t], applied, dt)
 
 
-def fly(gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: FlightPlan) -> FloatArray:
-    """States of one flight under proportional gains `4` (not negative), `steps + 1 x 12`; NaN after a crash."""
-    states = np.empty_like(plan.states)
-    states[0] = flight.start
-    _flight(
-        np.asarray(gains, float),
-        np.asarray(disturbance, float),
-        plan.controls,
-        flight.target,
-        flight.dt,
-        states,
-    )
-    return states
-
-
 @njit(cache=True)
 def _costs_and_heights(
     gains: FloatArray,
