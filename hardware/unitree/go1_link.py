@@ -124,7 +124,6 @@ class Go1RobotSide:
     Attributes:
         port: where it listens.
         damaged: packets refused for length, head or checksum.
-        peers: who has sent a sound command, newest last.
         senders: who sent the commands that the last call of `commands` gave, one for each.
     """
 
@@ -132,13 +131,12 @@ class Go1RobotSide:
         self._udp = Go1UdpServer(port)
         self.port = self._udp.port
         self.damaged = 0
-        self.peers: list[Address] = []
         self.senders: list[Address] = []
 
     def commands(self) -> list[Any]:
         """Sound commands (records of `go1_messages.LOW_CMD`) since the last call, oldest first; never blocks.
 
-        Each of them is owed a state: see `answer`.
+        Each of them is owed a state: see `answer_packet`.
         """
         sound = []
         self.senders = []
@@ -148,19 +146,11 @@ class Go1RobotSide:
             except WireError:
                 self.damaged += 1
                 continue
-            if address in self.peers:
-                self.peers.remove(address)
-            self.peers = [*self.peers[-7:], address]
             self.senders.append(address)
         return sound
 
-    def answer(self, state: Record) -> None:
-        """Send a state (a record of `go1_messages.LOW_STATE`) to who sent the newest sound command."""
-        if self.peers:
-            self._udp.send(wire.encode_low_state(state), self.peers[-1])
-
     def answer_packet(self, data: bytes, address: Address) -> None:
-        """Send a state that is encoded already, whatever it is, to somebody; for faults on the wire."""
+        """Send a state that is encoded already, whatever it is, to somebody."""
         self._udp.send(data, address)
 
     def wait(self, seconds: float) -> bool:

@@ -221,6 +221,10 @@ def state_at(microseconds: int):
     return state
 
 
+def answer(side: Go1RobotSide, state) -> None:
+    side.answer_packet(go1.encode_low_state(state), side.senders[-1])
+
+
 def test_go1_command_and_state_across_udp(go1_pair) -> None:
     link, side, now = go1_pair
     assert link.read() is None
@@ -235,7 +239,7 @@ def test_go1_command_and_state_across_udp(go1_pair) -> None:
     assert set(command["motor_cmd"]["mode"][12:].tolist()) == {0x00}
 
     for tick in (2_000, 8_000, 4_000, 6_000, 8_000):
-        side.answer(state_at(tick))
+        answer(side, state_at(tick))
     assert link.wait(1.0)
     time.sleep(0.01)
     state = link.read()
@@ -256,10 +260,10 @@ def test_go1_damage_and_strangers_are_counted(go1_pair) -> None:
     link.write(JointCommand())
     assert side.wait(1.0)
     side.commands()
-    side._udp.send(b"nonsense", side.peers[-1])
+    side._udp.send(b"nonsense", side.senders[-1])
     stranger = Go1UdpClient(Go1Network(port=link._udp.port))
     stranger.send(go1.encode_low_state(state_at(5)))
-    side.answer(state_at(7_000))
+    answer(side, state_at(7_000))
     end = time.monotonic() + 2
     state = None
     while state is None and time.monotonic() < end:
@@ -289,7 +293,7 @@ def test_go1_is_asked_for_states_by_commands_that_ask_for_nothing() -> None:
                 for command in side.commands():
                     heard.append(command)
                     tick += 2_000
-                    side.answer(state_at(tick))
+                    answer(side, state_at(tick))
 
     thread = threading.Thread(target=robot)
     thread.start()
