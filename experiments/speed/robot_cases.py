@@ -19,7 +19,7 @@ from safebo.robots.simulation.rollout import rollout
 def _trotting() -> tuple[Simulation, Controller]:
     robot = load_robot("go1")
     command = VelocityRamp(0.5)
-    return Simulation(robot, seed=1), Controller(robot, Gains.from_dict({}), gait_named("trot"), command)
+    return Simulation(robot, seed=1), Controller(robot, Gains(), gait_named("trot"), command)
 
 
 def trot_5s_wbc() -> Callable[[], Any]:
@@ -50,9 +50,7 @@ def wbc_tick() -> Callable[[], Any]:
     """
     robot = load_robot("go1")
     simulation = Simulation(robot, seed=1)
-    controller = Controller(
-        robot, Gains.from_dict({}), gait_named("trot"), VelocityRamp(0.5), estimator="truth"
-    )
+    controller = Controller(robot, Gains(), gait_named("trot"), VelocityRamp(0.5), estimator="truth")
     simulation.reset()
     truth = simulation.truth()
     controller.reset(simulation.read(), truth)
