@@ -9,6 +9,7 @@ run can be resumed at once. At the end: the same trials, to the last bit, as an 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import signal
 import subprocess
@@ -85,7 +86,7 @@ def survive(
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
-            children = _descendants(process.pid)
+            children = workers_of(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
             done += 1
@@ -140,19 +141,14 @@ def _wait_for_trial(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _descendants(pid: int) -> list[int]:
+def workers_of(pid: int) -> list[int]:
     """The worker processes of a process (its resource tracker ends by itself when its pipe closes)."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (entry / "cmdline").read_bytes()
-        except (OSError, IndexError, ValueError):
-            continue
-        if parent == pid and b"spawn_main" in words:
-            found.append(int(entry.name))
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
     return found
 
 

@@ -31,15 +31,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.page is not None and (not given.processes or list(given.only) != list(NUMBERS)):
         parser.error("--page shows all faults: it goes with --processes and without --only")
-    reports: list[Report] = []
-    for fault in lock_step():
-        if fault.number in given.only:
-            reports.append(fault.report())
-            _say(reports[-1])
-    real: list[Report] = []
-    if given.processes:
-        names = [n for n, number in process_faults.NUMBERS.items() if number in given.only]
-        real = process_faults.run(names, given.domain)
+    reports = [_told(fault.report()) for fault in lock_step() if fault.number in given.only]
+    made = process_faults.run(given.only, given.domain) if given.processes else ()
+    real = [_told(report) for report in made]
     if given.page is not None:
         given.page.write_text(page(reports, real), encoding="utf-8")
     wrong = sum(bool(report.wrong) for report in [*reports, *real])
@@ -47,13 +41,15 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _say(report: Report) -> None:
+def _told(report: Report) -> Report:
+    """Print what became of a fault."""
     mark = "ok    " if not report.wrong else "WRONG "
     print(
         f"{mark} {report.number:2d} {report.name}: {report.robot}; {time_of(report)}".rstrip("; "), flush=True
     )
     for words in report.wrong:
         print(f"          {words}", flush=True)
+    return report
 
 
 if __name__ == "__main__":
