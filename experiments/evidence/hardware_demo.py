@@ -9,11 +9,13 @@ record with the hash that was noted, and the best gains beat the seed's.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from safebo.hardware.rehearsal import virtual_chain
 from safebo.hardware.tuning.recording import digest
@@ -30,7 +32,7 @@ def run(study: str, trials: int, out: Path, domain: int, seed: int) -> int:
     """The whole demonstration; the exit code."""
     folder = out / study
     begin = time.monotonic()
-    with virtual_chain("go2", out, DISTURBANCES.get(study, "paper"), seed, domain) as (port, key):
+    with virtual_chain("go2", out, DISTURBANCES[study], seed, domain) as (port, key):
         print(f"a virtual Go2 on DDS domain {domain} and its guardian on port {port} are up", flush=True)
         tune = [
             *(sys.executable, "-m", "safebo", "tune", study, "--robot", f"127.0.0.1:{port}"),
@@ -93,19 +95,16 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "nothing"
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", nargs="?", default="go2-trot", choices=sorted(DISTURBANCES))
-    parser.add_argument("--trials", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=Path("runs/hardware-demo"))
-    parser.add_argument("--domain", type=int, default=1, help="DDS domain on the loopback interface")
-    parser.add_argument("--seed", type=int, default=0, help="of the virtual robot's sensor noise")
-    given = parser.parse_args()
-    sys.exit(run(given.study, given.trials, given.out, given.domain, given.seed))
+def main(
+    study: Annotated[Literal["go2-trot", "go2-mpc"], typer.Argument()] = "go2-trot",
+    trials: int = 15,
+    out: Path = Path("runs/hardware-demo"),
+    domain: Annotated[int, typer.Option(help="DDS domain on the loopback interface")] = 1,
+    seed: Annotated[int, typer.Option(help="of the virtual robot's sensor noise")] = 0,
+) -> None:
+    """Tune a study on a virtual robot in real time, and look what became of every trial."""
+    sys.exit(run(study, trials, out, domain, seed))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

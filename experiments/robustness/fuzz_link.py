@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from safebo.experiments.robustness.fuzz_feed import Findings
-from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.growth import OFF, Meter
 from safebo.experiments.robustness.guardian import Scene, beat, scenes
 from safebo.experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
 from safebo.hardware.guardian.states import LATCHED, MOTION, State
@@ -239,9 +239,7 @@ def manner(world: World) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def storm(
-    setting: Setting, count: int, ticks: int, seed: int, findings: Findings, meter: Meter | None = None
-) -> int:
+def storm(setting: Setting, count: int, ticks: int, seed: int, findings: Findings, meter: Meter = OFF) -> int:
     """One storm from the setting's beginning, at most so many messages and ticks; how many were sent."""
     world, client = setting.scene[0].copy(setting.scene[1])
     reference, reference_client = setting.scene[0].copy(setting.scene[1])
@@ -275,12 +273,10 @@ def storm(
         if wrong:
             findings.fault(f"{setting.name}, tick {k} of storm {seed}: {wrong}")
             return sent
-        if meter is not None:
-            meter.at(sent)
+        meter.at(sent)
         if sent >= count:
             break
-    if meter is not None:
-        meter.end()
+    meter.end()
     if setting.leased:
         client.status()
         if not stopped:
@@ -304,9 +300,7 @@ def _wrong(setting: Setting, world: World, reference: World, stopped: bool) -> s
     return ""
 
 
-def storms(
-    places: Sequence[Setting], count: int, seed: int, findings: Findings, meter: Meter | None = None
-) -> None:
+def storms(places: Sequence[Setting], count: int, seed: int, findings: Findings, meter: Meter = OFF) -> None:
     """Short storms over all settings in turns, then, for the last quarter, a long one on the first."""
     sent = episode = 0
     short = 3 * count // 4

@@ -15,7 +15,7 @@ from safebo.experiments.robustness.fuzz_packets import (
     PacketFuzzer,
     RequestFuzzer,
 )
-from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.growth import OFF, Meter
 from safebo.hardware.unitree import go1_messages as go1
 from safebo.hardware.unitree import rpc_messages as rpc
 from safebo.hardware.unitree.dds import DdsNetwork
@@ -81,9 +81,7 @@ class Commander:
         self._reference.command(command, np.ones(12, dtype=bool))
 
 
-def command(
-    count: int, form: Form, seed: int, findings: Findings, domain: int, meter: Meter | None = None
-) -> None:
+def command(count: int, form: Form, seed: int, findings: Findings, domain: int, meter: Meter = OFF) -> None:
     """A storm of commands against a virtual robot, the first half of it without sound ones.
 
     While nothing sound comes, the robot has to be bit for bit where a reference instance is that meets no storm; every
@@ -130,10 +128,8 @@ def command(
             if _differs(plant, reference):
                 findings.fault(f"{form.name}: an unsound command moved the robot, tick {ticks}")
         ticks += 1
-        if meter is not None:
-            meter.at(sent)
-    if meter is not None:
-        meter.end()
+        meter.at(sent)
+    meter.end()
     if put_down[0]:
         findings.fault(f"{form.name}: the body had to be put down again {put_down[0]} times, it was nowhere")
     if form is GO1_COMMAND:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -56,11 +57,16 @@ class Meter:
 
     def end(self) -> None:
         """The work is done, and nothing of it has been let go."""
+        if self._first is None:
+            return
         last = Footprint.now()
-        first = self._first or last
-        self.blocks, self.resident = last.blocks - first.blocks, last.resident - first.resident
+        self.blocks, self.resident = last.blocks - self._first.blocks, last.resident - self._first.resident
 
     @property
     def grows(self) -> bool:
         """Whether this is more than noise."""
         return self.blocks > MAX_BLOCKS or self.resident > MAX_RESIDENT
+
+
+OFF = Meter(math.inf)
+"""One that never looks, for work too short to grow in."""

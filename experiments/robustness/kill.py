@@ -8,7 +8,6 @@ run can be resumed at once. At the end: the same trials, to the last bit, as an 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import signal
@@ -19,9 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from safebo.errors import SafeboError
 from safebo.storage.journal import Journal, Record
@@ -168,23 +168,20 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--times", type=int, default=20, help="how many kills in all")
-    parser.add_argument("--trials", type=int, default=30, help="trials of each run")
-    parser.add_argument("--workers", type=int, default=1, help="workers of each run")
-    parser.add_argument(
-        "--lifetime", type=float, default=1.0, help="longest life after the first trial, seconds"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the runs")
-    chosen = parser.parse_args()
-    rng = np.random.default_rng(chosen.seed)
-    kills, seed, faults = 0, chosen.seed, 0
-    while kills < chosen.times:
+def main(
+    times: Annotated[int, typer.Option(help="how many kills in all")] = 20,
+    trials: Annotated[int, typer.Option(help="trials of each run")] = 30,
+    workers: Annotated[int, typer.Option(help="workers of each run")] = 1,
+    lifetime: Annotated[float, typer.Option(help="longest life after the first trial, seconds")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the moments and the runs")] = 0,
+) -> None:
+    """Kill runs with SIGKILL at random moments, resume them, and compare with runs that nobody disturbed."""
+    rng = np.random.default_rng(seed)
+    kills = faults = 0
+    while kills < times:
         with tempfile.TemporaryDirectory() as folder:
-            command = tune_command(chosen.trials, chosen.workers)
-            result = survive(command, Path(folder), seed, chosen.times - kills, chosen.lifetime, rng)
+            command = tune_command(trials, workers)
+            result = survive(command, Path(folder), seed, times - kills, lifetime, rng)
         kills, seed, faults = kills + result.kills, seed + 1, faults + len(result.faults)
         verdict = "; ".join(result.faults) or "no told trial lost, same trials as an undisturbed run"
         print(f"seed {seed - 1}: killed {result.kills} times, {result.trials} trials: {verdict}", flush=True)
@@ -193,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -9,7 +9,6 @@ below 0 at the parameters as they are printed. There must be none.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import os
@@ -17,9 +16,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 from safebo.errors import EmptySafeSetError, SafeboError
 from safebo.experiments.robustness import random_grids
@@ -215,20 +216,19 @@ def tasks(problems: int, seed: int) -> list[tuple[Callable[[str, int], Outcome],
     return [(*kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--problems", type=int, default=3000, help="over all methods")
-    parser.add_argument("--seed", type=int, default=0, help="of the first problem")
-    parser.add_argument("--processes", type=int, default=2)
-    chosen = parser.parse_args()
-    work = tasks(chosen.problems, chosen.seed)
-    if chosen.processes == 1:
+def main(
+    problems: Annotated[int, typer.Option(help="over all methods")] = 3000,
+    seed: Annotated[int, typer.Option(help="of the first problem")] = 0,
+    processes: int = 2,
+) -> None:
+    """Ask every safe method for trials of thousands of random problems and certify each of them a second time."""
+    work = tasks(problems, seed)
+    if processes == 1:
         outcomes = [_one(task) for task in work]
     else:
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
-        with context.Pool(chosen.processes, initializer=partial(torch.set_num_threads, 1)) as pool:
+        with context.Pool(processes, initializer=partial(torch.set_num_threads, 1)) as pool:
             outcomes = list(pool.imap(_one, work, chunksize=4))
     print(table(outcomes))
     print(
@@ -241,4 +241,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

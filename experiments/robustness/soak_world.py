@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from safebo.experiments.robustness.guardian_world import PERIOD, go1
 from safebo.experiments.robustness.soak_promises import STATE_HOLD, STATE_SIT, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response, State
-from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.guardian.walker import Walker
 from safebo.hardware.link.proxy import Faults
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
 """Always."""
@@ -47,14 +47,9 @@ class BreakableWalker:
         self.nonsense = False
         self.takes = self.spent = 0.0
 
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """As the controller's."""
-        return self._inner.state_names
-
-    def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
-        """As the controller's."""
-        self._inner.begin(reading, walk, gains)
+    def __getattr__(self, name: str) -> Any:
+        """All else is the controller's."""
+        return getattr(self._inner, name)
 
     def step(self, reading: SensorReading) -> JointCommand:
         """As the controller's, or not."""
@@ -65,22 +60,6 @@ class BreakableWalker:
         if self.nonsense:
             command.torque[3] = math.nan
         return command
-
-    def switch(self, gains: Mapping[str, float]) -> JointCommand:
-        """As the controller's."""
-        return self._inner.switch(gains)
-
-    def brake(self) -> None:
-        """As the controller's."""
-        self._inner.brake()
-
-    def state(self, reading: SensorReading) -> Any:
-        """As the controller's."""
-        return self._inner.state(reading)
-
-    def base(self) -> BaseState:
-        """As the controller's."""
-        return self._inner.base()
 
 
 FULL, FULL_TICKS = 0.98, 50  # share of the motor's torque, ticks: the published limit

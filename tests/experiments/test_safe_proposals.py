@@ -46,13 +46,10 @@ def test_problems_are_shared_out_among_all_methods_and_counted() -> None:
     ]
 
 
-def test_the_command_prints_a_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
-    monkeypatch.setattr("sys.argv", ["safe_proposals", "--problems", "2", "--processes", "1"])
     with pytest.raises(SystemExit) as end:
-        main()
+        main(problems=2, processes=1)
     assert end.value.code == 0
     assert torch.get_num_threads() == threads
     lines = capsys.readouterr().out.splitlines()
