@@ -130,14 +130,9 @@ class Comparison:
             if not found:
                 return "They differ: tasks are defined otherwise."
             return f"They differ: {', '.join(found)} (level {self.alpha:g})."
-        if not self.other and self.same:
-            return "What both have is the same."
-        if not self.same:
-            return "They have no comparable run in common." if not self.other else _NO_DIFFERENCE
-        return _NO_DIFFERENCE
-
-
-_NO_DIFFERENCE = "Not the same to the bit, and no significant difference."
+        if self.other:
+            return "Not the same to the bit, and no significant difference."
+        return "What both have is the same." if self.same else "They have no comparable run in common."
 
 
 def compare(a: Path, b: Path, alpha: float = 0.05) -> Comparison:

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from safebo.experiments.bench.external_observed import Observed, axis_points, nothing_certified, shortfalls
+from safebo.experiments.bench.external_observed import Observed, axis_points, shortfalls
 from safebo.experiments.tasks.task import FloatArray, Task
 from safebo.integrations.optuna_records import CONSTRAINTS
 
@@ -20,7 +20,7 @@ MEASURED = "measured"
 """User attribute of a trial that holds its constraints' shortfalls."""
 
 
-class OptunaProposals:
+class OptunaProposals(Observed):
     """One of Optuna's samplers with its own defaults.
 
     On a grid the parameters are the indices of its points along the axes, so that the sampler itself rounds. Seeds are
@@ -32,23 +32,15 @@ class OptunaProposals:
         seed: of the sampler.
     """
 
-    certified = staticmethod(nothing_certified)
-
     def __init__(self, task: Task, name: str, seed: int) -> None:
-        self._task, self._name, self._seed = task, name, seed
-        self._observed = Observed(task)
+        super().__init__(task, name, seed)
         self._distributions = {f"x{i}": self._distribution(i) for i in range(task.dimension)}
         self._study: optuna.Study | None = None
         self._pending: tuple[Trial, FloatArray] | None = None
 
-    @property
-    def best(self) -> FloatArray | None:
-        """The feasible trial with the largest measured objective, `d`."""
-        return self._observed.best
-
     def tell(self, x: FloatArray, y: FloatArray) -> None:
         """What was measured, of the pending proposal or of inputs chosen elsewhere."""
-        self._observed.add(x, y)
+        super().tell(x, y)
         for row, values in zip(np.atleast_2d(x), np.atleast_2d(y), strict=True):
             self._tell(row, values)
 
@@ -85,7 +77,7 @@ class OptunaProposals:
         lacking = sum(max(0.0, v) for v in missed)
         if self._constrains or lacking == 0.0:
             return float(values[0])
-        return float(self._observed.y[:, 0].min()) - lacking
+        return float(self.y[:, 0].min()) - lacking
 
     def _started(self) -> optuna.Study:
         if self._study is None:
@@ -98,8 +90,7 @@ class OptunaProposals:
             return TPESampler(seed=self._seed, constraints_func=_constraints)
         if self._name == "optuna_gp":
             return GPSampler(seed=self._seed, constraints_func=_constraints)
-        best = self._observed.best
-        first = self._observed.x[0] if best is None else best
+        first = self.x[0] if self.best is None else self.best
         return CmaEsSampler(
             x0={f"x{i}": self._parameter(i, v) for i, v in enumerate(first)},
             seed=self._seed,

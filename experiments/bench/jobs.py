@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
-import resource
 import socket
 import time
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from safebo.experiments.bench.contestants import contestant, file_hash
 from safebo.experiments.bench.rows import table
+from safebo.experiments.peak_memory import forget_peak, peak_bytes
 
 PACKAGES = (
     "safebo",
@@ -76,7 +77,7 @@ def do(job: Job) -> bytes:
         job.seed,
         f"{socket.gethostname()}:{os.getpid()}",
         machine(),
-        peak_mb(),
+        peak_bytes() * 1e-6,
     )
     known = facts(job, problem.provenance(), asdict(chosen), began, time.time() - began)
     sink = pa.BufferOutputStream()
@@ -109,38 +110,15 @@ def versions() -> dict[str, str]:
     """Of the packages that decide about a result."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> str:
     """The processor in words."""
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
-
-
-def forget_peak() -> None:
-    """Begin anew to look for this process's largest memory, where the system can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def peak_mb() -> float:
-    """Largest resident memory since `forget_peak`, in 10^6 bytes; of the process's life where the system cannot say."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1.024e-3
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3

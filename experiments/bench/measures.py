@@ -161,23 +161,22 @@ def measures(run: BenchRun) -> RunMeasures:
     near = np.flatnonzero(curve <= NEAR)
     asks = run.ask_seconds[np.isfinite(run.ask_seconds)]
     shares = safe_share_curve(run)
-    wrong = run.false_share[np.isfinite(run.false_share)]
     where = np.flatnonzero(run.violated)
     costs = trial_regrets(run)
     return RunMeasures(
         regret=float(curve[-1]) if run.trials else start,
         cumulative=float(costs.mean()) if run.trials else math.nan,
         safe_share=float(shares[-1]) if run.trials else math.nan,
-        false_share=float(wrong.max()) if len(wrong) else math.nan,
+        false_share=largest(run.false_share),
         violations=len(where),
-        worst_depth=_deepest(-run.margin[where]) if len(where) else 0.0,
+        worst_depth=largest(-run.margin[where]) if len(where) else 0.0,
         first_violation=float(run.trial[where[0]]) if len(where) else math.inf,
         falls=int(run.fell.sum()),
         backups=int(run.backup.sum()),
         trials_to_90=float(near[0] + 1) if len(near) else math.inf,
         ask_median=float(np.median(asks)) if len(asks) else math.nan,
         ask_95=float(np.percentile(asks, 95)) if len(asks) else math.nan,
-        ask_max=float(asks.max()) if len(asks) else math.nan,
+        ask_max=largest(asks),
         peak_memory_mb=run.peak_memory_mb,
         trials=run.trials,
     )
@@ -190,8 +189,9 @@ def padded(curve: FloatArray, length: int, empty: float) -> FloatArray:
     return np.concatenate([curve, np.full(length - len(curve), curve[-1])])
 
 
-def _deepest(depths: FloatArray) -> float:
-    known = depths[np.isfinite(depths)]
+def largest(values: FloatArray) -> float:
+    """Of the finite ones; NaN where there is none."""
+    known = values[np.isfinite(values)]
     return float(known.max()) if len(known) else math.nan
 
 

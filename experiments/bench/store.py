@@ -62,10 +62,7 @@ class Store:
 
     def facts(self, task: str, method: str, seed: int) -> dict[str, Any] | None:
         """Where a result comes from; None where there is none, or a file that is not one."""
-        path = self.path(task, method, seed)
-        if not path.exists():
-            return None
-        return facts_of(path)
+        return facts_of(self.path(task, method, seed))
 
     def files(self) -> list[Path]:
         """Every result, sorted."""
@@ -93,10 +90,7 @@ class Store:
 
     def all_facts(self) -> Iterator[dict[str, Any]]:
         """Facts of every result."""
-        for path in self.files():
-            found = facts_of(path)
-            if found is not None:
-                yield found
+        yield from filter(None, map(facts_of, self.files()))
 
     def plans(self) -> list[dict[str, Any]]:
         """What was asked for, one entry per sweep; none in a folder without."""

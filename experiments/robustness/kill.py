@@ -152,13 +152,19 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
+def waited_for(condition: Callable[[], bool], patience: float, every: float = 0.02) -> bool:
+    """Whether a condition came about in time; it is looked at `every` so many seconds."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(every)
+    return True
+
+
 def _workers_left(children: Sequence[int]) -> list[str]:
-    until = time.monotonic() + 5.0
-    alive = [pid for pid in children if _alive(pid)]
-    while alive and time.monotonic() < until:
-        time.sleep(0.01)
-        alive = [pid for pid in alive if _alive(pid)]
-    return [f"worker {pid} outlived the run" for pid in alive]
+    waited_for(lambda: not any(map(_alive, children)), 5.0)
+    return [f"worker {pid} outlived the run" for pid in children if _alive(pid)]
 
 
 def _alive(pid: int) -> bool:

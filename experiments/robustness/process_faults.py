@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -32,7 +32,7 @@ import yaml
 
 from safebo.experiments.robustness.faults.report import Fault, Report
 from safebo.experiments.robustness.faults.report import fault as fault_on
-from safebo.experiments.robustness.kill import workers_of
+from safebo.experiments.robustness.kill import waited_for, workers_of
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import read_key
 from safebo.hardware.link.udp import UdpTransport
@@ -214,11 +214,13 @@ class Tune:
         Raises:
             StepMissedError: it did not come.
         """
-        end = time.monotonic() + patience
-        while step not in self.steps().get(trial, []):
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise StepMissedError(f"trial {trial} never was {step}: {self.said[-600:]}")
-            time.sleep(0.02)
+
+        def there() -> bool:
+            return step in self.steps().get(trial, [])
+
+        waited_for(lambda: there() or self.process.poll() is not None, patience)
+        if not there():
+            raise StepMissedError(f"trial {trial} never was {step}: {self.said[-600:]}")
 
     def end(self, patience: float = 60.0) -> int:
         """Exit code, once it has ended."""
@@ -511,16 +513,6 @@ def second_commander(report: Report, chain: Chain) -> None:
     )
     time.sleep(1.0)
     chain.clear()
-
-
-def waited_for(condition: Callable[[], bool], patience: float) -> bool:
-    """Whether a condition came about in time."""
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def run(numbers: Sequence[int], domain: int) -> Iterator[Report]:

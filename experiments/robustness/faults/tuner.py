@@ -24,6 +24,7 @@ from safebo.experiments.robustness.faults.bench import (
     stays,
 )
 from safebo.experiments.robustness.faults.report import Report, fault
+from safebo.experiments.robustness.faults.states import injected
 from safebo.experiments.robustness.guardian_world import KEY, TROT, World
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import ControllerGains
@@ -320,20 +321,12 @@ def wrong_gains(report: Report) -> None:
 def asked_to_stop(report: Report) -> None:
     """Once: baseline gains and a record; twice: joint damping. (By real signals: see the real processes.)"""
     with on_a_stand_in() as (run, world):
-        since: list[float] = []
-
-        def ask(times: int) -> None:
-            since.append(world.now)
-            run.stops = times
-
-        world.into_walk(INTO, lambda: ask(1))
-        story = run.run(run.trial(1))
-        held = answer_time(world, since[0], on_baseline)
+        story, since = injected(run, world, partial(setattr, run, "stops", 1))
+        held = answer_time(world, since, on_baseline)
         ended(report, run, story, State.HOLD, "failed", "on request")
         run.stops = 0
-        world.into_walk(INTO, lambda: ask(2))
-        story = run.run(run.trial(2))
-        damped = answer_time(world, since[1], damps)
+        story, since = injected(run, world, partial(setattr, run, "stops", 2), 2)
+        damped = answer_time(world, since, damps)
         report.responded(max(held, damped), 0.1, "0.1 s")
         ended(report, run, story, State.DAMP_LATCHED, "failed")
         stays(report, run, story.state)
