@@ -213,7 +213,6 @@ def _run(
         answer_unsafe=of("answer_safe") == 0.0,
         tried_regret=of("tried_regret"),
         safe_share=of("safe_share"),
-        false_share=of("false_share"),
         ask_seconds=of("ask_seconds"),
         peak_memory_mb=float(memory[0]) if len(memory) else math.nan,
     )

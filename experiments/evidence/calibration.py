@@ -41,6 +41,15 @@ from safebo.hardware.command_options import with_options
 DELTA = 0.05
 Safeguard = Literal["posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust"]
 
+SCHEDULES: dict[Safeguard, Any] = {
+    "posterior": "posterior",
+    "robust": "posterior",
+    "srinivas2010": "srinivas2010",
+    "lipschitz": "srinivas2010",
+    "real beta": "fiedler2024",
+}
+"""Of beta; the other safeguards have the constant 2."""
+
 BOUNDS_METHODS = (
     "safe_ucb", "safeopt", "stageopt", "goose", "itl", "vtl", "ctl", "ctl_squared", "mm_itl", "undirected", "ise",
     "ise_bo", "mes", "random_safe",
@@ -98,24 +107,20 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
     from safebo.acquisition import GridSettings, GridTuner
     from safebo.study import ConfidenceSpec
 
-    beta: Any = ConfidenceSpec(schedule="posterior", delta=DELTA)
+    beta: Any = 2.0
+    if safeguard in SCHEDULES:
+        beta = ConfidenceSpec(schedule=SCHEDULES[safeguard], delta=DELTA)
     settings = GridSettings()
-    if safeguard == "srinivas2010":
-        beta = ConfidenceSpec(schedule="srinivas2010", delta=DELTA)
-    elif safeguard == "beta 2":
-        beta = 2.0
-    elif safeguard == "real beta":
+    if safeguard == "real beta":
         assert isinstance(task.functions, SampledFunctions)
-        beta = ConfidenceSpec(schedule="fiedler2024", delta=DELTA, norm=float(task.functions.norms.max()))
+        beta = beta.model_copy(update={"norm": float(task.functions.norms.max())})
     elif safeguard == "lipschitz":
-        beta = ConfidenceSpec(schedule="srinivas2010", delta=DELTA)
         settings = GridSettings(certificate="lipschitz", lipschitz=lipschitz_constants(task))
     elif safeguard == "measured":
         bound = float(norm.isf(DELTA / (2.0 * task.trials)))
         settings = GridSettings(
             lipschitz=lipschitz_constants(task), measured_noise=[bound * std for std in task.noise_std]
         )
-        beta = 2.0
     kernels: list[Any] = [kernel.gpytorch() for kernel in task.kernels]
     noise = [std**2 for std in task.noise_std]
     settings = replace(settings, prior_means=task.prior_means)

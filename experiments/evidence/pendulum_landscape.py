@@ -20,7 +20,6 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from safebo.experiments.studies import pendulum as pendulum_study
 from safebo.robots.benchmarks.pendulum.dynamics import (
     acceleration,
     landscape,
@@ -91,7 +90,7 @@ class Landscape:
 
 def load() -> tuple[Study, PendulumEvaluator]:
     """The shipped study and its evaluator."""
-    study = load_study(pendulum_study()).study
+    study = load_study("pendulum").study
     return study, PendulumEvaluator(study.evaluator.options)
 
 

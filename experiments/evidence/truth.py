@@ -46,9 +46,13 @@ def evaluate_noise_free(study_json: str, parameters: Gains, context: str) -> Mea
 
 def noise_free(study: Study, options: Mapping[str, Any] | None = None) -> str:
     """The study as JSON, its evaluator without sensor noise and with some options replaced."""
-    spec = study.evaluator
-    changed = spec.model_copy(update={"options": {**spec.options, **(options or {}), "noise_free": True}})
-    return study.model_copy(update={"evaluator": changed}).model_dump_json()
+    return with_evaluator_options(study, {**(options or {}), "noise_free": True}).model_dump_json()
+
+
+def with_evaluator_options(study: Study, options: Mapping[str, Any]) -> Study:
+    """The study with some options of its evaluator replaced."""
+    changed = study.evaluator.model_copy(update={"options": {**study.evaluator.options, **options}})
+    return study.model_copy(update={"evaluator": changed})
 
 
 def truth(

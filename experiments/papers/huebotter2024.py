@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
 
 from safebo.experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
@@ -22,10 +21,9 @@ from safebo.experiments.papers.runs import (
     RunRequest,
     command,
     count,
-    last_known,
     make,
     mean_and_error,
-    series,
+    regrets,
 )
 from safebo.experiments.tasks.task import FloatArray
 
@@ -106,12 +104,6 @@ DIFFERENCES = (
     "GoOSE all ended on one of them.",
     "ITL and VTL sum over all functions as the published code does; MM-ITL likewise.",
 )
-
-
-def regrets(table: pa.Table, task: str, method: str, trials: int) -> FloatArray:
-    """Regret of the recommendation, `seeds x trials`; while nothing is certified, that of the best safe input tried."""
-    found = last_known(series(table, task, method, "regret", trials))
-    return np.where(np.isnan(found), series(table, task, method, "tried_regret", trials), found)
 
 
 def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:

@@ -161,6 +161,13 @@ def last_known(values: FloatArray) -> FloatArray:
     return np.asarray(np.take_along_axis(values, last, axis=1))
 
 
+def regrets(table: pa.Table, task: str, method: str, trials: int, context: str | None = None) -> FloatArray:
+    """Regret of the recommendation, `seeds x trials`; while nothing is certified, that of the best safe input tried."""
+    found = last_known(series(table, task, method, "regret", trials, context))
+    tried = last_known(series(table, task, method, "tried_regret", trials, context))
+    return np.where(np.isnan(found), tried, found)
+
+
 def mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean over seeds and its standard error, `T` each; the error of a single seed is 0."""
     n = len(values)

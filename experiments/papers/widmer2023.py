@@ -40,6 +40,7 @@ from safebo.experiments.papers.runs import (
     last_known,
     make,
     mean_and_error,
+    regrets,
     rows_of,
     series,
 )
@@ -137,11 +138,9 @@ LENGTHSCALE_MATTERS = (
 
 def costs(table: pa.Table, entry: PaperCurve, gait: str, trials: int) -> FloatArray:
     """Noise-free cost after each trial in a gait, `seeds x trials`."""
-    tried = last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
-    if not entry.safe:
-        return tried
-    found = last_known(series(table, entry.task, entry.method, "regret", trials, gait))
-    return np.where(np.isnan(found), tried, found)
+    if entry.safe:
+        return regrets(table, entry.task, entry.method, trials, gait)
+    return last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
 
 
 def initial_cost(table: pa.Table, gait: str) -> float:

@@ -26,24 +26,12 @@ from safebo.experiments.robustness.fuzz_link import settings, storms
 from safebo.experiments.robustness.fuzz_packets import GO1_COMMAND, GO1_STATE, GO2_COMMAND, GO2_STATE
 from safebo.experiments.robustness.fuzz_virtual import command
 from safebo.experiments.robustness.growth import Meter
-from safebo.experiments.robustness.guardian import Scene, scenes
-from safebo.experiments.robustness.guardian_world import World
+from safebo.experiments.robustness.guardian import resting, scenes
 from safebo.hardware.guardian.states import State
 from safebo.hardware.unitree.dds import dds_version
 
 SAMPLE = 0.01
 """Share of the packets that go over real UDP, and half as many over real DDS."""
-
-
-def resting(seed: int) -> Scene:
-    """A robot that lies, and a client with the lease."""
-    world = World(seed)
-    client = world.client()
-    world.run(1.2)
-    client.connect()
-    client.acquire()
-    client.pump(0.1)
-    return world, client
 
 
 class Campaign:

@@ -17,7 +17,7 @@ import numpy as np
 
 from safebo.experiments.robustness.fuzz_feed import Findings
 from safebo.experiments.robustness.growth import OFF, Meter
-from safebo.experiments.robustness.guardian import Scene, beat, scenes
+from safebo.experiments.robustness.guardian import Scene, beat, resting, scenes
 from safebo.experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
 from safebo.hardware.guardian.states import LATCHED, MOTION, State
 from safebo.hardware.link import messages as m
@@ -81,13 +81,7 @@ def settings(seed: int = 0) -> list[Setting]:
     for state in (State.REST, State.HOLD, State.RUNNING):
         for leased in (True, False):
             if state is State.REST:
-                world = World(seed)
-                client = world.client()
-                world.run(1.2)
-                client.connect()
-                if leased:
-                    client.acquire()
-                    client.pump(0.1)
+                world, client = resting(seed, leased)
             else:
                 world, client = places[state][0].copy(places[state][1])
             spy = world.client("intruder")

@@ -46,6 +46,18 @@ def scenes(seed: int = 0) -> dict[State, Scene]:
     return {State.HOLD: standing, State.ARMED: armed, State.RUNNING: (world, client)}
 
 
+def resting(seed: int, leased: bool = True) -> Scene:
+    """A robot that lies, and a client with the lease or without."""
+    world = World(seed)
+    client = world.client()
+    world.run(1.2)
+    client.connect()
+    if leased:
+        client.acquire()
+        client.pump(0.1)
+    return world, client
+
+
 def answered(command: JointCommand, response: Response) -> bool:
     """Whether a joint command, by itself, is this response."""
     if response is Response.DAMP:

@@ -14,15 +14,7 @@ import numpy as np
 
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
 from safebo.experiments.robustness.guardian_world import KEY, PERIOD
-from safebo.experiments.robustness.soak_promises import (
-    BASELINE_WITHIN,
-    SIT_WITHIN,
-    STATE_HOLD,
-    STATE_SIT,
-    Promise,
-)
-from safebo.experiments.robustness.soak_promises import Trouble as AnyTrouble
-from safebo.experiments.robustness.soak_world import SoakWorld
+from safebo.experiments.robustness.soak_world import STATE_HOLD, STATE_SIT, Promise, SoakWorld, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response
 from safebo.hardware.link.client import GuardianClient
@@ -30,8 +22,10 @@ from safebo.hardware.link.frame import Frame, seal
 from safebo.hardware.link.messages import Stop
 from safebo.hardware.link.proxy import Faults
 
-Trouble = AnyTrouble[SoakWorld]
 Maker = Callable[[np.random.Generator, SoakWorld], Trouble]
+
+BASELINE_WITHIN, SIT_WITHIN = round(0.2 / PERIOD), round(1.0 / PERIOD)
+"""Ticks of a tuner's silence after which baseline gains and the way down are promised."""
 
 
 def _edited(name: str, make: Callable[[np.random.Generator, SoakWorld], Injection]) -> Maker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from safebo.experiments.robustness.faults.wire_robot import WireWorld
 from safebo.experiments.robustness.fuzz_guardian import beyond, impossible
 from safebo.experiments.robustness.guardian import answered
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
-from safebo.experiments.robustness.soak_promises import STATE_HOLD, STATE_SIT, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.walker import Walker
@@ -21,6 +21,9 @@ from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
 """Always."""
+
+STATE_HOLD, STATE_SIT = round(0.1 / PERIOD) + 1, round(0.5 / PERIOD) + 1
+"""Ticks from the last state to the first without one for longer than the promise."""
 
 SEVERITY = {
     State.HOLD_LATCHED: Response.HOLD,
@@ -31,6 +34,33 @@ SEVERITY = {
 }
 ON_FEET = frozenset({State.HOLD, State.ARMED, State.RUNNING})
 MOVING = ON_FEET | {State.STANDING_UP, State.LYING_DOWN, State.HOLD_LATCHED, State.SIT_LATCHED}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A response that has to be reached, and how many ticks after the trouble's first one at the latest."""
+
+    response: Response
+    within: int
+
+
+@dataclass
+class Trouble:
+    """One trouble, prepared.
+
+    Args:
+        name: for the counts.
+        promises: in the order of their ticks; none: the run has to go on as if nothing were.
+        lasts: ticks after which it goes away by itself.
+        begin: called before its first tick.
+        each: called before each of its ticks, with the number of the tick.
+    """
+
+    name: str
+    promises: tuple[Promise, ...]
+    lasts: int
+    begin: Callable[[SoakWorld], None]
+    each: Callable[[SoakWorld, int], None] | None = None
 
 
 class BreakableWalker:
@@ -172,8 +202,8 @@ class SoakWorld(WireWorld):
         self.seen: RobotObservation | None = None
         self._observe = self.robot.observe
         self.robot.observe = self._noted  # type: ignore[method-assign]
-        self._waiting: tuple[Callable[[], bool], Trouble[SoakWorld]] | None = None
-        self.trouble: Trouble[SoakWorld] | None = None
+        self._waiting: tuple[Callable[[], bool], Trouble] | None = None
+        self.trouble: Trouble | None = None
         self.since = 0
         self.met = State.DISCONNECTED
         self.late: list[str] = []
@@ -183,7 +213,7 @@ class SoakWorld(WireWorld):
         self.seen = self._observe()
         return self.seen
 
-    def schedule(self, when: Callable[[], bool], trouble: Trouble[SoakWorld]) -> None:
+    def schedule(self, when: Callable[[], bool], trouble: Trouble) -> None:
         """Bring a trouble before the first tick in which a condition holds."""
         self._waiting, self.trouble, self.late = (when, trouble), None, []
 

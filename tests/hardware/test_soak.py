@@ -8,8 +8,8 @@ import pytest
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE
 from safebo.experiments.robustness.guardian_world import World
 from safebo.experiments.robustness.soak import Soak
-from safebo.experiments.robustness.soak_promises import Promise
 from safebo.experiments.robustness.soak_troubles import RISING, STANDING, _cut, _edited
+from safebo.experiments.robustness.soak_world import Promise
 from safebo.hardware.guardian import states
 from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.link.messages import GetGains
