@@ -236,8 +236,7 @@ def picture(shown: Landscape, path: Path) -> None:
         for region in shown.regions:
             axis.plot(*region.best_gains, "*", markersize=14, color="orange", markeredgecolor="black")
         axis.set_xlabel("kp (N m/rad)")
-    axes[0].set_ylabel("kd (N m s/rad)")
-    axes[0].set_title("safe where blue; black: margin 0")
+    axes[0].set(ylabel="kd (N m s/rad)", title="safe where blue; black: margin 0")
     axes[1].set_title("stars: best of each island")
     axes[0].legend(loc="lower left")
     figure.savefig(path, dpi=110)

@@ -114,10 +114,6 @@ class StandInWalker:
         return BaseState.at_rest()
 
 
-def _as_it_is(observation: RobotObservation) -> None:
-    """Change nothing."""
-
-
 class StandInRobot:
     """Follows position targets exactly while they have stiffness, and reports what it is told to report.
 
@@ -130,7 +126,7 @@ class StandInRobot:
         self.torque = np.zeros(12)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
-        self.edit: Callable[[RobotObservation], None] = _as_it_is
+        self.edit: Callable[[RobotObservation], None] = lambda seen: None
 
     def observe(self) -> RobotObservation | None:
         """What arrives in this tick."""

@@ -136,9 +136,7 @@ def _told(folder: Path) -> list[Any]:
 
 def _wait_for_trial(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(b"trial") or b"done" in line:
-            return
+    next((line for line in process.stdout if line.startswith(b"trial") or b"done" in line), None)
 
 
 def workers_of(pid: int) -> list[int]:

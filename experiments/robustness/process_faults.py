@@ -246,9 +246,11 @@ def worker_killed(report: Report, chain: Chain) -> None:
     held, sat = chain.after("-> HOLD_LATCHED", at), chain.after("-> SIT_LATCHED", at)
     code = tune.end()
     report.responded(held, 0.2, SILENT)
-    report.robot = f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s"
-    report.record = f"trial 1 {tune.statuses()[0][0]}, steps {' '.join(tune.steps()[1])}"
-    report.operator = "exit code 1; how it ended is not known; look at the robot, then `safebo resolve`"
+    report.shows(
+        robot=f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s",
+        record=f"trial 1 {tune.statuses()[0][0]}, steps {' '.join(tune.steps()[1])}",
+        operator="exit code 1; how it ended is not known; look at the robot, then `safebo resolve`",
+    )
     report.expect(sat <= 1.0, f"standing down after {sat:.3f} s")
     report.expect(tune.statuses()[0][0] == "unknown", f"record: {tune.statuses()}")
     report.expect(code == 1 and "safebo resolve" in tune.said, f"operator: {code}, {tune.said[-300:]}")
@@ -274,8 +276,10 @@ def worker_frozen(report: Report, chain: Chain) -> None:
     report.responded(held, 0.2, SILENT)
     report.robot = f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s, nothing afterwards"
     status, outcome = tune.statuses()[0]
-    report.record = f"trial 1 {status} {outcome}".strip()
-    report.operator = "the trial says nothing about its gains: the tuner is gone"
+    report.shows(
+        record=f"trial 1 {status} {outcome}".strip(),
+        operator="the trial says nothing about its gains: the tuner is gone",
+    )
     report.expect(sat <= 1.0, f"standing down after {sat:.3f} s")
     report.expect(not moved, f"moved after it came back: {moved}")
     report.expect(outcome in ("failed", ""), f"record: {status} {outcome}")
@@ -300,8 +304,10 @@ def optimizer_killed(report: Report, chain: Chain) -> None:
     report.expect("ENDED" in tune.steps().get(1, []), f"steps {tune.steps()}")
     again = chain.tune("--resume", trials=1, folder=tune.run)
     code = again.end()
-    report.record = f"steps {' '.join(tune.steps()[1])}; trials after resuming: {again.statuses()}"
-    report.operator = "on resume: trial 1 had ended, scored from its raw file"
+    report.shows(
+        record=f"steps {' '.join(tune.steps()[1])}; trials after resuming: {again.statuses()}",
+        operator="on resume: trial 1 had ended, scored from its raw file",
+    )
     report.expect(code == 0, f"resume: {code}, {again.said[-300:]}")
     report.expect("had ended" in again.said, "the operator was not told")
     report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
@@ -324,9 +330,11 @@ def killed_before_the_record(report: Report, chain: Chain) -> None:
     again = chain.tune("--resume", trials=1, folder=tune.run)
     code = again.end()
     report.responded(sat, 1.0, "standing down within 1 s")
-    report.robot = f"stood down after {sat:.3f} s without a tuner"
-    report.record = f"trial 1 {' '.join(again.statuses()[0])}, scored from its raw file; ran once"
-    report.operator = "on resume: trial 1 had ended, scored from its raw file"
+    report.shows(
+        robot=f"stood down after {sat:.3f} s without a tuner",
+        record=f"trial 1 {' '.join(again.statuses()[0])}, scored from its raw file; ran once",
+        operator="on resume: trial 1 had ended, scored from its raw file",
+    )
     report.expect(code == 0 and again.statuses() == [("told", "completed")], f"{code}, {again.statuses()}")
     report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
     report.expect("had ended" in again.said, f"operator: {again.said[-300:]}")
@@ -340,9 +348,11 @@ def interrupted_once(report: Report, chain: Chain) -> None:
     ended, lain = chain.after("RUNNING -> HOLD", at), chain.after("-> REST", at, 15.0)
     code = tune.end()
     report.responded(ended, 1.0, "1 s")
-    report.robot = f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}: ended on request"
-    report.operator = f"exit code {code}; the command to go on with"
+    report.shows(
+        robot=f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}: ended on request",
+        operator=f"exit code {code}; the command to go on with",
+    )
     report.expect(lain == lain, f"robot: {ended}, {lain}")
     report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
     report.expect(code == 130 and "--resume" in tune.said, f"operator: {code}, {tune.said[-300:]}")
@@ -358,9 +368,11 @@ def interrupted_twice(report: Report, chain: Chain) -> None:
     damped = chain.after("-> DAMP_LATCHED", at)
     code = tune.end()
     report.responded(damped, 1.0, "1 s")
-    report.robot = f"joint damping after {damped:.2f} s, latched"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
-    report.operator = f"exit code {code}"
+    report.shows(
+        robot=f"joint damping after {damped:.2f} s, latched",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}",
+        operator=f"exit code {code}",
+    )
     report.expect(
         tune.statuses()[0] in (("told", "failed"), ("asked", ""), ("unknown", "")), str(tune.statuses())
     )
@@ -375,9 +387,11 @@ def terminated(report: Report, chain: Chain) -> None:
     at = signalled(tune.process.pid, signal.SIGTERM)
     lain = chain.after("-> REST", at, 15.0)
     code = tune.end()
-    report.robot = f"lies after {lain:.1f} s"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
-    report.operator = f"exit code {code}"
+    report.shows(
+        robot=f"lies after {lain:.1f} s",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}",
+        operator=f"exit code {code}",
+    )
     report.expect(lain == lain and code == 130, f"{lain}, {code}")
     report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
 
@@ -390,9 +404,11 @@ def disk_full(report: Report, chain: Chain) -> None:
     resource.prlimit(tune.worker(), resource.RLIMIT_FSIZE, (400_000, 400_000))
     code = tune.end()
     latched = [w for _, kind, w in chain.events(at) if kind == "latch"]
-    report.robot = "walked to its end, baseline gains, lay down: the disk is not the robot's trouble"
-    report.record = f"trial 1 {tune.statuses()[0][0]}; no other trial was asked"
-    report.operator = "the disk is full; free some space; look at the robot, then `safebo resolve`"
+    report.shows(
+        robot="walked to its end, baseline gains, lay down: the disk is not the robot's trouble",
+        record=f"trial 1 {tune.statuses()[0][0]}; no other trial was asked",
+        operator="the disk is full; free some space; look at the robot, then `safebo resolve`",
+    )
     report.expect(not latched, f"robot: {latched}")
     report.expect(tune.statuses() == [("unknown", "")], f"record: {tune.statuses()}")
     report.expect(code == 1 and "disk is full" in tune.said, f"operator: {code}, {tune.said[-400:]}")
@@ -413,11 +429,11 @@ def database_locked(report: Report, chain: Chain) -> None:
     tune.wait_for("ACCEPTED", trial=2)
     with locked(tune.run):
         code = tune.end(40.0)
-    report.robot = "the running trial came to its end; the next was not armed"
-    report.record = (
-        f"the row of its end was written once the lock was gone; {len(tune.statuses())} trials asked"
+    report.shows(
+        robot="the running trial came to its end; the next was not armed",
+        record=f"the row of its end was written once the lock was gone; {len(tune.statuses())} trials asked",
+        operator="cannot write the journal: another program keeps it locked",
     )
-    report.operator = "cannot write the journal: another program keeps it locked"
     report.expect(code == 1 and "locked" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     report.expect("RUNNING" not in tune.steps().get(3, []), "a trial ran without its row")
 
@@ -443,9 +459,11 @@ def stopped_elsewhere(report: Report, chain: Chain) -> None:
     damped = chain.after("-> DAMP_LATCHED", at)
     code = tune.end()
     report.responded(damped, 0.5, "0.5 s, connecting included")
-    report.robot = f"joint damping after {damped:.3f} s, connecting included"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}; no other trial ran"
-    report.operator = "the guardian has latched: stopped: joint damping; `safebo robot clear`"
+    report.shows(
+        robot=f"joint damping after {damped:.3f} s, connecting included",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}; no other trial ran",
+        operator="the guardian has latched: stopped: joint damping; `safebo robot clear`",
+    )
     report.expect(code == 1 and "safebo robot clear" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     report.expect("RUNNING" not in tune.steps().get(2, []), "another trial ran")
     report.expect(tune.statuses()[0] == ("told", "failed"), f"record: {tune.statuses()}")
@@ -478,9 +496,11 @@ def terminal_closed(report: Report, chain: Chain) -> None:
     moved = [words for _, kind, words in chain.events(since) if kind == "state" and "ARMED" in words]
     report.expect(not moved and code in (1, 130), f"at the question: {moved}, exit code {code}")
     report.expect("APPROVED" not in asked.steps().get(1, []), f"steps {asked.steps()}")
-    report.robot = f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s; at the question: stays"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}: ended on request; not asked again: not approved"
-    report.operator = "nobody is there; `safebo status` and --resume show where it stands"
+    report.shows(
+        robot=f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s; at the question: stays",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}: ended on request; not asked again: not approved",
+        operator="nobody is there; `safebo status` and --resume show where it stands",
+    )
 
 
 @fault(28, "second publisher of commands", "another program publishes rt/lowcmd on the robot's network")
@@ -503,9 +523,11 @@ def second_commander(report: Report, chain: Chain) -> None:
     refused = again.end()
     other.communicate("")
     report.responded(held, 0.5, "0.5 s, discovery included")
-    report.robot = f"baseline gains {held:.2f} s after it came up, latched"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}; another run does not start"
-    report.operator = "another commander: 1 other program(s) publish rt/lowcmd"
+    report.shows(
+        robot=f"baseline gains {held:.2f} s after it came up, latched",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}; another run does not start",
+        operator="another commander: 1 other program(s) publish rt/lowcmd",
+    )
     report.expect(tune.statuses()[0] == ("told", "failed"), f"record: {tune.statuses()}")
     report.expect("another commander" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     report.expect(

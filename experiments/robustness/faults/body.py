@@ -54,10 +54,10 @@ def fall(report: Report) -> None:
         world.run(5.0)
         report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} five seconds later")
         stays(report, run, State.DAMP_LATCHED)
-    report.robot = (
-        "joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared"
+    report.shows(
+        robot="joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared",
+        record="trial unsafe, fell: every margin below its limit, no objective",
     )
-    report.record = "trial unsafe, fell: every margin below its limit, no objective"
 
 
 @fault(
@@ -165,8 +165,10 @@ def controller(report: Report) -> None:
             ended(report, run, story, State.DAMP_LATCHED, outcome, words)
             stays(report, run, story.state)
     report.responded(slowest, 0.01, "the same tick; 10 ms for slow cycles")
-    report.robot = "joint damping in the same tick; after five slow cycles in a row"
-    report.record = "crash or NaN: unsafe; too slow: says nothing about the gains"
+    report.shows(
+        robot="joint damping in the same tick; after five slow cycles in a row",
+        record="crash or NaN: unsafe; too slow: says nothing about the gains",
+    )
 
 
 @fault(

@@ -41,6 +41,11 @@ class Report:
         if not holds:
             self.wrong.append(words)
 
+    def shows(self, robot: str = "", record: str = "", operator: str = "") -> None:
+        """Note what robot, record and operator show; what is left out stays."""
+        self.robot, self.record = robot or self.robot, record or self.record
+        self.operator = operator or self.operator
+
     def responded(self, seconds: float, most: float, promise: str) -> None:
         """Note the time to respond, and what was promised of it."""
         self.seconds, self.most, self.promise = seconds, most, promise

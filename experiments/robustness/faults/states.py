@@ -65,9 +65,9 @@ def loss(report: Report) -> None:
         report.expect(world.body.counters.lost > 20, f"lost packets counted: {world.body.counters.lost}")
         second, _ = hurt(run, world, {"kind": "loss", "value": 0.4}, 2)
         ended(report, run, second, State.HOLD, "failed", "of the robot's states never came")
-    report.robot = "walks on through 10 % and through 40 %"
-    report.record = (
-        f"10 %: completed, {100 * share:.0f} % noted as missing; more than 25 %: says nothing about its gains"
+    report.shows(
+        robot="walks on through 10 % and through 40 %",
+        record=f"10 %: completed, {100 * share:.0f} % noted as missing; more than 25 %: says nothing about its gains",
     )
 
 
@@ -113,8 +113,10 @@ def duplicates(report: Report) -> None:
             twice = world.body.counters.duplicate
     report.expect(found[0] == found[1], f"scores differ: {found}")
     report.expect(twice > 300, f"only {twice} duplicates were counted")
-    report.robot = f"walks on; {twice} duplicates counted and ignored"
-    report.record = "completed; objective and margins the same to the last bit"
+    report.shows(
+        robot=f"walks on; {twice} duplicates counted and ignored",
+        record="completed; objective and margins the same to the last bit",
+    )
 
 
 @fault(4, "reordering", "40 % of the states are overtaken by the next one")
@@ -196,5 +198,7 @@ def restart(report: Report) -> None:
         report.expect(at_work == world.table.baseline, "the gains at work are not the baseline")
         report.operator = story.message.split(";")[0]
         stays(report, run, story.state)
-    report.robot = "joint damping; the lease is void; a person has to clear it"
-    report.record = "trial unknown until a person says; its raw file is kept"
+    report.shows(
+        robot="joint damping; the lease is void; a person has to clear it",
+        record="trial unknown until a person says; its raw file is kept",
+    )

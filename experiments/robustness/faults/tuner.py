@@ -70,8 +70,10 @@ def wall_clock_jump(report: Report) -> None:
             ended(report, run, story, State.HOLD, "completed")
             found.append(commands_of(world))
     report.expect(np.array_equal(found[0], found[1]), "the commands differ")
-    report.robot = f"the same {len(found[0])} commands, to the bit"
-    report.operator = "nothing"
+    report.shows(
+        robot=f"the same {len(found[0])} commands, to the bit",
+        operator="nothing",
+    )
 
 
 @fault(
@@ -98,8 +100,10 @@ def drifting_clock(report: Report) -> None:
         "a start was accepted a minute after arming", lambda: client.start(token, 2.0)
     )
     report.expect(_starts(world) == moved, "it ran")
-    report.robot = "walks for the two seconds of its own clock; the late start is refused"
-    report.record = "completed; late: not started"
+    report.shows(
+        robot="walks for the two seconds of its own clock; the late start is refused",
+        record="completed; late: not started",
+    )
 
 
 def _starts(world: World) -> int:
@@ -142,8 +146,10 @@ def frozen_tuner(report: Report) -> None:
     world.run(2.0)
     report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name}")
     report.expect(world.guardian.lease.epoch == epoch, "the old lease came back")
-    report.record = "failed: the tuner was gone"
-    report.operator = "the lease is not at work"
+    report.shows(
+        record="failed: the tuner was gone",
+        operator="the lease is not at work",
+    )
 
 
 @fault(14, "operator's terminal frozen", "a person approves, and the terminal passes it on only 61 s later")
@@ -186,9 +192,11 @@ def twice(report: Report) -> None:
         report.expect(words == ["LEASE_HELD: tuner 1 holds the lease"], f"the second hears {words}")
         again = run.run(trial, approved=False)
         report.expect(isinstance(again.error, NotStartedError), "the same approval counted twice")
-    report.robot = "walks once"
-    report.record = f"one row of each step: {' '.join(story.steps)}"
-    report.operator = words[0]
+    report.shows(
+        robot="walks once",
+        record=f"one row of each step: {' '.join(story.steps)}",
+        operator=words[0],
+    )
 
 
 @fault(
@@ -242,8 +250,10 @@ def reply_lost(report: Report) -> None:
         report.expect(State.RUNNING not in states and State.ARMED not in states, f"states {states}")
         report.expect(story.steps == ["APPROVED"], f"steps {story.steps}")
         report.operator = str(story.error)
-    report.robot = "walks with exactly the approved gains, or not at all"
-    report.record = "sent again: completed; lost for good: not started"
+    report.shows(
+        robot="walks with exactly the approved gains, or not at all",
+        record="sent again: completed; lost for good: not started",
+    )
 
 
 @fault(
@@ -400,9 +410,11 @@ def stop_wins(report: Report) -> None:
 
     report.refused("cleared in one step", clear_at_once, LinkError)
     report.responded(0.0, TICK, "the tick in which it comes")
-    report.robot = "joint damping in the same tick, latched"
-    report.record = "failed: stopped"
-    report.operator = latch.message
+    report.shows(
+        robot="joint damping in the same tick, latched",
+        record="failed: stopped",
+        operator=latch.message,
+    )
 
 
 def _packet(client: GuardianClient, body: m.Stop | m.RequestMessage) -> bytes:
