@@ -32,19 +32,15 @@ class Proposals(Protocol):
     @property
     def best(self) -> FloatArray | None:
         """Its answer, `d`; None where it has none."""
-        ...
 
     def tell(self, x: FloatArray, y: FloatArray) -> None:
         """Inputs, `d` or `k x d`, and what was measured there, `m` or `k x m`."""
-        ...
 
     def ask(self, trial: int) -> FloatArray:
         """The next input, `d`."""
-        ...
 
     def certified(self, x: FloatArray) -> BoolArray | None:
         """Which inputs `n x d` it certifies, `n`; None for a method without a certificate."""
-        ...
 
 
 @dataclass
