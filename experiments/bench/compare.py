@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from safebo.experiments.bench.glossary import counted
 from safebo.experiments.bench.measures import RunMeasures
 from safebo.experiments.bench.results import Results, RunKey, load
 from safebo.experiments.bench.rows import comparable
@@ -103,14 +104,14 @@ class Comparison:
         pairs = self.same + sum(self.other.values())
         yield f"{pairs} runs are in both; {self.same} of them are the same to the bit, machine and times apart"
         for (task, method), count in sorted(self.other.items()):
-            yield f"  not the same: {method} on {task}, {_runs(count)}"
+            yield f"  not the same: {method} on {task}, {counted(count, 'run')}"
         for (task, method), count in sorted(self.lengths.items()):
-            yield f"  not compared: {method} on {task}, {_runs(count)} with other numbers of trials"
+            yield f"  not compared: {method} on {task}, {counted(count, 'run')} with other numbers of trials"
         for task in self.redefined:
             yield f"  not compared: task {task} is defined otherwise in B"
         for name, only in (("A", self.only_a), ("B", self.only_b)):
             for (task, method), count in sorted(only.items()):
-                yield f"  only in {name}: {method} on {task}, {_runs(count)}"
+                yield f"  only in {name}: {method} on {task}, {counted(count, 'run')}"
         for difference in [*self.methods, *self.tasks]:
             yield difference.sentence
         yield from self._power()
@@ -244,7 +245,3 @@ def _differences(pairs: Sequence[tuple[RunMeasures, RunMeasures]], aspect: str) 
     values = np.array([[getattr(m, aspect) for m in pair] for pair in pairs], dtype=float)
     d = values[:, 1] - values[:, 0]
     return np.asarray(d[np.isfinite(d)])
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import optuna
@@ -35,7 +36,6 @@ class OptunaProposals(Observed):
     def __init__(self, task: Task, name: str, seed: int) -> None:
         super().__init__(task, name, seed)
         self._distributions = {f"x{i}": self._distribution(i) for i in range(task.dimension)}
-        self._study: optuna.Study | None = None
         self._pending: tuple[Trial, FloatArray] | None = None
 
     def tell(self, x: FloatArray, y: FloatArray) -> None:
@@ -47,7 +47,7 @@ class OptunaProposals(Observed):
     def ask(self, trial: int) -> FloatArray:
         """The next input, `d`."""
         with _quiet():
-            asked = self._started().ask(self._distributions)
+            asked = self._study.ask(self._distributions)
         x = np.array([self._value(i, asked.params[name]) for i, name in enumerate(self._distributions)])
         self._pending = (asked, x)
         return x
@@ -60,13 +60,17 @@ class OptunaProposals(Observed):
             self._pending = None
             asked.set_user_attr(MEASURED, missed)
             with _quiet():
-                self._started().tell(asked, told)
+                self._study.tell(asked, told)
             return
-        self._add(self._started(), row, told, missed)
-
-    @property
-    def _constrains(self) -> bool:
-        return self._name != "optuna_cmaes"
+        added = create_trial(
+            params={f"x{i}": self._parameter(i, v) for i, v in enumerate(row)},
+            distributions=self._distributions,
+            value=told,
+            user_attrs={MEASURED: missed},
+            system_attrs={CONSTRAINTS: tuple(missed)},
+        )
+        with _quiet():
+            self._study.add_trial(added)
 
     def _told(self, values: FloatArray, missed: Sequence[float]) -> float:
         """The objective; for CMA-ES that of an infeasible trial lies below all others, by its total shortfall.
@@ -75,15 +79,15 @@ class OptunaProposals(Observed):
         was measured so far.
         """
         lacking = sum(max(0.0, v) for v in missed)
-        if self._constrains or lacking == 0.0:
+        if self._name != "optuna_cmaes" or lacking == 0.0:
             return float(values[0])
         return float(self.y[:, 0].min()) - lacking
 
-    def _started(self) -> optuna.Study:
-        if self._study is None:
-            with _quiet():
-                self._study = optuna.create_study(direction="maximize", sampler=self._sampler())
-        return self._study
+    @cached_property
+    def _study(self) -> optuna.Study:
+        """Begun once something was measured, from the best of which CMA-ES sets out."""
+        with _quiet():
+            return optuna.create_study(direction="maximize", sampler=self._sampler())
 
     def _sampler(self) -> BaseSampler:
         if self._name == "optuna_tpe":
@@ -96,19 +100,6 @@ class OptunaProposals(Observed):
             seed=self._seed,
             with_margin=self._task.lattice is not None,  # else a step below half a cell would never leave it
         )
-
-    def _add(self, study: optuna.Study, row: FloatArray, value: float, missed: Sequence[float]) -> None:
-        params = {f"x{i}": self._parameter(i, v) for i, v in enumerate(row)}
-        with _quiet():
-            study.add_trial(
-                create_trial(
-                    params=params,
-                    distributions=self._distributions,
-                    value=value,
-                    user_attrs={MEASURED: list(missed)},
-                    system_attrs={CONSTRAINTS: tuple(missed)},
-                )
-            )
 
     def _distribution(self, axis: int) -> BaseDistribution:
         if self._task.lattice is not None:

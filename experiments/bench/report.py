@@ -21,7 +21,7 @@ from safebo.experiments.bench.figures import (
     task_figure,
     violations_figure,
 )
-from safebo.experiments.bench.glossary import GLOSSARY, RULE
+from safebo.experiments.bench.glossary import GLOSSARY, RULE, counted
 from safebo.experiments.bench.promises import Flag, flags, premise_holds
 from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
@@ -257,8 +257,8 @@ def _sentence(results: Results) -> str:
     trials = sorted({int(f["job"]["trials"]) for f in results.facts})
     span = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
     return (
-        f"{_count(len(results.methods), 'method')} on {_count(len(results.tasks), 'task')}, "
-        f"{_count(seeds, 'seed')}, {span} trials each: {_count(len(results.facts), 'run')}."
+        f"{counted(len(results.methods), 'method')} on {counted(len(results.tasks), 'task')}, "
+        f"{counted(seeds, 'seed')}, {span} trials each: {counted(len(results.facts), 'run')}."
     )
 
 
@@ -315,7 +315,3 @@ def _unranked(standing: Standings) -> str:
             why = "breaks its promise" if row.flag else f"ran on {row.tasks} of {standing.tasks} tasks"
             reasons.append(f"{row.method} ({why})")
     return ", ".join(reasons)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

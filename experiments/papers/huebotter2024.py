@@ -166,8 +166,7 @@ def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
                     mean > STUCK,
                 )
             )
-        for method in ("safeopt:prior", "safeopt:oracle"):
-            found.append(_slow("valley", method, at, told))
+        found += [_slow("valley", method, at, told) for method in ("safeopt:prior", "safeopt:oracle")]
     if "island" in trials:
         ahead = [less(at("island", m, 30), at("island", "ise", 30)) for m in TRANSDUCTIVE]
         found.append(
@@ -179,8 +178,8 @@ def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
             )
         )
     if "quadcopter" in trials:
-        for method in ("safeopt:prior", "safeopt:oracle", "goose:prior"):
-            found.append(_slow("quadcopter", method, at, told))
+        slow = ("safeopt:prior", "safeopt:oracle", "goose:prior")
+        found += [_slow("quadcopter", method, at, told) for method in slow]
     better = [
         f"{TITLES[t]} ({paired(at(t, 'ise_bo'), at(t, m))} against {NAMES[m]})"
         for t in trials

@@ -249,20 +249,16 @@ def storm(setting: Setting, count: int, ticks: int, seed: int, findings: Finding
             sent += 1
             if 4 * sent > 3 * count and intruder.random.random() < STOPS:
                 stopped = True
-                data = intruder.stop()
-                findings.sent["stop"] += 1
-                world.raw.append(("intruder", data))
-                reference.raw.append(("intruder", data))
-                continue
-            kind, address, data = intruder.message()
+                kind, address, data = "stop", "intruder", intruder.stop()
+                reference.raw.append((address, data))
+            else:
+                kind, address, data = intruder.message()
             findings.sent[kind] += 1
             world.raw.append((address, data))
-        world.tick()
-        reference.tick()
-        world.events.clear()
-        reference.events.clear()
-        world.forget("intruder")
-        reference.forget("intruder")
+        for one in (world, reference):
+            one.tick()
+            one.events.clear()
+            one.forget("intruder")
         wrong = _wrong(setting, world, reference, stopped)
         if wrong:
             findings.fault(f"{setting.name}, tick {k} of storm {seed}: {wrong}")

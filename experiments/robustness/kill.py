@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,17 +48,13 @@ class Survival:
     faults: list[str]
 
 
-def tune_command(trials: int, workers: int) -> Command:
+def tune_command(trials: int, workers: int, folder: Path, seed: int) -> list[str]:
     """`safebo tune` on the closed-form study."""
-
-    def command(folder: Path, seed: int) -> list[str]:
-        return [
-            *(sys.executable, "-c", "from safebo.cli.main import main; main()"),
-            *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
-            *("--trials", str(trials), "--workers", str(workers)),
-        ]
-
-    return command
+    return [
+        *(sys.executable, "-c", "from safebo.cli.main import main; main()"),
+        *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
+        *("--trials", str(trials), "--workers", str(workers)),
+    ]
 
 
 def survive(
@@ -113,15 +110,16 @@ def survive(
 
 def comparable(record: Record) -> tuple[Any, ...]:
     """Everything of a trial but the clock, in a form that compares exactly."""
-    measurement = record.measurement
-    shown: Any = None
-    if measurement is not None:
-        shown = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
-        for name in ("states", "backup_state"):
-            shown[name] = None if shown[name] is None else np.asarray(shown[name]).tolist()
-        to_go = shown["margins_to_go"]
-        shown["margins_to_go"] = None if to_go is None else {n: v.tolist() for n, v in to_go.items()}
+    m = record.measurement
+    shown = None if m is None else {f.name: _plain(getattr(m, f.name)) for f in dataclasses.fields(m)}
     return (dataclasses.asdict(record.trial), shown, record.round)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, also in mappings."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _told(folder: Path) -> list[Any]:
@@ -184,7 +182,7 @@ def main(
     kills = faults = 0
     while kills < times:
         with tempfile.TemporaryDirectory() as folder:
-            command = tune_command(trials, workers)
+            command = partial(tune_command, trials, workers)
             result = survive(command, Path(folder), seed, times - kills, lifetime, rng)
         kills, seed, faults = kills + result.kills, seed + 1, faults + len(result.faults)
         verdict = "; ".join(result.faults) or "no told trial lost, same trials as an undisturbed run"

@@ -50,6 +50,11 @@ FAULTS: list[Fault] = []
 fault = partial(fault_on, home=FAULTS)
 
 
+def _wall(row: dict[str, Any]) -> float:
+    """When a row was written, in seconds of the epoch; 0 where it does not say."""
+    return datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
+
+
 class Chain:
     """Virtual robot and guardian in processes of their own, and tuners as they are wanted.
 
@@ -76,13 +81,9 @@ class Chain:
 
     def events(self, since: float = 0.0) -> list[tuple[float, str, str]]:
         """The guardian's events after a moment (seconds of the epoch): wall time, kind, words."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            row = json.loads(line)
-            wall = datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
-            if wall >= since - 0.005:
-                found.append((wall, row["kind"], row["message"]))
-        return found
+        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
+        events = [(_wall(row), row["kind"], row["message"]) for row in rows]
+        return [event for event in events if event[0] >= since - 0.005]
 
     def after(self, text: str, begin: float, patience: float = 8.0, early: float = 0.0) -> float:
         """Seconds of robot time from a moment to the guardian's first event with `text` in its words; nan without one.
@@ -105,7 +106,7 @@ class Chain:
         """The robot's clock at a moment (seconds of the epoch): on a busy machine it is slower than the wall's."""
         while True:
             rows = [json.loads(line) for line in (self.folder / "body.jsonl").read_text().splitlines()[:-1]]
-            walls = [datetime.fromisoformat(row["wall"]).timestamp() for row in rows]
+            walls = [_wall(row) for row in rows]
             if walls and walls[-1] >= wall:
                 return float(np.interp(wall, walls, [row["time"] for row in rows]))
             time.sleep(0.05)
