@@ -156,19 +156,17 @@ def _sweep(
     console: Console,
 ) -> SweepOutcome:
     """The runs under a bar of progress; Ctrl-C ends them."""
-    from safebo.experiments.bench.sweep import sweep
+    from safebo.experiments.bench.sweep import SweepOutcome, sweep
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, where as executor, StopRequest() as stop:
-        line = progress.add_task("runs", total=len(planned))
+        line, outcome = progress.add_task("runs", total=len(planned)), SweepOutcome()
 
         def tell(one: Planned, _seconds: float) -> None:
-            progress.update(line, advance=1, description=f"{one.task} {one.method}"[:36])
+            progress.update(line, completed=outcome.ended, description=f"{one.task} {one.method}"[:36])
 
-        def skip(count: int) -> None:
-            progress.update(line, advance=count)
-
-        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
+        sweep(store, planned, executor, tell, lambda: stop.requests, workers, outcome)
+        progress.update(line, completed=outcome.ended)
         if stop.at_once:
             _leave(executor)
     return outcome

@@ -27,28 +27,7 @@ from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
 from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
-from safebo.report.picture import Picture, drawn
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """One task on the page."""
-
-    name: str
-    picture: Picture
-    certifying: Standings
-    baselines: Standings
-
-
-@dataclass(frozen=True)
-class PairPart:
-    """Ranks and pairs of one kind of method; pictures are None where there is nothing to compare."""
-
-    title: str
-    unsafe: bool
-    words: str
-    rank: Picture | None
-    matrix: Picture | None
+from safebo.report.picture import drawn
 
 
 @dataclass(frozen=True)
@@ -220,18 +199,20 @@ def percent_text(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-def _task(results: Results, task: str, styles: dict[str, Look]) -> TaskPart:
+def _task(results: Results, task: str, styles: dict[str, Look]) -> dict[str, object]:
+    """One task on the page: name, picture and the standings of both kinds of methods."""
     name = "".join(c if c.isalnum() else "-" for c in task)
     alt = f"Regret and certified share per trial on {task}"
-    return TaskPart(
-        name=task,
-        picture=drawn(f"task-{name}", task_figure(results, task, styles), alt),
-        certifying=standings(results, results.certifying(), [task]),
-        baselines=standings(results, results.baselines(), [task]),
-    )
+    return {
+        "name": task,
+        "picture": drawn(f"task-{name}", task_figure(results, task, styles), alt),
+        "certifying": standings(results, results.certifying(), [task]),
+        "baselines": standings(results, results.baselines(), [task]),
+    }
 
 
-def _pairs(title: str, standing: Standings, unsafe: bool) -> PairPart:
+def _pairs(title: str, standing: Standings, unsafe: bool) -> dict[str, object]:
+    """Ranks and pairs of one kind of method; pictures are None where there is nothing to compare."""
     ranks = standing.ranking
     rank = matrix = None
     if len(ranks.mean_rank) > 1 and ranks.blocks > 1:
@@ -244,7 +225,7 @@ def _pairs(title: str, standing: Standings, unsafe: bool) -> PairPart:
         matrix = drawn(
             f"pairs-{unsafe}", improvement_figure(standing), f"Probability of improvement. {title}"
         )
-    return PairPart(title, unsafe, words, rank, matrix)
+    return {"title": title, "unsafe": unsafe, "words": words, "rank": rank, "matrix": matrix}
 
 
 def _title(results: Results) -> str:

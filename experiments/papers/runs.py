@@ -18,7 +18,7 @@ import typer
 from safebo.errors import InputError, SafeboError
 from safebo.experiments.bench import pools
 from safebo.experiments.bench.store import Store
-from safebo.experiments.bench.sweep import Planned, plan, sweep
+from safebo.experiments.bench.sweep import Planned, SweepOutcome, plan, sweep
 from safebo.experiments.tasks.task import FloatArray
 from safebo.workers.interrupt import StopRequest
 
@@ -69,25 +69,17 @@ def make(
         planned += plan([request.task], request.methods, range(seeds), request.trials, refused)
     for (task, method), why in refused.items():
         raise InputError(f"method {method} cannot run on task {task}: {why}")
-    store, began, done = Store(out), time.monotonic(), 0
+    store, began, outcome = Store(out), time.monotonic(), SweepOutcome()
 
     def tell(one: Planned, seconds: float) -> None:
-        nonlocal done
-        done += 1
-        left = len(planned) - skipped - done
-        rest = (time.monotonic() - began) / done * left / 60
+        left = len(planned) - outcome.ended
+        rest = (time.monotonic() - began) / (outcome.ended - outcome.skipped) * left / 60
         say(
             f"{one.task} {one.method} seed {one.job.seed}: {seconds:.0f} s; {left} runs left, about {rest:.0f} min"
         )
 
-    skipped = 0
-
-    def skip(count: int) -> None:
-        nonlocal skipped
-        skipped = count
-
     with pools.local(workers) as executor, StopRequest() as stop:
-        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
+        sweep(store, planned, executor, tell, lambda: stop.requests, workers, outcome)
         if stop.at_once:
             executor.shutdown(wait=False, cancel_futures=True)
             os._exit(130)

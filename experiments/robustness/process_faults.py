@@ -1,6 +1,6 @@
 """Faults that only real processes can have: killed, frozen, interrupted, without disk, without database.
 
-    python -m safebo.experiments.robustness.faults --processes [--only NUMBER ...]
+    python -m safebo.experiments.robustness.faults [NUMBER ...] --processes
 
 A virtual Go2, its guardian and `safebo tune --robot --approve-all` run as a user runs them. Each fault is injected
 while the robot walks, and then it is looked at what the robot did (the guardian's event log, with times), what the

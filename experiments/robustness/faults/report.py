@@ -21,7 +21,6 @@ class Report:
         robot, record, operator: what each shows.
         seconds: from the fault, or from the limit it crosses, to the robot's response, s; nan where there is
             none to time.
-        most: promised for `seconds`, s.
         wrong: what should have been otherwise.
     """
 
@@ -33,7 +32,6 @@ class Report:
     record: str = ""
     operator: str = ""
     seconds: float = math.nan
-    most: float = math.inf
     wrong: list[str] = field(default_factory=list)
 
     def expect(self, holds: object, words: str) -> None:
@@ -48,7 +46,7 @@ class Report:
 
     def responded(self, seconds: float, most: float, promise: str) -> None:
         """Note the time to respond, and what was promised of it."""
-        self.seconds, self.most, self.promise = seconds, most, promise
+        self.seconds, self.promise = seconds, promise
         # half a microsecond for sums of ticks
         self.expect(seconds <= most + 5e-7, f"responded after {seconds:.4f} s, promised were {most:g} s")
 
