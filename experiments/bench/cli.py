@@ -236,16 +236,12 @@ def list_all() -> None:
     for name, tasks in SUITES.items():
         trials = ", ".join(f"{task} ({problem_named(task).trials})" for task in tasks)
         console.print(f"[bold]{name}[/]: {trials}", highlight=False, soft_wrap=True)
-    for method in METHODS.values():
-        console.print(
-            f"{method.name:18s} {method.safety:10s} {method.summary}", highlight=False, soft_wrap=True
-        )
-    for other in EXTERNAL.values():
-        console.print(
-            f"{other.name:18s} {'unsafe':10s} {other.summary} ({other.package})",
-            highlight=False,
-            soft_wrap=True,
-        )
+    rows = [
+        *((m.name, m.safety, m.summary) for m in METHODS.values()),
+        *((one.name, "unsafe", f"{one.summary} ({one.package})") for one in EXTERNAL.values()),
+    ]
+    for method, safety, summary in rows:
+        console.print(f"{method:18s} {safety:10s} {summary}", highlight=False, soft_wrap=True)
 
 
 @app.command("merge")

@@ -10,7 +10,7 @@ families (Holm).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,15 +103,12 @@ class Comparison:
         """The whole comparison for people."""
         pairs = self.same + sum(self.other.values())
         yield f"{pairs} runs are in both; {self.same} of them are the same to the bit, machine and times apart"
-        for (task, method), count in sorted(self.other.items()):
-            yield f"  not the same: {method} on {task}, {counted(count, 'run')}"
-        for (task, method), count in sorted(self.lengths.items()):
-            yield f"  not compared: {method} on {task}, {counted(count, 'run')} with other numbers of trials"
+        yield from _listed("not the same", self.other)
+        yield from _listed("not compared", self.lengths, " with other numbers of trials")
         for task in self.redefined:
             yield f"  not compared: task {task} is defined otherwise in B"
-        for name, only in (("A", self.only_a), ("B", self.only_b)):
-            for (task, method), count in sorted(only.items()):
-                yield f"  only in {name}: {method} on {task}, {counted(count, 'run')}"
+        yield from _listed("only in A", self.only_a)
+        yield from _listed("only in B", self.only_b)
         for difference in [*self.methods, *self.tasks]:
             yield difference.sentence
         yield from self._power()
@@ -134,6 +131,14 @@ class Comparison:
         if self.other:
             return "Not the same to the bit, and no significant difference."
         return "What both have is the same." if self.same else "They have no comparable run in common."
+
+
+def _listed(what: str, runs: Mapping[tuple[str, str], int], more: str = "") -> list[str]:
+    """Lines about numbers of runs by task and method."""
+    return [
+        f"  {what}: {method} on {task}, {counted(count, 'run')}{more}"
+        for (task, method), count in sorted(runs.items())
+    ]
 
 
 def compare(a: Path, b: Path, alpha: float = 0.05) -> Comparison:

@@ -69,8 +69,7 @@ class FunctionProblem:
 
     def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
         """One run; see `safebo.experiments.bench.problem.BenchProblem`."""
-        task, chosen = self.make(seed), contestant(method)
-        yield from run_task(task, chosen, seed, trials)
+        yield from run_task(self.make(seed), contestant(method), seed, trials)
 
 
 def refusal(chosen: Contestant, task: Task) -> str:

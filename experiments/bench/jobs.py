@@ -8,11 +8,9 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,31 +77,20 @@ def do(job: Job) -> bytes:
         machine(),
         peak_bytes() * 1e-6,
     )
-    known = facts(job, problem.provenance(), asdict(chosen), began, time.time() - began)
-    sink = pa.BufferOutputStream()
-    metadata = {**(result.schema.metadata or {}), FACTS: json.dumps(known).encode()}
-    pq.write_table(result.replace_schema_metadata(metadata), sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
-def facts(
-    job: Job, problem: Mapping[str, str], chosen: Mapping[str, Any], began: float, seconds: float
-) -> dict[str, Any]:
-    """Where a result comes from."""
-    return {
+    known = {
         "job": asdict(job),
-        "task": dict(problem),
-        "method": {
-            **chosen,
-            "file": Path(str(chosen["file"])).name,
-            "file_hash": file_hash(str(chosen["file"])),
-        },
+        "task": dict(problem.provenance()),
+        "method": {**asdict(chosen), "file": Path(chosen.file).name, "file_hash": file_hash(chosen.file)},
         "versions": versions(),
         "python": platform.python_version(),
         "machine": {"cpu": machine(), "system": platform.platform(), "cores": os.cpu_count()},
         "began": began,
-        "seconds": seconds,
+        "seconds": time.time() - began,
     }
+    sink = pa.BufferOutputStream()
+    metadata = {**(result.schema.metadata or {}), FACTS: json.dumps(known).encode()}
+    pq.write_table(result.replace_schema_metadata(metadata), sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 def versions() -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -28,26 +29,6 @@ from safebo.experiments.bench.results import Results, load, shown
 from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
 from safebo.report.picture import drawn
-
-
-@dataclass(frozen=True)
-class ViolationRow:
-    """One run with violations of a method that promises safety.
-
-    Args:
-        method: name. task: name. seed: of the run.
-        counts: whether the task's prior is right, so that the promise holds there.
-        count: violations. first: trial of the first. depth: of the worst. trials: all of them, as text.
-    """
-
-    method: str
-    task: str
-    seed: int
-    counts: bool
-    count: int
-    first: int
-    depth: float
-    trials: str
 
 
 def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[Flag, ...]]:
@@ -131,7 +112,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
     )
 
 
-def violation_rows(results: Results) -> list[ViolationRow]:
+def violation_rows(results: Results) -> list[dict[str, Any]]:
     """Every run with a violation of a method that promises safety."""
     safe, rows = results.certifying(), []
     for j in results.judged:
@@ -140,18 +121,18 @@ def violation_rows(results: Results) -> list[ViolationRow]:
         trials = j.run.trial[j.run.violated].tolist()
         more = f" and {len(trials) - 12} more" if len(trials) > 12 else ""
         rows.append(
-            ViolationRow(
-                method=j.run.method,
-                task=j.run.task,
-                seed=j.run.seed,
-                counts=premise_holds(j.run.base),
-                count=len(trials),
-                first=trials[0],
-                depth=j.numbers.worst_depth,
-                trials=", ".join(str(t) for t in trials[:12]) + more,
-            )
+            {
+                "method": j.run.method,
+                "task": j.run.task,
+                "seed": j.run.seed,
+                "counts": premise_holds(j.run.base),  # whether the promise holds there
+                "count": len(trials),
+                "first": trials[0],
+                "depth": j.numbers.worst_depth,
+                "trials": ", ".join(str(t) for t in trials[:12]) + more,
+            }
         )
-    return sorted(rows, key=lambda r: (r.method, r.task, r.seed))
+    return sorted(rows, key=itemgetter("method", "task", "seed"))
 
 
 def left_out(results: Results) -> list[dict[str, str]]:
@@ -251,7 +232,7 @@ def _safety_sentence(results: Results, broken: Sequence[Flag]) -> str:
     if not rows:
         return f"No method that promises safety violated a constraint in any of its {len(safe)} runs."
     text = f"Methods that promise safety: {len(rows)} of {len(safe)} runs have a violation"
-    wrong = sum(not r.counts for r in rows)
+    wrong = sum(not r["counts"] for r in rows)
     if wrong:
         text += f", {wrong} of them on tasks whose prior is wrong on purpose"
     text += "; each is listed below"

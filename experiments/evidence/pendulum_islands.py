@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -119,18 +118,12 @@ def summary(done: PendulumRun, islands: Landscape) -> PendulumSummary:
     )
 
 
-def _run(rules: Rules, job: tuple[str, int, int]) -> PendulumRun:
-    return run(*job, rules)
-
-
 def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[PendulumRun]:
     """Both methods, seed by seed."""
-    jobs = [(method, seed, trials) for method in METHODS for seed in range(seeds)]
-    if workers == 1:
-        yield from map(partial(_run, rules), jobs)
-        return
     with process_pool(workers) as pool:
-        yield from pool.map(partial(_run, rules), jobs)
+        jobs = [pool.submit(run, method, seed, trials, rules) for method in METHODS for seed in range(seeds)]
+        for job in jobs:
+            yield job.result()
 
 
 def main(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -93,13 +94,8 @@ def command(count: int, form: Form, seed: int, findings: Findings, domain: int, 
     reference = VirtualPlant(plant.robot, None, seed, MotionService(""), plant._idle_damping)
     fuzzer, requests, random = PacketFuzzer(form, seed), RequestFuzzer(seed), Random(seed)
     commander = Commander(form, robot, reference)
-    put_down, lie_down = [0], plant._lie_down
-
-    def count_and_lie_down() -> None:
-        put_down[0] += 1
-        lie_down()
-
-    plant._lie_down = count_and_lie_down  # type: ignore[method-assign]
+    lie_down = mock.Mock(wraps=plant._lie_down)
+    plant._lie_down = lie_down  # type: ignore[method-assign]
     sent = ticks = 0
     while sent < count:
         sound = sent >= count // 2
@@ -130,8 +126,10 @@ def command(count: int, form: Form, seed: int, findings: Findings, domain: int, 
         ticks += 1
         meter.at(sent)
     meter.end()
-    if put_down[0]:
-        findings.fault(f"{form.name}: the body had to be put down again {put_down[0]} times, it was nowhere")
+    if lie_down.called:
+        findings.fault(
+            f"{form.name}: the body had to be put down again {lie_down.call_count} times, it was nowhere"
+        )
     if form is GO1_COMMAND:
         go1.decode_low_state(feed.sent[-1])
     robot.close()

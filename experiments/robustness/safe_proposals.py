@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import operator
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -187,10 +188,9 @@ def _numbers(posterior: Posterior, prior: FunctionPrior) -> FunctionPrior:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Method by method: problems, asks, local asks and those without a certificate."""
-    head = (
+    lines = [
         f"{'method':<26}{'problems':>9}{'asks':>8}{'local':>8}{'moved':>8}{'uncertified':>13}{'smallest':>11}"
-    )
-    lines = [head]
+    ]
     names = sorted({f"{o.kind} {o.method}" for o in outcomes})
     for name in (*names, "all"):
         rows = [o for o in outcomes if name in (f"{o.kind} {o.method}", "all")]
@@ -202,18 +202,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _one(task: tuple[Callable[[str, int], Outcome], str, int]) -> Outcome:
-    run, method, seed = task
-    return run(method, seed)
-
-
-def tasks(problems: int, seed: int) -> list[tuple[Callable[[str, int], Outcome], str, int]]:
+def tasks(problems: int, seed: int) -> list[partial[Outcome]]:
     """Studies and grids of all methods in turn."""
     kinds = [
         *((run_study, method) for method in METHODS),
         *((run_grid, method) for method in random_grids.METHODS),
     ]
-    return [(*kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
+    return [partial(*kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
 
 
 def main(
@@ -224,12 +219,12 @@ def main(
     """Ask every safe method for trials of thousands of random problems and certify each of them a second time."""
     work = tasks(problems, seed)
     if processes == 1:
-        outcomes = [_one(task) for task in work]
+        outcomes = [task() for task in work]
     else:
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
         with context.Pool(processes, initializer=partial(torch.set_num_threads, 1)) as pool:
-            outcomes = list(pool.imap(_one, work, chunksize=4))
+            outcomes = list(pool.imap(operator.call, work, chunksize=4))
     print(table(outcomes))
     print(
         "local: local trials; moved: those that are no declared seed; smallest: smallest margin in prior std"

@@ -25,14 +25,14 @@ from safebo.experiments.robustness.faults.bench import (
 )
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.faults.states import injected
-from safebo.experiments.robustness.guardian_world import KEY, TROT, World
+from safebo.experiments.robustness.guardian_world import TROT, World, packet
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.digest import trial_digest
-from safebo.hardware.link.frame import VERSION, Frame, seal
+from safebo.hardware.link.frame import VERSION
 from safebo.hardware.link.proxy import Faults
 from safebo.hardware.unitree.dds import PHYSICAL_VERSION, DdsNetwork, check_version
 from safebo.types import NotStartedError, RobotAddress
@@ -391,11 +391,9 @@ def stop_wins(report: Report) -> None:
     world.raw = [
         (
             "tuner",
-            _packet(
-                client, m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)
-            ),
+            packet(client, m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)),
         ),
-        ("somebody", _packet(other, m.Stop(3, "in the middle"))),
+        ("somebody", packet(other, m.Stop(3, "in the middle"))),
     ]
     command = world.tick()
     report.expect(damps(world.state, command), f"the start won: {world.state.name}")
@@ -415,11 +413,6 @@ def stop_wins(report: Report) -> None:
         record="failed: stopped",
         operator=latch.message,
     )
-
-
-def _packet(client: GuardianClient, body: m.Stop | m.RequestMessage) -> bytes:
-    client._sequence += 1
-    return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
 
 
 @fault(32, "version skew", "another protocol version, another DDS version than the robot's")
