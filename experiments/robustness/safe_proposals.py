@@ -205,10 +205,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def tasks(problems: int, seed: int) -> list[partial[Outcome]]:
     """Studies and grids of all methods in turn."""
     kinds = [
-        *((run_study, method) for method in METHODS),
-        *((run_grid, method) for method in random_grids.METHODS),
+        *(partial(run_study, method) for method in METHODS),
+        *(partial(run_grid, method) for method in random_grids.METHODS),
     ]
-    return [partial(*kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
+    return [partial(kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
 
 
 def main(
