@@ -335,7 +335,9 @@ class Journal(AbstractContextManager["Journal"]):
             visited = by_trial(tables.states) if states else {}
             for row in asked:
                 if (row["status"] == "told") != (row["id"] in told):
-                    raise JournalError(damaged(self._place, f"trial {row['id']} is kept as {row['status']!r}"))
+                    raise JournalError(
+                        damaged(self._place, f"trial {row['id']} is kept as {row['status']!r}")
+                    )
             return [
                 Record(
                     trial=trial_from_row(row),
