@@ -47,6 +47,8 @@ class Bounds:
 class Trial:
     """One proposal: which gains to try, in which context, and why.
 
+    A parameter is a float, an int where the study says `type: integer`, or the name of a choice.
+
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
 
@@ -57,7 +59,7 @@ class Trial:
     """
 
     id: int
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Any]
     context: Mapping[str, float]
     context_name: str
     phase: Phase
@@ -175,7 +177,7 @@ class Recommendation:
         0.7
     """
 
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Any]
     context_name: str
     context: Mapping[str, float]
     certified: bool
@@ -199,7 +201,7 @@ class Monitor(Protocol):
 
 @dataclass(frozen=True)
 class ParameterInfo:
-    """A gain that an evaluator accepts."""
+    """A gain that an evaluator accepts: a number within bounds, or one of `choices`."""
 
     name: str
     unit: str
@@ -207,6 +209,7 @@ class ParameterInfo:
     lower: float
     upper: float
     description: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,10 @@ class Judge:
         self.declared = [[_prior(study, f)] for f in self.functions]
         method = study.tuner.method.replace("-", "_")
         self.certificate = "measured" if method in CERTIFIED_BY_MEASUREMENTS else study.tuner.certificate
-        dimension = len(study.parameters) + len(study.context.variables)
+        dimension = sum(map(_width, study.parameters)) + len(study.context.variables)
         spec, search = study.tuner.confidence, study.tuner.search
-        sizes = {"grid": search.grid_points ** len(study.parameters), "pool": len(search.pool)}
+        grid = math.prod(_grid_values(p, search.grid_points) for p in study.parameters)
+        sizes = {"grid": grid, "pool": len(search.pool)}
         self.beta = BetaRule(
             schedule=PROMISED.get(method, spec.schedule),
             constant=study.tuner.beta,
@@ -143,6 +144,9 @@ class Judge:
         gains = []
         for p in self.study.parameters:
             value, (low, high) = trial.parameters[p.name], p.bounds
+            if p.choices:
+                gains += [float(value == name) for name in p.choices]
+                continue
             if p.scale == "log":
                 value, low, high = math.log(value), math.log(low), math.log(high)
             gains.append((value - low) / (high - low))
@@ -179,8 +183,11 @@ def _prior(study: Study, f: FunctionSpec) -> FunctionPrior:
     defaults = [spec.lengthscale] * len(study.parameters) + [spec.context_lengthscale] * len(
         study.context.variables
     )
-    lengthscale = [a.lengthscale or default for a, default in zip(axes, defaults, strict=True)]
-    period = [math.inf if a.period is None else a.period / (a.bounds[1] - a.bounds[0]) for a in axes]
+    lengthscale, period = [], []
+    for axis, default in zip(axes, defaults, strict=True):
+        lengthscale += [axis.lengthscale or default] * _width(axis)
+        whole = math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0])
+        period += [whole] * _width(axis)
     return FunctionPrior(
         spec.kernel,
         np.array(lengthscale),
@@ -192,19 +199,34 @@ def _prior(study: Study, f: FunctionSpec) -> FunctionPrior:
     )
 
 
+def _width(axis: Parameter | ContextVariable) -> int:
+    """Coordinates of one parameter: a choice has one for each of its names."""
+    return len(axis.choices or [0]) if isinstance(axis, Parameter) else 1
+
+
+def _grid_values(p: Parameter, points: int) -> int:
+    """The most values that a grid has of a parameter."""
+    step = 1.0 if p.type == "integer" and p.step is None else p.step
+    if p.choices or step is None:
+        return len(p.choices) if p.choices else points
+    return min(points, math.floor((p.bounds[1] - p.bounds[0]) / step * (1 + 1e-12)) + 1)
+
+
 def _groups(study: Study) -> Groups | None:
     spec = study.surrogate
-    names = [p.name for p in study.parameters]
-    gains = tuple(range(len(names)))
-    context = tuple(range(len(names), len(names) + len(study.context.variables)))
+    columns: dict[str, list[int]] = {}
+    for p in study.parameters:
+        first = sum(map(len, columns.values()))
+        columns[p.name] = list(range(first, first + _width(p)))
+    gains = tuple(range(sum(map(len, columns.values()))))
+    context = tuple(range(len(gains), len(gains) + len(study.context.variables)))
     if spec.structure == "product":
         return ((gains, context),)
     if spec.structure == "sum":
         return ((gains,), (context,))
     if spec.structure == "additive":
-        groups = spec.groups or [[name] for name in names]
-        return tuple(
-            (tuple(names.index(n) for n in group), context) if context else (tuple(map(names.index, group)),)
-            for group in groups
-        )
+        groups = [
+            tuple(i for n in group for i in columns[n]) for group in spec.groups or [[n] for n in columns]
+        ]
+        return tuple((group, context) if context else (group,) for group in groups)
     return None

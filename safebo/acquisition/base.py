@@ -12,6 +12,7 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.joint import one_point_each
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
@@ -66,6 +67,7 @@ class AcquisitionContext(SafeSet):
         draw: a point of the unit cube drawn for this trial, `d`, for random methods.
         seed: of everything else that is drawn for this trial.
         told: what was tried in this context, for rules that look at measurements themselves.
+        allowed: the points of the cube that may be tried; a search looks at no others.
     """
 
     fantasized: Surrogate
@@ -84,6 +86,7 @@ class AcquisitionContext(SafeSet):
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     seed: int = 0
     told: Told = field(default_factory=Told)
+    allowed: AllowedPoints = field(default_factory=AllowedPoints)
 
     def generator(self) -> torch.Generator:
         """A new generator of the numbers drawn for this trial."""

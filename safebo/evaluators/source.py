@@ -225,7 +225,7 @@ def declared_info(study: Study, name: str, repeatable: bool) -> EvaluatorInfo:
     return EvaluatorInfo(
         name=name,
         parameters=tuple(
-            ParameterInfo(p.name, p.unit, math.nan, p.bounds[0], p.bounds[1], p.description)
+            ParameterInfo(p.name, p.unit, math.nan, *p.bounds, p.description, tuple(p.choices or ()))
             for p in study.parameters
         ),
         objectives=(QuantityInfo(quantity_of(study.objective), study.objective.unit),),

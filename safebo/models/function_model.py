@@ -12,6 +12,8 @@ from torch import Tensor
 from safebo.models.kernels import CoregionalKernel, Kernel, StationaryKernel, Terms
 from safebo.models.posterior import Posterior
 from safebo.study import ContextVariable, Parameter, Study
+from safebo.study.axis import Axis
+from safebo.study.space import Space
 
 
 @dataclass(frozen=True)
@@ -94,22 +96,26 @@ class FunctionModel:
 def function_models(study: Study) -> tuple[FunctionModel, ...]:
     """Priors of the objective and then of every constraint, as the study declares them, without a simulation."""
     spec = study.surrogate
-    lengthscale = tuple(p.lengthscale or spec.lengthscale for p in study.parameters) + tuple(
-        v.lengthscale or spec.context_lengthscale for v in study.context.variables
-    )
     axes: list[Parameter | ContextVariable] = [*study.parameters, *study.context.variables]
-    period = tuple(
-        math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0]) for axis in axes
+    default = [spec.lengthscale] * len(study.parameters) + [spec.context_lengthscale] * len(
+        study.context.variables
     )
+    widths = [Axis.of_parameter(p).width for p in study.parameters] + [1] * len(study.context.variables)
+    lengthscale, period = [], []
+    for axis, declared, width in zip(axes, default, widths, strict=True):
+        lengthscale += [axis.lengthscale or declared] * width
+        period += [
+            math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0])
+        ] * width
     return tuple(
         FunctionModel(
             name=f.name,
             kind=spec.kernel,
-            lengthscale=lengthscale,
+            lengthscale=tuple(lengthscale),
             mean=f.prior_mean,
             variance=f.prior_std**2,
             noise_variance=f.noise_std**2,
-            period=period if any(map(math.isfinite, period)) else None,
+            period=tuple(period) if any(map(math.isfinite, period)) else None,
             terms=kernel_terms(study),
         )
         for f in (study.objective, *study.constraints)
@@ -119,14 +125,16 @@ def function_models(study: Study) -> tuple[FunctionModel, ...]:
 def kernel_terms(study: Study) -> Terms | None:
     """The study's kernel structure over columns, gains first; None for one kernel over all of them."""
     spec = study.surrogate
-    names = [p.name for p in study.parameters]
-    gains = tuple(range(len(names)))
-    context = tuple(range(len(names), len(names) + len(study.context.variables)))
+    space = Space.of_parameters(study)
+    columns = dict(zip(space.names, (range(c.start, c.stop) for c in space.columns), strict=True))
+    gains = tuple(range(space.dimension))
+    context = tuple(range(len(gains), len(gains) + len(study.context.variables)))
     if spec.structure == "product" and context:
         return ((gains, context),)
     if spec.structure == "sum" and context:
         return ((gains,), (context,))
     if spec.structure == "additive":
-        groups = [tuple(sorted(map(names.index, group))) for group in spec.groups or [[n] for n in names]]
+        named = spec.groups or [[name] for name in space.names]
+        groups = [tuple(sorted(column for name in group for column in columns[name])) for group in named]
         return tuple((group, context) if context else (group,) for group in groups)
     return None

@@ -34,7 +34,7 @@ def search_box(
     rng: np.random.Generator,
     spec: SearchSpec,
 ) -> Candidates:
-    """Feasible candidates, best first: refined points, then the swarm's.
+    """Feasible candidates, best first: refined points, the swarm's, and both at other values of discrete parameters.
 
     Args:
         acquisition: what to maximise.
@@ -48,4 +48,13 @@ def search_box(
     refined = refine(acquisition, first, REFINEMENT_STEPS)
     points = torch.cat([refined.points, found.points])
     scores = torch.cat([refined.scores, found.scores])
+    best = Candidates.ordered(points, scores, torch.ones_like(scores))
+    beside = acquisition.ctx.allowed.neighbours(best.points)
+    if len(beside) == 0:
+        return best
+    with torch.no_grad():
+        moved = Candidates.ordered(beside, *acquisition.evaluate(beside))
+    better = refine(acquisition, moved.points[: spec.restarts], REFINEMENT_STEPS)
+    points = torch.cat([better.points, moved.points, best.points])
+    scores = torch.cat([better.scores, moved.scores, best.scores])
     return Candidates.ordered(points, scores, torch.ones_like(scores))

@@ -32,14 +32,18 @@ def refine(acquisition: SafeAcquisition, starts: Float[Tensor, "n d"], iteration
     """Ascend from every start at once; a step is taken only to a feasible point with a better score.
 
     Where the step would lower the slack below 0, the gradient's part against the slack's gradient is removed,
-    so that the ascent follows the border of the safe set.
+    so that the ascent follows the border of the safe set. Discrete parameters stay as they are.
     """
     if len(starts) == 0:
         return Candidates(starts, starts.new_zeros(0))
     x = starts.clone()
     score, slack, g, h = _gradients(acquisition, x)
     step = torch.full((len(x), 1), FIRST_STEP, dtype=x.dtype)
+    allowed = acquisition.ctx.allowed
+    moving = allowed.moving
     for _ in range(iterations):
+        if moving is not None:
+            g, h = torch.where(moving, g, 0.0), torch.where(moving, h, 0.0)
         outward = ((x <= 0) & (g < 0)) | ((x >= 1) & (g > 0))
         d = torch.where(outward, 0.0, g)
         d = d / d.norm(dim=-1, keepdim=True).clamp_min(1e-12)
@@ -50,7 +54,7 @@ def refine(acquisition: SafeAcquisition, starts: Float[Tensor, "n d"], iteration
         along = d - against * inward
         along = along / along.norm(dim=-1, keepdim=True).clamp_min(1e-12) + PUSH * inward
         d = torch.where(leaves, along, d)
-        trial = (x + step * d).clamp(0.0, 1.0)
+        trial = allowed.place((x + step * d).clamp(0.0, 1.0))
         t_score, t_slack, t_g, t_h = _gradients(acquisition, trial)
         taken = (feasible(t_slack) & (t_score > score)).unsqueeze(-1)
         x, g, h = (torch.where(taken, new, old) for new, old in ((trial, x), (t_g, g), (t_h, h)))

@@ -10,13 +10,14 @@ so that every proposal is as safe as one from the whole box. Lines only restrict
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.base import AcquisitionContext, SafeAcquisition
 from safebo.optim.directions import directions
 from safebo.optim.swarm import Candidates, feasible
@@ -89,16 +90,20 @@ class LineBundle:
         lines: at least one.
         steps: distances of every line's points, rising, `L x k`.
         known: certified known points, in the order in which they were told, `n x d`.
+        allowed: which points may be tried; the lines' are moved to the nearest of them.
     """
 
     lines: tuple[SearchLine, ...]
     steps: Float[Tensor, "L k"]
     known: Float[Tensor, "n d"]
+    allowed: AllowedPoints = field(default_factory=AllowedPoints)
 
     @property
     def points(self) -> Float[Tensor, "p d"]:
         """The points of all lines, line by line."""
-        return torch.cat([line.at(t) for line, t in zip(self.lines, self.steps, strict=True)])
+        return self.allowed.place(
+            torch.cat([line.at(t) for line, t in zip(self.lines, self.steps, strict=True)])
+        )
 
     @property
     def domain(self) -> Float[Tensor, "p d"]:
@@ -112,7 +117,7 @@ class LineBundle:
         """Points at distances `t` on the lines `index` (`b`)."""
         anchors = torch.stack([line.anchor for line in self.lines])[index].unsqueeze(1)
         along = torch.stack([line.direction for line in self.lines])[index].unsqueeze(1)
-        return (anchors + t.unsqueeze(-1) * along).clamp(0.0, 1.0)
+        return self.allowed.place((anchors + t.unsqueeze(-1) * along).clamp(0.0, 1.0))
 
 
 def anchor_of(lower: Float[Tensor, " n"], spec: LineSpec) -> int:
@@ -144,7 +149,7 @@ def line_bundle(
     """
     anchor = known[anchor_of(lower, spec)]
     lines = tuple(SearchLine.through(anchor, v) for v in directions(ctx, anchor, spec, number, rng))
-    return LineBundle(lines, torch.stack([line.steps(spec.points) for line in lines]), known)
+    return LineBundle(lines, torch.stack([line.steps(spec.points) for line in lines]), known, ctx.allowed)
 
 
 def search_lines(acquisition: SafeAcquisition, bundle: LineBundle) -> Candidates:

@@ -81,17 +81,19 @@ def swarm(
         iterations: number of moves.
     """
     dimension = acquisition.ctx.dimension
-    x = initial_particles(starts, size, dimension, rng, not acquisition.certified_only)
+    allowed = acquisition.ctx.allowed
+    x = allowed.varied(initial_particles(starts, size, dimension, rng, not acquisition.certified_only), rng)
     v = torch.tensor(rng.uniform(-0.1, 0.1, size=(size, dimension))) * 0.3
     best_x = x.clone()
     best = torch.full((size,), -torch.inf, dtype=torch.float64)
     inertia = INERTIA
     with torch.no_grad():
         for step in range(iterations + 1):
-            score, slack = acquisition.evaluate(x)
+            placed = allowed.place(x)
+            score, slack = acquisition.evaluate(placed)
             better = feasible(slack) & (score > best)
             best = torch.where(better, score, best)
-            best_x = torch.where(better.unsqueeze(-1), x, best_x)
+            best_x = torch.where(better.unsqueeze(-1), placed, best_x)
             if step == iterations:
                 break
             leader = best_x[torch.argmax(best)]

@@ -204,7 +204,7 @@ def _read(folder: Path, entry: TrialRecord) -> Recording:
 
 def _distance(study: Study, a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """Largest difference over the gains, as a part of their bounds."""
-    space = Space.of_parameters(study.parameters)
+    space = Space.of_parameters(study)
     rows = [space.to_unit(space.vector(values, within=False)) for values in (a, b)]
     return float(np.max(np.abs(rows[0] - rows[1])))
 

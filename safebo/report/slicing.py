@@ -43,7 +43,7 @@ def make_slices(
         predict: the surrogate.
         relevance: weight of each parameter; decides which ones get planes when there are many.
     """
-    space = Space.of_parameters(study.parameters)
+    space = Space.of_parameters(study)
     centre = space.to_unit(space.vector(anchor, within=False))
     lines = tuple(_line(study, context, space, centre, i, predict) for i in range(space.dimension))
     chosen = _plane_axes(space.names, relevance or {})

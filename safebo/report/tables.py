@@ -99,7 +99,7 @@ def gain_table(data: ReportData, context: ContextReport, file: str) -> GainTable
     )
     if context.best is None:
         return GainTable(context.name, text, (), (), file, context.notes)
-    axes = Space.of_parameters(data.study.parameters).axes
+    axes = Space.of_parameters(data.study).axes
     rows = []
     for parameter, axis in zip(data.study.parameters, axes, strict=True):
         best = float(context.best.gains[parameter.name])

@@ -116,6 +116,7 @@ def run(
         if exists:
             stack.enter_context(run_lock(folder))
             journal = stack.enter_context(Journal.open(folder))
+            file = _as_begun(file, journal.run.declared)
             _check_same_run(journal, file, seed)
             if prior is not None:
                 refuse_another_prior(journal, prior)
@@ -241,13 +242,22 @@ def _work_left(journal: Journal) -> bool:
     return len(records) < journal.run.trials or any(record.status != "told" for record in records)
 
 
+def _as_begun(file: StudyFile, declared: Study) -> StudyFile:
+    """The study of a run that goes on: proposals are rounded as they were, where its file leaves that open."""
+    tuner = file.study.tuner
+    if "rounding" in tuner.model_fields_set:
+        return file
+    tuner = tuner.model_copy(update={"rounding": declared.tuner.rounding})
+    return replace(file, study=file.study.model_copy(update={"tuner": tuner}))
+
+
 def _check_same_run(journal: Journal, file: StudyFile, seed: int | None) -> None:
     if seed is not None and seed != journal.run.seed:
         raise InputError(
             f"the run was started with --seed {journal.run.seed}; a run keeps its seed (leave --seed out)"
         )
-    if study_hash(file.study) != journal.run.study_hash:
-        changed = changed_keys(journal.run.declared, file.study)
+    # Not by the hash, which changes when this version knows keys that the run's did not.
+    if changed := changed_keys(journal.run.declared, file.study):
         shown = [f"  {line}" for line in changed[:20]]
         if len(changed) > len(shown):
             shown.append(f"  and {len(changed) - len(shown)} more")

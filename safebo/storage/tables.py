@@ -218,8 +218,7 @@ def _states_from_row(
 def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
     """The run that a row describes; `place` is named when it cannot be read."""
     try:
-        study = Study.model_validate_json(row["study"])
-        declared = Study.model_validate_json(row["declared"])
+        study, declared = _study(row["study"]), _study(row["declared"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -241,6 +240,14 @@ def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
         versions=json.loads(row["versions"]),
         created_at=datetime.fromisoformat(row["created_at"]),
     )
+
+
+def _study(text: str) -> Study:
+    """A study as it was kept; one that was kept before `tuner.rounding` was a key rounds to digits."""
+    study = Study.model_validate_json(text)
+    if "rounding" in study.tuner.model_fields_set:
+        return study
+    return study.model_copy(update={"tuner": study.tuner.model_copy(update={"rounding": "digits"})})
 
 
 def to_json(value: Any) -> str:

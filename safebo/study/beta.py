@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from safebo.study.axis import levels_between, step_of
 from safebo.study.methods import configured
 from safebo.study.model import Study
 
@@ -28,7 +29,7 @@ def beta_without_observations(study: Study, function: int) -> float:
     if spec.schedule == "posterior":
         return -NormalDist().inv_cdf(6.0 * delta / math.pi**2)
     if spec.schedule == "srinivas2010":
-        return math.sqrt(2.0 * math.log(max(_domain_size(study), 1) * math.pi**2 / (6.0 * delta)))
+        return math.sqrt(2.0 * math.log(max(domain_size(study) or 1, 1) * math.pi**2 / (6.0 * delta)))
     if spec.schedule == "sui2015":
         return math.sqrt(2.0) * spec.norm
     if spec.schedule == "chowdhury2017":
@@ -38,6 +39,22 @@ def beta_without_observations(study: Study, function: int) -> float:
     return 0.0  # logarithmic: 2 ln(0 + 1)
 
 
-def _domain_size(study: Study) -> int:
+def domain_size(study: Study) -> int | None:
+    """Number of points of a finite domain, those that break a linear constraint included; None for a box."""
     search = study.tuner.search
-    return len(search.pool) if search.domain == "pool" else search.grid_points ** len(study.parameters)
+    if search.domain == "continuous":
+        return None
+    return len(search.pool) if search.domain == "pool" else math.prod(grid_sizes(study))
+
+
+def grid_sizes(study: Study) -> list[int]:
+    """The most values that a grid has of every parameter: `grid_points`, or all of a discrete one."""
+    sizes = []
+    for p in study.parameters:
+        count, step = study.tuner.search.grid_points, step_of(p)
+        if p.choices:
+            count = len(p.choices)
+        elif step is not None:
+            count = min(count, levels_between(*p.bounds, step))
+        sizes.append(count)
+    return sizes

@@ -14,7 +14,9 @@ from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
-from safebo.study.problems import KeyPath, Problem, key_path_text, leaves, named_values, unknown
+from safebo.study.methods import METHODS, canonical
+from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
+from safebo.study.problems import KeyPath, Problem, leaves, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -37,7 +39,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
     if infinite:
         return infinite
     return [
-        *_parameters(study),
+        *parameter_problems(study),
         *_context_variables(study),
         *_context_values(study),
         *_schedule(study),
@@ -49,55 +51,13 @@ def cross_field_problems(study: Study) -> list[Problem]:
     ]
 
 
-def _duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:
-    for index, name in enumerate(names):
-        first = names.index(name)
-        if first < index:
-            place = key_path_text((*path, first))
-            yield Problem((*path, index, "name"), f"{what} {name!r} is there already, as {place}")
-
-
-def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
-    lower, upper = bounds
-    if not (math.isfinite(lower) and math.isfinite(upper)):
-        yield Problem(path, f"[{lower:g}, {upper:g}] must be finite")
-    elif lower > upper:
-        yield Problem(path, f"[{lower:g}, {upper:g}] is reversed: give [lower, upper]")
-    elif lower == upper:
-        yield Problem(path, f"[{lower:g}, {upper:g}] is empty: the lower bound must be below the upper one")
-
-
-def _parameters(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([p.name for p in study.parameters], ("parameters",), "parameter")
-    for index, parameter in enumerate(study.parameters):
-        path: KeyPath = ("parameters", index, "bounds")
-        yield from _bounds(parameter.bounds, path)
-        if parameter.scale == "log" and min(parameter.bounds) <= 0:
-            lower = min(parameter.bounds)
-            yield Problem(path, f"scale: log needs a lower bound > 0, not {lower:g} (or use scale: linear)")
-        if parameter.period is not None:
-            yield from _period(parameter, parameter.period, ("parameters", index, "period"))
-
-
-def _period(parameter: Parameter, period: float, path: KeyPath) -> Iterator[Problem]:
-    lower, upper = parameter.bounds
-    if parameter.scale == "log":
-        yield Problem(path, "needs scale: linear: values one period apart are not equally far on a log scale")
-    elif upper - lower > period * (1 + 1e-9):
-        yield Problem(
-            path,
-            f"the bounds [{lower:g}, {upper:g}] are wider than the period {period:g}: the same gains would "
-            "be searched twice",
-        )
-
-
 def _context_variables(study: Study) -> Iterator[Problem]:
     names = [variable.name for variable in study.context.variables]
-    yield from _duplicates(names, ("context", "variables"), "context variable")
+    yield from duplicates(names, ("context", "variables"), "context variable")
     parameters = [parameter.name for parameter in study.parameters]
     for index, variable in enumerate(study.context.variables):
         path: KeyPath = ("context", "variables", index)
-        yield from _bounds(variable.bounds, (*path, "bounds"))
+        yield from bounds_problems(variable.bounds, (*path, "bounds"))
         if variable.name in parameters:
             yield Problem(
                 (*path, "name"), f"{variable.name!r} is a parameter: the tuner cannot choose it too"
@@ -140,8 +100,7 @@ def _seeds(study: Study) -> Iterator[Problem]:
     for index, seed in enumerate(study.seeds):
         if seed.context not in study.context.values:
             yield unknown(("seeds", index, "context"), "context", seed.context, study.context.values)
-        bounds = {parameter.name: parameter.bounds for parameter in study.parameters}
-        yield from named_values(seed.parameters, bounds, ("seeds", index, "parameters"))
+        yield from value_problems(study, seed.parameters, ("seeds", index, "parameters"))
     seeded = {seed.context for seed in study.seeds}
     for name in tuned_contexts(study):
         if name in study.context.values and name not in seeded:
@@ -152,8 +111,19 @@ def _seeds(study: Study) -> Iterator[Problem]:
 
 
 def _functions(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([c.name for c in study.constraints], ("constraints",), "constraint")
+    yield from duplicates([c.name for c in study.constraints], ("constraints",), "constraint")
     method_problem = any(method_problems(study.tuner))
+    if (
+        not study.constraints
+        and not method_problem
+        and METHODS[canonical(study.tuner.method)].safety != "baseline"
+    ):
+        promising_nothing = ", ".join(name for name, m in METHODS.items() if m.safety == "baseline")
+        yield Problem(
+            ("constraints",),
+            f"is empty, and method {study.tuner.method} certifies constraints: give at least one margin, or a method "
+            f"that promises nothing ({promising_nothing})",
+        )
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:
             yield Problem(
@@ -251,7 +221,9 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     for index, parameter in enumerate(study.parameters):
         known = accepted.get(parameter.name)
         lower, upper = parameter.bounds
-        if known is not None and (lower < known.lower or upper > known.upper):
+        if known is not None and (parameter.choices or known.choices):
+            yield from _choices(parameter, known, ("parameters", index, "choices"), who)
+        elif known is not None and (lower < known.lower or upper > known.upper):
             yield Problem(
                 ("parameters", index, "bounds"),
                 f"[{lower:g}, {upper:g}] leaves what {who} accepts for {parameter.name!r}: "
@@ -276,6 +248,18 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
         allowed = [item.name for item in items]
         if name not in allowed:
             yield unknown(path, what, name, allowed, f"{who} has no")
+
+
+def _choices(parameter: Parameter, known: ParameterInfo, path: KeyPath, who: str) -> Iterator[Problem]:
+    if not parameter.choices:
+        yield Problem(
+            path, f"{parameter.name!r} of {who} is a choice: give some of {', '.join(known.choices)}"
+        )
+    elif not known.choices:
+        yield Problem(path, f"{parameter.name!r} of {who} is a number: give bounds instead")
+    for name in parameter.choices or ():
+        if known.choices and name not in known.choices:
+            yield unknown(path, "choice", name, known.choices, f"{who} has for {parameter.name!r} no")
 
 
 def _key_of(function: FunctionSpec) -> str:

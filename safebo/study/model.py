@@ -6,14 +6,44 @@ description in `docs/study-file.md` and in the JSON schema that editors read (`s
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
+
+
+def _given(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Bounds that stand in the file, or follow from choices."""
+    if any(map(math.isnan, bounds)):
+        raise PydanticKnownError("missing")
+    return bounds
+
+
+def _bounds_of_choices(data: dict[str, Any]) -> tuple[float, float]:
+    """The first and last position of a choice; not a number where there are none."""
+    choices = data.get("choices")
+    return (math.nan, math.nan) if choices is None else (0.0, len(choices) - 1.0)
+
+
+def _number_or_name(value: Any) -> Any:
+    """The value of a parameter: a float, or the name of a choice."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticKnownError("float_type")
+    return float(value)
+
+
+ParameterValue = Annotated[
+    Any, AfterValidator(_number_or_name), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+]
+"""A number, or the name of a choice."""
 
 
 class _Strict(BaseModel):
@@ -35,12 +65,29 @@ class EvaluatorSpec(_Strict):
 
 
 class Parameter(_Strict):
-    """A gain that the tuner may choose."""
+    """A gain that the tuner may choose: a number, one with steps, a whole one, or one of several named choices."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={"anyOf": [{"required": ["bounds"]}, {"required": ["choices"]}]},
+    )
 
     name: str
     """The evaluator's name for it."""
-    bounds: Interval
-    """Smallest and largest value that is ever tried, in its unit. They become 0 and 1 of the unit cube."""
+    type: Literal["real", "integer"] = "real"
+    """`integer`: whole numbers, which the evaluator gets as such; `step` is 1 when left out."""
+    choices: list[str] | None = Field(default=None, min_length=2)
+    """Names, one of which the evaluator gets: a gait, a controller's variant. No choice is nearer to one than to
+    another. In the unit cube each name has a coordinate of its own, 1 for the chosen one and 0 for the others."""
+    bounds: Annotated[Interval, AfterValidator(_given)] = Field(
+        default_factory=_bounds_of_choices, validate_default=True
+    )
+    """Smallest and largest value that is ever tried, in its unit. They become 0 and 1 of the unit cube. Required,
+    but for `choices`, which have none."""
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Values are the lower bound plus multiples of it; all values between the bounds when left out."""
     unit: str = ""
     """For people; the evaluator's when left out."""
     scale: Literal["linear", "log"] = "linear"
@@ -136,8 +183,8 @@ class Seed(_Strict):
 
     context: str = "default"
     """A name of `context.values`. Every context that is tuned needs a seed."""
-    parameters: dict[str, float]
-    """A value of every parameter, in its unit."""
+    parameters: dict[str, ParameterValue]
+    """A value of every parameter, in its unit; of choices the name."""
 
 
 class PriorDataSpec(_Strict):
@@ -283,7 +330,7 @@ class SearchSpec(_Strict):
     the candidates of `pool`."""
     grid_points: int = Field(default=0, ge=0)
     """Per parameter, at least 2; for `domain: grid`."""
-    pool: list[dict[str, float]] = Field(default_factory=list)
+    pool: list[dict[str, ParameterValue]] = Field(default_factory=list)
     """Candidates, each with a value of every parameter; for `domain: pool`."""
     swarm_size: int = Field(default=200, gt=0)
     """Particles; for `domain: continuous`."""
@@ -372,6 +419,9 @@ class TunerSpec(_Strict):
     """For `gosafeopt`."""
     search: SearchSpec = Field(default_factory=SearchSpec)
     """Of all methods."""
+    rounding: Literal["range", "digits"] = "range"
+    """Of proposals. `range`: to a millionth of the way between the bounds, on the parameter's scale. `digits`: to six
+    significant digits, as earlier versions did; their runs keep it when they are resumed."""
 
 
 class Study(_Strict):
@@ -398,12 +448,15 @@ class Study(_Strict):
     """The class, function or program that runs a trial and measures it."""
     parameters: list[Parameter] = Field(min_length=1)
     """Gains that the tuner may choose."""
+    parameter_constraints: list[str] = Field(default_factory=list)
+    """Linear inequalities between parameters that are numbers, in their units, joined by `<=` or `>=`:
+    `kd <= 0.1 * kp`, `hip + knee <= 80`. They are known beforehand: every trial keeps them, and seeds must."""
     context: ContextSpec = Field(default_factory=ContextSpec)
     """What the user sets: one context `default` without variables when left out."""
     objective: FunctionSpec
     """What is good. It is maximised."""
-    constraints: list[FunctionSpec] = Field(min_length=1)
-    """What is safe: margins, each the minimum over a trial, safe when >= 0."""
+    constraints: list[FunctionSpec] = Field(default_factory=list)
+    """What is safe: margins, each the minimum over a trial, safe when >= 0. Methods that certify need at least one."""
     seeds: list[Seed] = Field(min_length=1)
     """Where the search starts."""
     surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)

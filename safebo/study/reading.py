@@ -203,7 +203,9 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
     try:
         return Study.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        errors: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+        found = [dict(item) for item in error.errors()]
+        # What follows from a key that is wrong itself is told there.
+        errors: list[dict[str, Any]] = [e for e in found if e["type"] != "default_factory_not_called"]
     pruned = json.loads(json.dumps(data))
     problems, misspelt = [], set()
     for item in errors:
@@ -220,6 +222,8 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
         path = _real_path(item["loc"], data)
         if path not in misspelt:
             _remove(pruned, path)
+    if "constraints" not in data and (wrong := _misspelt(("constraints",), data)) is not None:
+        pruned["constraints"] = data[wrong]  # a study may have none, so that the key is not missed by itself
     try:
         return Study.model_validate_json(json.dumps(pruned), strict=True), problems
     except ValidationError:

@@ -7,116 +7,153 @@ increasing maps with an inverse, and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safebo.errors import ParameterError, StudyError
-from safebo.study import ContextVariable, Parameter, Study, Warp
+from safebo.study import ContextVariable, Study, Warp
+from safebo.study.axis import Axis, Rounding, choices_of, shown
+from safebo.study.linear import LinearConstraint, read_constraints
 
 FloatArray = NDArray[np.float64]
 
-SIGNIFICANT_DIGITS = 6
-"""Proposed parameters are rounded to so many digits, so that what is printed is what was certified."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One named axis of the box: bounds in its own unit, linear or logarithmic."""
-
-    name: str
-    lower: float
-    upper: float
-    logarithmic: bool = False
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
-            raise StudyError(
-                f"{self.name}: bounds must be finite and increasing, got {[self.lower, self.upper]}"
-            )
-        if self.logarithmic and self.lower <= 0:
-            raise StudyError(f"{self.name}: a log scale needs a positive lower bound, got {self.lower}")
-
-    def to_unit(self, value: ArrayLike) -> FloatArray:
-        """Values in the axis' unit to [0, 1] (outside the bounds: linearly on)."""
-        x = np.asarray(value, dtype=np.float64)
-        if self.logarithmic:
-            return (np.log(x) - math.log(self.lower)) / (math.log(self.upper) - math.log(self.lower))
-        return (x - self.lower) / (self.upper - self.lower)
-
-    def from_unit(self, unit: ArrayLike) -> FloatArray:
-        """Inverse of `to_unit`."""
-        u = np.asarray(unit, dtype=np.float64)
-        if self.logarithmic:
-            low, high = math.log(self.lower), math.log(self.upper)
-            return np.exp(low + u * (high - low))
-        return self.lower + u * (self.upper - self.lower)
-
-    def round(self, value: float) -> float:
-        """The nearest number of `SIGNIFICANT_DIGITS` digits that lies within the bounds."""
-        rounded = float(f"{float(value):.{SIGNIFICANT_DIGITS}g}")
-        return min(max(rounded, self.lower), self.upper)
-
 
 class Space:
-    """A box with named axes.
+    """A box with named axes, and what is known beforehand of the values in it.
+
+    A row of raw values has one number per axis (`p`); a point of the unit cube has the coordinates of all axes (`d`),
+    which are more where there are choices.
 
     Args:
         axes: the axes, in the order of the columns of every array.
         kind: what an axis is called in messages (`parameter`, `context variable`).
+        constraints: linear inequalities between raw values.
     """
 
-    def __init__(self, axes: Sequence[Axis], kind: str = "parameter") -> None:
+    def __init__(
+        self, axes: Sequence[Axis], kind: str = "parameter", constraints: Sequence[LinearConstraint] = ()
+    ) -> None:
         names = [axis.name for axis in axes]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise StudyError(f"{kind} declared twice: {', '.join(repeated)}")
         self.axes = tuple(axes)
         self.kind = kind
+        self.constraints = tuple(constraints)
+        ends = np.cumsum([axis.width for axis in axes], dtype=int).tolist()
+        self.columns = tuple(slice(end - axis.width, end) for axis, end in zip(axes, ends, strict=True))
 
     @classmethod
-    def of_parameters(cls, parameters: Sequence[Parameter]) -> Space:
+    def of_parameters(cls, study: Study) -> Space:
         """The box of the gains."""
-        return cls([Axis(p.name, p.bounds[0], p.bounds[1], p.scale == "log") for p in parameters])
+        rounding: Rounding = study.tuner.rounding
+        axes = [Axis.of_parameter(p, rounding) for p in study.parameters]
+        numbers = [p.name for p in study.parameters if not p.choices]
+        choices = [p.name for p in study.parameters if choices_of(p)]
+        return cls(axes, constraints=read_constraints(study.parameter_constraints, numbers, choices))
 
     @classmethod
     def of_context(cls, variables: Sequence[ContextVariable]) -> Space:
         """The box of the context variables, always linear."""
-        return cls([Axis(v.name, v.bounds[0], v.bounds[1]) for v in variables], kind="context variable")
+        return cls([Axis.of_variable(v) for v in variables], kind="context variable")
 
     @property
     def dimension(self) -> int:
-        """Number of axes."""
-        return len(self.axes)
+        """Number of coordinates in the unit cube."""
+        return sum(axis.width for axis in self.axes)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the axes, in order."""
         return tuple(axis.name for axis in self.axes)
 
+    @property
+    def plain(self) -> bool:
+        """Whether every point of the unit cube may be tried."""
+        return not self.constraints and not any(axis.discrete for axis in self.axes)
+
     def to_unit(self, raw: ArrayLike) -> FloatArray:
-        """Rows in the axes' units (`n x d` or `d`) to the unit cube."""
-        return self._by_column(raw, Axis.to_unit)
+        """Rows in the axes' units (`n x p` or `p`) to the unit cube (`n x d` or `d`)."""
+        rows = np.array(raw, dtype=np.float64)
+        return self._joined(axis.to_unit(rows[..., j]) for j, axis in enumerate(self.axes))
 
     def from_unit(self, unit: ArrayLike) -> FloatArray:
-        """Inverse of `to_unit`."""
-        return self._by_column(unit, Axis.from_unit)
+        """Inverse of `to_unit`; a choice is the one with the largest coordinate."""
+        points = np.array(unit, dtype=np.float64)
+        parts = [axis.from_unit(part) for axis, part in zip(self.axes, self._parts(points), strict=True)]
+        return np.stack(parts, -1) if parts else points
 
-    def _by_column(self, rows: ArrayLike, convert: Callable[[Axis, FloatArray], FloatArray]) -> FloatArray:
-        """Every axis' column converted (`n x d` or `d`)."""
-        columns = np.array(rows, dtype=np.float64)
-        for j, axis in enumerate(self.axes):
-            columns[..., j] = convert(axis, columns[..., j])
-        return columns
+    def nearest(self, unit: ArrayLike) -> FloatArray:
+        """Points (`n x d` or `d`) with every discrete axis at its nearest value."""
+        points = np.array(unit, dtype=np.float64)
+        return self._joined(axis.nearest(p) for axis, p in zip(self.axes, self._parts(points), strict=True))
 
-    def round(self, raw: ArrayLike) -> FloatArray:
-        """One row (`d`) with every number rounded as it will be printed, within the bounds."""
-        return np.array([axis.round(v) for axis, v in zip(self.axes, np.asarray(raw), strict=True)])
+    def _parts(self, points: FloatArray) -> Iterator[FloatArray]:
+        """Every axis' coordinates: one column without its dimension, or the columns of a choice."""
+        for axis, columns in zip(self.axes, self.columns, strict=True):
+            yield points[..., columns] if axis.choices else points[..., columns.start]
 
-    def vector(self, values: Mapping[str, float], where: str = "", within: bool = True) -> FloatArray:
-        """Named values as a row (`d`); raises `ParameterError` for names or values that do not fit."""
+    def _joined(self, parts: Iterable[FloatArray]) -> FloatArray:
+        columns = [p if axis.choices else p[..., None] for axis, p in zip(self.axes, parts, strict=True)]
+        return np.concatenate(columns, -1) if columns else np.zeros(0)
+
+    def proposals(self, unit: ArrayLike) -> FloatArray:
+        """Rows (`n x p`) of the nearest values that may be proposed, as they will be printed, to points (`n x d`)."""
+        points = np.asarray(unit, dtype=np.float64)
+        first = [columns.start for columns in self.columns]
+        return np.array(
+            [
+                [axis.proposal(u, v) for axis, u, v in zip(self.axes, point[first], row, strict=True)]
+                for point, row in zip(points, self.from_unit(points), strict=True)
+            ]
+        )
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """Coefficients of the linear constraints, `c x p`."""
+        rows = [[c.coefficients.get(name, 0.0) for name in self.names] for c in self.constraints]
+        return np.array(rows, dtype=np.float64).reshape(len(self.constraints), len(self.axes))
+
+    @cached_property
+    def limits(self) -> FloatArray:
+        """What the sums of the linear constraints may reach, `c`."""
+        return np.array([c.limit for c in self.constraints], dtype=np.float64)
+
+    def keep(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        """Which rows (`n x p`) keep the linear constraints."""
+        named = (
+            dict(zip(self.names, row, strict=True)) for row in np.asarray(rows, dtype=np.float64).tolist()
+        )
+        return np.array([all(c.holds(values) for c in self.constraints) for values in named], dtype=np.bool_)
+
+    def grid(self, count: int) -> FloatArray:
+        """All combinations of `count` values of every axis that keep the constraints, `n x d` in the unit cube.
+
+        The values are equally spaced, the ends among them; of a discrete axis the nearest that it has, of a choice all.
+        """
+        units = [
+            axis.to_unit(np.arange(axis.width)) if axis.choices else _spaced(axis, count)
+            for axis in self.axes
+        ]
+        index = np.indices([len(u) for u in units]).reshape(len(units), -1)
+        points = self._joined(u[i] for u, i in zip(units, index, strict=True))
+        return points[self.keep(self.from_unit(points))] if self.constraints else points
+
+    def vector(self, values: Mapping[str, Any], where: str = "", within: bool = True) -> FloatArray:
+        """Named values as a row (`p`).
+
+        Args:
+            values: numbers, and names of choices.
+            where: said first in messages.
+            within: whether bounds, steps and linear constraints must be kept.
+
+        Raises:
+            ParameterError: for names or values that do not fit.
+        """
         prefix = f"{where}: " if where else ""
         missing = [name for name in self.names if name not in values]
         unknown = [name for name in values if name not in self.names]
@@ -126,20 +163,37 @@ class Space:
             raise ParameterError(
                 f"{prefix}{self.kind}s do not fit: {wrong}. Expected are {', '.join(self.names) or 'none'}"
             )
-        row = np.array([float(values[name]) for name in self.names])
-        for axis, value in zip(self.axes, row, strict=True):
-            if not math.isfinite(value):
-                raise ParameterError(f"{prefix}{self.kind} {axis.name} = {value} is not a finite number")
-            if within and not axis.lower <= value <= axis.upper:
-                raise ParameterError(
-                    f"{prefix}{self.kind} {axis.name} = {value:g} lies outside its bounds "
-                    f"[{axis.lower:g}, {axis.upper:g}]"
-                )
-        return row
+        row = []
+        for axis in self.axes:
+            value = values[axis.name]
+            problem = axis.wrong(value, within)
+            if problem is not None:
+                raise ParameterError(f"{prefix}{self.kind} {axis.name} = {said_value(value)} {problem}")
+            row.append(axis.raw(value))
+        if within:
+            for constraint in self.constraints:
+                if not constraint.holds(dict(zip(self.names, row, strict=True))):
+                    have = ", ".join(f"{n} = {said_value(values[n])}" for n in constraint.coefficients)
+                    raise ParameterError(f"{prefix}{have} break the constraint {constraint.text}")
+        return np.array(row, dtype=np.float64)
 
-    def named(self, row: ArrayLike) -> dict[str, float]:
-        """A row (`d`) as named values."""
-        return {name: float(v) for name, v in zip(self.names, np.asarray(row), strict=True)}
+    def named(self, row: ArrayLike) -> dict[str, Any]:
+        """A row (`p`) as named values: floats, ints of whole numbers, names of choices."""
+        return {axis.name: axis.named(v) for axis, v in zip(self.axes, np.asarray(row), strict=True)}
+
+
+def _spaced(axis: Axis, count: int) -> FloatArray:
+    return (
+        np.unique(axis.nearest(np.linspace(0.0, 1.0, count)))
+        if axis.discrete
+        else np.linspace(0.0, 1.0, count)
+    )
+
+
+def said_value(value: Any) -> str:
+    """A value in a message, whatever it is."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+    return shown(value) if number or isinstance(value, str) else repr(value)
 
 
 class WarpMap:

@@ -7,8 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from safebo.study import Study, TunerSpec
+from safebo.study.beta import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, configured
-from safebo.study.problems import KeyPath, Problem, named_values, unknown
+from safebo.study.parameter_checks import value_problems
+from safebo.study.problems import KeyPath, Problem, unknown
 
 MAX_GRID_POINTS = 4_000_000
 
@@ -152,6 +154,8 @@ def _transductive(study: Study) -> Iterator[Problem]:
         where: KeyPath = (*path, name)
         if name not in parameters:
             yield unknown(where, "parameter", name, parameters)
+        elif parameters[name].choices:
+            yield Problem(where, f"{name!r} is a choice; a region is of numbers")
         elif not lower <= upper:
             yield Problem(where, f"[{lower:g}, {upper:g}] is reversed: give [lower, upper]")
         else:
@@ -165,6 +169,7 @@ def _transductive(study: Study) -> Iterator[Problem]:
 def _search(study: Study) -> Iterator[Problem]:
     search, path = study.tuner.search, ("tuner", "search")
     domain, dimension = search.domain, len(study.parameters)
+    points = math.prod(grid_sizes(study))
     method = METHODS.get(canonical(study.tuner.method))
     checks = (
         (
@@ -173,9 +178,9 @@ def _search(study: Study) -> Iterator[Problem]:
             f"domain: grid needs at least 2 points per parameter, not {search.grid_points}",
         ),
         (
-            domain == "grid" and search.grid_points**dimension > MAX_GRID_POINTS,
+            domain == "grid" and points > MAX_GRID_POINTS,
             "grid_points",
-            f"{search.grid_points} in {dimension} dimensions is {search.grid_points**dimension:,} points; at most "
+            f"{search.grid_points} in {dimension} dimensions is {points:,} points; at most "
             f"{MAX_GRID_POINTS:,} are allowed: use fewer, or domain: continuous",
         ),
         (
@@ -203,7 +208,7 @@ def _search(study: Study) -> Iterator[Problem]:
     )
     yield from (Problem((*path, key), message) for wrong, key, message in checks if wrong)
     for index, row in enumerate(search.pool):
-        yield from named_values(row, {p.name: p.bounds for p in study.parameters}, (*path, "pool", index))
+        yield from value_problems(study, row, (*path, "pool", index))
 
 
 def _backup(tuner: TunerSpec) -> Iterator[Problem]:

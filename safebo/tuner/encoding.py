@@ -16,7 +16,8 @@ from safebo.evaluators.gate import margin_of, negative_margins
 from safebo.models.model_cache import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
-from safebo.study import FunctionSpec, SearchSpec, Study
+from safebo.study import FunctionSpec, Study
+from safebo.study.beta import domain_size
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.types import Measurement, Trial
 
@@ -30,7 +31,7 @@ class StudyEncoding:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.space = Space.of_parameters(study.parameters)
+        self.space = Space.of_parameters(study)
         self.context_space = Space.of_context(study.context.variables)
         self.functions: tuple[FunctionSpec, ...] = (study.objective, *study.constraints)
         self.names = tuple(f.name for f in self.functions)
@@ -42,7 +43,7 @@ class StudyEncoding:
             tuner.beta,
             len(self.functions),
             tuple(f.noise_std for f in self.functions),
-            _domain_size(tuner.search, self.space.dimension),
+            domain_size(study),
         )
         self.region = self._region(tuner.transductive.region)
         self.contexts = {
@@ -107,15 +108,9 @@ class StudyEncoding:
         """Corners of a fixed target region in the unit cube; parameters that it leaves out are free."""
         if not bounds:
             return None
-        sides = []
-        for side in (0, 1):
-            raw = {p.name: bounds.get(p.name, p.bounds)[side] for p in self.study.parameters}
-            sides.append(self.unit(self.space.vector(raw, where="tuner.transductive.region")[None])[0])
-        return sides[0], sides[1]
-
-
-def _domain_size(spec: SearchSpec, dimension: int) -> int | None:
-    """Number of points of a finite domain; None for a box."""
-    if spec.domain == "grid":
-        return spec.grid_points**dimension
-    return len(spec.pool) if spec.domain == "pool" else None
+        low = torch.zeros(self.space.dimension, dtype=torch.float64)
+        high = torch.ones(self.space.dimension, dtype=torch.float64)
+        for axis, columns in zip(self.space.axes, self.space.columns, strict=True):
+            if axis.name in bounds:
+                low[columns], high[columns] = map(float, axis.to_unit(bounds[axis.name]))
+        return low, high

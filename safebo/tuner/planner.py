@@ -94,7 +94,7 @@ class Planner:
         return self.proposer.placed(self.state.acquisition_context(name, visited, falls_count))
 
     def _drawn(self, ctx: AcquisitionContext) -> AcquisitionContext:
-        draw = torch.tensor(self.rng("draw").random(ctx.dimension))
+        draw = ctx.allowed.drawn(self.rng("draw"), ctx.dimension)
         return replace(ctx, draw=draw, seed=int(self.rng("method").integers(2**31)))
 
     def _seed_again(self, name: str, ctx: AcquisitionContext) -> Proposal:

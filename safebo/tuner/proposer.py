@@ -57,20 +57,21 @@ class Proposer:
     def __init__(self, encoding: StudyEncoding, spec: TunerSpec) -> None:
         self.encoding = encoding
         self.spec = spec
+        self.pool = [
+            self.encoding.space.vector(row, where=f"tuner.search.pool[{i}]")
+            for i, row in enumerate(spec.search.pool)
+        ]
         self.grid = self._finite(spec.search)
         self.domain = None if self.grid is None else FiniteDomain(self.grid)
 
     def _finite(self, spec: SearchSpec) -> Float[Tensor, "n d"] | None:
         """The candidates of a finite domain in the unit cube; None for a box."""
+        space = self.encoding.space
+        if spec.domain == "grid" and space.plain:
+            return unit_grid(space.dimension, spec.grid_points)
         if spec.domain == "grid":
-            return unit_grid(self.encoding.space.dimension, spec.grid_points)
-        if spec.domain == "pool":
-            rows = [
-                self.encoding.space.vector(row, where=f"tuner.search.pool[{i}]")
-                for i, row in enumerate(spec.pool)
-            ]
-            return self.encoding.unit(np.stack(rows))
-        return None
+            return torch.from_numpy(space.grid(spec.grid_points))
+        return self.encoding.unit(np.stack(self.pool)) if spec.domain == "pool" else None
 
     def placed(self, ctx: AcquisitionContext) -> AcquisitionContext:
         """The context with the finite domain as its pool, where there is one."""
@@ -154,9 +155,11 @@ class Proposer:
         if lines is not None:
             return replace(ctx, pool=lines.domain)
         size = max(512, 2 * self.spec.search.swarm_size)
-        points = initial_particles(starts, size, ctx.dimension, rng, False)
+        points = ctx.allowed.varied(initial_particles(starts, size, ctx.dimension, rng, False), rng)
         if kind == "wide":
-            points = torch.cat([starts, points, torch.tensor(rng.random((size, ctx.dimension)))])
+            points = torch.cat(
+                [starts, points, ctx.allowed.place(torch.tensor(rng.random((size, ctx.dimension))))]
+            )
         return replace(ctx, pool=points)
 
     def search(
@@ -169,6 +172,8 @@ class Proposer:
         """Feasible candidates, best first."""
         prescribed = acquisition.candidates(rng, self.grid)
         if prescribed is not None:
+            if not acquisition.ctx.allowed.whole_cube and self.grid is None:
+                prescribed = torch.unique(acquisition.ctx.allowed.place(prescribed), dim=0)
             with torch.no_grad():
                 return Candidates.ordered(prescribed, *acquisition.evaluate(prescribed))
         if self.domain is not None:
@@ -184,17 +189,21 @@ class Proposer:
         return search_box(acquisition, starts, rng, self.spec.search)
 
     def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:
-        """The best candidate that still holds its certificate when rounded as it will be printed."""
+        """The best candidate that keeps certificate and linear constraints when rounded as it will be printed."""
         points = found.points[:FINAL_CANDIDATES]
         if len(points) == 0:
             return None
         space = self.encoding.space
-        raw = np.stack([space.round(row) for row in space.from_unit(points.numpy())])
+        if self.grid is not None and self.pool and self.spec.rounding == "range":
+            # Candidates of a pool run as they were given.
+            raw = np.stack([self.pool[int((self.grid == point).all(-1).int().argmax())] for point in points])
+        else:
+            raw = space.proposals(points.numpy())
         unit = self.encoding.unit(raw)
-        kept = torch.ones(len(unit), dtype=torch.bool)
+        kept = torch.from_numpy(space.keep(raw))
         if acquisition.certified_only:
             with torch.no_grad():
-                kept = acquisition.ctx.certified(acquisition.ctx.bounds_at(unit), PROPOSAL_RESERVE)
+                kept &= acquisition.ctx.certified(acquisition.ctx.bounds_at(unit), PROPOSAL_RESERVE)
         if not bool(kept.any()):
             return None
         first = int(kept.int().argmax())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told
+from safebo.acquisition.allowed import AllowedPoints
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
@@ -106,8 +107,16 @@ class TunerState:
             region=self.encoding.region,
             lifted=torch.stack(lifted) if lifted else empty[:, :dimension],
             prior_only=self.prior_only(name),
+            allowed=AllowedPoints(self.encoding.space, self._anchor(name)),
         )
         return replace(ctx, certificate=self._certificate(name, ctx))
+
+    def _anchor(self, name: str) -> NDArray[np.float64] | None:
+        """Values that keep the linear constraints between parameters: a seed's, of the context where it has one."""
+        if self.encoding.space.plain:
+            return None
+        seeds = sorted(self.study.seeds, key=lambda seed: seed.context != name)
+        return self.encoding.space.vector(seeds[0].parameters)
 
     def _past_betas(self, surrogate: Surrogate) -> list[Tensor] | None:
         """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""

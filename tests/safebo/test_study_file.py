@@ -68,7 +68,7 @@ def test_a_valid_file_becomes_the_study_it_says() -> None:
 # Each: the text to change, what it becomes, and the exact line that must be in the answer.
 MISTAKES = [
     ("bounds: [0, 10]}", "bonds: [0, 10]}", "s.yaml:4: parameters[0].bonds: unknown key 'bonds'; did you mean 'bounds'?"),
-    ("bounds: [0, 10]}", "bonds: [0, 10]}", "(allowed: name, bounds, unit, scale, lengthscale, period, description)"),
+    ("bounds: [0, 10]}", "bonds: [0, 10]}", "(allowed: name, type, choices, bounds, step, unit, scale, lengthscale, period, description)"),
     ("name: gaits", "nmae: gaits", "s.yaml:1: nmae: unknown key 'nmae'; did you mean 'name'?"),
     ("[0, 10]}", "[10, 0]}", "s.yaml:4: parameters[0].bounds: [10, 0] is reversed: give [lower, upper]"),
     ("[0, 10]}", "[3, 3]}", "s.yaml:4: parameters[0].bounds: [3, 3] is empty"),
@@ -193,7 +193,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("", "s.yaml: is empty; a study needs name, evaluator, parameters, objective, constraints, seeds"),
+        ("", "s.yaml: is empty; a study needs name, evaluator, parameters, objective, seeds"),
         ("# nothing\n", "s.yaml: is empty"),
         ("- a\n- b\n", "s.yaml:1: must be a mapping of keys (name, evaluator, ...), not a list"),
         ("hello\n", "s.yaml:1: must be a mapping of keys (name, evaluator, ...), not 'hello'"),

@@ -299,7 +299,7 @@ def _nearness(
 ) -> list[tuple[TrialRecord, Mapping[str, float]]]:
     """Trials of the context with, per parameter, the squared offset from the anchor in lengthscales."""
     lengths = data.lengthscales.get(data.study.objective.name, {})
-    axes = {axis.name: axis for axis in Space.of_parameters(data.study.parameters).axes}
+    axes = {axis.name: axis for axis in Space.of_parameters(data.study).axes}
     found: list[tuple[TrialRecord, Mapping[str, float]]] = []
     for e in data.entries:
         if e.trial.context_name != context.name:
