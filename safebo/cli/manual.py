@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -101,13 +101,15 @@ def edit(
     from safebo.runs.manual import edit_trial
 
     work_on(folder)
-    changes = {}
+    changes: dict[str, Any] = {}
     for pair in set_:
         name, _, text = pair.partition("=")
+        if not text.strip():
+            raise InputError(f"--set {pair!r}: expected NAME=VALUE, for example joint.hip.kp=60")
         try:
             changes[name.strip()] = float(text)
         except ValueError:
-            raise InputError(f"--set {pair!r}: expected NAME=VALUE, for example joint.hip.kp=60") from None
+            changes[name.strip()] = text.strip()  # the name of a choice
     new = edit_trial(folder, trial, changes)
     state = "is still certified" if new.certified else "is NOT certified any more"
     bounds = ", ".join(f"{name} at least {b.lower:.4g}" for name, b in new.predicted.items())

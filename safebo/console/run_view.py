@@ -12,6 +12,7 @@ from rich.text import Text
 from safebo.runs.best_gains import BestGains
 from safebo.storage.journal import Record
 from safebo.study import Study, quantity_of
+from safebo.study.axis import brief
 from safebo.types import Bounds
 
 
@@ -26,7 +27,7 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
         "phase": trial.phase,
         "context": trial.context_name,
         "context_values": _numbers(trial.context),
-        "parameters": _numbers(trial.parameters),
+        "parameters": dict(trial.parameters),
         "status": record.status,
         "outcome": None,
         "fell": None,
@@ -87,7 +88,9 @@ def trial_table(records: Sequence[Record], study: Study) -> Table:
         cells = [str(trial.id), trial.phase]
         if several:
             cells.append(trial.context_name)
-        cells += [_cell(trial.parameters.get(parameter.name)) for parameter in study.parameters]
+        cells += [
+            brief(trial.parameters[p.name], p) if p.name in trial.parameters else "" for p in study.parameters
+        ]
         cells += [_cell(data["objective"]), *(_cell(margin) for margin in margins), _outcome(record)]
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
@@ -100,7 +103,7 @@ def gains_data(best: BestGains) -> dict[str, Any]:
         "context": best.context,
         "context_values": _numbers(best.context_values),
         "certified": best.certified,
-        "parameters": _numbers(best.gains),
+        "parameters": dict(best.gains),
         "objective": {"name": best.objective_name, "unit": best.objective_unit, **_bounds(best.objective)},
         "margins": {name: _bounds(bounds) for name, bounds in best.margins.items()},
     }
@@ -125,9 +128,12 @@ def gains_table(best: BestGains, study: Study) -> Table:
     for name, justify in (("", "left"), ("value", "right"), ("lower", "right"), ("upper", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("unit")
-    units = {parameter.name: parameter.unit for parameter in study.parameters}
+    parameters = {parameter.name: parameter for parameter in study.parameters}
     for name, value in best.gains.items():
-        table.add_row(name, _cell(value), "", "", units.get(name, ""))
+        p = parameters.get(name)
+        table.add_row(
+            name, _cell(value) if p is None else brief(value, p), "", "", "" if p is None else p.unit
+        )
     table.add_section()
     o = best.objective
     table.add_row(

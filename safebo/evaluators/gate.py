@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from safebo.errors import MeasurementError, UnsafeSeedError
 from safebo.study import FunctionSpec, Study, quantity_of
+from safebo.study.axis import shown
 from safebo.types import (
     OUTCOMES,
     Evaluator,
@@ -137,10 +138,10 @@ def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Stu
     negative = negative_margins(measurement, study)
     if not negative and not measurement.fell:
         return
-    shown = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
-    gains = ", ".join(f"{k} {v:g}" for k, v in trial.parameters.items())
+    what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
+    gains = ", ".join(f"{k} {shown(v)}" for k, v in trial.parameters.items())
     raise UnsafeSeedError(
-        f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {shown} "
+        f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
         f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
         "Give the study a seed that is safe on this robot"
     )

@@ -32,7 +32,15 @@ from safebo.integrations.optuna_records import (
     checked_constraints,
     proposal_attribute,
 )
-from safebo.integrations.optuna_study import Prior, context_of, distributions_of, settings, study_of
+from safebo.integrations.optuna_study import (
+    Prior,
+    context_of,
+    distributions_of,
+    optuna_values,
+    settings,
+    study_of,
+    study_values,
+)
 from safebo.study import Study
 from safebo.study.reading import check_study
 from safebo.tuner import Tuner
@@ -62,8 +70,8 @@ class SafeSampler(BaseSampler):
     leaves. Source: Widmer et al., CoRL 2023, Berkenkamp et al., Machine Learning 2021.
 
     Args:
-        search_space: FloatDistributions by name, linear or log, without steps. The objective function
-            suggests exactly these.
+        search_space: distributions by name: floats and ints, linear or log, with or without steps, and categorical
+            choices, of which none is nearer to one than to another. The objective function suggests exactly these.
         constraints_func: from a finished trial to one number per constraint, feasible when at most 0, as in
             Optuna's other samplers. It is called once, when a trial completes or is pruned.
         safe_seeds: parameters known to be feasible, one dict each.
@@ -73,6 +81,8 @@ class SafeSampler(BaseSampler):
         kernel: `matern12`, `matern32`, `matern52` or `rbf`.
         hyperparameters: `fixed`, or `map` to refit them under priors centred on the declared ones.
         beta: how many standard deviations certification keeps; multiplies the standard deviation.
+        parameter_constraints: linear inequalities between parameters that are numbers, such as `kd <= 0.1 * kp`. Every
+            proposal keeps them.
         method: a method of `safebo.acquisition` that proposes certified points alone, such as `safe_ucb`
             or `safeopt`.
         seed: of everything random. The same storage and seed give the same proposal.
@@ -85,7 +95,7 @@ class SafeSampler(BaseSampler):
         self,
         search_space: Mapping[str, BaseDistribution],
         constraints_func: ConstraintsFunction,
-        safe_seeds: Sequence[Mapping[str, float]],
+        safe_seeds: Sequence[Mapping[str, Any]],
         *,
         objective: Prior,
         constraints: Mapping[str, Prior],
@@ -95,15 +105,24 @@ class SafeSampler(BaseSampler):
         beta: float = 4.0,
         method: str = "safe_ucb",
         seed: int = 0,
+        parameter_constraints: Sequence[str] = (),
     ) -> None:
         surrogate, tuner = settings(kernel, hyperparameters, beta, method)
         studies = {
             sign: study_of(
-                search_space, safe_seeds, objective, constraints, lengthscale, surrogate, tuner, sign
+                search_space,
+                safe_seeds,
+                objective,
+                constraints,
+                lengthscale,
+                surrogate,
+                tuner,
+                sign,
+                parameter_constraints,
             )
             for sign in (1.0, -1.0)
         }
-        self._start(constraints_func, studies, None, seed)
+        self._start(constraints_func, studies, None, seed, search_space)
 
     @classmethod
     def from_study(
@@ -129,7 +148,11 @@ class SafeSampler(BaseSampler):
         """
         sampler = cls.__new__(cls)
         sampler._start(
-            constraints_func, {1.0: study, -1.0: study}, context, study.seed if seed is None else seed
+            constraints_func,
+            {1.0: study, -1.0: study},
+            context,
+            study.seed if seed is None else seed,
+            distributions_of(study),
         )
         return sampler
 
@@ -139,6 +162,7 @@ class SafeSampler(BaseSampler):
         studies: Mapping[float, Study],
         context: str | None,
         seed: int,
+        search_space: Mapping[str, BaseDistribution],
     ) -> None:
         if not callable(constraints_func):
             raise InputError(
@@ -156,7 +180,7 @@ class SafeSampler(BaseSampler):
         self._studies = dict(studies)
         self._context = context_of(study, context)
         self._seed = seed
-        self._search_space = distributions_of(study)
+        self._search_space = dict(search_space)
         self._constraint_names = tuple(c.name for c in study.constraints)
         self._warned: set[int] = set()
         Tuner(study, seed)  # refuses what cannot be run, here rather than in the first trial
@@ -173,7 +197,7 @@ class SafeSampler(BaseSampler):
         enqueued = trial.system_attrs.get("fixed_params", {})
         if not all(name in enqueued for name in self._search_space):
             return
-        values = {name: enqueued[name] for name in self._search_space}
+        values = study_values(self._search_space, enqueued)
         if any(values == seed.parameters for seed in self._studies[1.0].seeds):
             return
         with _PLANNING:
@@ -216,7 +240,7 @@ class SafeSampler(BaseSampler):
             study._storage.set_trial_system_attr(
                 trial._trial_id, PROPOSAL, proposal_attribute(proposal, tuner.encoding.names, sign)
             )
-        return dict(proposal.parameters)
+        return optuna_values(self._search_space, proposal.parameters)
 
     def sample_independent(
         self,

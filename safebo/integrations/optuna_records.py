@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from safebo.errors import MeasurementError, ParameterError
 from safebo.evaluators.gate import failed
+from safebo.integrations.optuna_study import choice_name
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import PHASES, Measurement, Phase, Trial
 
@@ -141,7 +142,7 @@ class Records:
             return Measurement("aborted", margins=margins)
         return Measurement("completed", objective=self.sign * value, margins=margins)
 
-    def _parameters(self, frozen: FrozenTrial, proposal: Mapping[str, Any] | None) -> dict[str, float] | None:
+    def _parameters(self, frozen: FrozenTrial, proposal: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """What was tried; of a trial still running or broken off early, what was proposed or enqueued."""
         names = self.encoding.space.names
         finished = frozen.state in (TrialState.COMPLETE, TrialState.PRUNED)
@@ -152,7 +153,11 @@ class Records:
         for source in sources:
             if all(name in source for name in names):
                 row = self.encoding.space.vector(
-                    {name: source[name] for name in names}, where=f"trial {frozen.number}"
+                    {
+                        axis.name: choice_name(source[axis.name]) if axis.choices else source[axis.name]
+                        for axis in self.encoding.space.axes
+                    },
+                    where=f"trial {frozen.number}",
                 )
                 return self.encoding.space.named(row)
         if finished:
@@ -162,7 +167,7 @@ class Records:
             )
         return None
 
-    def _phase(self, parameters: Mapping[str, float], proposal: Mapping[str, Any] | None) -> Phase:
+    def _phase(self, parameters: Mapping[str, Any], proposal: Mapping[str, Any] | None) -> Phase:
         if proposal is not None and proposal["phase"] in PHASES and proposal["parameters"] == parameters:
             phase: Phase = proposal["phase"]
             return phase

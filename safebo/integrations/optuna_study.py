@@ -12,10 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from safebo.errors import InputError, StudyError
 from safebo.study import EvaluatorSpec, FunctionSpec, Parameter, Seed, Study, SurrogateSpec, TunerSpec
+from safebo.study.axis import Axis, levels_between, step_of
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,14 @@ class Prior:
 
 def study_of(
     search_space: Mapping[str, BaseDistribution],
-    safe_seeds: Sequence[Mapping[str, float]],
+    safe_seeds: Sequence[Mapping[str, Any]],
     objective: Prior,
     constraints: Mapping[str, Prior],
     lengthscale: float | Mapping[str, float],
     surrogate: SurrogateSpec,
     tuner: TunerSpec,
     sign: float,
+    parameter_constraints: Sequence[str] = (),
 ) -> Study:
     """The study that `SafeSampler`'s arguments describe; `sign` is 1 where Optuna maximises, -1 where it minimises.
 
@@ -63,7 +70,7 @@ def study_of(
         StudyError: for a distribution that cannot be certified, or without constraints or seeds.
     """
     if not search_space:
-        raise StudyError("search_space is empty: give at least one FloatDistribution")
+        raise StudyError("search_space is empty: give at least one distribution")
     if not constraints:
         raise StudyError(
             "constraints is empty: give a Prior for every value that constraints_func returns, by name"
@@ -95,32 +102,75 @@ def study_of(
         name="optuna",
         evaluator=EvaluatorSpec(name="optuna"),
         parameters=parameters,
+        parameter_constraints=list(parameter_constraints),
         objective=objective.function("value", sign),
         constraints=[prior.function(name, -1.0) for name, prior in constraints.items()],
-        seeds=[Seed(parameters={str(k): float(v) for k, v in seed.items()}) for seed in safe_seeds],
+        seeds=[Seed(parameters=_seed(search_space, seed)) for seed in safe_seeds],
         surrogate=surrogate,
         tuner=tuner,
     )
 
 
+def choice_name(value: Any) -> str:
+    """The name of a categorical choice in a study: itself, or as Python writes it."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def study_values(search_space: Mapping[str, BaseDistribution], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Optuna's values of the declared parameters as the study has them."""
+    return {
+        name: choice_name(values[name]) if isinstance(distribution, CategoricalDistribution) else values[name]
+        for name, distribution in search_space.items()
+    }
+
+
+def optuna_values(search_space: Mapping[str, BaseDistribution], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A proposal's values as Optuna has them."""
+    found = dict(values)
+    for name, distribution in search_space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            found[name] = next(c for c in distribution.choices if choice_name(c) == values[name])
+    return found
+
+
+def _seed(search_space: Mapping[str, BaseDistribution], seed: Mapping[str, Any]) -> dict[str, Any]:
+    """A seed's values; what is no number goes on to the study's check."""
+    found: dict[str, Any] = {}
+    for name, value in seed.items():
+        if isinstance(search_space.get(name), CategoricalDistribution):
+            found[str(name)] = choice_name(value)
+        else:
+            try:
+                found[str(name)] = float(value)
+            except (TypeError, ValueError):
+                raise StudyError(f"safe_seeds: {name} = {value!r} is not a number") from None
+    return found
+
+
 def _parameter(name: str, distribution: BaseDistribution, lengthscale: float | None) -> Parameter:
-    """One real parameter; anything else is refused."""
-    if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
-        stepped = isinstance(distribution, FloatDistribution)
-        kind = "a FloatDistribution with a step" if stepped else type(distribution).__name__
+    """The parameter of a distribution."""
+    known = FloatDistribution | IntDistribution | CategoricalDistribution
+    if not isinstance(distribution, known):
         raise StudyError(
-            f"search_space: {name!r} is {kind}; SafeSampler certifies real numbers, allowed is "
-            "FloatDistribution(low, high, log=...) without a step. Fix other choices outside, one Optuna "
-            "study for each"
+            f"search_space: {name!r} is {type(distribution).__name__}; allowed are FloatDistribution, IntDistribution "
+            "and CategoricalDistribution"
         )
     if distribution.single():
-        raise StudyError(
-            f"search_space: {name!r} has the single value {distribution.low:g}; leave it out and suggest it "
-            "as before"
+        only = (
+            distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low
         )
+        raise StudyError(
+            f"search_space: {name!r} has the single value {only}; leave it out and suggest it as before"
+        )
+    if isinstance(distribution, CategoricalDistribution):
+        names = [choice_name(choice) for choice in distribution.choices]
+        return Parameter(name=name, choices=names, lengthscale=lengthscale)
+    whole = isinstance(distribution, IntDistribution)
     return Parameter(
         name=name,
+        type="integer" if whole else "real",
         bounds=(distribution.low, distribution.high),
+        step=distribution.step,
         scale="log" if distribution.log else "linear",
         lengthscale=lengthscale,
     )
@@ -128,9 +178,25 @@ def _parameter(name: str, distribution: BaseDistribution, lengthscale: float | N
 
 def distributions_of(study: Study) -> dict[str, BaseDistribution]:
     """The parameters of a safebo study as Optuna's distributions."""
-    return {
-        p.name: FloatDistribution(p.bounds[0], p.bounds[1], log=p.scale == "log") for p in study.parameters
-    }
+    return {p.name: _distribution(p) for p in study.parameters}
+
+
+def _distribution(p: Parameter) -> BaseDistribution:
+    lower, upper = p.bounds
+    if p.choices:
+        return CategoricalDistribution(p.choices)
+    step = step_of(p)
+    if step is None:
+        return FloatDistribution(lower, upper, log=p.scale == "log")
+    if p.scale == "log" and (p.type != "integer" or step != 1):
+        raise StudyError(
+            f"parameter {p.name!r}: Optuna has no log scale with steps other than whole numbers by 1"
+        )
+    # As Optuna would do itself, with a warning: the upper bound is the largest value.
+    largest = Axis.of_parameter(p).at(levels_between(lower, upper, step) - 1)
+    if p.type == "integer":
+        return IntDistribution(int(lower), int(largest), log=p.scale == "log", step=int(step))
+    return FloatDistribution(lower, largest, step=step)
 
 
 def context_of(study: Study, context: str | None) -> str:

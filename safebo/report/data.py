@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +71,12 @@ class Slices:
     Args:
         anchor: the point, in parameter units.
         anchor_kind: `best certified gains`, `predicted gains` or `seed gains`.
-        lines: one per parameter.
+        lines: one per parameter that is a number.
         planes: one per pair of the parameters in `plane_parameters`.
         plane_parameters: the parameters of the planes: all, or the most relevant ones where there are many.
     """
 
-    anchor: Mapping[str, float]
+    anchor: Mapping[str, Any]
     anchor_kind: str
     lines: tuple[Line, ...]
     planes: tuple[Plane, ...]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,12 +158,18 @@ def _bands(study: Study, tuner: Tuner, X: FloatArray, context: str) -> dict[str,
 def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[TrialRecord]) -> dict[str, dict[str, float]]:
     if not any(e.measurement is not None for e in entries):
         return {}
-    inputs = [p.name for p in study.parameters] + [v.name for v in study.context.variables]
+    # The names of a choice have a lengthscale each; the shortest stands for it.
+    space = Space.of_parameters(study)
+    columns = {name: range(c.start, c.stop) for name, c in zip(space.names, space.columns, strict=True)}
+    columns |= {
+        v.name: range(space.dimension + i, space.dimension + i + 1)
+        for i, v in enumerate(study.context.variables)
+    }
     # Of a prior and this run, the part that they share comes first.
     kernels = [p.kernel for p in tuner.surrogate().posteriors]
     kernels = [k.parts[0][0] if isinstance(k, CoregionalKernel) else k for k in kernels]
     return {
-        f.name: dict(zip(inputs, kernel.lengthscale.tolist(), strict=True))
+        f.name: {name: min(kernel.lengthscale.tolist()[i] for i in part) for name, part in columns.items()}
         for f, kernel in zip(functions(study), kernels, strict=True)
         if isinstance(kernel, StationaryKernel)  # another kernel has no lengthscale to show
     }
@@ -202,7 +209,7 @@ def _read(folder: Path, entry: TrialRecord) -> Recording:
     )  # an absolute path stays itself
 
 
-def _distance(study: Study, a: Mapping[str, float], b: Mapping[str, float]) -> float:
+def _distance(study: Study, a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
     """Largest difference over the gains, as a part of their bounds."""
     space = Space.of_parameters(study)
     rows = [space.to_unit(space.vector(values, within=False)) for values in (a, b)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ PLANE_PARAMETERS = 6
 def make_slices(
     study: Study,
     context: str,
-    anchor: Mapping[str, float],
+    anchor: Mapping[str, Any],
     anchor_kind: str,
     predict: Predictor,
     relevance: Mapping[str, float] | None = None,
@@ -45,8 +46,8 @@ def make_slices(
     """
     space = Space.of_parameters(study)
     centre = space.to_unit(space.vector(anchor, within=False))
-    lines = tuple(_line(study, context, space, centre, i, predict) for i in range(space.dimension))
-    chosen = _plane_axes(space.names, relevance or {})
+    lines = tuple(_line(study, context, space, centre, i, predict) for i in _numbers(space))
+    chosen = _plane_axes(space, relevance or {})
     planes = tuple(_plane(study, context, space, centre, i, j, predict) for i, j in combinations(chosen, 2))
     return Slices(dict(anchor), anchor_kind, lines, planes, tuple(space.names[i] for i in chosen))
 
@@ -57,7 +58,7 @@ def safety(study: Study, bands: Mapping[str, Band]) -> FloatArray:
     Units differ between constraints and the modelled scales are comparable; the sign is that of the smallest
     lower bound in the constraints' own units.
     """
-    rows = []
+    rows = [np.full(np.shape(bands[study.objective.name].mean), np.inf)]
     for c in study.constraints:
         warp = WarpMap(c.warp.model_copy(update={"clip": 1e6}), c.name)
         rows.append(warp.forward(bands[c.name].lower) - warp.threshold())
@@ -68,7 +69,7 @@ def _line(
     study: Study, context: str, space: Space, centre: FloatArray, axis: int, predict: Predictor
 ) -> Line:
     unit = np.tile(centre, (LINE_POINTS, 1))
-    unit[:, axis] = np.linspace(0.0, 1.0, LINE_POINTS)
+    unit[:, space.columns[axis].start] = np.linspace(0.0, 1.0, LINE_POINTS)
     X = space.from_unit(unit)
     bands = predict(X, context)
     return Line(space.names[axis], X[:, axis], dict(bands), safety(study, bands) >= 0)
@@ -77,11 +78,11 @@ def _line(
 def _plane(
     study: Study, context: str, space: Space, centre: FloatArray, i: int, j: int, predict: Predictor
 ) -> Plane:
-    count = PLANE_POINTS if space.dimension > 2 else SINGLE_PLANE_POINTS
+    count = PLANE_POINTS if len(_numbers(space)) > 2 else SINGLE_PLANE_POINTS
     side = np.linspace(0.0, 1.0, count)
     horizontal, vertical = np.meshgrid(side, side)
     unit = np.tile(centre, (count**2, 1))
-    unit[:, i], unit[:, j] = horizontal.ravel(), vertical.ravel()
+    unit[:, space.columns[i].start], unit[:, space.columns[j].start] = horizontal.ravel(), vertical.ravel()
     X = space.from_unit(unit)
     bands = predict(X, context)
     shape = (count, count)
@@ -95,6 +96,11 @@ def _plane(
     )
 
 
-def _plane_axes(names: Sequence[str], relevance: Mapping[str, float]) -> list[int]:
-    ranked = sorted(range(len(names)), key=lambda i: (-relevance.get(names[i], 1.0), i))
+def _numbers(space: Space) -> list[int]:
+    """Axes along which there is a slice: a choice stays at the anchor's, as nothing lies between choices."""
+    return [i for i, axis in enumerate(space.axes) if not axis.choices]
+
+
+def _plane_axes(space: Space, relevance: Mapping[str, float]) -> list[int]:
+    ranked = sorted(_numbers(space), key=lambda i: (-relevance.get(space.names[i], 1.0), i))
     return sorted(ranked[:PLANE_PARAMETERS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from safebo.report.data import ContextReport, ReportData, finite_margin, functio
 from safebo.report.figures.history import events_of
 from safebo.report.figures.style import number
 from safebo.report.summary import backup_entries
+from safebo.study import Parameter
+from safebo.study.axis import Axis, brief
 from safebo.study.space import Space
 
 
@@ -20,10 +23,10 @@ class GainRow:
 
     name: str
     unit: str
-    lower: float
-    upper: float
-    seed: float | None
-    best: float
+    lower: str
+    upper: str
+    seed: str
+    best: str
     change: str
     seed_position: float | None
     best_position: float
@@ -80,7 +83,7 @@ class TrialRow:
     id: int
     phase: str
     context: str
-    parameters: tuple[float, ...]
+    parameters: tuple[str, ...]
     objective: float | None
     margins: tuple[float | None, ...]
     outcome: str
@@ -102,19 +105,19 @@ def gain_table(data: ReportData, context: ContextReport, file: str) -> GainTable
     axes = Space.of_parameters(data.study).axes
     rows = []
     for parameter, axis in zip(data.study.parameters, axes, strict=True):
-        best = float(context.best.gains[parameter.name])
+        best = context.best.gains[parameter.name]
         seed = None if context.seed is None else context.seed.get(parameter.name)
         rows.append(
             GainRow(
                 name=parameter.name,
                 unit=parameter.unit,
-                lower=parameter.bounds[0],
-                upper=parameter.bounds[1],
-                seed=seed,
-                best=best,
+                lower="–" if axis.choices else _said(parameter.bounds[0], parameter),
+                upper="–" if axis.choices else _said(parameter.bounds[1], parameter),
+                seed="–" if seed is None else _said(seed, parameter),
+                best=_said(best, parameter),
                 change=_change(seed, best),
-                seed_position=None if seed is None else float(np.clip(axis.to_unit(seed), 0, 1)),
-                best_position=float(np.clip(axis.to_unit(best), 0, 1)),
+                seed_position=None if seed is None else _position(axis, seed),
+                best_position=_position(axis, best),
             )
         )
     bounds = {data.study.objective.name: context.best.objective, **context.best.margins}
@@ -127,12 +130,25 @@ def gain_table(data: ReportData, context: ContextReport, file: str) -> GainTable
     return GainTable(context.name, text, tuple(rows), functions_rows, file, context.notes)
 
 
-def _change(seed: float | None, best: float) -> str:
-    """The change in percent of the seed value, or as a difference where the seed is zero."""
+def _said(value: Any, parameter: Parameter) -> str:
+    """A gain for people; a minus sign as in the other tables."""
+    return value if isinstance(value, str) else brief(value, parameter).replace("-", "−")
+
+
+def _position(axis: Axis, value: Any) -> float:
+    """Place between the bounds, of a choice among its names, in [0, 1]."""
+    raw = axis.raw(value)
+    return raw / (axis.width - 1) if axis.choices else float(np.clip(axis.to_unit(raw), 0, 1))
+
+
+def _change(seed: Any, best: Any) -> str:
+    """The change in percent of the seed value, or as a difference where the seed is zero; a choice changes or not."""
     if seed is None:
         return "–"
     if seed == best:
-        return "0 %"
+        return "same" if isinstance(best, str) else "0 %"
+    if isinstance(best, str):
+        return "other"
     if seed == 0:
         return ("+" if best > 0 else "") + number(best)
     percent = 100.0 * (best - seed) / abs(seed)
@@ -199,7 +215,7 @@ def trial_rows(data: ReportData) -> tuple[TrialRow, ...]:
                 id=e.trial.id,
                 phase=e.trial.phase,
                 context=e.trial.context_name,
-                parameters=tuple(float(e.trial.parameters[p.name]) for p in data.study.parameters),
+                parameters=tuple(_said(e.trial.parameters[p.name], p) for p in data.study.parameters),
                 objective=objective_of(e),
                 margins=margins,
                 outcome=outcome,

@@ -25,7 +25,7 @@ class BestGains:
 
     Args:
         context: name of the context.
-        gains: value of every parameter, in its own unit.
+        gains: value of every parameter, in its own unit; of a choice the name.
         certified: whether the gains lie in the certified safe set of a context that was tried; False for the
             prediction of a context that was not.
         objective: lower bound, mean and upper bound of the objective, in its own unit.
@@ -37,7 +37,7 @@ class BestGains:
     """
 
     context: str
-    gains: Mapping[str, float]
+    gains: Mapping[str, Any]
     certified: bool
     objective: Bounds
     margins: Mapping[str, Bounds] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def write_best_gains(path: Path, best: BestGains) -> None:
     """Write `best` to `path`, whole or not at all: a reader never sees half a file."""
     kind = "best certified gains" if best.certified else "predicted gains, not certified"
     document: dict[str, Any] = {
-        "gains": {name: float(value) for name, value in best.gains.items()},
+        "gains": {name: _plain(value) for name, value in best.gains.items()},
         "study": best.study,
         "context": best.context,
         "context_values": {name: float(value) for name, value in best.context_values.items()},
@@ -93,6 +93,11 @@ def write_best_gains(path: Path, best: BestGains) -> None:
         raise
 
 
+def _plain(value: Any) -> float | int | str:
+    """A gain as YAML keeps it: a whole number, the name of a choice, or a float."""
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else float(value)
+
+
 def read_best_gains(path: Path) -> BestGains:
     """Read a file of `write_best_gains`.
 
@@ -108,7 +113,7 @@ def read_best_gains(path: Path) -> BestGains:
     try:
         return BestGains(
             context=str(document["context"]),
-            gains={str(name): float(value) for name, value in document["gains"].items()},
+            gains={str(name): _plain(value) for name, value in document["gains"].items()},
             certified=bool(document["certified"]),
             objective=Bounds(
                 lower=float(document["objective_lower_bound"]),

@@ -112,7 +112,7 @@ def tell_trial(
 def edit_trial(
     folder: str | Path,
     trial_id: int,
-    changes: Mapping[str, float],
+    changes: Mapping[str, Any],
     make_tuner: MakeTuner = make_default_tuner,
 ) -> Trial:
     """Change the parameters of a trial that was asked and not told; it runs so when the run is resumed.
@@ -155,16 +155,16 @@ def _read(file: Path) -> Any:
         raise InputError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _read_parameters(file: Path) -> dict[str, float]:
+def _read_parameters(file: Path) -> dict[str, Any]:
     content = _read(file)
     if isinstance(content, dict):
         content = content.get("parameters", content.get("gains", content))
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file}: holds no mapping of parameters to values")
     for name, value in content.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{file}: {name}: must be a number, not {value!r}")
-    return {str(name): float(value) for name, value in content.items()}
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise InputError(f"{file}: {name}: must be a number or the name of a choice, not {value!r}")
+    return {str(name): value for name, value in content.items()}
 
 
 def _read_measurement(file: Path, study: Study) -> Measurement:

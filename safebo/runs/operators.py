@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from safebo.evaluators.gate import margin_of
 from safebo.study import Study
+from safebo.study.axis import brief, shown
 from safebo.types import Check, Measurement, Trial
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
@@ -52,7 +53,7 @@ class Operator(Protocol):
         """See the checks that were made before the first trial."""
         ...
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
         """Decide on a trial. `before`: the gains of the last trial that ran."""
         ...
 
@@ -83,7 +84,7 @@ class TerminalOperator:
         """Print the list."""
         print_checks(self._console, checks)
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
         """Print the trial and ask."""
         self._console.print(trial_card(trial, study, before))
         self._console.print(
@@ -138,7 +139,7 @@ class ApprovesAll:
         """Print the list."""
         print_checks(self._console, checks)
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, float] | None) -> Decision:
+    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
         """Yes."""
         return Decision("run", "by --approve-all")
 
@@ -157,7 +158,7 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
         )
 
 
-def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -> Table:
+def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Table:
     """What is proposed, what it was before and may be at all, and what is expected of it."""
     seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
     seed = seeds[0] if seeds else {}
@@ -168,10 +169,11 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -
         table.add_column(title, justify="left" if title in ("gain", "unit") else "right")
     for p in study.parameters:
         value = trial.parameters[p.name]
-        last = "" if before is None else f"{before.get(p.name, value):.4g}"
-        start = f"{seed[p.name]:.4g}" if p.name in seed else ""
-        bounds = f"{p.bounds[0]:g} .. {p.bounds[1]:g}"
-        table.add_row(p.name, start, last, f"[bold]{value:.4g}[/]", bounds, p.unit)
+        last = "" if before is None else brief(before.get(p.name, value), p)
+        start = brief(seed[p.name], p) if p.name in seed else ""
+        bounds = ", ".join(p.choices) if p.choices else f"{shown(p.bounds[0])} .. {shown(p.bounds[1])}"
+        cells = map(escape, (p.name, start, last, brief(value, p), bounds, p.unit))
+        table.add_row(*(f"[bold]{cell}[/]" if i == 3 else cell for i, cell in enumerate(cells)))
     lines = [f"Why: {trial.reason}"] if trial.reason else []
     for function in (study.objective, *study.constraints):
         expected = trial.predicted.get(function.name)

@@ -297,6 +297,17 @@ def shown(value: Any) -> str:
     return text.removesuffix(".0")
 
 
+def brief(value: Any, parameter: Parameter) -> str:
+    """A parameter's value in a table: as many digits as tell values apart within its bounds, four at least."""
+    if isinstance(value, str) or parameter.type == "integer":
+        return shown(value)
+    lower, upper = parameter.bounds
+    largest = max(abs(lower), abs(upper))
+    close = parameter.scale == "linear" or upper <= 2 * lower
+    digits = math.floor(math.log10(largest / (upper - lower)) + 4.5) if close else 4
+    return f"{value:.{min(max(4, digits), 17)}g}"
+
+
 def _exact(value: float) -> Fraction:
     """The decimal number that a person wrote."""
     return Fraction(repr(float(value)))

@@ -187,6 +187,8 @@ def _anchor(heading: str) -> str:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
+    if info.default_factory_takes_validated_data:
+        return "see there"
     value = info.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "as there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -33,6 +34,7 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.study import FunctionSpec, Parameter
+from safebo.study.axis import Axis
 from safebo.study.space import Space
 from safebo.types import TrialRecord
 
@@ -305,18 +307,17 @@ def _nearness(
         if e.trial.context_name != context.name:
             continue
         offsets = {
-            p.name: float(
-                (
-                    axes[p.name].to_unit(e.trial.parameters[p.name])
-                    - axes[p.name].to_unit(slices.anchor[p.name])
-                )
-                / lengths.get(p.name, p.lengthscale or data.study.surrogate.lengthscale)
-            )
-            ** 2
+            p.name: _offset(axes[p.name], e.trial.parameters[p.name], slices.anchor[p.name])
+            / lengths.get(p.name, p.lengthscale or data.study.surrogate.lengthscale) ** 2
             for p in data.study.parameters
         }
         found.append((e, offsets))
     return found
+
+
+def _offset(axis: Axis, value: Any, anchor: Any) -> float:
+    """Squared distance of two values in the unit cube."""
+    return float(np.sum((axis.to_unit(axis.raw(value)) - axis.to_unit(axis.raw(anchor))) ** 2))
 
 
 def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str, float]]]) -> None:
