@@ -124,7 +124,8 @@ def draw(data: ReportData) -> Pictures:
             lines[context.name] = _lines_pictures(data, context)
             tracking[context.name] = _tracking_picture(context)
         measured = any(objective_of(e) is not None for e in data.entries)
-        margins = any(e.measurement is not None and e.measurement.margins for e in data.entries)
+        seen = any(e.measurement is not None and e.measurement.margins for e in data.entries)
+        margins = seen and bool(data.study.constraints)
         return Pictures(
             objective=_objective_picture(data) if measured else None,
             margins=_margins_picture(data) if margins else None,

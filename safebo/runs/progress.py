@@ -69,7 +69,7 @@ class Tally:
         self.count += 1
         self.falls += measurement.fell
         lowest = smallest_margin(self._study, measurement)
-        safe = lowest is not None and lowest[1] >= 0
+        safe = lowest[1] >= 0 if lowest is not None else not self._study.constraints
         if measurement.outcome == "completed" and safe and measurement.objective is not None:
             name = trial.context_name
             self.best[name] = max(self.best.get(name, measurement.objective), measurement.objective)

@@ -15,6 +15,7 @@ import math
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -97,7 +98,7 @@ class Axis:
         """Whether it has finitely many values."""
         return self.step is not None or bool(self.choices)
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """How many values a discrete axis has."""
         if self.choices:
@@ -162,7 +163,7 @@ class Axis:
         """A value of a discrete axis by its position, as a person would write it."""
         if self.step is None:
             return float(level)
-        return min(float(_exact(self.lower) + level * _exact(self.step)), self.upper)
+        return min(_multiple(self.lower, self.step, level), self.upper)
 
     def level(self, value: float) -> int:
         """Position of the nearest value of a discrete axis."""
@@ -306,6 +307,11 @@ def brief(value: Any, parameter: Parameter) -> str:
     close = parameter.scale == "linear" or upper <= 2 * lower
     digits = math.floor(math.log10(largest / (upper - lower)) + 4.5) if close else 4
     return f"{value:.{min(max(4, digits), 17)}g}"
+
+
+@lru_cache(maxsize=4096)
+def _multiple(lower: float, step: float, level: int) -> float:
+    return float(_exact(lower) + level * _exact(step))
 
 
 def _exact(value: float) -> Fraction:

@@ -61,7 +61,7 @@ class ConstrainedExpectedImprovement(Baseline):
     standard deviation s_i, is at least its threshold h_i (where its margin is 0); functions are independent.
     `f_best` is the largest posterior mean of the objective among the parameters tried in the context whose
     objective was measured and whose constraints' posterior means reach their thresholds. While there are none,
-    the probability of feasibility alone is maximised.
+    the probability of feasibility alone is maximised. Without constraints it is `ei`.
 
     Source: Schonlau, Welch, Jones 1998; Gardner et al., ICML 2014. Guarantee: none about safety; the
     probability is a factor, not a bound.
@@ -72,6 +72,9 @@ class ConstrainedExpectedImprovement(Baseline):
 
     def __init__(self, ctx: AcquisitionContext) -> None:
         super().__init__(ctx)
+        if not ctx.constrained:
+            self.rule = ExpectedImprovement(ctx).rule
+            return
         model = SurrogateModel(ctx.fantasized, ctx.context)
         # As 0-dim tensors: BoTorch would round Python floats to single precision.
         bounds = {i: (h, None) for i, h in zip(ctx.constrained, ctx.thresholds, strict=True)}

@@ -62,7 +62,8 @@ class LogNoisyExpectedImprovement(Baseline):
                 constraints=[
                     partial(_shortfall, index=i, threshold=threshold, scale=scale[i])
                     for i, threshold in zip(ctx.constrained, ctx.thresholds, strict=True)
-                ],
+                ]
+                or None,
             )
 
     def _nearness_to_draw(self, X: Float[Tensor, "n 1 d"]) -> Float[Tensor, " n"]:
