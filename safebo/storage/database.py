@@ -107,6 +107,22 @@ def readable_errors(place: str, action: Literal["read", "write"]) -> Iterator[No
         raise JournalError(explain(place, action, error.strerror or str(error))) from error
     except (ValueError, KeyError, zlib.error) as error:
         raise JournalError(damaged(place, str(error))) from error
+    except (TypeError, AttributeError) as error:  # a value of another kind than was written
+        if action == "write":
+            raise
+        raise JournalError(damaged(place, str(error))) from error
+
+
+@contextmanager
+def altered_errors(place: str) -> Iterator[None]:
+    """Say what to do about a journal that does not hold what was written to it."""
+    try:
+        yield
+    except JournalError as error:
+        raise JournalError(
+            f"{place}: the journal does not hold what safebo wrote to it: {error}. Go "
+            "back to an earlier copy of the folder, or start a new run in another one"
+        ) from error
 
 
 def explain(place: str, action: str, detail: str) -> str:

@@ -19,6 +19,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from safebo.errors import JournalError, NotARunError
-from safebo.storage import tables
+from safebo.storage import chain, tables
 from safebo.storage.database import (
+    altered_errors,
     damaged,
     database_engine,
     hide_password,
@@ -56,9 +58,10 @@ __all__ = ["Event", "Journal", "Record", "RunInfo"]
 
 SQLITE_FILE = "journal.sqlite"
 URL_FILE = "journal.json"
-FORMAT = 1
-FORMAT_WITH_PRIOR = 2
-"""Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
+FORMAT = 3
+"""With a chain of digests; a version that knows of none would write past it, so it must not open it."""
+OLD_FORMATS = (1, 2)
+"""Without and with a prior; the first opening for writing begins their chain and makes them the present format."""
 
 
 class Journal:
@@ -145,7 +148,7 @@ class Journal:
         engine = database_engine(url) if url else sqlite_writer(draft)
         row = {
             "run": run.run,
-            "format": FORMAT if prior is None else FORMAT_WITH_PRIOR,
+            "format": FORMAT,
             "name": run.name,
             "study_text": study_text,
             "study": study.model_dump_json(),
@@ -165,6 +168,7 @@ class Journal:
                     connection.execute(tables.runs.insert(), row)
                     if prior is not None:
                         insert_prior(connection, run.run, prior)
+                    chain.checkpoint(connection, run.run)
                 if url is None:
                     engine.dispose()  # folds the write-ahead log into the file before it is renamed
                     draft.rename(folder / SQLITE_FILE)
@@ -202,7 +206,7 @@ class Journal:
             place, key = hide_password(pointer["url"]), pointer["run"]
             engine = database_engine(pointer["url"])
         try:
-            with readable_errors(place, "read"), engine.connect() as connection:
+            with readable_errors(place, "read"), _snapshot(engine) as connection:
                 if engine.dialect.name == "sqlite":
                     verdict = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
                     if verdict != "ok":
@@ -211,17 +215,25 @@ class Journal:
                 if key is not None:
                     query = query.where(tables.runs.c.run == key)
                 rows = connection.execute(query).mappings().all()
-            if len(rows) != 1:
-                raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
-            if rows[0]["format"] not in (FORMAT, FORMAT_WITH_PRIOR):
-                raise JournalError(
-                    f"{place}: written in format {rows[0]['format']}, this version reads formats {FORMAT} and "
-                    f"{FORMAT_WITH_PRIOR}"
-                )
-            run = run_from_row(rows[0], place)
+                if len(rows) != 1:
+                    raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
+                found = rows[0]["format"]
+                if found not in (FORMAT, *OLD_FORMATS):
+                    raise JournalError(
+                        f"{place}: written in format {found}, this version reads formats "
+                        f"{', '.join(map(str, OLD_FORMATS))} and {FORMAT}"
+                    )
+                if found == FORMAT:
+                    with altered_errors(place):
+                        chain.verify(connection, rows[0]["run"])
+                run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
                     _probe_write(connection, run.run)
+                    if found != FORMAT:
+                        tables.metadata.create_all(connection)
+                        with readable_errors(place, "read"):
+                            chain.checkpoint(connection, run.run)
         except BaseException:
             engine.dispose()
             raise
@@ -241,79 +253,57 @@ class Journal:
 
     def ask(self, trial: Trial, round: int) -> None:
         """Record a trial, in its round, before it runs."""
-        with self._transaction() as connection:
-            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "asked"))
+        with self._transaction() as writer:
+            writer.insert(tables.trials, _trial_row(trial, round, "asked"))
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""
-        with self._transaction() as connection:
-            changed = connection.execute(
-                tables.trials.update()
-                .where(
-                    *self._row_of(trial_id),
-                    tables.trials.c.status != "told",
-                )
-                .values(status="told")
-            ).rowcount
-            if changed != 1:
+        with self._transaction() as writer:
+            waits = tables.trials.c.status != "told"
+            if not writer.update(tables.trials, (self.run.run, trial_id), waits, status="told"):
                 raise JournalError(f"{self._place}: trial {trial_id} was not waiting for a result")
-            self._insert_measurement(connection, trial_id, measurement)
+            _insert_measurement(writer, trial_id, measurement)
 
     def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
         """Record a trial of a person's own together with what it showed, in one transaction."""
-        with self._transaction() as connection:
-            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "told"))
-            self._insert_measurement(connection, trial.id, measurement)
-            connection.execute(
-                tables.events.insert(), self._event_row("entered", "by a person", trial.id, {})
-            )
+        with self._transaction() as writer:
+            writer.insert(tables.trials, _trial_row(trial, round, "told"))
+            _insert_measurement(writer, trial.id, measurement)
+            writer.insert(tables.events, _event_row("entered", "by a person", trial.id, {}))
 
     def mark_unknown(self, trial_id: int, text: str) -> None:
         """Record that a trial was asked and that only a person can say what became of it."""
-        with self._transaction() as connection:
-            connection.execute(
-                tables.trials.update()
-                .where(
-                    *self._row_of(trial_id),
-                    tables.trials.c.status == "asked",
-                )
-                .values(status="unknown")
-            )
-            connection.execute(tables.events.insert(), self._event_row("unknown", text, trial_id, {}))
+        with self._transaction() as writer:
+            asked = tables.trials.c.status == "asked"
+            writer.update(tables.trials, (self.run.run, trial_id), asked, status="unknown")
+            writer.insert(tables.events, _event_row("unknown", text, trial_id, {}))
 
     def edit(self, trial: Trial, text: str = "") -> None:
         """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
-        with self._transaction() as connection:
-            old = (
-                connection.execute(sa.select(tables.trials).where(*self._row_of(trial.id)))
-                .mappings()
-                .one_or_none()
-            )
+        with self._transaction() as writer:
+            query = self._rows(tables.trials).where(tables.trials.c.id == trial.id)
+            old = writer.connection.execute(query).mappings().one_or_none()
             if old is None or old["status"] != "asked":
                 raise JournalError(f"{self._place}: trial {trial.id} cannot be edited: it does not wait")
             data = {
                 "before": {"parameters": json.loads(old["parameters"]), "certified": bool(old["certified"])},
                 "after": {"parameters": dict(trial.parameters), "certified": trial.certified},
             }
-            connection.execute(
-                tables.trials.update().where(*self._row_of(trial.id)).values(**trial_columns(trial))
-            )
-            connection.execute(tables.events.insert(), self._event_row("edited", text, trial.id, data))
+            writer.update(tables.trials, (self.run.run, trial.id), **trial_columns(trial))
+            writer.insert(tables.events, _event_row("edited", text, trial.id, data))
 
     def note(
         self, kind: str, text: str, trial_id: int | None = None, data: Mapping[str, Any] | None = None
     ) -> None:
         """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
-        with self._transaction() as connection:
-            connection.execute(tables.events.insert(), self._event_row(kind, text, trial_id, data or {}))
+        with self._transaction() as writer:
+            writer.insert(tables.events, _event_row(kind, text, trial_id, data or {}))
 
     def set_trials(self, trials: int) -> None:
         """Change the run's total number of trials."""
-        with self._transaction() as connection:
-            connection.execute(
-                tables.runs.update().where(tables.runs.c.run == self.run.run).values(trials=trials)
-            )
-        self.run = RunInfo(**{**_shallow(self.run), "trials": trials})
+        with self._transaction() as writer:
+            writer.update(tables.runs, (self.run.run,), trials=trials)
+        self.run = replace(self.run, trials=trials)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -387,53 +377,47 @@ class Journal:
     def _rows(self, table: sa.Table) -> sa.Select[Any]:
         return sa.select(table).where(table.c.run == self.run.run)
 
-    def _row_of(self, trial_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-        return tables.trials.c.run == self.run.run, tables.trials.c.id == trial_id
-
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _transaction(self) -> Iterator[chain.ChainedWriter]:
         if self.read_only:
             raise JournalError(f"{self._place}: opened for reading only")
         with self._mutex, readable_errors(self._place, "write"), self._engine.begin() as connection:
-            yield connection
-
-    def _trial_row(self, trial: Trial, round: int, status: Status) -> dict[str, Any]:
-        return {
-            "run": self.run.run,
-            "id": trial.id,
-            "round": round,
-            "status": status,
-            "asked_at": _now().isoformat(),
-            **trial_columns(trial),
-        }
-
-    def _insert_measurement(self, connection: sa.Connection, trial_id: int, measurement: Measurement) -> None:
-        row = {
-            "run": self.run.run,
-            "trial": trial_id,
-            "told_at": _now().isoformat(),
-            **measurement_columns(measurement),
-        }
-        connection.execute(tables.measurements.insert(), row)
-        if measurement.states is not None and np.size(measurement.states):
-            row = {"run": self.run.run, "trial": trial_id, **state_columns(measurement)}
-            connection.execute(tables.states.insert(), row)
-
-    def _event_row(
-        self, kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        return {
-            "run": self.run.run,
-            "at": _now().isoformat(),
-            "kind": kind,
-            "trial": trial_id,
-            "text": text,
-            "data": to_json(data),
-        }
+            writer = chain.ChainedWriter(connection, self.run.run)
+            yield writer
+            with altered_errors(self._place):
+                writer.link()
 
 
-def _shallow(run: RunInfo) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in run.__dataclass_fields__}
+@contextmanager
+def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose queries all see the same state, whatever a writer does meanwhile."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def _trial_row(trial: Trial, round: int, status: Status) -> dict[str, Any]:
+    return {
+        "id": trial.id,
+        "round": round,
+        "status": status,
+        "asked_at": _now().isoformat(),
+        **trial_columns(trial),
+    }
+
+
+def _insert_measurement(writer: chain.ChainedWriter, trial_id: int, measurement: Measurement) -> None:
+    row = {"trial": trial_id, "told_at": _now().isoformat(), **measurement_columns(measurement)}
+    writer.insert(tables.measurements, row)
+    if measurement.states is not None and np.size(measurement.states):
+        writer.insert(tables.states, {"trial": trial_id, **state_columns(measurement)})
+
+
+def _event_row(kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": _now().isoformat(), "kind": kind, "trial": trial_id, "text": text, "data": to_json(data)}
 
 
 def _now() -> datetime:
@@ -441,10 +425,8 @@ def _now() -> datetime:
 
 
 def _probe_write(connection: sa.Connection, run: str) -> None:
-    """Take the write lock and change nothing, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(
-        tables.runs.update().where(tables.runs.c.run == run).values(format=tables.runs.c.format)
-    )
+    """Take the write lock, so that a read-only journal is noticed before a trial runs."""
+    connection.execute(tables.runs.update().where(tables.runs.c.run == run).values(format=FORMAT))
 
 
 def _read_pointer(file: Path) -> dict[str, str]:

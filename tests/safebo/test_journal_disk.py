@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from closed_form_runs import STUDY
+from closed_form_runs import STUDY, as_older
 
 from safebo.errors import InputError, JournalError
 from safebo.storage import journal as journal_module
@@ -116,8 +116,8 @@ def test_the_folder_itself_is_synchronised_when_a_journal_takes_its_name(
 
 def test_a_measurement_of_no_trial_is_refused(tmp_path: Path) -> None:
     with create(tmp_path) as journal, pytest.raises(JournalError, match="FOREIGN KEY"):  # noqa: SIM117
-        with journal._transaction() as connection:
-            journal._insert_measurement(connection, 9, TOLD)
+        with journal._transaction() as writer:
+            journal_module._insert_measurement(writer, 9, TOLD)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -158,18 +158,24 @@ def test_a_journal_that_cannot_be_opened_holds_no_file_open(tmp_path: Path) -> N
 # -- the format ------------------------------------------------------------------------------------------
 
 
-def test_the_format_tells_older_versions_of_a_prior(tmp_path: Path) -> None:
-    for name, prior, expected in (("a", None, 1), ("b", PRIOR, 2)):
+def test_a_version_without_chains_refuses_a_run_that_has_one(tmp_path: Path) -> None:
+    """It reads formats 1 and 2 and would write past the chain."""
+    for name, prior, older in (("a", None, 1), ("b", PRIOR, 2)):
         create(tmp_path / name, prior=prior).close()
-        with sqlite3.connect(tmp_path / name / SQLITE_FILE) as connection:
-            assert connection.execute("SELECT format FROM runs").fetchall() == [(expected,)]
+        as_older(tmp_path / name)
+        for read_only, expected in ((True, older), (False, 3), (True, 3)):
+            Journal.open(tmp_path / name, read_only=read_only).close()
+            with sqlite3.connect(tmp_path / name / SQLITE_FILE) as connection:
+                assert connection.execute("SELECT format FROM runs").fetchall() == [(expected,)]
 
 
-@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("number", [0, 4])
 def test_another_format_is_refused(tmp_path: Path, number: int) -> None:
     create(tmp_path).close()
     change(tmp_path, f"UPDATE runs SET format = {number}")
-    with pytest.raises(JournalError, match=f"written in format {number}, this version reads formats 1 and 2"):
+    with pytest.raises(
+        JournalError, match=f"written in format {number}, this version reads formats 1, 2 and 3"
+    ):
         Journal.open(tmp_path)
 
 
@@ -187,8 +193,10 @@ events: id INTEGER pk, run VARCHAR(32), at VARCHAR(40), kind VARCHAR(32), trial 
 prior_runs: run VARCHAR(32) pk, prior_run VARCHAR(32), source TEXT, study TEXT, differences TEXT, digest VARCHAR(64)
 prior_trials: run VARCHAR(32) pk, id INTEGER pk, parameters TEXT, context TEXT, context_name TEXT, phase VARCHAR(16)
     outcome VARCHAR(16), objective DOUBLE?, margins TEXT, fell BOOLEAN
+chain: run VARCHAR(32) pk, number INTEGER pk, key TEXT, digest VARCHAR(64), head VARCHAR(64)
+chain_heads: run VARCHAR(32) pk, count INTEGER, head VARCHAR(64)
 """
-"""Formats 1 and 2 as they lie on disks out there: another schema is another format. `?` marks what may be NULL."""
+"""Format 3 as it lies on disks out there: another schema is another format. `?` marks what may be NULL."""
 
 
 def test_the_schema_is_that_of_its_format(tmp_path: Path) -> None:
@@ -271,7 +279,7 @@ def test_a_prior_is_kept_and_its_change_noticed(tmp_path: Path) -> None:
         kept = journal.prior()
         assert kept is not None
         assert (kept, kept.digest) == (PRIOR, PRIOR.digest)
-    change(tmp_path, "UPDATE prior_trials SET objective = 2.0")
+    as_older(tmp_path, "UPDATE prior_trials SET objective = 2.0")
     with Journal.open(tmp_path) as journal:
         with pytest.raises(
             JournalError, match=r"the journal is damaged \(the 1 trials of its prior"
@@ -363,7 +371,7 @@ def test_two_runs_in_one_file_are_damage(tmp_path: Path) -> None:
 
 def test_a_study_of_another_version_is_said_to_be_one(tmp_path: Path) -> None:
     create(tmp_path, versions={"safebo": "0.0.9"}).close()
-    change(tmp_path, """UPDATE runs SET study = '{"name": 3}'""")
+    as_older(tmp_path, """UPDATE runs SET study = '{"name": 3}'""")
     with pytest.raises(
         JournalError, match=r"cannot read the run's study \(name: .*written by safebo 0\.0\.9"
     ):
