@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from safebo.acquisition import goose, gosafeopt, information_methods, recommend, safe_ucb, safeopt
@@ -61,18 +62,16 @@ __all__ = [
 ]
 
 
+_LAZY = {
+    "GridSafeOpt": "grid_safeopt",
+    "GridSettings": "grid_tuner",
+    "GridTuner": "grid_tuner",
+    "context_of_model": "model_context",
+}
+"""Names from modules that studies do not need: loaded when they are asked for."""
+
+
 def __getattr__(name: str) -> Any:
-    """The doors from plain tensors are loaded when they are asked for: studies do not need them."""
-    if name == "GridSafeOpt":
-        from safebo.acquisition.grid_safeopt import GridSafeOpt
-
-        return GridSafeOpt
-    if name in ("GridTuner", "GridSettings"):
-        from safebo.acquisition import grid_tuner
-
-        return getattr(grid_tuner, name)
-    if name == "context_of_model":
-        from safebo.acquisition.model_context import context_of_model
-
-        return context_of_model
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ from botorch.acquisition import AcquisitionFunction
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from safebo.acquisition.joint import one_point_each
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
 from safebo.models.finite_domain import FiniteDomain
@@ -37,13 +38,9 @@ class Told:
         visited: pending and failed ones, `v x d`.
     """
 
-    points: Float[Tensor, "n d"]
-    values: Float[Tensor, "n m"]
-    visited: Float[Tensor, "v d"]
-
-
-def _nothing_told() -> Told:
-    return Told(no_points(), no_points(), no_points())
+    points: Float[Tensor, "n d"] = field(default_factory=no_points)
+    values: Float[Tensor, "n m"] = field(default_factory=no_points)
+    visited: Float[Tensor, "v d"] = field(default_factory=no_points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +83,7 @@ class AcquisitionContext(SafeSet):
     region: tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None = None
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     seed: int = 0
-    told: Told = field(default_factory=_nothing_told)
+    told: Told = field(default_factory=Told)
 
     def generator(self) -> torch.Generator:
         """A new generator of the numbers drawn for this trial."""
@@ -236,12 +233,9 @@ class SafeAcquisition(AcquisitionFunction):
         """The score; outside the admitted or certified set a value far below it that rises towards that set.
 
         Raises:
-            ValueError: when more than one point is asked for at once.
+            InputError: when more than one point is asked for at once.
         """
-        if X.shape[-2] != 1:
-            raise ValueError(f"{type(self).__name__} proposes one point at a time, got q = {X.shape[-2]}")
-        points = X.squeeze(-2).reshape(-1, X.shape[-1])
-        score, slack = self.evaluate(points)
+        score, slack = self.evaluate(one_point_each(self, X))
         outside = torch.clamp_max(slack, 0.0) - UNCERTIFIED_PENALTY
         return torch.where(
             certified(slack, strict=self.ctx.strict) & torch.isfinite(score), score, outside

@@ -46,7 +46,7 @@ class GoOSE(ExpanderAcquisition):
         safe = s.certified(bounds)
         if bool(safe[best]):
             return None
-        uncertain = torch.nonzero(safe & self._uncertain(bounds)).squeeze(-1)
+        uncertain = torch.nonzero(safe & (self.constraint_width(bounds) > s.epsilon)).squeeze(-1)
         if len(uncertain) > MAX_UNCERTAIN:
             width = s.scaled_width(bounds)[uncertain]
             uncertain = uncertain[torch.topk(width, MAX_UNCERTAIN).indices]
@@ -63,11 +63,6 @@ class GoOSE(ExpanderAcquisition):
                     return goal
         return None
 
-    def _uncertain(self, bounds: PointBounds) -> Bool[Tensor, " n"]:
-        s = self.ctx
-        width = bounds.fantasized.width[:, s.constrained] / s.constraint_scale
-        return width.amax(-1) > s.epsilon
-
     def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """The objective's upper bound, or the width of points that could certify the goal."""
         s = self.ctx
@@ -77,9 +72,5 @@ class GoOSE(ExpanderAcquisition):
         """Every point, or the uncertain ones that could certify the goal."""
         if self.goal is None:
             return X.new_ones(len(X), dtype=torch.bool)
-        result = self.ctx.certified(bounds) & self._uncertain(bounds)
-        rows = torch.nonzero(result).squeeze(-1)
-        result = result.clone()
-        if len(rows):
-            result[rows] = self.lifts(X[rows], bounds.certain.upper[rows], self.goal)
-        return result
+        uncertain = self.ctx.certified(bounds) & (self.constraint_width(bounds) > self.ctx.epsilon)
+        return self.expanders(X, bounds, uncertain, self.goal)

@@ -52,7 +52,7 @@ class GridProposal(GridChoice):
     kind: Literal["maximizer", "expander", "safe_ucb"]
 
 
-class GridSafeOpt:
+class GridSafeOpt(GridTuner):
     r"""SafeOpt on a grid, `argmax over G_n union M_n of max_i w_n(x, i) / s_i`, or Safe-UCB.
 
     With `l_n, u_n = mean -/+ beta std` of the present posterior (zero prior mean, intervals never
@@ -72,7 +72,7 @@ class GridSafeOpt:
     contexts Krause and Ong 2011. Guarantee: every proposal satisfies its constraints with the probability
     with which the confidence bounds hold; Lipschitz constants decide about expansion alone.
 
-    A door to `GridTuner`, which has every other method.
+    A `GridTuner` in the terms of the publication; that one has every other method.
 
     Args:
         kernels: gpytorch kernels with fixed hyperparameters, one per function, the objective first; each
@@ -118,47 +118,12 @@ class GridSafeOpt:
             raise InputError(f"min_width must be at least 0, got {min_width!r}")
         settings = GridSettings(lipschitz=lipschitz, minimal_width=float(min_width), strict=True)
         self.rule = rule
-        self._tuner = GridTuner(
-            rule,
-            kernels,
-            noise_variances,
-            grid,
-            thresholds,
-            beta,
-            context_dims=context_dims,
-            settings=settings,
-        )
+        super().__init__(rule, kernels, noise_variances, grid, thresholds, beta, context_dims, settings)
 
-    @property
-    def grid(self) -> Float[Tensor, "n d"]:
-        """The candidates."""
-        return self._tuner.grid
-
-    @property
-    def count(self) -> int:
-        """Number of observations, in all contexts."""
-        return self._tuner.count
-
-    @property
-    def beta(self) -> float:
-        """Confidence multiplier now."""
-        return self._tuner.beta
-
-    def tell(self, x: Any, y: Any) -> None:
-        """Add an observation, or several rows; see `GridTuner.tell`."""
-        self._tuner.tell(x, y)
-
-    def ask(self, context: Any = None) -> GridProposal:
-        """The next point; nothing is registered.
-
-        Args:
-            context: `context_dims` numbers; None without contexts.
-
-        Raises:
-            EmptySafeSetError: no point of the grid is safe in this context.
-        """
-        ctx = self._tuner.acquisition_context(context)
-        choice = self._tuner.decide(ctx)
+    def ask(self, context: Any = None, pending: Any = None) -> GridProposal:
+        """The next point; arguments and errors as `GridTuner.ask`."""
+        ctx = self.acquisition_context(context, pending)
+        choice = self.decide(ctx)
         with torch.no_grad():
             bounds = ctx.pool_bounds
             row = choice.index
@@ -177,8 +142,8 @@ class GridSafeOpt:
             EmptySafeSetError: no point of the grid is safe in this context.
         """
         with torch.no_grad():
-            ctx = self._tuner.acquisition_context(context)
-            self._tuner.certified(ctx)
+            ctx = self.acquisition_context(context)
+            self.certified(ctx)
             acquisition = SafeOpt(ctx)
             safe, best, expander = acquisition.grid_sets()
             bounds = ctx.pool_bounds.certain
@@ -186,11 +151,3 @@ class GridSafeOpt:
         if expander is not None:
             expanders[expander] = True
         return GridSets(safe, best, expanders, bounds.lower, bounds.upper, acquisition.tests)
-
-    def best(self, context: Any = None) -> GridChoice:
-        """The safe point whose objective has the largest lower bound.
-
-        Raises:
-            EmptySafeSetError: no point of the grid is safe in this context.
-        """
-        return self._tuner.best(context)

@@ -354,13 +354,11 @@ class GridTuner:
     def _certificate_rule(self, ctx: AcquisitionContext) -> CertificateRule:
         if self.certificate == "bounds":
             return BoundsCertificate()
-        d = self.grid.shape[1]
-        here = (self._inputs[:, d:] == ctx.context).all(-1)
-        points, chosen = self._inputs[here][:, :d], self._constraints
+        points, chosen = ctx.told.points, self._constraints
         assert self.lipschitz is not None
         if self.certificate == "measured":
             assert self.measured_noise is not None
-            reference = self._values[here][:, chosen] - self.measured_noise[chosen]
+            reference = ctx.told.values[:, chosen] - self.measured_noise[chosen]
         else:
             reference = ctx.bounds_at(points).certain.lower[:, chosen]
         return LipschitzCertificate(points, reference, self.lipschitz[chosen])

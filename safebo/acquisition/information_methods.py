@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from jaxtyping import Float, Int
@@ -112,18 +112,17 @@ class InformationMethod(SafeAcquisition):
         """`max_z max_i I(1{g_i(z) >= threshold_i}; y_i(x))`."""
         s = self.ctx
         inputs, places = s.inputs(X), s.inputs(self.places)
-        best: Tensor | None = None
+        information = []
         for i, t in zip(s.constrained, s.thresholds, strict=True):
             p = s.fantasized.posteriors[i]
             mean, target_variance = p.mean_variance(places)
             _, variance = p.mean_variance(inputs)
             cross = p.cross_covariance(inputs, places)
             noise = torch.full_like(variance, p.noise_variance)
-            information = ise(mean - t, target_variance, variance, cross, noise).amax(-1)
-            best = information if best is None else torch.maximum(best, information)
-        if best is None:
+            information.append(ise(mean - t, target_variance, variance, cross, noise).amax(-1))
+        if not information:
             raise InputError("ise and ise_bo ask what is safe: they need at least one constraint")
-        return best
+        return reduce(torch.maximum, information)
 
     def about_the_maximum(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """MES of the objective."""

@@ -5,8 +5,7 @@ AISTATS 2025. Both estimates take the values as independent Gaussians `N(mean_x,
 
 - F-LITE: `p_x = Phi((mean_x - kappa) / std_x)` with the one kappa at which the p_x sum to 1; `O(n log(1/e))`
 - A-LITE: the maximum is taken for a Gaussian with the quartiles of `prod_x Phi((t - mean_x) / std_x)`;
-  `p_x` is the probability that x exceeds it, or exceeds the maximum of the others where that is larger,
-  normalised
+  `p_x` is the probability that x exceeds it (their first estimate)
 
 Both are approximations: neither has an error bound for dependent values. A candidate may be feasible only with a
 probability `w_x`, independently: it then counts as a competitor with that probability (ours; `w_x` of 0
@@ -106,11 +105,6 @@ def f_lite(
     return p / p.sum()
 
 
-def _log_maximum_cdf(t: Tensor, mean: Tensor, std: Tensor, weight: Tensor) -> Tensor:
-    """Logarithm of the probability that each candidate is infeasible or below t; `n`."""
-    return torch.log1p(-weight * torch.special.ndtr((mean - t) / std))
-
-
 def maximum_moments(
     mean: Float[Tensor, " n"],
     std: Float[Tensor, " n"],
@@ -133,52 +127,16 @@ def maximum_moments(
         low, high = float((mean - 40.0 * std).min()), float((mean + reach * std).max())
         for _ in range(BISECTIONS + 20):
             middle = 0.5 * (low + high)
-            if float(_log_maximum_cdf(mean.new_tensor(middle), mean, std, weight).sum()) < level:
+            # The logarithm of the probability that each candidate is infeasible or below the middle.
+            each = torch.log1p(-weight * torch.special.ndtr((mean - middle) / std))
+            if float(each.sum()) < level:
                 low = middle
             else:
                 high = middle
         quartiles.append(0.5 * (low + high))
-    return _gaussian_of_quartiles(quartiles[0], quartiles[1])
-
-
-def _gaussian_of_quartiles(first: Any, third: Any) -> tuple[Any, Any]:
-    """Mean and standard deviation of the Gaussian with those quartiles."""
-    # Quartiles lie at m -/+ 0.6745 s, as Phi(0.6745) = 3/4.
+    first, third = quartiles
+    # Quartiles of a Gaussian lie at m -/+ 0.6745 s, as Phi(0.6745) = 3/4.
     return 0.5 * (first + third), (third - first) / (2.0 * 0.6744897501960817)
-
-
-def a_lite(
-    mean: Float[Tensor, " n"],
-    std: Float[Tensor, " n"],
-    feasibility: Float[Tensor, " n"] | Bool[Tensor, " n"] | None = None,
-) -> Float[Tensor, " n"]:
-    """A-LITE's probabilities of maximality; they sum to 1. Arguments and errors as `f_lite`."""
-    center, spread = maximum_moments(mean, std, feasibility)
-    mean, std, weight = _checked(mean, std, feasibility)
-    spread = max(spread, MINIMAL_STD * float(std.max()))
-    # P(X > M) = Phi((mean - m) / sqrt(std^2 + s^2)) for X ~ N(mean, std^2), M ~ N(m, s^2).
-    first = torch.special.ndtr((mean - center) / (std.square() + spread**2).sqrt())
-    # The others' maximum: the Gaussian's distribution over the candidate's own, which x leaves to them. Its
-    # quartiles are found for all candidates in one bisection.
-    quartiles = []
-    for q in (0.25, 0.75):
-        low = torch.full_like(mean, center - 12.0 * spread)
-        high = torch.full_like(mean, center + 12.0 * spread)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            own = _log_maximum_cdf(middle, mean, std, weight)
-            below = torch.special.log_ndtr((middle - center) / spread) - own < math.log(q)
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        quartiles.append(0.5 * (low + high))
-    others, others_spread = _gaussian_of_quartiles(*quartiles)
-    second = torch.special.ndtr((mean - others) / (std.square() + others_spread.square()).sqrt())
-    p = weight * torch.maximum(first, second)
-    return p / p.sum()
-
-
-def entropy(probability: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """`-sum p log p`, in nats, 0 log 0 being 0: how undecided the place of the maximum is."""
-    return -torch.special.xlogy(probability, probability).sum()
 
 
 class ProbabilityOfMaximality(AcquisitionFunction):
@@ -191,7 +149,7 @@ class ProbabilityOfMaximality(AcquisitionFunction):
     Args:
         model: any BoTorch model; output 0 is the objective, the others are margins.
         points: the candidates that the maximum is taken over, `n x d`.
-        estimate: `f_lite` or `a_lite` (its first estimate: a free point is not one of the candidates).
+        estimate: `f_lite` or `a_lite`.
         thresholds: of the margins, one per output after the first; None to look at the objective alone.
         mask: which points may be the maximum, `n`; all when None.
         noise: of the pending observations; see `safebo.acquisition.joint.Noise`.

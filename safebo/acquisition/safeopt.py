@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -35,28 +36,39 @@ class ExpanderAcquisition(SafeAcquisition):
     def __init__(self, ctx: AcquisitionContext) -> None:
         super().__init__(ctx)
         self.tests = 0
-        self._targets: Tensor | None = None
         self._kept: tuple[Tensor, list[FixedPoints]] | None = None
 
-    @property
+    @cached_property
     def targets(self) -> Float[Tensor, "t d"]:
         """Uncertified points of the pool that can still be safe, nearest to certification first."""
-        if self._targets is None:
-            s = self.ctx
-            if len(s.pool) == 0:
-                return s.pool
-            bounds = s.pool_bounds
-            short = -s.epsilon if s.domain is None else 0.0
-            keep = torch.nonzero(
-                ~s.certified(bounds) & (bounds.slack <= short) & (bounds.possible >= 0)
-            ).squeeze(-1)
-            order = torch.argsort(bounds.slack[keep], descending=True, stable=True)
-            self._targets = s.pool[keep][order[:TARGETS] if s.domain is None else order]
-        return self._targets
+        s = self.ctx
+        if len(s.pool) == 0:
+            return s.pool
+        bounds = s.pool_bounds
+        short = -s.epsilon if s.domain is None else 0.0
+        keep = torch.nonzero(~s.certified(bounds) & (bounds.slack <= short) & (bounds.possible >= 0)).squeeze(
+            -1
+        )
+        order = torch.argsort(bounds.slack[keep], descending=True, stable=True)
+        return s.pool[keep][order[:TARGETS] if s.domain is None else order]
 
-    def expands(self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"]) -> Bool[Tensor, " n"]:
-        """Whether points, with these upper bounds of all functions, could certify one of the targets."""
-        return self.lifts(X, upper, self.targets)
+    def constraint_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
+        """Largest width of a constraint's interval, in prior standard deviations, pending trials counted."""
+        s = self.ctx
+        return (bounds.fantasized.width[:, s.constrained] / s.constraint_scale).amax(-1)
+
+    def expanders(
+        self,
+        X: Float[Tensor, "n d"],
+        bounds: PointBounds,
+        among: Bool[Tensor, " n"],
+        targets: Float[Tensor, "t d"],
+    ) -> Bool[Tensor, " n"]:
+        """Which of the points `among` X could certify one of some targets."""
+        result = torch.zeros_like(among)
+        rows = torch.nonzero(among).squeeze(-1)
+        result[rows] = self.lifts(X[rows], bounds.certain.upper[rows], targets)
+        return result
 
     def lifts(
         self, X: Float[Tensor, "n d"], upper: Float[Tensor, "n m"], targets: Float[Tensor, "t d"]
@@ -98,7 +110,7 @@ class ExpanderAcquisition(SafeAcquisition):
         if len(order) == 0 or not chosen:
             return None
         if s.domain is None or s.rule == "any" or any(isinstance(p, MixturePosterior) for p in posteriors):
-            found = self.expands(s.pool[order], certain.upper[order])
+            found = self.lifts(s.pool[order], certain.upper[order], self.targets)
             self.tests += len(order)
             return int(found.int().argmax()) if bool(found.any()) else None
         search: HallucinatedSearch | LipschitzSearch
@@ -137,12 +149,8 @@ class SafeOpt(ExpanderAcquisition):
 
     def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Maximizers and expanders; certification is left to the caller."""
-        result = bounds.certain.upper[..., 0] >= self.ctx.incumbent
-        open_ = torch.nonzero(~result & self.ctx.certified(bounds)).squeeze(-1)
-        if len(open_):
-            result = result.clone()
-            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
-        return result
+        best = bounds.certain.upper[..., 0] >= self.ctx.incumbent
+        return best | self.expanders(X, bounds, ~best & self.ctx.certified(bounds), self.targets)
 
     def grid_sets(self) -> tuple[Bool[Tensor, " p"], Bool[Tensor, " p"], int | None]:
         """Safe set, maximizers and the first true expander of the grid (its row; None where there is none)."""
@@ -181,47 +189,32 @@ class StageOpt(ExpanderAcquisition):
     SafeOpt's; the reachable safe set is found before the objective is looked at.
     """
 
-    def __init__(self, ctx: AcquisitionContext) -> None:
-        super().__init__(ctx)
-        self._expanding: bool | None = None
-
-    @property
+    @cached_property
     def expanding(self) -> bool:
         """Whether the expanding stage goes on: some certified point of the pool is an expander worth a trial."""
-        if self._expanding is None:
-            s = self.ctx
-            possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
-            self._expanding = possible and self._widest_expander() is not None
-        return self._expanding
+        s = self.ctx
+        possible = s.expanding and len(s.pool) > 0 and len(s.constrained) > 0
+        return possible and self._widest_expander() is not None
 
     def _widest_expander(self) -> int | None:
         """Row of the pool of the widest expander whose width exceeds epsilon."""
         s = self.ctx
         bounds = s.pool_bounds
-        width = self._constraint_width(bounds)
+        width = self.constraint_width(bounds)
         worth = torch.nonzero(s.certified(bounds) & (width > s.epsilon)).squeeze(-1)
         order = worth[torch.argsort(width[worth], descending=True, stable=True)]
         position = self.first_expander(order, bounds.certain)
         return None if position is None else int(order[position])
 
-    def _constraint_width(self, bounds: PointBounds) -> Float[Tensor, " n"]:
-        s = self.ctx
-        return (bounds.fantasized.width[:, s.constrained] / s.constraint_scale).amax(-1)
-
     def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Width of the constraints' intervals while expanding, then the objective's upper bound."""
-        return self._constraint_width(bounds) if self.expanding else self.ctx.optimistic(bounds)
+        return self.constraint_width(bounds) if self.expanding else self.ctx.optimistic(bounds)
 
     def admits(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Bool[Tensor, " n"]:
         """Expanders while expanding; then every point."""
         if not self.expanding:
             return X.new_ones(len(X), dtype=torch.bool)
-        result = self.ctx.certified(bounds)
-        open_ = torch.nonzero(result).squeeze(-1)
-        if len(open_):
-            result = result.clone()
-            result[open_] = self.expands(X[open_], bounds.certain.upper[open_])
-        return result
+        return self.expanders(X, bounds, self.ctx.certified(bounds), self.targets)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """The widest expander alone while expanding; upper bounds of the safe set then."""
@@ -230,5 +223,5 @@ class StageOpt(ExpanderAcquisition):
         best = self._widest_expander()
         scores = self.ctx.pool.new_full((len(self.ctx.pool),), -torch.inf)
         if best is not None:
-            scores[best] = self._constraint_width(self.ctx.pool_bounds)[best]
+            scores[best] = self.constraint_width(self.ctx.pool_bounds)[best]
         return scores

@@ -7,7 +7,6 @@ not ruled out is decided in double precision. Numpy and numba only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ CHUNK = 11
 UNIT_ROUNDOFF = 2.0**-24
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """What the search reads of an index: of every block codes, states, box and largest radius; of every state itself,
     its radius and its preference.
     """
@@ -59,18 +58,10 @@ class StateIndex:
     """
 
     order: IntArray
-    states: FloatArray
-    radii: FloatArray
-    preference: FloatArray
-    codes: NDArray[np.uint8]
-    offset: FloatArray
-    step: float
-    blocks: NDArray[np.float32]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    radius: FloatArray
     coordinates: IntArray
+    offset: FloatArray
     largest: float
+    stored: Stored
 
     @classmethod
     def build(cls, states: FloatArray, radii: FloatArray, preference: FloatArray) -> StateIndex:
@@ -91,30 +82,24 @@ class StateIndex:
         offset = padded[:, coordinates].min(axis=0)
         step = float(np.ptp(padded, axis=0).max()) / 255.0 or 1.0
         codes = np.clip(np.rint((by_block - offset) / step), 0, 255).astype(np.uint8)
-        return cls(
-            order=order,
-            states=states,
-            radii=radii[order],
-            preference=preference[order],
+        stored = Stored(
             codes=np.ascontiguousarray(codes.transpose(0, 2, 1)),
-            offset=offset,
             step=step,
             blocks=np.ascontiguousarray(by_block.transpose(0, 2, 1).astype(np.float32)),
             low=by_block.min(axis=1).astype(np.float32),
             high=by_block.max(axis=1).astype(np.float32),
             radius=_largest_per_block(radii[order]),
-            coordinates=coordinates,
-            largest=float(np.abs(states).max()),
+            states=states,
+            radii=radii[order],
+            preference=preference[order],
         )
+        return cls(order, coordinates, offset, float(np.abs(states).max()), stored)
 
     def with_radii(self, radii: FloatArray) -> StateIndex:
         """The same states with other radii (`m`, as numbered when built)."""
         ordered = radii[self.order]
-        return replace(self, radii=ordered, radius=_largest_per_block(ordered))
-
-    @cached_property
-    def _stored(self) -> _Stored:
-        return _Stored(*(getattr(self, name) for name in _Stored._fields))
+        stored = self.stored._replace(radii=ordered, radius=_largest_per_block(ordered))
+        return replace(self, stored=stored)
 
     def search(
         self, s: FloatArray, first: int, stop_when_covered: bool, most: float = np.inf
@@ -131,10 +116,10 @@ class StateIndex:
         query = _Query(
             s,
             ordered.astype(np.float32),
-            ((ordered - self.offset) / self.step).astype(np.float32),
+            ((ordered - self.offset) / self.stored.step).astype(np.float32),
             max(self.largest, float(np.abs(s).max())),
         )
-        position, value = _search(self._stored, query, first, stop_when_covered, most)
+        position, value = _search(self.stored, query, first, stop_when_covered, most)
         return int(self.order[position]), int(position), float(value)
 
 
@@ -247,7 +232,7 @@ def _box_distances(
 
 @njit(cache=True)
 def _search(
-    stored: _Stored, query: _Query, first: int, stop_when_covered: bool, most: float
+    stored: Stored, query: _Query, first: int, stop_when_covered: bool, most: float
 ) -> tuple[int, float]:
     """Branch and bound for the smallest `||s - s_j|| - radius_j`.
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from safebo.models.posterior import Kernel
+from safebo.models.kernels import Kernel
 
 CORRELATION_LOSS = 0.005
 """Prior correlation that may be lost across a cell's side: a tenth of a squared-exponential lengthscale."""

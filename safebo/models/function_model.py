@@ -98,7 +98,9 @@ def function_models(study: Study) -> tuple[FunctionModel, ...]:
         v.lengthscale or spec.context_lengthscale for v in study.context.variables
     )
     axes: list[Parameter | ContextVariable] = [*study.parameters, *study.context.variables]
-    period = tuple(_unit_period(axis) for axis in axes)
+    period = tuple(
+        math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0]) for axis in axes
+    )
     return tuple(
         FunctionModel(
             name=f.name,
@@ -128,7 +130,3 @@ def kernel_terms(study: Study) -> Terms | None:
         groups = [tuple(sorted(map(names.index, group))) for group in spec.groups or [[n] for n in names]]
         return tuple((group, context) if context else (group,) for group in groups)
     return None
-
-
-def _unit_period(axis: Parameter | ContextVariable) -> float:
-    return math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0])

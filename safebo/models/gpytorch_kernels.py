@@ -15,7 +15,7 @@ import torch
 
 from safebo.boundary.kernels import KERNELS, RadialKernel
 from safebo.errors import InputError
-from safebo.models.posterior import GenericKernel, Kernel, StationaryKernel
+from safebo.models.kernels import GenericKernel, Kernel, StationaryKernel
 
 
 def fixed_kernel(kernel: Any, dimension: int) -> Kernel:

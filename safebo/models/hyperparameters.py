@@ -82,13 +82,6 @@ def sampled(
     return tuple(samples)
 
 
-def log_marginal_likelihood(
-    model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"]
-) -> Float[Tensor, ""]:
-    """`ln N(y; mean, K + noise I)` under a model."""
-    return _log_likelihood(model, X, y, torch.tensor(_declared(model)))
-
-
 def _declared(model: FunctionModel) -> FloatArray:
     return np.log([*model.lengthscale, model.variance, model.noise_variance])
 

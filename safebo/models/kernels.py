@@ -10,6 +10,8 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -28,15 +30,12 @@ class Kernel(Protocol):
 
     def __call__(self, a: Float[Tensor, "*b n D"], b: Float[Tensor, "*b m D"]) -> Float[Tensor, "*b n m"]:
         """Covariance of the rows of `a` and `b`."""
-        ...
 
     def diagonal(self, a: Float[Tensor, "*b n D"]) -> Float[Tensor, "*b n"]:
         """Prior variance at the rows of `a`."""
-        ...
 
     def to(self, device: torch.device | str) -> Kernel:
         """The same kernel on another device."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,9 @@ class StationaryKernel:
         """The kernel over its variance."""
         if self.terms is None:
             return self._radial(a, b, None)
-        known: dict[Columns, Tensor] = {}
-        total: Tensor | None = None
-        for groups in self.terms:
-            product: Tensor | None = None
-            for columns in groups:
-                if columns not in known:
-                    known[columns] = self._radial(a, b, columns)
-                product = known[columns] if product is None else product * known[columns]
-            assert product is not None
-            total = product if total is None else total + product
-        assert total is not None
-        return total / len(self.terms)
+        known = {columns: self._radial(a, b, columns) for columns in set(chain(*self.terms))}
+        products = [reduce(torch.mul, [known[columns] for columns in groups]) for groups in self.terms]
+        return reduce(torch.add, products) / len(self.terms)
 
     def _radial(self, a: Tensor, b: Tensor, columns: Columns | None) -> Tensor:
         # Distances from differences, not from the expanded square: exact for coincident points, and autograd
@@ -121,9 +111,7 @@ class StationaryKernel:
 
     def same_correlation(self, other: StationaryKernel) -> bool:
         """Whether the other kernel is this one but for its variance."""
-        if self.kind != other.kind or self.terms != other.terms:
-            return False
-        if (self.period is None) != (other.period is None):
+        if (self.kind, self.terms, self.period is None) != (other.kind, other.terms, other.period is None):
             return False
         same_period = self.period is None or other.period is None or torch.equal(self.period, other.period)
         return same_period and torch.equal(self.lengthscale, other.lengthscale)
@@ -192,12 +180,8 @@ class CoregionalKernel:
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Covariance of the rows of `a` and `b`, each with or without the task's column."""
         (x, s), (z, t) = self._split(a), self._split(b)
-        total: Tensor | None = None
-        for kernel, weights in self.parts:
-            covariance = kernel(x, z) * weights[s.unsqueeze(-1), t.unsqueeze(-2)]
-            total = covariance if total is None else total + covariance
-        assert total is not None
-        return total
+        pairs = s.unsqueeze(-1), t.unsqueeze(-2)
+        return reduce(torch.add, [kernel(x, z) * weights[pairs] for kernel, weights in self.parts])
 
     def diagonal(self, a: Tensor) -> Tensor:
         """Prior variance at the rows of `a`."""

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.models.cells import Cells, cell_widths
-from safebo.models.posterior import Kernel, Posterior
+from safebo.models.kernels import Kernel
+from safebo.models.posterior import Posterior
 
 TOLERANCE = 1e-10
 """No more features once none of the points lacks more than this fraction of the largest prior variance. It is the

@@ -8,9 +8,11 @@ every later one by itself. The cache only saves work.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from safebo.errors import StudyError
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
@@ -21,17 +23,23 @@ from safebo.models.multi_task import (
     contradiction,
     pairings,
     simulated,
-    transfer_surrogate,
-    with_tasks,
 )
-from safebo.models.observation import Observation
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
-Table = tuple[torch.Tensor, list[tuple[float | None, ...]]]
+Table = tuple[Tensor, list[tuple[float | None, ...]]]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One row of the surrogate's data: inputs in the unit cube and warped values, None where not observed."""
+
+    trial: int
+    x: Float[Tensor, " D"]
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -165,9 +173,7 @@ class ModelCache:
             self._rows.append(row)
         return self._surrogate
 
-    def fantasized(
-        self, surrogate: Surrogate, X: torch.Tensor, worst: torch.Tensor, value: float
-    ) -> Surrogate:
+    def fantasized(self, surrogate: Surrogate, X: Tensor, worst: Tensor, value: float) -> Surrogate:
         """With points counted as visited at their means, and others as having that objective value."""
         if len(X) == 0 and len(worst) == 0:
             return surrogate
@@ -184,8 +190,8 @@ class ModelCache:
         spec = self.spec.prior_data
         if not believed or spec is None:
             return Surrogate.prior(ensembles)
-        none = _table([], len(self.declared[0].lengthscale))
-        return transfer_surrogate(ensembles, _table(self._simulation), none, spec.inflation)
+        X, values = _table(self._simulation)
+        return Surrogate.prior(ensembles, spec.inflation).conditioned(simulated(X), values)
 
     def _fit_ids(self, ids: list[int]) -> list[int]:
         if self.spec.hyperparameters == "fixed":
@@ -197,10 +203,9 @@ class ModelCache:
         spec, declared = self.spec, self.declared
         X, values = _table(rows, len(declared[0].lengthscale))
         if believed and spec.prior_data is not None:
-            tasks = spec.prior_data
-            declared = with_tasks(
-                declared, TaskPrior(tasks.correlation, tasks.std_ratio, tasks.discrepancy_lengthscale)
-            )
+            data = spec.prior_data
+            tasks = TaskPrior(data.correlation, data.std_ratio, data.discrepancy_lengthscale)
+            declared = tuple(replace(model, tasks=tasks) for model in declared)
             S, more = _table(self._simulation)
             X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
         if spec.hyperparameters == "fixed":

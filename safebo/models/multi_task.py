@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,6 @@ from jaxtyping import Float
 from scipy.stats import chi2, norm
 from torch import Tensor
 
-from safebo.models.function_model import FunctionModel, TaskPrior
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 
@@ -100,34 +99,9 @@ class Pairing:
         return math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach)
 
 
-def with_tasks(models: Sequence[FunctionModel], tasks: TaskPrior) -> tuple[FunctionModel, ...]:
-    """The same priors of the robot's functions, each with its simulation's beside it."""
-    return tuple(replace(model, tasks=tasks) for model in models)
-
-
 def simulated(X: Float[Tensor, "n D"]) -> Float[Tensor, "n E"]:
     """Inputs as the simulation's: with the task's column."""
     return torch.cat([X, X.new_full((*X.shape[:-1], 1), SIMULATION)], -1)
-
-
-def transfer_surrogate(
-    models: Sequence[FunctionModel | Sequence[FunctionModel]],
-    simulation: tuple[Float[Tensor, "s D"], Values],
-    robot: tuple[Float[Tensor, "r D"], Values],
-    inflation: float = 1.0,
-) -> Surrogate:
-    """The surrogate of the robot given trials of both.
-
-    Args:
-        models: priors `with_tasks`, or samples of them.
-        simulation: inputs in the unit cube and values of simulated trials.
-        robot: the same of the robot's.
-        inflation: factor of beta, at least 1.
-    """
-    surrogate = Surrogate.prior(models, inflation)
-    if len(simulation[0]):
-        surrogate = surrogate.conditioned(simulated(simulation[0]), simulation[1])
-    return surrogate.conditioned(*robot) if len(robot[0]) else surrogate
 
 
 def contradiction(
@@ -203,7 +177,7 @@ def pairings(
 
     Args:
         names: of the functions.
-        surrogate: given the simulated trials alone, of models `with_tasks`.
+        surrogate: given the simulated trials alone, of models with tasks.
         X: the robot's inputs.
         values: what it showed.
     """

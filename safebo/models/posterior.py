@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import GenericKernel, Kernel, StationaryKernel
+from safebo.models.kernels import Kernel
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
@@ -199,6 +199,3 @@ class Posterior:
         white_a = self.whiten(self.kernel(a, self.inputs))
         white_b = self.whiten(self.kernel(b, self.inputs))
         return self.kernel(a, b) - white_a @ white_b.T
-
-
-__all__ = ["MINIMAL_VARIANCE", "GenericKernel", "Kernel", "Posterior", "StationaryKernel"]

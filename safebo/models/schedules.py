@@ -31,7 +31,8 @@ from scipy.stats import norm
 from torch import Tensor
 
 from safebo.errors import StudyError
-from safebo.models.posterior import Kernel, Posterior
+from safebo.models.kernels import Kernel
+from safebo.models.posterior import Posterior
 from safebo.study import ConfidenceSpec
 
 GAIN_POINTS = 512

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.models.confidence import Prediction
-from safebo.models.function_model import FunctionModel, function_models
-from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.function_model import FunctionModel
 from safebo.models.kernels import StationaryKernel
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import Posterior
@@ -95,20 +94,18 @@ class Surrogate:
 
     def predict(self, X: Float[Tensor, "n D"]) -> Prediction:
         """Marginal means and standard deviations of all functions, `n x m` each."""
-        means, variances = [], []
         known: list[tuple[Posterior, Tensor]] = []
-        for p in self.posteriors:
-            covariance = None if isinstance(p, MixturePosterior) else _shared_covariance(p, known, X)
-            mean, variance = p.mean_variance(X, covariance)
-            means.append(mean)
-            variances.append(variance)
+        moments = [p.mean_variance(X, _shared_covariance(p, known, X)) for p in self.posteriors]
+        means, variances = zip(*moments, strict=True)
         return Prediction(torch.stack(means, -1), torch.stack(variances, -1).sqrt())
 
 
-def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: Tensor) -> Tensor:
-    """`k(X, inputs)` of one function; functions that share inputs and lengthscales share the work."""
+def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: Tensor) -> Tensor | None:
+    """`k(X, inputs)` of one function; functions that share inputs and lengthscales share the work, others compute it
+    themselves.
+    """
     if not isinstance(p.kernel, StationaryKernel):
-        return p.kernel(X, p.inputs)
+        return None
     for other, correlation in known:
         kernel = other.kernel
         if (
@@ -121,6 +118,3 @@ def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: T
     correlation = p.kernel.correlation(X, p.inputs)
     known.append((p, correlation))
     return p.kernel.variance * correlation
-
-
-__all__ = ["FunctionModel", "Surrogate", "fitted", "function_models", "sampled"]

@@ -53,11 +53,9 @@ def refine(acquisition: SafeAcquisition, starts: Float[Tensor, "n d"], iteration
         trial = (x + step * d).clamp(0.0, 1.0)
         t_score, t_slack, t_g, t_h = _gradients(acquisition, trial)
         taken = (feasible(t_slack) & (t_score > score)).unsqueeze(-1)
-        x = torch.where(taken, trial, x)
-        g = torch.where(taken, t_g, g)
-        h = torch.where(taken, t_h, h)
-        score = torch.where(taken.squeeze(-1), t_score, score)
-        slack = torch.where(taken.squeeze(-1), t_slack, slack)
+        x, g, h = (torch.where(taken, new, old) for new, old in ((trial, x), (t_g, g), (t_h, h)))
+        row = taken.squeeze(-1)
+        score, slack = torch.where(row, t_score, score), torch.where(row, t_slack, slack)
         step = torch.where(taken, step * GROW, step * SHRINK)
         if bool((step < SMALLEST_STEP).all()):
             break

@@ -19,7 +19,7 @@ from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
 from safebo.storage.journal import Journal
-from safebo.storage.run_lock import RunLock
+from safebo.storage.run_lock import run_lock
 from safebo.storage.trial_log import MOVED, OVER, last_step
 from safebo.study import Study
 from safebo.types import Measurement, Trial
@@ -28,7 +28,7 @@ from safebo.types import Measurement, Trial
 @contextmanager
 def _alone_with(folder: Path) -> Iterator[Journal]:
     Journal.open(folder, read_only=True).close()
-    with RunLock(folder), Journal.open(folder) as journal:
+    with run_lock(folder), Journal.open(folder) as journal:
         yield journal
 
 

@@ -25,7 +25,7 @@ from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, wi
 from safebo.runs.progress import Progress, Silent
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
-from safebo.storage.run_lock import LOCK_FILE, RunLock
+from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study import Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
@@ -114,7 +114,7 @@ def run(
         )
     with contextlib.ExitStack() as stack:
         if exists:
-            stack.enter_context(RunLock(folder))
+            stack.enter_context(run_lock(folder))
             journal = stack.enter_context(Journal.open(folder))
             _check_same_run(journal, file, seed)
             if prior is not None:
@@ -126,7 +126,7 @@ def run(
             workers = workers or journal.run.workers
         else:
             stack.enter_context(_fresh_folder(folder))
-            stack.enter_context(RunLock(folder))
+            stack.enter_context(run_lock(folder))
             taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
         if robot is not None:
             planned = trials or (journal.run.trials if exists else file.study.trials)

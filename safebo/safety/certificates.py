@@ -27,7 +27,6 @@ class CertificateRule(Protocol):
             lower: lower confidence bounds of the constraints at X.
             thresholds: where the constraints' margins are 0.
         """
-        ...
 
 
 class BoundsCertificate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ class HallucinatedSearch:
         whitened: Sequence[Float[Tensor, "n b"]],
     ) -> Bool[Tensor, "b t"]:
         """Whether every constraint would hold at each target."""
-        result: Tensor | None = None
+        holds = []
         for c, w in zip(self.constraints, whitened, strict=True):
             variance = c.grid.variance_at(columns)
             covariance = c.grid.cross_covariance(c.posterior, candidates, w, columns)
@@ -136,10 +137,8 @@ class HallucinatedSearch:
                 c.posterior.noise_variance,
                 c.beta,
             )
-            holds = lower >= c.threshold
-            result = holds if result is None else result & holds
-        assert result is not None
-        return result
+            holds.append(lower >= c.threshold)
+        return reduce(torch.logical_and, holds)
 
 
 class LipschitzSearch:

@@ -128,18 +128,17 @@ def altered_errors(place: str) -> Iterator[None]:
 def explain(place: str, action: str, detail: str) -> str:
     """One sentence for a database's error: what could not be done, why, and what is kept."""
     kept = "Every trial told before this is kept; then go on with --resume."
-    lower = detail.lower()
-    if "full" in lower or "no space" in lower or "file too large" in lower:
-        return f"{place}: cannot {action} the journal: the disk is full. Free some space. {kept}"
-    if "readonly" in lower or "read-only" in lower or "permission" in lower:
-        return f"{place}: cannot {action} the journal: it or its folder is read-only. {kept}"
-    if "locked" in lower:
-        return f"{place}: cannot {action} the journal: another program keeps it locked. Close that. {kept}"
-    if "malformed" in lower or "not a database" in lower or "no such table" in lower:
-        return damaged(place, detail)
-    if "i/o error" in lower:
-        return f"{place}: cannot {action} the journal: {detail} (a full or failing disk?). {kept}"
-    return f"{place}: cannot {action} the journal: {detail}"
+    # The first that the detail speaks of, in any case of its letters.
+    causes = (
+        (("full", "no space", "file too large"), f"the disk is full. Free some space. {kept}"),
+        (("readonly", "read-only", "permission"), f"it or its folder is read-only. {kept}"),
+        (("locked",), f"another program keeps it locked. Close that. {kept}"),
+        (("malformed", "not a database", "no such table"), None),
+        (("i/o error",), f"{detail} (a full or failing disk?). {kept}"),
+        (("",), detail),
+    )
+    cause = next(said for words, said in causes if any(word in detail.lower() for word in words))
+    return f"{place}: cannot {action} the journal: {cause}" if cause else damaged(place, detail)
 
 
 def damaged(place: str, detail: str) -> str:

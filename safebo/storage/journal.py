@@ -18,7 +18,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +64,7 @@ OLD_FORMATS = (1, 2)
 """Without and with a prior; the first opening for writing begins their chain and makes them the present format."""
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """The record of one run. Make one with `Journal.create` or `Journal.open`; close it, or use it in `with`.
 
     One process writes (see `safebo.storage.run_lock`); any number may read at the same time.
@@ -229,7 +229,9 @@ class Journal:
                 run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    _probe_write(connection, run.run)
+                    # Takes the write lock: a read-only journal is noticed before a trial runs.
+                    own = tables.runs.c.run == run.run
+                    connection.execute(tables.runs.update().where(own).values(format=FORMAT))
                     if found != FORMAT:
                         tables.metadata.create_all(connection)
                         with readable_errors(place, "read"):
@@ -242,9 +244,6 @@ class Journal:
     def close(self) -> None:
         """Close the database. What was written is already on disk."""
         self._engine.dispose()
-
-    def __enter__(self) -> Journal:
-        return self
 
     def __exit__(self, *unused: object) -> None:
         self.close()
@@ -314,22 +313,19 @@ class Journal:
             states: whether to load the visited states (they are by far the largest part).
         """
         with readable_errors(self._place, "read"), self._engine.connect() as connection:
+
+            def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
+                return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
+
             asked = (
                 connection.execute(self._rows(tables.trials).order_by(tables.trials.c.id)).mappings().all()
             )
-            told = {
-                row["trial"]: row for row in connection.execute(self._rows(tables.measurements)).mappings()
-            }
-            visited = {}
-            if states:
-                visited = {
-                    row["trial"]: row for row in connection.execute(self._rows(tables.states)).mappings()
-                }
+            told = by_trial(tables.measurements)
+            visited = by_trial(tables.states) if states else {}
             for row in asked:
                 if (row["status"] == "told") != (row["id"] in told):
                     raise JournalError(
-                        f"{self._place}: trial {row['id']} is kept as {row['status']!r}, which its measurements "
-                        "contradict: the journal was changed by something else than safebo; use a copy of it"
+                        damaged(self._place, f"trial {row['id']} is kept as {row['status']!r}")
                     )
             return [
                 Record(
@@ -422,11 +418,6 @@ def _event_row(kind: str, text: str, trial_id: int | None, data: Mapping[str, An
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _probe_write(connection: sa.Connection, run: str) -> None:
-    """Take the write lock, so that a read-only journal is noticed before a trial runs."""
-    connection.execute(tables.runs.update().where(tables.runs.c.run == run).values(format=FORMAT))
 
 
 def _read_pointer(file: Path) -> dict[str, str]:

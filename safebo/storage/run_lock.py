@@ -12,67 +12,54 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from safebo.errors import JournalError, RunLockedError
 
 LOCK_FILE = "run.lock"
 
 
-class RunLock:
-    """Holds the lock on a run's folder from `acquire` to `release`; also a context manager.
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock on a run's folder, which must exist.
 
-    Args:
-        folder: the run's folder; it must exist.
+    Raises:
+        RunLockedError: another process has it; the message says which, where and since when.
+        JournalError: the folder cannot hold a lock.
     """
+    path = folder / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot open the run's lock: {error.strerror}") from error
+    try:
+        _take(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK_FILE
-        self._descriptor: int | None = None
 
-    def acquire(self) -> RunLock:
-        """Take the lock now or raise `RunLockedError` that names who has it, where and since when."""
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise JournalError(f"{self.path}: cannot open the run's lock: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = _describe_holder(descriptor)
-            os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise RunLockedError(
-                    f"{self.path.parent}: another process works on this run ({holder}). "
-                    "Wait until it is done, stop it, or choose another folder with --out."
-                ) from error
-            raise JournalError(
-                f"{self.path}: no lock on this file system ({error.strerror}); put the run elsewhere"
+def _take(descriptor: int, path: Path) -> None:
+    """Lock the open file now, and write into it whose lock it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise RunLockedError(
+                f"{path.parent}: another process works on this run ({_describe_holder(descriptor)}). "
+                "Wait until it is done, stop it, or choose another folder with --out."
             ) from error
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
-        except OSError as error:
-            os.close(descriptor)
-            raise JournalError(f"{self.path}: cannot write the run's lock: {error.strerror}") from error
-        self._descriptor = descriptor
-        return self
-
-    def release(self) -> None:
-        """Give the lock back. Releasing twice does nothing."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> RunLock:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
+        raise JournalError(
+            f"{path}: no lock on this file system ({error.strerror}); put the run elsewhere"
+        ) from error
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot write the run's lock: {error.strerror}") from error
 
 
 def _this_process() -> dict[str, str | int]:

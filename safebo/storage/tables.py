@@ -150,7 +150,7 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
         "margins": to_json(dict(measurement.margins)),
         "fell": bool(measurement.fell),
         "backup_time": number(measurement.backup_time),
-        "backup_state": None if backup_state is None else to_json(floats(backup_state)),
+        "backup_state": None if backup_state is None else to_json(np.ravel(backup_state).astype(np.float64)),
         "true_objective": number(measurement.true_objective),
         "true_margins": None if true_margins is None else to_json(dict(true_margins)),
         "telemetry": measurement.telemetry,
@@ -265,8 +265,3 @@ def _plain(value: Any) -> Any:
 def number(value: float | None) -> float | None:
     """A plain float, or None."""
     return None if value is None else float(value)
-
-
-def floats(array: FloatArray) -> list[float]:
-    """A vector as plain floats."""
-    return [float(value) for value in np.ravel(array)]

@@ -6,16 +6,19 @@ Every check yields a `Problem`: the path of the key at fault and one sentence. N
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
-from safebo.study import FunctionSpec, Parameter, Study, quantity_of
+from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
-from safebo.study.problems import KeyPath, Problem, did_you_mean
+from safebo.study.problems import KeyPath, Problem, key_path_text, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
-from safebo.types import EvaluatorInfo
+from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
+
+Spec = TypeVar("Spec", Parameter, ContextVariable, FunctionSpec)
 
 
 def tuned_contexts(study: Study) -> list[str]:
@@ -49,11 +52,12 @@ def _not_finite(value: Any, path: KeyPath) -> Iterator[Problem]:
         yield Problem(path, f"must be a finite number, not {value:g}")
 
 
-def _duplicates(names: Sequence[str], key: str, what: str) -> Iterator[Problem]:
+def _duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
         first = names.index(name)
         if first < index:
-            yield Problem((key, index, "name"), f"{what} {name!r} is there already, as {key}[{first}]")
+            place = key_path_text((*path, first))
+            yield Problem((*path, index, "name"), f"{what} {name!r} is there already, as {place}")
 
 
 def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
@@ -67,7 +71,7 @@ def _bounds(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
 
 
 def _parameters(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([p.name for p in study.parameters], "parameters", "parameter")
+    yield from _duplicates([p.name for p in study.parameters], ("parameters",), "parameter")
     for index, parameter in enumerate(study.parameters):
         path: KeyPath = ("parameters", index, "bounds")
         yield from _bounds(parameter.bounds, path)
@@ -83,21 +87,20 @@ def _period(parameter: Parameter, period: float, path: KeyPath) -> Iterator[Prob
     if parameter.scale == "log":
         yield Problem(path, "needs scale: linear: values one period apart are not equally far on a log scale")
     elif upper - lower > period * (1 + 1e-9):
-        message = (
+        yield Problem(
+            path,
             f"the bounds [{lower:g}, {upper:g}] are wider than the period {period:g}: the same gains would "
-            "be searched twice"
+            "be searched twice",
         )
-        yield Problem(path, message)
 
 
 def _context_variables(study: Study) -> Iterator[Problem]:
     names = [variable.name for variable in study.context.variables]
-    parameters = {parameter.name for parameter in study.parameters}
+    yield from _duplicates(names, ("context", "variables"), "context variable")
+    parameters = [parameter.name for parameter in study.parameters]
     for index, variable in enumerate(study.context.variables):
         path: KeyPath = ("context", "variables", index)
         yield from _bounds(variable.bounds, (*path, "bounds"))
-        if names.index(variable.name) < index:
-            yield Problem((*path, "name"), f"context variable {variable.name!r} is there already")
         if variable.name in parameters:
             yield Problem(
                 (*path, "name"), f"{variable.name!r} is a parameter: the tuner cannot choose it too"
@@ -105,79 +108,54 @@ def _context_variables(study: Study) -> Iterator[Problem]:
 
 
 def _context_values(study: Study) -> Iterator[Problem]:
-    variables = {variable.name: variable for variable in study.context.variables}
+    bounds = {variable.name: variable.bounds for variable in study.context.variables}
     if not study.context.values:
         yield Problem(("context", "values"), "must name at least one context")
     for name, values in study.context.values.items():
-        path: KeyPath = ("context", "values", name)
-        missing = [variable for variable in variables if variable not in values]
-        if missing:
-            yield Problem(path, f"context {name!r} gives no value for {', '.join(missing)}")
-        for variable_name, value in values.items():
-            if variable_name not in variables:
-                message = f"unknown context variable {variable_name!r}"
-                yield Problem((*path, variable_name), message + did_you_mean(variable_name, variables))
-                continue
-            lower, upper = variables[variable_name].bounds
-            if lower < upper and not lower <= value <= upper:
-                message = f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {variable_name!r}"
-                yield Problem((*path, variable_name), message)
+        path = ("context", "values", name)
+        yield from named_values(values, bounds, path, "context variable", f"context {name!r} gives")
 
 
 def _schedule(study: Study) -> Iterator[Problem]:
     names = study.context.values
-    seeds: dict[str, int] = {}
-    for seed in study.seeds:
-        seeds[seed.context] = seeds.get(seed.context, 0) + 1
+    seeds = Counter(seed.context for seed in study.seeds)
     seen: set[str] = set()
     tuned = tuned_contexts(study)
     for index, phase in enumerate(study.context.schedule):
         path: KeyPath = ("context", "schedule", index)
         if phase.context not in names:
-            message = f"unknown context {phase.context!r}" + did_you_mean(phase.context, names)
-            yield Problem((*path, "context"), message)
-        elif phase.context not in seen and phase.trials < seeds.get(phase.context, 0):
-            needed = seeds[phase.context]
-            message = f"{phase.trials} trials are fewer than the {needed} seeds of context {phase.context!r}"
-            yield Problem((*path, "trials"), message)
+            yield unknown((*path, "context"), "context", phase.context, names)
+        elif phase.context not in seen and phase.trials < (needed := seeds[phase.context]):
+            yield Problem(
+                (*path, "trials"),
+                f"{phase.trials} trials are fewer than the {needed} seeds of context {phase.context!r}",
+            )
         seen.add(phase.context)
     for index, name in enumerate(study.context.predict):
         path = ("context", "predict", index)
         if name not in names:
-            yield Problem(path, f"unknown context {name!r}" + did_you_mean(name, names))
+            yield unknown(path, "context", name, names)
         elif name in tuned:
             yield Problem(path, f"context {name!r} is tuned; predict is for contexts that are never tried")
 
 
 def _seeds(study: Study) -> Iterator[Problem]:
-    parameters = {parameter.name: parameter for parameter in study.parameters}
     for index, seed in enumerate(study.seeds):
-        path: KeyPath = ("seeds", index)
         if seed.context not in study.context.values:
-            message = f"unknown context {seed.context!r}" + did_you_mean(seed.context, study.context.values)
-            yield Problem((*path, "context"), message)
-        missing = [name for name in parameters if name not in seed.parameters]
-        if missing:
-            yield Problem((*path, "parameters"), f"gives no value for {', '.join(missing)}")
-        for name, value in seed.parameters.items():
-            where: KeyPath = (*path, "parameters", name)
-            if name not in parameters:
-                yield Problem(where, f"unknown parameter {name!r}" + did_you_mean(name, parameters))
-                continue
-            lower, upper = parameters[name].bounds
-            if lower < upper and not lower <= value <= upper:
-                yield Problem(where, f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {name!r}")
+            yield unknown(("seeds", index, "context"), "context", seed.context, study.context.values)
+        bounds = {parameter.name: parameter.bounds for parameter in study.parameters}
+        yield from named_values(seed.parameters, bounds, ("seeds", index, "parameters"))
     seeded = {seed.context for seed in study.seeds}
     for name in tuned_contexts(study):
         if name in study.context.values and name not in seeded:
-            message = (
-                f"no seed for context {name!r}: every context that is tuned needs parameters known safe there"
+            yield Problem(
+                ("seeds",),
+                f"no seed for context {name!r}: every context that is tuned needs parameters known safe there",
             )
-            yield Problem(("seeds",), message)
 
 
 def _functions(study: Study) -> Iterator[Problem]:
-    yield from _duplicates([c.name for c in study.constraints], "constraints", "constraint")
+    yield from _duplicates([c.name for c in study.constraints], ("constraints",), "constraint")
     method_problem = any(method_problems(study.tuner))
     for index, constraint in enumerate(study.constraints):
         if constraint.name == study.objective.name:
@@ -188,40 +166,42 @@ def _functions(study: Study) -> Iterator[Problem]:
         warp = constraint.warp
         beta = None if method_problem else beta_without_observations(study, index + 1)
         if beta is not None and constraint.prior_mean >= beta * constraint.prior_std:
-            message = (
+            yield Problem(
+                ("constraints", index, "prior_mean"),
                 f"{constraint.prior_mean:g} is so far above 0 (prior_std {constraint.prior_std:g}, "
-                f"beta {beta:g}) that everything would be certified untried; give a lower one"
+                f"beta {beta:g}) that everything would be certified untried; give a lower one",
             )
-            yield Problem(("constraints", index, "prior_mean"), message)
         elif constraint.prior_mean > 0 and study.surrogate.hyperparameters != "fixed":
-            message = (
+            yield Problem(
+                ("constraints", index, "prior_mean"),
                 f"{constraint.prior_mean:g} is above 0: where hyperparameters are estimated a smaller prior_std may be "
-                "found, and everything far from data would be certified; give at most 0, or hyperparameters: fixed"
+                "found, and everything far from data would be certified; give at most 0, or hyperparameters: fixed",
             )
-            yield Problem(("constraints", index, "prior_mean"), message)
         if warp.kind == "log" and warp.upper != warp.scale:
-            message = (
+            yield Problem(
+                ("constraints", index, "warp", "upper"),
                 "a constraint's log warp needs upper = scale, so that a margin of 0 stays 0: "
-                f"upper is {warp.upper:g}, scale is {warp.scale:g}"
+                f"upper is {warp.upper:g}, scale is {warp.scale:g}",
             )
-            yield Problem(("constraints", index, "warp", "upper"), message)
 
 
 def _kernels(study: Study) -> Iterator[Problem]:
-    paths: tuple[tuple[str, ...], ...] = (("surrogate", "kernel"), ("tuner", "backup", "state_kernel"))
-    for path, name in zip(paths, (study.surrogate.kernel, study.tuner.backup.state_kernel), strict=True):
-        known = known_kernels(name)
-        if name not in known:
-            yield Problem(path, f"unknown kernel {name!r}" + did_you_mean(name, known))
+    named: dict[KeyPath, str] = {
+        ("surrogate", "kernel"): study.surrogate.kernel,
+        ("tuner", "backup", "state_kernel"): study.tuner.backup.state_kernel,
+    }
+    for path, name in named.items():
+        if name not in known_kernels(name):
+            yield unknown(path, "kernel", name, known_kernels(name))
 
 
 def _surrogate(study: Study) -> Iterator[Problem]:
     spec = study.surrogate
     if spec.structure in ("product", "sum") and not study.context.variables:
-        message = (
-            f"{spec.structure} joins parameters and context, but there are no context variables; use joint"
+        yield Problem(
+            ("surrogate", "structure"),
+            f"{spec.structure} joins parameters and context, but there are no context variables; use joint",
         )
-        yield Problem(("surrogate", "structure"), message)
     if spec.groups is not None:
         yield from _groups(study, spec.groups)
     if spec.hyperparameters == "bayes":
@@ -234,17 +214,19 @@ def _surrogate(study: Study) -> Iterator[Problem]:
         ]
         for found, name in unsupported:
             if found:
-                message = (
+                yield Problem(
+                    ("surrogate", "hyperparameters"),
                     f"bayes averages several posteriors, and {name} needs the factor of a single one; use map or "
-                    "fixed (intersect: fixed alone)"
+                    "fixed (intersect: fixed alone)",
                 )
-                yield Problem(("surrogate", "hyperparameters"), message)
 
 
 def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
     if study.surrogate.structure != "additive":
-        message = f"groups belong to structure: additive, not {study.surrogate.structure}"
-        yield Problem(("surrogate", "groups"), message)
+        yield Problem(
+            ("surrogate", "groups"),
+            f"groups belong to structure: additive, not {study.surrogate.structure}",
+        )
     names = [parameter.name for parameter in study.parameters]
     for index, group in enumerate(groups):
         path: KeyPath = ("surrogate", "groups", index)
@@ -252,66 +234,57 @@ def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
             yield Problem(path, "is empty: name the parameters that act together")
         for position, name in enumerate(group):
             if name not in names:
-                yield Problem((*path, position), f"unknown parameter {name!r}" + did_you_mean(name, names))
+                yield unknown((*path, position), "parameter", name, names)
             elif name in group[:position]:
                 yield Problem((*path, position), f"{name!r} is in this group already")
         if sorted(group) in [sorted(earlier) for earlier in groups[:index]]:
             yield Problem(path, "is there already")
     missing = [name for name in names if not any(name in group for group in groups)]
     if missing:
-        message = (
-            f"no group has {', '.join(missing)}: the model would know of no effect; every parameter needs one"
+        yield Problem(
+            ("surrogate", "groups"),
+            f"no group has {', '.join(missing)}: the model would know of no effect; every parameter needs one",
         )
-        yield Problem(("surrogate", "groups"), message)
 
 
-def evaluator_problems(study: Study, info: EvaluatorInfo) -> list[Problem]:
+def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     """Every name in a study that the evaluator does not know, and every bound it does not accept."""
-    return list(_against(study, info))
-
-
-def _against(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     who = f"evaluator {info.name!r}"
+    has_no = f"{who} has no"
+    path: KeyPath
     known = {parameter.name: parameter for parameter in info.parameters}
     for index, parameter in enumerate(study.parameters):
         if parameter.name not in known:
-            message = f"{who} has no parameter {parameter.name!r}" + did_you_mean(parameter.name, known)
-            yield Problem(("parameters", index, "name"), message)
+            yield unknown(("parameters", index, "name"), "parameter", parameter.name, known, has_no)
             continue
         accepted = known[parameter.name]
         if parameter.bounds[0] < accepted.lower or parameter.bounds[1] > accepted.upper:
-            message = (
+            yield Problem(
+                ("parameters", index, "bounds"),
                 f"[{parameter.bounds[0]:g}, {parameter.bounds[1]:g}] leaves what {who} accepts for "
-                f"{parameter.name!r}: [{accepted.lower:g}, {accepted.upper:g}]"
+                f"{parameter.name!r}: [{accepted.lower:g}, {accepted.upper:g}]",
             )
-            yield Problem(("parameters", index, "bounds"), message)
     contexts = [context.name for context in info.contexts]
     for index, variable in enumerate(study.context.variables):
         if variable.name not in contexts:
-            message = f"{who} has no context variable {variable.name!r}" + did_you_mean(
-                variable.name, contexts
-            )
-            yield Problem(("context", "variables", index, "name"), message)
-    yield from _function_known(
-        study.objective, ("objective",), [q.name for q in info.objectives], f"{who} has no objective"
-    )
-    for index, constraint in enumerate(study.constraints):
-        margins = [q.name for q in info.margins]
-        yield from _function_known(constraint, ("constraints", index), margins, f"{who} has no margin")
+            path = ("context", "variables", index, "name")
+            yield unknown(path, "context variable", variable.name, contexts, has_no)
+    functions: list[tuple[FunctionSpec, KeyPath, str, list[str]]] = [
+        (study.objective, ("objective",), "objective", [q.name for q in info.objectives]),
+        *[
+            (constraint, ("constraints", index), "margin", [q.name for q in info.margins])
+            for index, constraint in enumerate(study.constraints)
+        ],
+    ]
+    for function, where, kind, quantities in functions:
+        if quantity_of(function) not in quantities:
+            key = "quantity" if function.quantity else "name"
+            yield unknown((*where, key), kind, quantity_of(function), quantities, has_no)
     states = [state.name for state in info.states]
     for name in study.tuner.backup.state_scale:
         if name not in states:
-            message = f"{who} has no state coordinate {name!r}" + did_you_mean(name, states)
-            yield Problem(("tuner", "backup", "state_scale", name), message)
-
-
-def _function_known(
-    function: FunctionSpec, path: KeyPath, known: Sequence[str], message: str
-) -> Iterator[Problem]:
-    quantity = quantity_of(function)
-    if quantity not in known:
-        key = "quantity" if function.quantity else "name"
-        yield Problem((*path, key), f"{message} {quantity!r}" + did_you_mean(quantity, known))
+            path = ("tuner", "backup", "state_scale", name)
+            yield unknown(path, "state coordinate", name, states, has_no)
 
 
 def option_problem(error: EvaluatorOptionError) -> Problem:
@@ -324,34 +297,23 @@ def with_defaults(study: Study, info: EvaluatorInfo) -> Study:
 
     The state scales come in the order of the evaluator's state coordinates.
     """
-    parameter_units = {parameter.name: parameter.unit for parameter in info.parameters}
-    context_units = {context.name: context.unit for context in info.contexts}
-    objective_units = {quantity.name: quantity.unit for quantity in info.objectives}
-    margin_units = {quantity.name: quantity.unit for quantity in info.margins}
-
-    def function(spec: FunctionSpec, units: dict[str, str]) -> FunctionSpec:
-        quantity = quantity_of(spec)
-        return spec.model_copy(update={"quantity": quantity, "unit": spec.unit or units.get(quantity, "")})
-
+    variables = [_with_unit(v, info.contexts) for v in study.context.variables]
     declared = study.tuner.backup.state_scale
     scales = {state.name: declared.get(state.name, state.scale) for state in info.states}
     backup = study.tuner.backup.model_copy(update={"state_scale": scales})
     return study.model_copy(
         update={
-            "parameters": [
-                p.model_copy(update={"unit": p.unit or parameter_units.get(p.name, "")})
-                for p in study.parameters
-            ],
-            "context": study.context.model_copy(
-                update={
-                    "variables": [
-                        v.model_copy(update={"unit": v.unit or context_units.get(v.name, "")})
-                        for v in study.context.variables
-                    ]
-                }
-            ),
-            "objective": function(study.objective, objective_units),
-            "constraints": [function(c, margin_units) for c in study.constraints],
+            "parameters": [_with_unit(p, info.parameters) for p in study.parameters],
+            "context": study.context.model_copy(update={"variables": variables}),
+            "objective": _with_unit(study.objective, info.objectives, quantity=quantity_of(study.objective)),
+            "constraints": [_with_unit(c, info.margins, quantity=quantity_of(c)) for c in study.constraints],
             "tuner": study.tuner.model_copy(update={"backup": backup}),
         }
     )
+
+
+def _with_unit(spec: Spec, known: Sequence[ParameterInfo | QuantityInfo], **update: str) -> Spec:
+    """A part of a study with the unit that the evaluator has for it, where the study gives none."""
+    units = {item.name: item.unit for item in known}
+    unit = spec.unit or units.get(update.get("quantity", spec.name), "")
+    return spec.model_copy(update={**update, "unit": unit})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
@@ -35,6 +35,34 @@ def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (allowed: {', '.join(names) or 'none'})"
+
+
+def unknown(path: KeyPath, what: str, name: str, allowed: Iterable[str], start: str = "unknown") -> Problem:
+    """A name that is none of those allowed, what was probably meant, and what is allowed."""
+    return Problem(path, f"{start} {what} {name!r}" + did_you_mean(name, allowed))
+
+
+def named_values(
+    values: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    path: KeyPath,
+    what: str = "parameter",
+    gives: str = "gives",
+) -> Iterator[Problem]:
+    """What is wrong with a mapping that must have a value within its bounds for every name, and no other names."""
+    missing = [name for name in bounds if name not in values]
+    if missing:
+        yield Problem(path, f"{gives} no value for {', '.join(missing)}")
+    for name, value in values.items():
+        if name not in bounds:
+            yield unknown((*path, name), what, name, bounds)
+            continue
+        lower, upper = bounds[name]
+        # Bounds that are wrong themselves are told where they stand.
+        if lower < upper and not lower <= value <= upper:
+            yield Problem(
+                (*path, name), f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {name!r}"
+            )
 
 
 def count(number: int) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -56,8 +57,7 @@ class StudyFile:
 
     def check_evaluator(self, info: EvaluatorInfo) -> None:
         """Raise `StudyError` for every name that the evaluator does not know."""
-        problems = evaluator_problems(self.study, info)
-        if problems:
+        if problems := list(evaluator_problems(self.study, info)):
             raise self.error(problems)
 
     def option_error(self, error: EvaluatorOptionError) -> StudyError:
@@ -77,7 +77,7 @@ def check_study(study: Study, info: EvaluatorInfo | None = None) -> None:
     """
     _, problems = _problems_of(study.model_dump(mode="json", warnings=False))
     if not problems and info is not None:
-        problems = evaluator_problems(study, info)
+        problems = list(evaluator_problems(study, info))
     if problems:
         raise StudyFile(study, "").error(problems)
 
@@ -115,8 +115,7 @@ def resolve_study(name_or_path: str | Path) -> Path:
                 raise StudyError(f"study {text!r} ({point.value}) cannot be loaded: {error}") from error
     if path.is_file() or looks_like_path:
         return path
-    names = registered_studies()
-    raise StudyError(f"no study and no file {text!r}{did_you_mean(text, names)}")
+    raise StudyError(f"no study and no file {text!r}{did_you_mean(text, registered_studies())}")
 
 
 def load_study(name_or_path: str | Path) -> StudyFile:
@@ -132,14 +131,12 @@ def load_study(name_or_path: str | Path) -> StudyFile:
     path = resolve_study(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise StudyError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise StudyError(f"{path}: is a folder, not a study file") from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: is not a text file (UTF-8)") from error
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+        known = {FileNotFoundError: "no such file", IsADirectoryError: "is a folder, not a study file"}
+        reason = known.get(type(error), f"cannot be read: {error.strerror}")
+        raise StudyError(f"{path}: {reason}") from error
     return parse_study(text, path)
 
 
@@ -156,7 +153,8 @@ def parse_study(text: str, path: Path | None = None) -> StudyFile:
     except yaml.YAMLError as error:
         raise StudyError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from error
     if node is None:
-        raise StudyError(f"{source}: is empty; a study needs {', '.join(_required(Study))}")
+        required = [name for name, info in Study.model_fields.items() if info.is_required()]
+        raise StudyError(f"{source}: is empty; a study needs {', '.join(required)}")
     reader = YamlReader()
     data = reader.read(node, ())
     if not isinstance(data, dict):
@@ -196,13 +194,10 @@ def changed_keys(before: Study, after: Study) -> list[str]:
     """One line for each key in which two studies differ: `parameters[0].bounds[1]: 80.0 -> 90.0`."""
     old, new = flatten(before), flatten(after)
     lines = []
-    for key in [*old, *(key for key in new if key not in old)]:
-        if key not in old:
-            lines.append(f"{key}: was not there -> {new[key]!r}")
-        elif key not in new:
-            lines.append(f"{key}: {old[key]!r} -> is gone")
-        elif old[key] != new[key]:
-            lines.append(f"{key}: {old[key]!r} -> {new[key]!r}")
+    for key in {**old, **new}:
+        if key not in old or key not in new or old[key] != new[key]:
+            was = repr(old[key]) if key in old else "was not there"
+            lines.append(f"{key}: {was} -> {repr(new[key]) if key in new else 'is gone'}")
     return lines
 
 
@@ -226,15 +221,14 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
     problems, misspelt = [], set()
     for item in errors:
         path = _real_path(item["loc"], data)
-        if item["type"] == "missing":
-            wrong = _misspelt(path, data)
-            if wrong is not None:
-                # One mistake, told once: the key under its wrong name, which is unknown.
-                parent = _at(pruned, path[:-1])
-                parent[path[-1]] = parent.get(wrong)
-                misspelt.add(path)
-                continue
-        problems.append(_problem(item, data))
+        wrong = _misspelt(path, data) if item["type"] == "missing" else None
+        if wrong is None:
+            problems.append(_problem(item, data))
+        else:
+            # One mistake, told once: the key under its wrong name, which is unknown.
+            parent = _at(pruned, path[:-1])
+            parent[path[-1]] = parent.get(wrong)
+            misspelt.add(path)
     for item in errors:
         path = _real_path(item["loc"], data)
         if path not in misspelt:
@@ -255,7 +249,7 @@ def _problem(error: dict[str, Any], data: Any) -> Problem:
         return Problem(loc[:-1], f"must be two numbers [lower, upper], not {_at(data, loc[:-1])}")
     if kind == "missing":
         return Problem(loc, f"the key {error['loc'][-1]!r} is missing")
-    shown = _shown(value)
+    shown, names = _shown(value), context.get("expected", "").replace("'", "")
     messages = {
         "float_type": f"must be a number, not {shown}",
         "int_type": f"must be a whole number, not {shown}",
@@ -266,7 +260,7 @@ def _problem(error: dict[str, Any], data: Any) -> Problem:
         "dict_type": f"must be a mapping, not {shown}",
         "model_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
         "model_attributes_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
-        "literal_error": f"must be {_or(context.get('expected', ''))}, not {shown}",
+        "literal_error": f"must be {names}, not {shown}",
         "greater_than": f"must be > {context.get('gt')}, not {shown}",
         "greater_than_equal": f"must be >= {context.get('ge')}, not {shown}",
         "less_than": f"must be < {context.get('lt')}, not {shown}",
@@ -285,10 +279,6 @@ def _misspelt(path: KeyPath, data: Any) -> str | None:
     unknown = [key for key in parent if key not in fields]
     close = difflib.get_close_matches(str(path[-1]), unknown, n=1, cutoff=0.6)
     return close[0] if close else None
-
-
-def _or(expected: str) -> str:
-    return expected.replace("'", "")
 
 
 def _shown(value: Any) -> str:
@@ -323,10 +313,6 @@ def _fields_at(path: KeyPath) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _required(model: type[BaseModel]) -> list[str]:
-    return [name for name, info in model.model_fields.items() if info.is_required()]
-
-
 def _model(kind: Any) -> type[BaseModel] | None:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
@@ -353,14 +339,10 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 
 def _remove(data: Any, path: KeyPath) -> None:
-    if not path:
-        return
-    try:
+    with suppress(KeyError, IndexError, TypeError):
         parent = _at(data, path[:-1])
-        if isinstance(parent, dict):
+        if path and isinstance(parent, dict):
             parent.pop(path[-1], None)
-    except (KeyError, IndexError, TypeError):
-        return
 
 
 def _touches(path: KeyPath, broken: set[KeyPath]) -> bool:
@@ -375,10 +357,8 @@ def _study_error(source: str, lines: Mapping[KeyPath, int], problems: Sequence[P
             path = path[:-1]
         return problem.line or lines.get(path, 0)
 
-    ordered = sorted(dict.fromkeys(problems), key=line)
     texts = []
-    for problem in ordered:
-        number = line(problem)
-        where = f"{source}:{number}" if number else source
+    for problem in sorted(dict.fromkeys(problems), key=line):
+        where = f"{source}:{line(problem)}" if line(problem) else source
         texts.append(f"{where}: {key_path_text(problem.path)}: {problem.message}")
-    return StudyError(f"{source} has {count(len(ordered))}:", texts)
+    return StudyError(f"{source} has {count(len(texts))}:", texts)

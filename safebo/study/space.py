@@ -7,7 +7,7 @@ increasing maps with an inverse, and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,24 +98,22 @@ class Space:
 
     def to_unit(self, raw: ArrayLike) -> FloatArray:
         """Rows in the axes' units (`n x d` or `d`) to the unit cube."""
-        x = np.asarray(raw, dtype=np.float64)
-        unit = np.empty_like(x)
-        for j, axis in enumerate(self.axes):
-            unit[..., j] = axis.to_unit(x[..., j])
-        return unit
+        return self._by_column(raw, Axis.to_unit)
 
     def from_unit(self, unit: ArrayLike) -> FloatArray:
         """Inverse of `to_unit`."""
-        u = np.asarray(unit, dtype=np.float64)
-        raw = np.empty_like(u)
+        return self._by_column(unit, Axis.from_unit)
+
+    def _by_column(self, rows: ArrayLike, convert: Callable[[Axis, FloatArray], FloatArray]) -> FloatArray:
+        """Every axis' column converted (`n x d` or `d`)."""
+        columns = np.array(rows, dtype=np.float64)
         for j, axis in enumerate(self.axes):
-            raw[..., j] = axis.from_unit(u[..., j])
-        return raw
+            columns[..., j] = convert(axis, columns[..., j])
+        return columns
 
     def round(self, raw: ArrayLike) -> FloatArray:
         """One row (`d`) with every number rounded as it will be printed, within the bounds."""
-        x = np.asarray(raw, dtype=np.float64)
-        return np.array([axis.round(v) for axis, v in zip(self.axes, x, strict=True)])
+        return np.array([axis.round(v) for axis, v in zip(self.axes, np.asarray(raw), strict=True)])
 
     def vector(self, values: Mapping[str, float], where: str = "", within: bool = True) -> FloatArray:
         """Named values as a row (`d`); raises `ParameterError` for names or values that do not fit."""
@@ -123,11 +121,10 @@ class Space:
         missing = [name for name in self.names if name not in values]
         unknown = [name for name in values if name not in self.names]
         if missing or unknown:
-            parts = [f"missing {', '.join(missing)}"] if missing else []
-            parts += [f"unknown {', '.join(map(str, unknown))}"] if unknown else []
+            said = (("missing", missing), ("unknown", unknown))
+            wrong = "; ".join(f"{what} {', '.join(map(str, names))}" for what, names in said if names)
             raise ParameterError(
-                f"{prefix}{self.kind}s do not fit: {'; '.join(parts)}. "
-                f"Expected are {', '.join(self.names) or 'none'}"
+                f"{prefix}{self.kind}s do not fit: {wrong}. Expected are {', '.join(self.names) or 'none'}"
             )
         row = np.array([float(values[name]) for name in self.names])
         for axis, value in zip(self.axes, row, strict=True):

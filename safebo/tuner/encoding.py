@@ -13,7 +13,7 @@ from torch import Tensor
 from safebo.acquisition.base import AcquisitionContext
 from safebo.errors import UnknownNameError
 from safebo.evaluators.gate import margin_of, negative_margins
-from safebo.models.observation import Observation
+from safebo.models.model_cache import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, SearchSpec, Study

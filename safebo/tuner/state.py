@@ -16,8 +16,7 @@ from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told
 from safebo.boundary.monitor import BoundaryMonitor
-from safebo.models.model_cache import ModelCache
-from safebo.models.observation import Observation
+from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate
 from safebo.safety.safe_set import smallest

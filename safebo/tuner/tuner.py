@@ -19,8 +19,7 @@ from safebo.acquisition import configured
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
-from safebo.models.model_cache import PriorReport
-from safebo.models.observation import Observation
+from safebo.models.model_cache import Observation, PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study

@@ -24,7 +24,7 @@ from safebo.cli.main import main
 from safebo.experiments.robustness.kill import comparable
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
-from safebo.storage.run_lock import RunLock
+from safebo.storage.run_lock import run_lock
 from safebo.study.methods import METHODS
 from safebo.study.reading import load_study, parse_study, study_hash
 from safebo.types import Measurement
@@ -339,14 +339,14 @@ def test_a_full_disk_is_said_and_nothing_told_is_lost(safebo: Safebo, tmp_path: 
 
 def test_a_second_process_on_the_same_run_is_refused(safebo: Safebo, tmp_path: Path) -> None:
     assert safebo("tune", "bowl.yaml", "--trials", "2").code == 0
-    with RunLock(tmp_path / "runs/bowl"):
+    with run_lock(tmp_path / "runs/bowl"):
         for arguments in (["tune", "bowl.yaml", "--resume"], ["resolve", "runs/bowl", "1", "--as", "failed"]):
             answer = safebo(*arguments)
             assert answer.code == 1
             assert "another process works on this run (process " in answer.err
         assert safebo("show", "runs/bowl", "--json").code == 0
         assert safebo("best", "runs/bowl", "--json").code == 0
-    with RunLock(tmp_path):  # a run that is only just starting
+    with run_lock(tmp_path):  # a run that is only just starting
         assert safebo("tune", "bowl.yaml", "--out", ".").code == 1
 
 

@@ -13,7 +13,8 @@ from safebo.acquisition import METHODS, AcquisitionContext, SafeAcquisition, acq
 from safebo.acquisition.base import UNCERTIFIED_PENALTY
 from safebo.errors import StudyError, UnknownNameError
 from safebo.models.finite_domain import FiniteDomain
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.optim import search_box, search_grid, unit_grid
 from safebo.optim.gradient import refine
 from safebo.safety.safe_set import SEARCH_RESERVE

@@ -24,7 +24,8 @@ from safebo.acquisition.baselines import scbo
 from safebo.acquisition.baselines.noisy_expected_improvement import SAMPLES
 from safebo.acquisition.baselines.scbo import ScalableConstrained, candidate_count
 from safebo.acquisition.baselines.trust_region import Merit, TrustRegion, merits, replayed, total_violation
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.optim import unit_grid
 from safebo.study import SearchSpec, Study
 from safebo.tuner import Tuner

@@ -14,7 +14,8 @@ from tuner_cases import hill_study, measured, run
 
 from safebo.acquisition import AcquisitionContext, acquisition_class
 from safebo.errors import EmptySafeSetError, NoBackupError
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.optim import unit_grid
 from safebo.safety.safe_set import PROPOSAL_RESERVE, SafeSet
 from safebo.tuner import Tuner

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from safebo.acquisition import AcquisitionContext, acquisition_class
 from safebo.acquisition.base import Told
 from safebo.acquisition.gosafeopt import OutsideSafeSet
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.optim import search_box, unit_grid
 from safebo.study import GlobalSpec, SearchSpec
 from safebo.tuner import Tuner

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from safebo.errors import InputError, JournalError, NotARunError, RunLockedError
 from safebo.storage.journal import SQLITE_FILE, Journal
-from safebo.storage.run_lock import RunLock
+from safebo.storage.run_lock import run_lock
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import OUTCOMES, PHASES, Bounds, Measurement, Trial
 
@@ -344,18 +344,21 @@ def test_a_journal_killed_while_it_is_made_leaves_no_run(tmp_path: Path) -> None
 
 def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from safebo.storage.run_lock import RunLock\n"
-        "lock = RunLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from safebo.storage.run_lock import run_lock\n"
+        "with run_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(RunLockedError, match=rf"process {holder.pid} on \S+ since 20"):
-            RunLock(tmp_path).acquire()
+        refused = pytest.raises(RunLockedError, match=rf"process {holder.pid} on \S+ since 20")
+        with refused, run_lock(tmp_path):
+            pass
     finally:
         holder.kill()
         holder.wait()
-    with RunLock(tmp_path), pytest.raises(RunLockedError, match=f"process {os.getpid()}"):
-        RunLock(tmp_path).acquire()
-    RunLock(tmp_path).acquire().release()
+    refused = pytest.raises(RunLockedError, match=f"process {os.getpid()}")
+    with run_lock(tmp_path), refused, run_lock(tmp_path):
+        pass
+    with run_lock(tmp_path):
+        pass

@@ -13,7 +13,8 @@ from tuner_cases import direct_posterior, hill_study, independent_lower_bounds, 
 
 from safebo.acquisition import AcquisitionContext, PointBounds, SafeAcquisition, acquisition_class
 from safebo.errors import StudyError
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.optim.directions import (
     SECANT,
     coordinate_directions,

@@ -14,12 +14,13 @@ from scipy import stats
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
 from safebo.acquisition.transductive.nearest_targets import NEIGHBOURS, NearestTargets
-from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores, low_rank_scores
+from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores
+from safebo.acquisition.transductive.target_forms import jitter_of, low_rank_form, score_of_form
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
-from safebo.models.kernels import CoregionalKernel
-from safebo.models.low_rank import kernel_features
-from safebo.models.posterior import GenericKernel, Posterior, StationaryKernel
+from safebo.models.kernels import CoregionalKernel, GenericKernel, StationaryKernel
+from safebo.models.low_rank import KernelFeatures, kernel_features
+from safebo.models.posterior import Posterior
 from safebo.study import TransductiveSpec
 
 Array = NDArray[np.float64]
@@ -134,6 +135,22 @@ SMOOTH = [
 ]
 
 
+def low_rank_scores(
+    rule: str,
+    posterior: Posterior,
+    features: KernelFeatures,
+    X: torch.Tensor,
+    candidates: Array,
+    targets: Array,
+) -> Array:
+    """One function's scores at all candidates, each on its own, with the covariance of low rank."""
+    aims, chosen = X[torch.tensor(targets)], X[torch.tensor(candidates)]
+    form = low_rank_form(rule, posterior, features, aims)(chosen)
+    variance, known = posterior.mean_variance(chosen)[1], torch.tensor(targets[candidates])
+    noise, jitter = posterior.noise_variance, jitter_of(posterior, aims)
+    return score_of_form(rule, form, variance, known, noise, jitter).numpy()
+
+
 @pytest.mark.parametrize("case", SMOOTH, ids=str)
 @pytest.mark.parametrize("rule", ["itl", "vtl"])
 @pytest.mark.parametrize("space", [beyond, apart])
@@ -143,15 +160,7 @@ def test_many_targets_are_scored_nearly_exactly(rule: str, case: Case, space: ob
     posterior = case.posterior()
     X = torch.tensor(points)
     features = kernel_features(case.kernel(), X)
-    values = low_rank_scores(
-        rule,
-        posterior,
-        features,
-        X,
-        posterior.mean_variance(X)[1],
-        torch.tensor(candidates),
-        torch.tensor(targets),
-    ).numpy()
+    values = low_rank_scores(rule, posterior, features, X, candidates, targets)
     expected = brute(rule, case, points, candidates, targets)
     np.testing.assert_allclose(values, expected, rtol=0, atol=4e-3 * expected.max())
     assert expected[values.argmax()] >= 0.99 * expected.max()
@@ -202,10 +211,7 @@ def test_a_kernel_too_rough_for_few_features_is_scored_from_the_nearest_targets(
     features = kernel_features(case.kernel(), X, maximal_rank=40)
     assert features.rank == 40
     assert features.relative_missing > 1e-3
-    values = low_rank_scores(
-        "itl", posterior, features, X, posterior.mean_variance(X)[1],
-        torch.tensor(candidates), torch.tensor(targets),
-    ).numpy()  # fmt: skip
+    values = low_rank_scores("itl", posterior, features, X, candidates, targets)
     expected = brute("itl", case, points, candidates, targets)
     assert (values <= expected + 1e-9).all()
     np.testing.assert_allclose(values, expected, atol=0.02 * expected.max())

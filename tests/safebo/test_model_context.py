@@ -12,7 +12,8 @@ from gpytorch.means import ConstantMean
 from safebo.acquisition import AcquisitionContext, acquisition_class, context_of_model
 from safebo.acquisition.registry import SAFE
 from safebo.errors import InputError
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 
 DTYPE = torch.float64
 X = torch.tensor([[0.5, 0.5], [0.55, 0.45], [0.4, 0.52], [0.5, 0.6]], dtype=DTYPE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,8 +18,6 @@ from safebo.models.multi_task import (
     contradiction,
     pairings,
     simulated,
-    transfer_surrogate,
-    with_tasks,
 )
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -31,6 +31,21 @@ MODELS = (
 )
 TASKS = TaskPrior(0.8, 1.3, 0.6)
 PLAIN = Surrogate.prior(MODELS)
+
+Table = tuple[torch.Tensor, list[tuple[float | None, ...]]]
+
+
+def with_tasks(models: tuple[FunctionModel, ...], tasks: TaskPrior) -> tuple[FunctionModel, ...]:
+    """The same priors of the robot's functions, each with its simulation's beside it."""
+    return tuple(replace(model, tasks=tasks) for model in models)
+
+
+def transfer_surrogate(
+    models: tuple[FunctionModel, ...], simulation: Table, robot: Table, inflation: float = 1.0
+) -> Surrogate:
+    """The surrogate of the robot given trials of both."""
+    surrogate = Surrogate.prior(models, inflation).conditioned(simulated(simulation[0]), simulation[1])
+    return surrogate.conditioned(*robot) if len(robot[0]) else surrogate
 
 
 def inputs(n: int, seed: int) -> torch.Tensor:

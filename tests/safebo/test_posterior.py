@@ -13,8 +13,11 @@ from tuner_cases import direct_posterior
 
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import confidence_bounds
-from safebo.models.posterior import GenericKernel, Posterior
-from safebo.models.surrogate import FunctionModel, Surrogate, fitted
+from safebo.models.function_model import FunctionModel
+from safebo.models.hyperparameters import fitted
+from safebo.models.kernels import GenericKernel
+from safebo.models.posterior import Posterior
+from safebo.models.surrogate import Surrogate
 
 KINDS = ["matern12", "matern32", "matern52", "rbf"]
 LENGTHSCALE = (0.3, 0.2, 0.5)

@@ -15,10 +15,11 @@ from safebo.acquisition import AcquisitionContext, SafeAcquisition
 from safebo.acquisition.base import UNCERTIFIED_PENALTY, _narrowed
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
 from safebo.models.finite_domain import FiniteDomain
+from safebo.models.function_model import FunctionModel
 from safebo.models.grid_posterior import GridPosterior
 from safebo.models.kernels import StationaryKernel
 from safebo.models.posterior import MINIMAL_VARIANCE, Posterior
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.surrogate import Surrogate
 from safebo.optim import unit_grid
 from safebo.safety import expander_search
 from safebo.safety.certificates import LipschitzCertificate

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuner_cases import direct_posterior
 
-from safebo.models.surrogate import FunctionModel, Surrogate
+from safebo.models.function_model import FunctionModel
+from safebo.models.surrogate import Surrogate
 from safebo.safety.sets import hallucinated_expanders, lipschitz_expanders, maximizers
 
 

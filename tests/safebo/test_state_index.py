@@ -113,25 +113,25 @@ def test_an_index_holds_what_its_search_relies_on(count: int) -> None:
     states = rng.standard_normal((count, 5)) * np.array([1.0, 30.0, 0.1, 5.0, 2.0]) - 7.0
     radii, preference = rng.standard_normal(count), rng.random(count)
     index = StateIndex.build(states, radii, preference)
-    np.testing.assert_array_equal(index.states, states[index.order])
-    np.testing.assert_array_equal(index.radii, radii[index.order])
-    np.testing.assert_array_equal(index.preference, preference[index.order])
+    np.testing.assert_array_equal(index.stored.states, states[index.order])
+    np.testing.assert_array_equal(index.stored.radii, radii[index.order])
+    np.testing.assert_array_equal(index.stored.preference, preference[index.order])
     assert index.largest == np.abs(states).max()
     if count > 2:
         assert index.coordinates.tolist() == np.argsort(-states.var(axis=0)).tolist()
     blocks = -(-count // LANES)
-    assert index.blocks.shape == index.codes.shape == (blocks, 5, LANES)
+    assert index.stored.blocks.shape == index.stored.codes.shape == (blocks, 5, LANES)
     for b in range(blocks):
-        rows = index.states[b * LANES : (b + 1) * LANES][:, index.coordinates]
-        kept = index.blocks[b].T[: len(rows)]
+        rows = index.stored.states[b * LANES : (b + 1) * LANES][:, index.coordinates]
+        kept = index.stored.blocks[b].T[: len(rows)]
         np.testing.assert_allclose(kept, rows, rtol=1e-6)
-        np.testing.assert_allclose(index.low[b], rows.min(0), rtol=1e-6)
-        np.testing.assert_allclose(index.high[b], rows.max(0), rtol=1e-6)
-        coded = index.offset + index.step * index.codes[b].T[: len(rows)]
-        assert np.abs(coded - rows).max() <= (0.5 + 1e-9) * index.step
-        assert index.radius[b] == radii[index.order][b * LANES : (b + 1) * LANES].max()
+        np.testing.assert_allclose(index.stored.low[b], rows.min(0), rtol=1e-6)
+        np.testing.assert_allclose(index.stored.high[b], rows.max(0), rtol=1e-6)
+        coded = index.offset + index.stored.step * index.stored.codes[b].T[: len(rows)]
+        assert np.abs(coded - rows).max() <= (0.5 + 1e-9) * index.stored.step
+        assert index.stored.radius[b] == radii[index.order][b * LANES : (b + 1) * LANES].max()
     span = np.ptp(states, axis=0).max()
-    assert index.step == pytest.approx(span / 255.0 if span > 0 else 1.0)
+    assert index.stored.step == pytest.approx(span / 255.0 if span > 0 else 1.0)
 
 
 def best(states: FloatArray, radii: FloatArray, preference: FloatArray, s: FloatArray) -> tuple[int, float]:
@@ -183,8 +183,8 @@ def test_other_radii_are_numbered_as_the_states_were_given() -> None:
     rng = np.random.default_rng(4)
     states, radii = rng.standard_normal((3 * LANES, 2)), rng.random(3 * LANES)
     changed, made = index_of(states).with_radii(radii), index_of(states, radii)
-    np.testing.assert_array_equal(changed.radii, made.radii)
-    np.testing.assert_array_equal(changed.radius, made.radius)
+    np.testing.assert_array_equal(changed.stored.radii, made.stored.radii)
+    np.testing.assert_array_equal(changed.stored.radius, made.stored.radius)
     s = rng.standard_normal(2)
     assert changed.search(s, 0, False) == made.search(s, 0, False)
 
@@ -195,21 +195,22 @@ def far() -> tuple[StateIndex, int]:
     states = np.concatenate([np.zeros((LANES, 3)), np.full((LANES, 3), 100.0)])
     states += 0.01 * np.random.default_rng(1).standard_normal(states.shape)
     index = index_of(states, np.full(2 * LANES, 0.5))
-    return index, int(np.argmin(np.abs(index.low).max(1)))
+    return index, int(np.argmin(np.abs(index.stored.low).max(1)))
 
 
 def forged(index: StateIndex, block: int, **names: object) -> StateIndex:
     """The states of a block as if they were all at the origin, in what is read only when it was not ruled out."""
-    states, blocks = index.states.copy(), index.blocks.copy()
+    states, blocks = index.stored.states.copy(), index.stored.blocks.copy()
     states[block * LANES : (block + 1) * LANES] = 0.0
     blocks[block] = 0.0
-    return replace(index, states=states, blocks=blocks, **names)  # type: ignore[arg-type]
+    stored = index.stored._replace(states=states, blocks=blocks, **names)  # type: ignore[arg-type]
+    return replace(index, stored=stored)
 
 
 def test_a_block_that_its_box_rules_out_is_not_read(far: tuple[StateIndex, int]) -> None:
     index, near = far
     s = np.full(3, 0.3)
-    codes = index.codes.copy()
+    codes = index.stored.codes.copy()
     codes[1 - near] = codes[near]
     liar = forged(index, 1 - near, codes=codes)
     truth = index.search(s, near * LANES, False)
@@ -220,8 +221,8 @@ def test_a_block_that_its_box_rules_out_is_not_read(far: tuple[StateIndex, int])
 def test_a_block_that_its_codes_rule_out_is_not_read(far: tuple[StateIndex, int]) -> None:
     index, near = far
     s = np.full(3, 0.3)
-    low = index.low.copy()
-    low[1 - near] = index.low[near]  # a box as large as everything says nothing
+    low = index.stored.low.copy()
+    low[1 - near] = index.stored.low[near]  # a box as large as everything says nothing
     liar = forged(index, 1 - near, low=low)
     assert liar.search(s, near * LANES, False) == index.search(s, near * LANES, False)
 
@@ -249,14 +250,14 @@ def three_blocks(positions: tuple[float, float, float], radius: float = 0.0) -> 
     states = np.zeros((3 * LANES, 3))
     states[:, 0] = np.repeat(positions, LANES)
     index = index_of(states, np.full(3 * LANES, radius))
-    return index, [int(np.flatnonzero(index.low[:, 0] == np.float32(p))[0]) for p in positions]
+    return index, [int(np.flatnonzero(index.stored.low[:, 0] == np.float32(p))[0]) for p in positions]
 
 
 @pytest.mark.parametrize("beyond", [1.01, 3.0])
 def test_a_block_a_hundredth_further_than_the_best_is_not_read(beyond: float) -> None:
     """Nor is it for what would do at most: the error of single precision is far smaller."""
     index, (near, middle, _) = three_blocks((1.0, -beyond, 100.0))
-    codes = index.codes.copy()
+    codes = index.stored.codes.copy()
     codes[middle] = codes[near]
     liar = forged(index, middle, codes=codes)
     assert liar.search(np.zeros(3), near * LANES, False)[2] == 1.0
@@ -267,12 +268,12 @@ def test_a_block_a_hundredth_further_than_the_best_is_not_read(beyond: float) ->
 def test_a_block_whose_codes_lie_further_is_not_read() -> None:
     """Codes err by half a step in every coordinate, not by more."""
     index, (near, middle, _) = three_blocks((1.0, -1.7, 100.0))
-    low, high = index.low.copy(), index.high.copy()
+    low, high = index.stored.low.copy(), index.stored.high.copy()
     low[middle], high[middle] = (
         np.float32(-1000.0),
         np.float32(1000.0),
     )  # a box as large as everything says nothing
-    assert 4.2 < 1.7 / index.step < 4.3  # steps to its codes; the best and the error are 2.5 + 0.9
+    assert 4.2 < 1.7 / index.stored.step < 4.3  # steps to its codes; the best and the error are 2.5 + 0.9
     liar = forged(index, middle, low=low, high=high)
     assert liar.search(np.zeros(3), near * LANES, False)[2] == 1.0
 
@@ -287,8 +288,8 @@ def test_codes_that_err_as_much_as_they_can_rule_nothing_out() -> None:
     s = np.full(width, 101.5)
     distance = 1.0 * np.sqrt(width)
     for index in (index_of(states, np.full(2 * LANES, distance + 1e-6)),):
-        assert index.step == 1.0
-        outside = int(np.flatnonzero((index.states == 255.0).all(1))[0])
+        assert index.stored.step == 1.0
+        outside = int(np.flatnonzero((index.stored.states == 255.0).all(1))[0])
         found = index.search(s, outside, True)
         assert found[2] == pytest.approx(-1e-6, abs=1e-12)
 
@@ -331,7 +332,7 @@ def test_blocks_of_a_line_are_its_stretches() -> None:
 
 
 def test_a_coordinate_of_a_blocks_codes_is_one_cache_line() -> None:
-    assert index_of(np.zeros((1, 3))).codes[0, 0].nbytes == 64
+    assert index_of(np.zeros((1, 3))).stored.codes[0, 0].nbytes == 64
 
 
 def test_among_rows_equal_in_everything_a_search_stays_where_it_began() -> None:
@@ -361,5 +362,5 @@ def test_errors_of_single_precision_rule_nothing_out(far: float, width: int) -> 
 def test_an_index_does_not_change() -> None:
     index = index_of(np.zeros((1, 1)))
     with pytest.raises(FrozenInstanceError):
-        index.step = 2.0  # type: ignore[misc]
+        index.largest = 2.0  # type: ignore[misc]
     assert float(UNIT_ROUNDOFF) == np.finfo(np.float32).eps / 2

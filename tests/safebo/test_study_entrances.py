@@ -10,8 +10,8 @@ import pytest
 from tuner_cases import hill_study
 
 from safebo.errors import StudyError
+from safebo.models.function_model import function_models
 from safebo.models.schedules import BetaSchedule
-from safebo.models.surrogate import function_models
 from safebo.study import Study
 from safebo.study.beta import beta_without_observations
 from safebo.study.reading import check_study, parse_study, study_in_python

@@ -48,13 +48,6 @@ def test_the_sets_are_those_of_their_definitions() -> None:
         assert space(at()).nonzero().flatten().tolist() == rows
 
 
-def test_spaces_compose() -> None:
-    v = at()
-    a, b = t.potential_maximizers(v), t.potential_expanders(v)
-    assert torch.equal(t.union(t.potential_maximizers, t.potential_expanders)(v), a | b)
-    assert torch.equal(t.intersection(t.potential_maximizers, t.potential_expanders)(v), a & b)
-
-
 @pytest.mark.parametrize("draw", [t.thompson_maximizers, t.lite_maximizers])
 def test_drawn_maximizers_repeat_with_their_seed_and_are_plausible(draw) -> None:  # type: ignore[no-untyped-def]
     v = at()

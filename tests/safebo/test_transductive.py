@@ -22,7 +22,8 @@ from safebo.acquisition import transductive as t
 from safebo.acquisition.joint import joint_moments, model_noise, output_moments
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.botorch_model import SurrogateModel
-from safebo.models.posterior import Posterior, StationaryKernel
+from safebo.models.kernels import StationaryKernel
+from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 
 Array = NDArray[np.float64]

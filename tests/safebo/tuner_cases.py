@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.models.surrogate import function_models
+from safebo.models.function_model import function_models
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial

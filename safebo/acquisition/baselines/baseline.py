@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from safebo.safety.safe_set import PointBounds
 class Baseline(SafeAcquisition):
     """A rule of constrained optimisation, not of safe one. Guarantee: none about safety.
 
-    Subclasses give `value`.
+    Subclasses give `rule`, an acquisition of BoTorch's, or `value` itself.
 
     Args:
         ctx: what to look at.
@@ -23,12 +24,14 @@ class Baseline(SafeAcquisition):
 
     certified_only = False
 
+    rule: Callable[[Tensor], Tensor]
+
     chunk: ClassVar[int] = 4096
     """How many points of a grid are valued at once."""
 
     def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """The value to maximise at X."""
-        raise NotImplementedError
+        return self.rule(X.unsqueeze(-2))
 
     def values(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """The value at X, computed in parts."""

@@ -17,7 +17,6 @@ from botorch.acquisition.analytic import (
     LogExpectedImprovement,
     LogProbabilityOfFeasibility,
 )
-from jaxtyping import Float
 from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext
@@ -53,10 +52,6 @@ class ExpectedImprovement(Baseline):
             incumbent = torch.tensor(ctx.fantasized.posteriors[0].prior_mean, dtype=torch.float64)
         self.rule = LogExpectedImprovement(model, best_f=incumbent)
 
-    def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """The logarithm of the expected improvement."""
-        return self.rule(X.unsqueeze(-2))
-
 
 @register("constrained_ei")
 class ConstrainedExpectedImprovement(Baseline):
@@ -81,15 +76,11 @@ class ConstrainedExpectedImprovement(Baseline):
         # As 0-dim tensors: BoTorch would round Python floats to single precision.
         bounds = {i: (h, None) for i, h in zip(ctx.constrained, ctx.thresholds, strict=True)}
         incumbent = feasible_incumbent(model, ctx)
-        self.rule: LogProbabilityOfFeasibility | LogConstrainedExpectedImprovement = (
+        self.rule = (
             LogProbabilityOfFeasibility(model, bounds)
             if incumbent is None
             else LogConstrainedExpectedImprovement(model, incumbent, 0, bounds)
         )
-
-    def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """The logarithm of the expected improvement times the probability of feasibility."""
-        return self.rule(X.unsqueeze(-2))
 
 
 def feasible_incumbent(model: SurrogateModel, ctx: AcquisitionContext) -> Tensor | None:

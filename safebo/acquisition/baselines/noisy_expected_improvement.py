@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,8 +47,8 @@ class LogNoisyExpectedImprovement(Baseline):
     def __init__(self, ctx: AcquisitionContext) -> None:
         super().__init__(ctx)
         told = ctx.told
-        self.rule: qLogNoisyExpectedImprovement | None = None
         if len(told.points) == 0:
+            self.rule = self._nearness_to_draw
             return
         scale = ctx.surrogate.prior_std
         with _seeded(ctx.seed):
@@ -57,18 +58,16 @@ class LogNoisyExpectedImprovement(Baseline):
                 X_baseline=told.points.unique(dim=0),
                 X_pending=told.visited.unique(dim=0) if len(told.visited) else None,
                 sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=ctx.seed),
-                objective=GenericMCObjective(_objective(scale[0])),
+                objective=GenericMCObjective(lambda samples, X=None: samples[..., 0] / scale[0]),
                 constraints=[
-                    _shortfall(i, threshold, scale[i])
+                    partial(_shortfall, index=i, threshold=threshold, scale=scale[i])
                     for i, threshold in zip(ctx.constrained, ctx.thresholds, strict=True)
                 ],
             )
 
-    def value(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """The logarithm of the noisy expected improvement; before a measurement minus the distance to the draw."""
-        if self.rule is None:
-            return -(X - self.ctx.draw).square().sum(-1)
-        return self.rule(X.unsqueeze(-2))
+    def _nearness_to_draw(self, X: Float[Tensor, "n 1 d"]) -> Float[Tensor, " n"]:
+        """Minus the squared distance to the draw: what is valued before the first measurement."""
+        return -(X.squeeze(-2) - self.ctx.draw).square().sum(-1)
 
     def candidates(
         self, rng: np.random.Generator, grid: Float[Tensor, "n d"] | None
@@ -76,7 +75,7 @@ class LogNoisyExpectedImprovement(Baseline):
         """Where the restarts of BoTorch's optimizer ended; None on a grid, of which every point is valued."""
         if grid is not None:
             return None
-        if self.rule is None:
+        if len(self.ctx.told.points) == 0:
             return self.ctx.draw.unsqueeze(0)
         seed = int(rng.integers(2**31))
         box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.ctx.dimension)
@@ -93,22 +92,9 @@ class LogNoisyExpectedImprovement(Baseline):
         return found.reshape(-1, self.ctx.dimension)
 
 
-def _objective(scale: Tensor) -> Callable[..., Tensor]:
-    """The objective's samples in prior standard deviations."""
-
-    def scaled(samples: Tensor, X: Tensor | None = None) -> Tensor:
-        return samples[..., 0] / scale
-
-    return scaled
-
-
-def _shortfall(index: int, threshold: Tensor, scale: Tensor) -> Callable[[Tensor], Tensor]:
+def _shortfall(samples: Tensor, index: int, threshold: Tensor, scale: Tensor) -> Tensor:
     """How far a constraint's samples lie below its threshold, in prior standard deviations."""
-
-    def shortfall(samples: Tensor) -> Tensor:
-        return (threshold - samples[..., index]) / scale
-
-    return shortfall
+    return (threshold - samples[..., index]) / scale
 
 
 @contextmanager

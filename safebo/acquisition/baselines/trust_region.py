@@ -22,16 +22,6 @@ IMPROVEMENT = 1e-3
 """An objective counts as better from this many prior standard deviations on."""
 
 
-def failure_tolerance(dimension: int) -> int:
-    """Failures in a row after which the region halves, for one trial at a time."""
-    return max(4, dimension)
-
-
-def design_size(dimension: int) -> int:
-    """How many trials a region begins with before it counts successes (ours: 2 d, seeds among them)."""
-    return 2 * dimension
-
-
 @dataclass(frozen=True)
 class Merit:
     """How good a trial was: feasible ones by objective, then infeasible ones by total violation.
@@ -72,11 +62,14 @@ class TrustRegion:
     trials: int = 0
 
     def designing(self, dimension: int) -> bool:
-        """Whether the initial design is still incomplete."""
-        return self.trials < design_size(dimension)
+        """Whether the initial design is still incomplete: ours has `2 d` trials, seeds among them."""
+        return self.trials < 2 * dimension
 
     def after(self, merit: Merit, dimension: int) -> TrustRegion:
-        """The region once its next trial was told; a new one when it has become too small."""
+        """The region once its next trial was told; a new one when it has become too small.
+
+        It halves after `max(4, d)` failures in a row, for one trial at a time.
+        """
         best = None if self.centre is None else self.centre[1]
         centre = (self.first + self.trials, merit) if best is None or merit.above(best) else self.centre
         following = replace(self, centre=centre, trials=self.trials + 1)
@@ -87,7 +80,7 @@ class TrustRegion:
         length = self.length
         if successes == SUCCESS_TOLERANCE:
             length, successes = min(2.0 * length, MAX_LENGTH), 0
-        elif failures == failure_tolerance(dimension):
+        elif failures == max(4, dimension):
             length, failures = length / 2.0, 0
         if length < MIN_LENGTH:
             return TrustRegion(first=self.first + following.trials)

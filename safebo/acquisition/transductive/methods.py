@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.acquisition.base import SafeAcquisition
+from safebo.acquisition.joint import JointMoments
 from safebo.acquisition.registry import register
-from safebo.acquisition.transductive import JITTER, ctl, itl, mm_itl, undirected, vtl
+from safebo.acquisition.transductive import JITTER, rule_named, undirected
 from safebo.acquisition.transductive.scores import TransductiveGrid
 from safebo.acquisition.transductive.targets import named_space, target_bounds_of
 from safebo.models.mixture import MixturePosterior
@@ -33,26 +34,7 @@ class TransductiveMethod(SafeAcquisition):
 
     pool_kind = "wide"
     rule: ClassVar[str]
-    """Its name in `safebo.acquisition.transductive.scores`, which scores grids."""
-
-    def information(
-        self,
-        variance: Float[Tensor, " n"],
-        cross: Float[Tensor, "n k"],
-        targets: Float[Tensor, "k k"],
-        noise: Float[Tensor, " n"],
-        jitter: float,
-    ) -> Float[Tensor, " n"]:
-        """The rule for one function.
-
-        Args:
-            variance: of the candidates.
-            cross: covariances of candidates and targets.
-            targets: covariance of the targets.
-            noise: noise variances at the candidates.
-            jitter: relative to the largest variance of a target.
-        """
-        raise NotImplementedError
+    """Its name in `safebo.acquisition.transductive.RULES`."""
 
     @cached_property
     def targets(self) -> Float[Tensor, "k d"]:
@@ -89,12 +71,13 @@ class TransductiveMethod(SafeAcquisition):
         inputs = s.inputs(X)
         total = X.new_zeros(len(X))
         for i, (p, (fixed, covariance)) in enumerate(zip(s.fantasized.posteriors, self._fixed, strict=True)):
-            _, variance, cross = p.against(inputs, fixed)
+            mean, variance, cross = p.against(inputs, fixed)
             # Rounding of a posterior covariance is that of the prior it is subtracted from.
             largest = float(covariance.diagonal().max().clamp_min(1e-300))
             jitter = JITTER * max(1.0, float(s.surrogate.prior_std[i]) ** 2 / largest)
             noise = torch.full_like(variance, p.noise_variance)
-            total = total + self.information(variance, cross, covariance, noise, jitter)
+            moments = JointMoments(mean, variance, noise, fixed.mean, covariance, cross)
+            total = total + rule_named(self.rule)(moments, jitter)
         return total
 
     def grid_scores(self) -> Float[Tensor, " p"]:
@@ -122,24 +105,12 @@ class SafeITL(TransductiveMethod):
 
     rule = "itl"
 
-    def information(
-        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
-    ) -> Tensor:
-        """See `safebo.acquisition.transductive`."""
-        return itl(variance, cross, targets, noise, jitter)
-
 
 @register("vtl")
 class SafeVTL(TransductiveMethod):
     """VTL over the certified set, `argmin tr Var[f_A | y_x]` (Huebotter et al. 2024, which prove convergence)."""
 
     rule = "vtl"
-
-    def information(
-        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
-    ) -> Tensor:
-        """See `safebo.acquisition.transductive`."""
-        return vtl(variance, cross, noise)
 
 
 @register("ctl")
@@ -148,12 +119,6 @@ class SafeCTL(TransductiveMethod):
 
     rule = "ctl"
 
-    def information(
-        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
-    ) -> Tensor:
-        """See `safebo.acquisition.transductive`."""
-        return ctl(variance, cross, targets.diagonal(), noise)
-
 
 @register("ctl_squared")
 class SafeSquaredCTL(TransductiveMethod):
@@ -161,24 +126,12 @@ class SafeSquaredCTL(TransductiveMethod):
 
     rule = "ctl_squared"
 
-    def information(
-        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
-    ) -> Tensor:
-        """See `safebo.acquisition.transductive`."""
-        return ctl(variance, cross, targets.diagonal(), noise, squared=True)
-
 
 @register("mm_itl")
 class SafeMMITL(TransductiveMethod):
     """MM-ITL over the certified set: information about every target alone, summed; no convergence guarantee."""
 
     rule = "mm_itl"
-
-    def information(
-        self, variance: Tensor, cross: Tensor, targets: Tensor, noise: Tensor, jitter: float
-    ) -> Tensor:
-        """See `safebo.acquisition.transductive`."""
-        return mm_itl(variance, cross, targets.diagonal(), noise)
 
 
 @register("undirected")

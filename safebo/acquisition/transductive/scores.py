@@ -26,12 +26,12 @@ from safebo.acquisition.transductive.target_forms import (
     LOW_RANK_RULES,
     jitter_of,
     low_rank_form,
-    score_of_form,
 )
 from safebo.errors import InputError, UnknownNameError
 from safebo.models.cells import Cells
+from safebo.models.kernels import Kernel
 from safebo.models.low_rank import MAXIMAL_RANK, TOLERANCE, KernelFeatures, kernel_features
-from safebo.models.posterior import Kernel, Posterior
+from safebo.models.posterior import Posterior
 
 EXACT_RULES = ("itl", "vtl", "ctl", "ctl_squared", "mm_itl")
 
@@ -125,34 +125,6 @@ def exact_scores(
         else:
             parts.append(ctl(k, cross, variance[targets], noise, squared=rule == "ctl_squared"))
     return torch.cat(parts)
-
-
-def low_rank_scores(
-    rule: str,
-    posterior: Posterior,
-    features: KernelFeatures,
-    points: Float[Tensor, "N D"],
-    variance: Float[Tensor, " N"],
-    candidates: Bool[Tensor, " N"],
-    targets: Bool[Tensor, " N"],
-) -> Float[Tensor, " s"]:
-    """One function's scores at all candidates, each on its own, with the covariance of low rank.
-
-    Args:
-        rule: one of `LOW_RANK_RULES`.
-        posterior: of the function.
-        features: of its kernel over the points.
-        points: `N x D`.
-        variance: exact posterior variances, `N`.
-        candidates: mask of the points to score.
-        targets: mask of the points to learn about.
-    """
-    aims = points[targets]
-    if len(aims) == 0:
-        return points.new_zeros(int(candidates.sum()))
-    form = low_rank_form(rule, posterior, features, aims)(points[candidates])
-    noise, jitter = posterior.noise_variance, jitter_of(posterior, aims)
-    return score_of_form(rule, form, variance[candidates], targets[candidates], noise, jitter)
 
 
 class TransductiveGrid:

@@ -17,8 +17,9 @@ from torch import Tensor
 from safebo.acquisition.transductive import JITTER
 from safebo.acquisition.transductive.nearest_targets import NearestTargets
 from safebo.errors import UnknownNameError
+from safebo.models.kernels import Kernel
 from safebo.models.low_rank import TOLERANCE, KernelFeatures
-from safebo.models.posterior import Kernel, Posterior
+from safebo.models.posterior import Posterior
 
 LOW_RANK_RULES = ("itl", "vtl")
 

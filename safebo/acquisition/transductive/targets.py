@@ -1,6 +1,6 @@
 """Target spaces of transductive methods: which of given points a trial should teach about.
 
-A space is a function from a `TargetBounds` to a mask of its points; `union` and `intersection` compose them.
+A space is a function from a `TargetBounds` to a mask of its points.
 Definitions of Huebotter et al., "Transductive Active Learning", NeurIPS 2024, section 5 and appendix K.
 """
 
@@ -205,16 +205,6 @@ def lite_maximizers(generator: torch.Generator, count: int = THOMPSON_SAMPLES) -
         return mask
 
     return space
-
-
-def union(*spaces: TargetSpace) -> TargetSpace:
-    """Points in any of the spaces."""
-    return lambda at: torch.stack([space(at) for space in spaces]).any(0)
-
-
-def intersection(*spaces: TargetSpace) -> TargetSpace:
-    """Points in all of the spaces."""
-    return lambda at: torch.stack([space(at) for space in spaces]).all(0)
 
 
 def targets_of(space: TargetSpace, at: TargetBounds) -> Float[Tensor, "k d"]:
