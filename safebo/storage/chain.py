@@ -150,9 +150,8 @@ def _link(table: sa.Table, row: Mapping[Any, Any]) -> tuple[str, str]:
 
 def _raw(table: sa.Table) -> sa.Select[Any]:
     """The rows as the database keeps them: SQLite may hold a text in a column of booleans."""
-    return sa.select(
-        *[sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in table.columns]
-    )
+    columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in table.columns]
+    return sa.select(*columns)
 
 
 def _same(table: sa.Table, values: tuple[Any, ...]) -> list[sa.ColumnElement[bool]]:
