@@ -43,14 +43,26 @@ def work_on(folder: Path) -> None:
 
 
 def keep_details() -> str:
-    """Write the traceback of the error being handled to a file; returns where."""
-    text = traceback.format_exc()
-    name = f"safebo-error-{os.getpid()}.log"
+    """Write the traceback of the error being handled to a file of the run, or a temporary one; returns where."""
+    text = "\n".join(_shortened(line, 300) for line in traceback.format_exc(limit=-40).splitlines())
     places = [_folder] if _folder is not None and _folder.is_dir() else []
     for place in [*places, Path(tempfile.gettempdir())]:
         try:
-            (place / name).write_text(text)
+            # Readable by its owner alone: an error's text may quote what a study holds.
+            descriptor, name = tempfile.mkstemp(prefix="safebo-error-", suffix=".log", dir=place)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(_shortened(text, 30_000) + "\n")
         except OSError:
             continue
-        return str(place / name)
+        return name
     return "nowhere, no folder could be written"
+
+
+def _shortened(text: str, limit: int) -> str:
+    """A text with its middle left out where it is longer: an error may quote a whole mesh."""
+    half = limit // 2
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
+    )

@@ -107,14 +107,11 @@ def run(
             raise InputError(f"{name} must be at least 1, not {value}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; the run needs a folder")
-    exists = Journal.exists(folder)
-    if exists and not resume:
-        raise RunExistsError(
-            f"{folder}: already holds a run. Go on with it with --resume, or choose another folder with --out"
-        )
+    _holds_run(folder, resume)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_owned_folder(folder))
+        exists = _holds_run(folder, resume)
         if exists:
-            stack.enter_context(run_lock(folder))
             journal = stack.enter_context(Journal.open(folder))
             _check_same_run(journal, file, seed)
             if prior is not None:
@@ -125,8 +122,6 @@ def run(
                 journal.set_trials(trials)
             workers = workers or journal.run.workers
         else:
-            stack.enter_context(_fresh_folder(folder))
-            stack.enter_context(run_lock(folder))
             taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
         if robot is not None:
             planned = trials or (journal.run.trials if exists else file.study.trials)
@@ -214,26 +209,37 @@ def _as_file(study: str | Path | Study | StudyFile) -> StudyFile:
     return study_in_python(study) if isinstance(study, Study) else load_study(study)
 
 
+def _holds_run(folder: Path, resume: bool) -> bool:
+    """Whether the folder holds a run, which only resuming may go on with."""
+    exists = Journal.exists(folder)
+    if exists and not resume:
+        raise RunExistsError(
+            f"{folder}: already holds a run. Go on with it with --resume, or choose another folder with --out"
+        )
+    return exists
+
+
 @contextlib.contextmanager
-def _fresh_folder(folder: Path) -> Iterator[None]:
-    """The folder of a run that may not come to be: nothing is left of it when the study is refused."""
+def _owned_folder(folder: Path) -> Iterator[None]:
+    """A folder in which no other process runs; nothing is left of it where no run comes to be."""
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: the run's folder cannot be made: {error.strerror}") from error
-    try:
-        yield
-    except BaseException:
-        if not Journal.exists(folder):
-            with contextlib.suppress(OSError):
-                (folder / LOCK_FILE).unlink(missing_ok=True)
-                log = folder / LOG_FILE
-                if log.exists() and log.stat().st_size == 0:
-                    log.unlink()
-                if made:
-                    folder.rmdir()
-        raise
+    with run_lock(folder):
+        try:
+            yield
+        except BaseException:
+            if not Journal.exists(folder):
+                with contextlib.suppress(OSError):
+                    log = folder / LOG_FILE
+                    if log.exists() and log.stat().st_size == 0:
+                        log.unlink()
+                    (folder / LOCK_FILE).unlink()
+                    if made:
+                        folder.rmdir()
+            raise
 
 
 def _work_left(journal: Journal) -> bool:

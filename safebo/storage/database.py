@@ -16,13 +16,19 @@ from sqlalchemy.pool import NullPool, StaticPool
 from safebo.errors import InputError, JournalError
 
 
-def sqlite_writer(file: Path) -> sa.Engine:
-    """The one writing connection to a file; every commit is on disk before it returns."""
+def sqlite_writer(file: Path, log: Literal["WAL", "DELETE"] = "WAL") -> sa.Engine:
+    """The one writing connection to a file; every commit is on disk before it returns.
+
+    Args:
+        file: the database.
+        log: readers beside the writer need a write-ahead log; a file that is about to be renamed must be whole by
+            itself at every commit, also when the disk is too full to fold a log into it.
+    """
 
     def connect() -> sqlite3.Connection:
         # The mutex of Journal serialises the threads of the one writing process.
         connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (f"journal_mode={log}", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 

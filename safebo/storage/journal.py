@@ -145,7 +145,7 @@ class Journal(AbstractContextManager["Journal"]):
         place = hide_password(url) if url else str(folder / SQLITE_FILE)
         if url is None:
             remove_database(draft)
-        engine = database_engine(url) if url else sqlite_writer(draft)
+        engine = database_engine(url) if url else sqlite_writer(draft, "DELETE")
         row = {
             "run": run.run,
             "format": FORMAT,
@@ -170,7 +170,7 @@ class Journal(AbstractContextManager["Journal"]):
                         insert_prior(connection, run.run, prior)
                     chain.checkpoint(connection, run.run)
                 if url is None:
-                    engine.dispose()  # folds the write-ahead log into the file before it is renamed
+                    engine.dispose()
                     draft.rename(folder / SQLITE_FILE)
                     _synchronise_folder(folder)
                     engine = sqlite_writer(folder / SQLITE_FILE)

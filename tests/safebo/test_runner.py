@@ -19,6 +19,7 @@ from safebo.errors import (
     InterruptedRunError,
     JournalError,
     RunExistsError,
+    RunLockedError,
     RunStoppedError,
     StudyChangedError,
     StudyError,
@@ -29,7 +30,9 @@ from safebo.experiments.robustness.kill import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import resolve_trial
 from safebo.runs.runner import RunResult, run
+from safebo.storage import run_lock as run_lock_module
 from safebo.storage.journal import Journal
+from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import Measurement, Trial
 
@@ -442,3 +445,34 @@ def test_a_stop_request_between_rounds_resumes_to_the_same_trials(tmp_path: Path
     tune(tmp_path / "run", resume=True)
     tune(tmp_path / "whole")
     assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
+
+
+def test_a_run_that_still_loads_has_one_owner(tmp_path: Path) -> None:
+    """Refused processes take nothing away, however many come; then the folder is free again."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with run_lock(folder):
+        before = (folder / LOCK_FILE).stat()
+        for _ in range(3):
+            with pytest.raises(RunLockedError, match=f"process {os.getpid()}"):
+                tune(folder)
+        assert os.path.samestat((folder / LOCK_FILE).stat(), before)
+    assert tune(folder, trials=2).told == 2
+
+
+def test_a_lock_whose_file_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused study's process unlinks the file before it lets go: who opened it just before must open it anew."""
+    opened = run_lock_module._opened
+    taken: list[int] = []
+
+    def open_and_lose(path: Path) -> int:
+        descriptor = opened(path)
+        if not taken:
+            path.unlink()
+        taken.append(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(run_lock_module, "_opened", open_and_lose)
+    with run_lock(tmp_path), pytest.raises(RunLockedError), run_lock(tmp_path):
+        pass
+    assert len(taken) == 3
