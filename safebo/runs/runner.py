@@ -77,7 +77,8 @@ def run(
         workers: trials that run at the same time; None takes 1, or on resume what the run was started with.
         resume: go on with the run in `out`; an empty folder starts one, a finished run is left as it is.
         progress: is told what happens.
-        journal_url: database of a new run's journal; None for SQLite in `out`.
+        journal_url: database of a new run's journal, or where a run's shared database is now; None for SQLite in `out`,
+            or on resume for what the folder says.
         executor: evaluates the trials instead of processes of our own (a Dask cluster's, for example).
         make_tuner: makes the tuner from the study as it runs and the seed.
         max_failures: so many failed trials in a row stop the run.
@@ -112,7 +113,7 @@ def run(
         stack.enter_context(_owned_folder(folder))
         exists = _holds_run(folder, resume)
         if exists:
-            journal = stack.enter_context(Journal.open(folder))
+            journal = stack.enter_context(Journal.open(folder, url=journal_url))
             _check_same_run(journal, file, seed)
             if prior is not None:
                 refuse_another_prior(journal, prior)

@@ -71,13 +71,13 @@ class ChainedWriter:
             self._written[table, key] = None
         return changed
 
-    def link(self) -> None:
-        """Add a link for each row that was written, as it stands now."""
+    def link(self) -> str:
+        """Add a link for each row that was written, as it stands now; returns the new head."""
         found = [
             (table, self.connection.execute(_raw(table).where(*_same(table, key))).mappings().one())
             for table, key in self._written
         ]
-        _append(self.connection, self.run, [_link(table, row) for table, row in found])
+        return _append(self.connection, self.run, [_link(table, row) for table, row in found])
 
 
 def checkpoint(connection: sa.Connection, run: str) -> None:
@@ -114,10 +114,10 @@ def verify(connection: sa.Connection, run: str) -> None:
         raise JournalError(f"{next(iter(expected))} is missing")
 
 
-def _append(connection: sa.Connection, run: str, new: list[tuple[str, str]]) -> None:
+def _append(connection: sa.Connection, run: str, new: list[tuple[str, str]]) -> str:
     # The rows themselves were written before, so this transaction holds the write lock and the head is the last one.
     last = _head(connection, run, lock=True)
-    head, rows = last["head"], []
+    head, rows = str(last["head"]), []
     for number, (key, digest) in enumerate(new, last["count"]):
         head = _digest(head, key, digest)
         rows.append({"run": run, "number": number, "key": key, "digest": digest, "head": head})
@@ -125,6 +125,13 @@ def _append(connection: sa.Connection, run: str, new: list[tuple[str, str]]) -> 
         connection.execute(links.insert(), rows)
         end = {"count": last["count"] + len(rows), "head": head}
         connection.execute(heads.update().where(heads.c.run == run).values(**end))
+    return head
+
+
+def holds(connection: sa.Connection, run: str, head: str) -> bool:
+    """Whether the chain has been at that head."""
+    query = sa.select(links.c.number).where(links.c.run == run, links.c.head == head)
+    return connection.execute(query).first() is not None
 
 
 def _head(connection: sa.Connection, run: str, lock: bool = False) -> sa.RowMapping:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, StaticPool
 
-from safebo.errors import InputError, JournalError
+from safebo.errors import JournalError
 
 
 def sqlite_writer(file: Path, log: Literal["WAL", "DELETE"] = "WAL") -> sa.Engine:
@@ -65,34 +66,6 @@ def sqlite_reader(file: Path) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def database_engine(url: str) -> sa.Engine:
-    """An engine for a database that many runs share."""
-    try:
-        return sa.create_engine(url, pool_pre_ping=True)
-    except sa.exc.ArgumentError as error:
-        raise InputError(
-            f"journal {url!r}: not a database URL (postgresql+psycopg://user@host/db)"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"journal {hide_password(url)}: its driver {error.name!r} is not installed; "
-            "for PostgreSQL: pip install 'safebo[postgres]'"
-        ) from error
-
-
-def hide_password(url: str) -> str:
-    """A URL as it may be shown."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return url
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be kept in a file."""
-    return sa.make_url(url)._replace(password=None).render_as_string()
-
-
 def remove_database(file: Path) -> None:
     """Delete an SQLite file and its companions."""
     for suffix in ("", "-wal", "-shm", "-journal"):
@@ -131,8 +104,25 @@ def altered_errors(place: str) -> Iterator[None]:
         ) from error
 
 
+_secrets: set[str] = set()
+
+
+def keep_secret(secrets: Iterable[str]) -> None:
+    """Passwords that no text may show from now on, as they are and as a URL writes them."""
+    for secret in secrets:
+        _secrets.update((secret, quote(secret, safe=""), quote_plus(secret)))
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords that are kept secret."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
 def explain(place: str, action: str, detail: str) -> str:
     """One sentence for a database's error: what could not be done, why, and what is kept."""
+    detail = without_secrets(detail)
     kept = "Every trial told before this is kept; then go on with --resume."
     # The first that the detail speaks of, in any case of its letters.
     causes = (

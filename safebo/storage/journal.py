@@ -17,7 +17,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,21 +27,19 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from safebo.errors import JournalError, NotARunError
+from safebo.errors import InputError, JournalError, NotARunError
 from safebo.storage import chain, tables
 from safebo.storage.database import (
     altered_errors,
     damaged,
-    database_engine,
-    hide_password,
     readable_errors,
     remove_database,
     sqlite_reader,
     sqlite_writer,
-    without_password,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
 from safebo.storage.records import Event, Record, RunInfo
+from safebo.storage.shared import parsed_url, patiently, shared_engine, shown_url
 from safebo.storage.tables import (
     measurement_columns,
     measurement_from_row,
@@ -142,10 +140,11 @@ class Journal(AbstractContextManager["Journal"]):
         # A run killed while its journal is made must leave either no run or a whole one: the database is made
         # under another name and takes its own in one step.
         draft = folder / (SQLITE_FILE + ".new")
-        place = hide_password(url) if url else str(folder / SQLITE_FILE)
+        shared = None if url is None else parsed_url(url)
+        place = str(folder / SQLITE_FILE) if shared is None else shown_url(shared)
         if url is None:
             remove_database(draft)
-        engine = database_engine(url) if url else sqlite_writer(draft, "DELETE")
+        engine = sqlite_writer(draft, "DELETE") if shared is None else shared_engine(shared, new=True)
         row = {
             "run": run.run,
             "format": FORMAT,
@@ -163,19 +162,19 @@ class Journal(AbstractContextManager["Journal"]):
         }
         try:
             with readable_errors(place, "write"):
-                tables.metadata.create_all(engine)
+                _make_tables(engine)
                 with engine.begin() as connection:
                     connection.execute(tables.runs.insert(), row)
                     if prior is not None:
                         insert_prior(connection, run.run, prior)
                     chain.checkpoint(connection, run.run)
-                if url is None:
+                if shared is None:
                     engine.dispose()
                     draft.rename(folder / SQLITE_FILE)
                     _synchronise_folder(folder)
                     engine = sqlite_writer(folder / SQLITE_FILE)
                 else:
-                    _write_whole(folder / URL_FILE, to_json({"url": without_password(url), "run": run.run}))
+                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": run.run}))
         except BaseException:
             engine.dispose()
             if url is None:
@@ -184,10 +183,17 @@ class Journal(AbstractContextManager["Journal"]):
         return cls(engine, place, run, read_only=False)
 
     @classmethod
-    def open(cls, folder: str | Path, read_only: bool = False) -> Journal:
+    def open(cls, folder: str | Path, read_only: bool = False, url: str | None = None) -> Journal:
         """Open the record of a run.
 
+        Args:
+            folder: the run's folder.
+            read_only: nothing will be written.
+            url: where the run's shared database is now, or with which password it is reached; kept (without the
+                password) from now on. None for what the folder says.
+
         Raises:
+            InputError: a URL for a run that keeps its journal in its folder, or one that is none.
             NotARunError: the folder does not exist or holds no run.
             JournalError: the record is damaged, unreadable or (for writing) read-only.
         """
@@ -199,12 +205,17 @@ class Journal(AbstractContextManager["Journal"]):
         file = folder / SQLITE_FILE
         if file.exists():
             place = str(file)
+            if url is not None:
+                raise InputError(
+                    f"{folder}: this run keeps its journal in {SQLITE_FILE}; leave --journal out"
+                )
             engine = sqlite_reader(file) if read_only else sqlite_writer(file)
             key = None
         else:
             pointer = _read_pointer(folder / URL_FILE)
-            place, key = hide_password(pointer["url"]), pointer["run"]
-            engine = database_engine(pointer["url"])
+            shared = parsed_url(url or pointer["url"])
+            place, key = shown_url(shared), pointer["run"]
+            engine = shared_engine(shared, read_only)
         try:
             with readable_errors(place, "read"), _snapshot(engine) as connection:
                 if engine.dialect.name == "sqlite":
@@ -215,6 +226,10 @@ class Journal(AbstractContextManager["Journal"]):
                 if key is not None:
                     query = query.where(tables.runs.c.run == key)
                 rows = connection.execute(query).mappings().all()
+                if not rows and key is not None:
+                    raise JournalError(
+                        f"{place}: this database does not hold the run of {folder} (key {key})"
+                    )
                 if len(rows) != 1:
                     raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
                 found = rows[0]["format"]
@@ -236,6 +251,8 @@ class Journal(AbstractContextManager["Journal"]):
                         tables.metadata.create_all(connection)
                         with readable_errors(place, "read"):
                             chain.checkpoint(connection, run.run)
+                if key is not None and place != pointer["url"]:
+                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": key}))
         except BaseException:
             engine.dispose()
             raise
@@ -252,34 +269,43 @@ class Journal(AbstractContextManager["Journal"]):
 
     def ask(self, trial: Trial, round: int) -> None:
         """Record a trial, in its round, before it runs."""
-        with self._transaction() as writer:
-            writer.insert(tables.trials, _trial_row(trial, round, "asked"))
+        self._write(lambda writer: writer.insert(tables.trials, _trial_row(trial, round, "asked")))
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""
-        with self._transaction() as writer:
+
+        def work(writer: chain.ChainedWriter) -> None:
             waits = tables.trials.c.status != "told"
             if not writer.update(tables.trials, (self.run.run, trial_id), waits, status="told"):
                 raise JournalError(f"{self._place}: trial {trial_id} was not waiting for a result")
             _insert_measurement(writer, trial_id, measurement)
 
+        self._write(work)
+
     def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
         """Record a trial of a person's own together with what it showed, in one transaction."""
-        with self._transaction() as writer:
+
+        def work(writer: chain.ChainedWriter) -> None:
             writer.insert(tables.trials, _trial_row(trial, round, "told"))
             _insert_measurement(writer, trial.id, measurement)
             writer.insert(tables.events, _event_row("entered", "by a person", trial.id, {}))
 
+        self._write(work)
+
     def mark_unknown(self, trial_id: int, text: str) -> None:
         """Record that a trial was asked and that only a person can say what became of it."""
-        with self._transaction() as writer:
+
+        def work(writer: chain.ChainedWriter) -> None:
             asked = tables.trials.c.status == "asked"
             writer.update(tables.trials, (self.run.run, trial_id), asked, status="unknown")
             writer.insert(tables.events, _event_row("unknown", text, trial_id, {}))
 
+        self._write(work)
+
     def edit(self, trial: Trial, text: str = "") -> None:
         """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
-        with self._transaction() as writer:
+
+        def work(writer: chain.ChainedWriter) -> None:
             query = self._rows(tables.trials).where(tables.trials.c.id == trial.id)
             old = writer.connection.execute(query).mappings().one_or_none()
             if old is None or old["status"] != "asked":
@@ -291,17 +317,21 @@ class Journal(AbstractContextManager["Journal"]):
             writer.update(tables.trials, (self.run.run, trial.id), **trial_columns(trial))
             writer.insert(tables.events, _event_row("edited", text, trial.id, data))
 
+        self._write(work)
+
     def note(
         self, kind: str, text: str, trial_id: int | None = None, data: Mapping[str, Any] | None = None
     ) -> None:
         """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
-        with self._transaction() as writer:
-            writer.insert(tables.events, _event_row(kind, text, trial_id, data or {}))
+        self._write(lambda writer: writer.insert(tables.events, _event_row(kind, text, trial_id, data or {})))
 
     def set_trials(self, trials: int) -> None:
         """Change the run's total number of trials."""
-        with self._transaction() as writer:
+
+        def work(writer: chain.ChainedWriter) -> None:
             writer.update(tables.runs, (self.run.run,), trials=trials)
+
+        self._write(work)
         self.run = replace(self.run, trials=trials)
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -312,7 +342,7 @@ class Journal(AbstractContextManager["Journal"]):
         Args:
             states: whether to load the visited states (they are by far the largest part).
         """
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
 
             def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
                 return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
@@ -344,7 +374,7 @@ class Journal(AbstractContextManager["Journal"]):
     def events(self) -> list[Event]:
         """Everything that happened besides asks and tells, oldest first."""
         query = self._rows(tables.events).order_by(tables.events.c.id)
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
             return [
                 Event(
                     datetime.fromisoformat(row["at"]),
@@ -362,7 +392,7 @@ class Journal(AbstractContextManager["Journal"]):
         Raises:
             JournalError: they are not those that the run began with.
         """
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
             try:
                 return select_prior(connection, self.run.run)
             except JournalError as error:
@@ -373,21 +403,45 @@ class Journal(AbstractContextManager["Journal"]):
     def _rows(self, table: sa.Table) -> sa.Select[Any]:
         return sa.select(table).where(table.c.run == self.run.run)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[chain.ChainedWriter]:
+    def _write(self, work: Callable[[chain.ChainedWriter], None]) -> None:
+        """Do some work in one transaction, again where the connection to a server was lost; see `patiently`."""
         if self.read_only:
             raise JournalError(f"{self._place}: opened for reading only")
-        with self._mutex, readable_errors(self._place, "write"), self._engine.begin() as connection:
-            writer = chain.ChainedWriter(connection, self.run.run)
-            yield writer
-            with altered_errors(self._place):
-                writer.link()
+        head = ""
+
+        def attempt() -> None:
+            nonlocal head
+            with self._engine.begin() as connection:
+                if head and chain.holds(connection, self.run.run, head):
+                    return  # the attempt before was committed; only the server's answer was lost
+                writer = chain.ChainedWriter(connection, self.run.run)
+                work(writer)
+                with altered_errors(self._place):
+                    head = writer.link()
+
+        with self._mutex, readable_errors(self._place, "write"):
+            patiently(self._engine, attempt)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with (
+            readable_errors(self._place, "read"),
+            patiently(self._engine, self._engine.connect) as connection,
+        ):
+            yield connection
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    try:
+        tables.metadata.create_all(engine)
+    except sa.exc.DBAPIError:
+        tables.metadata.create_all(engine)  # another run made them at the same moment
 
 
 @contextmanager
 def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose queries all see the same state, whatever a writer does meanwhile."""
-    with engine.connect() as connection:
+    with patiently(engine, engine.connect) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,7 +10,7 @@ import sqlite3
 import stat
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,14 @@ from safebo.errors import InputError, JournalError
 from safebo.storage import journal as journal_module
 from safebo.storage.database import (
     damaged,
-    database_engine,
     explain,
-    hide_password,
     readable_errors,
     remove_database,
     sqlite_reader,
-    without_password,
 )
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
+from safebo.storage.shared import parsed_url, shared_engine, shown_url
 from safebo.storage.tables import measurement_columns, metadata, run_from_row, to_json
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import Measurement, Trial
@@ -115,9 +114,8 @@ def test_the_folder_itself_is_synchronised_when_a_journal_takes_its_name(
 
 
 def test_a_measurement_of_no_trial_is_refused(tmp_path: Path) -> None:
-    with create(tmp_path) as journal, pytest.raises(JournalError, match="FOREIGN KEY"):  # noqa: SIM117
-        with journal._transaction() as writer:
-            journal_module._insert_measurement(writer, 9, TOLD)
+    with create(tmp_path) as journal, pytest.raises(JournalError, match="FOREIGN KEY"):
+        journal._write(lambda writer: journal_module._insert_measurement(writer, 9, TOLD))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -526,24 +524,104 @@ def test_every_error_of_a_database_becomes_one_sentence(error: Exception, words:
     assert damaged("there", "a\n  b").startswith("there: the journal is damaged (a b).")
 
 
-def test_a_url_is_shown_and_kept_without_its_password() -> None:
-    url = "postgresql+psycopg://me:secret@host/db"
-    assert "secret" not in hide_password(url)
-    assert "me" in hide_password(url)
-    assert hide_password("nonsense") == "nonsense"
-    assert without_password(url) == "postgresql+psycopg://me@host/db"
+SECRET = "s3cr%2Ft"
 
 
-def test_a_database_that_is_none_or_has_no_driver_is_refused() -> None:
-    with pytest.raises(InputError, match="journal 'nonsense': not a database URL"):
-        database_engine("nonsense")
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@host/db",
+        f"postgres://me:{SECRET}@host:5433/db?sslmode=require",
+        f"postgresql+psycopg://me@host/db?password={SECRET}",
+        f"postgresql://host/db?user=me&PassWord={SECRET}&sslpassword={SECRET}",
+        f"mysql+pymysql://me:{SECRET}@host/db",
+    ],
+)
+def test_a_password_is_never_shown_or_kept(url: str) -> None:
+    parsed = parsed_url(url)
+    whole = parsed.render_as_string(hide_password=False)
+    assert "s3cr" in whole
+    for text in (shown_url(parsed), explain("here", "read", f"no s3cr/t at {whole}")):
+        assert "s3cr" not in text
+    assert parsed_url(shown_url(parsed)).host == "host"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "",
+        f"postgresql://me:{SECRET}@host:port/db",
+        f"://me:{SECRET}@h?password={SECRET}",
+        "a b://",
+    ],
+)
+def test_what_is_no_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InputError, match="not a database URL") as caught:
+        parsed_url(url)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_a_database_without_driver_is_refused() -> None:
     with pytest.raises(InputError, match=r"its driver .* is not installed") as caught:
-        database_engine("mysql+pymysql://me:secret@host/db")
-    assert "secret" not in str(caught.value)
+        shared_engine(parsed_url(f"mysql+pymysql://me:{SECRET}@host/db"))
+    assert "s3cr" not in str(caught.value)
 
 
-def test_a_shared_connection_is_tried_before_it_is_used() -> None:
-    assert database_engine("sqlite://").pool._pre_ping
+def test_a_relative_path_is_kept_absolute_and_reading_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    create(tmp_path / "run", url="sqlite:///shared.db").close()
+    monkeypatch.chdir("/")
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        assert journal.run.seed == 7
+    moved = (tmp_path / "shared.db").rename(tmp_path / "moved.db")
+    for read_only in (True, False):
+        with pytest.raises(JournalError, match="the run's database is not there"):
+            Journal.open(tmp_path / "run", read_only=read_only)
+    assert not (tmp_path / "shared.db").exists()
+    Journal.open(tmp_path / "run", url=f"sqlite:///{moved}").close()
+    Journal.open(tmp_path / "run", read_only=True).close()  # what --journal said is remembered
+    create(tmp_path / "other", url="sqlite:////" + str(tmp_path / "other.db").lstrip("/")).close()
+    with pytest.raises(JournalError, match="does not hold the run of"):
+        Journal.open(tmp_path / "run", url=f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(InputError, match="names no file"):
+        create(tmp_path / "memory", url="sqlite://")
+    create(tmp_path / "own").close()
+    with pytest.raises(InputError, match="leave --journal out"):
+        Journal.open(tmp_path / "own", url="sqlite:///x.db")
+
+
+def test_a_lost_answer_to_a_commit_writes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that restarts may have committed what it could not say any more."""
+    lost = sa.exc.OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with create(tmp_path) as journal:
+        journal._engine.dialect.name = "postgresql"
+        begin, failures = journal._engine.begin, ["before", "after"]
+
+        @contextlib.contextmanager
+        def failing() -> Iterator[sa.Connection]:
+            how = failures.pop(0) if failures else ""
+            if how == "before":
+                raise lost
+            with begin() as connection:
+                yield connection
+            if how == "after":
+                raise lost
+
+        monkeypatch.setattr(journal._engine, "begin", failing)
+        monkeypatch.setattr(journal._engine, "dispose", lambda: None)
+        journal.note("note", "once")
+        failures[:] = ["after", "before", "before"]
+        journal.ask(trial(1), 0)
+        journal._engine.dialect.name = "sqlite"
+        assert [event.text for event in journal.events()] == ["once"]
+        assert len(journal.records()) == 1
+    Journal.open(tmp_path).close()
 
 
 def test_an_old_database_goes_with_all_its_companions(tmp_path: Path) -> None:
@@ -557,7 +635,8 @@ def test_an_old_database_goes_with_all_its_companions(tmp_path: Path) -> None:
 
 def test_the_journals_threads_take_turns(tmp_path: Path) -> None:
     with create(tmp_path) as journal:
-        with journal._transaction():
-            assert journal._mutex.locked()
+        held = []
+        journal._write(lambda writer: held.append(journal._mutex.locked()))
+        assert held == [True]
         assert not journal._mutex.locked()
     assert journal_module.SQLITE_FILE == "journal.sqlite"
