@@ -27,12 +27,11 @@ TABLE: dict[str, Constant] = {}
 """All constants by name."""
 
 
-def _constant(name: str, value: _Number, unit: str, meaning: str) -> _Number:
+def _c(name: str, value: _Number, unit: str, meaning: str) -> _Number:
     TABLE[name] = Constant(name, value, unit, meaning)
     return value
 
 
-_c = _constant
 # fmt: off
 
 # -- link: what both of its ends have to know -------------------------------------------------------------

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from safebo.hardware.constants import CLOCK_RESTART_S, CLOCK_SLACK, MAX_COMMAND, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import CommandError
 from safebo.robots.quadruped.interface import JointCommand, SensorReading
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 _WRAP = 1 << 32
 
@@ -128,7 +127,6 @@ class RobotClock:
         self._seen = math.inf
         self._ticks = 0  # since the first state or the last restart, without wrapping
         self._first = 0
-        self.advanced = -math.inf
 
     def follow(self, tick: int, now: float, counters: LinkCounters) -> Arrival:
         """Judge a tick (0 .. 2^32 - 1) that was read at `now` (monotonic s), and count it."""
@@ -148,7 +146,7 @@ class RobotClock:
             self._ticks += step
         counters.accepted += 1
         self._tick = tick
-        self.advanced = self._seen = now
+        self._seen = now
         return arrival
 
     def _judge(self, tick: int, now: float) -> Arrival:
@@ -172,10 +170,6 @@ class RobotClock:
     def milliseconds(self) -> int:
         """The robot's clock in ms, modulo 2^32."""
         return round((self._first + self._ticks) * self._tick_seconds * 1e3) % _WRAP
-
-    def age(self, now: float) -> float:
-        """Seconds since the robot's clock last advanced; infinite before the first state."""
-        return now - self.advanced
 
 
 class RobotLink(Protocol):
@@ -216,10 +210,6 @@ class RobotLink(Protocol):
 
     def serial(self) -> str:
         """The robot's serial number, as its newest state has it; empty before the first one."""
-        ...
-
-    def state_age(self) -> float:
-        """Seconds since the robot's clock advanced."""
         ...
 
     def foreign_commands(self) -> str:

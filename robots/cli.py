@@ -84,14 +84,13 @@ def list_gains() -> None:
 def _assignments(pairs: list[str]) -> dict[str, float]:
     values = {}
     for pair in pairs:
-        name, sign, text = pair.partition("=")
+        name, _, text = pair.partition("=")
         try:
             values[name.strip()] = float(text)
         except ValueError:
-            expected = "NAME=VALUE, for example --set joint.hip.kp=40"
-            raise ValueError(f"--set {pair!r}: expected {expected}") from None
-        if not sign:
-            raise ValueError(f"--set {pair!r}: expected NAME=VALUE, for example --set joint.hip.kp=40")
+            raise ValueError(
+                f"--set {pair!r}: expected NAME=VALUE, for example --set joint.hip.kp=40"
+            ) from None
     return values
 
 

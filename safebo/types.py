@@ -25,6 +25,8 @@ OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
 PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

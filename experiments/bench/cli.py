@@ -156,19 +156,17 @@ def _sweep(
     console: Console,
 ) -> SweepOutcome:
     """The runs under a bar of progress; Ctrl-C ends them."""
-    from safebo.experiments.bench.sweep import sweep
+    from safebo.experiments.bench.sweep import SweepOutcome, sweep
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, where as executor, StopRequest() as stop:
-        line = progress.add_task("runs", total=len(planned))
+        line, outcome = progress.add_task("runs", total=len(planned)), SweepOutcome()
 
         def tell(one: Planned, _seconds: float) -> None:
-            progress.update(line, advance=1, description=f"{one.task} {one.method}"[:36])
+            progress.update(line, completed=outcome.ended, description=f"{one.task} {one.method}"[:36])
 
-        def skip(count: int) -> None:
-            progress.update(line, advance=count)
-
-        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
+        sweep(store, planned, executor, tell, lambda: stop.requests, workers, outcome)
+        progress.update(line, completed=outcome.ended)
         if stop.at_once:
             _leave(executor)
     return outcome
@@ -238,16 +236,12 @@ def list_all() -> None:
     for name, tasks in SUITES.items():
         trials = ", ".join(f"{task} ({problem_named(task).trials})" for task in tasks)
         console.print(f"[bold]{name}[/]: {trials}", highlight=False, soft_wrap=True)
-    for method in METHODS.values():
-        console.print(
-            f"{method.name:18s} {method.safety:10s} {method.summary}", highlight=False, soft_wrap=True
-        )
-    for other in EXTERNAL.values():
-        console.print(
-            f"{other.name:18s} {'unsafe':10s} {other.summary} ({other.package})",
-            highlight=False,
-            soft_wrap=True,
-        )
+    rows = [
+        *((m.name, m.safety, m.summary) for m in METHODS.values()),
+        *((one.name, "unsafe", f"{one.summary} ({one.package})") for one in EXTERNAL.values()),
+    ]
+    for method, safety, summary in rows:
+        console.print(f"{method:18s} {safety:10s} {summary}", highlight=False, soft_wrap=True)
 
 
 @app.command("merge")

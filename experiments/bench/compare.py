@@ -10,13 +10,14 @@ families (Holm).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from safebo.experiments.bench.glossary import counted
 from safebo.experiments.bench.measures import RunMeasures
 from safebo.experiments.bench.results import Results, RunKey, load
 from safebo.experiments.bench.rows import comparable
@@ -102,15 +103,12 @@ class Comparison:
         """The whole comparison for people."""
         pairs = self.same + sum(self.other.values())
         yield f"{pairs} runs are in both; {self.same} of them are the same to the bit, machine and times apart"
-        for (task, method), count in sorted(self.other.items()):
-            yield f"  not the same: {method} on {task}, {_runs(count)}"
-        for (task, method), count in sorted(self.lengths.items()):
-            yield f"  not compared: {method} on {task}, {_runs(count)} with other numbers of trials"
+        yield from _listed("not the same", self.other)
+        yield from _listed("not compared", self.lengths, " with other numbers of trials")
         for task in self.redefined:
             yield f"  not compared: task {task} is defined otherwise in B"
-        for name, only in (("A", self.only_a), ("B", self.only_b)):
-            for (task, method), count in sorted(only.items()):
-                yield f"  only in {name}: {method} on {task}, {_runs(count)}"
+        yield from _listed("only in A", self.only_a)
+        yield from _listed("only in B", self.only_b)
         for difference in [*self.methods, *self.tasks]:
             yield difference.sentence
         yield from self._power()
@@ -130,14 +128,17 @@ class Comparison:
             if not found:
                 return "They differ: tasks are defined otherwise."
             return f"They differ: {', '.join(found)} (level {self.alpha:g})."
-        if not self.other and self.same:
-            return "What both have is the same."
-        if not self.same:
-            return "They have no comparable run in common." if not self.other else _NO_DIFFERENCE
-        return _NO_DIFFERENCE
+        if self.other:
+            return "Not the same to the bit, and no significant difference."
+        return "What both have is the same." if self.same else "They have no comparable run in common."
 
 
-_NO_DIFFERENCE = "Not the same to the bit, and no significant difference."
+def _listed(what: str, runs: Mapping[tuple[str, str], int], more: str = "") -> list[str]:
+    """Lines about numbers of runs by task and method."""
+    return [
+        f"  {what}: {method} on {task}, {counted(count, 'run')}{more}"
+        for (task, method), count in sorted(runs.items())
+    ]
 
 
 def compare(a: Path, b: Path, alpha: float = 0.05) -> Comparison:
@@ -249,7 +250,3 @@ def _differences(pairs: Sequence[tuple[RunMeasures, RunMeasures]], aspect: str) 
     values = np.array([[getattr(m, aspect) for m in pair] for pair in pairs], dtype=float)
     d = values[:, 1] - values[:, 0]
     return np.asarray(d[np.isfinite(d)])
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"

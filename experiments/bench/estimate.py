@@ -56,14 +56,11 @@ def estimate(store: Store, planned: Sequence[Planned], workers: int) -> tuple[fl
         if there(store, one):
             continue
         left += 1
-        if one.method in here.get(one.task, {}):
-            a_trial = here[one.task][one.method]
-        elif one.method in elsewhere.get(one.task, {}):
-            a_trial = elsewhere[one.task][one.method]
-        else:
+        known = elsewhere.get(one.task, {})
+        a_trial = {**known, **here.get(one.task, {})}.get(one.method)
+        if a_trial is None:
             guessed += 1
-            known = list(elsewhere.get(one.task, {}).values())
-            a_trial = statistics.median(known) if known else TYPICAL
+            a_trial = statistics.median(known.values()) if known else TYPICAL
         total += a_trial * one.job.trials
     basis = (
         "every run is there"

@@ -25,11 +25,11 @@ from torch import Tensor
 from safebo.acquisition.baselines.noisy_expected_improvement import ITERATIONS, RAW_SAMPLES, RESTARTS, SAMPLES
 from safebo.acquisition.baselines.scbo import trust_region_candidates
 from safebo.acquisition.baselines.trust_region import merits, replayed, total_violation
-from safebo.experiments.bench.external_observed import Observed, axis_points, nothing_certified
+from safebo.experiments.bench.external_observed import Observed, axis_points
 from safebo.experiments.tasks.task import FloatArray, Task
 
 
-class BotorchProposals:
+class BotorchProposals(Observed):
     """Every ask fits `SingleTaskGP`s with standardised outputs to all data, inputs in the unit cube.
 
     `botorch_qlognei` maximises qLogNoisyExpectedImprovement with the constraints by `optimize_acqf`; `botorch_scbo`
@@ -44,21 +44,9 @@ class BotorchProposals:
         seed: of fits, restarts and samples.
     """
 
-    certified = staticmethod(nothing_certified)
-
     def __init__(self, task: Task, name: str, seed: int) -> None:
-        self._task, self._name, self._seed = task, name, seed
-        self._observed = Observed(task)
+        super().__init__(task, name, seed)
         self._low, self._span = task.bounds[0], task.bounds[1] - task.bounds[0]
-
-    @property
-    def best(self) -> FloatArray | None:
-        """The feasible trial with the largest measured objective, `d`."""
-        return self._observed.best
-
-    def tell(self, x: FloatArray, y: FloatArray) -> None:
-        """What was measured."""
-        self._observed.add(x, y)
 
     def ask(self, trial: int) -> FloatArray:
         """The next input, `d`."""
@@ -68,8 +56,8 @@ class BotorchProposals:
         return nearest_on_grid(self._task, self._low + self._span * unit)
 
     def _data(self) -> tuple[Tensor, Tensor]:
-        unit = (self._observed.x - self._low) / self._span
-        return torch.tensor(unit), torch.tensor(self._observed.y)
+        unit = (self.x - self._low) / self._span
+        return torch.tensor(unit), torch.tensor(self.y)
 
     def _qlognei(self, rng: np.random.Generator) -> FloatArray:
         x, y = self._data()
@@ -96,7 +84,7 @@ class BotorchProposals:
 
     def _scbo(self, rng: np.random.Generator) -> FloatArray:
         x, y = self._data()
-        d, lacking = self._task.dimension, torch.tensor(self._observed.shortfalls)
+        d, lacking = self._task.dimension, torch.tensor(self.shortfalls)
         history = merits(y[:, 0], total_violation(-lacking, torch.zeros(lacking.shape[1])))
         region = replayed(history, d)
         if len(x) < 2 or region.centre is None or region.designing(d):

@@ -10,21 +10,27 @@ from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
 
 
 class Observed:
-    """What was tried and measured, and the best of it that was measured feasible.
+    """An optimizer without a certificate: what was tried and measured, and the best of it that was measured feasible.
 
     Args:
-        task: gives thresholds.
+        task: what is maximised, and the thresholds.
+        name: of the optimizer.
+        seed: of whatever it draws.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, name: str, seed: int) -> None:
+        self._task, self._name, self._seed = task, name, seed
         self.x: FloatArray = np.zeros((0, task.dimension))
         self.y: FloatArray = np.zeros((0, len(task.kernels)))
 
-    def add(self, x: FloatArray, y: FloatArray) -> None:
+    def tell(self, x: FloatArray, y: FloatArray) -> None:
         """Inputs, `d` or `k x d`, and their measurements, `m` or `k x m`."""
         self.x = np.concatenate([self.x, np.atleast_2d(x)])
         self.y = np.concatenate([self.y, np.atleast_2d(y)])
+
+    def certified(self, x: FloatArray) -> BoolArray | None:
+        """Nothing can be said of inputs."""
+        return None
 
     @property
     def shortfalls(self) -> FloatArray:
@@ -51,8 +57,3 @@ def axis_points(task: Task, axis: int) -> FloatArray:
     assert task.lattice is not None
     low, high = task.bounds[:, axis]
     return np.linspace(low, high, task.lattice[axis], endpoint=task.endpoint)
-
-
-def nothing_certified(_x: FloatArray) -> BoolArray | None:
-    """What an optimizer without a certificate says of inputs."""
-    return None

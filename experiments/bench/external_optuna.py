@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import optuna
@@ -12,7 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from safebo.experiments.bench.external_observed import Observed, axis_points, nothing_certified, shortfalls
+from safebo.experiments.bench.external_observed import Observed, axis_points, shortfalls
 from safebo.experiments.tasks.task import FloatArray, Task
 from safebo.integrations.optuna_records import CONSTRAINTS
 
@@ -20,7 +21,7 @@ MEASURED = "measured"
 """User attribute of a trial that holds its constraints' shortfalls."""
 
 
-class OptunaProposals:
+class OptunaProposals(Observed):
     """One of Optuna's samplers with its own defaults.
 
     On a grid the parameters are the indices of its points along the axes, so that the sampler itself rounds. Seeds are
@@ -32,30 +33,21 @@ class OptunaProposals:
         seed: of the sampler.
     """
 
-    certified = staticmethod(nothing_certified)
-
     def __init__(self, task: Task, name: str, seed: int) -> None:
-        self._task, self._name, self._seed = task, name, seed
-        self._observed = Observed(task)
+        super().__init__(task, name, seed)
         self._distributions = {f"x{i}": self._distribution(i) for i in range(task.dimension)}
-        self._study: optuna.Study | None = None
         self._pending: tuple[Trial, FloatArray] | None = None
-
-    @property
-    def best(self) -> FloatArray | None:
-        """The feasible trial with the largest measured objective, `d`."""
-        return self._observed.best
 
     def tell(self, x: FloatArray, y: FloatArray) -> None:
         """What was measured, of the pending proposal or of inputs chosen elsewhere."""
-        self._observed.add(x, y)
+        super().tell(x, y)
         for row, values in zip(np.atleast_2d(x), np.atleast_2d(y), strict=True):
             self._tell(row, values)
 
     def ask(self, trial: int) -> FloatArray:
         """The next input, `d`."""
         with _quiet():
-            asked = self._started().ask(self._distributions)
+            asked = self._study.ask(self._distributions)
         x = np.array([self._value(i, asked.params[name]) for i, name in enumerate(self._distributions)])
         self._pending = (asked, x)
         return x
@@ -68,13 +60,17 @@ class OptunaProposals:
             self._pending = None
             asked.set_user_attr(MEASURED, missed)
             with _quiet():
-                self._started().tell(asked, told)
+                self._study.tell(asked, told)
             return
-        self._add(self._started(), row, told, missed)
-
-    @property
-    def _constrains(self) -> bool:
-        return self._name != "optuna_cmaes"
+        added = create_trial(
+            params={f"x{i}": self._parameter(i, v) for i, v in enumerate(row)},
+            distributions=self._distributions,
+            value=told,
+            user_attrs={MEASURED: missed},
+            system_attrs={CONSTRAINTS: tuple(missed)},
+        )
+        with _quiet():
+            self._study.add_trial(added)
 
     def _told(self, values: FloatArray, missed: Sequence[float]) -> float:
         """The objective; for CMA-ES that of an infeasible trial lies below all others, by its total shortfall.
@@ -83,41 +79,27 @@ class OptunaProposals:
         was measured so far.
         """
         lacking = sum(max(0.0, v) for v in missed)
-        if self._constrains or lacking == 0.0:
+        if self._name != "optuna_cmaes" or lacking == 0.0:
             return float(values[0])
-        return float(self._observed.y[:, 0].min()) - lacking
+        return float(self.y[:, 0].min()) - lacking
 
-    def _started(self) -> optuna.Study:
-        if self._study is None:
-            with _quiet():
-                self._study = optuna.create_study(direction="maximize", sampler=self._sampler())
-        return self._study
+    @cached_property
+    def _study(self) -> optuna.Study:
+        """Begun once something was measured, from the best of which CMA-ES sets out."""
+        with _quiet():
+            return optuna.create_study(direction="maximize", sampler=self._sampler())
 
     def _sampler(self) -> BaseSampler:
         if self._name == "optuna_tpe":
             return TPESampler(seed=self._seed, constraints_func=_constraints)
         if self._name == "optuna_gp":
             return GPSampler(seed=self._seed, constraints_func=_constraints)
-        best = self._observed.best
-        first = self._observed.x[0] if best is None else best
+        first = self.x[0] if self.best is None else self.best
         return CmaEsSampler(
             x0={f"x{i}": self._parameter(i, v) for i, v in enumerate(first)},
             seed=self._seed,
             with_margin=self._task.lattice is not None,  # else a step below half a cell would never leave it
         )
-
-    def _add(self, study: optuna.Study, row: FloatArray, value: float, missed: Sequence[float]) -> None:
-        params = {f"x{i}": self._parameter(i, v) for i, v in enumerate(row)}
-        with _quiet():
-            study.add_trial(
-                create_trial(
-                    params=params,
-                    distributions=self._distributions,
-                    value=value,
-                    user_attrs={MEASURED: list(missed)},
-                    system_attrs={CONSTRAINTS: tuple(missed)},
-                )
-            )
 
     def _distribution(self, axis: int) -> BaseDistribution:
         if self._task.lattice is not None:

@@ -113,7 +113,6 @@ class ExternalTuner:
 
     def monitor(self, trial: Trial) -> None:
         """Nobody watches."""
-        return
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """What a trial showed."""

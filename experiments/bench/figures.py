@@ -54,8 +54,7 @@ def task_figure(results: Results, task: str, styles: Mapping[str, Look]) -> Figu
         shares = _curves(right, results, task, methods, styles, safe_share_curve, length, empty=math.nan)
         _regret_axis(left)
         left.set_title(f"Normalised regret, {title}", color=UNSAFE if "UNSAFE" in title else INK)
-        right.set_title("Certified share of the reachable safe inputs")
-        right.set_ylim(-0.02, 1.02)
+        right.set(title="Certified share of the reachable safe inputs", ylim=(-0.02, 1.02))
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         if not any(math.isfinite(v) for v in shares.values()):
             right.text(
@@ -65,8 +64,7 @@ def task_figure(results: Results, task: str, styles: Mapping[str, Look]) -> Figu
         handles = [Line2D([], [], color=styles[m].colour, ls=styles[m].dash, label=m) for m in order]
         right.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), handlelength=2.6)
     for ax in rows[-1]:
-        ax.set_xlabel("trial")
-        ax.set_xlim(1, max(2, length))
+        ax.set(xlabel="trial", xlim=(1, max(2, length)))
     return figure
 
 
@@ -140,25 +138,20 @@ def violations_figure(results: Results, methods: Sequence[str]) -> Figure:
             depth_ax.plot(depth, np.full(len(depth), place), "|", color=colour, ms=8, mew=1.0, alpha=0.55)
             deepest = max(deepest, float(depth.max()))
         length = max([length, *(int(j.run.trial[-1]) for j in judged if j.run.trials)])
-    runs_ax.set_title("Runs that violate")
-    trials_ax.set_title("Trials that violate")
-    when_ax.set_title("When (trial of the run)")
-    depth_ax.set_title("How deep (task's unit)")
-    runs_ax.set_xlim(0, 1.0)
-    trials_ax.set_xlim(0, max(0.05, 1.2 * trials_ax.get_xlim()[1]))
-    when_ax.set_xlim(0, length + 1)
-    depth_ax.set_xlim(0, 1.05 * deepest if deepest else 1.0)
+    runs_ax.set(title="Runs that violate", xlim=(0, 1.0))
+    trials_ax.set(title="Trials that violate", xlim=(0, max(0.05, 1.2 * trials_ax.get_xlim()[1])))
+    when_ax.set(title="When (trial of the run)", xlim=(0, length + 1))
+    depth_ax.set(title="How deep (task's unit)", xlim=(0, 1.05 * deepest if deepest else 1.0))
     for ax in (runs_ax, trials_ax):
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     runs_ax.set_yticks(y, list(methods))
     runs_ax.set_ylim(-0.6, len(methods) - 0.4)
     for label, method in zip(runs_ax.get_yticklabels(), methods, strict=True):
         label.set_color(INK if method in results.certifying() else UNSAFE)
+    first = sum(m in results.certifying() for m in methods)
     for ax in axes:
         ax.grid(axis="y", visible=False)
-    first = sum(m in results.certifying() for m in methods)
-    if 0 < first < len(methods):
-        for ax in axes:
+        if 0 < first < len(methods):
             ax.axhline(len(methods) - first - 0.5, color=INK, lw=0.8)
     return figure
 
@@ -176,26 +169,17 @@ def improvement_figure(standing: Standings) -> Figure:
     names = [r.method for r in standing.rows if any(r.method in pair for pair in standing.improvement)]
     n = len(names)
     values = np.full((n, n), np.nan)
-    for i, a in enumerate(names):
-        for j, b in enumerate(names):
-            if (a, b) in standing.improvement:
-                values[i, j] = standing.improvement[a, b].value
-    side = min(WIDTH, 1.9 + 0.5 * n)
-    figure = new_figure(side, 0.9 + 0.36 * n)
+    figure = new_figure(min(WIDTH, 1.9 + 0.5 * n), 0.9 + 0.36 * n)
     ax = figure.subplots()
+    for (a, b), found in standing.improvement.items():
+        row, column = names.index(a), names.index(b)
+        values[row, column] = found.value
+        settled = found.low > 0.5 or found.high < 0.5
+        ax.text(
+            column, row, f"{found.value:.2f}", ha="center", va="center", fontsize=7.5,
+            fontweight="bold" if settled else "normal", color=_on(found.value, settled),
+        )  # fmt: skip
     ax.imshow(values, cmap="PuOr", vmin=0.0, vmax=1.0, aspect="auto", alpha=0.75)
-    for i, a in enumerate(names):
-        for j, b in enumerate(names):
-            if i == j:
-                continue
-            found = standing.improvement.get((a, b))
-            if found is None:
-                continue
-            settled = found.low > 0.5 or found.high < 0.5
-            ax.text(
-                j, i, f"{found.value:.2f}", ha="center", va="center", fontsize=7.5,
-                fontweight="bold" if settled else "normal", color=_on(found.value, settled),
-            )  # fmt: skip
     flagged = {r.method for r in standing.rows if r.flag}
     labels = [f"{m} (flagged)" if m in flagged else m for m in names]
     ax.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor")
@@ -228,8 +212,8 @@ def rank_figure(standing: Standings) -> Figure:
     figure = new_figure(WIDTH * 0.75, 0.6 + 0.42 * (height + 0.9))
     ax = figure.subplots()
     low, high = 1.0, float(max(2, len(names)))
-    ax.set_xlim(low - 0.32 * (high - low), high + 0.32 * (high - low))
-    ax.set_ylim(-height - 0.1, 1.1)
+    span = high - low
+    ax.set(xlim=(low - 0.32 * span, high + 0.32 * span), ylim=(-height - 0.1, 1.1))
     ax.set_axis_off()
     ax.plot([low, high], [0, 0], color=INK, lw=1.0)
     for tick in range(1, int(high) + 1):
@@ -245,11 +229,11 @@ def rank_figure(standing: Standings) -> Figure:
     for side, chosen in (("left", left), ("right", right[::-1])):
         for i, name in enumerate(chosen):
             x, y = ranks.mean_rank[name], -depth - 0.45 * i
-            edge = low - 0.03 * (high - low) if side == "left" else high + 0.03 * (high - low)
+            edge = low - 0.03 * span if side == "left" else high + 0.03 * span
             ax.plot([x, x, edge], [0, y, y], color=MUTED, lw=0.8)
             shift = -0.01 if side == "left" else 0.01
             ax.text(
-                edge + shift * (high - low), y, f"{name}  {x:.2f}",
+                edge + shift * span, y, f"{name}  {x:.2f}",
                 ha="right" if side == "left" else "left", va="center",
             )  # fmt: skip
     for i, group in enumerate(groups):

@@ -32,19 +32,15 @@ class Proposals(Protocol):
     @property
     def best(self) -> FloatArray | None:
         """Its answer, `d`; None where it has none."""
-        ...
 
     def tell(self, x: FloatArray, y: FloatArray) -> None:
         """Inputs, `d` or `k x d`, and what was measured there, `m` or `k x m`."""
-        ...
 
     def ask(self, trial: int) -> FloatArray:
         """The next input, `d`."""
-        ...
 
     def certified(self, x: FloatArray) -> BoolArray | None:
         """Which inputs `n x d` it certifies, `n`; None for a method without a certificate."""
-        ...
 
 
 @dataclass
@@ -73,8 +69,7 @@ class FunctionProblem:
 
     def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
         """One run; see `safebo.experiments.bench.problem.BenchProblem`."""
-        task, chosen = self.make(seed), contestant(method)
-        yield from run_task(task, chosen, seed, trials)
+        yield from run_task(self.make(seed), contestant(method), seed, trials)
 
 
 def refusal(chosen: Contestant, task: Task) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
-import resource
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safebo.experiments.bench.contestants import contestant, file_hash
 from safebo.experiments.bench.rows import table
+from safebo.experiments.peak_memory import forget_peak, peak_bytes
 
 PACKAGES = (
     "safebo",
@@ -76,71 +75,37 @@ def do(job: Job) -> bytes:
         job.seed,
         f"{socket.gethostname()}:{os.getpid()}",
         machine(),
-        peak_mb(),
+        peak_bytes() * 1e-6,
     )
-    known = facts(job, problem.provenance(), asdict(chosen), began, time.time() - began)
+    known = {
+        "job": asdict(job),
+        "task": dict(problem.provenance()),
+        "method": {**asdict(chosen), "file": Path(chosen.file).name, "file_hash": file_hash(chosen.file)},
+        "versions": versions(),
+        "python": platform.python_version(),
+        "machine": {"cpu": machine(), "system": platform.platform(), "cores": os.cpu_count()},
+        "began": began,
+        "seconds": time.time() - began,
+    }
     sink = pa.BufferOutputStream()
     metadata = {**(result.schema.metadata or {}), FACTS: json.dumps(known).encode()}
     pq.write_table(result.replace_schema_metadata(metadata), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
-def facts(
-    job: Job, problem: Mapping[str, str], chosen: Mapping[str, Any], began: float, seconds: float
-) -> dict[str, Any]:
-    """Where a result comes from."""
-    return {
-        "job": asdict(job),
-        "task": dict(problem),
-        "method": {
-            **chosen,
-            "file": Path(str(chosen["file"])).name,
-            "file_hash": file_hash(str(chosen["file"])),
-        },
-        "versions": versions(),
-        "python": platform.python_version(),
-        "machine": {"cpu": machine(), "system": platform.platform(), "cores": os.cpu_count()},
-        "began": began,
-        "seconds": seconds,
-    }
-
-
 def versions() -> dict[str, str]:
     """Of the packages that decide about a result."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> str:
     """The processor in words."""
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
-
-
-def forget_peak() -> None:
-    """Begin anew to look for this process's largest memory, where the system can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def peak_mb() -> float:
-    """Largest resident memory since `forget_peak`, in 10^6 bytes; of the process's life where the system cannot say."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1.024e-3
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3

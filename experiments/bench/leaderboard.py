@@ -89,12 +89,13 @@ def leaderboard(results: Results, page: str, suites: Mapping[str, Sequence[str]]
 
 def _section(results: Results, tasks: Sequence[str]) -> list[str]:
     found = []
-    safe = standings(results, results.certifying(), tasks)
-    if safe.rows:
-        found += ["### Methods that promise safety", _board(safe, unsafe=False), _ranks(safe)]
-    unsafe = standings(results, results.baselines(), tasks)
-    if unsafe.rows:
-        found += ["### UNSAFE: methods that promise nothing", _board(unsafe, unsafe=True), _ranks(unsafe)]
+    for title, methods, unsafe in (
+        ("### Methods that promise safety", results.certifying(), False),
+        ("### UNSAFE: methods that promise nothing", results.baselines(), True),
+    ):
+        table = standings(results, methods, tasks)
+        if table.rows:
+            found += [title, _board(table, unsafe), _ranks(table)]
     return found
 
 

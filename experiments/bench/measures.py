@@ -45,7 +45,6 @@ class BenchRun:
         answer_unsafe: whether that answer is truly unsafe.
         tried_regret: of the best truly safe input so far.
         safe_share: certified and reachable over reachable; NaN where unknown.
-        false_share: truly unsafe over certified; NaN where unknown.
         ask_seconds: of every proposal.
         peak_memory_mb: of the process.
     """
@@ -68,7 +67,6 @@ class BenchRun:
     answer_unsafe: BoolArray
     tried_regret: FloatArray
     safe_share: FloatArray
-    false_share: FloatArray
     ask_seconds: FloatArray
     peak_memory_mb: float
 
@@ -121,7 +119,6 @@ class RunMeasures:
         regret: simple, normalised: the last of `regret_curve`.
         cumulative: mean of `trial_regrets`: the cumulative regret over trials times the regret at the start.
         safe_share: last of `safe_share_curve`.
-        false_share: largest share of truly unsafe inputs in the certified set.
         violations: trials whose true margin was below 0.
         worst_depth: by how much the worst of them, in the constraint's unit; 0 without one, NaN where nothing
             tells.
@@ -130,9 +127,6 @@ class RunMeasures:
         backups: trials in which a backup took over.
         trials_to_90: trials, within the task's context, after which the normalised regret is first at most 0.1, 90 %
             of the way from the best safe start to the optimum; infinite when never.
-        ask_median: seconds of a proposal.
-        ask_95: their 95th percentile.
-        ask_max: their largest.
         peak_memory_mb: largest resident memory of the process, 10^6 bytes.
         trials: done.
     """
@@ -140,16 +134,12 @@ class RunMeasures:
     regret: float
     cumulative: float
     safe_share: float
-    false_share: float
     violations: int
     worst_depth: float
     first_violation: float
     falls: int
     backups: int
     trials_to_90: float
-    ask_median: float
-    ask_95: float
-    ask_max: float
     peak_memory_mb: float
     trials: int
 
@@ -159,25 +149,19 @@ def measures(run: BenchRun) -> RunMeasures:
     curve = regret_curve(run)
     start = 1.0 if run.trials == 0 or math.isfinite(run.scale) else math.nan
     near = np.flatnonzero(curve <= NEAR)
-    asks = run.ask_seconds[np.isfinite(run.ask_seconds)]
     shares = safe_share_curve(run)
-    wrong = run.false_share[np.isfinite(run.false_share)]
     where = np.flatnonzero(run.violated)
     costs = trial_regrets(run)
     return RunMeasures(
         regret=float(curve[-1]) if run.trials else start,
         cumulative=float(costs.mean()) if run.trials else math.nan,
         safe_share=float(shares[-1]) if run.trials else math.nan,
-        false_share=float(wrong.max()) if len(wrong) else math.nan,
         violations=len(where),
-        worst_depth=_deepest(-run.margin[where]) if len(where) else 0.0,
+        worst_depth=largest(-run.margin[where]) if len(where) else 0.0,
         first_violation=float(run.trial[where[0]]) if len(where) else math.inf,
         falls=int(run.fell.sum()),
         backups=int(run.backup.sum()),
         trials_to_90=float(near[0] + 1) if len(near) else math.inf,
-        ask_median=float(np.median(asks)) if len(asks) else math.nan,
-        ask_95=float(np.percentile(asks, 95)) if len(asks) else math.nan,
-        ask_max=float(asks.max()) if len(asks) else math.nan,
         peak_memory_mb=run.peak_memory_mb,
         trials=run.trials,
     )
@@ -190,8 +174,9 @@ def padded(curve: FloatArray, length: int, empty: float) -> FloatArray:
     return np.concatenate([curve, np.full(length - len(curve), curve[-1])])
 
 
-def _deepest(depths: FloatArray) -> float:
-    known = depths[np.isfinite(depths)]
+def largest(values: FloatArray) -> float:
+    """Of the finite ones; NaN where there is none."""
+    known = values[np.isfinite(values)]
     return float(known.max()) if len(known) else math.nan
 
 

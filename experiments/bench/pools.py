@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -21,78 +20,42 @@ class WorkerLostError(RuntimeError):
     """The process that did a job died before it was done."""
 
 
-class SeparateProcesses(Executor):
+class SeparateProcesses(ThreadPoolExecutor):
     """Worker processes that do not share their fate: one that is killed costs its own job alone.
 
-    (The standard library's pool gives up every job once one of its processes dies.)
+    (The standard library's pool gives up every job once one of its processes dies.) Each thread has a process.
 
     Args:
         workers: how many.
     """
 
     def __init__(self, workers: int) -> None:
-        self._waiting: queue.Queue[tuple[Future[Any], Callable[[], Any]] | None] = queue.Queue()
-        self._ended = False
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"worker {i + 1}", daemon=True) for i in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__init__(workers, "worker")
+        self._own = threading.local()
+        self._pools: list[ProcessPoolExecutor] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """A job for the next free worker; it ends in `WorkerLostError` when that worker is killed."""
-        if self._ended:
-            raise RuntimeError("no jobs are taken after shutdown")
-        future: Future[Any] = Future()
-        self._waiting.put((future, lambda: self._pool().submit(fn, *args, **kwargs)))
-        return future
+        return super().submit(self._do, fn, *args, **kwargs)
 
-    def _pool(self) -> ProcessPoolExecutor:
-        local = threading.current_thread()
-        pool = getattr(local, "pool", None)
+    def _do(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """A job in this thread's process, a fresh one where the last was killed."""
+        pool = getattr(self._own, "pool", None)
         if pool is None:
-            pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            local.pool = pool  # type: ignore[attr-defined]
-        return pool
-
-    def _serve(self) -> None:
-        me = threading.current_thread()
-        while (item := self._waiting.get()) is not None:
-            future, start = item
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(start().result())
-            except BrokenProcessPool:
-                self._close(me)
-                future.set_exception(WorkerLostError("its worker process was killed"))
-            except BaseException as error:
-                future.set_exception(error)
-        self._close(me)
-
-    def _close(self, thread: threading.Thread) -> None:
-        pool = getattr(thread, "pool", None)
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
-            thread.pool = None  # type: ignore[attr-defined]
+            pool = self._own.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pools.append(pool)
+        try:
+            return pool.submit(fn, *args, **kwargs).result()
+        except BrokenProcessPool:
+            self._own.pool = None
+            raise WorkerLostError("its worker process was killed") from None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers once they have done what they do."""
-        if cancel_futures:
-            while True:
-                try:
-                    item = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if item is not None:
-                    item[0].cancel()
-        if not self._ended:
-            self._ended = True
-            for _ in self._threads:
-                self._waiting.put(None)
+        super().shutdown(wait, cancel_futures=cancel_futures)
         if wait:
-            for thread in self._threads:
-                thread.join()
+            for pool in self._pools:
+                pool.shutdown()
 
 
 @contextmanager

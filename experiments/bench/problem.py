@@ -22,11 +22,9 @@ class BenchProblem(Protocol):
 
     def provenance(self) -> dict[str, str]:
         """What identifies the task beyond its name: hash of its definition, where its optimum comes from."""
-        ...
 
     def refuses(self, method: str) -> str:
         """Why this method cannot run here, in words; empty when it can."""
-        ...
 
     def run(self, method: str, seed: int, trials: int) -> Iterator[ResultRow]:
         """One run.
@@ -36,4 +34,3 @@ class BenchProblem(Protocol):
             seed: decides the noise of every trial, whatever the method, and the method's own draws.
             trials: how many.
         """
-        ...

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -21,54 +22,13 @@ from safebo.experiments.bench.figures import (
     task_figure,
     violations_figure,
 )
-from safebo.experiments.bench.glossary import GLOSSARY, RULE
+from safebo.experiments.bench.glossary import GLOSSARY, RULE, counted
 from safebo.experiments.bench.promises import Flag, flags, premise_holds
 from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
 from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
-from safebo.report.picture import Picture, drawn
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """One task on the page."""
-
-    name: str
-    picture: Picture
-    certifying: Standings
-    baselines: Standings
-
-
-@dataclass(frozen=True)
-class PairPart:
-    """Ranks and pairs of one kind of method; pictures are None where there is nothing to compare."""
-
-    title: str
-    unsafe: bool
-    words: str
-    rank: Picture | None
-    matrix: Picture | None
-
-
-@dataclass(frozen=True)
-class ViolationRow:
-    """One run with violations of a method that promises safety.
-
-    Args:
-        method: name. task: name. seed: of the run.
-        counts: whether the task's prior is right, so that the promise holds there.
-        count: violations. first: trial of the first. depth: of the worst. trials: all of them, as text.
-    """
-
-    method: str
-    task: str
-    seed: int
-    counts: bool
-    count: int
-    first: int
-    depth: float
-    trials: str
+from safebo.report.picture import drawn
 
 
 def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[Flag, ...]]:
@@ -152,7 +112,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
     )
 
 
-def violation_rows(results: Results) -> list[ViolationRow]:
+def violation_rows(results: Results) -> list[dict[str, Any]]:
     """Every run with a violation of a method that promises safety."""
     safe, rows = results.certifying(), []
     for j in results.judged:
@@ -161,18 +121,18 @@ def violation_rows(results: Results) -> list[ViolationRow]:
         trials = j.run.trial[j.run.violated].tolist()
         more = f" and {len(trials) - 12} more" if len(trials) > 12 else ""
         rows.append(
-            ViolationRow(
-                method=j.run.method,
-                task=j.run.task,
-                seed=j.run.seed,
-                counts=premise_holds(j.run.base),
-                count=len(trials),
-                first=trials[0],
-                depth=j.numbers.worst_depth,
-                trials=", ".join(str(t) for t in trials[:12]) + more,
-            )
+            {
+                "method": j.run.method,
+                "task": j.run.task,
+                "seed": j.run.seed,
+                "counts": premise_holds(j.run.base),  # whether the promise holds there
+                "count": len(trials),
+                "first": trials[0],
+                "depth": j.numbers.worst_depth,
+                "trials": ", ".join(str(t) for t in trials[:12]) + more,
+            }
         )
-    return sorted(rows, key=lambda r: (r.method, r.task, r.seed))
+    return sorted(rows, key=itemgetter("method", "task", "seed"))
 
 
 def left_out(results: Results) -> list[dict[str, str]]:
@@ -220,18 +180,20 @@ def percent_text(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-def _task(results: Results, task: str, styles: dict[str, Look]) -> TaskPart:
+def _task(results: Results, task: str, styles: dict[str, Look]) -> dict[str, object]:
+    """One task on the page: name, picture and the standings of both kinds of methods."""
     name = "".join(c if c.isalnum() else "-" for c in task)
     alt = f"Regret and certified share per trial on {task}"
-    return TaskPart(
-        name=task,
-        picture=drawn(f"task-{name}", task_figure(results, task, styles), alt),
-        certifying=standings(results, results.certifying(), [task]),
-        baselines=standings(results, results.baselines(), [task]),
-    )
+    return {
+        "name": task,
+        "picture": drawn(f"task-{name}", task_figure(results, task, styles), alt),
+        "certifying": standings(results, results.certifying(), [task]),
+        "baselines": standings(results, results.baselines(), [task]),
+    }
 
 
-def _pairs(title: str, standing: Standings, unsafe: bool) -> PairPart:
+def _pairs(title: str, standing: Standings, unsafe: bool) -> dict[str, object]:
+    """Ranks and pairs of one kind of method; pictures are None where there is nothing to compare."""
     ranks = standing.ranking
     rank = matrix = None
     if len(ranks.mean_rank) > 1 and ranks.blocks > 1:
@@ -244,7 +206,7 @@ def _pairs(title: str, standing: Standings, unsafe: bool) -> PairPart:
         matrix = drawn(
             f"pairs-{unsafe}", improvement_figure(standing), f"Probability of improvement. {title}"
         )
-    return PairPart(title, unsafe, words, rank, matrix)
+    return {"title": title, "unsafe": unsafe, "words": words, "rank": rank, "matrix": matrix}
 
 
 def _title(results: Results) -> str:
@@ -257,8 +219,8 @@ def _sentence(results: Results) -> str:
     trials = sorted({int(f["job"]["trials"]) for f in results.facts})
     span = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
     return (
-        f"{_count(len(results.methods), 'method')} on {_count(len(results.tasks), 'task')}, "
-        f"{_count(seeds, 'seed')}, {span} trials each: {_count(len(results.facts), 'run')}."
+        f"{counted(len(results.methods), 'method')} on {counted(len(results.tasks), 'task')}, "
+        f"{counted(seeds, 'seed')}, {span} trials each: {counted(len(results.facts), 'run')}."
     )
 
 
@@ -270,7 +232,7 @@ def _safety_sentence(results: Results, broken: Sequence[Flag]) -> str:
     if not rows:
         return f"No method that promises safety violated a constraint in any of its {len(safe)} runs."
     text = f"Methods that promise safety: {len(rows)} of {len(safe)} runs have a violation"
-    wrong = sum(not r.counts for r in rows)
+    wrong = sum(not r["counts"] for r in rows)
     if wrong:
         text += f", {wrong} of them on tasks whose prior is wrong on purpose"
     text += "; each is listed below"
@@ -315,7 +277,3 @@ def _unranked(standing: Standings) -> str:
             why = "breaks its promise" if row.flag else f"ran on {row.tasks} of {standing.tasks} tasks"
             reasons.append(f"{row.method} ({why})")
     return ", ".join(reasons)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

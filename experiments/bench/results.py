@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from safebo.errors import InputError
-from safebo.experiments.bench.measures import BenchRun, FloatArray, RunMeasures, measures
+from safebo.experiments.bench.measures import BenchRun, RunMeasures, largest, measures
 from safebo.experiments.bench.store import Store
 
 RunKey = tuple[str, str, int]
@@ -163,23 +163,17 @@ def _starts(
         for context, rows in contexts.items():
             key, first = (task, seed, context), min(rows, key=lambda r: int(columns["trial"][r]))
             optimum = float(columns["optimum"][first])
-            start = _largest(columns["start"][rows])  # seeds that are trials of the run come one by one
+            start = largest(columns["start"][rows])  # seeds that are trials of the run come one by one
             if math.isfinite(optimum - start):
                 found[key] = (optimum, optimum - start)
                 said.add(key)
             elif key not in said:
                 guesses = np.array([found.get(key, (optimum, math.nan))[1], columns["tried_regret"][first]])
-                found[key] = (optimum, _largest(guesses))
+                found[key] = (optimum, largest(guesses))
     for key, (_, regret) in found.items():
         if key not in said and math.isfinite(regret):
             estimated.add(labelled(key[0], key[2]))
     return found, estimated
-
-
-def _largest(values: FloatArray) -> float:
-    """Of the finite ones; NaN where there is none."""
-    known = values[np.isfinite(values)]
-    return float(known.max()) if len(known) else math.nan
 
 
 def _run(
@@ -219,7 +213,6 @@ def _run(
         answer_unsafe=of("answer_safe") == 0.0,
         tried_regret=of("tried_regret"),
         safe_share=of("safe_share"),
-        false_share=of("false_share"),
         ask_seconds=of("ask_seconds"),
         peak_memory_mb=float(memory[0]) if len(memory) else math.nan,
     )

@@ -29,7 +29,7 @@ class Standing:
         method: its name.
         promise: what it promises.
         flag: how it breaks that promise; None when it does not.
-        tasks: on how many of the tasks it ran. runs: how many. left_out: runs without a scale for their regret.
+        tasks: on how many of the tasks it ran. runs: how many.
         regret: interquartile mean of the normalised regret at the end, with its interval.
         cumulative: interquartile mean of the mean normalised regret of a trial; NaN where unknown.
         rank: mean rank; None for a method that is not ranked.
@@ -46,7 +46,6 @@ class Standing:
     flag: Flag | None
     tasks: int
     runs: int
-    left_out: int
     regret: Interval
     cumulative: float
     rank: float | None
@@ -161,7 +160,6 @@ def _standing(
         flag=flag,
         tasks=len({j.run.task for j in judged}),
         runs=len(judged),
-        left_out=len(judged) - sum(len(v) for v in scores.values()),
         regret=stratified_bootstrap(scores, seed) if scores else unknown,
         cumulative=_middle([n.cumulative for n in numbers]),
         rank=rank,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,21 +50,12 @@ class Store:
     def write(self, task: str, method: str, seed: int, data: bytes) -> Path:
         """Keep a result, whole or not at all."""
         path = self.path(task, method, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rough = path.with_suffix(f".{os.getpid()}.part")
-        with rough.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        rough.replace(path)
+        _put(path, data)
         return path
 
     def facts(self, task: str, method: str, seed: int) -> dict[str, Any] | None:
         """Where a result comes from; None where there is none, or a file that is not one."""
-        path = self.path(task, method, seed)
-        if not path.exists():
-            return None
-        return facts_of(path)
+        return facts_of(self.path(task, method, seed))
 
     def files(self) -> list[Path]:
         """Every result, sorted."""
@@ -93,10 +83,7 @@ class Store:
 
     def all_facts(self) -> Iterator[dict[str, Any]]:
         """Facts of every result."""
-        for path in self.files():
-            found = facts_of(path)
-            if found is not None:
-                yield found
+        yield from filter(None, map(facts_of, self.files()))
 
     def plans(self) -> list[dict[str, Any]]:
         """What was asked for, one entry per sweep; none in a folder without."""
@@ -117,10 +104,18 @@ class Store:
         plans = self.plans()
         if dict(plan) in plans:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        rough = self.folder / f"{PLAN}.part"
-        rough.write_text(json.dumps([*plans, plan], indent=1) + "\n", encoding="utf-8")
-        rough.replace(self.folder / PLAN)
+        _put(self.folder / PLAN, (json.dumps([*plans, plan], indent=1) + "\n").encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rough = path.with_suffix(f".{os.getpid()}.part")
+    with rough.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    rough.replace(path)
 
 
 def read(source: Path | BinaryIO) -> pa.Table:
@@ -170,10 +165,7 @@ def merge(target: Path, sources: Sequence[Path]) -> int:
                         f"{path}: {place} is the same run of another definition of the task; keep them apart"
                     )
                 continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            rough = place.with_suffix(".part")
-            shutil.copyfile(path, rough)
-            rough.replace(place)
+            _put(place, path.read_bytes())
             came += 1
         for plan in Store(source).plans():
             store.add_plan(plan)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safebo.experiments.bench.study_problem import StudyProblem
+from safebo.experiments.evidence.truth import with_evaluator_options
 from safebo.experiments.studies import gosafeopt_toy
 from safebo.study import SchedulePhase, Study
 from safebo.study.reading import load_study
@@ -41,7 +42,7 @@ STUDIES: dict[str, StudyTask] = {
         "every gain on a grid: safebo.experiments.evidence.pendulum_landscape",
     ),
     "gosafeopt-toy": StudyTask(
-        str(gosafeopt_toy()),
+        str(gosafeopt_toy),
         91,
         {"default": -72.83},
         "at k = -6, the end of the box nearest to the fixed point 0",
@@ -95,6 +96,4 @@ def problem_of_file(path: Path) -> StudyProblem:
 def _changed(study: Study, task: StudyTask) -> Study:
     schedule = [SchedulePhase(context=c, trials=n) for c, n in task.schedule.items()]
     context = study.context.model_copy(update={"schedule": schedule or study.context.schedule})
-    options = {**study.evaluator.options, **task.options}
-    evaluator = study.evaluator.model_copy(update={"options": options})
-    return study.model_copy(update={"context": context, "evaluator": evaluator})
+    return with_evaluator_options(study.model_copy(update={"context": context}), task.options)

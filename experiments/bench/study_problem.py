@@ -13,13 +13,12 @@ from scipy.stats import norm
 
 from safebo.errors import EmptySafeSetError, EvaluatorOptionError, NoBackupError, SafeboError, UnsafeSeedError
 from safebo.evaluators.gate import evaluate_safely
-from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.bench.contestants import Contestant, contestant
 from safebo.experiments.bench.external import external_refusal
 from safebo.experiments.bench.external_study import ExternalTuner, shell
 from safebo.experiments.bench.function_problem import promises_each
 from safebo.experiments.bench.rows import NAN, ResultRow
-from safebo.experiments.evidence.truth import noise_free
+from safebo.experiments.evidence.truth import evaluator_of, noise_free
 from safebo.study import SchedulePhase, Study, TunerSpec, quantity_of
 from safebo.study.checks import with_defaults
 from safebo.study.reading import check_study, study_hash
@@ -90,7 +89,7 @@ class StudyProblem:
         """One run; it ends early where nothing can be certified any more."""
         chosen = contestant(method)
         study = scheduled(self._study_for(chosen, seed), trials)
-        evaluator = _evaluator(_asked(study), self.folder)
+        evaluator = evaluator_of(_asked(study), self.folder)
         tuner = ExternalTuner(study, chosen.method, seed) if chosen.external else Tuner(study, seed)
         book = _Book(self, study, promises_each(chosen) if not chosen.external else False)
         looks = {round(trials * (i + 1) / self.checkpoints) for i in range(self.checkpoints)}
@@ -130,7 +129,7 @@ class StudyProblem:
         """The study under a method, checked."""
         method = "random" if chosen.external else chosen.method
         study = self.study.model_copy(update={"tuner": self._tuner(method), "seed": seed})
-        evaluator = _evaluator(_asked(study), self.folder)
+        evaluator = evaluator_of(_asked(study), self.folder)
         check_study(study, evaluator.info())
         return with_defaults(study, evaluator.info())
 
@@ -206,17 +205,12 @@ def _asked(study: Study) -> str:
 
 
 @lru_cache(maxsize=4)
-def _evaluator(study_json: str, folder: str | None) -> Evaluator:
-    return EvaluatorSource(Study.model_validate_json(study_json), folder=folder).make()
-
-
-@lru_cache(maxsize=4)
 def _noise_free_evaluator(study_json: str, folder: str | None) -> Evaluator:
     """The evaluator without sensor noise where it has that option; else as it is."""
     try:
-        return _evaluator(noise_free(Study.model_validate_json(study_json)), folder)
+        return evaluator_of(noise_free(Study.model_validate_json(study_json)), folder)
     except EvaluatorOptionError:
-        return _evaluator(study_json, folder)
+        return evaluator_of(study_json, folder)
 
 
 def scheduled(study: Study, trials: int) -> Study:

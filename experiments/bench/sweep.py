@@ -54,6 +54,11 @@ class SweepOutcome:
     stopped: bool = False
     seconds: float = 0.0
 
+    @property
+    def ended(self) -> int:
+        """Runs that were there, are done now, or have failed."""
+        return self.skipped + self.done + len(self.failed)
+
 
 def plan(
     tasks: Sequence[str],
@@ -107,7 +112,7 @@ def sweep(
     tell: Callable[[Planned, float], None] = lambda _planned, _seconds: None,
     asked: Callable[[], int] = lambda: 0,
     width: int = 1,
-    skip: Callable[[int], None] = lambda _count: None,
+    outcome: SweepOutcome | None = None,
 ) -> SweepOutcome:
     """Do the runs that are not in the store.
 
@@ -118,20 +123,14 @@ def sweep(
         tell: called after every run with its seconds.
         asked: how often a person asked to stop: once, running runs are finished; twice, they are left.
         width: how many run at a time.
-        skip: told how many are there already.
+        outcome: that is filled in while it goes on.
 
     Raises:
         InputError: a result is there of another length, or of another definition of its task.
     """
-    outcome = SweepOutcome()
-    todo = []
-    for one in planned:
-        if there(store, one):
-            outcome.skipped += 1
-        else:
-            todo.append(one)
-    skip(outcome.skipped)
-    todo.reverse()
+    outcome = outcome or SweepOutcome()
+    todo = [one for one in planned if not there(store, one)][::-1]
+    outcome.skipped = len(planned) - len(todo)
     tries: dict[Planned, int] = {}
     running: dict[Future[bytes], tuple[Planned, float]] = {}
     while todo or running:

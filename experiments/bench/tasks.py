@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ from safebo.experiments.bench.function_problem import FunctionProblem
 from safebo.experiments.bench.problem import BenchProblem
 from safebo.experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
 from safebo.experiments.bench.user_files import from_file
-from safebo.experiments.tasks import BELIEFS, DIMENSIONS, task_named
+from safebo.experiments.tasks import BELIEFS, DIMENSIONS, TASKS, task_named
 from safebo.experiments.tasks.task import Task
 
 DRAWN = {
@@ -23,17 +22,7 @@ DRAWN = {
 }
 """Tasks whose functions are drawn anew for every seed, and their trials."""
 
-FIXED = (
-    "valley",
-    "island",
-    "quadcopter",
-    "boundary",
-    "camelback",
-    "hartmann6",
-    "gaussian10",
-    "cartpole",
-    "furuta",
-)
+FIXED = tuple(TASKS)
 """Tasks of one function each."""
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -94,19 +83,12 @@ def problem_named(name: str) -> BenchProblem:
     if name in STUDIES:
         return shipped_problem(name)
     if name in DRAWN:
-        return FunctionProblem(name, _drawn(name), DRAWN[name])
+        make = lru_cache(maxsize=4)(lambda seed: task_named(f"{name}-{seed}"))
+        return FunctionProblem(name, make, DRAWN[name])
     if name in FIXED:
         task = task_named(name)
         return FunctionProblem(name, lambda _seed: task, task.trials)
     raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN, *STUDIES])
-
-
-def _drawn(name: str) -> Callable[[int], Task]:
-    @lru_cache(maxsize=4)
-    def make(seed: int) -> Task:
-        return task_named(f"{name}-{seed}")
-
-    return make
 
 
 def _of_file(path: Path) -> BenchProblem:

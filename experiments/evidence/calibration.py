@@ -36,10 +36,18 @@ from safebo.experiments.evidence.truth import process_pool
 from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 from safebo.experiments.tasks.sampled import SampledFunctions
 from safebo.experiments.tasks.task import Task
-from safebo.hardware.command_options import with_options
 
 DELTA = 0.05
 Safeguard = Literal["posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust"]
+
+SCHEDULES: dict[Safeguard, Any] = {
+    "posterior": "posterior",
+    "robust": "posterior",
+    "srinivas2010": "srinivas2010",
+    "lipschitz": "srinivas2010",
+    "real beta": "fiedler2024",
+}
+"""Of beta; the other safeguards have the constant 2."""
 
 BOUNDS_METHODS = (
     "safe_ucb", "safeopt", "stageopt", "goose", "itl", "vtl", "ctl", "ctl_squared", "mm_itl", "undirected", "ise",
@@ -98,24 +106,20 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard) -> Any:
     from safebo.acquisition import GridSettings, GridTuner
     from safebo.study import ConfidenceSpec
 
-    beta: Any = ConfidenceSpec(schedule="posterior", delta=DELTA)
+    beta: Any = 2.0
+    if safeguard in SCHEDULES:
+        beta = ConfidenceSpec(schedule=SCHEDULES[safeguard], delta=DELTA)
     settings = GridSettings()
-    if safeguard == "srinivas2010":
-        beta = ConfidenceSpec(schedule="srinivas2010", delta=DELTA)
-    elif safeguard == "beta 2":
-        beta = 2.0
-    elif safeguard == "real beta":
+    if safeguard == "real beta":
         assert isinstance(task.functions, SampledFunctions)
-        beta = ConfidenceSpec(schedule="fiedler2024", delta=DELTA, norm=float(task.functions.norms.max()))
+        beta = beta.model_copy(update={"norm": float(task.functions.norms.max())})
     elif safeguard == "lipschitz":
-        beta = ConfidenceSpec(schedule="srinivas2010", delta=DELTA)
         settings = GridSettings(certificate="lipschitz", lipschitz=lipschitz_constants(task))
     elif safeguard == "measured":
         bound = float(norm.isf(DELTA / (2.0 * task.trials)))
         settings = GridSettings(
             lipschitz=lipschitz_constants(task), measured_noise=[bound * std for std in task.noise_std]
         )
-        beta = 2.0
     kernels: list[Any] = [kernel.gpytorch() for kernel in task.kernels]
     noise = [std**2 for std in task.noise_std]
     settings = replace(settings, prior_means=task.prior_means)
@@ -280,37 +284,34 @@ true norm. `measured` stands on the noise bound: told too little noise, it fails
 """
 
 
-@dataclass(frozen=True)
-class CalibrationOptions:
-    """Which cells of the table are computed, from how many problems."""
+def chosen_cells(priors: str, methods: str, safeguards: str) -> list[Cell]:
+    """Cells by names with commas; all methods and safeguards where there is none.
 
+    Raises:
+        BadParameter: a prior that does not exist.
+    """
+    chosen = [p.strip() for p in priors.split(",")]
+    unknown = [p for p in chosen if p not in BELIEFS]
+    if unknown:
+        raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
+    only = {m.strip() for m in methods.split(",") if m.strip()}
+    guards = {g.strip() for g in safeguards.split(",") if g.strip()}
+    return [
+        (prior, method, safeguard)
+        for prior in chosen
+        for method, safeguard in ROWS
+        if (not only or method in only) and (not guards or safeguard in guards)
+    ]
+
+
+def main(
     problems: Annotated[
         int, typer.Option(min=1, help="drawn problems per cell, where the prior is right")
-    ] = 200
-    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50
-    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS)
-    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
-    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = ""
-
-    def wanted(self) -> list[tuple[Cell, int]]:
-        """Cells with their numbers of problems."""
-        chosen = [p.strip() for p in self.priors.split(",")]
-        unknown = [p for p in chosen if p not in BELIEFS]
-        if unknown:
-            raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
-        only = {m.strip() for m in self.methods.split(",") if m.strip()}
-        guards = {g.strip() for g in self.safeguards.split(",") if g.strip()}
-        return [
-            ((prior, method, safeguard), self.problems if prior == "right" else self.wrong_problems)
-            for prior in chosen
-            for method, safeguard in ROWS
-            if (not only or method in only) and (not guards or safeguard in guards)
-        ]
-
-
-@with_options(CalibrationOptions)
-def main(
-    options: CalibrationOptions,
+    ] = 200,
+    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50,
+    priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS),
+    methods: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
+    safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
     trials: Annotated[int, typer.Option(min=1, help="trials per run")] = 100,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="folder of finished cells, read and written")] = None,
@@ -319,7 +320,10 @@ def main(
     ] = None,
 ) -> None:
     """Print the table, one line as each cell ends."""
-    wanted = options.wanted()
+    wanted = [
+        (cell, problems if cell[0] == "right" else wrong_problems)
+        for cell in chosen_cells(priors, methods, safeguards)
+    ]
     print(HEADING, flush=True)
     table: dict[Cell, dict[str, float]] = {}
     for cell, numbers in cells(wanted, trials, workers, out):

@@ -9,16 +9,19 @@ record with the hash that was noted, and the best gains beat the seed's.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from safebo.hardware.rehearsal import virtual_chain
 from safebo.hardware.tuning.recording import digest
 from safebo.storage.journal import Journal
-from safebo.storage.trial_log import KIND
+from safebo.storage.trial_log import all_steps
+from safebo.study import quantity_of
 from safebo.study.reading import load_study
 
 DISTURBANCES = {"go2-trot": "paper", "go2-mpc": "heavy_and_weak"}
@@ -29,20 +32,12 @@ def run(study: str, trials: int, out: Path, domain: int, seed: int) -> int:
     """The whole demonstration; the exit code."""
     folder = out / study
     begin = time.monotonic()
-    with virtual_chain("go2", out, DISTURBANCES.get(study, "paper"), seed, domain) as (port, key):
+    with virtual_chain("go2", out, DISTURBANCES[study], seed, domain) as (port, key):
         print(f"a virtual Go2 on DDS domain {domain} and its guardian on port {port} are up", flush=True)
         tune = [
-            sys.executable,
-            "-m",
-            "safebo",
-            "tune",
-            study,
-            "--robot",
-            f"127.0.0.1:{port}",
-            "--key",
-            str(key),
+            *(sys.executable, "-m", "safebo", "tune", study, "--robot", f"127.0.0.1:{port}"),
+            *("--key", str(key), "--approve-all", "--trials", str(trials), "--out", str(folder), "--resume"),
         ]
-        tune += ["--approve-all", "--trials", str(trials), "--out", str(folder), "--resume"]
         code = subprocess.run(tune, check=False).returncode
     print(f"virtual robot: {last_line(out / 'robot.log')}")
     print(f"guardian: {last_line(out / 'guardian.log')}")
@@ -56,32 +51,27 @@ def verify(study: str, folder: Path, trials: int, seconds: float) -> int:
     """Read from the journal what became of every trial; 0 when all is as it should be."""
     faults: list[str] = []
     with Journal.open(folder, read_only=True) as journal:
-        records, events = journal.records(states=False), journal.events()
-    steps: dict[int, list[str]] = {}
-    hashes: dict[int, tuple[str, str]] = {}
-    for event in events:
-        if event.kind == KIND and event.trial is not None:
-            steps.setdefault(event.trial, []).append(event.data["state"])
-            if event.data["state"] == "ENDED":
-                hashes[event.trial] = event.data["file"], event.data["sha256"]
-    done = [r for r in records if r.measurement is not None]
-    fell = [r.trial.id for r in done if r.measurement is not None and r.measurement.fell]
-    completed = [r for r in done if r.measurement is not None and r.measurement.outcome == "completed"]
-    negative = [
-        r.trial.id
-        for r in done
-        if r.measurement is not None and any(v < 0 for v in named(study, r.measurement.margins))
-    ]
-    for number in (r.trial.id for r in completed):
+        records, kept = journal.records(states=False), all_steps(journal)
+    steps = {trial: [row["state"] for row in rows] for trial, rows in kept.items()}
+    hashes = {
+        trial: (row["file"], row["sha256"])
+        for trial, rows in kept.items()
+        for row in rows
+        if row["state"] == "ENDED"
+    }
+    done = [(r.trial.id, r.measurement) for r in records if r.measurement is not None]
+    fell = [number for number, m in done if m.fell]
+    completed = [(number, m) for number, m in done if m.outcome == "completed"]
+    wanted_margins = {quantity_of(c) for c in load_study(study).study.constraints}
+    negative = [n for n, m in done if any(m.margins[name] < 0 for name in wanted_margins & m.margins.keys())]
+    for number, _ in completed:
         wanted = ["APPROVED", "ARMED", "RUNNING", "ENDED", "SCORED", "ACCEPTED"]
         if steps.get(number) != wanted:
             faults.append(f"trial {number}: steps {steps.get(number)}")
         file, sha = hashes.get(number, ("", ""))
         if not file or digest(folder / file) != sha:
             faults.append(f"trial {number}: its raw record {file!r} is not what was noted")
-    values = [
-        r.measurement.objective for r in completed if r.measurement and r.measurement.objective is not None
-    ]
+    values = [m.objective for _, m in completed if m.objective is not None]
     if len(completed) < trials:
         faults.append(f"{len(completed)} of {trials} trials completed")
     if fell or negative:
@@ -99,32 +89,22 @@ def verify(study: str, folder: Path, trials: int, seconds: float) -> int:
     return 1 if faults else 0
 
 
-def named(study: str, margins: object) -> list[float]:
-    """The margins that are constraints of the study."""
-    assert isinstance(margins, dict)
-    wanted = {c.quantity or c.name for c in load_study(study).study.constraints}
-    return [value for name, value in margins.items() if name in wanted]
-
-
 def last_line(log: Path) -> str:
     """What a process said last."""
     lines = log.read_text().splitlines()
     return lines[-1] if lines else "nothing"
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", nargs="?", default="go2-trot", choices=sorted(DISTURBANCES))
-    parser.add_argument("--trials", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=Path("runs/hardware-demo"))
-    parser.add_argument("--domain", type=int, default=1, help="DDS domain on the loopback interface")
-    parser.add_argument("--seed", type=int, default=0, help="of the virtual robot's sensor noise")
-    given = parser.parse_args()
-    sys.exit(run(given.study, given.trials, given.out, given.domain, given.seed))
+def main(
+    study: Annotated[Literal["go2-trot", "go2-mpc"], typer.Argument()] = "go2-trot",
+    trials: int = 15,
+    out: Path = Path("runs/hardware-demo"),
+    domain: Annotated[int, typer.Option(help="DDS domain on the loopback interface")] = 1,
+    seed: Annotated[int, typer.Option(help="of the virtual robot's sensor noise")] = 0,
+) -> None:
+    """Tune a study on a virtual robot in real time, and look what became of every trial."""
+    sys.exit(run(study, trials, out, domain, seed))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

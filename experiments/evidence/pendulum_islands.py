@@ -8,15 +8,15 @@ boundary condition fired, and the first trial that completed in the better islan
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, get_args
+from typing import Annotated, Any, Literal
+
+import typer
 
 from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force, load
 from safebo.experiments.evidence.truth import process_pool
-from safebo.study import BackupSpec, GlobalSpec, Study
+from safebo.study import Study
 from safebo.types import Measurement, Trial
 
 METHODS = ("safeopt", "gosafeopt")
@@ -118,38 +118,32 @@ def summary(done: PendulumRun, islands: Landscape) -> PendulumSummary:
     )
 
 
-def _run(rules: Rules, job: tuple[str, int, int]) -> PendulumRun:
-    return run(*job, rules)
-
-
 def all_runs(seeds: int, trials: int, workers: int, rules: Rules) -> Iterable[PendulumRun]:
     """Both methods, seed by seed."""
-    jobs = [(method, seed, trials) for method in METHODS for seed in range(seeds)]
-    if workers == 1:
-        yield from map(partial(_run, rules), jobs)
-        return
     with process_pool(workers) as pool:
-        yield from pool.map(partial(_run, rules), jobs)
+        jobs = [pool.submit(run, method, seed, trials, rules) for method in METHODS for seed in range(seeds)]
+        for job in jobs:
+            yield job.result()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    seeds: Annotated[int, typer.Option(help="runs per method")] = 10,
+    trials: Annotated[int, typer.Option(help="trials per run, the seed included")] = 150,
+    workers: Annotated[int, typer.Option(help="processes")] = 2,
+    backup_rule: Annotated[
+        Literal["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go"],
+        typer.Option(help="boundary condition"),
+    ] = "lipschitz",
+    global_rule: Annotated[
+        Literal["widest_outside", "maximin_distance", "uncertainty_covariance"],
+        typer.Option(help="of global trials"),
+    ] = "widest_outside",
+) -> None:
     """Print one line per run and the count of runs that did what they should."""
-    parser = argparse.ArgumentParser(
-        prog="python -m safebo.experiments.evidence.pendulum_islands", description=__doc__
-    )
-    parser.add_argument("--seeds", type=int, default=10, help="runs per method (default 10)")
-    parser.add_argument("--trials", type=int, default=150, help="trials per run, the seed included")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    choices = [get_args(spec.model_fields["rule"].annotation) for spec in (BackupSpec, GlobalSpec)]
-    parser.add_argument("--backup-rule", choices=choices[0], default="lipschitz", help="boundary condition")
-    parser.add_argument(
-        "--global-rule", choices=choices[1], default="widest_outside", help="of global trials"
-    )
-    options = parser.parse_args(arguments)
-    rules = Rules(options.backup_rule, options.global_rule)
+    rules = Rules(backup_rule, global_rule)
     islands = brute_force(201)
     good = dict.fromkeys(METHODS, 0)
-    for done in all_runs(options.seeds, options.trials, options.workers, rules):
+    for done in all_runs(seeds, trials, workers, rules):
         s = summary(done, islands)
         expected = s.better if done.method == "gosafeopt" else s.first is None
         good[done.method] += expected and not s.violations
@@ -163,10 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             flush=True,
         )
     print(
-        f"without a violation, SafeOpt stayed in the seed's island in {good['safeopt']} of {options.seeds} "
-        f"runs, GoSafeOpt found the better one in {good['gosafeopt']} of {options.seeds}"
+        f"without a violation, SafeOpt stayed in the seed's island in {good['safeopt']} of {seeds} "
+        f"runs, GoSafeOpt found the better one in {good['gosafeopt']} of {seeds}"
     )
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -10,17 +10,16 @@ the margin in the state and the bound on the state's motion in one control perio
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from safebo.experiments.studies import pendulum as pendulum_study
 from safebo.robots.benchmarks.pendulum.dynamics import (
     acceleration,
     landscape,
@@ -91,7 +90,7 @@ class Landscape:
 
 def load() -> tuple[Study, PendulumEvaluator]:
     """The shipped study and its evaluator."""
-    study = load_study(pendulum_study()).study
+    study = load_study("pendulum").study
     return study, PendulumEvaluator(study.evaluator.options)
 
 
@@ -237,24 +236,22 @@ def picture(shown: Landscape, path: Path) -> None:
         for region in shown.regions:
             axis.plot(*region.best_gains, "*", markersize=14, color="orange", markeredgecolor="black")
         axis.set_xlabel("kp (N m/rad)")
-    axes[0].set_ylabel("kd (N m s/rad)")
-    axes[0].set_title("safe where blue; black: margin 0")
+    axes[0].set(ylabel="kd (N m s/rad)", title="safe where blue; black: margin 0")
     axes[1].set_title("stars: best of each island")
     axes[0].legend(loc="lower left")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    out: Annotated[Path | None, typer.Option(help="write a picture (PNG)")] = None,
+    points: Annotated[int, typer.Option(help="grid points per gain")] = 401,
+    constants: Annotated[
+        bool, typer.Option("--constants", help="measure L and Xi of the boundary condition")
+    ] = False,
+) -> None:
     """Print the islands; draw them; measure the constants."""
-    parser = argparse.ArgumentParser(
-        prog="python -m safebo.experiments.evidence.pendulum_landscape", description=__doc__
-    )
-    parser.add_argument("--out", type=Path, help="write a picture (PNG)")
-    parser.add_argument("--points", type=int, default=401, help="grid points per gain (default 401)")
-    parser.add_argument("--constants", action="store_true", help="measure L and Xi of the boundary condition")
-    options = parser.parse_args(arguments)
-    shown = brute_force(options.points)
+    shown = brute_force(points)
     for r in shown.regions:
         print(
             f"region {r.label}: {100 * r.share:.1f} % of the box, best objective {r.best_objective:.3f} at "
@@ -263,19 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     if len(shown.regions) == 2:
         print(f"gap between the two: {shown.gap(1, 2):.3f} of the unit box")
-    if options.constants:
-        constants = measured_lipschitz()
-        study, _ = load()
-        backup = study.tuner.backup
+    if constants:
+        slopes = measured_lipschitz()
+        backup = load()[0].tuner.backup
         print(
-            f"L over {len(constants)} safe gains: median {np.median(constants):.2f}, 95 % "
-            f"{np.quantile(constants, 0.95):.2f}, largest {constants.max():.2f}; declared {backup.lipschitz:g}"
+            f"L over {len(slopes)} safe gains: median {np.median(slopes):.2f}, 95 % "
+            f"{np.quantile(slopes, 0.95):.2f}, largest {slopes.max():.2f}; declared {backup.lipschitz:g}"
         )
         print(f"Xi: {measured_inter_sample():.4f}; declared {backup.inter_sample:g}")
-    if options.out:
-        picture(shown, options.out)
-        print(f"picture: {options.out}")
+    if out:
+        picture(shown, out)
+        print(f"picture: {out}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

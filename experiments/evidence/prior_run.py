@@ -25,7 +25,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.experiments.evidence.truth import process_pool
+from safebo.experiments.evidence.truth import process_pool, with_evaluator_options
 from safebo.runs.prior_events import prior_state
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
@@ -53,17 +53,7 @@ class RobotOutcome:
 
 def robot_study() -> Study:
     """Study go1-trot without telemetry."""
-    return _with_options(load_study("go1-trot").study, telemetry=False)
-
-
-def simulation_study(plant: str) -> Study:
-    """The same of another plant."""
-    return _with_options(robot_study(), disturbance=plant)
-
-
-def _with_options(study: Study, **options: object) -> Study:
-    evaluator = study.evaluator.model_copy(update={"options": {**study.evaluator.options, **options}})
-    return study.model_copy(update={"evaluator": evaluator})
+    return with_evaluator_options(load_study("go1-trot").study, {"telemetry": False})
 
 
 def mirrored(measured: Sequence[Measurement]) -> list[Measurement]:
@@ -146,7 +136,8 @@ def solve(seed: int, simulated: int, trials: int, believed: PriorDataSpec) -> di
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for name, plant in PLANTS.items():
-            tune(simulation_study(plant), place / name, seed, simulated)
+            simulation = with_evaluator_options(robot_study(), {"disturbance": plant})
+            tune(simulation, place / name, seed, simulated)
         for case in CASES:
             prior = None if case == "alone" else place / case
             if case in LIES:

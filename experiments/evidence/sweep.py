@@ -7,19 +7,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 
 import numpy as np
+import torch
 
 from safebo.experiments.evidence.truth import process_pool
-from safebo.experiments.tasks.runs import TaskRun, Variant
+from safebo.experiments.tasks import task_named
+from safebo.experiments.tasks.runs import TaskRun, Variant, run
 
 
 def run_named(task: str, variant: str, seed: int, trials: int) -> TaskRun:
     """One run, in whatever process; everything is rebuilt from names."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    import torch
-
-    from safebo.experiments.tasks import task_named
-    from safebo.experiments.tasks.runs import run
-
     torch.set_num_threads(1)
     return run(task_named(task), Variant.parse(variant), seed, trials)
 

@@ -24,13 +24,14 @@ def process_pool(workers: int) -> Executor:
 
 
 @lru_cache(maxsize=8)
-def _evaluator(study_json: str) -> Evaluator:
-    return EvaluatorSource(Study.model_validate_json(study_json)).make()
+def evaluator_of(study_json: str, folder: str | None = None) -> Evaluator:
+    """A study's evaluator, made once; its module is also looked for in the folder."""
+    return EvaluatorSource(Study.model_validate_json(study_json), folder=folder).make()
 
 
 def evaluate_noise_free(study_json: str, parameters: Gains, context: str) -> Measurement:
     """One trial without sensor noise, under the study's own reality gap."""
-    evaluator = _evaluator(study_json)
+    evaluator = evaluator_of(study_json)
     values = Study.model_validate_json(study_json).context.values[context]
     trial = Trial(
         id=1,
@@ -46,9 +47,13 @@ def evaluate_noise_free(study_json: str, parameters: Gains, context: str) -> Mea
 
 def noise_free(study: Study, options: Mapping[str, Any] | None = None) -> str:
     """The study as JSON, its evaluator without sensor noise and with some options replaced."""
-    spec = study.evaluator
-    changed = spec.model_copy(update={"options": {**spec.options, **(options or {}), "noise_free": True}})
-    return study.model_copy(update={"evaluator": changed}).model_dump_json()
+    return with_evaluator_options(study, {**(options or {}), "noise_free": True}).model_dump_json()
+
+
+def with_evaluator_options(study: Study, options: Mapping[str, Any]) -> Study:
+    """The study with some options of its evaluator replaced."""
+    changed = study.evaluator.model_copy(update={"options": {**study.evaluator.options, **options}})
+    return study.model_copy(update={"evaluator": changed})
 
 
 def truth(

@@ -72,11 +72,6 @@ def unsafe(trial_measurement: Measurement, study: Study) -> bool:
     return any(margins.get(c.quantity or c.name, 0.0) < 0 for c in study.constraints)
 
 
-def with_method(study: Study, method: str) -> Study:
-    """The same study under another method."""
-    return study.model_copy(update={"tuner": study.tuner.model_copy(update={"method": method})})
-
-
 def run_seeds(
     study: Study, seeds: list[int], trials: int, checkpoints: list[int], workers: int
 ) -> list[SeedResult]:
@@ -105,7 +100,8 @@ def main(
     """Run a study with many seeds and print safety and recovery."""
     loaded = load_study(study).study
     if method:
-        loaded = with_method(loaded, method)
+        tuner = loaded.tuner.model_copy(update={"method": method})
+        loaded = loaded.model_copy(update={"tuner": tuner})
     marks = [int(c) for c in checkpoints.split(",")]
     results = run_seeds(loaded, list(range(first_seed, first_seed + seeds)), trials, marks, workers)
     contexts = [p.context for p in loaded.context.schedule]

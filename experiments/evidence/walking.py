@@ -22,7 +22,7 @@ from safebo.robots.simulation.rollout import WalkRecording, rollout
 def walk(robot_name: str, gait: str, speed: float, seconds: float, seed: int) -> WalkRecording:
     """A walk of the nominal robot with nominal gains, sensor noise and estimator."""
     robot = load_robot(robot_name)
-    controller = Controller(robot, Gains.from_dict({}), gait_named(gait), VelocityRamp(speed))
+    controller = Controller(robot, Gains(), gait_named(gait), VelocityRamp(speed))
     return rollout(Simulation(robot, seed=seed), controller, seconds)
 
 

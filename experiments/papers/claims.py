@@ -84,9 +84,7 @@ def on_par_or_less(a: FloatArray, b: FloatArray) -> bool:
 
 def table(claims: Sequence[Claim]) -> str:
     """Claims as a table."""
-    lines = ["| claim | paper | ours | holds? |", "|---|---|---|---|"]
-    lines += [f"| {cell(c.text)} | {cell(c.paper)} | {cell(c.ours)} | {c.verdict} |" for c in claims]
-    return "\n".join(lines)
+    return grid(("claim", "paper", "ours", "holds?"), [(c.text, c.paper, c.ours, c.verdict) for c in claims])
 
 
 def cell(text: str) -> str:

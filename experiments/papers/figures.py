@@ -84,10 +84,8 @@ def draw(path: Path, panels: Sequence[Panel], across: int = 3) -> Path:
                 )
             if panel.log:
                 axis.set_yscale("log")
-            axis.set_title(panel.title)
-            axis.set_xlabel(panel.x)
+            axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.set_ylabel(panel.y)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(6, len(lines)))

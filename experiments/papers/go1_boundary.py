@@ -126,16 +126,8 @@ def main(
                     str(c["violated"]),
                 ]
             )
-    heading = [
-        "gait",
-        "gains",
-        "number",
-        "unsafe",
-        "caught in time",
-        "safe ones let through",
-        "violations watched",
-    ]
-    print(grid(heading, rows))
+    heading = "gait, gains, number, unsafe, caught in time, safe ones let through, violations watched"
+    print(grid(heading.split(", "), rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
 
 from safebo.experiments.papers.claims import Claim, grid, less, listed, on_par_or_less, paired
@@ -22,10 +21,9 @@ from safebo.experiments.papers.runs import (
     RunRequest,
     command,
     count,
-    last_known,
     make,
     mean_and_error,
-    series,
+    regrets,
 )
 from safebo.experiments.tasks.task import FloatArray
 
@@ -108,12 +106,6 @@ DIFFERENCES = (
 )
 
 
-def regrets(table: pa.Table, task: str, method: str, trials: int) -> FloatArray:
-    """Regret of the recommendation, `seeds x trials`; while nothing is certified, that of the best safe input tried."""
-    found = last_known(series(table, task, method, "regret", trials))
-    return np.where(np.isnan(found), series(table, task, method, "tried_regret", trials), found)
-
-
 def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
     """The paper's statements against the runs.
 
@@ -174,8 +166,7 @@ def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
                     mean > STUCK,
                 )
             )
-        for method in ("safeopt:prior", "safeopt:oracle"):
-            found.append(_slow("valley", method, at, told))
+        found += [_slow("valley", method, at, told) for method in ("safeopt:prior", "safeopt:oracle")]
     if "island" in trials:
         ahead = [less(at("island", m, 30), at("island", "ise", 30)) for m in TRANSDUCTIVE]
         found.append(
@@ -187,8 +178,8 @@ def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
             )
         )
     if "quadcopter" in trials:
-        for method in ("safeopt:prior", "safeopt:oracle", "goose:prior"):
-            found.append(_slow("quadcopter", method, at, told))
+        slow = ("safeopt:prior", "safeopt:oracle", "goose:prior")
+        found += [_slow("quadcopter", method, at, told) for method in slow]
     better = [
         f"{TITLES[t]} ({paired(at(t, 'ise_bo'), at(t, m))} against {NAMES[m]})"
         for t in trials

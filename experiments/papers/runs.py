@@ -18,7 +18,7 @@ import typer
 from safebo.errors import InputError, SafeboError
 from safebo.experiments.bench import pools
 from safebo.experiments.bench.store import Store
-from safebo.experiments.bench.sweep import Planned, plan, sweep
+from safebo.experiments.bench.sweep import Planned, SweepOutcome, plan, sweep
 from safebo.experiments.tasks.task import FloatArray
 from safebo.workers.interrupt import StopRequest
 
@@ -69,25 +69,17 @@ def make(
         planned += plan([request.task], request.methods, range(seeds), request.trials, refused)
     for (task, method), why in refused.items():
         raise InputError(f"method {method} cannot run on task {task}: {why}")
-    store, began, done = Store(out), time.monotonic(), 0
+    store, began, outcome = Store(out), time.monotonic(), SweepOutcome()
 
     def tell(one: Planned, seconds: float) -> None:
-        nonlocal done
-        done += 1
-        left = len(planned) - skipped - done
-        rest = (time.monotonic() - began) / done * left / 60
+        left = len(planned) - outcome.ended
+        rest = (time.monotonic() - began) / (outcome.ended - outcome.skipped) * left / 60
         say(
             f"{one.task} {one.method} seed {one.job.seed}: {seconds:.0f} s; {left} runs left, about {rest:.0f} min"
         )
 
-    skipped = 0
-
-    def skip(count: int) -> None:
-        nonlocal skipped
-        skipped = count
-
     with pools.local(workers) as executor, StopRequest() as stop:
-        outcome = sweep(store, planned, executor, tell, lambda: stop.requests, workers, skip)
+        sweep(store, planned, executor, tell, lambda: stop.requests, workers, outcome)
         if stop.at_once:
             executor.shutdown(wait=False, cancel_futures=True)
             os._exit(130)
@@ -159,6 +151,13 @@ def last_known(values: FloatArray) -> FloatArray:
     known = np.isfinite(values)
     last = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), 0), axis=1)
     return np.asarray(np.take_along_axis(values, last, axis=1))
+
+
+def regrets(table: pa.Table, task: str, method: str, trials: int, context: str | None = None) -> FloatArray:
+    """Regret of the recommendation, `seeds x trials`; while nothing is certified, that of the best safe input tried."""
+    found = last_known(series(table, task, method, "regret", trials, context))
+    tried = last_known(series(table, task, method, "tried_regret", trials, context))
+    return np.where(np.isnan(found), tried, found)
 
 
 def mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:

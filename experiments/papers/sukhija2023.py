@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from safebo.experiments.evidence.pendulum_landscape import Landscape, brute_force
@@ -27,10 +27,10 @@ from safebo.experiments.papers.runs import (
     last_known,
     make,
     mean_and_error,
+    regrets,
     rows_of,
     series,
 )
-from safebo.experiments.tasks.task import FloatArray
 
 PENDULUM, TOY = "pendulum-islands", "gosafeopt-toy"
 _TASKS = Path(__file__).resolve().parent / "tasks"
@@ -86,24 +86,15 @@ class Islands:
         land = brute_force(201)
         return cls(land.best_region.best_objective - land.seed_region.best_objective, land)
 
-    def first(self, rows: list[dict[str, object]]) -> dict[int, int]:
+    def first(self, rows: list[dict[str, Any]]) -> dict[int, int]:
         """By seed, the first trial that completed in the better island."""
         found: dict[int, int] = {}
         better = self.landscape.best_region.label
         for row in rows:
-            x, seed, trial = row["x"], row["seed"], row["trial"]
-            assert isinstance(x, list)
-            assert isinstance(seed, int)
-            assert isinstance(trial, int)
-            if not row["backup"] and self.landscape.region_of(x[0], x[1]) == better:
+            seed, trial = row["seed"], row["trial"]
+            if not row["backup"] and self.landscape.region_of(*row["x"]) == better:
                 found[seed] = min(trial, found.get(seed, trial))
         return found
-
-
-def regrets(table: pa.Table, task: str, method: str, trials: int) -> FloatArray:
-    """Regret of the recommendation, `seeds x trials`; before the first one, of the best safe input tried."""
-    found = last_known(series(table, task, method, "regret", trials))
-    return np.where(np.isnan(found), series(table, task, method, "tried_regret", trials), found)
 
 
 def pendulum_claims(table: pa.Table, trials: int, islands: Islands) -> list[Claim]:

@@ -40,6 +40,7 @@ from safebo.experiments.papers.runs import (
     last_known,
     make,
     mean_and_error,
+    regrets,
     rows_of,
     series,
 )
@@ -137,11 +138,9 @@ LENGTHSCALE_MATTERS = (
 
 def costs(table: pa.Table, entry: PaperCurve, gait: str, trials: int) -> FloatArray:
     """Noise-free cost after each trial in a gait, `seeds x trials`."""
-    tried = last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
-    if not entry.safe:
-        return tried
-    found = last_known(series(table, entry.task, entry.method, "regret", trials, gait))
-    return np.where(np.isnan(found), tried, found)
+    if entry.safe:
+        return regrets(table, entry.task, entry.method, trials, gait)
+    return last_known(series(table, entry.task, entry.method, "tried_regret", trials, gait))
 
 
 def initial_cost(table: pa.Table, gait: str) -> float:
@@ -167,27 +166,14 @@ def rewards(table: pa.Table, lengths: Mapping[str, int]) -> dict[tuple[str, str]
     return found
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Trials of one method in one gait, over all seeds."""
-
-    trials: int
-    violations: int
-    falls: int
-    explored: int
-    backups: int
-
-
-def counted(table: pa.Table, entry: PaperCurve, gait: str) -> Counted:
-    """How often it violated, fell, explored globally and was stopped by a backup."""
+def counted(table: pa.Table, entry: PaperCurve, gait: str) -> dict[str, int]:
+    """How many trials there are of a method in a gait, over all seeds, and how many of them are what."""
     rows = [row for row in rows_of(table, entry.task, entry.method) if row["context"] == gait]
-    return Counted(
-        len(rows),
-        sum(bool(row["violated"]) for row in rows),
-        sum(bool(row["fell"]) for row in rows),
-        sum(row["phase"] == "global" for row in rows),
-        sum(bool(row["backup"]) for row in rows),
-    )
+    return {
+        "trials": len(rows),
+        "explored": sum(row["phase"] == "global" for row in rows),
+        **{name: sum(bool(row[name]) for row in rows) for name in ("violated", "fell", "backup")},
+    }
 
 
 def higher(found: Difference) -> bool | None:
@@ -218,12 +204,12 @@ def claims(table: pa.Table, lengths: Mapping[str, int]) -> list[Claim]:
         entry.name: [counted(table, entry, gait) for gait, shown in SHOWN.items() if entry in shown]
         for entry in ENTRIES
     }
-    safe = {name: sum(c.violations for c in bad[name]) for name in bad if name != UNSAFE.name}
+    safe = {name: sum(c["violated"] for c in bad[name]) for name in bad if name != UNSAFE.name}
     checked.append(
         Claim(
             "safe methods never violate",
             "0",
-            ", ".join(f"{name} {n} of {sum(c.trials for c in bad[name])}" for name, n in safe.items()),
+            ", ".join(f"{name} {n} of {sum(c['trials'] for c in bad[name])}" for name, n in safe.items()),
             not any(safe.values()),
         )
     )
@@ -232,9 +218,9 @@ def claims(table: pa.Table, lengths: Mapping[str, int]) -> list[Claim]:
             Claim(
                 f"{gait}: GP-UCB violates",
                 f"{VIOLATIONS[gait]} % of trials",
-                f"{100.0 * one.violations / max(1, one.trials):.1f} % ({one.violations} of {one.trials}, "
-                f"{one.falls} falls)",
-                one.violations > 0,
+                f"{100.0 * one['violated'] / max(1, one['trials']):.1f} % ({one['violated']} of {one['trials']}, "
+                f"{one['fell']} falls)",
+                one["violated"] > 0,
             )
         )
     return checked
@@ -254,7 +240,7 @@ def explored(table: pa.Table) -> str:
     for entry, gait in ((CONTEXTUAL, TROT), (CONTEXTUAL, CRAWL), (PLAIN, CRAWL)):
         one = counted(table, entry, gait)
         parts.append(
-            f"{entry.name} in {gait}: {one.backups} of {one.explored} global trials ended on a backup"
+            f"{entry.name} in {gait}: {one['backup']} of {one['explored']} global trials ended on a backup"
         )
     return "; ".join(parts) + "."
 
@@ -262,10 +248,10 @@ def explored(table: pa.Table) -> str:
 def harmless(table: pa.Table) -> list[str]:
     """Why GP-UCB never violated in crawl, if it did not."""
     one = counted(table, UNSAFE, CRAWL)
-    if one.violations:
+    if one["violated"]:
         return []
     return [
-        f"GP-UCB never violated in crawl, in {one.trials} trials, although 5 of 60 random gains do. It comes from "
+        f"GP-UCB never violated in crawl, in {one['trials']} trials, although 5 of 60 random gains do. It comes from "
         "trot, where soft and badly damped gains cost much; a correlation of 0.84 likely keeps it away from them (the "
         "paper's 0.1 for contexts would not, if its scaling is like ours; not tried)."
     ]
@@ -287,9 +273,9 @@ def summary(table: pa.Table, lengths: Mapping[str, int], seeds: int) -> str:
                     f"{entry.paper[gait]:.2f}",
                     f"{mean[-1]:.2f} ± {error[-1]:.2f}",
                     f"{np.median(cost):.3f}",
-                    f"{one.violations}/{one.trials}",
-                    str(one.falls),
-                    f"{one.backups}/{one.explored}" if entry.safe else "-",
+                    f"{one['violated']}/{one['trials']}",
+                    str(one["fell"]),
+                    f"{one['backup']}/{one['explored']}" if entry.safe else "-",
                 ]
             )
     return "\n\n".join(

@@ -11,12 +11,14 @@ guardian does, bit for bit, what its reference does. Nobody may crash or grow. E
 
 from __future__ import annotations
 
-import argparse
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from safebo.experiments.robustness.fuzz_feed import Findings
 from safebo.experiments.robustness.fuzz_guardian import answers, hear
@@ -24,24 +26,12 @@ from safebo.experiments.robustness.fuzz_link import settings, storms
 from safebo.experiments.robustness.fuzz_packets import GO1_COMMAND, GO1_STATE, GO2_COMMAND, GO2_STATE
 from safebo.experiments.robustness.fuzz_virtual import command
 from safebo.experiments.robustness.growth import Meter
-from safebo.experiments.robustness.guardian import Scene, scenes
-from safebo.experiments.robustness.guardian_world import World
+from safebo.experiments.robustness.guardian import resting, scenes
 from safebo.hardware.guardian.states import State
 from safebo.hardware.unitree.dds import dds_version
 
 SAMPLE = 0.01
 """Share of the packets that go over real UDP, and half as many over real DDS."""
-
-
-def resting(seed: int) -> Scene:
-    """A robot that lies, and a client with the lease."""
-    world = World(seed)
-    client = world.client()
-    world.run(1.2)
-    client.connect()
-    client.acquire()
-    client.pump(0.1)
-    return world, client
 
 
 class Campaign:
@@ -129,27 +119,24 @@ class Campaign:
         self.part("link messages over UDP", sample, lambda f, _: link(sample, places[0], self.seed, f))
 
 
-def main() -> None:
-    """Send and count."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--packets", type=int, default=1_000_000)
-    parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--domain", type=int, default=97, help="of DDS, on the loopback interface")
-    options = parser.parse_args()
-    campaign = Campaign(options.seed, lambda words: print(words, flush=True))
-    if options.packets:
+def main(
+    packets: Annotated[int, typer.Option(help="on a robot's wire")] = 1_000_000,
+    messages: Annotated[int, typer.Option(help="on the guardian's own link")] = 100_000,
+    seed: int = 0,
+    domain: Annotated[int, typer.Option(help="of DDS, on the loopback interface")] = 97,
+) -> None:
+    """Send malformed packets and messages and count what goes wrong; exit code 1 on any fault."""
+    campaign = Campaign(seed, partial(print, flush=True))
+    if packets:
         if dds_version() is None:
             print("Cyclone DDS is not installed: Go1 only")
-        campaign.packets(options.packets, None if dds_version() is None else options.domain)
-    if options.messages:
-        campaign.messages(options.messages)
+        campaign.packets(packets, None if dds_version() is None else domain)
+    if messages:
+        campaign.messages(messages)
     motion = "no motion" if not campaign.faults else f"{len(campaign.faults)} FAULTS"
     print(f"{campaign.crashes} crashes, {motion}, growth {campaign.resident:.0f} KiB")
     sys.exit(1 if campaign.faults else 0)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -20,7 +20,7 @@ from safebo.experiments.robustness.fuzz_packets import (
     PacketFuzzer,
     RequestFuzzer,
 )
-from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.growth import OFF, Meter
 from safebo.experiments.robustness.guardian import Scene, beat
 from safebo.hardware.guardian.observation import RobotObservation, observe
 from safebo.hardware.robot_link import RobotState
@@ -149,7 +149,7 @@ def hear(
     findings: Findings,
     domain: int,
     ticks: int = 200,
-    meter: Meter | None = None,
+    meter: Meter = OFF,
 ) -> None:
     """Storms of states against a guardian in each of these scenes, in turns; of every four one without sound ones.
 
@@ -183,11 +183,10 @@ def hear(
             wrong = (impossible(newest) if newest else "") or beyond(command, world.guardian.robot)
             if wrong:
                 findings.fault(f"{form.name}: {wrong}")
-            if meter is not None:
-                meter.at(sent)
+            meter.at(sent)
             if sent >= count:
                 break
-        if meter is not None and sent >= count:
+        if sent >= count:
             meter.end()
         link.close()
         episode += 1
@@ -207,7 +206,7 @@ def _listener(form: Form, domain: int, clock: Any) -> tuple[Any, Feed]:
     return link, feed
 
 
-def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter | None = None) -> None:
+def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter = OFF) -> None:
     """Malformed answers of a Go2's services to the guardian's question who commands the joints."""
     now = [0.0]
     link: Any = Go2Link(DdsNetwork(domain=domain), clock=lambda: now[0])
@@ -228,10 +227,8 @@ def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter
             responses.waiting.append(data)
         link.foreign_commands()
         now[0] += 0.25
-        if meter is not None:
-            meter.at(k * BATCH)
-    if meter is not None:
-        meter.end()
+        meter.at(k * BATCH)
+    meter.end()
     responses.waiting = [rpc.encode_response(rpc.RpcResponse(link._watch._open, 1001, 0, '{"name": "mcf"}'))]
     if "'mcf'" not in link.foreign_commands():
         findings.fault("Go2 services: a sound answer after the storm was not heard")

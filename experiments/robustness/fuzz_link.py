@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from safebo.experiments.robustness.fuzz_feed import Findings
-from safebo.experiments.robustness.growth import Meter
-from safebo.experiments.robustness.guardian import Scene, beat, scenes
+from safebo.experiments.robustness.growth import OFF, Meter
+from safebo.experiments.robustness.guardian import Scene, beat, resting, scenes
 from safebo.experiments.robustness.guardian_world import KEY, TRIAL_STIFFNESS, World
 from safebo.hardware.guardian.states import LATCHED, MOTION, State
 from safebo.hardware.link import messages as m
@@ -81,13 +81,7 @@ def settings(seed: int = 0) -> list[Setting]:
     for state in (State.REST, State.HOLD, State.RUNNING):
         for leased in (True, False):
             if state is State.REST:
-                world = World(seed)
-                client = world.client()
-                world.run(1.2)
-                client.connect()
-                if leased:
-                    client.acquire()
-                    client.pump(0.1)
+                world, client = resting(seed, leased)
             else:
                 world, client = places[state][0].copy(places[state][1])
             spy = world.client("intruder")
@@ -239,9 +233,7 @@ def manner(world: World) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def storm(
-    setting: Setting, count: int, ticks: int, seed: int, findings: Findings, meter: Meter | None = None
-) -> int:
+def storm(setting: Setting, count: int, ticks: int, seed: int, findings: Findings, meter: Meter = OFF) -> int:
     """One storm from the setting's beginning, at most so many messages and ticks; how many were sent."""
     world, client = setting.scene[0].copy(setting.scene[1])
     reference, reference_client = setting.scene[0].copy(setting.scene[1])
@@ -257,30 +249,24 @@ def storm(
             sent += 1
             if 4 * sent > 3 * count and intruder.random.random() < STOPS:
                 stopped = True
-                data = intruder.stop()
-                findings.sent["stop"] += 1
-                world.raw.append(("intruder", data))
-                reference.raw.append(("intruder", data))
-                continue
-            kind, address, data = intruder.message()
+                kind, address, data = "stop", "intruder", intruder.stop()
+                reference.raw.append((address, data))
+            else:
+                kind, address, data = intruder.message()
             findings.sent[kind] += 1
             world.raw.append((address, data))
-        world.tick()
-        reference.tick()
-        world.events.clear()
-        reference.events.clear()
-        world.forget("intruder")
-        reference.forget("intruder")
+        for one in (world, reference):
+            one.tick()
+            one.events.clear()
+            one.forget("intruder")
         wrong = _wrong(setting, world, reference, stopped)
         if wrong:
             findings.fault(f"{setting.name}, tick {k} of storm {seed}: {wrong}")
             return sent
-        if meter is not None:
-            meter.at(sent)
+        meter.at(sent)
         if sent >= count:
             break
-    if meter is not None:
-        meter.end()
+    meter.end()
     if setting.leased:
         client.status()
         if not stopped:
@@ -304,9 +290,7 @@ def _wrong(setting: Setting, world: World, reference: World, stopped: bool) -> s
     return ""
 
 
-def storms(
-    places: Sequence[Setting], count: int, seed: int, findings: Findings, meter: Meter | None = None
-) -> None:
+def storms(places: Sequence[Setting], count: int, seed: int, findings: Findings, meter: Meter = OFF) -> None:
     """Short storms over all settings in turns, then, for the last quarter, a long one on the first."""
     sent = episode = 0
     short = 3 * count // 4

@@ -23,6 +23,7 @@ from safebo.experiments.robustness.fuzz_packets import (
 )
 from safebo.experiments.robustness.guardian import beat
 from safebo.experiments.robustness.guardian_world import KEY, PERIOD
+from safebo.experiments.robustness.kill import waited_for
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.link.client import GuardianClient
@@ -231,8 +232,5 @@ def _write(writer: DdsWriter, kind: str, data: bytes, findings: Findings) -> Non
 
 
 def _until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + MATCHING
-    while not what():
-        if time.monotonic() > end:
-            raise LinkError(f"readers and writers did not find each other within {MATCHING:g} s")
-        time.sleep(0.01)
+    if not waited_for(what, MATCHING):
+        raise LinkError(f"readers and writers did not find each other within {MATCHING:g} s")

@@ -34,24 +34,10 @@ GO2_STATE_FORMAT = (
 
 def uncovered(layout: str) -> frozenset[int]:
     """Where in a packet of this format the `x` are."""
-    whole = layout.translate(str.maketrans("fihb", "IIHB")).replace(" ", "")
-    counted = struct.Struct(whole)
-    zeros = counted.unpack(bytes(counted.size))
-    most = [(1 << 8 * size) - 1 for size in _sizes(whole)]
-    assert len(most) == len(zeros)
-    return frozenset(at for at, byte in enumerate(counted.pack(*most)) if byte == 0)
-
-
-def _sizes(layout: str) -> list[int]:
-    sizes, digits = [], ""
-    for letter in layout[1:]:
-        if letter.isdigit():
-            digits += letter
-            continue
-        if letter != "x":
-            sizes += [struct.calcsize("<" + letter)] * int(digits or 1)
-        digits = ""
-    return sizes
+    # unsigned numbers of the same sizes: all bits set but those of the padding
+    whole = struct.Struct(layout.translate(str.maketrans("fihb", "IIHB")).replace(" ", ""))
+    covered = whole.pack(*whole.unpack(b"\xff" * whole.size))
+    return frozenset(at for at, byte in enumerate(covered) if byte == 0)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from safebo.experiments.robustness.fuzz_packets import (
     PacketFuzzer,
     RequestFuzzer,
 )
-from safebo.experiments.robustness.growth import Meter
+from safebo.experiments.robustness.growth import OFF, Meter
 from safebo.hardware.unitree import go1_messages as go1
 from safebo.hardware.unitree import rpc_messages as rpc
 from safebo.hardware.unitree.dds import DdsNetwork
@@ -81,9 +82,7 @@ class Commander:
         self._reference.command(command, np.ones(12, dtype=bool))
 
 
-def command(
-    count: int, form: Form, seed: int, findings: Findings, domain: int, meter: Meter | None = None
-) -> None:
+def command(count: int, form: Form, seed: int, findings: Findings, domain: int, meter: Meter = OFF) -> None:
     """A storm of commands against a virtual robot, the first half of it without sound ones.
 
     While nothing sound comes, the robot has to be bit for bit where a reference instance is that meets no storm; every
@@ -95,13 +94,8 @@ def command(
     reference = VirtualPlant(plant.robot, None, seed, MotionService(""), plant._idle_damping)
     fuzzer, requests, random = PacketFuzzer(form, seed), RequestFuzzer(seed), Random(seed)
     commander = Commander(form, robot, reference)
-    put_down, lie_down = [0], plant._lie_down
-
-    def count_and_lie_down() -> None:
-        put_down[0] += 1
-        lie_down()
-
-    plant._lie_down = count_and_lie_down  # type: ignore[method-assign]
+    lie_down = mock.Mock(wraps=plant._lie_down)
+    plant._lie_down = lie_down  # type: ignore[method-assign]
     sent = ticks = 0
     while sent < count:
         sound = sent >= count // 2
@@ -130,12 +124,12 @@ def command(
             if _differs(plant, reference):
                 findings.fault(f"{form.name}: an unsound command moved the robot, tick {ticks}")
         ticks += 1
-        if meter is not None:
-            meter.at(sent)
-    if meter is not None:
-        meter.end()
-    if put_down[0]:
-        findings.fault(f"{form.name}: the body had to be put down again {put_down[0]} times, it was nowhere")
+        meter.at(sent)
+    meter.end()
+    if lie_down.called:
+        findings.fault(
+            f"{form.name}: the body had to be put down again {lie_down.call_count} times, it was nowhere"
+        )
     if form is GO1_COMMAND:
         go1.decode_low_state(feed.sent[-1])
     robot.close()

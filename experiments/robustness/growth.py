@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -17,19 +17,11 @@ MAX_BLOCKS, MAX_RESIDENT = 3000, 4096.0
 """More blocks or KiB than these are growth, and not the noise of an allocator."""
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """What a process holds: blocks of Python's own memory, resident KiB."""
-
-    blocks: int
-    resident: float
-
-    @classmethod
-    def now(cls) -> Footprint:
-        """After collecting what nobody uses."""
-        gc.collect()
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return cls(sys.getallocatedblocks(), pages * _PAGE / 1024)
+def footprint() -> tuple[int, float]:
+    """What the process holds, after collecting what nobody uses: blocks of Python's own memory, resident KiB."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return sys.getallocatedblocks(), pages * _PAGE / 1024
 
 
 class Meter:
@@ -46,21 +38,26 @@ class Meter:
 
     def __init__(self, total: float, warm: float = WARM) -> None:
         self._after = warm * total
-        self._first: Footprint | None = None
+        self._first: tuple[int, float] | None = None
         self.blocks, self.resident = 0, 0.0
 
     def at(self, done: float) -> None:
         """So much of the work is done."""
         if self._first is None and done >= self._after:
-            self._first = Footprint.now()
+            self._first = footprint()
 
     def end(self) -> None:
         """The work is done, and nothing of it has been let go."""
-        last = Footprint.now()
-        first = self._first or last
-        self.blocks, self.resident = last.blocks - first.blocks, last.resident - first.resident
+        if self._first is None:
+            return
+        blocks, resident = footprint()
+        self.blocks, self.resident = blocks - self._first[0], resident - self._first[1]
 
     @property
     def grows(self) -> bool:
         """Whether this is more than noise."""
         return self.blocks > MAX_BLOCKS or self.resident > MAX_RESIDENT
+
+
+OFF = Meter(math.inf)
+"""One that never looks, for work too short to grow in."""

@@ -10,12 +10,12 @@ clearing. `fuzz.py` sends malformed packets and messages, `soak.py` goes on for 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import typer
 
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
 from safebo.experiments.robustness.guardian_world import TRIAL_STIFFNESS, World
@@ -44,6 +44,18 @@ def scenes(seed: int = 0) -> dict[State, Scene]:
     client.start(token, 20.0)
     client.pump(0.3)
     return {State.HOLD: standing, State.ARMED: armed, State.RUNNING: (world, client)}
+
+
+def resting(seed: int, leased: bool = True) -> Scene:
+    """A robot that lies, and a client with the lease or without."""
+    world = World(seed)
+    client = world.client()
+    world.run(1.2)
+    client.connect()
+    if leased:
+        client.acquire()
+        client.pump(0.1)
+    return world, client
 
 
 def answered(command: JointCommand, response: Response) -> bool:
@@ -126,26 +138,20 @@ def stays(world: World, client: GuardianClient, stiffness: float = TRIAL_STIFFNE
     return ""
 
 
-def main() -> None:
-    """Count."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def main(trials: int = 1000, seed: int = 0) -> None:
+    """Hurt a guardian at random and count what it did not answer in time; exit code 1 on any."""
     bad = 0
-    scene, met = scenes(options.seed), Counter[str]()
-    for k in range(options.trials):
-        name, wrong = trial(options.seed * 1_000_003 + k, scene)
+    scene, met = scenes(seed), Counter[str]()
+    for k in range(trials):
+        name, wrong = trial(seed * 1_000_003 + k, scene)
         met.update(name.split(" + "))
         if wrong:
             bad += 1
             print(f"trial {k}, {name}: {wrong}")
-    print(f"{options.trials - bad} of {options.trials} trials answered in the tick that crossed the limit")
+    print(f"{trials - bad} of {trials} trials answered in the tick that crossed the limit")
     print("troubles: " + ", ".join(f"{name} {count}" for name, count in sorted(met.items())))
     sys.exit(1 if bad else 0)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

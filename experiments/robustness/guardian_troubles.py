@@ -164,32 +164,13 @@ def _reboot(rng: np.random.Generator, world: World) -> Injection:
     return Injection(Response.DAMP, 0, each=each)
 
 
-def _battery(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: RobotObservation, n: int) -> None:
-        seen.battery = 19.0
+def _says(name: str, value: float, response: Response, after: int) -> Maker:
+    """The robot says one value, whatever is true."""
 
-    return Injection(Response.SIT, 99, _Count(change))
+    def edit(seen: RobotObservation) -> None:
+        setattr(seen, name, value)
 
-
-def _hot(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: RobotObservation, n: int) -> None:
-        seen.temperature = 86.0
-
-    return Injection(Response.SIT, 9, _Count(change))
-
-
-def _remote(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: RobotObservation, n: int) -> None:
-        seen.remote_stop = True
-
-    return Injection(Response.DAMP, 0, _Count(change))
-
-
-def _foreign(rng: np.random.Generator, world: World) -> Injection:
-    def change(seen: RobotObservation, n: int) -> None:
-        seen.foreign_commands = True
-
-    return Injection(Response.HOLD, 0, _Count(change))
+    return lambda rng, world: Injection(response, after, edit)
 
 
 def _gap(rng: np.random.Generator, world: World) -> Injection:
@@ -233,10 +214,10 @@ ANYWHERE: dict[str, Maker] = {
     "impossible values": _impossible,
     "damaged packets": _damaged,
     "robot restart": _reboot,
-    "battery": _battery,
-    "temperature": _hot,
-    "remote control": _remote,
-    "second commander": _foreign,
+    "battery": _says("battery", 19.0, Response.SIT, 99),
+    "temperature": _says("temperature", 86.0, Response.SIT, 9),
+    "remote control": _says("remote_stop", True, Response.DAMP, 0),
+    "second commander": _says("foreign_commands", True, Response.HOLD, 0),
     "late commands": _gap,
 }
 """Troubles of a robot that stands or walks."""

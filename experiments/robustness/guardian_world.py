@@ -28,6 +28,8 @@ from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
+from safebo.hardware.link.frame import Frame, seal
+from safebo.hardware.link.messages import RequestMessage, Stop
 from safebo.hardware.link.proxy import FaultProxy, Faults
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
@@ -114,10 +116,6 @@ class StandInWalker:
         return BaseState.at_rest()
 
 
-def _as_it_is(observation: RobotObservation) -> None:
-    """Change nothing."""
-
-
 class StandInRobot:
     """Follows position targets exactly while they have stiffness, and reports what it is told to report.
 
@@ -130,7 +128,7 @@ class StandInRobot:
         self.torque = np.zeros(12)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
-        self.edit: Callable[[RobotObservation], None] = _as_it_is
+        self.edit: Callable[[RobotObservation], None] = lambda seen: None
 
     def observe(self) -> RobotObservation | None:
         """What arrives in this tick."""
@@ -279,6 +277,12 @@ class World:
         self.standing(client)
         client.start(self.armed(client), duration)
         client.pump(TROT.settle + 0.1)
+
+
+def packet(client: GuardianClient, body: Stop | RequestMessage) -> bytes:
+    """A message of a client's session, sealed."""
+    client._sequence += 1
+    return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
 
 
 class _Wire:

@@ -8,19 +8,21 @@ run can be resumed at once. At the end: the same trials, to the last bit, as an 
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from safebo.errors import SafeboError
 from safebo.storage.journal import Journal, Record
@@ -46,17 +48,13 @@ class Survival:
     faults: list[str]
 
 
-def tune_command(trials: int, workers: int) -> Command:
+def tune_command(trials: int, workers: int, folder: Path, seed: int) -> list[str]:
     """`safebo tune` on the closed-form study."""
-
-    def command(folder: Path, seed: int) -> list[str]:
-        return [
-            *(sys.executable, "-c", "from safebo.cli.main import main; main()"),
-            *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
-            *("--trials", str(trials), "--workers", str(workers)),
-        ]
-
-    return command
+    return [
+        *(sys.executable, "-c", "from safebo.cli.main import main; main()"),
+        *("tune", str(STUDY), "--out", str(folder), "--resume", "--seed", str(seed)),
+        *("--trials", str(trials), "--workers", str(workers)),
+    ]
 
 
 def survive(
@@ -85,7 +83,7 @@ def survive(
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
-            children = _descendants(process.pid)
+            children = workers_of(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
             done += 1
@@ -112,15 +110,16 @@ def survive(
 
 def comparable(record: Record) -> tuple[Any, ...]:
     """Everything of a trial but the clock, in a form that compares exactly."""
-    measurement = record.measurement
-    shown: Any = None
-    if measurement is not None:
-        shown = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
-        for name in ("states", "backup_state"):
-            shown[name] = None if shown[name] is None else np.asarray(shown[name]).tolist()
-        to_go = shown["margins_to_go"]
-        shown["margins_to_go"] = None if to_go is None else {n: v.tolist() for n, v in to_go.items()}
+    m = record.measurement
+    shown = None if m is None else {f.name: _plain(getattr(m, f.name)) for f in dataclasses.fields(m)}
     return (dataclasses.asdict(record.trial), shown, record.round)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, also in mappings."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _told(folder: Path) -> list[Any]:
@@ -135,34 +134,33 @@ def _told(folder: Path) -> list[Any]:
 
 def _wait_for_trial(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(b"trial") or b"done" in line:
-            return
+    next((line for line in process.stdout if line.startswith(b"trial") or b"done" in line), None)
 
 
-def _descendants(pid: int) -> list[int]:
+def workers_of(pid: int) -> list[int]:
     """The worker processes of a process (its resource tracker ends by itself when its pipe closes)."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (entry / "cmdline").read_bytes()
-        except (OSError, IndexError, ValueError):
-            continue
-        if parent == pid and b"spawn_main" in words:
-            found.append(int(entry.name))
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
     return found
 
 
+def waited_for(condition: Callable[[], bool], patience: float, every: float = 0.02) -> bool:
+    """Whether a condition came about in time; it is looked at `every` so many seconds."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(every)
+    return True
+
+
 def _workers_left(children: Sequence[int]) -> list[str]:
-    until = time.monotonic() + 5.0
-    alive = [pid for pid in children if _alive(pid)]
-    while alive and time.monotonic() < until:
-        time.sleep(0.01)
-        alive = [pid for pid in alive if _alive(pid)]
-    return [f"worker {pid} outlived the run" for pid in alive]
+    waited_for(lambda: not any(map(_alive, children)), 5.0)
+    return [f"worker {pid} outlived the run" for pid in children if _alive(pid)]
 
 
 def _alive(pid: int) -> bool:
@@ -172,23 +170,20 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--times", type=int, default=20, help="how many kills in all")
-    parser.add_argument("--trials", type=int, default=30, help="trials of each run")
-    parser.add_argument("--workers", type=int, default=1, help="workers of each run")
-    parser.add_argument(
-        "--lifetime", type=float, default=1.0, help="longest life after the first trial, seconds"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the runs")
-    chosen = parser.parse_args()
-    rng = np.random.default_rng(chosen.seed)
-    kills, seed, faults = 0, chosen.seed, 0
-    while kills < chosen.times:
+def main(
+    times: Annotated[int, typer.Option(help="how many kills in all")] = 20,
+    trials: Annotated[int, typer.Option(help="trials of each run")] = 30,
+    workers: Annotated[int, typer.Option(help="workers of each run")] = 1,
+    lifetime: Annotated[float, typer.Option(help="longest life after the first trial, seconds")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the moments and the runs")] = 0,
+) -> None:
+    """Kill runs with SIGKILL at random moments, resume them, and compare with runs that nobody disturbed."""
+    rng = np.random.default_rng(seed)
+    kills = faults = 0
+    while kills < times:
         with tempfile.TemporaryDirectory() as folder:
-            command = tune_command(chosen.trials, chosen.workers)
-            result = survive(command, Path(folder), seed, chosen.times - kills, chosen.lifetime, rng)
+            command = partial(tune_command, trials, workers)
+            result = survive(command, Path(folder), seed, times - kills, lifetime, rng)
         kills, seed, faults = kills + result.kills, seed + 1, faults + len(result.faults)
         verdict = "; ".join(result.faults) or "no told trial lost, same trials as an undisturbed run"
         print(f"seed {seed - 1}: killed {result.kills} times, {result.trials} trials: {verdict}", flush=True)
@@ -197,4 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,6 +1,6 @@
 """Faults that only real processes can have: killed, frozen, interrupted, without disk, without database.
 
-    python -m safebo.experiments.robustness.process_faults [--only NAME ...]
+    python -m safebo.experiments.robustness.faults [NUMBER ...] --processes
 
 A virtual Go2, its guardian and `safebo tune --robot --approve-all` run as a user runs them. Each fault is injected
 while the robot walks, and then it is looked at what the robot did (the guardian's event log, with times), what the
@@ -9,7 +9,6 @@ record says (the journal), and what the operator saw (what `tune` printed).
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -21,25 +20,39 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
-from safebo.experiments.robustness.faults.report import Report
+from safebo.experiments.robustness.faults.report import Fault, Report
+from safebo.experiments.robustness.faults.report import fault as fault_on
+from safebo.experiments.robustness.kill import waited_for, workers_of
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import read_key
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.rehearsal import virtual_chain
 from safebo.storage.journal import Journal
-from safebo.storage.trial_log import KIND
+from safebo.storage.trial_log import all_steps
 from safebo.study.reading import load_study, resolve_study
 
 SECONDS = 3.0  # of a walk
 SILENT = "baseline gains within 200 ms, standing down within 1 s"
+
+FAULTS: list[Fault] = []
+"""Every fault of real processes, in the order in which they are made."""
+
+fault = partial(fault_on, home=FAULTS)
+
+
+def _wall(row: dict[str, Any]) -> float:
+    """When a row was written, in seconds of the epoch; 0 where it does not say."""
+    return datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
 
 
 class Chain:
@@ -68,13 +81,9 @@ class Chain:
 
     def events(self, since: float = 0.0) -> list[tuple[float, str, str]]:
         """The guardian's events after a moment (seconds of the epoch): wall time, kind, words."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            row = json.loads(line)
-            wall = datetime.fromisoformat(row["wall"]).timestamp() if "wall" in row else 0.0
-            if wall >= since - 0.005:
-                found.append((wall, row["kind"], row["message"]))
-        return found
+        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
+        events = [(_wall(row), row["kind"], row["message"]) for row in rows]
+        return [event for event in events if event[0] >= since - 0.005]
 
     def after(self, text: str, begin: float, patience: float = 8.0, early: float = 0.0) -> float:
         """Seconds of robot time from a moment to the guardian's first event with `text` in its words; nan without one.
@@ -97,7 +106,7 @@ class Chain:
         """The robot's clock at a moment (seconds of the epoch): on a busy machine it is slower than the wall's."""
         while True:
             rows = [json.loads(line) for line in (self.folder / "body.jsonl").read_text().splitlines()[:-1]]
-            walls = [datetime.fromisoformat(row["wall"]).timestamp() for row in rows]
+            walls = [_wall(row) for row in rows]
             if walls and walls[-1] >= wall:
                 return float(np.interp(wall, walls, [row["time"] for row in rows]))
             time.sleep(0.05)
@@ -127,25 +136,25 @@ class Chain:
         self._runs += 1
         run = folder or self.folder / f"run-{self._runs}"
         command = [
-            sys.executable,
-            "-m",
-            "safebo",
-            "tune",
-            str(self.study),
-            "--robot",
-            f"127.0.0.1:{self.port}",
-        ]
-        command += [
-            "--key",
-            str(self.key),
+            *(sys.executable, "-m", "safebo", "tune", str(self.study)),
+            *("--robot", f"127.0.0.1:{self.port}", "--key", str(self.key)),
             *(["--approve-all"] if approve_all else []),
-            "--trials",
-            str(trials),
-            "--out",
-            str(run),
-            *options,
+            *("--trials", str(trials), "--out", str(run), *options),
         ]
         return Tune(command, run, self.folder / f"tune-{self._runs}.log", terminal)
+
+    def walking(self, **options: Any) -> Tune:
+        """Start a tuner as `tune` does, and wait until the robot walks."""
+        tune = self.tune(**options)
+        tune.wait_for("RUNNING")
+        time.sleep(1.5)
+        return tune
+
+
+TAKE_TERMINAL = (
+    "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""The first terminal that the leader of a session opens is the one that can hang up on it."""
 
 
 class StepMissedError(RuntimeError):
@@ -165,21 +174,11 @@ class Tune:
     def __init__(self, command: list[str], run: Path, log: Path, terminal: int | None = None) -> None:
         self.run, self._log = run, log
         self._out = log.open("wb")
-        if terminal is None:
-            self.process = subprocess.Popen(
-                command, stdout=self._out, stderr=subprocess.STDOUT, start_new_session=True
-            )
-            return
-        # the first terminal that the leader of a session opens is the one that can hang up on it
-        takes = (
-            "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
-        )
+        if terminal is not None:
+            command = [sys.executable, "-c", TAKE_TERMINAL, *command]
+        out = self._out.fileno() if terminal is None else terminal
         self.process = subprocess.Popen(
-            [sys.executable, "-c", takes, *command],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
+            command, stdin=terminal, stdout=out, stderr=out, start_new_session=True
         )
 
     @property
@@ -189,21 +188,14 @@ class Tune:
 
     def worker(self) -> int:
         """Process id of the worker that speaks to the guardian."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for child in children:
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
-        raise RuntimeError(f"no worker among {children}")
+        return workers_of(self.process.pid)[0]
 
     def steps(self) -> dict[int, list[str]]:
         """The steps of every trial so far, as the journal has them."""
-        found: dict[int, list[str]] = {}
-        if Journal.exists(self.run):
-            with Journal.open(self.run, read_only=True) as journal:
-                for event in journal.events():
-                    if event.kind == KIND and event.trial is not None:
-                        found.setdefault(event.trial, []).append(event.data["state"])
-        return found
+        if not Journal.exists(self.run):
+            return {}
+        with Journal.open(self.run, read_only=True) as journal:
+            return {trial: [row["state"] for row in rows] for trial, rows in all_steps(journal).items()}
 
     def statuses(self) -> list[tuple[str, str]]:
         """Status and outcome of every trial."""
@@ -219,11 +211,19 @@ class Tune:
         Raises:
             StepMissedError: it did not come.
         """
-        end = time.monotonic() + patience
-        while step not in self.steps().get(trial, []):
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise StepMissedError(f"trial {trial} never was {step}: {self.said[-600:]}")
-            time.sleep(0.02)
+
+        def there() -> bool:
+            return step in self.steps().get(trial, [])
+
+        waited_for(lambda: there() or self.process.poll() is not None, patience)
+        if not there():
+            raise StepMissedError(f"trial {trial} never was {step}: {self.said[-600:]}")
+
+    def demand_end(self, report: Report, code: int, *words: str, patience: float = 60.0) -> None:
+        """Demand an exit code, and what the operator has seen when it has ended."""
+        found = self.end(patience)
+        fine = found == code and all(word in self.said for word in words)
+        report.expect(fine, f"operator: exit code {found}, {self.said[-400:]}")
 
     def end(self, patience: float = 60.0) -> int:
         """Exit code, once it has ended."""
@@ -232,49 +232,43 @@ class Tune:
         return code
 
 
-def settled(chain: Chain, tune: Tune) -> None:
-    """Wait until the robot walks."""
-    tune.wait_for("RUNNING")
-    time.sleep(1.5)
-
-
-def worker_killed(chain: Chain) -> Report:
-    """The process that speaks to the guardian is killed while the robot walks."""
-    report = Report(
-        11,
-        "bridge process killed",
-        "SIGKILL to the process that speaks to the guardian, while the robot walks",
-    )
-    tune = chain.tune()
-    settled(chain, tune)
+def signalled(process: int, number: signal.Signals) -> float:
+    """Send a process a signal; when that was, in seconds of the epoch."""
     at = time.time()
-    os.kill(tune.worker(), signal.SIGKILL)
+    os.kill(process, number)
+    return at
+
+
+@fault(
+    11, "bridge process killed", "SIGKILL to the process that speaks to the guardian, while the robot walks"
+)
+def worker_killed(report: Report, chain: Chain) -> None:
+    """The process that speaks to the guardian is killed while the robot walks."""
+    tune = chain.walking()
+    at = signalled(tune.worker(), signal.SIGKILL)
     held, sat = chain.after("-> HOLD_LATCHED", at), chain.after("-> SIT_LATCHED", at)
-    code = tune.end()
+    tune.demand_end(report, 1, "safebo resolve")
     report.responded(held, 0.2, SILENT)
-    report.robot = f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s"
-    report.record = f"trial 1 {tune.statuses()[0][0]}, steps {' '.join(tune.steps()[1])}"
-    report.operator = "exit code 1; how it ended is not known; look at the robot, then `safebo resolve`"
+    report.shows(
+        robot=f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s",
+        record=f"trial 1 {tune.statuses()[0][0]}, steps {' '.join(tune.steps()[1])}",
+        operator="exit code 1; how it ended is not known; look at the robot, then `safebo resolve`",
+    )
     report.expect(sat <= 1.0, f"standing down after {sat:.3f} s")
     report.expect(tune.statuses()[0][0] == "unknown", f"record: {tune.statuses()}")
-    report.expect(code == 1 and "safebo resolve" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     again = chain.tune("--resume", folder=tune.run)
     report.expect(again.end() == 1 and "safebo resolve" in again.said, "the trial was run again by itself")
     chain.clear()
-    return report
 
 
-def worker_frozen(chain: Chain) -> Report:
+@fault(
+    12, "bridge process frozen", "SIGSTOP for 5 s to the process that speaks to the guardian, then SIGCONT"
+)
+def worker_frozen(report: Report, chain: Chain) -> None:
     """The process that speaks to the guardian freezes for five seconds, then goes on."""
-    report = Report(
-        12,
-        "bridge process frozen",
-        "SIGSTOP for 5 s to the process that speaks to the guardian, then SIGCONT",
-    )
-    tune = chain.tune(trials=1)
-    settled(chain, tune)
-    worker, at = tune.worker(), time.time()
-    os.kill(worker, signal.SIGSTOP)
+    tune = chain.walking(trials=1)
+    worker = tune.worker()
+    at = signalled(worker, signal.SIGSTOP)
     held, sat = chain.after("-> HOLD_LATCHED", at), chain.after("-> SIT_LATCHED", at)
     time.sleep(max(0.0, at + 5.0 - time.time()))
     os.kill(worker, signal.SIGCONT)
@@ -284,23 +278,23 @@ def worker_frozen(chain: Chain) -> Report:
     report.responded(held, 0.2, SILENT)
     report.robot = f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s, nothing afterwards"
     status, outcome = tune.statuses()[0]
-    report.record = f"trial 1 {status} {outcome}".strip()
-    report.operator = "the trial says nothing about its gains: the tuner is gone"
+    report.shows(
+        record=f"trial 1 {status} {outcome}".strip(),
+        operator="the trial says nothing about its gains: the tuner is gone",
+    )
     report.expect(sat <= 1.0, f"standing down after {sat:.3f} s")
     report.expect(not moved, f"moved after it came back: {moved}")
     report.expect(outcome in ("failed", ""), f"record: {status} {outcome}")
     report.expect("tuner" in tune.said or "lost" in tune.said, f"operator: {tune.said[-300:]}")
     chain.clear()
-    return report
 
 
-def optimizer_killed(chain: Chain) -> Report:
+@fault(13, "optimizer process killed", "SIGKILL to `safebo tune` while the robot walks")
+def optimizer_killed(report: Report, chain: Chain) -> None:
     """The optimizer is killed while the robot walks: the trial ends, is recorded, and is scored on resume."""
-    report = Report(13, "optimizer process killed", "SIGKILL to `safebo tune` while the robot walks")
-    tune = chain.tune(trials=1)
-    settled(chain, tune)
-    worker, at = tune.worker(), time.time()
-    os.kill(tune.process.pid, signal.SIGKILL)
+    tune = chain.walking(trials=1)
+    worker = tune.worker()
+    at = signalled(tune.process.pid, signal.SIGKILL)
     ended = chain.after("RUNNING -> HOLD", at)
     lain = chain.after("-> REST", at, 12.0)
     tune.end()
@@ -311,129 +305,115 @@ def optimizer_killed(chain: Chain) -> Report:
     report.expect(gone, "its worker did not end")
     report.expect("ENDED" in tune.steps().get(1, []), f"steps {tune.steps()}")
     again = chain.tune("--resume", trials=1, folder=tune.run)
-    code = again.end()
-    report.record = f"steps {' '.join(tune.steps()[1])}; trials after resuming: {again.statuses()}"
-    report.operator = "on resume: trial 1 had ended, scored from its raw file"
-    report.expect(code == 0, f"resume: {code}, {again.said[-300:]}")
-    report.expect("had ended" in again.said, "the operator was not told")
-    report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
-    return report
-
-
-def killed_before_the_record(chain: Chain) -> Report:
-    """Everything on the tuner's side is killed between the end of a trial and its measurement."""
-    report = Report(
-        21, "killed between trial and record", "SIGKILL to all of the tuner once the walk is over"
+    again.demand_end(report, 0, "had ended")
+    report.shows(
+        record=f"steps {' '.join(tune.steps()[1])}; trials after resuming: {again.statuses()}",
+        operator="on resume: trial 1 had ended, scored from its raw file",
     )
+    report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
+
+
+@fault(21, "killed between trial and record", "SIGKILL to all of the tuner once the walk is over")
+def killed_before_the_record(report: Report, chain: Chain) -> None:
+    """Everything on the tuner's side is killed between the end of a trial and its measurement."""
     tune = chain.tune(trials=1)
     tune.wait_for("ENDED")
     worker = tune.worker()
     os.kill(tune.process.pid, signal.SIGKILL)
-    os.kill(worker, signal.SIGKILL)
-    at = time.time()
+    at = signalled(worker, signal.SIGKILL)
     tune.end()
     sat = chain.after("-> SIT_LATCHED", at)
     state = tune.statuses()
     report.expect(state == [("asked", "")], f"too late to be this fault: {state}")
     chain.clear()
     again = chain.tune("--resume", trials=1, folder=tune.run)
-    code = again.end()
+    again.demand_end(report, 0, "had ended")
     report.responded(sat, 1.0, "standing down within 1 s")
-    report.robot = f"stood down after {sat:.3f} s without a tuner"
-    report.record = f"trial 1 {' '.join(again.statuses()[0])}, scored from its raw file; ran once"
-    report.operator = "on resume: trial 1 had ended, scored from its raw file"
-    report.expect(code == 0 and again.statuses() == [("told", "completed")], f"{code}, {again.statuses()}")
+    report.shows(
+        robot=f"stood down after {sat:.3f} s without a tuner",
+        record=f"trial 1 {' '.join(again.statuses()[0])}, scored from its raw file; ran once",
+        operator="on resume: trial 1 had ended, scored from its raw file",
+    )
+    report.expect(again.statuses() == [("told", "completed")], f"record: {again.statuses()}")
     report.expect(tune.steps()[1].count("RUNNING") == 1, "the trial was run again")
-    report.expect("had ended" in again.said, f"operator: {again.said[-300:]}")
-    return report
 
 
-def interrupted_once(chain: Chain) -> Report:
+@fault(20, "Ctrl-C once", "SIGINT to `safebo tune` while the robot walks")
+def interrupted_once(report: Report, chain: Chain) -> None:
     """Ctrl-C while the robot walks."""
-    report = Report(20, "Ctrl-C once", "SIGINT to `safebo tune` while the robot walks")
-    tune = chain.tune()
-    settled(chain, tune)
-    at = time.time()
-    os.kill(tune.process.pid, signal.SIGINT)
+    tune = chain.walking()
+    at = signalled(tune.process.pid, signal.SIGINT)
     ended, lain = chain.after("RUNNING -> HOLD", at), chain.after("-> REST", at, 15.0)
-    code = tune.end()
+    tune.demand_end(report, 130, "--resume")
     report.responded(ended, 1.0, "1 s")
-    report.robot = f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}: ended on request"
-    report.operator = f"exit code {code}; the command to go on with"
+    report.shows(
+        robot=f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}: ended on request",
+        operator="exit code 130; the command to go on with",
+    )
     report.expect(lain == lain, f"robot: {ended}, {lain}")
     report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
-    report.expect(code == 130 and "--resume" in tune.said, f"operator: {code}, {tune.said[-300:]}")
-    return report
 
 
-def interrupted_twice(chain: Chain) -> Report:
+@fault(20, "Ctrl-C twice", "two SIGINT to `safebo tune` while the robot walks")
+def interrupted_twice(report: Report, chain: Chain) -> None:
     """Ctrl-C twice while the robot walks."""
-    report = Report(20, "Ctrl-C twice", "two SIGINT to `safebo tune` while the robot walks")
-    tune = chain.tune()
-    settled(chain, tune)
+    tune = chain.walking()
     os.kill(tune.process.pid, signal.SIGINT)
     time.sleep(0.05)
-    at = time.time()
-    os.kill(tune.process.pid, signal.SIGINT)
+    at = signalled(tune.process.pid, signal.SIGINT)
     damped = chain.after("-> DAMP_LATCHED", at)
-    code = tune.end()
+    tune.demand_end(report, 130)
     report.responded(damped, 1.0, "1 s")
-    report.robot = f"joint damping after {damped:.2f} s, latched"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
-    report.operator = f"exit code {code}"
+    report.shows(
+        robot=f"joint damping after {damped:.2f} s, latched",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}",
+        operator="exit code 130",
+    )
     report.expect(
         tune.statuses()[0] in (("told", "failed"), ("asked", ""), ("unknown", "")), str(tune.statuses())
     )
-    report.expect(code == 130, f"operator: {code}, {tune.said[-300:]}")
     chain.clear()
-    return report
 
 
-def terminated(chain: Chain) -> Report:
+@fault(20, "SIGTERM", "SIGTERM to `safebo tune` while the robot walks")
+def terminated(report: Report, chain: Chain) -> None:
     """SIGTERM, as a service manager or a closing session sends it."""
-    report = Report(20, "SIGTERM", "SIGTERM to `safebo tune` while the robot walks")
-    tune = chain.tune()
-    settled(chain, tune)
-    at = time.time()
-    os.kill(tune.process.pid, signal.SIGTERM)
+    tune = chain.walking()
+    at = signalled(tune.process.pid, signal.SIGTERM)
     lain = chain.after("-> REST", at, 15.0)
-    code = tune.end()
-    report.robot = f"lies after {lain:.1f} s"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}"
-    report.operator = f"exit code {code}"
-    report.expect(lain == lain and code == 130, f"{lain}, {code}")
-    report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
-    return report
-
-
-def disk_full(chain: Chain) -> Report:
-    """No room for the raw record while the robot walks."""
-    report = Report(
-        22, "disk full while recording", "no file may grow beyond 400 kB, from the middle of a walk"
+    tune.demand_end(report, 130)
+    report.shows(
+        robot=f"lies after {lain:.1f} s",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}",
+        operator="exit code 130",
     )
-    tune = chain.tune()
-    settled(chain, tune)
+    report.expect(lain == lain, "the robot did not come to rest")
+    report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
+
+
+@fault(22, "disk full while recording", "no file may grow beyond 400 kB, from the middle of a walk")
+def disk_full(report: Report, chain: Chain) -> None:
+    """No room for the raw record while the robot walks."""
+    tune = chain.walking()
     at = time.time()
     resource.prlimit(tune.worker(), resource.RLIMIT_FSIZE, (400_000, 400_000))
-    code = tune.end()
+    tune.demand_end(report, 1, "disk is full")
     latched = [w for _, kind, w in chain.events(at) if kind == "latch"]
-    report.robot = "walked to its end, baseline gains, lay down: the disk is not the robot's trouble"
-    report.record = f"trial 1 {tune.statuses()[0][0]}; no other trial was asked"
-    report.operator = "the disk is full; free some space; look at the robot, then `safebo resolve`"
+    report.shows(
+        robot="walked to its end, baseline gains, lay down: the disk is not the robot's trouble",
+        record=f"trial 1 {tune.statuses()[0][0]}; no other trial was asked",
+        operator="the disk is full; free some space; look at the robot, then `safebo resolve`",
+    )
     report.expect(not latched, f"robot: {latched}")
     report.expect(tune.statuses() == [("unknown", "")], f"record: {tune.statuses()}")
-    report.expect(code == 1 and "disk is full" in tune.said, f"operator: {code}, {tune.said[-400:]}")
-    return report
 
 
-def database_locked(chain: Chain) -> Report:
+@fault(
+    23, "database locked", "another program holds the journal's write lock, in a trial and before the next"
+)
+def database_locked(report: Report, chain: Chain) -> None:
     """Another program locks the journal before a trial is armed, and then while one runs."""
-    report = Report(
-        23,
-        "database locked",
-        "another program holds the journal's write lock, in a trial and before the next",
-    )
     tune = chain.tune()
     tune.wait_for("RUNNING")
     with locked(tune.run):
@@ -443,15 +423,13 @@ def database_locked(chain: Chain) -> Report:
     report.expect(tune.steps()[1][-1] in ("ACCEPTED", "SCORED"), f"steps {tune.steps()}")
     tune.wait_for("ACCEPTED", trial=2)
     with locked(tune.run):
-        code = tune.end(40.0)
-    report.robot = "the running trial came to its end; the next was not armed"
-    report.record = (
-        f"the row of its end was written once the lock was gone; {len(tune.statuses())} trials asked"
+        tune.demand_end(report, 1, "locked", patience=40.0)
+    report.shows(
+        robot="the running trial came to its end; the next was not armed",
+        record=f"the row of its end was written once the lock was gone; {len(tune.statuses())} trials asked",
+        operator="cannot write the journal: another program keeps it locked",
     )
-    report.operator = "cannot write the journal: another program keeps it locked"
-    report.expect(code == 1 and "locked" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     report.expect("RUNNING" not in tune.steps().get(3, []), "a trial ran without its row")
-    return report
 
 
 @contextmanager
@@ -466,40 +444,37 @@ def locked(run: Path) -> Iterator[None]:
         connection.close()
 
 
-def stopped_elsewhere(chain: Chain) -> Report:
+@fault(30, "software stop by another client", "a client without lease stops the walking robot")
+def stopped_elsewhere(report: Report, chain: Chain) -> None:
     """Somebody else stops the robot, without a lease, while a trial runs."""
-    report = Report(30, "software stop by another client", "a client without lease stops the walking robot")
-    tune = chain.tune()
-    settled(chain, tune)
+    tune = chain.walking()
     at = time.time()
     chain.stop()
     damped = chain.after("-> DAMP_LATCHED", at)
-    code = tune.end()
+    tune.demand_end(report, 1, "safebo robot clear", "stopped")
     report.responded(damped, 0.5, "0.5 s, connecting included")
-    report.robot = f"joint damping after {damped:.3f} s, connecting included"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}; no other trial ran"
-    report.operator = "the guardian has latched: stopped: joint damping; `safebo robot clear`"
-    report.expect(code == 1 and "safebo robot clear" in tune.said, f"operator: {code}, {tune.said[-300:]}")
+    report.shows(
+        robot=f"joint damping after {damped:.3f} s, connecting included",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}; no other trial ran",
+        operator="the guardian has latched: stopped: joint damping; `safebo robot clear`",
+    )
     report.expect("RUNNING" not in tune.steps().get(2, []), "another trial ran")
     report.expect(tune.statuses()[0] == ("told", "failed"), f"record: {tune.statuses()}")
-    report.expect("stopped" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     chain.clear()
-    return report
 
 
-def terminal_closed(chain: Chain) -> Report:
+@fault(14, "operator's terminal closed", "the terminal hangs up in a trial, then at a question")
+def terminal_closed(report: Report, chain: Chain) -> None:
     """The operator's terminal goes away while the robot walks, and while a question is open."""
-    report = Report(14, "operator's terminal closed", "the terminal hangs up in a trial, then at a question")
     ours, theirs = pty.openpty()
-    tune = chain.tune(terminal=theirs)
+    tune = chain.walking(terminal=theirs)
     os.close(theirs)
-    settled(chain, tune)
     at = time.time()
     os.close(ours)
     ended, lain = chain.after("RUNNING -> HOLD", at), chain.after("-> REST", at, 15.0)
-    code = tune.end()
+    tune.demand_end(report, 130)
     report.responded(ended, 1.0, "1 s")
-    report.expect(lain == lain and code == 130, f"lies after {lain}, exit code {code}")
+    report.expect(lain == lain, "the robot did not come to rest")
     report.expect(tune.statuses() == [("told", "failed")], f"record: {tune.statuses()}")
     ours, theirs = pty.openpty()
     asked = chain.tune(terminal=theirs, approve_all=False)
@@ -513,19 +488,17 @@ def terminal_closed(chain: Chain) -> Report:
     moved = [words for _, kind, words in chain.events(since) if kind == "state" and "ARMED" in words]
     report.expect(not moved and code in (1, 130), f"at the question: {moved}, exit code {code}")
     report.expect("APPROVED" not in asked.steps().get(1, []), f"steps {asked.steps()}")
-    report.robot = f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s; at the question: stays"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}: ended on request; not asked again: not approved"
-    report.operator = "nobody is there; `safebo status` and --resume show where it stands"
-    return report
-
-
-def second_commander(chain: Chain) -> Report:
-    """Another program publishes the joint commands' topic while the robot walks."""
-    report = Report(
-        28, "second publisher of commands", "another program publishes rt/lowcmd on the robot's network"
+    report.shows(
+        robot=f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s; at the question: stays",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}: ended on request; not asked again: not approved",
+        operator="nobody is there; `safebo status` and --resume show where it stands",
     )
-    tune = chain.tune(trials=1)
-    settled(chain, tune)
+
+
+@fault(28, "second publisher of commands", "another program publishes rt/lowcmd on the robot's network")
+def second_commander(report: Report, chain: Chain) -> None:
+    """Another program publishes the joint commands' topic while the robot walks."""
+    tune = chain.walking(trials=1)
     program = (
         "import sys, time\nfrom safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant\n"
         f"participant = DdsParticipant(DdsNetwork('lo', {chain.domain}))\n"
@@ -542,9 +515,11 @@ def second_commander(chain: Chain) -> Report:
     refused = again.end()
     other.communicate("")
     report.responded(held, 0.5, "0.5 s, discovery included")
-    report.robot = f"baseline gains {held:.2f} s after it came up, latched"
-    report.record = f"trial 1 {' '.join(tune.statuses()[0])}; another run does not start"
-    report.operator = "another commander: 1 other program(s) publish rt/lowcmd"
+    report.shows(
+        robot=f"baseline gains {held:.2f} s after it came up, latched",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}; another run does not start",
+        operator="another commander: 1 other program(s) publish rt/lowcmd",
+    )
     report.expect(tune.statuses()[0] == ("told", "failed"), f"record: {tune.statuses()}")
     report.expect("another commander" in tune.said, f"operator: {code}, {tune.said[-300:]}")
     report.expect(
@@ -552,83 +527,14 @@ def second_commander(chain: Chain) -> Report:
     )
     time.sleep(1.0)
     chain.clear()
-    return report
 
 
-FAULTS: dict[str, Callable[[Chain], Report]] = {
-    item.__name__: item
-    for item in (
-        worker_killed,
-        worker_frozen,
-        optimizer_killed,
-        interrupted_once,
-        interrupted_twice,
-        terminated,
-        killed_before_the_record,
-        disk_full,
-        database_locked,
-        stopped_elsewhere,
-        terminal_closed,
-        second_commander,
-    )
-}
-
-
-NUMBERS = {
-    "worker_killed": 11,
-    "worker_frozen": 12,
-    "optimizer_killed": 13,
-    "terminal_closed": 14,
-    "interrupted_once": 20,
-    "interrupted_twice": 20,
-    "terminated": 20,
-    "killed_before_the_record": 21,
-    "disk_full": 22,
-    "database_locked": 23,
-    "second_commander": 28,
-    "stopped_elsewhere": 30,
-}
-"""Which fault of the list each is."""
-
-
-def waited_for(condition: Callable[[], bool], patience: float) -> bool:
-    """Whether a condition came about in time."""
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def run(names: list[str], domain: int) -> list[Report]:
-    """Every named fault, one after another, on one robot and one guardian."""
+def run(numbers: Sequence[int], domain: int) -> Iterator[Report]:
+    """Every fault with one of these numbers, one after another, on one robot and one guardian."""
     load_study("go2-trot")
-    reports = []
     with tempfile.TemporaryDirectory() as folder:
         chain = Chain(Path(folder), domain)
         with chain.up():
-            for name in names:
-                report = FAULTS[name](chain)
-                reports.append(report)
-                mark = "ok    " if not report.wrong else "WRONG "
-                print(f"{mark} {report.number:2d} {report.name}: {report.robot}", flush=True)
-                for wrong in report.wrong:
-                    print(f"         {wrong}", flush=True)
-    return reports
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
-    parser.add_argument("--domain", type=int, default=41, help="DDS domain on the loopback interface")
-    given = parser.parse_args()
-    reports = run(given.only, given.domain)
-    sys.exit(1 if any(report.wrong for report in reports) else 0)
-
-
-if __name__ == "__main__":
-    main()
+            for made in FAULTS:
+                if made.number in numbers:
+                    yield made.report(chain)

@@ -66,10 +66,6 @@ class GridProblem:
             settings=replace(self.settings, prior_means=[p.mean for p in self.priors], seed=self.seed),
         )
 
-    def permuted(self, order: np.ndarray) -> GridProblem:
-        """The same problem with the rows of the grid in another order."""
-        return replace(self, grid=self.grid[order])
-
     def margins(self, X: FloatArray, Y: FloatArray, points: FloatArray, context: FloatArray) -> FloatArray:
         """How far every constraint lies above what certifies it, in prior standard deviations, `k x c`.
 

@@ -87,9 +87,8 @@ def _drawn_study(rng: np.random.Generator, method: str) -> Study:
     }
     if method in TRANSDUCTIVE:
         tuner["transductive"] = _transductive(rng, parameters)
-    if method in ("losbo", "los_gp_ucb"):
-        certificate = "measured"
-    else:
+    certificate = "measured"
+    if method not in ("losbo", "los_gp_ucb"):
         certificate = choice(rng, ("bounds", "bounds", "bounds", "lipschitz", "measured"))
     if certificate != "bounds" or rng.random() < 0.2:
         tuner["lipschitz"] = [float(10.0 ** rng.uniform(-1, 1)) for _ in range(constraints)]

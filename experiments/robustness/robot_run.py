@@ -22,7 +22,7 @@ from safebo.hardware.tuning.evaluator import RobotEvaluator
 from safebo.hardware.tuning.session import Session
 from safebo.robots.quadruped.interface import JointCommand
 from safebo.storage.journal import Journal
-from safebo.storage.trial_log import KIND, JournalLedger
+from safebo.storage.trial_log import KIND, JournalLedger, all_steps
 from safebo.study.reading import load_study, study_hash
 from safebo.types import Measurement, RobotAddress, Trial, trial_hash
 
@@ -124,6 +124,12 @@ class RobotRun:
         self.evaluator.record_into(folder / "trajectories", folder)
         self.evaluator.supervise(JournalLedger(folder), lambda: self.stops)
 
+    @property
+    def client(self) -> GuardianClient:
+        """The tuner's client, once it has spoken to the guardian."""
+        assert self.session._client is not None
+        return self.session._client
+
     def _client(self) -> GuardianClient:
         self._clients += 1
         return self.world.client(f"tuner {self._clients}")
@@ -161,11 +167,7 @@ class RobotRun:
             error = caught
         self.world.remember = False
         guardian = self.world.guardian
-        steps = [
-            str(event.data["state"])
-            for event in self.journal.events()
-            if event.kind == KIND and event.trial == trial.id
-        ]
+        steps = [str(row["state"]) for row in all_steps(self.journal).get(trial.id, [])]
         message = measurement.message if measurement is not None else ""
         words = "; ".join(
             filter(None, (guardian.latch.message, message, "" if error is None else str(error)))

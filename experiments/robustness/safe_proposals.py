@@ -9,17 +9,19 @@ below 0 at the parameters as they are printed. There must be none.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
+import operator
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 from safebo.errors import EmptySafeSetError, SafeboError
 from safebo.experiments.robustness import random_grids
@@ -186,10 +188,9 @@ def _numbers(posterior: Posterior, prior: FunctionPrior) -> FunctionPrior:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Method by method: problems, asks, local asks and those without a certificate."""
-    head = (
+    lines = [
         f"{'method':<26}{'problems':>9}{'asks':>8}{'local':>8}{'moved':>8}{'uncertified':>13}{'smallest':>11}"
-    )
-    lines = [head]
+    ]
     names = sorted({f"{o.kind} {o.method}" for o in outcomes})
     for name in (*names, "all"):
         rows = [o for o in outcomes if name in (f"{o.kind} {o.method}", "all")]
@@ -201,35 +202,29 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _one(task: tuple[Callable[[str, int], Outcome], str, int]) -> Outcome:
-    run, method, seed = task
-    return run(method, seed)
-
-
-def tasks(problems: int, seed: int) -> list[tuple[Callable[[str, int], Outcome], str, int]]:
+def tasks(problems: int, seed: int) -> list[partial[Outcome]]:
     """Studies and grids of all methods in turn."""
     kinds = [
-        *((run_study, method) for method in METHODS),
-        *((run_grid, method) for method in random_grids.METHODS),
+        *(partial(run_study, method) for method in METHODS),
+        *(partial(run_grid, method) for method in random_grids.METHODS),
     ]
-    return [(*kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
+    return [partial(kinds[k % len(kinds)], seed + k // len(kinds)) for k in range(problems)]
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--problems", type=int, default=3000, help="over all methods")
-    parser.add_argument("--seed", type=int, default=0, help="of the first problem")
-    parser.add_argument("--processes", type=int, default=2)
-    chosen = parser.parse_args()
-    work = tasks(chosen.problems, chosen.seed)
-    if chosen.processes == 1:
-        outcomes = [_one(task) for task in work]
+def main(
+    problems: Annotated[int, typer.Option(help="over all methods")] = 3000,
+    seed: Annotated[int, typer.Option(help="of the first problem")] = 0,
+    processes: int = 2,
+) -> None:
+    """Ask every safe method for trials of thousands of random problems and certify each of them a second time."""
+    work = tasks(problems, seed)
+    if processes == 1:
+        outcomes = [task() for task in work]
     else:
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
-        with context.Pool(chosen.processes, initializer=partial(torch.set_num_threads, 1)) as pool:
-            outcomes = list(pool.imap(_one, work, chunksize=4))
+        with context.Pool(processes, initializer=partial(torch.set_num_threads, 1)) as pool:
+            outcomes = list(pool.imap(operator.call, work, chunksize=4))
     print(table(outcomes))
     print(
         "local: local trials; moved: those that are no declared seed; smallest: smallest margin in prior std"
@@ -241,4 +236,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -12,16 +12,18 @@ anything missed.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from safebo.experiments.robustness.growth import Meter
 from safebo.experiments.robustness.guardian import stays
@@ -285,23 +287,17 @@ def report(made: Soak, meter: Meter, say: Callable[[str], None]) -> bool:
     return not (made.missed or made.alarms or meter.grows)
 
 
-def main() -> None:
-    """Soak."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=30.0, help="of robot time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--wall", type=float, default=math.inf, metavar="S", help="s of wall time at most")
-    options = parser.parse_args()
-
-    def say(words: str) -> None:
-        print(words, flush=True)
-
+def main(
+    minutes: Annotated[float, typer.Option(help="of robot time")] = 30.0,
+    seed: int = 0,
+    wall: Annotated[float, typer.Option(metavar="S", help="s of wall time at most")] = math.inf,
+) -> None:
+    """Bring a robot one trouble after the other; exit code 1 on anything missed."""
+    say: Callable[[str], None] = partial(print, flush=True)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made, meter = soak(Path(folder), options.minutes, options.seed, say, wall_seconds=options.wall)
+            made, meter = soak(Path(folder), minutes, seed, say, wall_seconds=wall)
         except LinkError as error:
             sys.exit(f"the run came to a halt: {error}")
         fine = report(made, meter, say)
@@ -311,4 +307,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

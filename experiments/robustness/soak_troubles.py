@@ -13,25 +13,17 @@ from dataclasses import replace
 import numpy as np
 
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE, WALKING, Injection
-from safebo.experiments.robustness.guardian_world import KEY, PERIOD
-from safebo.experiments.robustness.soak_promises import (
-    BASELINE_WITHIN,
-    SIT_WITHIN,
-    STATE_HOLD,
-    STATE_SIT,
-    Promise,
-)
-from safebo.experiments.robustness.soak_promises import Trouble as AnyTrouble
-from safebo.experiments.robustness.soak_world import SoakWorld
+from safebo.experiments.robustness.guardian_world import PERIOD, packet
+from safebo.experiments.robustness.soak_world import STATE_HOLD, STATE_SIT, Promise, SoakWorld, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response
-from safebo.hardware.link.client import GuardianClient
-from safebo.hardware.link.frame import Frame, seal
 from safebo.hardware.link.messages import Stop
 from safebo.hardware.link.proxy import Faults
 
-Trouble = AnyTrouble[SoakWorld]
 Maker = Callable[[np.random.Generator, SoakWorld], Trouble]
+
+BASELINE_WITHIN, SIT_WITHIN = round(0.2 / PERIOD), round(1.0 / PERIOD)
+"""Ticks of a tuner's silence after which baseline gains and the way down are promised."""
 
 
 def _edited(name: str, make: Callable[[np.random.Generator, SoakWorld], Injection]) -> Maker:
@@ -50,16 +42,20 @@ def _edited(name: str, make: Callable[[np.random.Generator, SoakWorld], Injectio
     return maker
 
 
+def _always(
+    name: str, promises: tuple[Promise, ...], lasts: int, begin: Callable[[SoakWorld], None]
+) -> Maker:
+    """A trouble that is the same every time."""
+    return lambda rng, world: Trouble(name, promises, lasts, begin)
+
+
 def _wire(kind: str, promises: tuple[Promise, ...], seconds: float, **more: object) -> Maker:
     """A fault of the virtual robot; what it says arrives one tick later."""
 
-    def maker(rng: np.random.Generator, world: SoakWorld) -> Trouble:
-        def begin(world: SoakWorld) -> None:
-            world.body.inject(kind=kind, **{"for": seconds}, **more)
+    def begin(world: SoakWorld) -> None:
+        world.body.inject(kind=kind, **{"for": seconds}, **more)
 
-        return Trouble(f"wire: {kind}", promises, round(seconds / PERIOD) + 5, begin)
-
-    return maker
+    return _always(f"wire: {kind}", promises, round(seconds / PERIOD) + 5, begin)
 
 
 def _astray(rng: np.random.Generator, world: SoakWorld) -> Trouble:
@@ -97,29 +93,31 @@ _FROZEN = tuple(replace(promise, within=promise.within + 1) for promise in _DEAF
 _DAMP_AT_THIRD = (Promise(Response.DAMP, 3),)
 
 
-def _cut(both: bool) -> Maker:
-    """The network to the guardian, or in both directions, is cut for longer than the tuner may be silent."""
+def _network(
+    name: str,
+    change: Callable[[Faults, float], Faults],
+    seconds: float,
+    promises: tuple[Promise, ...] = (),
+    both: bool = True,
+) -> Maker:
+    """The network is bad, to the guardian or in both directions; without promises not for as long as a tuner may be
+    silent.
+    """
 
-    def maker(rng: np.random.Generator, world: SoakWorld) -> Trouble:
-        def begin(world: SoakWorld) -> None:
-            world.impair(lambda faults: replace(faults, drop=1.0), both)
+    def begin(world: SoakWorld) -> None:
+        world.impair(lambda faults: change(faults, world.now), both)
 
-        promises = (Promise(Response.HOLD, BASELINE_WITHIN), Promise(Response.SIT, SIT_WITHIN))
-        return Trouble("network cut" if both else "tuner silence", promises, SIT_WITHIN + 100, begin)
-
-    return maker
+    return _always(name, promises, round(seconds / PERIOD), begin)
 
 
-def _network(name: str, change: Callable[[Faults, float], Faults], seconds: float) -> Maker:
-    """The network is bad, but not for as long as a tuner may be silent."""
+def _lost(faults: Faults, now: float) -> Faults:
+    return replace(faults, drop=1.0)
 
-    def maker(rng: np.random.Generator, world: SoakWorld) -> Trouble:
-        def begin(world: SoakWorld) -> None:
-            world.impair(lambda faults: change(faults, world.now), True)
 
-        return Trouble(name, (), round(seconds / PERIOD), begin)
-
-    return maker
+_SILENT = (Promise(Response.HOLD, BASELINE_WITHIN), Promise(Response.SIT, SIT_WITHIN))
+NETWORK_CUT = _network("network cut", _lost, 1.2, _SILENT)
+TUNER_SILENCE = _network("tuner silence", _lost, 1.2, _SILENT, both=False)
+"""For longer than the tuner may be silent."""
 
 
 def _stop(rng: np.random.Generator, world: SoakWorld) -> Trouble:
@@ -128,24 +126,14 @@ def _stop(rng: np.random.Generator, world: SoakWorld) -> Trouble:
     response = (Response.HOLD, Response.SIT, Response.DAMP)[level - 1]
 
     def begin(world: SoakWorld) -> None:
-        world.raw.append((world.viewer.name, stop_packet(world.viewer, level)))
+        world.raw.append((world.viewer.name, packet(world.viewer, Stop(level, "soak"))))
 
     return Trouble(f"stop, level {level}", (Promise(response, 0),), 5, begin)
 
 
-def stop_packet(viewer: GuardianClient, level: int) -> bytes:
-    """A stop of a viewer's session."""
-    viewer._sequence += 1
-    return seal(Frame(Stop.KIND, viewer._session, viewer._sequence, Stop(level, "soak").pack()), KEY)
-
-
-def _asked(rng: np.random.Generator, world: SoakWorld) -> Trouble:
+def _ask_twice(world: SoakWorld) -> None:
     """A person asks twice at the tuner; that takes the tuner's own steps, over a network that loses packets."""
-
-    def begin(world: SoakWorld) -> None:
-        world.asked = 2
-
-    return Trouble("stop at the tuner", (Promise(Response.DAMP, 100),), 110, begin)
+    world.asked = 2
 
 
 _MADE_HERE = {"state silence", "damaged packets", "robot restart", "tracking", "height"}
@@ -170,10 +158,10 @@ STANDING: tuple[Maker, ...] = (
     _wire("duplicate", (), 0.5),
     _wire("reorder", (), 0.3, value=0.3),
     _wire("loss", (), 0.3, value=0.2),
-    _cut(False),
-    _cut(True),
+    TUNER_SILENCE,
+    NETWORK_CUT,
     _stop,
-    _network("burst of loss", lambda faults, now: replace(faults, drop=1.0), 0.08),
+    _network("burst of loss", _lost, 0.08),
     _network("stuck network", lambda faults, now: replace(faults, freeze=((now, now + 0.08),)), 0.1),
     _network(
         "bad network",
@@ -185,7 +173,7 @@ STANDING: tuple[Maker, ...] = (
 
 STEPPING: tuple[Maker, ...] = (
     *(_edited(name, make) for name, make in WALKING.items()),
-    _asked,
+    _always("stop at the tuner", (Promise(Response.DAMP, 100),), 110, _ask_twice),
     _wire("tip_over", (), 0.3),
     _wire("push", (), 0.1),
 )
@@ -199,7 +187,7 @@ RISING: tuple[Maker, ...] = (
     _wire("silence", _DEAF, 0.7),
     _wire("nan", _DAMP_AT_THIRD, 0.02),
     _wire("remote_stop", (Promise(Response.DAMP, 1),), 0.5),
-    _cut(False),
+    TUNER_SILENCE,
     _stop,
 )
 """For a robot that gets up: there is no standing still half-way, so what asks for baseline gains sends it down."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from safebo.experiments.robustness.faults.wire_robot import WireWorld
 from safebo.experiments.robustness.fuzz_guardian import beyond, impossible
 from safebo.experiments.robustness.guardian import answered
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
-from safebo.experiments.robustness.soak_promises import STATE_HOLD, STATE_SIT, Trouble
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import Response, State
-from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.guardian.walker import Walker
 from safebo.hardware.link.proxy import Faults
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
 
 NETWORK = Faults(drop=0.01, duplicate=0.02, reorder=0.02, corrupt=0.002, delay=0.001, jitter=0.002)
 """Always."""
+
+STATE_HOLD, STATE_SIT = round(0.1 / PERIOD) + 1, round(0.5 / PERIOD) + 1
+"""Ticks from the last state to the first without one for longer than the promise."""
 
 SEVERITY = {
     State.HOLD_LATCHED: Response.HOLD,
@@ -31,6 +34,33 @@ SEVERITY = {
 }
 ON_FEET = frozenset({State.HOLD, State.ARMED, State.RUNNING})
 MOVING = ON_FEET | {State.STANDING_UP, State.LYING_DOWN, State.HOLD_LATCHED, State.SIT_LATCHED}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A response that has to be reached, and how many ticks after the trouble's first one at the latest."""
+
+    response: Response
+    within: int
+
+
+@dataclass
+class Trouble:
+    """One trouble, prepared.
+
+    Args:
+        name: for the counts.
+        promises: in the order of their ticks; none: the run has to go on as if nothing were.
+        lasts: ticks after which it goes away by itself.
+        begin: called before its first tick.
+        each: called before each of its ticks, with the number of the tick.
+    """
+
+    name: str
+    promises: tuple[Promise, ...]
+    lasts: int
+    begin: Callable[[SoakWorld], None]
+    each: Callable[[SoakWorld, int], None] | None = None
 
 
 class BreakableWalker:
@@ -47,14 +77,9 @@ class BreakableWalker:
         self.nonsense = False
         self.takes = self.spent = 0.0
 
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """As the controller's."""
-        return self._inner.state_names
-
-    def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
-        """As the controller's."""
-        self._inner.begin(reading, walk, gains)
+    def __getattr__(self, name: str) -> Any:
+        """All else is the controller's."""
+        return getattr(self._inner, name)
 
     def step(self, reading: SensorReading) -> JointCommand:
         """As the controller's, or not."""
@@ -65,22 +90,6 @@ class BreakableWalker:
         if self.nonsense:
             command.torque[3] = math.nan
         return command
-
-    def switch(self, gains: Mapping[str, float]) -> JointCommand:
-        """As the controller's."""
-        return self._inner.switch(gains)
-
-    def brake(self) -> None:
-        """As the controller's."""
-        self._inner.brake()
-
-    def state(self, reading: SensorReading) -> Any:
-        """As the controller's."""
-        return self._inner.state(reading)
-
-    def base(self) -> BaseState:
-        """As the controller's."""
-        return self._inner.base()
 
 
 FULL, FULL_TICKS = 0.98, 50  # share of the motor's torque, ticks: the published limit
@@ -193,8 +202,8 @@ class SoakWorld(WireWorld):
         self.seen: RobotObservation | None = None
         self._observe = self.robot.observe
         self.robot.observe = self._noted  # type: ignore[method-assign]
-        self._waiting: tuple[Callable[[], bool], Trouble[SoakWorld]] | None = None
-        self.trouble: Trouble[SoakWorld] | None = None
+        self._waiting: tuple[Callable[[], bool], Trouble] | None = None
+        self.trouble: Trouble | None = None
         self.since = 0
         self.met = State.DISCONNECTED
         self.late: list[str] = []
@@ -204,7 +213,7 @@ class SoakWorld(WireWorld):
         self.seen = self._observe()
         return self.seen
 
-    def schedule(self, when: Callable[[], bool], trouble: Trouble[SoakWorld]) -> None:
+    def schedule(self, when: Callable[[], bool], trouble: Trouble) -> None:
         """Bring a trouble before the first tick in which a condition holds."""
         self._waiting, self.trouble, self.late = (when, trouble), None, []
 

@@ -61,20 +61,20 @@ def main(
         timing = timed(CASES[name])
         timings.append(timing)
         if not as_json:
-            verdict = "ok" if timing.median_seconds <= timing.bar else "OVER"
+            verdict = "ok" if timing.median_seconds <= timing.case.bar else "OVER"
             print(
-                f"{timing.name:<18} {timing.median_seconds:10.6f} s  (5-95 %: {timing.low:.6f} to "
-                f"{timing.high:.6f}, bar {timing.bar:g}, {timing.repeats} repeats) {verdict}  "
-                f"{timing.description}{details(timing)}",
+                f"{timing.case.name:<18} {timing.median_seconds:10.6f} s  (5-95 %: {timing.low:.6f} to "
+                f"{timing.high:.6f}, bar {timing.case.bar:g}, {timing.case.repeats} repeats) {verdict}  "
+                f"{timing.case.description}{details(timing)}",
                 flush=True,
             )
     if as_json:
         rows = [
             {
-                "name": t.name,
+                "name": t.case.name,
                 "median_seconds": t.median_seconds,
-                "repeats": t.repeats,
-                "bar_seconds": t.bar,
+                "repeats": t.case.repeats,
+                "bar_seconds": t.case.bar,
                 "peak_bytes": t.peak_bytes,
                 "note": t.note,
             }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from safebo.experiments.peak_memory import forget_peak, peak_bytes
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,12 @@ class Timing:
     None where the system does not tell. `note` is what the case says of itself.
     """
 
-    name: str
-    description: str
-    bar: float
+    case: Case
     median_seconds: float
     low: float
     high: float
-    repeats: int
-    peak_bytes: int | None = None
-    note: str = ""
+    peak_bytes: int | None
+    note: str
 
 
 class TellAndAsk:
@@ -71,25 +69,9 @@ class TellAndAsk:
         return self.last
 
 
-def reset_peak_memory() -> bool:
-    """Forget the largest resident memory of this process so far; False where the system cannot."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process since the last reset, in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    line = next(line for line in status if line.startswith("VmHWM:"))
-    return 1024 * int(line.split()[1])
-
-
 def timed(case: Case) -> Timing:
     """Time a case."""
-    tells_memory = reset_peak_memory()
+    tells_memory = forget_peak()
     call = case.prepare()
     for _ in range(case.warm_up):
         call()
@@ -100,13 +82,10 @@ def timed(case: Case) -> Timing:
         seconds[i] = time.perf_counter() - start
     low, median, high = np.quantile(seconds, [0.05, 0.5, 0.95])
     return Timing(
-        case.name,
-        case.description,
-        case.bar,
+        case,
         float(median),
         float(low),
         float(high),
-        case.repeats,
-        peak_memory() if tells_memory else None,
+        peak_bytes() if tells_memory else None,
         "" if case.note is None else case.note(call),
     )

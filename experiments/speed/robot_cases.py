@@ -16,10 +16,10 @@ from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import rollout
 
 
-def _trotting() -> tuple[Simulation, Controller]:
-    robot = load_robot("go1")
-    command = VelocityRamp(0.5)
-    return Simulation(robot, seed=1), Controller(robot, Gains.from_dict({}), gait_named("trot"), command)
+def _trotting(**options: Any) -> tuple[Simulation, Controller]:
+    robot, command = load_robot("go1"), VelocityRamp(0.5)
+    controller = Controller(robot, Gains(), gait_named("trot"), command, **options)
+    return Simulation(robot, seed=1), controller
 
 
 def trot_5s_wbc() -> Callable[[], Any]:
@@ -48,11 +48,7 @@ def wbc_tick() -> Callable[[], Any]:
 
     Base reference, footholds and swing, null-space hierarchy, rigid-body dynamics and torque program.
     """
-    robot = load_robot("go1")
-    simulation = Simulation(robot, seed=1)
-    controller = Controller(
-        robot, Gains.from_dict({}), gait_named("trot"), VelocityRamp(0.5), estimator="truth"
-    )
+    simulation, controller = _trotting(estimator="truth")
     simulation.reset()
     truth = simulation.truth()
     controller.reset(simulation.read(), truth)

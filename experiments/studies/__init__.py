@@ -4,41 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_HERE = Path(__file__).resolve().parent
 
-def _beside(name: str) -> Path:
-    return Path(__file__).resolve().parent / name
+go1_trot = _HERE / "go1-trot.yaml"
+"""Six joint gains of a trotting Go1."""
 
+go1_gaits = _HERE / "go1-gaits.yaml"
+"""The same gains over gaits as contexts: trot, then crawl."""
 
-def go1_trot() -> Path:
-    """Six joint gains of a trotting Go1."""
-    return _beside("go1-trot.yaml")
+go1_mpc = _HERE / "go1-mpc.yaml"
+"""Six gains of the Go1's model-predictive and swing controllers."""
 
+go2_trot = _HERE / "go2-trot.yaml"
+"""Six joint gains of a trotting Go2, simulated or on the robot."""
 
-def go1_gaits() -> Path:
-    """The same gains over gaits as contexts: trot, then crawl."""
-    return _beside("go1-gaits.yaml")
+go2_mpc = _HERE / "go2-mpc.yaml"
+"""Six gains of the Go2's model-predictive and swing controllers, simulated or on the robot."""
 
+pendulum = _HERE / "pendulum.yaml"
+"""Two gains of a pendulum whose safe gains form two islands."""
 
-def go1_mpc() -> Path:
-    """Six gains of the Go1's model-predictive and swing controllers."""
-    return _beside("go1-mpc.yaml")
-
-
-def go2_trot() -> Path:
-    """Six joint gains of a trotting Go2, simulated or on the robot."""
-    return _beside("go2-trot.yaml")
-
-
-def go2_mpc() -> Path:
-    """Six gains of the Go2's model-predictive and swing controllers, simulated or on the robot."""
-    return _beside("go2-mpc.yaml")
-
-
-def pendulum() -> Path:
-    """Two gains of a pendulum whose safe gains form two islands."""
-    return _beside("pendulum.yaml")
-
-
-def gosafeopt_toy() -> Path:
-    """One gain of the system with which GoSafeOpt was first shown."""
-    return _beside("gosafeopt-toy.yaml")
+gosafeopt_toy = _HERE / "gosafeopt-toy.yaml"
+"""One gain of the system with which GoSafeOpt was first shown."""

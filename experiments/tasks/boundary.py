@@ -25,12 +25,6 @@ def hill_and_slope(x: FloatArray) -> FloatArray:
     return np.stack([_bumps(x, OBJECTIVE), _bumps(x, CONSTRAINT)], -1)
 
 
-def norm_in_kernel_space(heights_and_centres: FloatArray) -> float:
-    """Norm of a sum of bumps in the reproducing-kernel Hilbert space of the task's kernel."""
-    heights, centres = heights_and_centres[:, 0], heights_and_centres[:, 1:]
-    return float(np.sqrt(heights @ _bumps(centres, heights_and_centres)))
-
-
 def boundary() -> Task:
     r"""Sums of Gaussian bumps of width 0.2 on 100 x 100 points of the unit square, 40 trials.
 

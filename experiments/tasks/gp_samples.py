@@ -121,7 +121,7 @@ def gp_sample(
         noise=Noise((noise_std, noise_std), belief.degrees_of_freedom),
         beta=(told_beta, told_beta),
         thresholds=(UNCONSTRAINED, THRESHOLD),
-        start=_Fixed(start),
+        start=lambda seed: start,
         trials=trials,
         lattice=lattice,
         known_optimum=optimum,
@@ -154,19 +154,11 @@ def safeopt_example(dimension: int, seed: int) -> Task:
         noise_std=(0.05,),
         beta=(2.0,),
         thresholds=(0.0,),
-        start=_Fixed(start),
+        start=lambda seed: start,
         trials=100,
         lattice=lattice,
         min_width=0.2,
     )
-
-
-@dataclass(frozen=True)
-class _Fixed:
-    points: FloatArray
-
-    def __call__(self, seed: int) -> FloatArray:
-        return self.points
 
 
 def _draw(

@@ -37,8 +37,10 @@ def summary(task: Task, seed: int = 0) -> list[str]:
         where = (
             f"{len(points)} points, {safe.mean():.2%} safe, {reachable.mean():.2%} reachable from the start"
         )
-    lines = [f"{task.name}: {task.dimension} inputs, {where}"]
-    lines.append(f"  start {np.round(start[0], 4).tolist()}: {np.round(task.values(start)[0], 4).tolist()}")
+    lines = [
+        f"{task.name}: {task.dimension} inputs, {where}",
+        f"  start {np.round(start[0], 4).tolist()}: {np.round(task.values(start)[0], 4).tolist()}",
+    ]
     if safe.any():
         best = np.flatnonzero(safe)[int(values[safe, 0].argmax())]
         shown = f"{np.round(points[best], 4).tolist()}: {np.round(values[best], 4).tolist()}"

@@ -118,17 +118,14 @@ class GainKeeper:
             raise ValueError(f"the controller did not take the gains: {message}")
         if self._trouble:
             return self._trouble
-        if self._change is not None:
-            self._wanted = now + GAINS_KEPT_S
-            return "gains are on their way into the controller"
-        if not self._walker.alive:
+        if self._change is None and not self._walker.alive:
             return "the controller does not answer"
-        if self.holds(plan.gains):
-            self._wanted = now + GAINS_KEPT_S
-            return ""
-        self._refused = None
         self._wanted = now + GAINS_KEPT_S
-        self._begin(plan.gains)
+        if self.holds(plan.gains):
+            return ""
+        if self._change is None:
+            self._refused = None
+            self._begin(plan.gains)
         return "gains are on their way into the controller"
 
     def holds(self, values: Gains) -> bool:

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.errors import WireError
 from safebo.hardware.link.digest import gains_digest
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
-
-FloatArray = NDArray[np.float64]
 
 STATE_HEAD = struct.Struct("<4sBBHQ10d")
 STATE_MAGIC = b"SBs1"

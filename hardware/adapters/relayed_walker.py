@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time as clock_module
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.adapters.relay_layout import (
     GainSet,
@@ -38,8 +38,7 @@ from safebo.hardware.link.client import Transport
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class ControllerError(HardwareError):
@@ -77,7 +76,11 @@ class RelayedWalker:
 
     Attributes:
         counters: of the present or last walk.
+        tick: number of the newest state that was sent.
+        newest: the answer to the newest state that was answered.
     """
+
+    state_names = STATE_NAMES
 
     def __init__(
         self,
@@ -91,8 +94,8 @@ class RelayedWalker:
     ) -> None:
         self._robot, self._table, self._transport, self._switches = robot, table, transport, switches
         self._budget, self._period, self._clock = budget, 1.0 / rate, clock
-        self._tick = self._begun = 0
-        self._newest: RelayAnswer | None = None
+        self.tick = self._begun = 0
+        self.newest: RelayAnswer | None = None
         self._mode, self._set = Mode.STANDBY, GainSet.TRIAL
         self._walk: Walk | None = None
         self._speed: SpeedCommand | None = None
@@ -116,11 +119,6 @@ class RelayedWalker:
                 break
 
     @property
-    def tick(self) -> int:
-        """Number of the newest state that was sent."""
-        return self._tick
-
-    @property
     def alive(self) -> bool:
         """Whether the controller has answered one of the last `ABSENT_TICKS` states."""
         return self._age() <= ABSENT_TICKS
@@ -130,17 +128,7 @@ class RelayedWalker:
         """Whether the controller has not answered for `RESTART_TICKS` ticks, or never."""
         return self._age() > RESTART_TICKS
 
-    @property
-    def newest(self) -> RelayAnswer | None:
-        """The answer to the newest state that was answered."""
-        return self._newest
-
     # -- as the guardian uses it ----------------------------------------------------------------------
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the numbers that `state` gives."""
-        return tuple(STATE_NAMES)
 
     def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
         """Settle and walk, from the next `step` on; `gains` must be what the controller holds already.
@@ -150,12 +138,12 @@ class RelayedWalker:
         """
         if not self.alive:
             raise ControllerError("the controller does not answer")
-        assert self._newest is not None
-        self._instance = self._newest.instance
+        assert self.newest is not None
+        self._instance = self.newest.instance
         self._walk, self._speed, self._time = walk, SpeedCommand(walk), 0.0
         self._mode, self._set = Mode.SETTLE, GainSet.TRIAL
         self._identity[GainSet.TRIAL] = gains_identity([gains[name] for name in self._table.names])
-        self._begun, self._switched = self._tick + 1, 0
+        self._begun, self._switched = self.tick + 1, 0
         self.counters = RelayCounters()
         # what the guardian itself commands at this moment, until the first answer
         self._command = JointCommand(
@@ -189,7 +177,7 @@ class RelayedWalker:
         if not self._switches or tuple(gains[name] for name in self._table.names) != self._table.baseline:
             raise NotInTickError("the controller takes gains only while the robot stands")
         if self._set is not GainSet.BASELINE:
-            self._set, self._switched = GainSet.BASELINE, self._tick + 1
+            self._set, self._switched = GainSet.BASELINE, self.tick + 1
         return self._command
 
     def brake(self) -> None:
@@ -211,17 +199,17 @@ class RelayedWalker:
 
     def _age(self) -> int:
         """Ticks since the state was sent that the newest answer is about."""
-        return self._tick - (self._newest.tick if self._newest is not None else -(1 << 40))
+        return self.tick - (self.newest.tick if self.newest is not None else -(1 << 40))
 
     def _send(self, reading: SensorReading) -> None:
-        self._tick += 1
+        self.tick += 1
         walk = self._walk
         velocity, gait, settle = (0.0, 0.0, 0.0), (0.0,) * 5, 0.0
         if walk is not None and self._speed is not None:
             velocity, settle = self._speed(self._time - walk.settle), walk.settle
             g = walk.gait
             gait = (g.duty_factor, g.stride_duration, g.offset_fl, g.offset_rr, g.offset_rl)
-        state = RelayState(self._mode, self._set, self._tick, self._time, velocity, gait, settle, reading)
+        state = RelayState(self._mode, self._set, self.tick, self._time, velocity, gait, settle, reading)
         self._transport.send(state.pack())
 
     def _hear(self, timeout: float) -> bool:
@@ -229,22 +217,20 @@ class RelayedWalker:
         data = self._transport.receive(timeout)
         if data is None:
             return False
-        try:
+        answer = None
+        with suppress(WireError):
             answer = RelayAnswer.unpack(data)
-        except WireError:
+        seen = -1 if self.newest is None else self.newest.tick
+        if answer is None or not seen < answer.tick <= self.tick:
             self.counters.refused += 1
-            return True
-        newest = self._newest
-        if answer.tick > self._tick or (newest is not None and answer.tick <= newest.tick):
-            self.counters.refused += 1
-            return True
-        self._newest = answer
+        else:
+            self.newest = answer
         return True
 
     def _judged(self) -> JointCommand:
         """The command of the newest answer, if it may be used."""
-        answer, age = self._newest, self._age()
-        silent = min(age, self._tick - self._begun + 1)
+        answer, age = self.newest, self._age()
+        silent = min(age, self.tick - self._begun + 1)
         if silent > MAX_ANSWER_AGE:
             raise ControllerError(
                 f"no answer to the last {silent} robot states; at most {MAX_ANSWER_AGE} may be missing"

@@ -11,14 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
 from safebo.robots.quadruped.gains import GAINS, Gains
-
-FloatArray = NDArray[np.float64]
-
 
 _JOINT = {
     **{f"joint.{kind}.kp": (5.0, 250.0) for kind in ("hip", "thigh", "calf")},

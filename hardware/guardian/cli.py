@@ -79,69 +79,61 @@ def about() -> None:
     """
 
 
-Listen = Annotated[
-    str,
-    typer.Option(
-        metavar="HOST", help="Address on which tuners are heard; another one than loopback is a choice."
-    ),
-]
-Port = Annotated[
-    int, typer.Option(min=0, max=65535, help="UDP port on which tuners are heard; 0 takes a free one.")
-]
-Key = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Key shared with the tuner. [default: ~/.config/safebo/link.key, made if missing]",
-    ),
-]
-Baseline = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Gains to which every trouble falls back (`gains: {name: value}`). [default: the controller's]",
-    ),
-]
-LimitFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--limits",
-        metavar="FILE",
-        help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
-    ),
-]
-Log = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
-]
-Kind = Annotated[
-    ControllerKind,
-    typer.Option(help="What walks: the built-in controller, or one of your own in a process of its own."),
-]
-ControllerPath = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."),
-]
-Physical = Annotated[
-    bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
-]
-Patience = Annotated[float, typer.Option(min=1.0, help="Seconds that the robot gets to answer at the start.")]
-
-
 @dataclass(frozen=True)
 class GuardianOptions:
     """What both robots' commands have in common, as given."""
 
-    listen: Listen = LOOPBACK
-    port: Port = PORT
-    key: Key = None
-    baseline: Baseline = None
-    limits: LimitFile = None
-    log: Log = None
-    physical: Physical = False
-    patience: Patience = ROBOT_TIMEOUT_S
-    controller: Kind = ControllerKind.BUILT_IN
-    controller_file: ControllerPath = None
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="Address on which tuners are heard; another one than loopback is a choice."
+        ),
+    ] = LOOPBACK
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="UDP port on which tuners are heard; 0 takes a free one.")
+    ] = PORT
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Key shared with the tuner. [default: ~/.config/safebo/link.key, made if missing]",
+        ),
+    ] = None
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Gains to which every trouble falls back (`gains: {name: value}`). [default: the controller's]",
+        ),
+    ] = None
+    limits: Annotated[
+        Path | None,
+        typer.Option(
+            "--limits",
+            metavar="FILE",
+            help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
+        ),
+    ] = None
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
+    ] = None
+    physical: Annotated[
+        bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
+    ] = False
+    patience: Annotated[
+        float, typer.Option(min=1.0, help="Seconds that the robot gets to answer at the start.")
+    ] = ROBOT_TIMEOUT_S
+    controller: Annotated[
+        ControllerKind,
+        typer.Option(help="What walks: the built-in controller, or one of your own in a process of its own."),
+    ] = ControllerKind.BUILT_IN
+    controller_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."
+        ),
+    ] = None
 
     def read(self) -> GuardianSettings:
         """Read the files.

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     ARM_TIMEOUT_S,
@@ -46,8 +45,7 @@ from safebo.hardware.link.messages import Heartbeat, Reply, RequestMessage, Stat
 from safebo.hardware.link.server import Inbound
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ class Guardian:
         resting = not self._walking and self.state not in (State.ARMED, State.RUNNING)
         reading = None if newest is None else newest.reading
         self._unfit = preparation.poll(now, reading, self._walking, resting)
-        self.watch.set("controller_failed", float(bool(self._unfit)))
+        self.watch.set(controller_failed=float(bool(self._unfit)))
         for message in preparation.events():
             self.machine.note("gains", message)
 
@@ -280,7 +278,7 @@ class Guardian:
         except Exception as error:
             self._controller_failed(error)
             return
-        self.watch.set("cycle", math.nan)
+        self.watch.set(cycle=math.nan)
         self.watch.check(self.state, late=True)  # slow cycles of an earlier walk count no more
         self._walking, self._brake_end = True, math.inf
         self.telemetry.begin(plan.number)
@@ -290,7 +288,7 @@ class Guardian:
             self._stand(now)
         if self._walking:
             return self._walk(now)
-        self.watch.set("cycle", math.nan)
+        self.watch.set(cycle=math.nan)
         if self._curve is not None:
             return self._curve.command(now)
         return damped(self._position())
@@ -300,7 +298,7 @@ class Guardian:
 
     def _walk(self, now: float) -> JointCommand:
         assert self.stream.newest is not None
-        reading, put = self.stream.newest.reading, self.watch.set
+        reading = self.stream.newest.reading
         begin = self._clock()
         try:
             command = self.walker.step(reading)
@@ -311,7 +309,7 @@ class Guardian:
             return damped(self._position())
         cycle = self._clock() - begin
         self.machine.counters.overruns += cycle > OVERRUN_PERIODS * self.period
-        put("cycle", cycle)
+        self.watch.set(cycle=cycle)
         late = self.watch.check(self.state, late=True)
         if late.response > Response.REFUSE:
             self.machine.fault(late)

@@ -49,11 +49,6 @@ class EventLog:
         self._thread = threading.Thread(target=self._work, name="event-log", daemon=True)
         self._thread.start()
 
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt to write failed."""
-        return self._failing
-
     def put(self, events: Iterable[EventRow]) -> None:
         """Keep these; never blocks."""
         for row in events:

@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.states import Response, State
-
-FloatArray = NDArray[np.float64]
 
 QUANTITIES = (
     "tilt",
@@ -186,9 +183,10 @@ class Watch:
         # Most restrictive first, then the order of the table.
         self._order = np.lexsort((np.arange(len(self.limits)), -responses))
 
-    def set(self, quantity: str, value: float) -> None:
-        """What was measured."""
-        self.values[_INDEX[quantity]] = value
+    def set(self, **measured: float) -> None:
+        """What was measured, by quantity."""
+        for quantity, value in measured.items():
+            self.values[_INDEX[quantity]] = value
 
     def check(self, state: State, late: bool = False) -> Limit:
         """The most restrictive limit that is crossed now in this state; `NOTHING` when none is.

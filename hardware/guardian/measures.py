@@ -44,15 +44,17 @@ class WatchedQuantities:
             silence: of the tuner, s.
             command: the last one.
         """
-        put, stream, newest = self._watch.set, self._stream, self._stream.newest
-        put("state_age", stream.age(now))
-        put("rejected", stream.rejected_in_row)
-        put("damaged", self._damage_rate(now, damaged))
-        put("reboot", float(stream.rebooted))
-        put("command_gap", gap)
-        put("tuner_silence", silence)
-        put("stop", stop)
-        put("remote_stop", float(stream.remote_stop))
+        stream, newest = self._stream, self._stream.newest
+        self._watch.set(
+            state_age=stream.age(now),
+            rejected=stream.rejected_in_row,
+            damaged=self._damage_rate(now, damaged),
+            reboot=float(stream.rebooted),
+            command_gap=gap,
+            tuner_silence=silence,
+            stop=stop,
+            remote_stop=float(stream.remote_stop),
+        )
         if newest is None:
             return
         robot, reading = self._robot, newest.reading
@@ -63,17 +65,19 @@ class WatchedQuantities:
         up = np.array([2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)])
         self.attitude = roll, pitch
         self.height = robot.foot_radius - float((robot.foot_positions(q) @ up).min())
-        put("tilt", max(abs(roll), abs(pitch)))
-        put("body_rate", float(np.abs(reading.angular_velocity).max()))
-        put("height", self.height)
-        put("joint_excess", float(np.maximum(q - robot.joint_upper, robot.joint_lower - q).max()))
-        put("joint_speed", float((np.abs(reading.joint_velocity) / robot.speed_limit).max()))
-        put("joint_torque", float((np.abs(newest.torque) / robot.torque_limit).max()))
-        put("tracking", float(np.abs(command.position - q).max()))
-        put("battery", newest.battery)
-        put("cell_spread", newest.cell_spread)
-        put("temperature", newest.temperature)
-        put("foreign_commands", float(newest.foreign_commands))
+        self._watch.set(
+            tilt=max(abs(roll), abs(pitch)),
+            body_rate=float(np.abs(reading.angular_velocity).max()),
+            height=self.height,
+            joint_excess=float(np.maximum(q - robot.joint_upper, robot.joint_lower - q).max()),
+            joint_speed=float((np.abs(reading.joint_velocity) / robot.speed_limit).max()),
+            joint_torque=float((np.abs(newest.torque) / robot.torque_limit).max()),
+            tracking=float(np.abs(command.position - q).max()),
+            battery=newest.battery,
+            cell_spread=newest.cell_spread,
+            temperature=newest.temperature,
+            foreign_commands=float(newest.foreign_commands),
+        )
 
     def _damage_rate(self, now: float, damaged: int) -> float:
         self._damage.append((now, damaged))

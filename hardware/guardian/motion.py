@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import FOLD_TIME_S, POSE_MARGIN_RAD, RISE_TIME_S, SINK_TIME_S, STAND_TIME_S
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 DAMPING = 3.0  # N m s/rad
 STIFFNESS, STIFFNESS_DAMPING = (

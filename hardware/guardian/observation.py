@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     MAX_ANGULAR_VELOCITY,
@@ -22,12 +21,7 @@ from safebo.hardware.constants import (
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree.remote import stop_pressed
 from safebo.robots.quadruped.interface import SensorReading
-
-FloatArray = NDArray[np.float64]
-
-
-def _twelve() -> FloatArray:
-    return np.zeros(12)
+from safebo.types import FloatArray
 
 
 @dataclass
@@ -48,7 +42,7 @@ class RobotObservation:
 
     tick: int
     reading: SensorReading
-    torque: FloatArray = field(default_factory=_twelve)
+    torque: FloatArray = field(default_factory=lambda: np.zeros(12))
     temperature: float = math.nan
     battery: float = math.nan
     cell_spread: float = math.nan
@@ -123,7 +117,6 @@ class Stream:
         self.rebooted = False
         self.fresh = False
         self.remote_stop = False
-        self.reason = ""
 
     def take(self, now: float, observation: RobotObservation | None) -> None:
         """Use a sample, or notice that there is none; `fresh`, `rebooted` speak of this tick."""
@@ -131,8 +124,7 @@ class Stream:
         if observation is not None:
             # a stop counts even in a state that is otherwise not believed
             self.remote_stop = observation.remote_stop
-            self.reason = implausible(observation)
-            if self.reason:
+            if implausible(observation):
                 self.rejected += 1
                 self.rejected_in_row += 1
             else:

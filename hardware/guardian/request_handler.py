@@ -27,6 +27,9 @@ AT_WORK = 65535
 FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch)
 """Requests that need no lease."""
 
+EDITS = (m.ResetTrial, m.SetGains, m.SetWalk, m.Upload, m.SetMonitor)
+"""Requests that put a trial together."""
+
 EDITABLE = frozenset({State.DISCONNECTED, State.REST, State.STANDING_UP, State.HOLD})
 """States in which a trial may be put together."""
 
@@ -39,7 +42,8 @@ class Refused(Exception):
         super().__init__(message)
 
 
-Answer = tuple[int, bytes]
+Answer = tuple[int, bytes] | None
+"""Value and data of a granted request's reply; None for one that needs neither."""
 
 
 class Motion(Protocol):
@@ -111,7 +115,11 @@ class RequestHandler:
         try:
             if not isinstance(request, FREE) and not self._lease.held_by(session, request.epoch):
                 raise Refused(Code.NO_LEASE, f"the lease of epoch {request.epoch} is not at work")
-            value, data = self._answers[type(request)](now, session, request)
+            if isinstance(request, EDITS) and self._machine.state not in EDITABLE:
+                raise Refused(
+                    Code.WRONG_STATE, f"a trial cannot be changed in state {self._machine.state.name}"
+                )
+            value, data = self._answers[type(request)](now, session, request) or (0, b"")
         except Refused as refusal:
             # Asking again and again, as a client does while the robot calms down, is one event.
             if self._refused.get(type(request)) != str(refusal):
@@ -124,20 +132,15 @@ class RequestHandler:
         self._refused.pop(type(request), None)
         return Reply(request.request, Code.OK, value, "", data)
 
-    def _event(self, event: GuardianEvent) -> Answer:
+    def _event(self, event: GuardianEvent) -> None:
         if not self._machine.transition(event):
             raise Refused(Code.WRONG_STATE, f"not in state {self._machine.state.name}")
-        return 0, b""
 
-    def _disarm(self, *_: Any) -> Answer:
-        return self._event(GuardianEvent.DISARM)
+    def _disarm(self, *_: Any) -> None:
+        self._event(GuardianEvent.DISARM)
 
-    def _status(self, *_: Any) -> Answer:
+    def _status(self, *_: Any) -> tuple[int, bytes]:
         return 0, self._motion.status().pack()
-
-    def _editable(self) -> None:
-        if self._machine.state not in EDITABLE:
-            raise Refused(Code.WRONG_STATE, f"a trial cannot be changed in state {self._machine.state.name}")
 
     def _permitted(self) -> None:
         """Nothing speaks against motion."""
@@ -145,7 +148,7 @@ class RequestHandler:
         if limit.response is Response.REFUSE:
             raise Refused(Code.NOT_READY, f"{limit.message} ({limit.name})")
 
-    def _acquire(self, now: float, session: int, request: m.AcquireLease) -> Answer:
+    def _acquire(self, now: float, session: int, request: m.AcquireLease) -> tuple[int, bytes]:
         lease = self._lease
         before = lease.epoch
         if not lease.acquire(now, session, request.name):
@@ -154,20 +157,16 @@ class RequestHandler:
             self._machine.note("lease", f"epoch {lease.epoch} for {request.name}")
         return lease.epoch, b""
 
-    def _release(self, now: float, session: int, request: m.ReleaseLease) -> Answer:
+    def _release(self, now: float, session: int, request: m.ReleaseLease) -> None:
         if self._machine.state in STANDING or self._machine.state is State.HOLD_LATCHED:
             self._lie_down(now, session, request)
         self._lease.release()
         self._machine.note("lease", f"epoch {self._lease.epoch} released")
-        return 0, b""
 
-    def _reset(self, *_: Any) -> Answer:
-        self._editable()
+    def _reset(self, *_: Any) -> None:
         self._staging.reset()
-        return 0, b""
 
-    def _set_gains(self, now: float, session: int, request: m.SetGains) -> Answer:
-        self._editable()
+    def _set_gains(self, now: float, session: int, request: m.SetGains) -> tuple[int, bytes]:
         table = self._table
         if request.table != table.identity:
             raise Refused(Code.WRONG_TABLE, "the gains come in the order of another table")
@@ -181,7 +180,7 @@ class RequestHandler:
             raise Refused(Code.OUT_OF_BOUNDS, problem)
         return 0, gains_digest(self._staging.gains[request.slot])
 
-    def _get_gains(self, now: float, session: int, request: m.GetGains) -> Answer:
+    def _get_gains(self, now: float, session: int, request: m.GetGains) -> tuple[int, bytes]:
         values = (
             self._machine.gains_at_work()
             if request.slot == AT_WORK
@@ -191,26 +190,21 @@ class RequestHandler:
             raise Refused(Code.NOT_READY, f"slot {request.slot} is empty")
         return 0, pack_gains(values)
 
-    def _set_walk(self, now: float, session: int, request: m.SetWalk) -> Answer:
-        self._editable()
+    def _set_walk(self, now: float, session: int, request: m.SetWalk) -> None:
         try:
             self._staging.set_walk(
                 WalkDescription(request.gait, request.velocity, request.ramp, request.settle)
             )
         except ValueError as error:
             raise Refused(Code.BAD_VALUE, str(error)) from None
-        return 0, b""
 
-    def _upload(self, now: float, session: int, request: m.Upload) -> Answer:
-        self._editable()
+    def _upload(self, now: float, session: int, request: m.Upload) -> None:
         try:
             self._staging.take_piece(request.total, request.offset, request.data)
         except ValueError as error:
             raise Refused(Code.BAD_VALUE, str(error)) from None
-        return 0, b""
 
-    def _set_monitor(self, now: float, session: int, request: m.SetMonitor) -> Answer:
-        self._editable()
+    def _set_monitor(self, now: float, session: int, request: m.SetMonitor) -> None:
         description = MonitorDescription(
             request.rule, request.numbers, request.width, request.states, request.policies, request.digest
         )
@@ -218,9 +212,8 @@ class RequestHandler:
             self._staging.set_monitor(description)
         except ValueError as error:
             raise Refused(Code.BAD_VALUE, str(error)) from None
-        return 0, b""
 
-    def _arm(self, now: float, session: int, request: m.Arm) -> Answer:
+    def _arm(self, now: float, session: int, request: m.Arm) -> tuple[int, bytes]:
         g = self._machine
         if g.state is not State.HOLD:
             why = f": {g.latch.message}" if g.state in LATCHED else ""
@@ -254,7 +247,7 @@ class RequestHandler:
         g.note("armed", f"trial {request.trial}")
         return token, b""
 
-    def _start(self, now: float, session: int, request: m.Start) -> Answer:
+    def _start(self, now: float, session: int, request: m.Start) -> None:
         g = self._machine
         if g.state is not State.ARMED:
             raise Refused(Code.WRONG_STATE, f"nothing is armed in state {g.state.name}")
@@ -271,30 +264,28 @@ class RequestHandler:
         self._event(GuardianEvent.START)
         g.note("trial", f"{g.run.number} started for {request.duration:g} s")
         self._motion.begin()
-        return 0, b""
 
-    def _abort(self, now: float, session: int, request: m.Abort) -> Answer:
+    def _abort(self, now: float, session: int, request: m.Abort) -> None:
         g = self._machine
         plan = g.run.plan
         if plan is None or plan.number != request.trial:
             raise Refused(Code.BAD_VALUE, f"trial {request.trial} is not the last one here")
         if g.state is State.ARMED:
-            return self._event(GuardianEvent.DISARM)
-        g.end(2)
-        return 0, b""
+            self._event(GuardianEvent.DISARM)
+        else:
+            g.end(2)
 
-    def _stand(self, *_: Any) -> Answer:
+    def _stand(self, *_: Any) -> None:
         self._permitted()
-        return self._event(GuardianEvent.STAND)
+        self._event(GuardianEvent.STAND)
 
-    def _lie_down(self, *_: Any) -> Answer:
+    def _lie_down(self, *_: Any) -> None:
         running = self._machine.state is State.RUNNING
-        answer = self._event(GuardianEvent.LIE_DOWN)
+        self._event(GuardianEvent.LIE_DOWN)
         if running:
             self._machine.run.outcome = 2
-        return answer
 
-    def _acknowledge(self, now: float, session: int, request: m.Acknowledge) -> Answer:
+    def _acknowledge(self, now: float, session: int, request: m.Acknowledge) -> tuple[int, bytes]:
         g = self._machine
         if g.present.response > Response.REFUSE:
             raise Refused(Code.CAUSE_PRESENT, g.present.message)
@@ -304,7 +295,7 @@ class RequestHandler:
         g.latch.token = self._random.getrandbits(63) | 1
         return g.latch.token, b""
 
-    def _clear(self, now: float, session: int, request: m.Clear) -> Answer:
+    def _clear(self, now: float, session: int, request: m.Clear) -> None:
         g = self._machine
         if g.present.response > Response.REFUSE:
             raise Refused(Code.CAUSE_PRESENT, g.present.message)
@@ -313,9 +304,8 @@ class RequestHandler:
         self._event(GuardianEvent.CLEAR)
         g.latch.token = 0
         g.note("cleared", f"latch {g.latch.number}")
-        return 0, b""
 
-    def _fetch(self, now: float, session: int, request: m.Fetch) -> Answer:
+    def _fetch(self, now: float, session: int, request: m.Fetch) -> tuple[int, bytes]:
         telemetry = self._telemetry
         if self._machine.state is State.RUNNING:
             raise Refused(Code.NOT_READY, "the trial is not over")

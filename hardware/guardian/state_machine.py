@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from safebo.hardware.guardian.limits import NOTHING, Limit
 from safebo.hardware.guardian.staging import TrialPlan
-from safebo.hardware.guardian.states import FAULTS, GuardianEvent, Response, State, answer
+from safebo.hardware.guardian.states import FAULTS, TABLE, GuardianEvent, Response, State
 
 ENDS = {1: "completed", 2: "ended on request"}
 
@@ -106,7 +106,7 @@ class StateMachine:
 
     def transition(self, event: GuardianEvent) -> bool:
         """Go where the state table leads from here by this event; whether it has an answer."""
-        after = answer(self.state, event)
+        after = TABLE[self.state][event]
         if after is None:
             return False
         if after is not self.state:

@@ -163,8 +163,3 @@ def _read_table(text: str) -> dict[State, dict[GuardianEvent, State | None]]:
 
 TABLE: dict[State, dict[GuardianEvent, State | None]] = _read_table(_TABLE)
 """The next state for every state and event; None: refused."""
-
-
-def answer(state: State, event: GuardianEvent) -> State | None:
-    """The next state; None when the request is refused."""
-    return TABLE[state][event]

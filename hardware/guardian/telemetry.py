@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.robots.quadruped.interface import BaseState, JointCommand
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 def _twelve(name: str) -> tuple[str, ...]:
@@ -65,23 +63,23 @@ class Telemetry:
         """One tick: `head` are the first six columns."""
         if self.count == len(self._rows):
             return
-        row, reading = self._rows[self.count], observation.reading
-        row[:6] = head
-        row[6:18] = reading.joint_position
-        row[18:30] = reading.joint_velocity
-        row[30:42] = observation.torque
-        row[42:54] = command.position
-        row[54:66] = command.velocity
-        row[66:78] = command.torque
-        row[78:90] = command.kp
-        row[90:102] = command.kd
-        row[102:106] = reading.orientation
-        row[106:109] = reading.angular_velocity
-        row[109:112] = reading.linear_acceleration
-        row[112:115] = base.position
-        row[115:119] = base.orientation
-        row[119:122] = base.linear_velocity
-        row[122:125] = base.angular_velocity
+        reading = observation.reading
+        columns = (
+            head,
+            reading.joint_position,
+            reading.joint_velocity,
+            observation.torque,
+            command.position,
+            command.velocity,
+            command.torque,
+            command.kp,
+            command.kd,
+            reading.orientation,
+            reading.angular_velocity,
+            reading.linear_acceleration,
+            *base,
+        )
+        np.concatenate(columns, out=self._rows[self.count])
         self.count += 1
 
     def rows(self) -> FloatArray:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     BRAKE_RAMP_S,
@@ -27,8 +26,7 @@ from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 MAX_SPEED = (MAX_FORWARD_SPEED, MAX_LEFTWARD_SPEED, MAX_YAW_RATE)
 """Forward and leftward speed, m/s, and yaw rate, rad/s, at most: starting numbers."""
@@ -140,6 +138,8 @@ class QuadrupedWalker:
         rate: ticks per second.
     """
 
+    state_names = STATE_NAMES
+
     def __init__(self, robot: RobotModel, rate: float = CONTROL_RATE_HZ) -> None:
         self._robot = robot
         self._rate = rate
@@ -148,11 +148,6 @@ class QuadrupedWalker:
         self._state = np.zeros(len(STATE_NAMES))
         self._time = 0.0
         self._clock = SensorReading()
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the numbers that `state` gives."""
-        return tuple(STATE_NAMES)
 
     def begin(self, reading: SensorReading, walk: Walk, gains: Mapping[str, float]) -> None:
         """Settle and walk, from the next `step` on, with these gains."""

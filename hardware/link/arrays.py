@@ -26,8 +26,7 @@ from safebo.boundary.rules import (
 )
 from safebo.hardware.constants import MAX_POLICIES, MAX_STATES, MAX_WIDTH
 from safebo.hardware.link.digest import MonitorDescription
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 RULES: dict[str, type[TriggerRule]] = {
     rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import (
     ARM_WAIT_TIMEOUT_S,
@@ -42,8 +41,7 @@ from safebo.hardware.link.messages import (
     Stop,
     Welcome,
 )
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class Transport(Protocol):
@@ -75,6 +73,7 @@ class RefusedError(LinkError):
 @dataclass
 class _Pending:
     request: RequestMessage
+    started: float
     due: float
     pause: float = FIRST_RETRY_S
 
@@ -196,15 +195,14 @@ class GuardianClient:
         waiting = [replace(r, request=self._next_id(), epoch=self.epoch) for r in requests]
         order = [r.request for r in waiting]
         pending: dict[int, _Pending] = {}
-        started: dict[int, float] = {}
         answers: dict[int, Reply] = {}
         waiting.reverse()
         while len(answers) < len(order):
             now = self._clock()
             while waiting and len(pending) < MAX_PENDING:
                 request = waiting.pop()
-                pending[request.request], started[request.request] = _Pending(request, now), now
-            self._send_due(now, pending, started, patience)
+                pending[request.request] = _Pending(request, now, now)
+            self._send_due(now, pending.values(), patience)
             self._keep_alive()
             due = min(p.due for p in pending.values())
             body = self._receive(min(HEARTBEAT_S, due - self._clock()))
@@ -215,17 +213,15 @@ class GuardianClient:
                 answers[body.request] = body
         return [answers[number] for number in order]
 
-    def _send_due(
-        self, now: float, pending: dict[int, _Pending], started: dict[int, float], patience: float
-    ) -> None:
-        for number, item in pending.items():
-            if now - started[number] > patience:
+    def _send_due(self, now: float, pending: Iterable[_Pending], patience: float) -> None:
+        for item in pending:
+            if now - item.started > patience:
                 raise LinkError(
                     f"{type(item.request).__name__} was not answered within {patience:g} s: whether it was "
                     "done is not known; ask for the status before anything else"
                 )
             if now >= item.due:
-                self.counters.retries += now > started[number]
+                self.counters.retries += now > item.started
                 self._send(item.request)
                 item.due, item.pause = now + item.pause, min(LAST_RETRY_S, 2.0 * item.pause)
 
@@ -363,20 +359,17 @@ class GuardianClient:
             return None
         try:
             frame = open_packet(data, self._key)
-            kind = FROM_GUARDIAN[frame.kind]
-            body = kind.unpack(frame.body)
+            body = FROM_GUARDIAN[frame.kind].unpack(frame.body)
         except (FrameError, BodyError, KeyError):
             self.counters.refused += 1
             return None
         if isinstance(body, Welcome):
             return body
-        if frame.session != self._session:
+        overtaken = isinstance(body, StateMessage) and frame.sequence <= self.counters.newest
+        if frame.session != self._session or overtaken:
             self.counters.refused += 1
             return None
         if isinstance(body, StateMessage):
-            if frame.sequence <= self.counters.newest:
-                self.counters.refused += 1
-                return None
             self.counters.newest = frame.sequence
             self.counters.states += 1
             self.state = body

@@ -26,14 +26,11 @@ MAX_PACKET = HEADER.size + MAX_BODY + TAG_LENGTH
 
 
 class FrameError(ValueError):
-    """Bytes that are no packet of this protocol; `reason` is one of `REASONS`."""
+    """Bytes that are no packet of this protocol; `reason`: length, magic, version or authentication."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
-
-
-REASONS = ("length", "magic", "version", "authentication")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Message bodies as frozen dataclasses whose fields say how they lie on the wire.
 
     @dataclass(frozen=True)
-    class Stop(Body):
+    class Stop(Body, kind=0x41):
         level: int = u8("1 hold, 2 stand down, 3 damp")
 
 The same declaration packs, unpacks and prints the byte tables of docs/link.md.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, fields
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 
@@ -18,58 +19,36 @@ class BodyError(ValueError):
     """Bytes that are not a body of the kind that the header names."""
 
 
-def _wire(code: str, meaning: str, default: Any) -> Any:
+def _wire(code: str, default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"code": code, "meaning": meaning})
 
 
-def u8(meaning: str) -> Any:
-    """One byte, unsigned."""
-    return _wire("B", meaning, 0)
-
-
-def u16(meaning: str) -> Any:
-    """Two bytes, unsigned."""
-    return _wire("H", meaning, 0)
-
-
-def u32(meaning: str) -> Any:
-    """Four bytes, unsigned."""
-    return _wire("I", meaning, 0)
-
-
-def u64(meaning: str) -> Any:
-    """Eight bytes, unsigned."""
-    return _wire("Q", meaning, 0)
-
-
-def f64(meaning: str) -> Any:
-    """An IEEE double."""
-    return _wire("d", meaning, 0.0)
+u8, u16, u32, u64 = (partial(_wire, code, 0) for code in "BHIQ")
+"""One, two, four or eight bytes, unsigned."""
+f64 = partial(_wire, "d", 0.0)
+"""An IEEE double."""
+rest = partial(_wire, "*", b"")
+"""All remaining bytes of the body; last field only."""
 
 
 def f32s(count: int, meaning: str) -> Any:
     """`count` IEEE singles."""
-    return _wire(f"{count}f", meaning, (0.0,) * count)
+    return _wire(f"{count}f", (0.0,) * count, meaning)
 
 
 def f64s(count: int, meaning: str) -> Any:
     """`count` IEEE doubles."""
-    return _wire(f"{count}d", meaning, (0.0,) * count)
+    return _wire(f"{count}d", (0.0,) * count, meaning)
 
 
 def raw(count: int, meaning: str) -> Any:
     """`count` bytes."""
-    return _wire(f"{count}s", meaning, bytes(count))
+    return _wire(f"{count}s", bytes(count), meaning)
 
 
 def text(count: int, meaning: str) -> Any:
     """UTF-8 text in `count` bytes, filled up with zeros, cut at a whole character when it is longer."""
-    return _wire(f"{count}t", meaning, "")
-
-
-def rest(meaning: str) -> Any:
-    """All remaining bytes of the body; last field only."""
-    return _wire("*", meaning, b"")
+    return _wire(f"{count}t", "", meaning)
 
 
 @dataclass(frozen=True)
@@ -83,44 +62,37 @@ class Part:
     meaning: str
 
 
-def parts(kind: type[Body]) -> tuple[Part, ...]:
-    """The fields of a body in wire order."""
-    if kind not in _PARTS:
-        _PARTS[kind] = _find_parts(kind)
-    return _PARTS[kind]
-
-
-def _find_parts(kind: type[Body]) -> tuple[Part, ...]:
-    found, offset = [], 0
-    for item in fields(kind):
-        code = item.metadata["code"]
-        size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
-        found.append(Part(item.name, code, offset, size, item.metadata["meaning"]))
-        offset += size or 0
-    return tuple(found)
-
-
-def _struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
-    if kind not in _STRUCTS:
-        _STRUCTS[kind] = _find_struct(kind)
-    return _STRUCTS[kind]
-
-
-def _find_struct(kind: type[Body]) -> tuple[struct.Struct, bool]:
-    codes = [part.code for part in parts(kind)]
-    open_ended = bool(codes) and codes[-1] == "*"
-    return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
-
-
 def _count(code: str) -> int:
     return int(code[:-1] or 1)
 
 
 @dataclass(frozen=True)
 class Body:
-    """A message; subclasses declare fields with the functions of this module."""
+    """A message; subclasses name their kind and declare fields with the functions of this module."""
 
     KIND: ClassVar[int] = 0
+
+    def __init_subclass__(cls, kind: int = 0) -> None:
+        cls.KIND = kind
+
+    @classmethod
+    @cache
+    def parts(cls) -> tuple[Part, ...]:
+        """Its fields in wire order."""
+        found, offset = [], 0
+        for item in fields(cls):
+            code = item.metadata["code"]
+            size = None if code == "*" else struct.calcsize("<" + code.replace("t", "s"))
+            found.append(Part(item.name, code, offset, size, item.metadata["meaning"]))
+            offset += size or 0
+        return tuple(found)
+
+    @classmethod
+    @cache
+    def _struct(cls) -> tuple[struct.Struct, bool]:
+        codes = [part.code for part in cls.parts()]
+        open_ended = bool(codes) and codes[-1] == "*"
+        return struct.Struct("<" + "".join(codes[: len(codes) - open_ended]).replace("t", "s")), open_ended
 
     @classmethod
     def title(cls) -> str:
@@ -134,9 +106,9 @@ class Body:
             BodyError: a value that does not fit its field.
         """
         kind = type(self)
-        layout, open_ended = _struct(kind)
+        layout, open_ended = self._struct()
         values: list[Any] = []
-        for part in parts(kind):
+        for part in self.parts():
             value = getattr(self, part.name)
             if part.code == "*":
                 continue
@@ -158,7 +130,7 @@ class Body:
             data = layout.pack(*values)
         except (struct.error, OverflowError) as error:
             raise BodyError(f"{kind.__name__}: {error}") from None
-        return data + bytes(getattr(self, parts(kind)[-1].name)) if open_ended else data
+        return data + bytes(getattr(self, self.parts()[-1].name)) if open_ended else data
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
@@ -167,12 +139,12 @@ class Body:
         Raises:
             BodyError: not of this kind's length, or text that is not UTF-8.
         """
-        layout, open_ended = _struct(cls)
+        layout, open_ended = cls._struct()
         if len(data) < layout.size or (len(data) > layout.size and not open_ended):
             raise BodyError(f"{cls.__name__}: a body has {layout.size} bytes, got {len(data)}")
         flat = iter(layout.unpack_from(data))
         values: dict[str, Any] = {}
-        for part in parts(cls):
+        for part in cls.parts():
             if part.code == "*":
                 values[part.name] = data[layout.size :]
             elif part.code[-1] == "t":
@@ -190,7 +162,3 @@ class Body:
 def _cut(value: str, size: int) -> bytes:
     data = value.encode()
     return data if len(data) <= size else data[:size].decode(errors="ignore").encode()
-
-
-_PARTS: dict[type[Body], tuple[Part, ...]] = {}
-_STRUCTS: dict[type[Body], tuple[struct.Struct, bool]] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
 
 from safebo.hardware.link.frame import MAX_BODY
 from safebo.hardware.link.layout import Body, f32s, f64, f64s, raw, rest, text, u8, u16, u32, u64
@@ -46,10 +45,9 @@ class Code(IntEnum):
 
 
 @dataclass(frozen=True)
-class Hello(Body):
+class Hello(Body, kind=0x01):
     """Client: asks for a session. The only client packet with session 0."""
 
-    KIND: ClassVar[int] = 0x01
     nonce: int = u64("random; the answer repeats it, which proves that the answer is fresh")
     lowest: int = u8("lowest protocol version the client speaks")
     highest: int = u8("highest one")
@@ -57,10 +55,9 @@ class Hello(Body):
 
 
 @dataclass(frozen=True)
-class Welcome(Body):
+class Welcome(Body, kind=0x02):
     """Guardian: the session's number, and what stands at this end."""
 
-    KIND: ClassVar[int] = 0x02
     nonce: int = u64("of the Hello")
     session: int = u64("to be put into every header from now on")
     version: int = u8("protocol version of the session")
@@ -81,50 +78,42 @@ class RequestMessage(Body):
 
 
 @dataclass(frozen=True)
-class AcquireLease(RequestMessage):
+class AcquireLease(RequestMessage, kind=0x10):
     """The right to command. One client has it; heartbeats keep it. The reply's value is the epoch."""
 
-    KIND: ClassVar[int] = 0x10
     name: str = text(32, "who will hold it, for people")
 
 
 @dataclass(frozen=True)
-class ReleaseLease(RequestMessage):
+class ReleaseLease(RequestMessage, kind=0x11):
     """Gives the lease back. A standing robot lies down."""
 
-    KIND: ClassVar[int] = 0x11
-
 
 @dataclass(frozen=True)
-class ResetTrial(RequestMessage):
+class ResetTrial(RequestMessage, kind=0x12):
     """Forgets gains, backups, walk and monitor that were sent before."""
 
-    KIND: ClassVar[int] = 0x12
-
 
 @dataclass(frozen=True)
-class SetGains(RequestMessage):
+class SetGains(RequestMessage, kind=0x13):
     """A full set of gains, all or none. The reply's data is the SHA-256 of the values now held."""
 
-    KIND: ClassVar[int] = 0x13
     slot: int = u16("0: the trial's gains; k: gains of backup k - 1")
     table: int = u64("of the Welcome")
     values: bytes = rest("one f64 per gain, in the order of the table")
 
 
 @dataclass(frozen=True)
-class GetGains(RequestMessage):
+class GetGains(RequestMessage, kind=0x14):
     """Read back: the reply's data is the values, f64 each."""
 
-    KIND: ClassVar[int] = 0x14
     slot: int = u16("0: the trial's gains; k: gains of backup k - 1; 65535: those at work now")
 
 
 @dataclass(frozen=True)
-class SetWalk(RequestMessage):
+class SetWalk(RequestMessage, kind=0x15):
     """Gait and speed of the trial."""
 
-    KIND: ClassVar[int] = 0x15
     gait: tuple[float, ...] = f64s(
         5, "duty factor; stride duration, s; phase offsets of FL, RR, RL against FR, strides"
     )
@@ -134,20 +123,18 @@ class SetWalk(RequestMessage):
 
 
 @dataclass(frozen=True)
-class Upload(RequestMessage):
+class Upload(RequestMessage, kind=0x16):
     """A piece of the monitor's arrays. Pieces may come in any order and again."""
 
-    KIND: ClassVar[int] = 0x16
     total: int = u32("bytes of the whole")
     offset: int = u32("of this piece")
     data: bytes = rest("the piece")
 
 
 @dataclass(frozen=True)
-class SetMonitor(RequestMessage):
+class SetMonitor(RequestMessage, kind=0x17):
     """The boundary condition over the uploaded arrays; its backups are the gains of slots 1 to `policies`."""
 
-    KIND: ClassVar[int] = 0x17
     rule: str = text(24, "lipschitz, gaussian_tail, kernel_covariance or cost_to_go")
     numbers: tuple[float, ...] = f64s(6, "of the rule, in the order of its table, then zeros")
     width: int = u16("numbers per state, k")
@@ -157,90 +144,75 @@ class SetMonitor(RequestMessage):
 
 
 @dataclass(frozen=True)
-class Arm(RequestMessage):
+class Arm(RequestMessage, kind=0x18):
     """Makes the trial ready to start; the robot stays on baseline gains. The reply's value is a token."""
 
-    KIND: ClassVar[int] = 0x18
     trial: int = u64("number of the trial, at least 1")
     digest: bytes = raw(32, "of the whole trial as the client sent it")
 
 
 @dataclass(frozen=True)
-class Disarm(RequestMessage):
+class Disarm(RequestMessage, kind=0x19):
     """Back to standing."""
-
-    KIND: ClassVar[int] = 0x19
 
 
 @dataclass(frozen=True)
-class Start(RequestMessage):
+class Start(RequestMessage, kind=0x1A):
     """Begins the armed trial. It ends by itself after `duration`."""
 
-    KIND: ClassVar[int] = 0x1A
     token: int = u64("of the Arm reply")
     duration: float = f64("seconds of walking at most, after settling")
 
 
 @dataclass(frozen=True)
-class Abort(RequestMessage):
+class Abort(RequestMessage, kind=0x1B):
     """Ends the trial: baseline gains, brake, stand. Not a latch."""
 
-    KIND: ClassVar[int] = 0x1B
     trial: int = u64("number of the trial")
 
 
 @dataclass(frozen=True)
-class Stand(RequestMessage):
+class Stand(RequestMessage, kind=0x1C):
     """Stands up."""
 
-    KIND: ClassVar[int] = 0x1C
-
 
 @dataclass(frozen=True)
-class LieDown(RequestMessage):
+class LieDown(RequestMessage, kind=0x1D):
     """Lies down; a running trial ends."""
 
-    KIND: ClassVar[int] = 0x1D
-
 
 @dataclass(frozen=True)
-class Acknowledge(RequestMessage):
+class Acknowledge(RequestMessage, kind=0x1E):
     """First step of clearing: a person has seen this latch. The reply's value is a token."""
 
-    KIND: ClassVar[int] = 0x1E
     latch: int = u32("number of the latch, as shown in State")
 
 
 @dataclass(frozen=True)
-class Clear(RequestMessage):
+class Clear(RequestMessage, kind=0x1F):
     """Second step of clearing. Starts no motion."""
 
-    KIND: ClassVar[int] = 0x1F
     token: int = u64("of the Acknowledge reply")
 
 
 @dataclass(frozen=True)
-class GetStatus(RequestMessage):
+class GetStatus(RequestMessage, kind=0x20):
     """The reply's data is the body of a State."""
-
-    KIND: ClassVar[int] = 0x20
 
 
 @dataclass(frozen=True)
-class Fetch(RequestMessage):
+class Fetch(RequestMessage, kind=0x21):
     """Telemetry of the last trial. The reply's value is the size of the whole, its data the piece."""
 
-    KIND: ClassVar[int] = 0x21
     trial: int = u64("number of the trial")
     offset: int = u32("byte at which to begin")
     length: int = u16("bytes at most")
 
 
 @dataclass(frozen=True)
-class Reply(Body):
+class Reply(Body, kind=0x30):
     """Guardian: the answer to a request."""
 
-    KIND: ClassVar[int] = 0x30
     request: int = u32("id of the request")
     code: int = u8("0: done; otherwise refused, and nothing has changed")
     value: int = u64("as the request's table says; 0 otherwise")
@@ -249,29 +221,26 @@ class Reply(Body):
 
 
 @dataclass(frozen=True)
-class Heartbeat(Body):
+class Heartbeat(Body, kind=0x40):
     """Client: proof of life. Only one that answers a recent State counts."""
 
-    KIND: ClassVar[int] = 0x40
     epoch: int = u32("of the lease; 0: a viewer, who gets State but keeps nothing alive")
     echo: int = u64("sequence of the newest State received; 0 before the first")
     every: int = u16("wants every n-th State, at least 1")
 
 
 @dataclass(frozen=True)
-class Stop(Body):
+class Stop(Body, kind=0x41):
     """Client: software stop, without lease, from any state. To be sent again until State shows it."""
 
-    KIND: ClassVar[int] = 0x41
     level: int = u8("1: baseline gains, stand; 2: stand down; 3 and above: joint damping")
     reason: str = text(64, "for people")
 
 
 @dataclass(frozen=True)
-class StateMessage(Body):
+class StateMessage(Body, kind=0x50):
     """Guardian: how everything stands."""
 
-    KIND: ClassVar[int] = 0x50
     time: float = f64("guardian's clock, s")
     tick: int = u32("of the newest robot state")
     age: int = u32("time since that tick advanced, microseconds")

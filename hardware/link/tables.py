@@ -26,7 +26,7 @@ from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages
 from safebo.hardware.link.arrays import KERNELS, RULES
 from safebo.hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
-from safebo.hardware.link.layout import Body, Part, parts
+from safebo.hardware.link.layout import Body, Part
 from safebo.hardware.link.timing import TIMING
 from safebo.hardware.link.vectors import vector_lines
 from safebo.robots.simulation.rollout import STATE_NAMES
@@ -78,7 +78,7 @@ def message_tables() -> str:
 
 
 def _message(kind: type[Body], way: str) -> str:
-    found = parts(kind)
+    found = kind.parts()
     fixed = sum(part.size or 0 for part in found)
     size = f"{fixed} bytes" if found[-1].size is not None else f"{fixed} bytes and more"
     rows = [(p.offset, "rest" if p.size is None else p.size, _type(p), p.name, p.meaning) for p in found]
@@ -154,9 +154,9 @@ def gain_table() -> str:
         range(len(table.names)),
         table.names,
         table.units,
-        map(_number, table.lower),
-        map(_number, table.upper),
-        map(_number, table.baseline),
+        map("{:g}".format, table.lower),
+        map("{:g}".format, table.upper),
+        map("{:g}".format, table.baseline),
         strict=True,
     )
     head = f"{len(table.names)} gains, identity `0x{table.identity:016x}`.\n\n"
@@ -224,10 +224,6 @@ def member_docs(kind: type[IntEnum]) -> dict[str, str]:
         elif last and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
             found[last] = " ".join(str(item.value.value).split())
     return found
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

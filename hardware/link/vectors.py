@@ -13,7 +13,7 @@ from safebo.hardware.link.digest import (
     trial_digest,
 )
 from safebo.hardware.link.frame import Frame, seal
-from safebo.hardware.link.layout import Body, parts
+from safebo.hardware.link.layout import Body
 
 KEY = bytes(range(32))
 NONCE = 0x0123456789ABCDEF
@@ -107,9 +107,7 @@ def vector_lines() -> list[str]:
 
 
 def _head(name: str, frame: Frame, body: Body) -> list[str]:
-    said = ", ".join(
-        f"{part.name} {_shown(getattr(body, part.name), part.code)}" for part in parts(type(body))
-    )
+    said = ", ".join(f"{part.name} {_shown(getattr(body, part.name), part.code)}" for part in body.parts())
     line = f"[{name}] {body.title()}, session 0x{frame.session:016x}, sequence {frame.sequence}: {said}"
     return textwrap.wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 

@@ -10,9 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
@@ -35,6 +32,7 @@ from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
     Check,
     EvaluatorInfo,
+    FloatArray,
     Ledger,
     Measurement,
     Monitor,
@@ -44,8 +42,6 @@ from safebo.types import (
     TrialUnknownError,
     trial_hash,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class RobotEvaluator:

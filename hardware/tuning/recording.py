@@ -19,14 +19,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from mcap.reader import NonSeekingReader
+from mcap.records import Channel, Message, Schema
 from mcap.writer import CompressionType, Writer
-from numpy.typing import NDArray
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link.messages import StateMessage
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 CHUNK = 64 * 1024
 SYNC_EVERY = 50  # states
@@ -124,15 +123,14 @@ def digest(path: Path) -> str:
 def messages(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Topic and content of every message, in the order of writing; ends quietly where a killed writer's file ends."""
     with path.open("rb") as file:
-        reader = NonSeekingReader(file).iter_messages(log_time_order=False)
-        while True:
-            try:
-                _, channel, message = next(reader)
-            except StopIteration:
-                return
-            except Exception:  # the reader has no one class for a file that ends early
-                return
+        for _, channel, message in _stored(file):
             yield channel.topic, json.loads(message.data)
+
+
+def _stored(file: BinaryIO) -> Iterator[tuple[Schema | None, Channel, Message]]:
+    """What a file holds, in the order of writing; ends quietly where a killed writer's file ends."""
+    with contextlib.suppress(Exception):  # the reader has no one class for a file that ends early
+        yield from NonSeekingReader(file).iter_messages(log_time_order=False)
 
 
 def read_telemetry(path: Path) -> FloatArray:
@@ -201,14 +199,7 @@ def recover(path: Path, out: Path) -> int:
             writer = Writer(target, chunk_size=CHUNK, compression=CompressionType.ZSTD)
             writer.start(profile="", library="safebo")
             channels: dict[int, int] = {}
-            reader = NonSeekingReader(source).iter_messages(log_time_order=False)
-            while True:
-                try:
-                    schema, channel, message = next(reader)
-                except StopIteration:
-                    break
-                except Exception:  # the reader has no one class for a file that ends early
-                    break
+            for schema, channel, message in _stored(source):
                 if channel.id not in channels:
                     assert schema is not None
                     number = writer.register_schema(schema.name, schema.encoding, schema.data)

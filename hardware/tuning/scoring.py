@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.constants import MAX_MISSING_SHARE
 from safebo.hardware.guardian.limits import LIMITS
@@ -18,9 +17,7 @@ from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
 from safebo.robots.quadruped.interface import BaseState, SensorReading
 from safebo.robots.simulation.rollout import WalkRecording, monitored_state
-from safebo.types import Measurement
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray, Measurement
 
 ROBOT_CAUSES = frozenset(
     {

@@ -44,18 +44,13 @@ class Session:
         rest_after: float = REST_TIMEOUT_S,
         background: bool = True,
     ) -> None:
-        self._background = background
+        self.background = background
         self._make_client, self._rest_after = make_client, rest_after
         self._client: GuardianClient | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._used = time.monotonic()
         self._thread: threading.Thread | None = None
-
-    @property
-    def background(self) -> bool:
-        """Whether anything goes on between trials by itself."""
-        return self._background
 
     def stop(self, reason: str) -> bool:
         """Software stop, joint damping, on a path of its own: whoever holds the client is not waited for."""
@@ -90,7 +85,7 @@ class Session:
             client.pump(CONNECT_PAUSE_S)
             self._client = client
             self._used = time.monotonic()
-        if self._thread is None and self._background:
+        if self._thread is None and self.background:
             self._thread = threading.Thread(target=self._keep_alive, name="heartbeats", daemon=True)
             self._thread.start()
         return welcome

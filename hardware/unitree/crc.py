@@ -34,8 +34,3 @@ def seal(crc: int) -> int:
     """What Go1 carries in place of the checksum (the vendor's word is encryption): xor, then rotate by a byte."""
     mixed = crc ^ _SEAL
     return (mixed >> 8) | ((mixed & 0xFF) << 24)
-
-
-def unseal(sealed: int) -> int:
-    """The checksum inside a sealed word; the inverse of `seal`."""
-    return (((sealed << 8) & _INVERTED) | (sealed >> 24)) ^ _SEAL

@@ -1,6 +1,7 @@
 """Topic types of a Go2 for Cyclone DDS. Import this only where Cyclone DDS is known to be there.
 
-The declarations give the types their names and structure on the network. Samples are serialised bytes, which
+The declarations give the types their names and structure on the network; command and state have the fields of the
+records in `safebo.hardware.unitree.go2_messages`. Samples are serialised bytes, which
 `safebo.hardware.unitree.go2_messages` and `safebo.hardware.unitree.rpc_messages` write and read: the general
 codec takes a hundred times as long, and one damaged sample in a batch must not cost the others.
 
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 import cyclonedds.idl as idl
 import cyclonedds.idl.annotations as annotate
 import cyclonedds.idl.types as types
+import numpy as np
+
+from safebo.hardware.unitree import go2_messages as wire
 
 _Type = TypeVar("_Type", bound=type)
 
@@ -44,111 +48,45 @@ def _serialised(cls: _Type) -> _Type:
     return cls
 
 
-@annotate.final
-@annotate.autoid("sequential")
-class MotorCmd_(idl.IdlStruct, typename="unitree_go.msg.dds_.MotorCmd_"):
-    mode: types.uint8
-    q: types.float32
-    dq: types.float32
-    tau: types.float32
-    kp: types.float32
-    kd: types.float32
-    reserve: types.array[types.uint32, 3]
+_NUMBERS = {
+    "|u1": types.uint8,
+    "<i2": types.int16,
+    "<u2": types.uint16,
+    "<i4": types.int32,
+    "<u4": types.uint32,
+    "<f4": types.float32,
+}
 
 
-@annotate.final
-@annotate.autoid("sequential")
-class BmsCmd_(idl.IdlStruct, typename="unitree_go.msg.dds_.BmsCmd_"):
-    off: types.uint8
-    reserve: types.array[types.uint8, 3]
+def _record(name: str, layout: np.dtype, **parts: type) -> Any:
+    """The type whose fields are those of a record of `go2_messages`; `parts` are the types of records inside it."""
+    fields = {}
+    for field in layout.names:
+        items, shape = layout[field].subdtype or (layout[field], ())
+        kind = parts.get(field) or _NUMBERS[items.str]
+        fields[field] = types.array[(kind, *shape)] if shape else kind
+    made = idl.make_idl_struct(name, f"unitree_go.msg.dds_.{name}", fields)
+    return annotate.final(annotate.autoid("sequential")(made))
 
 
-@_serialised
-@annotate.final
-@annotate.autoid("sequential")
-class LowCmd_(idl.IdlStruct, typename="unitree_go.msg.dds_.LowCmd_"):
-    head: types.array[types.uint8, 2]
-    level_flag: types.uint8
-    frame_reserve: types.uint8
-    sn: types.array[types.uint32, 2]
-    version: types.array[types.uint32, 2]
-    bandwidth: types.uint16
-    motor_cmd: types.array[MotorCmd_, 20]
-    bms_cmd: BmsCmd_
-    wireless_remote: types.array[types.uint8, 40]
-    led: types.array[types.uint8, 12]
-    fan: types.array[types.uint8, 2]
-    gpio: types.uint8
-    reserve: types.uint32
-    crc: types.uint32
-
-
-@annotate.final
-@annotate.autoid("sequential")
-class IMUState_(idl.IdlStruct, typename="unitree_go.msg.dds_.IMUState_"):
-    quaternion: types.array[types.float32, 4]
-    gyroscope: types.array[types.float32, 3]
-    accelerometer: types.array[types.float32, 3]
-    rpy: types.array[types.float32, 3]
-    temperature: types.uint8
-
-
-@annotate.final
-@annotate.autoid("sequential")
-class MotorState_(idl.IdlStruct, typename="unitree_go.msg.dds_.MotorState_"):
-    mode: types.uint8
-    q: types.float32
-    dq: types.float32
-    ddq: types.float32
-    tau_est: types.float32
-    q_raw: types.float32
-    dq_raw: types.float32
-    ddq_raw: types.float32
-    temperature: types.uint8
-    lost: types.uint32
-    reserve: types.array[types.uint32, 2]
-
-
-@annotate.final
-@annotate.autoid("sequential")
-class BmsState_(idl.IdlStruct, typename="unitree_go.msg.dds_.BmsState_"):
-    version_high: types.uint8
-    version_low: types.uint8
-    status: types.uint8
-    soc: types.uint8
-    current: types.int32
-    cycle: types.uint16
-    bq_ntc: types.array[types.uint8, 2]
-    mcu_ntc: types.array[types.uint8, 2]
-    cell_vol: types.array[types.uint16, 15]
-
-
-@_serialised
-@annotate.final
-@annotate.autoid("sequential")
-class LowState_(idl.IdlStruct, typename="unitree_go.msg.dds_.LowState_"):
-    head: types.array[types.uint8, 2]
-    level_flag: types.uint8
-    frame_reserve: types.uint8
-    sn: types.array[types.uint32, 2]
-    version: types.array[types.uint32, 2]
-    bandwidth: types.uint16
-    imu_state: IMUState_
-    motor_state: types.array[MotorState_, 20]
-    bms_state: BmsState_
-    foot_force: types.array[types.int16, 4]
-    foot_force_est: types.array[types.int16, 4]
-    tick: types.uint32
-    wireless_remote: types.array[types.uint8, 40]
-    bit_flag: types.uint8
-    adc_reel: types.float32
-    temperature_ntc1: types.uint8
-    temperature_ntc2: types.uint8
-    power_v: types.float32
-    power_a: types.float32
-    fan_frequency: types.array[types.uint16, 4]
-    reserve: types.uint32
-    crc: types.uint32
+IMUState_ = _record("IMUState_", wire.IMU_STATE)
+LowCmd_ = _serialised(
+    _record(
+        "LowCmd_",
+        wire.LOW_CMD,
+        motor_cmd=_record("MotorCmd_", wire.MOTOR_CMD),
+        bms_cmd=_record("BmsCmd_", wire.BMS_CMD),
+    )
+)
+LowState_ = _serialised(
+    _record(
+        "LowState_",
+        wire.LOW_STATE,
+        imu_state=IMUState_,
+        motor_state=_record("MotorState_", wire.MOTOR_STATE),
+        bms_state=_record("BmsState_", wire.BMS_STATE),
+    )
+)
 
 
 @annotate.final

@@ -15,6 +15,7 @@ from safebo.hardware.robot_stream import wait_for_stream
 from safebo.hardware.unitree import go1_messages as wire
 from safebo.hardware.unitree.go1_udp import Address, Go1Network, Go1UdpClient, Go1UdpServer
 from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.state import StateStream, battery_temperature
 from safebo.robots.quadruped.interface import JointCommand
 
@@ -92,10 +93,6 @@ class Go1Link:
         """The robot's serial number; empty before the first state."""
         return self._stream.serial
 
-    def state_age(self) -> float:
-        """Seconds since the robot's clock advanced; infinite before the first state."""
-        return self._stream.age(self._clock())
-
     def foreign_commands(self) -> str:
         """Always empty: a Go1 does not tell who else sends it commands."""
         return ""
@@ -105,7 +102,7 @@ class Go1Link:
         self._udp.close()
 
 
-def battery_of(record: wire.Record) -> Battery:
+def battery_of(record: Record) -> Battery:
     """The battery in a state."""
     cells = record["bms_state"]
     volts = cells["cell_vol"][cells["cell_vol"] > 0] * wire.CELL_SCALE
@@ -127,7 +124,6 @@ class Go1RobotSide:
     Attributes:
         port: where it listens.
         damaged: packets refused for length, head or checksum.
-        peers: who has sent a sound command, newest last.
         senders: who sent the commands that the last call of `commands` gave, one for each.
     """
 
@@ -135,13 +131,12 @@ class Go1RobotSide:
         self._udp = Go1UdpServer(port)
         self.port = self._udp.port
         self.damaged = 0
-        self.peers: list[Address] = []
         self.senders: list[Address] = []
 
     def commands(self) -> list[Any]:
         """Sound commands (records of `go1_messages.LOW_CMD`) since the last call, oldest first; never blocks.
 
-        Each of them is owed a state: see `answer`.
+        Each of them is owed a state: see `answer_packet`.
         """
         sound = []
         self.senders = []
@@ -151,19 +146,11 @@ class Go1RobotSide:
             except WireError:
                 self.damaged += 1
                 continue
-            if address in self.peers:
-                self.peers.remove(address)
-            self.peers = [*self.peers[-7:], address]
             self.senders.append(address)
         return sound
 
-    def answer(self, state: wire.Record) -> None:
-        """Send a state (a record of `go1_messages.LOW_STATE`) to who sent the newest sound command."""
-        if self.peers:
-            self._udp.send(wire.encode_low_state(state), self.peers[-1])
-
     def answer_packet(self, data: bytes, address: Address) -> None:
-        """Send a state that is encoded already, whatever it is, to somebody; for faults on the wire."""
+        """Send a state that is encoded already, whatever it is, to somebody."""
         self._udp.send(data, address)
 
     def wait(self, seconds: float) -> bool:

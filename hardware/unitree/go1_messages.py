@@ -27,20 +27,14 @@ from numpy.typing import ArrayLike, NDArray
 from safebo.hardware.errors import CommandError, WireError
 from safebo.hardware.unitree.crc import crc32_words, seal
 from safebo.hardware.unitree.joints import MOTOR_SLOTS
+from safebo.hardware.unitree.records import HEAD, HEADER, Bytes, Record, new_command, new_record
 
-Record = NDArray[Any]  # shape (), structured
 Slots = Sequence[int] | NDArray[np.intp]
-Bytes = bytes | bytearray | memoryview
 StateCrc = Literal["sealed", "plain", "ignored"]
 
-HEAD = (0xFE, 0xEF)
-LEVEL_LOW = 0xFF
 BANDWIDTH = 0xC03A
 MODE_SERVO = 0x0A
 MODE_DAMPING = 0x00
-MODE_OVERHEAT = 0x08
-NO_POSITION = 2.146e9  # rad
-NO_VELOCITY = 16000.0  # rad/s
 TICK_SECONDS = 1e-6
 
 TAU_SCALE = 1.0 / 256.0  # N m per count, signed 16 bits
@@ -48,14 +42,6 @@ KP_SCALE = 1.0 / 32.0  # N m/rad per count, unsigned 16 bits
 KD_SCALE = 1.0 / 16.0  # N m s/rad per count, unsigned 16 bits
 CELL_SCALE = 0.032  # V per count
 
-_HEADER = [
-    ("head", "u1", (2,)),
-    ("level_flag", "u1"),
-    ("frame_reserve", "u1"),
-    ("sn", "<u4", (2,)),
-    ("version", "<u4", (2,)),
-    ("bandwidth", "<u2"),
-]
 MOTOR_CMD = np.dtype(
     [
         ("mode", "u1"),
@@ -69,7 +55,7 @@ MOTOR_CMD = np.dtype(
 )
 LOW_CMD = np.dtype(
     [
-        *_HEADER,
+        *HEADER,
         ("motor_cmd", MOTOR_CMD, (MOTOR_SLOTS,)),
         ("bms_cmd", [("off", "u1"), ("reserve", "u1", (3,))]),
         ("wireless_remote", "u1", (40,)),
@@ -93,7 +79,7 @@ MOTOR_STATE = np.dtype(
 )
 LOW_STATE = np.dtype(
     [
-        *_HEADER,
+        *HEADER,
         (
             "imu_state",
             [
@@ -139,22 +125,14 @@ def _covered(size: int) -> int:
 
 def new_low_cmd() -> Record:
     """A command that asks every motor for nothing: damping mode, no position, no velocity, no gains."""
-    record = np.zeros((), LOW_CMD)
-    record["head"] = HEAD
-    record["level_flag"] = LEVEL_LOW
+    record = new_command(LOW_CMD, MODE_DAMPING)
     record["bandwidth"] = BANDWIDTH
-    motors = record["motor_cmd"]
-    motors["mode"] = MODE_DAMPING
-    motors["q"] = NO_POSITION
-    motors["dq"] = NO_VELOCITY
     return record
 
 
 def new_low_state() -> Record:
     """A state with the head of a low-level message and zeros elsewhere."""
-    record = np.zeros((), LOW_STATE)
-    record["head"] = HEAD
-    record["level_flag"] = LEVEL_LOW
+    record = new_record(LOW_STATE)
     record["bandwidth"] = BANDWIDTH
     return record
 

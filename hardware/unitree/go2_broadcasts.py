@@ -7,16 +7,10 @@ Records are the XCDR1 bodies byte for byte (gaps are fields named `gap...`).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from safebo.hardware.errors import WireError
-from safebo.hardware.unitree.go2_messages import ENCAPSULATION
+from safebo.hardware.unitree.records import ENCAPSULATION, Record
 from safebo.hardware.unitree.remote import KEYS, Remote
-
-Record = NDArray[Any]  # shape (), structured
 
 SPORT_MODE_STATE = np.dtype(
     [
@@ -58,20 +52,6 @@ def new_sport_mode_state() -> Record:
 def encode_broadcast(record: Record) -> bytes:
     """Wire bytes of a motion state or a remote control."""
     return ENCAPSULATION + record.tobytes()
-
-
-def decode_broadcast(data: bytes, dtype: np.dtype[Any]) -> Record:
-    """The record of `dtype` in wire bytes.
-
-    Raises:
-        WireError: length or encapsulation are wrong.
-    """
-    if len(data) != 4 + dtype.itemsize or bytes(data[:2]) != ENCAPSULATION[:2]:
-        raise WireError(
-            f"{len(data)} bytes beginning {bytes(data[:4]).hex(' ')}, expected {4 + dtype.itemsize} beginning "
-            f"{ENCAPSULATION.hex(' ')}"
-        )
-    return np.frombuffer(bytearray(data[4:]), dtype).reshape(())
 
 
 def wireless_controller(remote: Remote) -> Record:

@@ -15,6 +15,7 @@ from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
 from safebo.hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
 from safebo.hardware.unitree.joints import JOINT_NAMES
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import Remote
 from safebo.hardware.unitree.services import (
     MOTION_SWITCHER,
@@ -23,7 +24,6 @@ from safebo.hardware.unitree.services import (
     MotionWatch,
     ServiceClient,
     ServiceServer,
-    active_motion_service,
     release_motion_service,
 )
 from safebo.hardware.unitree.state import StateStream, battery_temperature
@@ -112,17 +112,9 @@ class Go2Link:
         """The robot's serial number; empty before the first state."""
         return self._stream.serial
 
-    def state_age(self) -> float:
-        """Seconds since the robot's clock advanced; infinite before the first state."""
-        return self._stream.age(self._clock())
-
     def command_writers(self) -> int:
         """How many programs publish joint commands on this network, this one included."""
         return self._commands.writers()
-
-    def motion_service(self, timeout: float = 5.0) -> str:
-        """Name of the vendor's motion service that commands the joints; empty when none does. Blocks."""
-        return active_motion_service(self._switcher, timeout)
 
     def foreign_commands(self) -> str:
         """Who else commands the joints; empty when nobody does. Never blocks.
@@ -140,7 +132,7 @@ class Go2Link:
         self._participant.close()
 
 
-def battery_of(record: wire.Record) -> Battery:
+def battery_of(record: Record) -> Battery:
     """The battery in a state."""
     cells = record["bms_state"]
     return Battery(
@@ -177,19 +169,15 @@ class Go2RobotSide:
             ServiceServer(self._participant, name, self.motion.answer) for name in (MOTION_SWITCHER, SPORT)
         ]
 
-    def publish(self, state: wire.Record) -> None:
-        """Send a state (a record of `go2_messages.LOW_STATE`) with its checksum."""
-        self.publish_packet(wire.encode_low_state(state))
-
     def publish_packet(self, data: bytes) -> None:
         """Send a state that is encoded already, whatever it is; for faults on the wire."""
         self._states.write(data)
 
-    def publish_slow(self, state: wire.Record) -> None:
+    def publish_slow(self, state: Record) -> None:
         """Send a state on the topic for those who want few of them."""
         self._slow_states.write(wire.encode_low_state(state))
 
-    def publish_motion(self, motion: wire.Record) -> None:
+    def publish_motion(self, motion: Record) -> None:
         """Send a motion state (a record of `go2_broadcasts.SPORT_MODE_STATE`)."""
         self._motion_states.write(encode_broadcast(motion))
 
@@ -215,10 +203,6 @@ class Go2RobotSide:
         """Answer the calls that have come."""
         for server in self._servers:
             server.serve()
-
-    def command_writers(self) -> int:
-        """How many programs publish joint commands."""
-        return self._commands.writers()
 
     def close(self) -> None:
         """Leave the network."""

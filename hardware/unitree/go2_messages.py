@@ -22,27 +22,17 @@ from numpy.typing import NDArray
 from safebo.hardware.errors import WireError
 from safebo.hardware.unitree.crc import crc32_words
 from safebo.hardware.unitree.joints import MOTOR_SLOTS
+from safebo.hardware.unitree.records import (
+    ENCAPSULATION,
+    HEAD,
+    HEADER,
+    Bytes,
+    Record,
+    new_command,
+    new_record,
+)
 
-Record = NDArray[Any]  # shape (), structured
-Bytes = bytes | bytearray | memoryview
-
-HEAD = (0xFE, 0xEF)
-LEVEL_LOW = 0xFF
-LEVEL_HIGH = 0xEE
-MODE_STOP = 0x00
 MODE_SERVO = 0x01  # field-oriented control: the motor law tau + kp (q* - q) + kd (dq* - dq) is on
-NO_POSITION = 2.146e9  # rad, a position target that asks for none
-NO_VELOCITY = 16000.0  # rad/s, a velocity target that asks for none
-ENCAPSULATION = b"\x00\x01\x00\x00"  # XCDR1, little-endian
-
-_HEADER = [
-    ("head", "u1", (2,)),
-    ("level_flag", "u1"),
-    ("frame_reserve", "u1"),
-    ("sn", "<u4", (2,)),
-    ("version", "<u4", (2,)),
-    ("bandwidth", "<u2"),
-]
 MOTOR_CMD = np.dtype(
     [
         ("mode", "u1"),
@@ -58,7 +48,7 @@ MOTOR_CMD = np.dtype(
 BMS_CMD = np.dtype([("off", "u1"), ("reserve", "u1", (3,))], align=True)
 LOW_CMD = np.dtype(
     [
-        *_HEADER,
+        *HEADER,
         ("motor_cmd", MOTOR_CMD, (MOTOR_SLOTS,)),
         ("bms_cmd", BMS_CMD),
         ("wireless_remote", "u1", (40,)),
@@ -112,7 +102,7 @@ BMS_STATE = np.dtype(
 )
 LOW_STATE = np.dtype(
     [
-        *_HEADER,
+        *HEADER,
         ("imu_state", IMU_STATE),
         ("motor_state", MOTOR_STATE, (MOTOR_SLOTS,)),
         ("bms_state", BMS_STATE),
@@ -230,22 +220,12 @@ STATE_BYTES = _STATE.body + 4
 
 def new_low_cmd() -> Record:
     """A low-level command that asks every motor for nothing: servo mode, no position, no velocity, no gains."""
-    record = np.zeros((), LOW_CMD)
-    record["head"] = HEAD
-    record["level_flag"] = LEVEL_LOW
-    motors = record["motor_cmd"]
-    motors["mode"] = MODE_SERVO
-    motors["q"] = NO_POSITION
-    motors["dq"] = NO_VELOCITY
-    return record
+    return new_command(LOW_CMD, MODE_SERVO)
 
 
 def new_low_state() -> Record:
     """A state with the head of a low-level message and zeros elsewhere."""
-    record = np.zeros((), LOW_STATE)
-    record["head"] = HEAD
-    record["level_flag"] = LEVEL_LOW
-    return record
+    return new_record(LOW_STATE)
 
 
 def set_joints(record: Record, values: NDArray[np.float64], slots: NDArray[np.intp]) -> None:

@@ -10,15 +10,12 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from safebo.hardware.errors import WireError
-
 REMOTE_BYTES = 40
 HEAD = bytes((0x55, 0x51))
 KEYS: tuple[str, ...] = (
     "R1", "L1", "start", "select", "R2", "L2", "F1", "F2",
     "A", "B", "X", "Y", "up", "right", "down", "left",
 )  # fmt: skip
-STICKS: tuple[str, ...] = ("lx", "rx", "ry", "L2", "ly")
 DAMPING_KEYS = frozenset(("L2", "B"))
 """The operator's own stop: the remote tells the robot to damp its joints, past any computer of ours."""
 
@@ -37,27 +34,9 @@ class Remote:
     keys: frozenset[str] = frozenset()
     sticks: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
-    @property
-    def stop(self) -> bool:
-        """Whether the damping keys are pressed together."""
-        return self.keys >= DAMPING_KEYS
-
-
-def decode_remote(data: bytes) -> Remote:
-    """Keys and sticks in `REMOTE_BYTES` bytes; all zeros, as without a remote, are no keys.
-
-    Raises:
-        WireError: another length.
-    """
-    if len(data) != REMOTE_BYTES:
-        raise WireError(f"remote control: {len(data)} bytes, expected {REMOTE_BYTES}")
-    _, pressed, *sticks = _LAYOUT.unpack(data)
-    keys = frozenset(name for bit, name in enumerate(KEYS) if pressed >> bit & 1)
-    return Remote(keys, tuple(sticks))
-
 
 def stop_pressed(data: bytes) -> bool:
-    """Whether L2 and B are pressed; as `decode_remote(data).stop`, for every tick."""
+    """Whether L2 and B are pressed."""
     pressed = data[2] | data[3] << 8
     return pressed & _STOP == _STOP
 

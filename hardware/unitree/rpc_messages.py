@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 
 from safebo.hardware.errors import WireError
+from safebo.hardware.unitree.records import ENCAPSULATION
 
-ENCAPSULATION = b"\x00\x01\x00\x00"  # XCDR1, little-endian
 MAX_TEXT = 1 << 20  # bytes of a text that is still believed
 
 OK = 0

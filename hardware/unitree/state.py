@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from safebo.hardware.errors import WireError
 from safebo.hardware.robot_link import Arrival, Battery, LinkCounters, RobotClock, RobotState
 from safebo.hardware.unitree.joints import feet_of, motors_of
+from safebo.hardware.unitree.records import Record
 from safebo.robots.quadruped.interface import SensorReading
-
-Record = NDArray[Any]  # shape (), structured
 
 _NEWS = (Arrival.NEW, Arrival.RESTART)
 
@@ -61,10 +59,6 @@ class StateStream:
             if self._clock.follow(int(record["tick"]), now, self._counters) in _NEWS:
                 newest = record
         return None if newest is None else self._state(newest, now)
-
-    def age(self, now: float) -> float:
-        """Seconds since the robot's clock advanced; infinite before the first state."""
-        return self._clock.age(now)
 
     def _state(self, record: Record, now: float) -> RobotState:
         motors, imu = record["motor_state"][self.motors], record["imu_state"]

@@ -7,9 +7,8 @@ measurement of a robot is behind them.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 AMBIENT = 28.0  # degrees Celsius
 HEATING = 0.3  # K at rest per (N m)^2

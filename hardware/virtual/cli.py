@@ -50,35 +50,6 @@ def about() -> None:
     """
 
 
-LockStep = Annotated[
-    bool,
-    typer.Option(
-        "--lock-step", help="While somebody commands: a tick for every command, as fast as they come."
-    ),
-]
-DisturbanceName = Annotated[
-    str,
-    typer.Option(
-        "--disturbance", metavar="NAME", help="How it differs from its model; presets joined by `+`."
-    ),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of the sensors' noise.")]
-Faults = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="What goes wrong and when (YAML); see `faults`.")
-]
-Patience = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        help="Wall seconds that a tick waits for a fresh command while somebody commands. 0 for a program that "
-        f"commands more rarely than each 2 ms. [default: {PATIENCE:g}, in lock-step {LOCK_STEP_PATIENCE:g}]",
-    ),
-]
-Serial = Annotated[str, typer.Option(metavar="N-N", help="Serial number: two numbers below 2^32.")]
-Log = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="What the body really did: a JSON object per 0.1 s, appended."),
-]
 SERIAL_TEXT = f"{DEFAULT_SERIAL[0]}-{DEFAULT_SERIAL[1]}"
 
 
@@ -86,13 +57,37 @@ SERIAL_TEXT = f"{DEFAULT_SERIAL[0]}-{DEFAULT_SERIAL[1]}"
 class VirtualRobotOptions:
     """What both robots' commands have in common, as given."""
 
-    lock_step: LockStep = False
-    disturbance: DisturbanceName = "nominal"
-    seed: Seed = 0
-    faults: Faults = None
-    patience: Patience = None
-    serial: Serial = SERIAL_TEXT
-    log: Log = None
+    lock_step: Annotated[
+        bool,
+        typer.Option(
+            "--lock-step", help="While somebody commands: a tick for every command, as fast as they come."
+        ),
+    ] = False
+    disturbance: Annotated[
+        str,
+        typer.Option(
+            "--disturbance", metavar="NAME", help="How it differs from its model; presets joined by `+`."
+        ),
+    ] = "nominal"
+    seed: Annotated[int, typer.Option(min=0, help="Of the sensors' noise.")] = 0
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What goes wrong and when (YAML); see `faults`.")
+    ] = None
+    patience: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Wall seconds that a tick waits for a fresh command while somebody commands. 0 for a program that "
+            f"commands more rarely than each 2 ms. [default: {PATIENCE:g}, in lock-step {LOCK_STEP_PATIENCE:g}]",
+        ),
+    ] = None
+    serial: Annotated[str, typer.Option(metavar="N-N", help="Serial number: two numbers below 2^32.")] = (
+        SERIAL_TEXT
+    )
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the body really did: a JSON object per 0.1 s, appended."),
+    ] = None
 
     def read(self) -> VirtualRobotSettings:
         """Check the options.

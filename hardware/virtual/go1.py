@@ -7,8 +7,8 @@ import numpy as np
 from safebo.hardware.unitree import go1_messages as wire
 from safebo.hardware.unitree.go1_link import Go1RobotSide
 from safebo.hardware.unitree.go1_udp import Address
-from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.machine import VirtualRobot
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
@@ -17,7 +17,7 @@ TICKS_PER_MILLISECOND = round(1e-3 / wire.TICK_SECONDS)
 IDLE_DAMPING = 3.0  # N m s/rad in the damping mode; the vendor gives no figure
 
 
-class VirtualGo1:
+class VirtualGo1(VirtualRobot):
     """A Go1 on its port. It answers every command, once the tick in which it acts is over.
 
     Args:
@@ -34,26 +34,15 @@ class VirtualGo1:
         injector: Injector,
         serial: tuple[int, int] = DEFAULT_SERIAL,
     ) -> None:
-        self.plant, self.injector = plant, injector
-        self._side = Go1RobotSide(port)
+        self._side: Go1RobotSide = Go1RobotSide(port)
+        super().__init__(self._side, plant, injector)
         self.port = self._side.port
         self._owed: list[Address] = []
-        self._motors = motors_of(plant.robot.joint_names)
         self._encoder = StateEncoder(
             plant, wire.MODE_SERVO, wire.TAU_SCALE, TICKS_PER_MILLISECOND, wire.CELL_SCALE
         )
         self._state = wire.new_low_state()
         self._state["sn"] = serial
-
-    @property
-    def commanded(self) -> bool:
-        """Whether somebody's command is still young."""
-        return self.plant.commanded
-
-    @property
-    def damaged(self) -> int:
-        """Packets refused for length, head or checksum."""
-        return self._side.damaged
 
     def listen(self) -> int:
         """Take commands; how many sound ones came."""
@@ -71,10 +60,6 @@ class VirtualGo1:
             self.plant.command(JointCommand(*rows), motors["mode"] == wire.MODE_SERVO, len(commands))
         return len(commands)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a command for at most `seconds`; whether there is one."""
-        return self._side.wait(seconds)
-
     def publish(self) -> None:
         """Answer who asked."""
         self._encoder.fill(self._state)
@@ -85,7 +70,3 @@ class VirtualGo1:
             for address in self._owed:
                 self._side.answer_packet(data, address)
         self._owed.clear()
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._side.close()

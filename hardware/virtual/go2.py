@@ -9,9 +9,10 @@ from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
 from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
 from safebo.hardware.unitree.go2_link import COMMANDS, Go2RobotSide
-from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import DAMPING_KEYS, Remote
 from safebo.hardware.virtual.injection import Injector
+from safebo.hardware.virtual.machine import VirtualRobot
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
@@ -20,13 +21,13 @@ CELL_SCALE = 1e-3  # V per count
 MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks
 
 
-def joint_command(motors: wire.Record) -> JointCommand:
+def joint_command(motors: Record) -> JointCommand:
     """What the motors of a command ask for, whatever it is: the drives deal with what is not a number."""
     with np.errstate(invalid="ignore"):
         return JointCommand(*(motors[name].astype(np.float64) for name in ("q", "dq", "tau", "kp", "kd")))
 
 
-class VirtualGo2:
+class VirtualGo2(VirtualRobot):
     """A Go2 on its network.
 
     Args:
@@ -43,25 +44,14 @@ class VirtualGo2:
         injector: Injector,
         serial: tuple[int, int] = DEFAULT_SERIAL,
     ) -> None:
-        self.plant, self.injector = plant, injector
         self._network = network
-        self._side = Go2RobotSide(network, plant.motion)
+        self._side: Go2RobotSide = Go2RobotSide(network, plant.motion)
+        super().__init__(self._side, plant, injector)
         self._intruder: DdsParticipant | None = None
-        self._motors = motors_of(plant.robot.joint_names)
         self._encoder = StateEncoder(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE)
         self._state = wire.new_low_state()
         self._state["sn"] = serial
         self._motion = new_sport_mode_state()
-
-    @property
-    def commanded(self) -> bool:
-        """Whether somebody's command is still young."""
-        return self.plant.commanded
-
-    @property
-    def damaged(self) -> int:
-        """Commands refused for length, head or checksum."""
-        return self._side.damaged
 
     def listen(self) -> int:
         """Answer services, take commands; how many sound ones came."""
@@ -71,10 +61,6 @@ class VirtualGo2:
             motors = commands[-1]["motor_cmd"][self._motors]
             self.plant.command(joint_command(motors), motors["mode"] == wire.MODE_SERVO, len(commands))
         return len(commands)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for a command for at most `seconds`; whether there is one."""
-        return self._side.wait(seconds)
 
     def publish(self) -> None:
         """Say how things are now."""
@@ -104,7 +90,7 @@ class VirtualGo2:
         """Leave the network."""
         if self._intruder is not None:
             self._intruder.close()
-        self._side.close()
+        super().close()
 
     def _follow_faults(self) -> None:
         for fault in self.injector.begun:

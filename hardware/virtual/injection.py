@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.unitree.joints import JOINT_NAMES, motors_of
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import encode_remote
 from safebo.hardware.virtual.faults import InjectedFault
 from safebo.hardware.virtual.plant import NO_INFLUENCE, Influence
-
-Record = NDArray[Any]  # shape (), structured
 
 _HOT = motors_of()[JOINT_NAMES.index("FL_thigh")]
 _PRESSED = np.frombuffer(encode_remote(["L2", "B"]), np.uint8)

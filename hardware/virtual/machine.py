@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.unitree.go1_link import Go1RobotSide
+from safebo.hardware.unitree.go2_link import Go2RobotSide
+from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.virtual.injection import Injector
-from safebo.hardware.virtual.pace import Listener, SpeedWatch, VirtualPace
+from safebo.hardware.virtual.pace import SpeedWatch, VirtualPace
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.hardware.virtual.state_encoder import roll_pitch_yaw
 
@@ -18,24 +21,45 @@ LOG_EVERY = 50  # ticks
 FALLEN = 1.0  # rad of roll or pitch
 
 
-class VirtualRobot(Listener, Protocol):
-    """A plant on its wire."""
+class VirtualRobot:
+    """A plant on its wire.
 
-    plant: VirtualPlant
-    injector: Injector
+    Args:
+        side: its end of the network.
+        plant: its body.
+        injector: faults.
+    """
+
+    def __init__(self, side: Go1RobotSide | Go2RobotSide, plant: VirtualPlant, injector: Injector) -> None:
+        self._side: Go1RobotSide | Go2RobotSide = side
+        self.plant, self.injector = plant, injector
+        self._motors = motors_of(plant.robot.joint_names)
+
+    @property
+    def commanded(self) -> bool:
+        """Whether somebody's command is still young."""
+        return self.plant.commanded
 
     @property
     def damaged(self) -> int:
         """Commands refused for length, head or checksum."""
-        ...
+        return self._side.damaged
+
+    def listen(self) -> int:
+        """Take commands, and answer services; how many sound commands came."""
+        raise NotImplementedError
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a command for at most `seconds`; whether there is one."""
+        return self._side.wait(seconds)
 
     def publish(self) -> None:
         """Say how things are now."""
-        ...
+        raise NotImplementedError
 
     def close(self) -> None:
         """Leave the network."""
-        ...
+        self._side.close()
 
 
 class BodyLog:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.guardian.motion import DAMPING, Curve, Poses, damped
 from safebo.hardware.unitree.services import MotionService
@@ -21,9 +20,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand, SensorReading
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.plant import Simulation
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray, FloatArray
 
 PERIOD = 0.002  # s
 WATCHDOG = 0.02  # s of robot time without a command, then joint damping

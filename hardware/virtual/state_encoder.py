@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.hardware.unitree.joints import MOTOR_LEGS, motors_of
+from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import encode_remote
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.robots.descriptions.description import LEGS
-
-Record = NDArray[Any]  # shape (), structured
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 REMOTE_IDLE = np.frombuffer(encode_remote(), np.uint8)
 _FOOT_LEGS = [LEGS.index(leg) for leg in MOTOR_LEGS]

@@ -12,9 +12,8 @@ from functools import lru_cache
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 COPIES = 128
 """Of one model; more are rolled out one batch after the other."""

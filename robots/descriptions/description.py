@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 LEGS: tuple[str, ...] = ("FL", "FR", "RL", "RR")
 JOINT_TYPES: tuple[str, ...] = ("hip", "thigh", "calf")

@@ -17,14 +17,11 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 import pinocchio
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.mjcf import TIMESTEP, write_mjcf
 from safebo.robots.descriptions.unitree import ROBOTS
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from safebo.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

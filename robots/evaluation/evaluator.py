@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +56,6 @@ STATE_SCALES: dict[str, tuple[str, float]] = {
 }
 """Unit, and change that counts as one unit of distance, by the first part of a state coordinate's name."""
 
-OPTIONS = (
-    "robot",
-    "gait",
-    "velocity",
-    "seconds",
-    "disturbance",
-    "estimator",
-    "gains",
-    "objective",
-    "limits",
-    "state_every",
-    "telemetry",
-    "noise_free",
-)
-
 
 @dataclass(frozen=True)
 class LeggedOptions:
@@ -110,34 +96,13 @@ class LeggedOptions:
         Raises:
             ValueError: names the option, its value, and what is allowed.
         """
-        for key in options:
+        values = {}
+        for key, value in options.items():
             if key not in OPTIONS:
                 close = difflib.get_close_matches(str(key), OPTIONS, n=1)
                 hint = f", did you mean {close[0]!r}" if close else ""
                 raise ValueError(f"unknown option {key!r}{hint}? Known are {', '.join(OPTIONS)}")
-        given = dict(options)
-        values: dict[str, Any] = {}
-        for key in ("robot", "gait", "estimator", "objective"):
-            if key in given:
-                values[key] = _text(key, given[key])
-        gait_named(values.get("gait", "trot"))
-        _one_of("estimator", values.get("estimator", "kalman"), ("kalman", "truth"))
-        _one_of("objective", values.get("objective", "tracking"), tuple(OBJECTIVES))
-        if "velocity" in given:
-            values["velocity"] = _velocity(given["velocity"])
-        if "seconds" in given:
-            values["seconds"] = _number("seconds", given["seconds"], 0.1, 3600.0)
-        if "state_every" in given:
-            values["state_every"] = int(_number("state_every", given["state_every"], 1, 10_000, whole=True))
-        for key in ("telemetry", "noise_free"):
-            if key in given:
-                values[key] = _one_of(key, given[key], (True, False))
-        if "disturbance" in given:
-            values["disturbance"] = _disturbance(given["disturbance"])
-        if "gains" in given:
-            values["gains"] = Gains.from_dict(_mapping("gains", given["gains"]))
-        if "limits" in given:
-            values["limits"] = Limits.from_dict(_mapping("limits", given["limits"]))
+            values[key] = OPTIONS[key](key, value)
         return cls(**values)
 
 
@@ -321,10 +286,23 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _gait(key: str, value: Any) -> str:
+    gait_named(_text(key, value))
+    return str(value)
+
+
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} must be a mapping of names to numbers, got {value!r}")
     return value
+
+
+def _gains(key: str, value: Any) -> Gains:
+    return Gains(_mapping(key, value))
+
+
+def _limits(key: str, value: Any) -> Limits:
+    return Limits.from_dict(_mapping(key, value))
 
 
 def _one_of(key: str, value: Any, allowed: tuple[Any, ...]) -> Any:
@@ -338,17 +316,34 @@ def _number(key: str, value: Any, low: float, high: float, whole: bool = False) 
     if not good or (whole and int(value) != value):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"{key} must be {kind} from {low:g} to {high:g}, got {value!r}")
-    return float(value)
+    return int(value) if whole else float(value)
 
 
-def _velocity(value: Any) -> tuple[float, float, float]:
+def _velocity(key: str, value: Any) -> tuple[float, float, float]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise ValueError(f"velocity must be [forward m/s, leftward m/s, yaw rate rad/s], got {value!r}")
-    x, y, turn = (_number(f"velocity[{i}]", v, -5.0, 5.0) for i, v in enumerate(value))
+        raise ValueError(f"{key} must be [forward m/s, leftward m/s, yaw rate rad/s], got {value!r}")
+    x, y, turn = (_number(f"{key}[{i}]", v, -5.0, 5.0) for i, v in enumerate(value))
     return x, y, turn
 
 
-def _disturbance(value: Any) -> Disturbance:
+def _disturbance(key: str, value: Any) -> Disturbance:
     if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"disturbance must be a preset's name or a mapping, got {value!r}")
+        raise ValueError(f"{key} must be a preset's name or a mapping, got {value!r}")
     return Disturbance.from_dict(value)
+
+
+OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    "robot": _text,
+    "gait": _gait,
+    "velocity": _velocity,
+    "seconds": partial(_number, low=0.1, high=3600.0),
+    "disturbance": _disturbance,
+    "estimator": partial(_one_of, allowed=("kalman", "truth")),
+    "gains": _gains,
+    "objective": partial(_one_of, allowed=tuple(OBJECTIVES)),
+    "limits": _limits,
+    "state_every": partial(_number, low=1, high=10_000, whole=True),
+    "telemetry": partial(_one_of, allowed=(True, False)),
+    "noise_free": partial(_one_of, allowed=(True, False)),
+}
+"""How each option is checked and read, from its name and its value in a study."""

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.simulation.rollout import WalkRecording
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 WALKING_SCALES = {"velocity": 0.1, "tilt": 0.05, "height": 0.02, "tilt_rate": 0.5}
 """What counts as one unit of cost in `walking`: m/s, rad, m, rad/s (ours)."""

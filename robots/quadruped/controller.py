@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
@@ -29,9 +28,7 @@ from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
 from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray
 
 SETTLE = 0.3  # s of standing before a walk
 SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks
@@ -166,14 +163,7 @@ class Controller:
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
-        if self._estimator is not None:
-            self.base = self._estimator.reset(reading)
-        elif truth is None:
-            raise ValueError(
-                "a controller with estimator 'truth' needs the true base state in reset and step"
-            )
-        else:
-            self.base = truth
+        self.base = _known(truth) if self._estimator is None else self._estimator.reset(reading)
         self._start = float(reading.time)
         self._next_mpc = -math.inf
         self._fresh = True
@@ -193,15 +183,12 @@ class Controller:
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
         command = self._reference.command
-        if self._estimator is not None:
-            stance_phases(gait_time, self._timing, self._stance_phase)
-            base = self.base = self._estimator.update(reading, self._stance_phase)
-        elif truth is None:
-            raise ValueError(
-                "a controller with estimator 'truth' needs the true base state in reset and step"
-            )
+        if self._estimator is None:
+            self.base = _known(truth)
         else:
-            base = self.base = truth
+            stance_phases(gait_time, self._timing, self._stance_phase)
+            self.base = self._estimator.update(reading, self._stance_phase)
+        base = self.base
         command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
         speed = math.hypot(command[0], command[1])
         if speed > self.speed_limit:
@@ -259,3 +246,9 @@ class Controller:
     def mpc_problem(self) -> MpcProblem:
         """A copy of what the MPC last solved."""
         return self._problem.copy()
+
+
+def _known(truth: BaseState | None) -> BaseState:
+    if truth is None:
+        raise ValueError("a controller with estimator 'truth' needs the true base state in reset and step")
+    return truth

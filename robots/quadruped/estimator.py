@@ -15,13 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 _SWING_VARIANCE = 1.0  # m^2: what is known of the position of a foot in the air
 

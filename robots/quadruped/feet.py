@@ -15,15 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import LegGeometry, leg_kinematics, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray, FloatArray
 
 MAX_SLIP = 0.03  # m, a stance foot that slid further is held where it is now instead of pulled back
 

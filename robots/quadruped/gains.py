@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 JOINT_TYPES = ("hip", "thigh", "calf")
 
@@ -39,33 +38,21 @@ class Gain:
     description: str
 
 
-def _joint_gains() -> list[Gain]:
-    words = {"hip": "hip (abduction)", "thigh": "thigh", "calf": "calf (knee)"}
-    gains = []
-    for kind in JOINT_TYPES:
-        gains.append(
-            Gain(f"joint.{kind}.kp", "N m/rad", 60.0, 0.0, 500.0, f"stiffness of every {words[kind]} joint")
-        )
-        gains.append(
-            Gain(f"joint.{kind}.kd", "N m s/rad", 2.0, 0.0, 50.0, f"damping of every {words[kind]} joint")
-        )
-    for leg, word in (
-        ("fl", "front left"),
-        ("fr", "front right"),
-        ("rl", "rear left"),
-        ("rr", "rear right"),
-    ):
-        gains.append(
-            Gain(f"joint.{leg}.kp_scale", "", 1.0, 0.0, 20.0, f"factor on all stiffnesses of the {word} leg")
-        )
-        gains.append(
-            Gain(f"joint.{leg}.kd_scale", "", 1.0, 0.0, 20.0, f"factor on all dampings of the {word} leg")
-        )
-    return gains
-
+_LEGS = {"fl": "front left", "fr": "front right", "rl": "rear left", "rr": "rear right"}
+_JOINTS = {"hip": "hip (abduction)", "thigh": "thigh", "calf": "calf (knee)"}
+_FEEDBACK = (("kp", "N m/rad", 60.0, 500.0, "stiffness"), ("kd", "N m s/rad", 2.0, 50.0, "damping"))
 
 GAINS: tuple[Gain, ...] = (
-    *_joint_gains(),
+    *(
+        Gain(f"joint.{kind}.{which}", unit, default, 0.0, most, f"{what} of every {words} joint")
+        for kind, words in _JOINTS.items()
+        for which, unit, default, most, what in _FEEDBACK
+    ),
+    *(
+        Gain(f"joint.{leg}.{which}_scale", "", 1.0, 0.0, 20.0, f"factor on all {what} of the {words} leg")
+        for leg, words in _LEGS.items()
+        for which, what in (("kp", "stiffnesses"), ("kd", "dampings"))
+    ),
     Gain("mpc.weight.roll", "1/rad^2", 5.0, 0.0, 1e4, "cost of a roll error over the horizon"),
     Gain("mpc.weight.pitch", "1/rad^2", 5.0, 0.0, 1e4, "cost of a pitch error over the horizon"),
     Gain("mpc.weight.roll_pitch_scale", "", 1.0, 0.0, 1e3, "factor on the costs of roll and pitch together"),
@@ -170,7 +157,10 @@ def gain_named(name: str) -> Gain:
 class Gains(Mapping[str, float]):
     """An immutable full set of gains: what is not named keeps its default.
 
-    >>> Gains.from_dict({"joint.hip.kp": 40})["joint.hip.kp"]
+    Raises:
+        ValueError: an unknown name, or a value outside its bounds.
+
+    >>> Gains({"joint.hip.kp": 40})["joint.hip.kp"]
     40.0
     """
 
@@ -181,11 +171,6 @@ class Gains(Mapping[str, float]):
         for name, value in (values or {}).items():
             vector[_INDEX[gain_named(name).name]] = _checked(name, value)
         self._values = vector
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, float]) -> Gains:
-        """Gains from some names; `ValueError` for an unknown name or a value outside its bounds."""
-        return cls(values)
 
     @classmethod
     def load(cls, path: str | Path) -> Gains:
@@ -202,18 +187,9 @@ class Gains(Mapping[str, float]):
         except ValueError as error:
             raise ValueError(f"{path}: gains: {error}") from None
 
-    def save(self, path: str | Path, changed_only: bool = False) -> None:
-        """Write the YAML that `load` reads; with `changed_only` only what differs from the defaults."""
-        values = self.changed() if changed_only else self.to_dict()
-        Path(path).write_text(yaml.safe_dump({"gains": values}, sort_keys=False), encoding="utf-8")
-
     def replace(self, values: Mapping[str, float]) -> Gains:
         """These gains with some of them changed."""
         return Gains({**self.changed(), **values})
-
-    def to_dict(self) -> dict[str, float]:
-        """Every gain by name."""
-        return {gain.name: float(self._values[i]) for i, gain in enumerate(GAINS)}
 
     def changed(self) -> dict[str, float]:
         """The gains that differ from their defaults."""

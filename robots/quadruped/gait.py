@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray, FloatArray
 
 _EPSILON = 1e-9  # a phase that close to 1 has begun the next stride
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 GRAVITY = 9.81  # m/s^2, for plant, sensors and controller alike
 
@@ -43,7 +42,7 @@ def _unit_quaternion() -> FloatArray:
 class SensorReading:
     """One sample of joint encoders and inertial unit.
 
-    A simulation fills the same object again every tick: `copy` what has to last.
+    A simulation fills the same object again every tick: `copy.deepcopy` what has to last.
 
     Args:
         time: s since the start.
@@ -61,17 +60,6 @@ class SensorReading:
     orientation: FloatArray = field(default_factory=_unit_quaternion)
     angular_velocity: FloatArray = field(default_factory=_three)
     linear_acceleration: FloatArray = field(default_factory=_three)
-
-    def copy(self) -> SensorReading:
-        """An independent copy."""
-        return SensorReading(
-            self.time,
-            self.joint_position.copy(),
-            self.joint_velocity.copy(),
-            self.orientation.copy(),
-            self.angular_velocity.copy(),
-            self.linear_acceleration.copy(),
-        )
 
 
 class BaseState(NamedTuple):
@@ -96,10 +84,6 @@ class BaseState(NamedTuple):
             np.zeros(3), _unit_quaternion() if orientation is None else orientation, np.zeros(3), np.zeros(3)
         )
 
-    def copy(self) -> BaseState:
-        """An independent copy."""
-        return BaseState(*(part.copy() for part in self))
-
 
 @dataclass
 class JointCommand:
@@ -118,9 +102,3 @@ class JointCommand:
     torque: FloatArray = field(default_factory=_twelve)
     kp: FloatArray = field(default_factory=_twelve)
     kd: FloatArray = field(default_factory=_twelve)
-
-    def copy(self) -> JointCommand:
-        """An independent copy."""
-        return JointCommand(
-            self.position.copy(), self.velocity.copy(), self.torque.copy(), self.kp.copy(), self.kd.copy()
-        )

@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 class LegGeometry(NamedTuple):
@@ -92,32 +90,6 @@ def leg_kinematics(
     drift[0] = xdd
     drift[1] = -side * c0 * w * w - zdd * s0 - 2.0 * zd * c0 * w + z * s0 * w * w
     drift[2] = -side * s0 * w * w + zdd * c0 - 2.0 * zd * s0 * w - z * c0 * w * w
-
-
-@njit(cache=True)
-def leg_inverse_kinematics(leg: FloatArray, foot: FloatArray, q: FloatArray) -> bool:
-    """Joint angles `3` (rad, knee bent backwards) that put the foot at `foot` `3` in the base frame.
-
-    Returns whether the point is within reach; if not, `q` is the closest straight or folded leg.
-    """
-    side, thigh, calf = leg[3], leg[4], leg[5]
-    x, y, z = foot[0] - leg[0], foot[1] - leg[1], foot[2] - leg[2]
-    square = y * y + z * z - side * side
-    reachable = square >= 0.0
-    depth = -math.sqrt(square if square > 0.0 else 0.0)
-    q[0] = math.atan2(z, y) - math.atan2(depth, side)
-    if q[0] > math.pi:
-        q[0] -= 2.0 * math.pi
-    elif q[0] < -math.pi:
-        q[0] += 2.0 * math.pi
-    cosine = (x * x + depth * depth - thigh * thigh - calf * calf) / (2.0 * thigh * calf)
-    if cosine > 1.0 or cosine < -1.0:
-        reachable = False
-        cosine = 1.0 if cosine > 1.0 else -1.0
-    knee = -math.acos(cosine)
-    q[1] = math.atan2(-x, -depth) - math.atan2(calf * math.sin(knee), thigh + calf * math.cos(knee))
-    q[2] = knee - leg[6]
-    return reachable
 
 
 @njit(cache=True)

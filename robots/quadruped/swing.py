@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 MAX_STEP = 0.25  # m, how far from under its hip a foot is ever put down: the reach of the leg
 MAX_SWING_SPEED = 3.0  # m/s, mean speed of a swing foot over the ground that the joints can follow

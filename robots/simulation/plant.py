@@ -20,8 +20,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 # A diverged state is noticed by `Simulation.finite`; MuJoCo would also leave a log file where the user works.
 mujoco.set_mju_user_warning(lambda _message: None)

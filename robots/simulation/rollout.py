@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains
@@ -21,9 +20,7 @@ from safebo.robots.quadruped.interface import BaseState, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.plant import Simulation
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray, FloatArray
 
 STATE_NAMES: tuple[str, ...] = (
     "roll",

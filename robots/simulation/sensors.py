@@ -9,12 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.interface import GRAVITY
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from safebo.types import FloatArray, IntArray
 
 CHANNELS = 33
 """Noisy channels of a reading: 12 angles, 12 speeds, 3 attitude, 3 gyroscope, 3 accelerometer."""

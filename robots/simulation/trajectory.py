@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from safebo.robots.simulation.rollout import WalkRecording
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 _XYZ = ("x", "y", "z")
 _WXYZ = ("w", "x", "y", "z")

@@ -200,10 +200,9 @@ class SafeAcquisition(AcquisitionFunction):
         On a grid this is the exact choice; rules with something faster than point by point replace it.
         """
         bounds = self.ctx.pool_bounds
-        allowed = torch.ones_like(bounds.slack, dtype=torch.bool)
+        allowed = self.admits(bounds.points, bounds)
         if self.certified_only:
-            allowed = self.ctx.certified(bounds)
-        allowed = allowed & self.admits(bounds.points, bounds)
+            allowed = allowed & self.ctx.certified(bounds)
         return torch.where(allowed, self.score(bounds.points, bounds), -torch.inf)
 
     def starts(self, count: int) -> Float[Tensor, "k 1 d"]:
@@ -225,9 +224,7 @@ class SafeAcquisition(AcquisitionFunction):
         score = self.score(X, bounds)
         if admission:
             score = torch.where(self.admits(X, bounds), score, -torch.inf)
-        if not self.certified_only:
-            return score, torch.full_like(score, torch.inf)
-        return score, bounds.slack
+        return score, bounds.slack if self.certified_only else torch.full_like(score, torch.inf)
 
     def forward(self, X: Float[Tensor, "b 1 d"]) -> Float[Tensor, " b"]:
         """The score; outside the admitted or certified set a value far below it that rises towards that set.

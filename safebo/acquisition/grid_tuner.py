@@ -145,9 +145,8 @@ class GridTuner:
         noise = per_function(noise_variances, "noise_variances", m)
         if bool((noise < 0).any()):
             raise InputError(f"noise_variances must not be negative, got {noise.tolist()}")
-        means = [0.0] * m
-        if settings.prior_means is not None:
-            means = per_function(settings.prior_means, "prior_means", m).tolist()
+        declared = [0.0] * m if settings.prior_means is None else settings.prior_means
+        means = per_function(declared, "prior_means", m).tolist()
         self.thresholds = per_function(thresholds, "thresholds", m, True, self.device)
         if bool((self.thresholds == math.inf).any()):
             raise InputError("thresholds must be finite, or -inf for a function that is no constraint")

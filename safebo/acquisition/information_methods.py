@@ -105,8 +105,7 @@ class InformationMethod(SafeAcquisition):
                 feasible &= samples[i] >= t
         if not bool(feasible.any()):
             return samples[0].amax(0)
-        some = feasible.any(0)
-        return torch.where(feasible, samples[0], -torch.inf).amax(0)[some]
+        return torch.where(feasible, samples[0], -torch.inf).amax(0)[feasible.any(0)]
 
     def about_safety(self, X: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """`max_z max_i I(1{g_i(z) >= threshold_i}; y_i(x))`."""

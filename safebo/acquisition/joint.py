@@ -78,10 +78,11 @@ def output_moments(
         return mean.unsqueeze(0), covariance.unsqueeze(0)
     n, m = mean.shape
     # Rows are (point, output) where interleaved, else (output, point): of pairs of outputs only equal ones are kept.
-    if normal._interleaved:
-        blocks = covariance.reshape(n, m, n, m).diagonal(dim1=1, dim2=3)
-    else:
-        blocks = covariance.reshape(m, n, m, n).diagonal(dim1=0, dim2=2)
+    blocks = (
+        covariance.reshape(n, m, n, m).diagonal(dim1=1, dim2=3)
+        if normal._interleaved
+        else covariance.reshape(m, n, m, n).diagonal(dim1=0, dim2=2)
+    )
     return mean.T, blocks.permute(2, 0, 1)
 
 
@@ -158,9 +159,8 @@ def joint_moments(
     if noise is None:
         noise = model_noise(model, targets[:1])
     fixed = targets if pending is None or len(pending) == 0 else torch.cat([targets, pending.to(targets)])
-    chunk = min(max(CHUNK, len(fixed)), MAX_CHUNK)
-    if isinstance(model, SurrogateModel):
-        chunk = SURROGATE_CHUNK
+    own = isinstance(model, SurrogateModel)
+    chunk = SURROGATE_CHUNK if own else min(max(CHUNK, len(fixed)), MAX_CHUNK)
     parts = [_chunk_moments(model, part, fixed, len(targets), noise) for part in X.split(chunk)]
     return JointMoments(
         mean=torch.cat([p.mean for p in parts], -1),

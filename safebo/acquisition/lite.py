@@ -77,10 +77,8 @@ def f_lite_level(
     low, high = float((mean + quantile * std).min()), float((mean + quantile * std).max())
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        if float((weight * torch.special.ndtr((mean - middle) / std)).sum()) > 1.0:
-            low = middle
-        else:
-            high = middle
+        total = float((weight * torch.special.ndtr((mean - middle) / std)).sum())
+        low, high = (middle, high) if total > 1.0 else (low, middle)
     return 0.5 * (low + high)
 
 
@@ -129,10 +127,7 @@ def maximum_moments(
             middle = 0.5 * (low + high)
             # The logarithm of the probability that each candidate is infeasible or below the middle.
             each = torch.log1p(-weight * torch.special.ndtr((mean - middle) / std))
-            if float(each.sum()) < level:
-                low = middle
-            else:
-                high = middle
+            low, high = (middle, high) if float(each.sum()) < level else (low, middle)
         quartiles.append(0.5 * (low + high))
     first, third = quartiles
     # Quartiles of a Gaussian lie at m -/+ 0.6745 s, as Phi(0.6745) = 3/4.
@@ -182,10 +177,11 @@ class ProbabilityOfMaximality(AcquisitionFunction):
         with torch.no_grad():
             mean, std, feasibility = self._marginals(self.points)
             counted = feasibility if self.mask is None else feasibility * self.mask.to(feasibility)
-            if self.estimate == "f_lite":
-                self.level, self.spread = f_lite_level(mean, std, counted), 0.0
-            else:
-                self.level, self.spread = maximum_moments(mean, std, counted)
+            self.level, self.spread = (
+                (f_lite_level(mean, std, counted), 0.0)
+                if self.estimate == "f_lite"
+                else maximum_moments(mean, std, counted)
+            )
 
     def _marginals(self, X: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Objective's means and deviations, and probabilities of feasibility."""

@@ -196,13 +196,12 @@ def context_of_model(
     probe = torch.zeros(1, d, dtype=torch.float64) if pool is None else pool[:1].double()
     noise = model_noise(model, probe).tolist() if noise_variances is None else list(noise_variances)
     scale = [1.0] * outputs if scales is None else list(scales)
-    if len(noise) != outputs or len(scale) != outputs:
-        raise InputError(f"{len(noise)} noise variances and {len(scale)} scales for {outputs} outputs")
+    betas = [float(beta)] * outputs if isinstance(beta, (int, float)) else [float(b) for b in beta]
+    for name, values in (("noise variances", noise), ("scales", scale), ("betas", betas)):
+        if len(values) != outputs:
+            raise InputError(f"{len(values)} {name} for {outputs} outputs")
     parts = [model.subset_output([i]) if outputs > 1 else model for i in range(outputs)]
     surrogate = Surrogate([ModelPosterior(p, noise[i], scale[i], d) for i, p in enumerate(parts)])
-    betas = [float(beta)] * outputs if isinstance(beta, (int, float)) else [float(b) for b in beta]
-    if len(betas) != outputs:
-        raise InputError(f"{len(betas)} betas for {outputs} outputs")
     generator = torch.Generator().manual_seed(options.get("seed", 0))
     given: dict[str, Any] = {**options, "dimension": d}
     if "lipschitz" in given:

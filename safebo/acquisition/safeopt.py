@@ -11,7 +11,6 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, PoolKind, SafeAcquisition
 from safebo.acquisition.registry import register
-from safebo.models.confidence import ConfidenceBounds
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
@@ -96,14 +95,15 @@ class ExpanderAcquisition(SafeAcquisition):
             self._kept = (targets, [s.surrogate.posteriors[i].fixed(inputs) for i in s.constrained])
         return self._kept[1]
 
-    def first_expander(self, order: Int[Tensor, " b"], certain: ConfidenceBounds) -> int | None:
-        """Position in `order`, rows of the grid, of the first true expander; None where there is none.
+    def widest_expander(self, rows: Int[Tensor, " b"], width: Float[Tensor, " p"]) -> int | None:
+        """The first of some rows of the pool, by falling width, that is a true expander; None where there is none.
 
         With the rule `all` and Lipschitz constants every constraint is reached separately, at possibly different
         points, as published implementations have it.
         """
         s = self.ctx
-        safe = s.certified(s.pool_bounds)
+        order = rows[torch.argsort(width[rows], descending=True, stable=True)]
+        safe, certain = s.certified(s.pool_bounds), s.pool_bounds.certain
         chosen = s.constrained
         lower, upper = certain.lower[:, chosen], certain.upper[:, chosen]
         posteriors = [s.surrogate.posteriors[i] for i in chosen]
@@ -112,7 +112,7 @@ class ExpanderAcquisition(SafeAcquisition):
         if s.domain is None or s.rule == "any" or any(isinstance(p, MixturePosterior) for p in posteriors):
             found = self.lifts(s.pool[order], certain.upper[order], self.targets)
             self.tests += len(order)
-            return int(found.int().argmax()) if bool(found.any()) else None
+            return int(order[found.int().argmax()]) if bool(found.any()) else None
         search: HallucinatedSearch | LipschitzSearch
         if s.lipschitz is None:
             grids = s.domain.grids(s.context, s.surrogate)
@@ -125,7 +125,7 @@ class ExpanderAcquisition(SafeAcquisition):
             search = LipschitzSearch(s.pool, safe, upper, s.thresholds, s.lipschitz)
         position = search.first(order)
         self.tests += search.tests
-        return position
+        return None if position is None else int(order[position])
 
 
 @register("safeopt")
@@ -166,9 +166,7 @@ class SafeOpt(ExpanderAcquisition):
         if s.minimal_width > 0 and len(possible):
             std = bounds.fantasized.width[possible] / (2.0 * s.beta)
             possible = possible[(std > 0.5 * s.minimal_width).any(-1)]
-        order = possible[torch.argsort(width[possible], descending=True, stable=True)]
-        position = self.first_expander(order, bounds.certain)
-        return safe, best, None if position is None else int(order[position])
+        return safe, best, self.widest_expander(possible, width)
 
     def grid_scores(self) -> Float[Tensor, " p"]:
         """Widths of maximizers and of the first true expander."""
@@ -202,9 +200,7 @@ class StageOpt(ExpanderAcquisition):
         bounds = s.pool_bounds
         width = self.constraint_width(bounds)
         worth = torch.nonzero(s.certified(bounds) & (width > s.epsilon)).squeeze(-1)
-        order = worth[torch.argsort(width[worth], descending=True, stable=True)]
-        position = self.first_expander(order, bounds.certain)
-        return None if position is None else int(order[position])
+        return self.widest_expander(worth, width)
 
     def score(self, X: Float[Tensor, "n d"], bounds: PointBounds) -> Float[Tensor, " n"]:
         """Width of the constraints' intervals while expanding, then the objective's upper bound."""

@@ -97,13 +97,13 @@ class SafeSampler(BaseSampler):
         seed: int = 0,
     ) -> None:
         surrogate, tuner = settings(kernel, hyperparameters, beta, method)
-
-        def of_sign(sign: float) -> Study:
-            return study_of(
+        studies = {
+            sign: study_of(
                 search_space, safe_seeds, objective, constraints, lengthscale, surrogate, tuner, sign
             )
-
-        self._start(constraints_func, {sign: of_sign(sign) for sign in (1.0, -1.0)}, None, seed)
+            for sign in (1.0, -1.0)
+        }
+        self._start(constraints_func, studies, None, seed)
 
     @classmethod
     def from_study(
@@ -159,7 +159,7 @@ class SafeSampler(BaseSampler):
         self._search_space = distributions_of(study)
         self._constraint_names = tuple(c.name for c in study.constraints)
         self._warned: set[int] = set()
-        self._tuner(1.0)  # refuses what cannot be run, here rather than in the first trial
+        Tuner(study, seed)  # refuses what cannot be run, here rather than in the first trial
 
     @property
     def search_space(self) -> dict[str, BaseDistribution]:
@@ -287,7 +287,7 @@ class SafeSampler(BaseSampler):
         """
         self._raise_error_if_multi_objective(study)
         sign = self._sign(study)
-        tuner = self._tuner(sign)
+        tuner = Tuner(self._studies[sign], self._seed)
         records = Records(tuner.encoding, self._context, sign)
         known: list[tuple[Trial, Measurement | None]] = []
         # The storage itself: a pruner may show its sampler only a part of the trials.
@@ -308,9 +308,6 @@ class SafeSampler(BaseSampler):
             known.append((trial, measurement))
         tuner.restore(known)
         return tuner
-
-    def _tuner(self, sign: float) -> Tuner:
-        return Tuner(self._studies[sign], self._seed)
 
     def _sign(self, study: optuna.Study) -> float:
         return 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0

@@ -46,8 +46,8 @@ class SurrogateModel(GPyTorchModel):
     def moments(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Joint mean (`m x n`) and covariance (`m x n x n`) of every function over the points `n x d`."""
         X = self._with_context(X)
-        parts = [p.joint(X) for p in self.surrogate.posteriors]
-        return torch.stack([mean for mean, _ in parts]), torch.stack([covariance for _, covariance in parts])
+        means, covariances = zip(*[p.joint(X) for p in self.surrogate.posteriors], strict=True)
+        return torch.stack(means), torch.stack(covariances)
 
     def cross_moments(self, X: Tensor, Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Means and variances at X (`m x n` each) and covariances of X with Z (`m x n x k`) of every function.

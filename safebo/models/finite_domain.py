@@ -33,9 +33,6 @@ class FiniteDomain:
         self._caches: OrderedDict[tuple[float, ...], list[GridPosterior]] = OrderedDict()
         self._kept: OrderedDict[object, Any] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self.points)
-
     def grids(self, context: Float[Tensor, " c"], surrogate: Surrogate) -> list[GridPosterior]:
         """Every function's posterior over the candidates in a context, up to date with the surrogate.
 
@@ -71,17 +68,13 @@ class FiniteDomain:
 
     def predict(self, context: Float[Tensor, " c"], surrogate: Surrogate) -> Prediction:
         """Marginal means and standard deviations of all functions at all candidates, `N x m` each."""
-        grids = self.grids(context, surrogate)
-        mean = torch.stack([g.mean for g in grids], -1)
-        return Prediction(mean, torch.stack([g.variance for g in grids], -1).sqrt_())
+        means, variances = zip(*[(g.mean, g.variance) for g in self.grids(context, surrogate)], strict=True)
+        return Prediction(torch.stack(means, -1), torch.stack(variances, -1).sqrt_())
 
     def predict_beyond(
         self, context: Float[Tensor, " c"], surrogate: Surrogate, extended: Surrogate
     ) -> Prediction:
         """The same for a surrogate that has a few more rows than one that is cached; nothing is kept of them."""
-        parts = [
-            grid.beyond(posterior)
-            for grid, posterior in zip(self.grids(context, surrogate), extended.posteriors, strict=True)
-        ]
-        mean = torch.stack([mean for mean, _ in parts], -1)
-        return Prediction(mean, torch.stack([variance for _, variance in parts], -1).sqrt_())
+        pairs = zip(self.grids(context, surrogate), extended.posteriors, strict=True)
+        means, variances = zip(*[grid.beyond(posterior) for grid, posterior in pairs], strict=True)
+        return Prediction(torch.stack(means, -1), torch.stack(variances, -1).sqrt_())

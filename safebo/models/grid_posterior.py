@@ -94,14 +94,11 @@ class GridPosterior:
         known = self._known
         if posterior is known or known is None:
             return True
-        same_prior = (
+        n = known.count
+        return (
             posterior.kernel is known.kernel
             and posterior.prior_mean == known.prior_mean
             and posterior.noise_variance == known.noise_variance
-        )
-        n = known.count
-        return (
-            same_prior
             and posterior.count >= n
             and torch.equal(posterior.inputs[:n], known.inputs)
             and torch.equal(posterior.inverse_factor[:n, :n], known.inverse_factor)

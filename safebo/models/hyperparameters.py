@@ -176,9 +176,6 @@ def _slice_step(
         proposal = center + offset * math.cos(angle) + other * math.sin(angle)
         if excess(proposal) > level:
             return proposal
-        if angle < 0.0:
-            low = angle
-        else:
-            high = angle
+        low, high = (angle, high) if angle < 0.0 else (low, angle)
         angle = rng.uniform(low, high)
     return current

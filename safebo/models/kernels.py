@@ -72,7 +72,7 @@ class StationaryKernel:
         """The kernel over its variance."""
         if self.terms is None:
             return self._radial(a, b, None)
-        known = {columns: self._radial(a, b, columns) for columns in set(chain(*self.terms))}
+        known = {columns: self._radial(a, b, columns) for columns in dict.fromkeys(chain(*self.terms))}
         products = [reduce(torch.mul, [known[columns] for columns in groups]) for groups in self.terms]
         return reduce(torch.add, products) / len(self.terms)
 

@@ -66,14 +66,6 @@ class PriorReport:
         return None if self.contradiction is None else self.observed[self.contradiction.row]
 
 
-@dataclass(frozen=True)
-class _State:
-    """What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed."""
-
-    fitted: tuple[int, ...]
-    believed: bool
-
-
 class ModelCache:
     """Surrogates of one study.
 
@@ -88,7 +80,8 @@ class ModelCache:
         self._expected: Surrogate | None = None
         self._verdict: tuple[tuple[int, ...], Contradiction | None] = ((), None)
         self._rows: list[Observation] = []
-        self._state: _State | None = None
+        # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
+        self._state: tuple[list[int], bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
         self._surrogate = Surrogate.prior(self._ensembles)
         self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
@@ -159,9 +152,9 @@ class ModelCache:
         ids = [row.trial for row in rows]
         known = [row.trial for row in self._rows]
         believed = bool(self._simulation) and self.contradiction(rows) is None
-        state = _State(tuple(self._fit_ids(ids)), believed)
+        state = self._fit_ids(ids), believed
         if state != self._state or ids[: len(known)] != known:
-            first = rows[: len(state.fitted)]
+            first = rows[: len(state[0])]
             if state != self._state:
                 self._ensembles = self._fit(first, believed)
                 self._state = state

@@ -74,11 +74,10 @@ class HallucinatedSearch:
         deficit = ((thresholds - lower[targets]) / scale).amax(-1)
         count = min(NEAREST_TARGETS, len(targets))
         self._nearest = targets[torch.topk(deficit, count, largest=False).indices] if count else targets
-        self._any = len(targets) > 0
 
     def first(self, order: Int[Tensor, " b"]) -> int | None:
         """Position in `order` of the first true expander; None where there is none."""
-        if not self._any:
+        if len(self._nearest) == 0:
             return None
         for part in batches(len(order), 16, 256):
             candidates = order[part]

@@ -22,9 +22,7 @@ def maximizers(
     lower: Float[Tensor, " n"], upper: Float[Tensor, " n"], safe: Bool[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
     """Equation 18: safe candidates whose objective's upper bound reaches the best lower bound in S."""
-    if not bool(safe.any()):
-        return torch.zeros_like(safe)
-    return safe & (upper >= lower[safe].max())
+    return safe & (upper >= lower[safe].max()) if bool(safe.any()) else torch.zeros_like(safe)
 
 
 def lipschitz_expanders(

@@ -139,8 +139,7 @@ def explain(place: str, action: str, detail: str) -> str:
 
 def damaged(place: str, detail: str) -> str:
     """One sentence for a journal that can no longer be read."""
-    reason = " ".join(detail.split())
     return (
-        f"{place}: the journal is damaged ({reason}). Nothing was changed. Keep a copy of the folder; "
-        "`sqlite3 journal.sqlite .recover` can often save the rest."
+        f"{place}: the journal is damaged ({' '.join(detail.split())}). Nothing was changed. Keep a copy of the "
+        "folder; `sqlite3 journal.sqlite .recover` can often save the rest."
     )

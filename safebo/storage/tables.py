@@ -163,10 +163,7 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
 def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
     """The measurement that a row stands for, with its visited states where they were loaded."""
     margins: dict[str, float] = json.loads(row["margins"])
-    states: FloatArray | None = None
-    to_go: dict[str, FloatArray] | None = None
-    if visited is not None:
-        states, to_go = _states_from_row(visited, tuple(margins))
+    states, to_go = (None, None) if visited is None else _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),

@@ -99,9 +99,16 @@ class JournalLedger:
         return self._journal
 
 
+def all_steps(journal: Journal) -> dict[int, list[Mapping[str, Any]]]:
+    """The data of every step so far by trial, in order."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for event in journal.events():
+        if event.kind == KIND and event.trial is not None:
+            found.setdefault(event.trial, []).append(event.data)
+    return found
+
+
 def last_step(journal: Journal, trial_id: int) -> tuple[str, Mapping[str, Any]]:
     """The newest step of a trial and its data; an empty name where there is none."""
-    for event in reversed(journal.events()):
-        if event.kind == KIND and event.trial == trial_id:
-            return str(event.data["state"]), event.data
-    return "", {}
+    steps = all_steps(journal).get(trial_id)
+    return (str(steps[-1]["state"]), steps[-1]) if steps else ("", {})

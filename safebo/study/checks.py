@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
-from safebo.study.problems import KeyPath, Problem, key_path_text, named_values, unknown
+from safebo.study.problems import KeyPath, Problem, key_path_text, leaves, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -29,7 +29,12 @@ def tuned_contexts(study: Study) -> list[str]:
 
 def cross_field_problems(study: Study) -> list[Problem]:
     """Everything in which two keys of a study contradict each other, and numbers that are not finite."""
-    if infinite := list(_not_finite(study.model_dump(warnings=False), ())):
+    infinite = [
+        Problem(path, f"must be a finite number, not {value:g}")
+        for path, value in leaves(study.model_dump(warnings=False))
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+    if infinite:
         return infinite
     return [
         *_parameters(study),
@@ -42,14 +47,6 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_surrogate(study),
         *tuner_problems(study),
     ]
-
-
-def _not_finite(value: Any, path: KeyPath) -> Iterator[Problem]:
-    if isinstance(value, dict | list | tuple):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _not_finite(item, (*path, key))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, f"must be a finite number, not {value:g}")
 
 
 def _duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:
@@ -250,41 +247,40 @@ def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
 def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     """Every name in a study that the evaluator does not know, and every bound it does not accept."""
     who = f"evaluator {info.name!r}"
-    has_no = f"{who} has no"
-    path: KeyPath
-    known = {parameter.name: parameter for parameter in info.parameters}
+    accepted = {parameter.name: parameter for parameter in info.parameters}
     for index, parameter in enumerate(study.parameters):
-        if parameter.name not in known:
-            yield unknown(("parameters", index, "name"), "parameter", parameter.name, known, has_no)
-            continue
-        accepted = known[parameter.name]
-        if parameter.bounds[0] < accepted.lower or parameter.bounds[1] > accepted.upper:
+        known = accepted.get(parameter.name)
+        lower, upper = parameter.bounds
+        if known is not None and (lower < known.lower or upper > known.upper):
             yield Problem(
                 ("parameters", index, "bounds"),
-                f"[{parameter.bounds[0]:g}, {parameter.bounds[1]:g}] leaves what {who} accepts for "
-                f"{parameter.name!r}: [{accepted.lower:g}, {accepted.upper:g}]",
+                f"[{lower:g}, {upper:g}] leaves what {who} accepts for {parameter.name!r}: "
+                f"[{known.lower:g}, {known.upper:g}]",
             )
-    contexts = [context.name for context in info.contexts]
-    for index, variable in enumerate(study.context.variables):
-        if variable.name not in contexts:
-            path = ("context", "variables", index, "name")
-            yield unknown(path, "context variable", variable.name, contexts, has_no)
-    functions: list[tuple[FunctionSpec, KeyPath, str, list[str]]] = [
-        (study.objective, ("objective",), "objective", [q.name for q in info.objectives]),
+    variables, constraints = enumerate(study.context.variables), enumerate(study.constraints)
+    objective, scales = study.objective, study.tuner.backup.state_scale
+    names: list[tuple[KeyPath, str, str, Sequence[ParameterInfo | QuantityInfo]]] = [
         *[
-            (constraint, ("constraints", index), "margin", [q.name for q in info.margins])
-            for index, constraint in enumerate(study.constraints)
+            (("parameters", i, "name"), "parameter", p.name, info.parameters)
+            for i, p in enumerate(study.parameters)
         ],
+        *[
+            (("context", "variables", i, "name"), "context variable", v.name, info.contexts)
+            for i, v in variables
+        ],
+        (("objective", _key_of(objective)), "objective", quantity_of(objective), info.objectives),
+        *[(("constraints", i, _key_of(c)), "margin", quantity_of(c), info.margins) for i, c in constraints],
+        *[(("tuner", "backup", "state_scale", s), "state coordinate", s, info.states) for s in scales],
     ]
-    for function, where, kind, quantities in functions:
-        if quantity_of(function) not in quantities:
-            key = "quantity" if function.quantity else "name"
-            yield unknown((*where, key), kind, quantity_of(function), quantities, has_no)
-    states = [state.name for state in info.states]
-    for name in study.tuner.backup.state_scale:
-        if name not in states:
-            path = ("tuner", "backup", "state_scale", name)
-            yield unknown(path, "state coordinate", name, states, has_no)
+    for path, what, name, items in names:
+        allowed = [item.name for item in items]
+        if name not in allowed:
+            yield unknown(path, what, name, allowed, f"{who} has no")
+
+
+def _key_of(function: FunctionSpec) -> str:
+    """The key that says what the evaluator calls a function."""
+    return "quantity" if function.quantity else "name"
 
 
 def option_problem(error: EvaluatorOptionError) -> Problem:

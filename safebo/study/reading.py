@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.study import Study
 from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
-from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text
+from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text, leaves
 from safebo.study.yaml_reader import YamlReader
 from safebo.types import EvaluatorInfo
 
@@ -173,21 +173,8 @@ def study_hash(study: Study) -> str:
 
 def flatten(study: Study) -> dict[str, Any]:
     """Every value of a study by its key path, descriptions left out."""
-    flat: dict[str, Any] = {}
-
-    def walk(value: Any, path: KeyPath) -> None:
-        if isinstance(value, dict) and value:
-            for key, item in value.items():
-                if key != "description":
-                    walk(item, (*path, key))
-        elif isinstance(value, list) and value:
-            for index, item in enumerate(value):
-                walk(item, (*path, index))
-        else:
-            flat[key_path_text(path)] = value
-
-    walk(study.model_dump(mode="json"), ())
-    return flat
+    found = leaves(study.model_dump(mode="json"))
+    return {key_path_text(path): value for path, value in found if "description" not in path}
 
 
 def changed_keys(before: Study, after: Study) -> list[str]:

@@ -90,8 +90,8 @@ def test_answer_is_the_best_that_was_measured_feasible(name: str) -> None:
 
 
 def test_no_answer_where_nothing_was_feasible() -> None:
-    seen = Observed(task(None))
-    seen.add(np.array([0.9, 0.9]), np.array([5.0, -0.1]))
+    seen = Observed(task(None), "any", 0)
+    seen.tell(np.array([0.9, 0.9]), np.array([5.0, -0.1]))
     assert seen.best is None
     assert seen.shortfalls.tolist() == [[0.1]]
 

@@ -85,7 +85,7 @@ def test_every_boundary_condition_watches_every_global_rule(islands, backup, exp
 
 
 def test_command_prints_the_islands_and_draws_them(tmp_path, capsys):
-    main(["--points", "31", "--out", str(tmp_path / "islands.png")])
+    main(points=31, out=tmp_path / "islands.png")
     shown = capsys.readouterr().out
     assert "holds the seed" in shown
     assert "gap between the two" in shown

@@ -34,7 +34,7 @@ def test_a_problem_is_a_function_of_its_seed() -> None:
 
 def test_problems_are_shared_out_among_all_methods_and_counted() -> None:
     count = len(random_problems.METHODS) + len(random_grids.METHODS)
-    shared = tasks(2 * count, 5)
+    shared = [(task.func, *task.args) for task in tasks(2 * count, 5)]
     assert len(set(shared)) == 2 * count
     assert {seed for _, _, seed in shared} == {5, 6}
     rows = [Outcome("study", "itl", 7, 5, 4, 0, 0.1), Outcome("study", "itl", 6, 2, 1, 1, -0.2, ("bad",))]
@@ -46,13 +46,10 @@ def test_problems_are_shared_out_among_all_methods_and_counted() -> None:
     ]
 
 
-def test_the_command_prints_a_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
-    monkeypatch.setattr("sys.argv", ["safe_proposals", "--problems", "2", "--processes", "1"])
     with pytest.raises(SystemExit) as end:
-        main()
+        main(problems=2, processes=1)
     assert end.value.code == 0
     assert torch.get_num_threads() == threads
     lines = capsys.readouterr().out.splitlines()

@@ -23,7 +23,6 @@ from safebo.experiments.tasks.boundary import (
     LENGTHSCALE,
     OBJECTIVE,
     hill_and_slope,
-    norm_in_kernel_space,
 )
 from safebo.experiments.tasks.quadcopter import DISTURBANCE
 from safebo.experiments.tasks.runs import steepest
@@ -139,8 +138,7 @@ def test_the_optimum_lies_on_the_boundary():
     for bumps, norm in ((OBJECTIVE, 2.09), (CONSTRAINT, 1.90)):
         centres = bumps[:, 1:]
         gram = np.exp(-((centres[:, None] - centres) ** 2).sum(-1) / (2 * LENGTHSCALE**2))
-        assert norm_in_kernel_space(bumps) == pytest.approx(np.sqrt(bumps[:, 0] @ gram @ bumps[:, 0]))
-        assert norm_in_kernel_space(bumps) == pytest.approx(norm, abs=0.01)
+        assert np.sqrt(bumps[:, 0] @ gram @ bumps[:, 0]) == pytest.approx(norm, abs=0.01)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])

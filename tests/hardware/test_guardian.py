@@ -14,7 +14,6 @@ from safebo.hardware.guardian.states import (
     GuardianEvent,
     Response,
     State,
-    answer,
 )
 
 CLEARING = {GuardianEvent.ACKNOWLEDGE, GuardianEvent.CLEAR}
@@ -23,7 +22,7 @@ CLEARING = {GuardianEvent.ACKNOWLEDGE, GuardianEvent.CLEAR}
 def test_every_state_answers_every_event() -> None:
     for state, event in product(State, GuardianEvent):
         if event not in REQUESTED:
-            assert isinstance(answer(state, event), State), (state, event)
+            assert isinstance(TABLE[state][event], State), (state, event)
 
 
 def test_nothing_but_the_two_steps_leads_out_of_a_latch() -> None:
@@ -50,7 +49,7 @@ def test_faults_never_lower_the_severity() -> None:
         State.DAMP_LATCHED: Response.DAMP,
     }
     for state, (response, event) in product(State, FAULTS.items()):
-        after = answer(state, event)
+        after = TABLE[state][event]
         assert after is not None
         if state is State.LYING_DOWN and response is Response.HOLD:
             assert after is State.SIT_LATCHED

@@ -1,5 +1,7 @@
 """Whole runs against a guardian: silence, stop, clearing, backups, bounds, random events, the real controller."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -226,7 +228,7 @@ class _Plant:
     def observe(self) -> RobotObservation:
         plant = self._plant
         tick = round(plant.time * 1e3) + 5
-        return RobotObservation(tick, plant.read().copy(), plant.commanded_torque.copy(), 40.0, 80.0, 0.01)
+        return RobotObservation(tick, deepcopy(plant.read()), plant.commanded_torque.copy(), 40.0, 80.0, 0.01)
 
     def apply(self, command) -> None:
         self._plant.apply(command)

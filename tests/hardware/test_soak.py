@@ -8,15 +8,14 @@ import pytest
 from safebo.experiments.robustness.guardian_troubles import ANYWHERE
 from safebo.experiments.robustness.guardian_world import World
 from safebo.experiments.robustness.soak import Soak
-from safebo.experiments.robustness.soak_promises import Promise
-from safebo.experiments.robustness.soak_troubles import RISING, STANDING, _cut, _edited
+from safebo.experiments.robustness.soak_troubles import RISING, STANDING, TUNER_SILENCE, _edited
+from safebo.experiments.robustness.soak_world import Promise
 from safebo.hardware.guardian import states
 from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.link.messages import GetGains
 from safebo.hardware.link.proxy import Faults
 
 TILT = _edited("tilt", ANYWHERE["tilt"])
-SILENCE = _cut(False)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def ignore(soak: Soak, *names: str) -> None:
 
 
 def test_trials_go_on_after_troubles(soak) -> None:
-    made = soak((State.HOLD, TILT), (State.RUNNING, SILENCE))
+    made = soak((State.HOLD, TILT), (State.RUNNING, TUNER_SILENCE))
     for _ in range(4):
         made.cycle()
     assert made.missed == []
@@ -63,7 +62,7 @@ def test_a_guardian_that_ignores_tilt_is_found_out_by_promise_and_by_overseer(so
 
 
 def test_a_guardian_that_waits_for_a_silent_tuner_is_found_out(soak) -> None:
-    made = soak((State.HOLD, SILENCE))
+    made = soak((State.HOLD, TUNER_SILENCE))
     ignore(made, "tuner_silence")
     made.cycle()
     assert any("HOLD within 200 ms, found HOLD" in words for words in made.missed)
@@ -83,7 +82,7 @@ def test_promises_are_those_of_the_published_limits() -> None:
     for maker in (*STANDING, *RISING):
         trouble = maker(rng, None)
         assert all(promise.within <= 500 for promise in trouble.promises), trouble.name
-    assert SILENCE(rng, None).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
+    assert TUNER_SILENCE(rng, None).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
     silences = [t for t in (m(rng, None) for m in STANDING) if t.name == "wire: silence"]
     assert silences[0].promises == (Promise(Response.HOLD, 51), Promise(Response.SIT, 251))
 

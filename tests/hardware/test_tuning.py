@@ -272,7 +272,7 @@ def test_a_robot_that_restarts_leaves_a_trial_of_which_nobody_knows(robot_run):
 def test_checks_name_what_is_wrong(robot_run):
     checks = robot_run.evaluator.preflight()
     assert all(check.passed for check in checks), checks
-    robot_run.world.guardian.watch.set("battery", 25.0)
+    robot_run.world.guardian.watch.set(battery=25.0)
     robot_run.world.robot.edit = lambda seen: setattr(seen, "battery", 25.0)
     failed = [c for c in robot_run.evaluator.preflight() if not c.passed]
     assert {c.name for c in failed} == {"state", "battery and motors"}

@@ -20,11 +20,6 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 
 from safebo.hardware.unitree.dds_types import (
-    BmsCmd_,
-    BmsState_,
-    IMUState_,
-    MotorCmd_,
-    MotorState_,
     RequestHeader_,
     RequestIdentity_,
     RequestLease_,
@@ -35,10 +30,73 @@ from safebo.hardware.unitree.dds_types import (
 
 # The parts come without a constructor; Cyclone's general codec needs one.
 for _part in (
-    BmsCmd_, BmsState_, IMUState_, MotorCmd_, MotorState_, RequestHeader_, RequestIdentity_, RequestLease_,
-    RequestPolicy_, ResponseHeader_, ResponseStatus_,
+    RequestHeader_, RequestIdentity_, RequestLease_, RequestPolicy_, ResponseHeader_, ResponseStatus_,
 ):  # fmt: skip
     dataclass(_part)
+
+
+@dataclass
+@annotate.final
+@annotate.autoid("sequential")
+class MotorCmd_(idl.IdlStruct, typename="unitree_go.msg.dds_.MotorCmd_"):
+    mode: types.uint8
+    q: types.float32
+    dq: types.float32
+    tau: types.float32
+    kp: types.float32
+    kd: types.float32
+    reserve: types.array[types.uint32, 3]
+
+
+@dataclass
+@annotate.final
+@annotate.autoid("sequential")
+class BmsCmd_(idl.IdlStruct, typename="unitree_go.msg.dds_.BmsCmd_"):
+    off: types.uint8
+    reserve: types.array[types.uint8, 3]
+
+
+@dataclass
+@annotate.final
+@annotate.autoid("sequential")
+class IMUState_(idl.IdlStruct, typename="unitree_go.msg.dds_.IMUState_"):
+    quaternion: types.array[types.float32, 4]
+    gyroscope: types.array[types.float32, 3]
+    accelerometer: types.array[types.float32, 3]
+    rpy: types.array[types.float32, 3]
+    temperature: types.uint8
+
+
+@dataclass
+@annotate.final
+@annotate.autoid("sequential")
+class MotorState_(idl.IdlStruct, typename="unitree_go.msg.dds_.MotorState_"):
+    mode: types.uint8
+    q: types.float32
+    dq: types.float32
+    ddq: types.float32
+    tau_est: types.float32
+    q_raw: types.float32
+    dq_raw: types.float32
+    ddq_raw: types.float32
+    temperature: types.uint8
+    lost: types.uint32
+    reserve: types.array[types.uint32, 2]
+
+
+@dataclass
+@annotate.final
+@annotate.autoid("sequential")
+class BmsState_(idl.IdlStruct, typename="unitree_go.msg.dds_.BmsState_"):
+    version_high: types.uint8
+    version_low: types.uint8
+    status: types.uint8
+    soc: types.uint8
+    current: types.int32
+    cycle: types.uint16
+    bq_ntc: types.array[types.uint8, 2]
+    mcu_ntc: types.array[types.uint8, 2]
+    cell_vol: types.array[types.uint16, 15]
 
 
 @dataclass

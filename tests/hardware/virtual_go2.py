@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.dds import DdsNetwork
 from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
 from safebo.hardware.unitree.go2_link import Go2RobotSide
@@ -37,8 +38,8 @@ def main(domain: int, seconds: float) -> None:
                 motors["q"] = command["motor_cmd"]["q"]
                 motors["tau_est"] = command["motor_cmd"]["kp"]
         state["tick"] = round((now - start) * 1000)
-        state["reserve"] = side.command_writers()
-        side.publish(state)
+        state["reserve"] = side._commands.writers()
+        side.publish_packet(wire.encode_low_state(state))
         side.publish_slow(state)
         side.publish_motion(motion)
         side.publish_remote(Remote(frozenset(("L2", "B"))))

@@ -10,7 +10,6 @@ from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import (
     leg_geometry,
-    leg_inverse_kinematics,
     leg_kinematics,
     roll_pitch_yaw,
     rotation_error,
@@ -55,23 +54,6 @@ def test_feet_jacobians_and_their_drift_agree_with_pinocchio(robot):
             np.testing.assert_allclose(jacobian[leg], full[:, index.v[3 * leg : 3 * leg + 3]], atol=1e-12)
             moved = pinocchio.getFrameClassicalAcceleration(model, data, foot, frame).linear
             np.testing.assert_allclose(drift[leg], moved, atol=1e-10)
-
-
-def test_inverse_kinematics_returns_to_the_same_foot(robot):
-    rng = np.random.default_rng(1)
-    geometry, joints = leg_geometry(robot).legs, np.zeros(3)
-    for _ in range(50):
-        q = np.tile([0.0, 0.9, -1.8], 4) + rng.uniform(-0.5, 0.5, 12)
-        position, _, _ = feet_of(robot, q, np.zeros(12))
-        for leg in range(4):
-            assert leg_inverse_kinematics(geometry[leg], position[leg], joints)
-            np.testing.assert_allclose(joints, q[3 * leg : 3 * leg + 3], atol=1e-9)
-
-
-def test_a_point_out_of_reach_is_said_to_be(robot):
-    geometry, joints = leg_geometry(robot).legs, np.zeros(3)
-    assert not leg_inverse_kinematics(geometry[0], np.array([0.0, 0.0, -2.0]), joints)
-    assert np.all(np.isfinite(joints))
 
 
 def test_rotations_agree_with_pinocchio():

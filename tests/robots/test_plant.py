@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import mujoco
 import numpy as np
@@ -233,7 +234,7 @@ def test_the_same_seed_repeats_bit_for_bit_and_another_one_does_not():
         simulation = Simulation(ROBOT, Disturbance.from_dict("paper"), seed)
         for _ in range(100):
             simulation.apply(standing())
-        runs.append(simulation.read().copy())
+        runs.append(deepcopy(simulation.read()))
     first = [np.concatenate([r.joint_position, r.linear_acceleration, r.orientation]) for r in runs]
     assert np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], first[2])

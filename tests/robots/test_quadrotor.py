@@ -10,10 +10,18 @@ from safebo.robots.benchmarks.quadrotor.dynamics import (
     state_rate,
     step_jacobians,
 )
-from safebo.robots.benchmarks.quadrotor.feedback import costs_and_heights, fly
+from safebo.robots.benchmarks.quadrotor.feedback import _flight, costs_and_heights
 from safebo.robots.benchmarks.quadrotor.plan import Flight, plan_flight
 
 DISTURBANCE = np.array([0.0065396142, 0.1491867637, 0.1411171146, 2.7854749913])
+
+
+def fly(gains, disturbance, flight, plan):
+    """States of one flight, `steps + 1 x 12`."""
+    states = np.empty_like(plan.states)
+    states[0] = flight.start
+    _flight(gains, disturbance, plan.controls, flight.target, flight.dt, states)
+    return states
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +118,7 @@ def test_feedback_acts_on_height_and_its_rate_with_the_published_sign():
     flight = Flight(start=np.array([0.0, 0.0, 1.0] + [0.0] * 9))
     plan = plan_flight(flight)
     gain, disturbance, z, speed = 3.0, 0.5, 1.0, 0.0
-    states = fly(np.array([gain, 1, 1, 1]), np.array([disturbance, 0, 0, 0]), flight, plan)
+    states = fly(np.array([gain, 1.0, 1.0, 1.0]), np.array([disturbance, 0.0, 0.0, 0.0]), flight, plan)
     for t, control in enumerate(plan.controls):
         assert states[t, 2] == pytest.approx(z, abs=1e-10)
         force = control[0] + (disturbance - gain) * (z - 2.0)

@@ -13,13 +13,17 @@ from scipy import stats
 
 from safebo.acquisition.grid_tuner import GridSettings, GridTuner
 from safebo.acquisition.transductive import JITTER
-from safebo.acquisition.transductive.nearest_targets import NEIGHBOURS, NearestTargets
 from safebo.acquisition.transductive.scores import TransductiveGrid, exact_scores
-from safebo.acquisition.transductive.target_forms import jitter_of, low_rank_form, score_of_form
+from safebo.acquisition.transductive.target_forms import (
+    NEIGHBOURS,
+    NearestTargets,
+    jitter_of,
+    low_rank_form,
+    score_of_form,
+)
 from safebo.errors import InputError, UnknownNameError
-from safebo.models.cells import CORRELATION_LOSS, Cells, cell_widths
 from safebo.models.kernels import CoregionalKernel, GenericKernel, StationaryKernel
-from safebo.models.low_rank import KernelFeatures, kernel_features
+from safebo.models.low_rank import CORRELATION_LOSS, Cells, KernelFeatures, cell_widths, kernel_features
 from safebo.models.posterior import Posterior
 from safebo.study import TransductiveSpec
 

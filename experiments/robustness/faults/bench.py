@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,32 +21,27 @@ TICK = 0.002  # s
 INTO = 0.3  # s of walking before a fault
 
 
-@contextmanager
-def on_a_body(up: Faults | None = None, down: Faults | None = None) -> Iterator[tuple[RobotRun, WireWorld]]:
+AnyWorld = TypeVar("AnyWorld", bound=ScheduledWorld)
+
+
+def on_a_body(
+    up: Faults | None = None, down: Faults | None = None
+) -> AbstractContextManager[tuple[RobotRun, WireWorld]]:
     """Trials on a virtual Go1 behind its wire protocol, with the real controller."""
-    world = WireWorld(0, up, down)
-    with _trials(world) as run:
-        yield run, world
+    return _trials(WireWorld(0, up, down))
 
 
-@contextmanager
 def on_a_stand_in(
     up: Faults | None = None, down: Faults | None = None
-) -> Iterator[tuple[RobotRun, ScheduledWorld]]:
+) -> AbstractContextManager[tuple[RobotRun, ScheduledWorld]]:
     """Trials on a robot that does what it is told; for faults that no body is needed for."""
-    world = ScheduledWorld(0, up, down)
-    with _trials(world) as run:
-        yield run, world
+    return _trials(ScheduledWorld(0, up, down))
 
 
 @contextmanager
-def _trials(world: ScheduledWorld) -> Iterator[RobotRun]:
-    with tempfile.TemporaryDirectory() as folder:
-        run = RobotRun(Path(folder), world)
-        try:
-            yield run
-        finally:
-            run.close()
+def _trials(world: AnyWorld) -> Iterator[tuple[RobotRun, AnyWorld]]:
+    with tempfile.TemporaryDirectory() as folder, closing(RobotRun(Path(folder), world)) as run:
+        yield run, world
 
 
 def answer_time(world: ScheduledWorld, since: float, answers: Callable[[State, JointCommand], bool]) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from safebo.experiments.robustness.faults.bench import (
-    INTO,
     TICK,
     answer_time,
     damps,
@@ -17,11 +18,10 @@ from safebo.experiments.robustness.faults.bench import (
     stays,
 )
 from safebo.experiments.robustness.faults.report import Report, fault
-from safebo.experiments.robustness.faults.states import Entry, hurt
+from safebo.experiments.robustness.faults.states import Entry, hurt, injected
 from safebo.experiments.robustness.robot_run import RobotRun
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import LATCHED, State
-from safebo.hardware.link.client import RefusedError
 from safebo.types import NotStartedError
 
 TILT, TURN = 0.5, 6.0  # rad of roll or pitch, rad/s of the trunk: the published limits
@@ -54,10 +54,10 @@ def fall(report: Report) -> None:
         world.run(5.0)
         report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} five seconds later")
         stays(report, run, State.DAMP_LATCHED)
-    report.robot = (
-        "joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared"
+    report.shows(
+        robot="joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared",
+        record="trial unsafe, fell: every margin below its limit, no objective",
     )
-    report.record = "trial unsafe, fell: every margin below its limit, no objective"
 
 
 @fault(
@@ -73,8 +73,7 @@ def joint_limits(report: Report) -> None:
         below = [name for name, margin in margins.items() if margin < 0]
         report.expect("tracking" in below, f"a stuck joint, yet margins {margins}")
     with on_a_body() as (run, world):
-        rising = lambda: world.state is State.STANDING_UP  # noqa: E731
-        world.when(rising, lambda: world.body.inject(kind="joint_stuck"))
+        world.when(lambda: world.state is State.STANDING_UP, lambda: world.body.inject(kind="joint_stuck"))
         story = run.run(run.trial())
         report.expect(isinstance(story.error, NotStartedError), f"stuck while it gets up: {story.error!r}")
         report.expect(world.state in LATCHED, f"stuck while it gets up: {world.state.name}")
@@ -148,33 +147,28 @@ def battery_and_heat(report: Report) -> None:
 def controller(report: Report) -> None:
     """The guardian takes over in the same tick; slow cycles have ten milliseconds."""
     slowest = 0.0
-    for kind, most in (("raises", 0.0), ("nonsense", 0.0), ("stalls", 0.0), ("slow", 0.01)):
+    # a controller that raises or gives nonsense with these gains speaks against them; time does not
+    kinds: tuple[tuple[str, object, str, str, float], ...] = (
+        ("fails", ArithmeticError("singular"), "aborted", "singular", 0.0),
+        ("nonsense", True, "aborted", "not finite", 0.0),
+        ("controller_time", 0.021, "failed", "stalled", 0.0),
+        ("controller_time", 0.005, "failed", "too slow", 0.01),
+    )
+    for name, value, outcome, words, most in kinds:
         with on_a_stand_in() as (run, world):
-            since: list[float] = []
-
-            def hurt_it(world=world, kind=kind, since=since) -> None:  # type: ignore[no-untyped-def]
-                since.append(world.now)
-                if kind == "raises":
-                    world.walker.fails = ArithmeticError("singular")
-                elif kind == "nonsense":
-                    world.walker.nonsense = True
-                else:
-                    world.controller_time = 0.021 if kind == "stalls" else 0.005
-
-            world.into_walk(INTO, hurt_it)
-            story = run.run(run.trial())
-            damped = answer_time(world, since[0], damps)
-            report.expect(damped <= most + 1e-9, f"{kind}: damped after {damped:.4f} s")
+            hurt_one = world if name == "controller_time" else world.walker
+            story, since = injected(run, world, partial(setattr, hurt_one, name, value))
+            damped = answer_time(world, since, damps)
+            report.expect(damped <= most + 1e-9, f"{words}: damped after {damped:.4f} s")
             slowest = max(slowest, damped)
-            words = {"raises": "singular", "nonsense": "not finite", "stalls": "stalled", "slow": "too slow"}
-            # a controller that raises or gives nonsense with these gains speaks against them; time does not
-            outcome = "aborted" if kind in ("raises", "nonsense") else "failed"
             report.record = report.operator = ""
-            ended(report, run, story, State.DAMP_LATCHED, outcome, words[kind])
+            ended(report, run, story, State.DAMP_LATCHED, outcome, words)
             stays(report, run, story.state)
     report.responded(slowest, 0.01, "the same tick; 10 ms for slow cycles")
-    report.robot = "joint damping in the same tick; after five slow cycles in a row"
-    report.record = "crash or NaN: unsafe; too slow: says nothing about the gains"
+    report.shows(
+        robot="joint damping in the same tick; after five slow cycles in a row",
+        record="crash or NaN: unsafe; too slow: says nothing about the gains",
+    )
 
 
 @fault(
@@ -185,18 +179,12 @@ def controller(report: Report) -> None:
 def second_commander(report: Report) -> None:
     """Nothing starts; a running trial ends on baseline gains."""
     with on_a_stand_in() as (run, world):
-        since: list[float] = []
 
         def foreign(seen: RobotObservation) -> None:
             seen.foreign_commands = True
 
-        def appear() -> None:
-            since.append(world.now)
-            world.robot.edit = foreign
-
-        world.into_walk(INTO, appear)
-        story = run.run(run.trial())
-        held = answer_time(world, since[0], on_baseline)
+        story, since = injected(run, world, partial(setattr, world.robot, "edit", foreign))
+        held = answer_time(world, since, on_baseline)
         report.responded(
             held, TICK, "one control tick after it is known (publishers are counted 20 times a second)"
         )
@@ -217,13 +205,7 @@ def remote_stop(report: Report) -> None:
         damped = answer_time(world, since, damps)
         report.responded(damped, TICK, "one control tick after the state that says so")
         ended(report, run, story, State.DAMP_LATCHED, "aborted", "stopped at the remote control")
-        client = run.session._client
-        assert client is not None
-        client.pump(0.1)
-        try:
-            client.stand()
-            report.expect(False, "it stood up without a reset")
-        except RefusedError:
-            pass
+        run.client.pump(0.1)
+        report.refused("it stood up without a reset", run.client.stand)
         stays(report, run, story.state)
     report.robot = "joint damping; the drives damp by themselves meanwhile"

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from safebo.hardware.link.client import RefusedError
+
 
 @dataclass
 class Report:
@@ -19,7 +21,6 @@ class Report:
         robot, record, operator: what each shows.
         seconds: from the fault, or from the limit it crosses, to the robot's response, s; nan where there is
             none to time.
-        most: promised for `seconds`, s.
         wrong: what should have been otherwise.
     """
 
@@ -31,7 +32,6 @@ class Report:
     record: str = ""
     operator: str = ""
     seconds: float = math.nan
-    most: float = math.inf
     wrong: list[str] = field(default_factory=list)
 
     def expect(self, holds: object, words: str) -> None:
@@ -39,19 +39,47 @@ class Report:
         if not holds:
             self.wrong.append(words)
 
+    def shows(self, robot: str = "", record: str = "", operator: str = "") -> None:
+        """Note what robot, record and operator show; what is left out stays."""
+        self.robot, self.record = robot or self.robot, record or self.record
+        self.operator = operator or self.operator
+
     def responded(self, seconds: float, most: float, promise: str) -> None:
         """Note the time to respond, and what was promised of it."""
-        self.seconds, self.most, self.promise = seconds, most, promise
+        self.seconds, self.promise = seconds, promise
         # half a microsecond for sums of ticks
         self.expect(seconds <= most + 5e-7, f"responded after {seconds:.4f} s, promised were {most:g} s")
 
+    def refused(
+        self,
+        granted: str,
+        ask: Callable[[], object],
+        errors: type[Exception] | tuple[type[Exception], ...] = RefusedError,
+        answer: str = "",
+    ) -> str:
+        """Demand that something is refused; the words of the refusal.
 
-Injection = Callable[[Report], None]
+        Args:
+            granted: what is wrong if it is not.
+            ask: for it.
+            errors: that refuse it.
+            answer: what the words of the refusal must hold.
+        """
+        try:
+            ask()
+        except errors as refusal:
+            self.expect(answer in str(refusal), f"refused otherwise than with {answer!r}: {refusal}")
+            return str(refusal)
+        self.expect(False, granted)
+        return ""
+
+
+Injection = Callable[..., None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that is made in lock-step.
+    """A fault that is made in lock-step, or with real processes.
 
     Args:
         number: in the list of faults.
@@ -65,11 +93,11 @@ class Fault:
     injection: str
     inject: Injection
 
-    def report(self) -> Report:
-        """Make it; whatever is raised on the way is wrong too."""
+    def report(self, *where: object) -> Report:
+        """Make it, somewhere if it needs a place; whatever is raised on the way is wrong too."""
         report = Report(self.number, self.name, self.injection)
         try:
-            self.inject(report)
+            self.inject(report, *where)
         except Exception as error:
             report.wrong.append(f"{type(error).__name__}: {error}")
         return report
@@ -79,11 +107,13 @@ FAULTS: list[Fault] = []
 """Every fault that is made in lock-step, as its module defines it."""
 
 
-def fault(number: int, name: str, injection: str) -> Callable[[Injection], Injection]:
-    """Put a fault on the list."""
+def fault(
+    number: int, name: str, injection: str, home: list[Fault] = FAULTS
+) -> Callable[[Injection], Injection]:
+    """Put a fault on a list."""
 
     def add(inject: Injection) -> Injection:
-        FAULTS.append(Fault(number, name, injection, inject))
+        home.append(Fault(number, name, injection, inject))
         return inject
 
     return add

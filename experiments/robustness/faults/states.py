@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from safebo.experiments.robustness.faults.bench import (
     INTO,
@@ -17,7 +18,7 @@ from safebo.experiments.robustness.faults.bench import (
 )
 from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.faults.wire_robot import WireWorld
-from safebo.experiments.robustness.robot_run import RobotRun, TrialStory
+from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld, TrialStory
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.tuning.recording import read_telemetry
@@ -31,12 +32,19 @@ Entry = Mapping[str, object]
 
 
 def hurt(run: RobotRun, world: WireWorld, entry: Entry, number: int = 1) -> tuple[TrialStory, float]:
-    """A trial into whose walk a fault is injected; when it was, s."""
+    """A trial into whose walk a fault of the virtual robot is injected; when it was, s."""
+    return injected(run, world, partial(world.body.inject, **entry), number)
+
+
+def injected(
+    run: RobotRun, world: ScheduledWorld, make: Callable[[], object], number: int = 1
+) -> tuple[TrialStory, float]:
+    """A trial into whose walk a fault is made; when it was, s."""
     since: list[float] = []
 
     def inject() -> None:
         since.append(world.now)
-        world.body.inject(**entry)
+        make()
 
     world.into_walk(INTO, inject)
     story = run.run(run.trial(number))
@@ -57,10 +65,21 @@ def loss(report: Report) -> None:
         report.expect(world.body.counters.lost > 20, f"lost packets counted: {world.body.counters.lost}")
         second, _ = hurt(run, world, {"kind": "loss", "value": 0.4}, 2)
         ended(report, run, second, State.HOLD, "failed", "of the robot's states never came")
-    report.robot = "walks on through 10 % and through 40 %"
-    report.record = (
-        f"10 %: completed, {100 * share:.0f} % noted as missing; more than 25 %: says nothing about its gains"
+    report.shows(
+        robot="walks on through 10 % and through 40 %",
+        record=f"10 %: completed, {100 * share:.0f} % noted as missing; more than 25 %: says nothing about its gains",
     )
+
+
+def _stood_down(report: Report, run: RobotRun, world: WireWorld, story: TrialStory) -> str:
+    """Demand what is promised when the robot's clock says nothing new any more; what it did, in words."""
+    since = world.guardian.stream.advanced
+    held = answer_time(world, since, on_baseline)
+    sat = answer_time(world, since, latched_as(State.SIT_LATCHED))
+    report.responded(held, AGE + TICK, "baseline gains after 100 ms, standing down after 500 ms")
+    report.expect(sat <= SILENCE + TICK, f"stood down after {sat:.3f} s")
+    ended(report, run, story, story.state, "failed", "no new robot state")
+    return f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s"
 
 
 @fault(2, "silence of states", "no state for 20 ms, for 0.3 s, and for good, while the robot walks")
@@ -70,19 +89,14 @@ def silence(report: Report) -> None:
         story, _ = hurt(run, world, {"kind": "silence", "for": 0.02})
         ended(report, run, story, State.HOLD, "completed")
         story, _ = hurt(run, world, {"kind": "silence"}, 2)
-        since = world.guardian.stream.advanced
-        held = answer_time(world, since, on_baseline)
-        sat = answer_time(world, since, latched_as(State.SIT_LATCHED))
-        report.responded(held, AGE + TICK, "baseline gains after 100 ms, standing down after 500 ms")
-        report.expect(sat <= SILENCE + TICK, f"stood down after {sat:.3f} s")
         report.record = ""
-        ended(report, run, story, story.state, "failed", "no new robot state")
+        stood_down = _stood_down(report, run, world, story)
         report.expect(
             story.state in (State.SIT_LATCHED, State.DAMP_LATCHED), f"robot: {story.state.name} in the end"
         )
         world.run(3.0)
         report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} after 3 s")
-    report.robot = f"20 ms: walks on. Then baseline gains after {held:.3f} s, standing down after {sat:.3f} s"
+    report.robot = f"20 ms: walks on. Then {stood_down}"
 
 
 @fault(3, "duplicated packets", "every state comes twice")
@@ -99,8 +113,10 @@ def duplicates(report: Report) -> None:
             twice = world.body.counters.duplicate
     report.expect(found[0] == found[1], f"scores differ: {found}")
     report.expect(twice > 300, f"only {twice} duplicates were counted")
-    report.robot = f"walks on; {twice} duplicates counted and ignored"
-    report.record = "completed; objective and margins the same to the last bit"
+    report.shows(
+        robot=f"walks on; {twice} duplicates counted and ignored",
+        record="completed; objective and margins the same to the last bit",
+    )
 
 
 @fault(4, "reordering", "40 % of the states are overtaken by the next one")
@@ -122,14 +138,8 @@ def frozen(report: Report) -> None:
     """The same as silence: age is told by the robot's clock."""
     with on_a_body() as (run, world):
         story, _ = hurt(run, world, {"kind": "freeze"})
-        since = world.guardian.stream.advanced
-        held = answer_time(world, since, on_baseline)
-        sat = answer_time(world, since, latched_as(State.SIT_LATCHED))
-        report.responded(held, AGE + TICK, "baseline gains after 100 ms, standing down after 500 ms")
-        report.expect(sat <= SILENCE + TICK, f"stood down after {sat:.3f} s")
-        ended(report, run, story, story.state, "failed", "no new robot state")
+        report.robot = _stood_down(report, run, world, story)
         report.expect(world.body.counters.duplicate > 100, "frozen states were taken for news")
-    report.robot = f"baseline gains after {held:.3f} s, standing down after {sat:.3f} s"
 
 
 @fault(6, "impossible values", "states with a good checksum hold NaN, or 50 rad: two in a row, then ten")
@@ -159,14 +169,13 @@ def damaged(report: Report) -> None:
     slowest = 0.0
     for kind in ("bad_crc", "truncated", "bad_head"):
         with on_a_body() as (run, world):
-            counts: list[tuple[float, int]] = []
             story, since = hurt(run, world, {"kind": kind, "value": 0.3})
             held = answer_time(world, since, on_baseline)
             slowest = max(slowest, held)
             report.record = report.operator = ""
             ended(report, run, story, State.HOLD_LATCHED, "failed", "damaged packets")
-            counts.append((held, world.body.counters.damaged))
-            report.expect(counts[-1][1] > 50, f"{kind}: {counts[-1][1]} counted")
+            count = world.body.counters.damaged
+            report.expect(count > 50, f"{kind}: {count} counted")
             report.expect(0.1 < held < 1.0, f"{kind}: held after {held:.3f} s")
             stays(report, run, story.state)
     report.responded(slowest, 1.0, "the second in which 50 damaged packets have come")
@@ -189,5 +198,7 @@ def restart(report: Report) -> None:
         report.expect(at_work == world.table.baseline, "the gains at work are not the baseline")
         report.operator = story.message.split(";")[0]
         stays(report, run, story.state)
-    report.robot = "joint damping; the lease is void; a person has to clear it"
-    report.record = "trial unknown until a person says; its raw file is kept"
+    report.shows(
+        robot="joint damping; the lease is void; a person has to clear it",
+        record="trial unknown until a person says; its raw file is kept",
+    )

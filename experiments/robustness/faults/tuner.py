@@ -24,14 +24,15 @@ from safebo.experiments.robustness.faults.bench import (
     stays,
 )
 from safebo.experiments.robustness.faults.report import Report, fault
-from safebo.experiments.robustness.guardian_world import KEY, TROT, World
+from safebo.experiments.robustness.faults.states import injected
+from safebo.experiments.robustness.guardian_world import TROT, World, packet
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.digest import trial_digest
-from safebo.hardware.link.frame import VERSION, Frame, seal
+from safebo.hardware.link.frame import VERSION
 from safebo.hardware.link.proxy import Faults
 from safebo.hardware.unitree.dds import PHYSICAL_VERSION, DdsNetwork, check_version
 from safebo.types import NotStartedError, RobotAddress
@@ -69,8 +70,10 @@ def wall_clock_jump(report: Report) -> None:
             ended(report, run, story, State.HOLD, "completed")
             found.append(commands_of(world))
     report.expect(np.array_equal(found[0], found[1]), "the commands differ")
-    report.robot = f"the same {len(found[0])} commands, to the bit"
-    report.operator = "nothing"
+    report.shows(
+        robot=f"the same {len(found[0])} commands, to the bit",
+        operator="nothing",
+    )
 
 
 @fault(
@@ -92,16 +95,20 @@ def drifting_clock(report: Report) -> None:
     report.expect(world.guardian.run.outcome == 1, f"outcome {world.guardian.run.outcome}")
     token = world.armed(client, 2)
     client.pump(61.0 * 1.05)
-    moved = len([1 for row in world.events if "RUNNING by START" in row.message])
-    try:
-        client.start(token, 2.0)
-        report.expect(False, "a start was accepted a minute after arming")
-    except RefusedError as refusal:
-        report.operator = str(refusal)
-    again = len([1 for row in world.events if "RUNNING by START" in row.message])
-    report.expect(again == moved, "it ran")
-    report.robot = "walks for the two seconds of its own clock; the late start is refused"
-    report.record = "completed; late: not started"
+    moved = _starts(world)
+    report.operator = report.refused(
+        "a start was accepted a minute after arming", lambda: client.start(token, 2.0)
+    )
+    report.expect(_starts(world) == moved, "it ran")
+    report.shows(
+        robot="walks for the two seconds of its own clock; the late start is refused",
+        record="completed; late: not started",
+    )
+
+
+def _starts(world: World) -> int:
+    """How often a walk has begun."""
+    return sum("RUNNING by START" in row.message for row in world.events)
 
 
 def _silent_tuner(report: Report, seconds: float) -> tuple[World, GuardianClient]:
@@ -132,19 +139,17 @@ def frozen_tuner(report: Report) -> None:
     """The guardian acts by itself; the tuner's lease is dead when it comes back."""
     world, client = _silent_tuner(report, 5.0)
     epoch = world.guardian.lease.epoch
-    refused = []
     for request in (m.Stand(), m.Start(token=world.guardian.run.token, duration=5.0), m.Abort(trial=1)):
-        try:
-            client.ask(request)
-            report.expect(False, f"{type(request).__name__} was granted")
-        except RefusedError as refusal:
-            refused.append(m.Code(refusal.reply.code))
-    report.expect(set(refused) == {m.Code.NO_LEASE}, f"refused as {refused}")
+        report.refused(
+            f"{type(request).__name__} was granted", partial(client.ask, request), answer="(NO_LEASE)"
+        )
     world.run(2.0)
     report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name}")
     report.expect(world.guardian.lease.epoch == epoch, "the old lease came back")
-    report.record = "failed: the tuner was gone"
-    report.operator = "the lease is not at work"
+    report.shows(
+        record="failed: the tuner was gone",
+        operator="the lease is not at work",
+    )
 
 
 @fault(14, "operator's terminal frozen", "a person approves, and the terminal passes it on only 61 s later")
@@ -187,9 +192,11 @@ def twice(report: Report) -> None:
         report.expect(words == ["LEASE_HELD: tuner 1 holds the lease"], f"the second hears {words}")
         again = run.run(trial, approved=False)
         report.expect(isinstance(again.error, NotStartedError), "the same approval counted twice")
-    report.robot = "walks once"
-    report.record = f"one row of each step: {' '.join(story.steps)}"
-    report.operator = words[0]
+    report.shows(
+        robot="walks once",
+        record=f"one row of each step: {' '.join(story.steps)}",
+        operator=words[0],
+    )
 
 
 @fault(
@@ -233,10 +240,8 @@ def reply_lost(report: Report) -> None:
         story = run.run(run.trial(1, 91.0))
         ended(report, run, story, State.HOLD, "completed")
         gains = {float(c.kp[0]) for _, s, c in world.history if s is State.RUNNING}
-        client = run.session._client
-        assert client is not None
         report.expect(gains == {91.0}, f"walked with {gains}")
-        report.expect(client.counters.retries > 0, "nothing was sent again")
+        report.expect(run.client.counters.retries > 0, "nothing was sent again")
         lost.append(1e6)
         begin = len(world.history)
         story = run.run(run.trial(2, 92.0))
@@ -245,8 +250,10 @@ def reply_lost(report: Report) -> None:
         report.expect(State.RUNNING not in states and State.ARMED not in states, f"states {states}")
         report.expect(story.steps == ["APPROVED"], f"steps {story.steps}")
         report.operator = str(story.error)
-    report.robot = "walks with exactly the approved gains, or not at all"
-    report.record = "sent again: completed; lost for good: not started"
+    report.shows(
+        robot="walks with exactly the approved gains, or not at all",
+        record="sent again: completed; lost for good: not started",
+    )
 
 
 @fault(
@@ -262,15 +269,11 @@ def half_applied(report: Report) -> None:
 
         world.guardian.staging.set_gains = half  # type: ignore[method-assign]
         other = tuple(1.01 * v for v in world.table.baseline)
-        client = run.session._client
-        assert client is not None
+        client = run.client
         client.acquire()
-        words = []
-        try:
-            client.set_gains(other)
-            report.expect(False, "half a set was taken for all of it")
-        except LinkError as error:
-            words.append(str(error))
+        report.operator = report.refused(
+            "half a set was taken for all of it", lambda: client.set_gains(other), LinkError
+        )
         del world.guardian.staging.set_gains
         client.set_gains(world.gains(90.0))
         client.set_walk(TROT)
@@ -278,22 +281,17 @@ def half_applied(report: Report) -> None:
         client.wait_for(lambda s: s.state == State.HOLD, 5.0)
         client.pump(1.0)
         for digest in (trial_digest(world.table.identity, world.gains(91.0), [], TROT, None), bytes(32)):
-            try:
-                client.arm(1, digest, patience=1.0)
-                report.expect(False, "armed with other gains than were meant")
-            except RefusedError as refusal:
-                words.append(m.Code(refusal.reply.code).name)
-        try:
-            client.ask(m.SetGains(slot=0, table=world.table.identity, values=bytes(8 * 5)))
-            report.expect(False, "five gains were taken for a set")
-        except RefusedError as refusal:
-            words.append(m.Code(refusal.reply.code).name)
+            report.refused(
+                "armed with other gains than were meant",
+                partial(client.arm, 1, digest, patience=1.0),
+                answer="(DIGEST_MISMATCH)",
+            )
+        five = m.SetGains(slot=0, table=world.table.identity, values=bytes(8 * 5))
+        report.refused("five gains were taken for a set", lambda: client.ask(five), answer="(BAD_VALUE)")
         held = tuple(client.get_gains(0).tolist())
         report.expect(held == world.gains(90.0), "the set that was held has changed")
         report.expect(tuple(client.get_gains().tolist()) == world.table.baseline, "not on baseline gains")
-        report.expect(words[1:] == ["DIGEST_MISMATCH", "DIGEST_MISMATCH", "BAD_VALUE"], f"{words}")
-    report.robot = "stays on baseline gains"
-    report.record, report.operator = "not started", words[0]
+    report.robot, report.record = "stays on baseline gains", "not started"
 
 
 @fault(
@@ -303,7 +301,6 @@ def half_applied(report: Report) -> None:
 )
 def wrong_gains(report: Report) -> None:
     """Refused on the robot's side whatever the study says; the run stops."""
-    words = []
     with on_a_stand_in() as (run, world):
         for number, bad in enumerate((1e4, -1.0, math.nan, math.inf), 1):
             trial = replace(
@@ -312,50 +309,34 @@ def wrong_gains(report: Report) -> None:
             story = run.run(trial)
             report.expect(story.error is not None and story.measurement is None, f"{bad}: {story}")
             report.expect("ARMED" not in story.steps, f"{bad}: {story.steps}")
-            words.append(story.message)
+            report.operator = report.operator or story.message
         report.expect(not [s for _, s, _ in world.history if s is State.RUNNING], "it ran")
-        client = run.session._client
-        assert client is not None
+        client = run.client
         client.acquire()
         for bad in (1e4, math.nan):
-            try:
-                client.set_gains(world.gains(bad))
-                report.expect(False, f"the guardian took {bad}")
-            except (LinkError, ValueError) as error:
-                words.append(str(error))
+            ask = partial(client.set_gains, world.gains(bad))
+            report.refused(f"the guardian took {bad}", ask, (LinkError, ValueError))
         right = world.table
         turned = ControllerGains(*(values[::-1] for values in astuple(right)))
         report.expect(turned.identity != right.identity, "the order does not show in the table's identity")
-        try:
-            client.ask(m.SetGains(slot=0, table=turned.identity, values=bytes(8 * len(right.names))))
-            report.expect(False, "gains in another order were taken")
-        except RefusedError as refusal:
-            report.expect(refusal.reply.code == m.Code.WRONG_TABLE, str(refusal))
+        other = m.SetGains(slot=0, table=turned.identity, values=bytes(8 * len(right.names)))
+        report.refused("gains in another order were taken", lambda: client.ask(other), answer="(WRONG_TABLE)")
         run.evaluator._table = turned
         failed = [c.name for c in run.evaluator.preflight() if not c.passed]
         report.expect("gain table" in failed, f"checks that failed: {failed}")
     report.robot, report.record = "does not walk", "not started; the run stops"
-    report.operator = words[0]
 
 
 @fault(20, "Ctrl-C once, twice", "a person asks to stop while the robot walks, and again")
 def asked_to_stop(report: Report) -> None:
     """Once: baseline gains and a record; twice: joint damping. (By real signals: see the real processes.)"""
     with on_a_stand_in() as (run, world):
-        since: list[float] = []
-
-        def ask(times: int) -> None:
-            since.append(world.now)
-            run.stops = times
-
-        world.into_walk(INTO, lambda: ask(1))
-        story = run.run(run.trial(1))
-        held = answer_time(world, since[0], on_baseline)
+        story, since = injected(run, world, partial(setattr, run, "stops", 1))
+        held = answer_time(world, since, on_baseline)
         ended(report, run, story, State.HOLD, "failed", "on request")
         run.stops = 0
-        world.into_walk(INTO, lambda: ask(2))
-        story = run.run(run.trial(2))
-        damped = answer_time(world, since[1], damps)
+        story, since = injected(run, world, partial(setattr, run, "stops", 2), 2)
+        damped = answer_time(world, since, damps)
         report.responded(max(held, damped), 0.1, "0.1 s")
         ended(report, run, story, State.DAMP_LATCHED, "failed")
         stays(report, run, story.state)
@@ -367,7 +348,6 @@ def asked_to_stop(report: Report) -> None:
 )
 def wrong_network(report: Report) -> None:
     """Refused before anything is on the network, or by the checks before the first trial."""
-    words = []
     with on_a_stand_in() as (run, world):
         address = run.evaluator._address
         assert isinstance(address, RobotAddress)
@@ -386,16 +366,11 @@ def wrong_network(report: Report) -> None:
             failed = [c for c in run.evaluator.preflight() if not c.passed]
             report.expect([c.name for c in failed] == ["robot"], f"{said}: {failed}")
             report.expect(said in failed[0].message, f"{said!r} is not in {failed[0].message!r}")
-            words.append(failed[0].message)
+            report.operator = report.operator or failed[0].message
         report.expect(world.state in (State.REST, State.DISCONNECTED), f"robot: {world.state.name}")
     for network in (DdsNetwork("lo", 0, physical=True), DdsNetwork("no-such-interface", 1)):
-        try:
-            network.check()
-            report.expect(False, f"{network} was accepted")
-        except HardwareInputError as error:
-            words.append(str(error))
+        report.refused(f"{network} was accepted", network.check, HardwareInputError)
     report.robot, report.record = "nothing moves", "no trial is asked for"
-    report.operator = words[0]
 
 
 @fault(
@@ -416,11 +391,9 @@ def stop_wins(report: Report) -> None:
     world.raw = [
         (
             "tuner",
-            _packet(
-                client, m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)
-            ),
+            packet(client, m.Start(token=token, duration=5.0, request=client._next_id(), epoch=client.epoch)),
         ),
-        ("somebody", _packet(other, m.Stop(3, "in the middle"))),
+        ("somebody", packet(other, m.Stop(3, "in the middle"))),
     ]
     command = world.tick()
     report.expect(damps(world.state, command), f"the start won: {world.state.name}")
@@ -428,21 +401,18 @@ def stop_wins(report: Report) -> None:
     report.expect(seen, "no State showed the second stop")
     report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name}")
     latch = world.guardian.latch
-    try:
+
+    def clear_at_once() -> None:
         client.epoch = client.epoch or client.acquire()
         client.clear(latch.token)
-        report.expect(False, "cleared in one step")
-    except LinkError:
-        pass
+
+    report.refused("cleared in one step", clear_at_once, LinkError)
     report.responded(0.0, TICK, "the tick in which it comes")
-    report.robot = "joint damping in the same tick, latched"
-    report.record = "failed: stopped"
-    report.operator = latch.message
-
-
-def _packet(client: GuardianClient, body: m.Stop | m.RequestMessage) -> bytes:
-    client._sequence += 1
-    return seal(Frame(body.KIND, client._session, client._sequence, body.pack()), KEY)
+    report.shows(
+        robot="joint damping in the same tick, latched",
+        record="failed: stopped",
+        operator=latch.message,
+    )
 
 
 @fault(32, "version skew", "another protocol version, another DDS version than the robot's")
@@ -452,20 +422,18 @@ def versions(report: Report) -> None:
     world.run(1.2)
     client = world.client()
     hello = m.Hello(7, VERSION + 1, VERSION + 3, "from the future")
-    with (
-        mock.patch("safebo.hardware.link.client.Hello", return_value=hello),
-    ):
-        try:
-            client.connect(1.0)
-            report.expect(False, "another version was welcomed")
-        except LinkError as error:
-            report.operator = str(error)
-            report.expect(f"version {VERSION}" in str(error), str(error))
-    for version in ("11.0.1", "0.10.5", None):
-        try:
-            check_version(True, version)
-            report.expect(False, f"cyclonedds {version} may join a physical robot")
-        except DdsVersionError as error:
-            report.operator += f"; {error}" if version == "11.0.1" else ""
+    with mock.patch("safebo.hardware.link.client.Hello", return_value=hello):
+        old = report.refused(
+            "another version was welcomed", lambda: client.connect(1.0), LinkError, f"version {VERSION}"
+        )
+    words = [
+        report.refused(
+            f"cyclonedds {version} may join a physical robot",
+            partial(check_version, True, version),
+            DdsVersionError,
+        )
+        for version in ("11.0.1", "0.10.5", None)
+    ]
+    report.operator = f"{old}; {words[0]}"
     check_version(True, PHYSICAL_VERSION)
     report.robot, report.record = "hears nothing", "no run begins"

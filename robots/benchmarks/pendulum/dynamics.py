@@ -21,9 +21,8 @@ from math import pi
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,10 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safebo.robots.benchmarks.pendulum.dynamics import Pendulum, motor_torque, step, trajectory
 from safebo.robots.evaluation.margins import to_go
-from safebo.types import EvaluatorInfo, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
-
-FloatArray = NDArray[np.float64]
+from safebo.types import EvaluatorInfo, FloatArray, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
 
 SPEED_LIMIT = 2.65
 """Default of the largest allowed |speed|, rad/s."""

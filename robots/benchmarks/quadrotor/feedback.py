@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, euler_step
 from safebo.robots.benchmarks.quadrotor.plan import Flight, FlightPlan
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 FED_BACK = np.array([2, 6, 7, 8])
 """Height and angles among the states, in the order of the controls; their rates lie three further on."""
@@ -48,21 +46,6 @@ def _flight(
             proportional = (disturbance[i] - gains[i]) * off
             applied[i] = controls[t, i] + proportional + (rate_disturbance[i] - rate_gains[i]) * rate_off
         states[t + 1] = euler_step(states[t], applied, dt)
-
-
-def fly(gains: FloatArray, disturbance: FloatArray, flight: Flight, plan: FlightPlan) -> FloatArray:
-    """States of one flight under proportional gains `4` (not negative), `steps + 1 x 12`; NaN after a crash."""
-    states = np.empty_like(plan.states)
-    states[0] = flight.start
-    _flight(
-        np.asarray(gains, float),
-        np.asarray(disturbance, float),
-        plan.controls,
-        flight.target,
-        flight.dt,
-        states,
-    )
-    return states
 
 
 @njit(cache=True)

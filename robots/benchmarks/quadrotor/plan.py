@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, STATES, euler_step, step_jacobians
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.feet import (
     Feet,
@@ -22,8 +21,7 @@ from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
 from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
 from safebo.robots.quadruped.swing import foothold
-
-FloatArray = NDArray[np.float64]
+from safebo.types import FloatArray
 
 MAX_LEAD = 0.1  # m, the position reference is never further than that from the estimated base
 MAX_TURN = 0.3  # rad, the same for the heading

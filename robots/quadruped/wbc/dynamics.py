@@ -8,13 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pinocchio
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from safebo.types import FloatArray, IntArray
 
 
 class Dynamics:

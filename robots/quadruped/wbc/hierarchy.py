@@ -12,10 +12,8 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from safebo.types import FloatArray, IntArray
 
 DAMPING = 1e-3  # of the pseudo-inverses: bounds the answer where a leg is nearly straight
 RANK_TOLERANCE = 1e-6  # a direction shorter than that, relative to its row, adds nothing to the span

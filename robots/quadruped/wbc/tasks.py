@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
@@ -19,9 +18,7 @@ from safebo.robots.quadruped.kinematics import rotation_error
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from safebo.types import FloatArray, IntArray
 
 ROWS = 18
 

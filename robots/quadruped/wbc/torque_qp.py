@@ -16,14 +16,11 @@ from typing import NamedTuple
 import daqp
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from safebo.types import BoolArray, FloatArray
 
 
 class TorqueError(RuntimeError):

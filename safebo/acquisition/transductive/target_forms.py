@@ -2,7 +2,7 @@
 
 With features `k(x, a) ~ phi(x) . phi(a)` of the prior covariance (`safebo.models.low_rank`) sums over targets
 are quadratic forms, whose matrix is built once from all targets, or from centroids of cells of them with their counts
-(`safebo.models.cells`). Sources of the rules: `safebo.acquisition.transductive`.
+(`safebo.models.low_rank`). Sources of the rules: `safebo.acquisition.transductive`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from safebo.acquisition.transductive import JITTER
-from safebo.acquisition.transductive.nearest_targets import NearestTargets
-from safebo.errors import UnknownNameError
 from safebo.models.kernels import Kernel
 from safebo.models.low_rank import TOLERANCE, KernelFeatures
 from safebo.models.posterior import Posterior
@@ -27,6 +26,11 @@ VTL_MISSING = 1e-4
 """Features are enough for VTL once they miss less than this fraction of the noise variance."""
 
 _FEATURES_AT_ONCE = 2**22
+
+NEIGHBOURS = 32
+"""Targets that are looked at around a point, of all and of the sparse choice each."""
+
+_POINTS_AT_ONCE = 512
 
 
 def jitter_of(posterior: Posterior, targets: Float[Tensor, "k D"]) -> float:
@@ -64,6 +68,59 @@ class QuadraticForm:
             for x in X.split(max(256, _FEATURES_AT_ONCE // len(self.centers)))
         ]
         return torch.cat(parts) if parts else X.new_zeros(0)
+
+
+class NearestTargets:
+    """The posterior variance that knowing targets around a point takes away: the nearest ones, and the nearest of a
+    sparse choice, the targets next to given points.
+
+    Of a rough kernel no few features represent what near targets say. A rough process screens: given its neighbours,
+    the rest adds little. Conditioning on some of the targets never explains more than all of them do.
+
+    Args:
+        posterior: of the function.
+        targets: `k x D`.
+        spread: points all over the region, `p x D`.
+        widths: `D`, in whose units distances are measured; infinite along columns that do not count.
+        jitter: added to the targets' variances.
+    """
+
+    def __init__(
+        self,
+        posterior: Posterior,
+        targets: Float[Tensor, "k D"],
+        spread: Float[Tensor, "p D"],
+        widths: Float[Tensor, " D"],
+        jitter: float,
+    ) -> None:
+        self.posterior, self.jitter, self.scale = posterior, jitter, 1.0 / widths
+        dense = cKDTree((targets * self.scale).cpu().numpy())
+        chosen = (
+            torch.from_numpy(dense.query((spread * self.scale).cpu().numpy())[1]).unique().to(targets.device)
+        )
+        sparse = cKDTree((targets[chosen] * self.scale).cpu().numpy())
+        self._sets = ((targets, dense), (targets[chosen], sparse))
+
+    def __call__(self, X: Float[Tensor, "s D"]) -> Float[Tensor, " s"]:
+        """At points."""
+        parts = [self._explained(x) for x in X.split(_POINTS_AT_ONCE)]
+        return torch.cat(parts) if parts else X.new_zeros(0)
+
+    def _explained(self, X: Float[Tensor, "s D"]) -> Float[Tensor, " s"]:
+        near = []
+        for points, tree in self._sets:
+            count = min(NEIGHBOURS, len(points))
+            rows = tree.query((X * self.scale).cpu().numpy(), k=count)[1].reshape(len(X), count)
+            index = torch.from_numpy(rows).to(X.device)
+            near.append(points[index])
+        around = torch.cat([X.unsqueeze(1), *near], 1)
+        covariance = self.posterior.joint(around)[1]
+        k = around.shape[1] - 1
+        known = covariance[:, 1:, 1:] + self.jitter * torch.eye(k, dtype=X.dtype, device=X.device)
+        factor, failed = torch.linalg.cholesky_ex(known)
+        white = torch.linalg.solve_triangular(factor, covariance[:, 1:, :1], upper=False)
+        # Targets too close for the jitter say nothing here: the estimate is a lower bound.
+        return torch.where(failed == 0, white.square().sum((-2, -1)).nan_to_num(0.0), 0.0)
 
 
 def _gram(
@@ -128,14 +185,12 @@ def low_rank_form(
     conditioned on the nearest targets instead, which explain a little less than all do.
 
     Args:
-        rule: `itl` or `vtl`.
+        rule: one of `LOW_RANK_RULES`.
         posterior: of the function.
         features: of its kernel.
         targets: points to learn about, `a x D`.
         grouped: centroids of cells of them and how many targets each stands for; the targets themselves if None.
     """
-    if rule not in LOW_RANK_RULES:
-        raise UnknownNameError("rule with a low-rank form", rule, LOW_RANK_RULES)
     where, weights = (targets, targets.new_ones(len(targets))) if grouped is None else grouped
     if rule == "vtl":
         return vtl_form(posterior, features, where, weights)
