@@ -192,15 +192,16 @@ def tune(
             )
     except InputError:
         raise
-    except InterruptedRunError as error:
-        errors = Console(stderr=True)
-        say(errors, str(error))
-        _say_what_remains(errors, folder)
-        words = [study, *options.words(), "--out", str(folder), "--resume"]
-        say(errors, f"Go on with: safebo tune {shlex.join(words)}")
-        raise typer.Exit(130 if options.suffix else 1) from error
-    except Exception as error:
-        _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
+    except SafeboError as error:
+        errors, interrupted = Console(stderr=True), isinstance(error, InterruptedRunError)
+        say(errors, str(error) if interrupted else f"error: {error}")
+        _say_what_remains(errors, folder, quiet=isinstance(error, JournalError))
+        if "--resume" in str(error):
+            words = [study, *options.words(), "--out", str(folder), "--resume"]
+            say(errors, f"Go on with: safebo tune {shlex.join(words)}")
+        raise typer.Exit(130 if interrupted and options.suffix else error.exit_code) from error
+    except Exception:
+        _say_what_remains(Console(stderr=True), folder)
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(console, f"{done} done, in {folder}.")

@@ -130,6 +130,7 @@ def explain(place: str, action: str, detail: str) -> str:
         (("readonly", "read-only", "permission"), f"it or its folder is read-only. {kept}"),
         (("locked",), f"another program keeps it locked. Close that. {kept}"),
         (("malformed", "not a database", "no such table"), None),
+        (("server", "connection"), f"{detail}. Once it can be reached: {kept}"),
         (("i/o error",), f"{detail} (a full or failing disk?). {kept}"),
         (("",), detail),
     )

@@ -39,7 +39,7 @@ from safebo.storage.database import (
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
 from safebo.storage.records import Event, Record, RunInfo
-from safebo.storage.shared import parsed_url, patiently, shared_engine, shown_url
+from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
 from safebo.storage.tables import (
     measurement_columns,
     measurement_from_row,
@@ -70,6 +70,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     def __init__(self, engine: sa.Engine, place: str, run: RunInfo, read_only: bool) -> None:
         self._engine = engine
+        self._patience = Patience(engine)
         self._place = place
         self._mutex = threading.Lock()
         self.run = run
@@ -404,7 +405,7 @@ class Journal(AbstractContextManager["Journal"]):
         return sa.select(table).where(table.c.run == self.run.run)
 
     def _write(self, work: Callable[[chain.ChainedWriter], None]) -> None:
-        """Do some work in one transaction, again where the connection to a server was lost; see `patiently`."""
+        """Do some work in one transaction, again where the connection to a server was lost; see `Patience`."""
         if self.read_only:
             raise JournalError(f"{self._place}: opened for reading only")
         head = ""
@@ -420,13 +421,13 @@ class Journal(AbstractContextManager["Journal"]):
                     head = writer.link()
 
         with self._mutex, readable_errors(self._place, "write"):
-            patiently(self._engine, attempt)
+            self._patience.do(attempt)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with (
             readable_errors(self._place, "read"),
-            patiently(self._engine, self._engine.connect) as connection,
+            self._patience.do(self._engine.connect) as connection,
         ):
             yield connection
 
@@ -441,7 +442,7 @@ def _make_tables(engine: sa.Engine) -> None:
 @contextmanager
 def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose queries all see the same state, whatever a writer does meanwhile."""
-    with patiently(engine, engine.connect) as connection:
+    with Patience(engine).do(engine.connect) as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
         else:

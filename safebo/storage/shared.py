@@ -75,18 +75,36 @@ def shared_engine(url: sa.URL, read_only: bool = False, new: bool = False) -> sa
         ) from error
 
 
-def patiently(engine: sa.Engine, work: Callable[[], Result]) -> Result:
-    """Do some work on a database, again while a server cannot be reached, for up to `RECONNECT_SECONDS`."""
-    end = time.monotonic() + RECONNECT_SECONDS
-    while True:
-        try:
-            return work()
-        except sa.exc.OperationalError as error:
-            refused = "authentication" in str(error.orig) or "does not exist" in str(error.orig)
-            if engine.dialect.name == "sqlite" or refused or time.monotonic() >= end:
-                raise
-            engine.dispose()
-            time.sleep(0.5)
+class Patience:
+    """Does work on a database, again while a server cannot be reached, for up to `RECONNECT_SECONDS`.
+
+    What is done after it has given up is tried once, so that a run that stops does so soon.
+
+    Args:
+        engine: of the database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._seconds = 0.0 if engine.dialect.name == "sqlite" else RECONNECT_SECONDS
+
+    def do(self, work: Callable[[], Result]) -> Result:
+        """The work's result; raises the last error."""
+        end = time.monotonic() + self._seconds
+        while True:
+            try:
+                return work()
+            except sa.exc.OperationalError as error:
+                refused = any(word in str(error.orig) for word in _REFUSED)
+                if refused or time.monotonic() >= end:
+                    self._seconds = 0.0
+                    raise
+                self._engine.dispose()
+                time.sleep(0.5)
+
+
+_REFUSED = ("password", "authentication", "does not exist", "pg_hba", "permission denied")
+"""Words of a server that was reached and will not be persuaded by waiting."""
 
 
 def _is_secret(key: str) -> bool:
