@@ -25,8 +25,7 @@ from urllib.parse import quote
 
 import typer
 
-from safebo.experiments.robustness.kill import STUDY, comparable
-from safebo.storage.journal import Journal
+from safebo.experiments.robustness.kill import STUDY, told_in
 
 SECRET = "s3cr/t:w@rd?%&é"
 """A password with every character that a URL gives a meaning to."""
@@ -133,8 +132,8 @@ class Bench:
 
     def told(self, name: str) -> list[Any]:
         """The told trials of a run, in a form that compares exactly."""
-        with _environment(PGPASSWORD=SECRET), Journal.open(self.folder / name, read_only=True) as journal:
-            return [comparable(record) for record in journal.records() if record.measurement is not None]
+        with _environment(PGPASSWORD=SECRET):
+            return told_in(self.folder / name)
 
 
 def undisturbed(bench: Bench) -> str:
