@@ -135,15 +135,22 @@ def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Stu
     if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
         return
     negative = negative_margins(measurement, study)
-    if not negative and not measurement.fell:
+    if not negative and not ended_early(measurement):
         return
-    shown = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
+    shown = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or (
+        "it fell" if measurement.fell else "it was aborted"
+    )
     gains = ", ".join(f"{k} {v:g}" for k, v in trial.parameters.items())
     raise UnsafeSeedError(
         f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {shown} "
         f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
         "Give the study a seed that is safe on this robot"
     )
+
+
+def ended_early(measurement: Measurement) -> bool:
+    """Whether a fall or an abort ended the trial: it certifies nothing, whatever its margins were up to then."""
+    return measurement.fell or measurement.outcome == "aborted"
 
 
 def failed(message: str) -> Measurement:

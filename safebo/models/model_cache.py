@@ -30,6 +30,9 @@ from safebo.study import Study
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
+Keys = tuple[tuple[int, tuple[float | None, ...]], ...]
+"""Which observations: trials with their values, which a later fall of the same gains lowers."""
+
 Table = tuple[Tensor, list[tuple[float | None, ...]]]
 
 
@@ -78,10 +81,10 @@ class ModelCache:
         self.declared = function_models(study)
         self._simulation: list[Observation] = []
         self._expected: Surrogate | None = None
-        self._verdict: tuple[tuple[int, ...], Contradiction | None] = ((), None)
+        self._verdict: tuple[Keys, Contradiction | None] = ((), None)
         self._rows: list[Observation] = []
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
-        self._state: tuple[list[int], bool] | None = None
+        self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
         self._surrogate = Surrogate.prior(self._ensembles)
         self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
@@ -117,7 +120,7 @@ class ModelCache:
         if not self._simulation or spec is None or not rows:
             return None
         # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
-        ids = tuple(row.trial for row in rows)
+        ids = _keys(rows)
         if self._verdict[0] != ids:
             names = [model.name for model in self.declared]
             X, values = _table(rows)
@@ -149,10 +152,9 @@ class ModelCache:
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order."""
-        ids = [row.trial for row in rows]
-        known = [row.trial for row in self._rows]
+        ids, known = _keys(rows), _keys(self._rows)
         believed = bool(self._simulation) and self.contradiction(rows) is None
-        state = self._fit_ids(ids), believed
+        state = self._fit_keys(ids), believed
         if state != self._state or ids[: len(known)] != known:
             first = rows[: len(state[0])]
             if state != self._state:
@@ -186,9 +188,9 @@ class ModelCache:
         X, values = _table(self._simulation)
         return Surrogate.prior(ensembles, spec.inflation).conditioned(simulated(X), values)
 
-    def _fit_ids(self, ids: list[int]) -> list[int]:
+    def _fit_keys(self, ids: Keys) -> Keys:
         if self.spec.hyperparameters == "fixed":
-            return []
+            return ()
         return ids[: len(ids) // self.spec.refit_every * self.spec.refit_every]
 
     def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
@@ -212,6 +214,10 @@ class ModelCache:
             else:
                 ensembles.append(sampled(model, X[seen], y, spec.samples))
         return tuple(ensembles)
+
+
+def _keys(rows: Sequence[Observation]) -> Keys:
+    return tuple((row.trial, row.values) for row in rows)
 
 
 def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:

@@ -42,22 +42,20 @@ class TunerState:
         self.history = history
         self.explores = explores
         self.models = ModelCache(encoding.study)
-        self._observations: dict[int, Observation | None] = {}
+        self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
-        rows = []
-        for r in self.history:
-            if r.measurement is None:
-                continue
-            if r.trial.id not in self._observations:
-                self._observations[r.trial.id] = self.encoding.observation(r.trial, r.measurement)
-            observation = self._observations[r.trial.id]
-            if observation is not None:
-                rows.append(observation)
-        return self.models.surrogate(rows)
+        return self.models.surrogate(self.observations())
+
+    def observations(self) -> list[Observation]:
+        """What is modelled of everything told, in the order of the ids."""
+        told = tuple(r.trial.id for r in self.history if not r.pending)
+        if self._observations is None or self._observations[0] != told:
+            self._observations = (told, self.encoding.observations(self.history))
+        return self._observations[1]
 
     def acquisition_context(
         self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False
@@ -142,11 +140,11 @@ class TunerState:
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""
         d, m = self.encoding.space.dimension, len(self.encoding.functions)
+        modelled = {o.trial: o for o in self.observations()}
         rows, visited = [], []
         for r in self.history.of_context(name):
-            observation = None if r.measurement is None else self.encoding.observation(r.trial, r.measurement)
-            if observation is not None:
-                rows.append(observation)
+            if r.trial.id in modelled:
+                rows.append(modelled[r.trial.id])
             elif r.measurement is None or r.measurement.outcome == "failed":
                 visited.append(self.encoding.row(r.trial)[:d])
         nan = float("nan")

@@ -6,7 +6,7 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -105,7 +105,7 @@ class Tuner:
         self.encoding.context(name)
         with one_thread():
             plan = self._planner.plan(name)
-            dropped = self._state.models.contradiction(self._observations(self.history))
+            dropped = self._state.models.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
         if plan.watched:
@@ -252,7 +252,7 @@ class Tuner:
         None without a prior.
         """
         with one_thread():
-            return self._state.models.report(self._observations(self.history))
+            return self._state.models.report(self._state.observations())
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -278,7 +278,7 @@ class Tuner:
     # -- small things ------------------------------------------------------------------------------------
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
-        return self._observations(
+        return self.encoding.observations(
             TrialRecord(trial, None if measurement is None else self._checked(trial, measurement))
             for trial, measurement in records
         )
@@ -288,13 +288,6 @@ class Tuner:
             return checked_measurement(measurement, self.study)
         except MeasurementError as error:
             raise MeasurementError(f"trial {trial.id}: {error}") from None
-
-    def _observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
-        """What is modelled of some records."""
-        rows = [
-            self.encoding.observation(r.trial, r.measurement) for r in records if r.measurement is not None
-        ]
-        return [row for row in rows if row is not None]
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context
