@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,8 @@ from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
+from safebo.text.command import run_command
+from safebo.text.streams import say_if_heard as say
 
 
 class ControllerKind(StrEnum):
@@ -213,7 +214,7 @@ def list_limits() -> None:
     for limit in LIMITS:
         side = "below" if limit.below else "above"
         lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
-        typer.echo(
+        say(
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
             f" {limit.scope.value:10s} {limit.message}"
         )
@@ -226,14 +227,6 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
 
     make_key(path)
     say(f"a new key is in {path}, readable by you alone")
-
-
-def say(message: str) -> None:
-    """A line for people, at once."""
-    try:
-        print(message, flush=True)
-    except OSError:  # whoever read our output has gone; the robot has not
-        return
 
 
 def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
@@ -347,11 +340,4 @@ def read_limits(path: Path | None) -> tuple[Limit, ...]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
-    try:
-        app(arguments)
-    except HardwareError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(1)
+    run_command(app, arguments, HardwareError)

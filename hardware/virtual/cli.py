@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +21,8 @@ from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.simulation.disturbance import Disturbance, preset
+from safebo.text.command import run_command
+from safebo.text.streams import say_if_heard as say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -186,14 +186,6 @@ def list_faults() -> None:
         say(f"{name:18s} {kind.lasting:12s} {kind.description}")
 
 
-def say(message: str) -> None:
-    """A line for people, at once."""
-    try:
-        print(message, flush=True)
-    except OSError:  # whoever read our output has gone; what is left must not complain at the end either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None:
     """Let the robot live until a signal."""
     asked = [False]
@@ -221,10 +213,4 @@ def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
-    try:
-        app(arguments)
-    except HardwareError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    run_command(app, arguments, HardwareError, interrupted=("", 0))
