@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from safebo.experiments.bench.figures import (
     Look,
@@ -27,6 +26,7 @@ from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
 from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
+from safebo.report.html import page_environment
 from safebo.report.picture import Picture, drawn
 
 
@@ -119,15 +119,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
         }
         tasks = [_task(results, task, styles) for task in results.task_names]
         pairs = [_pairs(title, s, bad) for title, s, bad in kinds if s.rows]
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("safebo.experiments.bench", "."), PackageLoader("safebo.report", ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("safebo.experiments.bench", "safebo.report")
     environment.filters.update(number=number, seconds=seconds_text, trials=trials_text, percent=percent_text)
     return environment.get_template("report.html").render(
         title=_title(results),

@@ -7,19 +7,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
+from safebo.report.html import page_environment
 from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.runs.best_gains import best_gains_path, write_best_gains
 from safebo.study.checks import tuned_contexts
+from safebo.text.file_names import file_name
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,7 @@ def draw(data: ReportData) -> Pictures:
 
 def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
     """The page as text; `files` names the gains file of every context."""
-    environment = Environment(
-        loader=PackageLoader("safebo.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("safebo.report")
     environment.filters["number"] = number
     tables = {c.name: gain_table(data, c, files[c.name]) for c in data.contexts}
     try:
@@ -237,7 +231,7 @@ def _planes_picture(data: ReportData, context: ContextReport) -> Picture | None:
     if shown < total:
         caption += f" The {shown} most relevant of {total} gains are shown."
     alt = f"Safe set and objective over pairs of gains, context {context.name}"
-    return drawn(f"safe-set-{_file_name(context.name)}", planes_figure(data, context), alt, caption)
+    return drawn(f"safe-set-{file_name(context.name)}", planes_figure(data, context), alt, caption)
 
 
 def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
@@ -253,7 +247,7 @@ def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
             else ""
         )
         alt = f"Confidence bounds of every function along each gain, context {context.name}"
-        name = f"bounds-{_file_name(context.name)}{suffix}"
+        name = f"bounds-{file_name(context.name)}{suffix}"
         pictures.append(drawn(name, lines_figure(data, context, first), alt, caption))
     return pictures
 
@@ -267,8 +261,4 @@ def _tracking_picture(context: ContextReport) -> Picture | None:
         return None
     caption = f"{tracking_sentence(context.before, context.after)} {context.tracking_note}".strip()
     alt = f"Tracking before and after, context {context.name}"
-    return drawn(f"tracking-{_file_name(context.name)}", figure, alt, caption)
-
-
-def _file_name(context: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in context)
+    return drawn(f"tracking-{file_name(context.name)}", figure, alt, caption)

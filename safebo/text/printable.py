@@ -17,7 +17,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else _written_out(c) for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else written_out(c) for c in text)
 
 
 def one_line(text: str) -> str:
@@ -30,7 +30,8 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", r"\n")
 
 
-def _written_out(character: str) -> str:
-    if unicodedata.category(character) == "Zs":  # a space of another width, as in `5 N`
+def written_out(character: str) -> str:
+    r"""A character by its code, as `\x1b`; a space of any width as it is."""
+    if unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")
