@@ -92,6 +92,10 @@ class RunExistsError(InputError):
     """A folder that already holds a run although nobody said that it should be resumed."""
 
 
+class OtherFileError(InputError):
+    """A file that would be written over was not written by the run, or was changed since."""
+
+
 class StudyChangedError(InputError):
     """A run was started with another study than the one it should be resumed with."""
 

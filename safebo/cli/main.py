@@ -9,7 +9,7 @@ import json
 import logging
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -24,6 +24,9 @@ from safebo.text.file_names import file_name
 from safebo.text.printable import printable
 from safebo.text.screen import Screen
 from safebo.text.streams import say
+
+if TYPE_CHECKING:
+    from safebo.study import Study
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -195,16 +198,16 @@ def tune(
         raise
     except InterruptedRunError as error:
         say(str(error), error=True)
-        _say_what_remains(folder, error=True)
+        _say_what_remains(file.study, folder, error=True)
         words = [study, *options.words(), "--out", str(folder), "--resume"]
         say(f"Go on with: safebo tune {shlex.join(words)}", error=True)
         raise typer.Exit(130 if options.suffix else 1) from error
     except Exception as error:
-        _say_what_remains(folder, error=True, quiet=isinstance(error, JournalError))
+        _say_what_remains(file.study, folder, error=True, quiet=isinstance(error, JournalError))
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(f"{done} done, in {folder}.")
-    _say_what_remains(folder)
+    _say_what_remains(file.study, folder)
     say(f"Next: safebo report {folder}")
 
 
@@ -412,20 +415,21 @@ def _log_warnings_to(file: Path) -> None:
     logging.getLogger("py.warnings").addHandler(_Log())
 
 
-def _say_what_remains(folder: Path, error: bool = False, quiet: bool = False) -> None:
-    """Where the certified gains are; that there are none is not said when `quiet`."""
-    from safebo.runs.best_gains import read_best_gains
+def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bool = False) -> None:
+    """Where the run's certified gains are; that there are none is not said when `quiet`."""
+    from safebo.runs.best_gains import read_best_gains, written_by_run
+    from safebo.runs.recommendation import best_file
+    from safebo.study.checks import tuned_contexts
 
     found = False
-    for path in sorted(folder.glob("best*.yaml")):
-        try:
-            best = read_best_gains(path)
-        except (ValueError, OSError):
+    for name in tuned_contexts(study):
+        path = best_file(folder, name, study)
+        if not written_by_run(path, study.name, name):
             continue
-        found = True
+        best, found = read_best_gains(path), True
         unit = f" {best.objective_unit}" if best.objective_unit else ""
         say(
-            f"Certified gains for context {best.context}: {path} "
+            f"Certified gains for context {name}: {path} "
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
             f"expected {best.objective.mean:.4g})",
             error,

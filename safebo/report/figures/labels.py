@@ -57,8 +57,10 @@ def make_drawable(figure: Figure) -> None:
     for artist in figure.findobj(lambda a: isinstance(a, Text | Axis)):
         if isinstance(artist, Text):
             artist.set_text(drawable(artist.get_text()))
-        elif type(inner := artist.get_major_formatter()) in (FixedFormatter, FuncFormatter):
-            artist.set_major_formatter(_Drawable(inner))
+        elif isinstance(artist, Axis):
+            inner = artist.get_major_formatter()
+            if type(inner) in (FixedFormatter, FuncFormatter):
+                artist.set_major_formatter(_Drawable(inner))
 
 
 def legend(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
