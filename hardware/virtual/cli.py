@@ -22,7 +22,7 @@ from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.simulation.disturbance import Disturbance, preset
 from safebo.text.command import run_command
-from safebo.text.streams import say_if_heard as say
+from safebo.text.streams import say, say_if_heard
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -198,14 +198,14 @@ def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None
     log = BodyLog(settings.options.log)
     pace = VirtualPace(PERIOD, settings.patience, settings.options.lock_step)
     try:
-        say(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
-        speed = SpeedWatch(say, quiet=settings.options.lock_step)
-        live(robot, pace, speed, log, say, lambda: asked[0])
+        say_if_heard(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
+        speed = SpeedWatch(say_if_heard, quiet=settings.options.lock_step)
+        live(robot, pace, speed, log, say_if_heard, lambda: asked[0])
     finally:
         log.close()
         robot.close()
     plant = robot.plant
-    say(
+    say_if_heard(
         f"ended: {plant.time:.1f} s of robot time at {speed.factor(plant.time):.2f} of real time, {plant.commands} "
         f"commands, {robot.damaged} damaged, {pace.missed} ticks without a fresh one"
     )

@@ -196,8 +196,9 @@ def tune(
             )
     except InputError:
         raise
-    except InterruptedRunError as error:
-        say(str(error), error=True)
+    except (InterruptedRunError, BrokenPipeError) as error:
+        gone = isinstance(error, BrokenPipeError)
+        say("stopped: nobody reads the output any more" if gone else str(error), error=True)
         _say_what_remains(file.study, folder, error=True)
         words = [study, *options.words(), "--out", str(folder), "--resume"]
         say(f"Go on with: safebo tune {shlex.join(words)}", error=True)
@@ -208,7 +209,7 @@ def tune(
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(f"{done} done, in {folder}.")
     _say_what_remains(file.study, folder)
-    say(f"Next: safebo report {folder}")
+    say(f"Next: safebo report {shlex.quote(str(folder))}")
 
 
 @app.command()

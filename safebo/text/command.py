@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,6 +39,8 @@ def run_command(
     """
     ready_streams()
     calm_warnings()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     text = ""
     try:
         ended = app(arguments, standalone_mode=False)

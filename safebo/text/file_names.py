@@ -31,7 +31,7 @@ def file_name(name: str) -> str:
 
     Example:
         >>> file_name("trot"), file_name("../a b")
-        ('trot', 'a_b~4a28c2b3ab51b7ec')
+        ('trot', 'a_b~2c2c791a0618990c')
     """
     if len(name) <= _MAX_PLAIN and _PLAIN.fullmatch(name) and not _RESERVED.fullmatch(name):
         return name

@@ -50,7 +50,5 @@ def ready_streams() -> None:
 
 def calm_warnings() -> None:
     """Warnings of libraries inform where somebody asks for them; `-W error` must not turn one into a failure."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    elif any(action == "error" for action, *_ in warnings.filters):
+    if any(action == "error" for action, *_ in warnings.filters):
         warnings.simplefilter("default")

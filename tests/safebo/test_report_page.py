@@ -20,6 +20,7 @@ from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
+from safebo.text.file_names import file_name
 from safebo.types import Bounds, Measurement, TrialRecord
 
 
@@ -217,7 +218,8 @@ def test_best_gains_round_trip(tmp_path: Path) -> None:
 def test_best_gains_paths() -> None:
     folder = Path("run")
     assert best_gains_path(folder, "trot", certified=True, several=False) == folder / "best.yaml"
-    assert best_gains_path(folder, "a/b c", certified=True, several=True) == folder / "best-a_b_c.yaml"
+    file = best_gains_path(folder, "a/b c", certified=True, several=True)
+    assert file == folder / f"best-{file_name('a/b c')}.yaml"
     assert best_gains_path(folder, "trot", certified=False, several=False) == folder / "predicted-trot.yaml"
 
 
