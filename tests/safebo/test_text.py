@@ -156,7 +156,13 @@ def ends(case: str, program: Path, folder: Path) -> tuple[str, int, str, str]:
     done = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "", **environment},
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONUNBUFFERED": "",
+            **environment,
+        },
     )
     return case, done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("utf-8", "replace")
 
