@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
+from safebo.console.run_view import gains_table, trial_table
+from safebo.runs.best_gains import BestGains
+from safebo.runs.operators import measured_card, print_checks, trial_card
+from safebo.runs.progress import Bar, PlainLines, Progress
+from safebo.storage.records import Record, RunInfo
+from safebo.study import Study
 from safebo.text.file_names import file_name
 from safebo.text.printable import one_line, printable
 from safebo.text.screen import Screen, literal
+from safebo.types import Bounds, Check, Measurement, Trial
 
 NAMES = st.one_of(
     st.text(max_size=40),
@@ -53,6 +63,8 @@ def test_a_file_name_stays_in_its_folder_and_is_one_everywhere(name: str) -> Non
 @example("a b", "a/b")
 @example("步行", "跑步")
 @example("Trot", "trot")
+@example("Trot", "TROT")
+@example("A b", "a b")
 @example("é", "e\u0301")
 @example("", "_")
 @example("x" * 5000, "x" * 5001)
@@ -102,6 +114,72 @@ def test_a_console_shows_hostile_text_literally(make: type[Console]) -> None:
     assert len({len(line) for line in out.splitlines() if line.startswith(("┃", "│"))}) == 1, (
         "columns do not line up"
     )
+
+
+def hostile_study() -> Study:
+    return Study.model_validate(
+        {
+            "name": HOSTILE,
+            "evaluator": {"name": "python"},
+            "parameters": [{"name": f"p{HOSTILE}", "unit": HOSTILE, "bounds": [0, 10]}],
+            "objective": {"name": f"o{HOSTILE}", "unit": HOSTILE},
+            "constraints": [{"name": f"c{HOSTILE}", "unit": HOSTILE}],
+            "context": {"values": {HOSTILE: {}}},
+            "seeds": [{"context": HOSTILE, "parameters": {f"p{HOSTILE}": 1}}],
+        }
+    )
+
+
+def shown_by(console: Console) -> dict[str, Callable[[], None]]:
+    """Whatever prints names, units and messages of a run."""
+    study = hostile_study()
+    predicted = {f.name: Bounds(0.0, 1.0, 2.0) for f in (study.objective, *study.constraints)}
+    trial = Trial(
+        1, {f"p{HOSTILE}": 1.0}, {}, HOSTILE, "local", 1, certified=True, predicted=predicted, reason=HOSTILE
+    )
+    measured = Measurement("aborted", 1.0, {f"c{HOSTILE}": 1.0}, fell=True, message=f"{HOSTILE}\n{HOSTILE}")
+    record = Record(trial, measured, asked_at=datetime.now(UTC), told_at=None, round=0)
+    best = BestGains(
+        HOSTILE,
+        trial.parameters,
+        True,
+        Bounds(0, 1, 2),
+        {f"c{HOSTILE}": Bounds(0, 1, 2)},
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+    )
+    run = RunInfo("1", HOSTILE, study, study, "", "", HOSTILE, 0, 1, 1, {}, datetime.now(UTC))
+
+    def followed(progress: Progress) -> None:
+        progress.begin(run, [])
+        progress.asked(trial)
+        progress.told(trial, measured)
+        progress.note(HOSTILE)
+        progress.end()
+
+    return {
+        "a trial before": lambda: console.print(trial_card(trial, study, None)),
+        "a trial after": lambda: console.print(measured_card(trial, study, measured)),
+        "checks": lambda: print_checks(
+            console, [Check(HOSTILE, True, HOSTILE), Check(HOSTILE, False, HOSTILE)]
+        ),
+        "trials": lambda: console.print(trial_table([record], study)),
+        "gains": lambda: console.print(gains_table(best, study)),
+        "lines": lambda: followed(PlainLines(console)),
+        "bar": lambda: followed(Bar(console)),
+    }
+
+
+@pytest.mark.parametrize("make", [Screen, Console])
+@pytest.mark.parametrize("what", list(shown_by(Console())))
+def test_a_run_of_hostile_names_does_nothing_to_the_terminal(what: str, make: type[Console]) -> None:
+    console = make(file=io.StringIO(), force_terminal=what == "bar", color_system=None, width=300)
+    shown_by(console)[what]()
+    out = re.sub("\x1b\\[\\??[0-9]*[KAhl]|\r", "", console.file.getvalue())  # type: ignore[attr-defined]  # a bar's own
+    assert printable(out) == out
+    assert "[red]x[/] :dog:" in out
+    assert out.count("\n") < 30
 
 
 APP = r"""
