@@ -22,6 +22,7 @@ from safebo.text.file_names import file_name
 from safebo.text.printable import one_line
 from safebo.types import Bounds
 
+_TITLE = "# Study "
 _CHECKSUM = "# Written by safebo, which leaves this file alone once it is changed. SHA-256 of what follows: "
 
 
@@ -94,6 +95,8 @@ def written_by_run(path: Path, study: str, context: str) -> bool:
     """Whether a file is as `write_best_gains` left it for this study and context."""
     try:
         text = path.read_text(encoding="utf-8")
+        if not text.startswith(_TITLE):
+            return False
         best = read_best_gains(path)
     except (ValueError, OSError):
         return False
@@ -109,7 +112,7 @@ def written_by_run(path: Path, study: str, context: str) -> bool:
 
 def _text(best: BestGains) -> str:
     kind = "best certified gains" if best.certified else "predicted gains, not certified"
-    title = one_line(f"# Study {best.study}, context {best.context}: {kind}.")
+    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {kind}.")
     mapping = _mapping(best)
     return f"{title}\n{_checksum(mapping)}\n{mapping}"
 
