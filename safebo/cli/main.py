@@ -176,6 +176,7 @@ def tune(
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     work_on(folder)
     _log_warnings_to(folder / LOG_FILE)
+    again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
     screen = Screen()
     try:
         with options.ready(file.study.evaluator, folder) as there:
@@ -196,15 +197,18 @@ def tune(
             )
     except InputError:
         raise
-    except (InterruptedRunError, BrokenPipeError) as error:
-        gone = isinstance(error, BrokenPipeError)
-        say("stopped: nobody reads the output any more" if gone else str(error), error=True)
-        _say_what_remains(file.study, folder, error=True)
-        words = [study, *options.words(), "--out", str(folder), "--resume"]
-        say(f"Go on with: safebo tune {shlex.join(words)}", error=True)
-        raise typer.Exit(130 if options.suffix else 1) from error
-    except Exception as error:
+    except BrokenPipeError:
+        say(f"stopped: nobody reads the output any more. Go on with: safebo tune {again}", error=True)
+        raise
+    except SafeboError as error:
+        interrupted = isinstance(error, InterruptedRunError)
+        say(str(error) if interrupted else f"error: {error}", error=True)
         _say_what_remains(file.study, folder, error=True, quiet=isinstance(error, JournalError))
+        if "--resume" in str(error):
+            say(f"Go on with: safebo tune {again}", error=True)
+        raise typer.Exit(130 if interrupted and options.suffix else error.exit_code) from error
+    except Exception:
+        _say_what_remains(file.study, folder, error=True)
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(f"{done} done, in {folder}.")

@@ -88,14 +88,26 @@ def _unexpected(error: Exception, folder: Path | None) -> str:
 
 
 def _keep_details(folder: Path | None) -> str:
-    """Write the traceback of the error being handled to a file; returns where."""
-    text = traceback.format_exc()
-    name = f"safebo-error-{os.getpid()}.log"
+    """Write the traceback of the error being handled to a file of the folder, or a temporary one; returns where."""
+    text = "\n".join(_shortened(line, 300) for line in traceback.format_exc(limit=-40).splitlines())
     places = [folder] if folder is not None and folder.is_dir() else []
     for place in [*places, Path(tempfile.gettempdir())]:
         try:
-            (place / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            # Readable by its owner alone: an error's text may quote what a study holds.
+            descriptor, name = tempfile.mkstemp(prefix="safebo-error-", suffix=".log", dir=place)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(_shortened(printable(text), 30_000) + "\n")
         except OSError:
             continue
-        return str(place / name)
+        return str(place / Path(name).name)
     return "nowhere, no folder could be written"
+
+
+def _shortened(text: str, limit: int) -> str:
+    """A text with its middle left out where it is longer: an error may quote a whole mesh."""
+    half = limit // 2
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
+    )
