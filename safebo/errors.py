@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from safebo.text.printable import one_line
+
 
 class SafeboError(Exception):
     """Something that safebo refuses or cannot do; the message says what, where and what is allowed."""
@@ -32,7 +34,7 @@ class StudyError(InputError):
     def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([title, *(f"  {one_line(problem)}" for problem in self.problems)]))
 
 
 class EvaluatorOptionError(StudyError):
@@ -48,7 +50,7 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: object, known: object) -> None:
         known_names = list(known) if isinstance(known, (list, tuple, set, dict)) else [known]
-        names = ", ".join(str(n) for n in known_names)
+        names = ", ".join(one_line(str(n)) for n in known_names)
         super().__init__(f"unknown {kind} {name!r}: known are {names or 'none'}")
 
 
@@ -90,6 +92,10 @@ class NotARunError(InputError):
 
 class RunExistsError(InputError):
     """A folder that already holds a run although nobody said that it should be resumed."""
+
+
+class OtherFileError(InputError):
+    """A file that would be written over was not written by the run, or was changed since."""
 
 
 class StudyChangedError(InputError):

@@ -24,6 +24,7 @@ from safebo.errors import (
     EvaluatorOptionError,
     InterruptedRunError,
     JournalError,
+    OtherFileError,
     RunStoppedError,
     SafeboError,
     UnknownTrialError,
@@ -230,10 +231,11 @@ class RunLoop:
             self.progress.end()
         try:
             best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
-        except OSError as error:
+        except (OSError, OtherFileError) as error:
+            why = error.strerror or error if isinstance(error, OSError) else error
             raise RunStoppedError(
                 f"{self.folder}: all {self.told} trials are done and kept, but their best gains cannot be "
-                f"written: {error.strerror or error}. `safebo best {self.folder}` prints them"
+                f"written: {why}. `safebo best {self.folder}` prints them"
             ) from error
         journal.note("finished", f"{self.told} trials")
         return RunResult(self.folder, self.told, best, files)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from safebo.errors import InputError, MeasurementError, UnknownNameError
+from safebo.errors import InputError, MeasurementError, OtherFileError, SafeboError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
@@ -105,7 +105,12 @@ def tell_trial(
         tuner.restore(restorable(records))
         trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
-        keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+        try:
+            keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+        except (OSError, OtherFileError) as error:
+            raise SafeboError(
+                f"trial {trial.id} is recorded, but the best gains are not written: {error}"
+            ) from error
     return trial
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from safebo.evaluators.gate import margin_of
 from safebo.study import Study
+from safebo.text.printable import one_line
+from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
@@ -116,7 +118,7 @@ class TerminalOperator:
         # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return self._console.input(f"[bold]{escape(question)}[/] ").strip()
+            return self._console.input(literal(f"{question} ", "bold")).strip()
         except KeyboardInterrupt:
             raise InterruptedQuestionError("interrupted at the question") from None
         except EOFError:
@@ -151,9 +153,9 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """The list of checks, a line each."""
     console.print("Before the first trial:")
     for check in checks:
-        mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
+        mark = ("ok    ", "green") if check.passed else ("FAILED", "red")
         console.print(
-            f"  {mark}  {escape(check.name)}: {escape(check.message)}", highlight=False, soft_wrap=True
+            Text.assemble("  ", mark, f"  {one_line(f'{check.name}: {check.message}')}"), soft_wrap=True
         )
 
 
@@ -162,7 +164,7 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -
     seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
     seed = seeds[0] if seeds else {}
     table = Table(
-        title=f"Trial {trial.id}: {trial.phase}, context {trial.context_name}", title_justify="left"
+        title=literal(f"Trial {trial.id}: {trial.phase}, context {trial.context_name}"), title_justify="left"
     )
     for title in ("gain", "safe seed", "last trial", "proposed", "bounds", "unit"):
         table.add_column(title, justify="left" if title in ("gain", "unit") else "right")
@@ -171,7 +173,7 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -
         last = "" if before is None else f"{before.get(p.name, value):.4g}"
         start = f"{seed[p.name]:.4g}" if p.name in seed else ""
         bounds = f"{p.bounds[0]:g} .. {p.bounds[1]:g}"
-        table.add_row(p.name, start, last, f"[bold]{value:.4g}[/]", bounds, p.unit)
+        table.add_row(literal(p.name), start, last, literal(f"{value:.4g}", "bold"), bounds, literal(p.unit))
     lines = [f"Why: {trial.reason}"] if trial.reason else []
     for function in (study.objective, *study.constraints):
         expected = trial.predicted.get(function.name)
@@ -182,7 +184,7 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, float] | None) -
                 f"{function.unit}{limit}".rstrip()
             )
     certified = "certified by the study's certificate" if trial.certified else "NOT certified"
-    table.caption = "\n".join([*map(escape, lines), certified])
+    table.caption = literal("\n".join([*map(one_line, lines), certified]))
     table.caption_justify = "left"
     return table
 
@@ -198,7 +200,8 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
     for function, value in rows:
         bounds = trial.predicted.get(function.name)
         expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
-        table.add_row(function.name, "none" if value is None else f"{value:.4g}", expected, function.unit)
+        shown = "none" if value is None else f"{value:.4g}"
+        table.add_row(literal(function.name), shown, expected, literal(function.unit))
     if measurement.message:
-        table.caption, table.caption_justify = escape(measurement.message), "left"
+        table.caption, table.caption_justify = literal(measurement.message), "left"
     return table

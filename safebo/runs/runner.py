@@ -23,6 +23,7 @@ from safebo.runs.loop import (
 from safebo.runs.operators import Operator
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
+from safebo.runs.recommendation import refuse_other_files
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
@@ -115,6 +116,7 @@ def run(
         if exists:
             journal = stack.enter_context(Journal.open(folder, url=journal_url))
             _check_same_run(journal, file, seed)
+            refuse_other_files(folder, file.study, new=False)
             if prior is not None:
                 refuse_another_prior(journal, prior)
             waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
@@ -123,6 +125,7 @@ def run(
                 journal.set_trials(trials)
             workers = workers or journal.run.workers
         else:
+            refuse_other_files(folder, file.study, new=True)
             taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
         if robot is not None:
             planned = trials or (journal.run.trials if exists else file.study.trials)

@@ -19,6 +19,7 @@ from typing import Any
 
 from safebo.evaluators.gate import evaluate_safely, measured_or_failed
 from safebo.evaluators.source import EvaluatorSource
+from safebo.text.streams import calm_warnings
 from safebo.types import Check, Evaluator, EvaluatorInfo, Measurement, Monitor, Trial
 
 _PR_SET_PDEATHSIG = 1
@@ -50,6 +51,7 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False)
         _die_with_parent(parent)
     if log is not None:
         _write_output_to(Path(log))
+    calm_warnings()
     logging.captureWarnings(True)
 
 

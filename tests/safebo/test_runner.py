@@ -18,6 +18,7 @@ from safebo.errors import (
     InputError,
     InterruptedRunError,
     JournalError,
+    OtherFileError,
     RunExistsError,
     RunLockedError,
     RunStoppedError,
@@ -29,6 +30,7 @@ from safebo.errors import (
 from safebo.experiments.robustness.kill import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import resolve_trial
+from safebo.runs.progress import Silent
 from safebo.runs.runner import RunResult, run
 from safebo.storage import run_lock as run_lock_module
 from safebo.storage.journal import Journal
@@ -231,6 +233,35 @@ def test_best_gains_that_cannot_be_written_leave_no_half_file(
         tune(tmp_path, trials=2)
     assert len(trials_of(tmp_path)) == 2
     assert not list(tmp_path.glob("best*"))
+
+
+def test_gains_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
+    """Neither before a run, nor while it stands still, nor while it goes on; each time it says how to go on."""
+    mine = tmp_path / "best.yaml"
+    mine.write_text("gains: {p: 1}")
+    with pytest.raises(
+        OtherFileError, match=r"best\.yaml: was not written by this run.*Move it elsewhere, or choose"
+    ):
+        tune(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.yaml"]
+    mine.rename(tmp_path / "mine.yaml")
+    tune(tmp_path, trials=3)
+    changed = mine.read_text().replace("p: ", "p: 1")
+    mine.write_text(changed)
+    with pytest.raises(OtherFileError, match=r"or was changed since"):
+        tune(tmp_path, resume=True, trials=4)
+    assert mine.read_text() == changed
+    mine.unlink()
+
+    class Meddler(Silent):
+        def told(self, trial: Trial, measurement: Measurement) -> None:
+            mine.write_text("mine")
+
+    with pytest.raises(RunStoppedError, match=r"all 5 trials are done and kept, but .*left as it is"):
+        tune(tmp_path, resume=True, trials=5, progress=Meddler())
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    assert tune(tmp_path, resume=True).files == {"default": mine}
 
 
 def test_a_finished_run_gives_its_gains_again_when_they_are_gone(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from safebo.report.data import ContextReport, Line, Plane, ReportData, Slices, functions
+from safebo.report.figures.labels import legend
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -104,9 +105,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
     ]
     if seed is not None:
         handles.insert(3, Line2D([], [], color=MUTED, marker="s", ms=5, lw=0, label="seed gains"))
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -199,9 +198,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
                 label="trials near the slice (fading with distance)",
             )
         )
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -237,7 +234,7 @@ def relevance_figure(data: ReportData) -> Figure:
             Patch(color="#0072b2", label="parameter"),
             Patch(color="#e69f00", label="context variable"),
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.2)
+        legend(figure, handles, handlelength=1.2)
     return figure
 
 
