@@ -36,21 +36,30 @@ _MAX_MESSAGE = 2000
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
     """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded.
 
+    That includes what ends a program elsewhere, as `sys.exit()`.
+
     Raises:
+        KeyboardInterrupt: it may be a person's.
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
     try:
         value = evaluator.evaluate(trial, monitor)
     except MeasurementError as error:
-        return failed(str(error))
-    except (TrialUnknownError, NotStartedError):
+        return failed(text_of(error))
+    except (TrialUnknownError, NotStartedError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         if disk_is_full(error):
             raise
-        return failed(f"the evaluator raised {short_text(error)}{_place(error)}")
+        return failed_by(error)
     return measured_or_failed(value, study)
+
+
+def failed_by(error: BaseException) -> Measurement:
+    """A failed measurement of a trial whose evaluator raised."""
+    verb = "" if isinstance(error, SystemExit) else "raised "
+    return failed(_message(f"its evaluator {verb}{short_text(error)}{place_of(error)}"))
 
 
 def measured_or_failed(value: Any, study: Study) -> Measurement:
@@ -59,7 +68,9 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
         return checked_measurement(value, study)
     except MeasurementError as error:
         message = str(error)
-    except Exception as error:  # a value whose own code fails, as an array that cannot be read
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a value whose own code fails, as an array that cannot be read
         message = f"not a measurement: {short_text(error)}"
     said = vars(value) if isinstance(value, Measurement) else value if isinstance(value, Mapping) else {}
     words, fell, telemetry = said.get("message"), said.get("fell"), said.get("telemetry")
@@ -164,9 +175,28 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text."""
-    text = " ".join(str(error).split())
+    """An error in one line: its type and its text; for `sys.exit(3)` that it was called."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({_shown(error.code)})"
+    text = " ".join(text_of(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whose own code may fail."""
+    try:
+        return str(error)[: _MAX_MESSAGE + 1]
+    except BaseException as other:
+        return f"(its text cannot be shown: {type(other).__name__})"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    try:
+        return repr(value)[:200]
+    except BaseException as other:
+        return f"(a value that cannot be shown: {type(other).__name__})"
 
 
 # -- what is wrong -----------------------------------------------------------------------------------------
@@ -313,7 +343,7 @@ def _message(value: Any) -> str:
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Where the user's own code failed: the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
+from safebo.evaluators.source import is_loading
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -33,6 +35,7 @@ from safebo.study.methods import METHODS, canonical
 from safebo.study.problems import Problem
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.types import EvaluatorInfo, RobotAddress
+from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
 
@@ -100,6 +103,12 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
+    if starts_unguarded():
+        os._exit(UNGUARDED)  # the run that started this worker says what is wrong
+    if is_loading():
+        raise InputError(
+            'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
+        )
     folder = Path(out)
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):

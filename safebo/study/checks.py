@@ -247,6 +247,12 @@ def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
 def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     """Every name in a study that the evaluator does not know, and every bound it does not accept."""
     who = f"evaluator {info.name!r}"
+    if info.robot and study.evaluator.time_limit is not None:
+        yield Problem(
+            ("evaluator", "time_limit"),
+            f"{who} moves a {info.robot} robot, whose process must not be ended in the middle of a motion: leave the "
+            "key out; the robot's guardian limits its trials",
+        )
     accepted = {parameter.name: parameter for parameter in info.parameters}
     for index, parameter in enumerate(study.parameters):
         known = accepted.get(parameter.name)

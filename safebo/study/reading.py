@@ -166,15 +166,23 @@ def parse_study(text: str, path: Path | None = None) -> StudyFile:
     return StudyFile(study, text, path, reader.lines)
 
 
+_FREE_TO_CHANGE = (("evaluator", "time_limit"), ("evaluator", "tries"))
+"""Keys that decide how trials are run and not what is tried."""
+
+
 def study_hash(study: Study) -> str:
     """A hash of everything in a study that decides what is tried; descriptions do not count."""
     return hashlib.sha256(json.dumps(flatten(study), sort_keys=True).encode()).hexdigest()
 
 
 def flatten(study: Study) -> dict[str, Any]:
-    """Every value of a study by its key path, descriptions left out."""
+    """Every value of a study that decides what is tried, by its key path."""
     found = leaves(study.model_dump(mode="json"))
-    return {key_path_text(path): value for path, value in found if "description" not in path}
+    return {
+        key_path_text(path): value
+        for path, value in found
+        if "description" not in path and path not in _FREE_TO_CHANGE
+    }
 
 
 def changed_keys(before: Study, after: Study) -> list[str]:

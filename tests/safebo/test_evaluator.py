@@ -270,7 +270,7 @@ def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) ->
     ("code", "message"),
     [
         ("print('no contact', file=sys.stderr); sys.exit(3)", "ended with exit status 3: no contact"),
-        ("print('hello')", "wrote no measurement"),
+        ("print('hello')", "its stdout begins with 'hello'"),
         ("print(json.dumps([1]))", "wrote no measurement"),
         ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),
         ("time.sleep(9)", "did not answer within 0.5 s"),
