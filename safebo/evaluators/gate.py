@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import MeasurementError, UnsafeSeedError
+from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
 from safebo.study import FunctionSpec, Study, quantity_of
 from safebo.types import (
     OUTCOMES,
@@ -58,8 +58,8 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
 
 def failed_by(error: BaseException) -> Measurement:
     """A failed measurement of a trial whose evaluator raised."""
-    verb = "" if isinstance(error, SystemExit) else "raised "
-    return failed(_message(f"its evaluator {verb}{short_text(error)}{place_of(error)}"))
+    what = f"called {_exit_call(error)}" if isinstance(error, SystemExit) else f"raised {short_text(error)}"
+    return failed(_message(f"its evaluator {what}{place_of(error)}"))
 
 
 def measured_or_failed(value: Any, study: Study) -> Measurement:
@@ -175,10 +175,12 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text; for `sys.exit(3)` that it was called."""
+    """An error in one line: its type and its text; of an error of ours the text alone, of `sys.exit` that it was called."""
     if isinstance(error, SystemExit):
-        return f"called sys.exit({_shown(error.code)})"
+        return f"{_exit_call(error)} was called"
     text = " ".join(text_of(error).split())
+    if isinstance(error, SafeboError) and text:
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -190,13 +192,11 @@ def text_of(error: BaseException) -> str:
         return f"(its text cannot be shown: {type(other).__name__})"
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
+def _exit_call(error: SystemExit) -> str:
     try:
-        return repr(value)[:200]
+        return f"sys.exit({'' if error.code is None else repr(error.code)[:200]})"
     except BaseException as other:
-        return f"(a value that cannot be shown: {type(other).__name__})"
+        return f"sys.exit() with a value that cannot be shown ({type(other).__name__})"
 
 
 # -- what is wrong -----------------------------------------------------------------------------------------
@@ -344,7 +344,9 @@ def _message(value: Any) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame."""
+    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
+    if isinstance(error, SafeboError):
+        return ""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -119,9 +119,10 @@ def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> 
         _until[0] = time.monotonic() + study.evaluator.time_limit  # a program has a supervisor of its own
     try:
         with _sendable("the evaluator"):
-            return evaluate_safely(evaluator, trial, monitor, study)
-    except KeyboardInterrupt as error:  # a person's reaches the run, never a worker
-        return failed_by(error)
+            try:
+                return evaluate_safely(evaluator, trial, monitor, study)
+            except KeyboardInterrupt as error:  # a person's reaches the run, never a worker
+                return failed_by(error)
     finally:
         _until[0] = 0.0
 
@@ -143,8 +144,6 @@ def _sendable(what: str) -> Iterator[None]:
             raise EvaluatorError(f"{what}: {short_text(error)}") from None
         place = None if error.filename is None else str(error.filename)
         raise OSError(error.errno, str(error.strerror), place) from None
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         raise EvaluatorError(f"{what}: {short_text(error)}") from None
 

@@ -271,18 +271,32 @@ def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) ->
     [
         ("print('no contact', file=sys.stderr); sys.exit(3)", "ended with exit status 3: no contact"),
         ("print('hello')", "its stdout begins with 'hello'"),
+        ("print('\\x1b[2J' + 'x' * 9999)\nprint('{}')", r"stdout begins with '\\x1b[2Jxxx"),
+        ("pass", "as one JSON object to stdout and nothing else there"),
+        ("pass", "its stdout is empty"),
+        ("sys.stdout.buffer.write(b'\\xff')", "its stdout begins with"),
+        ("print('[' * 100_000)", "its stdout begins with '[[["),
+        ("import os; os.close(1); os.close(2); time.sleep(9)", "did not answer within 0.5 s"),
+        ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV"),
+        ("import os; os.kill(os.getppid(), 9); time.sleep(9)", "was ended by SIGKILL"),
+        ("while True: sys.stdout.write('x' * 1_000_000)", "wrote more than 1 MB to stdout and was ended"),
         ("print(json.dumps([1]))", "wrote no measurement"),
         ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),
         ("time.sleep(9)", "did not answer within 0.5 s"),
         ('print(\'{"objective": NaN, "margins": {"height": 1}}\')', "objective 'speed' is nan"),
     ],
 )
-def test_a_program_that_does_not_do_its_part_has_failed(tmp_path: Path, code: str, message: str) -> None:
+def test_a_program_that_does_not_do_its_part_has_failed(
+    tmp_path: Path, code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safebo.evaluators.program.MAX_ANSWER", 1 << 20)
     result = evaluate_safely(
-        program(tmp_path, code, timeout=0.5 if "sleep" in code else 30), TRIAL, None, BOWL
+        program(tmp_path, code, timeout=0.5 if "sleep" in code else 30, repeatable=True), TRIAL, None, BOWL
     )
     assert result.outcome == "failed"
     assert message in result.message
+    assert len(result.message) < 500
+    assert result.message.isprintable()
 
 
 def test_a_program_that_is_not_there_has_failed() -> None:
