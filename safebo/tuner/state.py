@@ -58,7 +58,11 @@ class TunerState:
         return self._observations[1]
 
     def acquisition_context(
-        self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False
+        self,
+        name: str,
+        visited: Sequence[Trial] = (),
+        falls_count: bool = False,
+        searched: bool = False,
     ) -> AcquisitionContext:
         """What an acquisition may look at in a context.
 
@@ -66,8 +70,11 @@ class TunerState:
             name: of the context.
             visited: trials whose place counts as seen, in variances only.
             falls_count: falls count as the worst objective seen, for methods that certify nothing.
+            searched: it may be approximated where observations are many; what decides is then its `exact`.
         """
         surrogate = self.surrogate()
+        seen = self.models.condensed(surrogate) if searched else surrogate
+        exact = None if seen is surrogate else self.acquisition_context(name, visited)
         dimension = self.encoding.space.dimension
         lifted = [self.encoding.row(r.trial)[:dimension] for r in self.lifted(name)]
         X = [self.encoding.row(trial) for trial in visited]
@@ -78,7 +85,7 @@ class TunerState:
         ]
         empty = torch.zeros(0, dimension + self.encoding.context_space.dimension, dtype=torch.float64)
         fantasized = self.models.fantasized(
-            surrogate,
+            seen,
             torch.stack(X) if X else empty,
             torch.stack(falls) if falls else empty,
             self._worst_objective() if falls else 0.0,
@@ -88,14 +95,15 @@ class TunerState:
         trials = len(self.history)
         beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
         ctx = AcquisitionContext(
-            surrogate=surrogate,
+            surrogate=seen,
             fantasized=fantasized,
+            exact=exact,
             context=self.encoding.context(name),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
             beta=torch.tensor(beta, dtype=torch.float64),
             optimism=spec.optimism,
-            past_betas=self._past_betas(surrogate),
+            past_betas=self._past_betas(surrogate) if exact is None else None,
             rule=spec.expander_rule,
             lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
             epsilon=spec.epsilon,
