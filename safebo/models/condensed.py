@@ -6,13 +6,15 @@ Intervals are wider than the exact ones as far as the pivots do not tell; nothin
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from safebo.models.low_rank import pivoted_cholesky
+from safebo.models.kernels import StationaryKernel
+from safebo.models.low_rank import PivotedCholesky, pivoted_cholesky
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import Posterior
-from safebo.models.surrogate import Surrogate
-
+from safebo.models.surrogate import Surrogate, shared_correlation
 
 RANK = 256
 """Pivots. An evaluation then costs what it does at so many observations, however many there are."""
@@ -23,19 +25,20 @@ KNOWN = 0.01
 
 def condensed(surrogate: Surrogate, rank: int = RANK) -> Surrogate:
     """The surrogate with every function's posterior through at most `rank` pivots, in `O(n^2 + n rank^2)`."""
-    return Surrogate([_condensed(p, rank) for p in surrogate.posteriors], surrogate.inflation)
+    known: list[tuple[Posterior, PivotedCholesky]] = []
+    return Surrogate([_condensed(p, rank, known) for p in surrogate.posteriors], surrogate.inflation)
 
 
-def _condensed(posterior: Posterior, rank: int) -> Posterior:
+def _condensed(posterior: Posterior, rank: int, known: list[tuple[Posterior, PivotedCholesky]]) -> Posterior:
     if isinstance(posterior, MixturePosterior):
-        return MixturePosterior([_condensed(p, rank) for p in posterior.components])
+        return MixturePosterior([_condensed(p, rank, []) for p in posterior.components])
     if posterior.count <= rank:
         return posterior
     kernel, inputs, noise = posterior.kernel, posterior.inputs, posterior.noise_variance
-    tolerance = KNOWN * noise / float(kernel.diagonal(inputs).max())
-    pivots, V, _, left = pivoted_cholesky(kernel, inputs, rank, tolerance)
-    eye = torch.eye(len(pivots), dtype=V.dtype, device=V.device)
-    inverse = torch.linalg.solve_triangular(V[:, pivots].T.tril(), eye, upper=False)
+    chosen = _pivots(posterior, rank, known)
+    V, left = chosen.rows, chosen.left
+    eye = torch.eye(len(V), dtype=V.dtype, device=V.device)
+    inverse = torch.linalg.solve_triangular(V[:, chosen.pivots].T.tril(), eye, upper=False)
     # y - prior mean = L L^-1 (y - prior mean), with the inverse of L at hand.
     residual = torch.linalg.solve_triangular(
         posterior.inverse_factor, posterior.whitened_residual().unsqueeze(-1), upper=False
@@ -48,5 +51,22 @@ def _condensed(posterior: Posterior, rank: int) -> Posterior:
     S, rotated = S.clamp_min(0.0), U.T @ inverse
     root = (S / (1.0 + S)).sqrt().unsqueeze(-1) * rotated
     weights = rotated.T @ ((U.T @ (weighted @ residual)) / (1.0 + S))
-    return Posterior(kernel, posterior.prior_mean, noise, inputs[pivots], root, weights)
+    return Posterior(kernel, posterior.prior_mean, noise, inputs[chosen.pivots], root, weights)
 
+
+def _pivots(
+    posterior: Posterior, rank: int, known: list[tuple[Posterior, PivotedCholesky]]
+) -> PivotedCholesky:
+    """Functions that differ in their variance alone share their pivots, and predictions then their covariances."""
+    kernel, inputs = posterior.kernel, posterior.inputs
+    for other, chosen in known:
+        if shared_correlation(posterior, other):
+            assert isinstance(kernel, StationaryKernel)
+            assert isinstance(other.kernel, StationaryKernel)
+            ratio = kernel.variance / other.kernel.variance
+            return replace(chosen, rows=chosen.rows * ratio**0.5, left=chosen.left * ratio)
+    largest = float(kernel.diagonal(inputs).max())
+    known.append(
+        (posterior, pivoted_cholesky(kernel, inputs, rank, KNOWN * posterior.noise_variance / largest))
+    )
+    return known[-1][1]

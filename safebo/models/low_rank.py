@@ -205,28 +205,42 @@ def kernel_features(
     if len(pool) > MAX_PIVOT_CANDIDATES:
         generator = torch.Generator().manual_seed(0)  # which rows is immaterial, but must not vary
         pool = pool[torch.randperm(len(pool), generator=generator)[:MAX_PIVOT_CANDIDATES]]
-    chosen, rows, missing, _ = pivoted_cholesky(kernel, pool, maximal_rank, tolerance)
+    found = pivoted_cholesky(kernel, pool, maximal_rank, tolerance)
+    chosen, rows = found.pivots, found.rows
     # k(P, P) = L L^T with L[j, i] = phi_i(p_j), which is 0 for i > j.
     factor = rows[:, chosen].T.tril()
     eye = torch.eye(len(chosen), dtype=pool.dtype, device=pool.device)
     inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
-    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(missing), widths)
+    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(found.missing), widths)
+
+
+@dataclass(frozen=True)
+class PivotedCholesky:
+    """Pivots among points, each the one of which those before it tell the least.
+
+    Args:
+        pivots: rows of the points.
+        rows: features of all points, `r x N`: the covariance of two points is nearly their inner product.
+        missing: the largest variance that the first 0, 1, ..., r features miss.
+        left: the variance that all of them miss at every point.
+    """
+
+    pivots: Int[Tensor, " r"]
+    rows: Float[Tensor, "r N"]
+    missing: tuple[float, ...]
+    left: Float[Tensor, " N"]
 
 
 def pivoted_cholesky(
     kernel: Kernel, points: Float[Tensor, "N D"], rank: int, tolerance: float
-) -> tuple[Int[Tensor, " r"], Float[Tensor, "r N"], list[float], Float[Tensor, " N"]]:
-    """Pivots among points, each the one of which those before it tell the least, and the factor at all points.
+) -> PivotedCholesky:
+    """The pivoted Cholesky factor of a kernel at points, `O(N r^2)`.
 
     Args:
         kernel: the prior covariance.
         points: `N x D`.
         rank: so many pivots at most.
         tolerance: no more are taken once no point misses more than this fraction of the largest variance.
-
-    Returns:
-        Rows of the pivots; the factor's rows, `r x N`; the largest variance that the first 0, 1, ..., r miss;
-        the variance that all of them miss at every point.
     """
     left = kernel.diagonal(points).clone()
     rank = min(rank, len(points))
@@ -244,4 +258,4 @@ def pivoted_cholesky(
         pivots.append(best)
         missing.append(float(left.max()))
     chosen = torch.tensor(pivots, dtype=torch.long, device=points.device)
-    return chosen, rows[: len(pivots)], missing, left
+    return PivotedCholesky(chosen, rows[: len(pivots)], tuple(missing), left)

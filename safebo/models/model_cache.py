@@ -98,7 +98,9 @@ class ModelCache:
         self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
         self._keys: Keys = ()
-        self._kept: dict[int, Surrogate] = {}  # by the number of rows that they know, the first ones of `_keys`
+        self._kept: dict[
+            int, Surrogate
+        ] = {}  # by the number of rows that they know, the first ones of `_keys`
         self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
         self._condensed: tuple[Surrogate, Surrogate] | None = None
 

@@ -26,6 +26,9 @@ from safebo.types import Phase
 FINAL_CANDIDATES = 64
 JUDGED_CANDIDATES = 256
 """Candidates of an approximate search whose exact scores and bounds decide."""
+
+APPROXIMATE_SEARCH = {"swarm_size": 64, "swarm_iterations": 25, "restarts": 6}
+"""Sizes of an approximate search at most: more of it finds hardly more, as the approximation is the limit."""
 POOL_STARTS = 16
 
 
@@ -190,7 +193,11 @@ class Proposer:
             with torch.no_grad():
                 pooled = Candidates.ordered(pool, *acquisition.evaluate(pool))
             starts = torch.cat([pooled.points[:POOL_STARTS], starts])
-        return search_box(acquisition, starts, rng, self.spec.search)
+        spec = self.spec.search
+        if acquisition.ctx.exact is not None:
+            sizes = {key: min(size, getattr(spec, key)) for key, size in APPROXIMATE_SEARCH.items()}
+            spec = spec.model_copy(update=sizes)
+        return search_box(acquisition, starts, rng, spec)
 
     def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:
         """The best candidate that still holds its certificate when rounded as it will be printed.
@@ -215,7 +222,9 @@ class Proposer:
                     scores = type(acquisition)(ctx).score(unit, bounds)
         if not bool(kept.any()):
             return None
-        first = int(torch.where(kept, scores, -torch.inf).argmax()) if approximate else int(kept.int().argmax())
+        first = (
+            int(torch.where(kept, scores, -torch.inf).argmax()) if approximate else int(kept.int().argmax())
+        )
         return Proposal(raw[first], float(scores[first]))
 
     def propose(

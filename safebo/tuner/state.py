@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition import AcquisitionContext, Told
+from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
@@ -25,6 +25,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import succeeded
 from safebo.types import Bounds, Certificate, Trial, TrialRecord
+
+PROMISING = 256
+"""Points out of many that are judged exactly."""
 
 
 class TunerState:
@@ -44,6 +47,7 @@ class TunerState:
         self.models = ModelCache(encoding.study)
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
+        self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
 
     def surrogate(self) -> Surrogate:
@@ -198,7 +202,10 @@ class TunerState:
 
     def raw(self, trial: Trial) -> NDArray[np.float64]:
         """A trial's parameters as a row (`d`) in their own units."""
-        return self.encoding.space.vector(trial.parameters, within=False)
+        known = self._raw.get(trial.id)
+        if known is None or known[0] is not trial:
+            known = self._raw[trial.id] = (trial, self.encoding.space.vector(trial.parameters, within=False))
+        return known[1]
 
     def certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
         """Certificate of one raw row (`d`) in a context."""
@@ -220,6 +227,18 @@ class TunerState:
             )
             for holds, numbers in zip(ctx.certified(bounds).tolist(), raw, strict=True)
         ]
+
+    def promising(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[NDArray[np.float64]]:
+        """Those of raw rows (`d` each) to look at for the best certified one: all, or `PROMISING` of them where exact
+        bounds at all would take long.
+        """
+        ctx = self.acquisition_context(name, searched=True)
+        if ctx.exact is None or len(rows) <= PROMISING:
+            return list(rows)
+        acquisition = acquisition_class("best_lower_bound")(ctx)
+        with torch.no_grad():
+            value = acquisition(self.encoding.unit(np.stack(rows)).unsqueeze(1))
+        return [rows[i] for i in torch.argsort(value, descending=True, stable=True)[:PROMISING].tolist()]
 
     # -- sets per context --
 
