@@ -74,7 +74,9 @@ CASES = (
         )
         for n, bar in ((1000, 0.3), (2000, 1.0))
     ),
-    Case("restore_2000", "Tuner.restore of 2,000 trials, 6 gains", 5.0, partial(restored, box_study(6)), 3, 1),
+    Case(
+        "restore_2000", "Tuner.restore of 2,000 trials, 6 gains", 5.0, partial(restored, box_study(6)), 3, 1
+    ),
     Case(
         "import_tuner",
         "a process that imports safebo.tuner alone, as `best` and `report` must",

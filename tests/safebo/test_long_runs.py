@@ -92,7 +92,9 @@ def test_proposals_are_certified_by_the_exact_posterior(count: int) -> None:
     trial = tuner.ask()
     assert trial.certified
     rows = [
-        Observation(r.trial.id, torch.tensor(list(r.trial.parameters.values())), (m.objective, m.margins["margin"]))
+        Observation(
+            r.trial.id, torch.tensor(list(r.trial.parameters.values())), (m.objective, m.margins["margin"])
+        )
         for r in tuner.history
         if (m := r.measurement) is not None
     ]
