@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -66,6 +66,7 @@ class AcquisitionContext(SafeSet):
         draw: a point of the unit cube drawn for this trial, `d`, for random methods.
         seed: of everything else that is drawn for this trial.
         told: what was tried in this context, for rules that look at measurements themselves.
+        exact: the context of the surrogate itself where this one approximates it for a search; else None.
     """
 
     fantasized: Surrogate
@@ -84,6 +85,14 @@ class AcquisitionContext(SafeSet):
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     seed: int = 0
     told: Told = field(default_factory=Told)
+    exact: AcquisitionContext | None = None
+
+    def exactly(self) -> AcquisitionContext:
+        """The same context of the surrogate itself."""
+        if self.exact is None:
+            return self
+        names = ("surrogate", "fantasized", "past_betas", "certificate", "exact")
+        return replace(self, **{name: getattr(self.exact, name) for name in names})
 
     def generator(self) -> torch.Generator:
         """A new generator of the numbers drawn for this trial."""

@@ -74,6 +74,7 @@ class Space:
         if repeated:
             raise StudyError(f"{kind} declared twice: {', '.join(repeated)}")
         self.axes = tuple(axes)
+        self._names = tuple(names)
         self.kind = kind
 
     @classmethod
@@ -94,7 +95,7 @@ class Space:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the axes, in order."""
-        return tuple(axis.name for axis in self.axes)
+        return self._names
 
     def to_unit(self, raw: ArrayLike) -> FloatArray:
         """Rows in the axes' units (`n x d` or `d`) to the unit cube."""

@@ -49,6 +49,7 @@ class StudyEncoding:
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
         }
+        self._known: dict[int, tuple[TrialRecord, bool, Observation]] = {}  # by trial, of the last record
 
     def context(self, name: str) -> Float[Tensor, " c"]:
         """A named context in the unit cube."""
@@ -77,15 +78,22 @@ class StudyEncoding:
         all unless it fell. A fall or an abort never certifies, whatever its margins were up to then: each counts as at
         most one `prior_std` below its threshold on the modelled scale, in every trial of the same gains and context.
         """
-        told = [(r.trial, r.measurement, self._place(r.trial)) for r in records if r.measurement is not None]
+        told = [(r, r.measurement, self._place(r.trial)) for r in records if r.measurement is not None]
         early = {place for _, m, place in told if ended_early(m)}
         return [
-            self._observation(trial, m, place in early)
-            for trial, m, place in told
+            self._observation(record, m, place in early)
+            for record, m, place in told
             if m.outcome in ("completed", "aborted") or (m.outcome == "failed" and m.fell)
         ]
 
-    def _observation(self, trial: Trial, m: Measurement, early: bool) -> Observation:
+    def _observation(self, record: TrialRecord, m: Measurement, early: bool) -> Observation:
+        known = self._known.get(record.trial.id)
+        if known is None or known[0] is not record or known[1] != early:
+            known = (record, early, self._modelled(record.trial, m, early))
+            self._known[record.trial.id] = known
+        return known[2]
+
+    def _modelled(self, trial: Trial, m: Measurement, early: bool) -> Observation:
         objective = m.objective if m.outcome == "completed" else None
         margins = [margin_of(m, f) for f in self.functions[1:]]
         values = [
@@ -109,7 +117,7 @@ class StudyEncoding:
         A constraint's lower bound is what its certificate promises.
         """
         with torch.no_grad():
-            mean = ctx.surrogate.predict(ctx.inputs(bounds.points)).mean
+            mean = ctx.surrogate.mean(ctx.inputs(bounds.points))
             lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
             lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)

@@ -29,6 +29,9 @@ from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
 
+CHUNK = 4096
+"""Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -197,7 +200,7 @@ class Tuner:
                 for r in self.history.of_context(name)
                 if r.measurement is not None and r.measurement.outcome == "completed"
             ]
-            rows += [] if found is None else [found.row]
+            rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
             certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
@@ -228,7 +231,8 @@ class Tuner:
         unit = self.encoding.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
         with one_thread(), torch.no_grad():
             ctx = self._state.acquisition_context(context)
-            return self.encoding.raw_bounds(ctx, ctx.bounds_at(unit))
+            parts = [self.encoding.raw_bounds(ctx, ctx.bounds_at(part)) for part in unit.split(CHUNK)]
+            return np.concatenate(parts)
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
