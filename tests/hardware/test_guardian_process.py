@@ -7,16 +7,16 @@ import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from speaking_process import SpeakingProcess
 
 from safebo.hardware.guardian.cli import main
 from safebo.hardware.guardian.limits import LIMITS
@@ -27,7 +27,6 @@ from safebo.hardware.link.key import make_key, read_key
 from safebo.hardware.link.udp import UdpTransport
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 PERIOD, PATIENCE = 0.002, 0.012
 
@@ -46,7 +45,7 @@ class LossyLink:
     def clock(self) -> float:
         return self.wall
 
-    def read(self):
+    def read(self) -> Any:
         if self._asked:
             return None
         self._asked = True
@@ -63,7 +62,8 @@ class LossyLink:
 
     def tick(self, pace: RobotPace) -> tuple[float, bool]:
         self._asked = False
-        now, state = pace.next(self)
+        part_of_a_link: Any = self
+        now, state = pace.next(part_of_a_link)
         return now, state is not None
 
 
@@ -264,16 +264,9 @@ def free_port() -> int:
 @contextmanager
 def process(*arguments: object):
     """A process that has said `ready`; what it says is in `said`."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    child.said = []
+    child = SpeakingProcess(*arguments)
     try:
-        for line in child.stdout:
+        for line in child.out:
             child.said.append(line.strip())
             if line.startswith("ready"):
                 break
@@ -282,7 +275,7 @@ def process(*arguments: object):
     finally:
         child.kill()
         child.wait()
-        child.stdout.close()
+        child.out.close()
 
 
 def ended(child) -> int:

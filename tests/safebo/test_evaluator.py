@@ -229,7 +229,7 @@ def test_margins_to_go_survive_as_arrays() -> None:
     "answer",
     [
         Measurement("aborted", margins={}, fell=True, message="lost contact"),
-        Measurement("aborted", margins={}, fell=np.bool_(True), message="lost contact"),
+        Measurement("aborted", margins={}, fell=np.bool_(True), message="lost contact"),  # type: ignore[arg-type]
         {"outcome": "aborted", "fell": True, "message": "lost contact", "telemetry": "a.parquet"},
     ],
 )

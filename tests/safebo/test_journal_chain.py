@@ -191,7 +191,7 @@ def test_two_processes_that_write_keep_one_chain(whole: Path, tmp_path: Path) ->
     shutil.copytree(whole, folder)
     with Journal.open(folder) as one, Journal.open(folder) as two:
         threads = [
-            threading.Thread(target=lambda j=j: [j.note("note", str(i)) for i in range(40)])  # type: ignore[misc]
+            threading.Thread(target=lambda j=j: [j.note("note", str(i)) for i in range(40)])
             for j in (one, two)
         ]
         for thread in threads:

@@ -162,7 +162,7 @@ def test_a_run_cut_anywhere_resumes_without_the_other_folder(
         folder = tmp_path / f"cut{cut}"
 
         class Cut(Tuner):
-            def tell(self, trial: Trial | int, measurement: Measurement) -> None:
+            def tell(self, trial: Trial | int, measurement: Measurement | Mapping[str, Any]) -> None:
                 super().tell(trial, measurement)
                 if len(self.history) - len(self.history.pending()) == cut:  # noqa: B023
                     signal.raise_signal(signal.SIGTERM)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from present import present
 from report_samples import make_data
 
 from safebo.errors import OtherFileError
@@ -250,13 +251,13 @@ def test_summary_counts_by_brute_force() -> None:
     assert summary.falls == 1
     assert summary.backups == sum(m.outcome == "backup" for m in told) > 0
     assert summary.violations == summary.local_violations == 1
-    local = [e for e in data.entries if e.trial.phase != "global" and e.measurement is not None]
-    worst = min((e.measurement.margins["attitude"], e.trial.id) for e in local if e.measurement.margins)
+    local = [(e.trial.id, e.measurement) for e in data.entries if e.trial.phase != "global"]
+    worst = min((m.margins["attitude"], number) for number, m in local if m is not None and m.margins)
     assert [(s.value, s.trial) for s in summary.smallest if s.constraint == "attitude"] == [worst]
     trot = summary.contexts[0]
-    assert trot.seed_objective == data.entries[0].measurement.objective
-    best = data.contexts[0].best.objective.mean
-    assert trot.change == pytest.approx(100 * (best - trot.seed_objective) / abs(trot.seed_objective))
+    assert trot.seed_objective == present(data.entries[0].measurement).objective
+    best, start = present(data.contexts[0].best).objective.mean, present(trot.seed_objective)
+    assert trot.change == pytest.approx(100 * (best - start) / abs(start))
     assert "better" in trot.sentence
     assert summary.contexts[2].sentence.startswith("never tried")
 

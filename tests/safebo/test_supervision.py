@@ -216,7 +216,9 @@ def test_an_approval_is_bound_to_these_gains_and_to_now(tmp_path, world) -> None
         replace(trial, context={"load": 1.0}),
     ):
         assert trial_hash(changed) != data["hash"]
-    assert trial_hash(replace(trial, parameters=dict(reversed(trial.parameters.items())))) == data["hash"]
+    assert (
+        trial_hash(replace(trial, parameters=dict(reversed(list(trial.parameters.items()))))) == data["hash"]
+    )
 
 
 def test_a_proposal_that_was_changed_after_its_approval_needs_another(tmp_path, world, monkeypatch) -> None:

@@ -87,7 +87,7 @@ def test_every_local_proposal_holds_its_certificate_in_an_independent_posterior(
         }
     )
     tuner, rng = Tuner(study, seed), np.random.default_rng(seed)
-    told = []
+    told: list[tuple[Trial, Measurement]] = []
     for _ in range(8):
         trial = tuner.ask("slow")
         if trial.phase == "local":
