@@ -17,6 +17,7 @@ LINKED = ("robots", "hardware", "experiments")
 ROOMS: dict[str, tuple[str, ...]] = {
     "safebo": (
         "errors",
+        "files",
         "types",
         "boundary",
         "study",
@@ -38,13 +39,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """Rooms of a package in their order: each may import those before it."""
 
-TORCH_FREE = ("errors", "types", "boundary", "study", "evaluators", "storage", "workers")
+TORCH_FREE = ("errors", "files", "types", "boundary", "study", "evaluators", "storage", "workers")
 """Rooms of safebo that load no torch; robots and hardware load none either."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "safebo": (),
-    "safebo.robots": ("safebo.errors", "safebo.types", "safebo.boundary"),
-    "safebo.hardware": ("safebo.robots", "safebo.errors", "safebo.types", "safebo.boundary"),
+    "safebo.robots": ("safebo.errors", "safebo.files", "safebo.types", "safebo.boundary"),
+    "safebo.hardware": ("safebo.robots", "safebo.errors", "safebo.files", "safebo.types", "safebo.boundary"),
     "safebo.experiments": ("safebo",),
 }
 """What each package may import beyond itself."""

@@ -9,12 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from safebo.errors import InputError, MeasurementError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
+from safebo.files.problems import key_path_text, shown
+from safebo.files.reading import read_file
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -146,30 +145,21 @@ def edit_trial(
     return trial
 
 
-def _read(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
-
-
 def _read_parameters(file: Path) -> dict[str, float]:
-    content = _read(file)
+    content = read_file(file)
     if isinstance(content, dict):
         content = content.get("parameters", content.get("gains", content))
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file}: holds no mapping of parameters to values")
     for name, value in content.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{file}: {name}: must be a number, not {value!r}")
+            raise InputError(f"{file}: {key_path_text((name,))}: must be a number, not {shown(value)}")
     return {str(name): float(value) for name, value in content.items()}
 
 
 def _read_measurement(file: Path, study: Study) -> Measurement:
     try:
-        return checked_measurement(_read(file), study)
+        return checked_measurement(read_file(file), study)
     except MeasurementError as error:
         wanted = json.dumps({"objective": 1.0, "margins": {c.name: 0.1 for c in study.constraints}})
         raise InputError(f"{file}: holds no measurement: {error}; it should look like {wanted}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
+from safebo.files.problems import Problem, shown
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -26,14 +27,15 @@ from safebo.runs.progress import Progress, Silent
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
-from safebo.study import Study
+from safebo.study import MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
-from safebo.study.problems import Problem
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.types import EvaluatorInfo, RobotAddress
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
+
+MAX_WORKERS = 1000
 
 
 def make_default_tuner(study: Study, seed: int) -> TunerLike:
@@ -102,9 +104,13 @@ def run(
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
-    for name, value in (("trials", trials), ("workers", workers)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+    for name, value, least, most in (
+        ("trials", trials, 1, MAX_TRIALS),
+        ("workers", workers, 1, MAX_WORKERS),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{name} must be a whole number from {least} to {most}, not {shown(value)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; the run needs a folder")
     exists = Journal.exists(folder)
