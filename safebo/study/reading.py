@@ -26,8 +26,8 @@ from safebo.study.problems import did_you_mean, leaves
 from safebo.types import EvaluatorInfo
 
 ENTRY_POINTS = "safebo.studies"
-_MAX_EXPLAINED = 500
-"""Problems up to which each is explained."""
+_MAX_EXPLAINED = 100
+"""Problems up to which each is explained, and the rest of the study checked as well."""
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,10 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
     try:
         return Study.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        errors: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+        errors: list[dict[str, Any]] = [dict(item) for item in error.errors(include_url=False)]
     if len(errors) > _MAX_EXPLAINED:
-        return None, [Problem(tuple(item["loc"]), item["msg"]) for item in errors]
+        told = [_problem(item, data) for item in errors[:_MAX_EXPLAINED]]
+        return None, [*told, *(Problem(tuple(item["loc"]), item["msg"]) for item in errors[_MAX_EXPLAINED:])]
     pruned = json.loads(json.dumps(data))
     problems, misspelt = [], set()
     for item in errors:
