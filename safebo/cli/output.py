@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from safebo.files.reading import usable_path
+
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 
@@ -37,9 +39,14 @@ def print_json(value: Any) -> None:
 
 
 def work_on(folder: Path) -> None:
-    """Remember the folder that the running command works on."""
+    """Remember the folder that the running command works on.
+
+    Raises:
+        FileError: no folder can have that name.
+    """
     global _folder
-    _folder = folder
+    _folder = None
+    _folder = usable_path(folder)
 
 
 def keep_details() -> str:

@@ -8,6 +8,7 @@ several documents.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -81,6 +82,21 @@ def read_file(path: str | Path) -> Any:
     if document.problems:
         raise FileError("\n".join(few_of(problem_lines(str(path), document.lines, document.problems))))
     return document.data
+
+
+def usable_path(path: Path) -> Path:
+    """The path, where the system can look for it at all.
+
+    Raises:
+        FileError: its name is too long, or holds a NUL.
+    """
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise FileError(f"{shortened(str(path))}: is no usable path: {reason}") from None
+    return path
 
 
 def read_text(path: str | Path) -> str:

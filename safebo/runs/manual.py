@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from safebo.errors import InputError, MeasurementError, UnknownNameError
+from safebo.errors import InputError, MeasurementError, ParameterError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file
@@ -102,7 +102,11 @@ def tell_trial(
         measurement = _read_measurement(measurement_file, run.study)
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
+        parameters = _read_parameters(parameters_file)
+        try:
+            trial: Trial = tuner.tell_manual(parameters, name, measurement)
+        except ParameterError as error:
+            raise ParameterError(f"{parameters_file}: {error}") from error
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
         keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
     return trial

@@ -11,6 +11,7 @@ from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
 from safebo.files.problems import Problem, shown
+from safebo.files.reading import usable_path
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -100,7 +101,7 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
-    folder = Path(out)
+    folder = usable_path(Path(out))
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")

@@ -171,12 +171,12 @@ def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"margins": {"height": False}}, "margin 'height' is False"),
+        ({"margins": {"height": False}}, "margin 'height' is false"),
         ({"margins": {"height": "0.5"}}, "margin 'height' is '0.5'"),
         ({"margins": {"height": np.bool_(True)}}, "margin 'height' is"),
         ({"margins": {"height": [0.1, 0.2]}}, "margin 'height' is"),
         ({"margins": [0.1]}, "margins is"),
-        ({"objective": True}, "objective 'speed' is True"),
+        ({"objective": True}, "objective 'speed' is true"),
         ({"objective": "1.0"}, "objective 'speed' is '1.0'"),
         ({"fell": "no"}, "fell is 'no'"),
         ({"fell": 0}, "fell is 0"),

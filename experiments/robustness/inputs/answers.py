@@ -19,7 +19,11 @@ from safebo.types import Measurement
 
 GOOD: dict[str, Any] = {"objective": 0.5, "margins": {"height": 0.2}}
 COUNTER, VALUES = "next", "values.pickle"
-PROGRAM = ["sh", "-c", 'n=$(cat next); echo $((n + 1)) > next; cat > /dev/null; cat out/$n; exit "$(cat code/$n)"']
+PROGRAM = [
+    "sh",
+    "-c",
+    'n=$(cat next); echo $((n + 1)) > next; cat > /dev/null; cat out/$n; exit "$(cat code/$n)"',
+]
 """Answers number n with the bytes in out/n and the status in code/n."""
 
 
@@ -151,7 +155,10 @@ RETURNED: dict[str, tuple[Callable[[], Any], str]] = {
     "a message with a NUL and an escape": (_with(message="a\0b\x1b[2J"), DONE),
     "a message that is a mapping": (_with(message={"a": 1}), DONE),
     "a message whose own code fails": (_with(message=Awkward()), FAILED),
-    "a failure with a message of a megabyte": (lambda: {"outcome": "failed", "message": "m" * 1_000_000}, FAILED),
+    "a failure with a message of a megabyte": (
+        lambda: {"outcome": "failed", "message": "m" * 1_000_000},
+        FAILED,
+    ),
     "a margin's name with half a surrogate pair": (_with(margins={"height": 0.2, "a\ud800": 1.0}), DONE),
     "a margin's name with a NUL": (_with(margins={"height": 0.2, "a\0": 1.0}), DONE),
     "duration NaN": (_with(duration=math.nan), DONE),
@@ -228,7 +235,11 @@ PRINTED: dict[str, tuple[bytes, int, str]] = {
     "5,000 nested lists": (b"[" * 5000 + b"]" * 5000, 0, FAILED),
     "200,000 nested lists": (b"[" * 200_000 + b"]" * 200_000, 0, FAILED),
     "5,000 nested objects": (b'{"a":' * 5000 + b"1" + b"}" * 5000, 0, FAILED),
-    "a key twice, the first NaN": (b'{"objective": NaN, "objective": 1, "margins": {"height": 0.2}}', 0, DONE),
+    "a key twice, the first NaN": (
+        b'{"objective": NaN, "objective": 1, "margins": {"height": 0.2}}',
+        0,
+        DONE,
+    ),
     "half a surrogate pair": (b'{"objective": 1, "margins": {"height": 0.2}, "message": "\\ud800"}', 0, DONE),
     "a NUL in a message": (b'{"objective": 1, "margins": {"height": 0.2}, "message": "\\u0000"}', 0, DONE),
     "bytes that are no UTF-8": (b"\xff\xfe\x00\x01", 0, FAILED),

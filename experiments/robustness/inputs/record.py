@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,9 @@ def safebo(arguments: Sequence[str], folder: Path) -> Answer:
             main(list(arguments))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except Exception:  # what a process would end with
+            code = 1
+            err.write(traceback.format_exc())
     return Answer(code, out.getvalue(), err.getvalue(), time.process_time() - begin)
 
 

@@ -72,7 +72,10 @@ WHOLE: dict[str, tuple[bytes | str, str]] = {
     "JSON with a comment": ('{"name": "bowl", // mine\n}', "// mine"),
     "Python": ("def evaluate(parameters, context):\n    return {}\n", "missing"),
     "HTML": ("<!DOCTYPE html>\n<html><body>404</body></html>\n", "must be"),
-    "a conflict of two versions": (STUDY.replace("seed: 1", "<<<<<<< HEAD\nseed: 1\n=======\n"), "valid YAML"),
+    "a conflict of two versions": (
+        STUDY.replace("seed: 1", "<<<<<<< HEAD\nseed: 1\n=======\n"),
+        "valid YAML",
+    ),
     "a version of YAML that is not": ("%YAML 9.9\n---\n" + STUDY, "valid YAML"),
     "11 MB": ("# comment\n" * 1_100_000 + STUDY, "MB"),
     "the file ends within a parameter": (STUDY[:130], "valid YAML"),
@@ -105,7 +108,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "prior_std: -.Inf": ("prior_std: 2.0", "prior_std: -.Inf", "objective.prior_std"),
     "beta: inf": ("seed: 1", "tuner: {beta: inf}", "tuner.beta"),
     "beta: 1e300": ("seed: 1", "tuner: {beta: 1e300}", "tuner.beta"),
-    "an option that is .nan": ("repeatable: true", "repeatable: true, pause: .nan", "evaluator.options.pause"),
+    "an option that is .nan": (
+        "repeatable: true",
+        "repeatable: true, pause: .nan",
+        "evaluator.options.pause",
+    ),
     "a decimal comma in a mapping": ("damping: 3", "damping: 3,5", "3.5"),
     "a decimal comma in a line": ("seed: 1", "surrogate:\n  lengthscale: 0,3", "0.3"),
     "a decimal comma in bounds": ("[0, 10]", "[0,5, 10]", "parameters[0].bounds"),
@@ -150,7 +157,11 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "a module that is not": ("safebo.experiments.robustness.bowl:evaluate", "no_such:f", "evaluator.name"),
     "a function that is not": ("robustness.bowl:evaluate", "robustness.bowl:evalute", "evaluator.name"),
     "an option that is not": ("repeatable: true", "repeatible: true", "repeatible"),
-    "a context nobody knows": ("seed: 1", "context: {schedule: [{context: x, trials: 3}]}", "context.schedule"),
+    "a context nobody knows": (
+        "seed: 1",
+        "context: {schedule: [{context: x, trials: 3}]}",
+        "context.schedule",
+    ),
 }
 """What becomes of a line, and the key that the answer must name."""
 
@@ -180,25 +191,25 @@ GOOD_NAMES: dict[str, str] = {
     "writing from right to left": r'"\u202eabc"',
     "markup": '"[red]<b>&amp;:dog:"',
     "a percent sign and braces": '"%s{0}${HOME}"',
-    "quotes": "\"a'b\\\"c\"",
+    "quotes": '"a\'b\\"c"',
     "a colon and blanks": '"a: b #c"',
     "on": "on",
-    "SQL": "\"'; drop table trials; --\"",
+    "SQL": '"\'; drop table trials; --"',
 }
 
 
 def study_files(folder: Path) -> Iterator[Row]:
     """Every one of them through `safebo tune`."""
     for what, (content, said) in WHOLE.items():
-        yield _tune(KIND, what, content, folder, [said])
+        yield refused_study(KIND, what, content, folder, [said])
     for what, (old, new, key) in CHANGES.items():
-        yield _tune(KIND, what, _changed(old, new), folder, [key])
+        yield refused_study(KIND, what, changed(old, new), folder, [key])
     yield from _no_files(folder)
     accepted = {
         "a byte order mark": codecs.BOM_UTF8 + STUDY.encode(),
         "lines that end as on Windows": STUDY.replace("\n", "\r\n").encode(),
-        "a seed of 2^63 - 1": _changed("seed: 1", f"seed: {2**63 - 1}").encode(),
-        "anchors and aliases": _changed("[0.1, 10]", "&b [0.1, 10]").encode(),
+        "a seed of 2^63 - 1": changed("seed: 1", f"seed: {2**63 - 1}").encode(),
+        "anchors and aliases": changed("[0.1, 10]", "&b [0.1, 10]").encode(),
     }
     for number, (what, content) in enumerate(accepted.items()):
         yield _runs(KIND, what, content, folder / f"accepted-{number}")
@@ -208,23 +219,27 @@ def names(folder: Path) -> Iterator[Row]:
     """Names that are refused, and odd ones that are not."""
     for kind, text in _NAMES_OF.items():
         for what, name in BAD_NAMES.items():
-            yield _tune(NAMES, f"{kind}: {what}", _changed(text, f"name: {name}"), folder, [_said(what)])
+            yield refused_study(
+                NAMES, f"{kind}: {what}", changed(text, f"name: {name}"), folder, [_said(what)]
+            )
     for what, name in BAD_NAMES.items():
-        yield _tune(NAMES, f"study: {what}", _changed("name: bowl", f"name: {name}"), folder, [_said(what)])
+        yield refused_study(
+            NAMES, f"study: {what}", changed("name: bowl", f"name: {name}"), folder, [_said(what)]
+        )
     for what in ("empty", "blank", "a NUL", "a line break", "1,000 characters", "a list"):
         text = f"context: {{values: {{{BAD_NAMES[what]}: {{}}}}}}"
-        yield _tune(NAMES, f"context: {what}", _changed("seed: 1", text), folder, ["context"])
+        yield refused_study(NAMES, f"context: {what}", changed("seed: 1", text), folder, ["context"])
     for what, unit in (("a line break", r'"N\nm"'), ("a NUL", r'"N\0"'), ("a number", "3")):
-        yield _tune(NAMES, f"unit: {what}", _changed("unit: N/m", f"unit: {unit}"), folder, ["unit"])
+        yield refused_study(NAMES, f"unit: {what}", changed("unit: N/m", f"unit: {unit}"), folder, ["unit"])
     for one, other in (("Kp", "kp"), ("é", "e\u0301"), ("ﬁ", "fi"), ("K", "\u212a"), ("Straße", "STRASSE")):
         text = STUDY.replace("name: stiffness", f'name: "{one}"').replace("name: damping", f'name: "{other}"')
-        given = f"parameters: {ascii(one)} beside {ascii(other)}"
-        yield _tune(NAMES, given, text, folder, ["parameters[1].name"])
-        text = _changed("seed: 1", f'context: {{values: {{"{one}": {{}}, "{other}": {{}}}}}}')
-        given = f"contexts: {ascii(one)} beside {ascii(other)}"
-        yield _tune(NAMES, given, text, folder, ["context.values"])
+        given = f"parameters: {one!a} beside {other!a}"
+        yield refused_study(NAMES, given, text, folder, ["parameters[1].name"])
+        text = changed("seed: 1", f'context: {{values: {{"{one}": {{}}, "{other}": {{}}}}}}')
+        given = f"contexts: {one!a} beside {other!a}"
+        yield refused_study(NAMES, given, text, folder, ["context.values"])
     for number, (what, name) in enumerate(GOOD_NAMES.items()):
-        content = _changed("name: bowl", f"name: {name}").encode()
+        content = changed("name: bowl", f"name: {name}").encode()
         yield _runs(NAMES, f"study: {what}", content, folder / f"name-{number}")
 
 
@@ -233,12 +248,14 @@ def _said(what: str) -> str:
     return "valid YAML" if "surrogate" in what else "name"
 
 
-def _changed(old: str, new: str) -> str:
+def changed(old: str, new: str) -> str:
+    """The small study with one part of a line replaced."""
     assert old in STUDY, old
     return STUDY.replace(old, new, 1)
 
 
-def _tune(kind: str, what: str, content: bytes | str, folder: Path, said: list[str]) -> Row:
+def refused_study(kind: str, what: str, content: bytes | str, folder: Path, said: list[str]) -> Row:
+    """A text as a study file that `safebo tune` must refuse, saying some things and leaving nothing."""
     path = folder / "study.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     return refused(kind, what, ["tune", path.name], folder, [path.name, *said])

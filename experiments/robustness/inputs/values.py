@@ -122,9 +122,15 @@ _SCALARS = st.one_of(
     st.text(st.characters(categories=["Cs"]), min_size=1, max_size=2),
     st.sampled_from(["completed", "failed", "backup", "aborted", "height", "x" * 50_000]),
 )
-_ANYTHING = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
-)
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        inner, st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    )
+
+
+_ANYTHING = _nested(_nested(_nested(_SCALARS)))
 _GOOD = st.fixed_dictionaries(
     {
         "objective": st.floats(-1e6, 1e6),
@@ -148,7 +154,11 @@ def generated(number: int) -> list[Case]:
     found: list[Case] = []
 
     @settings(
-        max_examples=number, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(st.one_of(_GOOD.map(lambda value: (value, DONE)), _ODD.map(lambda value: (value, None))))
     def collect(case: tuple[Any, str | None]) -> None:
