@@ -81,7 +81,7 @@ class Answer:
     @property
     def shown(self) -> str:
         """Exit code and message."""
-        return f"exit {self.code}: {self.text.strip()}" if self.code else "exit 0"
+        return f"exit {self.code}: {self.text.strip()[:MAX_TEXT]}" if self.code else "exit 0"
 
 
 def safebo(arguments: Sequence[str], folder: Path) -> Answer:

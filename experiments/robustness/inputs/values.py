@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,21 @@ def program_answers(folder: Path) -> Iterator[Row]:
     yield from through_program("What a program prints", cases, folder / "printed")
 
 
-def through_function(kind: str, cases: Sequence[Case], folder: Path) -> Iterator[Row]:
+def through_function(
+    kind: str, cases: Sequence[Case], folder: Path, executor: Executor | None = None
+) -> Iterator[Row]:
     """One run whose function gives the answers in turn."""
     folder.mkdir(parents=True)
     answers = [c.answer if isinstance(c.answer, str) else (c.answer,) for c in (_FIRST, *cases)]
     (folder / VALUES).write_bytes(pickle.dumps(answers))
     name = "safebo.experiments.robustness.inputs.answers:evaluate"
     options = {"repeatable": True, "folder": str(folder)}
-    yield from _run(kind, cases, folder, {"name": name, "options": options})
+    yield from _run(kind, cases, folder, {"name": name, "options": options}, executor)
 
 
-def through_program(kind: str, cases: Sequence[Case], folder: Path) -> Iterator[Row]:
+def through_program(
+    kind: str, cases: Sequence[Case], folder: Path, executor: Executor | None = None
+) -> Iterator[Row]:
     """One run whose program prints the answers in turn."""
     (folder / "out").mkdir(parents=True)
     (folder / "code").mkdir()
@@ -75,21 +80,24 @@ def through_program(kind: str, cases: Sequence[Case], folder: Path) -> Iterator[
         (folder / "out" / str(number)).write_bytes(case.answer)
         (folder / "code" / str(number)).write_text(str(case.status))
     options = {"command": PROGRAM, "repeatable": True, "timeout": 30}
-    yield from _run(kind, cases, folder, {"name": "subprocess", "options": options})
+    yield from _run(kind, cases, folder, {"name": "subprocess", "options": options}, executor)
 
 
 _FIRST = Case("", GOOD)
 """What the study's seed measures, so that the run goes on."""
 
 
-def _run(kind: str, cases: Sequence[Case], folder: Path, evaluator: dict[str, Any]) -> Iterator[Row]:
-    study = yaml.safe_load(STUDY) | {"evaluator": evaluator, "tuner": {"method": "random"}}
+def _run(
+    kind: str, cases: Sequence[Case], folder: Path, evaluator: dict[str, Any], executor: Executor | None
+) -> Iterator[Row]:
+    tuner = {"method": "random", "search": {"domain": "grid", "grid_points": 5}}
+    study = yaml.safe_load(STUDY) | {"evaluator": evaluator, "tuner": tuner}
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study))
     (folder / COUNTER).write_text("0")
     stopped = ""
     try:
-        run(path, folder / "run", trials=len(cases) + 1, max_failures=10**9)
+        run(path, folder / "run", trials=len(cases) + 1, max_failures=10**9, executor=executor)
     except SafeboError as error:
         stopped = str(error)
     with Journal.open(folder / "run", read_only=True) as journal:
@@ -169,11 +177,21 @@ def generated(number: int) -> list[Case]:
     return found[:number]
 
 
-def generated_answers(number: int, folder: Path) -> Iterator[Row]:
-    """Generated answers through a function and, as JSON, through a program, in runs of at most 200 trials."""
+def generated_answers(number: int, folder: Path, executor: Executor | None = None) -> Iterator[Row]:
+    """Generated answers through a function and, as JSON, through a program, in runs of at most 200 trials.
+
+    Args:
+        number: of answers.
+        folder: where the runs go.
+        executor: evaluates the trials; None for processes of the run's own.
+    """
     cases = generated(number)
     for start in range(0, number, MAX_TRIALS - 1):
         chunk = cases[start : start + MAX_TRIALS - 1]
-        yield from through_function("Generated, from a function", chunk, folder / f"function-{start}")
+        yield from through_function(
+            "Generated, from a function", chunk, folder / f"function-{start}", executor
+        )
         printed = [Case(c.given, json.dumps(c.answer).encode(), c.right) for c in chunk]
-        yield from through_program("Generated, from a program", printed, folder / f"program-{start}")
+        yield from through_program(
+            "Generated, from a program", printed, folder / f"program-{start}", executor
+        )
