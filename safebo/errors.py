@@ -23,18 +23,41 @@ class InputError(SafeboError, ValueError):
     exit_code = 2
 
 
+_MAX_TOLD = 1600
+"""Characters of problems that a message tells before it only counts them."""
+
+
+def few_of(lines: Sequence[str]) -> list[str]:
+    """The first lines, and of many how many more there are."""
+    length = 0
+    for index, line in enumerate(lines):
+        length += len(line)
+        if length > _MAX_TOLD and 0 < index < len(lines) - 1:
+            return [*lines[:index], f"and {len(lines) - index:,} more"]
+    return list(lines)
+
+
+class FileError(InputError):
+    """A file that cannot be read, or that does not hold what it should; the message names file, line and key."""
+
+
 class StudyError(InputError):
     """A study that cannot be run: a key, a value, or two of them that contradict each other.
 
     Args:
         title: what is wrong, in one sentence.
-        problems: one line for each thing wrong: file, line, key, what was wrong, what is allowed.
+        problems: one line for each thing wrong: file, line, key, what was wrong, what is allowed. The message tells
+            the first ones.
     """
 
     def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
+<<<<<<< HEAD
         super().__init__("\n".join([title, *(f"  {one_line(problem)}" for problem in self.problems)]))
+=======
+        super().__init__("\n".join([title, *(f"  {problem}" for problem in few_of(self.problems))]))
+>>>>>>> r-files
 
 
 class EvaluatorOptionError(StudyError):

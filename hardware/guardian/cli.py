@@ -309,8 +309,6 @@ def read_table(path: Path | None) -> ControllerGains:
         return quadruped_table()
     try:
         gains = Gains.load(path)
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # names the file itself
         raise HardwareInputError(str(error)) from None
     try:

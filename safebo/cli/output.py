@@ -11,6 +11,8 @@ import typer
 
 from safebo.text.screen import Screen
 
+from safebo.files.reading import usable_path
+
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 
@@ -29,9 +31,14 @@ def print_json(value: Any) -> None:
 
 
 def work_on(folder: Path) -> None:
-    """Remember the folder that the running command works on."""
+    """Remember the folder that the running command works on.
+
+    Raises:
+        FileError: no folder can have that name.
+    """
     global _folder
-    _folder = folder
+    _folder = None
+    _folder = usable_path(folder)
 
 
 def folder_worked_on() -> Path | None:

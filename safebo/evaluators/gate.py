@@ -16,7 +16,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
+=======
+from safebo.errors import MeasurementError, UnsafeSeedError
+from safebo.files.problems import listed, shown
+>>>>>>> r-files
 from safebo.study import FunctionSpec, Study, quantity_of
 from safebo.types import (
     OUTCOMES,
@@ -49,7 +54,11 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         return failed(text_of(error))
     except (TrialUnknownError, NotStartedError, KeyboardInterrupt):
         raise
+<<<<<<< HEAD
     except BaseException as error:
+=======
+    except (Exception, SystemExit, GeneratorExit) as error:
+>>>>>>> r-files
         if disk_is_full(error):
             raise
         return failed_by(error)
@@ -79,7 +88,7 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
     return Measurement(
         "failed",
         fell=isinstance(fell, bool | np.bool_) and bool(fell),
-        telemetry=telemetry if isinstance(telemetry, str) else None,
+        telemetry=_text(telemetry) if isinstance(telemetry, str) else None,
         message=_message(message),
     )
 
@@ -118,7 +127,7 @@ def as_measurement(value: Any) -> Measurement:
         )
     for key in value:
         if key not in _FIELDS:
-            raise MeasurementError(f"unknown key {key!r} (allowed: {', '.join(_FIELDS)})")
+            raise MeasurementError(f"unknown key {shown(key)} (allowed: {', '.join(_FIELDS)})")
     return Measurement(**{"outcome": "completed", **value})
 
 
@@ -165,8 +174,8 @@ def ended_early(measurement: Measurement) -> bool:
 
 
 def failed(message: str) -> Measurement:
-    """A failed measurement and why."""
-    return Measurement("failed", message=message)
+    """A failed measurement and why, as text that can be kept."""
+    return Measurement("failed", message=_message(message))
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -175,12 +184,20 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text; of an error of ours the text alone, of `sys.exit` that it was called."""
+<<<<<<< HEAD
+    """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
     if isinstance(error, SystemExit):
         return f"{_exit_call(error)} was called"
     text = " ".join(text_of(error).split())
     if isinstance(error, SafeboError) and text:
         return text
+=======
+    """An error in one line: its type and its text."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an error whose own code fails
+        text = ""
+>>>>>>> r-files
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -204,10 +221,10 @@ def _exit_call(error: SystemExit) -> str:
 
 def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
     if measurement.outcome not in OUTCOMES:
-        yield f"outcome {measurement.outcome!r} does not exist (allowed: {', '.join(OUTCOMES)})"
+        yield f"outcome {shown(measurement.outcome)} does not exist (allowed: {', '.join(OUTCOMES)})"
         return
     if not isinstance(measurement.fell, bool | np.bool_):
-        yield f"fell is {measurement.fell!r}, not true or false"
+        yield f"fell is {shown(measurement.fell)}, not true or false"
         return
     # What the monitor interrupted is not modelled either, so its numbers decide nothing.
     if measurement.outcome in ("failed", "backup"):
@@ -217,18 +234,18 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
         if measurement.outcome == "completed" and not measurement.fell:
             yield f"objective {study.objective.name!r} is missing"
     elif number_of(measurement.objective) is None:
-        yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
+        yield f"objective {study.objective.name!r} is {shown(measurement.objective)}, not a finite number"
     if not isinstance(measurement.margins, Mapping):
-        yield f"margins is {measurement.margins!r}, not a mapping of names to numbers"
+        yield f"margins is {shown(measurement.margins)}, not a mapping of names to numbers"
         return
     for constraint in study.constraints:
         names = (constraint.name, quantity_of(constraint))
         name = next((name for name in names if name in measurement.margins), None)
         if name is None:
-            given = ", ".join(map(str, measurement.margins)) or "none"
+            given = listed(measurement.margins)
             yield f"margin {names[1]!r} is missing (given: {given})"
         elif number_of(measurement.margins[name]) is None:
-            yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
+            yield f"margin {name!r} is {shown(measurement.margins[name])}, not a finite number"
     for name in ("states", "backup_state"):
         array = getattr(measurement, name)
         if array is not None and finite_array(array) is None:
@@ -250,7 +267,7 @@ def _margins_to_go_faults(measurement: Measurement) -> Iterator[str]:
         yield "margins_to_go is given without states"
         return
     if set(to_go) != set(measurement.margins):
-        yield f"margins_to_go names {', '.join(to_go) or 'none'}, margins {', '.join(measurement.margins)}"
+        yield f"margins_to_go names {listed(to_go)}, margins {listed(measurement.margins)}"
         return
     count = len(measurement.states)
     for name, values in to_go.items():
@@ -283,7 +300,7 @@ def _plain(m: Measurement) -> Measurement:
         backup_state=backup_state if backup_state is not None and backup_state.ndim == 1 else None,
         true_objective=number_of(m.true_objective),
         true_margins=None if m.true_margins is None else _numbers(m.true_margins),
-        telemetry=m.telemetry if isinstance(m.telemetry, str) else None,
+        telemetry=_text(m.telemetry) if isinstance(m.telemetry, str) else None,
         duration=max(0.0, number_of(m.duration) or 0.0),
         message=_message(m.message),
         extra=_numbers(m.extra),
@@ -336,17 +353,25 @@ def _arrays(values: Mapping[str, Any] | None) -> dict[str, NDArray[np.float64]] 
 
 def _message(value: Any) -> str:
     """A message of any kind as storable text of bounded length."""
-    text = value if isinstance(value, str) else ("" if value is None else repr(value)[: _MAX_MESSAGE + 1])
-    text = (
-        text[: _MAX_MESSAGE + 1].encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-    )
+    text = value if isinstance(value, str) else ("" if value is None else repr(value))
+    text = _text(text[: _MAX_MESSAGE + 1])
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
 
 
+<<<<<<< HEAD
 def place_of(error: BaseException) -> str:
     """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
     if isinstance(error, SafeboError):
         return ""
+=======
+def _text(value: str) -> str:
+    """A text that every database keeps: halves of surrogate pairs and NULs are written out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame."""
+>>>>>>> r-files
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -20,6 +20,11 @@ import importlib.metadata
 import inspect
 import json
 import math
+<<<<<<< HEAD
+=======
+import os
+import subprocess
+>>>>>>> r-files
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -105,26 +110,52 @@ class EvaluatorSource:
             )
         (point, *_) = importlib.metadata.entry_points(group=BRIDGES, name=name)
         bridge = _load_entry_point(point)
+<<<<<<< HEAD
         with _loaded(f"evaluator {name!r} cannot be made"):
             try:
                 return cast(Evaluator, bridge(options, robot))
             except (ValueError, TypeError) as error:
                 raise EvaluatorOptionError(text_of(error), "evaluator.options") from error
+=======
+        try:
+            return cast(Evaluator, bridge(_beside(bridge, options, self.folder), robot))
+        except (ValueError, TypeError) as error:
+            raise EvaluatorOptionError(str(error), "evaluator.options") from error
+        except Exception as error:
+            raise EvaluatorError(short_text(error)) from error
+>>>>>>> r-files
 
     def _make(self) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
         if name == SUBPROCESS:
             return SubprocessEvaluator(self.study, options, self.folder)
         if ":" in name:
-            return _from_object(_load_dotted(name, self.folder), name, self.study, options)
+            return self._from(_load_dotted(name, self.folder), options)
         for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
-            return _from_object(_load_entry_point(entry_point), name, self.study, options)
+            return self._from(_load_entry_point(entry_point), options)
         known = registered_evaluators()
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise EvaluatorOptionError(
             f"unknown evaluator {name!r}{hint} (allowed: {', '.join(known)}, or module:attribute)"
         )
+
+    def _from(self, value: Any, options: dict[str, Any]) -> Evaluator:
+        return _from_object(
+            value, self.study.evaluator.name, self.study, _beside(value, options, self.folder)
+        )
+
+
+def _beside(value: Any, options: dict[str, Any], folder: str | None) -> dict[str, Any]:
+    """The options, those that its `path_options` say are files looked for beside the study file."""
+    found = {}
+    for name in getattr(value, "path_options", ()):
+        text = options.get(name)
+        if folder is not None and isinstance(text, str) and text and "\0" not in text:
+            place = Path(folder, Path(text).expanduser())
+            if os.path.exists(place):  # a robot may also be given by its name
+                found[name] = str(place)
+    return {**options, **found}
 
 
 def registered_evaluators() -> list[str]:
@@ -189,7 +220,9 @@ def _load_dotted(name: str, folder: str | None) -> Any:
     return value
 
 
-_beside: dict[str, set[str]] = {}  # folders of studies that were looked in, and the modules found there
+_modules_beside: dict[
+    str, set[str]
+] = {}  # folders of studies that were looked in, and the modules found there
 _looking = threading.Lock()
 
 
@@ -203,12 +236,12 @@ def _import_beside(module: str, folder: str | None) -> Any:
     if folder is None:
         return importlib.import_module(module)
     with _looking:
-        for other in [f for f in _beside if f != folder]:
-            for name in _beside.pop(other):
+        for other in [f for f in _modules_beside if f != folder]:
+            for name in _modules_beside.pop(other):
                 sys.modules.pop(name, None)
             sys.path[:] = [entry for entry in sys.path if entry != other]
-        if folder not in _beside:
-            _beside[folder] = set()
+        if folder not in _modules_beside:
+            _modules_beside[folder] = set()
             importlib.invalidate_caches()
         path, known = sys.path[:], set(sys.modules)
         sys.path.insert(0, folder)
@@ -216,7 +249,7 @@ def _import_beside(module: str, folder: str | None) -> Any:
             return importlib.import_module(module)
         finally:
             sys.path[:] = path if folder in path else [*path, folder]
-            _beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
+            _modules_beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
 
 
 def _is_of(name: str, folder: str) -> bool:

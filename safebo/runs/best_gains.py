@@ -17,9 +17,13 @@ from typing import Any
 
 import yaml
 
+<<<<<<< HEAD
 from safebo.errors import OtherFileError
 from safebo.text.file_names import file_name
 from safebo.text.printable import one_line
+=======
+from safebo.files.reading import read_file
+>>>>>>> r-files
 from safebo.types import Bounds
 
 _TITLE = "# Study "
@@ -147,10 +151,7 @@ def read_best_gains(path: Path) -> BestGains:
     Raises:
         ValueError: the file is not such a mapping; the message names the file and the key.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    document = read_file(path)
     if not isinstance(document, dict):
         raise ValueError(f"{path}: expected a mapping with the keys gains, context and objective_lower_bound")
     try:

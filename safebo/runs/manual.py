@@ -9,12 +9,17 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+<<<<<<< HEAD
 import yaml
 
 from safebo.errors import InputError, MeasurementError, OtherFileError, SafeboError, UnknownNameError
+=======
+from safebo.errors import InputError, MeasurementError, ParameterError, UnknownNameError
+>>>>>>> r-files
 from safebo.evaluators.gate import checked_measurement
+from safebo.files.problems import key_path_text, shown
+from safebo.files.reading import read_file
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -103,7 +108,11 @@ def tell_trial(
         measurement = _read_measurement(measurement_file, run.study)
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
+        parameters = _read_parameters(parameters_file)
+        try:
+            trial: Trial = tuner.tell_manual(parameters, name, measurement)
+        except ParameterError as error:
+            raise ParameterError(f"{parameters_file}: {error}") from error
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
         try:
             keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
@@ -151,30 +160,21 @@ def edit_trial(
     return trial
 
 
-def _read(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
-
-
 def _read_parameters(file: Path) -> dict[str, float]:
-    content = _read(file)
+    content = read_file(file)
     if isinstance(content, dict):
         content = content.get("parameters", content.get("gains", content))
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file}: holds no mapping of parameters to values")
     for name, value in content.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{file}: {name}: must be a number, not {value!r}")
+            raise InputError(f"{file}: {key_path_text((name,))}: must be a number, not {shown(value)}")
     return {str(name): float(value) for name, value in content.items()}
 
 
 def _read_measurement(file: Path, study: Study) -> Measurement:
     try:
-        return checked_measurement(_read(file), study)
+        return checked_measurement(read_file(file), study)
     except MeasurementError as error:
         wanted = json.dumps({"objective": 1.0, "margins": {c.name: 0.1 for c in study.constraints}})
         raise InputError(f"{file}: holds no measurement: {error}; it should look like {wanted}") from error

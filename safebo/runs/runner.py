@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
+<<<<<<< HEAD
 from safebo.evaluators.source import is_loading
+=======
+from safebo.files.problems import Problem, shown
+from safebo.files.reading import usable_path
+>>>>>>> r-files
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -29,15 +34,16 @@ from safebo.runs.recommendation import refuse_other_files
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
-from safebo.study import Study
+from safebo.study import MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
-from safebo.study.problems import Problem
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.types import EvaluatorInfo, RobotAddress
 from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
+
+MAX_WORKERS = 1000
 
 
 def make_default_tuner(study: Study, seed: int) -> TunerLike:
@@ -103,6 +109,7 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
+<<<<<<< HEAD
     if starts_unguarded():
         os._exit(UNGUARDED)  # the run that started this worker says what is wrong
     if is_loading():
@@ -110,12 +117,19 @@ def run(
             'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
         )
     folder = Path(out)
+=======
+    folder = usable_path(Path(out))
+>>>>>>> r-files
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
-    for name, value in (("trials", trials), ("workers", workers)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+    for name, value, least, most in (
+        ("trials", trials, 1, MAX_TRIALS),
+        ("workers", workers, 1, MAX_WORKERS),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{name} must be a whole number from {least} to {most}, not {shown(value)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; the run needs a folder")
     _holds_run(folder, resume)

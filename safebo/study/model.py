@@ -10,6 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+MAX_SEED = 2**63 - 1
+MAX_TRIALS = 1_000_000
+"""What a journal keeps."""
+
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
@@ -417,7 +421,7 @@ class Study(_Strict):
     """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)
     """How the next trial is chosen, and what certifies it."""
-    trials: int = Field(default=50, gt=0)
+    trials: int = Field(default=50, gt=0, le=MAX_TRIALS)
     """Length of a run, seeds included; `safebo tune --trials` goes before it."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of everything random. The same study, seed and measurements give the same trials."""

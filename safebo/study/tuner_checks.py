@@ -6,9 +6,10 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 
+from safebo.files.problems import KeyPath, Problem
 from safebo.study import Study, TunerSpec
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, configured
-from safebo.study.problems import KeyPath, Problem, named_values, unknown
+from safebo.study.problems import named_values, unknown
 
 MAX_GRID_POINTS = 4_000_000
 

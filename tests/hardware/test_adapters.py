@@ -729,11 +729,11 @@ BAD = [
     (
         "baseline: 60",
         "baseline: .nan",
-        "gains.stance.kp.baseline: nan is not allowed; expected a finite number",
+        "gains.stance.kp.baseline: must be a finite number, not .nan",
     ),
     ("upper: 6,", "", "gains.stance.kd.upper: is missing"),
     ("upper: 6,", "upper: 6, uper: 7,", "gains.stance.kd.uper: unknown key"),
-    ("stance.kd: {", "stance.kp: {", "the key 'stance.kp' is there twice"),
+    ("stance.kd: {", "stance.kp: {", "gains.stance.kp: the key is there twice"),
     (
         "kind: ros-parameters",
         "kind: lcm",
@@ -764,7 +764,7 @@ def test_a_bad_controller_file_is_refused_with_file_key_and_what_is_allowed(
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(HardwareInputError) as error:
         read_controller_file(path)
-    assert str(error.value).startswith(f"{path}: ")
+    assert str(error.value).startswith(f"{path}:")
     assert words in str(error.value)
 
 
@@ -776,7 +776,7 @@ def test_what_the_controller_file_points_at_is_looked_at_before_the_robot(tmp_pa
     ):
         gain_port(read_controller_file(path))
     path.write_text((EXAMPLE / "file_controller.yaml").read_text())
-    with pytest.raises(HardwareInputError, match=r"gain_port.file: .*gains.yaml: cannot be read"):
+    with pytest.raises(HardwareInputError, match=r"gain_port.file: .*gains.yaml: no such file"):
         gain_port(read_controller_file(path))
     (tmp_path / "gains.yaml").write_text("stance: {kp: 60}")
     with pytest.raises(HardwareInputError, match=r"no single 'stance\.kd'"):
@@ -955,7 +955,7 @@ def test_a_study_names_its_controller_in_words(tmp_path) -> None:
     options = dict(study_of_the_example(tmp_path).evaluator.options)
     for wrong, words in (
         ({"controller_file": 3}, "expected the path of a YAML file, got 3"),
-        ({"controller_file": str(tmp_path / "none.yaml")}, "none.yaml: No such file"),
+        ({"controller_file": str(tmp_path / "none.yaml")}, "none.yaml: no such file"),
         ({"gains": {"joint.hip.kp": 60}}, "begin at the baseline in"),
     ):
         with pytest.raises(HardwareInputError, match=words):

@@ -171,12 +171,12 @@ def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"margins": {"height": False}}, "margin 'height' is False"),
+        ({"margins": {"height": False}}, "margin 'height' is false"),
         ({"margins": {"height": "0.5"}}, "margin 'height' is '0.5'"),
         ({"margins": {"height": np.bool_(True)}}, "margin 'height' is"),
         ({"margins": {"height": [0.1, 0.2]}}, "margin 'height' is"),
         ({"margins": [0.1]}, "margins is"),
-        ({"objective": True}, "objective 'speed' is True"),
+        ({"objective": True}, "objective 'speed' is true"),
         ({"objective": "1.0"}, "objective 'speed' is '1.0'"),
         ({"fell": "no"}, "fell is 'no'"),
         ({"fell": 0}, "fell is 0"),
@@ -278,7 +278,6 @@ def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) ->
         ("print('[' * 100_000)", "its stdout begins with '[[["),
         ("import os; os.close(1); os.close(2); time.sleep(9)", "did not answer within 0.5 s"),
         ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV"),
-        ("import os; os.kill(os.getppid(), 9); time.sleep(9)", "was ended by SIGKILL"),
         ("while True: sys.stdout.write('x' * 1_000_000)", "wrote more than 1 MB to stdout and was ended"),
         ("print(json.dumps([1]))", "wrote no measurement"),
         ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),

@@ -64,7 +64,7 @@ def test_what_the_schema_refuses_the_loader_refuses_at_the_same_key(junk: Any) -
     refused = {key_path(e.absolute_path) for e in VALIDATOR.iter_errors(document)}
     with pytest.raises(StudyError) as error:
         parse_study(yaml.safe_dump(document, sort_keys=False))
-    told = set(re.findall(r"study:\d+: ([^:]*): ", str(error.value)))
+    told = set(re.findall(r"study:\d+: ([^:]*): ", "\n".join(error.value.problems)))
     missed = {
         key for key in refused if not any(t == key or t.startswith((f"{key}[", f"{key}.")) for t in told)
     }
