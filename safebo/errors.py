@@ -53,11 +53,7 @@ class StudyError(InputError):
     def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
-<<<<<<< HEAD
-        super().__init__("\n".join([title, *(f"  {one_line(problem)}" for problem in self.problems)]))
-=======
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in few_of(self.problems))]))
->>>>>>> r-files
+        super().__init__("\n".join([title, *(f"  {one_line(problem)}" for problem in few_of(self.problems))]))
 
 
 class EvaluatorOptionError(StudyError):

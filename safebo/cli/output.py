@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from safebo.text.screen import Screen
-
 from safebo.files.reading import usable_path
+from safebo.text.screen import Screen
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]

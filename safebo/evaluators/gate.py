@@ -16,12 +16,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
-=======
-from safebo.errors import MeasurementError, UnsafeSeedError
 from safebo.files.problems import listed, shown
->>>>>>> r-files
 from safebo.study import FunctionSpec, Study, quantity_of
 from safebo.types import (
     OUTCOMES,
@@ -54,11 +50,7 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         return failed(text_of(error))
     except (TrialUnknownError, NotStartedError, KeyboardInterrupt):
         raise
-<<<<<<< HEAD
     except BaseException as error:
-=======
-    except (Exception, SystemExit, GeneratorExit) as error:
->>>>>>> r-files
         if disk_is_full(error):
             raise
         return failed_by(error)
@@ -184,20 +176,12 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-<<<<<<< HEAD
     """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
     if isinstance(error, SystemExit):
         return f"{_exit_call(error)} was called"
     text = " ".join(text_of(error).split())
     if isinstance(error, SafeboError) and text:
         return text
-=======
-    """An error in one line: its type and its text."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # an error whose own code fails
-        text = ""
->>>>>>> r-files
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -358,20 +342,15 @@ def _message(value: Any) -> str:
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
 
 
-<<<<<<< HEAD
-def place_of(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
-    if isinstance(error, SafeboError):
-        return ""
-=======
 def _text(value: str) -> str:
     """A text that every database keeps: halves of surrogate pairs and NULs are written out."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
-def _place(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame."""
->>>>>>> r-files
+def place_of(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
+    if isinstance(error, SafeboError):
+        return ""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

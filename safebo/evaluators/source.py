@@ -20,11 +20,7 @@ import importlib.metadata
 import inspect
 import json
 import math
-<<<<<<< HEAD
-=======
 import os
-import subprocess
->>>>>>> r-files
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -110,20 +106,11 @@ class EvaluatorSource:
             )
         (point, *_) = importlib.metadata.entry_points(group=BRIDGES, name=name)
         bridge = _load_entry_point(point)
-<<<<<<< HEAD
         with _loaded(f"evaluator {name!r} cannot be made"):
             try:
-                return cast(Evaluator, bridge(options, robot))
+                return cast(Evaluator, bridge(_beside(bridge, options, self.folder), robot))
             except (ValueError, TypeError) as error:
                 raise EvaluatorOptionError(text_of(error), "evaluator.options") from error
-=======
-        try:
-            return cast(Evaluator, bridge(_beside(bridge, options, self.folder), robot))
-        except (ValueError, TypeError) as error:
-            raise EvaluatorOptionError(str(error), "evaluator.options") from error
-        except Exception as error:
-            raise EvaluatorError(short_text(error)) from error
->>>>>>> r-files
 
     def _make(self) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)

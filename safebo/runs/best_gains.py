@@ -17,13 +17,10 @@ from typing import Any
 
 import yaml
 
-<<<<<<< HEAD
 from safebo.errors import OtherFileError
+from safebo.files.reading import read_file
 from safebo.text.file_names import file_name
 from safebo.text.printable import one_line
-=======
-from safebo.files.reading import read_file
->>>>>>> r-files
 from safebo.types import Bounds
 
 _TITLE = "# Study "

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-<<<<<<< HEAD
-import yaml
-
-from safebo.errors import InputError, MeasurementError, OtherFileError, SafeboError, UnknownNameError
-=======
-from safebo.errors import InputError, MeasurementError, ParameterError, UnknownNameError
->>>>>>> r-files
+from safebo.errors import (
+    InputError,
+    MeasurementError,
+    OtherFileError,
+    ParameterError,
+    SafeboError,
+    UnknownNameError,
+)
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file

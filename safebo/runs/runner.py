@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
-<<<<<<< HEAD
 from safebo.evaluators.source import is_loading
-=======
 from safebo.files.problems import Problem, shown
 from safebo.files.reading import usable_path
->>>>>>> r-files
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -109,17 +106,13 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
-<<<<<<< HEAD
     if starts_unguarded():
         os._exit(UNGUARDED)  # the run that started this worker says what is wrong
     if is_loading():
         raise InputError(
             'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
         )
-    folder = Path(out)
-=======
     folder = usable_path(Path(out))
->>>>>>> r-files
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
