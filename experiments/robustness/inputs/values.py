@@ -147,12 +147,18 @@ _GOOD = st.fixed_dictionaries(
 )
 _FIELDS = ("outcome", "objective", "margins", "fell", "states", "margins_to_go", "backup_state", "backup_time",
            "true_objective", "true_margins", "telemetry", "duration", "message", "extra")  # fmt: skip
+
+
+def _changed(mapping: Any, key: str, value: Any) -> dict[str, Any]:
+    return {**mapping, key: value}
+
+
 _ODD = st.one_of(
     _ANYTHING,
     st.dictionaries(st.sampled_from(_FIELDS), _ANYTHING, max_size=5),
-    st.tuples(_GOOD, st.sampled_from(_FIELDS), _ANYTHING).map(lambda t: {**t[0], t[1]: t[2]}),
+    st.tuples(_GOOD, st.sampled_from(_FIELDS), _ANYTHING).map(lambda t: _changed(*t)),
     st.tuples(_GOOD, st.sampled_from(["height", "other", ""]), _ANYTHING).map(
-        lambda t: {**t[0], "margins": {**t[0]["margins"], t[1]: t[2]}}
+        lambda t: _changed(t[0], "margins", _changed(t[0]["margins"], t[1], t[2]))
     ),
 )
 
