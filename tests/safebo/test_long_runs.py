@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def steps(tuner: Tuner, count: int) -> Iterator[Trial]:
 
 
 @pytest.mark.parametrize("search", [{}, {"domain": "grid", "grid_points": 15}])
-def test_a_restored_long_run_asks_what_the_uninterrupted_one_does(search: dict[str, object]) -> None:
+def test_a_restored_long_run_asks_what_the_uninterrupted_one_does(search: dict[str, Any]) -> None:
     """Over the end of a small block and of a large one."""
     study = bowl(**search)
     begun = told(study, 2 * LARGE_BLOCK + ONE_BY_ONE - 4)

@@ -189,7 +189,8 @@ def test_a_time_limit_that_nothing_would_hold_is_refused(tmp_path: Path) -> None
 
 
 def test_limits_are_no_part_of_what_a_run_was_started_with() -> None:
-    name, options = "unruly_evaluators:unruly", {"deeds": []}
+    name = "unruly_evaluators:unruly"
+    options: dict[str, Any] = {"deeds": []}
     hashes = {study_hash(study_with(name, options, **keys)) for keys in ({}, {"time_limit": 5}, {"tries": 1})}
     assert len(hashes) == 1
     assert study_hash(study_with(name, {"deeds": ["exit"]})) not in hashes

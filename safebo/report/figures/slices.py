@@ -35,7 +35,7 @@ from safebo.report.figures.style import (
 )
 from safebo.study import FunctionSpec, Parameter
 from safebo.study.space import Space
-from safebo.types import TrialRecord
+from safebo.types import Phase, TrialRecord
 
 FloatArray = NDArray[np.float64]
 
@@ -321,7 +321,7 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str
 
     One artist for every kind of mark: matplotlib takes milliseconds for each, and a long run has thousands of trials.
     """
-    marks: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
+    marks: dict[tuple[Phase, bool], list[tuple[float, float, float]]] = {}
     for e, offsets in near:
         distance = float(
             np.sqrt(sum(v for name, v in offsets.items() if name not in (plane.horizontal, plane.vertical)))
@@ -331,9 +331,9 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str
         at = (e.trial.parameters[plane.horizontal], e.trial.parameters[plane.vertical], 1.0 - 0.75 * distance)
         marks.setdefault((e.trial.phase, e.measurement is not None and e.measurement.fell), []).append(at)
     for (phase, fell), rows in marks.items():
-        x, y, alpha = zip(*rows, strict=True)
+        x, y, alpha = (list(column) for column in zip(*rows, strict=True))
         ax.scatter(
-            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], color=UNSAFE if fell else INK, alpha=alpha,
+            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], color=UNSAFE if fell else INK, alpha=alpha,  # type: ignore[arg-type]
             linewidths=1.0 if fell else 0.0, zorder=3, clip_on=False, gid=f"trials:{phase}",
         )  # fmt: skip
 
