@@ -120,7 +120,8 @@ def test_many_problems_are_counted_and_few_are_told(tmp_path: Path) -> None:
 
 def test_long_values_are_shortened() -> None:
     assert shown("x" * 1000) == "'" + "x" * 79 + "... (1,002 characters)"
-    assert [shown(v) for v in (None, True, {}, [], "a")] == ["nothing", "true", "a mapping", "a list", "'a'"]
+    values: list[object] = [None, True, {}, [], "a"]
+    assert [shown(value) for value in values] == ["nothing", "true", "a mapping", "a list", "'a'"]
 
 
 def test_files_that_a_study_names_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
