@@ -34,7 +34,7 @@ from safebo.report.figures.style import (
 )
 from safebo.study import FunctionSpec, Parameter
 from safebo.study.space import Space
-from safebo.types import TrialRecord
+from safebo.types import Phase, TrialRecord
 
 FloatArray = NDArray[np.float64]
 
@@ -324,7 +324,7 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str
 
     One artist for every kind of mark: matplotlib takes milliseconds for each, and a long run has thousands of trials.
     """
-    marks: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
+    marks: dict[tuple[Phase, bool], list[tuple[float, float, float]]] = {}
     for e, offsets in near:
         distance = float(
             np.sqrt(sum(v for name, v in offsets.items() if name not in (plane.horizontal, plane.vertical)))
@@ -336,7 +336,8 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str
     for (phase, fell), rows in marks.items():
         x, y, alpha = zip(*rows, strict=True)
         ax.scatter(
-            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], color=UNSAFE if fell else INK, alpha=alpha,
+            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], alpha=alpha,  # type: ignore[arg-type]
+            color=UNSAFE if fell else INK,
             linewidths=1.0 if fell else 0.0, zorder=3, clip_on=False, gid=f"trials:{phase}",
         )  # fmt: skip
 
