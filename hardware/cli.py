@@ -16,6 +16,7 @@ from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpTransport
+from safebo.text.streams import say
 
 app = typer.Typer(
     help="A robot behind its guardian: see it, stop it, clear what has latched; recover raw records.",
@@ -31,7 +32,7 @@ HERE = f"{LOOPBACK}:{PORT}"
 
 
 def _leave(error: HardwareError) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
+    say(f"error: {error}", error=True)
     raise typer.Exit(error.exit_code)
 
 
@@ -44,7 +45,7 @@ def _guardian(where: str, key: Path | None) -> Iterator[GuardianClient]:
             raise HardwareInputError(f"{where!r}: expected HOST:PORT, for example {HERE}")
         transport = UdpTransport(host, int(port))
         try:
-            client = GuardianClient(transport, key_at(key, typer.echo), name="safebo robot")
+            client = GuardianClient(transport, key_at(key, say), name="safebo robot")
             client.connect()
             client.pump(0.2)
             yield client
@@ -77,7 +78,7 @@ def describe(client: GuardianClient, seen: m.StateMessage) -> str:
 def status(where: Where = HERE, key: Key = None) -> None:
     """Print how the robot stands. Needs no lease and disturbs nobody."""
     with _guardian(where, key) as client:
-        typer.echo(describe(client, client.status()))
+        say(describe(client, client.status()))
 
 
 @app.command()
@@ -98,7 +99,7 @@ def stop(
                 "the guardian has not confirmed the stop: use the robot's remote or switch NOW"
             )
         client.pump(0.1)
-        typer.echo(describe(client, client.status()))
+        say(describe(client, client.status()))
 
 
 @app.command()
@@ -111,16 +112,16 @@ def clear(
     with _guardian(where, key) as client:
         seen = client.status()
         if seen.state not in LATCHED:
-            typer.echo("nothing is latched")
+            say("nothing is latched")
             return
-        typer.echo(describe(client, seen))
+        say(describe(client, seen))
         _sure(yes, "Have you seen the robot and what happened? Type `seen`", "seen", client)
         client.acquire()
         token = client.acknowledge(seen.latch)
         _sure(yes, "Is it safe to use again? Type `clear`", "clear", client)
         client.clear(token)
         client.pump(0.1)
-        typer.echo(f"cleared; state {State(client.status().state).name}")
+        say(f"cleared; state {State(client.status().state).name}")
         client.release()
 
 
@@ -159,4 +160,4 @@ def recover(
         count = recording.recover(file, target)
     except HardwareError as error:
         _leave(error)
-    typer.echo(f"{count} messages recovered into {target}")
+    say(f"{count} messages recovered into {target}")

@@ -22,6 +22,7 @@ from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_qua
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkRecording, rollout
+from safebo.text.streams import say
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 def _refuse(message: str) -> NoReturn:
     """Bad input: say what is wrong and leave with exit code 2."""
-    typer.echo(f"Error: {message}", err=True)
+    say(f"Error: {message}", error=True)
     raise typer.Exit(2)
 
 
@@ -53,21 +54,21 @@ def list_robots() -> None:
 
     A robot of your own is given as the path of its MJCF or URDF file instead of a name.
     """
-    typer.echo("Robots")
+    say("Robots")
     for name in sorted(ROBOTS):
         robot = load_robot(name)
         legs = robot.thigh_length + robot.calf_length
-        typer.echo(f"  {name:12s} {robot.mass:.2f} kg, legs {legs:.3f} m, 12 joints")
-    typer.echo("Gaits (--gait)")
+        say(f"  {name:12s} {robot.mass:.2f} kg, legs {legs:.3f} m, 12 joints")
+    say("Gaits (--gait)")
     for name, gait in GAITS.items():
         offsets = ", ".join(f"{offset:g}" for offset in (gait.offset_fl, gait.offset_rr, gait.offset_rl))
-        typer.echo(
+        say(
             f"  {name:12s} stride {gait.stride_duration:g} s, duty factor {gait.duty_factor:g}, "
             f"offsets of FL, RR, RL against FR: {offsets}"
         )
-    typer.echo("Disturbances (--disturbance)")
+    say("Disturbances (--disturbance)")
     for name in PRESETS:
-        typer.echo(f"  {name}")
+        say(f"  {name}")
 
 
 @app.command("gains")
@@ -78,7 +79,7 @@ def list_gains() -> None:
     """
     for gain in GAINS:
         bounds = f"{gain.lower:g} .. {gain.upper:g}"
-        typer.echo(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
+        say(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
 
 
 def _assignments(pairs: list[str]) -> dict[str, float]:
@@ -170,7 +171,7 @@ def walk(
     )
     wanted = float(np.hypot(velocity, leftward))
     if wanted > controller.speed_limit + 1e-9:
-        typer.echo(
+        say(
             f"Note: in gait {gait!r} a foot swings for {pattern.swing_duration:.2f} s of every "
             f"{pattern.stride_duration:g} s, enough for {controller.speed_limit:.2f} m/s; "
             f"the command of {wanted:.2f} m/s is shortened to that."
@@ -178,7 +179,7 @@ def walk(
     plant = Simulation(model, gap, seed)
     rollout(plant, controller, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
     record = rollout(plant, controller, seconds)
-    typer.echo(summary(model, gait, record))
+    say(summary(model, gait, record))
     if video is not None:
         _write_video(model, record, video)
 
@@ -221,9 +222,9 @@ def _write_video(robot: RobotModel, record: WalkRecording, path: Path) -> None:
     try:
         render.write_video(robot, record, path)
     except render.RenderingUnavailable as error:
-        typer.echo(f"No video: {error}", err=True)
+        say(f"No video: {error}", error=True)
     except OSError as error:
-        typer.echo(f"No video: {error.filename or path}: {error.strerror or error}", err=True)
+        say(f"No video: {error.filename or path}: {error.strerror or error}", error=True)
         raise typer.Exit(1) from None
     else:
-        typer.echo(f"video: {path}")
+        say(f"video: {path}")

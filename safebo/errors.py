@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from safebo.text.printable import one_line
+
 
 class SafeboError(Exception):
     """Something that safebo refuses or cannot do; the message says what, where and what is allowed."""
@@ -21,18 +23,37 @@ class InputError(SafeboError, ValueError):
     exit_code = 2
 
 
+_MAX_TOLD = 1600
+"""Characters of problems that a message tells before it only counts them."""
+
+
+def few_of(lines: Sequence[str]) -> list[str]:
+    """The first lines, and of many how many more there are."""
+    length = 0
+    for index, line in enumerate(lines):
+        length += len(line)
+        if length > _MAX_TOLD and 0 < index < len(lines) - 1:
+            return [*lines[:index], f"and {len(lines) - index:,} more"]
+    return list(lines)
+
+
+class FileError(InputError):
+    """A file that cannot be read, or that does not hold what it should; the message names file, line and key."""
+
+
 class StudyError(InputError):
     """A study that cannot be run: a key, a value, or two of them that contradict each other.
 
     Args:
         title: what is wrong, in one sentence.
-        problems: one line for each thing wrong: file, line, key, what was wrong, what is allowed.
+        problems: one line for each thing wrong: file, line, key, what was wrong, what is allowed. The message tells
+            the first ones.
     """
 
     def __init__(self, title: str, problems: Sequence[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([title, *(f"  {one_line(problem)}" for problem in few_of(self.problems))]))
 
 
 class EvaluatorOptionError(StudyError):
@@ -48,7 +69,7 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: object, known: object) -> None:
         known_names = list(known) if isinstance(known, (list, tuple, set, dict)) else [known]
-        names = ", ".join(str(n) for n in known_names)
+        names = ", ".join(one_line(str(n)) for n in known_names)
         super().__init__(f"unknown {kind} {name!r}: known are {names or 'none'}")
 
 
@@ -90,6 +111,10 @@ class NotARunError(InputError):
 
 class RunExistsError(InputError):
     """A folder that already holds a run although nobody said that it should be resumed."""
+
+
+class OtherFileError(InputError):
+    """A file that would be written over was not written by the run, or was changed since."""
 
 
 class StudyChangedError(InputError):

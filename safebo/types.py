@@ -321,7 +321,8 @@ class Evaluator(Protocol):
     """Runs trials. Created as `factory(options)` by the entry point named in the study.
 
     `options` is the study's `evaluator.options` plus nothing else; a bad option raises `ValueError` with
-    a message for people. Evaluators must be picklable or cheap to create again in a worker.
+    a message for people. Evaluators must be picklable or cheap to create again in a worker. A class with an attribute
+    `path_options` names the options that are files: a relative path of those is one beside the study file.
 
     Example:
         >>> class Walker:

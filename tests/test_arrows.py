@@ -16,7 +16,9 @@ LINKED = ("robots", "hardware", "experiments")
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "safebo": (
+        "text",
         "errors",
+        "files",
         "types",
         "boundary",
         "study",
@@ -38,13 +40,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """Rooms of a package in their order: each may import those before it."""
 
-TORCH_FREE = ("errors", "types", "boundary", "study", "evaluators", "storage", "workers")
+TORCH_FREE = ("text", "errors", "files", "types", "boundary", "study", "evaluators", "storage", "workers")
 """Rooms of safebo that load no torch; robots and hardware load none either."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "safebo": (),
-    "safebo.robots": ("safebo.errors", "safebo.types", "safebo.boundary"),
-    "safebo.hardware": ("safebo.robots", "safebo.errors", "safebo.types", "safebo.boundary"),
+    "safebo.robots": ("safebo.text", "safebo.errors", "safebo.files", "safebo.types", "safebo.boundary"),
+    "safebo.hardware": (
+        "safebo.robots",
+        "safebo.text",
+        "safebo.errors",
+        "safebo.files",
+        "safebo.types",
+        "safebo.boundary",
+    ),
     "safebo.experiments": ("safebo",),
 }
 """What each package may import beyond itself."""

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from safebo.errors import InputError
 from safebo.experiments.bench.cli_results import register
 from safebo.hardware.command_options import with_options
+from safebo.text.screen import Screen
+from safebo.text.streams import say
 from safebo.workers.interrupt import StopRequest
 
 if TYPE_CHECKING:  # `--help` loads no torch
@@ -110,19 +112,18 @@ def run_suite(
     from safebo.experiments.bench.tasks import suite as tasks_of
 
     where = options.executor()
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     names = _methods(options.methods)
     tasks = tasks_of(suite)
     refused: dict[tuple[str, str], str] = {}
     planned = plan(tasks, names, range(options.seeds), options.trials, refused)
     for (task, method), why in refused.items():
-        console.print(f"left out: {method} on {task}: {why}", highlight=False)
+        console.print(f"left out: {method} on {task}: {why}")
     store = Store(options.out)
     seconds, known = estimate(store, planned, options.workers)
     console.print(
         f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {options.seeds} seeds; "
         f"about {_span(seconds)} on {options.workers} workers ({known})",
-        highlight=False,
     )
     if seconds > 3600 and not options.yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
         raise typer.Exit(1)
@@ -153,12 +154,17 @@ def _sweep(
     planned: Sequence[Planned],
     where: AbstractContextManager[Executor],
     workers: int,
-    console: Console,
+    console: Screen,
 ) -> SweepOutcome:
     """The runs under a bar of progress; Ctrl-C ends them."""
     from safebo.experiments.bench.sweep import SweepOutcome, sweep
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress, where as executor, StopRequest() as stop:
         line, outcome = progress.add_task("runs", total=len(planned)), SweepOutcome()
 
@@ -172,18 +178,16 @@ def _sweep(
     return outcome
 
 
-def _say(console: Console, outcome: SweepOutcome, took: float) -> None:
+def _say(console: Screen, outcome: SweepOutcome, took: float) -> None:
     """What became of a sweep of that many seconds."""
     for one, why in outcome.failed.items():
-        console.print(
-            f"[red]failed[/]: {one.method} on {one.task}, seed {one.job.seed}: {why}", highlight=False
-        )
+        what = f": {one.method} on {one.task}, seed {one.job.seed}: {why}"
+        console.print(Text.assemble(("failed", "red"), what))
     if outcome.lost:
         console.print(f"{outcome.lost} runs lost their worker and were run again")
     console.print(
         f"{outcome.done} runs done in {_span(took)}, {outcome.skipped} were there, {len(outcome.failed)} failed; "
         f"{outcome.seconds / max(took, 1e-9):.2f} workers' time a second",
-        highlight=False,
     )
 
 
@@ -232,16 +236,16 @@ def list_all() -> None:
     from safebo.experiments.bench.tasks import SUITES, problem_named
     from safebo.study.methods import METHODS
 
-    console = Console()
+    console = Screen()
     for name, tasks in SUITES.items():
         trials = ", ".join(f"{task} ({problem_named(task).trials})" for task in tasks)
-        console.print(f"[bold]{name}[/]: {trials}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((name, "bold"), f": {trials}"), soft_wrap=True)
     rows = [
         *((m.name, m.safety, m.summary) for m in METHODS.values()),
         *((one.name, "unsafe", f"{one.summary} ({one.package})") for one in EXTERNAL.values()),
     ]
     for method, safety, summary in rows:
-        console.print(f"{method:18s} {safety:10s} {summary}", highlight=False, soft_wrap=True)
+        console.print(f"{method:18s} {safety:10s} {summary}", soft_wrap=True)
 
 
 @app.command("merge")
@@ -252,7 +256,7 @@ def merge_folders(
     """Join the results of several machines."""
     from safebo.experiments.bench.store import merge
 
-    typer.echo(f"{merge(target, sources)} runs copied into {target}")
+    say(f"{merge(target, sources)} runs copied into {target}")
 
 
 register(app)

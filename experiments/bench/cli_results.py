@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from safebo.text.screen import Screen
+from safebo.text.streams import say
 
 if TYPE_CHECKING:
     from safebo.experiments.bench.promises import Flag
@@ -50,7 +52,7 @@ def compare_folders(
 
     found = compare(a, b, alpha)
     for line in found.lines():
-        typer.echo(line)
+        say(line)
     if found.differs:
         raise typer.Exit(1)
 
@@ -71,9 +73,9 @@ def leaderboard(
 
 def _end(page: Path, broken: Sequence[Flag]) -> None:
     """Name the page and, in red, the methods that break their promise."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     for flag in broken:
-        console.print(flag.sentence, style="bold red", highlight=False, markup=False, soft_wrap=True)
-    typer.echo(str(page))
+        console.print(flag.sentence, style="bold red", soft_wrap=True)
+    say(str(page))
     if broken:
         raise typer.Exit(3)

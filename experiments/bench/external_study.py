@@ -12,7 +12,7 @@ from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec,
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.tuner.encoding import StudyEncoding
-from safebo.types import Measurement, Phase, Trial
+from safebo.types import Measurement, Phase, Trial, TrialRecord
 
 
 def shell(study: Study) -> Task:
@@ -118,9 +118,10 @@ class ExternalTuner:
         """What a trial showed."""
         trial, x = self._asked.pop(trial_id)
         self._book.history.tell(trial_id, measurement)
-        observation = self._encoding.observation(trial, measurement)
-        if observation is None:
+        found = self._encoding.observations([TrialRecord(trial, measurement)])
+        if not found:
             return
+        observation = found[0]
         told = self._told[trial.context_name]
         objective = observation.values[0]
         if objective is None:

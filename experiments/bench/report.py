@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from safebo.experiments.bench.figures import (
     Look,
@@ -28,6 +27,7 @@ from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
 from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
+from safebo.report.html import page_environment
 from safebo.report.picture import drawn
 
 
@@ -79,15 +79,7 @@ def render(results: Results, broken: Sequence[Flag]) -> str:
         }
         tasks = [_task(results, task, styles) for task in results.task_names]
         pairs = [_pairs(title, s, bad) for title, s, bad in kinds if s.rows]
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("safebo.experiments.bench", "."), PackageLoader("safebo.report", ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("safebo.experiments.bench", "safebo.report")
     environment.filters.update(number=number, seconds=seconds_text, trials=trials_text, percent=percent_text)
     return environment.get_template("report.html").render(
         title=_title(results),

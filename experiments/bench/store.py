@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,16 +20,12 @@ import pyarrow.parquet as pq
 from safebo.errors import InputError
 from safebo.experiments.bench.jobs import FACTS
 from safebo.experiments.bench.rows import KEY, SCHEMA
+from safebo.text.file_names import file_name
 
 PLAN = "bench.json"
 RUNS = "runs"
 ADDED = ("optimum", "start", "risk")
 """Columns that older results lack."""
-
-
-def safe_name(text: str) -> str:
-    """A task's or method's name as a file name."""
-    return quote(text, safe="-_.+=,")
 
 
 class Store:
@@ -45,7 +40,7 @@ class Store:
 
     def path(self, task: str, method: str, seed: int) -> Path:
         """Where a run's result is, or will be."""
-        return self.folder / RUNS / safe_name(task) / safe_name(method) / f"seed-{seed:05d}.parquet"
+        return self.folder / RUNS / file_name(task) / file_name(method) / f"seed-{seed:05d}.parquet"
 
     def write(self, task: str, method: str, seed: int, data: bytes) -> Path:
         """Keep a result, whole or not at all."""

@@ -123,7 +123,7 @@ class Judge:
             inflation = spec.inflation
         columns = []
         for i, f in enumerate(self.study.constraints):
-            y = np.array([_warped(f, m.margins[f.name]) for _, m in [*before, *told]])
+            y = np.concatenate([_modelled(f, before), _modelled(f, told)])
             samples = priors[i + 1]
             if self.study.tuner.confidence.intersect:
                 betas = [inflation * self._beta(samples[0], X[:n]) for n in range(len(X) + 1)]
@@ -160,6 +160,17 @@ class Judge:
 def _measured(records: Records) -> Told:
     """The trials that were measured."""
     return [(t, m) for t, m in records if m is not None and m.outcome in ("completed", "aborted")]
+
+
+def _modelled(f: FunctionSpec, records: Told) -> FloatArray:
+    """Margins as they are modelled: of gains that fell or were aborted at most one `prior_std` below the threshold."""
+    places = [(tuple(t.parameters.values()), tuple(t.context.values())) for t, _ in records]
+    early = {place for place, (_, m) in zip(places, records, strict=True) if m.fell or m.outcome == "aborted"}
+    values = []
+    for place, (_, m) in zip(places, records, strict=True):
+        ceiling = _threshold(f) - f.prior_std if place in early else math.inf
+        values.append(min(_warped(f, m.margins[f.name]), ceiling))
+    return np.array(values)
 
 
 def _warped(f: FunctionSpec, value: float) -> float:

@@ -88,7 +88,7 @@ def survive(
             process.wait()
             done += 1
             faults += _workers_left(children)
-            now = _told(disturbed)
+            now = told_in(disturbed)
             if now[: len(told)] != told:
                 faults.append(f"kill {done}: a told trial is gone or changed")
             told = now
@@ -101,7 +101,7 @@ def survive(
         finish = subprocess.run(command(place, seed), capture_output=True, text=True, check=False)
         if finish.returncode != 0:
             faults.append(f"{place.name} run ended with {finish.returncode}: {finish.stderr.strip()}")
-    ours, theirs = _told(disturbed), _told(calm)
+    ours, theirs = told_in(disturbed), told_in(calm)
     if ours != theirs:
         first = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
         faults.append(f"{len(ours)} and {len(theirs)} trials; the first that differs has index {first}")
@@ -122,7 +122,8 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _told(folder: Path) -> list[Any]:
+def told_in(folder: Path) -> list[Any]:
+    """The told trials of a run, in a form that compares exactly; of a folder without a run none."""
     try:
         with Journal.open(folder, read_only=True) as journal:
             return [comparable(record) for record in journal.records() if record.measurement is not None]

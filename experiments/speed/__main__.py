@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from safebo.experiments.speed import (  # noqa: E402
     continuous_cases,
     grid_cases,
+    long_cases,
     robot_cases,
     transductive_cases,
     tuner_cases,
@@ -33,6 +34,7 @@ CASES = {
         continuous_cases,
         wire_cases,
         virtual_cases,
+        long_cases,
     )
     for case in module.CASES
 }

@@ -69,9 +69,11 @@ def measured(parameters: Mapping[str, float], rng: np.random.Generator) -> Measu
     return Measurement("completed", objective=reward + noise[0], margins={"margin": margin + noise[1]})
 
 
-def tell_and_ask(study: Study, observations: int) -> TellAndAsk:
-    """One ask after one tell, in a study of `box_study` that was told random safe trials around the seed."""
-    tuner, rng = Tuner(study, 0), np.random.default_rng(0)
+def records_around_seed(
+    study: Study, observations: int, rng: np.random.Generator | None = None
+) -> list[tuple[Trial, Measurement | None]]:
+    """Random safe trials around the seed of a study of `box_study`."""
+    rng = np.random.default_rng(0) if rng is None else rng
     d = len(study.parameters)
     records: list[tuple[Trial, Measurement | None]] = []
     for i in range(observations):
@@ -87,7 +89,13 @@ def tell_and_ask(study: Study, observations: int) -> TellAndAsk:
             certified=True,
         )
         records.append((trial, measured(trial.parameters, rng)))
-    tuner.restore(records)
+    return records
+
+
+def tell_and_ask(study: Study, observations: int) -> TellAndAsk:
+    """One ask after one tell, in a study of `box_study` that was told random safe trials around the seed."""
+    tuner, rng = Tuner(study, 0), np.random.default_rng(0)
+    tuner.restore(records_around_seed(study, observations, rng))
     return TellAndAsk(tuner, lambda trial: tuner.tell(trial, measured(trial.parameters, rng)))
 
 

@@ -17,7 +17,7 @@ from safebo.hardware.constants import (
 )
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.link.udp import LOOPBACK
-from safebo.hardware.yaml_file import UniqueKeys, read_yaml
+from safebo.hardware.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def read_controller_file(path: Path) -> ControllerFile:
     Raises:
         HardwareInputError: file, key, value, and what is allowed.
     """
-    whole = Section(path, "", read_yaml(path, UniqueKeys))
+    whole = Section(path, "", read_yaml(path))
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from safebo.errors import FileError
+from safebo.files.reading import read_text
 from safebo.hardware.adapters.gain_port import GainPortError
 from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
 from safebo.hardware.constants import RESTART_TIMEOUT_S
@@ -74,11 +76,9 @@ class FileAndRestartPort:
 
     def _text(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise GainPortError(f"cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise GainPortError(f"is no UTF-8 text: {error.reason}") from error
+            return read_text(self._path)
+        except FileError as error:
+            raise GainPortError(str(error).removeprefix(f"{self._path}: ")) from error
 
     def _restart(self) -> None:
         command = shlex.join(self._command)

@@ -13,6 +13,8 @@ from enum import StrEnum
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from safebo.errors import FileError
+from safebo.files.reading import parse
 from safebo.hardware.adapters.gain_port import GainPortError
 
 Spans = dict[str, tuple[int, int]]
@@ -101,7 +103,10 @@ def _locate_yaml(text: str) -> Spans:
             _add(spans, twice, path, (node.start_mark.index, node.end_mark.index))
 
     try:
+        parse(text, "line")  # for its limits: nesting, and aliases that multiply
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except FileError as error:
+        raise GainPortError(str(error)) from None
     except yaml.YAMLError as error:
         raise GainPortError(f"not valid YAML: {' '.join(str(error).split())}") from None
     if root is not None:

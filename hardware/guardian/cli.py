@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,8 @@ from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
+from safebo.text.command import run_command
+from safebo.text.streams import say, say_if_heard
 
 
 class ControllerKind(StrEnum):
@@ -143,7 +144,7 @@ class GuardianOptions:
         """
         own = read_own(self.controller, self.controller_file, self.baseline)
         table = read_table(self.baseline) if own is None else own.table
-        return GuardianSettings(self, key_at(self.key, say), table, read_limits(self.limits), own)
+        return GuardianSettings(self, key_at(self.key, say_if_heard), table, read_limits(self.limits), own)
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def list_limits() -> None:
     for limit in LIMITS:
         side = "below" if limit.below else "above"
         lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
-        typer.echo(
+        say(
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
             f" {limit.scope.value:10s} {limit.message}"
         )
@@ -220,14 +221,6 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
     say(f"a new key is in {path}, readable by you alone")
 
 
-def say(message: str) -> None:
-    """A line for people, at once."""
-    try:
-        print(message, flush=True)
-    except OSError:  # whoever read our output has gone; the robot has not
-        return
-
-
 def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
@@ -235,12 +228,12 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
         begin = time.monotonic()
         walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
         warm(walker, robot)
-        say(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
+        say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
         return GuardedController(walker, settings.table)
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
     relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
-    say(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
+    say_if_heard(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
     return GuardedController(relayed, settings.table, keeper)
 
 
@@ -261,15 +254,17 @@ def guard(
         # not said in the handler, which may have interrupted a line that is being printed
         if asked[0] > said[0]:
             said[0] = asked[0]
-            say("standing down; once more for joint damping at once" if said[0] == 1 else "joint damping")
+            say_if_heard(
+                "standing down; once more for joint damping at once" if said[0] == 1 else "joint damping"
+            )
         return asked[0]
 
     server = UdpServer(settings.options.listen, settings.options.port)
-    log = EventLog(settings.options.log, say)
+    log = EventLog(settings.options.log, say_if_heard)
     try:
-        say(f"waiting for the {robot.name} at {where}")
+        say_if_heard(f"waiting for the {robot.name} at {where}")
         for line in link.prepare(settings.options.patience):
-            say(f"  {line}")
+            say_if_heard(f"  {line}")
     except BaseException:
         link.close()
         server.close()
@@ -290,9 +285,9 @@ def guard(
         service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
         kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
-        say(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
-        GuardianProcess(link, service, server, pace, log, say).run(requests)
-    say("ended; the joints are damped")
+        say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
+        GuardianProcess(link, service, server, pace, log, say_if_heard).run(requests)
+    say_if_heard("ended; the joints are damped")
 
 
 def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:
@@ -314,8 +309,6 @@ def read_table(path: Path | None) -> ControllerGains:
         return quadruped_table()
     try:
         gains = Gains.load(path)
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # names the file itself
         raise HardwareInputError(str(error)) from None
     try:
@@ -339,11 +332,4 @@ def read_limits(path: Path | None) -> tuple[Limit, ...]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
-    try:
-        app(arguments)
-    except HardwareError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(1)
+    run_command(app, arguments, HardwareError)

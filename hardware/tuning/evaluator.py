@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
@@ -23,7 +23,7 @@ from safebo.hardware.link.digest import MonitorDescription, WalkDescription, tri
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
-from safebo.hardware.tuning.own_controller import controller_of, full_set, parameters_of
+from safebo.hardware.tuning.own_controller import OPTION, controller_of, full_set, parameters_of
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
@@ -60,6 +60,8 @@ class RobotEvaluator:
         ValueError: an option that cannot be used on a robot.
         HardwareError: no guardian answers there, or the key cannot be read.
     """
+
+    path_options: ClassVar = (*LeggedEvaluator.path_options, OPTION)
 
     def __init__(
         self, options: Mapping[str, Any], address: RobotAddress, session: Session | None = None

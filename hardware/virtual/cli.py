@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +21,8 @@ from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.simulation.disturbance import Disturbance, preset
+from safebo.text.command import run_command
+from safebo.text.streams import say, say_if_heard
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -181,14 +181,6 @@ def list_faults() -> None:
         say(f"{name:18s} {kind.lasting:12s} {kind.description}")
 
 
-def say(message: str) -> None:
-    """A line for people, at once."""
-    try:
-        print(message, flush=True)
-    except OSError:  # whoever read our output has gone; what is left must not complain at the end either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None:
     """Let the robot live until a signal."""
     asked = [False]
@@ -201,14 +193,14 @@ def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None
     log = BodyLog(settings.options.log)
     pace = VirtualPace(PERIOD, settings.patience, settings.options.lock_step)
     try:
-        say(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
-        speed = SpeedWatch(say, quiet=settings.options.lock_step)
-        live(robot, pace, speed, log, say, lambda: asked[0])
+        say_if_heard(f"ready: {where}, serial {settings.serial[0]}-{settings.serial[1]}")
+        speed = SpeedWatch(say_if_heard, quiet=settings.options.lock_step)
+        live(robot, pace, speed, log, say_if_heard, lambda: asked[0])
     finally:
         log.close()
         robot.close()
     plant = robot.plant
-    say(
+    say_if_heard(
         f"ended: {plant.time:.1f} s of robot time at {speed.factor(plant.time):.2f} of real time, {plant.commands} "
         f"commands, {robot.damaged} damaged, {pace.missed} ticks without a fresh one"
     )
@@ -216,10 +208,4 @@ def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
-    try:
-        app(arguments)
-    except HardwareError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    run_command(app, arguments, HardwareError, interrupted=("", 0))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -120,6 +120,8 @@ class LeggedEvaluator:
     Raises:
         ValueError: for an option that does not exist or a value that is not allowed.
     """
+
+    path_options: ClassVar = ("robot",)
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.settings = LeggedOptions.from_options(options or {})

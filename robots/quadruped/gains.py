@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from safebo.files.reading import read_file
 from safebo.types import FloatArray
 
 JOINT_TYPES = ("hip", "thigh", "calf")
@@ -175,11 +175,7 @@ class Gains(Mapping[str, float]):
     @classmethod
     def load(cls, path: str | Path) -> Gains:
         """Gains from a YAML file with the mapping `gains: {name: value}`; other keys are left alone."""
-        text = Path(path).read_text(encoding="utf-8")
-        try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        content = read_file(path)
         if not isinstance(content, dict) or not isinstance(content.get("gains"), dict):
             raise ValueError(f"{path}: expected a mapping `gains: {{name: value, ...}}`")
         try:

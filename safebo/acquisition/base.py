@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -68,6 +68,7 @@ class AcquisitionContext(SafeSet):
         seed: of everything else that is drawn for this trial.
         told: what was tried in this context, for rules that look at measurements themselves.
         allowed: the points of the cube that may be tried; a search looks at no others.
+        exact: the context of the surrogate itself where this one approximates it for a search; else None.
     """
 
     fantasized: Surrogate
@@ -87,6 +88,14 @@ class AcquisitionContext(SafeSet):
     seed: int = 0
     told: Told = field(default_factory=Told)
     allowed: AllowedPoints = field(default_factory=AllowedPoints)
+    exact: AcquisitionContext | None = None
+
+    def exactly(self) -> AcquisitionContext:
+        """The same context of the surrogate itself."""
+        if self.exact is None:
+            return self
+        names = ("surrogate", "fantasized", "past_betas", "certificate", "exact")
+        return replace(self, **{name: getattr(self.exact, name) for name in names})
 
     def generator(self) -> torch.Generator:
         """A new generator of the numbers drawn for this trial."""

@@ -113,6 +113,10 @@ class ModelPosterior(Posterior):
         mean, variance = marginal_moments(self.model, X, self.noise_variance, self.pending)
         return mean[0], variance[0].clamp_min(torch.finfo(variance.dtype).tiny)
 
+    def mean(self, X: Float[Tensor, "m D"]) -> Float[Tensor, " m"]:
+        """Means at X."""
+        return self.mean_variance(X)[0]
+
     def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
         """Points to be compared with by `against`."""
         return FixedPoints(points, *self.mean_variance(points))

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shlex
-import sys
-import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from safebo.cli import manual as cli_by_hand
 from safebo.cli.command_group import CommandGroup
-from safebo.cli.output import AsJson, RunFolder, keep_details, print_json, say, wide_console, work_on
+from safebo.cli.output import AsJson, RunFolder, folder_worked_on, print_json, wide_screen, work_on
 from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
+from safebo.text.command import run_command
+from safebo.text.file_names import file_name
+from safebo.text.printable import printable
+from safebo.text.screen import Screen
+from safebo.text.streams import say
+
+if TYPE_CHECKING:
+    from safebo.study import Study
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -169,12 +173,13 @@ def tune(
 
     file = load_study(study)
     options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
-    folder = out if out is not None else Path("runs") / f"{file.study.name}{options.suffix}"
+    folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     work_on(folder)
     _log_warnings_to(folder / LOG_FILE)
-    console = Console()
+    again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
+    screen = Screen()
     try:
-        with options.ready(file.study.evaluator, folder, console) as there:
+        with options.ready(file.study.evaluator, folder) as there:
             result = run(
                 file,
                 folder,
@@ -182,30 +187,33 @@ def tune(
                 seed=seed,
                 workers=workers,
                 resume=resume,
-                progress=progress_for(console),
+                progress=progress_for(screen),
                 journal_url=journal,
                 robot=there.robot,
-                operator=there.operator(console),
+                operator=there.operator(screen),
                 approve_all=approve_all,
                 global_trials=global_trials,
                 prior=prior,
             )
     except InputError:
         raise
-    except InterruptedRunError as error:
-        errors = Console(stderr=True)
-        say(errors, str(error))
-        _say_what_remains(errors, folder)
-        words = [study, *options.words(), "--out", str(folder), "--resume"]
-        say(errors, f"Go on with: safebo tune {shlex.join(words)}")
-        raise typer.Exit(130 if options.suffix else 1) from error
-    except Exception as error:
-        _say_what_remains(Console(stderr=True), folder, quiet=isinstance(error, JournalError))
+    except BrokenPipeError:
+        say(f"stopped: nobody reads the output any more. Go on with: safebo tune {again}", error=True)
+        raise
+    except SafeboError as error:
+        interrupted = isinstance(error, InterruptedRunError)
+        say(str(error) if interrupted else f"error: {error}", error=True)
+        _say_what_remains(file.study, folder, error=True, quiet=isinstance(error, JournalError))
+        if "--resume" in str(error):
+            say(f"Go on with: safebo tune {again}", error=True)
+        raise typer.Exit(130 if interrupted and options.suffix else error.exit_code) from error
+    except Exception:
+        _say_what_remains(file.study, folder, error=True)
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
-    say(console, f"{done} done, in {folder}.")
-    _say_what_remains(console, folder)
-    say(console, f"Next: safebo report {folder}")
+    say(f"{done} done, in {folder}.")
+    _say_what_remains(file.study, folder)
+    say(f"Next: safebo report {shlex.quote(str(folder))}")
 
 
 @app.command()
@@ -225,7 +233,7 @@ def report(folder: RunFolder) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else f"{folder}: "
         raise SafeboError(f"{place}the report cannot be written: {error.strerror or error}") from error
-    say(Console(), f"Report: {page}")
+    say(f"Report: {page}")
 
 
 @app.command()
@@ -266,16 +274,15 @@ def best(
     if as_json:
         objects = [nothing_data(found.study, name) if b is None else gains_data(b) for name, b in found.best]
         print_json(objects[0] if len(objects) == 1 else {"best": objects})
-    console, errors = wide_console(), Console(stderr=True)
-    missing = False
+    screen, missing = wide_screen(), False
     for name, gains in found.best:
         if gains is None:
             missing = True
-            say(errors, f"error: nothing is certified safe for context {name!r} in {folder}")
+            say(f"error: nothing is certified safe for context {name!r} in {folder}", error=True)
         elif not as_json:
             kind = "best certified gains" if gains.certified else "predicted gains, NOT certified"
-            say(console, f"context {name}: {kind}")
-            console.print(gains_table(gains, found.study))
+            say(f"context {name}: {kind}")
+            screen.print(gains_table(gains, found.study))
     if missing:
         raise typer.Exit(1)
 
@@ -303,11 +310,10 @@ def show(folder: RunFolder, as_json: AsJson = False) -> None:
         told = {} if prior is None else {"prior": prior}
         print_json({"trials": [trial_data(record, run.study) for record in records], **told})
         return
-    console = wide_console()
-    say(console, f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
+    say(f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
     for line in [] if prior is None else prior_lines(prior):
-        say(console, line)
-    console.print(trial_table(records, run.study))
+        say(line)
+    wide_screen().print(trial_table(records, run.study))
 
 
 @app.command()
@@ -315,17 +321,17 @@ def studies(as_json: AsJson = False) -> None:
     """List the studies that are shipped, by the name that `safebo tune` takes."""
     from safebo.study.reading import load_study, registered_studies, resolve_study
 
-    console, found, broken = Console(soft_wrap=True), [], False
+    screen, found, broken = Screen(), [], False
     for name in registered_studies():
         try:
             study = load_study(name).study
         except SafeboError as error:
             broken = True
-            say(Console(stderr=True), f"error: {error}")
+            say(f"error: {error}", error=True)
             continue
         found.append({"name": name, "path": str(resolve_study(name)), "description": study.description})
         if not as_json:
-            console.print(f"[bold]{escape(name)}[/]  {escape(study.description)}", highlight=False)
+            screen.print(Text.assemble((name, "bold"), f"  {study.description}"), soft_wrap=True)
     if as_json:
         print_json({"studies": found})
     if broken:
@@ -353,8 +359,8 @@ def methods(as_json: AsJson = False) -> None:
     for title in ("method", "while learning", "what it does"):
         table.add_column(title, no_wrap=title != "what it does")
     for m in METHODS.values():
-        table.add_row(m.name, m.safety, escape(m.summary))
-    wide_console().print(table)
+        table.add_row(m.name, m.safety, m.summary)
+    wide_screen().print(table)
 
 
 @app.command()
@@ -395,32 +401,9 @@ for command in (cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command `safebo`; ends the process with its exit code."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(logging.NullHandler())
-    try:
-        app(arguments)
-    except SafeboError as error:
-        say(Console(stderr=True), f"error: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say(Console(stderr=True), "stopped")
-        sys.exit(1)
-    except BrokenPipeError:
-        # Whoever read our output has gone; closing it once more must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        log = keep_details()
-        text = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.strerror:
-            # The machine's fault rather than ours: a full disk, a folder that may not be written.
-            place = f"{error.filename}: " if error.filename else ""
-            say(Console(stderr=True), f"error: {place}{error.strerror}. Details: {log}")
-        else:
-            say(Console(stderr=True), f"internal error: {type(error).__name__}: {text}. Details: {log}")
-        sys.exit(1)
+    run_command(app, arguments, SafeboError, folder_worked_on)
 
 
 def _log_warnings_to(file: Path) -> None:
@@ -429,31 +412,32 @@ def _log_warnings_to(file: Path) -> None:
     class _Log(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             try:
-                with file.open("a") as stream:
-                    stream.write(record.getMessage() + "\n")
+                with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+                    stream.write(printable(record.getMessage()) + "\n")
             except OSError:
                 return
 
     logging.getLogger("py.warnings").addHandler(_Log())
 
 
-def _say_what_remains(console: Console, folder: Path, quiet: bool = False) -> None:
-    """Where the certified gains are; that there are none is not said when `quiet`."""
-    from safebo.runs.best_gains import read_best_gains
+def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bool = False) -> None:
+    """Where the run's certified gains are; that there are none is not said when `quiet`."""
+    from safebo.runs.best_gains import read_best_gains, written_by_run
+    from safebo.runs.recommendation import best_file
+    from safebo.study.checks import tuned_contexts
 
     found = False
-    for path in sorted(folder.glob("best*.yaml")):
-        try:
-            best = read_best_gains(path)
-        except (ValueError, OSError):
+    for name in tuned_contexts(study):
+        path = best_file(folder, name, study)
+        if not written_by_run(path, study.name, name):
             continue
-        found = True
+        best, found = read_best_gains(path), True
         unit = f" {best.objective_unit}" if best.objective_unit else ""
         say(
-            console,
-            f"Certified gains for context {best.context}: {path} "
+            f"Certified gains for context {name}: {path} "
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
             f"expected {best.objective.mean:.4g})",
+            error,
         )
     if not found and folder.is_dir() and not quiet:
-        say(console, "No gains are certified yet.")
+        say("No gains are certified yet.", error)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
-from safebo.cli.output import RunFolder, say, work_on
+from safebo.cli.output import RunFolder, work_on
 from safebo.errors import InputError
+from safebo.text.streams import say
 
 
 def resolve(
@@ -45,7 +45,7 @@ def resolve(
     if (outcome is None) == (measurement is None):
         raise InputError("say either --as failed or --measurement FILE")
     told = resolve_trial(folder, trial, measurement)
-    say(Console(), f"trial {trial} is recorded as {told.outcome}")
+    say(f"trial {trial} is recorded as {told.outcome}")
 
 
 def tell(
@@ -77,9 +77,7 @@ def tell(
     work_on(folder)
     trial = tell_trial(folder, parameters, context, measurement)
     before = "were certified" if trial.certified else "were NOT certified"
-    say(
-        Console(), f"trial {trial.id} is recorded; before it, its parameters {before} in {trial.context_name}"
-    )
+    say(f"trial {trial.id} is recorded; before it, its parameters {before} in {trial.context_name}")
 
 
 def edit(
@@ -113,4 +111,4 @@ def edit(
     new = edit_trial(folder, trial, changes)
     state = "is still certified" if new.certified else "is NOT certified any more"
     bounds = ", ".join(f"{name} at least {b.lower:.4g}" for name, b in new.predicted.items())
-    say(Console(), f"trial {trial} {state} ({bounds}); it runs so with --resume")
+    say(f"trial {trial} {state} ({bounds}); it runs so with --resume")

@@ -13,6 +13,7 @@ from rich.console import Console
 from safebo.errors import EvaluatorError, InputError
 from safebo.runs.operators import ApprovesAll, Operator, TerminalOperator
 from safebo.study import EvaluatorSpec
+from safebo.text.streams import say
 from safebo.types import RobotAddress
 
 REHEARSALS = "safebo.rehearsals"
@@ -54,7 +55,7 @@ class RobotOptions:
         return [*words, *approve]
 
     @contextmanager
-    def ready(self, evaluator: EvaluatorSpec, folder: Path, console: Console) -> Iterator[RobotOptions]:
+    def ready(self, evaluator: EvaluatorSpec, folder: Path) -> Iterator[RobotOptions]:
         """The options with a robot that is there: for a rehearsal, a virtual one as long as the block runs.
 
         Raises:
@@ -76,11 +77,9 @@ class RobotOptions:
                 host, port, key = stack.enter_context(make(evaluator.options, logs))
             except Exception as error:
                 raise EvaluatorError(f"--dry-run: no virtual robot could be started: {error}") from error
-            console.print(
+            say(
                 f"A virtual robot and its guardian are up for this run; their logs are in {logs}. To stop it from "
-                f"another terminal: safebo robot stop {host}:{port} --key {key}",
-                soft_wrap=True,
-                highlight=False,
+                f"another terminal: safebo robot stop {host}:{port} --key {key}"
             )
             yield replace(self, robot=RobotAddress(host, port, key, clears=self.approve_all))
 

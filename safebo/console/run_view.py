@@ -13,6 +13,7 @@ from safebo.runs.best_gains import BestGains
 from safebo.storage.journal import Record
 from safebo.study import Study, quantity_of
 from safebo.study.axis import brief
+from safebo.text.screen import literal
 from safebo.types import Bounds
 
 
@@ -92,7 +93,7 @@ def trial_table(records: Sequence[Record], study: Study) -> Table:
             brief(trial.parameters[p.name], p) if p.name in trial.parameters else "" for p in study.parameters
         ]
         cells += [_cell(data["objective"]), *(_cell(margin) for margin in margins), _outcome(record)]
-        table.add_row(*(Text(cell) for cell in cells), style=style)
+        table.add_row(*map(literal, cells), style=style)
     return table
 
 
@@ -125,23 +126,22 @@ def nothing_data(study: Study, context: str) -> dict[str, Any]:
 def gains_table(best: BestGains, study: Study) -> Table:
     """A recommendation as a table: gains with units, then what is expected of them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("", "left"), ("value", "right"), ("lower", "right"), ("upper", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for title, justify in (("", "left"), ("value", "right"), ("lower", "right"), ("upper", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("unit")
     parameters = {parameter.name: parameter for parameter in study.parameters}
-    for name, value in best.gains.items():
-        p = parameters.get(name)
-        table.add_row(
-            name, _cell(value) if p is None else brief(value, p), "", "", "" if p is None else p.unit
-        )
+    for gain, value in best.gains.items():
+        p = parameters.get(gain)
+        shown = _cell(value) if p is None else literal(brief(value, p))
+        table.add_row(literal(gain), shown, "", "", literal("" if p is None else p.unit))
     table.add_section()
     o = best.objective
-    table.add_row(
-        f"objective {best.objective_name}", *map(_cell, (o.mean, o.lower, o.upper)), best.objective_unit
-    )
+    name, unit = literal(f"objective {best.objective_name}"), literal(best.objective_unit)
+    table.add_row(name, *map(_cell, (o.mean, o.lower, o.upper)), unit)
     units = {constraint.name: constraint.unit for constraint in study.constraints}
-    for name, b in best.margins.items():
-        table.add_row(f"margin {name}", *map(_cell, (b.mean, b.lower, b.upper)), units.get(name, ""))
+    for margin, b in best.margins.items():
+        name, unit = literal(f"margin {margin}"), literal(units.get(margin, ""))
+        table.add_row(name, *map(_cell, (b.mean, b.lower, b.upper)), unit)
     return table
 
 
@@ -186,7 +186,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _head(name: str, unit: str) -> Text:
-    return Text(f"{name} [{unit}]" if unit else name)
+    return literal(f"{name} [{unit}]" if unit else name)
 
 
 def _cell(value: float | None) -> str:

@@ -16,9 +16,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import MeasurementError, UnsafeSeedError
+from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
+from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, quantity_of
-from safebo.study.axis import shown
+from safebo.study.axis import shown as value_text
 from safebo.types import (
     OUTCOMES,
     Evaluator,
@@ -37,21 +38,30 @@ _MAX_MESSAGE = 2000
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
     """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded.
 
+    That includes what ends a program elsewhere, as `sys.exit()`.
+
     Raises:
+        KeyboardInterrupt: it may be a person's.
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
     try:
         value = evaluator.evaluate(trial, monitor)
     except MeasurementError as error:
-        return failed(str(error))
-    except (TrialUnknownError, NotStartedError):
+        return failed(text_of(error))
+    except (TrialUnknownError, NotStartedError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         if disk_is_full(error):
             raise
-        return failed(f"the evaluator raised {short_text(error)}{_place(error)}")
+        return failed_by(error)
     return measured_or_failed(value, study)
+
+
+def failed_by(error: BaseException) -> Measurement:
+    """A failed measurement of a trial whose evaluator raised."""
+    what = f"called {_exit_call(error)}" if isinstance(error, SystemExit) else f"raised {short_text(error)}"
+    return failed(_message(f"its evaluator {what}{place_of(error)}"))
 
 
 def measured_or_failed(value: Any, study: Study) -> Measurement:
@@ -60,7 +70,9 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
         return checked_measurement(value, study)
     except MeasurementError as error:
         message = str(error)
-    except Exception as error:  # a value whose own code fails, as an array that cannot be read
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a value whose own code fails, as an array that cannot be read
         message = f"not a measurement: {short_text(error)}"
     said = vars(value) if isinstance(value, Measurement) else value if isinstance(value, Mapping) else {}
     words, fell, telemetry = said.get("message"), said.get("fell"), said.get("telemetry")
@@ -69,7 +81,7 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
     return Measurement(
         "failed",
         fell=isinstance(fell, bool | np.bool_) and bool(fell),
-        telemetry=telemetry if isinstance(telemetry, str) else None,
+        telemetry=_text(telemetry) if isinstance(telemetry, str) else None,
         message=_message(message),
     )
 
@@ -108,7 +120,7 @@ def as_measurement(value: Any) -> Measurement:
         )
     for key in value:
         if key not in _FIELDS:
-            raise MeasurementError(f"unknown key {key!r} (allowed: {', '.join(_FIELDS)})")
+            raise MeasurementError(f"unknown key {shown(key)} (allowed: {', '.join(_FIELDS)})")
     return Measurement(**{"outcome": "completed", **value})
 
 
@@ -136,10 +148,12 @@ def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Stu
     if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
         return
     negative = negative_margins(measurement, study)
-    if not negative and not measurement.fell:
+    if not negative and not ended_early(measurement):
         return
-    what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or "it fell"
-    gains = ", ".join(f"{k} {shown(v)}" for k, v in trial.parameters.items())
+    what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or (
+        "it fell" if measurement.fell else "it was aborted"
+    )
+    gains = ", ".join(f"{k} {value_text(v)}" for k, v in trial.parameters.items())
     raise UnsafeSeedError(
         f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
         f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
@@ -147,9 +161,14 @@ def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Stu
     )
 
 
+def ended_early(measurement: Measurement) -> bool:
+    """Whether a fall or an abort ended the trial: it certifies nothing, whatever its margins were up to then."""
+    return measurement.fell or measurement.outcome == "aborted"
+
+
 def failed(message: str) -> Measurement:
-    """A failed measurement and why."""
-    return Measurement("failed", message=message)
+    """A failed measurement and why, as text that can be kept."""
+    return Measurement("failed", message=_message(message))
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -158,9 +177,28 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text."""
-    text = " ".join(str(error).split())
+    """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
+    if isinstance(error, SystemExit):
+        return f"{_exit_call(error)} was called"
+    text = " ".join(text_of(error).split())
+    if isinstance(error, SafeboError) and text:
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whose own code may fail."""
+    try:
+        return str(error)[: _MAX_MESSAGE + 1]
+    except BaseException as other:
+        return f"(its text cannot be shown: {type(other).__name__})"
+
+
+def _exit_call(error: SystemExit) -> str:
+    try:
+        return f"sys.exit({'' if error.code is None else repr(error.code)[:200]})"
+    except BaseException as other:
+        return f"sys.exit() with a value that cannot be shown ({type(other).__name__})"
 
 
 # -- what is wrong -----------------------------------------------------------------------------------------
@@ -168,10 +206,10 @@ def short_text(error: BaseException) -> str:
 
 def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
     if measurement.outcome not in OUTCOMES:
-        yield f"outcome {measurement.outcome!r} does not exist (allowed: {', '.join(OUTCOMES)})"
+        yield f"outcome {shown(measurement.outcome)} does not exist (allowed: {', '.join(OUTCOMES)})"
         return
     if not isinstance(measurement.fell, bool | np.bool_):
-        yield f"fell is {measurement.fell!r}, not true or false"
+        yield f"fell is {shown(measurement.fell)}, not true or false"
         return
     # What the monitor interrupted is not modelled either, so its numbers decide nothing.
     if measurement.outcome in ("failed", "backup"):
@@ -181,18 +219,18 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
         if measurement.outcome == "completed" and not measurement.fell:
             yield f"objective {study.objective.name!r} is missing"
     elif number_of(measurement.objective) is None:
-        yield f"objective {study.objective.name!r} is {measurement.objective!r}, not a finite number"
+        yield f"objective {study.objective.name!r} is {shown(measurement.objective)}, not a finite number"
     if not isinstance(measurement.margins, Mapping):
-        yield f"margins is {measurement.margins!r}, not a mapping of names to numbers"
+        yield f"margins is {shown(measurement.margins)}, not a mapping of names to numbers"
         return
     for constraint in study.constraints:
         names = (constraint.name, quantity_of(constraint))
         name = next((name for name in names if name in measurement.margins), None)
         if name is None:
-            given = ", ".join(map(str, measurement.margins)) or "none"
+            given = listed(measurement.margins)
             yield f"margin {names[1]!r} is missing (given: {given})"
         elif number_of(measurement.margins[name]) is None:
-            yield f"margin {name!r} is {measurement.margins[name]!r}, not a finite number"
+            yield f"margin {name!r} is {shown(measurement.margins[name])}, not a finite number"
     for name in ("states", "backup_state"):
         array = getattr(measurement, name)
         if array is not None and finite_array(array) is None:
@@ -214,7 +252,7 @@ def _margins_to_go_faults(measurement: Measurement) -> Iterator[str]:
         yield "margins_to_go is given without states"
         return
     if set(to_go) != set(measurement.margins):
-        yield f"margins_to_go names {', '.join(to_go) or 'none'}, margins {', '.join(measurement.margins)}"
+        yield f"margins_to_go names {listed(to_go)}, margins {listed(measurement.margins)}"
         return
     count = len(measurement.states)
     for name, values in to_go.items():
@@ -247,7 +285,7 @@ def _plain(m: Measurement) -> Measurement:
         backup_state=backup_state if backup_state is not None and backup_state.ndim == 1 else None,
         true_objective=number_of(m.true_objective),
         true_margins=None if m.true_margins is None else _numbers(m.true_margins),
-        telemetry=m.telemetry if isinstance(m.telemetry, str) else None,
+        telemetry=_text(m.telemetry) if isinstance(m.telemetry, str) else None,
         duration=max(0.0, number_of(m.duration) or 0.0),
         message=_message(m.message),
         extra=_numbers(m.extra),
@@ -300,15 +338,20 @@ def _arrays(values: Mapping[str, Any] | None) -> dict[str, NDArray[np.float64]] 
 
 def _message(value: Any) -> str:
     """A message of any kind as storable text of bounded length."""
-    text = value if isinstance(value, str) else ("" if value is None else repr(value)[: _MAX_MESSAGE + 1])
-    text = (
-        text[: _MAX_MESSAGE + 1].encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-    )
+    text = value if isinstance(value, str) else ("" if value is None else repr(value))
+    text = _text(text[: _MAX_MESSAGE + 1])
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
 
 
-def _place(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame."""
+def _text(value: str) -> str:
+    """A text that every database keeps: halves of surrogate pairs and NULs are written out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def place_of(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
+    if isinstance(error, SafeboError):
+        return ""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -20,18 +20,21 @@ import importlib.metadata
 import inspect
 import json
 import math
-import subprocess
+import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from safebo.errors import EvaluatorError, EvaluatorOptionError
-from safebo.evaluators.gate import as_measurement, failed, short_text
+from safebo.errors import EvaluatorError, EvaluatorOptionError, MeasurementError
+from safebo.evaluators.gate import as_measurement, failed, place_of, short_text, text_of
+from safebo.evaluators.program import first_line, run_program
 from safebo.study import Study, quantity_of
 from safebo.study.reading import StudyFile
+from safebo.text.printable import one_line
 from safebo.types import (
     Evaluator,
     EvaluatorInfo,
@@ -41,6 +44,7 @@ from safebo.types import (
     QuantityInfo,
     RobotAddress,
     Trial,
+    TrialUnknownError,
 )
 
 __all__ = [
@@ -53,6 +57,7 @@ __all__ = [
 ENTRY_POINTS = "safebo.evaluators"
 BRIDGES = "safebo.bridges"
 SUBPROCESS = "subprocess"
+PROGRAM_LIMIT = 600.0  # s, for a program whose study gives no time limit
 TRAJECTORIES = "trajectories"
 
 
@@ -101,27 +106,43 @@ class EvaluatorSource:
             )
         (point, *_) = importlib.metadata.entry_points(group=BRIDGES, name=name)
         bridge = _load_entry_point(point)
-        try:
-            return cast(Evaluator, bridge(options, robot))
-        except (ValueError, TypeError) as error:
-            raise EvaluatorOptionError(str(error), "evaluator.options") from error
-        except Exception as error:
-            raise EvaluatorError(short_text(error)) from error
+        with _loaded(f"evaluator {name!r} cannot be made"):
+            try:
+                return cast(Evaluator, bridge(_beside(bridge, options, self.folder), robot))
+            except (ValueError, TypeError) as error:
+                raise EvaluatorOptionError(text_of(error), "evaluator.options") from error
 
     def _make(self) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
         if name == SUBPROCESS:
             return SubprocessEvaluator(self.study, options, self.folder)
         if ":" in name:
-            return _from_object(_load_dotted(name, self.folder), name, self.study, options)
+            return self._from(_load_dotted(name, self.folder), options)
         for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
-            return _from_object(_load_entry_point(entry_point), name, self.study, options)
+            return self._from(_load_entry_point(entry_point), options)
         known = registered_evaluators()
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise EvaluatorOptionError(
             f"unknown evaluator {name!r}{hint} (allowed: {', '.join(known)}, or module:attribute)"
         )
+
+    def _from(self, value: Any, options: dict[str, Any]) -> Evaluator:
+        return _from_object(
+            value, self.study.evaluator.name, self.study, _beside(value, options, self.folder)
+        )
+
+
+def _beside(value: Any, options: dict[str, Any], folder: str | None) -> dict[str, Any]:
+    """The options, those that its `path_options` say are files looked for beside the study file."""
+    found = {}
+    for name in getattr(value, "path_options", ()):
+        text = options.get(name)
+        if folder is not None and isinstance(text, str) and text and "\0" not in text:
+            place = Path(folder, Path(text).expanduser())
+            if os.path.exists(place):  # a robot may also be given by its name
+                found[name] = str(place)
+    return {**options, **found}
 
 
 def registered_evaluators() -> list[str]:
@@ -130,28 +151,52 @@ def registered_evaluators() -> list[str]:
     return [*sorted(registered), SUBPROCESS]
 
 
-def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
+class _Loading(threading.local):
+    now = False
+
+
+_loading = _Loading()
+
+
+def is_loading() -> bool:
+    """Whether this thread imports an evaluator's module now."""
+    return _loading.now
+
+
+@contextmanager
+def _loaded(what: str) -> Iterator[None]:
+    """Whatever a user's code raises while it is imported or made, `sys.exit()` too, becomes an `EvaluatorError`.
+
+    A `KeyboardInterrupt` may be a person's and stays.
+    """
+    before, _loading.now = _loading.now, True
     try:
+        yield
+    except (KeyboardInterrupt, EvaluatorOptionError, EvaluatorError):
+        raise
+    except BaseException as error:
+        raise EvaluatorError(f"{what}: {short_text(error)}{place_of(error)}") from error
+    finally:
+        _loading.now = before
+
+
+def _load_entry_point(entry_point: importlib.metadata.EntryPoint) -> Any:
+    with _loaded(f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded"):
         return entry_point.load()
-    except Exception as error:
-        raise EvaluatorError(
-            f"evaluator {entry_point.name!r} ({entry_point.value}) cannot be loaded: {short_text(error)}"
-        ) from error
 
 
 def _load_dotted(name: str, folder: str | None) -> Any:
     module_name, _, attribute = name.partition(":")
-    try:
-        value: Any = _import_beside(module_name, folder)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+    with _loaded(f"evaluator {name!r} cannot be loaded"):
+        try:
+            value: Any = _import_beside(module_name, folder)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module_name + ".").startswith(error.name + "."):
+                raise
             where = f", looked beside the study file ({folder}) too" if folder else ""
             raise EvaluatorOptionError(
                 f"no module named {error.name!r} for evaluator {name!r}{where}"
             ) from error
-        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
-    except Exception as error:
-        raise EvaluatorError(f"evaluator {name!r} cannot be loaded: {short_text(error)}") from error
     for part in attribute.split("."):
         if not hasattr(value, part):
             names = [key for key in vars(value) if not key.startswith("_")]
@@ -162,7 +207,9 @@ def _load_dotted(name: str, folder: str | None) -> Any:
     return value
 
 
-_beside: dict[str, set[str]] = {}  # folders of studies that were looked in, and the modules found there
+_modules_beside: dict[
+    str, set[str]
+] = {}  # folders of studies that were looked in, and the modules found there
 _looking = threading.Lock()
 
 
@@ -176,12 +223,12 @@ def _import_beside(module: str, folder: str | None) -> Any:
     if folder is None:
         return importlib.import_module(module)
     with _looking:
-        for other in [f for f in _beside if f != folder]:
-            for name in _beside.pop(other):
+        for other in [f for f in _modules_beside if f != folder]:
+            for name in _modules_beside.pop(other):
                 sys.modules.pop(name, None)
             sys.path[:] = [entry for entry in sys.path if entry != other]
-        if folder not in _beside:
-            _beside[folder] = set()
+        if folder not in _modules_beside:
+            _modules_beside[folder] = set()
             importlib.invalidate_caches()
         path, known = sys.path[:], set(sys.modules)
         sys.path.insert(0, folder)
@@ -189,7 +236,7 @@ def _import_beside(module: str, folder: str | None) -> Any:
             return importlib.import_module(module)
         finally:
             sys.path[:] = path if folder in path else [*path, folder]
-            _beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
+            _modules_beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
 
 
 def _is_of(name: str, folder: str) -> bool:
@@ -204,12 +251,11 @@ def _from_object(value: Any, name: str, study: Study, options: dict[str, Any]) -
     evaluator: Any = value
     if inspect.isclass(value):
         factory = cast(Callable[[dict[str, Any]], Any], value)
-        try:
-            evaluator = factory(options)
-        except (ValueError, TypeError) as error:
-            raise EvaluatorOptionError(str(error), "evaluator.options") from error
-        except Exception as error:
-            raise EvaluatorError(f"evaluator {name!r} cannot be made: {short_text(error)}") from error
+        with _loaded(f"evaluator {name!r} cannot be made"):
+            try:
+                evaluator = factory(options)
+            except (ValueError, TypeError) as error:
+                raise EvaluatorOptionError(text_of(error), "evaluator.options") from error
     if hasattr(evaluator, "evaluate") and hasattr(evaluator, "info"):
         return cast(Evaluator, evaluator)
     if inspect.isclass(value) or not callable(value):
@@ -286,14 +332,16 @@ class SubprocessEvaluator:
 
     The program is started once per trial. It reads one JSON object from stdin:
     `{"id", "parameters", "context", "context_name", "phase", "seed"}`, and writes one JSON object with the
-    fields of a measurement to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`, optionally `outcome`,
-    `fell`, `states`, `message` and the rest. A non-zero exit status, a time-out or anything that is no such
-    object is outcome `failed`.
+    fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`, optionally
+    `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A non-zero exit
+    status or anything that is no such object is outcome `failed`. With its answer, or at its time limit, the program
+    and all that it started are ended.
 
     Args:
         study: the study, whose names are taken as known.
-        options: `command` (a list: program and arguments), `timeout` in seconds (default 600), `repeatable`
-            (default false: whether a trial may be evaluated again after a crash).
+        options: `command` (a list: program and arguments), `repeatable` (default false: whether a trial may be
+            evaluated again after a crash), `timeout` (an older name of the study's `evaluator.time_limit`; 600 s
+            without either).
         folder: the program's working folder; None for the current one.
     """
 
@@ -308,16 +356,22 @@ class SubprocessEvaluator:
                     f"evaluator.options.{option}",
                 )
         command = options.get("command")
-        if not isinstance(command, list) or not command or not all(isinstance(c, str) for c in command):
+        if not isinstance(command, list) or not command or not all(_is_argument(c) for c in command):
             raise EvaluatorOptionError(
                 "must be a list of texts, the program and its arguments: [python3, robot.py]",
                 "evaluator.options.command" if "command" in options else "evaluator.options",
             )
-        timeout = options.get("timeout", 600.0)
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        timeout = options.get("timeout", PROGRAM_LIMIT)
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
             raise EvaluatorOptionError("must be a number of seconds > 0", "evaluator.options.timeout")
+        limit = study.evaluator.time_limit
+        if limit is not None and "timeout" in options:
+            raise EvaluatorOptionError(
+                "is the older name of evaluator.time_limit, which the study has too: keep one of them",
+                "evaluator.options.timeout",
+            )
         self._command = command
-        self._timeout = float(timeout)
+        self._limit = float(timeout if limit is None else limit)
         self._folder = folder
         self._info = declared_info(study, SUBPROCESS, _flag(options.get("repeatable", False), "repeatable"))
 
@@ -335,35 +389,35 @@ class SubprocessEvaluator:
             "phase": trial.phase,
             "seed": trial.seed,
         }
-        program = self._command[0]
+        program = one_line(self._command[0])
         try:
-            answer = subprocess.run(
-                self._command,
-                input=json.dumps(request),
-                capture_output=True,
-                text=True,
-                timeout=self._timeout,
-                cwd=self._folder,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return failed(f"{program} did not answer within {self._timeout:g} s")
-        except (OSError, UnicodeDecodeError) as error:
+            answer = run_program(self._command, json.dumps(request), self._limit, self._folder)
+        except (OSError, ValueError) as error:
             return failed(f"{program} cannot be run: {short_text(error)}")
-        if answer.returncode != 0:
-            return failed(f"{program} ended with exit status {answer.returncode}{_last_line(answer.stderr)}")
+        if answer.over_limit and not self._info.repeatable:
+            raise TrialUnknownError(f"{program} {answer.ending}")
+        if answer.ending:
+            return failed(f"{program} {answer.ending}")
         try:
-            return as_measurement(json.loads(answer.stdout))
-        except ValueError as error:
-            return failed(f"{program} wrote no measurement: {short_text(error)}{_last_line(answer.stdout)}")
+            value = json.loads(answer.output)
+        except (ValueError, RecursionError):
+            begins = first_line(answer.output)
+            there = f"and its stdout begins with {begins!r}" if begins else "and its stdout is empty"
+            return failed(
+                f"{program} must write its measurement as one JSON object to stdout and nothing else there "
+                f"(what it logs belongs on stderr), {there}"
+            )
+        try:
+            return as_measurement(value)
+        except MeasurementError as error:
+            return failed(f"{program} wrote no measurement: {error}")
+
+
+def _is_argument(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
 def _flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise EvaluatorOptionError(f"must be true or false, not {value!r}", f"evaluator.options.{name}")
     return value
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return f": {lines[-1][:200]}" if lines else ""

@@ -55,9 +55,9 @@ class GridPosterior:
         return 8 * sum(block.numel() for block in self._blocks)
 
     def update(self, posterior: Posterior) -> None:
-        """Catch up with `posterior`; start anew where it does not begin with the observations already known."""
-        if self._known is not None and not self._extends(posterior):
-            self._forget()
+        """Catch up with `posterior`, from the last observation that it shares with the known one."""
+        if self._known is not None and posterior is not self._known:
+            self._keep(self._shared(posterior))
         if len(self.mean) == 0:
             self.prior_variance = posterior.kernel.diagonal(self.points).clone()
             self._variance = self.prior_variance.clone()
@@ -89,21 +89,34 @@ class GridPosterior:
                 mean[part] += residual @ whitened
         return mean, torch.maximum(variance, MINIMAL_VARIANCE * self.prior_variance)
 
-    def _extends(self, posterior: Posterior) -> bool:
-        """Whether a posterior has the known prior and begins with the known observations."""
-        known = self._known
-        if posterior is known or known is None:
-            return True
-        n = known.count
-        return (
-            posterior.kernel is known.kernel
-            and posterior.prior_mean == known.prior_mean
-            and posterior.noise_variance == known.noise_variance
-            and posterior.count >= n
-            and torch.equal(posterior.inputs[:n], known.inputs)
-            and torch.equal(posterior.inverse_factor[:n, :n], known.inverse_factor)
-            and torch.allclose(posterior.whitened_residual()[:n], known.whitened_residual(), 1e-9, 1e-9)
-        )
+    def _shared(self, posterior: Posterior) -> int:
+        """How many of the known rows a posterior begins with; its factor may be blocked differently from there on."""
+        known, n = self._known, min(self.count, posterior.count)
+        if (
+            known is None
+            or posterior.kernel is not known.kernel
+            or posterior.prior_mean != known.prior_mean
+            or posterior.noise_variance != known.noise_variance
+        ):
+            return 0
+        same = (posterior.inputs[:n] == known.inputs[:n]).all(1)
+        same &= (posterior.inverse_factor[:n, :n] == known.inverse_factor[:n, :n]).all(1)
+        residual = posterior.whitened_residual()[:n], known.whitened_residual()[:n]
+        same &= torch.isclose(*residual, 1e-9, 1e-9)
+        return int(same.int().cumprod(0).sum())
+
+    def _keep(self, count: int) -> None:
+        """Forget all but the first `count` rows; all where there are none, as the prior may be another one."""
+        if count == self.count > 0:
+            return
+        known, rows = self._known, [block for _, block in self._stored(count)]
+        if count == 0 or known is None:
+            self._forget()
+            return
+        residual = known.whitened_residual()[:count].split([len(block) for block in rows])
+        self.count = count
+        self._variance = self.prior_variance - sum(block.square().sum(0) for block in rows)
+        self.mean = known.prior_mean + sum(r @ block for r, block in zip(residual, rows, strict=True))
 
     def _new_rows(self, posterior: Posterior) -> Iterator[tuple[slice, Float[Tensor, "r p"]]]:
         """Whitened rows of the observations past the known ones, a stretch of points at a time."""

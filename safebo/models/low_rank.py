@@ -205,25 +205,57 @@ def kernel_features(
     if len(pool) > MAX_PIVOT_CANDIDATES:
         generator = torch.Generator().manual_seed(0)  # which rows is immaterial, but must not vary
         pool = pool[torch.randperm(len(pool), generator=generator)[:MAX_PIVOT_CANDIDATES]]
-    rank = min(maximal_rank, len(pool))
-    left = kernel.diagonal(pool).clone()
-    stop = tolerance * float(left.max())
-    rows = pool.new_empty(rank, len(pool))
+    found = pivoted_cholesky(kernel, pool, maximal_rank, tolerance)
+    chosen, rows = found.pivots, found.rows
+    # k(P, P) = L L^T with L[j, i] = phi_i(p_j), which is 0 for i > j.
+    factor = rows[:, chosen].T.tril()
+    eye = torch.eye(len(chosen), dtype=pool.dtype, device=pool.device)
+    inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
+    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(found.missing), widths)
+
+
+@dataclass(frozen=True)
+class PivotedCholesky:
+    """Pivots among points, each the one of which those before it tell the least.
+
+    Args:
+        pivots: rows of the points.
+        rows: features of all points, `r x N`: the covariance of two points is nearly their inner product.
+        missing: the largest variance that the first 0, 1, ..., r features miss.
+        left: the variance that all of them miss at every point.
+    """
+
+    pivots: Int[Tensor, " r"]
+    rows: Float[Tensor, "r N"]
+    missing: tuple[float, ...]
+    left: Float[Tensor, " N"]
+
+
+def pivoted_cholesky(
+    kernel: Kernel, points: Float[Tensor, "N D"], rank: int, tolerance: float
+) -> PivotedCholesky:
+    """The pivoted Cholesky factor of a kernel at points, `O(N r^2)`.
+
+    Args:
+        kernel: the prior covariance.
+        points: `N x D`.
+        rank: so many pivots at most.
+        tolerance: no more are taken once no point misses more than this fraction of the largest variance.
+    """
+    left = kernel.diagonal(points).clone()
+    rank = min(rank, len(points))
+    rows = points.new_empty(rank, len(points))
     pivots: list[int] = []
     missing = [float(left.max())]
-    while len(pivots) < rank and missing[-1] > stop:
+    while len(pivots) < rank and missing[-1] > tolerance * missing[0]:
         # Row j: phi_j(x) = (k(p_j, x) - sum over i < j of phi_i(p_j) phi_i(x)) / sqrt(left(p_j)), with
         # left(x) = k(x, x) - sum over i < j of phi_i(x)^2; the pivot p_j is where left is largest.
         j, best = len(pivots), int(left.argmax())
-        covariance = kernel(pool[best : best + 1], pool)[0] - rows[:j, best] @ rows[:j]
+        covariance = kernel(points[best : best + 1], points)[0] - rows[:j, best] @ rows[:j]
         rows[j] = covariance / left[best].sqrt()
         left = (left - rows[j].square()).clamp_min_(0.0)
         left[best] = 0.0
         pivots.append(best)
         missing.append(float(left.max()))
-    chosen = torch.tensor(pivots, dtype=torch.long, device=pool.device)
-    # k(P, P) = L L^T with L[j, i] = phi_i(p_j), which is 0 for i > j.
-    factor = rows[: len(pivots), chosen].T.tril()
-    eye = torch.eye(len(pivots), dtype=pool.dtype, device=pool.device)
-    inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
-    return KernelFeatures(kernel, pool[chosen], inverse, pool.new_tensor(missing), widths)
+    chosen = torch.tensor(pivots, dtype=torch.long, device=points.device)
+    return PivotedCholesky(chosen, rows[: len(pivots)], tuple(missing), left)

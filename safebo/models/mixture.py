@@ -78,6 +78,10 @@ class MixturePosterior(Posterior):
         between = (mean - mean.mean(0)).square().mean(0)
         return mean.mean(0), torch.stack(variances).mean(0) + between
 
+    def mean(self, X: Float[Tensor, "m D"]) -> Float[Tensor, " m"]:
+        """Means at the rows of X."""
+        return torch.stack([p.mean(X) for p in self.components]).mean(0)
+
     def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
         """Points to be compared with by `against`."""
         return FixedPoints(points, *self.mean_variance(points))
@@ -99,9 +103,6 @@ class MixturePosterior(Posterior):
     def cross_covariance(self, a: Float[Tensor, "m D"], b: Float[Tensor, "p D"]) -> Float[Tensor, "m p"]:
         """Covariance between the rows of `a` and of `b`."""
         within = torch.stack([p.cross_covariance(a, b) for p in self.components]).mean(0)
-        means = [
-            torch.stack([p.prior_mean + p.kernel(X, p.inputs) @ p.weights for p in self.components])
-            for X in (a, b)
-        ]
+        means = [torch.stack([p.mean(X) for p in self.components]) for X in (a, b)]
         spread_a, spread_b = (mean - mean.mean(0) for mean in means)
         return within + spread_a.T @ spread_b / len(self.components)

@@ -1,20 +1,22 @@
 """The surrogate of a list of observations, extended row by row where the list only grew.
 
 The result is a pure function of the observations and their order: hyperparameters are those of the first
-`k * refit_every` rows (and of the simulation's, where it is believed), those rows are conditioned on at once and
-every later one by itself. The cache only saves work.
+`k * refit_every` rows (and of the simulation's, where it is believed), those rows are conditioned on at once, every
+later one up to `ONE_BY_ONE` by itself, and those after it in blocks (`stops`). The cache only saves work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from safebo.errors import StudyError
+from safebo.models.condensed import condensed
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.hyperparameters import fitted, sampled
 from safebo.models.multi_task import (
@@ -29,6 +31,19 @@ from safebo.study import Study
 
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
+
+Keys = tuple[tuple[int, tuple[float | None, ...]], ...]
+"""Which observations: trials with their values, which a later fall of the same gains lowers."""
+
+ONE_BY_ONE = 300
+"""Rows up to this one are conditioned on one by one. One more row copies the whole factor, `O(n^2)`: a restored run of
+thousands would copy for minutes, so that later rows come in blocks whose ends depend on their number alone."""
+
+EXACT_SEARCH = 300
+"""Observations, a prior run's included, up to which searches look at the exact surrogate: evaluating it at one point is
+`O(n^2)`, and a search does so thousands of times."""
+
+LARGE_BLOCK, SMALL_BLOCK = 100, 10
 
 Table = tuple[Tensor, list[tuple[float | None, ...]]]
 
@@ -78,13 +93,16 @@ class ModelCache:
         self.declared = function_models(study)
         self._simulation: list[Observation] = []
         self._expected: Surrogate | None = None
-        self._verdict: tuple[tuple[int, ...], Contradiction | None] = ((), None)
-        self._rows: list[Observation] = []
+        self._verdict: tuple[Keys, Contradiction | None] = ((), None)
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
-        self._state: tuple[list[int], bool] | None = None
+        self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
-        self._surrogate = Surrogate.prior(self._ensembles)
+        self._keys: Keys = ()
+        self._kept: dict[
+            int, Surrogate
+        ] = {}  # by the number of rows that they know, the first ones of `_keys`
         self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
+        self._condensed: tuple[Surrogate, Surrogate] | None = None
 
     @property
     def models(self) -> tuple[FunctionModel, ...]:
@@ -117,7 +135,7 @@ class ModelCache:
         if not self._simulation or spec is None or not rows:
             return None
         # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
-        ids = tuple(row.trial for row in rows)
+        ids = _keys(rows)
         if self._verdict[0] != ids:
             names = [model.name for model in self.declared]
             X, values = _table(rows)
@@ -149,22 +167,40 @@ class ModelCache:
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order."""
-        ids = [row.trial for row in rows]
-        known = [row.trial for row in self._rows]
+        keys = _keys(rows)
         believed = bool(self._simulation) and self.contradiction(rows) is None
-        state = self._fit_ids(ids), believed
-        if state != self._state or ids[: len(known)] != known:
-            first = rows[: len(state[0])]
-            if state != self._state:
-                self._ensembles = self._fit(first, believed)
-                self._state = state
+        state = self._fit_keys(keys), believed
+        first = len(state[0])
+        if state != self._state:
+            self._ensembles, self._state, self._kept = self._fit(rows[:first], believed), state, {}
+        self._kept = {n: s for n, s in self._kept.items() if keys[:n] == self._keys[:n]}
+        self._keys = keys
+        if first not in self._kept:
             base = self._base(self._ensembles, believed)
-            self._surrogate = base.conditioned(*_table(first)) if first else base
-            self._rows = list(first)
-        for row in rows[len(self._rows) :]:
-            self._surrogate = self._surrogate.observed(row.x, row.values)
-            self._rows.append(row)
-        return self._surrogate
+            self._kept[first] = base.conditioned(*_table(rows[:first])) if first else base
+        path = stops(first, len(rows))
+        known = max(n for n in path if n in self._kept)
+        surrogate = self._kept[known]
+        # Longer lists start from the present one, or from the last stop that all of them have.
+        anchor = max(n for n in path if n == first or n <= ONE_BY_ONE or n % LARGE_BLOCK == 0)
+        for n, end in pairwise(path[path.index(known) :]):
+            block = rows[n:end]
+            if len(block) == 1:
+                surrogate = surrogate.observed(block[0].x, block[0].values)
+            else:
+                surrogate = surrogate.conditioned(*_table(block))
+            if end == anchor:
+                self._kept[anchor] = surrogate
+        self._kept = {n: s for n, s in self._kept.items() if n == anchor} | {len(rows): surrogate}
+        return surrogate
+
+    def condensed(self, surrogate: Surrogate) -> Surrogate:
+        """What a search looks at instead of a surrogate: itself up to `EXACT_SEARCH` observations."""
+        if max(p.count for p in surrogate.posteriors) <= EXACT_SEARCH:
+            return surrogate
+        if self._condensed is None or self._condensed[0] is not surrogate:
+            self._condensed = (surrogate, condensed(surrogate))
+        return self._condensed[1]
 
     def fantasized(self, surrogate: Surrogate, X: Tensor, worst: Tensor, value: float) -> Surrogate:
         """With points counted as visited at their means, and others as having that objective value."""
@@ -186,9 +222,9 @@ class ModelCache:
         X, values = _table(self._simulation)
         return Surrogate.prior(ensembles, spec.inflation).conditioned(simulated(X), values)
 
-    def _fit_ids(self, ids: list[int]) -> list[int]:
+    def _fit_keys(self, ids: Keys) -> Keys:
         if self.spec.hyperparameters == "fixed":
-            return []
+            return ()
         return ids[: len(ids) // self.spec.refit_every * self.spec.refit_every]
 
     def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
@@ -212,6 +248,23 @@ class ModelCache:
             else:
                 ensembles.append(sampled(model, X[seen], y, spec.samples))
         return tuple(ensembles)
+
+
+def stops(first: int, count: int) -> list[int]:
+    """The numbers of rows between which a surrogate of `count` rows is extended, from `first` to `count`.
+
+    Up to `ONE_BY_ONE` every number; then every full large block, the small blocks that follow it at once, and the rest
+    one by one.
+    """
+    path = list(range(first, min(count, ONE_BY_ONE) + 1)) or [first]
+    path += range((path[-1] // LARGE_BLOCK + 1) * LARGE_BLOCK, count + 1, LARGE_BLOCK)
+    small = count // SMALL_BLOCK * SMALL_BLOCK
+    path += [small] if small > path[-1] else []
+    return path + list(range(path[-1] + 1, count + 1))
+
+
+def _keys(rows: Sequence[Observation]) -> Keys:
+    return tuple((row.trial, row.values) for row in rows)
 
 
 def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from safebo.models.kernels import Kernel
+
+BLOCK = 256
+"""From twice as many observations on, variances are computed by so many rows of the inverse factor at a time: without
+the half of it that is zero, and without a number for every point and observation."""
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
@@ -167,9 +172,22 @@ class Posterior:
         """Marginal means and variances at the rows of X; `covariance` is `k(X, inputs)` if known already."""
         k = self.kernel(X, self.inputs) if covariance is None else covariance
         prior = self.kernel.diagonal(X)
-        explained = self.whiten(k).square().sum(-1)
-        variance = torch.maximum(prior - explained, MINIMAL_VARIANCE * prior)
+        variance = torch.maximum(prior - self._explained(k), MINIMAL_VARIANCE * prior)
         return self.prior_mean + k @ self.weights, variance
+
+    def _explained(self, k: Float[Tensor, "m n"]) -> Float[Tensor, " m"]:
+        n, factor = self.count, self.inverse_factor
+        if n < 2 * BLOCK:
+            return self.whiten(k).square().sum(-1)
+        ends = [*range(BLOCK, n, BLOCK), n]
+        rows = [
+            (k[:, :end] @ factor[start:end, :end].T).square().sum(-1) for start, end in pairwise([0, *ends])
+        ]
+        return torch.stack(rows).sum(0)
+
+    def mean(self, X: Float[Tensor, "m D"]) -> Float[Tensor, " m"]:
+        """Posterior means at the rows of X, `O(m n)`."""
+        return self.prior_mean + self.kernel(X, self.inputs) @ self.weights
 
     def fixed(self, points: Float[Tensor, "k D"]) -> FixedPoints:
         """Points to be compared with by `against`."""

@@ -92,6 +92,10 @@ class Surrogate:
             posteriors = tuple(p.fantasized(x) for p in posteriors)
         return Surrogate(posteriors, self.inflation)
 
+    def mean(self, X: Float[Tensor, "n D"]) -> Float[Tensor, "n m"]:
+        """Means of all functions alone."""
+        return torch.stack([p.mean(X) for p in self.posteriors], -1)
+
     def predict(self, X: Float[Tensor, "n D"]) -> Prediction:
         """Marginal means and standard deviations of all functions, `n x m` each."""
         known: list[tuple[Posterior, Tensor]] = []
@@ -107,14 +111,19 @@ def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: T
     if not isinstance(p.kernel, StationaryKernel):
         return None
     for other, correlation in known:
-        kernel = other.kernel
-        if (
-            isinstance(kernel, StationaryKernel)
-            and kernel.same_correlation(p.kernel)
-            and other.inputs.shape == p.inputs.shape
-            and torch.equal(other.inputs, p.inputs)
-        ):
+        if shared_correlation(other, p):
             return p.kernel.variance * correlation
     correlation = p.kernel.correlation(X, p.inputs)
     known.append((p, correlation))
     return p.kernel.variance * correlation
+
+
+def shared_correlation(a: Posterior, b: Posterior) -> bool:
+    """Whether two functions share inputs and, but for its variance, their stationary kernel."""
+    return (
+        isinstance(a.kernel, StationaryKernel)
+        and isinstance(b.kernel, StationaryKernel)
+        and a.kernel.same_correlation(b.kernel)
+        and a.inputs.shape == b.inputs.shape
+        and torch.equal(a.inputs, b.inputs)
+    )

@@ -7,19 +7,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from safebo.errors import OtherFileError
 from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
+from safebo.report.html import page_environment
 from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
-from safebo.runs.best_gains import best_gains_path, write_best_gains
+from safebo.runs.best_gains import BestGains, best_gains_path, write_best_gains, written_by_run
 from safebo.study.checks import tuned_contexts
+from safebo.text.file_names import file_name
+
+GENERATOR = b'<meta name="generator" content="safebo'
+"""In the head of every page: by it an older report is told from a page of the user's own."""
+
+PICTURES = ("objective", "margins", "relevance", "prior", "safe-set-*", "bounds-*", "tracking-*")
+"""Names of the pictures that a report has; any others in its folder are left alone."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ def build_report(folder: str | Path) -> Path:
     Raises:
         NotARunError: the folder holds no run.
         JournalError: its record cannot be read.
+        OtherFileError: a page is there that is no report, or a file of gains that is not this run's; it is left as it
+            is, and everything else is written.
 
     Example:
         >>> build_report("runs/pendulum").name  # of a run made before
@@ -73,36 +82,61 @@ def build_report(folder: str | Path) -> Path:
     page = write_report(data, folder)
     # A run that went on meanwhile keeps its own, newer gains.
     if told_trials(folder) == sum(e.measurement is not None for e in data.entries):
-        write_gains(data, folder)
+        try:
+            write_gains(data, folder)
+        except OtherFileError as error:
+            raise OtherFileError(f"{page} is written, but not all gains. {error}") from error
     return page
 
 
 def write_gains(data: ReportData, folder: Path) -> list[Path]:
-    """Write the best gains of every context that has some; returns the files."""
-    files = gain_files(data, folder)
-    written = []
+    """Write the best gains of every context that has some; returns the files.
+
+    Raises:
+        OtherFileError: one of them is there and not this run's; the others are written all the same.
+    """
+    files, written, refused = gain_files(data, folder), [], []
     for context in data.contexts:
         if context.best is not None:
-            write_best_gains(files[context.name], context.best)
-            written.append(files[context.name])
+            try:
+                write_best_gains(files[context.name], context.best)
+            except OtherFileError as error:
+                refused.append(error)
+            else:
+                written.append(files[context.name])
+    if refused:
+        raise OtherFileError("\n".join(map(str, refused)))
     return written
 
 
 def write_report(data: ReportData, folder: Path) -> Path:
-    """Write page and pictures of `data` into `folder`; returns the path of the page."""
-    files = gain_files(data, folder)
-    pictures = draw(data)
-    images = folder / "report"
+    """Write page and pictures of `data` into `folder`; returns the path of the page.
+
+    Raises:
+        OtherFileError: the page that is there is no report of safebo's.
+    """
+    page, images = folder / "report.html", folder / "report"
+    if page.exists() and GENERATOR not in page.read_bytes()[:1000]:
+        raise OtherFileError(
+            f"{page}: was not made by safebo, so it is left as it is. Move it elsewhere and ask again"
+        )
+    files, pictures = gain_files(data, folder), draw(data)
     images.mkdir(parents=True, exist_ok=True)
-    for old in images.glob("*.png"):  # of an earlier report of this run, which may have had more contexts
-        old.unlink()
+    for kind in PICTURES:  # of an earlier report of this run, which may have had more contexts
+        for old in images.glob(f"{kind}.png"):
+            old.unlink()
     for picture in pictures.all():
         (images / f"{picture.name}.png").write_bytes(picture.png)
-    page = folder / "report.html"
-    page.write_text(
-        render(data, pictures, {name: path.name for name, path in files.items()}), encoding="utf-8"
-    )
+    own = {
+        c.name: "" if c.best is None or _other(files[c.name], c.best) else files[c.name].name
+        for c in data.contexts
+    }
+    page.write_text(render(data, pictures, own), encoding="utf-8")
     return page
+
+
+def _other(file: Path, best: BestGains) -> bool:
+    return file.exists() and not written_by_run(file, best.study, best.context)
 
 
 def gain_files(data: ReportData, folder: Path) -> dict[str, Path]:
@@ -138,14 +172,8 @@ def draw(data: ReportData) -> Pictures:
 
 
 def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
-    """The page as text; `files` names the gains file of every context."""
-    environment = Environment(
-        loader=PackageLoader("safebo.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The page as text; `files` names the gains file of every context, or nothing where another file has its place."""
+    environment = page_environment("safebo.report")
     environment.filters["number"] = number
     tables = {c.name: gain_table(data, c, files[c.name]) for c in data.contexts}
     try:
@@ -238,7 +266,7 @@ def _planes_picture(data: ReportData, context: ContextReport) -> Picture | None:
     if shown < total:
         caption += f" The {shown} most relevant of {total} gains are shown."
     alt = f"Safe set and objective over pairs of gains, context {context.name}"
-    return drawn(f"safe-set-{_file_name(context.name)}", planes_figure(data, context), alt, caption)
+    return drawn(f"safe-set-{file_name(context.name)}", planes_figure(data, context), alt, caption)
 
 
 def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
@@ -254,7 +282,7 @@ def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
             else ""
         )
         alt = f"Confidence bounds of every function along each gain, context {context.name}"
-        name = f"bounds-{_file_name(context.name)}{suffix}"
+        name = f"bounds-{file_name(context.name)}{suffix}"
         pictures.append(drawn(name, lines_figure(data, context, first), alt, caption))
     return pictures
 
@@ -268,8 +296,4 @@ def _tracking_picture(context: ContextReport) -> Picture | None:
         return None
     caption = f"{tracking_sentence(context.before, context.after)} {context.tracking_note}".strip()
     alt = f"Tracking before and after, context {context.name}"
-    return drawn(f"tracking-{_file_name(context.name)}", figure, alt, caption)
-
-
-def _file_name(context: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in context)
+    return drawn(f"tracking-{file_name(context.name)}", figure, alt, caption)

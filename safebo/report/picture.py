@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from safebo.report.figures.labels import make_drawable
+
 PNG_DPI = 150
 
 
@@ -33,6 +35,7 @@ class Picture:
 
 def drawn(name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
     """A figure as a picture; inside `styled()`, as the figure itself."""
+    make_drawable(figure)
     svg, png = io.BytesIO(), io.BytesIO()
     # without a date the same run gives the same bytes
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})

@@ -24,6 +24,9 @@ FloatArray = NDArray[np.float64]
 TIME = "time"
 PARQUET = ".parquet"
 
+MAX_PATH = 300
+"""Characters of a path in a message."""
+
 READERS = "safebo.recordings"
 """Entry points, by the ending of a file's name: functions of a path that give columns and units by name; they raise
 `OSError` or `ValueError` in words for people."""
@@ -49,18 +52,25 @@ def read_recording(path: Path, trial: int) -> Recording:
     Raises:
         TelemetryError: the file is missing, cannot be read, or lacks `time` or any tracked signal.
     """
-    if not path.exists():
-        raise TelemetryError(f"the trajectory {path} does not exist")
+    try:
+        there = path.is_file()
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # no path at all, as one that is too long or holds a null character
+        raise TelemetryError(f"the trajectory {_named(path)} cannot be looked for: {_why(error)}") from error
+    if not there:
+        raise TelemetryError(f"the trajectory {_named(path)} does not exist")
     columns, units = _parquet(path) if path.suffix == PARQUET else _other(path)
     partners = {name: next((p for p in desired_name(name) if p in columns), None) for name in columns}
     tracked = {name: partner for name, partner in partners.items() if partner is not None}
     if TIME not in columns:
-        raise TelemetryError(f"the trajectory {path} has no column {TIME!r}")
+        raise TelemetryError(f"the trajectory {_named(path)} has no column {TIME!r}")
     if not tracked:
-        raise TelemetryError(f"the trajectory {path} has no column with a partner named ..._desired")
+        raise TelemetryError(f"the trajectory {_named(path)} has no column with a partner named ..._desired")
     time = columns[TIME]
     if time.size < 2:
-        raise TelemetryError(f"the trajectory {path} has fewer than two samples")
+        raise TelemetryError(f"the trajectory {_named(path)} has fewer than two samples")
     signals = tuple(
         Signal(name, units.get(name, ""), columns[name], columns[partner])
         for name, partner in tracked.items()
@@ -78,10 +88,10 @@ def _parquet(path: Path) -> tuple[Mapping[str, FloatArray], Mapping[str, str]]:
             partner = next((p for p in desired_name(name) if p in names), None)
             wanted |= {name, partner} if partner is not None else set()
         table = pq.read_table(path, columns=[name for name in schema.names if name in wanted])
-    except (OSError, pa.ArrowException) as error:
-        raise TelemetryError(f"the trajectory {path} is no readable Parquet file: {error}") from error
-    units = {f.name: (f.metadata or {}).get(b"unit", b"").decode("utf-8") for f in schema}
-    return {name: _numbers(table.column(name)) for name in table.column_names}, units
+        columns = {name: _numbers(table.column(name)) for name in table.column_names}
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise TelemetryError(f"the trajectory {_named(path)} is no readable Parquet file: {error}") from error
+    return columns, {f.name: (f.metadata or {}).get(b"unit", b"").decode("utf-8", "replace") for f in schema}
 
 
 def _other(path: Path) -> tuple[Mapping[str, FloatArray], Mapping[str, str]]:
@@ -92,17 +102,27 @@ def _other(path: Path) -> tuple[Mapping[str, FloatArray], Mapping[str, str]]:
     if point is None:
         known = ", ".join(sorted({PARQUET, *(f".{p.name}" for p in points)}))
         raise TelemetryError(
-            f"the trajectory {path} is of no kind that can be read (those that can: {known})"
+            f"the trajectory {_named(path)} is of no kind that can be read (those that can: {known})"
         )
     try:
         columns, units = point.load()(path)
     except ImportError as error:
         raise TelemetryError(
-            f"the trajectory {path} cannot be read here, its reader lacks a package: {error}"
+            f"the trajectory {_named(path)} cannot be read here, its reader lacks a package: {error}"
         ) from error
     except (OSError, ValueError) as error:
         raise TelemetryError(f"the trajectory cannot be read: {error}") from error
     return columns, units
+
+
+def _named(path: Path) -> str:
+    """A path as a message holds it, whatever an evaluator gave as one."""
+    text = str(path)
+    return text if len(text) <= MAX_PATH else f"{text[:MAX_PATH]}…"
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _numbers(column: pa.ChunkedArray) -> FloatArray:

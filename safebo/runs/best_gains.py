@@ -2,13 +2,14 @@
 
 The file is a mapping. `gains` (name: value) is all that a robot needs; the rest says where the gains come
 from and what the surrogate promises for them. A context that was only predicted gets a file whose name and
-`certified: false` say so.
+`certified: false` say so. A line above the mapping holds its checksum: a file that somebody else wrote, or changed, is
+never written over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,14 @@ from typing import Any
 
 import yaml
 
+from safebo.errors import OtherFileError
+from safebo.files.reading import read_file
+from safebo.text.file_names import file_name
+from safebo.text.printable import one_line
 from safebo.types import Bounds
+
+_TITLE = "# Study "
+_CHECKSUM = "# Written by safebo, which leaves this file alone once it is changed. SHA-256 of what follows: "
 
 
 @dataclass(frozen=True)
@@ -52,19 +60,69 @@ def best_gains_path(folder: Path, context: str, *, certified: bool, several: boo
 
     Args:
         folder: the run's folder.
-        context: name of the context; characters that do not belong in a file name become `_`.
+        context: name of the context; see `file_name`.
         certified: False names the file `predicted-<context>.yaml`, so that no one takes it for certified.
         several: whether the run tunes more than one context.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", context)
+    name = file_name(context)
     if not certified:
         return folder / f"predicted-{name}.yaml"
     return folder / (f"best-{name}.yaml" if several else "best.yaml")
 
 
 def write_best_gains(path: Path, best: BestGains) -> None:
-    """Write `best` to `path`, whole or not at all: a reader never sees half a file."""
+    """Write `best` to `path`, whole or not at all: a reader never sees half a file.
+
+    Raises:
+        OtherFileError: there is a file that `written_by_run` does not know.
+        OSError: it cannot be written.
+    """
+    if path.exists() and not written_by_run(path, best.study, best.context):
+        raise OtherFileError(
+            f"{path}: was not written by this run, or was changed since, so it is left as it is. Move it elsewhere; "
+            f"then `safebo report {path.parent}` writes the run's own (`safebo best {path.parent}` prints it)"
+        )
+    text = _text(best)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def written_by_run(path: Path, study: str, context: str) -> bool:
+    """Whether a file is as `write_best_gains` left it for this study and context."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if not text.startswith(_TITLE):
+            return False
+        best = read_best_gains(path)
+    except (ValueError, OSError):
+        return False
+    title, _, rest = text.partition("\n")
+    checksum, _, mapping = rest.partition("\n")
+    same = (
+        checksum == _checksum(mapping)
+        if checksum.startswith(_CHECKSUM)
+        else text == f"{title}\n{_mapping(best)}"
+    )
+    return same and (best.study, best.context) == (study, context)
+
+
+def _text(best: BestGains) -> str:
     kind = "best certified gains" if best.certified else "predicted gains, not certified"
+    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {kind}.")
+    mapping = _mapping(best)
+    return f"{title}\n{_checksum(mapping)}\n{mapping}"
+
+
+def _checksum(mapping: str) -> str:
+    return _CHECKSUM + hashlib.sha256(mapping.encode()).hexdigest()
+
+
+def _mapping(best: BestGains) -> str:
     document: dict[str, Any] = {
         "gains": {name: _plain(value) for name, value in best.gains.items()},
         "study": best.study,
@@ -81,16 +139,7 @@ def write_best_gains(path: Path, best: BestGains) -> None:
             for name, b in best.margins.items()
         },
     }
-    title = " ".join(f"Study {best.study}, context {best.context}: {kind}.".split())
-    text = f"# {title}\n"
-    text += yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _plain(value: Any) -> float | int | str:
@@ -104,10 +153,7 @@ def read_best_gains(path: Path) -> BestGains:
     Raises:
         ValueError: the file is not such a mapping; the message names the file and the key.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    document = read_file(path)
     if not isinstance(document, dict):
         raise ValueError(f"{path}: expected a mapping with the keys gains, context and objective_lower_bound")
     try:

@@ -12,24 +12,27 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from safebo.errors import (
+    EvaluatorError,
     EvaluatorOptionError,
+    InputError,
     InterruptedRunError,
     JournalError,
+    OtherFileError,
     RunStoppedError,
     SafeboError,
     UnknownTrialError,
 )
-from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed
-from safebo.evaluators.source import EvaluatorSource
+from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed, short_text
+from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.runs.best_gains import BestGains
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
@@ -50,7 +53,7 @@ from safebo.types import (
     TrialUnknownError,
 )
 from safebo.workers.interrupt import StopRequest
-from safebo.workers.pool import WorkerPool
+from safebo.workers.pool import UNGUARDED, Death, WorkerPool
 
 LOG_FILE = "run.log"
 
@@ -62,7 +65,6 @@ _STOPPING_ROBOT = (
     "Ending the trial: baseline gains, then the robot lies down; Ctrl-C again damps its joints at once."
 )
 
-_ATTEMPTS = 3
 _POLL_SECONDS = 0.2
 _LEAVE_SECONDS = 20.0  # for a robot to lie down
 _DAMP_SECONDS = 3.0  # for a worker to damp a robot's joints before it is ended
@@ -148,8 +150,8 @@ class RunLoop:
     ) -> None:
         self.file, self.folder, self.workers = file, folder, workers
         self.progress, self.max_failures = progress, max_failures
-        log = folder / LOG_FILE if executor is None else None
-        self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, log, executor)
+        self.log = folder / LOG_FILE if executor is None else None
+        self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, self.log, executor)
         self.supervision: Supervision | None = None
         if operator is not None:
             self.supervision = Supervision(operator, file.study, self.pool, progress)
@@ -170,15 +172,31 @@ class RunLoop:
 
     def check_evaluator(self, described: Future[EvaluatorInfo]) -> EvaluatorInfo:
         """What the evaluator accepts, once the study has been checked against it."""
+        name = self.file.study.evaluator.name
         try:
             info = described.result()
         except EvaluatorOptionError as error:
             raise self.file.option_error(error) from error
-        except BrokenProcessPool as error:
+        except EvaluatorError as error:
+            raise EvaluatorError(f"{error}{self._printed()}") from error
+        except BrokenExecutor as error:
+            death = self.pool.restart(0)
+            if death.code == UNGUARDED:
+                raise InputError(unguarded()) from None
             raise RunStoppedError(
-                f"evaluator {self.file.study.evaluator.name!r}: its process died while it started; "
-                f"see {self.folder / LOG_FILE}"
+                f"evaluator {name!r}: its process {death.words} while it started{self._printed()}"
             ) from error
+        except SafeboError:
+            raise
+        except Exception as error:
+            raise EvaluatorError(
+                f"evaluator {name!r}: what its info() returned did not arrive: {short_text(error)}{self._printed()}"
+            ) from error
+        if self.log is None and self.file.study.evaluator.time_limit is not None and name != SUBPROCESS:
+            raise InputError(
+                "evaluator.time_limit needs worker processes of safebo's own, and an executor was given: leave one of "
+                "them out, and limit the time where the executor is made"
+            )
         self.file.check_evaluator(info)
         return info
 
@@ -230,10 +248,11 @@ class RunLoop:
             self.progress.end()
         try:
             best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
-        except OSError as error:
+        except (OSError, OtherFileError) as error:
+            why = error.strerror or error if isinstance(error, OSError) else error
             raise RunStoppedError(
                 f"{self.folder}: all {self.told} trials are done and kept, but their best gains cannot be "
-                f"written: {error.strerror or error}. `safebo best {self.folder}` prints them"
+                f"written: {why}. `safebo best {self.folder}` prints them"
             ) from error
         journal.note("finished", f"{self.told} trials")
         return RunResult(self.folder, self.told, best, files)
@@ -278,7 +297,8 @@ class RunLoop:
         """Run what the round has not measured yet; a worker that dies costs only the trial it ran."""
         slots: dict[Future[Measurement], tuple[int, Trial]] = {}
         attempts: dict[int, int] = {}
-        lost: list[int] = []
+        lost: dict[int, str] = {}
+        tries = self.file.study.evaluator.tries
         unkept: dict[int, OSError] = {}
         damped_at: float | None = None
 
@@ -295,7 +315,18 @@ class RunLoop:
                 raise RunStoppedError(
                     f"trial {trial.id} must be watched by a monitor, and evaluator {info.name!r} takes none"
                 )
-            slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
+            try:
+                slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
+            except (BrokenExecutor, RuntimeError) as error:
+                raise RunStoppedError(
+                    f"trial {trial.id} could not be started: the executor takes no more work ({short_text(error)}). "
+                    "Mend that and go on with --resume"
+                ) from error
+
+        def lose(trial: Trial, why: str) -> None:
+            journal.mark_unknown(trial.id, why)
+            self.progress.note(f"trial {trial.id}: {why}")
+            lost[trial.id] = why
 
         for slot, trial in enumerate(current.trials):
             if trial.id not in current.measured:
@@ -317,25 +348,26 @@ class RunLoop:
                 slot, trial = slots.pop(future)
                 try:
                     measurement = future.result()
-                except BrokenProcessPool:
-                    self.pool.restart(slot)
-                    died = f"the worker process of trial {trial.id} died"
+                except BrokenExecutor:
+                    death = self.pool.restart(slot)
+                    died = self._words(death)
                     if not info.repeatable:
-                        journal.mark_unknown(trial.id, died)
-                        lost.append(trial.id)
+                        lose(trial, died)
                         continue
-                    journal.note("worker-died", died, trial.id)
-                    self.progress.note(f"{died}; attempt {attempts[trial.id]} of {_ATTEMPTS}")
-                    if attempts[trial.id] < _ATTEMPTS:
+                    journal.note("worker-died", f"trial {trial.id}: {died}", trial.id)
+                    count = f"attempt {attempts[trial.id]} of {tries}"
+                    self.progress.note(
+                        f"trial {trial.id}: {died}" + ("" if death.over_limit else f"; {count}")
+                    )
+                    if attempts[trial.id] < tries and not death.over_limit:
                         start(slot, trial)
                         continue
-                    measurement = Measurement(
-                        outcome="failed", message=f"its worker process died {_ATTEMPTS} times"
-                    )
+                    if not death.over_limit:
+                        times = "once" if tries == 1 else f"{tries} times"
+                        died = f"its worker process died {times}; it {death.words}"
+                    measurement = Measurement(outcome="failed", message=died)
                 except TrialUnknownError as error:
-                    journal.mark_unknown(trial.id, str(error))
-                    self.progress.note(f"trial {trial.id}: {error}")
-                    lost.append(trial.id)
+                    lose(trial, str(error))
                     continue
                 except NotStartedError as error:
                     raise RunStoppedError(
@@ -346,7 +378,10 @@ class RunLoop:
                         unkept[trial.id] = error
                         continue
                     # A study's evaluator cannot raise here; a caller's executor or an unpicklable answer can.
-                    text = f"its answer did not arrive: {type(error).__name__}: {error}"
+                    text = f"its answer did not arrive: {short_text(error)}"
+                    if not info.repeatable:
+                        lose(trial, text)
+                        continue
                     measurement = Measurement(outcome="failed", message=text)
                 if self.supervision is not None:
                     self.supervision.tell_news(journal)
@@ -356,7 +391,21 @@ class RunLoop:
         if unkept:
             self._stop_without_room(journal, info, unkept)
         if lost:
-            raise self.unknown(lost)
+            raise self.unknown(sorted(lost), lost)
+
+    def _words(self, death: Death) -> str:
+        """How the process of a trial ended."""
+        limit = self.file.study.evaluator.time_limit
+        if death.over_limit and limit is not None:
+            return f"it did not end within evaluator.time_limit ({limit:g} s), and its process was ended"
+        return f"its worker process {death.words}"
+
+    def _printed(self) -> str:
+        """Where to read what the evaluator printed, if it printed anything that is kept."""
+        with contextlib.suppress(OSError):
+            if self.log is not None and self.log.stat().st_size:
+                return f". What the evaluator printed is in {self.log}"
+        return ""
 
     def _stop_without_room(
         self, journal: Journal, info: EvaluatorInfo, unkept: Mapping[int, OSError]
@@ -392,8 +441,7 @@ class RunLoop:
         if self.failures_in_row >= self.max_failures:
             raise RunStoppedError(
                 f"{self.failures_in_row} trials in a row failed; the last, trial {trial.id}: "
-                f"{measurement.message}. Mend that and go on with --resume. "
-                f"What the evaluator printed is in {self.folder / LOG_FILE}"
+                f"{measurement.message}. Mend that and go on with --resume{self._printed()}"
             )
 
     # -- resuming ----------------------------------------------------------------------------------------
@@ -420,12 +468,13 @@ class RunLoop:
         for record in records:
             refuse_unsafe_seed(record.trial, record.measurement, journal.run.study)
 
-    def unknown(self, ids: Sequence[int]) -> UnknownTrialError:
-        """What to do about trials of which nobody knows how they ended."""
+    def unknown(self, ids: Sequence[int], why: Mapping[int, str] | None = None) -> UnknownTrialError:
+        """What to do about trials of which nobody knows how they ended; `why`, where that is known."""
         first = ids[0]
         which = f"trial {first}" if len(ids) == 1 else f"trials {', '.join(map(str, ids))}"
+        because = f" ({why[first]})" if why else ""
         return UnknownTrialError(
-            f"{self.folder}: {which}: asked, but how it ended is not known, and evaluator "
+            f"{self.folder}: {which}: asked, but how it ended is not known{because}, and evaluator "
             f"{self.file.study.evaluator.name!r} may not run a trial twice. Look at the robot, then say "
             f"`safebo resolve {self.folder} {first} --as failed` (or `--measurement FILE`: what it showed) "
             "and go on with --resume"
@@ -522,6 +571,15 @@ class _Round:
     trials: list[Trial] = field(default_factory=list)
     measured: dict[int, Measurement] = field(default_factory=dict)
     open: bool = True
+
+
+def unguarded() -> str:
+    """What to say of a script that starts a run whenever it is imported."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return (
+        f"{Path(script).name if script else 'this script'} calls safebo.run() outside "
+        '`if __name__ == "__main__":`; worker processes import it again, so put the call under that line'
+    )
 
 
 def contexts_of(records: Sequence[Record], study: Study) -> list[str]:

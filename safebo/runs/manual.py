@@ -11,10 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from safebo.errors import InputError, MeasurementError, UnknownNameError
+from safebo.errors import (
+    InputError,
+    MeasurementError,
+    OtherFileError,
+    ParameterError,
+    SafeboError,
+    UnknownNameError,
+)
 from safebo.evaluators.gate import checked_measurement
+from safebo.files.problems import key_path_text, shown
+from safebo.files.reading import read_file
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -103,9 +110,18 @@ def tell_trial(
         measurement = _read_measurement(measurement_file, run.study)
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        trial: Trial = tuner.tell_manual(_read_parameters(parameters_file), name, measurement)
+        parameters = _read_parameters(parameters_file)
+        try:
+            trial: Trial = tuner.tell_manual(parameters, name, measurement)
+        except ParameterError as error:
+            raise ParameterError(f"{parameters_file}: {error}") from error
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
-        keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+        try:
+            keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+        except (OSError, OtherFileError) as error:
+            raise SafeboError(
+                f"trial {trial.id} is recorded, but the best gains are not written: {error}"
+            ) from error
     return trial
 
 
@@ -146,30 +162,22 @@ def edit_trial(
     return trial
 
 
-def _read(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
-
-
 def _read_parameters(file: Path) -> dict[str, Any]:
-    content = _read(file)
+    content = read_file(file)
     if isinstance(content, dict):
         content = content.get("parameters", content.get("gains", content))
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file}: holds no mapping of parameters to values")
     for name, value in content.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise InputError(f"{file}: {name}: must be a number or the name of a choice, not {value!r}")
+            where = f"{file}: {key_path_text((name,))}"
+            raise InputError(f"{where}: must be a number or the name of a choice, not {shown(value)}")
     return {str(name): value for name, value in content.items()}
 
 
 def _read_measurement(file: Path, study: Study) -> Measurement:
     try:
-        return checked_measurement(_read(file), study)
+        return checked_measurement(read_file(file), study)
     except MeasurementError as error:
         wanted = json.dumps({"objective": 1.0, "margins": {c.name: 0.1 for c in study.constraints}})
         raise InputError(f"{file}: holds no measurement: {error}; it should look like {wanted}") from error

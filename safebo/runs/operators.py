@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from safebo.evaluators.gate import margin_of
 from safebo.study import Study
 from safebo.study.axis import brief, shown
+from safebo.text.printable import one_line
+from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
@@ -117,7 +119,7 @@ class TerminalOperator:
         # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return self._console.input(f"[bold]{escape(question)}[/] ").strip()
+            return self._console.input(literal(f"{question} ", "bold")).strip()
         except KeyboardInterrupt:
             raise InterruptedQuestionError("interrupted at the question") from None
         except EOFError:
@@ -152,9 +154,9 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """The list of checks, a line each."""
     console.print("Before the first trial:")
     for check in checks:
-        mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
+        mark = ("ok    ", "green") if check.passed else ("FAILED", "red")
         console.print(
-            f"  {mark}  {escape(check.name)}: {escape(check.message)}", highlight=False, soft_wrap=True
+            Text.assemble("  ", mark, f"  {one_line(f'{check.name}: {check.message}')}"), soft_wrap=True
         )
 
 
@@ -163,7 +165,7 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
     seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
     seed = seeds[0] if seeds else {}
     table = Table(
-        title=f"Trial {trial.id}: {trial.phase}, context {trial.context_name}", title_justify="left"
+        title=literal(f"Trial {trial.id}: {trial.phase}, context {trial.context_name}"), title_justify="left"
     )
     for title in ("gain", "safe seed", "last trial", "proposed", "bounds", "unit"):
         table.add_column(title, justify="left" if title in ("gain", "unit") else "right")
@@ -172,8 +174,8 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
         last = "" if before is None else brief(before.get(p.name, value), p)
         start = brief(seed[p.name], p) if p.name in seed else ""
         bounds = ", ".join(p.choices) if p.choices else f"{shown(p.bounds[0])} .. {shown(p.bounds[1])}"
-        cells = map(escape, (p.name, start, last, brief(value, p), bounds, p.unit))
-        table.add_row(*(f"[bold]{cell}[/]" if i == 3 else cell for i, cell in enumerate(cells)))
+        cells = (literal(p.name), literal(start), literal(last), literal(brief(value, p), "bold"))
+        table.add_row(*cells, literal(bounds), literal(p.unit))
     lines = [f"Why: {trial.reason}"] if trial.reason else []
     for function in (study.objective, *study.constraints):
         expected = trial.predicted.get(function.name)
@@ -184,7 +186,7 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
                 f"{function.unit}{limit}".rstrip()
             )
     certified = "certified by the study's certificate" if trial.certified else "NOT certified"
-    table.caption = "\n".join([*map(escape, lines), certified])
+    table.caption = literal("\n".join([*map(one_line, lines), certified]))
     table.caption_justify = "left"
     return table
 
@@ -200,7 +202,8 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
     for function, value in rows:
         bounds = trial.predicted.get(function.name)
         expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
-        table.add_row(function.name, "none" if value is None else f"{value:.4g}", expected, function.unit)
+        shown = "none" if value is None else f"{value:.4g}"
+        table.add_row(literal(function.name), shown, expected, literal(function.unit))
     if measurement.message:
-        table.caption, table.caption_justify = escape(measurement.message), "left"
+        table.caption, table.caption_justify = literal(measurement.message), "left"
     return table

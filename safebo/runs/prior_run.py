@@ -13,6 +13,7 @@ from typing import Any
 
 from safebo.errors import InputError, MeasurementError, NotARunError
 from safebo.evaluators.gate import checked_measurement
+from safebo.files.reading import usable_path
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study import ContextVariable, FunctionSpec, Parameter, PriorDataSpec, Study, quantity_of
@@ -31,7 +32,7 @@ def read_prior(folder: str | Path, study: Study) -> PriorTrials:
         InputError: it is a run of another study, or none of its trials can be modelled.
         JournalError: its record cannot be read.
     """
-    with Journal.open(folder, read_only=True) as journal:
+    with Journal.open(usable_path(Path(folder)), read_only=True) as journal:
         run, records = journal.run, journal.records(states=False)
     _refuse_another_study(folder, run.study, study)
     try:

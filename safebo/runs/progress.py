@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from safebo.evaluators.gate import margins_of
 from safebo.storage.journal import Record, RunInfo
 from safebo.study import Study
+from safebo.text.printable import one_line
+from safebo.text.screen import literal
 from safebo.types import Measurement, Trial
 
 
@@ -104,7 +105,7 @@ def trial_line(study: Study, tally: Tally, trial: Trial, measurement: Measuremen
         parts.append(f"backup at {measurement.backup_time:.2f} s")
     if measurement.message and measurement.outcome != "completed":
         parts.append(measurement.message)
-    return "  ".join(parts)
+    return one_line("  ".join(parts))
 
 
 class PlainLines:
@@ -134,11 +135,11 @@ class PlainLines:
         """Print the trial's line."""
         self._tally.add(trial, measurement)
         line = trial_line(self._run.study, self._tally, trial, measurement)
-        self._print(f"trial {trial.id:>3}/{self._run.trials}  {line}  {self._left()}")
+        self._say(f"trial {trial.id:>3}/{self._run.trials}  {line}  {self._left()}")
 
     def note(self, text: str) -> None:
         """Print the text."""
-        self._print(text)
+        self._say(text)
 
     def end(self) -> None:
         """Nothing."""
@@ -149,8 +150,8 @@ class PlainLines:
         minutes, rest = divmod(round(max(seconds, 0.0)), 60)
         return f"ETA {minutes}:{rest:02d}"
 
-    def _print(self, text: str) -> None:
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+    def _say(self, text: str) -> None:
+        self._console.print(literal(text), soft_wrap=True)
 
 
 class Bar:
@@ -163,10 +164,10 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = RichProgress(
-            TextColumn("{task.fields[name]}"),
+            TextColumn("{task.fields[name]}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
@@ -182,7 +183,7 @@ class Bar:
             if record.measurement is not None:
                 self._tally.add(record.trial, record.measurement)
         self._task = self._bar.add_task(
-            "", name=escape(run.name), total=run.trials, completed=self._tally.count
+            "", name=one_line(run.name), total=run.trials, completed=self._tally.count
         )
         self._bar.start()
         self._running = True
@@ -195,15 +196,15 @@ class Bar:
     def told(self, trial: Trial, measurement: Measurement) -> None:
         """Move on; keep a line of what a person should not miss."""
         self._tally.add(trial, measurement)
-        line = escape(trial_line(self._run.study, self._tally, trial, measurement))
+        line = trial_line(self._run.study, self._tally, trial, measurement)
         self._bar.update(self._task, advance=1, description=line)
         lowest = smallest_margin(self._run.study, measurement)
         if measurement.outcome != "completed" or measurement.fell or (lowest is not None and lowest[1] < 0):
-            self._bar.console.print(f"trial {trial.id:>3}  {line}", highlight=False)
+            self._console.print(literal(f"trial {trial.id:>3}  {line}"))
 
     def note(self, text: str) -> None:
         """Print the text above the bar."""
-        self._console.print(escape(text), highlight=False)
+        self._console.print(literal(text))
 
     def end(self) -> None:
         """Leave the bar as it is."""

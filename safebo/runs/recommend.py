@@ -46,7 +46,7 @@ def recommend(
         ['default']
     """
     with Journal.open(folder, read_only=True) as journal:
-        study, records = journal.run.study, journal.records()
+        study, records = journal.run.study, journal.records(states=False)
         if context is not None and context not in study.context.values:
             raise UnknownNameError("context", context, list(study.context.values))
         tuner = tuner_of(journal, make_tuner)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from safebo.runs.best_gains import BestGains, best_gains_path, write_best_gains
+from safebo.errors import OtherFileError
+from safebo.runs.best_gains import BestGains, best_gains_path, write_best_gains, written_by_run
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts
 
@@ -47,6 +48,26 @@ def best_file(folder: Path, context: str, study: Study) -> Path:
     return best_gains_path(folder, context, certified=True, several=len(tuned_contexts(study)) > 1)
 
 
+def refuse_other_files(folder: Path, study: Study, new: bool) -> None:
+    """Before a run: files in the way of its best gains, which it would not write over in the end.
+
+    Args:
+        folder: the run's folder.
+        study: the study; what is checked does not change with the evaluator's answers.
+        new: whether the run begins: then no such file is its own.
+
+    Raises:
+        OtherFileError: there is one.
+    """
+    for name in tuned_contexts(study):
+        path = best_file(folder, name, study)
+        if path.exists() and (new or not written_by_run(path, study.name, name)):
+            raise OtherFileError(
+                f"{path}: was not written by this run{'' if new else ', or was changed since'}, and a run keeps its "
+                f"best gains of context {name!r} there. Move it elsewhere, or choose another folder with --out"
+            )
+
+
 def keep_best(
     tuner: Recommends, folder: Path, study: Study, contexts: Sequence[str]
 ) -> tuple[dict[str, BestGains], dict[str, Path]]:
@@ -60,13 +81,17 @@ def keep_best(
 
     Returns:
         Gains and files by context; contexts for which nothing is certified are missing.
+
+    Raises:
+        OtherFileError: the run did not write a file that is there. OSError: one cannot be written.
     """
     best, files = {}, {}
     for name in contexts:
         path = best_file(folder, name, study)
         gains = as_best_gains(tuner.best(name), study, name)
         if gains is None:
-            path.unlink(missing_ok=True)
+            if written_by_run(path, study.name, name):
+                path.unlink(missing_ok=True)
             continue
         write_best_gains(path, gains)
         best[name], files[name] = gains, path

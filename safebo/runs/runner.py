@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
+from safebo.evaluators.source import is_loading
+from safebo.files.problems import Problem, shown
+from safebo.files.reading import usable_path
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -23,17 +27,20 @@ from safebo.runs.loop import (
 from safebo.runs.operators import Operator
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
+from safebo.runs.recommendation import refuse_other_files
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
-from safebo.study import Study
+from safebo.study import MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
-from safebo.study.problems import Problem
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.types import EvaluatorInfo, RobotAddress
+from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
+
+MAX_WORKERS = 1000
 
 
 def make_default_tuner(study: Study, seed: int) -> TunerLike:
@@ -77,7 +84,8 @@ def run(
         workers: trials that run at the same time; None takes 1, or on resume what the run was started with.
         resume: go on with the run in `out`; an empty folder starts one, a finished run is left as it is.
         progress: is told what happens.
-        journal_url: database of a new run's journal; None for SQLite in `out`.
+        journal_url: database of a new run's journal, or where a run's shared database is now; None for SQLite in `out`,
+            or on resume for what the folder says.
         executor: evaluates the trials instead of processes of our own (a Dask cluster's, for example).
         make_tuner: makes the tuner from the study as it runs and the seed.
         max_failures: so many failed trials in a row stop the run.
@@ -98,26 +106,34 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
-    folder = Path(out)
+    if starts_unguarded():
+        os._exit(UNGUARDED)  # the run that started this worker says what is wrong
+    if is_loading():
+        raise InputError(
+            'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
+        )
+    folder = usable_path(Path(out))
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
-    for name, value in (("trials", trials), ("workers", workers)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+    for name, value, least, most in (
+        ("trials", trials, 1, MAX_TRIALS),
+        ("workers", workers, 1, MAX_WORKERS),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{name} must be a whole number from {least} to {most}, not {shown(value)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; the run needs a folder")
-    exists = Journal.exists(folder)
-    if exists and not resume:
-        raise RunExistsError(
-            f"{folder}: already holds a run. Go on with it with --resume, or choose another folder with --out"
-        )
+    _holds_run(folder, resume)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_owned_folder(folder))
+        exists = _holds_run(folder, resume)
         if exists:
-            stack.enter_context(run_lock(folder))
-            journal = stack.enter_context(Journal.open(folder))
+            journal = stack.enter_context(Journal.open(folder, url=journal_url))
             file = _as_begun(file, journal.run.declared)
             _check_same_run(journal, file, seed)
+            refuse_other_files(folder, file.study, new=False)
             if prior is not None:
                 refuse_another_prior(journal, prior)
             waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
@@ -126,8 +142,7 @@ def run(
                 journal.set_trials(trials)
             workers = workers or journal.run.workers
         else:
-            stack.enter_context(_fresh_folder(folder))
-            stack.enter_context(run_lock(folder))
+            refuse_other_files(folder, file.study, new=True)
             taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
         if robot is not None:
             planned = trials or (journal.run.trials if exists else file.study.trials)
@@ -215,26 +230,37 @@ def _as_file(study: str | Path | Study | StudyFile) -> StudyFile:
     return study_in_python(study) if isinstance(study, Study) else load_study(study)
 
 
+def _holds_run(folder: Path, resume: bool) -> bool:
+    """Whether the folder holds a run, which only resuming may go on with."""
+    exists = Journal.exists(folder)
+    if exists and not resume:
+        raise RunExistsError(
+            f"{folder}: already holds a run. Go on with it with --resume, or choose another folder with --out"
+        )
+    return exists
+
+
 @contextlib.contextmanager
-def _fresh_folder(folder: Path) -> Iterator[None]:
-    """The folder of a run that may not come to be: nothing is left of it when the study is refused."""
+def _owned_folder(folder: Path) -> Iterator[None]:
+    """A folder in which no other process runs; nothing is left of it where no run comes to be."""
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: the run's folder cannot be made: {error.strerror}") from error
-    try:
-        yield
-    except BaseException:
-        if not Journal.exists(folder):
-            with contextlib.suppress(OSError):
-                (folder / LOCK_FILE).unlink(missing_ok=True)
-                log = folder / LOG_FILE
-                if log.exists() and log.stat().st_size == 0:
-                    log.unlink()
-                if made:
-                    folder.rmdir()
-        raise
+    with run_lock(folder):
+        try:
+            yield
+        except BaseException:
+            if not Journal.exists(folder):
+                with contextlib.suppress(OSError):
+                    log = folder / LOG_FILE
+                    if log.exists() and log.stat().st_size == 0:
+                        log.unlink()
+                    (folder / LOCK_FILE).unlink()
+                    if made:
+                        folder.rmdir()
+            raise
 
 
 def _work_left(journal: Journal) -> bool:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, StaticPool
 
-from safebo.errors import InputError, JournalError
+from safebo.errors import JournalError
 
 
-def sqlite_writer(file: Path) -> sa.Engine:
-    """The one writing connection to a file; every commit is on disk before it returns."""
+def sqlite_writer(file: Path, log: Literal["WAL", "DELETE"] = "WAL") -> sa.Engine:
+    """The one writing connection to a file; every commit is on disk before it returns.
+
+    Args:
+        file: the database.
+        log: readers beside the writer need a write-ahead log; a file that is about to be renamed must be whole by
+            itself at every commit, also when the disk is too full to fold a log into it.
+    """
 
     def connect() -> sqlite3.Connection:
         # The mutex of Journal serialises the threads of the one writing process.
         connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (f"journal_mode={log}", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -59,34 +66,6 @@ def sqlite_reader(file: Path) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def database_engine(url: str) -> sa.Engine:
-    """An engine for a database that many runs share."""
-    try:
-        return sa.create_engine(url, pool_pre_ping=True)
-    except sa.exc.ArgumentError as error:
-        raise InputError(
-            f"journal {url!r}: not a database URL (postgresql+psycopg://user@host/db)"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"journal {hide_password(url)}: its driver {error.name!r} is not installed; "
-            "for PostgreSQL: pip install 'safebo[postgres]'"
-        ) from error
-
-
-def hide_password(url: str) -> str:
-    """A URL as it may be shown."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return url
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be kept in a file."""
-    return sa.make_url(url)._replace(password=None).render_as_string()
-
-
 def remove_database(file: Path) -> None:
     """Delete an SQLite file and its companions."""
     for suffix in ("", "-wal", "-shm", "-journal"):
@@ -107,10 +86,43 @@ def readable_errors(place: str, action: Literal["read", "write"]) -> Iterator[No
         raise JournalError(explain(place, action, error.strerror or str(error))) from error
     except (ValueError, KeyError, zlib.error) as error:
         raise JournalError(damaged(place, str(error))) from error
+    except (TypeError, AttributeError) as error:  # a value of another kind than was written
+        if action == "write":
+            raise
+        raise JournalError(damaged(place, str(error))) from error
+
+
+@contextmanager
+def altered_errors(place: str) -> Iterator[None]:
+    """Say what to do about a journal that does not hold what was written to it."""
+    try:
+        yield
+    except JournalError as error:
+        raise JournalError(
+            f"{place}: the journal does not hold what safebo wrote to it: {error}. Go "
+            "back to an earlier copy of the folder, or start a new run in another one"
+        ) from error
+
+
+_secrets: set[str] = set()
+
+
+def keep_secret(secrets: Iterable[str]) -> None:
+    """Passwords that no text may show from now on, as they are and as a URL writes them."""
+    for secret in secrets:
+        _secrets.update((secret, quote(secret, safe=""), quote_plus(secret)))
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords that are kept secret."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def explain(place: str, action: str, detail: str) -> str:
     """One sentence for a database's error: what could not be done, why, and what is kept."""
+    detail = without_secrets(detail)
     kept = "Every trial told before this is kept; then go on with --resume."
     # The first that the detail speaks of, in any case of its letters.
     causes = (
@@ -118,6 +130,7 @@ def explain(place: str, action: str, detail: str) -> str:
         (("readonly", "read-only", "permission"), f"it or its folder is read-only. {kept}"),
         (("locked",), f"another program keeps it locked. Close that. {kept}"),
         (("malformed", "not a database", "no such table"), None),
+        (("server", "connection"), f"{detail}. Once it can be reached: {kept}"),
         (("i/o error",), f"{detail} (a full or failing disk?). {kept}"),
         (("",), detail),
     )

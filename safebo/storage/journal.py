@@ -17,7 +17,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,20 +27,19 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from safebo.errors import JournalError, NotARunError
-from safebo.storage import tables
+from safebo.errors import InputError, JournalError, NotARunError
+from safebo.storage import chain, tables
 from safebo.storage.database import (
+    altered_errors,
     damaged,
-    database_engine,
-    hide_password,
     readable_errors,
     remove_database,
     sqlite_reader,
     sqlite_writer,
-    without_password,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
 from safebo.storage.records import Event, Record, RunInfo
+from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
 from safebo.storage.tables import (
     measurement_columns,
     measurement_from_row,
@@ -57,9 +56,10 @@ __all__ = ["Event", "Journal", "Record", "RunInfo"]
 
 SQLITE_FILE = "journal.sqlite"
 URL_FILE = "journal.json"
-FORMAT = 1
-FORMAT_WITH_PRIOR = 2
-"""Of a run with a prior: a version that knows of none would resume it without, so it must not read it."""
+FORMAT = 3
+"""With a chain of digests; a version that knows of none would write past it, so it must not open it."""
+OLD_FORMATS = (1, 2)
+"""Without and with a prior; the first opening for writing begins their chain and makes them the present format."""
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -70,6 +70,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     def __init__(self, engine: sa.Engine, place: str, run: RunInfo, read_only: bool) -> None:
         self._engine = engine
+        self._patience = Patience(engine)
         self._place = place
         self._mutex = threading.Lock()
         self.run = run
@@ -140,13 +141,14 @@ class Journal(AbstractContextManager["Journal"]):
         # A run killed while its journal is made must leave either no run or a whole one: the database is made
         # under another name and takes its own in one step.
         draft = folder / (SQLITE_FILE + ".new")
-        place = hide_password(url) if url else str(folder / SQLITE_FILE)
+        shared = None if url is None else parsed_url(url)
+        place = str(folder / SQLITE_FILE) if shared is None else shown_url(shared)
         if url is None:
             remove_database(draft)
-        engine = database_engine(url) if url else sqlite_writer(draft)
+        engine = sqlite_writer(draft, "DELETE") if shared is None else shared_engine(shared, new=True)
         row = {
             "run": run.run,
-            "format": FORMAT if prior is None else FORMAT_WITH_PRIOR,
+            "format": FORMAT,
             "name": run.name,
             "study_text": study_text,
             "study": study.model_dump_json(),
@@ -161,18 +163,19 @@ class Journal(AbstractContextManager["Journal"]):
         }
         try:
             with readable_errors(place, "write"):
-                tables.metadata.create_all(engine)
+                _make_tables(engine)
                 with engine.begin() as connection:
                     connection.execute(tables.runs.insert(), row)
                     if prior is not None:
                         insert_prior(connection, run.run, prior)
-                if url is None:
-                    engine.dispose()  # folds the write-ahead log into the file before it is renamed
+                    chain.checkpoint(connection, run.run)
+                if shared is None:
+                    engine.dispose()
                     draft.rename(folder / SQLITE_FILE)
                     _synchronise_folder(folder)
                     engine = sqlite_writer(folder / SQLITE_FILE)
                 else:
-                    _write_whole(folder / URL_FILE, to_json({"url": without_password(url), "run": run.run}))
+                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": run.run}))
         except BaseException:
             engine.dispose()
             if url is None:
@@ -181,10 +184,17 @@ class Journal(AbstractContextManager["Journal"]):
         return cls(engine, place, run, read_only=False)
 
     @classmethod
-    def open(cls, folder: str | Path, read_only: bool = False) -> Journal:
+    def open(cls, folder: str | Path, read_only: bool = False, url: str | None = None) -> Journal:
         """Open the record of a run.
 
+        Args:
+            folder: the run's folder.
+            read_only: nothing will be written.
+            url: where the run's shared database is now, or with which password it is reached; kept (without the
+                password) from now on. None for what the folder says.
+
         Raises:
+            InputError: a URL for a run that keeps its journal in its folder, or one that is none.
             NotARunError: the folder does not exist or holds no run.
             JournalError: the record is damaged, unreadable or (for writing) read-only.
         """
@@ -196,14 +206,19 @@ class Journal(AbstractContextManager["Journal"]):
         file = folder / SQLITE_FILE
         if file.exists():
             place = str(file)
+            if url is not None:
+                raise InputError(
+                    f"{folder}: this run keeps its journal in {SQLITE_FILE}; leave --journal out"
+                )
             engine = sqlite_reader(file) if read_only else sqlite_writer(file)
             key = None
         else:
             pointer = _read_pointer(folder / URL_FILE)
-            place, key = hide_password(pointer["url"]), pointer["run"]
-            engine = database_engine(pointer["url"])
+            shared = parsed_url(url or pointer["url"])
+            place, key = shown_url(shared), pointer["run"]
+            engine = shared_engine(shared, read_only)
         try:
-            with readable_errors(place, "read"), engine.connect() as connection:
+            with readable_errors(place, "read"), _snapshot(engine) as connection:
                 if engine.dialect.name == "sqlite":
                     verdict = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
                     if verdict != "ok":
@@ -212,19 +227,33 @@ class Journal(AbstractContextManager["Journal"]):
                 if key is not None:
                     query = query.where(tables.runs.c.run == key)
                 rows = connection.execute(query).mappings().all()
-            if len(rows) != 1:
-                raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
-            if rows[0]["format"] not in (FORMAT, FORMAT_WITH_PRIOR):
-                raise JournalError(
-                    f"{place}: written in format {rows[0]['format']}, this version reads formats {FORMAT} and "
-                    f"{FORMAT_WITH_PRIOR}"
-                )
-            run = run_from_row(rows[0], place)
+                if not rows and key is not None:
+                    raise JournalError(
+                        f"{place}: this database does not hold the run of {folder} (key {key})"
+                    )
+                if len(rows) != 1:
+                    raise JournalError(damaged(place, f"it describes {len(rows)} runs instead of one"))
+                found = rows[0]["format"]
+                if found not in (FORMAT, *OLD_FORMATS):
+                    raise JournalError(
+                        f"{place}: written in format {found}, this version reads formats "
+                        f"{', '.join(map(str, OLD_FORMATS))} and {FORMAT}"
+                    )
+                if found == FORMAT:
+                    with altered_errors(place):
+                        chain.verify(connection, rows[0]["run"])
+                run = run_from_row(rows[0], place)
             if not read_only:
                 with readable_errors(place, "write"), engine.begin() as connection:
-                    # Takes the write lock and changes nothing: a read-only journal is noticed before a trial runs.
-                    same = {"format": tables.runs.c.format}
-                    connection.execute(tables.runs.update().where(tables.runs.c.run == run.run).values(same))
+                    # Takes the write lock: a read-only journal is noticed before a trial runs.
+                    own = tables.runs.c.run == run.run
+                    connection.execute(tables.runs.update().where(own).values(format=FORMAT))
+                    if found != FORMAT:
+                        tables.metadata.create_all(connection)
+                        with readable_errors(place, "read"):
+                            chain.checkpoint(connection, run.run)
+                if key is not None and place != pointer["url"]:
+                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": key}))
         except BaseException:
             engine.dispose()
             raise
@@ -241,78 +270,69 @@ class Journal(AbstractContextManager["Journal"]):
 
     def ask(self, trial: Trial, round: int) -> None:
         """Record a trial, in its round, before it runs."""
-        with self._transaction() as connection:
-            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "asked"))
+        self._write(lambda writer: writer.insert(tables.trials, _trial_row(trial, round, "asked")))
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""
-        with self._transaction() as connection:
-            changed = connection.execute(
-                tables.trials.update()
-                .where(
-                    *self._row_of(trial_id),
-                    tables.trials.c.status != "told",
-                )
-                .values(status="told")
-            ).rowcount
-            if changed != 1:
+
+        def work(writer: chain.ChainedWriter) -> None:
+            waits = tables.trials.c.status != "told"
+            if not writer.update(tables.trials, (self.run.run, trial_id), waits, status="told"):
                 raise JournalError(f"{self._place}: trial {trial_id} was not waiting for a result")
-            self._insert_measurement(connection, trial_id, measurement)
+            _insert_measurement(writer, trial_id, measurement)
+
+        self._write(work)
 
     def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
         """Record a trial of a person's own together with what it showed, in one transaction."""
-        with self._transaction() as connection:
-            connection.execute(tables.trials.insert(), self._trial_row(trial, round, "told"))
-            self._insert_measurement(connection, trial.id, measurement)
-            connection.execute(
-                tables.events.insert(), self._event_row("entered", "by a person", trial.id, {})
-            )
+
+        def work(writer: chain.ChainedWriter) -> None:
+            writer.insert(tables.trials, _trial_row(trial, round, "told"))
+            _insert_measurement(writer, trial.id, measurement)
+            writer.insert(tables.events, _event_row("entered", "by a person", trial.id, {}))
+
+        self._write(work)
 
     def mark_unknown(self, trial_id: int, text: str) -> None:
         """Record that a trial was asked and that only a person can say what became of it."""
-        with self._transaction() as connection:
-            connection.execute(
-                tables.trials.update()
-                .where(
-                    *self._row_of(trial_id),
-                    tables.trials.c.status == "asked",
-                )
-                .values(status="unknown")
-            )
-            connection.execute(tables.events.insert(), self._event_row("unknown", text, trial_id, {}))
+
+        def work(writer: chain.ChainedWriter) -> None:
+            asked = tables.trials.c.status == "asked"
+            writer.update(tables.trials, (self.run.run, trial_id), asked, status="unknown")
+            writer.insert(tables.events, _event_row("unknown", text, trial_id, {}))
+
+        self._write(work)
 
     def edit(self, trial: Trial, text: str = "") -> None:
         """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
-        with self._transaction() as connection:
-            old = (
-                connection.execute(sa.select(tables.trials).where(*self._row_of(trial.id)))
-                .mappings()
-                .one_or_none()
-            )
+
+        def work(writer: chain.ChainedWriter) -> None:
+            query = self._rows(tables.trials).where(tables.trials.c.id == trial.id)
+            old = writer.connection.execute(query).mappings().one_or_none()
             if old is None or old["status"] != "asked":
                 raise JournalError(f"{self._place}: trial {trial.id} cannot be edited: it does not wait")
             data = {
                 "before": {"parameters": json.loads(old["parameters"]), "certified": bool(old["certified"])},
                 "after": {"parameters": dict(trial.parameters), "certified": trial.certified},
             }
-            connection.execute(
-                tables.trials.update().where(*self._row_of(trial.id)).values(**trial_columns(trial))
-            )
-            connection.execute(tables.events.insert(), self._event_row("edited", text, trial.id, data))
+            writer.update(tables.trials, (self.run.run, trial.id), **trial_columns(trial))
+            writer.insert(tables.events, _event_row("edited", text, trial.id, data))
+
+        self._write(work)
 
     def note(
         self, kind: str, text: str, trial_id: int | None = None, data: Mapping[str, Any] | None = None
     ) -> None:
         """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
-        with self._transaction() as connection:
-            connection.execute(tables.events.insert(), self._event_row(kind, text, trial_id, data or {}))
+        self._write(lambda writer: writer.insert(tables.events, _event_row(kind, text, trial_id, data or {})))
 
     def set_trials(self, trials: int) -> None:
         """Change the run's total number of trials."""
-        with self._transaction() as connection:
-            connection.execute(
-                tables.runs.update().where(tables.runs.c.run == self.run.run).values(trials=trials)
-            )
+
+        def work(writer: chain.ChainedWriter) -> None:
+            writer.update(tables.runs, (self.run.run,), trials=trials)
+
+        self._write(work)
         self.run = replace(self.run, trials=trials)
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -323,7 +343,7 @@ class Journal(AbstractContextManager["Journal"]):
         Args:
             states: whether to load the visited states (they are by far the largest part).
         """
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
 
             def by_trial(table: sa.Table) -> dict[int, sa.RowMapping]:
                 return {row["trial"]: row for row in connection.execute(self._rows(table)).mappings()}
@@ -355,7 +375,7 @@ class Journal(AbstractContextManager["Journal"]):
     def events(self) -> list[Event]:
         """Everything that happened besides asks and tells, oldest first."""
         query = self._rows(tables.events).order_by(tables.events.c.id)
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
             return [
                 Event(
                     datetime.fromisoformat(row["at"]),
@@ -373,7 +393,7 @@ class Journal(AbstractContextManager["Journal"]):
         Raises:
             JournalError: they are not those that the run began with.
         """
-        with readable_errors(self._place, "read"), self._engine.connect() as connection:
+        with self._reading() as connection:
             try:
                 return select_prior(connection, self.run.run)
             except JournalError as error:
@@ -384,49 +404,71 @@ class Journal(AbstractContextManager["Journal"]):
     def _rows(self, table: sa.Table) -> sa.Select[Any]:
         return sa.select(table).where(table.c.run == self.run.run)
 
-    def _row_of(self, trial_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-        return tables.trials.c.run == self.run.run, tables.trials.c.id == trial_id
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _write(self, work: Callable[[chain.ChainedWriter], None]) -> None:
+        """Do some work in one transaction, again where the connection to a server was lost; see `Patience`."""
         if self.read_only:
             raise JournalError(f"{self._place}: opened for reading only")
-        with self._mutex, readable_errors(self._place, "write"), self._engine.begin() as connection:
+        head = ""
+
+        def attempt() -> None:
+            nonlocal head
+            with self._engine.begin() as connection:
+                if head and chain.holds(connection, self.run.run, head):
+                    return  # the attempt before was committed; only the server's answer was lost
+                writer = chain.ChainedWriter(connection, self.run.run)
+                work(writer)
+                with altered_errors(self._place):
+                    head = writer.link()
+
+        with self._mutex, readable_errors(self._place, "write"):
+            self._patience.do(attempt)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with (
+            readable_errors(self._place, "read"),
+            self._patience.do(self._engine.connect) as connection,
+        ):
             yield connection
 
-    def _trial_row(self, trial: Trial, round: int, status: Status) -> dict[str, Any]:
-        return {
-            "run": self.run.run,
-            "id": trial.id,
-            "round": round,
-            "status": status,
-            "asked_at": _now().isoformat(),
-            **trial_columns(trial),
-        }
 
-    def _insert_measurement(self, connection: sa.Connection, trial_id: int, measurement: Measurement) -> None:
-        row = {
-            "run": self.run.run,
-            "trial": trial_id,
-            "told_at": _now().isoformat(),
-            **measurement_columns(measurement),
-        }
-        connection.execute(tables.measurements.insert(), row)
-        if measurement.states is not None and np.size(measurement.states):
-            row = {"run": self.run.run, "trial": trial_id, **state_columns(measurement)}
-            connection.execute(tables.states.insert(), row)
+def _make_tables(engine: sa.Engine) -> None:
+    try:
+        tables.metadata.create_all(engine)
+    except sa.exc.DBAPIError:
+        tables.metadata.create_all(engine)  # another run made them at the same moment
 
-    def _event_row(
-        self, kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        return {
-            "run": self.run.run,
-            "at": _now().isoformat(),
-            "kind": kind,
-            "trial": trial_id,
-            "text": text,
-            "data": to_json(data),
-        }
+
+@contextmanager
+def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose queries all see the same state, whatever a writer does meanwhile."""
+    with Patience(engine).do(engine.connect) as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def _trial_row(trial: Trial, round: int, status: Status) -> dict[str, Any]:
+    return {
+        "id": trial.id,
+        "round": round,
+        "status": status,
+        "asked_at": _now().isoformat(),
+        **trial_columns(trial),
+    }
+
+
+def _insert_measurement(writer: chain.ChainedWriter, trial_id: int, measurement: Measurement) -> None:
+    row = {"trial": trial_id, "told_at": _now().isoformat(), **measurement_columns(measurement)}
+    writer.insert(tables.measurements, row)
+    if measurement.states is not None and np.size(measurement.states):
+        writer.insert(tables.states, {"trial": trial_id, **state_columns(measurement)})
+
+
+def _event_row(kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": _now().isoformat(), "kind": kind, "trial": trial_id, "text": text, "data": to_json(data)}
 
 
 def _now() -> datetime:

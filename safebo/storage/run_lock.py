@@ -31,19 +31,37 @@ def run_lock(folder: Path) -> Iterator[None]:
         JournalError: the folder cannot hold a lock.
     """
     path = folder / LOCK_FILE
+    descriptor = -1
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise JournalError(f"{path}: cannot open the run's lock: {error.strerror}") from error
-    try:
-        _take(descriptor, path)
+        while descriptor < 0:
+            descriptor = _opened(path)
+            _take(descriptor, path)
+            if not _is_file(descriptor, path):  # whoever had it took the file away before letting go
+                os.close(descriptor)
+                descriptor = -1
+        _write_holder(descriptor, path)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot open the run's lock: {error.strerror}") from error
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _take(descriptor: int, path: Path) -> None:
-    """Lock the open file now, and write into it whose lock it is."""
+    """Lock the open file now."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -55,6 +73,10 @@ def _take(descriptor: int, path: Path) -> None:
         raise JournalError(
             f"{path}: no lock on this file system ({error.strerror}); put the run elsewhere"
         ) from error
+
+
+def _write_holder(descriptor: int, path: Path) -> None:
+    """Say in the file whose lock it is."""
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)

@@ -1,6 +1,8 @@
 """The study: its models, how files of it are read, and every check of it. Loads no torch."""
 
 from safebo.study.model import (
+    MAX_SEED,
+    MAX_TRIALS,
     BackupSpec,
     ConfidenceSpec,
     ContextSpec,
@@ -24,6 +26,8 @@ from safebo.study.model import (
 )
 
 __all__ = [
+    "MAX_SEED",
+    "MAX_TRIALS",
     "BackupSpec",
     "ConfidenceSpec",
     "ContextSpec",

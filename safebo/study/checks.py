@@ -6,19 +6,29 @@ Every check yields a `Problem`: the path of the key at fault and one sentence. N
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
+from safebo.files.problems import KeyPath, Problem, shown
+from safebo.files.reading import MAX_KEY
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.beta import beta_without_observations
 from safebo.study.methods import METHODS, canonical
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
-from safebo.study.problems import KeyPath, Problem, leaves, named_values, unknown
+from safebo.study.problems import leaves, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Sizes of numbers with which kernels, warps and bounds are computed in floats."""
+
+_NO_NAME = re.compile("[\x00\n\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
+"""What a database cannot keep, or what breaks a line."""
 
 Spec = TypeVar("Spec", Parameter, ContextVariable, FunctionSpec)
 
@@ -31,13 +41,9 @@ def tuned_contexts(study: Study) -> list[str]:
 
 def cross_field_problems(study: Study) -> list[Problem]:
     """Everything in which two keys of a study contradict each other, and numbers that are not finite."""
-    infinite = [
-        Problem(path, f"must be a finite number, not {value:g}")
-        for path, value in leaves(study.model_dump(warnings=False))
-        if isinstance(value, float) and not math.isfinite(value)
-    ]
-    if infinite:
-        return infinite
+    unusable = [*_names(study), *_numbers(study)]
+    if unusable:
+        return unusable
     return [
         *parameter_problems(study),
         *_context_variables(study),
@@ -49,6 +55,62 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_surrogate(study),
         *tuner_problems(study),
     ]
+
+
+def _numbers(study: Study) -> Iterator[Problem]:
+    """Numbers whose squares and ratios cannot be computed with; an evaluator's options are its own."""
+    for path, value in leaves(study.model_dump(warnings=False)):
+        if not isinstance(value, float | int) or isinstance(value, bool):
+            continue
+        if not math.isfinite(value):
+            yield Problem(path, f"must be a finite number, not {value:g}")
+        elif path[0] not in ("evaluator", "seed") and value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+            size = "large" if abs(value) > LARGEST else "small"
+            yield Problem(
+                path,
+                f"{shown(value)} is too {size} to compute with: 0, or {SMALLEST:g} to {LARGEST:g} in size; "
+                "choose another unit",
+            )
+
+
+def _names(study: Study) -> Iterator[Problem]:
+    """Names that cannot be kept, or that a person cannot tell apart."""
+    named: list[tuple[KeyPath, str]] = [
+        (("name",), study.name),
+        (("objective", "name"), study.objective.name),
+        *((("parameters", i, "name"), p.name) for i, p in enumerate(study.parameters)),
+        *((("constraints", i, "name"), c.name) for i, c in enumerate(study.constraints)),
+        *((("context", "variables", i, "name"), v.name) for i, v in enumerate(study.context.variables)),
+        *((("context", "values", name), name) for name in study.context.values),
+    ]
+    for path, name in named:
+        if not name.strip():
+            yield Problem(path, "is blank: give a name that can be read")
+        elif len(name) > MAX_KEY:
+            yield Problem(path, f"a name has at most {MAX_KEY} characters, not {len(name):,}")
+    texts = (
+        (path, value) for path, value in leaves(study.model_dump(warnings=False)) if isinstance(value, str)
+    )
+    for path, text in (*named, *(item for item in texts if item[0][0] != "evaluator")):
+        wrong = _NO_NAME.search(text)
+        if wrong is not None and "description" not in path:
+            yield Problem(path, f"{shown(text)} holds {shown(wrong[0])}: a name or unit is one line of text")
+    for group in ("parameters", "constraints", "variables", "values"):
+        yield from _confusable([(path, name) for path, name in named if group in path])
+
+
+def _confusable(named: Sequence[tuple[KeyPath, str]]) -> Iterator[Problem]:
+    """Names of one kind that differ, and are one in upper case or in another Unicode form."""
+    seen: dict[str, str] = {}
+    for path, name in named:
+        normal = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        other = seen.setdefault(normal, name)
+        if other != name:
+            yield Problem(
+                path,
+                f"{shown(name)} differs from {shown(other)} only by upper and lower case or by how its characters are "
+                "coded: choose names that nobody confuses",
+            )
 
 
 def _context_variables(study: Study) -> Iterator[Problem]:
@@ -217,6 +279,12 @@ def _groups(study: Study, groups: Sequence[Sequence[str]]) -> Iterator[Problem]:
 def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
     """Every name in a study that the evaluator does not know, and every bound it does not accept."""
     who = f"evaluator {info.name!r}"
+    if info.robot and study.evaluator.time_limit is not None:
+        yield Problem(
+            ("evaluator", "time_limit"),
+            f"{who} moves a {info.robot} robot, whose process must not be ended in the middle of a motion: leave the "
+            "key out; the robot's guardian limits its trials",
+        )
     accepted = {parameter.name: parameter for parameter in info.parameters}
     for index, parameter in enumerate(study.parameters):
         known = accepted.get(parameter.name)

@@ -12,6 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
+MAX_SEED = 2**63 - 1
+MAX_TRIALS = 1_000_000
+"""What a journal keeps."""
+
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
@@ -62,6 +66,13 @@ class EvaluatorSpec(_Strict):
     `f(parameters, context)`, also in a file beside the study; or `subprocess`, a program that speaks JSON."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What the evaluator takes, checked by itself: robot, speed, duration, disturbance, ..."""
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds after which the process of a trial is ended, with all that it started. The trial is `failed` where the
+    evaluator is repeatable; otherwise a person says what became of it. None by default, 600 for `subprocess`. Not for
+    an evaluator that moves a robot. It may change when a run is resumed."""
+    tries: int = Field(default=3, ge=1)
+    """How often a trial is begun whose process dies (a crash, no memory), where the evaluator is repeatable; then it is
+    `failed`. It may change when a run is resumed."""
 
 
 class Parameter(_Strict):
@@ -463,7 +474,7 @@ class Study(_Strict):
     """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)
     """How the next trial is chosen, and what certifies it."""
-    trials: int = Field(default=50, gt=0)
+    trials: int = Field(default=50, gt=0, le=MAX_TRIALS)
     """Length of a run, seeds included; `safebo tune --trials` goes before it."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of everything random. The same study, seed and measurements give the same trials."""

@@ -7,20 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from safebo.errors import StudyError
+from safebo.files.problems import KeyPath, Problem, key_path_text
+from safebo.files.problems import shown as quoted
 from safebo.study import Parameter, Study
 from safebo.study.axis import MAX_LEVELS, Axis, shown
 from safebo.study.linear import LinearConstraint, read_constraint
-from safebo.study.problems import KeyPath, Problem, key_path_text, unknown
+from safebo.study.problems import unknown
 from safebo.study.space import said_value
 
 
 def duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Problem]:
     """Names that are there twice in a list of mappings."""
+    places: dict[str, int] = {}
     for index, name in enumerate(names):
-        first = names.index(name)
+        first = places.setdefault(name, index)
         if first < index:
             place = key_path_text((*path, first))
-            yield Problem((*path, index, "name"), f"{what} {name!r} is there already, as {place}")
+            yield Problem((*path, index, "name"), f"{what} {quoted(name)} is there already, as {place}")
 
 
 def bounds_problems(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:

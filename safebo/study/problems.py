@@ -1,33 +1,15 @@
-"""One thing wrong in a study: where, what, and the parts of messages that help."""
+"""What may be wrong in a study wherever it stands, and the parts of messages that help."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-KeyPath = tuple[str | int, ...]
+from safebo.files.problems import KeyPath, Problem, listed, shown
 
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong in a study: where (`path` of keys and list indices) and what.
-
-    `line` is given where the path alone would lead to another one.
-    """
-
-    path: KeyPath
-    message: str
-    line: int | None = None
-
-
-def key_path_text(path: KeyPath) -> str:
-    """A path of keys as people write it: `parameters[1].bounds`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
-    return text or "(the whole file)"
+_MAX_COMPARED = 200
+"""Names that are compared with a misspelt one, and characters of it."""
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -42,14 +24,14 @@ def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """`; did you mean 'x'? (allowed: x, y)`, the part of an error that helps."""
     names = list(allowed)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:_MAX_COMPARED], names[:_MAX_COMPARED], n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (allowed: {', '.join(names) or 'none'})"
+    return f"{hint} (allowed: {listed(names)})"
 
 
 def unknown(path: KeyPath, what: str, name: str, allowed: Iterable[str], start: str = "unknown") -> Problem:
     """A name that is none of those allowed, what was probably meant, and what is allowed."""
-    return Problem(path, f"{start} {what} {name!r}" + did_you_mean(name, allowed))
+    return Problem(path, f"{start} {what} {shown(name)}" + did_you_mean(name, allowed))
 
 
 def named_values(
@@ -62,7 +44,7 @@ def named_values(
     """What is wrong with a mapping that must have a value within its bounds for every name, and no other names."""
     missing = [name for name in bounds if name not in values]
     if missing:
-        yield Problem(path, f"{gives} no value for {', '.join(missing)}")
+        yield Problem(path, f"{gives} no value for {listed(missing)}")
     for name, value in values.items():
         if name not in bounds:
             yield unknown((*path, name), what, name, bounds)
@@ -73,8 +55,3 @@ def named_values(
             yield Problem(
                 (*path, name), f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {name!r}"
             )
-
-
-def count(number: int) -> str:
-    """`1 problem`, `2 problems`."""
-    return f"{number} problem{'' if number == 1 else 's'}"

@@ -6,6 +6,8 @@ import difflib
 import hashlib
 import importlib.metadata
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,14 +17,17 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from safebo.errors import EvaluatorOptionError, StudyError
+from safebo.errors import EvaluatorOptionError, FileError, StudyError
+from safebo.files.problems import KeyPath, Problem, key_path_text, problem_lines, shortened, shown
+from safebo.files.reading import parse, read_text
 from safebo.study import Study
 from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
-from safebo.study.problems import KeyPath, Problem, count, did_you_mean, key_path_text, leaves
-from safebo.study.yaml_reader import YamlReader
+from safebo.study.problems import did_you_mean, leaves
 from safebo.types import EvaluatorInfo
 
 ENTRY_POINTS = "safebo.studies"
+_MAX_EXPLAINED = 100
+"""Problems up to which each is explained, and the rest of the study checked as well."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,9 @@ def resolve_study(name_or_path: str | Path) -> Path:
                 return Path(value() if callable(value) else value)
             except Exception as error:
                 raise StudyError(f"study {text!r} ({point.value}) cannot be loaded: {error}") from error
-    if path.is_file() or looks_like_path:
+    if looks_like_path or os.path.exists(path):
         return path
-    raise StudyError(f"no study and no file {text!r}{did_you_mean(text, registered_studies())}")
+    raise StudyError(f"no study and no file {shown(text)}{did_you_mean(text, registered_studies())}")
 
 
 def load_study(name_or_path: str | Path) -> StudyFile:
@@ -130,13 +135,9 @@ def load_study(name_or_path: str | Path) -> StudyFile:
     """
     path = resolve_study(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: is not a text file (UTF-8)") from error
-    except OSError as error:
-        known = {FileNotFoundError: "no such file", IsADirectoryError: "is a folder, not a study file"}
-        reason = known.get(type(error), f"cannot be read: {error.strerror}")
-        raise StudyError(f"{path}: {reason}") from error
+        text = read_text(path)
+    except FileError as error:
+        raise StudyError(str(error)) from error
     return parse_study(text, path)
 
 
@@ -144,26 +145,26 @@ def parse_study(text: str, path: Path | None = None) -> StudyFile:
     """A study from the text of its file. See `load_study`."""
     source = str(path) if path else "study"
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{source}:{mark.line + 1}" if mark else source
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise StudyError(f"{where}: is not valid YAML: {reason}") from error
-    except yaml.YAMLError as error:
-        raise StudyError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if node is None:
+        document = parse(text, source)
+    except FileError as error:
+        raise StudyError(str(error)) from error
+    data, problems = document.data, document.problems
+    if data is None and not problems:
         required = [name for name, info in Study.model_fields.items() if info.is_required()]
         raise StudyError(f"{source}: is empty; a study needs {', '.join(required)}")
-    reader = YamlReader()
-    data = reader.read(node, ())
     if not isinstance(data, dict):
-        kind = "a list" if isinstance(data, list) else f"{data!r}"
-        raise StudyError(f"{source}:1: must be a mapping of keys (name, evaluator, ...), not {kind}")
-    study, problems = _problems_of(data, reader.problems)
+        told = problems or [
+            Problem((), f"must be a mapping of keys (name, evaluator, ...), not {shown(data)}")
+        ]
+        raise _study_error(source, document.lines, told)
+    study, problems = _problems_of(data, problems)
     if problems or study is None:
-        raise _study_error(source, reader.lines, problems)
-    return StudyFile(study, text, path, reader.lines)
+        raise _study_error(source, document.lines, problems)
+    return StudyFile(study, text, path, document.lines)
+
+
+_FREE_TO_CHANGE = (("evaluator", "time_limit"), ("evaluator", "tries"))
+"""Keys that decide how trials are run and not what is tried."""
 
 
 def study_hash(study: Study) -> str:
@@ -172,9 +173,13 @@ def study_hash(study: Study) -> str:
 
 
 def flatten(study: Study) -> dict[str, Any]:
-    """Every value of a study by its key path, descriptions left out."""
+    """Every value of a study that decides what is tried, by its key path."""
     found = leaves(study.model_dump(mode="json"))
-    return {key_path_text(path): value for path, value in found if "description" not in path}
+    return {
+        key_path_text(path): value
+        for path, value in found
+        if "description" not in path and path not in _FREE_TO_CHANGE
+    }
 
 
 def changed_keys(before: Study, after: Study) -> list[str]:
@@ -203,9 +208,12 @@ def _validate(data: dict[str, Any]) -> tuple[Study | None, list[Problem]]:
     try:
         return Study.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
-        found = [dict(item) for item in error.errors()]
+        found = [dict(item) for item in error.errors(include_url=False)]
         # What follows from a key that is wrong itself is told there.
         errors: list[dict[str, Any]] = [e for e in found if e["type"] != "default_factory_not_called"]
+    if len(errors) > _MAX_EXPLAINED:
+        told = [_problem(item, data) for item in errors[:_MAX_EXPLAINED]]
+        return None, [*told, *(Problem(tuple(item["loc"]), item["msg"]) for item in errors[_MAX_EXPLAINED:])]
     pruned = json.loads(json.dumps(data))
     problems, misspelt = [], set()
     for item in errors:
@@ -235,31 +243,39 @@ def _problem(error: dict[str, Any], data: Any) -> Problem:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         fields = _fields_at(loc[:-1])
-        return Problem(loc, f"unknown key {loc[-1]!r}{did_you_mean(loc[-1], fields)}")
+        return Problem(loc, f"unknown key {shown(loc[-1])}{did_you_mean(loc[-1], fields)}")
     if kind == "missing" and isinstance(loc[-1], int):
-        return Problem(loc[:-1], f"must be two numbers [lower, upper], not {_at(data, loc[:-1])}")
+        return Problem(
+            loc[:-1], f"must be two numbers [lower, upper], not {shortened(str(_at(data, loc[:-1])))}"
+        )
     if kind == "missing":
         return Problem(loc, f"the key {error['loc'][-1]!r} is missing")
-    shown, names = _shown(value), context.get("expected", "").replace("'", "")
+    given, names = shown(value), context.get("expected", "").replace("'", "")
     messages = {
-        "float_type": f"must be a number, not {shown}",
-        "int_type": f"must be a whole number, not {shown}",
-        "string_type": f"must be a text, not {shown}",
-        "bool_type": f"must be true or false, not {shown}",
-        "list_type": f"must be a list, not {shown}",
-        "tuple_type": f"must be a list of two numbers [lower, upper], not {shown}",
-        "dict_type": f"must be a mapping, not {shown}",
-        "model_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
-        "model_attributes_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {shown}",
-        "literal_error": f"must be {names}, not {shown}",
-        "greater_than": f"must be > {context.get('gt')}, not {shown}",
-        "greater_than_equal": f"must be >= {context.get('ge')}, not {shown}",
-        "less_than": f"must be < {context.get('lt')}, not {shown}",
-        "less_than_equal": f"must be <= {context.get('le')}, not {shown}",
+        "float_type": f"must be a number, not {given}{_point(value)}",
+        "int_type": f"must be a whole number, not {given}",
+        "string_type": f"must be a text, not {given}",
+        "bool_type": f"must be true or false, not {given}",
+        "list_type": f"must be a list, not {given}",
+        "tuple_type": f"must be a list of two numbers [lower, upper], not {given}",
+        "dict_type": f"must be a mapping, not {given}",
+        "model_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {given}",
+        "model_attributes_type": f"must be a mapping of keys ({', '.join(_fields_at(loc))}), not {given}",
+        "literal_error": f"must be {names}, not {given}",
+        "greater_than": f"must be > {context.get('gt')}, not {given}",
+        "greater_than_equal": f"must be >= {context.get('ge')}, not {given}",
+        "less_than": f"must be < {context.get('lt')}, not {given}",
+        "less_than_equal": f"must be <= {context.get('le')}, not {given}",
         "too_short": f"needs at least {context.get('min_length')}, has {context.get('actual_length')}",
         "too_long": f"takes at most {context.get('max_length')} values, has {context.get('actual_length')}",
     }
-    return Problem(loc, messages.get(kind, f"{error['msg']}, not {shown}"))
+    return Problem(loc, messages.get(kind, f"{error['msg']}, not {given}"))
+
+
+def _point(value: Any) -> str:
+    """What to write instead of a decimal comma."""
+    comma = isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d{1,20},\d{1,20}\s*", value, re.ASCII)
+    return f" (write a decimal point: {value.strip().replace(',', '.')})" if comma else ""
 
 
 def _misspelt(path: KeyPath, data: Any) -> str | None:
@@ -270,16 +286,6 @@ def _misspelt(path: KeyPath, data: Any) -> str | None:
     unknown = [key for key in parent if key not in fields]
     close = difflib.get_close_matches(str(path[-1]), unknown, n=1, cutoff=0.6)
     return close[0] if close else None
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
 
 
 def _real_path(loc: Sequence[str | int], data: Any) -> KeyPath:
@@ -342,14 +348,6 @@ def _touches(path: KeyPath, broken: set[KeyPath]) -> bool:
 
 
 def _study_error(source: str, lines: Mapping[KeyPath, int], problems: Sequence[Problem]) -> StudyError:
-    def line(problem: Problem) -> int:
-        path = problem.path
-        while path and path not in lines:
-            path = path[:-1]
-        return problem.line or lines.get(path, 0)
-
-    texts = []
-    for problem in sorted(dict.fromkeys(problems), key=line):
-        where = f"{source}:{line(problem)}" if line(problem) else source
-        texts.append(f"{where}: {key_path_text(problem.path)}: {problem.message}")
-    return StudyError(f"{source} has {count(len(texts))}:", texts)
+    number = len(set(problems))
+    texts = problem_lines(source, lines, problems)
+    return StudyError(f"{source} has {number:,} problem{'' if number == 1 else 's'}:", texts)

@@ -220,7 +220,9 @@ def _value(schema: dict[str, Any], anchors: dict[str, str]) -> str:
         return f"mapping of names to {_value(values, anchors)}" if isinstance(values, dict) else "mapping"
     word = {"integer": "whole number", "string": "text", "boolean": "`true` or `false`"}.get(kind, kind)
     signs = (("exclusiveMinimum", ">"), ("minimum", ">="), ("exclusiveMaximum", "<"), ("maximum", "<="))
-    limits = [f"{sign} {schema[key]:g}" for key, sign in signs if key in schema]
+    limits = [
+        f"{sign} {schema[key]:{'g' if schema[key] < 1000 else ','}}" for key, sign in signs if key in schema
+    ]
     return " ".join([word, ", ".join(limits)]).strip()
 
 

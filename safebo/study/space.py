@@ -42,6 +42,7 @@ class Space:
         if repeated:
             raise StudyError(f"{kind} declared twice: {', '.join(repeated)}")
         self.axes = tuple(axes)
+        self._names = tuple(names)
         self.kind = kind
         self.constraints = tuple(constraints)
         ends = np.cumsum([axis.width for axis in axes], dtype=int).tolist()
@@ -69,7 +70,7 @@ class Space:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the axes, in order."""
-        return tuple(axis.name for axis in self.axes)
+        return self._names
 
     @property
     def plain(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext
 from safebo.errors import UnknownNameError
-from safebo.evaluators.gate import margin_of, negative_margins
+from safebo.evaluators.gate import ended_early, margin_of, negative_margins
 from safebo.models.model_cache import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
 from safebo.study.beta import domain_size
 from safebo.study.space import Space, WarpMap, context_row
-from safebo.types import Measurement, Trial
+from safebo.types import Measurement, Trial, TrialRecord
 
 
 class StudyEncoding:
@@ -50,6 +50,7 @@ class StudyEncoding:
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
         }
+        self._known: dict[int, tuple[TrialRecord, bool, Observation]] = {}  # by trial, of the last record
 
     def context(self, name: str) -> Float[Tensor, " c"]:
         """A named context in the unit cube."""
@@ -71,22 +72,45 @@ class StudyEncoding:
         """Constraints measured below 0, with their margins."""
         return negative_margins(measurement, self.study)
 
-    def observation(self, trial: Trial, measurement: Measurement) -> Observation | None:
-        """What is modelled: all of a completed trial, the margins of an aborted one, nothing of the others.
+    def observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
+        """What is modelled of some records: all of a completed trial, the margins of an aborted one, of others nothing.
 
         A trial in which the monitor switched gains says nothing about either gains; a failed one nothing at
-        all.
+        all unless it fell. A fall or an abort never certifies, whatever its margins were up to then: each counts as at
+        most one `prior_std` below its threshold on the modelled scale, in every trial of the same gains and context.
         """
-        if measurement.outcome in ("failed", "backup"):
-            return None
-        objective: float | None = None
-        if measurement.outcome == "completed" and measurement.objective is not None:
-            objective = float(self.warps[0].forward(measurement.objective))
-        margins = [
-            float(w.forward(margin_of(measurement, f) or 0.0))
-            for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
+        told = [(r, r.measurement, self._place(r.trial)) for r in records if r.measurement is not None]
+        early = {place for _, m, place in told if ended_early(m)}
+        return [
+            self._observation(record, m, place in early)
+            for record, m, place in told
+            if m.outcome in ("completed", "aborted") or (m.outcome == "failed" and m.fell)
         ]
-        return Observation(trial.id, self.row(trial), (objective, *margins))
+
+    def _observation(self, record: TrialRecord, m: Measurement, early: bool) -> Observation:
+        known = self._known.get(record.trial.id)
+        if known is None or known[0] is not record or known[1] != early:
+            known = (record, early, self._modelled(record.trial, m, early))
+            self._known[record.trial.id] = known
+        return known[2]
+
+    def _modelled(self, trial: Trial, m: Measurement, early: bool) -> Observation:
+        objective = m.objective if m.outcome == "completed" else None
+        margins = [margin_of(m, f) for f in self.functions[1:]]
+        values = [
+            None if y is None else float(w.forward(y))
+            for w, y in zip(self.warps, (objective, *margins), strict=True)
+        ]
+        if early:
+            ceilings = [
+                w.threshold() - f.prior_std for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
+            ]
+            values[1:] = [c if v is None else min(v, c) for v, c in zip(values[1:], ceilings, strict=True)]
+        return Observation(trial.id, self.row(trial), tuple(values))
+
+    @staticmethod
+    def _place(trial: Trial) -> tuple[float, ...]:
+        return (*trial.parameters.values(), *trial.context.values())
 
     def raw_bounds(self, ctx: AcquisitionContext, bounds: PointBounds) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at given points in its own unit, `n x m x 3`.
@@ -94,7 +118,7 @@ class StudyEncoding:
         A constraint's lower bound is what its certificate promises.
         """
         with torch.no_grad():
-            mean = ctx.surrogate.predict(ctx.inputs(bounds.points)).mean
+            mean = ctx.surrogate.mean(ctx.inputs(bounds.points))
             lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
             lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)

@@ -90,15 +90,18 @@ class Planner:
     def _context(
         self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False
     ) -> AcquisitionContext:
-        """What an acquisition may look at, on the study's grid where it has one."""
-        return self.proposer.placed(self.state.acquisition_context(name, visited, falls_count))
+        """What an acquisition may look at, on the study's grid where it has one; exact there."""
+        searched = self.proposer.domain is None
+        return self.proposer.placed(
+            self.state.acquisition_context(name, visited, falls_count, searched=searched)
+        )
 
     def _drawn(self, ctx: AcquisitionContext) -> AcquisitionContext:
         draw = ctx.allowed.drawn(self.rng("draw"), ctx.dimension)
         return replace(ctx, draw=draw, seed=int(self.rng("method").integers(2**31)))
 
     def _seed_again(self, name: str, ctx: AcquisitionContext) -> Proposal:
-        row = self.seeds.again(name, ctx)
+        row = self.seeds.again(name, ctx.exactly())
         return Proposal(row, phase="seed", reason="repeated: nothing is certified yet")
 
     def _local(

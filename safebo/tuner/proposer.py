@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,12 +18,17 @@ from safebo.optim import LineBundle, line_bundle, search_box, search_grid, searc
 from safebo.optim.gradient import refine
 from safebo.optim.lines import evaluated
 from safebo.optim.swarm import Candidates, initial_particles
-from safebo.safety.safe_set import PROPOSAL_RESERVE
+from safebo.safety.safe_set import PROPOSAL_RESERVE, PointBounds
 from safebo.study import SearchSpec, TunerSpec
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Phase
 
 FINAL_CANDIDATES = 64
+JUDGED_CANDIDATES = 256
+"""Candidates of an approximate search whose exact scores and bounds decide."""
+
+APPROXIMATE_SEARCH = {"swarm_size": 64, "swarm_iterations": 25, "restarts": 6}
+"""Sizes of an approximate search at most: more of it finds hardly more, as the approximation is the limit."""
 POOL_STARTS = 16
 
 
@@ -84,11 +89,20 @@ class Proposer:
         if len(points) == 0:
             return points
         points = torch.unique(points, dim=0)
+        bounds, keep = self._certified(ctx, points)
+        order = torch.argsort(bounds.certain.upper[keep, 0], descending=True, stable=True)
+        return points[keep][order]
+
+    def _certified(
+        self, ctx: AcquisitionContext, points: Float[Tensor, "n d"]
+    ) -> tuple[PointBounds, Bool[Tensor, " n"]]:
+        """Bounds at points, and which are certified; that none is, is never said by an approximation."""
         with torch.no_grad():
             bounds = ctx.bounds_at(points)
         keep = ctx.certified(bounds, PROPOSAL_RESERVE)
-        order = torch.argsort(bounds.certain.upper[keep, 0], descending=True, stable=True)
-        return points[keep][order]
+        if ctx.exact is not None and not bool(keep.any()):
+            return self._certified(ctx.exact, points)
+        return bounds, keep
 
     def lines(
         self, ctx: AcquisitionContext, known: Float[Tensor, "n d"], number: int, rng: np.random.Generator
@@ -104,9 +118,7 @@ class Proposer:
         spec = self.spec.search.lines
         if spec is None or len(known) == 0:
             return None
-        with torch.no_grad():
-            bounds = ctx.bounds_at(known)
-        keep = ctx.certified(bounds, PROPOSAL_RESERVE)
+        bounds, keep = self._certified(ctx, known)
         if not bool(keep.any()):
             return None
         return line_bundle(ctx, known[keep], bounds.certain.lower[keep, 0], spec, number, rng)
@@ -186,11 +198,21 @@ class Proposer:
             with torch.no_grad():
                 pooled = Candidates.ordered(pool, *acquisition.evaluate(pool))
             starts = torch.cat([pooled.points[:POOL_STARTS], starts])
-        return search_box(acquisition, starts, rng, self.spec.search)
+        spec = self.spec.search
+        if acquisition.ctx.exact is not None:
+            sizes = {key: min(size, getattr(spec, key)) for key, size in APPROXIMATE_SEARCH.items()}
+            spec = spec.model_copy(update=sizes)
+        return search_box(acquisition, starts, rng, spec)
 
     def choose(self, acquisition: SafeAcquisition, found: Candidates) -> Proposal | None:
-        """The best candidate that keeps certificate and linear constraints when rounded as it will be printed."""
-        points = found.points[:FINAL_CANDIDATES]
+        """The best candidate that keeps certificate and linear constraints when rounded as it will be printed.
+
+        Where the search was approximate, exact bounds certify and exact scores choose.
+        """
+        ctx = acquisition.ctx.exactly()
+        approximate = ctx is not acquisition.ctx
+        points = found.points[: JUDGED_CANDIDATES if approximate else FINAL_CANDIDATES]
+        scores = found.scores[: len(points)]
         if len(points) == 0:
             return None
         space = self.encoding.space
@@ -203,11 +225,16 @@ class Proposer:
         kept = torch.from_numpy(space.keep(raw))
         if acquisition.certified_only:
             with torch.no_grad():
-                kept &= acquisition.ctx.certified(acquisition.ctx.bounds_at(unit), PROPOSAL_RESERVE)
+                bounds = ctx.bounds_at(unit)
+                kept &= ctx.certified(bounds, PROPOSAL_RESERVE)
+                if approximate:
+                    scores = type(acquisition)(ctx).score(unit, bounds)
         if not bool(kept.any()):
             return None
-        first = int(kept.int().argmax())
-        return Proposal(raw[first], float(found.scores[first]))
+        first = (
+            int(torch.where(kept, scores, -torch.inf).argmax()) if approximate else int(kept.int().argmax())
+        )
+        return Proposal(raw[first], float(scores[first]))
 
     def propose(
         self,
@@ -216,7 +243,13 @@ class Proposer:
         rng: np.random.Generator,
         lines: LineBundle | None = None,
     ) -> Proposal | None:
-        """Search and choose; a certified method without a start has nothing to propose."""
+        """Search and choose; a certified method without a start has nothing to propose.
+
+        An approximate search that ends with nothing is made again exactly.
+        """
         if acquisition.certified_only and self.grid is None and len(starts) == 0:
             return None
-        return self.choose(acquisition, self.search(acquisition, starts, rng, lines))
+        found = self.choose(acquisition, self.search(acquisition, starts, rng, lines))
+        if found is None and acquisition.ctx.exact is not None:
+            return self.propose(type(acquisition)(acquisition.ctx.exactly()), starts, rng, lines)
+        return found

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from safebo.acquisition import AcquisitionContext, Told
+from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.models.model_cache import ModelCache, Observation
@@ -26,6 +26,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import succeeded
 from safebo.types import Bounds, Certificate, Trial, TrialRecord
+
+PROMISING = 256
+"""Points out of many that are judged exactly."""
 
 
 class TunerState:
@@ -43,25 +46,28 @@ class TunerState:
         self.history = history
         self.explores = explores
         self.models = ModelCache(encoding.study)
-        self._observations: dict[int, Observation | None] = {}
+        self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
+        self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
-        rows = []
-        for r in self.history:
-            if r.measurement is None:
-                continue
-            if r.trial.id not in self._observations:
-                self._observations[r.trial.id] = self.encoding.observation(r.trial, r.measurement)
-            observation = self._observations[r.trial.id]
-            if observation is not None:
-                rows.append(observation)
-        return self.models.surrogate(rows)
+        return self.models.surrogate(self.observations())
+
+    def observations(self) -> list[Observation]:
+        """What is modelled of everything told, in the order of the ids."""
+        told = tuple(r.trial.id for r in self.history if not r.pending)
+        if self._observations is None or self._observations[0] != told:
+            self._observations = (told, self.encoding.observations(self.history))
+        return self._observations[1]
 
     def acquisition_context(
-        self, name: str, visited: Sequence[Trial] = (), falls_count: bool = False
+        self,
+        name: str,
+        visited: Sequence[Trial] = (),
+        falls_count: bool = False,
+        searched: bool = False,
     ) -> AcquisitionContext:
         """What an acquisition may look at in a context.
 
@@ -69,8 +75,11 @@ class TunerState:
             name: of the context.
             visited: trials whose place counts as seen, in variances only.
             falls_count: falls count as the worst objective seen, for methods that certify nothing.
+            searched: it may be approximated where observations are many; what decides is then its `exact`.
         """
         surrogate = self.surrogate()
+        seen = self.models.condensed(surrogate) if searched else surrogate
+        exact = None if seen is surrogate else self.acquisition_context(name, visited)
         dimension = self.encoding.space.dimension
         lifted = [self.encoding.row(r.trial)[:dimension] for r in self.lifted(name)]
         X = [self.encoding.row(trial) for trial in visited]
@@ -81,7 +90,7 @@ class TunerState:
         ]
         empty = torch.zeros(0, dimension + self.encoding.context_space.dimension, dtype=torch.float64)
         fantasized = self.models.fantasized(
-            surrogate,
+            seen,
             torch.stack(X) if X else empty,
             torch.stack(falls) if falls else empty,
             self._worst_objective() if falls else 0.0,
@@ -91,14 +100,15 @@ class TunerState:
         trials = len(self.history)
         beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
         ctx = AcquisitionContext(
-            surrogate=surrogate,
+            surrogate=seen,
             fantasized=fantasized,
+            exact=exact,
             context=self.encoding.context(name),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
             beta=torch.tensor(beta, dtype=torch.float64),
             optimism=spec.optimism,
-            past_betas=self._past_betas(surrogate),
+            past_betas=self._past_betas(surrogate) if exact is None else None,
             rule=spec.expander_rule,
             lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
             epsilon=spec.epsilon,
@@ -151,11 +161,11 @@ class TunerState:
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""
         d, m = self.encoding.space.dimension, len(self.encoding.functions)
+        modelled = {o.trial: o for o in self.observations()}
         rows, visited = [], []
         for r in self.history.of_context(name):
-            observation = None if r.measurement is None else self.encoding.observation(r.trial, r.measurement)
-            if observation is not None:
-                rows.append(observation)
+            if r.trial.id in modelled:
+                rows.append(modelled[r.trial.id])
             elif r.measurement is None or r.measurement.outcome == "failed":
                 visited.append(self.encoding.row(r.trial)[:d])
         nan = float("nan")
@@ -201,7 +211,10 @@ class TunerState:
 
     def raw(self, trial: Trial) -> NDArray[np.float64]:
         """A trial's parameters as a row (`d`) in their own units."""
-        return self.encoding.space.vector(trial.parameters, within=False)
+        known = self._raw.get(trial.id)
+        if known is None or known[0] is not trial:
+            known = self._raw[trial.id] = (trial, self.encoding.space.vector(trial.parameters, within=False))
+        return known[1]
 
     def certificate(self, row: NDArray[np.float64], name: str) -> Certificate:
         """Certificate of one raw row (`d`) in a context."""
@@ -223,6 +236,18 @@ class TunerState:
             )
             for holds, numbers in zip(ctx.certified(bounds).tolist(), raw, strict=True)
         ]
+
+    def promising(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[NDArray[np.float64]]:
+        """Those of raw rows (`d` each) to look at for the best certified one: all, or `PROMISING` of them where exact
+        bounds at all would take long.
+        """
+        ctx = self.acquisition_context(name, searched=True)
+        if ctx.exact is None or len(rows) <= PROMISING:
+            return list(rows)
+        acquisition = acquisition_class("best_lower_bound")(ctx)
+        with torch.no_grad():
+            value = acquisition(self.encoding.unit(np.stack(rows)).unsqueeze(1))
+        return [rows[i] for i in torch.argsort(value, descending=True, stable=True)[:PROMISING].tolist()]
 
     # -- sets per context --
 

@@ -6,7 +6,7 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
+
+CHUNK = 4096
+"""Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
 
 
 @contextmanager
@@ -105,7 +108,7 @@ class Tuner:
         self.encoding.context(name)
         with one_thread():
             plan = self._planner.plan(name)
-            dropped = self._state.models.contradiction(self._observations(self.history))
+            dropped = self._state.models.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
         if plan.watched:
@@ -197,7 +200,7 @@ class Tuner:
                 for r in self.history.of_context(name)
                 if r.measurement is not None and r.measurement.outcome == "completed"
             ]
-            rows += [] if found is None else [found.row]
+            rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
             certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
@@ -228,7 +231,8 @@ class Tuner:
         unit = self.encoding.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
         with one_thread(), torch.no_grad():
             ctx = self._state.acquisition_context(context)
-            return self.encoding.raw_bounds(ctx, ctx.bounds_at(unit))
+            parts = [self.encoding.raw_bounds(ctx, ctx.bounds_at(part)) for part in unit.split(CHUNK)]
+            return np.concatenate(parts)
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
@@ -252,7 +256,7 @@ class Tuner:
         None without a prior.
         """
         with one_thread():
-            return self._state.models.report(self._observations(self.history))
+            return self._state.models.report(self._state.observations())
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -278,7 +282,7 @@ class Tuner:
     # -- small things ------------------------------------------------------------------------------------
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
-        return self._observations(
+        return self.encoding.observations(
             TrialRecord(trial, None if measurement is None else self._checked(trial, measurement))
             for trial, measurement in records
         )
@@ -288,13 +292,6 @@ class Tuner:
             return checked_measurement(measurement, self.study)
         except MeasurementError as error:
             raise MeasurementError(f"trial {trial.id}: {error}") from None
-
-    def _observations(self, records: Iterable[TrialRecord]) -> list[Observation]:
-        """What is modelled of some records."""
-        rows = [
-            self.encoding.observation(r.trial, r.measurement) for r in records if r.measurement is not None
-        ]
-        return [row for row in rows if row is not None]
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context

@@ -6,13 +6,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from safebo.evaluators.program import ended_by
 from safebo.evaluators.source import EvaluatorSource
 from safebo.types import Check, EvaluatorInfo, Measurement, Monitor, Trial
 from safebo.workers import worker
@@ -28,6 +31,49 @@ _ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+
+
+WORKER_OF = "SAFEBO_WORKER_OF"
+"""Environment variable of a worker process: the process id of the run that starts it."""
+
+UNGUARDED = 97
+"""Exit code of a worker process that found itself starting a run while it imported the run's script."""
+
+_NOT_SAID = -1000  # no supervisor has said how its worker ended
+_ENDING_SECONDS = 3.0  # for a supervisor to end what it watches
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker process ended that had something to do.
+
+    Args:
+        words: for people: "was ended by SIGSEGV (a fault in compiled code)".
+        code: its exit code, negative for a signal; None where that is not known.
+    """
+
+    words: str
+    code: int | None = None
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether it was ended at its trial's time limit."""
+        return self.code == worker.OVER_LIMIT
+
+
+@dataclass
+class _Process:
+    """One worker process: its executor, its handle, and how it ended as its supervisor says."""
+
+    executor: ProcessPoolExecutor
+    ending: Any
+    handles: list[BaseProcess] = field(default_factory=list)
+
+
+def starts_unguarded() -> bool:
+    """Whether this process is a worker that imports the script which started its run."""
+    importing = getattr(multiprocessing.current_process(), "_inheriting", False)
+    return importing and os.environ.get(WORKER_OF) == str(os.getppid())
 
 
 class WorkerPool:
@@ -46,7 +92,7 @@ class WorkerPool:
         self._source = source
         self._log = log
         self._shared = executor
-        self._slots: list[ProcessPoolExecutor | None] = [None] * (0 if executor else size)
+        self._slots: list[_Process | None] = [None] * (0 if executor else size)
         self._stop = multiprocessing.get_context("spawn").Value("i", 0, lock=False)
 
     def describe(self) -> Future[EvaluatorInfo]:
@@ -76,53 +122,80 @@ class WorkerPool:
                 with contextlib.suppress(Exception):
                     self._submit_to(slot, worker.finish).result(patience)
 
-    def restart(self, slot: int) -> None:
-        """Forget a process that died; the next trial there gets a fresh one."""
-        if self._slots:
-            slot %= len(self._slots)
-            _kill(self._slots[slot])
-            self._slots[slot] = None
+    def restart(self, slot: int) -> Death:
+        """Forget a process that died; the next trial there gets a fresh one. Returns how it died."""
+        if not self._slots:
+            return Death("died; the executor does not say how")
+        slot %= len(self._slots)
+        process, self._slots[slot] = self._slots[slot], None
+        if process is None:
+            return Death("died")
+        self._end(process)
+        codes = [process.ending.value, *(handle.exitcode for handle in process.handles)]
+        code = next((code for code in codes if code not in (None, _NOT_SAID)), None)
+        return Death(_words_of(code), code)
 
     def close(self, at_once: bool = False) -> None:
         """End the processes, after their trials or at once."""
         for slot, process in enumerate(self._slots):
-            if at_once:
-                _kill(process)
+            if process is not None and at_once:
+                self._end(process)
             elif process is not None:
-                process.shutdown(wait=True, cancel_futures=True)
+                process.executor.shutdown(wait=True, cancel_futures=True)
             self._slots[slot] = None
+
+    def _end(self, process: _Process) -> None:
+        """End a process at once; its supervisor first ends all that it watches, but a robot's worker has none."""
+        for handle in process.handles:
+            if self._source.robot is None:
+                handle.terminate()
+                handle.join(_ENDING_SECONDS)
+            handle.kill()
+        process.executor.shutdown(wait=True, cancel_futures=True)
 
     def _submit_to(self, slot: int, function: object, *arguments: object) -> Future:
         if self._shared is not None:
             return self._shared.submit(function, *arguments)  # type: ignore[arg-type]
         slot %= len(self._slots)
-        executor = self._slots[slot]
-        if executor is None:
+        try:
+            return self._submit(self._process(slot), function, arguments)
+        except BrokenExecutor:  # it died while it had nothing to do
+            self.restart(slot)
+            return self._submit(self._process(slot), function, arguments)
+
+    def _process(self, slot: int) -> _Process:
+        process = self._slots[slot]
+        if process is None:
+            context = multiprocessing.get_context("spawn")
+            ending = context.Value("i", _NOT_SAID, lock=False)
             log = str(self._log) if self._log else None
             executor = ProcessPoolExecutor(
                 max_workers=1,
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=context,
                 initializer=worker.prepare,
-                initargs=(os.getpid(), log, self._stop, self._source.robot is not None),
+                initargs=(os.getpid(), log, self._stop, self._source.robot is not None, ending),
             )
-            self._slots[slot] = executor
-        with _one_thread_environment(), _without_interrupts():
-            return executor.submit(function, *arguments)  # type: ignore[arg-type]
+            process = self._slots[slot] = _Process(executor, ending)
+        return process
+
+    def _submit(self, process: _Process, function: object, arguments: tuple[object, ...]) -> Future:
+        with _environment({**_ONE_THREAD, WORKER_OF: str(os.getpid())}), _without_interrupts():
+            future: Future = process.executor.submit(function, *arguments)  # type: ignore[arg-type]
+        process.handles = process.handles or list((process.executor._processes or {}).values())
+        return future
 
 
-def _kill(executor: ProcessPoolExecutor | None) -> None:
-    if executor is None:
-        return
-    for process in list((executor._processes or {}).values()):
-        process.kill()
-    executor.shutdown(wait=True, cancel_futures=True)
+def _words_of(code: int | None) -> str:
+    if code is None:
+        return "died"
+    return ended_by(-code) if code < 0 else f"ended with exit code {code}"
 
 
 @contextmanager
-def _one_thread_environment() -> Iterator[None]:
-    """Libraries read these variables once, as they load, so they are set before the process starts."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Libraries read such variables once, as they load, so they are set before the process starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -1,27 +1,57 @@
 """What runs inside a worker process: prepare it, make the evaluator once, evaluate trials.
 
-Workers import no torch. They ignore Ctrl-C (the run decides when to stop), die with the process that started
-them, and write whatever the evaluator prints to the run's log.
+Workers import no torch. They ignore Ctrl-C (the run decides when to stop), die with the process that started them, with
+all that they started, and whatever the evaluator prints, at the level of file descriptors, goes to the run's log.
+
+The process that the run starts becomes two: a supervisor, and below it the worker. The supervisor keeps the log, holds
+the time limit of a trial, and says how the worker ended. A worker that moves a robot has none: nothing kills it, and it
+takes its leave when the run is gone.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import faulthandler
 import logging
+import mmap
 import os
 import signal
 import sys
 import threading
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from safebo.evaluators.gate import evaluate_safely, measured_or_failed
-from safebo.evaluators.source import EvaluatorSource
-from safebo.types import Check, Evaluator, EvaluatorInfo, Measurement, Monitor, Trial
+from safebo.errors import EvaluatorError, EvaluatorOptionError
+from safebo.evaluators.gate import (
+    disk_is_full,
+    evaluate_safely,
+    failed,
+    failed_by,
+    measured_or_failed,
+    short_text,
+    text_of,
+)
+from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
+from safebo.evaluators.supervisor import adopt_orphans, die_with_parent, watch
+from safebo.text.streams import calm_warnings
+from safebo.types import (
+    Check,
+    Evaluator,
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    NotStartedError,
+    Trial,
+    TrialUnknownError,
+)
+from safebo.workers.log import Log
 
-_PR_SET_PDEATHSIG = 1
+OVER_LIMIT = 1000
+"""Instead of an exit code: the worker was ended at the time limit of its trial."""
 
 # One evaluator per process, kept with what it was made from: making it can take seconds.
 _made: tuple[EvaluatorSource, Evaluator] | None = None
@@ -29,8 +59,11 @@ _made: tuple[EvaluatorSource, Evaluator] | None = None
 # How often a person has asked the run to stop; shared with the process that started this one.
 _stop: Any = None
 
+# Until when the trial may run, on the monotonic clock, as the supervisor reads it; 0 for ever.
+_until = memoryview(bytearray(8)).cast("d")
 
-def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False) -> None:
+
+def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False, ending: Any = None) -> None:
     """Set up a fresh worker process.
 
     Args:
@@ -38,6 +71,8 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False)
         log: file to which the worker's output is appended; None leaves it where it is.
         stop: number shared with the run: how often it was asked to stop.
         robot: whether the worker moves a robot: it then ends its trial and takes its leave before it ends.
+        ending: number shared with the run, which becomes the worker's exit code, negative for a signal, or
+            `OVER_LIMIT`.
     """
     global _stop
     _stop = stop
@@ -45,22 +80,72 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False)
     if robot:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        threading.Thread(target=_leave_with_parent, args=(parent,), name="parent", daemon=True).start()
+        if log is not None:
+            _write_output_to(_opened(Path(log)))
+        leaving = threading.Thread(target=_leave_with_parent, args=(parent, log), name="parent", daemon=True)
+        leaving.start()
     else:
-        _die_with_parent(parent)
-    if log is not None:
-        _write_output_to(Path(log))
+        _go_on_supervised(parent, log, ending)
+    calm_warnings()
     logging.captureWarnings(True)
 
 
 def describe(source: EvaluatorSource) -> EvaluatorInfo:
-    """Make the evaluator and return what it accepts."""
-    return _evaluator(source).info()
+    """Make the evaluator and return what it accepts.
+
+    Raises:
+        EvaluatorOptionError: it does not exist, or it refuses its options.
+        EvaluatorError: it cannot be made, or does not say what it accepts.
+    """
+    name = source.study.evaluator.name
+    with _sendable(f"evaluator {name!r}"):
+        info = _evaluator(source).info()
+        if not isinstance(info, EvaluatorInfo):
+            raise EvaluatorError(
+                f"evaluator {name!r}: info() returned {type(info).__name__}, not EvaluatorInfo"
+            )
+        return info
 
 
 def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> Measurement:
     """Evaluate one trial; what the evaluator raises becomes outcome `failed`."""
-    return evaluate_safely(_evaluator(source), trial, monitor, source.study)
+    study = source.study
+    try:
+        with _sendable("the evaluator could not be made"):
+            evaluator = _evaluator(source)
+    except (EvaluatorError, EvaluatorOptionError) as error:
+        return failed(str(error))
+    if study.evaluator.time_limit is not None and study.evaluator.name != SUBPROCESS:
+        _until[0] = time.monotonic() + study.evaluator.time_limit  # a program has a supervisor of its own
+    try:
+        with _sendable("the evaluator"):
+            try:
+                return evaluate_safely(evaluator, trial, monitor, study)
+            except KeyboardInterrupt as error:  # a person's reaches the run, never a worker
+                return failed_by(error)
+    finally:
+        _until[0] = 0.0
+
+
+@contextmanager
+def _sendable(what: str) -> Iterator[None]:
+    """Errors that arrive at the run whatever class a user's code has made of them."""
+    try:
+        yield
+    except EvaluatorOptionError as error:
+        raise EvaluatorOptionError(text_of(error), str(error.key)) from None
+    except EvaluatorError as error:
+        raise EvaluatorError(text_of(error)) from None
+    except (TrialUnknownError, NotStartedError) as error:
+        known = TrialUnknownError if isinstance(error, TrialUnknownError) else NotStartedError
+        raise known(text_of(error)) from None
+    except OSError as error:
+        if not disk_is_full(error):
+            raise EvaluatorError(f"{what}: {short_text(error)}") from None
+        place = None if error.filename is None else str(error.filename)
+        raise OSError(error.errno, str(error.strerror), place) from None
+    except BaseException as error:
+        raise EvaluatorError(f"{what}: {short_text(error)}") from None
 
 
 def preflight(source: EvaluatorSource) -> list[Check]:
@@ -98,9 +183,12 @@ def stop_requests() -> int:
     return 0 if _stop is None else int(_stop.value)
 
 
-def _leave_with_parent(parent: int) -> None:
+def _leave_with_parent(parent: int, log: str | None) -> None:
     """Wait until the process that started this one is gone; then end the trial, take leave, and end."""
+    kept = None if log is None else Log(Path(log))
     while os.getppid() == parent:
+        if kept is not None:
+            kept.shorten()
         time.sleep(0.1)
     if _stop is not None:
         _stop.value = max(1, _stop.value)
@@ -110,20 +198,73 @@ def _leave_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _die_with_parent(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have ended before the line above took effect.
-    if os.getppid() != parent:
+def _go_on_supervised(parent: int, log: str | None, ending: Any) -> None:
+    """Become the supervisor of a new process, and return in that one."""
+    global _until
+    # Shared with the process that comes, so that no lock and no message is needed.
+    _until = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("d")
+    with contextlib.suppress(OSError):
+        os.setsid()  # a signal to the run's group must not reach whoever cleans up
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    die_with_parent(parent, signal.SIGTERM)
+    adopt_orphans()
+    read, write = os.pipe()
+    above = os.getpid()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of threads that a user's main module started: only this one is needed
+        child = os.fork()
+    if child:
+        _supervise(child, parent, read, write, log, ending)
+    with contextlib.suppress(OSError):
+        os.setsid()
+    die_with_parent(above)
+    os.close(read)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if log is not None:
+        _write_output_to(write)
+    else:
+        os.close(write)
+
+
+def _supervise(child: int, parent: int, read: int, write: int, log: str | None, ending: Any) -> NoReturn:
+    """Watch a worker until it ends; nothing that it started stays."""
+    reached = False
+
+    def over() -> bool:
+        nonlocal reached
+        reached = 0.0 < _until[0] < time.monotonic()
+        return reached
+
+    code = None
+    try:
+        os.close(write)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        kept = None if log is None else Log(Path(log))
+        code = watch(child, parent, read, kept.write if kept is not None else lambda data: None, over)
+    finally:
+        if ending is not None:
+            ending.value = code if code is not None else OVER_LIMIT if reached else -signal.SIGKILL
         os._exit(1)
 
 
-def _write_output_to(log: Path) -> None:
+def _opened(log: Path) -> int:
     try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     except OSError:
-        descriptor = os.open(os.devnull, os.O_WRONLY)
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def _write_output_to(descriptor: int) -> None:
+    """Lead what this process and its children print to a descriptor, which is closed."""
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    # Line by line: a process that dies has said what it printed. And there is no text that cannot be printed.
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
     faulthandler.enable()

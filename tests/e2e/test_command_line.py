@@ -27,6 +27,7 @@ from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study.methods import METHODS
 from safebo.study.reading import load_study, parse_study, study_hash
+from safebo.text.printable import printable
 from safebo.types import Measurement
 
 STUDY = """\
@@ -207,6 +208,37 @@ def test_ctrl_c_says_how_to_go_on(safebo: Safebo, tmp_path: Path, monkeypatch: p
     assert answer.err.splitlines()[-1] == "Go on with: safebo tune bowl.yaml --out 'my run' --resume"
     assert "my run/best.yaml" in answer.err
     assert safebo("tune", "bowl.yaml", "--out", "my run", "--resume").code == 0
+
+
+def test_names_reach_no_other_folder_and_do_nothing_to_a_terminal(safebo: Safebo, tmp_path: Path) -> None:
+    """A study that leaves runs/, contexts whose files were one, and escape sequences wherever a person may write."""
+    hostile = yaml.safe_load(STUDY)
+    names, seed = ["a b", "a/b", "步行", "跑步"], hostile["seeds"][0]["parameters"]
+    hostile |= {"name": "../../../ev\x1b]0;title\x07il", "trials": 4}
+    hostile["parameters"][0]["unit"] = "N\x1b[2J"
+    hostile["constraints"][0]["unit"] = "\u202em [red]"
+    hostile["context"] = {
+        "variables": [{"name": "v", "bounds": [0, 1]}],
+        "values": {name: {"v": i / 3} for i, name in enumerate(names)},
+        "schedule": [{"context": name, "trials": 1} for name in names],
+    }
+    hostile["seeds"] = [{"context": name, "parameters": seed} for name in names]
+    (tmp_path / "hostile.yaml").write_text(yaml.safe_dump(hostile), encoding="utf-8")
+    before = {*tmp_path.parent.iterdir(), *tmp_path.iterdir()}
+    done = safebo("tune", "hostile.yaml")
+    assert done.code == 0
+    assert {*tmp_path.parent.iterdir(), *tmp_path.iterdir()} - before <= {
+        tmp_path / "runs",
+        tmp_path / "__pycache__",
+    }
+    (folder,) = (tmp_path / "runs").iterdir()
+    kept = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in folder.glob("best-*.yaml")]
+    assert sorted(best["context"] for best in kept) == sorted(names)
+    place = str(folder.relative_to(tmp_path))
+    for answer in (done, safebo("show", place), safebo("best", place), safebo("tune", "hostile.yaml")):
+        assert printable(answer.out + answer.err) == answer.out + answer.err
+    assert "N\\x1b[2J" in safebo("show", place).out
+    assert "\\u202em [red]" in safebo("best", place).out
 
 
 def test_a_run_is_resumed_and_extended(safebo: Safebo, tmp_path: Path) -> None:

@@ -96,13 +96,13 @@ def sample(
             shift = rng.normal(0.0, 0.05)
             for method, level in LEVELS.items():
                 regrets = np.linspace(2.0, level + shift + 0.02 * rng.normal(), trials)
-                put(folder, task, method, seed, rows_of(regrets, risk=1e-4))
+                put(folder, task, method, seed, rows_of(regrets.tolist(), risk=1e-4))
             put(
                 folder,
                 task,
                 "wild",
                 seed,
-                rows_of(np.linspace(2.0, 0.05, trials), violated=(2, 3)),
+                rows_of(np.linspace(2.0, 0.05, trials).tolist(), violated=(2, 3)),
                 "nothing",
             )
     Store(folder).add_plan(

@@ -31,7 +31,7 @@ def moved(folder: Path, method: str, by: float, tasks: tuple[str, ...] = ("hill"
         for seed in range(8):
             rng = np.random.default_rng([7, seed, len(task)])
             end = 0.6 + by + 0.02 * rng.normal()
-            put(folder, task, method, seed, rows_of(np.linspace(2.0, end, 12), risk=1e-4))
+            put(folder, task, method, seed, rows_of(np.linspace(2.0, end, 12).tolist(), risk=1e-4))
 
 
 def run(a: Path, b: Path, *options: str) -> tuple[int, str]:
@@ -58,9 +58,9 @@ def test_other_bits_are_seen_and_told_from_a_difference(pair):
     moved(a, "fair", 0.0)
     for task in ("hill", "dale"):
         for seed in range(8):
-            rows = rows_of(np.linspace(2.0, 0.6 + 1e-12 * seed, 12), risk=1e-4)
+            rows = rows_of(np.linspace(2.0, 0.6 + 1e-12 * seed, 12).tolist(), risk=1e-4)
             put(a, task, "fair", seed, rows)
-            put(b, task, "fair", seed, rows_of(np.linspace(2.0, 0.6, 12), risk=1e-4))
+            put(b, task, "fair", seed, rows_of(np.linspace(2.0, 0.6, 12).tolist(), risk=1e-4))
     found = compare(a, b)
     assert found.other == {("hill", "fair"): 7, ("dale", "fair"): 7}
     assert not found.methods  # nothing beyond rounding
@@ -106,14 +106,14 @@ def test_more_violations_are_a_difference_too(pair):
     a, b = pair
     for task in ("hill", "dale"):
         for seed in range(8):
-            rows = rows_of(np.linspace(2.0, 0.6, 12), risk=1e-4)
+            rows = rows_of(np.linspace(2.0, 0.6, 12).tolist(), risk=1e-4)
             put(a, task, "fair", seed, rows)
             put(
                 b,
                 task,
                 "fair",
                 seed,
-                rows_of(np.linspace(2.0, 0.6, 12), violated=range(1, seed + 3), risk=1e-4),
+                rows_of(np.linspace(2.0, 0.6, 12).tolist(), violated=range(1, seed + 3), risk=1e-4),
             )
     code, text = run(a, b)
     assert code == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -100,7 +101,7 @@ def test_contexts_of_a_run_are_judged_apart(tmp_path):
 
 
 def test_without_the_starts_value_the_worst_first_trial_stands_for_it_and_the_page_is_told(tmp_path):
-    unknown = {"optimum": math.nan, "start": math.nan}
+    unknown: dict[str, Any] = {"optimum": math.nan, "start": math.nan}
     put(tmp_path, "hill", "lucky", 0, rows_of([0.5, 0.5], **unknown))
     put(tmp_path, "hill", "slow", 0, rows_of([2.0, 1.0], **unknown))
     put(tmp_path, "hill", "swift", 0, rows_of([1.0, 0.1], **unknown))

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from present import present
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench import pools
 from safebo.experiments.bench.contestants import contestant
+from safebo.experiments.bench.function_problem import FunctionProblem
 from safebo.experiments.bench.jobs import Job, do
 from safebo.experiments.bench.pools import SeparateProcesses, WorkerLostError, slurm_options
 from safebo.experiments.bench.rows import KEY, SCHEMA, comparable
@@ -64,7 +66,7 @@ def test_a_result_has_a_row_for_every_trial_with_everything_that_is_said_of_it(u
 
 
 def test_every_method_meets_the_same_noise(undisturbed):
-    noise = {}
+    noise: dict[tuple[int, int], list[float]] = {}
     for row in undisturbed.to_pylist():
         if row["task"] == "gp-1d-right":
             key = (row["seed"], row["trial"])
@@ -77,7 +79,7 @@ def test_facts_say_where_a_result_comes_from(tmp_path):
     store = Store(tmp_path)
     one = planned(1, 2)[0]
     sweep(store, [one], InThisProcess())
-    facts = store.facts(one.task, one.method, 0)
+    facts = present(store.facts(one.task, one.method, 0))
     assert facts["job"] == {"task": "gp-1d-right", "method": "safeopt", "seed": 0, "trials": 2}
     assert facts["versions"]["torch"].startswith("2.13")
     assert facts["task"] == problem_named("gp-1d-right").provenance()
@@ -244,7 +246,8 @@ def test_names_and_refusals_are_said_before_anything_runs(tmp_path):
 def test_the_core_suite_is_six_tasks_on_grids():
     tasks = suite("synthetic-core")
     assert len(tasks) == 6
-    assert all(problem_named(task).make(0).lattice is not None for task in tasks)
+    problems = [problem_named(task) for task in tasks]
+    assert all(isinstance(p, FunctionProblem) and p.make(0).lattice is not None for p in problems)
 
 
 def test_a_job_is_done_from_names_alone():
@@ -277,8 +280,8 @@ def command(*words: str) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
-    words = ("run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "5", "--trials", "10")
-    words += ("--out", str(tmp_path), "--workers", "1")
+    words = ["run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "5", "--trials", "10"]
+    words += ["--out", str(tmp_path), "--workers", "1"]
     first = command(*words)
     store = Store(tmp_path)
     for _ in range(600):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from present import present
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
@@ -16,7 +17,7 @@ from safebo.experiments.bench.contestants import contestant
 from safebo.experiments.bench.external_study import ExternalTuner
 from safebo.experiments.bench.function_problem import FunctionProblem, run_task
 from safebo.experiments.bench.problem import BenchProblem
-from safebo.experiments.bench.studies import STUDIES
+from safebo.experiments.bench.studies import STUDIES, shipped_problem
 from safebo.experiments.bench.study_problem import StudyProblem, certified_risk, scheduled
 from safebo.experiments.bench.tasks import SUITES, problem_named, suite
 from safebo.experiments.evidence.tuning import run_seed
@@ -170,12 +171,12 @@ def test_every_task_of_every_suite_exists_under_its_name():
 
 
 def test_the_paper_protocol_is_500_trials_of_trot_then_250_of_crawl():
-    problem = problem_named("go1-paper")
+    problem = shipped_problem("go1-paper")
     assert [(p.context, p.trials) for p in problem.study.context.schedule] == [("trot", 500), ("crawl", 250)]
     assert problem.trials == 750
     shorter = scheduled(problem.study, 75)
     assert [p.trials for p in shorter.context.schedule] == [50, 25]
-    heavy = problem_named("go1-trot-heavy").study
+    heavy = shipped_problem("go1-trot-heavy").study
     assert heavy.evaluator.options["disturbance"] == "heavy_and_weak"
 
 
@@ -270,7 +271,7 @@ def test_answers_are_judged_by_the_truth_against_the_best_of_their_context(slope
     problem = StudyProblem("slope", study, 8, {"flat": 0.8, "steep": 0.6}, "by hand", folder)
     rows = list(problem.run("safe_ucb", 1, 8))
     assert [row.optimum for row in rows] == [0.8] * 4 + [0.6] * 4
-    best = {}
+    best: dict[str, float] = {}
     for row in rows:
         best[row.context] = max(best.get(row.context, -math.inf), row.true_objective)
         assert row.tried_regret == pytest.approx(row.optimum - best[row.context])
@@ -288,7 +289,7 @@ def test_answers_are_judged_by_the_truth_against_the_best_of_their_context(slope
 
 def test_every_method_meets_the_same_noise_in_a_study(slope):
     problem = problem_named(str(slope))
-    noise = {}
+    noise: dict[int, list[float]] = {}
     for method in ("safe_ucb", "random", "optuna_tpe"):
         for row in problem.run(method, 3, 6):
             if not math.isnan(row.objective):
@@ -327,14 +328,14 @@ def test_falls_are_told_to_other_packages_as_the_worst_objective_seen(slope):
 
 
 def test_a_study_runs_as_the_tuner_alone_would_run_it():
-    problem = problem_named("pendulum")
+    problem = shipped_problem("pendulum")
     study = problem.study.model_copy(
         update={"tuner": problem.study.tuner.model_copy(update={"method": "safeopt"})}
     )
     alone = run_seed(study.model_dump_json(), 2, 6, [])
     rows = list(problem.run("safeopt", 2, 6))
     assert [tuple(row.x) for row in rows] == [tuple(t.parameters.values()) for t, _ in alone.records]
-    assert [row.true_margin for row in rows] == [m.true_margins["speed"] for _, m in alone.records]
+    assert [row.true_margin for row in rows] == [present(m.true_margins)["speed"] for _, m in alone.records]
     assert [row.objective for row in rows] == [m.objective for _, m in alone.records]
     assert not any(row.violated for row in rows)
 
@@ -357,4 +358,6 @@ def test_the_declared_optimum_of_the_pendulum_is_that_of_its_landscape():
 def test_shipped_studies_are_tasks_wherever_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     problem_named.cache_clear()
-    assert problem_named("gosafeopt-toy").study.name == "gosafeopt-toy"
+    problem = problem_named("gosafeopt-toy")
+    assert isinstance(problem, StudyProblem)
+    assert problem.study.name == "gosafeopt-toy"

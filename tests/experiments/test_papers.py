@@ -325,9 +325,10 @@ def test_huebotter_from_end_to_end(
 
 # -- Sukhija et al. 2023
 
-ISLANDS: Any = sukhija2023.Islands(
-    2.0, SimpleNamespace(best_region=SimpleNamespace(label=2), region_of=lambda kp, kd: 2 if kp < 0 else 1)
+LANDSCAPE: Any = SimpleNamespace(
+    best_region=SimpleNamespace(label=2), region_of=lambda kp, kd: 2 if kp < 0 else 1
 )
+ISLANDS = sukhija2023.Islands(2.0, LANDSCAPE)
 
 
 def pendulum_rows(crossing: bool = True, answer_safe: bool = True, violated: bool = False) -> pa.Table:

@@ -1,4 +1,5 @@
 import pytest
+from present import present
 from scipy import ndimage
 
 from safebo.experiments.evidence.pendulum_islands import Rules, run, summary
@@ -27,7 +28,7 @@ def test_two_islands_and_the_better_is_not_the_seeds(islands):
 
 def test_the_gap_is_wide_for_the_surrogate(islands):
     study, _ = load()
-    narrowest = min(p.lengthscale for p in study.parameters)
+    narrowest = min(present(p.lengthscale) for p in study.parameters)
     assert islands.gap(1, 2) > 1.5 * narrowest
 
 
@@ -79,7 +80,9 @@ def test_every_boundary_condition_watches_every_global_rule(islands, backup, exp
     assert found.violations == ()
     assert found.triggers > 0
     _, evaluator = load()
-    alone = [evaluator.evaluate(t).true_margins["speed"] for t, m in watched if m.outcome == "backup"]
+    alone = [
+        present(evaluator.evaluate(t).true_margins)["speed"] for t, m in watched if m.outcome == "backup"
+    ]
     # Into the gap between the islands, where only the monitor keeps the limit; maximin takes the corners first.
     assert exploration == "maximin_distance" or min(alone) < 0
 

@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+from present import present
 
-from safebo.experiments.bench.tasks import problem_named
+from safebo.experiments.bench.studies import shipped_problem
 from safebo.experiments.tasks.square_root import LIMIT, STEPS, SquareRootEvaluator
 from safebo.types import Trial
 
 
 def trial(k: float, seed: int = 0) -> Trial:
     return Trial(1, {"k": k}, {}, "default", "local", seed, False)
+
+
+def true_margin(of: Trial) -> float:
+    return present(SquareRootEvaluator().evaluate(of).true_margins)["state"]
 
 
 class Watcher:
@@ -26,22 +31,22 @@ class Watcher:
 def test_it_settles_where_the_formula_says(k):
     measured = SquareRootEvaluator().evaluate(trial(k))
     rest = (1.01 - 0.2 * np.sqrt(abs(k))) ** 2
-    assert measured.true_margins["state"] == pytest.approx(0.81 - rest**2, abs=2e-3)
+    assert present(measured.true_margins)["state"] == pytest.approx(0.81 - rest**2, abs=2e-3)
     assert measured.objective == pytest.approx(-STEPS * rest**2, rel=0.02)
-    assert measured.states[-1, 0] == pytest.approx(rest, abs=2e-3)
+    assert present(measured.states)[-1, 0] == pytest.approx(rest, abs=2e-3)
 
 
 def test_gains_near_zero_are_unsafe_and_the_best_is_far_from_the_seeds():
     edge = ((1.01 - np.sqrt(LIMIT)) / 0.2) ** 2
     assert edge == pytest.approx(0.094, abs=1e-4)
     for sign in (-1.0, 1.0):
-        inside = SquareRootEvaluator().evaluate(trial(sign * (edge + 0.01))).true_margins["state"]
-        outside = SquareRootEvaluator().evaluate(trial(sign * (edge - 0.01))).true_margins["state"]
+        inside = true_margin(trial(sign * (edge + 0.01)))
+        outside = true_margin(trial(sign * (edge - 0.01)))
         assert inside > 0.0 > outside
-    best = SquareRootEvaluator().evaluate(trial(-6.0)).objective
-    problem = problem_named("gosafeopt-toy")
+    best = present(SquareRootEvaluator().evaluate(trial(-6.0)).objective)
+    problem = shipped_problem("gosafeopt-toy")
     assert problem.optimum["default"] == pytest.approx(best, abs=0.1)
-    assert best > SquareRootEvaluator().evaluate(trial(5.0)).objective + 20.0
+    assert best > present(SquareRootEvaluator().evaluate(trial(5.0)).objective) + 20.0
 
 
 def test_noise_comes_from_the_trials_seed():
@@ -51,18 +56,17 @@ def test_noise_comes_from_the_trials_seed():
 
 
 def test_a_monitor_that_switches_brings_it_back():
-    unwatched = SquareRootEvaluator().evaluate(trial(0.0))
-    assert unwatched.true_margins["state"] < 0.0
+    assert true_margin(trial(0.0)) < 0.0
     watched = SquareRootEvaluator().evaluate(trial(0.0), Watcher(0.5, 3.0))
     assert watched.outcome == "backup"
     assert watched.objective is None
-    assert watched.true_margins["state"] > 0.0
-    assert watched.backup_state[0] > 0.5
-    assert watched.states[-1, 0] == pytest.approx((1.01 - 0.2 * np.sqrt(3.0)) ** 2, abs=2e-3)
+    assert present(watched.true_margins)["state"] > 0.0
+    assert present(watched.backup_state)[0] > 0.5
+    assert present(watched.states)[-1, 0] == pytest.approx((1.01 - 0.2 * np.sqrt(3.0)) ** 2, abs=2e-3)
 
 
 def test_the_constants_of_its_boundary_condition_are_bounds():
-    backup = problem_named("gosafeopt-toy").study.tuner.backup
+    backup = shipped_problem("gosafeopt-toy").study.tuner.backup
     assert backup.rule == "lipschitz"
     states = np.linspace(0.0, 1.02, 2000)
     gains = np.linspace(0.0, 6.0, 50)[:, None]

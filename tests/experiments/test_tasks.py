@@ -1,5 +1,7 @@
 import math
 import pickle
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from safebo.experiments.tasks.boundary import (
 from safebo.experiments.tasks.quadcopter import DISTURBANCE
 from safebo.experiments.tasks.runs import steepest
 from safebo.experiments.tasks.sampled import sample_functions
+from safebo.types import FloatArray
 
 NAMES = [
     *TASKS,
@@ -202,11 +205,12 @@ def test_kernels_are_the_closed_forms():
 
     r = torch.linspace(0.0, 2.0, 5).double()[:, None]
     scaled = r.numpy()[:, 0] / 0.5
-    for kind, form in {
+    forms: dict[Literal["rbf", "matern32", "matern52"], Callable[[FloatArray], FloatArray]] = {
         "rbf": lambda s: np.exp(-0.5 * s**2),
         "matern32": lambda s: (1 + 3**0.5 * s) * np.exp(-(3**0.5) * s),
         "matern52": lambda s: (1 + 5**0.5 * s + 5 / 3 * s**2) * np.exp(-(5**0.5) * s),
-    }.items():
+    }
+    for kind, form in forms.items():
         got = KernelSpec(kind, 0.5, 3.0).gpytorch()(r, r[:1]).to_dense().detach().numpy()[:, 0]
         np.testing.assert_allclose(got, 3.0 * form(scaled), rtol=1e-6, atol=1e-7)
 

@@ -21,6 +21,7 @@ from safebo.hardware.guardian.state_machine import TrialRun
 from safebo.hardware.guardian.states import GuardianEvent, State
 from safebo.hardware.guardian.walker import Walk
 from safebo.hardware.link import messages as m
+from safebo.hardware.link.layout import Body
 from safebo.hardware.link.server import Inbound
 from safebo.robots.quadruped.gait import Gait
 
@@ -62,7 +63,7 @@ class Lone:
         """Of the first hip, as commanded last."""
         return float(self.step.command.kp[0])
 
-    def tick(self, *bodies: m.Body, session: int = SESSION, proof: bool = True, stop: int = 0) -> Step:
+    def tick(self, *bodies: Body, session: int = SESSION, proof: bool = True, stop: int = 0) -> Step:
         """One control period."""
         inbox = [Inbound(session, body, 1, proof) for body in bodies]
         if not self.silent:

@@ -3,6 +3,7 @@
 import contextlib
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from safebo.experiments.robustness.fuzz import Campaign
@@ -108,7 +109,8 @@ def test_growth_is_found_out() -> None:
 def test_a_battery_that_is_more_than_full_says_nothing(said, seen) -> None:
     reading = SensorReading()
     state = RobotState(
-        1, reading, reading.joint_position, reading.joint_position, None, None, Battery(said), bytes(40), (0, 0), 0.0, 0
+        1, reading, np.zeros(12), np.zeros(12), np.zeros(12, np.uint8), np.zeros(4), Battery(said), bytes(40),
+        (0, 0), 0.0, 0,
     )  # fmt: skip
     assert observation.observe(state).battery == pytest.approx(
         seen if seen is not None else float("nan"), nan_ok=True

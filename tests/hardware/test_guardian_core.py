@@ -13,6 +13,7 @@ from lone_guardian import BACKUPS, SESSION, SETTLE, TRIAL, WALK, Lone, as_it_is,
 from safebo.experiments.robustness.guardian_world import PERIOD, go1
 from safebo.hardware.guardian.limits import LIMITS, QUANTITIES
 from safebo.hardware.guardian.motion import Curve, Waypoint
+from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.guardian.walker import NotInTickError
@@ -365,7 +366,10 @@ def test_a_robot_that_falls_silent_in_a_trial_stands_without_braking(lone: Lone)
 
 
 def test_the_pose_of_a_silent_robot_is_the_commanded_one(lone: Lone) -> None:
-    lone.robot.edit = lambda seen: seen.reading.joint_position.__iadd__(0.05)
+    def moved(seen: RobotObservation) -> None:
+        seen.reading.joint_position += 0.05
+
+    lone.robot.edit = moved
     lone.tick()
     np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05)
     lone.robot.silent = True
@@ -544,7 +548,7 @@ def test_a_controller_that_cannot_begin_damps(lone: Lone) -> None:
     def refuse(*unused: object) -> None:
         raise ArithmeticError("singular")
 
-    lone.walker.begin = refuse  # type: ignore[method-assign]
+    lone.walker.begin = refuse  # type: ignore[method-assign,assignment]
     lone.ask(m.Start(token=11, duration=5.0))
     assert lone.state is State.DAMP_LATCHED
     assert lone.guardian.latch.message == "the controller failed: ArithmeticError: singular"

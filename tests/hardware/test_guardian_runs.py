@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import LipschitzRule
 from safebo.experiments.robustness.guardian import answered, scenes
-from safebo.experiments.robustness.guardian_world import TROT, World, go1
+from safebo.experiments.robustness.guardian_world import TROT, StandInRobot, World, go1
 from safebo.hardware.guardian.bounds import HARD_BOUNDS, quadruped_table
 from safebo.hardware.guardian.motion import Poses
 from safebo.hardware.guardian.observation import RobotObservation
@@ -20,6 +20,7 @@ from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
 from safebo.hardware.link.client import RefusedError
 from safebo.hardware.link.digest import trial_digest
+from safebo.hardware.link.layout import Body
 from safebo.hardware.link.messages import Code
 from safebo.robots.quadruped.gains import GAINS
 from safebo.robots.simulation.plant import Simulation
@@ -146,7 +147,7 @@ def test_random_events_leave_a_latch_by_two_steps_only(scene, events) -> None:
 def _ask(world, client, name: str) -> None:
     g = world.guardian
     number, epoch = client._next_id(), g.lease.epoch
-    body: m.Body | None = {
+    body: Body | None = {
         "stand": m.Stand(number, epoch),
         "arm": m.Arm(number, epoch, 1, g.staging.digest() or bytes(32)),
         "start": m.Start(number, epoch, g.run.token, 1.0),
@@ -219,10 +220,12 @@ def test_the_real_controller_stands_walks_and_lies_down_on_the_plant() -> None:
     assert world.guardian.latch.number == 0
 
 
-class _Plant:
+class _Plant(StandInRobot):
     """MuJoCo in place of the stand-in."""
 
     def __init__(self, plant: Simulation) -> None:
+        robot = go1()
+        super().__init__(robot, Poses(robot).folded)
         self._plant = plant
 
     def observe(self) -> RobotObservation:

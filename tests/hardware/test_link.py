@@ -219,6 +219,7 @@ def test_real_sockets_on_loopback() -> None:
             for address, data in world.service.tick(
                 world.now, world.robot.observe(), server.receive()
             ).outgoing:
+                assert isinstance(address, tuple)
                 server.send(address, data)
             world.now += 0.002
             return transport.receive(0.005)

@@ -268,6 +268,7 @@ def test_go1_damage_and_strangers_are_counted(go1_pair) -> None:
     state = None
     while state is None and time.monotonic() < end:
         state = link.read()
+    assert state is not None
     assert state.tick == 7
     assert link.counters.damaged == 1
     assert link._udp.strangers == 1

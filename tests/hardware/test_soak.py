@@ -1,5 +1,6 @@
 """A few trials of the soak; and that it misses no guardian that was made to ignore something."""
 
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -79,11 +80,12 @@ def test_a_latch_that_lets_motion_through_is_found_out(soak) -> None:
 
 def test_promises_are_those_of_the_published_limits() -> None:
     rng = np.random.default_rng(0)
+    no_world: Any = None  # promises do not depend on it
     for maker in (*STANDING, *RISING):
-        trouble = maker(rng, None)
+        trouble = maker(rng, no_world)
         assert all(promise.within <= 500 for promise in trouble.promises), trouble.name
-    assert TUNER_SILENCE(rng, None).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
-    silences = [t for t in (m(rng, None) for m in STANDING) if t.name == "wire: silence"]
+    assert TUNER_SILENCE(rng, no_world).promises == (Promise(Response.HOLD, 100), Promise(Response.SIT, 500))
+    silences = [t for t in (m(rng, no_world) for m in STANDING) if t.name == "wire: silence"]
     assert silences[0].promises == (Promise(Response.HOLD, 51), Promise(Response.SIT, 251))
 
 
@@ -99,7 +101,7 @@ def test_requests_that_overtake_heartbeats_do_not_silence_the_tuner() -> None:
         silences.append(world.guardian.lease.silence(world.now))
         return command
 
-    world.tick = timed
+    world.tick = timed  # type: ignore[method-assign]
     for _ in range(5):
         client.ask_all([GetGains(slot=65535) for _ in range(200)])
     assert world.service.link.refused["late"] > 200

@@ -113,7 +113,8 @@ def test_every_option_on_the_page_exists(robot: str) -> None:
 
 
 def test_a_slow_clock_is_said_at_once_then_seldom_unless_it_gets_worse() -> None:
-    wall, said = [0.0], []
+    wall = [0.0]
+    said: list[str] = []
     watch = SpeedWatch(said.append, clock=lambda: wall[0])
     robot = 0.0
 

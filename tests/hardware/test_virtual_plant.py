@@ -340,7 +340,7 @@ def test_a_file_of_faults(tmp_path) -> None:
     path.write_text("- {kind: [")
     with pytest.raises(HardwareInputError, match="not valid YAML"):
         read_faults(path)
-    with pytest.raises(HardwareInputError, match="No such file"):
+    with pytest.raises(HardwareInputError, match="no such file"):
         read_faults(tmp_path / "none.yaml")
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from speaking_process import ENVIRONMENT, SpeakingProcess
 from vendor_client import table_checksum
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
@@ -19,19 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIENT = Path(__file__).parent / "vendor_client.py"
 DOMAIN = 25 + os.getpid() % 190
 COMMAND = [sys.executable, "-m", "safebo.hardware.virtual"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
 def virtual_robot(*arguments: str, end: int = signal.SIGINT):
     """A robot that is up; what it said last is in `said` afterwards."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT
-    )
-    process.said = []
+    process = SpeakingProcess("safebo.hardware.virtual", *arguments)
     try:
-        first = process.stdout.readline()
-        assert first.startswith("ready: "), first + process.stdout.read()
+        first = process.out.readline()
+        assert first.startswith("ready: "), first + process.out.read()
         process.said.append(first)
         yield process
         process.send_signal(end)

@@ -216,7 +216,7 @@ class Client:
 
     def call(self, api: int, parameter: str = "{}", seconds: float = 5.0) -> tuple[int, str | None]:
         number = time.monotonic_ns()
-        header = RequestHeader_(RequestIdentity_(number, api), RequestLease_(0), RequestPolicy_(0, False))
+        header = RequestHeader_(RequestIdentity_(number, api), RequestLease_(0), RequestPolicy_(0, False))  # type: ignore[call-arg]
         self.requests.write(Request_(header, parameter, []))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -247,6 +247,7 @@ def main(domain: int) -> None:
     while True:
         code, data = switcher.call(1001)
         assert code == 0, f"CheckMode: {code}"
+        assert data is not None
         names.append(json.loads(data)["name"])
         if not names[-1]:
             break

@@ -187,13 +187,13 @@ def test_specific_force_is_that_of_the_units_place_on_a_tumbling_trunk():
     simulation.data.qvel[3:6] = [2.0, -3.0, 4.0]
     simulation._sense()
     site = mujoco.mj_name2id(simulation.model, mujoco.mjtObj.mjOBJ_SITE, "imu")
-    places, felt, turns = [], [], []
+    seen, read, turns = [], [], []
     for _ in range(60):
         simulation.apply(standing(50.0, 1.0))
-        places.append(simulation.data.site_xpos[site].copy())
+        seen.append(simulation.data.site_xpos[site].copy())
         turns.append(simulation.data.xmat[simulation.index.base_body].reshape(3, 3).copy())
-        felt.append(simulation.read().linear_acceleration.copy())
-    places, felt = np.array(places), np.array(felt)
+        read.append(simulation.read().linear_acceleration.copy())
+    places, felt = np.array(seen), np.array(read)
     acceleration = np.diff(places, 2, axis=0) / simulation.period**2 + [0, 0, 9.81]
     expected = np.array([turn.T @ a for turn, a in zip(turns[1:-1], acceleration, strict=True)])
     # first-order in the period: compare late, where the first tick's kick is over
@@ -203,11 +203,11 @@ def test_specific_force_is_that_of_the_units_place_on_a_tumbling_trunk():
 def test_noise_has_the_declared_size_and_no_memory():
     simulation = Simulation(ROBOT, Disturbance(), seed=4)
     noise = simulation.disturbance.sensor_noise
-    errors, turns = [], []
+    read, turned = [], []
     for _ in range(2000):
         simulation.apply(standing())
         reading = simulation.read()
-        errors.append(
+        read.append(
             np.concatenate(
                 [
                     reading.joint_position - simulation.true_joint_position,
@@ -217,8 +217,8 @@ def test_noise_has_the_declared_size_and_no_memory():
             )
         )
         assert np.linalg.norm(reading.orientation) == pytest.approx(1.0)
-        turns.append(2.0 * (reading.orientation - simulation.truth().orientation)[1:])
-    errors, turns = np.array(errors), np.array(turns)
+        turned.append(2.0 * (reading.orientation - simulation.truth().orientation)[1:])
+    errors, turns = np.array(read), np.array(turned)
     assert np.allclose(errors[:, :12].std(axis=0), noise.joint_position_std, rtol=0.1)
     assert np.allclose(errors[:, 12:24].std(axis=0), noise.joint_velocity_std, rtol=0.1)
     assert np.allclose(errors[:, 24:].std(axis=0), noise.angular_velocity_std, rtol=0.1)

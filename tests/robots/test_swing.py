@@ -18,8 +18,8 @@ def point(phase, target, duration=0.25, apex=0.06):
 
 def test_a_swing_leaves_and_lands_at_rest_and_clears_the_ground_by_the_apex():
     target = START + np.array([0.15, 0.02, -0.002])
-    np.testing.assert_allclose(point(0, target), [START, [0, 0, 0], [0, 0, 0]], atol=1e-12)
-    np.testing.assert_allclose(point(1, target), [target, [0, 0, 0], [0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(point(0, target), np.array([START, np.zeros(3), np.zeros(3)]), atol=1e-12)
+    np.testing.assert_allclose(point(1, target), np.array([target, np.zeros(3), np.zeros(3)]), atol=1e-12)
     heights = [point(p, target)[0, 2] for p in np.linspace(0, 1, 201)]
     assert max(heights) == pytest.approx(START[2] + 0.06, abs=0.002)
     assert point(0.5, target)[0, 2] == pytest.approx(START[2] + 0.06 - 0.001)

@@ -234,4 +234,4 @@ def test_the_base_task_is_the_pd_law_without_the_mpc_and_free_fall_without_groun
     np.testing.assert_allclose(out[5], [80 * 0.1 + 8 * 0.5, 0, 0], atol=1e-9)
     feet.stance[:] = False
     base_task(feet, *rest)
-    np.testing.assert_allclose(out[4:], [[0, 0, 0], [0, 0, -9.81]])
+    np.testing.assert_allclose(out[4:], np.array([[0, 0, 0], [0, 0, -9.81]]))

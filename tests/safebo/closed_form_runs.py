@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
@@ -177,3 +178,14 @@ def study_text(**changes: str) -> str:
     if "options" in changes:
         text = text.replace("{repeatable: true}", changes["options"])
     return text
+
+
+def as_older(folder: Path, *statements: str) -> None:
+    """A run's journal as a version before chains of digests left it, after some changes."""
+    with sqlite3.connect(folder / "journal.sqlite") as connection:
+        for statement in (*statements, "DROP TABLE chain", "DROP TABLE chain_heads"):
+            connection.execute(statement)
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        priors = "prior_runs" in tables and connection.execute("SELECT * FROM prior_runs").fetchone()
+        connection.execute("UPDATE runs SET format = ?", (2 if priors else 1,))
+    connection.close()

@@ -11,7 +11,7 @@ from safebo.report.data import Band, ContextReport, ReportData, functions
 from safebo.report.slicing import make_slices
 from safebo.runs.best_gains import BestGains
 from safebo.study import Study
-from safebo.types import Bounds, Measurement, Trial, TrialRecord
+from safebo.types import Bounds, Measurement, Phase, Trial, TrialRecord
 
 FloatArray = Any
 
@@ -132,7 +132,7 @@ def make_entries(study: Study, count: int = 40, seed: int = 0, accidents: bool =
         x = np.clip(
             start + share * (goal - start) + rng.normal(0, spread, len(low)) * (high - low), low, high
         )
-        phase = "seed" if k == 0 else "local"
+        phase: Phase = "seed" if k == 0 else "local"
         if accidents and k > 10 and k % 4 == 0:
             phase = "global"
             x = np.clip(x + rng.uniform(-0.3, 0.3, len(low)) * (high - low), low, high)

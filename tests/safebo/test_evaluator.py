@@ -171,12 +171,12 @@ def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"margins": {"height": False}}, "margin 'height' is False"),
+        ({"margins": {"height": False}}, "margin 'height' is false"),
         ({"margins": {"height": "0.5"}}, "margin 'height' is '0.5'"),
         ({"margins": {"height": np.bool_(True)}}, "margin 'height' is"),
         ({"margins": {"height": [0.1, 0.2]}}, "margin 'height' is"),
         ({"margins": [0.1]}, "margins is"),
-        ({"objective": True}, "objective 'speed' is True"),
+        ({"objective": True}, "objective 'speed' is true"),
         ({"objective": "1.0"}, "objective 'speed' is '1.0'"),
         ({"fell": "no"}, "fell is 'no'"),
         ({"fell": 0}, "fell is 0"),
@@ -229,7 +229,7 @@ def test_margins_to_go_survive_as_arrays() -> None:
     "answer",
     [
         Measurement("aborted", margins={}, fell=True, message="lost contact"),
-        Measurement("aborted", margins={}, fell=np.bool_(True), message="lost contact"),
+        Measurement("aborted", margins={}, fell=np.bool_(True), message="lost contact"),  # type: ignore[arg-type]
         {"outcome": "aborted", "fell": True, "message": "lost contact", "telemetry": "a.parquet"},
     ],
 )
@@ -270,19 +270,32 @@ def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) ->
     ("code", "message"),
     [
         ("print('no contact', file=sys.stderr); sys.exit(3)", "ended with exit status 3: no contact"),
-        ("print('hello')", "wrote no measurement"),
+        ("print('hello')", "its stdout begins with 'hello'"),
+        ("print('\\x1b[2J' + 'x' * 9999)\nprint('{}')", r"stdout begins with '\\x1b[2Jxxx"),
+        ("pass", "as one JSON object to stdout and nothing else there"),
+        ("pass", "its stdout is empty"),
+        ("sys.stdout.buffer.write(b'\\xff')", "its stdout begins with"),
+        ("print('[' * 100_000)", "its stdout begins with '[[["),
+        ("import os; os.close(1); os.close(2); time.sleep(9)", "did not answer within 0.5 s"),
+        ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV"),
+        ("while True: sys.stdout.write('x' * 1_000_000)", "wrote more than 1 MB to stdout and was ended"),
         ("print(json.dumps([1]))", "wrote no measurement"),
         ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),
         ("time.sleep(9)", "did not answer within 0.5 s"),
         ('print(\'{"objective": NaN, "margins": {"height": 1}}\')', "objective 'speed' is nan"),
     ],
 )
-def test_a_program_that_does_not_do_its_part_has_failed(tmp_path: Path, code: str, message: str) -> None:
+def test_a_program_that_does_not_do_its_part_has_failed(
+    tmp_path: Path, code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safebo.evaluators.program.MAX_ANSWER", 1 << 20)
     result = evaluate_safely(
-        program(tmp_path, code, timeout=0.5 if "sleep" in code else 30), TRIAL, None, BOWL
+        program(tmp_path, code, timeout=0.5 if "sleep" in code else 30, repeatable=True), TRIAL, None, BOWL
     )
     assert result.outcome == "failed"
     assert message in result.message
+    assert len(result.message) < 500
+    assert result.message.isprintable()
 
 
 def test_a_program_that_is_not_there_has_failed() -> None:

@@ -55,7 +55,7 @@ def test_a_point_lifted_exactly_to_its_threshold_is_certified() -> None:
     for threshold, lifted in ((reached, True), (math.nextafter(reached, math.inf), False)):
         h = torch.tensor([threshold], dtype=torch.float64)
         for rule in ("all", "any"):
-            found = hallucinated_expanders([p], X[:1], [fixed], h, BETA, rule)  # type: ignore[arg-type]
+            found = hallucinated_expanders([p], X[:1], [fixed], h, BETA, rule)
             assert found.tolist() == [lifted]
         one = Constrained(p, constraint.grid, threshold, BETA)
         assert search(one, mask(2, 0)).first(torch.tensor([0])) == (0 if lifted else None)

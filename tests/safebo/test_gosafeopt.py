@@ -171,7 +171,8 @@ def test_contexts_share_the_surrogate_and_neither_backups_nor_failed_sets() -> N
 def test_local_phases_start_from_what_other_contexts_found_where_that_is_certified() -> None:
     tuner = two_contexts()
     light, heavy = {"load": 0.0}, {"load": 1.0}
-    found = [(2, "global", 0.75), *((i, "local", k) for i, k in enumerate((0.78, 0.8, 0.82, 0.77), 3))]
+    found: list[tuple[int, Phase, float]] = [(2, "global", 0.75)]
+    found += [(i, "local", k) for i, k in enumerate((0.78, 0.8, 0.82, 0.77), 3)]
     rows = [(trial_of(1, "seed", 0.2, "light"), light)]
     rows += [(trial_of(i, phase, k, "light"), light) for i, phase, k in found]
     rows.append((trial_of(7, "seed", 0.2, "heavy"), heavy))
@@ -272,7 +273,10 @@ def test_states_of_different_widths_are_refused() -> None:
         tuner.monitor(trial_of(3, "global", 0.9))
 
 
-def records(*rows: tuple[Phase, float, Measurement | None]) -> list[TrialRecord]:
+Row = tuple[Phase, float, Measurement | None]
+
+
+def records(*rows: Row) -> list[TrialRecord]:
     return [TrialRecord(trial_of(i + 1, phase, k), m) for i, (phase, k, m) in enumerate(rows)]
 
 
@@ -281,13 +285,13 @@ SPEC = GlobalSpec(local_steps=2, global_steps=3, patience=2, tolerance=0.8)
 
 def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
     encoding = StudyEncoding(island_study())
-    seed = ("seed", 0.2, completed(-0.4))
-    local = ("local", 0.21, completed(-0.35))
-    stopped = ("global", 0.5, Measurement("backup", margins={"margin": 0.1}))
-    unsafe = ("global", 0.45, completed(-0.1, -0.01))
-    opened = ("global", 0.9, completed(-0.05))
+    seed: Row = ("seed", 0.2, completed(-0.4))
+    local: Row = ("local", 0.21, completed(-0.35))
+    stopped: Row = ("global", 0.5, Measurement("backup", margins={"margin": 0.1}))
+    unsafe: Row = ("global", 0.45, completed(-0.1, -0.01))
+    opened: Row = ("global", 0.9, completed(-0.05))
 
-    def at(*rows: tuple[Phase, float, Measurement | None]) -> tuple[str, int, int]:
+    def at(*rows: Row) -> tuple[str, int, int]:
         p = progress(records(*rows), encoding, SPEC)
         return p.phase, p.steps, p.current
 
@@ -307,10 +311,12 @@ def test_phases_alternate_and_a_safe_global_trial_opens_a_region() -> None:
 def test_a_clearly_worse_region_is_left_after_its_patience() -> None:
     encoding = StudyEncoding(island_study())
     spec = SPEC.model_copy(update={"local_steps": 5})
-    seed, home = ("seed", 0.2, completed(-0.4)), ("local", 0.21, completed(-0.1))
-    opened, poor = ("global", 0.9, completed(-0.35)), ("local", 0.91, completed(-0.33))
-    good = ("local", 0.92, completed(-0.12))
-    rows: list[tuple[Phase, float, Measurement | None]] = [seed, home, opened, poor]
+    seed: Row = ("seed", 0.2, completed(-0.4))
+    home: Row = ("local", 0.21, completed(-0.1))
+    opened: Row = ("global", 0.9, completed(-0.35))
+    poor: Row = ("local", 0.91, completed(-0.33))
+    good: Row = ("local", 0.92, completed(-0.12))
+    rows = [seed, home, opened, poor]
     assert progress(records(*rows), encoding, spec).current == 1
     assert progress(records(*rows, poor), encoding, spec).current == 0
     assert progress(records(*rows, good), encoding, spec).current == 1

@@ -112,7 +112,7 @@ def test_target_spaces_by_name() -> None:
         "optimistic",
         "domain",
     ):
-        settings = GridSettings(transductive=TransductiveSpec(targets=targets))  # type: ignore[arg-type]
+        settings = GridSettings(transductive=TransductiveSpec(targets=targets))
         told = tuner("itl", settings=settings)
         told.tell(*TOLD)
         assert told.ask().certified

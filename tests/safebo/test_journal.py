@@ -302,7 +302,9 @@ def test_a_journal_is_read_where_there_is_no_room_for_the_index_of_its_log(
     connect = sqlite3.connect
 
     def on_a_full_disk(place: str, **options: Any) -> sqlite3.Connection:
-        return connect(place, **options, **({} if "immutable=1" in str(place) else {"factory": FullDisk}))
+        if "immutable=1" not in str(place):
+            options["factory"] = FullDisk
+        return connect(place, **options)
 
     monkeypatch.setattr(sqlite3, "connect", on_a_full_disk)
     with Journal.open(tmp_path, read_only=True) as reader:

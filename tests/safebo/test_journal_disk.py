@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,7 +10,7 @@ import sqlite3
 import stat
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,20 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from closed_form_runs import STUDY
+from closed_form_runs import STUDY, as_older
 
 from safebo.errors import InputError, JournalError
 from safebo.storage import journal as journal_module
 from safebo.storage.database import (
     damaged,
-    database_engine,
     explain,
-    hide_password,
     readable_errors,
     remove_database,
     sqlite_reader,
-    without_password,
 )
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
+from safebo.storage.shared import parsed_url, shared_engine, shown_url
 from safebo.storage.tables import measurement_columns, metadata, run_from_row, to_json
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import Measurement, Trial
@@ -115,9 +114,8 @@ def test_the_folder_itself_is_synchronised_when_a_journal_takes_its_name(
 
 
 def test_a_measurement_of_no_trial_is_refused(tmp_path: Path) -> None:
-    with create(tmp_path) as journal, pytest.raises(JournalError, match="FOREIGN KEY"):  # noqa: SIM117
-        with journal._transaction() as connection:
-            journal._insert_measurement(connection, 9, TOLD)
+    with create(tmp_path) as journal, pytest.raises(JournalError, match="FOREIGN KEY"):
+        journal._write(lambda writer: journal_module._insert_measurement(writer, 9, TOLD))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -158,18 +156,24 @@ def test_a_journal_that_cannot_be_opened_holds_no_file_open(tmp_path: Path) -> N
 # -- the format ------------------------------------------------------------------------------------------
 
 
-def test_the_format_tells_older_versions_of_a_prior(tmp_path: Path) -> None:
-    for name, prior, expected in (("a", None, 1), ("b", PRIOR, 2)):
+def test_a_version_without_chains_refuses_a_run_that_has_one(tmp_path: Path) -> None:
+    """It reads formats 1 and 2 and would write past the chain."""
+    for name, prior, older in (("a", None, 1), ("b", PRIOR, 2)):
         create(tmp_path / name, prior=prior).close()
-        with sqlite3.connect(tmp_path / name / SQLITE_FILE) as connection:
-            assert connection.execute("SELECT format FROM runs").fetchall() == [(expected,)]
+        as_older(tmp_path / name)
+        for read_only, expected in ((True, older), (False, 3), (True, 3)):
+            Journal.open(tmp_path / name, read_only=read_only).close()
+            with sqlite3.connect(tmp_path / name / SQLITE_FILE) as connection:
+                assert connection.execute("SELECT format FROM runs").fetchall() == [(expected,)]
 
 
-@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("number", [0, 4])
 def test_another_format_is_refused(tmp_path: Path, number: int) -> None:
     create(tmp_path).close()
     change(tmp_path, f"UPDATE runs SET format = {number}")
-    with pytest.raises(JournalError, match=f"written in format {number}, this version reads formats 1 and 2"):
+    with pytest.raises(
+        JournalError, match=f"written in format {number}, this version reads formats 1, 2 and 3"
+    ):
         Journal.open(tmp_path)
 
 
@@ -187,8 +191,10 @@ events: id INTEGER pk, run VARCHAR(32), at VARCHAR(40), kind VARCHAR(32), trial 
 prior_runs: run VARCHAR(32) pk, prior_run VARCHAR(32), source TEXT, study TEXT, differences TEXT, digest VARCHAR(64)
 prior_trials: run VARCHAR(32) pk, id INTEGER pk, parameters TEXT, context TEXT, context_name TEXT, phase VARCHAR(16)
     outcome VARCHAR(16), objective DOUBLE?, margins TEXT, fell BOOLEAN
+chain: run VARCHAR(32) pk, number INTEGER pk, key TEXT, digest VARCHAR(64), head VARCHAR(64)
+chain_heads: run VARCHAR(32) pk, count INTEGER, head VARCHAR(64)
 """
-"""Formats 1 and 2 as they lie on disks out there: another schema is another format. `?` marks what may be NULL."""
+"""Format 3 as it lies on disks out there: another schema is another format. `?` marks what may be NULL."""
 
 
 def test_the_schema_is_that_of_its_format(tmp_path: Path) -> None:
@@ -271,7 +277,7 @@ def test_a_prior_is_kept_and_its_change_noticed(tmp_path: Path) -> None:
         kept = journal.prior()
         assert kept is not None
         assert (kept, kept.digest) == (PRIOR, PRIOR.digest)
-    change(tmp_path, "UPDATE prior_trials SET objective = 2.0")
+    as_older(tmp_path, "UPDATE prior_trials SET objective = 2.0")
     with Journal.open(tmp_path) as journal:
         with pytest.raises(
             JournalError, match=r"the journal is damaged \(the 1 trials of its prior"
@@ -363,7 +369,7 @@ def test_two_runs_in_one_file_are_damage(tmp_path: Path) -> None:
 
 def test_a_study_of_another_version_is_said_to_be_one(tmp_path: Path) -> None:
     create(tmp_path, versions={"safebo": "0.0.9"}).close()
-    change(tmp_path, """UPDATE runs SET study = '{"name": 3}'""")
+    as_older(tmp_path, """UPDATE runs SET study = '{"name": 3}'""")
     with pytest.raises(
         JournalError, match=r"cannot read the run's study \(name: .*written by safebo 0\.0\.9"
     ):
@@ -518,24 +524,103 @@ def test_every_error_of_a_database_becomes_one_sentence(error: Exception, words:
     assert damaged("there", "a\n  b").startswith("there: the journal is damaged (a b).")
 
 
-def test_a_url_is_shown_and_kept_without_its_password() -> None:
-    url = "postgresql+psycopg://me:secret@host/db"
-    assert "secret" not in hide_password(url)
-    assert "me" in hide_password(url)
-    assert hide_password("nonsense") == "nonsense"
-    assert without_password(url) == "postgresql+psycopg://me@host/db"
+SECRET = "s3cr%2Ft"
 
 
-def test_a_database_that_is_none_or_has_no_driver_is_refused() -> None:
-    with pytest.raises(InputError, match="journal 'nonsense': not a database URL"):
-        database_engine("nonsense")
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@host/db",
+        f"postgres://me:{SECRET}@host:5433/db?sslmode=require",
+        f"postgresql+psycopg://me@host/db?password={SECRET}",
+        f"postgresql://host/db?user=me&PassWord={SECRET}&sslpassword={SECRET}",
+        f"mysql+pymysql://me:{SECRET}@host/db",
+    ],
+)
+def test_a_password_is_never_shown_or_kept(url: str) -> None:
+    parsed = parsed_url(url)
+    whole = parsed.render_as_string(hide_password=False)
+    assert "s3cr" in whole
+    for text in (shown_url(parsed), explain("here", "read", f"no s3cr/t at {whole}")):
+        assert "s3cr" not in text
+    assert parsed_url(shown_url(parsed)).host == "host"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "",
+        f"postgresql://me:{SECRET}@host:port/db",
+        f"://me:{SECRET}@h?password={SECRET}",
+        "a b://",
+    ],
+)
+def test_what_is_no_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InputError, match="not a database URL") as caught:
+        parsed_url(url)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_a_database_without_driver_is_refused() -> None:
     with pytest.raises(InputError, match=r"its driver .* is not installed") as caught:
-        database_engine("mysql+pymysql://me:secret@host/db")
-    assert "secret" not in str(caught.value)
+        shared_engine(parsed_url(f"mysql+pymysql://me:{SECRET}@host/db"))
+    assert "s3cr" not in str(caught.value)
 
 
-def test_a_shared_connection_is_tried_before_it_is_used() -> None:
-    assert database_engine("sqlite://").pool._pre_ping
+def test_a_relative_path_is_kept_absolute_and_reading_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    create(tmp_path / "run", url="sqlite:///shared.db").close()
+    monkeypatch.chdir("/")
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        assert journal.run.seed == 7
+    moved = (tmp_path / "shared.db").rename(tmp_path / "moved.db")
+    for read_only in (True, False):
+        with pytest.raises(JournalError, match="the run's database is not there"):
+            Journal.open(tmp_path / "run", read_only=read_only)
+    assert not (tmp_path / "shared.db").exists()
+    Journal.open(tmp_path / "run", url=f"sqlite:///{moved}").close()
+    Journal.open(tmp_path / "run", read_only=True).close()  # what --journal said is remembered
+    create(tmp_path / "other", url="sqlite:////" + str(tmp_path / "other.db").lstrip("/")).close()
+    with pytest.raises(JournalError, match="does not hold the run of"):
+        Journal.open(tmp_path / "run", url=f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(InputError, match="names no file"):
+        create(tmp_path / "memory", url="sqlite://")
+    create(tmp_path / "own").close()
+    with pytest.raises(InputError, match="leave --journal out"):
+        Journal.open(tmp_path / "own", url="sqlite:///x.db")
+
+
+def test_a_lost_answer_to_a_commit_writes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that restarts may have committed what it could not say any more."""
+    lost = sa.exc.OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with create(tmp_path) as journal:
+        journal._patience._seconds = 60.0  # as of a server
+        begin, failures = journal._engine.begin, ["before", "after"]
+
+        @contextlib.contextmanager
+        def failing() -> Iterator[sa.Connection]:
+            how = failures.pop(0) if failures else ""
+            if how == "before":
+                raise lost
+            with begin() as connection:
+                yield connection
+            if how == "after":
+                raise lost
+
+        monkeypatch.setattr(journal._engine, "begin", failing)
+        monkeypatch.setattr(journal._engine, "dispose", lambda: None)
+        journal.note("note", "once")
+        failures[:] = ["after", "before", "before"]
+        journal.ask(trial(1), 0)
+        assert [event.text for event in journal.events()] == ["once"]
+        assert len(journal.records()) == 1
+    Journal.open(tmp_path).close()
 
 
 def test_an_old_database_goes_with_all_its_companions(tmp_path: Path) -> None:
@@ -549,7 +634,8 @@ def test_an_old_database_goes_with_all_its_companions(tmp_path: Path) -> None:
 
 def test_the_journals_threads_take_turns(tmp_path: Path) -> None:
     with create(tmp_path) as journal:
-        with journal._transaction():
-            assert journal._mutex.locked()
+        held = []
+        journal._write(lambda writer: held.append(journal._mutex.locked()))
+        assert held == [True]
         assert not journal._mutex.locked()
     assert journal_module.SQLITE_FILE == "journal.sqlite"

@@ -192,7 +192,7 @@ def test_functions_of_one_correlation_share_it_and_others_do_not() -> None:
         np.testing.assert_allclose(together.mean[:, i], mean, atol=1e-12)
         np.testing.assert_allclose(together.std[:, i], variance.sqrt(), atol=1e-12)
     k = [posterior.kernel for posterior in surrogate.posteriors]
-    assert [k[0].same_correlation(other) for other in k] == [True, True, False, False, False]  # type: ignore[attr-defined,arg-type]
+    assert [k[0].same_correlation(other) for other in k] == [True, True, False, False, False]  # type: ignore[attr-defined]
 
 
 # -- tasks --------------------------------------------------------------------------------------------------

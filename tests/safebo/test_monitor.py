@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_checks_are_exact(seed: int, count: int, width: int, name: str, kernel: 
         marginal_lower_bound=0.3 * np.sqrt(width),
     )
     if isinstance(rule, KernelCovarianceRule):
-        rule = replace(rule, state_kernel=kernel)  # type: ignore[arg-type]
+        rule = replace(rule, state_kernel=kernel)
     backups = [{"kp": float(i)} for i in range(3)]
     monitor = BoundaryMonitor(states, policy, lower, backups, rule, scale, gain)
     copy = pickle.loads(pickle.dumps(monitor))
@@ -344,7 +345,7 @@ def test_rules_say_what_they_guarantee() -> None:
 @pytest.mark.parametrize("kernel", ["matern12", "matern32", "matern52", "rbf"])
 @pytest.mark.parametrize("correlation", [0.999, 0.95, 0.88, 0.5, 0.01])
 def test_the_distance_of_a_correlation_solves_its_equation(kernel: str, correlation: float) -> None:
-    r = correlation_distance(kernel, correlation)  # type: ignore[arg-type]
+    r = correlation_distance(kernel, correlation)
     assert float(matern(np.array(r), kernel)) == pytest.approx(correlation, abs=1e-9)
 
 
@@ -358,29 +359,25 @@ def test_per_coordinate_radii_shrink_with_the_root_of_their_number() -> None:
 def test_what_a_path_gained_lets_later_states_reach_further() -> None:
     """Margins to go 0.3, 0.3, 0.8 of a trial certified to 0.2: 0.5 more to lose from the last state on."""
     states, policy = np.array([[0.0], [5.0], [10.0]]), np.zeros(3, int)
-    arguments: tuple[Any, ...] = (
-        states,
-        policy,
-        np.array([0.2]),
-        [{}],
-        CostToGoRule(pessimism=0.5),
-        np.ones(1),
+    made = partial(
+        BoundaryMonitor, states, policy, np.array([0.2]), [{}], CostToGoRule(pessimism=0.5), np.ones(1)
     )
-    monitor = BoundaryMonitor(*arguments, gain=np.array([0.0, 0.0, 0.5]))
+    monitor = made(gain=np.array([0.0, 0.0, 0.5]))
     for state, expected in ((0.39, -1), (0.41, 0), (5.41, 0), (11.39, -1), (11.41, 0)):
         assert monitor.check(np.array([state])) == expected
     with pytest.raises(ValueError, match="cost_to_go needs the gain"):
-        BoundaryMonitor(*arguments)
+        made()
     with pytest.raises(ValueError, match="at least 0"):
-        BoundaryMonitor(*arguments, gain=np.array([0.0, -0.1, 0.5]))
+        made(gain=np.array([0.0, -0.1, 0.5]))
 
 
 def test_the_closest_backup_may_be_one_that_covers_nothing() -> None:
     """Whole blocks of states under the marginal bound, the closest among them."""
     low, interior = np.full((LANES, 1), 2.0), np.full((LANES, 1), -2.5)
     policy = np.repeat([0, 1], LANES)
-    arguments = (np.concatenate([low, interior]), policy, np.array([0.1, 0.9]), [{}] * 2)
-    monitor = BoundaryMonitor(*arguments, GaussianTailRule(sigma=1.0, marginal_lower_bound=0.2), np.ones(1))
+    states, lower = np.concatenate([low, interior]), np.array([0.1, 0.9])
+    rule = GaussianTailRule(sigma=1.0, marginal_lower_bound=0.2)
+    monitor = BoundaryMonitor(states, policy, lower, [{}] * 2, rule, np.ones(1))
     assert monitor.radii.min() < 0
     assert monitor.check(np.zeros(1)) == 0
 

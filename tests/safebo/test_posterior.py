@@ -24,7 +24,7 @@ LENGTHSCALE = (0.3, 0.2, 0.5)
 
 
 def model(kind: str, mean: float = -0.4, variance: float = 1.7, noise: float = 0.01) -> FunctionModel:
-    return FunctionModel("f", kind, LENGTHSCALE, mean, variance, noise)  # type: ignore[arg-type]
+    return FunctionModel("f", kind, LENGTHSCALE, mean, variance, noise)
 
 
 def gpytorch_kernel(m: FunctionModel) -> ScaleKernel:

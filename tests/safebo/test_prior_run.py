@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import signal
-import sqlite3
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from closed_form_runs import as_older
 
 from safebo.errors import InputError, InterruptedRunError, JournalError, NotARunError
 from safebo.experiments.robustness.kill import comparable
@@ -162,7 +162,7 @@ def test_a_run_cut_anywhere_resumes_without_the_other_folder(
         folder = tmp_path / f"cut{cut}"
 
         class Cut(Tuner):
-            def tell(self, trial: Trial | int, measurement: Measurement) -> None:
+            def tell(self, trial: Trial | int, measurement: Measurement | Mapping[str, Any]) -> None:
                 super().tell(trial, measurement)
                 if len(self.history) - len(self.history.pending()) == cut:  # noqa: B023
                     signal.raise_signal(signal.SIGTERM)
@@ -185,12 +185,13 @@ def test_a_run_killed_before_its_last_result_was_told_resumes_bit_for_bit(
     for kept, told in [(1, 0), (1, 1), (3, 2), (5, 5)]:
         folder = tmp_path / f"{kept}-{told}"
         shutil.copytree(tmp_path / "whole", folder)
-        with sqlite3.connect(folder / "journal.sqlite") as connection:
-            connection.execute("DELETE FROM measurements WHERE trial > ?", (told,))
-            connection.execute("DELETE FROM trials WHERE id > ?", (kept,))
-            connection.execute("UPDATE trials SET status = 'asked' WHERE id > ?", (told,))
-            connection.execute("DELETE FROM events")
-        connection.close()
+        as_older(
+            folder,
+            f"DELETE FROM measurements WHERE trial > {told}",
+            f"DELETE FROM trials WHERE id > {kept}",
+            f"UPDATE trials SET status = 'asked' WHERE id > {told}",
+            "DELETE FROM events",
+        )
         tune(folder, resume=True)
         assert trials_of(folder) == whole
 
@@ -314,9 +315,7 @@ def test_a_contradiction_drops_the_prior_aloud_and_once(simulated: Path, tmp_pat
 def test_news_that_a_killed_run_did_not_tell_are_told_on_resume(simulated: Path, tmp_path: Path) -> None:
     text = text_of(sign=-1.0)
     tune(tmp_path / "run", text, prior=simulated, trials=2)
-    with sqlite3.connect(tmp_path / "run" / "journal.sqlite") as connection:
-        connection.execute("DELETE FROM events")
-    connection.close()
+    as_older(tmp_path / "run", "DELETE FROM events")
     heard = Heard()
     tune(tmp_path / "run", text, resume=True, trials=3, progress=heard)
     (event,) = events_of(tmp_path / "run", "prior-dropped")
@@ -328,10 +327,9 @@ def test_what_is_done_by_hand_knows_the_prior(simulated: Path, tmp_path: Path) -
 
     folder = tmp_path / "run"
     tune(folder, prior=simulated, trials=3)
-    with sqlite3.connect(folder / "journal.sqlite") as connection:
-        connection.execute("DELETE FROM measurements WHERE trial = 3")
-        connection.execute("UPDATE trials SET status = 'asked' WHERE id = 3")
-    connection.close()
+    as_older(
+        folder, "DELETE FROM measurements WHERE trial = 3", "UPDATE trials SET status = 'asked' WHERE id = 3"
+    )
     with Journal.open(folder, read_only=True) as journal:
         kept, records = journal.prior(), journal.records()
         study = journal.run.study
@@ -348,9 +346,7 @@ def test_what_is_done_by_hand_knows_the_prior(simulated: Path, tmp_path: Path) -
 
 def test_a_changed_copy_is_damage(simulated: Path, tmp_path: Path) -> None:
     tune(tmp_path / "run", prior=simulated, trials=1)
-    with sqlite3.connect(tmp_path / "run" / "journal.sqlite") as connection:
-        connection.execute("UPDATE prior_trials SET objective = objective + 1e-9 WHERE id = 5")
-    connection.close()
+    as_older(tmp_path / "run", "UPDATE prior_trials SET objective = objective + 1e-9 WHERE id = 5")
     with pytest.raises(JournalError, match=r"the 12 trials of its prior .* were changed"):
         tune(tmp_path / "run", resume=True, trials=2)
 
@@ -358,23 +354,9 @@ def test_a_changed_copy_is_damage(simulated: Path, tmp_path: Path) -> None:
 def test_a_journal_from_before_priors_opens_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     tune(folder, trials=2)
-    with sqlite3.connect(folder / "journal.sqlite") as connection:
-        connection.execute("DROP TABLE prior_trials")
-        connection.execute("DROP TABLE prior_runs")
-        assert connection.execute("SELECT format FROM runs").fetchone() == (1,)
-    connection.close()
+    as_older(folder, "DROP TABLE prior_trials", "DROP TABLE prior_runs")
     with Journal.open(folder, read_only=True) as journal:
         assert journal.prior() is None
     tune(folder, resume=True, trials=4)
     tune(tmp_path / "whole", trials=4)
     assert trials_of(folder) == trials_of(tmp_path / "whole")
-
-
-def test_a_version_that_knows_no_priors_refuses_such_a_run(simulated: Path, tmp_path: Path) -> None:
-    """Format 1 is what it reads; without the prior it would propose other trials."""
-    tune(tmp_path / "run", prior=simulated, trials=1)
-    for trials in (1, 2):
-        with sqlite3.connect(tmp_path / "run" / "journal.sqlite") as connection:
-            assert connection.execute("SELECT format FROM runs").fetchone() == (2,)
-        connection.close()
-        tune(tmp_path / "run", resume=True, trials=trials)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from present import present
 from report_samples import ClosedForm, make_data, make_entries, make_study, truth
 
 from safebo.report.data import Band, Recording, ReportData, Signal, best_so_far, is_safe
@@ -112,7 +116,9 @@ def test_best_so_far_line_is_the_running_maximum() -> None:
     data = make_data()
     ax = rendered(objective_figure(data)).axes[0]
     drawn = lines(ax, "best:default")[0]
-    expected = np.maximum.accumulate([e.measurement.objective for e in data.entries if e.measurement])
+    expected = np.maximum.accumulate(
+        [present(e.measurement.objective) for e in data.entries if e.measurement]
+    )
     np.testing.assert_array_equal(drawn[:, 1], expected)
 
 
@@ -203,12 +209,12 @@ def test_planes_figure_has_one_panel_per_pair_and_the_nearby_trials() -> None:
     figure = rendered(planes_figure(data, data.contexts[0]))
     panels = [ax for ax in figure.axes if lines(ax, "anchor")]
     assert len(panels) == 6
-    anchor = data.contexts[0].slices.anchor
+    anchor = present(data.contexts[0].slices).anchor
     np.testing.assert_array_equal(
         lines(panels[0], "anchor")[0][0], [anchor["joint.hip.kp"], anchor["joint.hip.kd"]]
     )
     tried = {(e.trial.parameters["joint.hip.kp"], e.trial.parameters["joint.hip.kd"]) for e in data.entries}
-    shown = points(panels[0], "trial:")
+    shown = points(panels[0], "trials:")
     assert shown
     assert shown <= tried
     # the trial farthest from the slice, in lengthscales of the two held parameters, is not among them
@@ -219,7 +225,7 @@ def test_planes_figure_has_one_panel_per_pair_and_the_nearby_trials() -> None:
             (e.trial.parameters[p.name] - anchor[p.name]) / (p.bounds[1] - p.bounds[0]) / scales[p.name]
             for p in data.study.parameters[2:]
         ]
-        distance[e.trial.parameters["joint.hip.kp"]] = float(np.hypot(*offsets))
+        distance[e.trial.parameters["joint.hip.kp"]] = math.hypot(*offsets)
     assert {x for x, _ in shown} == {x for x, d in distance.items() if d <= 1.0}
 
 
@@ -230,7 +236,7 @@ def test_relevance_is_one_over_lengthscale() -> None:
     axes = relevance_figure(dataclasses.replace(data, lengthscales=scales)).axes
     assert [ax.get_title(loc="left") for ax in axes] == ["joint_tracking", "joint_error, attitude"]
     for ax, name in zip(axes, ("joint_tracking", "attitude"), strict=True):
-        widths = [bar.get_width() for bar in ax.patches]
+        widths = [bar.get_width() for bar in ax.patches if isinstance(bar, Rectangle)]
         np.testing.assert_allclose(widths, [1.0 / v for v in scales[name].values()])
 
 
@@ -283,7 +289,7 @@ def test_tracking_shows_rms_errors_and_the_worst_traces() -> None:
     upper=st.floats(-10, 10),
     kind=st.sampled_from(["identity", "log"]),
 )
-def test_axis_scale_inverts(w: float, scale: float, upper: float, kind: str) -> None:
+def test_axis_scale_inverts(w: float, scale: float, upper: float, kind: Literal["identity", "log"]) -> None:
     axis = WarpScale(Warp(kind=kind, scale=scale, upper=upper))
     assert float(axis.forward(axis.inverse(w))) == pytest.approx(w, abs=1e-6)
 

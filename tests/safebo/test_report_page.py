@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
 import re
 import sys
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from present import present
 from report_samples import make_data
 
+from safebo.errors import OtherFileError
 from safebo.report.page import write_gains, write_report
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
-from safebo.runs.best_gains import BestGains, best_gains_path, read_best_gains, write_best_gains
+from safebo.runs.best_gains import (
+    BestGains,
+    best_gains_path,
+    read_best_gains,
+    write_best_gains,
+    written_by_run,
+)
+from safebo.study import Study
+from safebo.text.file_names import file_name
+from safebo.text.printable import printable
 from safebo.types import Bounds, Measurement, TrialRecord
 
 
@@ -126,6 +142,104 @@ def test_text_from_people_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
 
 
+RENAMED = {
+    "sample": "st<udy>\x1b]0;title\x07",
+    "joint.hip.kp": "$\\frac$",
+    "joint.hip.kd": "_N$ \u202e",
+    "joint_tracking": "步<script>alert(1)</script>",
+    "joint_error": "$x_1^$",
+    "attitude": "\"'\x07" + "x" * 5000,
+    "trot": "_a b",
+    "crawl": "a/b",
+    "pronk": '../../_跑"',
+    "rad²": "\\frac{N$}$",
+    "N m/rad": "\x1b[2J",
+}
+"""Names and units that would break a picture, a page or a terminal."""
+
+
+def renamed(value: Any) -> Any:
+    """A report's data with other names, wherever they stand."""
+    if isinstance(value, Study):
+        return Study.model_validate(renamed(value.model_dump()))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: renamed(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **parts)
+    if isinstance(value, Mapping):
+        return {renamed(k): renamed(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(renamed(v) for v in value)
+    return RENAMED.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.mark.filterwarnings("error")
+def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    data = renamed(make_data(contexts=2, predict=True, count=8, parameters=2))
+    page = write_report(data, folder).read_text(encoding="utf-8")
+    gains = {read_best_gains(path).context: path for path in write_gains(data, folder)}
+    assert set(gains) == {"_a b", "a/b", RENAMED["pronk"]}
+    assert {path.parent for path in gains.values()} == {folder}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    parser = References()
+    parser.feed(page)
+    assert parser.open == []
+    assert all(a.startswith(("data:", "#")) for a in parser.addresses)
+    assert "<script" not in page
+    assert printable(page) == page
+    pictures = [base64.b64decode(a.split(",")[1]) for a in parser.addresses if a.startswith("data:")]
+    assert len(pictures) == len(list((folder / "report").iterdir())) == 7
+    for picture in pictures:
+        ElementTree.fromstring(picture)  # a browser shows only well-formed SVG
+    texts = b"".join(pictures).decode()
+    assert "<!-- _a b -->" in texts, "matplotlib leaves labels out of a legend that begin with _"
+    for text in ("$\\frac$", "_N$ \\u202e", "\\u6b65", "$x 1^$", "a/b", "\\x1b[2J"):
+        assert f"<!-- {text}" in texts or text in html.unescape(texts), text
+
+
+def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    data = make_data(contexts=2, count=2, parameters=1)
+    own = tmp_path / "report" / "mine.png"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    trot, crawl = write_gains(data, tmp_path)
+    trot.write_text(trot.read_text().replace("certified: true", "certified: false"))
+    mine = trot.read_text()
+    crawl.unlink()
+    with pytest.raises(
+        OtherFileError, match=r"best-trot\.yaml: was not written by this run.* Move it elsewhere"
+    ):
+        write_gains(data, tmp_path)
+    assert trot.read_text() == mine
+    assert crawl.exists(), "the others are written all the same"
+    page = write_report(data, tmp_path)
+    assert page.read_text(encoding="utf-8").count("Kept in no file") == 1
+    assert own.read_bytes() == b"mine"
+    page.write_text("mine")
+    with pytest.raises(OtherFileError, match="was not made by safebo"):
+        write_report(data, tmp_path)
+    assert page.read_text() == "mine"
+
+
+def test_gains_of_an_older_version_are_the_run_s_own(tmp_path: Path) -> None:
+    data = make_data(count=2, parameters=1)
+    (path,) = write_gains(data, tmp_path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], *lines[2:]]))  # there was no checksum
+    assert written_by_run(path, "sample", "default")
+    assert not written_by_run(path, "sample", "other")
+    assert not written_by_run(path, "other", "default")
+    path.write_text("".join([lines[0], "# mine\n", *lines[2:]]))
+    assert not written_by_run(path, "sample", "default")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\x00b", ".", "/dev/null"])
+def test_a_trajectory_that_is_no_path_is_said(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TelemetryError, match=r"^the trajectory .{1,400}$"):
+        read_recording(tmp_path / name, 1)
+
+
 def test_summary_counts_by_brute_force() -> None:
     data = make_data(contexts=2, predict=True, accidents=True)
     summary = summarize(data)
@@ -137,13 +251,13 @@ def test_summary_counts_by_brute_force() -> None:
     assert summary.falls == 1
     assert summary.backups == sum(m.outcome == "backup" for m in told) > 0
     assert summary.violations == summary.local_violations == 1
-    local = [e for e in data.entries if e.trial.phase != "global" and e.measurement is not None]
-    worst = min((e.measurement.margins["attitude"], e.trial.id) for e in local if e.measurement.margins)
+    local = [(e.trial.id, e.measurement) for e in data.entries if e.trial.phase != "global"]
+    worst = min((m.margins["attitude"], number) for number, m in local if m is not None and m.margins)
     assert [(s.value, s.trial) for s in summary.smallest if s.constraint == "attitude"] == [worst]
     trot = summary.contexts[0]
-    assert trot.seed_objective == data.entries[0].measurement.objective
-    best = data.contexts[0].best.objective.mean
-    assert trot.change == pytest.approx(100 * (best - trot.seed_objective) / abs(trot.seed_objective))
+    assert trot.seed_objective == present(data.entries[0].measurement).objective
+    best, start = present(data.contexts[0].best).objective.mean, present(trot.seed_objective)
+    assert trot.change == pytest.approx(100 * (best - start) / abs(start))
     assert "better" in trot.sentence
     assert summary.contexts[2].sentence.startswith("never tried")
 
@@ -216,7 +330,8 @@ def test_best_gains_round_trip(tmp_path: Path) -> None:
 def test_best_gains_paths() -> None:
     folder = Path("run")
     assert best_gains_path(folder, "trot", certified=True, several=False) == folder / "best.yaml"
-    assert best_gains_path(folder, "a/b c", certified=True, several=True) == folder / "best-a_b_c.yaml"
+    file = best_gains_path(folder, "a/b c", certified=True, several=True)
+    assert file == folder / f"best-{file_name('a/b c')}.yaml"
     assert best_gains_path(folder, "trot", certified=False, several=False) == folder / "predicted-trot.yaml"
 
 

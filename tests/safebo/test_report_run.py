@@ -14,12 +14,12 @@ from report_samples import make_study, truth
 from safebo.errors import NotARunError
 from safebo.report import build_report
 from safebo.report.run import read_run
-from safebo.runs.best_gains import read_best_gains
+from safebo.runs.best_gains import BestGains, read_best_gains, write_best_gains
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
-from safebo.types import Measurement, Trial
+from safebo.types import Bounds, Measurement, Trial
 
 TRIALS = 8
 
@@ -174,9 +174,10 @@ def test_a_run_that_goes_on_keeps_its_newer_gains(tmp_path: Path, monkeypatch: p
         journal.ask(trial, 1)
         journal.tell(trial.id, measured(study, trial, None))
     monkeypatch.setattr("safebo.report.run.read_run", lambda folder: data)
-    (tmp_path / "best.yaml").write_text("newer")
+    newer = BestGains("default", {"x": 1.0}, True, Bounds(0.0, 1.0, 2.0), study=study.name)
+    write_best_gains(tmp_path / "best.yaml", newer)
     build_report(tmp_path)
-    assert (tmp_path / "best.yaml").read_text() == "newer"
+    assert read_best_gains(tmp_path / "best.yaml") == newer
     monkeypatch.undo()
     build_report(tmp_path)
-    assert read_best_gains(tmp_path / "best.yaml").certified
+    assert set(read_best_gains(tmp_path / "best.yaml").gains) == {p.name for p in study.parameters}

@@ -18,7 +18,9 @@ from safebo.errors import (
     InputError,
     InterruptedRunError,
     JournalError,
+    OtherFileError,
     RunExistsError,
+    RunLockedError,
     RunStoppedError,
     StudyChangedError,
     StudyError,
@@ -28,8 +30,11 @@ from safebo.errors import (
 from safebo.experiments.robustness.kill import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import resolve_trial
+from safebo.runs.progress import Silent
 from safebo.runs.runner import RunResult, run
+from safebo.storage import run_lock as run_lock_module
 from safebo.storage.journal import Journal
+from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import Measurement, Trial
 
@@ -230,6 +235,35 @@ def test_best_gains_that_cannot_be_written_leave_no_half_file(
     assert not list(tmp_path.glob("best*"))
 
 
+def test_gains_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
+    """Neither before a run, nor while it stands still, nor while it goes on; each time it says how to go on."""
+    mine = tmp_path / "best.yaml"
+    mine.write_text("gains: {p: 1}")
+    with pytest.raises(
+        OtherFileError, match=r"best\.yaml: was not written by this run.*Move it elsewhere, or choose"
+    ):
+        tune(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.yaml"]
+    mine.rename(tmp_path / "mine.yaml")
+    tune(tmp_path, trials=3)
+    changed = mine.read_text().replace("p: ", "p: 1")
+    mine.write_text(changed)
+    with pytest.raises(OtherFileError, match=r"or was changed since"):
+        tune(tmp_path, resume=True, trials=4)
+    assert mine.read_text() == changed
+    mine.unlink()
+
+    class Meddler(Silent):
+        def told(self, trial: Trial, measurement: Measurement) -> None:
+            mine.write_text("mine")
+
+    with pytest.raises(RunStoppedError, match=r"all 5 trials are done and kept, but .*left as it is"):
+        tune(tmp_path, resume=True, trials=5, progress=Meddler())
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    assert tune(tmp_path, resume=True).files == {"default": mine}
+
+
 def test_a_finished_run_gives_its_gains_again_when_they_are_gone(tmp_path: Path) -> None:
     tune(tmp_path)
     text = (tmp_path / "best.yaml").read_text()
@@ -294,7 +328,10 @@ def test_a_trial_that_kills_every_worker_is_failed_in_the_end(tmp_path: Path) ->
     tune_in_processes(tmp_path / "run", text, trials=3)
     outcomes = [(m["outcome"], m["message"]) for _, m, _ in trials_of(tmp_path / "run")]
     assert outcomes[0] == ("completed", "")
-    assert outcomes[1] == ("failed", "its worker process died 3 times")
+    assert outcomes[1] == (
+        "failed",
+        "its worker process died 3 times; it was ended by SIGKILL (often the system, out of memory)",
+    )
     assert outcomes[2][0] == "completed"
 
 
@@ -303,8 +340,9 @@ def test_a_trial_that_may_not_be_repeated_waits_for_a_person(tmp_path: Path) -> 
     text = study_text(evaluator="closed_form_runs:dies", options=options)
     folder = tmp_path / "run"
     for resume in (False, True):
-        with pytest.raises(UnknownTrialError, match=r"trial 2: .*safebo resolve .* 2 --as failed"):
+        with pytest.raises(UnknownTrialError, match=r"trial 2: .*safebo resolve .* 2 --as failed") as caught:
             tune_in_processes(folder, text, trials=4, workers=1, resume=resume)
+        assert resume or "(its worker process was ended by SIGKILL" in str(caught.value)
     with Journal.open(folder, read_only=True) as journal:
         assert [record.status for record in journal.records()] == ["told", "unknown"]
     file = tmp_path / "seen.yaml"
@@ -442,3 +480,34 @@ def test_a_stop_request_between_rounds_resumes_to_the_same_trials(tmp_path: Path
     tune(tmp_path / "run", resume=True)
     tune(tmp_path / "whole")
     assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
+
+
+def test_a_run_that_still_loads_has_one_owner(tmp_path: Path) -> None:
+    """Refused processes take nothing away, however many come; then the folder is free again."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with run_lock(folder):
+        before = (folder / LOCK_FILE).stat()
+        for _ in range(3):
+            with pytest.raises(RunLockedError, match=f"process {os.getpid()}"):
+                tune(folder)
+        assert os.path.samestat((folder / LOCK_FILE).stat(), before)
+    assert tune(folder, trials=2).told == 2
+
+
+def test_a_lock_whose_file_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused study's process unlinks the file before it lets go: who opened it just before must open it anew."""
+    opened = run_lock_module._opened
+    taken: list[int] = []
+
+    def open_and_lose(path: Path) -> int:
+        descriptor = opened(path)
+        if not taken:
+            path.unlink()
+        taken.append(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(run_lock_module, "_opened", open_and_lose)
+    with run_lock(tmp_path), pytest.raises(RunLockedError), run_lock(tmp_path):
+        pass
+    assert len(taken) == 3

@@ -397,8 +397,8 @@ def test_hallucination_takes_one_beta_for_all_or_one_each() -> None:
     posteriors = [plain_posterior(0.0, 0.01, data, rng.normal(1.0, 0.3, 4)) for _ in range(2)]
     fixed, thresholds = [p.fixed(targets) for p in posteriors], row(0.3, 0.2)
     for rule in ("all", "any"):
-        one = hallucinated_expanders(posteriors, X, fixed, thresholds, 1.2, rule)  # type: ignore[arg-type]
-        each = hallucinated_expanders(posteriors, X, fixed, thresholds, row(1.2, 1.2), rule)  # type: ignore[arg-type]
+        one = hallucinated_expanders(posteriors, X, fixed, thresholds, 1.2, rule)
+        each = hallucinated_expanders(posteriors, X, fixed, thresholds, row(1.2, 1.2), rule)
         assert one.tolist() == each.tolist()
     holds = torch.ones(6, 9, dtype=torch.bool)
     for posterior, points, threshold, beta in zip(posteriors, fixed, thresholds, (0.1, 1.2), strict=True):

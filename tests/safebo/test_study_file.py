@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.evaluators.source import EvaluatorSource
+from safebo.files.problems import key_path_text
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts, with_defaults
-from safebo.study.problems import key_path_text
 from safebo.study.reading import (
     changed_keys,
     check_study,
@@ -199,7 +199,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         ("hello\n", "s.yaml:1: must be a mapping of keys (name, evaluator, ...), not 'hello'"),
         ("name: [1, 2\nb: 3\n", "s.yaml:2: is not valid YAML"),
         ("name: \t- x: [\n", "is not valid YAML"),
-        ("name: a\x00b\n", "s.yaml: is not valid YAML"),
+        ("name: a\x00b\n", "s.yaml:1: is not valid YAML: the character U+0000"),
         ("a: &x {b: *x}\n", "a.b: an alias may not contain itself"),
         ("[1, 2]: 3\n", "a key must be a plain text"),
     ],

@@ -21,7 +21,8 @@ from safebo.study.reference import EXAMPLE, study_page, study_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 STUDIES = Path(__file__).parents[2] / "experiments" / "studies"
-VALIDATOR = Draft202012Validator(study_schema())
+SCHEMA = study_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def every_key() -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_what_the_schema_refuses_the_loader_refuses_at_the_same_key(junk: Any) -
     refused = {key_path(e.absolute_path) for e in VALIDATOR.iter_errors(document)}
     with pytest.raises(StudyError) as error:
         parse_study(yaml.safe_dump(document, sort_keys=False))
-    told = set(re.findall(r"study:\d+: ([^:]*): ", str(error.value)))
+    told = set(re.findall(r"study:\d+: ([^:]*): ", "\n".join(error.value.problems)))
     missed = {
         key for key in refused if not any(t == key or t.startswith((f"{key}[", f"{key}.")) for t in told)
     }
@@ -76,17 +77,17 @@ def test_unknown_and_missing_keys_are_refused_by_both_everywhere() -> None:
         """The mappings of a document whose keys are fixed by a model."""
         schema = schema.get("anyOf", [schema])[0]
         if "$ref" in schema:
-            schema = VALIDATOR.schema["$defs"][schema["$ref"].split("/")[-1]]
+            schema = SCHEMA["$defs"][schema["$ref"].split("/")[-1]]
         if isinstance(value, list):
             return [m for item in value for m in mappings(item, schema.get("items", {}))]
         found = [m for k, s in schema.get("properties", {}).items() for m in mappings(value[k], s)]
         return [value, *found] if schema.get("additionalProperties") is False else found
 
-    count = len(mappings(every_key(), VALIDATOR.schema))
+    count = len(mappings(every_key(), SCHEMA))
     assert count > 20
     for index in range(count):
         document = every_key()
-        mappings(document, VALIDATOR.schema)[index]["no_such_key"] = 1
+        mappings(document, SCHEMA)[index]["no_such_key"] = 1
         assert not VALIDATOR.is_valid(document)
         with pytest.raises(StudyError, match="unknown key 'no_such_key'"):
             parse_study(json.dumps(document))

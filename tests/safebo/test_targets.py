@@ -49,7 +49,7 @@ def test_the_sets_are_those_of_their_definitions() -> None:
 
 
 @pytest.mark.parametrize("draw", [t.thompson_maximizers, t.lite_maximizers])
-def test_drawn_maximizers_repeat_with_their_seed_and_are_plausible(draw) -> None:  # type: ignore[no-untyped-def]
+def test_drawn_maximizers_repeat_with_their_seed_and_are_plausible(draw) -> None:
     v = at()
     kwargs = {"jitter": 1e-8} if draw is t.thompson_maximizers else {}
     masks = [draw(torch.Generator().manual_seed(4), 50, **kwargs)(v) for _ in range(2)]

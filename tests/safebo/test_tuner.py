@@ -87,7 +87,7 @@ def test_every_local_proposal_holds_its_certificate_in_an_independent_posterior(
         }
     )
     tuner, rng = Tuner(study, seed), np.random.default_rng(seed)
-    told = []
+    told: list[tuple[Trial, Measurement]] = []
     for _ in range(8):
         trial = tuner.ask("slow")
         if trial.phase == "local":
@@ -311,6 +311,62 @@ def test_a_fall_teaches_its_margins_and_no_objective() -> None:
     after = tuner.bounds(where, "slow")[0]
     np.testing.assert_array_equal(before[0], after[0])
     assert after[1, 2] < -0.8
+
+
+EARLY = [
+    Measurement("aborted", margins={"margin": 1.2}, fell=True),
+    Measurement("aborted", margins={"margin": 1.2}),
+    Measurement("completed", 1.0, {"margin": 1.2}, fell=True),
+    {"fell": True, "margins": {"margin": 1.2}},
+    {"outcome": "aborted", "objective": 5.0, "margins": {"margin": 1e-9}},
+]
+
+
+@pytest.mark.parametrize("early", EARLY)
+@pytest.mark.parametrize("certificate", ["posterior", "lipschitz"])
+def test_a_fall_or_an_abort_never_certifies(early: Measurement | dict[str, object], certificate: str) -> None:
+    lipschitz = {} if certificate == "posterior" else {"certificate": certificate, "lipschitz": [4.0]}
+    tuner = Tuner(hill_study(tuner={"method": "safe_ucb", "beta": 3.0, **lipschitz}), 0)
+    run(tuner, 2, context="slow")
+    far = {"kp": 9.5, "kd": 9.0}
+    near = [{"kp": 9.5 - d, "kd": 9.0} for d in (0.0, 0.05, 0.3)]
+    tuner.tell_manual(far, "slow", early)
+    assert not any(tuner.certify(x, "slow").certified for x in near)
+    # Nor after the same gains did well once, before or after.
+    for good in (0.9, 1.1):
+        tuner.tell_manual(far, "slow", Measurement("completed", 1.0, {"margin": good}))
+        assert not any(tuner.certify(x, "slow").certified for x in near)
+    restored = Tuner(tuner.study, 0)
+    restored.restore([(r.trial, r.measurement) for r in tuner.history])
+    np.testing.assert_array_equal(restored.bounds([[9.5, 9.0]], "slow"), tuner.bounds([[9.5, 9.0]], "slow"))
+
+
+def test_a_fall_takes_back_what_its_gains_had_certified() -> None:
+    tuner = Tuner(hill_study(), 0)
+    run(tuner, 6, context="slow")
+    best = tuner.best("slow")
+    assert best is not None
+    tuner.tell_manual(best.parameters, "slow", Measurement("aborted", margins={"margin": 0.4}, fell=True))
+    assert not tuner.certify(best.parameters, "slow").certified
+    after = tuner.best("slow")
+    assert after is None or dict(after.parameters) != dict(best.parameters)
+
+
+def test_a_fall_whose_numbers_cannot_be_used_is_a_fall() -> None:
+    tuner = Tuner(hill_study(), 0)
+    run(tuner, 3, context="slow")
+    before = tuner.bounds([[8.0, 3.0]], "slow")[0]
+    tuner.tell_manual({"kp": 8.0, "kd": 3.0}, "slow", Measurement("failed", fell=True, message="no numbers"))
+    after = tuner.bounds([[8.0, 3.0]], "slow")[0]
+    np.testing.assert_array_equal(before[0], after[0])
+    assert after[1, 2] < 0
+
+
+def test_an_aborted_seed_is_refused() -> None:
+    tuner = Tuner(hill_study(), 0)
+    tuner.tell(tuner.ask("slow"), Measurement("aborted", margins={"margin": 0.4}))
+    with pytest.raises(UnsafeSeedError, match="it was aborted"):
+        tuner.ask("slow")
 
 
 @pytest.mark.parametrize(

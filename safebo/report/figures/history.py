@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from safebo.report.data import ReportData, best_so_far, finite_margin, objective_of
+from safebo.report.figures.labels import legend
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -28,6 +29,7 @@ from safebo.report.figures.style import (
     wrapped,
 )
 from safebo.study import FunctionSpec
+from safebo.text.printable import printable
 from safebo.types import PHASES, Bounds, TrialRecord
 
 INTERVAL = "#dde2e7"
@@ -103,7 +105,7 @@ def objective_figure(data: ReportData) -> Figure:
                 color=colours[context.name],
                 lw=1.4,
                 zorder=2.5,
-                gid=f"best:{context.name}",
+                gid=printable(f"best:{context.name}"),
             )
         if context.tried and context.best is not None:
             _certified_best(
@@ -130,9 +132,7 @@ def objective_figure(data: ReportData) -> Figure:
         handles.append(
             Line2D([], [], color=MUTED, marker="*", ms=8, lw=1.2, label="best certified: mean and bounds")
         )
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -148,9 +148,7 @@ def margins_figure(data: ReportData) -> Figure:
     handles: list[Artist] = [*_phase_handles(data.entries), *_context_handles(data, colours)]
     handles.append(Line2D([], [], color=INK, marker="_", ms=7, lw=0, label="lower bound when proposed"))
     handles.append(Patch(facecolor=UNSAFE_FILL, edgecolor=UNSAFE, lw=0.8, label="unsafe: below zero"))
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -200,7 +198,7 @@ def _scatter(
             if inside:
                 ax.scatter(
                     [i for i, _ in inside], [v for _, v in inside], s=size, marker=PHASE_MARKERS[phase],
-                    color=colour, edgecolors="white", linewidths=0.5, zorder=3, gid=f"{phase}:{name}",
+                    color=colour, edgecolors="white", linewidths=0.5, zorder=3, gid=printable(f"{phase}:{name}"),
                 )  # fmt: skip
             for i, v, entry in points:
                 if not low <= v <= high:

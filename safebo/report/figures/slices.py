@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from safebo.report.data import ContextReport, Line, Plane, ReportData, Slices, functions
+from safebo.report.figures.labels import legend
 from safebo.report.figures.style import (
     INK,
     MUTED,
@@ -36,7 +37,7 @@ from safebo.report.figures.style import (
 from safebo.study import FunctionSpec, Parameter
 from safebo.study.axis import Axis
 from safebo.study.space import Space
-from safebo.types import TrialRecord
+from safebo.types import Phase, TrialRecord
 
 FloatArray = NDArray[np.float64]
 
@@ -106,9 +107,7 @@ def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Fi
     ]
     if seed is not None:
         handles.insert(3, Line2D([], [], color=MUTED, marker="s", ms=5, lw=0, label="seed gains"))
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -201,9 +200,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
                 label="trials near the slice (fading with distance)",
             )
         )
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.4, columnspacing=1.4
-    )
+    legend(figure, handles)
     return figure
 
 
@@ -239,7 +236,7 @@ def relevance_figure(data: ReportData) -> Figure:
             Patch(color="#0072b2", label="parameter"),
             Patch(color="#e69f00", label="context variable"),
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.2)
+        legend(figure, handles, handlelength=1.2)
     return figure
 
 
@@ -321,19 +318,25 @@ def _offset(axis: Axis, value: Any, anchor: Any) -> float:
 
 
 def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str, float]]]) -> None:
-    """Trials within one lengthscale of the slice; the farther from it, the fainter."""
+    """Trials within one lengthscale of the slice; the farther from it, the fainter.
+
+    One artist for every kind of mark: matplotlib takes milliseconds for each, and a long run has thousands of trials.
+    """
+    marks: dict[tuple[Phase, bool], list[tuple[float, float, float]]] = {}
     for e, offsets in near:
-        distance = np.sqrt(
-            sum(v for name, v in offsets.items() if name not in (plane.horizontal, plane.vertical))
+        distance = float(
+            np.sqrt(sum(v for name, v in offsets.items() if name not in (plane.horizontal, plane.vertical)))
         )
         if distance > 1.0:
             continue
-        fell = e.measurement is not None and e.measurement.fell
+        at = (e.trial.parameters[plane.horizontal], e.trial.parameters[plane.vertical], 1.0 - 0.75 * distance)
+        marks.setdefault((e.trial.phase, e.measurement is not None and e.measurement.fell), []).append(at)
+    for (phase, fell), rows in marks.items():
+        x, y, alpha = (list(column) for column in zip(*rows, strict=True))
         ax.scatter(
-            [e.trial.parameters[plane.horizontal]], [e.trial.parameters[plane.vertical]], s=12,
-            marker="x" if fell else PHASE_MARKERS[e.trial.phase], color=UNSAFE if fell else INK,
-            alpha=float(1.0 - 0.75 * distance), linewidths=1.0 if fell else 0.0, zorder=3,
-            clip_on=False, gid=f"trial:{e.trial.id}",
+            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], alpha=alpha,  # type: ignore[arg-type]
+            color=UNSAFE if fell else INK,
+            linewidths=1.0 if fell else 0.0, zorder=3, clip_on=False, gid=f"trials:{phase}",
         )  # fmt: skip
 
 

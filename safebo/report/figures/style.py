@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from safebo.report.figures.labels import fonts
 from safebo.study import FunctionSpec, Warp
 from safebo.types import Phase
 
@@ -31,7 +32,6 @@ CONTEXT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4
 PHASE_MARKERS: dict[Phase, str] = {"seed": "s", "local": "o", "global": "^", "manual": "D"}
 
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
@@ -79,7 +79,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def styled() -> Any:
     """Context manager that applies the style; figures must be both built and saved inside it."""
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context({**STYLE, "font.family": fonts()})
 
 
 def context_colours(names: Iterable[str]) -> dict[str, str]:

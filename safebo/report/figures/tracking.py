@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from safebo.report.data import Recording, Signal
+from safebo.report.figures.labels import legend
 from safebo.report.figures.style import INK, MUTED, WIDTH, new_figure, number, with_unit, wrapped
 
 BEFORE_COLOUR = "#d55e00"
@@ -70,7 +71,7 @@ def tracking_figure(before: Recording, after: Recording) -> Figure:
         Line2D([], [], color=AFTER_COLOUR, marker="D", ms=4.5, lw=1.1, label=f"after: trial {after.trial}"),
         Line2D([], [], color=INK, lw=0.9, ls=(0, (3, 1.5)), label="desired"),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.8, columnspacing=1.6)
+    legend(figure, handles, handlelength=1.8, columnspacing=1.6)
     return figure
 
 

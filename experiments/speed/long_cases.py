@@ -1,0 +1,100 @@
+"""Speed of long runs: asks, restoring, and what the command line says of a run of 2,000 trials."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from safebo.experiments.speed.continuous_cases import box_study, records_around_seed, tell_and_ask
+from safebo.experiments.speed.measure import Case
+from safebo.storage.journal import Journal
+from safebo.study import Study
+from safebo.study.reading import study_hash
+from safebo.tuner import Tuner
+
+TRIALS = 2000
+
+
+def restored(study: Study) -> Callable[[], Any]:
+    """Restoring a run, and its surrogate."""
+    records = records_around_seed(study, TRIALS)
+
+    def restore() -> Tuner:
+        tuner = Tuner(study, 0)
+        tuner.restore(records)
+        tuner.surrogate()
+        return tuner
+
+    return restore
+
+
+@cache
+def folder(gains: int) -> Path:
+    """The folder of a run of `TRIALS` told trials, which goes when the process ends."""
+    place = Path(tempfile.mkdtemp(prefix="safebo-speed-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    study = box_study(gains)
+    with Journal.create(
+        place,
+        study=study,
+        declared=study,
+        study_text=study.model_dump_json(),
+        study_hash=study_hash(study),
+        source="box_study",
+        seed=0,
+        trials=TRIALS,
+    ) as journal:
+        for number, (trial, measurement) in enumerate(records_around_seed(study, TRIALS)):
+            assert measurement is not None
+            journal.enter(trial, measurement, number)
+    return place
+
+
+def command(*words: str, gains: int) -> Callable[[], Any]:
+    """A command of the command line on such a run, in a process of its own."""
+    line = [sys.executable, "-m", "safebo", *words, str(folder(gains))]
+    return lambda: subprocess.run(line, check=True, capture_output=True)
+
+
+CASES = (
+    *(
+        Case(
+            f"ask_{n}",
+            f"SafeOpt, one ask after one tell at {n:,} observations, 6 gains",
+            bar,
+            partial(tell_and_ask, box_study(6), n - 3),
+            7,
+        )
+        for n, bar in ((1000, 0.3), (2000, 1.0))
+    ),
+    Case(
+        "restore_2000", "Tuner.restore of 2,000 trials, 6 gains", 5.0, partial(restored, box_study(6)), 3, 1
+    ),
+    Case(
+        "import_tuner",
+        "a process that imports safebo.tuner alone, as `best` and `report` must",
+        4.0,
+        lambda: lambda: subprocess.run([sys.executable, "-c", "import safebo.tuner"], check=True),
+        3,
+        1,
+    ),
+    *(
+        Case(
+            f"{name}_{gains}d_2000",
+            f"the command `safebo {name}` on a run of 2,000 trials, {gains} gains, imports included",
+            bar,
+            partial(command, name, gains=gains),
+            3,
+            0,
+        )
+        for name, bar in (("best", 6.0), ("show", 2.0), ("report", 15.0))
+        for gains in (2, 6)
+    ),
+)

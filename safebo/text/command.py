@@ -1,0 +1,113 @@
+"""A command line from its start to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from safebo.text.printable import printable
+from safebo.text.streams import calm_warnings, lead_nowhere, ready_streams, say
+
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for a command line that it cannot read; it exports only some of the kinds."""
+
+
+def run_command(
+    app: typer.Typer,
+    arguments: list[str] | None,
+    expected: type[Exception],
+    folder: Callable[[], Path | None] = lambda: None,
+    interrupted: tuple[str, int] = ("stopped", 1),
+) -> NoReturn:
+    """Run a command line and end the process with its exit code; people read sentences, whatever happens.
+
+    Args:
+        app: its commands.
+        arguments: None for those of the process.
+        expected: errors whose text is the whole message; an `exit_code` of theirs is the process's.
+        folder: where the details of any other error are kept, beside the folder for temporary files.
+        interrupted: what is said after Ctrl-C, and the exit code.
+    """
+    ready_streams()
+    calm_warnings()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    text = ""
+    try:
+        ended = app(arguments, standalone_mode=False)
+        code = ended if isinstance(ended, int) else 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except _UsageError as error:
+        error.message = printable(error.message)
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        text, code = interrupted
+    except BrokenPipeError:
+        code = 1
+    except expected as error:
+        text, code = f"error: {error}", getattr(error, "exit_code", 1)
+    except Exception as error:
+        text, code = _unexpected(error, folder()), 1
+    # What waits in the stream is written now: at the interpreter's end an error would be a traceback.
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        lead_nowhere()
+        if not isinstance(error, BrokenPipeError):
+            text = text or f"error: the output cannot be written: {error.strerror or error}"
+        code = code or 1
+    with contextlib.suppress(OSError):  # nobody is left who could be told
+        if text:
+            say(text, error=True)
+    sys.exit(code)
+
+
+def _unexpected(error: Exception, folder: Path | None) -> str:
+    log = _keep_details(folder)
+    if isinstance(error, OSError) and error.strerror:
+        # The machine's fault rather than ours: a full disk, a folder that may not be written.
+        place = f"{error.filename}: " if error.filename else ""
+        return f"error: {place}{error.strerror}. Details: {log}"
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
+        return (
+            f"error: this system's names of files are {error.encoding} and cannot hold {error.object!r}; set a locale "
+            f"that can, for example LC_ALL=C.UTF-8. Details: {log}"
+        )
+    return f"internal error: {type(error).__name__}: {' '.join(str(error).split())}. Details: {log}"
+
+
+def _keep_details(folder: Path | None) -> str:
+    """Write the traceback of the error being handled to a file of the folder, or a temporary one; returns where."""
+    text = "\n".join(_shortened(line, 300) for line in traceback.format_exc(limit=-40).splitlines())
+    places = [folder] if folder is not None and folder.is_dir() else []
+    for place in [*places, Path(tempfile.gettempdir())]:
+        try:
+            # Readable by its owner alone: an error's text may quote what a study holds.
+            descriptor, name = tempfile.mkstemp(prefix="safebo-error-", suffix=".log", dir=place)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(_shortened(printable(text), 30_000) + "\n")
+        except OSError:
+            continue
+        return str(place / Path(name).name)
+    return "nowhere, no folder could be written"
+
+
+def _shortened(text: str, limit: int) -> str:
+    """A text with its middle left out where it is longer: an error may quote a whole mesh."""
+    half = limit // 2
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
+    )
