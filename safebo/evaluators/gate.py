@@ -175,7 +175,7 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def short_text(error: BaseException) -> str:
-    """An error in one line: its type and its text; of an error of ours the text alone, of `sys.exit` that it was called."""
+    """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
     if isinstance(error, SystemExit):
         return f"{_exit_call(error)} was called"
     text = " ".join(text_of(error).split())

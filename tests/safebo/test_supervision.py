@@ -247,12 +247,7 @@ class Editing(HashTuner):
 
 def test_a_trial_that_has_run_cannot_be_changed_any_more(tmp_path, world) -> None:
     """Else its measurement would be taken for that of other gains."""
-
-    def lost(what: str) -> None:
-        raise Killed
-
-    world.before = lambda what: lost(what) if what == "score" else None
-    with pytest.raises(Killed):
+    with pytest.raises(Killed), killed_when(lambda kind, at: at == "ENDED", behind=True):
         tune(tmp_path, everything())
     assert (steps(tmp_path)[-1], statuses(tmp_path)) == ("ENDED", [("asked", "")])
     with pytest.raises(InputError, match="trial 1 cannot be changed: it has run"):
