@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from in_process import in_process
 from present import present
 
 from safebo.errors import InputError, UnknownNameError
@@ -275,7 +276,7 @@ def command(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
+def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path, capfd):
     words = ["run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "5", "--trials", "10"]
     words += ["--out", str(tmp_path), "--workers", "1"]
     first = command(*words)
@@ -290,10 +291,9 @@ def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
     assert "go on with the same command" in " ".join(said.split())
     before = len(store.files())
     assert 0 < before < 10
-    second = command(*words)
-    said, _ = second.communicate(timeout=60)
-    assert second.returncode == 0, said
-    assert f"{10 - before} runs done" in " ".join(said.split())
+    second = in_process(capfd, "bench", *words)
+    assert second.code == 0, second.err
+    assert f"{10 - before} runs done" in " ".join((second.out + second.err).split())
     assert len(store.files()) == 10
 
 
