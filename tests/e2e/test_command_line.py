@@ -2,25 +2,22 @@
 
 import dataclasses
 import json
-import logging
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from in_process import Answer, in_process
 
 from safebo.acquisition import acquisition_class
-from safebo.cli.main import main
 from safebo.experiments.robustness.kill import comparable
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
@@ -68,13 +65,6 @@ def heavy(parameters, context, seed=0):
 """
 
 
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
 Safebo = Callable[..., Answer]
 
 
@@ -86,17 +76,7 @@ def safebo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str) -> Answer:
-        capfd.readouterr()
-        with warnings.catch_warnings():
-            try:
-                main(list(arguments))
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-        logging.captureWarnings(False)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return Answer(code, out, err)
+        return in_process(capfd, *arguments)
 
     return command
 

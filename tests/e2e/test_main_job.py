@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from in_process import in_process
 
-def safebo(*arguments: object) -> str:
+
+def as_a_process(*arguments: object) -> str:
     code = "import sys; from safebo.cli.main import main; sys.argv[0] = 'safebo'; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
@@ -16,9 +19,16 @@ def safebo(*arguments: object) -> str:
     return done.stdout
 
 
-def test_a_go1_is_tuned_reported_and_walks_with_its_new_gains(tmp_path: Path) -> None:
+def test_a_go1_is_tuned_reported_and_walks_with_its_new_gains(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def safebo(*arguments: object) -> str:
+        answer = in_process(capfd, *arguments)
+        assert answer.code == 0, answer.err + answer.out
+        return answer.out
+
     run = tmp_path / "run"
-    safebo("tune", "go1-trot", "--trials", 5, "--out", run)
+    as_a_process("tune", "go1-trot", "--trials", 5, "--out", run)
     trials = json.loads(safebo("show", run, "--json"))["trials"]
     assert [t["phase"] for t in trials] == ["seed", "local", "local", "local", "local"]
     assert all(t["outcome"] == "completed" and not t["fell"] for t in trials)
@@ -34,7 +44,7 @@ def test_a_go1_is_tuned_reported_and_walks_with_its_new_gains(tmp_path: Path) ->
 
     best = json.loads(safebo("best", run, "--json"))
     assert best["certified"] is True
-    line = safebo(
+    line = as_a_process(
         "robots", "walk", "go1", "--disturbance", "paper", "--gains", run / "best.yaml", "--seconds", 1
     )
     assert "no fall" in line

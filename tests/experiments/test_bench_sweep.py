@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from in_process import in_process
 from present import present
 
 from safebo.errors import InputError, UnknownNameError
@@ -129,15 +130,11 @@ def test_a_killed_worker_costs_its_own_run_alone_and_changes_no_result(tmp_path,
 def test_a_worker_that_dies_loses_one_job_and_not_its_neighbours():
     with pools.local(2) as pool:
         slow = pool.submit(time.sleep, 1.5)
-        dies = pool.submit(_kill_self)
+        dies = pool.submit(signal.raise_signal, signal.SIGKILL)  # loads nothing of ours
         with pytest.raises(WorkerLostError):
             dies.result(60)
         assert slow.result(60) is None
         assert pool.submit(os.getpid).result(60) != os.getpid()
-
-
-def _kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_run_that_kills_every_worker_is_given_up_and_the_others_are_done(tmp_path, monkeypatch):
@@ -279,7 +276,7 @@ def command(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
+def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path, capfd):
     words = ["run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "5", "--trials", "10"]
     words += ["--out", str(tmp_path), "--workers", "1"]
     first = command(*words)
@@ -294,10 +291,9 @@ def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path):
     assert "go on with the same command" in " ".join(said.split())
     before = len(store.files())
     assert 0 < before < 10
-    second = command(*words)
-    said, _ = second.communicate(timeout=60)
-    assert second.returncode == 0, said
-    assert f"{10 - before} runs done" in " ".join(said.split())
+    second = in_process(capfd, "bench", *words)
+    assert second.code == 0, second.err
+    assert f"{10 - before} runs done" in " ".join((second.out + second.err).split())
     assert len(store.files()) == 10
 
 

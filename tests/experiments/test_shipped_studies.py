@@ -6,9 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import from_unit, is_safe, truth
+from safebo.experiments.speed import __main__ as speed
 from safebo.study.reading import load_study, registered_studies
 from safebo.types import Trial
 
@@ -54,22 +56,18 @@ def test_points_of_the_unit_cube_are_gains_on_their_declared_scales() -> None:
     assert middle["joint.hip.kd"] == pytest.approx(4.1)
 
 
-def test_the_speed_command_prints_only_json() -> None:
+def test_the_speed_command_prints_only_json(capsys: pytest.CaptureFixture[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "safebo.experiments.speed", "mpc", "--json"],
+        [sys.executable, "-m", "safebo.experiments.speed", "grid_10k", "--json"],
         capture_output=True,
         text=True,
         check=True,
     )
     (row,) = json.loads(done.stdout)["speed"]
-    assert row["name"] == "mpc"
+    assert row["name"] == "grid_10k"
     assert row["median_seconds"] > 0
-    assert row["repeats"] > 100
-    wrong = subprocess.run(
-        [sys.executable, "-m", "safebo.experiments.speed", "nothing"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert wrong.returncode == 2
-    assert "unknown name 'nothing'" in wrong.stderr
+    assert row["repeats"] == speed.CASES["grid_10k"].repeats
+    with pytest.raises(typer.Exit) as ended:
+        speed.main(["nothing"])
+    assert ended.value.exit_code == 2
+    assert "unknown name 'nothing'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from in_process import in_process
 
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.rehearsal import process, virtual_chain
@@ -61,10 +62,12 @@ def left_over(text: str) -> list[str]:
     return found
 
 
-def test_what_cannot_be_rehearsed_is_said_so(tmp_path: Path) -> None:
-    result = safebo("tune", "pendulum", "--dry-run", "--out", str(tmp_path / "run"))
-    assert result.returncode == 2
-    assert "evaluator 'pendulum' has no virtual robot (those that have: legged)" in said(result)
+def test_what_cannot_be_rehearsed_is_said_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capfd, "tune", "pendulum", "--dry-run", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "evaluator 'pendulum' has no virtual robot (those that have: legged)" in " ".join(
+        (result.out + result.err).split()
+    )
     with (
         pytest.raises(HardwareInputError, match="no virtual 'spot': there are go1, go2"),
         virtual_chain("spot", tmp_path),
