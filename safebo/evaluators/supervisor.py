@@ -178,8 +178,8 @@ def _main(parent: int, descriptor: int, command: list[str]) -> None:
         try:
             os.setsid()
             die_with_parent(supervisor)
-            for number in ordinary:
-                signal.signal(number, signal.SIG_DFL)
+            for known in ordinary:
+                signal.signal(known, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.execvp(command[0], command)
         except OSError as error:
