@@ -214,7 +214,7 @@ def test_planes_figure_has_one_panel_per_pair_and_the_nearby_trials() -> None:
         lines(panels[0], "anchor")[0][0], [anchor["joint.hip.kp"], anchor["joint.hip.kd"]]
     )
     tried = {(e.trial.parameters["joint.hip.kp"], e.trial.parameters["joint.hip.kd"]) for e in data.entries}
-    shown = points(panels[0], "trial:")
+    shown = points(panels[0], "trials:")
     assert shown
     assert shown <= tried
     # the trial farthest from the slice, in lengthscales of the two held parameters, is not among them

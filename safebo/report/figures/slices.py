@@ -333,7 +333,8 @@ def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str
     for (phase, fell), rows in marks.items():
         x, y, alpha = (list(column) for column in zip(*rows, strict=True))
         ax.scatter(
-            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], color=UNSAFE if fell else INK, alpha=alpha,  # type: ignore[arg-type]
+            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], alpha=alpha,  # type: ignore[arg-type]
+            color=UNSAFE if fell else INK,
             linewidths=1.0 if fell else 0.0, zorder=3, clip_on=False, gid=f"trials:{phase}",
         )  # fmt: skip
 
