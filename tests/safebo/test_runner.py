@@ -291,7 +291,7 @@ def test_what_cannot_be_run_changes_nothing(tmp_path: Path) -> None:
         tune(tmp_path / "file" / "below")
     wrongs: list[dict[str, Any]] = [{"trials": 0}, {"workers": -1}]
     for wrong in wrongs:
-        with pytest.raises(InputError, match="must be at least 1"):
+        with pytest.raises(InputError, match="must be a whole number from 1"):
             tune(tmp_path / "other", **wrong)
     assert trials_of(tmp_path / "run") == before
     assert not (tmp_path / "other").exists()
