@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from safebo.files.reading import usable_path
 from safebo.text.screen import Screen
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
@@ -35,6 +34,8 @@ def work_on(folder: Path) -> None:
     Raises:
         FileError: no folder can have that name.
     """
+    from safebo.files.reading import usable_path  # with YAML, which help needs not
+
     global _folder
     _folder = None
     _folder = usable_path(folder)

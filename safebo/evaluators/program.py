@@ -76,7 +76,7 @@ def run_program(command: Sequence[str], text: str, limit: float, folder: str | N
     finally:
         os.close(status)
         _end(process)
-    kind, _, number = said.partition(" ")
+    kind, _, number = said.partition("\n")[0].partition(" ")
     if streams.too_much:
         return Answer(b"", f"wrote more than {MAX_ANSWER >> 20} MB to stdout and was ended")
     if over_limit:

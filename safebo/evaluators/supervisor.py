@@ -8,8 +8,8 @@ Run as a program, by the path of this file, it starts a command in a session of 
 
     python supervisor.py PARENT DESCRIPTOR COMMAND [ARGUMENT ...]
 
-and writes `exit STATUS`, `signal NUMBER` or `error ERRNO` to the descriptor. It imports nothing of safebo, so that it
-starts within milliseconds.
+and writes a line to the descriptor: `exit STATUS`, `signal NUMBER`, or before either `error ERRNO`. The command is
+killed with it. It imports nothing of safebo, so that it starts within milliseconds.
 """
 
 from __future__ import annotations
@@ -172,13 +172,20 @@ def _main(parent: int, descriptor: int, command: list[str]) -> None:
     adopt_orphans()
     os.set_inheritable(descriptor, False)
     ordinary = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ)
-    try:
-        child = os.posix_spawnp(
-            command[0], command, os.environ, setsid=True, setsigmask=(), setsigdef=ordinary
-        )
-    except OSError as error:
-        os.write(descriptor, f"error {error.errno}".encode())
-        return
+    supervisor = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            die_with_parent(supervisor)
+            for known in ordinary:
+                signal.signal(known, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execvp(command[0], command)
+        except OSError as error:
+            os.write(descriptor, f"error {error.errno}\n".encode())
+        finally:
+            os._exit(127)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):  # so that whoever reads sees the end of the program's output
         os.dup2(nowhere, number)

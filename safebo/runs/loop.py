@@ -328,11 +328,14 @@ class RunLoop:
             self.progress.note(f"trial {trial.id}: {why}")
             lost[trial.id] = why
 
-        for slot, trial in enumerate(current.trials):
-            if trial.id not in current.measured:
+        waiting = [trial for trial in current.trials if trial.id not in current.measured]
+        while slots or waiting:
+            # A round that more workers began is longer than there are processes now. None gets two trials, as one
+            # that dies would take the other with it.
+            while waiting and len(slots) < self.workers:
+                trial = waiting.pop(0)
                 self.progress.asked(trial)
-                start(slot, trial)
-        while slots:
+                start(min(set(range(self.workers)) - {slot for slot, _ in slots.values()}), trial)
             done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if self.supervision is not None:
                 self.supervision.tell_news(journal)
@@ -343,7 +346,9 @@ class RunLoop:
             )
             if stop.at_once and not done and waited:
                 self.pool.close(at_once=True)
-                raise self._interrupted([trial.id for _, trial in slots.values()], info)
+                raise self._interrupted(
+                    [trial.id for trial in [*(trial for _, trial in slots.values()), *waiting]], info
+                )
             for future in done:
                 slot, trial = slots.pop(future)
                 try:

@@ -117,5 +117,5 @@ def _secret_values(url: sa.URL) -> list[str]:
 
 
 def _masked(text: str) -> str:
-    text = re.sub(r"(?<=://)[^/]*@", "***@", text)
+    text = re.sub(r"(?<=://).*@", "***@", text)
     return re.sub(r"(?i)(pass\w*=)[^&\s]*", r"\1***", text)

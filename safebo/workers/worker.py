@@ -5,7 +5,7 @@ all that they started, and whatever the evaluator prints, at the level of file d
 
 The process that the run starts becomes two: a supervisor, and below it the worker. The supervisor keeps the log, holds
 the time limit of a trial, and says how the worker ended. A worker that moves a robot has none: nothing kills it, and it
-takes its leave when the run is gone.
+ends by itself, once the robot rests, when the run is gone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False,
         parent: process id of the run; the worker ends when that process is gone.
         log: file to which the worker's output is appended; None leaves it where it is.
         stop: number shared with the run: how often it was asked to stop.
-        robot: whether the worker moves a robot: it then ends its trial and takes its leave before it ends.
+        robot: whether the worker moves a robot: it then ends its trial and lets go of the robot before it ends.
         ending: number shared with the run, which becomes the worker's exit code, negative for a signal, or
             `OVER_LIMIT`.
     """

@@ -396,8 +396,8 @@ def test_a_trial_of_ones_own_is_learned_from_and_resumes_exactly(safebo: Safebo,
     for wrong, message in (
         ((*entry, "--context", "tort"), "unknown context 'tort': known are default"),
         ((*entry[:3], "out.yaml", *entry[4:]), "p = 40 lies outside its bounds [0, 10]"),
-        ((*entry[:5], "half.yaml"), "objective 'speed' is nan"),
-        ((*entry[:3], "nowhere.yaml", *entry[4:]), "nowhere.yaml: cannot be read"),
+        ((*entry[:5], "half.yaml"), "objective: must be a finite number, not .nan"),
+        ((*entry[:3], "nowhere.yaml", *entry[4:]), "nowhere.yaml: no such file"),
     ):
         answer = safebo(*wrong)
         assert answer.code == 2

@@ -321,10 +321,11 @@ def test_falls_are_told_to_other_packages_as_the_worst_objective_seen(slope):
     tuner.tell(better.id, Measurement("completed", 0.4, {"edge": 0.4}))
     second = tuner.ask()
     assert second.parameters == {"p": 0.95}
+    # A fall counts as one prior_std below the limit, or more.
     tuner.tell(second.id, Measurement("aborted", None, {"edge": -0.15}, fell=True))
     third = tuner.ask()
     tuner.tell(third.id, Measurement("failed"))
-    assert told == [([0.2], [0.2, 0.6]), ([0.95], [0.4, 0.4]), ([0.95], [0.2, -0.15])]
+    assert told == [([0.2], [0.2, 0.6]), ([0.95], [0.4, 0.4]), ([0.95], [0.2, -1.0])]
 
 
 def test_a_study_runs_as_the_tuner_alone_would_run_it():

@@ -278,6 +278,7 @@ def test_a_program_reads_the_trial_and_writes_the_measurement(tmp_path: Path) ->
         ("print('[' * 100_000)", "its stdout begins with '[[["),
         ("import os; os.close(1); os.close(2); time.sleep(9)", "did not answer within 0.5 s"),
         ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV"),
+        ("import os; os.kill(os.getppid(), 9); import signal; signal.pause()", "was ended by SIGKILL"),
         ("while True: sys.stdout.write('x' * 1_000_000)", "wrote more than 1 MB to stdout and was ended"),
         ("print(json.dumps([1]))", "wrote no measurement"),
         ("print(json.dumps({'objectiv': 1}))", "unknown key 'objectiv'"),

@@ -62,11 +62,13 @@ def read(folder: Path, read_only: bool = True) -> list[object]:
 
 def refusal(folder: Path, read_only: bool = True) -> str:
     """In which sentence a journal is refused; empty where it is read. Any other error is a fault of safebo."""
+    text = ""
     try:
         read(folder, read_only)
     except JournalError as error:
-        return str(error).replace("\n", "")
-    return ""
+        text = str(error)
+    assert "\n" not in text
+    return text
 
 
 def edits(folder: Path) -> list[str]:

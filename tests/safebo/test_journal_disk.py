@@ -554,6 +554,8 @@ def test_a_password_is_never_shown_or_kept(url: str) -> None:
         f"postgresql://me:{SECRET}@host:port/db",
         f"://me:{SECRET}@h?password={SECRET}",
         "a b://",
+        "a b://me:s3cr/t@h",
+        "postgresql://me:s3cr/t@h:port/db",
     ],
 )
 def test_what_is_no_url_is_refused_without_its_password(url: str) -> None:

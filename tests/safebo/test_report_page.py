@@ -148,7 +148,7 @@ RENAMED = {
     "joint.hip.kd": "_N$ \u202e",
     "joint_tracking": "步<script>alert(1)</script>",
     "joint_error": "$x_1^$",
-    "attitude": "\"'\x07" + "x" * 5000,
+    "attitude": "\"'\x07" + "x" * 190,
     "trot": "_a b",
     "crawl": "a/b",
     "pronk": '../../_跑"',

@@ -291,7 +291,7 @@ def test_what_cannot_be_run_changes_nothing(tmp_path: Path) -> None:
         tune(tmp_path / "file" / "below")
     wrongs: list[dict[str, Any]] = [{"trials": 0}, {"workers": -1}]
     for wrong in wrongs:
-        with pytest.raises(InputError, match="must be at least 1"):
+        with pytest.raises(InputError, match="must be a whole number from 1"):
             tune(tmp_path / "other", **wrong)
     assert trials_of(tmp_path / "run") == before
     assert not (tmp_path / "other").exists()
@@ -320,6 +320,24 @@ def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
     tune_in_processes(tmp_path / "run", text, trials=4, workers=2)
     assert "worker-died" in events_of(tmp_path / "run")
     assert [m["outcome"] for _, m, _ in trials_of(tmp_path / "run")] == ["completed"] * 4
+
+
+def test_a_worker_that_dies_takes_no_other_trial_of_a_round_that_more_workers_began(tmp_path: Path) -> None:
+    class Cut(Silent):
+        def told(self, trial: Trial, measurement: Measurement) -> None:
+            raise RuntimeError("cut")
+
+    marker = tmp_path / "marker"
+    marker.write_text("x")
+    text = study_text(
+        evaluator="closed_form_runs:dies", options=f"{{repeatable: true, marker: {marker}, times: 1}}"
+    )
+    with pytest.raises(RuntimeError, match="cut"):
+        tune_in_processes(tmp_path / "run", text, trials=3, workers=3, progress=Cut())
+    marker.unlink()
+    tune_in_processes(tmp_path / "run", text, trials=3, workers=1, resume=True)
+    assert events_of(tmp_path / "run").count("worker-died") == 1
+    assert [m["outcome"] for _, m, _ in trials_of(tmp_path / "run")] == ["completed"] * 3
 
 
 def test_a_trial_that_kills_every_worker_is_failed_in_the_end(tmp_path: Path) -> None:

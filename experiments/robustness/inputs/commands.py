@@ -42,7 +42,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "--journal: no URL": (["--journal", "here"], "here"),
     "--journal: no such database": (["--journal", "oracle9://x/y"], "oracle9"),
     "--journal: a web page": (["--journal", "https://example.org/x"], "https"),
-    "--journal: empty": (["--journal", ""], "--journal"),
+    "--journal: empty": (["--journal", ""], "journal"),
     "--journal: a port that is none": (["--journal", "postgresql://u@h:port/d"], "postgresql"),
     "--robot: no port": (["--robot", "robot"], "--robot"),
     "--robot: port 0": (["--robot", "127.0.0.1:0"], "--robot"),

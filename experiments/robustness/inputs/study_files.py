@@ -255,7 +255,7 @@ def changed(old: str, new: str) -> str:
 
 
 def refused_study(kind: str, what: str, content: bytes | str, folder: Path, said: list[str]) -> Row:
-    """A text as a study file that `safebo tune` must refuse, saying some things and leaving nothing."""
+    """A text as a study file that `safebo tune` must refuse in words that hold these, leaving no file."""
     path = folder / "study.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     return refused(kind, what, ["tune", path.name], folder, [path.name, *said])
