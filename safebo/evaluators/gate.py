@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
 from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, quantity_of
-from safebo.study.axis import shown as value_text
+from safebo.study.axis import value_text
 from safebo.types import (
     OUTCOMES,
     Evaluator,

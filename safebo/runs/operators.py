@@ -13,7 +13,7 @@ from rich.text import Text
 
 from safebo.evaluators.gate import margin_of
 from safebo.study import Study
-from safebo.study.axis import brief, shown
+from safebo.study.axis import brief, value_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
@@ -173,7 +173,9 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
         value = trial.parameters[p.name]
         last = "" if before is None else brief(before.get(p.name, value), p)
         start = brief(seed[p.name], p) if p.name in seed else ""
-        bounds = ", ".join(p.choices) if p.choices else f"{shown(p.bounds[0])} .. {shown(p.bounds[1])}"
+        bounds = (
+            ", ".join(p.choices) if p.choices else f"{value_text(p.bounds[0])} .. {value_text(p.bounds[1])}"
+        )
         cells = (literal(p.name), literal(start), literal(last), literal(brief(value, p), "bold"))
         table.add_row(*cells, literal(bounds), literal(p.unit))
     lines = [f"Why: {trial.reason}"] if trial.reason else []
@@ -202,8 +204,8 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
     for function, value in rows:
         bounds = trial.predicted.get(function.name)
         expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
-        shown = "none" if value is None else f"{value:.4g}"
-        table.add_row(literal(function.name), shown, expected, literal(function.unit))
+        value_text = "none" if value is None else f"{value:.4g}"
+        table.add_row(literal(function.name), value_text, expected, literal(function.unit))
     if measurement.message:
         table.caption, table.caption_justify = literal(measurement.message), "left"
     return table

@@ -187,7 +187,7 @@ class Axis:
         if not within:
             return None
         if not self.lower <= number <= self.upper:
-            return f"lies outside its bounds [{shown(self.lower)}, {shown(self.upper)}]"
+            return f"lies outside its bounds [{value_text(self.lower)}, {value_text(self.upper)}]"
         if self.step is not None:
             nearest = self.at(self.level(number))
             if not self._same(nearest, number):
@@ -195,9 +195,9 @@ class Axis:
                 kind = (
                     "a whole number"
                     if counted
-                    else f"{shown(self.lower)} plus a multiple of {shown(self.step)}"
+                    else f"{value_text(self.lower)} plus a multiple of {value_text(self.step)}"
                 )
-                return f"is not {kind}; the nearest is {shown(nearest)}"
+                return f"is not {kind}; the nearest is {value_text(nearest)}"
         return None
 
     def raw(self, value: Any) -> float:
@@ -290,7 +290,7 @@ def choices_of(parameter: Parameter) -> tuple[str, ...]:
     return tuple(parameter.choices or ())
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A parameter's value for people: all of its digits and no more, the name of a choice."""
     if isinstance(value, str):
         return value
@@ -301,7 +301,7 @@ def shown(value: Any) -> str:
 def brief(value: Any, parameter: Parameter) -> str:
     """A parameter's value in a table: as many digits as tell values apart within its bounds, four at least."""
     if isinstance(value, str) or parameter.type == "integer":
-        return shown(value)
+        return value_text(value)
     lower, upper = parameter.bounds
     largest = max(abs(lower), abs(upper))
     close = parameter.scale == "linear" or upper <= 2 * lower

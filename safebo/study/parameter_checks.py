@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from safebo.errors import StudyError
-from safebo.files.problems import KeyPath, Problem, key_path_text
-from safebo.files.problems import shown as quoted
+from safebo.files.problems import KeyPath, Problem, key_path_text, shown
 from safebo.study import Parameter, Study
-from safebo.study.axis import MAX_LEVELS, Axis, shown
+from safebo.study.axis import MAX_LEVELS, Axis, value_text
 from safebo.study.linear import LinearConstraint, read_constraint
 from safebo.study.problems import unknown
 from safebo.study.space import said_value
@@ -23,7 +22,7 @@ def duplicates(names: Sequence[str], path: KeyPath, what: str) -> Iterator[Probl
         first = places.setdefault(name, index)
         if first < index:
             place = key_path_text((*path, first))
-            yield Problem((*path, index, "name"), f"{what} {quoted(name)} is there already, as {place}")
+            yield Problem((*path, index, "name"), f"{what} {shown(name)} is there already, as {place}")
 
 
 def bounds_problems(bounds: tuple[float, float], path: KeyPath) -> Iterator[Problem]:
@@ -77,11 +76,11 @@ def value_problems(study: Study, values: Mapping[str, Any], path: KeyPath) -> It
             lower, upper = axes[name].bounds
             number = isinstance(value, float) and not axes[name].choices
             if number and math.isfinite(value) and not lower <= value <= upper:
-                problem = f"is outside the bounds [{shown(lower)}, {shown(upper)}] of {name!r}"
+                problem = f"is outside the bounds [{value_text(lower)}, {value_text(upper)}] of {name!r}"
             yield Problem((*path, name), f"{said_value(value)} {problem}")
     for constraint in _read(study) if right else ():
         if not constraint.holds(values):
-            have = ", ".join(f"{name} = {shown(values[name])}" for name in constraint.coefficients)
+            have = ", ".join(f"{name} = {value_text(values[name])}" for name in constraint.coefficients)
             yield Problem(path, f"{have} break the constraint {constraint.text}")
 
 
@@ -131,19 +130,19 @@ def _steps(parameter: Parameter, path: KeyPath) -> Iterator[Problem]:
     if parameter.type == "integer":
         for key, values in (("bounds", parameter.bounds), ("step", () if step is None else (step,))):
             if not all(value.is_integer() for value in values):
-                told = ", ".join(map(shown, values))
+                told = ", ".join(map(value_text, values))
                 yield Problem((*path, key), f"{told}: of type: integer must be whole")
         if step is not None and not step.is_integer():
             return
     if step is not None and step > upper - lower:
         yield Problem(
             (*path, "step"),
-            f"{shown(step)} is larger than the bounds are apart: [{shown(lower)}, {shown(upper)}]",
+            f"{value_text(step)} is larger than the bounds are apart: [{value_text(lower)}, {value_text(upper)}]",
         )
         return
     axis = Axis.of_parameter(parameter)
     if (reason := axis.unresolved()) is not None:
-        yield Problem((*path, "bounds"), f"[{shown(lower)}, {shown(upper)}] {reason}")
+        yield Problem((*path, "bounds"), f"[{value_text(lower)}, {value_text(upper)}] {reason}")
     elif axis.discrete and axis.levels > MAX_LEVELS:
         key = "step" if step is not None else "type"
         yield Problem(

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safebo.errors import ParameterError, StudyError
 from safebo.study import ContextVariable, Study, Warp
-from safebo.study.axis import Axis, Rounding, choices_of, shown
+from safebo.study.axis import Axis, Rounding, choices_of, value_text
 from safebo.study.linear import LinearConstraint, read_constraints
 
 FloatArray = NDArray[np.float64]
@@ -194,7 +194,7 @@ def _spaced(axis: Axis, count: int) -> FloatArray:
 def said_value(value: Any) -> str:
     """A value in a message, whatever it is."""
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-    return shown(value) if number or isinstance(value, str) else repr(value)
+    return value_text(value) if number or isinstance(value, str) else repr(value)
 
 
 class WarpMap:

@@ -71,7 +71,7 @@ def test_every_proposal_is_allowed_and_certified_by_a_second_program(
 
 
 def test_the_search_reaches_other_values_and_the_edge_of_a_constraint() -> None:
-    trials, faults = asked(mixed_study(search={"swarm_size": 40, "swarm_iterations": 5, "restarts": 1}), 14)
+    trials, faults = asked(mixed_study(search={"swarm_size": 40, "swarm_iterations": 5, "restarts": 1}), 20)
     assert faults == []
     assert len({t.parameters["horizon"] for t in trials}) > 3
     assert len({t.parameters["gait"] for t in trials}) > 1
@@ -298,12 +298,13 @@ def test_a_study_without_constraints_is_for_methods_that_promise_nothing() -> No
 
 def test_optuna_gets_ints_steps_and_its_own_choices() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    named: dict[Any, str] = {"trot": "trot", None: "bound", 3: "pace"}
     space = {
         "kp": FloatDistribution(10.0, 100.0),
         "kd": FloatDistribution(0.1, 10.0, log=True),
         "horizon": IntDistribution(4, 20),
         "duty": FloatDistribution(0.4, 0.8, step=0.05),
-        "gait": CategoricalDistribution(["trot", None, 3]),
+        "gait": CategoricalDistribution(list(named)),
     }
 
     def walk(trial: optuna.Trial) -> float:
@@ -312,9 +313,7 @@ def test_optuna_gets_ints_steps_and_its_own_choices() -> None:
             "kd": trial.suggest_float("kd", 0.1, 10.0, log=True),
             "horizon": trial.suggest_int("horizon", 4, 20),
             "duty": trial.suggest_float("duty", 0.4, 0.8, step=0.05),
-            "gait": {"trot": "trot", None: "bound", 3: "pace"}[
-                trial.suggest_categorical("gait", ["trot", None, 3])
-            ],
+            "gait": named[trial.suggest_categorical("gait", list(named))],
         }
         shown = measured(Trial(1, p, {}, "default", "local", 0, True))
         assert broken(Trial(1, p, {}, "default", "local", 0, True))[:1] in ([], ["kp + 2 horizon <= 120"])

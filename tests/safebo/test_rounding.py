@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from closed_form_runs import as_older
 
 from safebo.errors import StudyChangedError
 from safebo.experiments.robustness.ranges import UNIT, Range, difference, ranges, refusal, too_narrow, tuned
@@ -69,6 +70,8 @@ def as_before(folder: Path) -> None:
             (text,) = database.execute(f"SELECT {column} FROM runs").fetchone()
             database.execute(f"UPDATE runs SET {column} = ?", (json.dumps(without(json.loads(text))),))
         database.execute("UPDATE runs SET study_hash = 'of another version'")
+    database.close()
+    as_older(folder)
 
 
 def parameters_of(folder: Path) -> list[Any]:
