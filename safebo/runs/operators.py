@@ -204,8 +204,8 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
     for function, value in rows:
         bounds = trial.predicted.get(function.name)
         expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
-        value_text = "none" if value is None else f"{value:.4g}"
-        table.add_row(literal(function.name), value_text, expected, literal(function.unit))
+        shown = "none" if value is None else f"{value:.4g}"
+        table.add_row(literal(function.name), shown, expected, literal(function.unit))
     if measurement.message:
         table.caption, table.caption_justify = literal(measurement.message), "left"
     return table
