@@ -16,7 +16,7 @@ from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpTransport
-from safebo.text.streams import say
+from safebo.text.command import say
 
 app = typer.Typer(
     help="A robot behind its guardian: see it, stop it, clear what has latched; recover raw records.",

@@ -22,7 +22,7 @@ from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_qua
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkRecording, rollout
-from safebo.text.streams import say
+from safebo.text.command import say
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from rich.text import Text
 from safebo.errors import InputError
 from safebo.experiments.bench.cli_results import register
 from safebo.hardware.command_options import with_options
+from safebo.text.command import say
 from safebo.text.screen import Screen
-from safebo.text.streams import say
 from safebo.workers.interrupt import StopRequest
 
 if TYPE_CHECKING:  # `--help` loads no torch

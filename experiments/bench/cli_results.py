@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safebo.text.command import say
 from safebo.text.screen import Screen
-from safebo.text.streams import say
 
 if TYPE_CHECKING:
     from safebo.experiments.bench.promises import Flag

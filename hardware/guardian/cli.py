@@ -34,8 +34,7 @@ from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
-from safebo.text.command import run_command
-from safebo.text.streams import say, say_if_heard
+from safebo.text.command import run_command, say, say_if_heard
 
 
 class ControllerKind(StrEnum):

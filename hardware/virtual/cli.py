@@ -21,8 +21,7 @@ from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.simulation.disturbance import Disturbance, preset
-from safebo.text.command import run_command
-from safebo.text.streams import say, say_if_heard
+from safebo.text.command import run_command, say, say_if_heard
 
 app = typer.Typer(
     no_args_is_help=True,

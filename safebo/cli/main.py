@@ -19,11 +19,10 @@ from safebo.cli import manual as cli_by_hand
 from safebo.cli.command_group import CommandGroup
 from safebo.cli.output import AsJson, RunFolder, folder_worked_on, print_json, wide_screen, work_on
 from safebo.errors import InputError, InterruptedRunError, JournalError, SafeboError
-from safebo.text.command import run_command
+from safebo.text.command import run_command, say
 from safebo.text.file_names import file_name
 from safebo.text.printable import printable
 from safebo.text.screen import Screen
-from safebo.text.streams import say
 
 if TYPE_CHECKING:
     from safebo.study import Study

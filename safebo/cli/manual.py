@@ -9,7 +9,7 @@ import typer
 
 from safebo.cli.output import RunFolder, work_on
 from safebo.errors import InputError
-from safebo.text.streams import say
+from safebo.text.command import say
 
 
 def resolve(

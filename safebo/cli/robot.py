@@ -13,7 +13,7 @@ from rich.console import Console
 from safebo.errors import EvaluatorError, InputError
 from safebo.runs.operators import ApprovesAll, Operator, TerminalOperator
 from safebo.study import EvaluatorSpec
-from safebo.text.streams import say
+from safebo.text.command import say
 from safebo.types import RobotAddress
 
 REHEARSALS = "safebo.rehearsals"

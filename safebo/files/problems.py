@@ -1,9 +1,11 @@
-"""What is wrong in a file: where, what, and how much of it a person is told."""
+"""What is wrong in a file: where, what, how much of it a person is told, and the parts of messages that help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 KeyPath = tuple[str | int, ...]
 
@@ -15,6 +17,9 @@ _MAX_NAMES = 60
 
 _MAX_MESSAGE = 700
 """Characters of one message."""
+
+_MAX_COMPARED = 200
+"""Names that are compared with a misspelt one, and characters of it."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,25 @@ def _without_its_middle(message: str) -> str:
         return message
     half = _MAX_MESSAGE // 2
     return f"{message[:half]} ... {message[-half:]}"
+
+
+def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Everything in nested mappings and lists that is neither, or empty, with its path."""
+    if isinstance(value, dict | list | tuple) and value:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
+    """`; did you mean 'x'? (allowed: x, y)`, the part of an error that helps."""
+    names = list(allowed)
+    close = difflib.get_close_matches(str(name)[:_MAX_COMPARED], names[:_MAX_COMPARED], n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (allowed: {listed(names)})"
+
+
+def unknown(path: KeyPath, what: str, name: str, allowed: Iterable[str], start: str = "unknown") -> Problem:
+    """A name that is none of those allowed, what was probably meant, and what is allowed."""
+    return Problem(path, f"{start} {what} {shown(name)}" + did_you_mean(name, allowed))

@@ -64,10 +64,9 @@ def best_gains_path(folder: Path, context: str, *, certified: bool, several: boo
         certified: False names the file `predicted-<context>.yaml`, so that no one takes it for certified.
         several: whether the run tunes more than one context.
     """
-    name = file_name(context)
-    if not certified:
-        return folder / f"predicted-{name}.yaml"
-    return folder / (f"best-{name}.yaml" if several else "best.yaml")
+    if certified and not several:
+        return folder / "best.yaml"
+    return folder / f"{'best' if certified else 'predicted'}-{file_name(context)}.yaml"
 
 
 def write_best_gains(path: Path, best: BestGains) -> None:

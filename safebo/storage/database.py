@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, quote_plus
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -144,3 +146,19 @@ def damaged(place: str, detail: str) -> str:
         f"{place}: the journal is damaged ({' '.join(detail.split())}). Nothing was changed. Keep a copy of the "
         "folder; `sqlite3 journal.sqlite .recover` can often save the rest."
     )
+
+
+def to_json(value: Any) -> str:
+    """JSON text of plain values, numpy's included."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays as Python's own, which JSON keeps to the last bit."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in the journal")

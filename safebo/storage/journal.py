@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from safebo.storage.database import (
     remove_database,
     sqlite_reader,
     sqlite_writer,
+    to_json,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
 from safebo.storage.records import Event, Record, RunInfo
@@ -45,7 +47,6 @@ from safebo.storage.tables import (
     measurement_from_row,
     run_from_row,
     state_columns,
-    to_json,
     trial_columns,
     trial_from_row,
 )
@@ -70,7 +71,6 @@ class Journal(AbstractContextManager["Journal"]):
 
     def __init__(self, engine: sa.Engine, place: str, run: RunInfo, read_only: bool) -> None:
         self._engine = engine
-        self._patience = Patience(engine)
         self._place = place
         self._mutex = threading.Lock()
         self.run = run
@@ -400,6 +400,10 @@ class Journal(AbstractContextManager["Journal"]):
                 raise JournalError(damaged(self._place, str(error))) from error
 
     # -- inner parts -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(self._engine)
 
     def _rows(self, table: sa.Table) -> sa.Select[Any]:
         return sa.select(table).where(table.c.run == self.run.run)

@@ -15,11 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from safebo.errors import JournalError
+from safebo.storage.database import to_json
 from safebo.storage.tables import (
     measurement_columns,
     measurement_from_row,
     metadata,
-    to_json,
     trial_columns,
     trial_from_row,
 )

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from safebo.errors import JournalError
+from safebo.storage.database import to_json
 from safebo.storage.records import RunInfo
 from safebo.study import Study
 from safebo.types import Bounds, FloatArray, Measurement, Outcome, Phase, Trial
@@ -248,22 +249,6 @@ def _study(text: str) -> Study:
     if "rounding" in study.tuner.model_fields_set:
         return study
     return study.model_copy(update={"tuner": study.tuner.model_copy(update={"rounding": "digits"})})
-
-
-def to_json(value: Any) -> str:
-    """JSON text of plain values, numpy's included."""
-    return json.dumps(value, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """Numpy's numbers and arrays as Python's own, which JSON keeps to the last bit."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be kept in the journal")
 
 
 def number(value: float | None) -> float | None:

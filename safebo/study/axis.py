@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safebo.errors import StudyError
-from safebo.study import ContextVariable, Parameter
+from safebo.study import ContextVariable, Parameter, Study
 
 FloatArray = NDArray[np.float64]
 
@@ -307,6 +307,27 @@ def brief(value: Any, parameter: Parameter) -> str:
     close = parameter.scale == "linear" or upper <= 2 * lower
     digits = math.floor(math.log10(largest / (upper - lower)) + 4.5) if close else 4
     return f"{value:.{min(max(4, digits), 17)}g}"
+
+
+def domain_size(study: Study) -> int | None:
+    """Number of points of a finite domain, those that break a linear constraint included; None for a box."""
+    search = study.tuner.search
+    if search.domain == "continuous":
+        return None
+    return len(search.pool) if search.domain == "pool" else math.prod(grid_sizes(study))
+
+
+def grid_sizes(study: Study) -> list[int]:
+    """The most values that a grid has of every parameter: `grid_points`, or all of a discrete one."""
+    sizes = []
+    for p in study.parameters:
+        count, step = study.tuner.search.grid_points, step_of(p)
+        if p.choices:
+            count = len(p.choices)
+        elif step is not None:
+            count = min(count, levels_between(*p.bounds, step))
+        sizes.append(count)
+    return sizes
 
 
 @lru_cache(maxsize=4096)

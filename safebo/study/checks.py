@@ -9,18 +9,16 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from safebo.boundary.kernels import known_kernels
 from safebo.errors import EvaluatorOptionError
-from safebo.files.problems import KeyPath, Problem, shown
+from safebo.files.problems import KeyPath, Problem, leaves, listed, shown, unknown
 from safebo.files.reading import MAX_KEY
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
-from safebo.study.beta import beta_without_observations
-from safebo.study.methods import METHODS, canonical
+from safebo.study.methods import METHODS, beta_without_observations, canonical
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
-from safebo.study.problems import leaves, named_values, unknown
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -132,7 +130,7 @@ def _context_values(study: Study) -> Iterator[Problem]:
         yield Problem(("context", "values"), "must name at least one context")
     for name, values in study.context.values.items():
         path = ("context", "values", name)
-        yield from named_values(values, bounds, path, "context variable", f"context {name!r} gives")
+        yield from _named_values(values, bounds, path, f"context {name!r} gives")
 
 
 def _schedule(study: Study) -> Iterator[Problem]:
@@ -365,3 +363,25 @@ def _with_unit(spec: Spec, known: Sequence[ParameterInfo | QuantityInfo], **upda
     units = {item.name: item.unit for item in known}
     unit = spec.unit or units.get(update.get("quantity", spec.name), "")
     return spec.model_copy(update={**update, "unit": unit})
+
+
+def _named_values(
+    values: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    path: KeyPath,
+    gives: str,
+) -> Iterator[Problem]:
+    """What is wrong with a mapping that must have a value within its bounds for every name, and no other names."""
+    missing = [name for name in bounds if name not in values]
+    if missing:
+        yield Problem(path, f"{gives} no value for {listed(missing)}")
+    for name, value in values.items():
+        if name not in bounds:
+            yield unknown((*path, name), "context variable", name, bounds)
+            continue
+        lower, upper = bounds[name]
+        # Bounds that are wrong themselves are told where they stand.
+        if lower < upper and not lower <= value <= upper:
+            yield Problem(
+                (*path, name), f"{value:g} is outside the bounds [{lower:g}, {upper:g}] of {name!r}"
+            )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from safebo.errors import StudyError
-from safebo.study.problems import did_you_mean
+from safebo.files.problems import did_you_mean
 
 ROUND_OFF = 1e-12
 """Share of the constraint's largest term by which it may be exceeded: the digits that arithmetic loses."""

@@ -7,11 +7,14 @@ phases.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 from safebo.errors import StudyError, UnknownNameError
-from safebo.study import TunerSpec
+from safebo.study import Study, TunerSpec
+from safebo.study.axis import domain_size
 
 Safety = Literal["certified", "watched", "baseline"]
 """While it learns: every trial is certified; global trials are watched instead; nothing is promised."""
@@ -167,3 +170,32 @@ def configured(spec: TunerSpec) -> TunerSpec:
     if chosen.schedule is not None:
         update["confidence"] = spec.confidence.model_copy(update={"schedule": chosen.schedule})
     return spec.model_copy(update=update)
+
+
+def beta_without_observations(study: Study, function: int) -> float:
+    """Multiplier of a function's prior standard deviation, by the formulas of `safebo.models.schedules` at n = 0.
+
+    There the information gain is 0, and a schedule is a number of delta, the norm and the noise alone.
+
+    Args:
+        study: the study; its method exists.
+        function: index, the objective first.
+    """
+    tuner, functions = configured(study.tuner), (study.objective, *study.constraints)
+    spec = tuner.confidence
+    delta = spec.delta / len(functions)  # the functions share delta equally
+    # R / sqrt(lambda): the noise bound over the noise's standard deviation in the surrogate
+    ratio = 1.0 if spec.noise_bound is None else spec.noise_bound / functions[function].noise_std
+    if spec.schedule == "constant":
+        return tuner.beta
+    if spec.schedule == "posterior":
+        return -NormalDist().inv_cdf(6.0 * delta / math.pi**2)
+    if spec.schedule == "srinivas2010":
+        return math.sqrt(2.0 * math.log(max(domain_size(study) or 1, 1) * math.pi**2 / (6.0 * delta)))
+    if spec.schedule == "sui2015":
+        return math.sqrt(2.0) * spec.norm
+    if spec.schedule == "chowdhury2017":
+        return spec.norm + ratio * math.sqrt(2.0 * (1.0 - math.log(delta)))
+    if spec.schedule == "fiedler2024":
+        return spec.norm + ratio * math.sqrt(-2.0 * math.log(delta))
+    return 0.0  # logarithmic: 2 ln(0 + 1)

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from safebo.errors import StudyError
-from safebo.files.problems import KeyPath, Problem, key_path_text, shown
+from safebo.files.problems import KeyPath, Problem, key_path_text, shown, unknown
 from safebo.study import Parameter, Study
 from safebo.study.axis import MAX_LEVELS, Axis, value_text
 from safebo.study.linear import LinearConstraint, read_constraint
-from safebo.study.problems import unknown
 from safebo.study.space import said_value
 
 

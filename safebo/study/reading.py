@@ -18,11 +18,19 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from safebo.errors import EvaluatorOptionError, FileError, StudyError
-from safebo.files.problems import KeyPath, Problem, key_path_text, problem_lines, shortened, shown
+from safebo.files.problems import (
+    KeyPath,
+    Problem,
+    did_you_mean,
+    key_path_text,
+    leaves,
+    problem_lines,
+    shortened,
+    shown,
+)
 from safebo.files.reading import parse, read_text
 from safebo.study import Study
 from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
-from safebo.study.problems import did_you_mean, leaves
 from safebo.types import EvaluatorInfo
 
 ENTRY_POINTS = "safebo.studies"

@@ -6,12 +6,11 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 
-from safebo.files.problems import KeyPath, Problem
+from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study import Study, TunerSpec
-from safebo.study.beta import grid_sizes
+from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, configured
 from safebo.study.parameter_checks import value_problems
-from safebo.study.problems import unknown
 
 MAX_GRID_POINTS = 4_000_000
 

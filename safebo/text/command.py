@@ -1,4 +1,4 @@
-"""A command line from its start to its exit code."""
+"""A command line from its start to its exit code, and its streams: whatever is at their other end, no traceback."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
-
-import typer
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from safebo.text.printable import printable
-from safebo.text.streams import calm_warnings, lead_nowhere, ready_streams, say
 
-_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What typer raises for a command line that it cannot read; it exports only some of the kinds."""
+if TYPE_CHECKING:
+    import typer
 
 
 def run_command(
@@ -37,6 +34,10 @@ def run_command(
         folder: where the details of any other error are kept, beside the folder for temporary files.
         interrupted: what is said after Ctrl-C, and the exit code.
     """
+    import typer  # not by the workers and programs that only print
+
+    # What typer raises for a command line that it cannot read; it exports only some of the kinds.
+    usage_error: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     ready_streams()
     calm_warnings()
     if not sys.warnoptions:
@@ -47,7 +48,7 @@ def run_command(
         code = ended if isinstance(ended, int) else 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except _UsageError as error:
+    except usage_error as error:
         error.message = printable(error.message)
         error.show()
         code = error.exit_code
@@ -111,3 +112,47 @@ def _shortened(text: str, limit: int) -> str:
         if len(text) <= limit
         else f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
     )
+
+
+def say(text: str, error: bool = False) -> None:
+    """Print a text for people, at once."""
+    print(printable(text), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_if_heard(text: str) -> None:
+    """The same in a process that goes on when whoever read its output has gone, as one beside a robot must."""
+    try:
+        say(text)
+    except OSError:
+        lead_nowhere()
+
+
+def lead_nowhere() -> None:
+    """Nobody reads what is printed from now on, nor what waits to be printed; printing it cannot fail any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def ready_streams() -> None:
+    """Make what is printed arrive as well as it can.
+
+    Where a stream is closed, as after `>&-`, what would go there goes nowhere, and no file that is opened later takes
+    its place. Characters that a terminal's encoding lacks are written out.
+    """
+    with contextlib.suppress(OSError):
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the process's life
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def calm_warnings() -> None:
+    """Warnings of libraries inform where somebody asks for them; `-W error` must not turn one into a failure."""
+    if any(action == "error" for action, *_ in warnings.filters):
+        warnings.simplefilter("default")

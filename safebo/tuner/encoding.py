@@ -17,7 +17,7 @@ from safebo.models.model_cache import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
-from safebo.study.beta import domain_size
+from safebo.study.axis import domain_size
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.types import Measurement, Trial, TrialRecord
 

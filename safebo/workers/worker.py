@@ -37,7 +37,7 @@ from safebo.evaluators.gate import (
 )
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.evaluators.supervisor import adopt_orphans, die_with_parent, watch
-from safebo.text.streams import calm_warnings
+from safebo.text.command import calm_warnings
 from safebo.types import (
     Check,
     Evaluator,

@@ -13,7 +13,7 @@ from safebo.errors import StudyError
 from safebo.models.function_model import function_models
 from safebo.models.schedules import BetaSchedule
 from safebo.study import Study
-from safebo.study.beta import beta_without_observations
+from safebo.study.methods import beta_without_observations
 from safebo.study.reading import check_study, parse_study, study_in_python
 from safebo.tuner import Tuner
 

@@ -185,7 +185,7 @@ def test_a_run_of_hostile_names_does_nothing_to_the_terminal(what: str, make: ty
 APP = r"""
 import sys, warnings, typer
 from safebo.text.command import run_command
-from safebo.text.streams import say
+from safebo.text.command import say
 app = typer.Typer(add_completion=False)
 @app.command()
 def one(name: str = "", lines: int = 1) -> None:
@@ -261,7 +261,7 @@ def test_whatever_is_at_the_other_end_a_command_ends_in_words(tmp_path: Path) ->
 
 def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom safebo.text.streams import ready_streams\nready_streams()\n"
+        "import sys\nfrom safebo.text.command import ready_streams\nready_streams()\n"
         f"kept = open({str(tmp_path / 'kept')!r}, 'w')\nprint('not into the file')\nsys.stdout.flush()\n"
         "assert kept.fileno() > 2"
     )
