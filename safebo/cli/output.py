@@ -9,13 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from safebo.text.command import keep_details_in
 from safebo.text.screen import Screen
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, as `safebo tune` wrote it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
-
-# The folder that the running command works on: an unexpected error leaves its details there.
-_folder: Path | None = None
 
 
 def wide_screen() -> Screen:
@@ -29,18 +27,11 @@ def print_json(value: Any) -> None:
 
 
 def work_on(folder: Path) -> None:
-    """Remember the folder that the running command works on.
+    """An unexpected error of the command that runs leaves its details in this folder.
 
     Raises:
         FileError: no folder can have that name.
     """
     from safebo.files.reading import usable_path  # with YAML, which help needs not
 
-    global _folder
-    _folder = None
-    _folder = usable_path(folder)
-
-
-def folder_worked_on() -> Path | None:
-    """The folder that the running command works on."""
-    return _folder
+    keep_details_in(usable_path(folder))

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,22 +17,29 @@ if TYPE_CHECKING:
     import typer
 
 
+_folder: Path | None = None
+"""See `keep_details_in`."""
+
+
 def run_command(
     app: typer.Typer,
     arguments: list[str] | None,
     expected: type[Exception],
-    folder: Callable[[], Path | None] = lambda: None,
     interrupted: tuple[str, int] = ("stopped", 1),
 ) -> NoReturn:
     """Run a command line and end the process with its exit code; people read sentences, whatever happens.
+
+    The details of an error that is not expected are kept in a file; see `keep_details_in`.
 
     Args:
         app: its commands.
         arguments: None for those of the process.
         expected: errors whose text is the whole message; an `exit_code` of theirs is the process's.
-        folder: where the details of any other error are kept, beside the folder for temporary files.
         interrupted: what is said after Ctrl-C, and the exit code.
     """
+    global _folder
+    _folder = None
+
     import typer  # not by the workers and programs that only print
 
     # What typer raises for a command line that it cannot read; it exports only some of the kinds.
@@ -59,7 +65,7 @@ def run_command(
     except expected as error:
         text, code = f"error: {error}", getattr(error, "exit_code", 1)
     except Exception as error:
-        text, code = _unexpected(error, folder()), 1
+        text, code = _unexpected(error), 1
     # What waits in the stream is written now: at the interpreter's end an error would be a traceback.
     try:
         sys.stdout.flush()
@@ -74,8 +80,14 @@ def run_command(
     sys.exit(code)
 
 
-def _unexpected(error: Exception, folder: Path | None) -> str:
-    log = _keep_details(folder)
+def keep_details_in(folder: Path) -> None:
+    """Name the folder where the running command keeps the details of an unexpected error; else a temporary one."""
+    global _folder
+    _folder = folder
+
+
+def _unexpected(error: Exception) -> str:
+    log = _keep_details(_folder)
     if isinstance(error, OSError) and error.strerror:
         # The machine's fault rather than ours: a full disk, a folder that may not be written.
         place = f"{error.filename}: " if error.filename else ""

@@ -27,7 +27,7 @@ from rich.console import Console
 from robot_in_tests import STUDY, WORLDS, World, shown
 
 from safebo.cli.main import main
-from safebo.cli.robot import robot_options
+from safebo.cli.tune import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, RunStoppedError, UnknownTrialError
 from safebo.runs.manual import edit_trial, resolve_trial
 from safebo.runs.operators import ApprovesAll, NobodyThereError, Operator, TerminalOperator, trial_card

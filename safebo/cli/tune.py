@@ -1,0 +1,333 @@
+"""The command `safebo tune`, and its options that have to do with a robot."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safebo.errors import EvaluatorError, InputError, InterruptedRunError, JournalError, SafeboError
+from safebo.text.command import keep_details_in, say
+from safebo.text.file_names import file_name
+from safebo.text.printable import printable
+from safebo.types import RobotAddress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from safebo.runs.operators import Operator
+    from safebo.study import EvaluatorSpec, Study
+
+REHEARSALS = "safebo.rehearsals"
+"""Entry points, by the evaluator's name: context managers that put a virtual robot behind a guardian.
+
+They take the evaluator's options and a folder for logs, and give host, port and key file.
+"""
+
+
+@dataclass(frozen=True)
+class RobotOptions:
+    """The options, checked.
+
+    Args:
+        robot: where the robot is; None for a simulation.
+        approve_all: whether nobody is asked.
+        rehearse: whether the robot is a virtual one that this command starts and ends.
+    """
+
+    robot: RobotAddress | None
+    approve_all: bool
+    rehearse: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a run's folder ends with."""
+        return "-rehearsal" if self.rehearse else "-robot" if self.robot else ""
+
+    def words(self) -> list[str]:
+        """The options as they are typed, to go on with the same robot."""
+        approve = ["--approve-all"] if self.approve_all else []
+        if self.rehearse:
+            return ["--dry-run", *approve]
+        if self.robot is None:
+            return []
+        words = ["--robot", f"{self.robot.host}:{self.robot.port}"]
+        words += ["--key", self.robot.key] if self.robot.key else []
+        words += ["--physical", self.robot.serial] if self.robot.serial else []
+        return [*words, *approve]
+
+    @contextmanager
+    def ready(self, evaluator: EvaluatorSpec, folder: Path) -> Iterator[RobotOptions]:
+        """The options with a robot that is there: for a rehearsal, a virtual one as long as the block runs.
+
+        Raises:
+            InputError: this evaluator cannot be rehearsed. EvaluatorError: robot or guardian did not start.
+        """
+        if not self.rehearse:
+            yield self
+            return
+        points = importlib.metadata.entry_points(group=REHEARSALS)
+        known = sorted(point.name for point in points)
+        if evaluator.name not in known:
+            raise InputError(
+                f"--dry-run: evaluator {evaluator.name!r} has no virtual robot (those that have: {', '.join(known)})"
+            )
+        logs = folder / "rehearsal"
+        with ExitStack() as stack:
+            try:
+                make = points[evaluator.name].load()
+                host, port, key = stack.enter_context(make(evaluator.options, logs))
+            except Exception as error:
+                raise EvaluatorError(f"--dry-run: no virtual robot could be started: {error}") from error
+            say(
+                f"A virtual robot and its guardian are up for this run; their logs are in {logs}. To stop it from "
+                f"another terminal: safebo robot stop {host}:{port} --key {key}"
+            )
+            yield replace(self, robot=RobotAddress(host, port, key, clears=self.approve_all))
+
+    def operator(self, console: Console) -> Operator | None:
+        """Who approves and judges."""
+        if self.robot is None:
+            return None
+        from safebo.runs.operators import ApprovesAll, TerminalOperator
+
+        return ApprovesAll(console) if self.approve_all else TerminalOperator(console)
+
+
+def robot_options(
+    robot: str | None,
+    physical: str | None,
+    key: Path | None,
+    approve_all: bool,
+    global_trials: bool,
+    dry_run: bool,
+) -> RobotOptions:
+    """Check what belongs together.
+
+    Raises:
+        InputError: options that contradict each other, or an address that is none.
+    """
+    if dry_run and physical is not None:
+        raise InputError("--dry-run is for a virtual robot; leave --physical out")
+    if robot is None:
+        given = [
+            name
+            for name, value in {
+                "--physical": physical,
+                "--key": key,
+                "--approve-all": approve_all and not dry_run,
+                "--global-trials": global_trials and not dry_run,
+            }.items()
+            if value
+        ]
+        if given:
+            raise InputError(f"{given[0]} goes with --robot HOST:PORT, where the robot's guardian listens")
+        return RobotOptions(None, approve_all, dry_run)
+    if approve_all and physical is not None:
+        raise InputError(
+            "--approve-all works only with a virtual robot: a person approves what moves a physical one"
+        )
+    host, _, port = robot.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InputError(f"--robot {robot!r}: expected HOST:PORT, for example 127.0.0.1:4750")
+    address = RobotAddress(host, int(port), None if key is None else str(key), physical, approve_all)
+    return RobotOptions(address, approve_all)
+
+
+def tune(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Name of a shipped study, or path of a study file.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Total number of trials, seeds included, also on resume. [default: the study's]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Same seed, same trials. [default: the study's]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials that run at the same time, asked in rounds. [default: 1]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    journal: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Database for a new run's journal. [default: SQLite in the folder]"),
+    ] = None,
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Run the trials on the robot behind this guardian instead of in simulation.",
+        ),
+    ] = None,
+    physical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERIAL", help="The physical robot that is meant; without it only a virtual one will do."
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Key shared with the guardian. [default: ~/.config/safebo/link.key]"
+        ),
+    ] = None,
+    approve_all: Annotated[
+        bool, typer.Option("--approve-all", help="Ask nobody before and after a trial. Virtual robots only.")
+    ] = False,
+    global_trials: Annotated[
+        bool,
+        typer.Option(
+            "--global-trials",
+            help="On a robot: also trials outside the certified set, if the method makes any.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Rehearse on a virtual robot, which this command starts with its guardian. With --robot: on the one "
+            "there, and refuse any that is not virtual.",
+        ),
+    ] = False,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A run of the same study, usually in simulation, whose trials inform a new run.",
+        ),
+    ] = None,
+) -> None:
+    """Tune the gains of a study until its trials are done.
+
+    Every trial is recorded before it runs and again when it is measured, so a run that is killed loses
+    nothing that was measured. Ctrl-C finishes the trial that runs; a second Ctrl-C stops at once. Either way
+    `--resume` goes on as if nothing had happened: same trials, same order.
+
+    The objective is maximised; a margin is safe when it is >= 0, in the unit that the study gives.
+
+    To try:
+
+        safebo tune go1-trot
+
+        safebo tune my-robot.yaml --out runs/monday --trials 40 --workers 2
+
+        safebo tune go1-trot --trials 80 --resume
+
+        safebo tune go2-trot --dry-run
+
+        safebo tune go2-trot --robot 127.0.0.1:4750
+
+    With `--dry-run`, all of what follows is rehearsed on a virtual robot that comes and goes with this command.
+
+    With `--robot`, trials move the robot that `safebo-guardian` guards at that address. What is seen before the first
+    trial is listed; every trial is approved at the terminal before it runs and judged after it; each step is recorded
+    before it is taken. Ctrl-C ends the trial and lets the robot lie down, a second one damps its joints at once. That
+    is a software stop: the emergency stop is the robot's own remote or switch, in somebody's hand.
+
+    With `--prior`, the trials of another run serve as prior as the study's `surrogate.prior_data` says: beta is
+    inflated while they are believed, they are dropped when the first trials here contradict them, and seeds are
+    measured first all the same. They are copied into the new run's journal, so `--resume` needs neither the other
+    folder nor the option.
+
+        safebo tune go1-trot --prior runs/simulated --out runs/measured
+
+    Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
+    by Ctrl-C on a robot.
+    """
+    from safebo.runs.progress import progress_for
+    from safebo.runs.runner import LOG_FILE, run
+    from safebo.study.reading import load_study
+    from safebo.text.screen import Screen
+
+    file = load_study(study)
+    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
+    folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
+    keep_details_in(folder)
+    _log_warnings_to(folder / LOG_FILE)
+    again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
+    screen = Screen()
+    try:
+        with options.ready(file.study.evaluator, folder) as there:
+            result = run(
+                file,
+                folder,
+                trials=trials,
+                seed=seed,
+                workers=workers,
+                resume=resume,
+                progress=progress_for(screen),
+                journal_url=journal,
+                robot=there.robot,
+                operator=there.operator(screen),
+                approve_all=approve_all,
+                global_trials=global_trials,
+                prior=prior,
+            )
+    except InputError:
+        raise
+    except BrokenPipeError:
+        say(f"stopped: nobody reads the output any more. Go on with: safebo tune {again}", error=True)
+        raise
+    except SafeboError as error:
+        interrupted = isinstance(error, InterruptedRunError)
+        say(str(error) if interrupted else f"error: {error}", error=True)
+        _say_what_remains(file.study, folder, error=True, quiet=isinstance(error, JournalError))
+        if "--resume" in str(error):
+            say(f"Go on with: safebo tune {again}", error=True)
+        raise typer.Exit(130 if interrupted and options.suffix else error.exit_code) from error
+    except Exception:
+        _say_what_remains(file.study, folder, error=True)
+        raise
+    done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
+    say(f"{done} done, in {folder}.")
+    _say_what_remains(file.study, folder)
+    say(f"Next: safebo report {shlex.quote(str(folder))}")
+
+
+def _log_warnings_to(file: Path) -> None:
+    """Warnings of libraries go to the run's log: they are for who looks for a cause, not for who watches."""
+
+    class _Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+                    stream.write(printable(record.getMessage()) + "\n")
+            except OSError:
+                return
+
+    logging.getLogger("py.warnings").addHandler(_Log())
+
+
+def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bool = False) -> None:
+    """Where the run's certified gains are; that there are none is not said when `quiet`."""
+    from safebo.runs.best_gains import read_best_gains, written_by_run
+    from safebo.runs.recommendation import best_file
+    from safebo.study.checks import tuned_contexts
+
+    found = False
+    for name in tuned_contexts(study):
+        path = best_file(folder, name, study)
+        if not written_by_run(path, study.name, name):
+            continue
+        best, found = read_best_gains(path), True
+        unit = f" {best.objective_unit}" if best.objective_unit else ""
+        say(
+            f"Certified gains for context {name}: {path} "
+            f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
+            f"expected {best.objective.mean:.4g})",
+            error,
+        )
+    if not found and folder.is_dir() and not quiet:
+        say("No gains are certified yet.", error)
