@@ -114,6 +114,16 @@ def verify(connection: sa.Connection, run: str) -> None:
         raise JournalError(f"{next(iter(expected))} is missing")
 
 
+def content(connection: sa.Connection, run: str) -> str | None:
+    """SHA-256 of all rows of a run but its events, by the links of a chain that was verified; None without a chain."""
+    if not sa.inspect(connection).has_table(links.name):
+        return None
+    query = sa.select(links.c.key, links.c.digest).where(links.c.run == run).order_by(links.c.number)
+    last: dict[str, str] = dict(connection.execute(query).tuples().all())
+    rows = sorted((key, digest) for key, digest in last.items() if key.split()[0] != events.name)
+    return _digest(*(part for row in rows for part in row)) if rows else None
+
+
 def _append(connection: sa.Connection, run: str, new: list[tuple[str, str]]) -> str:
     # The rows themselves were written before, so this transaction holds the write lock and the head is the last one.
     last = _head(connection, run, lock=True)
