@@ -75,7 +75,9 @@ def recommend(
         ask = tuner.predict if predict else tuner.best
         found = {name: as_best_gains(ask(name), study, name, computed_from) for name in names}
         if computed_from:
-            _keep(Path(folder), journal, {name: found[name] for name in names if name in tried}, computed_from)
+            _keep(
+                Path(folder), journal, {name: found[name] for name in names if name in tried}, computed_from
+            )
     return Recommended(study, list(found.items()))
 
 

@@ -25,9 +25,7 @@ class Recommends(Protocol):
         """Certified recommendation for a context, or None."""
 
 
-def as_best_gains(
-    recommendation: Any, study: Study, context: str, origin: str = ""
-) -> BestGains | None:
+def as_best_gains(recommendation: Any, study: Study, context: str, origin: str = "") -> BestGains | None:
     """The file's content for a `Recommendation` of `safebo.tuner`; None for None.
 
     Args:

@@ -1,0 +1,198 @@
+"""The trials of a run as lines of text: thousands of them at once, and never a number cut short."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from safebo.console.run_view import cell, margins_by_constraint, number
+from safebo.storage.journal import Record
+from safebo.study import Study
+from safebo.study.axis import brief
+from safebo.text.printable import one_line, printable
+
+GAP = "  "
+COUNTED = 24
+"""Columns of a terminal that the outcome is given; a longer message goes on in the next line."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    cells: Sequence[str]
+    right: bool = True
+    gain: bool = False
+    folded: bool = False
+
+    @property
+    def head(self) -> list[str]:
+        """Lines of the heading: broken after a dot or an underscore where it is folded."""
+        if not self.folded:
+            return [self.heading]
+        lines: list[str] = []
+        width = max(map(cell_len, [*self.cells, *_pieces(self.heading)]), default=0)
+        for piece in _pieces(self.heading):
+            if lines and cell_len(lines[-1] + piece) <= width:
+                lines[-1] += piece
+            else:
+                lines.append(piece.lstrip())
+        return lines
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, [*self.head, *self.cells]), default=0)
+
+
+def trial_table(
+    records: Sequence[Record], study: Study, width: int | None = None, height: int | None = None
+) -> Text:
+    """Trials as lines with units; unsafe and failed ones stand out.
+
+    Args:
+        records: the trials.
+        study: the study as it runs.
+        width: columns of the terminal; None for no limit. Where they are too few, headings are folded, and where that
+            is not enough the gains are left out, which the last line says.
+        height: lines of the terminal; a longer table has its heading under it once more.
+    """
+    columns = _columns(records, study)
+    left_out = ""
+    if not _fits(columns, width):
+        columns = [replace(column, folded=True) for column in columns]
+    if not _fits(columns, width):
+        left_out = f"The gains need {_width(columns)} columns; `| less -S` shows them, or `--json`.\n"
+        columns = [column for column in columns if not column.gain]
+    widths = [column.width for column in columns]
+    head = [*zip_longest(*(reversed(column.head) for column in columns), fillvalue="")][::-1]
+    text = Text()
+    heading = "".join(_line(row, columns, widths) for row in head)
+    text.append(heading, "bold")
+    pending: list[str] = []
+    for record, row in zip(records, zip(*(column.cells for column in columns), strict=True), strict=True):
+        style = _style(record, study)
+        if style:
+            text.append("".join(pending))
+            text.append(_line(row, columns, widths), style)
+            pending = []
+        else:
+            pending.append(_line(row, columns, widths))
+    text.append("".join(pending))
+    if height is not None and len(records) > height:
+        text.append(heading, "bold")
+    text.append(left_out)
+    text.rstrip()
+    return text
+
+
+def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
+    """What the trials come to: how they ended, how many were unsafe, and the best that was measured."""
+    told = [record for record in records if record.measurement is not None]
+    outcomes = Counter(record.measurement.outcome for record in told if record.measurement is not None)
+    unsafe = [str(record.trial.id) for record in told if _unsafe(record, study)]
+    shown = ", ".join(unsafe[:10]) + (", ..." if len(unsafe) > 10 else "")
+    lines = [
+        f"{len(told)} told: {', '.join(f'{n} {name}' for name, n in outcomes.most_common()) or 'none yet'}; "
+        + (f"a margin below 0 or a fall in {len(unsafe)} (trial {shown})" if unsafe else "no margin below 0")
+    ]
+    several = len(study.context.values) > 1
+    for name in study.context.values:
+        good = [
+            (record.measurement.objective, record.trial.id)
+            for record in told
+            if record.trial.context_name == name and not _unsafe(record, study)
+            if record.measurement is not None and number(record.measurement.objective) is not None
+        ]
+        if good:
+            value, trial = max(good)
+            where = f" in context {name}" if several else ""
+            shown = f"{study.objective.name} {cell(value)} {study.objective.unit}".rstrip()
+            lines.append(f"best safe trial{where}: {trial}, {shown}")
+    return lines
+
+
+def _columns(records: Sequence[Record], study: Study) -> list[_Column]:
+    trials = [record.trial for record in records]
+    margins = [
+        {} if record.measurement is None else margins_by_constraint(record.measurement.margins, study)
+        for record in records
+    ]
+    objectives = [None if r.measurement is None else number(r.measurement.objective) for r in records]
+    columns = [
+        _Column("trial", [str(trial.id) for trial in trials]),
+        _Column("phase", [trial.phase for trial in trials], right=False),
+    ]
+    if len(study.context.values) > 1:
+        columns.append(_Column("context", [one_line(t.context_name) for t in trials], right=False))
+    for p in study.parameters:
+        values = [trial.parameters.get(p.name) for trial in trials]
+        cells = ["" if value is None else one_line(brief(value, p)) for value in values]
+        columns.append(_Column(_head(p.name, p.unit), cells, gain=True))
+    columns.append(_Column(_head(study.objective.name, study.objective.unit), [cell(v) for v in objectives]))
+    for c in study.constraints:
+        columns.append(_Column(_head(f"margin {c.name}", c.unit), [cell(m.get(c.name)) for m in margins]))
+    return [*columns, _Column("outcome", [one_line(outcome(record)) for record in records], right=False)]
+
+
+def outcome(record: Record) -> str:
+    """How a trial ended, in a few words."""
+    measurement = record.measurement
+    if measurement is None:
+        return {"asked": "not told yet", "unknown": "UNKNOWN: needs a person"}.get(record.status, "")
+    words: list[str] = [measurement.outcome]
+    if measurement.fell:
+        words.append("FELL")
+    if measurement.backup_time is not None:
+        words.append(f"backup at {measurement.backup_time:.2f} s")
+    if measurement.message and measurement.outcome != "completed":
+        words.append(measurement.message)
+    return ", ".join(words)
+
+
+def _unsafe(record: Record, study: Study) -> bool:
+    if record.measurement is None:
+        return False
+    margins = margins_by_constraint(record.measurement.margins, study)
+    values = [margins.get(constraint.name) for constraint in study.constraints]
+    return record.measurement.fell or any(value is not None and value < 0 for value in values)
+
+
+def _style(record: Record, study: Study) -> str:
+    failed = record.measurement is not None and record.measurement.outcome == "failed"
+    if failed or record.status == "unknown":
+        return "yellow"
+    return "red" if _unsafe(record, study) else ""
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    *most, last = (column.width for column in columns)
+    return sum(most) + len(GAP) * len(most) + min(last, COUNTED)
+
+
+def _fits(columns: Sequence[_Column], width: int | None) -> bool:
+    return width is None or _width(columns) <= width
+
+
+def _pieces(heading: str) -> Iterator[str]:
+    """A heading in parts between which it may be broken; those after a space begin with it."""
+    for word in heading.split():
+        first, *rest = re.split(r"(?<=[._])(?=.)", word)
+        yield f" {first}"
+        yield from rest
+
+
+def _line(cells: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]) -> str:
+    padded = [
+        " " * (width - cell_len(text)) + text if column.right else text + " " * (width - cell_len(text))
+        for text, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return GAP.join(padded).rstrip() + "\n"
+
+
+def _head(name: str, unit: str) -> str:
+    return printable(one_line(f"{name} [{unit}]" if unit else name))
