@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -30,23 +32,30 @@ class _Column:
     gain: bool = False
     folded: bool = False
 
-    @property
+    @cached_property
     def head(self) -> list[str]:
         """Lines of the heading: broken after a dot or an underscore where it is folded."""
         if not self.folded:
             return [self.heading]
         lines: list[str] = []
-        width = max(map(cell_len, [*self.cells, *_pieces(self.heading)]), default=0)
+        width = max(map(_width, [*self.cells, *_pieces(self.heading)]))
         for piece in _pieces(self.heading):
-            if lines and cell_len(lines[-1] + piece) <= width:
+            if lines and _width(lines[-1] + piece) <= width:
                 lines[-1] += piece
             else:
                 lines.append(piece.lstrip())
         return lines
 
-    @property
+    @cached_property
     def width(self) -> int:
-        return max(map(cell_len, [*self.head, *self.cells]), default=0)
+        return max(map(_width, [*self.head, *self.cells]))
+
+    def lines(self, height: int) -> list[str]:
+        """Every line of the column, filled up to its width; the heading ends in line `height`."""
+        texts = [*[""] * (height - len(self.head)), *self.head, *self.cells]
+        filled = [" " * (self.width - _width(text)) for text in texts]
+        pairs = zip(filled, texts, strict=True) if self.right else zip(texts, filled, strict=True)
+        return [a + b for a, b in pairs]
 
 
 def trial_table(
@@ -66,23 +75,17 @@ def trial_table(
     if not _fits(columns, width):
         columns = [replace(column, folded=True) for column in columns]
     if not _fits(columns, width):
-        left_out = f"The gains need {_width(columns)} columns; `| less -S` shows them, or `--json`.\n"
+        left_out = f"The gains need {_needed(columns)} columns; `| less -S` shows them, or `--json`.\n"
         columns = [column for column in columns if not column.gain]
-    widths = [column.width for column in columns]
-    head = [*zip_longest(*(reversed(column.head) for column in columns), fillvalue="")][::-1]
+    above = max(len(column.head) for column in columns)
+    parts = zip(*(column.lines(above) for column in columns), strict=True)
+    lines = [GAP.join(part).rstrip() + "\n" for part in parts]
+    heading = "".join(lines[:above])
     text = Text()
-    heading = "".join(_line(row, columns, widths) for row in head)
     text.append(heading, "bold")
-    pending: list[str] = []
-    for record, row in zip(records, zip(*(column.cells for column in columns), strict=True), strict=True):
-        style = _style(record, study)
-        if style:
-            text.append("".join(pending))
-            text.append(_line(row, columns, widths), style)
-            pending = []
-        else:
-            pending.append(_line(row, columns, widths))
-    text.append("".join(pending))
+    styles = [_style(record, study) for record in records]
+    for style, rows in groupby(zip(styles, lines[above:], strict=True), key=itemgetter(0)):
+        text.append("".join(line for _, line in rows), style)
     if height is not None and len(records) > height:
         text.append(heading, "bold")
     text.append(left_out)
@@ -169,13 +172,18 @@ def _style(record: Record, study: Study) -> str:
     return "red" if _unsafe(record, study) else ""
 
 
-def _width(columns: Sequence[_Column]) -> int:
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _needed(columns: Sequence[_Column]) -> int:
     *most, last = (column.width for column in columns)
     return sum(most) + len(GAP) * len(most) + min(last, COUNTED)
 
 
 def _fits(columns: Sequence[_Column], width: int | None) -> bool:
-    return width is None or _width(columns) <= width
+    return width is None or _needed(columns) <= width
 
 
 def _pieces(heading: str) -> Iterator[str]:
@@ -184,14 +192,6 @@ def _pieces(heading: str) -> Iterator[str]:
         first, *rest = re.split(r"(?<=[._])(?=.)", word)
         yield f" {first}"
         yield from rest
-
-
-def _line(cells: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]) -> str:
-    padded = [
-        " " * (width - cell_len(text)) + text if column.right else text + " " * (width - cell_len(text))
-        for text, column, width in zip(cells, columns, widths, strict=True)
-    ]
-    return GAP.join(padded).rstrip() + "\n"
 
 
 def _head(name: str, unit: str) -> str:
