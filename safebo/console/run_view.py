@@ -51,14 +51,14 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
         data |= {
             "outcome": measurement.outcome,
             "fell": measurement.fell,
-            "objective": number(measurement.objective),
-            "margins": margins_by_constraint(measurement.margins, study),
-            "true_objective": number(measurement.true_objective),
-            "true_margins": None if true_margins is None else margins_by_constraint(true_margins, study),
-            "backup_time": number(measurement.backup_time),
-            "backup_state": None if backup_state is None else [number(v) for v in backup_state],
+            "objective": _number(measurement.objective),
+            "margins": _margins(measurement.margins, study),
+            "true_objective": _number(measurement.true_objective),
+            "true_margins": None if true_margins is None else _margins(true_margins, study),
+            "backup_time": _number(measurement.backup_time),
+            "backup_state": None if backup_state is None else [_number(v) for v in backup_state],
             "telemetry": measurement.telemetry,
-            "duration": number(measurement.duration),
+            "duration": _number(measurement.duration),
             "message": measurement.message,
             "extra": _numbers(measurement.extra),
         }
@@ -113,30 +113,29 @@ def gains_table(best: BestGains, study: Study) -> Table:
     return table
 
 
-def margins_by_constraint(margins: Mapping[str, float], study: Study) -> dict[str, float | None]:
+def _margins(margins: Mapping[str, float], study: Study) -> dict[str, float | None]:
     """Margins of the study's constraints first, by the constraints' names, then the evaluator's others."""
     named: dict[str, float | None] = {}
     used = set()
     for constraint in study.constraints:
         for name in (constraint.name, quantity_of(constraint)):
             if name in margins and constraint.name not in named:
-                named[constraint.name] = number(margins[name])
+                named[constraint.name] = _number(margins[name])
                 used.add(name)
     return named | {
-        name: number(value) for name, value in margins.items() if name not in used and name not in named
+        name: _number(value) for name, value in margins.items() if name not in used and name not in named
     }
 
 
 def _bounds(bounds: Bounds) -> dict[str, float | None]:
-    return {"lower": number(bounds.lower), "mean": number(bounds.mean), "upper": number(bounds.upper)}
+    return {"lower": _number(bounds.lower), "mean": _number(bounds.mean), "upper": _number(bounds.upper)}
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: number(value) for name, value in values.items()}
+    return {name: _number(value) for name, value in values.items()}
 
 
-def number(value: float | None) -> float | None:
-    """A finite number, or None."""
+def _number(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 

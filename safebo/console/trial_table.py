@@ -13,7 +13,8 @@ from operator import itemgetter
 from rich.cells import cell_len
 from rich.text import Text
 
-from safebo.console.run_view import cell, margins_by_constraint, number
+from safebo.console.run_view import cell
+from safebo.report.data import finite_margin, is_safe, objective_of
 from safebo.storage.journal import Record
 from safebo.study import Study
 from safebo.study.axis import brief
@@ -106,26 +107,23 @@ def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
     several = len(study.context.values) > 1
     for name in study.context.values:
         good = [
-            (record.measurement.objective, record.trial.id)
+            (objective, record.trial.id)
             for record in told
-            if record.trial.context_name == name and not _unsafe(record, study)
-            if record.measurement is not None and number(record.measurement.objective) is not None
+            if record.trial.context_name == name and is_safe(record, study)
+            # The objective of a trial in which the monitor switched gains is not that of its gains.
+            if record.measurement is not None and record.measurement.outcome == "completed"
+            if (objective := objective_of(record)) is not None
         ]
         if good:
             value, trial = max(good)
             where = f" in context {name}" if several else ""
             shown = f"{study.objective.name} {cell(value)} {study.objective.unit}".rstrip()
             lines.append(f"best safe trial{where}: {trial}, {shown}")
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def _columns(records: Sequence[Record], study: Study) -> list[_Column]:
     trials = [record.trial for record in records]
-    margins = [
-        {} if record.measurement is None else margins_by_constraint(record.measurement.margins, study)
-        for record in records
-    ]
-    objectives = [None if r.measurement is None else number(r.measurement.objective) for r in records]
     columns = [
         _Column("trial", [str(trial.id) for trial in trials]),
         _Column("phase", [trial.phase for trial in trials], right=False),
@@ -136,9 +134,11 @@ def _columns(records: Sequence[Record], study: Study) -> list[_Column]:
         values = [trial.parameters.get(p.name) for trial in trials]
         cells = ["" if value is None else one_line(brief(value, p)) for value in values]
         columns.append(_Column(_head(p.name, p.unit), cells, gain=True))
-    columns.append(_Column(_head(study.objective.name, study.objective.unit), [cell(v) for v in objectives]))
+    heading = _head(study.objective.name, study.objective.unit)
+    columns.append(_Column(heading, [cell(objective_of(record)) for record in records]))
     for c in study.constraints:
-        columns.append(_Column(_head(f"margin {c.name}", c.unit), [cell(m.get(c.name)) for m in margins]))
+        margins = [cell(finite_margin(record, c)) for record in records]
+        columns.append(_Column(_head(f"margin {c.name}", c.unit), margins))
     return [*columns, _Column("outcome", [one_line(outcome(record)) for record in records], right=False)]
 
 
@@ -160,9 +160,8 @@ def outcome(record: Record) -> str:
 def _unsafe(record: Record, study: Study) -> bool:
     if record.measurement is None:
         return False
-    margins = margins_by_constraint(record.measurement.margins, study)
-    values = [margins.get(constraint.name) for constraint in study.constraints]
-    return record.measurement.fell or any(value is not None and value < 0 for value in values)
+    margins = (finite_margin(record, constraint) for constraint in study.constraints)
+    return record.measurement.fell or any(margin is not None and margin < 0 for margin in margins)
 
 
 def _style(record: Record, study: Study) -> str:

@@ -75,7 +75,7 @@ class ChainedWriter:
     def link(self) -> str:
         """Add a link for each row that was written, as it stands now; returns the new head."""
         found = [
-            (table, self.connection.execute(_raw(table).where(*_same(table, key))).tuples().one())
+            (table, self.connection.execute(_raw(table).where(*_same(table, key))).one())
             for table, key in self._written
         ]
         return _append(self.connection, self.run, [_link(table, row) for table, row in found])
@@ -98,7 +98,7 @@ def verify(connection: sa.Connection, run: str) -> None:
     head, count = _digest(run), 0
     columns = (links.c.number, links.c.key, links.c.digest, links.c.head)
     query = sa.select(*columns).where(links.c.run == run).order_by(links.c.number)
-    for number, key, digest, noted in connection.execute(query).tuples():
+    for number, key, digest, noted in connection.execute(query):
         head = _digest(head, key, digest)
         if (number, noted) != (count, head):
             raise JournalError(f"its chain of digests is broken at link {count}")
@@ -121,7 +121,7 @@ def content(connection: sa.Connection, run: str) -> str | None:
     if not sa.inspect(connection).has_table(links.name):
         return None
     query = sa.select(links.c.key, links.c.digest).where(links.c.run == run).order_by(links.c.number)
-    last: dict[str, str] = dict(connection.execute(query).tuples().all())
+    last: dict[str, str] = dict(connection.execute(query).all())
     rows = sorted((key, digest) for key, digest in last.items() if key.split()[0] != events.name)
     return _digest(*(part for row in rows for part in row)) if rows else None
 
@@ -156,7 +156,7 @@ def _head(connection: sa.Connection, run: str, lock: bool = False) -> sa.RowMapp
 
 def _present(connection: sa.Connection, run: str) -> Iterator[tuple[str, str]]:
     for table in _TABLES:
-        for row in connection.execute(_raw(table).where(table.c.run == run)).tuples():
+        for row in connection.execute(_raw(table).where(table.c.run == run)):
             yield _link(table, row)
 
 
