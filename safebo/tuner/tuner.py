@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from safebo.acquisition import configured
-from safebo.boundary.monitor import BoundaryMonitor
 from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.model_cache import Observation, PriorReport
@@ -28,6 +27,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
+
+if TYPE_CHECKING:
+    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
 
 CHUNK = 4096
 """Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
