@@ -121,7 +121,9 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     top = max(trials, key=lambda t: t["objective"])
     assert table.splitlines()[-1] == f"best safe trial: {top['id']}, speed {top['objective']:.4g} m/s"
     last = safebo("show", "runs/bowl", "--last", "2")
-    assert last.out.splitlines()[2:] == table.splitlines()[6:]
+    assert [line.split() for line in last.out.splitlines()[2:]] == [
+        line.split() for line in table.splitlines()[6:]
+    ]
     assert [
         t["id"] for t in json.loads(safebo("show", "runs/bowl", "--last", "2", "--json").out)["trials"]
     ] == [5, 6]
