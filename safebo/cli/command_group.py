@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Own commands first, then those of other packages."""
         own = super().list_commands(ctx)
-        return [*own, *sorted(name for name in _entry_points() if name not in own)]
+        return [*own, *sorted(name for name in self._entry_points if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command; those of other packages as a stand-in that only carries its help."""
         own = super().get_command(ctx, cmd_name)
-        point = _entry_points().get(cmd_name)
+        point = self._entry_points.get(cmd_name)
         if own is not None or point is None:
             return own
         return TyperCommand(name=cmd_name, help=_first_line(point), callback=None)
@@ -38,7 +39,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Load the command that is about to run."""
         name = args[0] if args else ""
-        point = _entry_points().get(name)
+        point = self._entry_points.get(name)
         if point is not None and name not in self.commands:
             try:
                 loaded = point.load()
@@ -52,9 +53,10 @@ class CommandGroup(TyperGroup):
             self.commands[name] = command
         return super().resolve_command(ctx, args)
 
-
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    @cached_property
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """Looked for once in a process's command line: that reads a file of every package installed."""
+        return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
 
 
 def _first_line(point: importlib.metadata.EntryPoint) -> str:

@@ -132,8 +132,16 @@ def best(
 
 
 @app.command()
-def show(folder: RunFolder, as_json: AsJson = False) -> None:
+def show(
+    folder: RunFolder,
+    last: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the last N trials. [default: all]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the trials of a run as a table: gains, objective, margins (safe when >= 0), outcome.
+
+    Under it stands what they come to. A narrow terminal gets the table without the gains; `| less -S` shows all of it.
 
     Outcomes: `completed`; `backup`, the monitor switched to safe gains; `aborted`, ended early, a fall
     included; `failed`, no valid measurement.
@@ -143,21 +151,27 @@ def show(folder: RunFolder, as_json: AsJson = False) -> None:
     where the evaluator knows them), predicted bounds, certified, trigger_rule and more; `prior` beside it for a run
     that has one: source, trials, dropped, correlation.
     """
-    from safebo.console.run_view import trial_data, trial_table
+    from safebo.console.run_view import trial_data
+    from safebo.console.trial_table import trial_summary, trial_table
     from safebo.runs.prior_events import prior_lines, prior_state
     from safebo.storage.journal import Journal
 
     work_on(folder)
     with Journal.open(folder, read_only=True) as journal:
         records, run, prior = journal.records(states=False), journal.run, prior_state(journal)
+    shown = records if last is None else records[-last:]
     if as_json:
         told = {} if prior is None else {"prior": prior}
-        print_json({"trials": [trial_data(record, run.study) for record in records], **told})
+        print_json({"trials": [trial_data(record, run.study) for record in shown], **told})
         return
     say(f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
     for line in [] if prior is None else prior_lines(prior):
         say(line)
-    wide_screen().print(trial_table(records, run.study))
+    screen = Screen()
+    size = (screen.width, screen.height) if screen.is_terminal else (None, None)
+    screen.print(trial_table(shown, run.study, *size), soft_wrap=True)
+    for line in trial_summary(records, run.study):
+        say(line)
 
 
 @app.command()

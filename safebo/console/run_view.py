@@ -1,13 +1,12 @@
-"""A run for people and programs: trials as a table or as plain data, recommendations likewise."""
+"""A run for people and programs: trials as plain data, recommendations as a table or likewise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from safebo.runs.best_gains import BestGains
 from safebo.storage.journal import Record
@@ -66,37 +65,6 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
     return data
 
 
-def trial_table(records: Sequence[Record], study: Study) -> Table:
-    """Trials as a table with units; unsafe and failed ones stand out."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    several = len(study.context.values) > 1
-    table.add_column("trial", justify="right")
-    table.add_column("phase")
-    if several:
-        table.add_column("context")
-    for parameter in study.parameters:
-        table.add_column(_head(parameter.name, parameter.unit), justify="right")
-    table.add_column(_head(study.objective.name, study.objective.unit), justify="right")
-    for constraint in study.constraints:
-        table.add_column(_head(f"margin {constraint.name}", constraint.unit), justify="right")
-    table.add_column("outcome")
-    for record in records:
-        trial, data = record.trial, trial_data(record, study)
-        margins = [data["margins"].get(constraint.name) for constraint in study.constraints]
-        style = "red" if any(m is not None and m < 0 for m in margins) or data["fell"] else ""
-        if data["outcome"] == "failed" or record.status == "unknown":
-            style = "yellow"
-        cells = [str(trial.id), trial.phase]
-        if several:
-            cells.append(trial.context_name)
-        cells += [
-            brief(trial.parameters[p.name], p) if p.name in trial.parameters else "" for p in study.parameters
-        ]
-        cells += [_cell(data["objective"]), *(_cell(margin) for margin in margins), _outcome(record)]
-        table.add_row(*map(literal, cells), style=style)
-    return table
-
-
 def gains_data(best: BestGains) -> dict[str, Any]:
     """A recommendation as plain data for JSON."""
     return {
@@ -132,31 +100,17 @@ def gains_table(best: BestGains, study: Study) -> Table:
     parameters = {parameter.name: parameter for parameter in study.parameters}
     for gain, value in best.gains.items():
         p = parameters.get(gain)
-        shown = _cell(value) if p is None else literal(brief(value, p))
+        shown = cell(value) if p is None else literal(brief(value, p))
         table.add_row(literal(gain), shown, "", "", literal("" if p is None else p.unit))
     table.add_section()
     o = best.objective
     name, unit = literal(f"objective {best.objective_name}"), literal(best.objective_unit)
-    table.add_row(name, *map(_cell, (o.mean, o.lower, o.upper)), unit)
+    table.add_row(name, *map(cell, (o.mean, o.lower, o.upper)), unit)
     units = {constraint.name: constraint.unit for constraint in study.constraints}
     for margin, b in best.margins.items():
         name, unit = literal(f"margin {margin}"), literal(units.get(margin, ""))
-        table.add_row(name, *map(_cell, (b.mean, b.lower, b.upper)), unit)
+        table.add_row(name, *map(cell, (b.mean, b.lower, b.upper)), unit)
     return table
-
-
-def _outcome(record: Record) -> str:
-    measurement = record.measurement
-    if measurement is None:
-        return {"asked": "not told yet", "unknown": "UNKNOWN: needs a person"}.get(record.status, "")
-    words: list[str] = [measurement.outcome]
-    if measurement.fell:
-        words.append("FELL")
-    if measurement.backup_time is not None:
-        words.append(f"backup at {measurement.backup_time:.2f} s")
-    if measurement.message and measurement.outcome != "completed":
-        words.append(measurement.message)
-    return ", ".join(words)
 
 
 def _margins(margins: Mapping[str, float], study: Study) -> dict[str, float | None]:
@@ -185,9 +139,6 @@ def _number(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _head(name: str, unit: str) -> Text:
-    return literal(f"{name} [{unit}]" if unit else name)
-
-
-def _cell(value: float | None) -> str:
+def cell(value: float | None) -> str:
+    """A number in a table; empty where there is none."""
     return "" if value is None else f"{value:.4g}"

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from safebo.errors import StudyError
@@ -149,4 +149,4 @@ class BetaSchedule:
 
 def _quantile_of(delta: float, n: int) -> float:
     """Beta of the schedule `posterior` after n trials."""
-    return float(norm.isf(6.0 * delta / (math.pi * (n + 1.0)) ** 2))
+    return -float(ndtri(6.0 * delta / (math.pi * (n + 1.0)) ** 2))

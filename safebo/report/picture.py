@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from safebo.report.figures.labels import make_drawable
 
 PNG_DPI = 150
+SVG_IMAGE_DPI = 200
+"""Of parts that are images within an SVG."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def drawn(name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
     make_drawable(figure)
     svg, png = io.BytesIO(), io.BytesIO()
     # without a date the same run gives the same bytes
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(svg, format="svg", dpi=SVG_IMAGE_DPI, metadata={"Date": None, "Creator": None})
     figure.set_layout_engine(
         "none"
     )  # solved once; solving it again for the PNG would cost as much as drawing

@@ -42,6 +42,7 @@ class BestGains:
         objective_name: name of the objective.
         objective_unit: unit of the objective.
         context_values: values of the context variables.
+        origin: digest of what they were computed from, see `safebo.runs.origin`; empty where that is not known.
     """
 
     context: str
@@ -53,6 +54,7 @@ class BestGains:
     objective_name: str = ""
     objective_unit: str = ""
     context_values: Mapping[str, float] = field(default_factory=dict)
+    origin: str = ""
 
 
 def best_gains_path(folder: Path, context: str, *, certified: bool, several: bool) -> Path:
@@ -93,13 +95,18 @@ def write_best_gains(path: Path, best: BestGains) -> None:
 
 def written_by_run(path: Path, study: str, context: str) -> bool:
     """Whether a file is as `write_best_gains` left it for this study and context."""
+    return unchanged_gains(path, study, context) is not None
+
+
+def unchanged_gains(path: Path, study: str, context: str) -> BestGains | None:
+    """The gains of a file that is as `write_best_gains` left it for this study and context; None of any other."""
     try:
         text = path.read_text(encoding="utf-8")
         if not text.startswith(_TITLE):
-            return False
+            return None
         best = read_best_gains(path)
     except (ValueError, OSError):
-        return False
+        return None
     title, _, rest = text.partition("\n")
     checksum, _, mapping = rest.partition("\n")
     same = (
@@ -107,7 +114,7 @@ def written_by_run(path: Path, study: str, context: str) -> bool:
         if checksum.startswith(_CHECKSUM)
         else text == f"{title}\n{_mapping(best)}"
     )
-    return same and (best.study, best.context) == (study, context)
+    return best if same and (best.study, best.context) == (study, context) else None
 
 
 def _text(best: BestGains) -> str:
@@ -137,6 +144,7 @@ def _mapping(best: BestGains) -> str:
             name: {"lower_bound": float(b.lower), "mean": float(b.mean), "upper_bound": float(b.upper)}
             for name, b in best.margins.items()
         },
+        **({"computed_from": best.origin} if best.origin else {}),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
@@ -175,6 +183,7 @@ def read_best_gains(path: Path) -> BestGains:
             context_values={
                 str(name): float(value) for name, value in document.get("context_values", {}).items()
             },
+            origin=str(document.get("computed_from", "")),
         )
     except KeyError as error:
         raise ValueError(f"{path}: the key {error.args[0]!r} is missing") from error

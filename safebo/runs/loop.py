@@ -9,9 +9,7 @@ from the journal, an unfinished round is finished first, and only then is anythi
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +33,7 @@ from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed, short_text
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.runs.best_gains import BestGains
 from safebo.runs.operators import Operator
+from safebo.runs.origin import is_default, note_code, origin, versions
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
@@ -56,9 +55,6 @@ from safebo.workers.interrupt import StopRequest
 from safebo.workers.pool import UNGUARDED, Death, WorkerPool
 
 LOG_FILE = "run.log"
-
-# Packages whose version may change which trials are asked or what they show.
-_VERSIONED = ("safebo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "mujoco", "pin", "daqp")
 
 _STOPPING = "Finishing the trials that run; Ctrl-C again stops now."
 _STOPPING_ROBOT = (
@@ -109,15 +105,6 @@ class RunResult:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
     """The trials of a journal as `Tuner.restore` takes them."""
     return [(record.trial, record.measurement) for record in records]
@@ -148,6 +135,7 @@ class RunLoop:
         operator: Operator | None = None,
         robot: RobotAddress | None = None,
     ) -> None:
+        note_code()
         self.file, self.folder, self.workers = file, folder, workers
         self.progress, self.max_failures = progress, max_failures
         self.log = folder / LOG_FILE if executor is None else None
@@ -214,7 +202,7 @@ class RunLoop:
             return RunResult(self.folder, self.told, {}, files)
         tuner: TunerLike = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        best, files = self.keep_best(tuner, journal, contexts)
+        best, files = self.keep_best(tuner, journal, contexts, whole=True)
         self.progress.note(f"All {len(records)} trials are done already.")
         self.progress.end()
         return RunResult(self.folder, self.told, best, files)
@@ -247,7 +235,7 @@ class RunLoop:
         finally:
             self.progress.end()
         try:
-            best, files = self.keep_best(tuner, journal, self._asked_contexts(journal))
+            best, files = self.keep_best(tuner, journal, self._asked_contexts(journal), whole=True)
         except (OSError, OtherFileError) as error:
             why = error.strerror or error if isinstance(error, OSError) else error
             raise RunStoppedError(
@@ -545,7 +533,9 @@ class RunLoop:
         with contextlib.suppress(Exception):
             journal.note("stopped", str(error) or type(error).__name__)
         with contextlib.suppress(Exception):
-            self.keep_best(tuner, journal, self._asked_contexts(journal))
+            records = journal.records(states=False)
+            whole = [record.status for record in records] == ["told"] * self.told
+            self.keep_best(tuner, journal, contexts_of(records, journal.run.study), whole)
 
     def _asked_contexts(self, journal: Journal) -> list[str]:
         return contexts_of(journal.records(states=False), journal.run.study)
@@ -558,11 +548,19 @@ class RunLoop:
             self.keep_best(tuner, journal, [context])
 
     def keep_best(
-        self, tuner: TunerLike, journal: Journal, contexts: Sequence[str]
+        self, tuner: TunerLike, journal: Journal, contexts: Sequence[str], whole: bool = False
     ) -> tuple[dict[str, BestGains], dict[str, Path]]:
-        """Write each context's certified gains and notice how long that takes."""
+        """Write each context's certified gains and notice how long that takes.
+
+        Args:
+            tuner: is asked for them.
+            journal: of the run.
+            contexts: names of the contexts.
+            whole: whether the tuner was told all that the journal holds.
+        """
         start = time.monotonic()
-        best, files = keep_best(tuner, self.folder, journal.run.study, contexts)
+        computed_from = origin(journal) if whole and is_default(tuner) else ""
+        best, files = keep_best(tuner, self.folder, journal.run.study, contexts, computed_from)
         self.best_at = time.monotonic()
         self.best_cost = self.best_at - start
         return best, files

@@ -22,6 +22,7 @@ from safebo.errors import (
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file
+from safebo.runs.origin import is_default, origin
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import keep_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -117,7 +118,9 @@ def tell_trial(
             raise ParameterError(f"{parameters_file}: {error}") from error
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
         try:
-            keep_best(tuner, Path(folder), run.study, contexts_of(journal.records(states=False), run.study))
+            contexts = contexts_of(journal.records(states=False), run.study)
+            computed_from = origin(journal) if is_default(tuner) else ""
+            keep_best(tuner, Path(folder), run.study, contexts, computed_from)
         except (OSError, OtherFileError) as error:
             raise SafeboError(
                 f"trial {trial.id} is recorded, but the best gains are not written: {error}"

@@ -7,12 +7,14 @@ a run that was killed had not said yet is said when it is resumed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials
 from safebo.study import PriorDataSpec, Study
+
+if TYPE_CHECKING:
+    from safebo.runs.progress import Progress
 
 FIRST_PAIRS = 4
 """The correlation is said at so many pairs, the fewest with an interval, and whenever their number has doubled."""

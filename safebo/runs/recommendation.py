@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from safebo.errors import OtherFileError
-from safebo.runs.best_gains import BestGains, best_gains_path, write_best_gains, written_by_run
+from safebo.runs.best_gains import (
+    BestGains,
+    best_gains_path,
+    unchanged_gains,
+    write_best_gains,
+    written_by_run,
+)
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts
 
@@ -19,13 +25,14 @@ class Recommends(Protocol):
         """Certified recommendation for a context, or None."""
 
 
-def as_best_gains(recommendation: Any, study: Study, context: str) -> BestGains | None:
+def as_best_gains(recommendation: Any, study: Study, context: str, origin: str = "") -> BestGains | None:
     """The file's content for a `Recommendation` of `safebo.tuner`; None for None.
 
     Args:
         recommendation: what `Tuner.best` or `Tuner.predict` returned.
         study: the study as it runs.
         context: name of the context.
+        origin: digest of what it was computed from, if that is the whole journal; see `safebo.runs.origin`.
     """
     if recommendation is None:
         return None
@@ -40,6 +47,7 @@ def as_best_gains(recommendation: Any, study: Study, context: str) -> BestGains 
         objective_name=study.objective.name,
         objective_unit=study.objective.unit,
         context_values=dict(study.context.values.get(context, {})),
+        origin=origin,
     )
 
 
@@ -68,8 +76,24 @@ def refuse_other_files(folder: Path, study: Study, new: bool) -> None:
             )
 
 
+def kept_best(folder: Path, study: Study, contexts: Sequence[str], origin: str) -> list[BestGains] | None:
+    """The certified gains of these contexts as the run's files keep them; None unless all are there and of today.
+
+    Args:
+        folder: the run's folder.
+        study: the study as it runs.
+        contexts: their names.
+        origin: digest of what the gains would be computed from now; empty where that is not known.
+    """
+    if not origin:
+        return None
+    found = [unchanged_gains(best_file(folder, name, study), study.name, name) for name in contexts]
+    valid = [best for best in found if best is not None and best.certified and best.origin == origin]
+    return valid if len(valid) == len(contexts) else None
+
+
 def keep_best(
-    tuner: Recommends, folder: Path, study: Study, contexts: Sequence[str]
+    tuner: Recommends, folder: Path, study: Study, contexts: Sequence[str], origin: str = ""
 ) -> tuple[dict[str, BestGains], dict[str, Path]]:
     """Write each context's certified gains; a file whose gains are no longer certified is removed.
 
@@ -78,6 +102,7 @@ def keep_best(
         folder: the run's folder.
         study: the study as it runs.
         contexts: names of the contexts that were tried.
+        origin: see `as_best_gains`.
 
     Returns:
         Gains and files by context; contexts for which nothing is certified are missing.
@@ -85,10 +110,18 @@ def keep_best(
     Raises:
         OtherFileError: the run did not write a file that is there. OSError: one cannot be written.
     """
+    return write_best(
+        folder, study, {name: as_best_gains(tuner.best(name), study, name, origin) for name in contexts}
+    )
+
+
+def write_best(
+    folder: Path, study: Study, found: Mapping[str, BestGains | None]
+) -> tuple[dict[str, BestGains], dict[str, Path]]:
+    """Write gains that were computed; see `keep_best`."""
     best, files = {}, {}
-    for name in contexts:
+    for name, gains in found.items():
         path = best_file(folder, name, study)
-        gains = as_best_gains(tuner.best(name), study, name)
         if gains is None:
             if written_by_run(path, study.name, name):
                 path.unlink(missing_ok=True)

@@ -22,9 +22,9 @@ from safebo.runs.loop import (
     TunerLike,
     contexts_of,
     restorable,
-    versions,
 )
 from safebo.runs.operators import Operator
+from safebo.runs.origin import versions
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
 from safebo.runs.recommendation import refuse_other_files

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -74,7 +75,7 @@ class ChainedWriter:
     def link(self) -> str:
         """Add a link for each row that was written, as it stands now; returns the new head."""
         found = [
-            (table, self.connection.execute(_raw(table).where(*_same(table, key))).mappings().one())
+            (table, self.connection.execute(_raw(table).where(*_same(table, key))).one())
             for table, key in self._written
         ]
         return _append(self.connection, self.run, [_link(table, row) for table, row in found])
@@ -95,12 +96,13 @@ def verify(connection: sa.Connection, run: str) -> None:
     last = _head(connection, run)
     expected: dict[str, str] = {}
     head, count = _digest(run), 0
-    query = sa.select(links).where(links.c.run == run).order_by(links.c.number)
-    for row in connection.execute(query).mappings():
-        head = _digest(head, row["key"], row["digest"])
-        if (row["number"], row["head"]) != (count, head):
+    columns = (links.c.number, links.c.key, links.c.digest, links.c.head)
+    query = sa.select(*columns).where(links.c.run == run).order_by(links.c.number)
+    for number, key, digest, noted in connection.execute(query):
+        head = _digest(head, key, digest)
+        if (number, noted) != (count, head):
             raise JournalError(f"its chain of digests is broken at link {count}")
-        expected[row["key"]] = row["digest"]
+        expected[key] = digest
         count += 1
     if (count, head) != (last["count"], last["head"]):
         raise JournalError(
@@ -112,6 +114,16 @@ def verify(connection: sa.Connection, run: str) -> None:
             raise JournalError(f"{key} was {'added' if known is None else 'changed'} by another program")
     if expected:
         raise JournalError(f"{next(iter(expected))} is missing")
+
+
+def content(connection: sa.Connection, run: str) -> str | None:
+    """SHA-256 of all rows of a run but its events, by the links of a chain that was verified; None without a chain."""
+    if not sa.inspect(connection).has_table(links.name):
+        return None
+    query = sa.select(links.c.key, links.c.digest).where(links.c.run == run).order_by(links.c.number)
+    last: dict[str, str] = dict(connection.execute(query).all())
+    rows = sorted((key, digest) for key, digest in last.items() if key.split()[0] != events.name)
+    return _digest(*(part for row in rows for part in row)) if rows else None
 
 
 def _append(connection: sa.Connection, run: str, new: list[tuple[str, str]]) -> str:
@@ -144,21 +156,32 @@ def _head(connection: sa.Connection, run: str, lock: bool = False) -> sa.RowMapp
 
 def _present(connection: sa.Connection, run: str) -> Iterator[tuple[str, str]]:
     for table in _TABLES:
-        for row in connection.execute(_raw(table).where(table.c.run == run)).mappings():
+        for row in connection.execute(_raw(table).where(table.c.run == run)):
             yield _link(table, row)
 
 
-def _link(table: sa.Table, row: Mapping[Any, Any]) -> tuple[str, str]:
-    """The key of a row as people read it, and the digest of its content."""
-    own = [str(row[column.name]) for column in table.primary_key if column.name != "run"]
-    content = json.dumps({c.name: row[c.name] for c in table.columns}, sort_keys=True, default=_bytes)
-    return " ".join([table.name, *own]), _digest(content)
+def _link(table: sa.Table, row: Sequence[Any]) -> tuple[str, str]:
+    """The key of a row of `_raw` as people read it, and the digest of its content."""
+    content = dict(zip(_names(table), row, strict=True))
+    key = " ".join([table.name, *(str(content[name]) for name in _own_key(table))])
+    return key, _digest(_JSON.encode(content))
 
 
 def _raw(table: sa.Table) -> sa.Select[Any]:
     """The rows as the database keeps them: SQLite may hold a text in a column of booleans."""
-    columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in table.columns]
+    columns: list[Any] = [sa.type_coerce(table.c[name], sa.types.NullType()) for name in _names(table)]
     return sa.select(*columns)
+
+
+@cache
+def _names(table: sa.Table) -> tuple[str, ...]:
+    """Names of the columns in the order in which a row's content is written."""
+    return tuple(sorted(column.name for column in table.columns))
+
+
+@cache
+def _own_key(table: sa.Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.primary_key if column.name != "run")
 
 
 def _same(table: sa.Table, values: tuple[Any, ...]) -> list[sa.ColumnElement[bool]]:
@@ -169,6 +192,9 @@ def _bytes(value: Any) -> str:
     if isinstance(value, bytes | memoryview):
         return bytes(value).hex()
     raise TypeError(f"{type(value).__name__} cannot be kept in the journal")
+
+
+_JSON = json.JSONEncoder(default=_bytes)
 
 
 def _digest(*parts: str) -> str:

@@ -399,6 +399,14 @@ class Journal(AbstractContextManager["Journal"]):
             except JournalError as error:
                 raise JournalError(damaged(self._place, str(error))) from error
 
+    def content(self) -> str | None:
+        """SHA-256 of the run, its trials with what they showed, and its prior; events do not count.
+
+        None for a journal of an older format, which has no digests.
+        """
+        with self._reading() as connection:
+            return chain.content(connection, self.run.run)
+
     # -- inner parts -------------------------------------------------------------------------------------
 
     @cached_property

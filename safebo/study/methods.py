@@ -113,6 +113,9 @@ METHODS: dict[str, Method] = {
     )
 }
 
+BUILT_IN = frozenset(METHODS)
+"""Names of the methods that safebo itself has."""
+
 
 def register_method(method: Method) -> None:
     """Put a method of your own on the list, for this process.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import (
     CostToGoRule,
     GaussianTailRule,
@@ -21,6 +21,9 @@ from safebo.evaluators.gate import margin_of
 from safebo.study import BackupSpec
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Measurement, TrialRecord
+
+if TYPE_CHECKING:
+    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
 
 TRIGGER_RULES: dict[str, type[TriggerRule]] = {
     rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)
@@ -136,6 +139,8 @@ def boundary_monitor(
         policy.append(np.full(len(rows), len(gains)))
         bounds.append(float(bound))
         gains.append(backup.parameters)
+    from safebo.boundary.monitor import BoundaryMonitor
+
     return BoundaryMonitor(
         np.concatenate(parts),
         np.concatenate(policy),

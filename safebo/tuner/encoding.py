@@ -112,13 +112,15 @@ class StudyEncoding:
     def _place(trial: Trial) -> tuple[float, ...]:
         return (*trial.parameters.values(), *trial.context.values())
 
-    def raw_bounds(self, ctx: AcquisitionContext, bounds: PointBounds) -> NDArray[np.float64]:
+    def raw_bounds(
+        self, ctx: AcquisitionContext, bounds: PointBounds, mean: Tensor | None = None
+    ) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at given points in its own unit, `n x m x 3`.
 
-        A constraint's lower bound is what its certificate promises.
+        A constraint's lower bound is what its certificate promises. `mean` is that of the surrogate if known already.
         """
         with torch.no_grad():
-            mean = ctx.surrogate.mean(ctx.inputs(bounds.points))
+            mean = ctx.surrogate.mean(ctx.inputs(bounds.points)) if mean is None else mean
             lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
             lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
-from safebo.boundary.monitor import BoundaryMonitor
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate
@@ -26,6 +26,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import succeeded
 from safebo.types import Bounds, Certificate, Trial, TrialRecord
+
+if TYPE_CHECKING:
+    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
 
 PROMISING = 256
 """Points out of many that are judged exactly."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from safebo.acquisition import configured
-from safebo.boundary.monitor import BoundaryMonitor
+from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
+from safebo.models.confidence import confidence_bounds
 from safebo.models.model_cache import Observation, PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -28,6 +29,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
+
+if TYPE_CHECKING:
+    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
 
 CHUNK = 4096
 """Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
@@ -231,8 +235,7 @@ class Tuner:
         unit = self.encoding.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
         with one_thread(), torch.no_grad():
             ctx = self._state.acquisition_context(context)
-            parts = [self.encoding.raw_bounds(ctx, ctx.bounds_at(part)) for part in unit.split(CHUNK)]
-            return np.concatenate(parts)
+            return np.concatenate([self._bounds(ctx, part) for part in unit.split(CHUNK)])
 
     def monitor(self, trial: Trial) -> BoundaryMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
@@ -280,6 +283,13 @@ class Tuner:
         return schedule[-1].context
 
     # -- small things ------------------------------------------------------------------------------------
+
+    def _bounds(self, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
+        if ctx.past_betas is not None:
+            return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
+        prediction = ctx.surrogate.predict(ctx.inputs(points))
+        certain = confidence_bounds(prediction, ctx.beta)
+        return self.encoding.raw_bounds(ctx, ctx.bounds_from(points, certain, certain), prediction.mean)
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
         return self.encoding.observations(

@@ -116,7 +116,17 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     table = safebo("show", "runs/bowl").out
     assert "p [N]" in table
     assert "margin height [m]" in table
-    assert len(table.splitlines()) == 8
+    assert len(table.splitlines()) == 10
+    assert table.splitlines()[-2] == "6 told: 6 completed; no margin below 0"
+    top = max(trials, key=lambda t: t["objective"])
+    assert table.splitlines()[-1] == f"best safe trial: {top['id']}, speed {top['objective']:.4g} m/s"
+    last = safebo("show", "runs/bowl", "--last", "2")
+    assert [line.split() for line in last.out.splitlines()[2:]] == [
+        line.split() for line in table.splitlines()[6:]
+    ]
+    assert [
+        t["id"] for t in json.loads(safebo("show", "runs/bowl", "--last", "2", "--json").out)["trials"]
+    ] == [5, 6]
 
     best = json.loads(safebo("best", "runs/bowl", "--json").out)
     assert best["certified"] is True

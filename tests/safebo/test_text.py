@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from safebo.console.run_view import gains_table, trial_table
+from safebo.console.run_view import gains_table
+from safebo.console.trial_table import trial_table
 from safebo.runs.best_gains import BestGains
 from safebo.runs.operators import measured_card, print_checks, trial_card
 from safebo.runs.progress import Bar, PlainLines, Progress
@@ -164,7 +165,8 @@ def shown_by(console: Console) -> dict[str, Callable[[], None]]:
         "checks": lambda: print_checks(
             console, [Check(HOSTILE, True, HOSTILE), Check(HOSTILE, False, HOSTILE)]
         ),
-        "trials": lambda: console.print(trial_table([record], study)),
+        "trials": lambda: console.print(trial_table([record], study), soft_wrap=True),
+        "narrow trials": lambda: console.print(trial_table([record], study, 60, 0)),
         "gains": lambda: console.print(gains_table(best, study)),
         "lines": lambda: followed(PlainLines(console)),
         "bar": lambda: followed(Bar(console)),

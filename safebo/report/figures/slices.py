@@ -46,6 +46,8 @@ CONTOURS = 7
 
 
 LINES_PER_FIGURE = 6
+DRAWN_ONE_BY_ONE = 300
+"""Marks of one kind in a plane; more are drawn as one image, or the page would hold every mark in every plane."""
 
 
 def lines_figure(data: ReportData, context: ContextReport, first: int = 0) -> Figure:
@@ -187,7 +189,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
     ]
     if seed is not None:
         handles.append(Line2D([], [], marker="s", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
-    if near:
+    if near[0]:
         handles.append(
             Line2D(
                 [],
@@ -293,50 +295,49 @@ def _plane(ax: Axes, plane: Plane, warped: FloatArray, levels: FloatArray, norm:
         )
 
 
-def _nearness(
-    data: ReportData, context: ContextReport, slices: Slices
-) -> list[tuple[TrialRecord, Mapping[str, float]]]:
-    """Trials of the context with, per parameter, the squared offset from the anchor in lengthscales."""
+Near = tuple[list[TrialRecord], Mapping[str, FloatArray]]
+"""Trials of a context and, per parameter, their squared offsets from the anchor in lengthscales."""
+
+
+def _nearness(data: ReportData, context: ContextReport, slices: Slices) -> Near:
     lengths = data.lengthscales.get(data.study.objective.name, {})
     axes = {axis.name: axis for axis in Space.of_parameters(data.study).axes}
-    found: list[tuple[TrialRecord, Mapping[str, float]]] = []
-    for e in data.entries:
-        if e.trial.context_name != context.name:
-            continue
-        offsets = {
-            p.name: _offset(axes[p.name], e.trial.parameters[p.name], slices.anchor[p.name])
-            / lengths.get(p.name, p.lengthscale or data.study.surrogate.lengthscale) ** 2
-            for p in data.study.parameters
-        }
-        found.append((e, offsets))
-    return found
+    own = [e for e in data.entries if e.trial.context_name == context.name]
+    offsets = {
+        p.name: _offsets(axes[p.name], [e.trial.parameters[p.name] for e in own], slices.anchor[p.name])
+        / lengths.get(p.name, p.lengthscale or data.study.surrogate.lengthscale) ** 2
+        for p in data.study.parameters
+    }
+    return own, offsets
 
 
-def _offset(axis: Axis, value: Any, anchor: Any) -> float:
-    """Squared distance of two values in the unit cube."""
-    return float(np.sum((axis.to_unit(axis.raw(value)) - axis.to_unit(axis.raw(anchor))) ** 2))
+def _offsets(axis: Axis, values: Sequence[Any], anchor: Any) -> FloatArray:
+    """Squared distances of values from another in the unit cube."""
+    units = axis.to_unit([axis.raw(value) for value in values]).reshape(len(values), -1)
+    return np.asarray(((units - axis.to_unit(axis.raw(anchor))) ** 2).sum(-1))
 
 
-def _tried(ax: Axes, plane: Plane, near: Sequence[tuple[TrialRecord, Mapping[str, float]]]) -> None:
+def _tried(ax: Axes, plane: Plane, near: Near) -> None:
     """Trials within one lengthscale of the slice; the farther from it, the fainter.
 
-    One artist for every kind of mark: matplotlib takes milliseconds for each, and a long run has thousands of trials.
+    One artist for every kind of mark, and past `DRAWN_ONE_BY_ONE` one image: matplotlib takes milliseconds for each,
+    and a long run has thousands of trials.
     """
+    entries, offsets = near
+    across = [values for name, values in offsets.items() if name not in (plane.horizontal, plane.vertical)]
+    distances = np.sqrt(np.sum([np.zeros(len(entries)), *across], axis=0))
     marks: dict[tuple[Phase, bool], list[tuple[float, float, float]]] = {}
-    for e, offsets in near:
-        distance = float(
-            np.sqrt(sum(v for name, v in offsets.items() if name not in (plane.horizontal, plane.vertical)))
-        )
-        if distance > 1.0:
-            continue
-        at = (e.trial.parameters[plane.horizontal], e.trial.parameters[plane.vertical], 1.0 - 0.75 * distance)
+    for i in np.flatnonzero(distances <= 1.0):
+        e, alpha = entries[i], 1.0 - 0.75 * float(distances[i])
+        at = (e.trial.parameters[plane.horizontal], e.trial.parameters[plane.vertical], alpha)
         marks.setdefault((e.trial.phase, e.measurement is not None and e.measurement.fell), []).append(at)
     for (phase, fell), rows in marks.items():
-        x, y, alpha = (list(column) for column in zip(*rows, strict=True))
+        x, y, shown = (list(column) for column in zip(*rows, strict=True))
         ax.scatter(
-            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], alpha=alpha,  # type: ignore[arg-type]
+            x, y, s=12, marker="x" if fell else PHASE_MARKERS[phase], alpha=shown,  # type: ignore[arg-type]
             color=UNSAFE if fell else INK,
             linewidths=1.0 if fell else 0.0, zorder=3, clip_on=False, gid=f"trials:{phase}",
+            rasterized=len(rows) > DRAWN_ONE_BY_ONE,
         )  # fmt: skip
 
 
