@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from safebo.experiments.robustness.kill import told_in, tune_command
+from safebo.experiments.robustness.killed_runs import told_in, tune_command
 
 SIZE = 2**20
 """Bytes of the file system; a run of the bowl takes about 350 kB."""

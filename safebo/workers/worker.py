@@ -36,7 +36,7 @@ from safebo.evaluators.gate import (
     text_of,
 )
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
-from safebo.evaluators.supervisor import adopt_orphans, die_with_parent, watch
+from safebo.evaluators.supervisor import GRACE_SECONDS, adopt_orphans, die_with_parent, watch
 from safebo.text.streams import calm_warnings
 from safebo.types import (
     Check,
@@ -244,7 +244,8 @@ def _supervise(child: int, parent: int, read: int, write: int, log: str | None, 
         for number in (0, 1, 2):
             os.dup2(nowhere, number)
         kept = None if log is None else Log(Path(log))
-        code = watch(child, parent, read, kept.write if kept is not None else lambda data: None, over)
+        keep = kept.write if kept is not None else lambda data: None
+        code = watch(child, parent, read, keep, over, 2 * GRACE_SECONDS)  # a program below has a supervisor of its own
     finally:
         if ending is not None:
             ending.value = code if code is not None else OVER_LIMIT if reached else -signal.SIGKILL

@@ -1,0 +1,53 @@
+"""Files that are written whole or not at all: a reader sees the old one or the new one, whenever the writer ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+DRAFT = ".part"
+"""After a file's name: what is being written. Where a writer was killed it stays, and the next one takes it."""
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file in one step, on disk before it is seen. Several processes may write it at once.
+
+    Args:
+        path: of the file, in a folder that exists.
+        content: bytes, or a text for UTF-8.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    draft = path.with_name(path.name + DRAFT)
+    descriptor = _own(draft)
+    try:
+        os.ftruncate(descriptor, 0)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _own(draft: Path) -> int:
+    """The draft, opened and locked, once whoever else writes it is done."""
+    while True:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), os.stat(draft)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # who had it has made it the file
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
