@@ -137,7 +137,8 @@ class Campaign:
         program = [sys.executable, "-I", "-S", str(STUDY.with_name("bowl_program.py")), str(PAUSE)]
         self.studies = {}
         for evaluator, section in {
-            "function": declared["evaluator"] | {"options": {"repeatable": True, "pause": PAUSE, "child": True}},
+            "function": declared["evaluator"]
+            | {"options": {"repeatable": True, "pause": PAUSE, "child": True}},
             "program": {"name": "subprocess", "options": {"command": program, "repeatable": True}},
         }.items():
             self.studies[evaluator] = place / f"{evaluator}.yaml"
@@ -361,7 +362,11 @@ def _halves(run: Path, old_page: bytes | None) -> Iterator[str]:
     best, page = run / "best.yaml", run / "report.html"
     if best.exists() and not written_by_run(best, "bowl", "default"):
         yield "half a best.yaml"
-    if page.exists() and page.read_bytes() != old_page and not page.read_bytes().rstrip().endswith(b"</html>"):
+    if (
+        page.exists()
+        and page.read_bytes() != old_page
+        and not page.read_bytes().rstrip().endswith(b"</html>")
+    ):
         yield "half a page"
     if old_page is not None and not page.exists():
         yield "no page"
@@ -437,13 +442,17 @@ def main(
     with tempfile.TemporaryDirectory() as place:
         campaign = Campaign(Path(place), keep, sum(row["row"] == "run" for row in rows))
         while (+needs).total():
-            workers, evaluator = max(COMBINATIONS, key=lambda c: sum(n for a, n in needs.items() if a[:2] == c))
+            workers, evaluator = max(
+                COMBINATIONS, key=lambda c: sum(n for a, n in needs.items() if a[:2] == c)
+            )
             campaign.one_run(needs, workers, evaluator)
             print(f"{(+needs).total()} kills to go, {time.monotonic() - began:.0f} s", flush=True)
     bad = sum(bool(faults_of(row)) for row in rows)
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     print(table(rows))
-    print(f"{bad} rows with faults; {(time.monotonic() - began) / 3600:.2f} h now, kills alone {seconds / 3600:.2f} h")
+    print(
+        f"{bad} rows with faults; {(time.monotonic() - began) / 3600:.2f} h now, kills alone {seconds / 3600:.2f} h"
+    )
     raise typer.Exit(int(bad > 0))
 
 

@@ -105,7 +105,9 @@ def start(arguments: Sequence[str], output: Path, whole: bool) -> Started:
 
 def _forked(arguments: Sequence[str]) -> int:
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-    sys.modules["__main__"] = types.ModuleType("__main__")  # workers import that of `python -m safebo` neither
+    sys.modules["__main__"] = types.ModuleType(
+        "__main__"
+    )  # workers import that of `python -m safebo` neither
     sys.argv = ["safebo", *arguments]
     from safebo.cli.main import main
 
@@ -137,7 +139,9 @@ def time_until_alone(limit: float) -> tuple[float, list[str]]:
     left = []
     for pid in descendants(os.getpid()):
         try:
-            left.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            left.append(
+                Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
             os.kill(pid, signal.SIGKILL)
         except OSError:
             continue

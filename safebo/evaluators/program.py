@@ -169,8 +169,11 @@ class _Streams:
         """
         end = time.monotonic() + limit
         while self._open.get_map():
-            for key, _ in self._open.select(min(60.0, max(0.0, end - time.monotonic()))):
+            ready = self._open.select(min(0.5, max(0.0, end - time.monotonic())))
+            for key, _ in ready:
                 self._serve(key.fileobj)
+            if not ready and self._process.poll() is not None:
+                return True  # the supervisor was killed: what it watched may hold the streams open
             if self.too_much:
                 return True
             if time.monotonic() >= end:
