@@ -159,7 +159,7 @@ def one(number: int, base: Path, trials: int, calm: Path) -> dict[str, Any]:
         go("report", str(run), allowed=(0,))
     if told_in(run) != told_in(calm):
         faults.append("its trials are not those of an undisturbed run")
-    faults += [f"left: {file.name}" for part in (".part", ".new") for file in run.rglob(f"*{part}*")]
+    faults += [f"left: {file.name}" for part in (".part", ".new") for file in run.rglob(f"*{part}")]
     disk.gone()
     row = {"number": number, "trouble": trouble, "whole": whole, "ended": ended, "told": told}
     return row | {"faults": faults}

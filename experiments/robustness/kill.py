@@ -45,7 +45,7 @@ import yaml
 from safebo.errors import RunLockedError
 from safebo.experiments.robustness.killed_runs import STUDY, told_in
 from safebo.experiments.robustness.starts import Started, load, start, time_until_alone
-from safebo.files.writing import DRAFT
+from safebo.files.writing import draft_of
 from safebo.runs.best_gains import written_by_run
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
@@ -111,6 +111,7 @@ class Changes:
         return found
 
     def __call__(self) -> bool:
+        """Look again: whether they have by now."""
         now = self._state()
         self._left -= now != self._last
         self._last = now
@@ -172,7 +173,7 @@ class Campaign:
                     self.keep(row)
         if reported:
             faults += self._complete(["report", str(run)], folder)
-        faults += [f"left: {file.name}" for part in (DRAFT, ".new") for file in run.rglob(f"*{part}*")]
+        faults += [f"left: {file.name}" for part in (".part", ".new") for file in run.rglob(f"*{part}")]
         self._compare(own, run, seed, TRIALS, faults)
 
     def _creations(self, needs: Counter[Aim], own: tuple[int, str], run: Path, seed: int) -> None:
@@ -297,14 +298,13 @@ class Campaign:
             return Changes(lambda: [run / f"{SQLITE_FILE}-wal"], int(rng.integers(1, 11))), 0.004
         if aim.phase == "best gains" and rng.random() < 0.9:
             best = run / "best.yaml"
-            return Changes(lambda: [best, run / f"best.yaml{DRAFT}"], int(rng.integers(1, 4))), 0.004
+            return Changes(lambda: [best, draft_of(best)], int(rng.integers(1, 4))), 0.004
         if aim.phase == "best gains":
             return lambda: f"trial {TRIALS:>3}/" in life.said, 0.05
         if rng.random() < 0.4:
             return lambda: True, self.lasting[aim.phase, aim.whole]
         first = run / "report" / "objective.png"
-        drafts = [first, first.with_name(first.name + DRAFT)]
-        return Changes(lambda: drafts, 1), 0.06
+        return Changes(lambda: [first, draft_of(first)], 1), 0.06
 
 
 def _holds(life: Started, run: Path) -> bool:
@@ -351,7 +351,7 @@ def _is_free(run: Path) -> bool:
 
 def _met(run: Path) -> str:
     """What the kill left half done."""
-    drafts = sorted({file.name for file in run.rglob(f"*{DRAFT}")})
+    drafts = sorted({file.name for file in run.rglob("*.part")})
     if (run / f"{SQLITE_FILE}.new").exists():
         return "a draft of the journal"
     return "a draft of a page or picture" if any("best" not in d for d in drafts) else "".join(drafts[:1])

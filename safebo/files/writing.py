@@ -6,8 +6,10 @@ import fcntl
 import os
 from pathlib import Path
 
-DRAFT = ".part"
-"""After a file's name: what is being written. Where a writer was killed it stays, and the next one takes it."""
+
+def draft_of(path: Path) -> Path:
+    """Where a file is being written. Where a writer was killed it stays, and the next one takes it."""
+    return path.with_name(f".{path.name}.part")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -21,7 +23,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         OSError: it cannot be written; what was there is as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    draft = path.with_name(path.name + DRAFT)
+    draft = draft_of(path)
     descriptor = _own(draft)
     try:
         os.ftruncate(descriptor, 0)
@@ -40,10 +42,10 @@ def write_whole(path: Path, content: bytes | str) -> None:
 def _own(draft: Path) -> int:
     """The draft, opened and locked, once whoever else writes it is done."""
     while True:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(descriptor), os.stat(draft)):
+            if os.path.samestat(os.fstat(descriptor), os.lstat(draft)):
                 return descriptor
         except FileNotFoundError:
             pass  # who had it has made it the file

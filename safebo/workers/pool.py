@@ -65,7 +65,7 @@ class Death:
 
 @dataclass
 class _Process:
-    """One worker process: its executor, its handle, how it ended as its supervisor says, and what marks all below it."""
+    """One worker process: its executor, its handle, how it ended as its supervisor says, what marks all below it."""
 
     executor: ProcessPoolExecutor
     ending: Any
