@@ -125,6 +125,7 @@ def one(number: int, base: Path, trials: int, calm: Path) -> dict[str, Any]:
 
     if report:
         shutil.copytree(calm, run)
+        os.sync()
     if trouble == TROUBLES[0]:
         disk.fill(int(rng.integers(0, 300_000)))
     process = start(["report", str(run)] if report else tune(run, trials), output, whole)

@@ -13,16 +13,16 @@ drawn after it:
     best gains   within milliseconds of a change of best.yaml, or after the last trial
     report       `safebo report`: anywhere, or from its first picture on
 
-Some kills, one in three of those aimed at start-up and one in nine of the others, meet a `python -m safebo` from the
+Some kills, every second of those aimed at start-up and one in twenty of the others, meet a `python -m safebo` from the
 start of the interpreter ("whole"); the rest meet the same command in a fork of this process, which has loaded the
 imports (see starts.py). Worker processes and programs are
 started as ever in both. Every second kill goes to the process group, the others to the one process.
 
 After each kill: every process below the run is gone within 2 s (this process becomes their parent, so none is
 missed); the run's lock is free at once; every trial that was told, or said to be, is in the journal as it was; the best
-gains and the page are whole. While a run lives, a second `safebo tune` on it must be refused; where a journal is about
-to be made, two are started at once. At the end: the trials of an undisturbed run, bit for bit, and no draft left.
-Rows are kept in --out; a stopped command goes on where it was, with new runs. Linux.
+gains and the page are whole. While a run lives, a second `safebo tune` on it (at every second kill) must be refused;
+where a journal is about to be made, two are started at once. At the end: the trials of an undisturbed run, bit for bit,
+and no draft left. Rows are kept in --out; a stopped command goes on where it was, with new runs. Linux.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ SHARES = {
     "report": 0.08,
 }
 COMBINATIONS = tuple((workers, evaluator) for evaluator in ("function", "program") for workers in (1, 2))
-WHOLE = {"start-up": 3}
-"""One in so many kills meets a command that starts from the beginning; of the other phases one in nine."""
+WHOLE = {"start-up": 2}
+"""One in so many kills meets a command that starts from the beginning; of the other phases one in twenty."""
 
-SEEDS = 3  # of every combination; a run that nobody disturbs is made for each
+SEEDS = 2  # of every combination; a run that nobody disturbs is made for each
 
 
 class Aim(NamedTuple):
@@ -89,7 +89,7 @@ def plan(times: int) -> Counter[Aim]:
         workers, evaluator = COMBINATIONS[number % 4]
         phase = list(SHARES)[int(np.searchsorted(ends, (number // 4 + 0.5) * 0.6180339887498949 % 1.0))]
         earlier = sum(n for aim, n in aims.items() if aim[:3] == (workers, evaluator, phase))
-        aims[Aim(workers, evaluator, phase, earlier % WHOLE.get(phase, 9) == 0)] += 1
+        aims[Aim(workers, evaluator, phase, earlier % WHOLE.get(phase, 20) == 0)] += 1
     return aims
 
 
@@ -241,7 +241,7 @@ class Campaign:
             other = start(arguments, run.parent / "rival", False)
             life, rivals, owners = _one_of(life, other)
         signal, within = self._moment(aim, run, life)
-        tried = rivals != "" or aim.phase in ("start-up", "report")
+        tried = rivals != "" or aim.phase in ("start-up", "report") or self.rng.random() < 0.5
         while not signal():
             if life.poll() is not None:
                 break

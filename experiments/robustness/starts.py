@@ -6,6 +6,7 @@ with worker processes that are started as ever. Linux.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def load() -> None:
     import safebo.runs.recommend
     import safebo.runs.runner
     import safebo.tuner  # noqa: F401
+
+    gc.freeze()  # so that forks share what was loaded
 
 
 @dataclass
