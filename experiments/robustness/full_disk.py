@@ -144,10 +144,9 @@ def one(number: int, base: Path, trials: int, calm: Path) -> dict[str, Any]:
     ended, said = process.wait(), process.said
     faults += sentences(ended, said, (0, 1, 2, -9))
     told = len(re.findall(r"^trial +\d+/", said, re.MULTILINE))
+    # as long as no journal was made there is no run to show
+    go("show", str(run), allowed=(0, 1) if (run / "journal.sqlite").exists() else (2,))
     if trouble.startswith("read-only"):
-        begun = (run / "journal.sqlite").exists()
-        # the folder of a run of which nothing is there may be missing
-        go("show", str(run), allowed=(0, 1) if begun else (2,))
         go(*tune(run, trials), allowed=(0, 1, 2) if told == trials or report else (1, 2))
     disk.mend()
     if not report and len(told_in(run)) < told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -39,13 +40,30 @@ def write_whole(path: Path, content: bytes | str) -> None:
         os.close(descriptor)
 
 
+def remove_draft(path: Path) -> None:
+    """Remove what a killed writer left of a file, unless somebody writes it now."""
+    draft = draft_of(path)
+    with contextlib.suppress(OSError):
+        descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file(descriptor, draft):
+                draft.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _is_file(descriptor: int, file: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), os.lstat(file))
+
+
 def _own(draft: Path) -> int:
     """The draft, opened and locked, once whoever else writes it is done."""
     while True:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(descriptor), os.lstat(draft)):
+            if _is_file(descriptor, draft):
                 return descriptor
         except FileNotFoundError:
             pass  # who had it has made it the file

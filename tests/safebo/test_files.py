@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from safebo.errors import FileError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.files.problems import problem_lines, shown
 from safebo.files.reading import MAX_BYTES, parse, read_file, read_text, usable_path
-from safebo.files.writing import draft_of, write_whole
+from safebo.files.writing import draft_of, remove_draft, write_whole
 from safebo.study.reading import load_study
 
 SCALARS = st.one_of(
@@ -185,6 +186,18 @@ def test_a_file_of_two_writers_is_whole_whenever_they_are_killed(tmp_path: Path)
     write_whole(file, "new")
     assert file.read_text() == "new"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_draft_is_removed_unless_it_is_being_written(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    remove_draft(file)
+    draft_of(file).write_text("left")
+    with draft_of(file).open() as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        remove_draft(file)
+        assert draft_of(file).exists()
+    remove_draft(file)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(
