@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,11 @@ import numpy as np
 
 
 def evaluate(
-    parameters: Mapping[str, float], context: Mapping[str, float], seed: int = 0, pause: float = 0.0
+    parameters: Mapping[str, float],
+    context: Mapping[str, float],
+    seed: int = 0,
+    pause: float = 0.0,
+    child: bool = False,
 ) -> dict[str, Any]:
     """Objective with one peak near the edge of what is safe; margin falls with the first gain.
 
@@ -20,7 +25,10 @@ def evaluate(
         context: not used.
         seed: of the sensor noise.
         pause: seconds that the trial takes.
+        child: whether it starts a process that would outlive it by a minute.
     """
+    if child:
+        os.posix_spawnp("sleep", ["sleep", "60"], os.environ, setsid=True)
     time.sleep(pause)
     stiffness, damping = parameters["stiffness"], parameters["damping"]
     noise = 0.01 * np.random.default_rng(seed).standard_normal(2)

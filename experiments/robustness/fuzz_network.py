@@ -23,7 +23,7 @@ from safebo.experiments.robustness.fuzz_packets import (
 )
 from safebo.experiments.robustness.guardian import beat
 from safebo.experiments.robustness.guardian_world import KEY, PERIOD
-from safebo.experiments.robustness.kill import waited_for
+from safebo.experiments.robustness.killed_runs import waited_for
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.link.client import GuardianClient

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 import typer
 
-from safebo.experiments.robustness.kill import STUDY, told_in
+from safebo.experiments.robustness.killed_runs import STUDY, told_in
 
 SECRET = "s3cr/t:w@rd?%&é"
 """A password with every character that a URL gives a meaning to."""

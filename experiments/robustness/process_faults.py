@@ -32,7 +32,7 @@ import yaml
 
 from safebo.experiments.robustness.faults.report import Fault, Report
 from safebo.experiments.robustness.faults.report import fault as fault_on
-from safebo.experiments.robustness.kill import waited_for, workers_of
+from safebo.experiments.robustness.killed_runs import waited_for, workers_of
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import read_key
 from safebo.hardware.link.udp import UdpTransport

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,18 +46,20 @@ def run_program(command: Sequence[str], text: str, limit: float, folder: str | N
     Args:
         command: the program and its arguments.
         text: for its stdin.
-        limit: seconds after which it is ended.
+        limit: seconds after which it is ended: SIGTERM, and SIGKILL half a second later.
         folder: its working folder; None for the current one.
 
     Raises:
         OSError: it cannot be run.
     """
     status, give = os.pipe()
+    mark = {"SAFEBO_PROGRAM": uuid.uuid4().hex}
     line = [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid()), str(give), *command]
     try:
         process = subprocess.Popen(
             line,
             cwd=folder,
+            env={**os.environ, **mark},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,6 +79,8 @@ def run_program(command: Sequence[str], text: str, limit: float, folder: str | N
     finally:
         os.close(status)
         _end(process)
+        if process.returncode < 0:
+            supervisor.end_marked(mark)
     kind, _, number = said.partition("\n")[0].partition(" ")
     if streams.too_much:
         return Answer(b"", f"wrote more than {MAX_ANSWER >> 20} MB to stdout and was ended")
@@ -164,8 +169,11 @@ class _Streams:
         """
         end = time.monotonic() + limit
         while self._open.get_map():
-            for key, _ in self._open.select(min(60.0, max(0.0, end - time.monotonic()))):
+            ready = self._open.select(min(0.5, max(0.0, end - time.monotonic())))
+            for key, _ in ready:
                 self._serve(key.fileobj)
+            if not ready and self._process.poll() is not None:
+                return True  # the supervisor was killed: what it watched may hold the streams open
             if self.too_much:
                 return True
             if time.monotonic() >= end:

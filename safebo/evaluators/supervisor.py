@@ -1,8 +1,9 @@
 """A process that stands above others and lets none of them outlive it.
 
 Whoever supervises adopts what its child leaves behind (Linux), so that processes which left the child's session, or
-whose parent ended, are found too. When the child ends, when it is asked to (SIGTERM) or when its own parent is gone, it
-kills everything below it.
+whose parent ended, are found too. When the child ends it kills everything below it; when it is asked to (SIGTERM), when
+time is over or when its own parent is gone, it sends everything below it SIGTERM first, and kills what is left a moment
+later.
 
 Run as a program, by the path of this file, it starts a command in a session of its own and supervises it:
 
@@ -21,11 +22,14 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 POLL_SECONDS = 0.1
 """After so long at most it is noticed that the parent is gone, or that time is over."""
+
+GRACE_SECONDS = 0.5
+"""From SIGTERM to SIGKILL for a program and all that it started."""
 
 ENDING_SECONDS = 2.0
 """For processes that were killed to be gone; one of another user can stay."""
@@ -57,6 +61,7 @@ def watch(
     output: int | None = None,
     keep: Callable[[bytes], None] = lambda data: None,
     over: Callable[[], bool] = lambda: False,
+    grace: float = GRACE_SECONDS,
 ) -> int | None:
     """Wait until a child ends, then end everything below this process.
 
@@ -66,6 +71,7 @@ def watch(
         output: descriptor from which all that the child and its children print is read; None for none.
         keep: takes what was read.
         over: whether the child has to be ended now.
+        grace: seconds from SIGTERM to SIGKILL for a child that did not end by itself.
 
     Returns:
         The exit code, negative for the number of a signal; None where the child was ended from here.
@@ -96,7 +102,7 @@ def watch(
             else:
                 sources.remove(output)
         code = _code_of(child)
-    end_all(child)
+    end_all(child, grace if code is None else 0.0)
     if output is not None:
         _drain(output, keep)
     return code
@@ -125,37 +131,70 @@ def _drain(output: int, keep: Callable[[bytes], None]) -> None:
             keep(data)
 
 
-def end_all(child: int) -> None:
-    """Kill every process below this one, and wait until they are gone."""
-    end = time.monotonic() + ENDING_SECONDS
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
-        for pid in descendants(os.getpid()):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+def end_all(child: int, grace: float = 0.0) -> None:
+    """End every process below this one, and wait until they are gone.
+
+    Args:
+        child: leader of a group that is below this process.
+        grace: seconds after SIGTERM at which they are killed; without it they are killed now.
+    """
+    if grace:
+        _signal_all(child, signal.SIGTERM)
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < grace + ENDING_SECONDS:
+        if waited >= grace:
+            _signal_all(child, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return
+            break
         time.sleep(0.005)
+    with contextlib.suppress(OSError):  # where orphans are not adopted
+        os.killpg(child, signal.SIGKILL)
+
+
+def _signal_all(child: int, number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(child, number)
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def end_marked(mark: Mapping[str, str]) -> None:
+    """Kill every process that was started with these variables: what is left where a supervisor was killed itself."""
+    wanted = {f"{name}={value}".encode() for name, value in mark.items()}
+    end = time.monotonic() + ENDING_SECONDS
+    found = True
+    while found and time.monotonic() < end:
+        found = False
+        for pid in _processes():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    marked = pid != os.getpid() and wanted <= set(file.read().split(b"\0"))
+                if marked:
+                    os.kill(pid, signal.SIGKILL)
+                    found = True
+
+
+def _processes() -> list[int]:
+    """Process ids, by the system's table in `/proc`; none where there is no such table."""
+    try:
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return []
 
 
 def descendants(root: int) -> list[int]:
     """Processes below one, by the system's table in `/proc`; none where there is no such table."""
     children: dict[int, list[int]] = {}
-    try:
-        entries = os.listdir("/proc")
-    except OSError:
-        return []
-    for entry in entries:
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{entry}/stat", "rb") as file:
-                    # The name in brackets may hold anything; state and parent follow its last bracket.
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry))
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                # The name in brackets may hold anything; state and parent follow its last bracket.
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
     found, waiting = [], [root]
     while waiting:
         below = children.get(waiting.pop(), [])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import OtherFileError
+from safebo.files.writing import write_whole
 from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
@@ -122,16 +123,17 @@ def write_report(data: ReportData, folder: Path) -> Path:
         )
     files, pictures = gain_files(data, folder), draw(data)
     images.mkdir(parents=True, exist_ok=True)
+    drawn_now = {images / f"{picture.name}.png": picture.png for picture in pictures.all()}
+    for file, content in drawn_now.items():
+        write_whole(file, content)
     for kind in PICTURES:  # of an earlier report of this run, which may have had more contexts
-        for old in images.glob(f"{kind}.png"):
+        for old in set(images.glob(f"{kind}.png")) - drawn_now.keys():
             old.unlink()
-    for picture in pictures.all():
-        (images / f"{picture.name}.png").write_bytes(picture.png)
     own = {
         c.name: "" if c.best is None or _other(files[c.name], c.best) else files[c.name].name
         for c in data.contexts
     }
-    page.write_text(render(data, pictures, own), encoding="utf-8")
+    write_whole(page, render(data, pictures, own))
     return page
 
 

@@ -9,7 +9,6 @@ never written over.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 
 from safebo.errors import OtherFileError
 from safebo.files.reading import read_file
+from safebo.files.writing import write_whole
 from safebo.text.file_names import file_name
 from safebo.text.printable import one_line
 from safebo.types import Bounds
@@ -83,14 +83,7 @@ def write_best_gains(path: Path, best: BestGains) -> None:
             f"{path}: was not written by this run, or was changed since, so it is left as it is. Move it elsewhere; "
             f"then `safebo report {path.parent}` writes the run's own (`safebo best {path.parent}` prints it)"
         )
-    text = _text(best)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # a run and its report may write at once
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, _text(best))
 
 
 def written_by_run(path: Path, study: str, context: str) -> bool:

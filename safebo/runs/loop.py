@@ -31,6 +31,7 @@ from safebo.errors import (
 )
 from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed, short_text
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
+from safebo.files.writing import remove_draft
 from safebo.runs.best_gains import BestGains
 from safebo.runs.operators import Operator
 from safebo.runs.origin import is_default, note_code, origin, versions
@@ -195,6 +196,8 @@ class RunLoop:
         self.told = len(records)
         self.progress.begin(journal.run, records)
         contexts = contexts_of(records, journal.run.study)
+        for name in contexts:
+            remove_draft(best_file(self.folder, name, journal.run.study))
         if all(best_file(self.folder, name, journal.run.study).exists() for name in contexts):
             self.progress.note(f"All {len(records)} trials are done already.")
             self.progress.end()

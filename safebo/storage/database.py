@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import errno
 import os
 import sqlite3
 import zlib
@@ -29,13 +30,61 @@ def sqlite_writer(file: Path, log: Literal["WAL", "DELETE"] = "WAL") -> sa.Engin
     """
 
     def connect() -> sqlite3.Connection:
+        fine = log == "WAL" and _has_small_blocks(file)
+        if fine and not _has_room(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         # The mutex of Journal serialises the threads of the one writing process.
-        connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False)
-        for pragma in (f"journal_mode={log}", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False, factory=_Writing)
+        try:
+            for pragma in (f"journal_mode={log}", "synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            if fine:
+                connection.execute("PRAGMA schema_version")
+                connection.keep_index(file)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     return sa.create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+
+
+_INDEX = 32768
+"""Bytes of a write-ahead log's index, for all of the log that is written before it is folded into the file."""
+
+
+def _has_small_blocks(file: Path) -> bool:
+    """Whether the file system gives room in blocks below 4 KiB, as a small ext4 does.
+
+    SQLite maps the log's index into memory and makes room for it by a byte in every 4 KiB. Where that is not enough, a
+    disk that is full ends the process with SIGBUS.
+    """
+    return os.statvfs(file.parent).f_frsize < 4096
+
+
+def _has_room(file: Path) -> bool:
+    found = os.statvfs(file.parent)
+    return found.f_bavail * found.f_frsize >= 2 * _INDEX
+
+
+class _Writing(sqlite3.Connection):
+    """A connection that has room on disk for all of the log's index."""
+
+    _index = -1
+
+    def keep_index(self, file: Path) -> None:
+        """Take the room now. OSError: there is none."""
+        if hasattr(os, "posix_fallocate"):
+            # Closing it would give up SQLite's own locks on the file, so it stays open as long as the connection.
+            self._index = os.open(f"{file}-shm", os.O_RDWR | os.O_CLOEXEC)
+            os.posix_fallocate(self._index, 0, _INDEX)
+
+    def close(self) -> None:
+        """Close the database, then the index."""
+        super().close()
+        if self._index >= 0:
+            os.close(self._index)
+            self._index = -1
 
 
 _NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
@@ -53,14 +102,19 @@ def sqlite_reader(file: Path) -> sa.Engine:
         # file can be read as one that never changes.
         if not writable:
             return read_only("mode=ro" if Path(f"{file}-shm").exists() else "immutable=1")
+        log = Path(f"{file}-wal")
+        logged = log.exists() and log.stat().st_size > 0
+        if _has_small_blocks(file) and not _has_room(file):
+            if logged:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return read_only("immutable=1")
         connection = sqlite3.connect(file, timeout=5.0)
         try:
             connection.execute("PRAGMA query_only=ON")
             connection.execute("PRAGMA schema_version")
         except sqlite3.OperationalError as error:
             connection.close()
-            log = Path(f"{file}-wal")
-            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or (log.exists() and log.stat().st_size > 0):
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or logged:
                 raise
             return read_only("immutable=1")
         return connection

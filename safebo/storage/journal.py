@@ -29,6 +29,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from safebo.errors import InputError, JournalError, NotARunError
+from safebo.files.writing import write_whole
 from safebo.storage import chain, tables
 from safebo.storage.database import (
     altered_errors,
@@ -175,7 +176,7 @@ class Journal(AbstractContextManager["Journal"]):
                     _synchronise_folder(folder)
                     engine = sqlite_writer(folder / SQLITE_FILE)
                 else:
-                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": run.run}))
+                    write_whole(folder / URL_FILE, to_json({"url": place, "run": run.run}))
         except BaseException:
             engine.dispose()
             if url is None:
@@ -253,7 +254,7 @@ class Journal(AbstractContextManager["Journal"]):
                         with readable_errors(place, "read"):
                             chain.checkpoint(connection, run.run)
                 if key is not None and place != pointer["url"]:
-                    _write_whole(folder / URL_FILE, to_json({"url": place, "run": key}))
+                    write_whole(folder / URL_FILE, to_json({"url": place, "run": key}))
         except BaseException:
             engine.dispose()
             raise
@@ -493,12 +494,6 @@ def _read_pointer(file: Path) -> dict[str, str]:
         return {"url": str(pointer["url"]), "run": str(pointer["run"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JournalError(f"{file}: does not say where the run's journal is") from error
-
-
-def _write_whole(file: Path, text: str) -> None:
-    draft = file.with_name(file.name + ".new")
-    draft.write_text(text)
-    draft.rename(file)
 
 
 def _synchronise_folder(folder: Path) -> None:

@@ -67,9 +67,10 @@ class EvaluatorSpec(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     """What the evaluator takes, checked by itself: robot, speed, duration, disturbance, ..."""
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds after which the process of a trial is ended, with all that it started. The trial is `failed` where the
-    evaluator is repeatable; otherwise a person says what became of it. None by default, 600 for `subprocess`. Not for
-    an evaluator that moves a robot. It may change when a run is resumed."""
+    """Seconds after which the process of a trial is ended, with all that it started: by SIGTERM, what is left within a
+    second by SIGKILL. The trial is `failed` where the evaluator is repeatable; otherwise a person says what became of
+    it. None by default, 600 for `subprocess`. Not for an evaluator that moves a robot. It may change when a run is
+    resumed."""
     tries: int = Field(default=3, ge=1)
     """How often a trial is begun whose process dies (a crash, no memory), where the evaluator is repeatable; then it is
     `failed`. It may change when a run is resumed."""

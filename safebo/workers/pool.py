@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 from safebo.evaluators.program import ended_by
 from safebo.evaluators.source import EvaluatorSource
+from safebo.evaluators.supervisor import end_marked
 from safebo.types import Check, EvaluatorInfo, Measurement, Monitor, Trial
 from safebo.workers import worker
 
@@ -63,11 +65,12 @@ class Death:
 
 @dataclass
 class _Process:
-    """One worker process: its executor, its handle, and how it ended as its supervisor says."""
+    """One worker process: its executor, its handle, how it ended as its supervisor says, what marks all below it."""
 
     executor: ProcessPoolExecutor
     ending: Any
     handles: list[BaseProcess] = field(default_factory=list)
+    mark: dict[str, str] = field(default_factory=lambda: {"SAFEBO_WORKER": uuid.uuid4().hex})
 
 
 def starts_unguarded() -> bool:
@@ -151,6 +154,8 @@ class WorkerPool:
                 handle.terminate()
                 handle.join(_ENDING_SECONDS)
             handle.kill()
+        if self._source.robot is None and process.ending.value == _NOT_SAID:
+            end_marked(process.mark)
         process.executor.shutdown(wait=True, cancel_futures=True)
 
     def _submit_to(self, slot: int, function: object, *arguments: object) -> Future:
@@ -179,7 +184,8 @@ class WorkerPool:
         return process
 
     def _submit(self, process: _Process, function: object, arguments: tuple[object, ...]) -> Future:
-        with _environment({**_ONE_THREAD, WORKER_OF: str(os.getpid())}), _without_interrupts():
+        mark = {**_ONE_THREAD, WORKER_OF: str(os.getpid()), **process.mark}
+        with _without_interrupts(), _environment(mark):
             future: Future = process.executor.submit(function, *arguments)  # type: ignore[arg-type]
         process.handles = process.handles or list((process.executor._processes or {}).values())
         return future

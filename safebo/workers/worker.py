@@ -36,7 +36,7 @@ from safebo.evaluators.gate import (
     text_of,
 )
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
-from safebo.evaluators.supervisor import adopt_orphans, die_with_parent, watch
+from safebo.evaluators.supervisor import GRACE_SECONDS, adopt_orphans, die_with_parent, watch
 from safebo.text.command import calm_warnings
 from safebo.types import (
     Check,
@@ -128,8 +128,9 @@ def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> 
 
 
 @contextmanager
-def _sendable(what: str) -> Iterator[None]:
-    """Errors that arrive at the run whatever class a user's code has made of them."""
+def _sendable(what: str = "") -> Iterator[None]:
+    """Errors that arrive at the run whatever class a user's code has made of them; `what` comes first in their text."""
+    begins = f"{what}: " if what else ""
     try:
         yield
     except EvaluatorOptionError as error:
@@ -141,23 +142,25 @@ def _sendable(what: str) -> Iterator[None]:
         raise known(text_of(error)) from None
     except OSError as error:
         if not disk_is_full(error):
-            raise EvaluatorError(f"{what}: {short_text(error)}") from None
+            raise EvaluatorError(f"{begins}{short_text(error)}") from None
         place = None if error.filename is None else str(error.filename)
         raise OSError(error.errno, str(error.strerror), place) from None
     except BaseException as error:
-        raise EvaluatorError(f"{what}: {short_text(error)}") from None
+        raise EvaluatorError(f"{begins}{short_text(error)}") from None
 
 
 def preflight(source: EvaluatorSource) -> list[Check]:
     """The evaluator's own checks before the first trial; none where it has none."""
-    evaluator = _evaluator(source)
-    return list(evaluator.preflight()) if hasattr(evaluator, "preflight") else []
+    with _sendable():
+        evaluator = _evaluator(source)
+        return list(evaluator.preflight()) if hasattr(evaluator, "preflight") else []
 
 
 def score(source: EvaluatorSource, trial: Trial, ended: dict[str, Any]) -> Measurement:
     """What a trial showed that ended without being scored, from its raw file."""
-    evaluator: Any = _evaluator(source)
-    return measured_or_failed(evaluator.score(trial, ended), source.study)
+    with _sendable():
+        evaluator: Any = _evaluator(source)
+        return measured_or_failed(evaluator.score(trial, ended), source.study)
 
 
 def finish() -> None:
@@ -244,7 +247,10 @@ def _supervise(child: int, parent: int, read: int, write: int, log: str | None, 
         for number in (0, 1, 2):
             os.dup2(nowhere, number)
         kept = None if log is None else Log(Path(log))
-        code = watch(child, parent, read, kept.write if kept is not None else lambda data: None, over)
+        keep = kept.write if kept is not None else lambda data: None
+        code = watch(
+            child, parent, read, keep, over, 2 * GRACE_SECONDS
+        )  # a program below has a supervisor of its own
     finally:
         if ending is not None:
             ending.value = code if code is not None else OVER_LIMIT if reached else -signal.SIGKILL

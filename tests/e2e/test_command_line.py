@@ -18,7 +18,7 @@ import yaml
 from in_process import Answer, in_process
 
 from safebo.acquisition import acquisition_class
-from safebo.experiments.robustness.kill import comparable
+from safebo.experiments.robustness.killed_runs import comparable
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from safebo.errors import FileError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.files.problems import problem_lines, shown
 from safebo.files.reading import MAX_BYTES, parse, read_file, read_text, usable_path
+from safebo.files.writing import draft_of, remove_draft, write_whole
 from safebo.study.reading import load_study
 
 SCALARS = st.one_of(
@@ -144,3 +150,72 @@ def test_files_that_a_study_names_lie_beside_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     made = EvaluatorSource.of_file(load_study(Path("study/study.yaml"))).make()
     assert made.options == {"table": str(tmp_path / "study" / "table.csv"), "other": "table.csv"}  # type: ignore[attr-defined]
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+WRITER = """\
+import itertools, pathlib, sys
+from safebo.files.writing import write_whole
+for number in itertools.count():
+    write_whole(pathlib.Path(sys.argv[1]), (sys.argv[2] + str(number % 10)) * 200_000)
+    if number == 1:
+        print("ready", flush=True)
+"""
+
+
+def test_a_file_of_two_writers_is_whole_whenever_they_are_killed(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for delay in (0.0, 0.007, 0.031):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(file), letter], stdout=subprocess.PIPE)
+            for letter in "ab"
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+        time.sleep(delay)
+        for writer in writers:
+            text = file.read_text()
+            assert (len(text), text) == (400_000, text[:2] * 200_000)
+            writer.send_signal(signal.SIGKILL)
+            writer.communicate()
+        text = file.read_text()
+        assert (len(text), text) == (400_000, text[:2] * 200_000)
+    draft_of(file).write_text("left by one that was killed")
+    write_whole(file, "new")
+    assert file.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_draft_is_removed_unless_it_is_being_written(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    remove_draft(file)
+    draft_of(file).write_text("left")
+    with draft_of(file).open() as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        remove_draft(file)
+        assert draft_of(file).exists()
+    remove_draft(file)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_text("old")
+    other.write_text("of somebody else")
+    draft_of(file).symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_whole(file, "new")
+    draft_of(file).unlink()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(file, "new")
+    assert (file.read_text(), other.read_text()) == ("old", "of somebody else")
+    assert sorted(os.listdir(tmp_path)) == ["file", "other"]

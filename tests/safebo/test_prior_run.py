@@ -14,7 +14,7 @@ import pytest
 from closed_form_runs import as_older
 
 from safebo.errors import InputError, InterruptedRunError, JournalError, NotARunError
-from safebo.experiments.robustness.kill import comparable
+from safebo.experiments.robustness.killed_runs import comparable
 from safebo.runs.manual import edit_trial
 from safebo.runs.prior_events import prior_state
 from safebo.runs.progress import Silent

@@ -61,6 +61,11 @@ RAISED = {
     "exit text": "its evaluator called sys.exit('no robot') (",
     "generator": "its evaluator raised GeneratorExit (",
     "interrupt": "its evaluator raised KeyboardInterrupt (",
+    "cancelled": "its evaluator raised CancelledError (",
+    "cancelled task": "its evaluator raised CancelledError (",
+    "cancelled future": "its evaluator raised CancelledError (",
+    "broken pool": "its evaluator raised BrokenExecutor: of its own (",
+    "group": "its evaluator raised BaseExceptionGroup: two (2 sub-exceptions) (",
     "odd": "its evaluator raised Odd: odd (",
     "text fails": "its evaluator raised TextFails: (its text cannot be shown: SystemExit) (",
     "not sendable": "its evaluator raised one and two",
@@ -126,6 +131,20 @@ def test_an_evaluator_that_cannot_be_made_says_why(
         measurement = worker.evaluate(source, TRIAL, None)
         assert measurement.outcome == "failed"
         assert words in measurement.message
+
+
+@pytest.mark.parametrize(
+    "deed", ["exit 3", "cancelled", "group", "odd", "interrupt", "not sendable", "memory"]
+)
+@pytest.mark.parametrize("step", ["preflight", "score"])
+def test_what_an_evaluator_raises_in_its_other_steps_arrives_as_an_error(
+    deed: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_made", None)
+    source = EvaluatorSource(study_with("unruly_evaluators:Made", {step: deed}))
+    with pytest.raises(EvaluatorError) as caught:
+        worker.preflight(source) if step == "preflight" else worker.score(source, TRIAL, {})
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +346,63 @@ def test_a_run_that_ends_leaves_no_process(tmp_path: Path, kind: str, ending: st
     finally:
         process.kill()
         process.wait()
+
+
+def supervisors(pid: int) -> list[int]:
+    """Processes below a run that supervise another: the one that the pool started, and that of a program."""
+    lines = {below: Path(f"/proc/{below}/cmdline").read_bytes() for below in descendants(pid)}
+    of_program = [below for below, line in lines.items() if b"supervisor.py" in line]
+    started = [int(below) for below in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return of_program or [below for below in started if b"spawn_main" in lines[below]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("kind", ["function", "program"])
+def test_a_supervisor_that_is_killed_leaves_no_process_and_costs_one_trial(
+    tmp_path: Path, kind: str, mark: str
+) -> None:
+    study = tmp_path / "study.yaml"
+    name, options = evaluator_with_children(kind, tmp_path, mark)
+    study.write_text(
+        text_with(name, options | {"repeatable": True}, tries=1).replace("trials: 8", "trials: 1")
+    )
+    run_ = subprocess.Popen([sys.executable, "-c", RUN, str(HERE), str(study), str(tmp_path / "run")])
+    try:
+        assert until(lambda: len(marked(mark)) == 3)
+        (supervisor,) = supervisors(run_.pid)
+        os.kill(supervisor, signal.SIGKILL)
+        assert run_.wait(60) == 0
+        assert marked(mark) == []
+        ((outcome, message),) = messages(tmp_path / "run")
+        assert outcome == "failed"
+        assert "SIGKILL" in message
+    finally:
+        run_.kill()
+        run_.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_program_past_its_time_is_asked_to_end_before_it_is_killed(
+    tmp_path: Path, obeys: bool, mark: str
+) -> None:
+    """It may let go of what it holds; one that goes on is killed, with a child that took no notice."""
+    asked, ready = tmp_path / "asked", tmp_path / "ready"
+    (tmp_path / "program.py").write_text(
+        "import os, pathlib, signal, subprocess, sys, time\n"
+        "def end(*_):\n"
+        f"    pathlib.Path({str(asked)!r}).write_text('asked')\n"
+        f"    {'os._exit(0)' if obeys else 'pass'}\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        f"subprocess.Popen(['sh', '-c', 'trap \"\" TERM; touch {ready}; sleep 600.{mark} & wait'])\n"
+        "while True: time.sleep(1)\n"
+    )
+    options = {"command": [sys.executable, "program.py"], "repeatable": True}
+    evaluator = EvaluatorSource(study_with("subprocess", options, time_limit=1), str(tmp_path)).make()
+    assert evaluator.evaluate(TRIAL).message.endswith("did not answer within 1 s and was ended")
+    assert ready.exists()
+    assert asked.read_text() == "asked"
+    assert marked(mark) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")

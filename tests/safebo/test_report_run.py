@@ -12,7 +12,9 @@ import pytest
 from report_samples import make_study, truth
 
 from safebo.errors import NotARunError
+from safebo.files.writing import draft_of
 from safebo.report import build_report
+from safebo.report.page import GENERATOR
 from safebo.report.run import read_run
 from safebo.runs.best_gains import BestGains, read_best_gains, write_best_gains
 from safebo.storage.journal import Journal
@@ -75,6 +77,26 @@ def test_report_of_a_run(finished: Path) -> None:
         assert best.certified
         assert min(b.lower for b in best.margins.values()) >= 0
     assert not read_best_gains(finished / "predicted-pronk.yaml").certified
+
+
+def test_a_report_that_is_cut_short_leaves_the_page_that_was_there(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = finished / "report.html"
+    page.write_bytes(GENERATOR)
+    draft_of(page).write_text("<!doctype html> half a pa")  # of one that was killed
+    replace = Path.replace
+
+    def stop(draft: Path, path: Path) -> Path:
+        if path == page:
+            raise KeyboardInterrupt
+        return replace(draft, path)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_report(finished)
+    assert page.read_bytes() == GENERATOR
+    assert list(finished.rglob("*.part")) == []
 
 
 def test_read_run_agrees_with_a_tuner_told_the_same(finished: Path) -> None:

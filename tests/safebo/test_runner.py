@@ -27,7 +27,7 @@ from safebo.errors import (
     UnknownTrialError,
     UnsafeSeedError,
 )
-from safebo.experiments.robustness.kill import comparable, survive
+from safebo.experiments.robustness.killed_runs import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import resolve_trial
 from safebo.runs.progress import Silent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import ctypes
 import os
 import signal
@@ -40,6 +42,13 @@ def throw(error: BaseException) -> None:
     raise error
 
 
+async def cancelled_task() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
 DEEDS: dict[str, Callable[[], object]] = {
     "nothing": lambda: None,
     "exit 3": lambda: sys.exit(3),
@@ -47,6 +56,11 @@ DEEDS: dict[str, Callable[[], object]] = {
     "exit text": lambda: sys.exit("no robot"),
     "generator": lambda: throw(GeneratorExit()),
     "interrupt": lambda: throw(KeyboardInterrupt()),
+    "cancelled": lambda: throw(asyncio.CancelledError()),
+    "cancelled task": lambda: asyncio.run(cancelled_task()),
+    "cancelled future": lambda: throw(concurrent.futures.CancelledError()),
+    "broken pool": lambda: throw(concurrent.futures.BrokenExecutor("of its own")),
+    "group": lambda: throw(BaseExceptionGroup("two", [KeyboardInterrupt(), SystemExit(3)])),
     "odd": lambda: throw(Odd("odd")),
     "text fails": lambda: throw(TextFails()),
     "not sendable": lambda: throw(NotSendable("one", "two")),
@@ -98,6 +112,14 @@ class Made:
     def info(self) -> Any:
         DEEDS[self.options.get("info", "nothing")]()
         return EvaluatorInfo("made", (), (), ()) if "info" in self.options else {}
+
+    def preflight(self) -> list[Any]:
+        DEEDS[self.options.get("preflight", "nothing")]()
+        return []
+
+    def score(self, trial: object, ended: object) -> Any:
+        DEEDS[self.options.get("score", "nothing")]()
+        return GOOD
 
     def evaluate(self, trial: object, monitor: object = None) -> Any:
         return GOOD
