@@ -99,9 +99,17 @@ class RobotRun:
         folder: an empty folder for journal and records.
         world: see `ScheduledWorld`.
         clears: clear latches without a person, as with `--approve-all`.
+        client: the tuner's client where the robot stands already (`World.standing`); None for a robot that has to
+            get up.
     """
 
-    def __init__(self, folder: Path, world: ScheduledWorld, clears: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        world: ScheduledWorld,
+        clears: bool = False,
+        client: GuardianClient | None = None,
+    ) -> None:
         self.world, self.folder = world, folder
         file = load_study(STUDY)
         self.study = file.study
@@ -117,8 +125,11 @@ class RobotRun:
             trials=10,
         )
         self.stops = self._clients = 0
-        world.run(1.1)
         self.session = Session(self._client, background=False)
+        if client is None:
+            world.run(1.1)
+        else:
+            self.session._client, self._clients = client, 1
         address = RobotAddress("in-process", 1, clears=clears)
         self.evaluator = RobotEvaluator(options, address, self.session)
         self.evaluator.record_into(folder / "trajectories", folder)

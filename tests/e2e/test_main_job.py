@@ -28,7 +28,7 @@ def test_a_go1_is_tuned_reported_and_walks_with_its_new_gains(
         return answer.out
 
     run = tmp_path / "run"
-    as_a_process("tune", "go1-trot", "--trials", 5, "--out", run)
+    safebo("tune", "go1-trot", "--trials", 5, "--out", run)
     trials = json.loads(safebo("show", run, "--json"))["trials"]
     assert [t["phase"] for t in trials] == ["seed", "local", "local", "local", "local"]
     assert all(t["outcome"] == "completed" and not t["fell"] for t in trials)

@@ -53,7 +53,7 @@ def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", [*FAST, "optuna_gp", "botorch_qlognei", "botorch_scbo"])
 def test_same_seed_same_proposals_and_every_one_in_the_box(name: str) -> None:
-    trials = 3 if name.startswith("botorch") else 12  # Optuna's models begin after ten
+    trials = 2 if name.startswith("botorch") else 12  # Optuna's models begin after ten
     runs = [list(run_task(task(None), contestant(name), 4, trials)) for _ in range(2)]
     assert [r.x for r in runs[0]] == [r.x for r in runs[1]]
     assert len(runs[0]) == trials
@@ -64,8 +64,8 @@ def test_same_seed_same_proposals_and_every_one_in_the_box(name: str) -> None:
     for row in runs[0]:
         assert not row.certified
         assert np.isnan(row.safe_share)
-    other = list(run_task(task(None), contestant(name), 5, trials))
-    assert [r.x for r in other] != [r.x for r in runs[0]]
+    other = list(run_task(task(None), contestant(name), 5, 2))
+    assert [r.x for r in other] != [r.x for r in runs[0][:2]]
 
 
 @pytest.mark.parametrize("lattice", [(9, 5), (9, 8)])

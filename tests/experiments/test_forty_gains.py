@@ -9,7 +9,7 @@ import numpy as np
 from safebo.experiments.speed.continuous_cases import box_study, hill, measured
 from safebo.tuner import Tuner
 
-TRIALS = 60
+TRIALS = 48
 
 
 def rewards_and_margins(method: str, trials: int = TRIALS, **search: Any) -> tuple[list[float], list[float]]:

@@ -1,12 +1,11 @@
 """The studies that are shipped: each fits its evaluator, and its seed is safe on the robot."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import from_unit, is_safe, truth
@@ -57,12 +56,9 @@ def test_points_of_the_unit_cube_are_gains_on_their_declared_scales() -> None:
 
 
 def test_the_speed_command_prints_only_json(capsys: pytest.CaptureFixture[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "safebo.experiments.speed", "grid_10k", "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = typer.Typer()
+    command.command()(speed.main)
+    done = CliRunner().invoke(command, ["grid_10k", "--json"], catch_exceptions=False)
     (row,) = json.loads(done.stdout)["speed"]
     assert row["name"] == "grid_10k"
     assert row["median_seconds"] > 0

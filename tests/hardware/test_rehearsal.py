@@ -18,24 +18,14 @@ from safebo.storage.trial_log import KIND
 from safebo.study.reading import resolve_study
 
 
-def safebo(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "safebo", *words], capture_output=True, text=True, timeout=120
-    )
-
-
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    return " ".join((result.stdout + result.stderr).split())
-
-
-def test_a_study_is_rehearsed_on_a_virtual_go1(tmp_path: Path) -> None:
+def test_a_study_is_rehearsed_on_a_virtual_go1(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     content = yaml.safe_load(resolve_study("go1-trot").read_text())
     content["evaluator"]["options"]["seconds"] = 1.0
     study = tmp_path / "short.yaml"
     study.write_text(yaml.safe_dump(content, sort_keys=False))
     run = tmp_path / "run"
-    result = safebo("tune", str(study), "--dry-run", "--approve-all", "--trials", "1", "--out", str(run))
-    assert result.returncode == 0, said(result)
+    result = in_process(capfd, "tune", study, "--dry-run", "--approve-all", "--trials", 1, "--out", run)
+    assert result.code == 0, result
     with Journal.open(run, read_only=True) as journal:
         (record,) = journal.records(states=False)
         steps = [event.data["state"] for event in journal.events() if event.kind == KIND]

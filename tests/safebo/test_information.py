@@ -64,7 +64,7 @@ def brute_ise(model: SingleTaskGP, x: torch.Tensor, z: torch.Tensor, noise: floa
 def test_ise_is_the_largest_expected_fall_of_the_signs_entropy() -> None:
     thresholds = torch.tensor([0.3, -0.2], dtype=DTYPE)
     gps = [single(0), single(1)]
-    asked = CANDIDATES[[0, 1, 2, 12, 13]]
+    asked = CANDIDATES[[0, 2, 13]]
     score = info.ISE(models(), GRID, thresholds=thresholds)(asked.unsqueeze(1)).detach()
     for x, value in zip(asked, score.tolist(), strict=True):
         expected = max(

@@ -126,7 +126,7 @@ def test_a_run_of_an_older_version_is_read_in_sentences(whole: Path, tmp_path: P
     """Without a chain not every change can be seen; none may end in an internal error."""
     folder = tmp_path / "run"
     statements = [statement for statement in edits(whole) if "chain" not in statement]
-    for statement in random.Random(0).sample(statements, 50):
+    for statement in random.Random(0).sample(statements, 25):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole, folder)
         try:
@@ -155,7 +155,7 @@ def test_damaged_pages_never_end_in_an_internal_error(whole: Path, tmp_path: Pat
     rng = random.Random(0)
     folder = tmp_path / "run"
     folder.mkdir()
-    for _ in range(60):
+    for _ in range(30):
         bad = bytearray(sound)
         start, length = rng.randrange(len(bad)), rng.choice([1, 8, 100, 4096])
         bad[start : start + length] = rng.randbytes(len(bad[start : start + length]))

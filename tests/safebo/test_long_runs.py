@@ -163,7 +163,7 @@ def test_stops_lead_from_the_first_rows_to_all(first: int, more: int) -> None:
     assert count - shared <= LARGE_BLOCK
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.lists(st.integers(280, 460), min_size=1, max_size=4), st.integers(0, 2**31))
 def test_the_surrogate_does_not_depend_on_what_was_asked_before(counts: list[int], seed: int) -> None:
     """Lists that grow, shrink, and change in the middle, as trials that are told late make them."""

@@ -14,6 +14,7 @@ from safebo.experiments.robustness.faults.report import Report
 from safebo.experiments.robustness.faults.wire_robot import WireWorld
 from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld, TrialStory
 from safebo.hardware.guardian.states import LATCHED, State
+from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.proxy import Faults
 from safebo.robots.quadruped.interface import JointCommand
 
@@ -23,12 +24,29 @@ INTO = 0.3  # s of walking before a fault
 
 AnyWorld = TypeVar("AnyWorld", bound=ScheduledWorld)
 
+READY: list[tuple[WireWorld, GuardianClient]] = []
+"""Robots that stand already, each for one run. Getting up takes longer than most faults: whoever makes every fault in a
+fork of one process has a few get up once, before (`stand_up`)."""
 
-def on_a_body(
-    up: Faults | None = None, down: Faults | None = None
-) -> AbstractContextManager[tuple[RobotRun, WireWorld]]:
-    """Trials on a virtual Go1 behind its wire protocol, with the real controller."""
-    return _trials(WireWorld(0, up, down))
+
+def stand_up(count: int) -> None:
+    """Let robots for later runs get up, until so many are ready."""
+    while len(READY) < count:
+        world = WireWorld(0)
+        client = world.client("tuner 1")
+        world.standing(client)
+        READY.append((world, client))
+
+
+def on_a_body(lying: bool = False) -> AbstractContextManager[tuple[RobotRun, WireWorld]]:
+    """Trials on a virtual Go1 behind its wire protocol, with the real controller.
+
+    Args:
+        lying: one that has to get up, in any case.
+    """
+    if READY and not lying:
+        return _trials(*READY.pop())
+    return _trials(WireWorld(0))
 
 
 def on_a_stand_in(
@@ -39,8 +57,13 @@ def on_a_stand_in(
 
 
 @contextmanager
-def _trials(world: AnyWorld) -> Iterator[tuple[RobotRun, AnyWorld]]:
-    with tempfile.TemporaryDirectory() as folder, closing(RobotRun(Path(folder), world)) as run:
+def _trials(
+    world: AnyWorld, client: GuardianClient | None = None
+) -> Iterator[tuple[RobotRun, AnyWorld]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(RobotRun(Path(folder), world, client=client)) as run,
+    ):
         yield run, world
 
 
@@ -65,6 +88,14 @@ def latched_as(wanted: State) -> Callable[[State, JointCommand], bool]:
 def damps(state: State, command: JointCommand) -> bool:
     """Whether a command is joint damping."""
     return bool(not command.kp.any() and not command.torque.any() and (command.kd > 0).all())
+
+
+def comes_to(world: ScheduledWorld, state: State, seconds: float) -> bool:
+    """Whether the guardian gets to a state within so many seconds, which pass only until it does."""
+    end = world.now + seconds
+    while world.state is not state and world.now < end:
+        world.tick()
+    return world.state is state
 
 
 def stays(report: Report, run: RobotRun, state: State) -> None:

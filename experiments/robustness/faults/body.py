@@ -9,6 +9,7 @@ import numpy as np
 from safebo.experiments.robustness.faults.bench import (
     TICK,
     answer_time,
+    comes_to,
     damps,
     ended,
     latched_as,
@@ -51,8 +52,8 @@ def fall(report: Report) -> None:
         report.responded(damped, TICK, "one control tick")
         ended(report, run, story, State.DAMP_LATCHED, "aborted", "too")
         report.expect(story.measurement is not None and story.measurement.fell, "record: no fall")
-        world.run(5.0)
-        report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} five seconds later")
+        world.run(2.0)
+        report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} two seconds later")
         stays(report, run, State.DAMP_LATCHED)
     report.shows(
         robot="joint damping in the tick in which tilt or turning rate crosses its limit; stays down until cleared",
@@ -72,7 +73,7 @@ def joint_limits(report: Report) -> None:
         margins = {} if story.measurement is None else story.measurement.margins
         below = [name for name, margin in margins.items() if margin < 0]
         report.expect("tracking" in below, f"a stuck joint, yet margins {margins}")
-    with on_a_body() as (run, world):
+    with on_a_body(lying=True) as (run, world):
         world.when(lambda: world.state is State.STANDING_UP, lambda: world.body.inject(kind="joint_stuck"))
         story = run.run(run.trial())
         report.expect(isinstance(story.error, NotStartedError), f"stuck while it gets up: {story.error!r}")
@@ -135,8 +136,7 @@ def battery_and_heat(report: Report) -> None:
             report.responded(sat, lasting + TICK, "0.2 s (charge), 0.02 s (motor) beyond the limit")
             report.record = report.operator = ""
             ended(report, run, story, story.state, "failed", words)
-            world.run(4.0)
-            report.expect(world.state is State.DAMP_LATCHED, f"{words}: {world.state.name} after 4 s")
+            report.expect(comes_to(world, State.DAMP_LATCHED, 4.0), f"{words}: {world.state.name} after 4 s")
     report.robot = "soft: no new trial; hard: stands down, then joint damping"
     report.record = "soft: not started; hard: " + report.record
 

@@ -10,6 +10,7 @@ from safebo.experiments.robustness.faults.bench import (
     INTO,
     TICK,
     answer_time,
+    comes_to,
     ended,
     latched_as,
     on_a_body,
@@ -94,8 +95,7 @@ def silence(report: Report) -> None:
         report.expect(
             story.state in (State.SIT_LATCHED, State.DAMP_LATCHED), f"robot: {story.state.name} in the end"
         )
-        world.run(3.0)
-        report.expect(world.state is State.DAMP_LATCHED, f"robot: {world.state.name} after 3 s")
+        report.expect(comes_to(world, State.DAMP_LATCHED, 3.0), f"robot: {world.state.name} after 3 s")
     report.robot = f"20 ms: walks on. Then {stood_down}"
 
 
