@@ -19,7 +19,8 @@ from safebo.report.html import page_environment
 from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
-from safebo.runs.best_gains import BestGains, best_gains_path, write_best_gains, written_by_run
+from safebo.runs.best_gains import BestGains, write_best_gains, written_by_run
+from safebo.runs.recommendation import best_gains_path
 from safebo.study.checks import tuned_contexts
 from safebo.text.file_names import file_name
 

@@ -19,7 +19,6 @@ import yaml
 from safebo.errors import OtherFileError
 from safebo.files.reading import read_file
 from safebo.files.writing import write_whole
-from safebo.text.file_names import file_name
 from safebo.text.printable import one_line
 from safebo.types import Bounds
 
@@ -42,7 +41,7 @@ class BestGains:
         objective_name: name of the objective.
         objective_unit: unit of the objective.
         context_values: values of the context variables.
-        origin: digest of what they were computed from, see `safebo.runs.origin`; empty where that is not known.
+        origin: digest of what they were computed from, see `recommendation.origin`; empty where not known.
     """
 
     context: str
@@ -55,20 +54,6 @@ class BestGains:
     objective_unit: str = ""
     context_values: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
-
-
-def best_gains_path(folder: Path, context: str, *, certified: bool, several: bool) -> Path:
-    """Where the gains of a context are kept: `best.yaml`, or one file per context when there are several.
-
-    Args:
-        folder: the run's folder.
-        context: name of the context; see `file_name`.
-        certified: False names the file `predicted-<context>.yaml`, so that no one takes it for certified.
-        several: whether the run tunes more than one context.
-    """
-    if certified and not several:
-        return folder / "best.yaml"
-    return folder / f"{'best' if certified else 'predicted'}-{file_name(context)}.yaml"
 
 
 def write_best_gains(path: Path, best: BestGains) -> None:

@@ -34,11 +34,10 @@ from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
 from safebo.runs.best_gains import BestGains
 from safebo.runs.operators import Operator
-from safebo.runs.origin import is_default, note_code, origin, versions
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
-from safebo.runs.recommendation import best_file, keep_best
+from safebo.runs.recommendation import best_file, is_default, keep_best, note_code, origin, versions
 from safebo.runs.supervision import Supervision
 from safebo.storage.journal import Journal, Record
 from safebo.study import Study

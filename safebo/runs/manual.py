@@ -22,9 +22,8 @@ from safebo.errors import (
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file
-from safebo.runs.origin import is_default, origin
 from safebo.runs.prior_run import tuner_of
-from safebo.runs.recommendation import keep_best
+from safebo.runs.recommendation import is_default, keep_best, origin
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from safebo.errors import SafeboError, UnknownNameError
 from safebo.runs.best_gains import BestGains
-from safebo.runs.origin import origin
 from safebo.runs.prior_run import tuner_of
-from safebo.runs.recommendation import as_best_gains, kept_best, write_best
+from safebo.runs.recommendation import as_best_gains, kept_best, origin, write_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
@@ -36,7 +35,7 @@ def recommend(
     """What a run recommends, computed from its journal; the run may be going on.
 
     Certified gains are read from the run's own file of best gains where that was computed from the same journal by the
-    same code (`safebo.runs.origin`), which needs no torch. Computed anew they are kept there, unless another process
+    same code (`recommendation.origin`), which needs no torch. Computed anew they are kept there, unless another process
     works on the run or the folder is not ours.
 
     Args:

@@ -1,21 +1,36 @@
-"""From a tuner's recommendation to the file of best gains."""
+"""From a tuner's recommendation to the file of best gains, and what it was computed from: whether it is still so."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from safebo.boundary import kernels
 from safebo.errors import OtherFileError
 from safebo.runs.best_gains import (
     BestGains,
-    best_gains_path,
     unchanged_gains,
     write_best_gains,
     written_by_run,
 )
+from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts
+from safebo.study.methods import BUILT_IN, canonical
+from safebo.text.file_names import file_name
+
+# Packages whose version may change which trials are asked or what they show.
+_VERSIONED = ("safebo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "mujoco", "pin", "daqp")
+
+_OTHER_PACKAGES = ("robots", "hardware", "experiments")
 
 
 class Recommends(Protocol):
@@ -32,7 +47,7 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         recommendation: what `Tuner.best` or `Tuner.predict` returned.
         study: the study as it runs.
         context: name of the context.
-        origin: digest of what it was computed from, if that is the whole journal; see `safebo.runs.origin`.
+        origin: digest of what it was computed from, if that is the whole journal; see `origin`.
     """
     if recommendation is None:
         return None
@@ -49,6 +64,20 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         context_values=dict(study.context.values.get(context, {})),
         origin=origin,
     )
+
+
+def best_gains_path(folder: Path, context: str, *, certified: bool, several: bool) -> Path:
+    """Where the gains of a context are kept: `best.yaml`, or one file per context when there are several.
+
+    Args:
+        folder: the run's folder.
+        context: name of the context; see `file_name`.
+        certified: False names the file `predicted-<context>.yaml`, so that no one takes it for certified.
+        several: whether the run tunes more than one context.
+    """
+    if certified and not several:
+        return folder / "best.yaml"
+    return folder / f"{'best' if certified else 'predicted'}-{file_name(context)}.yaml"
 
 
 def best_file(folder: Path, context: str, study: Study) -> Path:
@@ -129,3 +158,53 @@ def write_best(
         write_best_gains(path, gains)
         best[name], files[name] = gains, path
     return best, files
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def origin(journal: Journal) -> str:
+    """SHA-256 of what the certified gains of a run depend on: all that is recorded, and the code that computes them.
+
+    Recorded are the study as it runs, the seed, trials, measurements and the prior's trials. Empty where that is not
+    all: a journal without a chain of digests, or a kernel or method of another package, whose code may change unseen.
+    """
+    recorded = journal.content()
+    if recorded is None or not _own_code(journal.run.study):
+        return ""
+    text = json.dumps([recorded, versions(), _code()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_default(tuner: object) -> bool:
+    """Whether a tuner is the one that `best` restores, so that it recommends the same."""
+    module = sys.modules.get("safebo.tuner")
+    return module is not None and type(tuner) is module.Tuner
+
+
+def note_code() -> None:
+    """Take the code's digest now: a process that runs for hours computes with what it loaded when it began."""
+    _code()
+
+
+def _own_code(study: Study) -> bool:
+    known = {kernel.name for kernel in kernels.BUILT_IN}
+    named = {study.surrogate.kernel, study.tuner.backup.state_kernel}
+    return named <= known and canonical(study.tuner.method) in BUILT_IN
+
+
+@cache
+def _code() -> str:
+    """SHA-256 of safebo's own source: a version number stays the same while a checkout changes."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root)
+        if name.parts[0] not in _OTHER_PACKAGES:
+            digest.update(str(name).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -24,10 +24,9 @@ from safebo.runs.loop import (
     restorable,
 )
 from safebo.runs.operators import Operator
-from safebo.runs.origin import versions
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
-from safebo.runs.recommendation import refuse_other_files
+from safebo.runs.recommendation import refuse_other_files, versions
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock

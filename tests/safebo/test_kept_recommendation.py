@@ -15,7 +15,7 @@ from closed_form_runs import STUDY, HashTuner
 
 from safebo.boundary import kernels
 from safebo.errors import JournalError
-from safebo.runs import origin as origin_module
+from safebo.runs import recommendation as origin_module
 from safebo.runs.best_gains import read_best_gains, write_best_gains
 from safebo.runs.recommend import recommend
 from safebo.runs.runner import run

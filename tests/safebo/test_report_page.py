@@ -28,11 +28,11 @@ from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import (
     BestGains,
-    best_gains_path,
     read_best_gains,
     write_best_gains,
     written_by_run,
 )
+from safebo.runs.recommendation import best_gains_path
 from safebo.study import Study
 from safebo.text.file_names import file_name
 from safebo.text.printable import printable
