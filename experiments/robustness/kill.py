@@ -101,7 +101,7 @@ class Changes:
         self._last = self._state()
 
     def _state(self) -> list[tuple[int, ...] | None]:
-        found = []
+        found: list[tuple[int, ...] | None] = []
         for file in self._files():
             try:
                 s = os.stat(file)

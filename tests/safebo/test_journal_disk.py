@@ -252,6 +252,54 @@ def test_a_journal_that_only_reads_cannot_write_past_its_refusal(tmp_path: Path)
         connection.exec_driver_sql("UPDATE runs SET trials = 3")
 
 
+def small_blocks(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """A file system that gives room by the kilobyte, and has so many bytes left."""
+    real = os.statvfs
+
+    def said(path: Path) -> os.statvfs_result:
+        fields = list(real(path))
+        fields[1], fields[4] = 1024, free // 1024
+        return os.statvfs_result(fields)
+
+    monkeypatch.setattr(os, "statvfs", said)
+
+
+def test_room_for_the_index_of_the_log_is_taken_where_blocks_are_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself takes less of it, and a full disk would end the process with SIGBUS."""
+    taken = []
+    take = os.posix_fallocate
+
+    def spy(descriptor: int, start: int, length: int) -> None:
+        taken.append((os.fstat(descriptor).st_ino, start, length))
+        take(descriptor, start, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", spy)
+    create(tmp_path / "large").close()
+    assert taken == []
+    small_blocks(monkeypatch, 2**20)
+    with create(tmp_path / "small") as journal:
+        journal.ask(trial(1), 0)
+        assert taken == [(os.stat(tmp_path / "small" / f"{SQLITE_FILE}-shm").st_ino, 0, 32768)]
+    with Journal.open(tmp_path / "small", read_only=True) as reader:
+        assert len(reader.records()) == 1
+
+
+def test_a_full_disk_of_small_blocks_is_said_and_read_where_nothing_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path).close()
+    small_blocks(monkeypatch, 2**15)
+    with pytest.raises(JournalError, match="the disk is full"):
+        Journal.open(tmp_path)
+    with Journal.open(tmp_path, read_only=True) as reader:
+        assert reader.records() == []
+    (tmp_path / f"{SQLITE_FILE}-wal").write_bytes(b"something")
+    with pytest.raises(JournalError, match="the disk is full"):
+        Journal.open(tmp_path, read_only=True)
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_a_reader_without_permission_looks_at_the_log_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: bool
