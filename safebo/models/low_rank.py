@@ -259,3 +259,30 @@ def pivoted_cholesky(
         missing.append(float(left.max()))
     chosen = torch.tensor(pivots, dtype=torch.long, device=points.device)
     return PivotedCholesky(chosen, rows[: len(pivots)], tuple(missing), left)
+
+
+def with_last_pivots(
+    kernel: Kernel, points: Float[Tensor, "N D"], found: PivotedCholesky, tolerance: float
+) -> PivotedCholesky:
+    """The factor of the first points as one of all, in which each of the others is a pivot too.
+
+    Args:
+        kernel: the prior covariance.
+        points: `N x D`.
+        found: pivots among the first of them.
+        tolerance: points that miss no more than this fraction of the largest variance are left out.
+    """
+    first = len(found.left)
+    factor = found.rows[:, found.pivots].T.tril()
+    more = torch.linalg.solve_triangular(factor, kernel(points[found.pivots], points[first:]), upper=False)
+    rows = torch.cat([found.rows, more], -1)
+    left = torch.cat([found.left, kernel.diagonal(points[first:]) - more.square().sum(0)]).clamp_min(0.0)
+    pivots = found.pivots.tolist()
+    for i in range(first, len(points)):
+        if float(left[i]) > tolerance * found.missing[0]:
+            row = (kernel(points[i : i + 1], points)[0] - rows[:, i] @ rows) / left[i].sqrt()
+            rows = torch.cat([rows, row.unsqueeze(0)])
+            left = (left - row.square()).clamp_min(0.0)
+            left[i] = 0.0
+            pivots.append(i)
+    return PivotedCholesky(torch.tensor(pivots, device=points.device), rows, found.missing, left)

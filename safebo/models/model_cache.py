@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.errors import StudyError
-from safebo.models.condensed import condensed
+from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.hyperparameters import fitted, sampled
 from safebo.models.multi_task import (
@@ -103,6 +103,7 @@ class ModelCache:
         ] = {}  # by the number of rows that they know, the first ones of `_keys`
         self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
         self._condensed: tuple[Surrogate, Surrogate] | None = None
+        self._pivots = PivotMemo()
 
     @property
     def models(self) -> tuple[FunctionModel, ...]:
@@ -199,7 +200,7 @@ class ModelCache:
         if max(p.count for p in surrogate.posteriors) <= EXACT_SEARCH:
             return surrogate
         if self._condensed is None or self._condensed[0] is not surrogate:
-            self._condensed = (surrogate, condensed(surrogate))
+            self._condensed = (surrogate, condensed(surrogate, memo=self._pivots))
         return self._condensed[1]
 
     def fantasized(self, surrogate: Surrogate, X: Tensor, worst: Tensor, value: float) -> Surrogate:

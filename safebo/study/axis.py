@@ -335,6 +335,7 @@ def _multiple(lower: float, step: float, level: int) -> float:
     return float(_exact(lower) + level * _exact(step))
 
 
+@lru_cache(maxsize=4096)
 def _exact(value: float) -> Fraction:
     """The decimal number that a person wrote."""
     return Fraction(repr(float(value)))

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safebo.models.condensed import condensed
+from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.grid_posterior import GridPosterior
 from safebo.models.model_cache import EXACT_SEARCH, LARGE_BLOCK, ONE_BY_ONE, ModelCache, Observation, stops
 from safebo.study import Study
@@ -143,7 +143,9 @@ def test_the_best_of_a_long_run_is_that_of_an_exact_search(monkeypatch: pytest.M
 def test_where_the_approximation_certifies_nothing_the_exact_posterior_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("safebo.models.model_cache.condensed", lambda surrogate: condensed(surrogate, 2))
+    monkeypatch.setattr(
+        "safebo.models.model_cache.condensed", lambda surrogate, memo: condensed(surrogate, 2)
+    )
     study = bowl()
     tuner = Tuner(study, 0)
     tuner.restore(told(study, EXACT_SEARCH + 5))
@@ -206,3 +208,19 @@ def test_a_condensed_posterior_of_enough_pivots_is_the_posterior() -> None:
     assert torch.allclose(many.mean, truth.mean, atol=2e-3)
     assert torch.allclose(many.std, truth.std, rtol=0.05)
     assert bool((few.std >= 0.9 * truth.std).all())
+
+
+def test_what_was_told_last_is_a_pivot_and_pivots_chosen_before_change_nothing() -> None:
+    """The last row lies where no other does: a search must know it, whether pivots are kept from before or not."""
+    rng = np.random.default_rng(0)
+    x = torch.tensor(np.vstack([0.3 * rng.random((46, 2)), [[0.9, 0.9]]]))
+    rows = [Observation(i, x[i], (float(x[i].sum()), float(x[i].prod()))) for i in range(len(x))]
+    cache, memo = ModelCache(bowl()), PivotMemo()
+    for count in (44, 47):
+        exact = cache.surrogate(rows[:count])
+        kept, fresh = condensed(exact, 30, memo), condensed(exact, 30)
+        for a, b in zip(kept.posteriors, fresh.posteriors, strict=True):
+            assert torch.equal(a.inverse_factor, b.inverse_factor)
+            assert torch.equal(a.weights, b.weights)
+    assert torch.allclose(kept.predict(x[-1:]).mean, exact.predict(x[-1:]).mean, atol=1e-3)
+    assert torch.allclose(kept.predict(x[-1:]).std, exact.predict(x[-1:]).std, rtol=0.05)
