@@ -15,11 +15,12 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 setup: $(STAMP)
 
-# torch first, by its exact version: the lock pins the CPU build, and no other package may pull another one.
+# torch first, by its exact version and without digests: its build differs by index. Everything else is as the lock has
+# it, to the digest of every file, on any Python that is supported.
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $(STAMP)
 
@@ -51,8 +52,12 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Versions that are in the lock stay where pyproject.toml allows them. For an index that has torch's CPU build: with
+# another one the lock would hold CUDA.
 lock: setup
-	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+cpu//' | grep -v '^safebo' > requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.5,<8'
+	$(BIN)/pip-compile pyproject.toml --all-extras --generate-hashes --strip-extras --unsafe-package torch \
+		--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
