@@ -21,6 +21,7 @@ from safebo.evaluators.source import EvaluatorSource
 from safebo.evaluators.supervisor import end_marked
 from safebo.types import Check, EvaluatorInfo, Measurement, Monitor, Trial
 from safebo.workers import worker
+from safebo.workers.begin import begin
 
 # Small matrices are slower on many threads, and results must not depend on how many cores a machine has.
 _ONE_THREAD = dict.fromkeys(
@@ -177,7 +178,7 @@ class WorkerPool:
             executor = ProcessPoolExecutor(
                 max_workers=1,
                 mp_context=context,
-                initializer=worker.prepare,
+                initializer=begin,
                 initargs=(os.getpid(), log, self._stop, self._source.robot is not None, ending),
             )
             process = self._slots[slot] = _Process(executor, ending)

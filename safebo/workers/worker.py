@@ -36,7 +36,7 @@ from safebo.evaluators.gate import (
     text_of,
 )
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
-from safebo.evaluators.supervisor import GRACE_SECONDS, adopt_orphans, die_with_parent, watch
+from safebo.evaluators.supervisor import GRACE_SECONDS, adopt_orphans, die_with_parent, outlive_parent, watch
 from safebo.text.command import calm_warnings
 from safebo.types import (
     Check,
@@ -78,6 +78,7 @@ def prepare(parent: int, log: str | None, stop: Any = None, robot: bool = False,
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if robot:
+        outlive_parent()  # the thread below sees that it is gone
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if log is not None:
@@ -129,8 +130,14 @@ def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> 
 
 @contextmanager
 def _sendable(what: str = "") -> Iterator[None]:
-    """Errors that arrive at the run whatever class a user's code has made of them; `what` comes first in their text."""
-    begins = f"{what}: " if what else ""
+    """Errors that arrive at the run whatever class a user's code has made of them.
+
+    `what` comes first in their text, then their kind; without it an ordinary error's text stands alone.
+    """
+
+    def said(error: BaseException) -> str:
+        return f"{what}: {short_text(error)}" if what else _words_of(error)
+
     try:
         yield
     except EvaluatorOptionError as error:
@@ -142,11 +149,15 @@ def _sendable(what: str = "") -> Iterator[None]:
         raise known(text_of(error)) from None
     except OSError as error:
         if not disk_is_full(error):
-            raise EvaluatorError(f"{begins}{short_text(error)}") from None
+            raise EvaluatorError(said(error)) from None
         place = None if error.filename is None else str(error.filename)
         raise OSError(error.errno, str(error.strerror), place) from None
     except BaseException as error:
-        raise EvaluatorError(f"{begins}{short_text(error)}") from None
+        raise EvaluatorError(said(error)) from None
+
+
+def _words_of(error: BaseException) -> str:
+    return (isinstance(error, Exception) and text_of(error)) or short_text(error)
 
 
 def preflight(source: EvaluatorSource) -> list[Check]:

@@ -442,6 +442,33 @@ def test_a_program_that_answers_leaves_nothing_that_it_started(tmp_path: Path, m
     assert marked(mark) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_worker_process_that_still_loads_ends_with_its_run() -> None:
+    """It is told so before anything heavy is loaded; here loading never ends."""
+    loads = "import sys, types\nclass Slow:\n    def find_spec(self, name, *rest):\n" + (
+        "        if name == 'safebo.workers.worker':\n            print('loads', flush=True)\n"
+        "            import time; time.sleep(600)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from safebo.workers.begin import begin\n"
+        "assert not {'numpy', 'pydantic'} & set(sys.modules)\n"
+        "import os; begin(os.getppid())\n"
+    )
+    run_ = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {loads!r}])"],
+        stdout=subprocess.PIPE,
+    )
+    assert run_.stdout is not None
+    assert run_.stdout.readline() == b"loads\n"
+    (below,) = descendants(run_.pid)
+    run_.kill()
+    run_.communicate()
+    try:
+        assert until(lambda: not Path(f"/proc/{below}").exists())
+    except AssertionError:
+        os.kill(below, signal.SIGKILL)
+        raise
+
+
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "my_script.py"
     script.write_text(RUN.replace('if __name__ == "__main__":', "if True:"))
