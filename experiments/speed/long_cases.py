@@ -14,6 +14,7 @@ from typing import Any
 
 from safebo.experiments.speed.continuous_cases import box_study, records_around_seed, tell_and_ask
 from safebo.experiments.speed.measure import Case
+from safebo.runs.recommend import recommend
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
@@ -59,8 +60,22 @@ def folder(gains: int) -> Path:
 
 def command(*words: str, gains: int) -> Callable[[], Any]:
     """A command of the command line on such a run, in a process of its own."""
-    line = [sys.executable, "-m", "safebo", *words, str(folder(gains))]
+    place = folder(gains)
+    if words == ("best",):
+        recommend(place)  # kept in the run's folder, as the end of `safebo tune` does
+    line = [sys.executable, "-m", "safebo", *words, str(place)]
     return lambda: subprocess.run(line, check=True, capture_output=True)
+
+
+def anew(gains: int) -> Callable[[], Any]:
+    """`safebo best` on a run without its file of best gains."""
+    best = command("best", gains=gains)
+
+    def call() -> Any:
+        (folder(gains) / "best.yaml").unlink(missing_ok=True)
+        return best()
+
+    return call
 
 
 CASES = (
@@ -94,7 +109,27 @@ CASES = (
             3,
             0,
         )
-        for name, bar in (("best", 6.0), ("show", 2.0), ("report", 15.0))
+        for name, bar in (("best", 2.0), ("show", 1.0), ("report", 15.0))
         for gains in (2, 6)
+    ),
+    Case(
+        "best_anew_2000",
+        "the same `safebo best` where the run keeps no recommendation: torch loaded, the tuner restored",
+        8.0,
+        lambda: anew(6),
+        3,
+        0,
+    ),
+    Case(
+        "help",
+        "the command `safebo --help`",
+        0.4,
+        lambda: (
+            lambda: subprocess.run(
+                [sys.executable, "-m", "safebo", "--help"], check=True, capture_output=True
+            )
+        ),
+        9,
+        1,
     ),
 )

@@ -2,6 +2,5 @@
 
 import gc
 
-gc.set_threshold(
-    10_000, 10, 10
-)  # loading makes hundreds of thousands of objects, and none of them is garbage
+# Loading makes hundreds of thousands of objects, and none of them is garbage.
+gc.set_threshold(10_000, 10, 10)

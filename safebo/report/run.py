@@ -122,7 +122,10 @@ def _tried(
     if anchor is not None and own:
         kind = "best certified gains" if best is not None else "seed gains"
         relevance = {key: 1.0 / value for key, value in lengthscales.get(study.objective.name, {}).items()}
-        slices = make_slices(study, name, anchor, kind, lambda X, c: _bands(study, tuner, X, c), relevance)
+        told = sum(e.measurement is not None for e in entries)
+        slices = make_slices(
+            study, name, anchor, kind, lambda X, c: _bands(study, tuner, X, c), relevance, told
+        )
     before, after, tracking_note = _recordings(study, own, best, folder)
     return ContextReport(
         name=name,

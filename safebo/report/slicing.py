@@ -20,6 +20,9 @@ Predictor = Callable[[FloatArray, str], Mapping[str, Band]]
 
 LINE_POINTS = 81
 PLANE_POINTS = 41
+COARSE_PLANE_POINTS = 31
+"""Of many planes after more than `MANY` observations, where a bound takes `O(n^2)`."""
+MANY = 1000
 SINGLE_PLANE_POINTS = 101
 """A plane that fills the page shows its corners at fewer points."""
 PLANE_PARAMETERS = 6
@@ -33,6 +36,7 @@ def make_slices(
     anchor_kind: str,
     predict: Predictor,
     relevance: Mapping[str, float] | None = None,
+    observations: int = 0,
 ) -> Slices:
     """Evaluate the surrogate on slices through `anchor`.
 
@@ -43,12 +47,17 @@ def make_slices(
         anchor_kind: what the point is, for people.
         predict: the surrogate.
         relevance: weight of each parameter; decides which ones get planes when there are many.
+        observations: how many the surrogate has; see `MANY`.
     """
     space = Space.of_parameters(study)
     centre = space.to_unit(space.vector(anchor, within=False))
     lines = tuple(_line(study, context, space, centre, i, predict) for i in _numbers(space))
     chosen = _plane_axes(space, relevance or {})
-    planes = tuple(_plane(study, context, space, centre, i, j, predict) for i, j in combinations(chosen, 2))
+    usual = PLANE_POINTS if observations <= MANY else COARSE_PLANE_POINTS
+    count = usual if len(_numbers(space)) > 2 else SINGLE_PLANE_POINTS
+    planes = tuple(
+        _plane(study, context, space, centre, i, j, predict, count) for i, j in combinations(chosen, 2)
+    )
     return Slices(dict(anchor), anchor_kind, lines, planes, tuple(space.names[i] for i in chosen))
 
 
@@ -76,9 +85,15 @@ def _line(
 
 
 def _plane(
-    study: Study, context: str, space: Space, centre: FloatArray, i: int, j: int, predict: Predictor
+    study: Study,
+    context: str,
+    space: Space,
+    centre: FloatArray,
+    i: int,
+    j: int,
+    predict: Predictor,
+    count: int,
 ) -> Plane:
-    count = PLANE_POINTS if len(_numbers(space)) > 2 else SINGLE_PLANE_POINTS
     side = np.linspace(0.0, 1.0, count)
     horizontal, vertical = np.meshgrid(side, side)
     unit = np.tile(centre, (count**2, 1))

@@ -124,9 +124,11 @@ CHANGES: dict[str, Callable[[Path], Any]] = {
     "cut to the mapping": lambda path: path.write_text(path.read_text().split("\n", 2)[2]),
     "empty": lambda path: path.write_bytes(b""),
     "no text": lambda path: path.write_bytes(b"\xff\x00\xfe" * 50),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "a link to itself": lambda path: (path.unlink(), path.symlink_to(path)),
-    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: path.rename(path.with_suffix(".old")).with_suffix(".yaml").mkdir(),
+    "a link to itself": lambda path: (
+        path.rename(path.with_suffix(".old")).with_suffix(".yaml").symlink_to(path)
+    ),
+    "gone": Path.unlink,
 }
 
 

@@ -1,6 +1,7 @@
 """The table of `safebo show`: whole numbers on any terminal, and what a run comes to under it."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -27,12 +28,13 @@ def study(contexts: tuple[str, ...] = ("default",)) -> Study:
     )
 
 
-def record(number: int, objective: float, margin: float, context: str = "default", **how: object) -> Record:
+def record(number: int, objective: float, margin: float, context: str = "default", **how: Any) -> Record:
     trial = Trial(
         number, dict.fromkeys(GAINS, 100 + number / 7), {}, context, "local", 1, certified=True, predicted={}
     )
     margins = {"tilt_angle": margin, "height": 1.0}
-    measured = Measurement(**{"outcome": "completed", "objective": objective, "margins": margins, **how})
+    told: dict[str, Any] = {"outcome": "completed", "objective": objective, "margins": margins, **how}
+    measured = Measurement(**told)
     return Record(trial, measured, asked_at=datetime.now(UTC), told_at=None, round=0)
 
 
