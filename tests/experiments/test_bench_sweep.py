@@ -265,7 +265,17 @@ def test_slurm_jobs_ask_for_one_core_and_one_thread():
 
 
 def test_ctrl_c_ends_a_sweep_that_the_same_command_goes_on_with(tmp_path, capfd):
-    words = ["bench", "run", "gp-1d-right", "--methods", "safeopt,random_safe", "--seeds", "5", "--trials", "10"]
+    words = [
+        "bench",
+        "run",
+        "gp-1d-right",
+        "--methods",
+        "safeopt,random_safe",
+        "--seeds",
+        "5",
+        "--trials",
+        "10",
+    ]
     words += ["--out", str(tmp_path), "--workers", "1"]
     store = Store(tmp_path)
 

@@ -57,9 +57,7 @@ def on_a_stand_in(
 
 
 @contextmanager
-def _trials(
-    world: AnyWorld, client: GuardianClient | None = None
-) -> Iterator[tuple[RobotRun, AnyWorld]]:
+def _trials(world: AnyWorld, client: GuardianClient | None = None) -> Iterator[tuple[RobotRun, AnyWorld]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(RobotRun(Path(folder), world, client=client)) as run,
