@@ -3,7 +3,7 @@ in each other's way, and small matrices are faster on one.
 
 The order of the tests keeps two workers busy. Each begins with half of the list and takes over from the other's end
 when it is done. Where nothing is compiled yet, whoever walks a robot first compiles its controller for most of a
-minute: so all tests with robots are in the first half, and only then does anybody else need what was compiled.
+minute: so all tests with robots are in the first half, and nobody else needs them before they are compiled.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def times(draw, gait):
     return float(draw(anywhere | st.just(boundary + ulps) | st.just(boundary + draw(st.floats(-1e-8, 1e-8)))))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data(), gaits | st.sampled_from(list(GAITS.values())))
 def test_all_who_ask_agree_on_who_stands(data, gait):
     time, timing = data.draw(times(gait)), gait.timing(LEGS)
@@ -117,7 +117,7 @@ def test_all_who_ask_agree_on_who_stands(data, gait):
         np.testing.assert_array_equal(contacts, gait.stance(time + (k + 0.5) * STEP, LEGS))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data(), gaits | st.sampled_from(list(GAITS.values())))
 def test_a_foot_stands_while_its_exact_phase_is_below_the_duty_factor(data, gait):
     time = data.draw(times(gait))
@@ -131,7 +131,7 @@ def test_a_foot_stands_while_its_exact_phase_is_below_the_duty_factor(data, gait
             assert not stands
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data(), gaits)
 def test_a_stride_is_counted_when_its_phase_starts_again(data, gait):
     time, timing = data.draw(times(gait)), gait.timing(LEGS)

@@ -59,7 +59,7 @@ class References(HTMLParser):
 @pytest.fixture(scope="module")
 def rough_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("rough")
-    data = make_data(contexts=2, predict=True, accidents=True, parameters=4)
+    data = make_data(contexts=2, predict=True, accidents=True, parameters=3)
     page = write_report(data, folder)
     write_gains(data, folder)
     return folder, page.read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_predicted_contexts_are_marked(rough_page: tuple[Path, str]) -> None:
 
 
 def test_same_data_same_page(tmp_path: Path) -> None:
-    data = make_data(count=5, parameters=2)
+    data = make_data(count=5, parameters=1)
     pages = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -132,7 +132,7 @@ def test_a_run_without_trials_still_has_a_page(tmp_path: Path) -> None:
 
 
 def test_text_from_people_is_escaped(tmp_path: Path) -> None:
-    data = make_data(count=2, parameters=2)
+    data = make_data(count=2, parameters=1)
     entry = data.entries[1]
     assert entry.measurement is not None
     hostile = dataclasses.replace(entry.measurement, message="<script>alert(1)</script>")

@@ -109,13 +109,13 @@ def test_rounds_are_asked_before_they_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_a_run_cut_anywhere_resumes_to_the_same_trials(tmp_path: Path, workers: int) -> None:
     """Every prefix of what a run writes, results that arrived in another order included."""
-    tune(tmp_path / "whole", workers=workers, trials=7)
+    tune(tmp_path / "whole", workers=workers, trials=5)
     whole = trials_of(tmp_path / "whole")
     with Journal.open(tmp_path / "whole", read_only=True) as journal:
         records = journal.records()
     steps: list[tuple[str, int]] = []
-    for first in range(0, 7, workers):
-        members = list(range(first, min(first + workers, 7)))
+    for first in range(0, 5, workers):
+        members = list(range(first, min(first + workers, 5)))
         steps += [("ask", i) for i in members] + [("tell", i) for i in reversed(members)]
     file = parse_study(STUDY)
     for cut in range(len(steps) + 1):
@@ -129,7 +129,7 @@ def test_a_run_cut_anywhere_resumes_to_the_same_trials(tmp_path: Path, workers: 
             study_hash=study_hash(file.study),
             source="here",
             seed=3,
-            trials=7,
+            trials=5,
             workers=workers,
         )
         for action, index in steps[:cut]:

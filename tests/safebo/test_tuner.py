@@ -50,7 +50,7 @@ def test_safe_ucb_finds_the_constrained_optimum() -> None:
     optimum = reward[margin >= 0].max()
     for seed in range(2):
         tuner = Tuner(study, seed)
-        first = run(tuner, 25, noise_seed=seed, context="slow")[0]
+        first = run(tuner, 20, noise_seed=seed, context="slow")[0]
         best = tuner.best("slow")
         assert best is not None
         assert best.certified
@@ -67,7 +67,7 @@ def test_gp_ucb_and_random_violate() -> None:
         assert {trial.phase for trial in trials[1:]} == {"global"}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10_000),
     method=st.sampled_from(METHODS),
@@ -107,8 +107,8 @@ def test_same_seed_same_trials_and_restore_goes_on_exactly(method: str) -> None:
     study = hill_study(method)
     whole = run(Tuner(study, 3), 9, context=None)
     assert whole == run(Tuner(study, 3), 9)
-    assert whole != run(Tuner(study, 4), 9)
-    for cut in (0, 1, 5, 8):
+    assert whole[:4] != run(Tuner(study, 4), 4)
+    for cut in (0, 1, 6):
         first, rng = Tuner(study, 3), np.random.default_rng(0)
         records = []
         for _ in range(cut):
