@@ -171,8 +171,7 @@ def best(
             missing = True
             say(f"error: nothing is certified safe for context {name!r} in {folder}", error=True)
         elif not as_json:
-            kind = "best certified gains" if gains.certified else "predicted gains, NOT certified"
-            say(f"context {name}: {kind}")
+            say(f"context {name}: {gains.kind}")
             screen.print(gains_table(gains, found.study))
     if missing:
         raise typer.Exit(1)

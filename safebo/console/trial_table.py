@@ -101,8 +101,9 @@ def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
     unsafe = [str(record.trial.id) for record in told if _unsafe(record, study)]
     shown = ", ".join(unsafe[:10]) + (", ..." if len(unsafe) > 10 else "")
     lines = [
-        f"{len(told)} told: {', '.join(f'{n} {name}' for name, n in outcomes.most_common()) or 'none yet'}; "
-        + (f"a margin below 0 or a fall in {len(unsafe)} (trial {shown})" if unsafe else "no margin below 0")
+        f"{len(told)} told: {', '.join(f'{n} {name}' for name, n in outcomes.most_common()) or 'none yet'}"
+        + (f"; a margin below 0 or a fall in {len(unsafe)} (trial {shown})" if unsafe else "")
+        + ("; no margin below 0" if study.constraints and not unsafe else "")
     ]
     several = len(study.context.values) > 1
     for name in study.context.values:
@@ -118,7 +119,7 @@ def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
             value, trial = max(good)
             where = f" in context {name}" if several else ""
             shown = f"{study.objective.name} {cell(value)} {study.objective.unit}".rstrip()
-            lines.append(f"best safe trial{where}: {trial}, {shown}")
+            lines.append(f"best{' safe' if study.constraints else ''} trial{where}: {trial}, {shown}")
     return [one_line(line) for line in lines]
 
 

@@ -120,7 +120,7 @@ def _tried(
     anchor = best.gains if best is not None else seed
     slices = None
     if anchor is not None and own:
-        kind = "best certified gains" if best is not None else "seed gains"
+        kind = best.kind if best is not None else "seed gains"
         relevance = {key: 1.0 / value for key, value in lengthscales.get(study.objective.name, {}).items()}
         told = sum(e.measurement is not None for e in entries)
         slices = make_slices(
@@ -200,7 +200,7 @@ def _recordings(
     except TelemetryError as error:
         return None, None, f"Tracking cannot be shown: {str(error).rstrip('.')}."
     exact = min(distances) < 1e-6
-    what = "ran the best certified gains" if exact else "is the recorded safe trial nearest to the best gains"
+    what = f"ran the {best.kind}" if exact else "is the recorded safe trial nearest to the best gains"
     return before, after, f"Before is a trial of the seed gains; after, trial {nearest.trial.id}, {what}."
 
 

@@ -153,7 +153,7 @@ def _context_summary(data: ReportData, context: ContextReport) -> ContextSummary
         )
     else:
         sentence = (
-            f"objective at the best certified gains {number(best.objective.mean)}{unit}, "
+            f"objective at the {best.kind} {number(best.objective.mean)}{unit}, "
             f"at least {number(best.objective.lower)}"
         )
         if seed is not None:

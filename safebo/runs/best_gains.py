@@ -34,7 +34,7 @@ class BestGains:
         context: name of the context.
         gains: value of every parameter, in its own unit; of a choice the name.
         certified: whether the gains lie in the certified safe set of a context that was tried; False for the
-            prediction of a context that was not.
+            prediction of a context that was not, and where the study has no constraints.
         objective: lower bound, mean and upper bound of the objective, in its own unit.
         margins: the same for every constraint, by name; certified means that every lower bound is >= 0.
         study: name of the study.
@@ -54,6 +54,17 @@ class BestGains:
     objective_unit: str = ""
     context_values: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What they are, for people."""
+        if self.certified:
+            return "best certified gains"
+        return (
+            "predicted gains, not certified"
+            if self.margins
+            else "gains of a study without constraints, not certified"
+        )
 
 
 def write_best_gains(path: Path, best: BestGains) -> None:
@@ -96,8 +107,7 @@ def unchanged_gains(path: Path, study: str, context: str) -> BestGains | None:
 
 
 def _text(best: BestGains) -> str:
-    kind = "best certified gains" if best.certified else "predicted gains, not certified"
-    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {kind}.")
+    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {best.kind}.")
     mapping = _mapping(best)
     return f"{title}\n{_checksum(mapping)}\n{mapping}"
 

@@ -55,7 +55,7 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
     return BestGains(
         context=context,
         gains=dict(recommendation.parameters),
-        certified=bool(recommendation.certified),
+        certified=bool(recommendation.certified and study.constraints),
         objective=bounds[study.objective.name],
         margins={c.name: bounds[c.name] for c in study.constraints if c.name in bounds},
         study=study.name,
@@ -117,7 +117,7 @@ def kept_best(folder: Path, study: Study, contexts: Sequence[str], origin: str) 
     if not origin:
         return None
     found = [unchanged_gains(best_file(folder, name, study), study.name, name) for name in contexts]
-    valid = [best for best in found if best is not None and best.certified and best.origin == origin]
+    valid = [best for best in found if best is not None and best.origin == origin]
     return valid if len(valid) == len(contexts) else None
 
 

@@ -16,6 +16,7 @@ from safebo.models.kernels import StationaryKernel
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import BoundsCertificate, LipschitzCertificate
+from safebo.study.axis import RESOLUTION
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Outcome
 
@@ -62,7 +63,8 @@ QUICK = {"swarm_size": 12, "swarm_iterations": 2, "restarts": 0}
 
 
 def unit(kp: float, kd: float) -> Array:
-    return np.array([kp / 10.0, math.log(kd / 0.1) / math.log(100.0)])
+    """Coordinates as the tuner reads them, snapped to steps of 2e-9."""
+    return np.rint(np.array([kp / 10.0, math.log(kd / 0.1) / math.log(100.0)]) * RESOLUTION) / RESOLUTION
 
 
 def told_tuner(**tuner: object) -> tuple[Tuner, list[tuple[float, float, float]]]:
