@@ -324,7 +324,7 @@ def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bo
         best, found = read_best_gains(path), True
         unit = f" {best.objective_unit}" if best.objective_unit else ""
         say(
-            f"{'Certified' if best.certified else 'Best (no constraints, none certified)'} gains for context {name}: {path} "
+            f"{'Certified gains' if best.certified else best.kind.capitalize()} for context {name}: {path} "
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
             f"expected {best.objective.mean:.4g})",
             error,

@@ -63,7 +63,7 @@ class BestGains:
         return (
             "predicted gains, not certified"
             if self.margins
-            else "gains of a study without constraints, not certified"
+            else "best gains (no constraints, nothing is certified)"
         )
 
 

@@ -139,7 +139,7 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     assert set(predicted["parameters"]) == {"p", "d"}
     text = safebo("best", "runs/bowl").out
     assert "best certified gains" in text
-    assert "NOT certified" in safebo("best", "runs/bowl", "--predict").out
+    assert "not certified" in safebo("best", "runs/bowl", "--predict").out
 
 
 GAITS = """\

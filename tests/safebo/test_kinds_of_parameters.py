@@ -21,6 +21,7 @@ from safebo.experiments.robustness.kinds_of_parameters import GAITS, asked, brok
 from safebo.integrations.optuna import Prior, SafeSampler
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import tell_trial
+from safebo.runs.recommendation import as_best_gains
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study import Study
@@ -290,7 +291,9 @@ def test_a_study_without_constraints_is_for_methods_that_promise_nothing() -> No
             trial = tuner.ask()
             assert broken(trial) == []
             tuner.tell(trial, Measurement("completed", objective=measured(trial).objective))
-        assert tuner.best() is not None
+        best = as_best_gains(tuner.best(), tuner.study, "default")
+        assert best is not None
+        assert (best.certified, best.kind) == (False, "best gains (no constraints, nothing is certified)")
 
 
 # -- Optuna --------------------------------------------------------------------------------------------------
