@@ -117,7 +117,11 @@ def kept_best(folder: Path, study: Study, contexts: Sequence[str], origin: str) 
     if not origin:
         return None
     found = [unchanged_gains(best_file(folder, name, study), study.name, name) for name in contexts]
-    valid = [best for best in found if best is not None and best.origin == origin]
+    valid = [
+        best
+        for best in found
+        if best is not None and best.certified == bool(study.constraints) and best.origin == origin
+    ]
     return valid if len(valid) == len(contexts) else None
 
 

@@ -20,10 +20,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from safebo.errors import EvaluatorError, EvaluatorOptionError
 from safebo.evaluators.gate import (
@@ -49,6 +48,8 @@ from safebo.types import (
     TrialUnknownError,
 )
 from safebo.workers.log import Log
+
+Result = TypeVar("Result")
 
 OVER_LIMIT = 1000
 """Instead of an exit code: the worker was ended at the time limit of its trial."""
@@ -99,61 +100,57 @@ def describe(source: EvaluatorSource) -> EvaluatorInfo:
         EvaluatorError: it cannot be made, or does not say what it accepts.
     """
     name = source.study.evaluator.name
-    with _sendable(f"evaluator {name!r}"):
-        info = _evaluator(source).info()
-        if not isinstance(info, EvaluatorInfo):
-            raise EvaluatorError(
-                f"evaluator {name!r}: info() returned {type(info).__name__}, not EvaluatorInfo"
-            )
-        return info
+    info: Any = _sent(lambda: _evaluator(source).info(), f"evaluator {name!r}")
+    if not isinstance(info, EvaluatorInfo):
+        raise EvaluatorError(f"evaluator {name!r}: info() returned {type(info).__name__}, not EvaluatorInfo")
+    return info
 
 
 def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> Measurement:
     """Evaluate one trial; what the evaluator raises becomes outcome `failed`."""
     study = source.study
     try:
-        with _sendable("the evaluator could not be made"):
-            evaluator = _evaluator(source)
+        evaluator = _sent(lambda: _evaluator(source), "the evaluator could not be made")
     except (EvaluatorError, EvaluatorOptionError) as error:
         return failed(str(error))
     if study.evaluator.time_limit is not None and study.evaluator.name != SUBPROCESS:
         _until[0] = time.monotonic() + study.evaluator.time_limit  # a program has a supervisor of its own
+
+    def measured() -> Measurement:
+        try:
+            return evaluate_safely(evaluator, trial, monitor, study)
+        except KeyboardInterrupt as error:  # a person's reaches the run, never a worker
+            return failed_by(error)
+
     try:
-        with _sendable("the evaluator"):
-            try:
-                return evaluate_safely(evaluator, trial, monitor, study)
-            except KeyboardInterrupt as error:  # a person's reaches the run, never a worker
-                return failed_by(error)
+        return _sent(measured, "the evaluator")
     finally:
         _until[0] = 0.0
 
 
-@contextmanager
-def _sendable(what: str = "") -> Iterator[None]:
-    """Errors that arrive at the run whatever class a user's code has made of them.
+def _sent(call: Callable[[], Result], what: str = "") -> Result:
+    """What a call returns. Its error arrives at the run whatever class a user's code has made of it.
 
-    `what` comes first in their text, then their kind; without it an ordinary error's text stands alone.
+    `what` comes first in the error's text, then its kind; without it an ordinary error's text stands alone.
     """
-
-    def said(error: BaseException) -> str:
-        return f"{what}: {short_text(error)}" if what else _words_of(error)
-
     try:
-        yield
-    except EvaluatorOptionError as error:
-        raise EvaluatorOptionError(text_of(error), str(error.key)) from None
-    except EvaluatorError as error:
-        raise EvaluatorError(text_of(error)) from None
-    except (TrialUnknownError, NotStartedError) as error:
-        known = TrialUnknownError if isinstance(error, TrialUnknownError) else NotStartedError
-        raise known(text_of(error)) from None
-    except OSError as error:
-        if not disk_is_full(error):
-            raise EvaluatorError(said(error)) from None
-        place = None if error.filename is None else str(error.filename)
-        raise OSError(error.errno, str(error.strerror), place) from None
+        return call()
     except BaseException as error:
-        raise EvaluatorError(said(error)) from None
+        sent = _sendable(error, what)
+    raise sent  # here, so that nothing of the first error goes with it: it may not be sendable
+
+
+def _sendable(error: BaseException, what: str) -> Exception:
+    if isinstance(error, EvaluatorOptionError):
+        return EvaluatorOptionError(text_of(error), str(error.key))
+    for known in (TrialUnknownError, NotStartedError, EvaluatorError):
+        if isinstance(error, known):
+            return known(text_of(error))
+    if isinstance(error, OSError) and disk_is_full(error):
+        return OSError(
+            error.errno, str(error.strerror), None if error.filename is None else str(error.filename)
+        )
+    return EvaluatorError(f"{what}: {short_text(error)}" if what else _words_of(error))
 
 
 def _words_of(error: BaseException) -> str:
@@ -162,16 +159,22 @@ def _words_of(error: BaseException) -> str:
 
 def preflight(source: EvaluatorSource) -> list[Check]:
     """The evaluator's own checks before the first trial; none where it has none."""
-    with _sendable():
+
+    def checks() -> list[Check]:
         evaluator = _evaluator(source)
         return list(evaluator.preflight()) if hasattr(evaluator, "preflight") else []
+
+    return _sent(checks)
 
 
 def score(source: EvaluatorSource, trial: Trial, ended: dict[str, Any]) -> Measurement:
     """What a trial showed that ended without being scored, from its raw file."""
-    with _sendable():
+
+    def scored() -> Measurement:
         evaluator: Any = _evaluator(source)
         return measured_or_failed(evaluator.score(trial, ended), source.study)
+
+    return _sent(scored)
 
 
 def finish() -> None:
