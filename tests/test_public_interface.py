@@ -41,6 +41,17 @@ def test_importing_loads_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_help_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys, contextlib, io\nfrom safebo.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main(['--help'])\n"
+        "heavy = ('numpy', 'yaml', 'pydantic', 'sqlalchemy', 'torch', 'matplotlib', 'mujoco')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_name_that_is_not_there_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="Tunr"):
         _ = safebo.Tunr  # type: ignore[attr-defined]

@@ -17,13 +17,13 @@ from safebo.errors import EvaluatorError, InputError, InterruptedRunError, Journ
 from safebo.text.command import keep_details_in, say
 from safebo.text.file_names import file_name
 from safebo.text.printable import printable
-from safebo.types import RobotAddress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from safebo.runs.operators import Operator
     from safebo.study import EvaluatorSpec, Study
+    from safebo.types import RobotAddress
 
 REHEARSALS = "safebo.rehearsals"
 """Entry points, by the evaluator's name: context managers that put a virtual robot behind a guardian.
@@ -73,6 +73,8 @@ class RobotOptions:
         if not self.rehearse:
             yield self
             return
+        from safebo.types import RobotAddress  # with numpy, which help needs not
+
         points = importlib.metadata.entry_points(group=REHEARSALS)
         known = sorted(point.name for point in points)
         if evaluator.name not in known:
@@ -137,6 +139,8 @@ def robot_options(
     host, _, port = robot.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"--robot {robot!r}: expected HOST:PORT, for example 127.0.0.1:4750")
+    from safebo.types import RobotAddress
+
     address = RobotAddress(host, int(port), None if key is None else str(key), physical, approve_all)
     return RobotOptions(address, approve_all)
 
