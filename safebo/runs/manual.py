@@ -29,6 +29,7 @@ from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.storage.trial_log import MOVED, OVER, last_step
 from safebo.study import Study
+from safebo.study.space import Space
 from safebo.types import Measurement, Trial
 
 
@@ -151,6 +152,8 @@ def edit_trial(
         if trial_id not in found:
             raise UnknownNameError("trial", trial_id, list(found))
         record = found[trial_id]
+        changed = {**record.trial.parameters, **changes}
+        Space.of_parameters(journal.run.study).vector(changed, where=f"trial {trial_id}")
         if record.status != "asked":
             why = "was told already" if record.status == "told" else "may have run; see `safebo resolve`"
             raise InputError(f"trial {trial_id} cannot be changed: it {why}")
@@ -159,7 +162,7 @@ def edit_trial(
             raise InputError(f"trial {trial_id} cannot be changed: it has run ({step}); go on with --resume")
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        trial: Trial = tuner.edit(trial_id, {**record.trial.parameters, **changes})
+        trial: Trial = tuner.edit(trial_id, changed)
         journal.edit(trial, "by a person")
     return trial
 

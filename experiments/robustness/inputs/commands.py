@@ -76,7 +76,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "resolve: a trial that was told": (["resolve", "run", "1", "--as", "failed"], "told"),
     "edit: a trial that was told": (["edit", "run", "1", "--set", "stiffness=3"], "told"),
     "edit: no value": (["edit", "run", "4", "--set", "stiffness"], "stiffness"),
-    "edit: a decimal comma": (["edit", "run", "4", "--set", "stiffness=3,5"], "stiffness=3,5"),
+    "edit: a decimal comma": (["edit", "run", "4", "--set", "stiffness=3,5"], "stiffness = 3,5"),
     "robots walk: a robot that is not": (["robots", "walk", "go9"], "go9"),
     "robots walk: --set without a value": (
         ["robots", "walk", "go1", "--set", "joint.hip.kp"],
