@@ -75,7 +75,10 @@ class Started:
 
     def kill(self, group: bool) -> None:
         """SIGKILL, to its process alone or to its group, and wait until it is gone."""
-        (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+        try:
+            (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has not come to having a group of its own
+            os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
 
