@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from safebo.console.run_view import cell
+from safebo.evaluators.gate import what_happened
 from safebo.report.data import finite_margin, is_safe, objective_of
 from safebo.storage.journal import Record
 from safebo.study import Study
@@ -148,14 +149,7 @@ def outcome(record: Record) -> str:
     measurement = record.measurement
     if measurement is None:
         return {"asked": "not told yet", "unknown": "UNKNOWN: needs a person"}.get(record.status, "")
-    words: list[str] = [measurement.outcome]
-    if measurement.fell:
-        words.append("FELL")
-    if measurement.backup_time is not None:
-        words.append(f"backup at {measurement.backup_time:.2f} s")
-    if measurement.message and measurement.outcome != "completed":
-        words.append(measurement.message)
-    return ", ".join(words)
+    return ", ".join([measurement.outcome, *what_happened(measurement)])
 
 
 def _unsafe(record: Record, study: Study) -> bool:

@@ -359,3 +359,13 @@ def place_of(error: BaseException) -> str:
         return ""
     code = trace.tb_frame.f_code
     return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"
+
+
+def what_happened(measurement: Measurement) -> list[str]:
+    """What a person should know of a trial beside its outcome: a fall, the backup, why it was not completed."""
+    parts = ["FELL"] if measurement.fell else []
+    if measurement.backup_time is not None:
+        parts.append(f"backup at {measurement.backup_time:.2f} s")
+    if measurement.message and measurement.outcome != "completed":
+        parts.append(measurement.message)
+    return parts

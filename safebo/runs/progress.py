@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from safebo.evaluators.gate import margins_of
+from safebo.evaluators.gate import margins_of, what_happened
 from safebo.storage.journal import Record, RunInfo
 from safebo.study import Study
 from safebo.text.printable import one_line
@@ -99,13 +99,7 @@ def trial_line(study: Study, tally: Tally, trial: Trial, measurement: Measuremen
         parts.append(f"margin {lowest[1]:+.3g} ({lowest[0]})")
     if measurement.outcome != "completed":
         parts.append(measurement.outcome.upper())
-    if measurement.fell:
-        parts.append("FELL")
-    if measurement.backup_time is not None:
-        parts.append(f"backup at {measurement.backup_time:.2f} s")
-    if measurement.message and measurement.outcome != "completed":
-        parts.append(measurement.message)
-    return one_line("  ".join(parts))
+    return one_line("  ".join(parts + what_happened(measurement)))
 
 
 class PlainLines:
