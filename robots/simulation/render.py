@@ -63,6 +63,7 @@ def frames(
             data.qpos[base + 3 : base + 7] = record.base_orientation[row]
             data.qpos[index.qpos] = record.joint_position[row]
             mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)  # the light follows the robot's centre of mass
             mujoco.mj_camlight(model, data)
             # The camera follows smoothly and keeps its height, so that the trunk's own motion can be seen.
             camera.lookat[:] = *focus[row], 0.6 * robot.nominal_height

@@ -46,6 +46,16 @@ def test_the_robot_is_in_the_middle_of_the_picture(record):
     assert any(not np.array_equal(pictures[0], other) for other in pictures[1:])
 
 
+def test_light_and_shadow_go_with_the_robot(record):
+    """Three metres on, a whole number of tiles, every picture is the same."""
+    walk = record.truncated(2)
+    here = drawable(ROBOT, walk, width=160, height=120)
+    walk.base_position[:, 0] += 3.0
+    for picture, moved in zip(here, drawable(ROBOT, walk, width=160, height=120), strict=True):
+        differs = np.abs(picture.astype(int) - moved.astype(int)).sum(axis=2) > 60
+        assert differs.mean() < 0.005
+
+
 def test_a_video_has_the_length_of_the_walk(record, tmp_path):
     drawable(ROBOT, record.truncated(2), width=64, height=48)
     path = tmp_path / "deep" / "walk.mp4"
