@@ -12,13 +12,13 @@ from safebo.cli.main import main
 
 
 @dataclass
-class Answer:
+class CommandOutput:
     code: int
     out: str
     err: str
 
 
-def in_process(capfd: pytest.CaptureFixture[str], *arguments: object) -> Answer:
+def in_process(capfd: pytest.CaptureFixture[str], *arguments: object) -> CommandOutput:
     """How a command ended; a printed traceback fails the test."""
     capfd.readouterr()
     with warnings.catch_warnings():
@@ -30,4 +30,4 @@ def in_process(capfd: pytest.CaptureFixture[str], *arguments: object) -> Answer:
     logging.captureWarnings(False)
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err
-    return Answer(code, out, err)
+    return CommandOutput(code, out, err)

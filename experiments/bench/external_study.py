@@ -41,7 +41,7 @@ def shell(study: Study) -> Task:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExternalRecommendation:
     """Parameters that an optimizer would give to its user."""
 
     parameters: dict[str, float]
@@ -132,10 +132,14 @@ class ExternalTuner:
         told.append(values)
         self._who[trial.context_name].tell(x, values)
 
-    def best(self, context: str) -> Answer | None:
+    def best(self, context: str) -> ExternalRecommendation | None:
         """The optimizer's own answer."""
         x = self._who[context].best
-        return None if x is None else Answer(self._encoding.space.named(self._encoding.space.from_unit(x)))
+        return (
+            None
+            if x is None
+            else ExternalRecommendation(self._encoding.space.named(self._encoding.space.from_unit(x)))
+        )
 
 
 def noise_seed(seed: int, number: int) -> int:

@@ -34,7 +34,7 @@ SAMPLE = 0.01
 """Share of the packets that go over real UDP, and half as many over real DDS."""
 
 
-class Campaign:
+class FuzzCampaign:
     """Runs parts, one after the other, and says what each showed.
 
     Args:
@@ -126,7 +126,7 @@ def main(
     domain: Annotated[int, typer.Option(help="of DDS, on the loopback interface")] = 97,
 ) -> None:
     """Send malformed packets and messages and count what goes wrong; exit code 1 on any fault."""
-    campaign = Campaign(seed, partial(print, flush=True))
+    campaign = FuzzCampaign(seed, partial(print, flush=True))
     if packets:
         if dds_version() is None:
             print("Cyclone DDS is not installed: Go1 only")

@@ -118,7 +118,7 @@ class Changes:
         return self._left <= 0
 
 
-class Campaign:
+class KillCampaign:
     """Kills until none of a plan is left.
 
     Args:
@@ -440,7 +440,7 @@ def main(
     needs.subtract(Aim(*(row[key] for key in Aim._fields)) for row in rows if row["row"] == "kill")
     load()
     with tempfile.TemporaryDirectory() as place:
-        campaign = Campaign(Path(place), keep, sum(row["row"] == "run" for row in rows))
+        campaign = KillCampaign(Path(place), keep, sum(row["row"] == "run" for row in rows))
         while (+needs).total():
             workers, evaluator = max(
                 COMBINATIONS, key=lambda c: sum(n for a, n in needs.items() if a[:2] == c)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.experiments.speed.measure import Case, TellAndAsk
+from safebo.experiments.speed.measure import SpeedCase, TellAndAsk
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial
@@ -101,14 +101,14 @@ def tell_and_ask(study: Study, observations: int) -> TellAndAsk:
 
 def _cases(
     name: str, what: str, bar: float, observations: int, repeats: int, box: Callable[[str], Study]
-) -> tuple[Case, ...]:
+) -> tuple[SpeedCase, ...]:
     def prepared(method: str) -> Callable[[], Callable[[], Any]]:
         return lambda: tell_and_ask(box(method), observations - 3)
 
     text = f"one ask after one tell at {observations} observations, {what}"
     return (
-        Case(name, f"SafeOpt, {text}", bar, prepared("safeopt"), repeats),
-        Case(f"{name}_ucb", f"safe UCB, {text}", bar, prepared("safe_ucb"), repeats),
+        SpeedCase(name, f"SafeOpt, {text}", bar, prepared("safeopt"), repeats),
+        SpeedCase(f"{name}_ucb", f"safe UCB, {text}", bar, prepared("safe_ucb"), repeats),
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from gpytorch.kernels import RBFKernel, ScaleKernel
 
 from safebo.acquisition.grid_safeopt import GridSafeOpt
-from safebo.experiments.speed.measure import Case, TellAndAsk
+from safebo.experiments.speed.measure import SpeedCase, TellAndAsk
 
 
 def radial_kernel(variance: float, lengthscale: float) -> ScaleKernel:
@@ -100,12 +100,16 @@ def expander_tests(call: Any) -> str:
 _STEP = "SafeOpt, one ask after one tell at 200 observations, 2 functions with different kernels"
 
 CASES = (
-    Case("grid_10k", f"{_STEP}, 10,000 points", 0.02, lambda: tell_and_ask(10_000), 50, note=expander_tests),
-    Case(
+    SpeedCase(
+        "grid_10k", f"{_STEP}, 10,000 points", 0.02, lambda: tell_and_ask(10_000), 50, note=expander_tests
+    ),
+    SpeedCase(
         "grid_100k", f"{_STEP}, 100,000 points", 0.15, lambda: tell_and_ask(100_000), 15, note=expander_tests
     ),
-    Case("grid_1m", f"{_STEP}, 1,000,000 points", 1.0, lambda: tell_and_ask(1_000_000), 5, 1, expander_tests),
-    Case(
+    SpeedCase(
+        "grid_1m", f"{_STEP}, 1,000,000 points", 1.0, lambda: tell_and_ask(1_000_000), 5, 1, expander_tests
+    ),
+    SpeedCase(
         "grid_10k_worst",
         "SafeOpt, the slowest of 300 asks, 10,000 points, threshold 0",
         0.2,

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from safebo.experiments.speed.continuous_cases import box_study, records_around_seed, tell_and_ask
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.runs.recommend import recommend
 from safebo.storage.journal import Journal
 from safebo.study import Study
@@ -21,6 +21,9 @@ from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
 
 TRIALS = 2000
+RUNS = Path(tempfile.mkdtemp(prefix="safebo-speed-"))
+"""Where runs of `TRIALS` trials are made when a case first asks; it goes when the process that imports this ends."""
+atexit.register(shutil.rmtree, RUNS, ignore_errors=True)
 
 
 def restored(study: Study) -> Callable[[], Any]:
@@ -36,11 +39,12 @@ def restored(study: Study) -> Callable[[], Any]:
     return restore
 
 
-@cache
 def folder(gains: int) -> Path:
-    """The folder of a run of `TRIALS` told trials, which goes when the process ends."""
-    place = Path(tempfile.mkdtemp(prefix="safebo-speed-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    """The folder of a run of `TRIALS` told trials."""
+    place = RUNS / f"{gains}-gains"
+    if place.is_dir():
+        return place
+    place.mkdir()
     study = box_study(gains)
     with Journal.create(
         place,
@@ -80,7 +84,7 @@ def anew(gains: int) -> Callable[[], Any]:
 
 CASES = (
     *(
-        Case(
+        SpeedCase(
             f"ask_{n}",
             f"SafeOpt, one ask after one tell at {n:,} observations, 6 gains",
             bar,
@@ -89,10 +93,10 @@ CASES = (
         )
         for n, bar in ((1000, 0.3), (2000, 1.0))
     ),
-    Case(
+    SpeedCase(
         "restore_2000", "Tuner.restore of 2,000 trials, 6 gains", 5.0, partial(restored, box_study(6)), 3, 1
     ),
-    Case(
+    SpeedCase(
         "import_tuner",
         "a process that imports safebo.tuner alone, as `best` and `report` must",
         4.0,
@@ -101,7 +105,7 @@ CASES = (
         1,
     ),
     *(
-        Case(
+        SpeedCase(
             f"{name}_{gains}d_2000",
             f"the command `safebo {name}` on a run of 2,000 trials, {gains} gains, imports included",
             bar,
@@ -112,7 +116,7 @@ CASES = (
         for name, bar in (("best", 2.0), ("show", 1.0), ("report", 15.0))
         for gains in (2, 6)
     ),
-    Case(
+    SpeedCase(
         "best_anew_2000",
         "the same `safebo best` where the run keeps no recommendation: torch loaded, the tuner restored",
         8.0,
@@ -120,7 +124,7 @@ CASES = (
         3,
         0,
     ),
-    Case(
+    SpeedCase(
         "help",
         "the command `safebo --help`",
         0.4,

@@ -1,10 +1,13 @@
-"""Timing one call many times."""
+"""Timing one call many times, in a process of its own."""
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from safebo.experiments.peak_memory import forget_peak, peak_bytes
 
 
 @dataclass(frozen=True)
-class Case:
+class SpeedCase:
     """Something worth timing.
 
     Args:
@@ -38,11 +41,11 @@ class Case:
 class Timing:
     """What a case took: median and 5 % and 95 % quantiles, in seconds.
 
-    `peak_bytes` is the largest resident memory of the whole process during the case, its preparation included;
-    None where the system does not tell. `note` is what the case says of itself.
+    `peak_bytes` is the largest resident memory of the case's process, its preparation included, or of a command that
+    it starts; None where the system does not tell. `note` is what the case says of itself.
     """
 
-    case: Case
+    case: SpeedCase
     median_seconds: float
     low: float
     high: float
@@ -69,8 +72,28 @@ class TellAndAsk:
         return self.last
 
 
-def timed(case: Case) -> Timing:
-    """Time a case."""
+def timed(case: SpeedCase) -> Timing:
+    """Time a case in a fork of this process, so that no case stands in the caches and memory of another.
+
+    Raises:
+        RuntimeError: the case failed; its traceback has been printed.
+    """
+    context = get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_time_and_send, args=(case, there))
+    process.start()
+    there.close()
+    try:
+        figures = here.recv()
+    except EOFError:
+        raise RuntimeError(f"{case.name}: the case failed, see above") from None
+    finally:
+        process.join()
+    return Timing(case, *figures)
+
+
+def _time_and_send(case: SpeedCase, pipe: Connection) -> None:
+    """What `Timing` says of a case, but the case itself, into a pipe."""
     tells_memory = forget_peak()
     call = case.prepare()
     for _ in range(case.warm_up):
@@ -80,12 +103,7 @@ def timed(case: Case) -> Timing:
         start = time.perf_counter()
         call()
         seconds[i] = time.perf_counter() - start
-    low, median, high = np.quantile(seconds, [0.05, 0.5, 0.95])
-    return Timing(
-        case,
-        float(median),
-        float(low),
-        float(high),
-        peak_bytes() if tells_memory else None,
-        "" if case.note is None else case.note(call),
-    )
+    low, median, high = (float(value) for value in np.quantile(seconds, [0.05, 0.5, 0.95]))
+    of_commands = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    peak = max(peak_bytes(), of_commands) if tells_memory else None
+    pipe.send((median, low, high, peak, "" if case.note is None else case.note(call)))

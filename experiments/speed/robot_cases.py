@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains
@@ -61,7 +61,9 @@ def wbc_tick() -> Callable[[], Any]:
 
 
 CASES = (
-    Case("trot_5s_wbc", "5 s trot of Go1 at 500 Hz, whole-body control in every tick", 0.4, trot_5s_wbc, 15),
-    Case("mpc", "build and solve the MPC of a trotting state", 0.15e-3, mpc, 2000, 50),
-    Case("wbc_tick", "one tick of whole-body control, dynamics included", 0.08e-3, wbc_tick, 5000, 50),
+    SpeedCase(
+        "trot_5s_wbc", "5 s trot of Go1 at 500 Hz, whole-body control in every tick", 0.4, trot_5s_wbc, 15
+    ),
+    SpeedCase("mpc", "build and solve the MPC of a trotting state", 0.15e-3, mpc, 2000, 50),
+    SpeedCase("wbc_tick", "one tick of whole-body control, dynamics included", 0.08e-3, wbc_tick, 5000, 50),
 )

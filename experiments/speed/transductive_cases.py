@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safebo.acquisition.transductive.scores import TransductiveGrid, TransductiveScores
 from safebo.experiments.speed.grid_cases import hills, radial_kernel, square_grid
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.grid_posterior import GridPosterior
 from safebo.models.posterior import Posterior
@@ -90,6 +90,6 @@ def _million(rule: str) -> Callable[[], Any]:
 _STEP = "one ask after one tell at 200 observations, 2 functions with different kernels, 1,000,000 points"
 
 CASES = (
-    Case("itl_1m", f"ITL, {_STEP}", 4.0, partial(_million, "itl"), 5, 1, counts),
-    Case("vtl_1m", f"VTL, {_STEP}", 4.0, partial(_million, "vtl"), 5, 1, counts),
+    SpeedCase("itl_1m", f"ITL, {_STEP}", 4.0, partial(_million, "itl"), 5, 1, counts),
+    SpeedCase("vtl_1m", f"VTL, {_STEP}", 4.0, partial(_million, "vtl"), 5, 1, counts),
 )

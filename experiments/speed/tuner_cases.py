@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from safebo.boundary.monitor import BoundaryMonitor
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.study import BackupSpec, Study
 from safebo.study.reading import load_study
 from safebo.tuner import Tuner
@@ -103,7 +103,7 @@ BOUNDARIES = {
 }
 
 CASES = (
-    Case(
+    SpeedCase(
         "ask_100",
         "one ask at 100 observations, 6 gains, 5 context numbers, 2 functions (model built anew)",
         0.5,
@@ -112,7 +112,7 @@ CASES = (
         1,
     ),
     *(
-        Case(
+        SpeedCase(
             name,
             f"boundary condition {spec.rule} against 20,000 uncovering states",
             0.1e-3,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.joints import motors_of
 from safebo.hardware.virtual.go2 import CELL_SCALE, joint_command
@@ -50,7 +50,7 @@ def virtual_go2_tick() -> Callable[[], bytes]:
 
 
 CASES = (
-    Case(
+    SpeedCase(
         "virtual_go2_tick",
         "one tick of a standing virtual Go2, DDS not included",
         0.3e-3,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.experiments.speed.measure import Case
+from safebo.experiments.speed.measure import SpeedCase
 from safebo.hardware.robot_link import LinkCounters, checked_command
 from safebo.hardware.unitree import go1_messages, go2_messages
 from safebo.hardware.unitree.go2_link import TICK_SECONDS, battery_of
@@ -69,7 +69,7 @@ def _go2_command_write() -> Callable[[], Any]:
 
 CASES = (
     *(
-        Case(
+        SpeedCase(
             f"{robot}_{message.removeprefix('low_')}_{way.__name__.removeprefix('_')}",
             f"{way.__name__.removeprefix('_')} one {robot.capitalize()} low-level {words}",
             BAR,
@@ -81,7 +81,7 @@ CASES = (
         for message, words in (("low_cmd", "command"), ("low_state", "state"))
         for way in (_encode, _decode)
     ),
-    Case(
+    SpeedCase(
         "go2_state_read",
         "Go2 packet to the state that a controller reads",
         BAR,
@@ -89,7 +89,7 @@ CASES = (
         2000,
         50,
     ),
-    Case(
+    SpeedCase(
         "go2_command_write",
         "joint command of a controller to a Go2 packet",
         BAR,

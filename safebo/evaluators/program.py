@@ -24,7 +24,7 @@ _MAX_LINE = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProgramOutput:
     """What a program left behind.
 
     Args:
@@ -38,7 +38,7 @@ class Answer:
     over_limit: bool = False
 
 
-def run_program(command: Sequence[str], text: str, limit: float, folder: str | None) -> Answer:
+def run_program(command: Sequence[str], text: str, limit: float, folder: str | None) -> ProgramOutput:
     """Run a program under a supervisor that ends all that it started when it ends, or when this process does.
 
     What it writes to stderr goes to this process's stderr too, as it comes.
@@ -83,15 +83,15 @@ def run_program(command: Sequence[str], text: str, limit: float, folder: str | N
             supervisor.end_marked(mark)
     kind, _, number = said.partition("\n")[0].partition(" ")
     if streams.too_much:
-        return Answer(b"", f"wrote more than {MAX_ANSWER >> 20} MB to stdout and was ended")
+        return ProgramOutput(b"", f"wrote more than {MAX_ANSWER >> 20} MB to stdout and was ended")
     if over_limit:
-        return Answer(bytes(streams.output), f"did not answer within {limit:g} s and was ended", True)
+        return ProgramOutput(bytes(streams.output), f"did not answer within {limit:g} s and was ended", True)
     if kind == "error":
         raise OSError(int(number), os.strerror(int(number)), command[0])
     if (kind, number) == ("exit", "0"):
-        return Answer(bytes(streams.output))
+        return ProgramOutput(bytes(streams.output))
     how = f"ended with exit status {number}" if kind == "exit" else ended_by(int(number or signal.SIGKILL))
-    return Answer(bytes(streams.output), f"{how}{last_line(streams.tail)}")
+    return ProgramOutput(bytes(streams.output), f"{how}{last_line(streams.tail)}")
 
 
 def ended_by(number: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from in_process import Answer, in_process
+from in_process import CommandOutput, in_process
 
 from safebo.acquisition import acquisition_class
 from safebo.experiments.robustness.killed_runs import comparable
@@ -65,7 +65,7 @@ def heavy(parameters, context, seed=0):
 """
 
 
-Safebo = Callable[..., Answer]
+Safebo = Callable[..., CommandOutput]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def safebo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     (tmp_path / "my_robot.py").write_text(ROBOT)
     monkeypatch.chdir(tmp_path)
 
-    def command(*arguments: str) -> Answer:
+    def command(*arguments: str) -> CommandOutput:
         return in_process(capfd, *arguments)
 
     return command

@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from safebo.experiments.robustness.fuzz import Campaign
+from safebo.experiments.robustness.fuzz import FuzzCampaign
 from safebo.experiments.robustness.fuzz_feed import Findings
 from safebo.experiments.robustness.fuzz_link import settings, storms
 from safebo.experiments.robustness.fuzz_packets import FORMS, GO1_COMMAND, GO1_STATE, PARAMETERS, PacketFuzzer
@@ -46,7 +46,7 @@ def test_what_was_made_unsound_is_refused_and_what_was_made_sound_is_not(form) -
 
 
 def test_packets_of_every_kind_neither_crash_nor_move_it() -> None:
-    campaign = Campaign(3, lambda words: None)
+    campaign = FuzzCampaign(3, lambda words: None)
     campaign.packets(6_000, None)
     assert campaign.faults == []
 
@@ -89,7 +89,7 @@ def test_a_robot_that_ignores_checksums_is_found_out() -> None:
 
 
 def test_a_guardian_that_believes_anything_is_found_out() -> None:
-    campaign = Campaign(1, lambda words: None)
+    campaign = FuzzCampaign(1, lambda words: None)
     with mock.patch.object(observation, "implausible", return_value=""):
         campaign.packets(12_000, None)
     assert any(found.startswith(GO1_STATE.name) for found in campaign.faults)

@@ -17,6 +17,7 @@ from safebo.report import build_report
 from safebo.report.page import GENERATOR
 from safebo.report.run import read_run
 from safebo.runs.best_gains import BestGains, read_best_gains, write_best_gains
+from safebo.runs.recommend import recommend
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
@@ -77,6 +78,14 @@ def test_report_of_a_run(finished: Path) -> None:
         assert best.certified
         assert min(b.lower for b in best.margins.values()) >= 0
     assert not read_best_gains(finished / "predicted-pronk.yaml").certified
+
+
+def test_gains_that_a_report_writes_are_those_that_best_would_keep(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_report(finished)
+    monkeypatch.setattr(Tuner, "restore", None)  # `recommend` reads the files and restores no tuner
+    assert [name for name, _ in recommend(finished).best] == ["trot", "crawl"]
 
 
 def test_a_report_that_is_cut_short_leaves_the_page_that_was_there(

@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandOutput:
     """What a command said."""
 
     code: int
@@ -84,7 +84,7 @@ class Answer:
         return f"exit {self.code}: {self.text.strip()[:MAX_TEXT]}" if self.code else "exit 0"
 
 
-def safebo(arguments: Sequence[str], folder: Path) -> Answer:
+def safebo(arguments: Sequence[str], folder: Path) -> CommandOutput:
     """Run the command `safebo` in a folder."""
     out, err = io.StringIO(), io.StringIO()
     begin, code = time.process_time(), 0
@@ -96,7 +96,7 @@ def safebo(arguments: Sequence[str], folder: Path) -> Answer:
         except Exception:  # what a process would end with
             code = 1
             err.write(traceback.format_exc())
-    return Answer(code, out.getvalue(), err.getvalue(), time.process_time() - begin)
+    return CommandOutput(code, out.getvalue(), err.getvalue(), time.process_time() - begin)
 
 
 def faults_of(text: str, names: Sequence[str] = ()) -> Iterator[str]:

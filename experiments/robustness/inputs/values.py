@@ -35,7 +35,7 @@ MAX_TRIALS = 200
 
 
 @dataclass(frozen=True)
-class Case:
+class InputCase:
     """An answer: for people, as what an evaluator finds, and the outcome that is right (None: any)."""
 
     given: str
@@ -46,20 +46,20 @@ class Case:
 
 def function_answers(folder: Path) -> Iterator[Row]:
     """The tables of what a function returns and raises."""
-    returned = [Case(what, f"table:{what}", right) for what, (_, right) in RETURNED.items()]
+    returned = [InputCase(what, f"table:{what}", right) for what, (_, right) in RETURNED.items()]
     yield from through_function("What a function returns", returned, folder / "returned")
-    raised = [Case(what, f"table:raised {what}", right) for what, (_, right) in RAISED.items()]
+    raised = [InputCase(what, f"table:raised {what}", right) for what, (_, right) in RAISED.items()]
     yield from through_function("How a function ends otherwise", raised, folder / "raised")
 
 
 def program_answers(folder: Path) -> Iterator[Row]:
     """The table of what a program prints."""
-    cases = [Case(what, text, right, status) for what, (text, status, right) in PRINTED.items()]
+    cases = [InputCase(what, text, right, status) for what, (text, status, right) in PRINTED.items()]
     yield from through_program("What a program prints", cases, folder / "printed")
 
 
 def through_function(
-    kind: str, cases: Sequence[Case], folder: Path, executor: Executor | None = None
+    kind: str, cases: Sequence[InputCase], folder: Path, executor: Executor | None = None
 ) -> Iterator[Row]:
     """One run whose function gives the answers in turn."""
     folder.mkdir(parents=True)
@@ -71,24 +71,24 @@ def through_function(
 
 
 def through_program(
-    kind: str, cases: Sequence[Case], folder: Path, executor: Executor | None = None
+    kind: str, cases: Sequence[InputCase], folder: Path, executor: Executor | None = None
 ) -> Iterator[Row]:
     """One run whose program prints the answers in turn."""
     (folder / "out").mkdir(parents=True)
     (folder / "code").mkdir()
-    for number, case in enumerate((Case("", json.dumps(GOOD).encode()), *cases)):
+    for number, case in enumerate((InputCase("", json.dumps(GOOD).encode()), *cases)):
         (folder / "out" / str(number)).write_bytes(case.answer)
         (folder / "code" / str(number)).write_text(str(case.status))
     options = {"command": PROGRAM, "repeatable": True, "timeout": 30}
     yield from _run(kind, cases, folder, {"name": "subprocess", "options": options}, executor)
 
 
-_FIRST = Case("", GOOD)
+_FIRST = InputCase("", GOOD)
 """What the study's seed measures, so that the run goes on."""
 
 
 def _run(
-    kind: str, cases: Sequence[Case], folder: Path, evaluator: dict[str, Any], executor: Executor | None
+    kind: str, cases: Sequence[InputCase], folder: Path, evaluator: dict[str, Any], executor: Executor | None
 ) -> Iterator[Row]:
     tuner = {"method": "random", "search": {"domain": "grid", "grid_points": 5}}
     study = yaml.safe_load(STUDY) | {"evaluator": evaluator, "tuner": tuner}
@@ -163,9 +163,9 @@ _ODD = st.one_of(
 )
 
 
-def generated(number: int) -> list[Case]:
+def generated(number: int) -> list[InputCase]:
     """So many answers, always the same ones: those of the right form with their outcome, the others without."""
-    found: list[Case] = []
+    found: list[InputCase] = []
 
     @settings(
         max_examples=number,
@@ -176,7 +176,7 @@ def generated(number: int) -> list[Case]:
     )
     @given(st.one_of(_GOOD.map(lambda value: (value, DONE)), _ODD.map(lambda value: (value, None))))
     def collect(case: tuple[Any, str | None]) -> None:
-        found.append(Case(f"generated {len(found)}", *case))
+        found.append(InputCase(f"generated {len(found)}", *case))
 
     while len(found) < number:
         collect()
@@ -197,7 +197,7 @@ def generated_answers(number: int, folder: Path, executor: Executor | None = Non
         yield from through_function(
             "Generated, from a function", chunk, folder / f"function-{start}", executor
         )
-        printed = [Case(c.given, json.dumps(c.answer).encode(), c.right) for c in chunk]
+        printed = [InputCase(c.given, json.dumps(c.answer).encode(), c.right) for c in chunk]
         yield from through_program(
             "Generated, from a program", printed, folder / f"program-{start}", executor
         )
