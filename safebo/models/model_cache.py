@@ -101,7 +101,7 @@ class ModelCache:
         self._kept: dict[
             int, Surrogate
         ] = {}  # by the number of rows that they know, the first ones of `_keys`
-        self._fantasized: tuple[Surrogate, object, Surrogate] | None = None
+        self._fantasized: tuple[Surrogate, object, Tensor, Surrogate] | None = None
         self._condensed: tuple[Surrogate, Surrogate] | None = None
         self._pivots = PivotMemo()
 
@@ -207,13 +207,18 @@ class ModelCache:
         """With points counted as visited at their means, and others as having that objective value."""
         if len(X) == 0 and len(worst) == 0:
             return surrogate
-        key = (X.numpy().tobytes(), worst.numpy().tobytes(), value)
-        if self._fantasized is None or self._fantasized[0] is not surrogate or self._fantasized[1] != key:
-            result = surrogate
+        before = (worst.numpy().tobytes(), value)
+        known = self._fantasized
+        if known is None or known[0] is not surrogate or known[1] != before or not _begins(X, known[2]):
+            base = surrogate
             for x in worst:
-                result = result.observed(x, (value, *([None] * (surrogate.functions - 1))))
-            self._fantasized = (surrogate, key, result.fantasized(X))
-        return self._fantasized[2]
+                base = base.observed(x, (value, *([None] * (surrogate.functions - 1))))
+            known = (surrogate, before, X[:0], base)
+        # Trials that failed stay visited for good: only the new ones are added, with the same result bit for bit.
+        new = X[len(known[2]) :]
+        result = known[3].fantasized(new) if len(new) else known[3]
+        self._fantasized = (surrogate, before, X, result)
+        return result
 
     def _base(self, ensembles: Ensembles, believed: bool) -> Surrogate:
         """Before any observation of this run."""
@@ -249,6 +254,11 @@ class ModelCache:
             else:
                 ensembles.append(sampled(model, X[seen], y, spec.samples))
         return tuple(ensembles)
+
+
+def _begins(X: Tensor, first: Tensor) -> bool:
+    """Whether the first rows of X are these, bit for bit."""
+    return len(first) <= len(X) and torch.equal(X[: len(first)], first)
 
 
 def stops(first: int, count: int) -> list[int]:

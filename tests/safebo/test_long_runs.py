@@ -183,6 +183,31 @@ def test_the_surrogate_does_not_depend_on_what_was_asked_before(counts: list[int
         assert torch.equal(a.weights, b.weights)
 
 
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=6), st.integers(0, 2**31)
+)
+def test_visited_points_added_one_after_another_are_those_added_at_once(
+    asked: list[tuple[int, int]], seed: int
+) -> None:
+    """Lists of failed trials that grow, shrink and change, with none or some falls, bit for bit."""
+    rng = np.random.default_rng(seed)
+    x = torch.tensor(rng.random((40, 2)))
+    rows = [Observation(i, x[i], (float(x[i].sum()), 1.0)) for i in range(8)]
+    cache, points = ModelCache(bowl()), torch.tensor(rng.random((5, 2)))
+    surrogate = cache.surrogate(rows)
+    for visited, falls in asked:
+        X, worst = x[10 : 10 + visited], x[30 : 30 + falls]
+        found = cache.fantasized(surrogate, X, worst, -3.0)
+        assert cache.fantasized(surrogate, X, worst, -3.0) is found
+        fresh = surrogate
+        for row in worst:
+            fresh = fresh.observed(row, (-3.0, None))
+        expected = fresh.fantasized(X).predict(points)
+        assert torch.equal(found.predict(points).mean, expected.mean)
+        assert torch.equal(found.predict(points).std, expected.std)
+
+
 def test_a_grid_keeps_the_rows_that_two_posteriors_share() -> None:
     rng = np.random.default_rng(0)
     x = rng.random((420, 2))
