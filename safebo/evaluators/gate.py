@@ -273,6 +273,9 @@ def _plain(m: Measurement) -> Measurement:
         finite_array(m.backup_state),
     )
     aborted = m.outcome == "completed" and bool(m.fell) and objective is None
+    message = _message(m.message)
+    if m.outcome == "failed" and not message.strip():
+        message = "the evaluator reported outcome: failed, and no message"
     return replace(
         m,
         outcome="aborted" if aborted else m.outcome,
@@ -287,7 +290,7 @@ def _plain(m: Measurement) -> Measurement:
         true_margins=None if m.true_margins is None else _numbers(m.true_margins),
         telemetry=_text(m.telemetry) if isinstance(m.telemetry, str) else None,
         duration=max(0.0, number_of(m.duration) or 0.0),
-        message=_message(m.message),
+        message=message,
         extra=_numbers(m.extra),
     )
 

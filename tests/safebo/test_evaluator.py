@@ -163,6 +163,11 @@ def test_what_can_be_believed_stays_as_it_is(answer: dict) -> None:
     assert {**vars(twice), "states": None} == {**vars(once), "states": None}
 
 
+@pytest.mark.parametrize("words", [{}, {"message": None}, {"message": " "}])
+def test_a_failed_trial_always_says_something(words: dict) -> None:
+    assert "no message" in checked_measurement({"outcome": "failed", **words}, BOWL).message
+
+
 def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
     fell = checked_measurement({"fell": True, "margins": {"height": -0.2}}, BOWL)
     assert (fell.outcome, fell.fell, fell.margins) == ("aborted", True, {"height": -0.2})

@@ -145,6 +145,8 @@ RETURNED: dict[str, tuple[Callable[[], Any], str]] = {
     "an outcome that is a list": (_with(outcome=["completed"]), FAILED),
     "outcome None": (_with(outcome=None), FAILED),
     "outcome failed": (lambda: {"outcome": "failed", "message": "out of battery"}, FAILED),
+    "outcome failed, no message": (lambda: {"outcome": "failed", "fell": True}, FAILED),
+    "outcome failed, blank message": (lambda: {"outcome": "failed", "message": " "}, FAILED),
     "outcome aborted": (lambda: {"outcome": "aborted", "margins": {"height": -0.1}}, ABORTED),
     "outcome aborted without margins": (lambda: {"outcome": "aborted"}, FAILED),
     "a fall without an objective": (lambda: {"fell": True, "margins": {"height": -0.1}}, ABORTED),
