@@ -25,9 +25,11 @@ from safebo.storage import journal as journal_module
 from safebo.storage.database import (
     damaged,
     explain,
+    keep_secret,
     readable_errors,
     remove_database,
     sqlite_reader,
+    without_secrets,
 )
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
@@ -252,13 +254,13 @@ def test_a_journal_that_only_reads_cannot_write_past_its_refusal(tmp_path: Path)
         connection.exec_driver_sql("UPDATE runs SET trials = 3")
 
 
-def small_blocks(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    """A file system that gives room by the kilobyte, and has so many bytes left."""
+def small_blocks(monkeypatch: pytest.MonkeyPatch, free: int, block: int = 1024) -> None:
+    """A file system that gives room by the kilobyte, or in other blocks, and has so many bytes left."""
     real = os.statvfs
 
     def said(path: Path) -> os.statvfs_result:
         fields = list(real(path))
-        fields[1], fields[4] = 1024, free // 1024
+        fields[1], fields[4] = block, free // block
         return os.statvfs_result(fields)
 
     monkeypatch.setattr(os, "statvfs", said)
@@ -298,6 +300,63 @@ def test_a_full_disk_of_small_blocks_is_said_and_read_where_nothing_is_in_the_lo
     (tmp_path / f"{SQLITE_FILE}-wal").write_bytes(b"something")
     with pytest.raises(JournalError, match="the disk is full"):
         Journal.open(tmp_path, read_only=True)
+
+
+def test_room_is_asked_for_where_blocks_are_small_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the index is enough; blocks of 4 KiB need none; what is in the log is read where there is room."""
+    with create(tmp_path / "run") as journal, monkeypatch.context() as patched:
+        journal.ask(trial(1), 0)
+        small_blocks(patched, 2 * 32768)
+        with Journal.open(tmp_path / "run", read_only=True) as reader:
+            assert len(reader.records()) == 1
+    with monkeypatch.context() as patched:
+        small_blocks(patched, 2 * 32768)
+        Journal.open(tmp_path / "run").close()
+    small_blocks(monkeypatch, 0, block=4096)
+    Journal.open(tmp_path / "run").close()
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_a_closed_journal_leaves_the_files_of_others_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """Its own index is closed with it, once, and no descriptor that it does not have."""
+    if small:
+        small_blocks(monkeypatch, 2**20)
+
+    def inodes() -> list[int]:
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                found.append(os.stat(f"/proc/self/fd/{name}").st_ino)
+        return sorted(found)
+
+    before, closed = inodes(), []
+    monkeypatch.setattr(os, "close", lambda number, close=os.close: (closed.append(number), close(number)))
+    journal = create(tmp_path)
+    journal.ask(trial(1), 0)
+    connection = journal._engine.raw_connection().driver_connection
+    index = os.stat(tmp_path / f"{SQLITE_FILE}-shm").st_ino
+    assert inodes().count(index) == 1 + small
+    closed.clear()
+    assert connection is not None
+    connection.close()
+    connection.close()
+    assert len(closed) == small
+    journal.close()
+    assert inodes() == before
+
+
+def test_a_changed_number_is_noticed_when_a_journal_is_opened(tmp_path: Path) -> None:
+    with create(tmp_path) as journal:
+        journal.ask(trial(1), 0)
+        journal.tell(1, TOLD)
+    change(tmp_path, "UPDATE measurements SET objective = 2.0")
+    for read_only in (True, False):
+        with pytest.raises(JournalError, match="the journal does not hold what safebo wrote to it"):
+            Journal.open(tmp_path, read_only=read_only)
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -562,6 +621,8 @@ def test_an_error_says_what_to_do(detail: str, words: str) -> None:
         (ValueError("not a date"), r"damaged \(not a date\)"),
         (KeyError("outcome"), r"damaged \('outcome'\)"),
         (zlib.error("incorrect header"), r"damaged \(incorrect header\)"),
+        (TypeError("no number"), r"damaged \(no number\)"),
+        (AttributeError("no items"), r"damaged \(no items\)"),
     ],
 )
 def test_every_error_of_a_database_becomes_one_sentence(error: Exception, words: str) -> None:
@@ -570,6 +631,17 @@ def test_every_error_of_a_database_becomes_one_sentence(error: Exception, words:
     assert str(caught.value).startswith("there: ")
     assert "\n" not in str(caught.value)
     assert damaged("there", "a\n  b").startswith("there: the journal is damaged (a b).")
+
+
+def test_a_value_of_another_kind_is_our_own_mistake_where_it_is_written() -> None:
+    for error in (TypeError("a list"), AttributeError("nothing")):
+        with pytest.raises(type(error)), readable_errors("there", "write"):
+            raise error
+
+
+def test_the_longer_of_two_secrets_is_hidden_whole() -> None:
+    keep_secret(["sw0rd", "sw0rdfish9"])
+    assert without_secrets("sw0rdfish9 and sw0rd") == "*** and ***"
 
 
 SECRET = "s3cr%2Ft"
