@@ -333,8 +333,13 @@ def test_a_closed_journal_leaves_the_files_of_others_open(
                 found.append(os.stat(f"/proc/self/fd/{name}").st_ino)
         return sorted(found)
 
-    before, closed = inodes(), []
-    monkeypatch.setattr(os, "close", lambda number, close=os.close: (closed.append(number), close(number)))
+    before, closed, close = inodes(), [], os.close
+
+    def spy(number: int) -> None:
+        closed.append(number)
+        close(number)
+
+    monkeypatch.setattr(os, "close", spy)
     journal = create(tmp_path)
     journal.ask(trial(1), 0)
     connection = journal._engine.raw_connection().driver_connection
