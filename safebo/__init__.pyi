@@ -3,10 +3,12 @@ from safebo.acquisition import GridTuner as GridTuner
 from safebo.errors import EmptySafeSetError as EmptySafeSetError
 from safebo.errors import EvaluatorError as EvaluatorError
 from safebo.errors import EvaluatorOptionError as EvaluatorOptionError
+from safebo.errors import ImpossibleSeedError as ImpossibleSeedError
 from safebo.errors import InputError as InputError
 from safebo.errors import InterruptedRunError as InterruptedRunError
 from safebo.errors import JournalError as JournalError
 from safebo.errors import MeasurementError as MeasurementError
+from safebo.errors import ModelAlarmError as ModelAlarmError
 from safebo.errors import NoBackupError as NoBackupError
 from safebo.errors import NotARunError as NotARunError
 from safebo.errors import ParameterError as ParameterError

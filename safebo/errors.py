@@ -1,7 +1,7 @@
 """Errors for people: one tree, so that a caller can tell what safebo refuses from what went wrong elsewhere.
 
 The text of an error is the whole message. `exit_code` is what the command line returns for it: 2 for bad
-input, 1 for a failure.
+input, 1 for a failure, 3 for a run that paused.
 """
 
 from __future__ import annotations
@@ -83,6 +83,16 @@ class MeasurementError(SafeboError, ValueError):
 
 class UnsafeSeedError(SafeboError):
     """A seed that was declared safe was measured unsafe, so nothing in its context can be trusted."""
+
+
+class ImpossibleSeedError(SafeboError):
+    """A seed measured what its prior calls impossible, so no certificate that rests on the prior is worth anything."""
+
+
+class ModelAlarmError(SafeboError):
+    """No prior of the study fits what was measured; the run paused at its certified gains."""
+
+    exit_code = 3
 
 
 class EmptySafeSetError(SafeboError):

@@ -44,10 +44,40 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Which prior a function was certified by at one trial, and what the measurements said for the declared one.
+
+    Args:
+        prior: `declared`, or what the cautious one changes.
+        log_evidence: log of the likelihood ratio of the declared prior to the cautious one; of several steps the least.
+        log_refutation: log of the likelihood ratio of the alternatives' mixture to the declared prior.
+        refuted_by: the likeliest alternative, once the declared prior was refuted; else empty.
+        alarm: the prior that certifies as well since no cautious one fits; else empty.
+
+    Example:
+        >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
+        'lengthscale x 0.5'
+    """
+
+    prior: str
+    log_evidence: float
+    log_refutation: float
+    refuted_by: str = ""
+    alarm: str = ""
+
+    @property
+    def certifying(self) -> str:
+        """The prior that certifies, and what must certify as well."""
+        return f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
+
+
+@dataclass(frozen=True)
 class Trial:
     """One proposal: which gains to try, in which context, and why.
 
     A parameter is a float, an int where the study says `type: integer`, or the name of a choice.
+
+    `evidence` says for every constraint which prior certified it, where priors are earned (`surrogate.trust`).
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
@@ -69,6 +99,7 @@ class Trial:
     reason: str = ""
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
 
 def trial_hash(trial: Trial) -> str:
@@ -170,6 +201,7 @@ class Recommendation:
         certified: whether they lie in the certified safe set of the context.
         bounds: of every function in its own unit, by name.
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
+        priors: by constraint, the prior that certifies it, where priors are earned.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -183,6 +215,7 @@ class Recommendation:
     certified: bool
     bounds: Mapping[str, Bounds]
     trial: int | None = None
+    priors: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -5,7 +5,8 @@
 runs tuner and evaluator in process (no journal), one seed per worker, and prints per seed: trials with a
 negative true margin by phase, falls, and the noise-free objective of the certified recommendation at the
 checkpoints as a share of the gap between the initial gains and `--best` (the best of the random gains of
-`safebo.experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe baseline.
+`safebo.experiments.evidence.landscape`). `--method gp_ucb` shows the unsafe baseline, `--lengthscale` and `--trust`
+what another declaration costs.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import typer
 from safebo.evaluators.gate import evaluate_safely
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import process_pool, truth
-from safebo.study import Study
+from safebo.study import Study, SurrogateSpec
 from safebo.study.checks import with_defaults
 from safebo.study.reading import load_study
+from safebo.study.tuner_checks import with_trust
 from safebo.types import Measurement, Trial
 
 
@@ -96,9 +98,17 @@ def main(
     method: str | None = None,
     best: Annotated[float | None, typer.Option(help="objective that counts as the whole gap")] = None,
     workers: int = 2,
+    lengthscale: Annotated[
+        float | None, typer.Option(help="of the parameters, instead of the study's")
+    ] = None,
+    trust: Annotated[str | None, typer.Option(help="declared or earned, instead of the study's")] = None,
 ) -> None:
     """Run a study with many seeds and print safety and recovery."""
     loaded = load_study(study).study
+    changed = {"lengthscale": lengthscale, "trust": trust}
+    declared = loaded.surrogate.model_dump(exclude_unset=True)
+    surrogate = declared | {key: value for key, value in changed.items() if value is not None}
+    loaded = with_trust(loaded.model_copy(update={"surrogate": SurrogateSpec.model_validate(surrogate)}))
     if method:
         tuner = loaded.tuner.model_copy(update={"method": method})
         loaded = loaded.model_copy(update={"tuner": tuner})

@@ -21,7 +21,13 @@ from safebo.models.posterior import Posterior
 from safebo.models.schedules import BetaSchedule
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
-from safebo.safety.certificates import BoundsCertificate, CertificateRule, LipschitzCertificate
+from safebo.models.trust import EarnedPriors, FunctionTrust, TrustRule
+from safebo.safety.certificates import (
+    BoundsCertificate,
+    CertificateRule,
+    LipschitzCertificate,
+    StricterCertificate,
+)
 from safebo.safety.sets import ExpanderRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
 
@@ -66,6 +72,7 @@ class GridSettings:
         stage_trials: observations after which StageOpt stops to expand.
         optimism: see `safebo.acquisition.AcquisitionContext`.
         transductive: what transductive rules learn about.
+        trust: when priors are believed (`safebo.models.trust`); None where they are taken as given.
     """
 
     prior_means: Sequence[float] | Tensor | None = None
@@ -81,6 +88,7 @@ class GridSettings:
     stage_trials: int | None = None
     optimism: float | None = None
     transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
+    trust: TrustRule | None = None
 
 
 class GridTuner:
@@ -163,6 +171,9 @@ class GridTuner:
                 for kernel, mean, v in zip(kernels, means, noise, strict=True)
             ]
         ).to(self.device)
+        self._earned: EarnedPriors | None = None
+        if settings.trust is not None:
+            self._earned = EarnedPriors(settings.trust, self._surrogate, self._constraints)
         self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
         self._inputs = self.grid.new_zeros(0, self.dimension)
         self._values = self.grid.new_zeros(0, m)
@@ -183,6 +194,11 @@ class GridTuner:
     def beta(self) -> float:
         """Confidence multiplier now; the largest of all functions under a schedule."""
         return float(self.betas().max())
+
+    @property
+    def trust(self) -> tuple[FunctionTrust, ...]:
+        """What is believed of every constraint's prior; empty where priors are taken as given."""
+        return () if self._earned is None else self._earned.judged()
 
     def betas(self, pending: int = 0) -> Float[Tensor, " m"]:
         """Confidence multiplier of every function now, with so many trials pending."""
@@ -244,6 +260,8 @@ class GridTuner:
         with torch.no_grad():
             for row, value in zip(rows, values, strict=True):
                 self._surrogate = self._surrogate.observed(row, value.tolist())
+                if self._earned is not None:
+                    self._earned.observe(row, value.tolist())
         self._inputs = torch.cat([self._inputs, rows])
         self._values = torch.cat([self._values, values])
 
@@ -297,7 +315,10 @@ class GridTuner:
         values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
-        fantasized, waiting = self._surrogate, self._inputs[:0]
+        surrogate, also = self._surrogate, None
+        if self._earned is not None:
+            surrogate, also = self._earned.composed(surrogate)
+        fantasized, waiting = surrogate, self._inputs[:0]
         if pending is not None:
             waiting = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
             fantasized = fantasized if len(waiting) == 0 else fantasized.fantasized(waiting)
@@ -305,7 +326,7 @@ class GridTuner:
         rng = np.random.default_rng([self.seed, self.count])
         low = self.grid.amin(0)
         ctx = AcquisitionContext(
-            surrogate=self._surrogate,
+            surrogate=surrogate,
             fantasized=fantasized,
             told=self._told(values, waiting),
             context=values,
@@ -328,6 +349,8 @@ class GridTuner:
             seed=int(rng.integers(2**31)),
         )
         ctx = replace(ctx, certificate=self._certificate_rule(ctx))
+        if also is not None:
+            ctx = replace(ctx, certificate=StricterCertificate(ctx.certificate, replace(ctx, surrogate=also)))
         bounds = ctx.pool_bounds
         safe = ctx.certified(bounds)
         if bool(safe.any()):

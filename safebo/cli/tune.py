@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -296,6 +296,7 @@ def tune(
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(f"{done} done, in {folder}.")
+    _say_what_was_unsafe(result.unsafe, study)
     _say_what_remains(file.study, folder)
     say(f"Next: safebo report {shlex.quote(str(folder))}")
 
@@ -312,6 +313,19 @@ def _log_warnings_to(file: Path) -> None:
                 return
 
     logging.getLogger("py.warnings").addHandler(_Log())
+
+
+def _say_what_was_unsafe(trials: Sequence[int], study: str) -> None:
+    """That certified trials were not safe, where there are some."""
+    if not trials:
+        return
+    named = ", ".join(map(str, trials[:10])) + (", ..." if len(trials) > 10 else "")
+    say(
+        f"WARNING: {'trial' if len(trials) == 1 else f'{len(trials)} trials,'} {named}, certified and measured unsafe: "
+        "the study's priors promise too much. Do not rely on certified gains before you know why: "
+        f"safebo check {shlex.quote(study)}",
+        error=True,
+    )
 
 
 def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bool = False) -> None:

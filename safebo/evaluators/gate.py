@@ -16,10 +16,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import MeasurementError, SafeboError, UnsafeSeedError
+from safebo.errors import ImpossibleSeedError, MeasurementError, SafeboError, UnsafeSeedError
 from safebo.files.problems import listed, shown
-from safebo.study import FunctionSpec, Study, quantity_of
+from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
+from safebo.study.methods import certifies
+from safebo.study.priors import IMPOSSIBLE, fitting_std, prior_distance
 from safebo.types import (
     OUTCOMES,
     Evaluator,
@@ -143,21 +145,65 @@ def negative_margins(measurement: Measurement, study: Study) -> list[tuple[str, 
     return [(name, margin) for name, margin in margins_of(study, measurement).items() if margin < 0]
 
 
-def refuse_unsafe_seed(trial: Trial, measurement: Measurement | None, study: Study) -> None:
-    """Raise `UnsafeSeedError` for a seed that was measured unsafe: nothing in its context can be trusted."""
+def was_unsafe(measurement: Measurement, study: Study) -> bool:
+    """Whether a trial fell or measured one of the study's constraints below 0."""
+    return measurement.fell or (
+        measurement.outcome in ("completed", "aborted") and bool(negative_margins(measurement, study))
+    )
+
+
+def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> None:
+    """Refuse a seed after which nothing in its context can be trusted.
+
+    Raises:
+        UnsafeSeedError: it was measured unsafe.
+        ImpossibleSeedError: its prior calls what it measured impossible; an objective that is better than expected is
+            not refused.
+    """
     if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
         return
-    negative = negative_margins(measurement, study)
-    if not negative and not ended_early(measurement):
-        return
-    what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or (
-        "it fell" if measurement.fell else "it was aborted"
-    )
     gains = ", ".join(f"{k} {value_text(v)}" for k, v in trial.parameters.items())
-    raise UnsafeSeedError(
-        f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
-        f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
-        "Give the study a seed that is safe on this robot"
+    negative = negative_margins(measurement, study)
+    if negative or ended_early(measurement):
+        what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or (
+            "it fell" if measurement.fell else "it was aborted"
+        )
+        raise UnsafeSeedError(
+            f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
+            f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
+            "Give the study a seed that is safe on this robot"
+        )
+    wrong = impossible_values(trial, measurement, study)
+    if wrong:
+        raise ImpossibleSeedError(
+            f"the study's priors cannot be right, so nothing can be certified with them: trial {trial.id}, the "
+            f"seed of context {trial.context_name} ({gains}), measured {'; '.join(wrong)}. Is the unit the one you "
+            "mean? If it is, correct the study and begin a new run"
+        )
+
+
+def impossible_values(trial: Trial, measurement: Measurement | None, study: Study) -> list[str]:
+    """What a seed measured that its priors call impossible, for methods that certify with them; usually nothing."""
+    if trial.phase != "seed" or measurement is None or measurement.outcome != "completed":
+        return []
+    if not study.constraints or not certifies(study.tuner.method):
+        return []
+    values = [(study.objective, measurement.objective)]
+    values += [(c, margin_of(measurement, c)) for c in study.constraints]
+    return [text for f, value in values if (text := _impossible(f, value, study.objective))]
+
+
+def _impossible(function: FunctionSpec, value: float | None, objective: FunctionSpec) -> str:
+    """Why a function's prior cannot be right; empty where it can."""
+    far = None if value is None else prior_distance(function, value)
+    if value is None or far is None or abs(far) <= IMPOSSIBLE or (function is objective and far > 0):
+        return ""
+    unit = f" {function.unit}" if function.unit else ""
+    scale = "" if function.warp == Warp() else " (modelled: see warp)"
+    return (
+        f"{function.name} {value:.4g}{unit}, {abs(far):,.0f} standard deviations from what its prior expects "
+        f"(prior_mean {function.prior_mean:g}, prior_std {function.prior_std:g}{scale}; with prior_std "
+        f"{fitting_std(function, value):g} it would be 2)"
     )
 
 

@@ -118,11 +118,12 @@ def _log_posterior(model: FunctionModel, X: Tensor, y: Tensor, v: Tensor) -> Ten
 
 
 def _loss_and_gradient(model: FunctionModel, X: Tensor, y: Tensor, v: FloatArray) -> tuple[float, FloatArray]:
-    at = torch.tensor(v, requires_grad=True)
-    loss = -_log_posterior(model, X, y, at)
-    if not bool(torch.isfinite(loss)):
-        return 1e25, np.zeros_like(v)
-    (gradient,) = torch.autograd.grad(loss, at)
+    with torch.enable_grad():  # a fit may first be needed where nobody wants gradients
+        at = torch.tensor(v, requires_grad=True)
+        loss = -_log_posterior(model, X, y, at)
+        if not bool(torch.isfinite(loss)):
+            return 1e25, np.zeros_like(v)
+        (gradient,) = torch.autograd.grad(loss, at)
     return float(loss.detach()), gradient.numpy()
 
 

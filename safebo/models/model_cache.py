@@ -26,14 +26,25 @@ from safebo.models.multi_task import (
     pairings,
     simulated,
 )
+from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
+from safebo.models.trust import (
+    EVIDENCE_ROWS,
+    FunctionTrust,
+    PriorVariant,
+    TrustRule,
+    composed,
+    judged,
+    log_predictive,
+    trust_rule,
+)
 from safebo.study import Study
 
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
-Keys = tuple[tuple[int, tuple[float | None, ...]], ...]
-"""Which observations: trials with their values, which a later fall of the same gains lowers."""
+Keys = tuple[tuple[int, tuple[float | None, ...], tuple[bool, ...]], ...]
+"""Which observations: trials with their values, which a later fall of the same gains lowers, and whether exact."""
 
 ONE_BY_ONE = 300
 """Rows up to this one are conditioned on one by one. One more row copies the whole factor, `O(n^2)`: a restored run of
@@ -55,6 +66,8 @@ class Observation:
     trial: int
     x: Float[Tensor, " D"]
     values: tuple[float | None, ...]
+    exact: tuple[bool, ...] = ()
+    """Which values are measurements with Gaussian noise: not those of a fall, nor clipped ones. Empty where all are."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +110,15 @@ class ModelCache:
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
         self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
-        self._keys: Keys = ()
-        self._kept: dict[
-            int, Surrogate
-        ] = {}  # by the number of rows that they know, the first ones of `_keys`
+        self._declared: _GrowingSurrogate | None = None
+        self.rule = trust_rule(study)
+        # Constraints, and the objective where its evidence counts for them.
+        self._compared = range(0 if self.spec.common_scale else 1, len(self.declared))
+        self._variants: dict[PriorVariant, _GrowingSurrogate] = {}
+        self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
+        self._trust: tuple[FunctionTrust, ...] = ()
+        self._stricter: Surrogate | None = None
+        self._composed: tuple[Surrogate, Surrogate] | None = None
         self._fantasized: tuple[Surrogate, object, Tensor, Surrogate] | None = None
         self._condensed: tuple[Surrogate, Surrogate] | None = None
         self._pivots = PivotMemo()
@@ -167,33 +185,74 @@ class ModelCache:
         return self._expected
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
-        """The surrogate of these observations, in this order."""
+        """The surrogate of these observations, in this order; of earned priors with those that certify now."""
         keys = _keys(rows)
         believed = bool(self._simulation) and self.contradiction(rows) is None
         state = self._fit_keys(keys), believed
-        first = len(state[0])
-        if state != self._state:
-            self._ensembles, self._state, self._kept = self._fit(rows[:first], believed), state, {}
-        self._kept = {n: s for n, s in self._kept.items() if keys[:n] == self._keys[:n]}
-        self._keys = keys
-        if first not in self._kept:
+        if self._declared is None or state != self._state:
+            if self._state is None or believed != self._state[1]:
+                self._variants = {}
+            self._ensembles, self._state = self._fit(rows[: len(state[0])], believed), state
             base = self._base(self._ensembles, believed)
-            self._kept[first] = base.conditioned(*_table(rows[:first])) if first else base
-        path = stops(first, len(rows))
-        known = max(n for n in path if n in self._kept)
-        surrogate = self._kept[known]
-        # Longer lists start from the present one, or from the last stop that all of them have.
-        anchor = max(n for n in path if n == first or n <= ONE_BY_ONE or n % LARGE_BLOCK == 0)
-        for n, end in pairwise(path[path.index(known) :]):
-            block = rows[n:end]
-            if len(block) == 1:
-                surrogate = surrogate.observed(block[0].x, block[0].values)
-            else:
-                surrogate = surrogate.conditioned(*_table(block))
-            if end == anchor:
-                self._kept[anchor] = surrogate
-        self._kept = {n: s for n, s in self._kept.items() if n == anchor} | {len(rows): surrogate}
-        return surrogate
+            self._declared = _GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
+        found = self._declared.of(keys, rows)
+        return found if self.rule is None else self._earned(found, keys, rows)
+
+    def trust(self, rows: Sequence[Observation]) -> dict[str, FunctionTrust]:
+        """What is believed of every constraint, by name; empty where priors are declared."""
+        if self.rule is None:
+            return {}
+        self.surrogate(rows)
+        return dict(zip([model.name for model in self.declared[1:]], self._trust, strict=True))
+
+    def stricter(self, rows: Sequence[Observation]) -> Surrogate | None:
+        """A further surrogate that must certify as well: the alternatives that raised an alarm, and earned priors where
+        the hyperparameters of the first are fitted; None without one.
+        """
+        self.surrogate(rows)
+        return self._stricter
+
+    def _earned(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
+        """A surrogate whose constraints have the priors that certify now."""
+        assert self.rule is not None
+        if self._composed is not None and self._composed[0] is found:
+            return self._composed[1]
+        self._trust = self._judged(self.rule, keys, rows)
+        result, self._stricter = composed(
+            found,
+            dict(enumerate(self._trust, start=1)),
+            lambda variant, i: self._posterior(variant, i, keys, rows),
+            fitted=self.spec.hyperparameters != "fixed",
+        )
+        self._composed = (found, result)
+        return result
+
+    def _judged(self, rule: TrustRule, keys: Keys, rows: Sequence[Observation]) -> tuple[FunctionTrust, ...]:
+        """What the first observations say of every constraint's prior."""
+        keys, rows = keys[:EVIDENCE_ROWS], rows[:EVIDENCE_ROWS]
+        if self._weighed[:2] == (self._state, keys):
+            return self._weighed[2]
+        predictive, counted = [], []
+        for i in self._compared:
+            own = [not row.exact or row.exact[i] for row in rows if row.values[i] is not None]
+            posteriors = {v: self._posterior(v, i, keys, rows) for v in rule.variants}
+            # A simulation's rows come first; they are part of the prior.
+            predictive.append({v: log_predictive(p, p.count - len(own)) for v, p in posteriors.items()})
+            counted.append(torch.tensor(own, dtype=torch.bool))
+        found = judged(rule, predictive, counted)[-len(self.declared) + 1 :]
+        self._weighed = (self._state, keys, found)
+        return found
+
+    def _posterior(
+        self, variant: PriorVariant, function: int, keys: Keys, rows: Sequence[Observation]
+    ) -> Posterior:
+        """One function's posterior under another prior than the declared one."""
+        if variant not in self._variants:
+            believed = self._state is not None and self._state[1]
+            models = [variant.of_model(model) for model in self._models(believed)]
+            prior = self._base(tuple((model,) for model in models), believed)
+            self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared)
+        return self._variants[variant].of(keys, rows).posteriors[self._compared.index(function)]
 
     def condensed(self, surrogate: Surrogate) -> Surrogate:
         """What a search looks at instead of a surrogate: itself up to `EXACT_SEARCH` observations."""
@@ -235,12 +294,9 @@ class ModelCache:
 
     def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
         """Hyperparameters of every function from these rows, and from the simulation's where it is believed."""
-        spec, declared = self.spec, self.declared
+        spec, declared = self.spec, self._models(believed)
         X, values = _table(rows, len(declared[0].lengthscale))
         if believed and spec.prior_data is not None:
-            data = spec.prior_data
-            tasks = TaskPrior(data.correlation, data.std_ratio, data.discrepancy_lengthscale)
-            declared = tuple(replace(model, tasks=tasks) for model in declared)
             S, more = _table(self._simulation)
             X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
         if spec.hyperparameters == "fixed":
@@ -254,6 +310,60 @@ class ModelCache:
             else:
                 ensembles.append(sampled(model, X[seen], y, spec.samples))
         return tuple(ensembles)
+
+    def _models(self, believed: bool) -> tuple[FunctionModel, ...]:
+        """The declared priors, related to the simulation's where it is believed."""
+        data = self.spec.prior_data
+        if not believed or data is None:
+            return self.declared
+        tasks = TaskPrior(data.correlation, data.std_ratio, data.discrepancy_lengthscale)
+        return tuple(replace(model, tasks=tasks) for model in self.declared)
+
+
+class _GrowingSurrogate:
+    """One surrogate of rows that mostly grow, extended from the last one.
+
+    Args:
+        base: before any of the rows.
+        first: so many rows are conditioned on at once.
+        functions: which of a row's values its posteriors are of.
+    """
+
+    def __init__(self, base: Surrogate, first: int, functions: range) -> None:
+        self.base, self.first = base, first
+        self.functions = slice(functions.start, functions.stop)
+        self._posteriors = Surrogate(base.posteriors[self.functions], base.inflation)
+        self._keys: Keys = ()
+        self._kept: dict[
+            int, Surrogate
+        ] = {}  # by the number of rows that they know, the first ones of `_keys`
+
+    def of(self, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
+        """The surrogate of these rows, in this order."""
+        first, base = self.first, self._posteriors
+        self._kept = {n: s for n, s in self._kept.items() if keys[:n] == self._keys[:n]}
+        self._keys = keys
+        if first not in self._kept:
+            self._kept[first] = base.conditioned(*self._table(rows[:first])) if first else base
+        path = stops(first, len(rows))
+        known = max(n for n in path if n in self._kept)
+        surrogate = self._kept[known]
+        # Longer lists start from the present one, or from the last stop that all of them have.
+        anchor = max(n for n in path if n == first or n <= ONE_BY_ONE or n % LARGE_BLOCK == 0)
+        for n, end in pairwise(path[path.index(known) :]):
+            block = rows[n:end]
+            if len(block) == 1:
+                surrogate = surrogate.observed(block[0].x, block[0].values[self.functions])
+            else:
+                surrogate = surrogate.conditioned(*self._table(block))
+            if end == anchor:
+                self._kept[anchor] = surrogate
+        self._kept = {n: s for n, s in self._kept.items() if n == anchor} | {len(rows): surrogate}
+        return surrogate
+
+    def _table(self, rows: Sequence[Observation]) -> Table:
+        X, values = _table(rows, self.base.posteriors[0].inputs.shape[1])
+        return X, [row[self.functions] for row in values]
 
 
 def _begins(X: Tensor, first: Tensor) -> bool:
@@ -275,7 +385,7 @@ def stops(first: int, count: int) -> list[int]:
 
 
 def _keys(rows: Sequence[Observation]) -> Keys:
-    return tuple((row.trial, row.values) for row in rows)
+    return tuple((row.trial, row.values, row.exact) for row in rows)
 
 
 def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:

@@ -42,6 +42,7 @@ class BestGains:
         objective_unit: unit of the objective.
         context_values: values of the context variables.
         origin: digest of what they were computed from, see `recommendation.origin`; empty where not known.
+        priors: by constraint, the prior that certifies it, where priors are earned.
     """
 
     context: str
@@ -54,6 +55,7 @@ class BestGains:
     objective_unit: str = ""
     context_values: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
+    priors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -129,7 +131,12 @@ def _mapping(best: BestGains) -> str:
         "objective_mean": float(best.objective.mean),
         "objective_upper_bound": float(best.objective.upper),
         "margins": {
-            name: {"lower_bound": float(b.lower), "mean": float(b.mean), "upper_bound": float(b.upper)}
+            name: {
+                "lower_bound": float(b.lower),
+                "mean": float(b.mean),
+                "upper_bound": float(b.upper),
+                **({"prior": best.priors[name]} if name in best.priors else {}),
+            }
             for name, b in best.margins.items()
         },
         **({"computed_from": best.origin} if best.origin else {}),
@@ -172,6 +179,9 @@ def read_best_gains(path: Path) -> BestGains:
                 str(name): float(value) for name, value in document.get("context_values", {}).items()
             },
             origin=str(document.get("computed_from", "")),
+            priors={
+                str(name): str(b["prior"]) for name, b in document.get("margins", {}).items() if "prior" in b
+            },
         )
     except KeyError as error:
         raise ValueError(f"{path}: the key {error.args[0]!r} is missing") from error

@@ -29,10 +29,11 @@ from safebo.errors import (
     SafeboError,
     UnknownTrialError,
 )
-from safebo.evaluators.gate import disk_is_full, refuse_unsafe_seed, short_text
+from safebo.evaluators.gate import disk_is_full, refuse_seed, short_text, was_unsafe
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
 from safebo.runs.best_gains import BestGains
+from safebo.runs.evidence_events import EvidenceNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
@@ -97,12 +98,14 @@ class RunResult:
         told: number of trials told.
         best: certified gains by context; contexts for which nothing is certified are missing.
         files: where they are kept, by context.
+        unsafe: ids of certified trials that fell or measured a negative margin: the model was wrong there.
     """
 
     folder: Path
     told: int
     best: dict[str, BestGains] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    unsafe: tuple[int, ...] = ()
 
 
 def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
@@ -191,7 +194,7 @@ class RunLoop:
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
         """A finished run asks for nothing; its gains are written again only where they are missing."""
         records = journal.records()
-        self._refuse_unsafe_seeds(journal, records)
+        self._refuse_seeds(journal, records)
         self.told = len(records)
         self.progress.begin(journal.run, records)
         contexts = contexts_of(records, journal.run.study)
@@ -201,13 +204,23 @@ class RunLoop:
             self.progress.note(f"All {len(records)} trials are done already.")
             self.progress.end()
             files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
-            return RunResult(self.folder, self.told, {}, files)
+            return self._result(journal, {}, files)
         tuner: TunerLike = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         best, files = self.keep_best(tuner, journal, contexts, whole=True)
         self.progress.note(f"All {len(records)} trials are done already.")
         self.progress.end()
-        return RunResult(self.folder, self.told, best, files)
+        return self._result(journal, best, files)
+
+    def _result(self, journal: Journal, best: dict[str, BestGains], files: dict[str, Path]) -> RunResult:
+        broken = [
+            r.trial.id
+            for r in journal.records(states=False)
+            if r.trial.certified
+            and r.measurement is not None
+            and was_unsafe(r.measurement, journal.run.study)
+        ]
+        return RunResult(self.folder, self.told, best, files, tuple(broken))
 
     def run(self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, resumed: bool) -> RunResult:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
@@ -216,12 +229,16 @@ class RunLoop:
             self._sort_out(journal, self.supervision, records)
             records = journal.records()
         self._refuse_unknown(journal, records, info)
-        self._refuse_unsafe_seeds(journal, records)
+        self._refuse_seeds(journal, records)
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
         news = PriorNews(journal, tuner, self.progress)
         news.begin()
+        on_alarm = journal.run.study.surrogate.on_alarm or (
+            "caution" if self.supervision is None else "pause"
+        )
+        evidence = EvidenceNews(journal, tuner, self.progress, on_alarm == "pause")
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
             self.pool.request_stop,
@@ -230,7 +247,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop, news)
+                self._rounds(journal, tuner, info, current, stop, news, evidence)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -245,7 +262,7 @@ class RunLoop:
                 f"written: {why}. `safebo best {self.folder}` prints them"
             ) from error
         journal.note("finished", f"{self.told} trials")
-        return RunResult(self.folder, self.told, best, files)
+        return self._result(journal, best, files)
 
     # -- rounds ------------------------------------------------------------------------------------------
 
@@ -257,6 +274,7 @@ class RunLoop:
         current: _Round,
         stop: StopRequest,
         news: PriorNews,
+        evidence: EvidenceNews,
     ) -> None:
         asked = self.told + len(current.trials)
         while True:
@@ -276,8 +294,9 @@ class RunLoop:
                 self.told += 1
             news.tell()
             for trial in current.trials:
-                refuse_unsafe_seed(trial, current.measured[trial.id], self.file.study)
+                refuse_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
+            evidence.tell()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
 
@@ -459,9 +478,9 @@ class RunLoop:
             if record.trial.id in found:
                 journal.tell(record.trial.id, found[record.trial.id])
 
-    def _refuse_unsafe_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
+    def _refuse_seeds(self, journal: Journal, records: Sequence[Record]) -> None:
         for record in records:
-            refuse_unsafe_seed(record.trial, record.measurement, journal.run.study)
+            refuse_seed(record.trial, record.measurement, journal.run.study)
 
     def unknown(self, ids: Sequence[int], why: Mapping[int, str] | None = None) -> UnknownTrialError:
         """What to do about trials of which nobody knows how they ended; `why`, where that is known."""

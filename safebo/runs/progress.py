@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from safebo.evaluators.gate import margins_of, what_happened
+from safebo.evaluators.gate import margins_of, was_unsafe, what_happened
 from safebo.storage.journal import Record, RunInfo
 from safebo.study import Study
 from safebo.text.printable import one_line
@@ -97,6 +97,8 @@ def trial_line(study: Study, tally: Tally, trial: Trial, measurement: Measuremen
     lowest = smallest_margin(study, measurement)
     if lowest is not None:
         parts.append(f"margin {lowest[1]:+.3g} ({lowest[0]})")
+    if was_unsafe(measurement, study):
+        parts.append("UNSAFE")
     if measurement.outcome != "completed":
         parts.append(measurement.outcome.upper())
     return one_line("  ".join(parts + what_happened(measurement)))
@@ -192,8 +194,7 @@ class Bar:
         self._tally.add(trial, measurement)
         line = trial_line(self._run.study, self._tally, trial, measurement)
         self._bar.update(self._task, advance=1, description=line)
-        lowest = smallest_margin(self._run.study, measurement)
-        if measurement.outcome != "completed" or measurement.fell or (lowest is not None and lowest[1] < 0):
+        if measurement.outcome != "completed" or was_unsafe(measurement, self._run.study):
             self._console.print(literal(f"trial {trial.id:>3}  {line}"))
 
     def note(self, text: str) -> None:

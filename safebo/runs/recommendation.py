@@ -63,6 +63,7 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         objective_unit=study.objective.unit,
         context_values=dict(study.context.values.get(context, {})),
         origin=origin,
+        priors=dict(getattr(recommendation, "priors", {})),
     )
 
 

@@ -34,6 +34,7 @@ from safebo.study import MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
+from safebo.study.tuner_checks import with_trust
 from safebo.types import EvaluatorInfo, RobotAddress
 from safebo.workers.pool import UNGUARDED, starts_unguarded
 
@@ -173,7 +174,7 @@ def run(
             check_allowed(info, file.study, approve_all, global_trials)
         if exists:
             check_same_robot(journal, info)
-        resolved = with_defaults(file.study, info)
+        resolved = with_trust(with_defaults(file.study, info), journal.run.study if exists else None)
         if prior is not None and not exists:
             taken = read_prior(prior, resolved)
         if taken is not None:

@@ -1,4 +1,5 @@
-"""What makes a point certified: confidence bounds alone, or Lipschitz constants with bounds or measurements.
+"""What makes a point certified: confidence bounds alone, or Lipschitz constants with bounds or measurements; and what
+must certify it as well.
 
 A certificate gives every point a slack per constraint, on the constraint's warped scale; the point is certified
 when no slack is negative.
@@ -12,6 +13,8 @@ from typing import Protocol
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from safebo.models.confidence import ConfidenceBounds
 
 
 class CertificateRule(Protocol):
@@ -72,3 +75,39 @@ class LipschitzCertificate:
         distance = torch.cdist(X, self.points, compute_mode="donot_use_mm_for_euclid_dist")
         promised = self.reference.T - self.lipschitz[:, None] * distance[:, None, :]
         return promised.amax(-1) - thresholds
+
+
+class Bounding(Protocol):
+    """What gives confidence bounds of all functions at points of a context, and knows which are constraints."""
+
+    @property
+    def constrained(self) -> list[int]:
+        """Indices of the constraints."""
+        ...
+
+    def certain_at(self, X: Float[Tensor, "n d"]) -> ConfidenceBounds:
+        """Bounds of all functions at X from told data."""
+        ...
+
+
+@dataclass(frozen=True)
+class StricterCertificate:
+    """Certified where a rule certifies and the lower bounds of a further surrogate hold as well.
+
+    Guarantee: that of either, whichever is right.
+
+    Args:
+        rule: from the surrogate that steers.
+        also: safe set of the further surrogate.
+    """
+
+    rule: CertificateRule
+    also: Bounding
+
+    def margins(
+        self, X: Float[Tensor, "n d"], lower: Float[Tensor, "n c"], thresholds: Float[Tensor, " c"]
+    ) -> Float[Tensor, "n c"]:
+        """The smaller of the two."""
+        own = self.rule.margins(X, lower, thresholds)
+        further = self.also.certain_at(X).lower[..., self.also.constrained] - thresholds
+        return torch.minimum(own, further)

@@ -94,7 +94,7 @@ class SafeSet:
             None where the present ones count alone.
         strict: lower bounds must lie above the thresholds, not on them.
         lifted: parameters of watched trials that ran safely, `g x d`: their slack counts as at least 0.
-        prior_only: nothing was measured here by this run, so that nothing is certified.
+        void: nothing may be certified: nothing was measured here by this run, or the priors were shown to be wrong.
     """
 
     surrogate: Surrogate
@@ -106,7 +106,7 @@ class SafeSet:
     past_betas: Sequence[Float[Tensor, " k"]] | None = None
     strict: bool = False
     lifted: Float[Tensor, "g d"] = field(default_factory=no_points)
-    prior_only: bool = False
+    void: bool = False
 
     @cached_property
     def constrained(self) -> list[int]:
@@ -143,7 +143,7 @@ class SafeSet:
         chosen = self.constrained
         margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
         slack = smallest(margins, self.constraint_scale)
-        if self.prior_only:
+        if self.void:
             slack = torch.full_like(slack, -torch.inf)
         elif len(self.lifted):
             slack = torch.where(self.is_lifted(X), slack.clamp_min(0.0), slack)

@@ -20,7 +20,7 @@ from safebo.errors import JournalError
 from safebo.storage.database import to_json
 from safebo.storage.records import RunInfo
 from safebo.study import Study
-from safebo.types import Bounds, FloatArray, Measurement, Outcome, Phase, Trial
+from safebo.types import Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Trial
 
 metadata = sa.MetaData()
 
@@ -118,7 +118,7 @@ def trial_columns(trial: Trial) -> dict[str, Any]:
         "phase": trial.phase,
         "seed": trial.seed,
         "certified": trial.certified,
-        "predicted": to_json({name: asdict(bounds) for name, bounds in trial.predicted.items()}),
+        "predicted": to_json({name: _predicted(trial, name) for name in trial.predicted}),
         "reason": trial.reason,
         "trigger_rule": trial.trigger_rule,
         "trigger_guarantee": trial.trigger_guarantee,
@@ -127,6 +127,8 @@ def trial_columns(trial: Trial) -> dict[str, Any]:
 
 def trial_from_row(row: Mapping[Any, Any]) -> Trial:
     """The trial that a row stands for."""
+    predicted = json.loads(row["predicted"])
+    evidence = {name: bounds.pop("evidence", None) for name, bounds in predicted.items()}
     return Trial(
         id=row["id"],
         parameters=json.loads(row["parameters"]),
@@ -135,11 +137,18 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
         phase=cast(Phase, row["phase"]),
         seed=row["seed"],
         certified=bool(row["certified"]),
-        predicted={name: Bounds(**bounds) for name, bounds in json.loads(row["predicted"]).items()},
+        predicted={name: Bounds(**bounds) for name, bounds in predicted.items()},
         reason=row["reason"],
         trigger_rule=row["trigger_rule"],
         trigger_guarantee=bool(row["trigger_guarantee"]),
+        evidence={name: Evidence(**found) for name, found in evidence.items() if found is not None},
     )
+
+
+def _predicted(trial: Trial, name: str) -> dict[str, Any]:
+    """Bounds of one function, with the evidence for its prior where there is some."""
+    evidence = trial.evidence.get(name)
+    return asdict(trial.predicted[name]) | ({} if evidence is None else {"evidence": asdict(evidence)})
 
 
 def measurement_columns(measurement: Measurement) -> dict[str, Any]:

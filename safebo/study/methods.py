@@ -145,6 +145,12 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def certifies(name: str) -> bool:
+    """Whether trials of a method are certified or watched; False for a method that does not exist."""
+    found = METHODS.get(canonical(name))
+    return found is not None and found.safety != "baseline"
+
+
 def method(name: str) -> Method:
     """The method of that name.
 

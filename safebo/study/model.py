@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
 MAX_SEED = 2**63 - 1
@@ -42,6 +42,15 @@ def _number_or_name(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticKnownError("float_type")
     return float(value)
+
+
+Factor = Annotated[float, Field(gt=0, lt=1)]
+"""Of lengthscales."""
+
+
+def _listed(value: Any) -> Any:
+    """One number as a list of one."""
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 ParameterValue = Annotated[
@@ -252,6 +261,35 @@ class SurrogateSpec(_Strict):
     """Trials between refits, for `hyperparameters: map` and `bayes`."""
     samples: int = Field(default=8, ge=2)
     """Draws, for `hyperparameters: bayes`."""
+    trust: Literal["declared", "earned"] | None = None
+    """`declared`: lengthscales, scale and noise are taken as they stand here, and every certificate rests on them.
+    `earned`: a constraint is certified by a cautious prior with shorter lengthscales until its own measurements speak
+    for the declared one, and again once they speak against it. Left out, a new run is `earned` where its certificate
+    rests on lengthscales (not with methods that certify nothing, with `certificate: measured`, nor with schedules of a
+    declared `norm`), and a `Tuner` made from a `Study` in Python is `declared`."""
+    caution: Annotated[list[Factor], BeforeValidator(_listed)] = Field(
+        default_factory=lambda: [0.5], min_length=1, max_length=4
+    )
+    """Lengthscales of the cautious prior over the declared ones, for `trust: earned`; several are earned one after
+    another, the smallest first. What is certified holds for functions as rough as that."""
+    evidence: float | None = Field(default=None, gt=1, allow_inf_nan=False)
+    """How many times likelier the measurements of a constraint must be under the declared prior than under the cautious
+    one, for `trust: earned`. Left out, `2 m / delta` for m constraints: 40 for one and delta 0.05, so that a cautious
+    prior that is right is ever left with a probability of delta / 2."""
+    refute: float = Field(default=0.05, gt=0, lt=1)
+    """Probability with which a declared prior that is right is ever refuted and loses what it earned, for
+    `trust: earned`."""
+    alarm: float = Field(default=0.01, gt=0, lt=1)
+    """Probability of a false alarm where the cautious prior is right, for `trust: earned`. An alarm says that neither
+    the declared prior nor the cautious one fits what was measured."""
+    on_alarm: Literal["pause", "caution", "record"] | None = None
+    """After an alarm. `pause`: the run stops at its certified gains, exit code 3; resumed, it goes on with `caution`.
+    `caution`: the likeliest alternative, with shorter lengthscales, more noise or a larger scale, must certify as well.
+    `record`: it is said and kept, nothing else. Left out, `pause` on a robot and `caution` in simulation."""
+    common_scale: bool = False
+    """The objective and all constraints are about as rough as each other, and are independent given the model: their
+    evidence is multiplied and promotes all of them at once, for `trust: earned`. Safety rests on it: a smooth objective
+    then speaks for a constraint."""
     prior_data: PriorDataSpec | None = None
     """Needed by a run that is given the trials of another one."""
 

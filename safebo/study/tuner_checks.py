@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study import Study, TunerSpec
 from safebo.study.axis import grid_sizes
-from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, configured
+from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
 
 MAX_GRID_POINTS = 4_000_000
@@ -37,6 +37,31 @@ def tuner_problems(study: Study) -> list[Problem]:
 def as_configured(spec: TunerSpec) -> TunerSpec:
     """The section with what its method brings along; as it is where the method does not exist."""
     return spec if list(method_problems(spec)) else configured(spec)
+
+
+def with_trust(study: Study, begun: Study | None = None) -> Study:
+    """The study as it runs: whether priors are earned, where it leaves that open.
+
+    Args:
+        study: as it is declared.
+        begun: the study of the run that goes on, which keeps what it began with; None for a new run.
+    """
+    if begun is not None:
+        trust = begun.surrogate.trust or "declared"
+    else:
+        trust = study.surrogate.trust or ("earned" if _rests_on_lengthscales(study) else "declared")
+    return study.model_copy(update={"surrogate": study.surrogate.model_copy(update={"trust": trust})})
+
+
+def _rests_on_lengthscales(study: Study) -> bool:
+    """Whether certificates are bounds of the surrogate that hold with its lengthscales alone."""
+    tuner = as_configured(study.tuner)
+    return (
+        certifies(tuner.method)
+        and tuner.certificate != "measured"
+        and tuner.confidence.schedule not in ("sui2015", "chowdhury2017", "fiedler2024")
+        and bool(study.constraints)
+    )
 
 
 def _unknown(name: str, allowed: Sequence[str]) -> str:

@@ -37,9 +37,11 @@ class StudyEncoding:
         self.names = tuple(f.name for f in self.functions)
         self.warps = tuple(WarpMap(f.warp, f.name) for f in self.functions)
         self.thresholds = torch.tensor([w.threshold() for w in self.warps[1:]], dtype=torch.float64)
-        tuner = study.tuner
+        tuner, confidence = study.tuner, study.tuner.confidence
+        if study.surrogate.trust == "earned":  # the other half of delta is spent on promotions
+            confidence = confidence.model_copy(update={"delta": 0.5 * confidence.delta})
         self.schedule = BetaSchedule(
-            tuner.confidence,
+            confidence,
             tuner.beta,
             len(self.functions),
             tuple(f.noise_std for f in self.functions),
@@ -106,7 +108,11 @@ class StudyEncoding:
                 w.threshold() - f.prior_std for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
             ]
             values[1:] = [c if v is None else min(v, c) for v, c in zip(values[1:], ceilings, strict=True)]
-        return Observation(trial.id, self.row(trial), tuple(values))
+        clipped = [
+            v is not None and abs(v) >= f.warp.clip for v, f in zip(values, self.functions, strict=True)
+        ]
+        exact = tuple(not (cut or (early and i > 0)) for i, cut in enumerate(clipped))
+        return Observation(trial.id, self.row(trial), tuple(values), exact)
 
     @staticmethod
     def _place(trial: Trial) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from safebo.acquisition import AcquisitionContext
 from safebo.errors import EmptySafeSetError, StudyError
-from safebo.evaluators.gate import refuse_unsafe_seed
+from safebo.evaluators.gate import refuse_seed
 from safebo.safety.safe_set import smallest
 from safebo.tuner.state import TunerState
 from safebo.types import TrialRecord
@@ -48,7 +48,7 @@ class Seeds:
             )
         tried = self._tried(name)
         for record in tried:
-            refuse_unsafe_seed(record.trial, record.measurement, self.study)
+            refuse_seed(record.trial, record.measurement, self.study)
         for row in declared:
             mine = [r for r in tried if np.array_equal(self.state.raw(r.trial), row)]
             failures = [r.measurement for r in mine if r.measurement and r.measurement.outcome == "failed"]

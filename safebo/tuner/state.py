@@ -17,9 +17,11 @@ from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
+from safebo.evaluators.gate import impossible_values
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
-from safebo.safety.certificates import CertificateRule, LipschitzCertificate
+from safebo.models.trust import FunctionTrust
+from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
 from safebo.safety.safe_set import smallest
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
@@ -57,6 +59,10 @@ class TunerState:
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
         return self.models.surrogate(self.observations())
+
+    def trust(self) -> dict[str, FunctionTrust]:
+        """What is believed of every constraint's prior; empty where priors are declared."""
+        return self.models.trust(self.observations())
 
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""
@@ -119,7 +125,7 @@ class TunerState:
             transductive=spec.transductive,
             region=self.encoding.region,
             lifted=torch.stack(lifted) if lifted else empty[:, :dimension],
-            prior_only=self.prior_only(name),
+            void=self.void(name),
             allowed=AllowedPoints(self.encoding.space, self._anchor(name)),
         )
         return replace(ctx, certificate=self._certificate(name, ctx))
@@ -144,7 +150,11 @@ class TunerState:
         return last is None or len(self.history.of_context(name)) < last
 
     def _certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
-        """The study's certificate, from the measured trials of a context."""
+        """The study's certificate, from the measured trials of a context, and what must certify as well."""
+        rule, also = self._declared_certificate(name, ctx), self.models.stricter(self.observations())
+        return rule if also is None else StricterCertificate(rule, replace(ctx, surrogate=also))
+
+    def _declared_certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
         spec = self.study.tuner
         if spec.certificate == "bounds":
             return ctx.certificate
@@ -157,8 +167,12 @@ class TunerState:
         constants = torch.tensor(spec.lipschitz, dtype=torch.float64)
         return LipschitzCertificate(told.points, torch.nan_to_num(reference, nan=-torch.inf), constants)
 
-    def prior_only(self, name: str) -> bool:
-        """Whether all that is known of a context comes from another run, so that nothing may be certified in it."""
+    def void(self, name: str) -> bool:
+        """Whether nothing may be certified in a context: all that is known of it comes from another run, or a seed
+        showed that the priors are wrong.
+        """
+        if any(impossible_values(r.trial, r.measurement, self.study) for r in self.history):
+            return True
         return self.models.has_prior_run and len(self.told(name).points) == 0
 
     def told(self, name: str) -> Told:

@@ -28,7 +28,7 @@ from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.planner import Planner
-from safebo.types import Certificate, Measurement, Phase, Recommendation, Trial, TrialRecord
+from safebo.types import Certificate, Evidence, Measurement, Phase, Recommendation, Trial, TrialRecord
 
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
@@ -261,6 +261,11 @@ class Tuner:
         with one_thread():
             return self._state.models.report(self._state.observations())
 
+    def evidence(self) -> dict[str, Evidence]:
+        """What the measurements say of every constraint's prior, by name; empty where priors are declared."""
+        with one_thread():
+            return {name: trust.record() for name, trust in self._state.trust().items()}
+
     def scheduled_context(self) -> str:
         """The context whose turn it is.
 
@@ -320,6 +325,7 @@ class Tuner:
             raise UnknownNameError("context", name, sorted(self.encoding.contexts))
         number = self.history.next_id if trial_id is None else trial_id
         certificate = self._state.certificate(row, name)
+        evidence = {n: found.record() for n, found in self._state.trust().items()}
         return Trial(
             id=number,
             parameters=self.encoding.space.named(row),
@@ -330,6 +336,7 @@ class Tuner:
             certified=certificate.certified,
             predicted=certificate.bounds,
             reason=reason,
+            evidence=evidence,
         )
 
     def _recommendation(
@@ -345,6 +352,7 @@ class Tuner:
             certified=certificate.certified,
             bounds=certificate.bounds,
             trial=same[-1] if same else None,
+            priors={n: found.record().certifying for n, found in self._state.trust().items()},
         )
 
 

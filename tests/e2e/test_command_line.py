@@ -24,6 +24,7 @@ from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study.methods import METHODS
 from safebo.study.reading import load_study, parse_study, study_hash
+from safebo.study.tuner_checks import with_trust
 from safebo.text.printable import printable
 from safebo.types import Measurement
 
@@ -558,9 +559,10 @@ def test_the_tuner_resumes_to_the_same_trials_wherever_it_was_cut(
         for cut in np.random.default_rng(workers).choice(len(steps), 3, replace=False):
             folder = tmp_path / f"cut{cut}"
             folder.mkdir()
-            study = parse_study(STUDY).study
+            declared = parse_study(STUDY).study
+            study = with_trust(declared)
             with Journal.create(
-                folder, study=study, declared=study, study_text=STUDY, study_hash=study_hash(study),
+                folder, study=study, declared=declared, study_text=STUDY, study_hash=study_hash(declared),
                 source="here", seed=0, trials=7, workers=workers,
             ) as journal:  # fmt: skip
                 for action, index in steps[:cut]:

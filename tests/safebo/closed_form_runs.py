@@ -32,9 +32,9 @@ evaluator:
 parameters:
   - {name: p, unit: N, bounds: [0, 10]}
   - {name: d, unit: s, bounds: [0.1, 10], scale: log}
-objective: {name: speed, unit: m/s}
+objective: {name: speed, unit: m/s, prior_std: 3}
 constraints:
-  - {name: height, unit: m}
+  - {name: height, unit: m, prior_std: 3}
 seeds:
   - parameters: {p: 2, d: 1}
 trials: 8

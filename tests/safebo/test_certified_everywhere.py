@@ -94,7 +94,7 @@ def test_a_lifted_point_is_certified_alone_and_never_with_a_reserve() -> None:
 
 
 def test_a_prior_alone_certifies_nothing_lifted_or_not() -> None:
-    alone = safe_set(prior_only=True, lifted=GRID[90:91])
+    alone = safe_set(void=True, lifted=GRID[90:91])
     assert not bool(alone.certified(alone.bounds_at(GRID)).any())
 
 
@@ -198,7 +198,7 @@ def test_a_context_known_from_a_prior_alone_gets_its_seed_again(domain: str) -> 
     rng = np.random.default_rng(0)
     tuner = Tuner(study, 0, prior=[(t, measured(t, rng)) for t in trials])
     ctx = tuner._state.acquisition_context("slow")
-    believed = replace(ctx, prior_only=False)
+    believed = replace(ctx, void=False)
     X = unit_grid(2, 9)
     # The prior's trials would certify much, were they this run's.
     assert bool(believed.certified(believed.bounds_at(X), PROPOSAL_RESERVE).any())

@@ -41,7 +41,9 @@ tuner: {beta: 3, search: {domain: grid, grid_points: 41}}
 trials: 6
 seed: 3
 """
-DECLARED = STUDY + "surrogate: {prior_data: {correlation: 0.95, inflation: 1.5, checked: 5}}\n"
+DECLARED = (
+    STUDY + "surrogate: {trust: declared, prior_data: {correlation: 0.95, inflation: 1.5, checked: 5}}\n"
+)
 
 
 def plant(
@@ -100,7 +102,7 @@ def state_of(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated") / "run"
-    tune(folder, STUDY, trials=12)
+    tune(folder, STUDY + "surrogate: {trust: declared}\n", trials=12)
     return folder
 
 

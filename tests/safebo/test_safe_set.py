@@ -156,9 +156,9 @@ def test_a_lifted_point_counts_as_on_the_border_and_no_other_does(s: Acquisition
     assert s.bounds_from(X, given, given).slack[0] < 0.0 < s.bounds_from(X, given, given).slack[1]
     elsewhere = one.bounds_from(X + 0.1, given, given).slack
     assert elsewhere.tolist() == s.bounds_from(X, given, given).slack.tolist()
-    alone = replace(one, prior_only=True).bounds_from(X, given, given)
+    alone = replace(one, void=True).bounds_from(X, given, given)
     assert alone.slack.tolist() == [-math.inf, -math.inf]
-    assert not replace(one, prior_only=True).certified(alone).any()
+    assert not replace(one, void=True).certified(alone).any()
 
 
 def test_a_safe_set_asks_its_reserve_and_its_strictness(s: AcquisitionContext) -> None:

@@ -1,0 +1,365 @@
+"""Priors that must be earned and can be refuted: what the measurements say for and against a declared model.
+
+A constraint is certified by a cautious prior c, the declared one with shorter lengthscales, until the data speak for
+the declared prior p_0. With the one-step predictives of a Gaussian process, `v = std_(t-1)(x_t)^2 + noise^2`,
+
+    log p(t) = log p(t-1) - 1/2 (log(2 pi v) + (y_t - mean_(t-1)(x_t))^2 / v)
+
+    E_t = p_0(t) / p_c(t)                promoted where E_t >= K, back to c where E_t falls below it
+    M_t = sum_j w_j p_j(t) / p_0(t)      p_0 is refuted once M_t has reached 1 / refute
+
+If c is the truth, E_t is a nonnegative martingale however the trials were chosen, so that c is ever left with a
+probability of at most 1 / K; if p_0 is, M_t is one, and p_0 is ever refuted with a probability of at most `refute`
+(Ville). A third ratio, `sum_j w_j p_j(t) / p_c(t)` with alternatives to the cautious prior itself, raises the alarm
+when no prior of the ladder fits. Each trial's factor is cut at 10, which keeps a supermartingale and does not let one
+outlier decide. Measurements that are no Gaussian observations (falls, clipped values) say nothing here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from safebo.errors import InputError
+from safebo.models.function_model import FunctionModel
+from safebo.models.kernels import StationaryKernel
+from safebo.models.posterior import Posterior
+from safebo.models.surrogate import Surrogate
+from safebo.study import Study
+from safebo.types import Evidence
+
+LARGEST_FACTOR = math.log(10.0)
+"""Of one trial, as a logarithm."""
+
+EVIDENCE_ROWS = 300
+"""Observations that are weighed; what they decided holds for the rest of a run, whose memory further models would
+multiply."""
+
+
+class PriorVariant(NamedTuple):
+    """A prior beside the declared one: factors of its lengthscales, noise and prior standard deviation."""
+
+    lengthscale: float = 1.0
+    noise: float = 1.0
+    scale: float = 1.0
+
+    def of_model(self, model: FunctionModel) -> FunctionModel:
+        """The variant of a declared prior."""
+        return replace(
+            model,
+            lengthscale=tuple(self.lengthscale * value for value in model.lengthscale),
+            noise_variance=self.noise**2 * model.noise_variance,
+            variance=self.scale**2 * model.variance,
+        )
+
+    def of_prior(self, prior: Posterior) -> Posterior:
+        """The variant of a posterior without observations.
+
+        Raises:
+            InputError: its kernel has no lengthscales that could be shortened.
+        """
+        kernel = prior.kernel
+        if not isinstance(kernel, StationaryKernel):
+            raise InputError(
+                "trust: earned shortens lengthscales, which this kernel does not have: use a stationary kernel of "
+                "safebo (matern12, matern32, matern52, rbf, or a registered one), or trust: declared"
+            )
+        kernel = replace(
+            kernel,
+            lengthscale=self.lengthscale * kernel.lengthscale,
+            variance=self.scale**2 * kernel.variance,
+        )
+        return replace(prior, kernel=kernel, noise_variance=self.noise**2 * prior.noise_variance)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name} x {factor:g}"
+            for name, factor in (
+                ("lengthscale", self.lengthscale),
+                ("noise", self.noise),
+                ("prior_std", self.scale),
+            )
+            if factor != 1.0
+        ]
+        return ", ".join(parts) or "declared"
+
+
+DECLARED = PriorVariant()
+
+ALTERNATIVES = (
+    PriorVariant(lengthscale=0.5),
+    PriorVariant(lengthscale=0.25),
+    PriorVariant(noise=3.0),
+    PriorVariant(lengthscale=0.5, noise=3.0),
+    PriorVariant(scale=3.0),
+)
+"""To a prior that may be refuted, with equal weights: too smooth, too little noise, too small a scale."""
+
+
+@dataclass(frozen=True)
+class TrustRule:
+    """When a declared prior is believed.
+
+    Args:
+        ladder: priors from the most cautious to the declared one; each certifies once it has earned it against the
+            one before.
+        evidence: K, the ratio that promotes by one step.
+        refute: probability of withdrawing a right prior's promotion.
+        alarm: probability of an alarm where the most cautious prior is right.
+        common_scale: constraints and objective are declared to be rough alike, so that the evidence of all promotes
+            each; otherwise a function's own alone.
+        heeded: after an alarm the alternative must certify as well.
+    """
+
+    ladder: tuple[PriorVariant, ...]
+    evidence: float
+    refute: float
+    alarm: float
+    common_scale: bool = False
+    heeded: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        caution: Sequence[float],
+        evidence: float | None,
+        refute: float,
+        alarm: float,
+        functions: int,
+        delta: float = 0.05,
+        common_scale: bool = False,
+        heeded: bool = True,
+    ) -> TrustRule:
+        """The rule for so many constraints, which share `refute`, `alarm` and half of delta equally.
+
+        `evidence` None takes `K = 2 m steps / delta`: all promotions together are wrong with probability delta / 2.
+        """
+        ladder = (*(PriorVariant(lengthscale=factor) for factor in sorted(caution)), DECLARED)
+        shares = 1 if common_scale else max(1, functions)
+        k = 2.0 * shares * (len(ladder) - 1) / delta if evidence is None else evidence
+        return cls(ladder, k, refute / max(1, functions), alarm / max(1, functions), common_scale, heeded)
+
+    @property
+    def watched(self) -> tuple[PriorVariant, ...]:
+        """Alternatives to the most cautious prior."""
+        first = self.ladder[0]
+        return tuple(PriorVariant(first.lengthscale * a.lengthscale, a.noise, a.scale) for a in ALTERNATIVES)
+
+    @property
+    def variants(self) -> tuple[PriorVariant, ...]:
+        """All priors whose predictions are compared."""
+        return tuple(dict.fromkeys((*self.ladder, *ALTERNATIVES, *self.watched)))
+
+
+@dataclass(frozen=True)
+class FunctionTrust:
+    """What is believed of one function.
+
+    Args:
+        certified_by: the prior that certifies it.
+        log_evidence: of every step of the ladder, log E_t.
+        log_refutation: log M_t against the declared prior.
+        refuted: whether the declared prior was refuted, now or earlier.
+        alarm: an alternative that beats the cautious prior; None without an alarm.
+        winner: the likeliest alternative to the declared prior.
+        heeded: the alternative of the alarm must certify as well.
+    """
+
+    certified_by: PriorVariant
+    log_evidence: tuple[float, ...]
+    log_refutation: float
+    refuted: bool
+    alarm: PriorVariant | None
+    winner: PriorVariant
+    heeded: bool = True
+
+    @property
+    def also(self) -> PriorVariant | None:
+        """What must certify beside `certified_by`."""
+        return self.alarm if self.heeded else None
+
+    def record(self) -> Evidence:
+        """What a trial keeps of it."""
+        return Evidence(
+            prior=str(self.certified_by),
+            log_evidence=min(self.log_evidence, default=0.0),
+            log_refutation=self.log_refutation,
+            refuted_by=str(self.winner) if self.refuted else "",
+            alarm="" if self.alarm is None else str(self.alarm),
+        )
+
+
+def log_predictive(posterior: Posterior, first: int = 0) -> Float[Tensor, " n"]:
+    """Log density of every observation from row `first` on, given those before it.
+
+    With `K + noise I = L L^T` and `r = L^-1 (y - mean)`: `-1/2 (log(2 pi L_tt^2) + r_t^2)`.
+    """
+    pivot = posterior.inverse_factor.diagonal()[first:]
+    residual = posterior.whitened_residual()[first:]
+    return pivot.log() - 0.5 * (math.log(2.0 * math.pi) + residual.square())
+
+
+def _ratio(over: Tensor, under: Tensor, counted: Tensor) -> Float[Tensor, " n"]:
+    """Logarithms of a likelihood ratio after every observation."""
+    factors = torch.where(counted, over - under, 0.0).clamp_max(LARGEST_FACTOR)
+    return factors.cumsum(0)
+
+
+def _mixture(
+    over: Sequence[Tensor], under: Tensor, counted: Tensor
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "j n"]]:
+    """Logarithms of the equally weighted mixture's ratio after every observation, and those of its parts."""
+    parts = torch.stack([_ratio(o, under, counted) for o in over])
+    return torch.logsumexp(parts, 0) - math.log(len(over)), parts
+
+
+def judged(
+    rule: TrustRule,
+    predictive: Sequence[Mapping[PriorVariant, Float[Tensor, " n"]]],
+    counted: Sequence[Bool[Tensor, " n"]],
+) -> tuple[FunctionTrust, ...]:
+    """What is believed of every function.
+
+    Args:
+        rule: when.
+        predictive: by function, log predictive densities of its observations under every prior of `rule.variants`.
+        counted: by function, which of its observations are Gaussian ones.
+    """
+    steps = [
+        [
+            float(_ratio(p[b], p[a], c)[-1]) if len(c) else 0.0
+            for a, b in zip(rule.ladder, rule.ladder[1:], strict=False)
+        ]
+        for p, c in zip(predictive, counted, strict=True)
+    ]
+    if rule.common_scale:
+        together = [sum(column) for column in zip(*steps, strict=True)]
+        steps = [together for _ in steps]
+    return tuple(_judged(rule, own, p, c) for own, p, c in zip(steps, predictive, counted, strict=True))
+
+
+def _judged(
+    rule: TrustRule, steps: Sequence[float], predictive: Mapping[PriorVariant, Tensor], counted: Tensor
+) -> FunctionTrust:
+    if len(counted) == 0:
+        return FunctionTrust(rule.ladder[0], tuple(steps), 0.0, False, None, ALTERNATIVES[0])
+    against, parts = _mixture([predictive[a] for a in ALTERNATIVES], predictive[DECLARED], counted)
+    watch, own = _mixture([predictive[a] for a in rule.watched], predictive[rule.ladder[0]], counted)
+    refuted = bool(against.max() >= -math.log(rule.refute))
+    raised = bool(watch.max() >= -math.log(rule.alarm))
+    level = 0
+    while not refuted and level < len(steps) and steps[level] >= math.log(rule.evidence):
+        level += 1
+    return FunctionTrust(
+        rule.ladder[level],
+        tuple(steps),
+        float(against[-1]),
+        refuted,
+        rule.watched[int(own[:, -1].argmax())] if raised else None,
+        ALTERNATIVES[int(parts[:, -1].argmax())],
+        rule.heeded,
+    )
+
+
+def composed(
+    declared: Surrogate,
+    trust: Mapping[int, FunctionTrust],
+    posterior: Callable[[PriorVariant, int], Posterior],
+    fitted: bool = False,
+) -> tuple[Surrogate, Surrogate | None]:
+    """A surrogate whose constraints have the priors that certify now, and a further one that must certify as well.
+
+    The further one has the alternatives that raised an alarm; None without one.
+
+    Args:
+        declared: the surrogate of the declared priors.
+        trust: by function, what is believed of it.
+        posterior: of a function under a prior.
+        fitted: the declared surrogate has fitted hyperparameters instead: it stays, and the further one has the priors
+            that certify, so that a fit only ever tightens.
+    """
+    own, also = list(declared.posteriors), list(declared.posteriors)
+    for i, found in trust.items():
+        if not fitted and found.certified_by != DECLARED:
+            own[i] = posterior(found.certified_by, i)
+        if fitted or found.also is not None:
+            also[i] = posterior(found.also or found.certified_by, i)
+        else:
+            also[i] = own[i]
+    needed = fitted or any(found.also is not None for found in trust.values())
+    further = Surrogate(also, declared.inflation) if needed else None
+    return Surrogate(own, declared.inflation), further
+
+
+class EarnedPriors:
+    """Earned priors of constraints that are observed one row after another, for functions with fixed priors.
+
+    Args:
+        rule: when they are believed.
+        prior: the declared surrogate without observations.
+        constraints: which of its functions must be earned.
+
+    Raises:
+        InputError: a kernel without lengthscales.
+    """
+
+    def __init__(self, rule: TrustRule, prior: Surrogate, constraints: Sequence[int]) -> None:
+        self.rule, self.constraints = rule, tuple(constraints)
+        self._compared = tuple(range(prior.functions)) if rule.common_scale else self.constraints
+        self._posteriors = {
+            variant: {i: variant.of_prior(prior.posteriors[i]) for i in self._compared}
+            for variant in rule.variants
+        }
+        self._count = 0
+        self._judged: tuple[int, tuple[FunctionTrust, ...]] | None = None
+
+    def observe(self, x: Float[Tensor, " D"], values: Sequence[float]) -> None:
+        """One more row of all functions."""
+        self._count += 1
+        for posteriors in self._posteriors.values():
+            for i in self._compared:
+                posteriors[i] = posteriors[i].extended(x, values[i])
+
+    def judged(self) -> tuple[FunctionTrust, ...]:
+        """What is believed of every constraint, in their order."""
+        if self._judged is None or self._judged[0] != self._count:
+            predictive = [
+                {variant: log_predictive(own[i]) for variant, own in self._posteriors.items()}
+                for i in self._compared
+            ]
+            counted = [torch.ones(self._count, dtype=torch.bool) for _ in self._compared]
+            found = dict(zip(self._compared, judged(self.rule, predictive, counted), strict=True))
+            self._judged = (self._count, tuple(found[i] for i in self.constraints))
+        return self._judged[1]
+
+    def composed(self, declared: Surrogate) -> tuple[Surrogate, Surrogate | None]:
+        """The surrogate with the priors that certify now, and what must certify as well; see `composed`."""
+        return composed(
+            declared,
+            dict(zip(self.constraints, self.judged(), strict=True)),
+            lambda v, i: self._posteriors[v][i],
+        )
+
+
+def trust_rule(study: Study) -> TrustRule | None:
+    """The rule that a study declares; None where its priors are taken as declared."""
+    spec = study.surrogate
+    if spec.trust != "earned" or not study.constraints:
+        return None
+    delta = study.tuner.confidence.delta
+    return TrustRule.of(
+        spec.caution,
+        spec.evidence,
+        spec.refute,
+        spec.alarm,
+        len(study.constraints),
+        delta,
+        spec.common_scale,
+        heeded=spec.on_alarm != "record",
+    )

@@ -1,0 +1,306 @@
+"""Priors that must be earned and can be refuted: the ratios, what they decide, and what a tuner makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpytorch.kernels import LinearKernel, RBFKernel, ScaleKernel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safebo.acquisition import GridSettings, GridTuner
+from safebo.errors import ImpossibleSeedError, InputError
+from safebo.models.kernels import StationaryKernel
+from safebo.models.posterior import Posterior
+from safebo.models.trust import (
+    DECLARED,
+    LARGEST_FACTOR,
+    PriorVariant,
+    TrustRule,
+    judged,
+    log_predictive,
+)
+from safebo.storage.journal import Journal
+from safebo.study import Study
+from safebo.study.reading import study_hash
+from safebo.study.tuner_checks import with_trust
+from safebo.tuner import Tuner
+from safebo.types import Measurement
+
+CAUTIOUS = PriorVariant(lengthscale=0.5)
+NOISE = 0.1
+
+
+def prior(lengthscale: float = 0.3) -> Posterior:
+    kernel = StationaryKernel("rbf", torch.tensor([lengthscale], dtype=torch.float64), 1.0)
+    return Posterior.prior(kernel, 0.2, NOISE**2, 1)
+
+
+def drawn(truth: Posterior, X: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    covariance = truth.kernel(X, X).numpy() + truth.noise_variance * np.eye(len(X))
+    return torch.tensor(rng.multivariate_normal(np.full(len(X), truth.prior_mean), covariance))
+
+
+def rule(**changes: object) -> TrustRule:
+    arguments: dict[str, object] = {"caution": [0.5], "evidence": None, "refute": 0.05, "alarm": 0.01}
+    return TrustRule.of(**(arguments | {"functions": 1} | changes))  # type: ignore[arg-type]
+
+
+def predictive(
+    rule: TrustRule, declared: Posterior, X: torch.Tensor, y: torch.Tensor
+) -> dict[PriorVariant, torch.Tensor]:
+    return {v: log_predictive(v.of_prior(declared).conditioned(X, y)) for v in rule.variants}
+
+
+def test_one_step_predictives_are_those_of_the_posterior_before() -> None:
+    rng = np.random.default_rng(0)
+    X, y = torch.tensor(rng.random((12, 1))), torch.tensor(rng.normal(size=12))
+    before, expected = prior(), []
+    for x, value in zip(X, y, strict=True):
+        mean, variance = before.mean_variance(x.reshape(1, -1))
+        v = float(variance) + before.noise_variance
+        expected.append(-0.5 * (math.log(2 * math.pi * v) + (float(value) - float(mean)) ** 2 / v))
+        before = before.extended(x, float(value))
+    assert log_predictive(before).tolist() == pytest.approx(expected, abs=1e-9)
+    assert log_predictive(before, 5).tolist() == pytest.approx(expected[5:], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("truth", "wrong", "level"),
+    [(CAUTIOUS, "promoted", 0.025), (DECLARED, "refuted", 0.05), (CAUTIOUS, "alarm", 0.01)],
+)
+def test_false_decisions_are_as_rare_as_promised(truth: PriorVariant, wrong: str, level: float) -> None:
+    """200 functions drawn from the truth, 30 observations each: the count stays under the 99.9 % quantile."""
+    rng, count = np.random.default_rng(7), 0
+    for _ in range(200):
+        X = torch.tensor(rng.random((30, 1)))
+        y = drawn(truth.of_prior(prior()), X, rng)
+        table = predictive(rule(), prior(), X, y)
+        ever = []
+        for n in range(1, 31) if wrong == "promoted" else [30]:  # the others stay once they are made
+            (t,) = judged(rule(), [{v: p[:n] for v, p in table.items()}], [torch.ones(n, dtype=torch.bool)])
+            said = {
+                "promoted": t.certified_by == DECLARED,
+                "refuted": t.refuted,
+                "alarm": t.alarm is not None,
+            }
+            ever.append(said[wrong])
+        count += any(ever)
+    assert count <= 200 * level + 3.1 * math.sqrt(200 * level)
+
+
+def test_a_right_prior_is_earned_and_a_wrong_one_refuted() -> None:
+    rng = np.random.default_rng(1)
+    X = torch.tensor(rng.random((60, 1)))
+    everything = [torch.ones(60, dtype=torch.bool)]
+    (right,) = judged(rule(), [predictive(rule(), prior(), X, drawn(prior(), X, rng))], everything)
+    assert (right.certified_by, right.refuted, right.alarm) == (DECLARED, False, None)
+    (long,) = judged(rule(), [predictive(rule(), prior(), X, drawn(prior(0.1), X, rng))], everything)
+    assert long.certified_by == CAUTIOUS
+    assert long.refuted
+    assert long.winner.lengthscale < 1
+    loud = Posterior.prior(prior().kernel, 0.2, (4 * NOISE) ** 2, 1)
+    (noisy,) = judged(rule(), [predictive(rule(), prior(), X, drawn(loud, X, rng))], everything)
+    assert noisy.alarm is not None
+    assert noisy.alarm.noise > 1
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=30), st.data())
+def test_no_single_trial_decides_and_falls_say_nothing(ratios: Sequence[float], data: st.DataObject) -> None:
+    """Whatever the densities: a factor counts at most 10, what is not counted nothing, refuted stays refuted."""
+    n = len(ratios)
+    counted = torch.tensor(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    own = {v: torch.zeros(n, dtype=torch.float64) for v in rule().variants}
+    own[DECLARED] = torch.tensor(ratios, dtype=torch.float64)
+    (found,) = judged(rule(), [own], [counted])
+    kept = torch.tensor(ratios, dtype=torch.float64)[counted]
+    assert found.log_evidence[0] == pytest.approx(float(kept.clamp_max(LARGEST_FACTOR).sum()))
+    assert found.certified_by in (DECLARED, CAUTIOUS)
+    assert (found.certified_by == DECLARED) == (found.log_evidence[0] >= math.log(40) and not found.refuted)
+    against = (-kept).clamp_max(LARGEST_FACTOR).cumsum(0)
+    assert found.refuted == (len(kept) > 0 and float(against.max()) >= math.log(20))
+
+
+def test_steps_are_earned_one_after_another() -> None:
+    two = rule(caution=[0.5, 0.25], evidence=10.0)
+    assert [v.lengthscale for v in two.ladder] == [0.25, 0.5, 1.0]
+    zero = {v: torch.zeros(4, dtype=torch.float64) for v in two.variants}
+
+    def level(quarter: float, half: float, one: float) -> float:
+        own = dict(zero)
+        for v, value in zip(two.ladder, (quarter, half, one), strict=True):
+            own[v] = torch.full((4,), value, dtype=torch.float64)
+        return judged(two, [own], [torch.ones(4, dtype=torch.bool)])[0].certified_by.lengthscale
+
+    assert level(0.0, 0.0, 5.0) == 0.25  # the declared prior is likelier, but not the step before it
+    assert level(0.0, 1.0, 1.0) == 0.5
+    assert level(0.0, 1.0, 2.0) == 1.0
+
+
+def test_common_scale_multiplies_evidence() -> None:
+    common = rule(common_scale=True, functions=2)
+    own = {v: torch.zeros(5, dtype=torch.float64) for v in common.variants}
+    speaks = own | {DECLARED: torch.full((5,), 0.5, dtype=torch.float64)}
+    everything = [torch.ones(5, dtype=torch.bool)] * 2
+    alone = judged(rule(functions=2), [speaks, speaks], everything)
+    assert [t.certified_by for t in alone] == [CAUTIOUS, CAUTIOUS]
+    assert [t.certified_by for t in judged(common, [speaks, speaks], everything)] == [DECLARED, DECLARED]
+
+
+# -- tuners --
+
+
+def study(**surrogate: object) -> Study:
+    return Study.model_validate(
+        {
+            "name": "one gain",
+            "evaluator": {"name": "closed-form"},
+            "parameters": [{"name": "a", "bounds": [0.0, 1.0]}],
+            "objective": {"name": "reward", "noise_std": 0.02},
+            "constraints": [{"name": "margin", "noise_std": 0.02}],
+            "seeds": [{"parameters": {"a": 0.5}}],
+            "surrogate": {"kernel": "rbf", "lengthscale": 0.4, "trust": "earned", **surrogate},
+            "tuner": {"method": "safe_ucb", "beta": 3.0},
+        }
+    )
+
+
+def measured(a: float, margin: float | None = None) -> Measurement:
+    smooth = 1.2 - 5.0 * (a - 0.45) ** 2
+    return Measurement("completed", objective=a, margins={"margin": smooth if margin is None else margin})
+
+
+def ran(study: Study, trials: int) -> Tuner:
+    tuner = Tuner(study, 0)
+    for _ in range(trials):
+        trial = tuner.ask()
+        tuner.tell(trial, measured(trial.parameters["a"]))
+    return tuner
+
+
+def test_a_tuner_is_cautious_until_the_declared_prior_is_earned() -> None:
+    earned, declared = ran(study(), 1), ran(study(trust="declared"), 1)
+    grid = np.linspace(0, 1, 101)[:, None]
+    a, b = (t.bounds(grid, "default")[:, 1, 0] for t in (earned, declared))
+    half = ran(study(trust="declared", lengthscale=0.2), 1).bounds(grid, "default")[:, 1, 0]
+    assert np.array_equal(a, half)
+    assert (a <= b + 1e-12).all()
+    assert earned.evidence()["margin"].prior == "lengthscale x 0.5"
+    assert declared.evidence() == {}
+    later = ran(study(evidence=3.0), 25)
+    assert later.evidence()["margin"].prior == "declared"
+    assert later.evidence()["margin"].log_evidence >= math.log(3.0)
+
+
+def test_a_restored_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    one = study(evidence=3.0)
+    tuner = Tuner(one, 0)
+    with Journal.create(
+        tmp_path, study=one, declared=one, study_text="", study_hash=study_hash(one), source="a test", seed=0,
+        trials=12, versions={"safebo": "0"},
+    ) as journal:  # fmt: skip
+        for i in range(12):
+            trial = tuner.ask()
+            journal.ask(trial, i)
+            measurement = measured(trial.parameters["a"])
+            tuner.tell(trial, measurement)
+            journal.tell(trial.id, measurement)
+    with Journal.open(tmp_path, read_only=True) as journal:
+        records = journal.records()
+        again = Tuner(journal.run.study, 0)
+    assert records[-1].trial.evidence["margin"].prior in ("declared", "lengthscale x 0.5")
+    again.restore([(r.trial, r.measurement) for r in records])
+    assert again.ask() == tuner.ask()
+    assert again.evidence() == tuner.evidence()
+
+
+def test_an_alarm_makes_the_alternative_certify_as_well() -> None:
+    """Repeats of the seed scatter ten times as much as the noise that was told."""
+    tuner, rng = Tuner(study(alarm=0.3), 0), np.random.default_rng(0)
+    for _ in range(12):
+        tuner.tell_manual({"a": 0.5}, "default", measured(0.5, 1.0 + 0.2 * rng.normal()))
+    found = tuner.evidence()["margin"]
+    assert found.alarm == "noise x 3" or found.alarm == "lengthscale x 0.5, noise x 3"
+    grid = np.linspace(0, 1, 51)[:, None]
+    lower = tuner.bounds(grid, "default")[:, 1, 0]
+    constraint = {"name": "margin", "noise_std": 0.06}
+    lengthscale = 0.2 if "lengthscale" in found.alarm else 0.4
+    changes: tuple[dict[str, Any], ...] = (
+        {"constraints": [constraint], "surrogate": {"lengthscale": lengthscale}},
+        {"surrogate": {"lengthscale": 0.2}},
+    )
+    for changed in changes:
+        document = study(trust="declared").model_dump(exclude_unset=True)
+        document = document | changed | {"surrogate": document["surrogate"] | changed["surrogate"]}
+        also = Tuner(Study.model_validate(document), 0)
+        also.restore([(r.trial, r.measurement) for r in tuner.history])
+        assert (lower <= also.bounds(grid, "default")[:, 1, 0] + 1e-9).all()
+
+
+@pytest.mark.parametrize("hyperparameters", ["map", "bayes"])
+def test_fitted_hyperparameters_only_tighten_what_is_earned(hyperparameters: str) -> None:
+    records = [(r.trial, r.measurement) for r in ran(study(trust="declared"), 12).history]
+    grid = np.linspace(0, 1, 51)[:, None]
+    lower = []
+    for kind in (hyperparameters, "fixed"):
+        tuner = Tuner(study(hyperparameters=kind, samples=2), 0)
+        tuner.restore(records)
+        lower.append(tuner.bounds(grid, "default")[:, 1, 0])
+    assert (lower[0] <= lower[1] + 1e-9).all()
+
+
+def test_a_seed_that_its_prior_calls_impossible_stops_the_run_and_certifies_nothing() -> None:
+    tuner = Tuner(study(trust="declared"), 0)
+    tuner.tell(tuner.ask(), measured(0.5, 3700.0))
+    with pytest.raises(ImpossibleSeedError, match=r"3,69\d standard deviations .* prior_std 1800"):
+        tuner.ask()
+    assert not tuner.certify({"a": 0.5}, "default").certified
+    assert tuner.best() is None
+    lucky = Tuner(study(), 0)
+    lucky.tell(lucky.ask(), Measurement("completed", objective=500.0, margins={"margin": 1.0}))
+    assert lucky.ask().phase != "seed"
+
+
+def test_a_new_run_is_earned_and_one_that_goes_on_stays_what_it_was() -> None:
+    plain = study(trust=None)
+    assert with_trust(plain).surrogate.trust == "earned"
+    assert with_trust(plain, begun=plain).surrogate.trust == "declared"
+    assert with_trust(study(trust="declared")).surrogate.trust == "declared"
+    nothing = plain.model_copy(update={"tuner": plain.tuner.model_copy(update={"method": "random"})})
+    assert with_trust(nothing).surrogate.trust == "declared"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31))
+def test_a_grid_tuner_certifies_by_what_is_earned(seed: int) -> None:
+    """Brute force: the certified rows of the grid are those of plain tuners with the prior that certifies."""
+    rng = np.random.default_rng(seed)
+    grid = [[i / 20] for i in range(21)]
+    X, y = torch.tensor(rng.random((6, 1))), torch.tensor(rng.normal(size=(6, 2)))
+
+    def tuner(lengthscale: float, trust: TrustRule | None) -> GridTuner:
+        kernel = ScaleKernel(RBFKernel())
+        kernel.base_kernel.lengthscale = lengthscale
+        settings = GridSettings(trust=trust)
+        thresholds = [-math.inf, -1.0]
+        found = GridTuner("safe_ucb", [kernel] * 2, [0.01] * 2, grid, thresholds, beta=1.0, settings=settings)
+        found.tell(X, y)
+        return found
+
+    earned = tuner(0.2, rule(alarm=1e-12))
+    (trust,) = earned.trust
+    expected = tuner(0.2 * trust.certified_by.lengthscale, None)
+    a, b = (t.acquisition_context().pool_bounds.margins for t in (earned, expected))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_a_kernel_without_lengthscales_cannot_be_earned() -> None:
+    with pytest.raises(InputError, match="lengthscales"):
+        GridTuner("safe_ucb", [LinearKernel()] * 2, [0.01] * 2, [[0.0], [1.0]], [-math.inf, 0.0], 2.0,
+                  settings=GridSettings(trust=rule()))  # fmt: skip
