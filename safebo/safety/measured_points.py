@@ -47,14 +47,14 @@ def own_posterior(values: Float[Tensor, "n c"], noise_std: Float[Tensor, " c"]) 
         Mean and standard deviation of every function's value, `1 x c`; -inf and inf where it was never measured.
     """
     known = ~values.isnan()
-    count = known.sum(0)
-    mean = torch.where(known, values, 0.0).sum(0) / count.clamp_min(1)
-    scatter = torch.where(known, values - mean, 0.0).square().sum(0) / (count - 1).clamp_min(1)
-    std = torch.maximum(noise_std, scatter.sqrt()) / count.clamp_min(1).sqrt()
+    count = known.sum(0).to(values)
+    seen = count.clamp_min(1.0)
+    mean = torch.where(known, values, 0.0).sum(0) / seen
+    scatter = torch.where(known, values - mean, 0.0).square().sum(0) / (count - 1.0).clamp_min(1.0)
+    std = torch.maximum(noise_std, scatter.sqrt()) / seen.sqrt()
     never = count == 0
-    return Prediction(
-        mean.masked_fill(never, -torch.inf).unsqueeze(0), std.masked_fill(never, torch.inf).unsqueeze(0)
-    )
+    mean, std = mean.masked_fill(never, -torch.inf), std.masked_fill(never, torch.inf)
+    return Prediction(mean.unsqueeze(0), std.unsqueeze(0))
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def progress(
                 phase, steps = "global", 0
                 if current > 0 and regions[current].exhausted:
                     regions[current].given_up, steps = True, spent
+                    current = best_region(regions)
             steps += 1
             if succeeded(record, encoding) and speaks_for(here, encoding):
                 if key not in origins:
