@@ -138,14 +138,18 @@ def run(case: str, seed: int, trials: int) -> LuckyRun:
     )
 
 
+def finished(out: Path, trials: int) -> dict[tuple[str, int], LuckyRun]:
+    """Runs of that many trials that the file has; half a line, as a command that was killed leaves it, is taken out."""
+    *lines, rest = out.read_text().split("\n")
+    if rest:
+        out.write_text("".join(f"{line}\n" for line in lines))
+    rows = [json.loads(line) for line in lines]
+    return {(r["run"]["case"], r["run"]["seed"]): LuckyRun(**r["run"]) for r in rows if r["trials"] == trials}
+
+
 def runs(seeds: int, trials: int, workers: int, out: Path | None) -> Iterator[LuckyRun]:
     """Every run of every case; finished ones are read from `out`, new ones are appended to it."""
-    known: dict[tuple[str, int], LuckyRun] = {}
-    if out is not None and out.exists():
-        lines = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]
-        known = {
-            (row["case"], row["seed"]): LuckyRun(**row["run"]) for row in lines if row["trials"] == trials
-        }
+    known = {} if out is None or not out.exists() else finished(out, trials)
     wanted = [(case, seed) for case in CASES for seed in range(seeds)]
     yield from (known[key] for key in wanted if key in known)
     if out is not None:
@@ -155,20 +159,21 @@ def runs(seeds: int, trials: int, workers: int, out: Path | None) -> Iterator[Lu
         for job in as_completed(jobs):
             found = job.result()
             if out is not None:
-                row = {"case": found.case, "seed": found.seed, "trials": trials, "run": asdict(found)}
                 with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                    file.write(json.dumps({"trials": trials, "run": asdict(found)}) + "\n")
             yield found
 
 
 def summary(found: Sequence[LuckyRun]) -> str:
     """The runs of one case in a line."""
     n = len(found)
+    certified, wrong = sum(r.certified for r in found), sum(r.wrong > 0 for r in found)
+    recommended, backup = sum(r.recommended for r in found), sum(r.backup for r in found)
+    repeats = [r.repeats for r in found]
     return (
-        f"{n} runs: certified after the second negative measurement in {sum(r.certified for r in found)}; "
-        f"tried again {np.mean([r.repeats for r in found]):.2f} times, at most {max(r.repeats for r in found)}; "
-        f"unsafe gains certified after any trial in {sum(r.wrong > 0 for r in found)}, recommended in {sum(r.recommended for r in found)}, "
-        f"a backup in {sum(r.backup for r in found)}; {sum(r.unsafe for r in found) / n:.1f} unsafe trials a run"
+        f"{n} runs: certified after the second negative measurement in {certified}; tried again {np.mean(repeats):.2f} "
+        f"times, at most {max(repeats)}; unsafe gains certified after any trial in {wrong}, recommended in "
+        f"{recommended}, a backup in {backup}; {sum(r.unsafe for r in found) / n:.1f} unsafe trials a run"
     )
 
 
