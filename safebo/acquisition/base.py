@@ -19,7 +19,8 @@ from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bo
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.kernels import StationaryKernel
 from safebo.models.surrogate import Surrogate
-from safebo.safety.safe_set import PointBounds, SafeSet, certified, no_points
+from safebo.safety.measured_points import no_points
+from safebo.safety.safe_set import PointBounds, SafeSet, certified
 from safebo.safety.sets import ExpanderRule
 from safebo.study import TransductiveSpec
 

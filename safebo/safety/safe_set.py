@@ -4,7 +4,7 @@
 
 with `margin_i` what the certificate's rule promises of constraint i and `s_i` its prior standard deviation. The
 exceptions are data of the set: in a context known from another run alone nothing is certified, and parameters that
-ran safely in a watched trial are, by what they showed.
+ran safely in a watched trial are, as long as all that was measured there says so (`safebo.safety.measured_points`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from safebo.models.confidence import ConfidenceBounds, confidence_bounds, intersected_bounds
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import BoundsCertificate, CertificateRule
+from safebo.safety.measured_points import MeasuredPoints
 
 PROPOSAL_RESERVE = 1e-7
 """A proposal's slack is at least this, so that whoever computes it again in another order of operations finds it
@@ -28,14 +29,6 @@ positive too."""
 SEARCH_RESERVE = 1e-4
 """Slack from which a search calls a point feasible: rounding a proposal to the digits in which it is printed must not
 lose its certificate."""
-
-SAME_POINT = 1e-12
-"""Points of the unit cube closer than this in every coordinate are the same parameters, but for round-off."""
-
-
-def no_points() -> Float[Tensor, "0 0"]:
-    """An empty set of points."""
-    return torch.zeros(0, 0, dtype=torch.float64)
 
 
 def certified(slack: Float[Tensor, " n"], reserve: float = 0.0, strict: bool = False) -> Bool[Tensor, " n"]:
@@ -64,11 +57,14 @@ class PointBounds:
         points: parameters, `n x d`.
         certain: bounds that certify.
         fantasized: bounds that steer the search.
-        margins: how far every constraint is above what certifies it, `n x c`.
-        slack: smallest of them in prior standard deviations, exceptions of the safe set included, `n`; what
-            `certified` decides by.
+        margins: how far every constraint's bound is above its threshold, by the statement that certifies the point;
+            by the certificate's rule where none does, `n x c`.
+        slack: smallest of them in prior standard deviations, `n`; what `certified` decides by. 0 for exceptions of the
+            safe set: they are certified alone, with no reserve on which a search could rest.
         possible: smallest upper bound of a margin, in prior standard deviations, `n`; when it is below 0 the
             point is unsafe as surely as certified ones are safe.
+        exceptions: which of the safe set's measured points certifies the point by its own measurements, because the
+            surrogate does not, `n`; -1 for none of them. None where there are no exceptions.
     """
 
     points: Float[Tensor, "n d"]
@@ -77,6 +73,7 @@ class PointBounds:
     margins: Float[Tensor, "n c"]
     slack: Float[Tensor, " n"]
     possible: Float[Tensor, " n"]
+    exceptions: Int[Tensor, " n"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +90,7 @@ class SafeSet:
         past_betas: beta of every function after 0, 1, ... of its observations, where intervals are intersected;
             None where the present ones count alone.
         strict: lower bounds must lie above the thresholds, not on them.
-        lifted: parameters of watched trials that ran safely, `g x d`: their slack counts as at least 0.
+        measured: points that watched trials opened: each is certified where its own measurements say so.
         void: nothing may be certified: nothing was measured here by this run, or the priors were shown to be wrong.
     """
 
@@ -105,7 +102,7 @@ class SafeSet:
     certificate: CertificateRule = field(default_factory=BoundsCertificate)
     past_betas: Sequence[Float[Tensor, " k"]] | None = None
     strict: bool = False
-    lifted: Float[Tensor, "g d"] = field(default_factory=no_points)
+    measured: MeasuredPoints = field(default_factory=MeasuredPoints)
     void: bool = False
 
     @cached_property
@@ -143,18 +140,22 @@ class SafeSet:
         chosen = self.constrained
         margins = self.certificate.margins(X, certain.lower[..., chosen], self.thresholds)
         slack = smallest(margins, self.constraint_scale)
+        exceptions = None
         if self.void:
             slack = torch.full_like(slack, -torch.inf)
-        elif len(self.lifted):
-            slack = torch.where(self.is_lifted(X), slack.clamp_min(0.0), slack)
+        elif len(self.measured):
+            rows = self.measured.rows(X)
+            own = self.own_bounds(rows).lower - self.thresholds
+            holds = (rows >= 0) & (slack < 0) & (smallest(own) >= 0)
+            exceptions = torch.where(holds, rows, -1)
+            margins = torch.where(holds.unsqueeze(-1), own, margins)
+            slack = torch.where(holds, 0.0, slack)
         possible = smallest(certain.upper[..., chosen] - self.thresholds, self.constraint_scale)
-        return PointBounds(X, certain, fantasized, margins, slack, possible)
+        return PointBounds(X, certain, fantasized, margins, slack, possible, exceptions)
 
-    def is_lifted(self, X: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
-        """Which points are parameters of a watched trial that ran safely."""
-        if len(self.lifted) == 0:
-            return X.new_zeros(X.shape[:-1], dtype=torch.bool)
-        return ((X.unsqueeze(-2) - self.lifted).abs() <= SAME_POINT).all(-1).any(-1)
+    def own_bounds(self, rows: Int[Tensor, " n"]) -> ConfidenceBounds:
+        """Bounds of the constraints at some of the measured points, from the measurements there alone, `n x c`."""
+        return self.measured.bounds(rows, self.beta[self.constrained])
 
     def certified(self, bounds: PointBounds, reserve: float = 0.0) -> Bool[Tensor, " n"]:
         """Which points are certified, with a reserve in prior standard deviations."""

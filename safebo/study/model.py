@@ -336,7 +336,15 @@ class BackupSpec(_Strict):
 
 
 class GlobalSpec(_Strict):
-    """How `gosafeopt` explores outside the certified set, when, and when it leaves a poor region."""
+    """How `gosafeopt` explores outside the certified set, when, and when it leaves a poor region.
+
+    A global trial that ran to its end without a negative margin opens a region. One good measurement may be luck, so
+    its gains are certified, where the surrogate does not do it, by all their measurements together: when the mean of n
+    of them minus `beta` times the noise over the square root of n is at least 0 for every margin; the noise is the
+    declared one, or the measurements' own scatter where that is larger. Until the surrogate certifies them they are
+    tried again, watched, at most three times, and given up as soon as the mean is negative, a trial there falls, or the
+    monitor ends one.
+    """
 
     rule: Literal["widest_outside", "maximin_distance", "uncertainty_covariance"] = "widest_outside"
     """`widest_outside`: equation 10 of Widmer et al. 2023. The others are the rules of the published codes. None

@@ -123,13 +123,20 @@ class StudyEncoding:
     ) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at given points in its own unit, `n x m x 3`.
 
-        A constraint's lower bound is what its certificate promises. `mean` is that of the surrogate if known already.
+        A constraint's lower bound is what its certificate promises; at points that their own measurements certify, all
+        three numbers are what those say. `mean` is that of the surrogate if known already.
         """
         with torch.no_grad():
             mean = ctx.surrogate.mean(ctx.inputs(bounds.points)) if mean is None else mean
             lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
             lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)
+            if bounds.exceptions is not None:
+                at = torch.nonzero(bounds.exceptions >= 0).squeeze(-1)
+                own = ctx.own_bounds(bounds.exceptions[at])
+                mean = mean.clone()
+                mean[at, 1:] = ctx.measured.posterior.mean[bounds.exceptions[at]]
+                upper[at, 1:] = own.upper
         result = np.empty((*mean.shape, 3))
         for i, warp in enumerate(self.warps):
             for j, warped in enumerate((lower, mean, upper)):

@@ -61,6 +61,10 @@ class History:
         """Records without a measurement."""
         return [record for record in self if record.pending]
 
+    def told(self) -> list[TrialRecord]:
+        """Records with a measurement."""
+        return [record for record in self if not record.pending]
+
     def of_context(self, name: str) -> list[TrialRecord]:
         """Records of one named context."""
         return [record for record in self if record.trial.context_name == name]

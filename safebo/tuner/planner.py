@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, acquisition_class, method
 from safebo.errors import EmptySafeSetError
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
-from safebo.tuner.phases import MAX_REPEATS, ExplorationProgress, progress
+from safebo.tuner.phases import ExplorationProgress, ExplorationRegion, progress
 from safebo.tuner.proposer import Proposal, Proposer
 from safebo.tuner.seeds import Seeds
 from safebo.tuner.state import TunerState
@@ -154,22 +153,43 @@ class Planner:
     def _explore(self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"]) -> Proposal:
         """GoSafeOpt: a local trial in the current region or a global one, as the phases say."""
         stage = progress(self.history.of_context(name), self.encoding, self.spec.exploration)
+        found, left = self._next(name, ctx, starts, stage), stage.left
+        if stage.phase == "local" and stage.region.exhausted and found.phase == "global":
+            left = stage.region
+        lapsed = self.state.lapsed(name)
+        if left is not None:
+            first = self.history.record(left.trials[0]).trial
+            note = f"; the gains of trial {first.id} are given up: {self.state.own_statement(first)}"
+        elif lapsed is not None:
+            note = f"; the gains of trial {lapsed.id} are certified no longer: {self.state.own_statement(lapsed)}"
+        else:
+            return found
+        return replace(found, reason=found.reason + note)
+
+    def _next(
+        self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"], stage: ExplorationProgress
+    ) -> Proposal:
+        """The next trial of a context at this stage."""
         watched = self.state.watched(name)
         if stage.phase == "local":
-            again = self._uncertified_origin(name, stage, ctx)
-            if again is not None and watched:
-                reason = "repeats a safe global trial until it is certified"
-                return Proposal(again, phase="global", reason=reason, watched=True)
             known = self._region_points(name, stage)
             region = self.proposer.certified_starts(ctx, known)
+            waits = stage.current > 0 and stage.region.waits and len(region) == 0 and watched
+            if waits and not stage.region.exhausted and not self._pending(stage.region):
+                first = self.history.record(stage.region.trials[0]).trial
+                reason = (
+                    f"repeats trial {first.id}, which is not certified yet: {self.state.own_statement(first)}"
+                )
+                return Proposal(self.state.raw(first), phase="global", reason=reason, watched=True)
             if len(region) == 0:
                 region, known = starts, self.state.known_points()
-            found = self._search(name, ctx, region, known)
-            converged = self.local_name == "safeopt" and (
-                found is None or found.score is None or found.score < self.spec.epsilon
-            )
-            if not (converged and watched):
-                return self._local(name, ctx, found, starts)
+            if not waits:
+                found = self._search(name, ctx, region, known)
+                converged = self.local_name == "safeopt" and (
+                    found is None or found.score is None or found.score < self.spec.epsilon
+                )
+                if not (converged and watched):
+                    return self._local(name, ctx, found, starts)
         if watched:
             found = self._search_outside(name, starts)
             if found is not None:
@@ -177,6 +197,9 @@ class Planner:
                 return replace(found, phase="global", reason=reason, watched=True)
         found = self._search(name, ctx, starts, self.state.known_points())
         return self._local(name, ctx, found, starts)
+
+    def _pending(self, region: ExplorationRegion) -> bool:
+        return any(self.history.record(i).pending for i in region.trials)
 
     def _search_outside(self, name: str, starts: Float[Tensor, "k d"]) -> Proposal | None:
         """A point outside the safe set and, as far as it has a volume, the failed set."""
@@ -190,24 +213,17 @@ class Planner:
         acquisition = acquisition_class(self.spec.exploration.rule)(replace(ctx, told=told))
         return self.proposer.propose(acquisition, starts, self.rng("explore"))
 
-    def _uncertified_origin(
-        self, name: str, stage: ExplorationProgress, ctx: AcquisitionContext
-    ) -> NDArray[np.float64] | None:
-        """The parameters of a new region that the surrogate does not certify yet, if they may be repeated."""
-        region = stage.region
-        if stage.current == 0 or region.local_steps or len(region.trials) > MAX_REPEATS:
-            return None
-        if len(self.proposer.certified_starts(ctx, self._region_points(name, stage))):
-            return None
-        return self.state.raw(self.history.record(region.trials[0]).trial)
-
     def _region_points(self, name: str, stage: ExplorationProgress) -> Float[Tensor, "n d"]:
         """Parameters tried in the current region of a context, `n x d` in the unit cube.
 
         Those that trials of other contexts tried lie in the seeds' region: what is certified of them, because the
-        surrogate says that contexts are alike, was opened by no global trial of this one.
+        surrogate says that contexts are alike, was opened by no global trial of this one. So do those of regions
+        that were given up: should the surrogate come to certify them, they are explored all the same.
         """
-        trials = [self.history.record(i).trial for i in stage.region.trials]
+        regions = [stage.region]
+        if stage.current == 0:
+            regions += [region for region in stage.regions if region.given_up]
+        trials = [self.history.record(i).trial for region in regions for i in region.trials]
         if stage.current == 0:
             trials += [r.trial for r in self.history if not r.pending and r.trial.context_name != name]
         return self.encoding.unit(np.stack([self.state.raw(trial) for trial in trials]))

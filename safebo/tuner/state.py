@@ -22,12 +22,13 @@ from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
+from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
-from safebo.tuner.phases import succeeded
-from safebo.types import Bounds, Certificate, Trial, TrialRecord
+from safebo.tuner.opened import at_point, opened_points, own_statement
+from safebo.types import Bounds, Certificate, Trial
 
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
@@ -42,7 +43,7 @@ class TunerState:
     Args:
         encoding: spaces and functions of the study.
         history: the records; it may grow.
-        explores: whether safe global trials certify their own parameters (GoSafeOpt).
+        explores: whether points that safe global trials opened may be certified by their own measurements (GoSafeOpt).
     """
 
     def __init__(self, encoding: StudyEncoding, history: History, explores: bool) -> None:
@@ -55,6 +56,7 @@ class TunerState:
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
+        self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
@@ -66,7 +68,7 @@ class TunerState:
 
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""
-        told = tuple(r.trial.id for r in self.history if not r.pending)
+        told = tuple(r.trial.id for r in self.history.told())
         if self._observations is None or self._observations[0] != told:
             self._observations = (told, self.encoding.observations(self.history))
         return self._observations[1]
@@ -90,7 +92,6 @@ class TunerState:
         seen = self.models.condensed(surrogate) if searched else surrogate
         exact = None if seen is surrogate else self.acquisition_context(name, visited)
         dimension = self.encoding.space.dimension
-        lifted = [self.encoding.row(r.trial)[:dimension] for r in self.lifted(name)]
         X = [self.encoding.row(trial) for trial in visited]
         falls = [
             self.encoding.row(r.trial)
@@ -105,9 +106,6 @@ class TunerState:
             self._worst_objective() if falls else 0.0,
         )
         spec = self.study.tuner
-        schedule = self.encoding.schedule
-        trials = len(self.history)
-        beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
         ctx = AcquisitionContext(
             surrogate=seen,
             fantasized=fantasized,
@@ -115,7 +113,7 @@ class TunerState:
             context=self.encoding.context(name),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
-            beta=torch.tensor(beta, dtype=torch.float64),
+            beta=self._beta(),
             optimism=spec.optimism,
             past_betas=self._past_betas(surrogate) if exact is None else None,
             rule=spec.expander_rule,
@@ -124,11 +122,17 @@ class TunerState:
             expanding=self._expanding(name),
             transductive=spec.transductive,
             region=self.encoding.region,
-            lifted=torch.stack(lifted) if lifted else empty[:, :dimension],
+            measured=self.opened(name),
             void=self.void(name),
             allowed=AllowedPoints(self.encoding.space, self._anchor(name)),
         )
         return replace(ctx, certificate=self._certificate(name, ctx))
+
+    def _beta(self) -> Float[Tensor, " m"]:
+        """The multiplier of every function's standard deviation now."""
+        surrogate, schedule, trials = self.surrogate(), self.encoding.schedule, len(self.history)
+        beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
+        return torch.tensor(beta, dtype=torch.float64)
 
     def _anchor(self, name: str) -> NDArray[np.float64] | None:
         """Values that keep the linear constraints between parameters: a seed's, of the context where it has one."""
@@ -245,8 +249,6 @@ class TunerState:
         with torch.no_grad():
             bounds = ctx.bounds_at(self.encoding.unit(np.stack(rows)))
         raw = self.encoding.raw_bounds(ctx, bounds)
-        shown = ctx.is_lifted(bounds.points).numpy()
-        raw[shown, 1:] = np.maximum(raw[shown, 1:], 0.0)
         return [
             Certificate(
                 holds, {n: Bounds(*map(float, b)) for n, b in zip(self.encoding.names, numbers, strict=True)}
@@ -268,11 +270,36 @@ class TunerState:
 
     # -- sets per context --
 
-    def lifted(self, name: str) -> list[TrialRecord]:
-        """Safe global trials of the context: by what they showed, their lower bounds are at least 0."""
+    def opened(self, name: str) -> MeasuredPoints:
+        """Points that safe global trials of the context opened; none for methods without such trials."""
         if not self.explores:
-            return []
-        return [r for r in self.history.of_context(name) if succeeded(r, self.encoding)]
+            return MeasuredPoints()
+        told = self.history.told()
+        numbers = tuple(r.trial.id for r in told)
+        known = self._opened.get(name)
+        if known is None or known[0] != numbers:
+            known = self._opened[name] = (numbers, opened_points(name, told, self.encoding))
+        return known[1]
+
+    def own_statement(self, trial: Trial) -> str:
+        """What all trials at a trial's point say of it, in words."""
+        return own_statement(trial, self.history.told(), self.encoding, self._beta())
+
+    def lapsed(self, name: str) -> Trial | None:
+        """The first trial at a point that its own measurements certified until the last told one, and nothing now."""
+        told = self.history.told()
+        here = at_point(told[-1].trial, told, self.encoding) if self.explores and told else []
+        before = here[:-1]
+        if not before:
+            return None
+        ctx = self.acquisition_context(name)
+        point = self.encoding.row(here[-1].trial)[: ctx.dimension].unsqueeze(0)
+        with torch.no_grad():
+            now = ctx.bounds_at(point)
+            ctx = replace(ctx, measured=opened_points(name, before, self.encoding))
+            own = ctx.bounds_from(point, now.certain, now.certain)
+        held = own.exceptions is not None and bool(own.exceptions >= 0)
+        return before[0].trial if held and not bool(ctx.certified(now)) else None
 
     def failed_set(self, name: str) -> list[Trial]:
         """Global trials in which the monitor switched, without those whose state it would let pass today.
@@ -304,7 +331,7 @@ class TunerState:
         Raises:
             NoBackupError: when no backup with certified gains is known.
         """
-        told = tuple(r.trial.id for r in self.history if not r.pending)
+        told = tuple(r.trial.id for r in self.history.told())
         if self._monitors is None or self._monitors[0] != (name, told):
             found, lower = self.backups(name)
             self._monitors = ((name, told), boundary_monitor(found, lower, self.study.tuner.backup))
@@ -328,5 +355,5 @@ class TunerState:
         with torch.no_grad():
             bounds = ctx.bounds_at(self.encoding.unit(rows))
         kept = ctx.certified(bounds).numpy()
-        lower = np.maximum(smallest(bounds.margins).numpy(), 0.0)
+        lower = smallest(bounds.margins).numpy()
         return [b for b, keep in zip(found, kept, strict=True) if keep], lower[kept]

@@ -40,6 +40,7 @@ ROOMS: dict[str, Room] = {
     "safety": Room(
         {
             "safebo.safety.certificates": None,
+            "safebo.safety.measured_points": None,
             "safebo.safety.safe_set": None,
             "safebo.safety.sets": None,
             "safebo.safety.expander_search": None,
@@ -47,6 +48,7 @@ ROOMS: dict[str, Room] = {
         },
         (
             "tests/safebo/test_safe_set.py",
+            "tests/safebo/test_measured_points.py",
             "tests/safebo/test_first_expander.py",
             "tests/safebo/test_sets.py",
             "tests/safebo/test_certificates.py::test_bounds_alone_certify_where_they_hold",
@@ -54,8 +56,8 @@ ROOMS: dict[str, Room] = {
             "tests/safebo/test_certificates.py::"
             "test_at_tried_points_nothing_is_lost_and_no_tried_point_certifies_nothing",
             "tests/safebo/test_certified_everywhere.py::"
-            "test_a_lifted_point_is_certified_alone_and_never_with_a_reserve",
-            "tests/safebo/test_certified_everywhere.py::test_a_prior_alone_certifies_nothing_lifted_or_not",
+            "test_a_point_certified_by_its_own_measurements_is_so_alone_and_never_with_a_reserve",
+            "tests/safebo/test_certified_everywhere.py::test_a_prior_alone_certifies_nothing_measured_or_not",
             "tests/safebo/test_grid_safeopt.py::test_random_problems",
         ),
     ),

@@ -14,9 +14,11 @@ from tuner_cases import hill_study, measured, run
 
 from safebo.acquisition import AcquisitionContext, acquisition_class
 from safebo.errors import EmptySafeSetError, NoBackupError
+from safebo.models.confidence import Prediction
 from safebo.models.function_model import FunctionModel
 from safebo.models.surrogate import Surrogate
 from safebo.optim import unit_grid
+from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import PROPOSAL_RESERVE, SafeSet
 from safebo.tuner import Tuner
 from safebo.tuner.state import TunerState
@@ -80,21 +82,39 @@ def test_without_constraints_everything_is_certified() -> None:
     assert bool(free.certified(free.bounds_at(GRID), PROPOSAL_RESERVE).all())
 
 
-def test_a_lifted_point_is_certified_alone_and_never_with_a_reserve() -> None:
-    plain, lifted = safe_set(), safe_set(lifted=GRID[90:91])
-    before, after = plain.certified(plain.bounds_at(GRID)), lifted.certified(lifted.bounds_at(GRID))
+def opened(*rows: int, mean: float, std: float = 0.1) -> MeasuredPoints:
+    """Points of the grid whose own measurements say the same of all three constraints."""
+    said = torch.full((len(rows), 3), mean, dtype=torch.float64)
+    return MeasuredPoints(GRID[list(rows)], Prediction(said, torch.full_like(said, std)))
+
+
+def test_a_point_certified_by_its_own_measurements_is_so_alone_and_never_with_a_reserve() -> None:
+    plain, own = safe_set(), safe_set(measured=opened(90, mean=0.31))
+    before, after = (s.certified(s.bounds_at(GRID)) for s in (plain, own))
     assert not bool(before[90])
     assert torch.nonzero(before != after).flatten().tolist() == [90]
-    held = [s.certified(s.bounds_at(GRID), PROPOSAL_RESERVE) for s in (plain, lifted)]
+    held = [s.certified(s.bounds_at(GRID), PROPOSAL_RESERVE) for s in (plain, own)]
     assert torch.equal(*held)
-    # What is certified anyway keeps its slack.
+    # What is shown of it is what certifies it: 0.31 - 2 * 0.1 above each threshold.
+    np.testing.assert_allclose(own.bounds_at(GRID).margins[90].numpy(), [0.11, 0.01, 0.21], atol=1e-12)
+    # Whatever the surrogate certifies keeps its bounds.
     inside = int(torch.nonzero(before)[0])
-    again = safe_set(lifted=GRID[inside : inside + 1])
-    assert torch.equal(again.bounds_at(GRID).slack, plain.bounds_at(GRID).slack)
+    again = safe_set(measured=opened(inside, mean=0.3)).bounds_at(GRID)
+    assert torch.equal(again.slack, plain.bounds_at(GRID).slack)
+    assert torch.equal(again.margins, plain.bounds_at(GRID).margins)
 
 
-def test_a_prior_alone_certifies_nothing_lifted_or_not() -> None:
-    alone = safe_set(void=True, lifted=GRID[90:91])
+def test_measurements_that_do_not_suffice_change_nothing() -> None:
+    plain, unsure = safe_set(), safe_set(measured=opened(90, mean=0.299))
+    before, after = plain.bounds_at(GRID), unsure.bounds_at(GRID)
+    assert torch.equal(before.slack, after.slack)
+    assert torch.equal(before.margins, after.margins)
+    assert after.exceptions is not None
+    assert set(after.exceptions.tolist()) == {-1}
+
+
+def test_a_prior_alone_certifies_nothing_measured_or_not() -> None:
+    alone = safe_set(void=True, measured=opened(90, mean=0.3))
     assert not bool(alone.certified(alone.bounds_at(GRID)).any())
 
 
@@ -162,15 +182,15 @@ def told(k: float, phase: Any, margin: float, number: int) -> tuple[Trial, Measu
     return trial, Measurement("completed", objective=-0.3, margins={"margin": margin}, states=states)
 
 
-def test_backups_and_lifted_trials_follow_the_same_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backups_and_points_of_global_trials_follow_the_same_set(monkeypatch: pytest.MonkeyPatch) -> None:
     tuner = Tuner(island_study(), 0)
-    tuner.restore([told(0.2, "seed", 0.45, 1), told(0.6, "local", 0.2, 2), told(0.9, "global", 0.005, 3)])
+    tuner.restore([told(0.2, "seed", 0.45, 1), told(0.6, "local", 0.2, 2), told(0.9, "global", 0.1, 3)])
     only(monkeypatch)
     state = tuner._state
     found, lower = state.backups("default")
-    # The local trial's gains are outside; the watched one showed that its own are safe.
+    # The local trial's gains are outside; the watched one's are certified by what was measured with them.
     assert [b.trial for b in found] == [1, 3]
-    np.testing.assert_allclose(lower, [BORDER - 0.2, 0.0], atol=1e-12)
+    np.testing.assert_allclose(lower, [BORDER - 0.2, 0.1 - 3.0 * 0.01], atol=1e-12)
     for k, expected in ((0.2, True), (0.6, False), (0.9, True), (0.91, False)):
         assert tuner.certify({"k": k, "d": 0.5}, "default").certified == expected
     ctx = state.acquisition_context("default")

@@ -320,25 +320,3 @@ def test_a_clearly_worse_region_is_left_after_its_patience() -> None:
     assert progress(records(*rows), encoding, spec).current == 1
     assert progress(records(*rows, poor), encoding, spec).current == 0
     assert progress(records(*rows, good), encoding, spec).current == 1
-
-
-def test_a_safe_global_trial_is_certified_by_what_it_showed() -> None:
-    tuner = Tuner(island_study(), 0)
-    tuner.restore(
-        [
-            (trial_of(1, "seed", 0.2), completed(-0.3, 0.45, [0.5, 0.4])),
-            (trial_of(2, "global", 0.9), completed(-0.01, 0.005, [0.5, 0.4])),
-        ]
-    )
-    shown = tuner.certify({"k": 0.9, "d": 0.5}, "default")
-    assert shown.certified
-    assert shown.bounds["margin"].lower == 0.0
-    assert not tuner.certify({"k": 0.9, "d": 0.51}, "default").certified
-    best = tuner.best()
-    assert best is not None
-    assert best.trial == 2
-    # The region's own point is repeated, watched, until the surrogate certifies something there.
-    again = tuner.ask()
-    assert again.phase == "global"
-    assert again.parameters == {"k": 0.9, "d": 0.5}
-    assert tuner.monitor(again) is not None

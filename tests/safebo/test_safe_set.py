@@ -24,6 +24,7 @@ from safebo.optim import unit_grid
 from safebo.safety import expander_search
 from safebo.safety.certificates import LipschitzCertificate
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch, batches
+from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import (
     PROPOSAL_RESERVE,
     SEARCH_RESERVE,
@@ -140,22 +141,37 @@ def test_the_smallest_margin_is_that_of_the_last_axis_in_its_units() -> None:
     assert smallest(margins[..., :0]).tolist() == [[math.inf, math.inf]]
 
 
-def test_a_lifted_point_counts_as_on_the_border_and_no_other_does(s: AcquisitionContext) -> None:
-    lifted = row(0.25, 0.75).unsqueeze(0)
-    one = replace(s, lifted=lifted)
+def test_a_point_with_measurements_of_its_own_counts_as_on_the_border_and_no_other_does(
+    s: AcquisitionContext,
+) -> None:
+    point = row(0.25, 0.75).unsqueeze(0)
+    # With beta 1.5 and 3 the measurements say 0.2 and 0.1 above the thresholds of 0.1 and -0.3.
+    sure = Prediction(row(0.6, 0.1).unsqueeze(0), row(0.2, 0.1).unsqueeze(0))
+    one = replace(s, measured=MeasuredPoints(point, sure))
     shifts = torch.tensor([[0.0, 0.0], [0.9e-12, -0.9e-12], [0.0, 3e-12], [3e-12, 0.0], [0.5, 0.0]]).double()
-    assert one.is_lifted(lifted + shifts).tolist() == [True, True, False, False, False]
-    assert s.is_lifted(lifted).tolist() == [False]
-    both = replace(s, lifted=torch.cat([lifted, lifted + 0.1]))
-    assert both.is_lifted(torch.cat([lifted + 0.1, lifted, lifted + 0.2])).tolist() == [True, True, False]
+    assert one.measured.rows(point + shifts).tolist() == [0, 0, -1, -1, -1]
+    assert s.measured.rows(point).tolist() == [-1]
+    two = MeasuredPoints(
+        torch.cat([point, point + 0.1]), Prediction(sure.mean.repeat(2, 1), sure.std.repeat(2, 1))
+    )
+    assert two.rows(torch.cat([point + 0.1, point, point + 0.2])).tolist() == [1, 0, -1]
     given = ConfidenceBounds(
         torch.tensor([[0.0, -9.0, 0.0], [0.0, 9.0, 9.0]]).double(), torch.zeros(2, 3).double()
     )
-    X = lifted.expand(2, 2)
-    assert one.bounds_from(X, given, given).slack.tolist() == [0.0, s.bounds_from(X, given, given).slack[1]]
-    assert s.bounds_from(X, given, given).slack[0] < 0.0 < s.bounds_from(X, given, given).slack[1]
+    X = point.expand(2, 2)
+    plain, found = s.bounds_from(X, given, given), one.bounds_from(X, given, given)
+    assert found.slack.tolist() == [0.0, plain.slack[1]]
+    assert plain.slack[0] < 0.0 < plain.slack[1]
+    np.testing.assert_allclose(found.margins[0].tolist(), [0.2, 0.1], atol=1e-12)
+    assert found.margins[1].tolist() == plain.margins[1].tolist()
+    assert found.exceptions is not None
+    assert found.exceptions.tolist() == [0, -1]
     elsewhere = one.bounds_from(X + 0.1, given, given).slack
     assert elsewhere.tolist() == s.bounds_from(X, given, given).slack.tolist()
+    # One constraint that its measurements do not certify is enough.
+    for mean in (row(0.39, 0.1), row(0.6, -0.01)):
+        unsure = replace(s, measured=MeasuredPoints(point, Prediction(mean.unsqueeze(0), sure.std)))
+        assert unsure.bounds_from(X, given, given).slack.tolist() == plain.slack.tolist()
     alone = replace(one, void=True).bounds_from(X, given, given)
     assert alone.slack.tolist() == [-math.inf, -math.inf]
     assert not replace(one, void=True).certified(alone).any()
