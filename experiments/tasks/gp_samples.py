@@ -24,12 +24,21 @@ class Belief:
         noise_factor: told standard deviation of the noise over true one.
         degrees_of_freedom: of the noise's Student distribution (its standard deviation stays), infinite for
             normal noise.
+        scale_factor: told standard deviation of the prior over true one.
+        outliers, slope: of the noise, see `safebo.experiments.tasks.task.Noise`.
+        cliff: how far the constraint falls, in a fifth of a lengthscale, at 0.3 from the seed along the first input.
+        drift: how far the constraint sinks in a run.
     """
 
     name: str
     lengthscale_factor: float = 1.0
     noise_factor: float = 1.0
     degrees_of_freedom: float = float("inf")
+    scale_factor: float = 1.0
+    outliers: float = 0.0
+    slope: float = 0.0
+    cliff: float = 0.0
+    drift: float = 0.0
 
 
 BELIEFS = {
@@ -39,9 +48,18 @@ BELIEFS = {
         Belief("long", lengthscale_factor=2.0),
         Belief("quiet", noise_factor=1.0 / 3.0),
         Belief("tails", degrees_of_freedom=2.5),
+        Belief("longer", lengthscale_factor=1.5),
+        Belief("short", lengthscale_factor=0.5),
+        Belief("scale", scale_factor=0.5),
+        Belief("uneven", slope=0.8),
+        Belief("outliers", outliers=0.03),
+        Belief("cliff", cliff=2.0),
+        Belief("drift", drift=1.0),
     )
 }
-"""The prior is right; its lengthscale is twice too long; its noise three times too low; the noise has tails."""
+"""The prior is right; its lengthscale is twice too long; its noise three times too low; the noise has tails; the
+lengthscale is 1.5 times too long, or half of the true one; the scale is half of the true one; the noise differs over
+the box by a factor of nine, or has 3 % outliers; the constraint falls off a cliff, or sinks by a standard deviation."""
 
 THRESHOLD = 0.25
 """Of the constraint, in prior standard deviations: with the seed's margin, about half of the box is safe."""
@@ -109,7 +127,9 @@ def gp_sample(
     else:
         start = np.array([rng.choice(np.linspace(0.0, 1.0, count)) for count in lattice])[None]
         functions = _draw(bounds, lengthscale, 1.0, 2, start, THRESHOLD + SEED_MARGIN, rng)
-    kernel = KernelSpec("rbf", lengthscale * belief.lengthscale_factor)
+    if belief.cliff:
+        functions = _over_cliff(functions, start, belief.cliff, 0.2 * lengthscale)
+    kernel = KernelSpec("rbf", lengthscale * belief.lengthscale_factor, belief.scale_factor**2)
     told_beta = calibrated_beta(trials, delta) if beta is None else beta
     return Task(
         name=name,
@@ -118,14 +138,29 @@ def gp_sample(
         kernels=(kernel, kernel),
         prior_means=(0.0, 0.0),
         noise_std=(noise_std * belief.noise_factor,) * 2,
-        noise=Noise((noise_std, noise_std), belief.degrees_of_freedom),
+        noise=Noise((noise_std, noise_std), belief.degrees_of_freedom, belief.outliers, belief.slope),
         beta=(told_beta, told_beta),
         thresholds=(UNCONSTRAINED, THRESHOLD),
         start=lambda seed: start,
         trials=trials,
         lattice=lattice,
         known_optimum=optimum,
+        drift=belief.drift,
     )
+
+
+def _over_cliff(functions: Functions, start: FloatArray, depth: float, width: float) -> Functions:
+    """The functions, the last of which falls off a cliff on the side of the start that has more room."""
+    x0 = float(start[0, 0])
+    side = 1.0 if x0 <= 0.5 else -1.0
+
+    def fallen(x: FloatArray) -> FloatArray:
+        values = functions(x).copy()
+        beyond = (side * (x[:, 0] - x0) - 0.3) / width
+        values[:, -1] -= depth / (1.0 + np.exp(-np.clip(10.0 * beyond, -60.0, 60.0)))
+        return values
+
+    return fallen
 
 
 def safeopt_example(dimension: int, seed: int) -> Task:

@@ -59,20 +59,26 @@ class Noise:
         std: standard deviation, one per function.
         degrees_of_freedom: of a Student distribution scaled to that standard deviation; above 2, infinite
             for the normal one.
+        outliers: share of measurements whose noise is ten times as large.
+        slope: the standard deviation is `1 + slope (2 x - 1)` times as large, with x the mean input of the unit cube.
     """
 
     std: tuple[float, ...]
     degrees_of_freedom: float = math.inf
+    outliers: float = 0.0
+    slope: float = 0.0
 
-    def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
-        """Noise of that many trials, `count x m`."""
-        shape = (count, len(self.std))
+    def draw(self, rng: np.random.Generator, x: FloatArray) -> FloatArray:
+        """Noise of trials at inputs `n x d`, `n x m`."""
+        shape = (len(x), len(self.std))
         if math.isinf(self.degrees_of_freedom):
             unit = rng.standard_normal(shape)
         else:
             nu = self.degrees_of_freedom
             unit = rng.standard_t(nu, shape) * math.sqrt((nu - 2.0) / nu)
-        return unit * np.array(self.std)
+        if self.outliers:
+            unit = np.where(rng.random(shape) < self.outliers, 10.0 * unit, unit)
+        return unit * np.array(self.std) * (1.0 + self.slope * (2.0 * x.mean(1, keepdims=True) - 1.0))
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class Task:
         min_width: SafeOpt seeks no expander where every function is known more precisely than this.
         known_optimum: value of the best safe input, for tasks without a grid.
         line_points: points in a line through the box, for methods that search lines.
+        drift: how far the constraints have sunk at the end of a run, linearly.
     """
 
     name: str
@@ -122,6 +129,7 @@ class Task:
     min_width: float = 0.0
     known_optimum: float | None = None
     line_points: int = 0
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         m = len(self.kernels)
@@ -175,13 +183,21 @@ class Task:
     def initial(self, seed: int) -> tuple[FloatArray, FloatArray]:
         """Safe points and what was measured there before the first trial of a run, `k x d` and `k x m`."""
         x = self.start(seed)
-        return x, self.values(x) + self._noise.draw(self._rng(seed, 0), len(x))
+        return x, self.values(x) + self._noise.draw(self._rng(seed, 0), x)
 
     def measure(self, x: FloatArray, seed: int, trial: int) -> FloatArray:
         """What one trial of a run measures at `x`, `m`; trials count from 1."""
         if trial < 1:
             raise InputError(f"trials count from 1, got {trial}")
-        return self.values(x)[0] + self._noise.draw(self._rng(seed, trial), 1)[0]
+        x = np.asarray(x, dtype=float).reshape(1, -1)
+        return self.values_at(x, trial)[0] + self._noise.draw(self._rng(seed, trial), x)[0]
+
+    def values_at(self, x: FloatArray, trial: int) -> FloatArray:
+        """True values `n x m` of inputs `n x d` at the time of a trial."""
+        values = self.values(x)
+        if self.drift:
+            values[:, list(self.constraints)] -= self.drift * trial / self.trials
+        return values
 
     @cached_property
     def grid_values(self) -> FloatArray:

@@ -180,8 +180,8 @@ def test_beliefs_change_what_is_told_and_not_the_truth():
     assert quiet.noise == right.noise
     assert tails.noise_std == right.noise_std
     rng = np.random.default_rng(0)
-    heavy = Noise((0.1,), 4.0).draw(rng, 200_000)
-    light = Noise((0.1,)).draw(rng, 200_000)
+    heavy = Noise((0.1,), 4.0).draw(rng, np.zeros((200_000, 1)))
+    light = Noise((0.1,)).draw(rng, np.zeros((200_000, 1)))
     assert light.std() == pytest.approx(0.1, rel=0.01)
     assert heavy.std() == pytest.approx(0.1, rel=0.03)
     assert (np.abs(heavy) > 0.5).mean() > 100 * max((np.abs(light) > 0.5).mean(), 1e-6)
