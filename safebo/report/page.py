@@ -9,7 +9,9 @@ from typing import Any
 
 from safebo.errors import OtherFileError
 from safebo.files.writing import write_whole
+from safebo.models.trust import trust_rule
 from safebo.report.data import ContextReport, ReportData, objective_of
+from safebo.report.figures.evidence import evidence_figure
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
@@ -27,7 +29,7 @@ from safebo.text.file_names import file_name
 GENERATOR = b'<meta name="generator" content="safebo'
 """In the head of every page: by it an older report is told from a page of the user's own."""
 
-PICTURES = ("objective", "margins", "relevance", "prior", "safe-set-*", "bounds-*", "tracking-*")
+PICTURES = ("objective", "margins", "evidence", "relevance", "prior", "safe-set-*", "bounds-*", "tracking-*")
 """Names of the pictures that a report has; any others in its folder are left alone."""
 
 
@@ -37,6 +39,7 @@ class Pictures:
 
     objective: Picture | None = None
     margins: Picture | None = None
+    evidence: Picture | None = None
     relevance: Picture | None = None
     agreement: Picture | None = None
     planes: dict[str, Picture | None] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Pictures:
         single = [
             self.objective,
             self.margins,
+            self.evidence,
             self.relevance,
             self.agreement,
             *self.planes.values(),
@@ -166,6 +170,7 @@ def draw(data: ReportData) -> Pictures:
         return Pictures(
             objective=_objective_picture(data) if measured else None,
             margins=_margins_picture(data) if margins else None,
+            evidence=_evidence_picture(data),
             relevance=_relevance_picture(data) if data.lengthscales else None,
             agreement=_agreement_picture(data),
             planes=planes,
@@ -239,6 +244,23 @@ def _margins_picture(data: ReportData) -> Picture:
         "the surrogate had promised when it proposed the trial."
     )
     return drawn("margins", margins_figure(data), "Every margin per trial, with zero marked", caption)
+
+
+def _evidence_picture(data: ReportData) -> Picture | None:
+    rule = trust_rule(data.study)
+    if rule is None or not any(e.trial.evidence for e in data.entries):
+        return None
+    last = next(e.trial.evidence for e in reversed(data.entries) if e.trial.evidence)
+    states = "; ".join(f"{name} with {found.certifying}" for name, found in last.items())
+    caption = (
+        f"Above: how many times likelier the measurements are under the declared prior than under the cautious one; "
+        f"from {rule.evidence:g} (dashed) the declared prior certifies. Below: under alternatives (shorter "
+        f"lengthscales, more noise, a larger scale) than under the declared prior; from {1.0 / rule.refute:g} it is "
+        f"refuted for good. The last trial was certified so: {states}."
+    )
+    return drawn(
+        "evidence", evidence_figure(data, rule), "Evidence for and against the declared priors", caption
+    )
 
 
 def _relevance_picture(data: ReportData) -> Picture:

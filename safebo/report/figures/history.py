@@ -112,7 +112,7 @@ def objective_figure(data: ReportData) -> Figure:
                 ax, context.best.objective, last, colours[context.name], offset=_offset(data, context.name)
             )
     ax.set_ylabel(wrapped(spec.name, spec.unit, 26) + "\nhigher is better")
-    _trial_axis(bottom, data.entries)
+    trial_axis(bottom, data.entries)
     handles: list[Artist] = [*_phase_handles(data.entries), *_context_handles(data, colours)]
     handles.append(Line2D([], [], color=MUTED, lw=1.4, label="best so far, safe trials"))
     if any(spec.name in e.trial.predicted for e in data.entries):
@@ -144,7 +144,7 @@ def margins_figure(data: ReportData) -> Figure:
     rows = np.atleast_1d(figure.subplots(len(constraints), 1, sharex=True))
     for ax, spec in zip(rows, constraints, strict=True):
         _margin_row(ax, spec, data.entries, colours)
-    _trial_axis(rows[-1], data.entries)
+    trial_axis(rows[-1], data.entries)
     handles: list[Artist] = [*_phase_handles(data.entries), *_context_handles(data, colours)]
     handles.append(Line2D([], [], color=INK, marker="_", ms=7, lw=0, label="lower bound when proposed"))
     handles.append(Patch(facecolor=UNSAFE_FILL, edgecolor=UNSAFE, lw=0.8, label="unsafe: below zero"))
@@ -279,7 +279,8 @@ def _event_strip(ax: Axes, entries: Sequence[TrialRecord], strip: list[str], col
     ax.spines["left"].set_visible(False)
 
 
-def _trial_axis(ax: Axes, entries: Sequence[TrialRecord]) -> None:
+def trial_axis(ax: Axes, entries: Sequence[TrialRecord]) -> None:
+    """An axis of the trials' numbers."""
     ids = [e.trial.id for e in entries]
     first, last = min(ids, default=0), max(ids, default=1)
     ticks = MaxNLocator(integer=True, nbins=16, steps=[1, 2, 5, 10]).tick_values(first, last)
