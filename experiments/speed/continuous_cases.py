@@ -112,6 +112,13 @@ def _cases(
     )
 
 
+def _earned(method: str) -> Study:
+    """The first study with priors that must be earned."""
+    study = box_study(6, 5, method=method)
+    surrogate = study.surrogate.model_copy(update={"trust": "earned"})
+    return study.model_copy(update={"surrogate": surrogate})
+
+
 def _lines(method: str) -> Study:
     return box_study(40, method=method, lines={"direction": "random", "count": 8})
 
@@ -119,6 +126,14 @@ def _lines(method: str) -> Study:
 CASES = (
     *_cases(
         "continuous_6_5", "6 gains and 5 context numbers", 0.3, 200, 15, lambda m: box_study(6, 5, method=m)
+    ),
+    *_cases(
+        "earned_6_5",
+        "6 gains and 5 context numbers, earned priors: at most 2.5 times the case above",
+        0.75,
+        200,
+        15,
+        _earned,
     ),
     *_cases("continuous_20d", "20 gains", 2.0, 300, 7, lambda m: box_study(20, method=m)),
     *_cases("lines_40d", "40 gains, 8 random lines", 2.0, 300, 15, _lines),

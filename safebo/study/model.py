@@ -264,9 +264,9 @@ class SurrogateSpec(_Strict):
     trust: Literal["declared", "earned"] | None = None
     """`declared`: lengthscales, scale and noise are taken as they stand here, and every certificate rests on them.
     `earned`: a constraint is certified by a cautious prior with shorter lengthscales until its own measurements speak
-    for the declared one, and again once they speak against it. Left out, a new run is `earned` where its certificate
-    rests on lengthscales (not with methods that certify nothing, with `certificate: measured`, nor with schedules of a
-    declared `norm`), and a `Tuner` made from a `Study` in Python is `declared`."""
+    for the declared one, and again once they speak against it. Left out, a new run and a `Tuner` of a study file are
+    `earned` where certificates rest on lengthscales (not with methods that certify nothing, with `certificate:
+    measured`, nor with schedules of a declared `norm`), and a `Tuner` of a `Study` made in Python is `declared`."""
     caution: Annotated[list[Factor], BeforeValidator(_listed)] = Field(
         default_factory=lambda: [0.5], min_length=1, max_length=4
     )

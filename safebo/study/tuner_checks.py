@@ -114,6 +114,15 @@ def _confidence(study: Study) -> Iterator[Problem]:
             "all tried parameters: use certificate: bounds, or another schedule",
         ),
         (
+            brought not in ("constant", "logarithmic")
+            and study.surrogate.hyperparameters != "fixed"
+            and study.surrogate.trust == "declared",
+            "schedule",
+            f"{brought} keeps its promise under the declared hyperparameters, and surrogate.hyperparameters: "
+            f"{study.surrogate.hyperparameters} certifies with others: use fixed, or surrogate.trust: earned, where "
+            "a fit only tightens",
+        ),
+        (
             intersect and study.surrogate.hyperparameters == "map",
             "intersect",
             "intervals of other hyperparameters cannot be intersected: use surrogate.hyperparameters: fixed, or "

@@ -24,6 +24,7 @@ from safebo.models.model_cache import Observation, PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study
+from safebo.study.tuner_checks import with_trust
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -81,7 +82,7 @@ class Tuner:
         seed: int | None = None,
         prior: Sequence[tuple[Trial, Measurement | None]] = (),
     ) -> None:
-        study = study.study if isinstance(study, StudyFile) else study
+        study = with_trust(study.study) if isinstance(study, StudyFile) else study
         check_study(study)
         self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
         self.seed = study.seed if seed is None else seed
