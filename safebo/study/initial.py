@@ -1,0 +1,168 @@
+"""A first study from a few measurements around a seed: where its noise, scales and lengthscales come from.
+
+The seed is measured `REPEATS` times, then once at a step of at most `STEP` of the range of every parameter. With the
+seed's mean value y of a function, the standard deviation of its repeats and the slopes g_i per whole range:
+
+- noise: `NOISE_FACTOR` times the repeats' standard deviation, since so few of them often show too little of it;
+- a margin's prior mean is its limit, so that what was never tried is expected neither safe nor unsafe, and its
+  prior_std puts the seed `SEED_STDS` of them above the limit; half of the change that a user states, where that is more;
+- the objective's prior mean is the seed's value, its prior_std what the slopes make over half of the range;
+- a parameter's lengthscale is that with which a function of the margin's scale has ordinarily the slope that was
+  measured, `sqrt(3) prior_std / |g_i|` for Matern 3/2, between `SHORTEST` and `LONGEST` of the range. A flat place
+  near the seed proves nothing, so `LONGEST` bounds what it may claim. Where the steepest slope asks for less than
+  `SHORTEST`, the scale grows instead.
+
+Slopes count as measured less one standard deviation of what noise alone makes of them. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from safebo.study import Study
+from safebo.study.space import Space
+
+REPEATS = 3
+STEP = 0.02
+"""Of a range, the most that a step changes a parameter."""
+NOISE_FACTOR = 1.5
+LEAST_NOISE = 0.01
+"""Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
+SEED_STDS = 1.5
+SHORTEST, LONGEST = 0.1, 0.5
+BETA, OPTIMISM = 3.0, 1.5
+CLIP = 4.0
+"""Prior standard deviations at which values are cut off, so that a fall is no outlier of hundreds of them."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One measured trial: gains by name, objective, margins by name."""
+
+    parameters: Mapping[str, Any]
+    objective: float
+    margins: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What was concluded of one function, in its own unit, and from what.
+
+    Args:
+        mean: of the seed's measurements.
+        noise: standard deviation of one measurement.
+        slopes: change over the whole range of every parameter, by name; those that were stepped along.
+        std: prior standard deviation.
+        why: one sentence for the study file.
+    """
+
+    mean: float
+    noise: float
+    slopes: Mapping[str, float]
+    std: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What the first trials say: of the objective, of every margin, and each parameter's lengthscale."""
+
+    objective: Belief
+    margins: Mapping[str, Belief]
+    lengthscales: Mapping[str, float]
+    repeats: int = REPEATS
+    steps: Mapping[str, float] = field(default_factory=dict)
+
+
+def step_lengths(margins: Mapping[str, float], changes: Mapping[str, float]) -> float:
+    """Length of a step, of the range: at most `STEP`, and no stated change may take half of any margin in it."""
+    stated = [
+        0.5 * margins[name] / change for name, change in changes.items() if change > 0 and name in margins
+    ]
+    return min([STEP, *stated])
+
+
+def stepped(space: Space, seed: np.ndarray, index: int, length: float) -> dict[str, Any] | None:
+    """The seed (a row) with one parameter a step further, to the side with more room; None where none is so short."""
+    axis, columns = space.axes[index], space.columns[index]
+    unit = space.to_unit(seed)[columns]
+    if axis.choices:
+        return None
+    here = float(unit[0])
+    there = here + (length if here <= 0.5 else -length)
+    value = axis.proposal(there, float(axis.from_unit(there)))
+    moved = abs(float(axis.to_unit(value)) - here)
+    row = seed.copy()
+    row[index] = value
+    if not 0 < moved <= 1.01 * length or not space.keep(row[None])[0]:
+        return None
+    return space.named(row)
+
+
+def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -> Beliefs:
+    """What the first trials say.
+
+    Args:
+        study: any study with the parameters, the seed and the names of the functions.
+        seen: repeats of the seed, then steps of one parameter each.
+        changes: by margin, how much it usually changes over the box, in its unit, as the user says.
+    """
+    space = Space.of_parameters(study)
+    seed = space.vector(study.seeds[0].parameters)
+    rows = [space.vector(trial.parameters) for trial in seen]
+    repeats = [t for t, row in zip(seen, rows, strict=True) if np.array_equal(row, seed)]
+    steps: dict[str, tuple[float, Shown]] = {}
+    for trial, row in zip(seen, rows, strict=True):
+        moved = [i for i in range(len(seed)) if row[i] != seed[i]]
+        if len(moved) == 1:
+            axis, columns = space.axes[moved[0]], space.columns[moved[0]]
+            units = [float(space.to_unit(r)[columns][0]) for r in (seed, row)]
+            steps[axis.name] = (units[1] - units[0], trial)
+    margins = {}
+    lengthscales = dict.fromkeys(space.names, LONGEST)
+    for constraint in study.constraints:
+        name = constraint.name
+        mean, noise, slopes = _local([t.margins[name] for t in repeats], {
+            p: (d, t.margins[name]) for p, (d, t) in steps.items()
+        })  # fmt: skip
+        stated = 0.5 * changes.get(name, 0.0)
+        steepest = max(slopes.values(), default=0.0) * SHORTEST / math.sqrt(3.0)
+        std = max(mean / SEED_STDS, stated, steepest, 3.0 * noise)
+        why = {
+            mean / SEED_STDS: f"the seed's margin over {SEED_STDS:g}",
+            stated: "half of the change that was stated",
+            steepest: "what the steepest slope asks for",
+            3.0 * noise: "three times the noise",
+        }[std]
+        margins[name] = Belief(mean, max(noise, LEAST_NOISE * std), slopes, std, why)
+        for parameter, slope in slopes.items():
+            if slope > 0:
+                fitting = math.sqrt(3.0) * std / slope
+                lengthscales[parameter] = max(min(lengthscales[parameter], fitting), SHORTEST)
+    mean, noise, slopes = _local(
+        [t.objective for t in repeats], {p: (d, t.objective) for p, (d, t) in steps.items()}
+    )
+    std = math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values()))
+    std = max(std, 5.0 * noise, 1e-3 * abs(mean), 1e-9)
+    objective = Belief(
+        mean, max(noise, LEAST_NOISE * std), slopes, std, "what the slopes make of half the range"
+    )
+    return Beliefs(objective, margins, lengthscales, len(repeats))
+
+
+def _local(
+    repeats: Sequence[float], steps: Mapping[str, tuple[float, float]]
+) -> tuple[float, float, dict[str, float]]:
+    """Mean and noise of the seed's values, and the sizes of the slopes per range, less what noise makes of them."""
+    mean = float(np.mean(repeats))
+    noise = NOISE_FACTOR * float(np.std(repeats, ddof=1)) if len(repeats) > 1 else 0.0
+    slopes = {}
+    for name, (distance, value) in steps.items():
+        by_noise = noise * math.sqrt(1.0 + 1.0 / len(repeats))
+        slopes[name] = max(abs(value - mean) - by_noise, 0.0) / abs(distance)
+    return mean, noise, slopes
