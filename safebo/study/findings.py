@@ -187,11 +187,11 @@ def _first_step(
     if not shares:
         return Finding(topic, "fine", "choices alone: no step has a length")
     if not step.certified(values, 0.0 * unit):
-        verdict: Verdict = "refused" if measured else "look at"
-        text = (
-            f"with {margin} not even the seed is certified by one measurement; it is repeated up to 5 times"
-        )
-        return Finding(topic, "look at" if measured else verdict, text)
+        never = measured and not step.certified(values, 0.0 * unit, SEED_REPEATS)
+        text = f"with {margin} not even the seed is certified by one measurement"
+        if never:
+            text += f", nor by {SEED_REPEATS}: its margin is too small for noise_std and beta, and the run would stop"
+        return Finding(topic, "refused" if never else "look at", text)
     mean = fmean(shares)
     said = f"with {margin}: {', '.join(parts)} of the range"
     if mean < SMALL_STEP:

@@ -83,9 +83,9 @@ class FirstStep:
         spec = self.study.constraints[constraint]
         return max(self.limits[constraint], spec.prior_mean) + stds * spec.prior_std
 
-    def certified(self, values: Sequence[float], difference: FloatArray) -> bool:
-        """Whether a point is certified by a seed that was measured once with these values of the constraints."""
-        return all(value >= self.needed(i, difference) for i, value in enumerate(values))
+    def certified(self, values: Sequence[float], difference: FloatArray, count: int = 1) -> bool:
+        """Whether a point is certified by a seed whose `count` measurements had these mean values."""
+        return all(value >= self.needed(i, difference, count) for i, value in enumerate(values))
 
     def reach(self, seed: FloatArray, values: Sequence[float], toward: FloatArray) -> float:
         """How far, in [0, 1], the certified points go on the way from a seed (`d`) to another point (`d`)."""

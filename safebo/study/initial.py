@@ -5,12 +5,16 @@ seed's mean value y of a function, the standard deviation of its repeats and the
 
 - noise: `NOISE_FACTOR` times the repeats' standard deviation, since so few of them often show too little of it;
 - a margin's prior mean is its limit, so that what was never tried is expected neither safe nor unsafe, and its
-  prior_std puts the seed `SEED_STDS` of them above the limit; half of the change that a user states, where that is more;
+  prior_std puts the seed `SEED_STDS` of them above the limit; or half of the change that a user states, where
+  that is more;
 - the objective's prior mean is the seed's value, its prior_std what the slopes make over half of the range;
 - a parameter's lengthscale is that with which a function of the margin's scale has ordinarily the slope that was
   measured, `sqrt(3) prior_std / |g_i|` for Matern 3/2, between `SHORTEST` and `LONGEST` of the range. A flat place
   near the seed proves nothing, so `LONGEST` bounds what it may claim. Where the steepest slope asks for less than
-  `SHORTEST`, the scale grows instead.
+  `SHORTEST`, the scale grows instead. A parameter that was not stepped along gets the shortest of the others', at most
+  `UNKNOWN`;
+- beta is at least `BETA`, and large enough that of a right prior some certified trial breaks a limit with a probability
+  of at most `DELTA` (a union bound over trials and margins).
 
 Slopes count as measured less one standard deviation of what noise alone makes of them. Loads no torch.
 """
@@ -19,7 +23,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -34,8 +39,9 @@ NOISE_FACTOR = 1.5
 LEAST_NOISE = 0.01
 """Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
 SEED_STDS = 1.5
-SHORTEST, LONGEST = 0.1, 0.5
+SHORTEST, LONGEST, UNKNOWN = 0.1, 0.5, 0.3
 BETA, OPTIMISM = 3.0, 1.5
+DELTA = 0.05
 CLIP = 4.0
 """Prior standard deviations at which values are cut off, so that a fall is no outlier of hundreds of them."""
 
@@ -76,10 +82,15 @@ class Beliefs:
     margins: Mapping[str, Belief]
     lengthscales: Mapping[str, float]
     repeats: int = REPEATS
-    steps: Mapping[str, float] = field(default_factory=dict)
 
 
-def step_lengths(margins: Mapping[str, float], changes: Mapping[str, float]) -> float:
+def beta_for(trials: int, margins: int) -> float:
+    """Beta of a study of so many trials and margins, to one decimal."""
+    enough = -NormalDist().inv_cdf(DELTA / (trials * max(margins, 1)))
+    return max(BETA, math.ceil(10.0 * enough) / 10.0)
+
+
+def step_length(margins: Mapping[str, float], changes: Mapping[str, float]) -> float:
     """Length of a step, of the range: at most `STEP`, and no stated change may take half of any margin in it."""
     stated = [
         0.5 * margins[name] / change for name, change in changes.items() if change > 0 and name in margins
@@ -124,7 +135,7 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
             units = [float(space.to_unit(r)[columns][0]) for r in (seed, row)]
             steps[axis.name] = (units[1] - units[0], trial)
     margins = {}
-    lengthscales = dict.fromkeys(space.names, LONGEST)
+    lengthscales = dict.fromkeys(steps, LONGEST)
     for constraint in study.constraints:
         name = constraint.name
         mean, noise, slopes = _local([t.margins[name] for t in repeats], {
@@ -144,6 +155,8 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
             if slope > 0:
                 fitting = math.sqrt(3.0) * std / slope
                 lengthscales[parameter] = max(min(lengthscales[parameter], fitting), SHORTEST)
+    others = min([UNKNOWN, *lengthscales.values()])
+    lengthscales = {name: lengthscales.get(name, others) for name in space.names}
     mean, noise, slopes = _local(
         [t.objective for t in repeats], {p: (d, t.objective) for p, (d, t) in steps.items()}
     )
