@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
@@ -22,6 +23,7 @@ from safebo.study.findings import Finding, MeasuredSeed
 from safebo.study.reading import StudyFile
 from safebo.study.space import Space, WarpMap
 from safebo.types import EvaluatorInfo, Measurement, Trial, TrialUnknownError
+from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 REPEATS = 3
 """Of a study's first seed; the others are measured once."""
@@ -77,6 +79,8 @@ def single_trials(file: StudyFile) -> Iterator[SingleTrials]:
         StudyError: the evaluator does not exist or refuses its options, or the study does not fit it.
         EvaluatorError: it cannot be made.
     """
+    if starts_unguarded():
+        os._exit(UNGUARDED)  # the process that started this worker says what is wrong
     with tempfile.TemporaryDirectory(prefix="safebo-trials-") as folder:
         loop = RunLoop(file, Path(folder), 1, Silent(), None, 1)
         try:

@@ -3,11 +3,13 @@
 The seed is measured `REPEATS` times, then once at a step of at most `STEP` of the range of every parameter. With the
 seed's mean value y of a function, the standard deviation of its repeats and the slopes g_i per whole range:
 
-- noise: `NOISE_FACTOR` times the repeats' standard deviation, since so few of them often show too little of it;
+- noise: so few repeats often show far too little of it by chance, so half of its variance is that of the function's own
+  repeats and half what all functions have on average, relative to their prior_std; times `NOISE_FACTOR`;
 - a margin's prior mean is its limit, so that what was never tried is expected neither safe nor unsafe, and its
   prior_std puts the seed `SEED_STDS` of them above the limit; or half of the change that a user states, where
   that is more;
-- the objective's prior mean is the seed's value, its prior_std what the slopes make over half of the range;
+- the objective's prior mean is the seed's value, its prior_std what the slopes make over half of the range,
+  noise included;
 - a parameter's lengthscale is that with which a function of the margin's scale has ordinarily the slope that was
   measured, `sqrt(3) prior_std / |g_i|` for Matern 3/2, between `SHORTEST` and `LONGEST` of the range. A flat place
   near the seed proves nothing, so `LONGEST` bounds what it may claim. Where the steepest slope asks for less than
@@ -16,14 +18,14 @@ seed's mean value y of a function, the standard deviation of its repeats and the
 - beta is at least `BETA`, and large enough that of a right prior some certified trial breaks a limit with a probability
   of at most `DELTA` (a union bound over trials and margins).
 
-Slopes count as measured less one standard deviation of what noise alone makes of them. Loads no torch.
+Slopes of margins count as measured less what noise alone makes of them. Loads no torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -39,7 +41,7 @@ NOISE_FACTOR = 1.5
 LEAST_NOISE = 0.01
 """Of a function's scale: repeats that agree to the last digit are no proof of a function without noise."""
 SEED_STDS = 1.5
-SHORTEST, LONGEST, UNKNOWN = 0.1, 0.5, 0.3
+SHORTEST, LONGEST, UNKNOWN = 0.1, 0.4, 0.3
 BETA, OPTIMISM = 3.0, 1.5
 DELTA = 0.05
 CLIP = 4.0
@@ -61,13 +63,15 @@ class Belief:
 
     Args:
         mean: of the seed's measurements.
-        noise: standard deviation of one measurement.
+        shown: standard deviation of the repeats.
+        noise: of one measurement, as concluded.
         slopes: change over the whole range of every parameter, by name; those that were stepped along.
         std: prior standard deviation.
         why: one sentence for the study file.
     """
 
     mean: float
+    shown: float
     noise: float
     slopes: Mapping[str, float]
     std: float
@@ -81,7 +85,6 @@ class Beliefs:
     objective: Belief
     margins: Mapping[str, Belief]
     lengthscales: Mapping[str, float]
-    repeats: int = REPEATS
 
 
 def beta_for(trials: int, margins: int) -> float:
@@ -138,44 +141,53 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
     lengthscales = dict.fromkeys(steps, LONGEST)
     for constraint in study.constraints:
         name = constraint.name
-        mean, noise, slopes = _local([t.margins[name] for t in repeats], {
-            p: (d, t.margins[name]) for p, (d, t) in steps.items()
-        })  # fmt: skip
-        stated = 0.5 * changes.get(name, 0.0)
+        stepped_to = {p: (d, t.margins[name]) for p, (d, t) in steps.items()}
+        mean, shown, slopes = _local([t.margins[name] for t in repeats], stepped_to, NOISE_FACTOR)
         steepest = max(slopes.values(), default=0.0) * SHORTEST / math.sqrt(3.0)
-        std = max(mean / SEED_STDS, stated, steepest, 3.0 * noise)
-        why = {
-            mean / SEED_STDS: f"the seed's margin over {SEED_STDS:g}",
-            stated: "half of the change that was stated",
-            steepest: "what the steepest slope asks for",
-            3.0 * noise: "three times the noise",
-        }[std]
-        margins[name] = Belief(mean, max(noise, LEAST_NOISE * std), slopes, std, why)
+        std, why = max(
+            (mean / SEED_STDS, f"the seed's margin over {SEED_STDS:g}"),
+            (0.5 * changes.get(name, 0.0), "half of the change that was stated"),
+            (steepest, "what the steepest slope asks for"),
+            (5.0 * shown, "five times what the repeats vary by"),
+        )
+        margins[name] = Belief(mean, shown, shown, slopes, std, why)
         for parameter, slope in slopes.items():
             if slope > 0:
                 fitting = math.sqrt(3.0) * std / slope
                 lengthscales[parameter] = max(min(lengthscales[parameter], fitting), SHORTEST)
     others = min([UNKNOWN, *lengthscales.values()])
     lengthscales = {name: lengthscales.get(name, others) for name in space.names}
-    mean, noise, slopes = _local(
-        [t.objective for t in repeats], {p: (d, t.objective) for p, (d, t) in steps.items()}
-    )
+    stepped_to = {p: (d, t.objective) for p, (d, t) in steps.items()}
+    mean, shown, slopes = _local([t.objective for t in repeats], stepped_to, 0.0)
     std = math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values()))
-    std = max(std, 5.0 * noise, 1e-3 * abs(mean), 1e-9)
-    objective = Belief(
-        mean, max(noise, LEAST_NOISE * std), slopes, std, "what the slopes make of half the range"
+    std = max(std, 5.0 * shown, 1e-3 * abs(mean), 1e-9)
+    objective = Belief(mean, shown, shown, slopes, std, "what the slopes make of half the range")
+    common = float(np.mean([(b.shown / b.std) ** 2 for b in (objective, *margins.values())]))
+    return Beliefs(
+        _with_noise(objective, common),
+        {name: _with_noise(belief, common) for name, belief in margins.items()},
+        lengthscales,
     )
-    return Beliefs(objective, margins, lengthscales, len(repeats))
+
+
+def _with_noise(belief: Belief, common: float) -> Belief:
+    """With the noise that is concluded from its own repeats and the common relative variance."""
+    noise = NOISE_FACTOR * math.sqrt(0.5 * (belief.shown**2 + common * belief.std**2))
+    return replace(belief, noise=max(noise, LEAST_NOISE * belief.std))
 
 
 def _local(
-    repeats: Sequence[float], steps: Mapping[str, tuple[float, float]]
+    repeats: Sequence[float], steps: Mapping[str, tuple[float, float]], deflation: float
 ) -> tuple[float, float, dict[str, float]]:
-    """Mean and noise of the seed's values, and the sizes of the slopes per range, less what noise makes of them."""
+    """Mean and standard deviation of the seed's values, and the sizes of the slopes per range.
+
+    Slopes are less `deflation` times the standard deviation that noise gives a difference.
+    """
     mean = float(np.mean(repeats))
-    noise = NOISE_FACTOR * float(np.std(repeats, ddof=1)) if len(repeats) > 1 else 0.0
-    slopes = {}
-    for name, (distance, value) in steps.items():
-        by_noise = noise * math.sqrt(1.0 + 1.0 / len(repeats))
-        slopes[name] = max(abs(value - mean) - by_noise, 0.0) / abs(distance)
-    return mean, noise, slopes
+    shown = float(np.std(repeats, ddof=1)) if len(repeats) > 1 else 0.0
+    by_noise = deflation * shown * math.sqrt(1.0 + 1.0 / len(repeats))
+    slopes = {
+        name: max(abs(value - mean) - by_noise, 0.0) / abs(distance)
+        for name, (distance, value) in steps.items()
+    }
+    return mean, shown, slopes

@@ -10,9 +10,7 @@ import yaml
 
 from safebo.study.initial import (
     CLIP,
-    LEAST_NOISE,
     LONGEST,
-    NOISE_FACTOR,
     OPTIMISM,
     SEED_STDS,
     Belief,
@@ -36,6 +34,7 @@ class Wishes:
         margins: names of what is safe when >= 0.
         changes: by margin, how much it usually changes over the box, in its unit.
         trials: length of a run, the first measurements included.
+        random_seed: of everything random.
     """
 
     name: str
@@ -47,6 +46,7 @@ class Wishes:
     options: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, float] = field(default_factory=dict)
     trials: int = 25
+    random_seed: int = 0
 
 
 def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Shown] = ()) -> str:
@@ -83,11 +83,12 @@ def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Sh
     lines += [
         "surrogate: {kernel: matern32}",
         "",
-        "# `beta` certifies: bounds are mean -/+ beta * std. If the priors are right, some certified trial of these breaks",
-        "# a limit with a probability of at most 5 %. `optimism` is the bonus for what is not known of the objective; it",
+        "# `beta` certifies: bounds are mean -/+ beta * std. If the priors are right, some certified trial breaks a",
+        "# limit with a probability of at most 5 %. `optimism` is a bonus for what is not known of the objective; it",
         "# certifies nothing.",
         f"tuner: {{method: safe_ucb, beta: {beta_for(wishes.trials, len(wishes.margins)):g}, optimism: {OPTIMISM:g}}}",
         f"trials: {wishes.trials}",
+        f"seed: {wishes.random_seed}",
         "",
     ]
     return "\n".join(lines)
@@ -124,8 +125,7 @@ def _function(name: str, belief: Belief | None, first: str, indent: int) -> list
                 f"prior_std: {std}  # {belief.why}",
             ]
         keys += [
-            f"noise_std: {_rounded(belief.noise)}  # {NOISE_FACTOR:g} times the repeats' standard deviation, at least "
-            f"{100 * LEAST_NOISE:g} % of prior_std",
+            f"noise_std: {_rounded(belief.noise)}  # the repeats vary by {belief.shown:.2g}; so few often show too little",
             f"# slopes per whole range, less noise: {slopes}",
         ]
     if first:

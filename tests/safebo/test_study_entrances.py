@@ -92,9 +92,7 @@ def test_a_study_that_passes_is_left_as_it_is() -> None:
     "schedule",
     ["constant", "posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"],
 )
-def test_first_beta_is_the_schedule_over_the_prior(
-    schedule: str, noise_bound: float | None
-) -> None:
+def test_first_beta_is_the_schedule_over_the_prior(schedule: str, noise_bound: float | None) -> None:
     """The closed form against the schedule applied to the posterior of no data."""
     confidence = {"schedule": schedule, "norm": 1.7, "noise_bound": noise_bound, "delta": 0.07}
     search = {"domain": "grid", "grid_points": 9} if schedule == "srinivas2010" else {}
