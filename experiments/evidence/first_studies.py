@@ -12,6 +12,7 @@ Runs that are done are kept in `--out` and not made again; the table so far is p
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import tempfile
@@ -78,8 +79,7 @@ def cartpole(parameters: Mapping[str, float], context: Mapping[str, float], seed
 @lru_cache
 def _task(folder: str, family: str, dimension: int) -> Any:
     sys.path.insert(0, folder)
-    from tunecontrol import registry
-
+    registry = importlib.import_module("tunecontrol.registry")
     return registry.make(family, {"dim": dimension} if family == "cartpole" else None)
 
 
@@ -165,7 +165,7 @@ def one_run(problem: Problem, random_seed: int, trials: int = TRIALS) -> dict[st
             stopped = str(error)
         opened = open_run(made.folder)
         told = [r.measurement for r in opened.records if r.measurement is not None]
-        gains = opened.tuner().best("default")  # type: ignore[attr-defined]
+        gains = opened.tuner().best("default")
     first = told[0].true_objective
     assert first is not None
     reached = first if gains is None else _true(problem, gains.parameters)
@@ -190,7 +190,7 @@ def _true(problem: Problem, parameters: Mapping[str, float]) -> float:
         assert value is not None
         return value
     function = cartpole if problem.evaluator.endswith(":cartpole") else tunecontrol
-    return float(function(parameters, {}, **(problem.options or {}))["true_objective"])  # type: ignore[operator]
+    return float(function(parameters, {}, **(problem.options or {}))["true_objective"])
 
 
 def table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -125,7 +125,7 @@ def _function(name: str, belief: Belief | None, first: str, indent: int) -> list
                 f"prior_std: {std}  # {belief.why}",
             ]
         keys += [
-            f"noise_std: {_rounded(belief.noise)}  # the repeats vary by {belief.shown:.2g}; so few often show too little",
+            f"noise_std: {_rounded(belief.noise)}  # the repeats vary by {belief.shown:.2g}, too few to rely on",
             f"# slopes per whole range, less noise: {slopes}",
         ]
     if first:
