@@ -66,6 +66,76 @@ def constraint(**keys: Any) -> list[dict[str, Any]]:
 
 def seen(case: Study, margin: float, objective: float = -0.7, spread: float = 0.001) -> MeasuredSeed:
     warp = WarpMap(case.constraints[0].warp)
+    rows = [(objective + d, float(warp.forward(margin)) + d) for d in (-spread, 0.0, spread)]
+    return MeasuredSeed(case.seeds[0], tuple(rows))
+
+
+def verdicts(case: Study, measured: MeasuredSeed | None = None) -> dict[str, str]:
+    found = [*declared_findings(case, measured), *(measured_findings(case, measured) if measured else ())]
+    return {finding.topic: finding.verdict for finding in found}
+
+
+PLAIN = study()
+UNUSUAL: tuple[tuple[str, str, Study, MeasuredSeed | None], ...] = (
+    ("limit of torque", "refused", study(constraints=constraint(noise_std=2.0)), None),
+    ("limit of torque", "look at", study(constraints=constraint(noise_std=0.13)), None),
+    ("limit of torque", "look at", study(constraints=constraint(prior_mean=0.3)), None),
+    ("first step, declared", "look at", study(surrogate={"lengthscale": 0.01}), None),
+    ("first step, declared", "refused", PLAIN, seen(PLAIN, 0.001)),
+    ("trials", "look at", study(surrogate={"lengthscale": 0.03}), None),
+    ("whole box", "look at", study(surrogate={"lengthscale": 4.0}), None),
+    ("whole box", "refused", study(surrogate={"lengthscale": 1.0}), seen(PLAIN, 2.0)),
+    ("beta", "look at", study(tuner={"method": "safe_ucb", "beta": 2.0}), None),
+    ("method", "look at", study(tuner={"method": "ei"}), None),
+    ("unit of torque", "look at", PLAIN, seen(PLAIN, 0.9)),
+    ("unit of torque", "refused", PLAIN, seen(PLAIN, 290.0)),
+    (
+        "unit of height",
+        "look at",
+        PLAIN,
+        seen(PLAIN, 0.3, objective=60.0),
+    ),  # better than expected never stops
+    ("noise of torque", "look at", PLAIN, seen(PLAIN, 0.3, spread=0.03)),
+)
+
+
+@pytest.mark.parametrize(("topic", "verdict", "case", "measured"), UNUSUAL)
+def test_what_is_unusual_is_told(
+    topic: str, verdict: str, case: Study, measured: MeasuredSeed | None
+) -> None:
+    assert verdicts(case, measured)[topic] == verdict
+
+
+def test_what_is_ordinary_is_fine() -> None:
+    for measured in (None, seen(PLAIN, 0.3)):
+        assert set(verdicts(PLAIN, measured).values()) == {"fine"}
+
+
+@pytest.mark.parametrize("name", registered_studies())
+def test_no_shipped_study_is_refused(name: str) -> None:
+    assert "refused" not in verdicts(load_study(name).study).values()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_first_study_is_measured_written_checked_and_gone_on_with(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = in_process(
+        capfd, "init", "hop.yaml", "--evaluator", "mine:hop", *GIVEN, "--change", "torque=0.5", "--trials", 6
+    )
+    assert done.code == 0, done.err
+    assert "Next: safebo tune hop.yaml --out runs/hop --resume" in done.out
+    file = load_study(here / "hop.yaml")
+    assert file.study.constraints[0].prior_std == pytest.approx(0.25)
+    opened = open_run("runs/hop")
+    assert [r.trial.phase for r in opened.records] == ["seed", *["manual"] * 4]
+    assert file.study.trials == 6
     told = [r.measurement for r in opened.records if r.measurement is not None]
     rows = [[m.margins[c.name] for m in told] for c in file.study.constraints]
     for c, values in zip(file.study.constraints, rows, strict=True):
