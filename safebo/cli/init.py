@@ -47,7 +47,10 @@ def init(
         typer.Option(metavar="NAME=VALUE", help="A value of every gain, known to be safe together."),
     ] = None,
     objective: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What is maximised, as the evaluator calls it.")
+        str | None,
+        typer.Option(
+            metavar="NAME[=QUANTITY]", help="What is maximised; QUANTITY is the evaluator's name for it."
+        ),
     ] = None,
     margin: Annotated[
         list[str] | None,
@@ -107,6 +110,8 @@ def init(
     objective = answers.one("--objective", objective, "Objective, which is maximised")
     margins = answers.several("--margin", margin, "Margin, safe when >= 0 (an empty line ends)", str)
     answers.complete()
+    pairs = [text.partition("=") for text in (objective, *margins)]
+    objective, *margins = (name for name, _, _ in pairs)
     changes = [_size(text) for text in change or ()]
     if not changes and answers.interactive:
         for name in margins:
@@ -131,6 +136,7 @@ def init(
         seed=dict(seeds),
         objective=objective,
         margins=margins,
+        quantities={name: quantity for name, _, quantity in pairs if quantity},
         changes=dict(changes),
         trials=trials,
     )

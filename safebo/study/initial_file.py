@@ -32,6 +32,7 @@ class Wishes:
         seed: gains known to be safe, by name.
         objective: name of what is maximised.
         margins: names of what is safe when >= 0.
+        quantities: what the evaluator calls a function, by its name here, where that differs.
         changes: by margin, how much it usually changes over the box, in its unit.
         trials: length of a run, the first measurements included.
         random_seed: of everything random.
@@ -44,6 +45,7 @@ class Wishes:
     objective: str
     margins: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
+    quantities: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, float] = field(default_factory=dict)
     trials: int = 25
     random_seed: int = 0
@@ -70,7 +72,9 @@ def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Sh
             told["lengthscale"] = _rounded(beliefs.lengthscales[parameter["name"]])
         lines.append(f"  - {_flow(told)}")
     lines += ["", "# Maximised."]
-    lines += _function(wishes.objective, None if beliefs is None else beliefs.objective, "objective:", 2)
+    lines += _function(
+        wishes, wishes.objective, None if beliefs is None else beliefs.objective, "objective:", 2
+    )
     lines += [
         "",
         "# Safe when >= 0. The prior mean is the limit: what was never tried is expected neither safe nor not.",
@@ -78,7 +82,7 @@ def study_text(wishes: Wishes, beliefs: Beliefs | None = None, seen: Sequence[Sh
     lines.append("constraints:")
     for name in wishes.margins:
         belief = None if beliefs is None else beliefs.margins[name]
-        lines += _function(name, belief, "", 4)
+        lines += _function(wishes, name, belief, "", 4)
     lines += ["", "seeds:", f"  - parameters: {_flow(dict(wishes.seed))}", ""]
     lines += [
         "surrogate: {kernel: matern32}",
@@ -106,10 +110,12 @@ def _trial_comments(seen: Sequence[Shown]) -> list[str]:
     return lines
 
 
-def _function(name: str, belief: Belief | None, first: str, indent: int) -> list[str]:
+def _function(wishes: Wishes, name: str, belief: Belief | None, first: str, indent: int) -> list[str]:
     """The keys of one function."""
     margin = not first
-    keys: list[str] = [f"name: {_flow(name)}"]
+    keys = [f"name: {_flow(name)}"]
+    if name in wishes.quantities:
+        keys.append(f"quantity: {_flow(wishes.quantities[name])}")
     if belief is not None:
         slopes = ", ".join(f"{p} {s:.3g}" for p, s in belief.slopes.items()) or "none measured"
         std = _rounded(belief.std)
@@ -126,7 +132,7 @@ def _function(name: str, belief: Belief | None, first: str, indent: int) -> list
             ]
         keys += [
             f"noise_std: {_rounded(belief.noise)}  # the repeats vary by {belief.shown:.2g}, too few to rely on",
-            f"# slopes per whole range, less noise: {slopes}",
+            f"# slopes per whole range, {'less' if margin else 'with'} noise: {slopes}",
         ]
     if first:
         return [first, *(" " * indent + key for key in keys)]
