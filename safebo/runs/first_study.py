@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from safebo.errors import InputError, RunExistsError, RunStoppedError, UnsafeSeedError
+from safebo.errors import InputError, RunExistsError, RunStoppedError, StudyError, UnsafeSeedError
 from safebo.evaluators.gate import ended_early, margins_of, negative_margins, what_happened
 from safebo.files.reading import usable_path
 from safebo.runs.recommendation import versions
@@ -63,7 +65,9 @@ def begin_study(
         raise InputError(f"{path}: is there already; choose another name, or remove it")
     if Journal.exists(folder):
         raise RunExistsError(f"{folder}: already holds a run; choose another folder with --out")
-    provisional = parse_study(study_text(wishes), path)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: its folder {path.parent} is not there or cannot be written; make it first")
+    provisional = _provisional(wishes, path)
     with single_trials(provisional) as trials:
         if trials.info.robot:
             raise InputError(
@@ -86,6 +90,16 @@ def begin_study(
     with run_lock(folder):
         _keep(file, with_defaults(file.study, trials.info), folder, [m for _, m in measured], seen)
     return FirstStudy(file, folder, tuple(seen), halted)
+
+
+def _provisional(wishes: Wishes, path: Path) -> StudyFile:
+    """The study without beliefs, to find the evaluator and to check what was said."""
+    try:
+        return parse_study(study_text(wishes), path)
+    except StudyError as error:
+        # The lines are of a file that nobody has.
+        said = [re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", line) for line in error.problems]
+        raise StudyError("what was given makes no study:", said or [error.title]) from None
 
 
 def _measure(

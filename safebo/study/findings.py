@@ -201,8 +201,7 @@ def _first_step(
 
 def _trials_needed(step: FirstStep, unit: FloatArray, values: Sequence[float]) -> Finding:
     """How many steps of the first one's length lead to the farthest corner, and how many cover the box."""
-    corner = step.farthest(unit)[-1]
-    share = step.reach(unit, values, corner)
+    share = min(step.reach(unit, values, corner) for corner in step.farthest(unit))
     asked = step.study.trials
     if share <= 0:
         return Finding("trials", "look at", "nothing but the seed is certified by one measurement")
@@ -251,13 +250,17 @@ def _beta(study: Study) -> Iterator[Finding]:
     )
 
 
+def prior_distance(spec: FunctionSpec, warped: float) -> float:
+    """How many standard deviations one measurement lies above what its prior expects of it, noise included."""
+    return (warped - spec.prior_mean) / math.hypot(spec.prior_std, spec.noise_std)
+
+
 def measured_findings(study: Study, measured: MeasuredSeed) -> Iterator[Finding]:
     """Whether priors and units fit what a seed showed."""
     functions = (study.objective, *study.constraints)
     for index, (spec, mean) in enumerate(zip(functions, measured.mean, strict=True)):
         topic = f"unit of {spec.name}"
-        spread = math.hypot(spec.prior_std, spec.noise_std)
-        far = (mean - spec.prior_mean) / spread
+        far = prior_distance(spec, mean)
         text = (
             f"the seed shows {_in_unit(spec, mean)}, {abs(far):,.3g} prior standard deviations "
             f"{'above' if far >= 0 else 'below'} the prior mean ({_in_unit(spec, spec.prior_mean)})"

@@ -70,7 +70,7 @@ class FirstStep:
             lost = self._lost(constraint, distance)
             return spec.prior_mean + (limit - spec.prior_mean + spread + lost) / share
         rho = self.kernel.correlation(difference.tolist())
-        if rho <= 1e-9:
+        if not rho > 1e-9:
             return math.inf
         spread = beta * spec.prior_std * math.sqrt(max(1.0 - rho * rho * share, 0.0))
         return spec.prior_mean + (limit - spec.prior_mean + spread) / (rho * share)
@@ -98,17 +98,17 @@ class FirstStep:
             low, high = (middle, high) if inside else (low, middle)
         return low
 
-    def farthest(self, seed: FloatArray) -> FloatArray:
-        """The points of the domain (`n x d`) among which the least correlated with a seed (`d`) is.
+    def farthest(self, seed: FloatArray) -> Iterator[FloatArray]:
+        """Points of the domain (`d` each) among which the least correlated with a seed (`d`) is.
 
         Of a box it is one: on every axis the value farthest from the seed's. Linear constraints between parameters,
         which may cut it off, do not count.
         """
         search = self.study.tuner.search
         if search.domain == "pool":
-            return self.space.to_unit(np.array([self.space.vector(row) for row in search.pool]))
-        parts = [self._farthest_on(axis, columns, seed) for axis, columns in self._axes()]
-        return np.concatenate(parts)[None]
+            yield from (self.space.to_unit(self.space.vector(row)) for row in search.pool)
+            return
+        yield np.concatenate([self._farthest_on(axis, columns, seed) for axis, columns in self._axes()])
 
     def _axes(self) -> Iterator[tuple[Axis, slice]]:
         return zip(self.space.axes, self.space.columns, strict=True)

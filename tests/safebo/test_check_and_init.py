@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,10 @@ def test_a_first_study_is_measured_written_checked_and_gone_on_with(
         (("--evaluator", "mine:hop", *GIVEN, "--seed", "kp=1000"), ("seeds[0].parameters.kp", "1000")),
         (("--evaluator", "mine:hopp", *GIVEN), ("hopp", "hop")),
         (("--evaluator", "mine:hop", "--program", "true", *GIVEN), ("either",)),
+        (
+            ("--evaluator", "mine:hop", *GIVEN, "--margin", "height"),
+            ("what was given makes no study", "different names"),
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_named_and_nothing_is_written(
@@ -193,6 +198,29 @@ def test_a_seed_that_is_not_safe_or_dies_leaves_nothing(
     assert done.code == 1
     assert said in done.err
     assert not (here / "hop.yaml").exists()
+
+
+PROGRAM = """\
+import json, sys
+p = json.load(sys.stdin)["parameters"]
+print(json.dumps({"objective": -p["kp"], "margins": {"torque": 1.0 - 0.001 * p["kp"], "tilt": 0.2}}))
+"""
+
+
+def test_what_is_missing_is_asked_for_at_a_terminal(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "walk.py").write_text(PROGRAM)
+    answers = iter(["kp=10:200:log", "kd=0.1:5", "", "40", "1", "height", "torque", "tilt", "", "0.5", ""])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("safebo.cli.init.typer.prompt", lambda *args, **kwargs: next(answers))
+    done = in_process(capfd, "init", "hop.yaml", "--program", f"{sys.executable} walk.py", "--repeats", 2)
+    assert done.code == 0, done.err
+    assert next(answers, None) is None
+    study = load_study(here / "hop.yaml").study
+    assert [p.scale for p in study.parameters] == ["log", "linear"]
+    assert study.constraints[0].prior_std == pytest.approx(0.64)  # the seed's margin over 1.5, more than 0.25
+    assert len(open_run("runs/hop").records) == 4
 
 
 def test_steps_end_when_a_margin_has_halved(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
