@@ -94,6 +94,7 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
         seen, safe = measured_seeds(trials, study)
     found += declared_findings(study, seen[0] if seen and seen[0].seed is study.seeds[0] else None)
     found += safe
-    if seen:
-        found += measured_findings(study, seen[0])
+    for index, measured in enumerate(seen):
+        told = measured_findings(study, measured)
+        found += [finding for finding in told if index == 0 or finding.verdict != "fine"]
     return []
