@@ -39,7 +39,8 @@ def init(
     parameter: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=LOW:HIGH[:log]", help="A gain and its bounds; also :integer. Several times."
+            metavar="NAME=LOW:HIGH[:log]",
+            help="A gain and its bounds; also :integer, or NAME=a|b. Several times.",
         ),
     ] = None,
     seed: Annotated[
@@ -100,15 +101,13 @@ def init(
     answers = _Answers()
     if program is None:
         evaluator = answers.one("--evaluator", evaluator, "Evaluator (a registered name, or MODULE:FUNCTION)")
-    parameters = answers.several(
-        "--parameter", parameter, "Gain and bounds, NAME=LOW:HIGH[:log] (an empty line ends)", _parameter
-    )
+    parameters = answers.several("--parameter", parameter, "Gain and bounds, NAME=LOW:HIGH[:log]", _parameter)
     names = [p["name"] for p in parameters]
     seeds = answers.several(
         "--seed", seed, "Safe value, NAME=VALUE", _value_of("--seed"), [f"{n}=" for n in names]
     )
     objective = answers.one("--objective", objective, "Objective, which is maximised")
-    margins = answers.several("--margin", margin, "Margin, safe when >= 0 (an empty line ends)", str)
+    margins = answers.several("--margin", margin, "Margin, safe when >= 0", str)
     answers.complete()
     pairs = [text.partition("=") for text in (objective, *margins)]
     objective, *margins = (name for name, _, _ in pairs)
@@ -143,7 +142,7 @@ def init(
     made = begin_study(wishes, file, out or Path("runs") / file_name(name), repeats, say)
     if made.halted:
         say(f"No more steps: {made.halted}.")
-    say(f"Written: {file}, and a run of {len(made.seen)} trials in {made.folder}.")
+    say(f"Written: {file}, and a run of {made.trials} trials in {made.folder}.")
     for command in next_commands(made):
         say(f"Next: {command}")
 
@@ -175,7 +174,9 @@ class _Answers:
         texts = list(given or ())
         if not texts and self.interactive:
             texts = [head + str(typer.prompt(f"{question}: {head}")) for head in heads]
-            while not heads and (text := str(typer.prompt(question, "", show_default=False)).strip()):
+            while not heads and (
+                text := str(typer.prompt(f"{question} (an empty line ends)", "", show_default=False)).strip()
+            ):
                 texts.append(text)
         if not texts:
             self._missing.append(f"{flag} ({question})")
@@ -192,6 +193,8 @@ class _Answers:
 def _parameter(text: str) -> dict[str, Any]:
     """A parameter of a study from `NAME=LOW:HIGH[:log|:integer]`."""
     name, equals, rest = text.partition("=")
+    if equals and name and "|" in rest:
+        return {"name": name.strip(), "choices": [choice.strip() for choice in rest.split("|")]}
     low, _, rest = rest.partition(":")
     high, *words = rest.split(":")
     bounds = [_number(low), _number(high)]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safebo.errors import InputError, RunExistsError, RunStoppedError, StudyError, UnsafeSeedError
 from safebo.evaluators.gate import ended_early, margins_of, negative_margins, what_happened
 from safebo.files.reading import usable_path
 from safebo.runs.recommendation import versions
-from safebo.runs.runner import make_default_tuner
 from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
@@ -25,17 +26,20 @@ from safebo.study.reading import StudyFile, parse_study, study_hash
 from safebo.study.space import Space
 from safebo.types import Measurement
 
+Taken = tuple[dict[str, Any], Measurement]
+"""Gains by name, and what their trial showed."""
+
 
 @dataclass(frozen=True)
 class FirstStudy:
-    """What `begin_study` left behind: the study file, the run's folder, its first trials and whether steps ended early.
+    """What `begin_study` left behind: the study file, the run's folder and how many trials it has.
 
     `halted` says why fewer steps than parameters were taken; it is empty where all were.
     """
 
     file: StudyFile
     folder: Path
-    seen: tuple[Shown, ...]
+    trials: int
     halted: str
 
 
@@ -58,7 +62,7 @@ def begin_study(
     Raises:
         InputError: a file or run is there already, what was said makes no study, or the evaluator moves a robot.
         UnsafeSeedError: the seed was measured unsafe; nothing was written.
-        RunStoppedError: a trial had no valid measurement; nothing was written.
+        RunStoppedError: a trial of the seed had no whole measurement; nothing was written.
     """
     path, folder = usable_path(path), usable_path(folder)
     if path.exists():
@@ -67,16 +71,17 @@ def begin_study(
         raise RunExistsError(f"{folder}: already holds a run; choose another folder with --out")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: its folder {path.parent} is not there or cannot be written; make it first")
-    provisional = _provisional(wishes, path)
-    with single_trials(provisional) as trials:
+    with _as_given(path):
+        provisional = parse_study(study_text(wishes), path)
+    with _as_given(path), single_trials(provisional) as trials:
         if trials.info.robot:
             raise InputError(
                 f"evaluator {trials.info.name!r} moves a {trials.info.robot} robot, and init asks nobody before "
                 "a trial: begin in its simulation, and let `safebo tune --robot` measure the seed with an operator"
             )
         study = with_defaults(provisional.study, trials.info)
-        measured, halted = _measure(trials, study, wishes, repeats, tell)
-    seen = [shown for shown, _ in measured]
+        taken, halted = _measure(trials, study, wishes, repeats, tell)
+    seen = [_shown(study, parameters, m) for parameters, m in taken if _whole(m)]
     concluded = beliefs(study, seen, wishes.changes)
     file = parse_study(study_text(wishes, concluded, seen), path)
     try:
@@ -88,70 +93,83 @@ def begin_study(
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be written: {error.strerror or error}") from error
     with run_lock(folder):
-        _keep(file, with_defaults(file.study, trials.info), folder, [m for _, m in measured], seen)
-    return FirstStudy(file, folder, tuple(seen), halted)
+        _keep(file, with_defaults(file.study, trials.info), folder, taken)
+    return FirstStudy(file, folder, len(taken), halted)
 
 
-def _provisional(wishes: Wishes, path: Path) -> StudyFile:
-    """The study without beliefs, to find the evaluator and to check what was said."""
+@contextmanager
+def _as_given(path: Path) -> Iterator[None]:
+    """Errors of the provisional study without the lines of a file that nobody has."""
     try:
-        return parse_study(study_text(wishes), path)
+        yield
     except StudyError as error:
-        # The lines are of a file that nobody has.
         said = [re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", line) for line in error.problems]
         raise StudyError("what was given makes no study:", said or [error.title]) from None
 
 
 def _measure(
     trials: SingleTrials, study: Study, wishes: Wishes, repeats: int, tell: Callable[[str], None]
-) -> tuple[list[tuple[Shown, Measurement]], str]:
+) -> tuple[list[Taken], str]:
     """The seed's repeats and the steps, up to the first that halves a margin; why they ended, if they did."""
     space, (seed, *_) = Space.of_parameters(study), study.seeds
-    row, found = space.vector(seed.parameters), []
+    row, taken = space.vector(seed.parameters), list[Taken]()
 
-    def shown(parameters: dict[str, object]) -> Shown:
+    def measure(parameters: dict[str, Any]) -> Measurement:
         measurement = trials.measure(parameters, seed.context)
-        if measurement.outcome != "completed" or measurement.objective is None:
-            why = "; ".join([measurement.outcome, *what_happened(measurement)])
-            raise RunStoppedError(f"a trial of {_said(parameters)} has no whole measurement: {why}")
-        one = Shown(parameters, measurement.objective, margins_of(study, measurement))
-        found.append((one, measurement))
-        margins = ", ".join(f"{n} {v:.4g}" for n, v in one.margins.items())
-        tell(
-            f"trial {len(found)}: {_said(parameters)}: {study.objective.name} {one.objective:.4g}; {margins}"
+        taken.append((parameters, measurement))
+        values = {study.objective.name: measurement.objective, **margins_of(study, measurement)}
+        numbers = [f"{n} {v:.4g}" for n, v in values.items() if v is not None]
+        said = "; ".join(
+            [*([] if _whole(measurement) else [measurement.outcome]), *what_happened(measurement)]
         )
-        return one
+        tell(
+            f"trial {len(taken)}: {_said(parameters)}: {', '.join(numbers) or 'no numbers'}{said and f'; {said}'}"
+        )
+        return measurement
 
     for _ in range(repeats):
-        one = shown(dict(space.named(row)))
-        if negative := negative_margins(found[-1][1], study):
-            what = ", ".join(f"{name} = {value:.4g}" for name, value in negative)
+        measurement = measure(space.named(row))
+        negative = ", ".join(f"{name} = {value:.4g}" for name, value in negative_margins(measurement, study))
+        if negative or ended_early(measurement):
             raise UnsafeSeedError(
-                f"the seed is not safe: it measured {what} (safe is >= 0); give one that is"
+                f"the seed is not safe: it measured {negative or measurement.outcome} (safe is >= 0); give one that is"
             )
-    first = found[0][0].margins
+        if not _whole(measurement):
+            why = "; ".join([measurement.outcome, *what_happened(measurement)])
+            raise RunStoppedError(
+                f"a trial of the seed has no whole measurement: {why}. Mend that and start again"
+            )
+    first = margins_of(study, taken[0][1])
     length = step_length(first, wishes.changes)
-    for index in range(len(row)):
+    for index, name in enumerate(space.names):
         there = stepped(space, row, index, length)
         if there is None:
             continue
-        one = shown(there)
-        fallen = [name for name, value in one.margins.items() if value < 0.5 * first[name]]
-        if fallen or ended_early(found[-1][1]):
-            return (
-                found,
-                f"a step of {space.names[index]} took half of the margin of {', '.join(fallen)} or more",
-            )
-    return found, ""
+        measurement = measure(there)
+        if not _whole(measurement):
+            return taken, f"a step of {name} was not completed"
+        fallen = [n for n, value in margins_of(study, measurement).items() if value < 0.5 * first[n]]
+        if fallen:
+            return taken, f"a step of {name} took half of the margin of {', '.join(fallen)} or more"
+    return taken, ""
 
 
-def _said(parameters: dict[str, object]) -> str:
+def _whole(measurement: Measurement) -> bool:
+    """Whether a trial has an objective and was not ended early."""
+    completed = measurement.outcome == "completed" and measurement.objective is not None
+    return completed and not ended_early(measurement)
+
+
+def _shown(study: Study, parameters: dict[str, Any], measurement: Measurement) -> Shown:
+    assert measurement.objective is not None
+    return Shown(parameters, measurement.objective, margins_of(study, measurement))
+
+
+def _said(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{n} {v:.6g}" if isinstance(v, float) else f"{n} {v}" for n, v in parameters.items())
 
 
-def _keep(
-    file: StudyFile, resolved: Study, folder: Path, measured: list[Measurement], seen: list[Shown]
-) -> None:
+def _keep(file: StudyFile, resolved: Study, folder: Path, taken: Sequence[Taken]) -> None:
     """The run's journal with these trials: the seed as asked, all others as entered."""
     seed = file.study.seed
     with Journal.create(
@@ -162,16 +180,18 @@ def _keep(
         study_hash=study_hash(file.study),
         source=file.source,
         seed=seed,
-        trials=max(file.study.trials, len(seen)),
+        trials=max(file.study.trials, len(taken)),
         versions=versions(),
     ) as journal:
-        tuner = make_default_tuner(resolved, seed)
+        from safebo.tuner import Tuner  # with torch
+
+        tuner = Tuner(resolved, seed)
         first = tuner.ask()
         journal.ask(first, 0)
-        journal.tell(first.id, measured[0])
-        tuner.tell(first, measured[0])
-        for number, (shown, measurement) in enumerate(zip(seen[1:], measured[1:], strict=True), 1):
-            trial = tuner.tell_manual(shown.parameters, first.context_name, measurement)  # type: ignore[attr-defined]
+        journal.tell(first.id, taken[0][1])
+        tuner.tell(first, taken[0][1])
+        for number, (parameters, measurement) in enumerate(taken[1:], 1):
+            trial = tuner.tell_manual(parameters, first.context_name, measurement)
             journal.enter(trial, measurement, number, "by safebo init")
 
 

@@ -20,6 +20,7 @@ from safebo.study import Study
 from safebo.study.axis import value_text
 from safebo.study.checks import tuned_contexts
 from safebo.study.findings import Finding, MeasuredSeed
+from safebo.study.first_step import FirstStep
 from safebo.study.reading import StudyFile
 from safebo.study.space import Space, WarpMap
 from safebo.types import EvaluatorInfo, Measurement, Trial, TrialUnknownError
@@ -135,7 +136,7 @@ def _why_unsafe(measurement: Measurement, study: Study, row: tuple[float, ...] |
 def find_seeds(trials: SingleTrials, study: Study) -> dict[str, Mapping[str, Any] | None]:
     """A safe seed for every tuned context: from the evaluator's defaults inwards, then anywhere in the box.
 
-    The first candidate whose margins are all positive twice; None where no candidate is. In simulation alone.
+    Safe is a candidate measured so twice; None where no candidate is. In simulation alone.
 
     Raises:
         EvaluatorError: the evaluator is not known to be a simulation.
@@ -145,22 +146,24 @@ def find_seeds(trials: SingleTrials, study: Study) -> dict[str, Mapping[str, Any
             f"--find-seed tries gains that nobody knows to be safe, and evaluator {trials.info.name!r} is not known to "
             "be a simulation (it moves a robot, or does not declare `repeatable: true`)"
         )
-    found: dict[str, Mapping[str, Any] | None] = {}
-    for context in tuned_contexts(study):
-        found[context] = next(
-            (
-                candidate
-                for candidate in seed_candidates(study, trials.info)
-                if all(_safe(trials.measure(candidate, context), study) for _ in range(2))
-            ),
-            None,
-        )
-    return found
+    return {context: _seed_of(trials, study, context) for context in tuned_contexts(study)}
 
 
-def _safe(measurement: Measurement, study: Study) -> bool:
-    row = warped_row(study, measurement)
-    return row is not None and not negative_margins(measurement, study)
+def _seed_of(trials: SingleTrials, study: Study, context: str) -> Mapping[str, Any] | None:
+    """The first candidate that is safe and would be certified by one measurement, else the first that is safe."""
+    step, safe = FirstStep(study), None
+    for candidate in seed_candidates(study, trials.info):
+        measured = [trials.measure(candidate, context)]
+        rows = [warped_row(study, measured[0])]
+        if rows[0] is None or negative_margins(measured[0], study):
+            continue
+        measured.append(trials.measure(candidate, context))
+        if warped_row(study, measured[1]) is None or negative_margins(measured[1], study):
+            continue
+        if step.certified(rows[0][1:], np.zeros(step.space.dimension)):
+            return candidate
+        safe = safe or candidate
+    return safe
 
 
 def seed_candidates(study: Study, info: EvaluatorInfo) -> Iterator[dict[str, Any]]:

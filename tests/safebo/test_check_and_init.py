@@ -33,6 +33,10 @@ def rig(parameters, context):
     return hop(parameters, context)
 def steep(parameters, context):
     return {"objective": 0.0, "margins": {"torque": 1.0 - 40 * abs(math.log(parameters["kp"] / 40)), "tilt": 0.2}}
+def trips(parameters, context):
+    if parameters["kd"] != 1:
+        return {"outcome": "aborted", "fell": True, "margins": {"torque": 0.1, "tilt": -0.2}}
+    return hop(parameters, context)
 def dies(parameters, context):
     import os
     os._exit(3)
@@ -168,7 +172,7 @@ def test_a_first_study_is_measured_written_checked_and_gone_on_with(
         (("--evaluator", "mine:hop", *GIVEN, "--change", "tourque=5"), ("tourque", "torque, tilt")),
         (("--evaluator", "mine:hop", *GIVEN, "--change", "torque=-5"), ("torque=-5", "> 0")),
         (("--evaluator", "mine:hop", *GIVEN, "--seed", "kp=1000"), ("seeds[0].parameters.kp", "1000")),
-        (("--evaluator", "mine:hopp", *GIVEN), ("hopp", "hop")),
+        (("--evaluator", "mine:hopp", *GIVEN), ("what was given makes no study", "hopp")),
         (("--evaluator", "mine:hop", "--program", "true", *GIVEN), ("either",)),
         (
             ("--evaluator", "mine:hop", *GIVEN, "--margin", "height"),
@@ -231,6 +235,15 @@ def test_steps_end_when_a_margin_has_halved(here: Path, capfd: pytest.CaptureFix
     lengths = [p.lengthscale for p in load_study(here / "hop.yaml").study.parameters]
     assert lengths[0] == pytest.approx(0.1)
     assert lengths[1] == pytest.approx(0.1)  # nobody stepped along it: as short as the shortest
+
+
+def test_a_step_that_falls_is_kept_and_ends_the_steps(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    done = in_process(capfd, "init", "hop.yaml", "--evaluator", "mine:trips", *GIVEN)
+    assert done.code == 0, done.err
+    assert "No more steps: a step of kd was not completed" in done.out
+    records = open_run("runs/hop").records
+    assert [r.measurement.outcome for r in records if r.measurement] == [*["completed"] * 4, "aborted"]
+    assert load_study(here / "hop.yaml").study.parameters[1].lengthscale == pytest.approx(0.3)
 
 
 def test_a_seed_is_looked_for_in_simulation_alone(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
