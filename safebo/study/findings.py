@@ -242,7 +242,7 @@ def _beta(study: Study) -> Iterator[Finding]:
     enough = -NormalDist().inv_cdf(DELTA / n)
     text = (
         f"{tuner.beta:g} for {study.trials} trials of {margins} margin{'' if margins == 1 else 's'}: if the prior is "
-        f"right, some certified trial breaks a limit with a probability of at most {100 * wrong:.2g} %"
+        f"right, some certified trial breaks a limit with a probability of at most {100 * wrong:.3g} %"
     )
     fine = wrong <= DELTA
     yield Finding(
