@@ -18,7 +18,8 @@ seed's mean value y of a function, the standard deviation of its repeats and the
 - beta is at least `BETA`, and large enough that of a right prior some certified trial breaks a limit with a probability
   of at most `DELTA` (a union bound over trials and margins).
 
-Slopes of margins count as measured less what noise alone makes of them. Loads no torch.
+A margin's slopes are shrunk by the share that noise has in them: `P / (P + N)` of what was measured, with the variance P
+that slopes of a function of that scale and lengthscale `LONGEST` have, and N that noise gives them. Loads no torch.
 """
 
 from __future__ import annotations
@@ -139,17 +140,16 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
             steps[axis.name] = (units[1] - units[0], trial)
     margins = {}
     lengthscales = dict.fromkeys(steps, LONGEST)
-    for constraint in study.constraints:
-        name = constraint.name
-        stepped_to = {p: (d, t.margins[name]) for p, (d, t) in steps.items()}
-        mean, shown, slopes = _local([t.margins[name] for t in repeats], stepped_to, NOISE_FACTOR)
-        steepest = max(slopes.values(), default=0.0) * SHORTEST / math.sqrt(3.0)
+    told = {c.name: _local([t.margins[c.name] for t in repeats], c.name, steps) for c in study.constraints}
+    for name, (mean, shown, raw) in told.items():
         std, why = max(
             (mean / SEED_STDS, f"the seed's margin over {SEED_STDS:g}"),
             (0.5 * changes.get(name, 0.0), "half of the change that was stated"),
-            (steepest, "what the steepest slope asks for"),
             (5.0 * shown, "five times what the repeats vary by"),
         )
+        slopes = _shrunk(raw, std, NOISE_FACTOR * shown, steps)
+        steepest = max(slopes.values(), default=0.0) * SHORTEST / math.sqrt(3.0)
+        std, why = max((std, why), (steepest, "what the steepest slope asks for"))
         margins[name] = Belief(mean, shown, shown, slopes, std, why)
         for parameter, slope in slopes.items():
             if slope > 0:
@@ -157,8 +157,7 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
                 lengthscales[parameter] = max(min(lengthscales[parameter], fitting), SHORTEST)
     others = min([UNKNOWN, *lengthscales.values()])
     lengthscales = {name: lengthscales.get(name, others) for name in space.names}
-    stepped_to = {p: (d, t.objective) for p, (d, t) in steps.items()}
-    mean, shown, slopes = _local([t.objective for t in repeats], stepped_to, 0.0)
+    mean, shown, slopes = _local([t.objective for t in repeats], None, steps)
     std = math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values()))
     std = max(std, 5.0 * shown, 1e-3 * abs(mean), 1e-9)
     objective = Belief(mean, shown, shown, slopes, std, "what the slopes make of half the range")
@@ -177,17 +176,22 @@ def _with_noise(belief: Belief, common: float) -> Belief:
 
 
 def _local(
-    repeats: Sequence[float], steps: Mapping[str, tuple[float, float]], deflation: float
+    repeats: Sequence[float], margin: str | None, steps: Mapping[str, tuple[float, Shown]]
 ) -> tuple[float, float, dict[str, float]]:
-    """Mean and standard deviation of the seed's values, and the sizes of the slopes per range.
-
-    Slopes are less `deflation` times the standard deviation that noise gives a difference.
-    """
+    """Mean and standard deviation of the seed's values, sizes of the slopes per range; None: of the objective."""
     mean = float(np.mean(repeats))
     shown = float(np.std(repeats, ddof=1)) if len(repeats) > 1 else 0.0
-    by_noise = deflation * shown * math.sqrt(1.0 + 1.0 / len(repeats))
-    slopes = {
-        name: max(abs(value - mean) - by_noise, 0.0) / abs(distance)
-        for name, (distance, value) in steps.items()
+    there = {p: (d, t.objective if margin is None else t.margins[margin]) for p, (d, t) in steps.items()}
+    return mean, shown, {p: abs((value - mean) / distance) for p, (distance, value) in there.items()}
+
+
+def _shrunk(
+    slopes: Mapping[str, float], std: float, noise: float, steps: Mapping[str, tuple[float, Shown]]
+) -> dict[str, float]:
+    """Slopes less the share that noise has in them."""
+    expected = 3.0 * (std / LONGEST) ** 2
+    by_noise = {name: noise**2 * (1.0 + 1.0 / REPEATS) / steps[name][0] ** 2 for name in slopes}
+    return {
+        name: slope * expected / (expected + by_noise[name]) if slope > 0 else 0.0
+        for name, slope in slopes.items()
     }
-    return mean, shown, slopes
