@@ -178,7 +178,7 @@ def _with_noise(belief: Belief, common: float) -> Belief:
 def _local(
     repeats: Sequence[float], margin: str | None, steps: Mapping[str, tuple[float, Shown]]
 ) -> tuple[float, float, dict[str, float]]:
-    """Mean and standard deviation of the seed's values, sizes of the slopes per range; None: of the objective."""
+    """Mean and standard deviation of the seed's values, sizes of the slopes; `margin` None: of the objective."""
     mean = float(np.mean(repeats))
     shown = float(np.std(repeats, ddof=1)) if len(repeats) > 1 else 0.0
     there = {p: (d, t.objective if margin is None else t.margins[margin]) for p, (d, t) in steps.items()}
