@@ -18,8 +18,8 @@ seed's mean value y of a function, the standard deviation of its repeats and the
 - beta is at least `BETA`, and large enough that of a right prior some certified trial breaks a limit with a probability
   of at most `DELTA` (a union bound over trials and margins).
 
-A margin's slopes are shrunk by the share that noise has in them: `P / (P + N)` of what was measured, with the variance P
-that slopes of a function of that scale and lengthscale `LONGEST` have, and N that noise gives them. Loads no torch.
+A slope of a margin is shrunk by the share of noise in it: to `P / (P + N)` of what was measured, with the variance P
+that slopes of a function of that scale and lengthscale `LONGEST` have, and N that noise gives it. Loads no torch.
 """
 
 from __future__ import annotations
