@@ -20,6 +20,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from safebo.cli import manual as cli_by_hand
+from safebo.cli.check import check
+from safebo.cli.init import init
 from safebo.cli.output import AsJson, RunFolder, print_json, wide_screen, work_on
 from safebo.cli.tune import tune
 from safebo.errors import InputError, SafeboError
@@ -104,6 +106,8 @@ def about() -> None:
     """
 
 
+app.command()(init)
+app.command()(check)
 app.command()(tune)
 
 

@@ -21,7 +21,7 @@ from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
 from safebo.study.methods import certifies
-from safebo.study.priors import IMPOSSIBLE, fitting_std, prior_distance
+from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.types import (
     OUTCOMES,
     Evaluator,
@@ -195,15 +195,18 @@ def impossible_values(trial: Trial, measurement: Measurement | None, study: Stud
 
 def _impossible(function: FunctionSpec, value: float | None, objective: FunctionSpec) -> str:
     """Why a function's prior cannot be right; empty where it can."""
-    far = None if value is None else prior_distance(function, value)
-    if value is None or far is None or abs(far) <= IMPOSSIBLE or (function is objective and far > 0):
+    warped = None if value is None else modelled(function, value)
+    if value is None or warped is None:
+        return ""
+    far = prior_distance(function, warped)
+    if not impossible(far, function is objective):
         return ""
     unit = f" {function.unit}" if function.unit else ""
     scale = "" if function.warp == Warp() else " (modelled: see warp)"
     return (
         f"{function.name} {value:.4g}{unit}, {abs(far):,.0f} standard deviations from what its prior expects "
         f"(prior_mean {function.prior_mean:g}, prior_std {function.prior_std:g}{scale}; with prior_std "
-        f"{fitting_std(function, value):g} it would be 2)"
+        f"{fitting_std(function, warped):g} it would be 2)"
     )
 
 

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import CoregionalKernel, Kernel, StationaryKernel, Terms
+from safebo.models.kernels import CoregionalKernel, Kernel, StationaryKernel
 from safebo.models.posterior import Posterior
-from safebo.study import ContextVariable, Parameter, Study
-from safebo.study.axis import Axis
-from safebo.study.space import Space
+from safebo.study import Study
+from safebo.study.prior_kernel import PriorKernel, Terms
 
 
 @dataclass(frozen=True)
@@ -95,46 +94,17 @@ class FunctionModel:
 
 def function_models(study: Study) -> tuple[FunctionModel, ...]:
     """Priors of the objective and then of every constraint, as the study declares them, without a simulation."""
-    spec = study.surrogate
-    axes: list[Parameter | ContextVariable] = [*study.parameters, *study.context.variables]
-    default = [spec.lengthscale] * len(study.parameters) + [spec.context_lengthscale] * len(
-        study.context.variables
-    )
-    widths = [Axis.of_parameter(p).width for p in study.parameters] + [1] * len(study.context.variables)
-    lengthscale, period = [], []
-    for axis, declared, width in zip(axes, default, widths, strict=True):
-        lengthscale += [axis.lengthscale or declared] * width
-        period += [
-            math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0])
-        ] * width
+    prior = PriorKernel.of_study(study)
     return tuple(
         FunctionModel(
             name=f.name,
-            kind=spec.kernel,
-            lengthscale=tuple(lengthscale),
+            kind=prior.kind,
+            lengthscale=prior.lengthscale,
             mean=f.prior_mean,
             variance=f.prior_std**2,
             noise_variance=f.noise_std**2,
-            period=tuple(period) if any(map(math.isfinite, period)) else None,
-            terms=kernel_terms(study),
+            period=prior.period if any(map(math.isfinite, prior.period)) else None,
+            terms=prior.terms,
         )
         for f in (study.objective, *study.constraints)
     )
-
-
-def kernel_terms(study: Study) -> Terms | None:
-    """The study's kernel structure over columns, gains first; None for one kernel over all of them."""
-    spec = study.surrogate
-    space = Space.of_parameters(study)
-    columns = dict(zip(space.names, (range(c.start, c.stop) for c in space.columns), strict=True))
-    gains = tuple(range(space.dimension))
-    context = tuple(range(len(gains), len(gains) + len(study.context.variables)))
-    if spec.structure == "product" and context:
-        return ((gains, context),)
-    if spec.structure == "sum" and context:
-        return ((gains,), (context,))
-    if spec.structure == "additive":
-        named = spec.groups or [[name] for name in space.names]
-        groups = [tuple(sorted(column for name in group for column in columns[name])) for group in named]
-        return tuple((group, context) if context else (group,) for group in groups)
-    return None

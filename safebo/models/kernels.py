@@ -19,10 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.boundary.kernels import radial_kernel
-
-Columns = tuple[int, ...]
-Terms = tuple[tuple[Columns, ...], ...]
-"""A sum (outer) of products (inner) of kernels over groups of columns, all terms with equal weights."""
+from safebo.study.prior_kernel import Columns, Terms
 
 
 class Kernel(Protocol):

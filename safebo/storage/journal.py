@@ -284,13 +284,13 @@ class Journal(AbstractContextManager["Journal"]):
 
         self._write(work)
 
-    def enter(self, trial: Trial, measurement: Measurement, round: int) -> None:
-        """Record a trial of a person's own together with what it showed, in one transaction."""
+    def enter(self, trial: Trial, measurement: Measurement, round: int, by: str = "by a person") -> None:
+        """Record a trial that the tuner did not choose together with what it showed, in one transaction."""
 
         def work(writer: chain.ChainedWriter) -> None:
             writer.insert(tables.trials, _trial_row(trial, round, "told"))
             _insert_measurement(writer, trial.id, measurement)
-            writer.insert(tables.events, _event_row("entered", "by a person", trial.id, {}))
+            writer.insert(tables.events, _event_row("entered", by, trial.id, {}))
 
         self._write(work)
 

@@ -17,7 +17,8 @@ from safebo.errors import EvaluatorOptionError
 from safebo.files.problems import KeyPath, Problem, leaves, listed, shown, unknown
 from safebo.files.reading import MAX_KEY
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
-from safebo.study.methods import METHODS, beta_without_observations, canonical
+from safebo.study.first_step import whole_box_problems
+from safebo.study.methods import METHODS, canonical, first_beta
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
@@ -42,7 +43,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
     unusable = [*_names(study), *_numbers(study)]
     if unusable:
         return unusable
-    return [
+    found = [
         *parameter_problems(study),
         *_context_variables(study),
         *_context_values(study),
@@ -53,6 +54,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_surrogate(study),
         *tuner_problems(study),
     ]
+    return found or list(whole_box_problems(study))
 
 
 def _numbers(study: Study) -> Iterator[Problem]:
@@ -191,7 +193,7 @@ def _functions(study: Study) -> Iterator[Problem]:
                 f"{constraint.name!r} is the objective's name: functions need different names",
             )
         warp = constraint.warp
-        beta = None if method_problem else beta_without_observations(study, index + 1)
+        beta = None if method_problem else first_beta(study, index + 1)
         if beta is not None and constraint.prior_mean >= beta * constraint.prior_std:
             yield Problem(
                 ("constraints", index, "prior_mean"),

@@ -181,30 +181,34 @@ def configured(spec: TunerSpec) -> TunerSpec:
     return spec.model_copy(update=update)
 
 
-def beta_without_observations(study: Study, function: int) -> float:
-    """Multiplier of a function's prior standard deviation, by the formulas of `safebo.models.schedules` at n = 0.
+def first_beta(study: Study, function: int, observations: Literal[0, 1] = 0) -> float:
+    """Multiplier of a function's standard deviation, by the formulas of `safebo.models.schedules` at n = 0 or 1.
 
-    There the information gain is 0, and a schedule is a number of delta, the norm and the noise alone.
+    There the information gain has a closed form, and a schedule is a number of delta, the norm and the noise alone.
 
     Args:
         study: the study; its method exists.
         function: index, the objective first.
+        observations: of the function.
     """
     tuner, functions = configured(study.tuner), (study.objective, *study.constraints)
-    spec = tuner.confidence
+    spec, chosen, n = tuner.confidence, functions[function], observations
     delta = spec.delta / len(functions)  # the functions share delta equally
     # R / sqrt(lambda): the noise bound over the noise's standard deviation in the surrogate
-    ratio = 1.0 if spec.noise_bound is None else spec.noise_bound / functions[function].noise_std
+    ratio = 1.0 if spec.noise_bound is None else spec.noise_bound / chosen.noise_std
+    gain = n * 0.5 * math.log1p((chosen.prior_std / chosen.noise_std) ** 2)
+    largest = gain / (1.0 - math.exp(-1.0))
     if spec.schedule == "constant":
         return tuner.beta
     if spec.schedule == "posterior":
-        return -NormalDist().inv_cdf(6.0 * delta / math.pi**2)
+        return -NormalDist().inv_cdf(6.0 * delta / (math.pi * (n + 1)) ** 2)
     if spec.schedule == "srinivas2010":
-        return math.sqrt(2.0 * math.log(max(domain_size(study) or 1, 1) * math.pi**2 / (6.0 * delta)))
+        points = max(domain_size(study) or 1, 1)
+        return math.sqrt(2.0 * math.log(points * ((n + 1) * math.pi) ** 2 / (6.0 * delta)))
     if spec.schedule == "sui2015":
-        return math.sqrt(2.0) * spec.norm
+        return math.sqrt(2.0 * spec.norm**2 + 300.0 * largest * math.log((n + 1) / delta) ** 3)
     if spec.schedule == "chowdhury2017":
-        return spec.norm + ratio * math.sqrt(2.0 * (1.0 - math.log(delta)))
+        return spec.norm + ratio * math.sqrt(2.0 * (largest + 1.0 - math.log(delta)))
     if spec.schedule == "fiedler2024":
-        return spec.norm + ratio * math.sqrt(-2.0 * math.log(delta))
-    return 0.0  # logarithmic: 2 ln(0 + 1)
+        return spec.norm + ratio * math.sqrt(2.0 * (2.0 * gain - math.log(delta)))
+    return 2.0 * math.log(n + 1)  # logarithmic

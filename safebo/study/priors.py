@@ -11,18 +11,22 @@ IMPOSSIBLE = 6.0
 """Standard deviations from the prior mean beyond which a prior is wrong, not unlucky: 1 in 500 million (ours)."""
 
 
-def prior_distance(function: FunctionSpec, value: float) -> float | None:
-    """How many standard deviations of a measurement under the prior, noise included, a value lies above its mean.
-
-    None where the modelled value is clipped and says nothing.
-    """
+def modelled(function: FunctionSpec, value: float) -> float | None:
+    """A value on the scale on which a function is modelled; None where it is clipped there and says nothing."""
     warped = float(WarpMap(function.warp, function.name).forward(value))
-    if abs(warped) >= function.warp.clip:
-        return None
+    return None if abs(warped) >= function.warp.clip else warped
+
+
+def prior_distance(function: FunctionSpec, warped: float) -> float:
+    """How many standard deviations one measurement lies above what its prior expects of it, noise included."""
     return (warped - function.prior_mean) / math.hypot(function.prior_std, function.noise_std)
 
 
-def fitting_std(function: FunctionSpec, value: float) -> float:
+def impossible(distance: float, objective: bool) -> bool:
+    """Whether a prior is wrong by what it says of a first measurement; an objective may be better than expected."""
+    return abs(distance) > IMPOSSIBLE and not (objective and distance > 0)
+
+
+def fitting_std(function: FunctionSpec, warped: float) -> float:
     """A `prior_std` under which a value lies two standard deviations from the prior mean, in two digits."""
-    warped = float(WarpMap(function.warp, function.name).forward(value))
     return float(f"{max(abs(warped - function.prior_mean), function.noise_std) / 2.0:.2g}")

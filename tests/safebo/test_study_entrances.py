@@ -13,7 +13,7 @@ from safebo.errors import StudyError
 from safebo.models.function_model import function_models
 from safebo.models.schedules import BetaSchedule
 from safebo.study import Study
-from safebo.study.methods import beta_without_observations
+from safebo.study.methods import first_beta
 from safebo.study.reading import check_study, parse_study, study_in_python
 from safebo.tuner import Tuner
 
@@ -92,9 +92,7 @@ def test_a_study_that_passes_is_left_as_it_is() -> None:
     "schedule",
     ["constant", "posterior", "srinivas2010", "sui2015", "chowdhury2017", "fiedler2024", "logarithmic"],
 )
-def test_beta_without_observations_is_the_schedule_over_the_prior(
-    schedule: str, noise_bound: float | None
-) -> None:
+def test_first_beta_is_the_schedule_over_the_prior(schedule: str, noise_bound: float | None) -> None:
     """The closed form against the schedule applied to the posterior of no data."""
     confidence = {"schedule": schedule, "norm": 1.7, "noise_bound": noise_bound, "delta": 0.07}
     search = {"domain": "grid", "grid_points": 9} if schedule == "srinivas2010" else {}
@@ -104,4 +102,4 @@ def test_beta_without_observations_is_the_schedule_over_the_prior(
     noise = tuple(f.noise_std for f in functions)
     whole = BetaSchedule(study.tuner.confidence, study.tuner.beta, len(functions), noise, size)
     for i, model in enumerate(function_models(study)):
-        assert beta_without_observations(study, i) == pytest.approx(whole.now(model.prior(), i), rel=1e-9)
+        assert first_beta(study, i) == pytest.approx(whole.now(model.prior(), i), rel=1e-9)
