@@ -91,7 +91,10 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     done = safebo("tune", "bowl.yaml", "--seed", "3")
     assert done.code == 0
     assert done.err == ""
-    lines = done.out.splitlines()
+    told = done.out.splitlines()
+    news = [line for line in told if "height: the declared prior is " in line or "ALARM height: " in line]
+    assert len(news) <= 2  # its prior_std of 1 is too small for a margin that changes by 8
+    lines = [line for line in told if line not in news]
     assert [line.split()[:2] for line in lines[:6]] == [["trial", f"{n}/6"] for n in range(1, 7)]
     assert all("ETA" in line and "best" in line and "margin" in line for line in lines[:6])
     assert lines[6] == "6 trials are done, in runs/bowl."

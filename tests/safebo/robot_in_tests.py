@@ -34,7 +34,7 @@ evaluator:
 parameters:
   - {name: p, unit: N, bounds: [0, 10]}
   - {name: d, unit: s, bounds: [0.1, 10], scale: log}
-objective: {name: speed, unit: m/s}
+objective: {name: speed, unit: m/s, prior_std: 9}
 constraints:
   - {name: height, unit: m}
 seeds:
