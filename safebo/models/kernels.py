@@ -194,3 +194,43 @@ class CoregionalKernel:
     def to(self, device: torch.device | str) -> CoregionalKernel:
         """The same kernel on another device."""
         return CoregionalKernel(tuple((k.to(device), w.to(device)) for k, w in self.parts), self.dimension)
+
+
+@dataclass(frozen=True)
+class DriftingKernel:
+    """A function that changes with time: `k((x, t), (x', t')) = k(x, x') exp(-|t - t'| / memory)`.
+
+    Inputs have a further last column, the time; rows without it are asked about now. Source: Bogunovic, Scarlett and
+    Cevher 2016, with continuous time.
+
+    Args:
+        kernel: over `dimension` columns.
+        dimension: columns without the time.
+        memory: time after which knowledge is worth 1/e.
+        now: the time at which rows without one are asked about.
+    """
+
+    kernel: Kernel
+    dimension: int
+    memory: float
+    now: float = 0.0
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Covariance of the rows of `a` and `b`, each with or without the time."""
+        (x, s), (z, t) = self._split(a), self._split(b)
+        apart = (s.unsqueeze(-1) - t.unsqueeze(-2)).abs()
+        return self.kernel(x, z) * torch.exp(-apart / self.memory)
+
+    def diagonal(self, a: Tensor) -> Tensor:
+        """Prior variance at the rows of `a`."""
+        return self.kernel.diagonal(self._split(a)[0])
+
+    def _split(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and times."""
+        if a.shape[-1] == self.dimension:
+            return a, a.new_full(a.shape[:-1], self.now)
+        return a[..., : self.dimension], a[..., self.dimension]
+
+    def to(self, device: torch.device | str) -> DriftingKernel:
+        """The same kernel on another device."""
+        return replace(self, kernel=self.kernel.to(device))

@@ -29,10 +29,12 @@ from safebo.models.multi_task import (
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import (
+    DECLARED,
     EVIDENCE_ROWS,
     FunctionTrust,
     PriorVariant,
     TrustRule,
+    at_time,
     composed,
     judged,
     log_predictive,
@@ -248,11 +250,15 @@ class ModelCache:
     ) -> Posterior:
         """One function's posterior under another prior than the declared one."""
         if variant not in self._variants:
-            believed = self._state is not None and self._state[1]
+            # A simulation does not drift with the robot's trials: what drifts is judged without it.
+            believed = self._state is not None and self._state[1] and not variant.drifts
             models = [variant.of_model(model) for model in self._models(believed)]
             prior = self._base(tuple((model,) for model in models), believed)
-            self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared)
-        return self._variants[variant].of(keys, rows).posteriors[self._compared.index(function)]
+            if variant.drifts:
+                prior = Surrogate([variant.drifting(p) for p in prior.posteriors])
+            self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared, variant)
+        found = self._variants[variant].of(keys, rows).posteriors[self._compared.index(function)]
+        return at_time(found, keys[-1][0] + 1 if keys else 0)
 
     def condensed(self, surrogate: Surrogate) -> Surrogate:
         """What a search looks at instead of a surrogate: itself up to `EXACT_SEARCH` observations."""
@@ -327,10 +333,13 @@ class _GrowingSurrogate:
         base: before any of the rows.
         first: so many rows are conditioned on at once.
         functions: which of a row's values its posteriors are of.
+        variant: of the prior; it says whether rows have a time.
     """
 
-    def __init__(self, base: Surrogate, first: int, functions: range) -> None:
-        self.base, self.first = base, first
+    def __init__(
+        self, base: Surrogate, first: int, functions: range, variant: PriorVariant = DECLARED
+    ) -> None:
+        self.base, self.first, self.variant = base, first, variant
         self.functions = slice(functions.start, functions.stop)
         self._posteriors = Surrogate(base.posteriors[self.functions], base.inflation)
         self._keys: Keys = ()
@@ -353,7 +362,8 @@ class _GrowingSurrogate:
         for n, end in pairwise(path[path.index(known) :]):
             block = rows[n:end]
             if len(block) == 1:
-                surrogate = surrogate.observed(block[0].x, block[0].values[self.functions])
+                x = self.variant.timed(block[0].x, block[0].trial)
+                surrogate = surrogate.observed(x, block[0].values[self.functions])
             else:
                 surrogate = surrogate.conditioned(*self._table(block))
             if end == anchor:
@@ -362,8 +372,10 @@ class _GrowingSurrogate:
         return surrogate
 
     def _table(self, rows: Sequence[Observation]) -> Table:
-        X, values = _table(rows, self.base.posteriors[0].inputs.shape[1])
-        return X, [row[self.functions] for row in values]
+        values = [row.values[self.functions] for row in rows]
+        if not rows:
+            return torch.zeros(0, self.base.posteriors[0].inputs.shape[1], dtype=torch.float64), values
+        return torch.stack([self.variant.timed(row.x, row.trial) for row in rows]), values
 
 
 def _begins(X: Tensor, first: Tensor) -> bool:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from safebo.errors import InputError
 from safebo.models.function_model import FunctionModel
-from safebo.models.kernels import StationaryKernel
+from safebo.models.kernels import DriftingKernel, StationaryKernel
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -43,11 +43,19 @@ multiply."""
 
 
 class PriorVariant(NamedTuple):
-    """A prior beside the declared one: factors of its lengthscales, noise and prior standard deviation."""
+    """A prior beside the declared one: factors of its lengthscales, noise and prior standard deviation, and the number
+    of trials after which knowledge is worth 1/e, where the function drifts.
+    """
 
     lengthscale: float = 1.0
     noise: float = 1.0
     scale: float = 1.0
+    memory: float = math.inf
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the function changes with time, the last column of its inputs."""
+        return math.isfinite(self.memory)
 
     def of_model(self, model: FunctionModel) -> FunctionModel:
         """The variant of a declared prior."""
@@ -75,7 +83,20 @@ class PriorVariant(NamedTuple):
             lengthscale=self.lengthscale * kernel.lengthscale,
             variance=self.scale**2 * kernel.variance,
         )
-        return replace(prior, kernel=kernel, noise_variance=self.noise**2 * prior.noise_variance)
+        scaled = replace(prior, kernel=kernel, noise_variance=self.noise**2 * prior.noise_variance)
+        return self.drifting(scaled) if self.drifts else scaled
+
+    def drifting(self, prior: Posterior) -> Posterior:
+        """A posterior without observations whose function drifts, over inputs with the time as last column."""
+        columns = prior.inputs.shape[1]
+        kernel = DriftingKernel(prior.kernel, columns, self.memory)
+        return Posterior.prior(
+            kernel, prior.prior_mean, prior.noise_variance, columns + 1, prior.inputs.device
+        )
+
+    def timed(self, x: Float[Tensor, "*k D"], time: float) -> Float[Tensor, "*k E"]:
+        """Inputs as this variant takes them: with the time where the function drifts."""
+        return torch.cat([x, x.new_full((*x.shape[:-1], 1), time)], -1) if self.drifts else x
 
     def __str__(self) -> str:
         parts = [
@@ -87,6 +108,8 @@ class PriorVariant(NamedTuple):
             )
             if factor != 1.0
         ]
+        if self.drifts:
+            parts.append(f"drift that halves what is known in {0.7 * self.memory:.0f} trials")
         return ", ".join(parts) or "declared"
 
 
@@ -98,8 +121,10 @@ ALTERNATIVES = (
     PriorVariant(noise=3.0),
     PriorVariant(lengthscale=0.5, noise=3.0),
     PriorVariant(scale=3.0),
+    PriorVariant(memory=150.0),
+    PriorVariant(memory=30.0),
 )
-"""To a prior that may be refuted, with equal weights: too smooth, too little noise, too small a scale."""
+"""To a prior that may be refuted, with equal weights: too smooth, too little noise, too small a scale, a drift."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +174,7 @@ class TrustRule:
     def watched(self) -> tuple[PriorVariant, ...]:
         """Alternatives to the most cautious prior."""
         first = self.ladder[0]
-        return tuple(PriorVariant(first.lengthscale * a.lengthscale, a.noise, a.scale) for a in ALTERNATIVES)
+        return tuple(a._replace(lengthscale=first.lengthscale * a.lengthscale) for a in ALTERNATIVES)
 
     @property
     def variants(self) -> tuple[PriorVariant, ...]:
@@ -193,6 +218,16 @@ class FunctionTrust:
             refuted_by=str(self.winner) if self.refuted else "",
             alarm="" if self.alarm is None else str(self.alarm),
         )
+
+
+def at_time(posterior: Posterior, now: float) -> Posterior:
+    """A posterior that is asked about a time, where its function drifts."""
+    kernel = posterior.kernel
+    return (
+        replace(posterior, kernel=replace(kernel, now=now))
+        if isinstance(kernel, DriftingKernel)
+        else posterior
+    )
 
 
 def log_predictive(posterior: Posterior, first: int = 0) -> Float[Tensor, " n"]:
@@ -322,9 +357,9 @@ class EarnedPriors:
     def observe(self, x: Float[Tensor, " D"], values: Sequence[float]) -> None:
         """One more row of all functions."""
         self._count += 1
-        for posteriors in self._posteriors.values():
+        for variant, posteriors in self._posteriors.items():
             for i in self._compared:
-                posteriors[i] = posteriors[i].extended(x, values[i])
+                posteriors[i] = posteriors[i].extended(variant.timed(x, self._count), values[i])
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""

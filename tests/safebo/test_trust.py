@@ -23,6 +23,7 @@ from safebo.models.trust import (
     LARGEST_FACTOR,
     PriorVariant,
     TrustRule,
+    at_time,
     judged,
     log_predictive,
 )
@@ -55,7 +56,11 @@ def rule(**changes: object) -> TrustRule:
 def predictive(
     rule: TrustRule, declared: Posterior, X: torch.Tensor, y: torch.Tensor
 ) -> dict[PriorVariant, torch.Tensor]:
-    return {v: log_predictive(v.of_prior(declared).conditioned(X, y)) for v in rule.variants}
+    found = {}
+    for v in rule.variants:
+        rows = torch.stack([v.timed(x, time) for time, x in enumerate(X, start=1)])
+        found[v] = log_predictive(v.of_prior(declared).conditioned(rows, y))
+    return found
 
 
 def test_one_step_predictives_are_those_of_the_posterior_before() -> None:
@@ -151,6 +156,40 @@ def test_common_scale_multiplies_evidence() -> None:
     alone = judged(rule(functions=2), [speaks, speaks], everything)
     assert [t.certified_by for t in alone] == [CAUTIOUS, CAUTIOUS]
     assert [t.certified_by for t in judged(common, [speaks, speaks], everything)] == [DECLARED, DECLARED]
+
+
+def test_a_drifting_function_forgets_with_time() -> None:
+    """Mean and variance now, against the Gaussian's formula with the kernel written out."""
+    rng, forgetting = np.random.default_rng(3), PriorVariant(memory=20.0)
+    X, y = rng.random((9, 1)), rng.normal(size=9)
+    posterior = forgetting.of_prior(prior())
+    for time, (x, value) in enumerate(zip(X, y, strict=True), start=1):
+        posterior = posterior.extended(forgetting.timed(torch.tensor(x), time), float(value))
+    Z, now = rng.random((5, 1)), 14.0
+
+    def k(a: Any, b: Any, s: Any, t: Any) -> Any:
+        apart = np.abs(s[:, None] - t[None, :])
+        return np.exp(-0.5 * ((a - b.T) / 0.3) ** 2) * np.exp(-apart / 20.0)
+
+    times, later = np.arange(1.0, 10.0), np.full(5, now)
+    inverse = np.linalg.inv(k(X, X, times, times) + NOISE**2 * np.eye(9))
+    cross = k(Z, X, later, times)
+    mean, variance = at_time(posterior, now).mean_variance(torch.tensor(Z))
+    np.testing.assert_allclose(mean.numpy(), 0.2 + cross @ inverse @ (y - 0.2), atol=1e-9)
+    np.testing.assert_allclose(variance.numpy(), 1.0 - np.diag(cross @ inverse @ cross.T), atol=1e-9)
+    assert float(at_time(posterior, 1e6).mean_variance(torch.tensor(Z))[1].min()) == pytest.approx(1.0)
+
+
+def test_a_drift_is_named() -> None:
+    """The same point again and again, while its value sinks: a static function with this noise does not do that."""
+    X, rng = torch.full((60, 1), 0.5, dtype=torch.float64), np.random.default_rng(0)
+    y = torch.tensor(1.0 - 0.03 * np.arange(60) + NOISE * rng.normal(size=60))
+    table = predictive(rule(), prior(), X, y)
+    (found,) = judged(rule(), [table], [torch.ones(60, dtype=torch.bool)])
+    assert found.refuted
+    assert found.alarm is not None
+    assert found.alarm.drifts
+    assert "drift" in found.record().alarm
 
 
 # -- tuners --
