@@ -172,9 +172,10 @@ def test_about_half_of_a_sampled_problem_is_safe(dimension):
 
 
 def test_beliefs_change_what_is_told_and_not_the_truth():
-    right, long, quiet, tails = (gp_sample(1, 4, belief) for belief in BELIEFS.values())
-    for wrong in (long, quiet, tails):
-        np.testing.assert_array_equal(wrong.grid_values, right.grid_values)
+    tasks = {name: gp_sample(1, 4, belief) for name, belief in BELIEFS.items()}
+    right, long, quiet, tails = (tasks[name] for name in ("right", "long", "quiet", "tails"))
+    for name, wrong in tasks.items():
+        assert np.array_equal(wrong.grid_values, right.grid_values) == (name != "cliff")
     assert long.kernels[0].lengthscale == 2 * right.kernels[0].lengthscale
     assert quiet.noise_std[0] == pytest.approx(right.noise_std[0] / 3)
     assert quiet.noise == right.noise
@@ -185,6 +186,24 @@ def test_beliefs_change_what_is_told_and_not_the_truth():
     assert light.std() == pytest.approx(0.1, rel=0.01)
     assert heavy.std() == pytest.approx(0.1, rel=0.03)
     assert (np.abs(heavy) > 0.5).mean() > 100 * max((np.abs(light) > 0.5).mean(), 1e-6)
+
+
+def test_truths_that_no_prior_describes_are_what_they_say():
+    tasks = {name: gp_sample(1, 4, belief) for name, belief in BELIEFS.items()}
+    right, start = tasks["right"], tasks["right"].start(0)
+    fallen = right.grid_values[:, 1] - tasks["cliff"].grid_values[:, 1]
+    far = np.abs(right.grid[:, 0] - start[0, 0])
+    assert fallen[far < 0.25].max() < 0.01
+    assert fallen.max() == pytest.approx(2.0, abs=0.01)
+    np.testing.assert_array_equal(tasks["cliff"].grid_values[:, 0], right.grid_values[:, 0])
+    sunk = tasks["drift"].values_at(start, 50) - right.values(start)
+    np.testing.assert_allclose(sunk, [[0.0, -0.5]], atol=1e-12)
+    assert tasks["scale"].kernels[0].variance == 0.25
+    rng, ends = np.random.default_rng(0), np.repeat([[0.0], [1.0]], 50_000, axis=0)
+    low, high = (part.std() for part in np.split(Noise((0.1,), slope=0.8).draw(rng, ends)[:, 0], 2))
+    assert high / low == pytest.approx(9.0, rel=0.05)
+    odd = np.abs(Noise((0.1,), outliers=0.03).draw(rng, ends)) > 0.5
+    assert odd.mean() == pytest.approx(0.03 * 0.617, rel=0.1)
 
 
 def test_beta_for_a_share_of_runs():
