@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo import Study, StudyError, Tuner
-from safebo.study.first_step import FirstStep
+from safebo.boundary.kernels import BUILT_IN
+from safebo.study.checks import has_far_corner
+from safebo.study.first_step import FirstStep, whole_box_problems
 from safebo.study.reading import check_study
 
 AXES: tuple[dict[str, Any], ...] = (
@@ -110,6 +112,29 @@ def test_whether_one_seed_takes_the_box_is_what_the_tuner_certifies_on_a_grid(
     hardest = max(max(step.needed(i, p - unit) for i in range(2)) for p in step.farthest(unit))
     everywhere = [max(step.needed(i, p - unit) for i in range(2)) for p in step.space.to_unit(rows)]
     assert hardest >= max(everywhere) - 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_the_quick_look_passes_no_study_that_one_seed_opens(case: dict[str, Any]) -> None:
+    study = Study.model_validate(case)
+    if has_far_corner(study):
+        assert not list(whole_box_problems(study))
+
+
+@pytest.mark.parametrize("kernel", [kernel.name for kernel in BUILT_IN])
+def test_the_quick_look_is_right_where_it_only_just_passes(kernel: str) -> None:
+    """One gain, the seed in the middle, half a range to either corner: lengthscales around 0.5, beta 1, no noise."""
+    passed = 0
+    for lengthscale in np.linspace(0.1, 0.6, 26):
+        case = study_of([AXES[0]], [5.0], {"kernel": kernel, "lengthscale": float(lengthscale)}, beta=1.0)
+        for spec in case["constraints"]:
+            spec["noise_std"], spec["prior_mean"] = 1e-6, 0.0
+        study = Study.model_validate(case)
+        if has_far_corner(study):
+            passed += 1
+            assert not list(whole_box_problems(study))
+    assert passed >= 20
 
 
 SHORT = {"lengthscale": 0.3}
