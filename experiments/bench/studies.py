@@ -9,6 +9,7 @@ from pathlib import Path
 from safebo.experiments.bench.study_problem import StudyProblem
 from safebo.experiments.evidence.truth import with_evaluator_options
 from safebo.experiments.studies import gosafeopt_toy
+from safebo.experiments.studies.cautious import cautious
 from safebo.study import SchedulePhase, Study
 from safebo.study.reading import load_study
 
@@ -96,4 +97,5 @@ def problem_of_file(path: Path) -> StudyProblem:
 def _changed(study: Study, task: StudyTask) -> Study:
     schedule = [SchedulePhase(context=c, trials=n) for c, n in task.schedule.items()]
     context = study.context.model_copy(update={"schedule": schedule or study.context.schedule})
+    study = cautious(study) if task.study == "go1-trot" else study  # it declares what has to be earned
     return with_evaluator_options(study.model_copy(update={"context": context}), task.options)

@@ -26,6 +26,7 @@ import typer
 from numpy.typing import NDArray
 
 from safebo.experiments.evidence.truth import process_pool, with_evaluator_options
+from safebo.experiments.studies.cautious import cautious
 from safebo.runs.prior_events import prior_state
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
@@ -52,8 +53,8 @@ class RobotOutcome:
 
 
 def robot_study() -> Study:
-    """Study go1-trot without telemetry."""
-    return with_evaluator_options(load_study("go1-trot").study, {"telemetry": False})
+    """Study go1-trot without telemetry, its cautious prior declared."""
+    return with_evaluator_options(cautious(load_study("go1-trot").study), {"telemetry": False})
 
 
 def mirrored(measured: Sequence[Measurement]) -> list[Measurement]:

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import from_unit, is_safe, truth
 from safebo.experiments.speed import __main__ as speed
+from safebo.experiments.studies.cautious import cautious
 from safebo.study.reading import load_study, registered_studies
+from safebo.study.tuner_checks import with_trust
+from safebo.tuner import Tuner
 from safebo.types import Trial
 
 NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "pendulum")
@@ -44,6 +47,22 @@ def test_go1_trot_is_the_declared_problem() -> None:
     assert all(b == ((5, 150) if name.endswith("kp") else (0.2, 8)) for name, b in bounds.items())
     assert {v for k, v in study.seeds[0].parameters.items() if k.endswith("kp")} == {70}
     assert {v for k, v in study.seeds[0].parameters.items() if k.endswith("kd")} == {3.2}
+
+
+def test_a_cautious_study_declares_what_certifies_before_anything_is_earned() -> None:
+    study = load_study("go1-trot").study
+    earned, declared = with_trust(study), cautious(study)
+    assert (earned.surrogate.trust, declared.surrogate.trust) == ("earned", "declared")
+    assert declared.surrogate.lengthscale == 0.4
+    seed = study.seeds[0]
+    measurement = {"objective": -2.4, "margins": {"tracking": 0.08}}
+    points = np.array([list(seed.parameters.values())]) * np.linspace(0.9, 1.1, 9)[:, None]
+    lower = []
+    for one in (earned, declared):
+        tuner = Tuner(one, 0)
+        tuner.tell(tuner.ask(), measurement)
+        lower.append(tuner.bounds(points, seed.context)[:, 1, 0])
+    np.testing.assert_allclose(lower[0], lower[1], atol=1e-12)
 
 
 def test_points_of_the_unit_cube_are_gains_on_their_declared_scales() -> None:
