@@ -289,7 +289,9 @@ def _judged(
     refuted = bool(against.max() >= -math.log(rule.refute))
     raised = bool(watch.max() >= -math.log(rule.alarm))
     level = 0
-    while not refuted and level < len(steps) and steps[level] >= math.log(rule.evidence):
+    # After an alarm that is heeded the cautious prior certifies again, and the alternative with it.
+    trusted = not refuted and not (raised and rule.heeded)
+    while trusted and level < len(steps) and steps[level] >= math.log(rule.evidence):
         level += 1
     return FunctionTrust(
         rule.ladder[level],

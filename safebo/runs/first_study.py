@@ -14,7 +14,7 @@ from typing import Any
 from safebo.errors import InputError, RunExistsError, RunStoppedError, StudyError, UnsafeSeedError
 from safebo.evaluators.gate import ended_early, margins_of, negative_margins, what_happened
 from safebo.files.reading import usable_path
-from safebo.runs.recommendation import versions
+from safebo.runs.runner import new_journal
 from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
@@ -22,7 +22,7 @@ from safebo.study import Study
 from safebo.study.checks import with_defaults
 from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped
 from safebo.study.initial_file import Wishes, study_text
-from safebo.study.reading import StudyFile, parse_study, study_hash
+from safebo.study.reading import StudyFile, parse_study
 from safebo.study.space import Space
 from safebo.study.tuner_checks import with_trust
 from safebo.types import Measurement
@@ -173,17 +173,8 @@ def _said(parameters: dict[str, Any]) -> str:
 def _keep(file: StudyFile, resolved: Study, folder: Path, taken: Sequence[Taken]) -> None:
     """The run's journal with these trials: the seed as asked, all others as entered."""
     seed = file.study.seed
-    with Journal.create(
-        folder,
-        study=resolved,
-        declared=file.study,
-        study_text=file.text,
-        study_hash=study_hash(file.study),
-        source=file.source,
-        seed=seed,
-        trials=max(file.study.trials, len(taken)),
-        versions=versions(),
-    ) as journal:
+    trials = max(file.study.trials, len(taken))
+    with new_journal(folder, file, resolved, seed=seed, trials=trials) as journal:
         from safebo.tuner import Tuner  # with torch
 
         tuner = Tuner(resolved, seed)

@@ -181,17 +181,13 @@ def run(
             resolved = with_prior_data(resolved)
         if not exists:
             journal = stack.enter_context(
-                Journal.create(
+                new_journal(
                     folder,
-                    study=resolved,
-                    declared=file.study,
-                    study_text=file.text,
-                    study_hash=study_hash(file.study),
-                    source=file.source,
+                    file,
+                    resolved,
                     seed=chosen_seed,
                     trials=trials or file.study.trials,
                     workers=workers or 1,
-                    versions=versions(),
                     url=journal_url,
                     prior=taken,
                 )
@@ -199,6 +195,27 @@ def run(
             note_robot(journal, info)
         tuner = informed(make_tuner(resolved, journal.run.seed), taken)
         return loop.run(journal, tuner, info, resumed=exists)
+
+
+def new_journal(folder: Path, file: StudyFile, resolved: Study, **how: Any) -> Journal:
+    """The journal of a run that begins.
+
+    Args:
+        folder: the run's folder.
+        file: the study as it is declared.
+        resolved: the study as it runs.
+        how: further arguments of `Journal.create`.
+    """
+    return Journal.create(
+        folder,
+        study=resolved,
+        declared=file.study,
+        study_text=file.text,
+        study_hash=study_hash(file.study),
+        source=file.source,
+        versions=versions(),
+        **how,
+    )
 
 
 def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:

@@ -284,7 +284,7 @@ class SurrogateSpec(_Strict):
     the declared prior nor the cautious one fits what was measured."""
     on_alarm: Literal["pause", "caution", "record"] | None = None
     """After an alarm. `pause`: the run stops at its certified gains, exit code 3; resumed, it goes on with `caution`.
-    `caution`: the likeliest alternative, with shorter lengthscales, more noise or a larger scale, must certify as well.
+    `caution`: the cautious prior and the likeliest alternative (rougher, noisier, larger, drifting) must both certify.
     `record`: it is said and kept, nothing else. Left out, `pause` on a robot and `caution` in simulation."""
     common_scale: bool = False
     """The objective and all constraints are about as rough as each other, and are independent given the model: their

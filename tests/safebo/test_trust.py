@@ -148,6 +148,19 @@ def test_steps_are_earned_one_after_another() -> None:
     assert level(0.0, 1.0, 2.0) == 1.0
 
 
+@pytest.mark.parametrize("heeded", [True, False])
+def test_after_an_alarm_the_cautious_prior_certifies_again(heeded: bool) -> None:
+    """The declared prior has earned it against the cautious one, and something rough that drifts beats both."""
+    watching = rule(heeded=heeded)
+    own = {v: torch.zeros(20, dtype=torch.float64) for v in watching.variants}
+    own[DECLARED] = torch.full((20,), 1.0, dtype=torch.float64)
+    own[PriorVariant(lengthscale=0.5, memory=30.0)] = torch.full((20,), 2.0, dtype=torch.float64)
+    (found,) = judged(watching, [own], [torch.ones(20, dtype=torch.bool)])
+    assert (found.refuted, found.alarm) == (False, PriorVariant(lengthscale=0.5, memory=30.0))
+    assert found.certified_by == (CAUTIOUS if heeded else DECLARED)
+    assert found.also == (found.alarm if heeded else None)
+
+
 def test_common_scale_multiplies_evidence() -> None:
     common = rule(common_scale=True, functions=2)
     own = {v: torch.zeros(5, dtype=torch.float64) for v in common.variants}
