@@ -42,7 +42,7 @@ HERE = "safebo.experiments.evidence.first_studies"
 
 
 @dataclass(frozen=True)
-class Problem:
+class FirstStudyProblem:
     """A problem as a user would name it, and the best safe objective known.
 
     Args:
@@ -104,11 +104,11 @@ setattr(cartpole, "repeatable", True)  # noqa: B010 - read by safebo, unknown to
 setattr(tunecontrol, "repeatable", True)  # noqa: B010
 
 
-def problems(folder: Path | None) -> dict[str, Problem]:
+def problems(folder: Path | None) -> dict[str, FirstStudyProblem]:
     """All problems, those of the package where its folder is given."""
     unit = (0.0, 1.0)
     found = {
-        "cartpole": Problem(
+        "cartpole": FirstStudyProblem(
             f"{HERE}:cartpole",
             dict.fromkeys(("position", "angle", "rate"), unit),
             dict(zip(("position", "angle", "rate"), SEED.tolist(), strict=True)),
@@ -116,7 +116,7 @@ def problems(folder: Path | None) -> dict[str, Problem]:
             ("rail", "tilt"),
             0.98,
         ),
-        "pendulum": Problem(
+        "pendulum": FirstStudyProblem(
             "pendulum",
             {"kp": (-7.0, 6.0), "kd": (4.0, 5.0)},
             {"kp": 3.0, "kd": 4.8},
@@ -138,11 +138,13 @@ def problems(folder: Path | None) -> dict[str, Problem]:
     for name, family, bounds, seed, margin, best in others:
         options = {"folder": str(folder.resolve()), "family": family}
         values = dict(zip(bounds, seed, strict=True))
-        found[name] = Problem(f"{HERE}:tunecontrol", bounds, values, "cost", (margin,), best, options)
+        found[name] = FirstStudyProblem(
+            f"{HERE}:tunecontrol", bounds, values, "cost", (margin,), best, options
+        )
     return found
 
 
-def one_run(problem: Problem, random_seed: int, trials: int = TRIALS) -> dict[str, Any]:
+def one_run(problem: FirstStudyProblem, random_seed: int, trials: int = TRIALS) -> dict[str, Any]:
     """Init and tune; the share of the gap and the unsafe trials."""
     wishes = Wishes(
         name="first",
@@ -179,7 +181,7 @@ def one_run(problem: Problem, random_seed: int, trials: int = TRIALS) -> dict[st
     }
 
 
-def _true(problem: Problem, parameters: Mapping[str, float]) -> float:
+def _true(problem: FirstStudyProblem, parameters: Mapping[str, float]) -> float:
     """The objective without noise."""
     if problem.evaluator == "pendulum":
         from safebo.robots.benchmarks.pendulum.evaluator import PendulumEvaluator

@@ -59,7 +59,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Belief:
+class FunctionBelief:
     """What was concluded of one function, in its own unit, and from what.
 
     Args:
@@ -83,8 +83,8 @@ class Belief:
 class Beliefs:
     """What the first trials say: of the objective, of every margin, and each parameter's lengthscale."""
 
-    objective: Belief
-    margins: Mapping[str, Belief]
+    objective: FunctionBelief
+    margins: Mapping[str, FunctionBelief]
     lengthscales: Mapping[str, float]
 
 
@@ -150,7 +150,7 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
         slopes = _shrunk(raw, std, NOISE_FACTOR * shown, steps)
         steepest = max(slopes.values(), default=0.0) * SHORTEST / math.sqrt(3.0)
         std, why = max((std, why), (steepest, "what the steepest slope asks for"))
-        margins[name] = Belief(mean, shown, shown, slopes, std, why)
+        margins[name] = FunctionBelief(mean, shown, shown, slopes, std, why)
         for parameter, slope in slopes.items():
             if slope > 0:
                 fitting = math.sqrt(3.0) * std / slope
@@ -160,7 +160,7 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
     mean, shown, slopes = _local([t.objective for t in repeats], None, steps)
     std = math.sqrt(sum((0.5 * slope) ** 2 for slope in slopes.values()))
     std = max(std, 5.0 * shown, 1e-3 * abs(mean), 1e-9)
-    objective = Belief(mean, shown, shown, slopes, std, "what the slopes make of half the range")
+    objective = FunctionBelief(mean, shown, shown, slopes, std, "what the slopes make of half the range")
     common = float(np.mean([(b.shown / b.std) ** 2 for b in (objective, *margins.values())]))
     return Beliefs(
         _with_noise(objective, common),
@@ -169,7 +169,7 @@ def beliefs(study: Study, seen: Sequence[Shown], changes: Mapping[str, float]) -
     )
 
 
-def _with_noise(belief: Belief, common: float) -> Belief:
+def _with_noise(belief: FunctionBelief, common: float) -> FunctionBelief:
     """With the noise that is concluded from its own repeats and the common relative variance."""
     noise = NOISE_FACTOR * math.sqrt(0.5 * (belief.shown**2 + common * belief.std**2))
     return replace(belief, noise=max(noise, LEAST_NOISE * belief.std))

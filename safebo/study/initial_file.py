@@ -13,8 +13,8 @@ from safebo.study.initial import (
     LONGEST,
     OPTIMISM,
     SEED_STDS,
-    Belief,
     Beliefs,
+    FunctionBelief,
     Shown,
     beta_for,
 )
@@ -110,7 +110,7 @@ def _trial_comments(seen: Sequence[Shown]) -> list[str]:
     return lines
 
 
-def _function(wishes: Wishes, name: str, belief: Belief | None, first: str, indent: int) -> list[str]:
+def _function(wishes: Wishes, name: str, belief: FunctionBelief | None, first: str, indent: int) -> list[str]:
     """The keys of one function."""
     margin = not first
     keys = [f"name: {_flow(name)}"]
