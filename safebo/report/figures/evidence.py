@@ -13,8 +13,8 @@ from safebo.report.figures.labels import legend
 from safebo.report.figures.style import MUTED, UNSAFE, WIDTH, context_colours, new_figure, wrapped
 from safebo.text.printable import printable
 
-LARGEST = 20.0
-"""Logarithms of ratios are drawn up to this size."""
+LARGEST = 600.0
+"""Logarithms of ratios are drawn up to this size, as far as a double reaches."""
 
 
 def evidence_figure(data: ReportData, rule: TrustRule) -> Figure:
