@@ -53,6 +53,9 @@ class Evidence:
         log_refutation: log of the likelihood ratio of the alternatives' mixture to the declared prior.
         refuted_by: the likeliest alternative, once the declared prior was refuted; else empty.
         alarm: the prior that certifies as well since no cautious one fits; else empty.
+        suspected: without an alarm, an alternative that is likelier than the cautious prior and certifies as well as
+            long as it is; else empty.
+        capped: measurements so far that were far better than predicted and count as less.
 
     Example:
         >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
@@ -64,11 +67,14 @@ class Evidence:
     log_refutation: float
     refuted_by: str = ""
     alarm: str = ""
+    suspected: str = ""
+    capped: int = 0
 
     @property
     def certifying(self) -> str:
         """The prior that certifies, and what must certify as well."""
-        return f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
+        also = self.alarm or self.suspected
+        return f"{self.prior}; as well {also}" if also else self.prior
 
 
 @dataclass(frozen=True)

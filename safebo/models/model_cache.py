@@ -26,6 +26,7 @@ from safebo.models.multi_task import (
     pairings,
     simulated,
 )
+from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import (
@@ -219,7 +220,10 @@ class ModelCache:
         assert self.rule is not None
         if self._composed is not None and self._composed[0] is found:
             return self._composed[1]
-        self._trust = self._judged(self.rule, keys, rows)
+        self._trust = tuple(
+            replace(trust, disbelief=self._disbelief(self.rule, i, keys, rows))
+            for i, trust in enumerate(self._judged(self.rule, keys, rows), start=1)
+        )
         result, self._stricter = composed(
             found,
             dict(enumerate(self._trust, start=1)),
@@ -228,6 +232,14 @@ class ModelCache:
         )
         self._composed = (found, result)
         return result
+
+    def _disbelief(
+        self, rule: TrustRule, function: int, keys: Keys, rows: Sequence[Observation]
+    ) -> tuple[float, ...]:
+        """By how much less than measured a constraint's observations count."""
+        cautious = self._posterior(rule.ladder[0], function, keys, rows)
+        measured = [row.values[function] for row in rows if row.values[function] is not None]
+        return disbelief(cautious, cautious.weights.new_tensor(measured))
 
     def _judged(self, rule: TrustRule, keys: Keys, rows: Sequence[Observation]) -> tuple[FunctionTrust, ...]:
         """What the first observations say of every constraint's prior."""

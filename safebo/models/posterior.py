@@ -147,6 +147,11 @@ class Posterior:
         weights = torch.cat([self.weights, rows.new_zeros(len(rows))]) + factor[n:].T @ (inverse @ residual)
         return replace(self, inputs=torch.cat([self.inputs, rows]), inverse_factor=factor, weights=weights)
 
+    def shifted(self, change: Float[Tensor, " k"]) -> Posterior:
+        """The posterior if the last k values were larger by `change`: `weights + L^-T L^-1 (0, change)`; `O(n^2)`."""
+        rows = self.inverse_factor[:, self.count - len(change) :]
+        return replace(self, weights=self.weights + self.inverse_factor.T @ (rows @ change))
+
     def fantasized(self, x: Float[Tensor, " D"]) -> Posterior:
         """After observing exactly the present mean at x: the same means, smaller variances."""
         return self.extended(x, float(self.mean_variance(x.reshape(1, -1))[0][0]))

@@ -11,7 +11,8 @@ the declared prior p_0. With the one-step predictives of a Gaussian process, `v 
 If c is the truth, E_t is a nonnegative martingale however the trials were chosen, so that c is ever left with a
 probability of at most 1 / K; if p_0 is, M_t is one, and p_0 is ever refuted with a probability of at most `refute`
 (Ville). A third ratio, `sum_j w_j p_j(t) / p_c(t)` with alternatives to the cautious prior itself, raises the alarm
-when no prior of the ladder fits. Each trial's factor is cut at 10, which keeps a supermartingale and does not let one
+when no prior of the ladder fits; long before, the likeliest alternative has to certify as well while it is `SUSPICION`
+times likelier than c. Each trial's factor is cut at 10, which keeps a supermartingale and does not let one
 outlier decide. Measurements that are no Gaussian observations (falls, clipped values) say nothing here.
 """
 
@@ -29,6 +30,7 @@ from torch import Tensor
 from safebo.errors import InputError
 from safebo.models.function_model import FunctionModel
 from safebo.models.kernels import DriftingKernel, StationaryKernel
+from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -40,6 +42,10 @@ LARGEST_FACTOR = math.log(10.0)
 EVIDENCE_ROWS = 300
 """Observations that are weighed; what they decided holds for the rest of a run, whose memory further models would
 multiply."""
+
+
+SUSPICION = 3.0
+"""Ratio from which an alternative has to certify as well, while it lasts."""
 
 
 class PriorVariant(NamedTuple):
@@ -140,6 +146,8 @@ class TrustRule:
         common_scale: constraints and objective are declared to be rough alike, so that the evidence of all promotes
             each; otherwise a function's own alone.
         heeded: after an alarm the alternative must certify as well.
+        suspicion: ratio to the most cautious prior from which the likeliest alternative must certify as well, as long
+            as it is that likely and before any alarm. It only ever tightens, so that it needs no small probability.
     """
 
     ladder: tuple[PriorVariant, ...]
@@ -148,6 +156,7 @@ class TrustRule:
     alarm: float
     common_scale: bool = False
     heeded: bool = True
+    suspicion: float = SUSPICION
 
     @classmethod
     def of(
@@ -194,6 +203,9 @@ class FunctionTrust:
         alarm: an alternative that beats the cautious prior; None without an alarm.
         winner: the likeliest alternative to the declared prior.
         heeded: the alternative of the alarm must certify as well.
+        suspected: an alternative that is likelier than the cautious prior, but not by as much as raises an alarm; it
+            must certify as well.
+        disbelief: by how much every observation counts as less than was measured (`disbelief`); empty where none does.
     """
 
     certified_by: PriorVariant
@@ -203,11 +215,13 @@ class FunctionTrust:
     alarm: PriorVariant | None
     winner: PriorVariant
     heeded: bool = True
+    suspected: PriorVariant | None = None
+    disbelief: tuple[float, ...] = ()
 
     @property
     def also(self) -> PriorVariant | None:
         """What must certify beside `certified_by`."""
-        return self.alarm if self.heeded else None
+        return self.alarm or self.suspected if self.heeded else None
 
     def record(self) -> Evidence:
         """What a trial keeps of it."""
@@ -217,6 +231,8 @@ class FunctionTrust:
             log_refutation=self.log_refutation,
             refuted_by=str(self.winner) if self.refuted else "",
             alarm="" if self.alarm is None else str(self.alarm),
+            suspected="" if self.suspected is None or self.alarm is not None else str(self.suspected),
+            capped=sum(less > 0.0 for less in self.disbelief),
         )
 
 
@@ -293,14 +309,17 @@ def _judged(
     trusted = not refuted and not (raised and rule.heeded)
     while trusted and level < len(steps) and steps[level] >= math.log(rule.evidence):
         level += 1
+    likeliest = int(own[:, -1].argmax())
+    suspicious = float(own[likeliest, -1]) >= math.log(rule.suspicion)
     return FunctionTrust(
         rule.ladder[level],
         tuple(steps),
         float(against[-1]),
         refuted,
-        rule.watched[int(own[:, -1].argmax())] if raised else None,
+        rule.watched[likeliest] if raised else None,
         ALTERNATIVES[int(parts[:, -1].argmax())],
         rule.heeded,
+        rule.watched[likeliest] if suspicious else None,
     )
 
 
@@ -321,12 +340,17 @@ def composed(
         fitted: the declared surrogate has fitted hyperparameters instead: it stays, and the further one has the priors
             that certify, so that a fit only ever tightens.
     """
+
+    def counted(variant: PriorVariant, i: int, less: tuple[float, ...]) -> Posterior:
+        found = posterior(variant, i)
+        return found.shifted(-found.weights.new_tensor(less)) if less else found
+
     own, also = list(declared.posteriors), list(declared.posteriors)
     for i, found in trust.items():
-        if not fitted and found.certified_by != DECLARED:
-            own[i] = posterior(found.certified_by, i)
+        if not fitted and (found.certified_by != DECLARED or found.disbelief):
+            own[i] = counted(found.certified_by, i, found.disbelief)
         if fitted or found.also is not None:
-            also[i] = posterior(found.also or found.certified_by, i)
+            also[i] = counted(found.also or found.certified_by, i, found.disbelief)
         else:
             also[i] = own[i]
     needed = fitted or any(found.also is not None for found in trust.values())
@@ -353,6 +377,7 @@ class EarnedPriors:
             variant: {i: variant.of_prior(prior.posteriors[i]) for i in self._compared}
             for variant in rule.variants
         }
+        self._values: dict[int, list[float]] = {i: [] for i in self.constraints}
         self._count = 0
         self._judged: tuple[int, tuple[FunctionTrust, ...]] | None = None
 
@@ -362,6 +387,8 @@ class EarnedPriors:
         for variant, posteriors in self._posteriors.items():
             for i in self._compared:
                 posteriors[i] = posteriors[i].extended(variant.timed(x, self._count), values[i])
+        for i, measured in self._values.items():
+            measured.append(values[i])
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""
@@ -372,7 +399,16 @@ class EarnedPriors:
             ]
             counted = [torch.ones(self._count, dtype=torch.bool) for _ in self._compared]
             found = dict(zip(self._compared, judged(self.rule, predictive, counted), strict=True))
-            self._judged = (self._count, tuple(found[i] for i in self.constraints))
+            cautious = self._posteriors[self.rule.ladder[0]]
+            self._judged = (
+                self._count,
+                tuple(
+                    replace(
+                        found[i], disbelief=disbelief(cautious[i], cautious[i].weights.new_tensor(values))
+                    )
+                    for i, values in self._values.items()
+                ),
+            )
         return self._judged[1]
 
     def composed(self, declared: Surrogate) -> tuple[Surrogate, Surrogate | None]:
@@ -380,7 +416,7 @@ class EarnedPriors:
         return composed(
             declared,
             dict(zip(self.constraints, self.judged(), strict=True)),
-            lambda v, i: self._posteriors[v][i],
+            lambda v, i: at_time(self._posteriors[v][i], self._count + 1),
         )
 
 

@@ -14,7 +14,7 @@ from safebo.types import Evidence
 
 DECLARED = "declared"
 
-KINDS = ("prior-earned", "prior-withdrawn", "prior-refuted", "model-alarm")
+KINDS = ("prior-earned", "prior-withdrawn", "prior-refuted", "model-alarm", "margin-capped")
 
 
 class EvidenceNews:
@@ -71,6 +71,12 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             "model-alarm",
             f"ALARM {name}: the measurements fit neither the declared prior nor the cautious one; {now.alarm} fits "
             "better and must certify as well from here on. Is the unit right, the noise, the sensor?",
+        )
+    if now.capped > was.capped:
+        yield (
+            "margin-capped",
+            f"{name}: measured far better than the model predicts (measurement {now.capped} of the kind). A lucky "
+            "outlier must not certify its neighbours: it counts as three standard deviations above the prediction",
         )
     if now.refuted_by and not was.refuted_by:
         yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from safebo.acquisition import GridSettings, GridTuner
 from safebo.errors import ImpossibleSeedError, InputError
 from safebo.models.kernels import StationaryKernel
+from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.trust import (
     DECLARED,
@@ -328,31 +330,91 @@ def test_a_new_run_is_earned_and_one_that_goes_on_stays_what_it_was() -> None:
     assert with_trust(nothing).surrogate.trust == "declared"
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**31))
-def test_a_grid_tuner_certifies_by_what_is_earned(seed: int) -> None:
-    """Brute force: the certified rows of the grid are those of plain tuners with the prior that certifies."""
+def dense(v: PriorVariant, X: np.ndarray, y: np.ndarray, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation at the rows of Z after the last trial; zero mean, lengthscale 0.2, noise 0.1."""
+
+    def k(a: np.ndarray, s: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+        squared = ((a[:, None] - b[None]) ** 2).sum(-1) / (0.2 * v.lengthscale) ** 2
+        forgotten = np.exp(-np.abs(s[:, None] - t[None]) / v.memory)
+        return np.asarray(v.scale**2 * np.exp(-0.5 * squared) * forgotten)
+
+    times, now = np.arange(1.0, len(X) + 1), np.full(len(Z), len(X) + 1.0)
+    across = k(Z, now, X, times)
+    solved = np.linalg.solve(k(X, times, X, times) + (0.1 * v.noise) ** 2 * np.eye(len(X)), across.T).T
+    return solved @ y, np.sqrt(v.scale**2 - (solved * across).sum(1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.booleans())
+def test_a_grid_tuner_certifies_by_what_is_earned(seed: int, suspicious: bool) -> None:
+    """Brute force, by dense equations: margins under the prior that certifies and the alternative that must as well."""
     rng = np.random.default_rng(seed)
     grid = [[i / 20] for i in range(21)]
-    X, y = torch.tensor(rng.random((6, 1))), torch.tensor(rng.normal(size=(6, 2)))
-
-    def tuner(lengthscale: float, trust: TrustRule | None) -> GridTuner:
-        kernel = ScaleKernel(RBFKernel())
-        kernel.base_kernel.lengthscale = lengthscale
-        settings = GridSettings(trust=trust)
-        thresholds = [-math.inf, -1.0]
-        found = GridTuner("safe_ucb", [kernel] * 2, [0.01] * 2, grid, thresholds, beta=1.0, settings=settings)
-        found.tell(X, y)
-        return found
-
-    earned = tuner(0.2, rule(alarm=1e-12))
-    (trust,) = earned.trust
-    expected = tuner(0.2 * trust.certified_by.lengthscale, None)
-    a, b = (t.acquisition_context().pool_bounds.margins for t in (earned, expected))
-    assert torch.allclose(a, b, atol=1e-5)
+    X, y = rng.random((6, 1)), rng.normal(size=(6, 2))
+    kernel = ScaleKernel(RBFKernel()).double()
+    kernel.outputscale, kernel.base_kernel.lengthscale = 1.0, 0.2
+    trust = replace(rule(alarm=0.5 if suspicious else 1e-12), suspicion=3.0 if suspicious else math.inf)
+    tuner = GridTuner("safe_ucb", [kernel] * 2, [0.01] * 2, grid, [-math.inf, -1.0], 1.0,
+                      settings=GridSettings(trust=trust))  # fmt: skip
+    tuner.tell(X, y)
+    counted = y[:, 1].copy()
+    for t in range(6):  # no margin is believed that is three standard deviations better than predicted
+        mean, std = dense(CAUTIOUS, X[:t], counted[:t], X[t : t + 1])
+        counted[t] = min(y[t, 1], mean[0] + 3.0 * math.hypot(std[0], 0.1))
+    (found,) = tuner.trust
+    lower = [
+        mean - std
+        for mean, std in (
+            dense(v, X, counted, np.array(grid)) for v in (found.certified_by, found.also) if v is not None
+        )
+    ]
+    assert (found.also is not None) <= suspicious
+    margins = tuner.acquisition_context().pool_bounds.margins[:, 0].numpy()
+    assert margins == pytest.approx(np.min(lower, axis=0) + 1.0, abs=1e-5)
 
 
 def test_a_kernel_without_lengthscales_cannot_be_earned() -> None:
     with pytest.raises(InputError, match="lengthscales"):
         GridTuner("safe_ucb", [LinearKernel()] * 2, [0.01] * 2, [[0.0], [1.0]], [-math.inf, 0.0], 2.0,
                   settings=GridSettings(trust=rule()))  # fmt: skip
+
+
+@given(st.integers(0, 2**31), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_what_is_far_better_than_predicted_counts_as_less(seed: int, before: int) -> None:
+    """One after another by extension, against all at once; and the posterior of the values that count."""
+    rng = np.random.default_rng(seed)
+    X = torch.tensor(rng.random((10, 1)))
+    y = drawn(prior(), X, rng) + torch.tensor(rng.choice([0.0, 3.0, -3.0], 10, p=[0.6, 0.2, 0.2]))
+    y[:before] = 0.2  # rows of another run, which are as they are
+    sequential, counted = prior().conditioned(X[:before], y[:before]), []
+    for x, value in zip(X[before:], y[before:], strict=True):
+        mean, variance = sequential.mean_variance(x.reshape(1, -1))
+        largest = float(mean) + 3.0 * math.sqrt(float(variance) + NOISE**2)
+        counted.append(min(float(value), largest))
+        sequential = sequential.extended(x, counted[-1])
+    together = prior().conditioned(X, y)
+    less = disbelief(together, y[before:])
+    assert bool(less) == any(c < v for c, v in zip(counted, y[before:].tolist(), strict=True))
+    if less:
+        assert (y[before:] - y.new_tensor(less)).tolist() == pytest.approx(counted, abs=1e-6)
+        assert all(value >= 0.0 for value in less)
+        together = together.shifted(-y.new_tensor(less))
+    Z = torch.linspace(0, 1, 7, dtype=torch.float64)[:, None]
+    assert torch.allclose(together.mean(Z), sequential.mean(Z), atol=1e-5)
+
+
+def test_a_lucky_margin_counts_as_no_luckier_and_is_restored() -> None:
+    """The eighth trial measures 15 or 150 standard deviations too much."""
+    bounds = []
+    for lucky in (0.0, 0.3, 3.0):
+        tuner = Tuner(study(), 0)
+        for n in range(8):
+            tuner.tell_manual({"a": 0.5 + 0.01 * n}, "default", measured(0.5, 1.0 + lucky * (n == 7)))
+        again = Tuner(study(), 0)
+        again.restore([(r.trial, r.measurement) for r in tuner.history])
+        assert again.ask() == tuner.ask()
+        assert tuner.evidence()["margin"].capped == (1 if lucky else 0)
+        bounds.append(tuner.bounds(np.array([[0.57], [0.8]]), "default")[:, 1])
+    assert bounds[1] == pytest.approx(bounds[2], abs=1e-6)
+    assert (bounds[1] != bounds[0]).all()

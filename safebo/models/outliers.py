@@ -1,0 +1,47 @@
+"""Margins too good to be believed: what a lucky outlier counts as where it certifies."""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from safebo.models.posterior import Posterior
+
+LARGEST_SURPRISE = 3.0
+"""Standard deviations of the one-step prediction by which a margin counts as better than predicted, at most."""
+
+
+def disbelief(cautious: Posterior, measured: Float[Tensor, " k"]) -> tuple[float, ...]:
+    """By how much less than measured margins count, so that none is far better than predicted.
+
+    A lucky outlier must not certify its neighbourhood: no observation counts as more than `LARGEST_SURPRISE` standard
+    deviations above the one-step prediction. What is worse than predicted counts as it is. With `A = L^-1` and the
+    values `y'` that count, the standardized residual of observation t is
+
+        r_t = sum_(s < t) A_ts (y'_s - mean) + A_tt (y_t - mean)
+
+    Args:
+        cautious: posterior of the most cautious prior, whose last k rows are these observations as measured.
+        measured: their values.
+
+    Returns:
+        `y_t - y'_t` of every observation; empty where all count as measured.
+    """
+    first = cautious.count - len(measured)
+    residual = cautious.whitened_residual()[first:]
+    if bool((residual <= LARGEST_SURPRISE).all()):
+        return ()
+    factor, deviation = cautious.inverse_factor[first:, first:], measured - cautious.prior_mean
+    earlier = residual - factor @ deviation  # what rows before the first contribute
+    less = [0.0] * len(measured)
+    for t in range(len(measured)):
+        excess = float(earlier[t] + factor[t, : t + 1] @ deviation[: t + 1]) - LARGEST_SURPRISE
+        if excess > 0.0:
+            std = 1.0 / float(factor[t, t])
+            # A power of two, far below the noise: a run that is restored finds the same values, bit for bit.
+            grain = 2.0 ** (math.floor(math.log2(std)) - 24)
+            less[t] = grain * math.ceil(excess * std / grain)
+            deviation[t] -= less[t]
+    return tuple(less)
