@@ -1,6 +1,6 @@
 """How often safe methods break a constraint, where their prior is right and where it is wrong.
 
-    python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
+    python -m safebo.experiments.evidence.calibration --out runs/calibration.csv --page docs/calibration.md
 
 Problems are objective and constraint drawn from a unit-variance squared-exponential prior on 150 points of the unit
 interval (`safebo.experiments.tasks.gp_samples`), each with one safe seed. A run counts as violating when the true
@@ -21,28 +21,34 @@ Each row of the table is a method with a safeguard:
 
 from __future__ import annotations
 
-import json
+import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import typer
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
+from safebo.experiments.evidence.calibration_page import (
+    HEADING,
+    CalibrationRun,
+    Cell,
+    Safeguard,
+    line,
+    page,
+    pooled_lines,
+    summary,
+)
 from safebo.experiments.evidence.truth import process_pool
-from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
+from safebo.experiments.tasks.gp_samples import BELIEFS, DIMENSIONS, gp_sample
 from safebo.experiments.tasks.sampled import SampledFunctions
 from safebo.experiments.tasks.task import Task
 
 DELTA = 0.05
-Safeguard = Literal[
-    "posterior", "srinivas2010", "beta 2", "real beta", "lipschitz", "measured", "robust", "earned"
-]
-
 SCHEDULES: dict[Safeguard, Any] = {
     "posterior": "posterior",
     "robust": "posterior",
@@ -75,23 +81,6 @@ ROWS: tuple[tuple[str, Safeguard], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class CalibrationRun:
-    """What one run showed.
-
-    Args:
-        violating_trials: trials at which the true constraint was broken.
-        depth: the worst true margin below the threshold, in prior standard deviations; 0 when none was.
-        trials: trials made; fewer than asked for when nothing was certified any more.
-        regret: of the certified recommendation after the last trial; NaN when nothing is certified.
-    """
-
-    violating_trials: int
-    depth: float
-    trials: int
-    regret: float
-
-
 def lipschitz_constants(task: Task) -> list[float]:
     """Largest slope of the true functions, from differences over 20,000 steps of the unit interval."""
     x = np.linspace(0.0, 1.0, 20_001)[:, None]
@@ -106,8 +95,8 @@ def robust(task: Task) -> Task:
     return replace(task, kernels=kernels, noise_std=told)
 
 
-def tuner_of(task: Task, method: str, safeguard: Safeguard, caution: float = 0.5) -> Any:
-    """The method on the task's grid under the safeguard."""
+def tuner_of(task: Task, method: str, safeguard: Safeguard, points: Any = None, caution: float = 0.5) -> Any:
+    """The method on the task's grid, or on other points, under the safeguard."""
     from safebo.acquisition import GridSettings, GridTuner
     from safebo.models.trust import TrustRule
     from safebo.study import ConfidenceSpec
@@ -134,16 +123,30 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard, caution: float = 0.5
     kernels: list[Any] = [kernel.gpytorch() for kernel in task.kernels]
     noise = [std**2 for std in task.noise_std]
     settings = replace(settings, prior_means=task.prior_means)
-    return GridTuner(method, kernels, noise, task.grid, task.thresholds, beta, settings=settings)
+    grid = task.grid if points is None else points
+    return GridTuner(method, kernels, noise, grid, task.thresholds, beta, settings=settings)
 
 
-def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int) -> CalibrationRun:
+POINTS = 1500
+"""Random points of a cube, which has no lattice."""
+
+
+def candidates(task: Task, problem: int) -> Any:
+    """Points that a method may choose from, `n x d`, the seed among them."""
+    if task.lattice is not None:
+        return task.grid
+    drawn = np.random.default_rng([problem, task.dimension]).random((POINTS - 1, task.dimension))
+    return np.concatenate([task.start(0), drawn])
+
+
+def run(cell: Cell, problem: int, trials: int) -> CalibrationRun:
     """One run; a run in which nothing is certified any more stops there."""
     from safebo.errors import EmptySafeSetError
 
-    drawn = gp_sample(1, problem, BELIEFS[prior], trials=trials)
-    task = robust(drawn) if safeguard == "robust" else drawn
-    tuner = tuner_of(task, method, safeguard)
+    drawn = gp_sample(cell.inputs, problem, BELIEFS[cell.prior], trials=trials)
+    points = candidates(drawn, problem)
+    task = robust(drawn) if cell.safeguard == "robust" else drawn
+    tuner = tuner_of(task, cell.method, cell.safeguard, points)
     # The noise is that of the drawn task, whatever the declaration says.
     tuner.tell(*drawn.initial(0))
     margins = []
@@ -155,165 +158,115 @@ def run(method: str, safeguard: Safeguard, prior: str, problem: int, trials: int
     except EmptySafeSetError:
         pass
     try:
-        regret = drawn.regret(tuner.best().x.numpy())
+        truth = drawn.functions(np.concatenate([points, tuner.best().x.numpy()[None]]))
+        regret = float(truth[truth[:, 1] >= drawn.thresholds[1], 0].max() - truth[-1, 0])
     except EmptySafeSetError:
         regret = float("nan")
     broken = [m for m in margins if m < 0]
-    return CalibrationRun(len(broken), abs(min(broken, default=0.0)), len(margins), regret)
+    depth = abs(min(broken, default=0.0))
+    trust = tuner.trust
+    alarm, refuted = any(t.alarm is not None for t in trust), any(t.refuted for t in trust)
+    return CalibrationRun(len(broken), depth, len(margins), regret, alarm, refuted)
 
 
-def runs(
-    method: str, safeguard: Safeguard, prior: str, problems: Sequence[int], trials: int
-) -> list[CalibrationRun]:
+def runs(cell: Cell, problems: Sequence[int], trials: int) -> list[tuple[int, CalibrationRun]]:
     """Runs of several problems, in whatever process."""
     import torch
 
     torch.set_num_threads(1)
-    return [run(method, safeguard, prior, problem, trials) for problem in problems]
+    return [(problem, run(cell, problem, trials)) for problem in problems]
 
 
-def summary(outcomes: Sequence[CalibrationRun]) -> dict[str, float]:
-    """Rate of violating runs with its 95 % Clopper-Pearson interval, violating trials, worst depth, median regret."""
-    violating = sum(o.violating_trials > 0 for o in outcomes)
-    interval = binomtest(violating, len(outcomes)).proportion_ci(0.95)
-    regret = [o.regret for o in outcomes if not np.isnan(o.regret)]
-    return {
-        "runs": len(outcomes),
-        "violating": violating,
-        "rate": violating / len(outcomes),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "trial_rate": sum(o.violating_trials for o in outcomes) / max(1, sum(o.trials for o in outcomes)),
-        "depth": max(o.depth for o in outcomes),
-        "regret": float(np.median(regret)) if regret else float("nan"),
-        "stopped": sum(o.trials == 0 for o in outcomes),
-    }
+COLUMNS = (*Cell._fields, "problem", "of", *(f.name for f in fields(CalibrationRun)))
+"""Of the file of finished runs; `of` is the number of trials that a run was to have."""
 
 
-def line(prior: str, method: str, safeguard: str, numbers: dict[str, float]) -> str:
-    """One row of the table, in markdown."""
-    return (
-        f"| {prior} | {method} | {safeguard} | {int(numbers['violating'])}/{int(numbers['runs'])} "
-        f"| {100 * numbers['rate']:.1f} ({100 * numbers['low']:.1f} to {100 * numbers['high']:.1f}) "
-        f"| {100 * numbers['trial_rate']:.2f} | {numbers['depth']:.2f} | {numbers['regret']:.3f} "
-        f"| {int(numbers['stopped'])} |"
-    )
+def finished(out: Path | None, trials: int) -> dict[Cell, dict[int, CalibrationRun]]:
+    """Runs of that many trials in a file, by cell and problem.
 
-
-HEADING = (
-    "| prior | method | safeguard | violating runs | % of runs (95 % interval) | % of trials | worst depth "
-    "| median regret | nothing certified |\n|---|---|---|---|---|---|---|---|---|"
-)
-
-
-Cell = tuple[str, str, Safeguard]
-"""Prior, method, safeguard."""
+    Raises:
+        BadParameter: a file that is none of these.
+    """
+    found: dict[Cell, dict[int, CalibrationRun]] = {}
+    if out is None or not out.exists():
+        return found
+    with out.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise typer.BadParameter(
+                f"{out} is no file of this command's runs: its columns are not {COLUMNS}"
+            )
+        for row in reader:
+            if int(row["of"]) == trials:
+                cell = Cell(row["prior"], row["method"], row["safeguard"], int(row["inputs"]))  # type: ignore[arg-type]
+                found.setdefault(cell, {})[int(row["problem"])] = CalibrationRun(
+                    int(row["violating_trials"]),
+                    float(row["depth"]),
+                    int(row["trials"]),
+                    float(row["regret"]),
+                    row["alarm"] == "True",
+                    row["refuted"] == "True",
+                )
+    return found
 
 
 def cells(
     wanted: Sequence[tuple[Cell, int]], trials: int, workers: int, out: Path | None
 ) -> Iterator[tuple[Cell, dict[str, float]]]:
-    """Every wanted cell of the table in order; finished ones are read from `out`, new ones are written there.
+    """Every wanted cell of the table in order; finished runs are read from `out`, new ones are added there.
 
     Args:
         wanted: cells, each with its number of problems.
         trials: of every run.
         workers: processes.
-        out: folder of finished cells.
+        out: file of finished runs, comma-separated values.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers
+    known = finished(out, trials)
     with process_pool(workers) as pool:
-        for (prior, method, safeguard), problems in wanted:
-            name = f"{prior}-{method}-{safeguard.replace(' ', '_')}-{problems}x{trials}.json"
-            path = None if out is None else out / name
-            if path is not None and path.exists():
-                outcomes = [CalibrationRun(**o) for o in json.loads(path.read_text())]
-            else:
-                parts = [list(range(start, problems, 4 * workers)) for start in range(4 * workers)]
-                jobs = [pool.submit(runs, method, safeguard, prior, part, trials) for part in parts if part]
-                outcomes = [o for job in as_completed(jobs) for o in job.result()]
-                if path is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(json.dumps([asdict(o) for o in outcomes]))
-            yield (prior, method, safeguard), summary(outcomes)
+        for cell, problems in wanted:
+            have = known.get(cell, {})
+            missing = [problem for problem in range(problems) if problem not in have]
+            parts = [missing[start :: 4 * workers] for start in range(4 * workers)]
+            jobs = [pool.submit(runs, cell, part, trials) for part in parts if part]
+            for job in as_completed(jobs):
+                done = job.result()
+                have |= dict(done)
+                if out is not None:
+                    _add(out, [(*cell, problem, trials, *astuple(found)) for problem, found in done])
+            yield cell, summary([have[problem] for problem in sorted(have)])
 
 
-def page(table: Mapping[Cell, dict[str, float]], trials: int) -> str:
-    """The page of the documentation, in markdown."""
-    text = [PAGE_HEAD.format(trials=trials)]
-    right = [cell for cell in table if cell[0] == "right"]
-    if right:
-        text += [f"## The prior is right, {int(table[right[0]]['runs'])} problems\n", HEADING]
-        text += [line(*cell, table[cell]) for cell in right]
-    wrong = [prior for prior in BELIEFS if prior != "right" and any(cell[0] == prior for cell in table)]
-    if wrong:
-        counts = sorted({int(n["runs"]) for cell, n in table.items() if cell[0] in wrong})
-        shown = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        text += [
-            f"\n## The prior is wrong, {shown} problems each\n",
-            "Percentage of violating runs with the upper end of its interval, and the worst depth.\n",
-            "| method | safeguard | " + " | ".join(wrong) + " |",
-            "|---|---|" + "---|" * len(wrong),
-        ]
-        for method, safeguard in dict.fromkeys((cell[1], cell[2]) for cell in table if cell[0] in wrong):
-            found = [table.get((prior, method, safeguard)) for prior in wrong]
-            parts = [
-                "-" if n is None else f"{100 * n['rate']:.0f} % (to {100 * n['high']:.0f}), {n['depth']:.2f}"
-                for n in found
-            ]
-            text.append(f"| {method} | {safeguard} | " + " | ".join(parts) + " |")
-    return "\n".join(text) + "\n"
+def _add(out: Path, rows: Sequence[tuple[object, ...]]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = not out.exists()
+    with out.open("a", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([COLUMNS] * new)
+        writer.writerows([f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in rows)
 
 
-PAGE_HEAD = """# Calibration: how often safe methods break a constraint
-
-Safe means safe under the declared model. This page shows what that is worth where the model is right, and what is left
-of it where the model is wrong. Made by
-
-    python -m safebo.experiments.evidence.calibration --out runs/calibration --page docs/calibration.md
-
-Every problem is an objective and a constraint drawn from a unit-variance squared-exponential prior on 150 points of the
-unit interval (lengthscale 0.1, noise 0.1), with one safe seed; {trials} trials each. A run violates when the true
-constraint is broken at any of its trials. Intervals are Clopper-Pearson, 95 %. Depths are in prior standard deviations.
-
-Wrong priors: `long` is told a lengthscale twice too long, `longer` 1.5 times, `short` half of the true one; `quiet`
-noise three times too low; `scale` half of the true prior standard deviation; `tails` the true standard deviation of
-noise that has a Student distribution of 2.5 degrees of freedom. The truth may also be what no prior here describes:
-noise that differs ninefold over the interval (`uneven`), 3 % of measurements with ten times the noise (`outliers`), a
-constraint that falls off a `cliff` of two standard deviations, or sinks by one during the run (`drift`).
-
-The safeguards, from the promise alone to what helps when it fails:
-
-- `posterior`, `srinivas2010`: beta by that schedule (`tuner.confidence`), delta 0.05
-- `real beta`: the schedule fiedler2024 with every function's true norm, delta 0.05
-- `lipschitz`: `srinivas2010`, certified only by lower bounds at tried points less the true Lipschitz constant
-- `measured`: LoSBO's safe set, with the true Lipschitz constant and a noise bound taken from the told noise
-- `robust`: `posterior`, told lengthscales times 0.6 and told noise times 2
-- `earned`: `posterior` with half of delta; certified with half the told lengthscale until the told prior is earned
-  (`surrogate.trust`), with the other half
-- `beta 2`: the practical constant; it promises nothing
-
-What to take from it: where the prior is right every promise of 5 % is kept with room to spare, and the constant 2
-breaks constraints in every tenth run. A lengthscale twice too long voids the promise of every method alike: about half
-of the runs break a constraint. What helps then is a cautious declaration, true Lipschitz constants, or a beta with the
-true norm. `measured` stands on the noise bound: told too little noise, it fails like the others.
-"""
-
-
-def chosen_cells(priors: str, methods: str, safeguards: str) -> list[Cell]:
+def chosen_cells(priors: str, methods: str, safeguards: str, inputs: str) -> list[Cell]:
     """Cells by names with commas; all methods and safeguards where there is none.
 
     Raises:
-        BadParameter: a prior that does not exist.
+        BadParameter: a prior that does not exist, or numbers of inputs that problems are not drawn in.
     """
     chosen = [p.strip() for p in priors.split(",")]
     unknown = [p for p in chosen if p not in BELIEFS]
     if unknown:
         raise typer.BadParameter(f"prior {unknown[0]!r}: known are {', '.join(BELIEFS)}")
+    counts = [n.strip() for n in inputs.split(",")]
+    wrong = [n for n in counts if n not in map(str, DIMENSIONS)]
+    if wrong:
+        raise typer.BadParameter(
+            f"inputs {wrong[0]!r}: one of {', '.join(map(str, DIMENSIONS))}, with commas"
+        )
     only = {m.strip() for m in methods.split(",") if m.strip()}
     guards = {g.strip() for g in safeguards.split(",") if g.strip()}
     return [
-        (prior, method, safeguard)
+        Cell(prior, method, safeguard, int(count))
+        for count in counts
         for prior in chosen
         for method, safeguard in ROWS
         if (not only or method in only) and (not guards or safeguard in guards)
@@ -322,32 +275,47 @@ def chosen_cells(priors: str, methods: str, safeguards: str) -> list[Cell]:
 
 def main(
     problems: Annotated[
-        int, typer.Option(min=1, help="drawn problems per cell, where the prior is right")
+        int, typer.Option(min=1, help="drawn problems per cell, where the prior is right or earned")
     ] = 200,
-    wrong_problems: Annotated[int, typer.Option(min=1, help="the same where it is wrong")] = 50,
+    wrong_problems: Annotated[int, typer.Option(min=1, help="the same of the other cells")] = 50,
     priors: Annotated[str, typer.Option(help="with commas")] = ",".join(BELIEFS),
     methods: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
     safeguards: Annotated[str, typer.Option(help="with commas; all when empty")] = "",
+    inputs: Annotated[str, typer.Option(help="numbers of inputs, with commas")] = "1",
     trials: Annotated[int, typer.Option(min=1, help="trials per run")] = 100,
     workers: Annotated[int, typer.Option(min=1)] = 2,
-    out: Annotated[Path | None, typer.Option(help="folder of finished cells, read and written")] = None,
+    out: Annotated[Path | None, typer.Option(help="file of finished runs (CSV), read and added to")] = None,
     page_path: Annotated[
-        Path | None, typer.Option("--page", help="markdown page to write at the end")
+        Path | None, typer.Option("--page", help="markdown page of all runs in --out, written at the end")
     ] = None,
 ) -> None:
-    """Print the table, one line as each cell ends."""
+    """Print the table, one line as each cell ends, and rates pooled over methods."""
     wanted = [
-        (cell, problems if cell[0] == "right" else wrong_problems)
-        for cell in chosen_cells(priors, methods, safeguards)
+        (cell, problems if "right" in cell or "earned" in cell else wrong_problems)
+        for cell in chosen_cells(priors, methods, safeguards, inputs)
     ]
     print(HEADING, flush=True)
     table: dict[Cell, dict[str, float]] = {}
     for cell, numbers in cells(wanted, trials, workers, out):
         table[cell] = numbers
-        print(line(*cell, numbers), flush=True)
+        print(line(cell, numbers), flush=True)
+    print("\n".join(["", *pooled_lines(table)]))
     if page_path is not None:
-        page_path.write_text(page(table, trials))
+        everything = {cell: summary(list(found.values())) for cell, found in finished(out, trials).items()}
+        page_path.write_text(page(_ordered(everything) or table, trials))
         print(f"page: {page_path}")
+
+
+def _ordered(table: Mapping[Cell, dict[str, float]]) -> dict[Cell, dict[str, float]]:
+    """Cells in the order of `ROWS`, whatever the order in which they were run."""
+    rows = {row: n for n, row in enumerate(ROWS)}
+    last = len(rows)
+    return dict(
+        sorted(
+            table.items(),
+            key=lambda item: (item[0].inputs, rows.get((item[0].method, item[0].safeguard), last)),
+        )
+    )
 
 
 if __name__ == "__main__":
