@@ -19,6 +19,7 @@ from safebo.errors import StudyError
 from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.mixture import MixturePosterior
 from safebo.models.multi_task import (
     Contradiction,
     Pairing,
@@ -214,6 +215,21 @@ class ModelCache:
         """
         self.surrogate(rows)
         return self._stricter
+
+    def residuals(self, rows: Sequence[Observation]) -> dict[str, Float[Tensor, " n"]]:
+        """Standardized one-step residuals of every function's measurements, under the priors that certify now.
+
+        Falls and clipped values are left out; so are functions with sampled hyperparameters, which have no one factor.
+        """
+        found = {}
+        for i, (model, posterior) in enumerate(
+            zip(self.declared, self.surrogate(rows).posteriors, strict=True)
+        ):
+            exact = [not row.exact or row.exact[i] for row in rows if row.values[i] is not None]
+            if exact and not isinstance(posterior, MixturePosterior):
+                own = posterior.whitened_residual()[posterior.count - len(exact) :]
+                found[model.name] = own[torch.tensor(exact)]
+        return found
 
     def _earned(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
         """A surrogate whose constraints have the priors that certify now."""

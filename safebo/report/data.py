@@ -187,6 +187,7 @@ class ReportData:
         created: when the report was made, as text.
         planned: the run's total number of trials.
         prior: what became of another run's trials; None for a run without a prior.
+        residuals: standardized one-step residuals by function, `n` each.
     """
 
     study: Study
@@ -199,6 +200,7 @@ class ReportData:
     created: str = ""
     planned: int = 0
     prior: PriorStory | None = None
+    residuals: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def functions(study: Study) -> tuple[FunctionSpec, ...]:

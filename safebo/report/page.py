@@ -10,7 +10,9 @@ from typing import Any
 from safebo.errors import OtherFileError
 from safebo.files.writing import write_whole
 from safebo.models.trust import trust_rule
+from safebo.report.coverage import LEVELS, coverage_table
 from safebo.report.data import ContextReport, ReportData, objective_of
+from safebo.report.figures.coverage import coverage_figure
 from safebo.report.figures.evidence import evidence_figure
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.prior import agreement_figure
@@ -29,7 +31,17 @@ from safebo.text.file_names import file_name
 GENERATOR = b'<meta name="generator" content="safebo'
 """In the head of every page: by it an older report is told from a page of the user's own."""
 
-PICTURES = ("objective", "margins", "evidence", "relevance", "prior", "safe-set-*", "bounds-*", "tracking-*")
+PICTURES = (
+    "objective",
+    "margins",
+    "evidence",
+    "coverage",
+    "relevance",
+    "prior",
+    "safe-set-*",
+    "bounds-*",
+    "tracking-*",
+)
 """Names of the pictures that a report has; any others in its folder are left alone."""
 
 
@@ -40,6 +52,7 @@ class Pictures:
     objective: Picture | None = None
     margins: Picture | None = None
     evidence: Picture | None = None
+    coverage: Picture | None = None
     relevance: Picture | None = None
     agreement: Picture | None = None
     planes: dict[str, Picture | None] = field(default_factory=dict)
@@ -52,6 +65,7 @@ class Pictures:
             self.objective,
             self.margins,
             self.evidence,
+            self.coverage,
             self.relevance,
             self.agreement,
             *self.planes.values(),
@@ -171,6 +185,7 @@ def draw(data: ReportData) -> Pictures:
             objective=_objective_picture(data) if measured else None,
             margins=_margins_picture(data) if margins else None,
             evidence=_evidence_picture(data),
+            coverage=_coverage_picture(data),
             relevance=_relevance_picture(data) if data.lengthscales else None,
             agreement=_agreement_picture(data),
             planes=planes,
@@ -196,6 +211,8 @@ def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
         "gains": [tables[c.name] for c in data.contexts if c.tried],
         "predicted": [tables[c.name] for c in data.contexts if not c.tried],
         "tried": [_absences(c) for c in data.contexts if c.tried],
+        "coverage": coverage_table(data.residuals),
+        "levels": [f"{100.0 * level:g} %" for level in LEVELS],
         "backups": backup_rows(data),
         "trials": trial_rows(data),
         "version": installed,
@@ -261,6 +278,17 @@ def _evidence_picture(data: ReportData) -> Picture | None:
     return drawn(
         "evidence", evidence_figure(data, rule), "Evidence for and against the declared priors", caption
     )
+
+
+def _coverage_picture(data: ReportData) -> Picture | None:
+    if not any(len(values) for values in data.residuals.values()):
+        return None
+    caption = (
+        "Where each measurement fell in the distribution that was predicted for it from those before, noise included. "
+        "With a right model bars are level; the band holds 95 % of them. High ends: intervals too narrow. A hump in "
+        "the middle: too wide. A slope: measurements drift away from their predictions."
+    )
+    return drawn("coverage", coverage_figure(data), "Measurements in their predicted distributions", caption)
 
 
 def _relevance_picture(data: ReportData) -> Picture:

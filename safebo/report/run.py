@@ -96,6 +96,7 @@ def assemble(
         provenance=provenance,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         planned=planned,
+        residuals=tuner.residuals(),
     )
 
 

@@ -66,6 +66,10 @@ class TunerState:
         """What is believed of every constraint's prior; empty where priors are declared."""
         return self.models.trust(self.observations())
 
+    def residuals(self) -> dict[str, NDArray[np.float64]]:
+        """Standardized one-step residuals of every function's measurements; see `ModelCache.residuals`."""
+        return {name: z.numpy() for name, z in self.models.residuals(self.observations()).items()}
+
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""
         told = tuple(r.trial.id for r in self.history.told())

@@ -267,6 +267,15 @@ class Tuner:
         with one_thread():
             return {name: trust.record() for name, trust in self._state.trust().items()}
 
+    def residuals(self) -> dict[str, NDArray[np.float64]]:
+        """Standardized one-step residuals by function, `n` each: how far measurements lay from their predictions.
+
+        Standard normal and independent where the model is right. Under the priors that certify now; functions with
+        sampled hyperparameters are left out.
+        """
+        with one_thread():
+            return self._state.residuals()
+
     def scheduled_context(self) -> str:
         """The context whose turn it is.
 
