@@ -79,6 +79,10 @@ class Trial:
 
     `evidence` says for every constraint which prior certified it, where priors are earned (`surrogate.trust`).
 
+    `operating_time` is the time of the robot's operation for which the trial was asked, in seconds, pauses included;
+    None where nobody gave one. `certified_until` is the operating time at which its certificate expires, where what is
+    known grows old (`surrogate.time`); None where it does not.
+
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
 
@@ -100,6 +104,8 @@ class Trial:
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    operating_time: float | None = field(default=None, compare=False)
+    certified_until: float | None = None
 
 
 def trial_hash(trial: Trial) -> str:
@@ -129,6 +135,8 @@ class Measurement:
         duration: seconds of robot time.
         message: for people: why the trial was aborted or failed.
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
+        operating_time: of the robot at the trial's start, in seconds, by its own clock; None where it has none, then
+            the trial's counts.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -150,6 +158,7 @@ class Measurement:
     duration: float = 0.0
     message: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
+    operating_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,12 @@ class TrialRecord:
         """Asked and not yet told."""
         return self.measurement is None
 
+    @property
+    def operating_time(self) -> float | None:
+        """Of the robot at the trial's start, in seconds: what the evaluator reported, else what the trial was asked for."""
+        reported = None if self.measurement is None else self.measurement.operating_time
+        return self.trial.operating_time if reported is None else reported
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -180,6 +195,7 @@ class Certificate:
     Args:
         certified: every margin's lower bound is at least 0.
         bounds: of every function in its own unit, by name.
+        until: operating time, in seconds, at which it expires; None where it does not.
 
     Example:
         >>> Certificate(True, {"height": Bounds(0.01, 0.05, 0.09)}).certified
@@ -188,6 +204,7 @@ class Certificate:
 
     certified: bool
     bounds: Mapping[str, Bounds]
+    until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +219,7 @@ class Recommendation:
         bounds: of every function in its own unit, by name.
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
         priors: by constraint, the prior that certifies it, where priors are earned.
+        until: operating time, in seconds, at which the certificate expires; None where it does not.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -216,6 +234,7 @@ class Recommendation:
     bounds: Mapping[str, Bounds]
     trial: int | None = None
     priors: Mapping[str, str] = field(default_factory=dict)
+    until: float | None = None
 
 
 @runtime_checkable
