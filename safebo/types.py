@@ -24,6 +24,9 @@ Status = Literal["asked", "told", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
 PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 
+DRIFT = "drift"
+"""What names a prior that changes with time among those that `Evidence` mentions."""
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -53,6 +56,8 @@ class Evidence:
         log_refutation: log of the likelihood ratio of the alternatives' mixture to the declared prior.
         refuted_by: the likeliest alternative, once the declared prior was refuted; else empty.
         alarm: the prior that certifies as well since no cautious one fits; else empty.
+        log_drift: log of the likelihood ratio of the declared time of drift (and a third of it) to no drift at all;
+            None where the study declares none (`surrogate.time`).
 
     Example:
         >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
@@ -64,6 +69,12 @@ class Evidence:
     log_refutation: float
     refuted_by: str = ""
     alarm: str = ""
+    log_drift: float | None = None
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the alarm is that of a prior which changes with time."""
+        return DRIFT in self.alarm
 
     @property
     def certifying(self) -> str:
