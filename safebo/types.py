@@ -24,6 +24,9 @@ Status = Literal["asked", "told", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
 PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 
+OPERATING_TIME = "operating_time"
+"""What `Measurement.extra` calls the operating time, where an evaluator gives it there."""
+
 DRIFT = "drift"
 """What names a prior that changes with time among those that `Evidence` mentions."""
 

@@ -247,6 +247,9 @@ class TimeSpec(_Strict):
     long is not safe. Trials cluster in time, so it is declared and never fitted."""
     memories: dict[str, Duration] = Field(default_factory=dict)
     """Of the objective or a constraint that has its own, by name."""
+    lead: Duration = 60.0
+    """So long after a proposal its trial begins, at the latest: computing, settling, a person's approval. Proposals are
+    certified for then, and a trial whose certificate has expired before it begins does not run."""
     interval: Duration | None = None
     """Operating time from one trial to the next, in simulation, where it goes by otherwise than the clock on the wall:
     so that trials do not depend on how fast the computer is. At most a tenth of the shortest memory."""

@@ -27,12 +27,13 @@ def time_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
     for name in time.memories:
         if name not in names:
             yield unknown((*path, "memories", name), "function", name, names)
-    if time.interval is not None and time.interval > time.pause:
-        yield Problem(
-            (*path, "interval"),
-            f"{duration_text(time.interval)} exceeds a tenth of the shortest memory ({duration_text(time.pause)}), after "
-            "which the seeds come first: nothing but seeds would be tried",
-        )
+    for key, value in (("interval", time.interval), ("lead", time.lead)):
+        if value is not None and value > time.pause and (key == "interval" or time.interval is None):
+            yield Problem(
+                (*path, key),
+                f"{duration_text(value)} exceeds a tenth of the shortest memory ({duration_text(time.pause)}), after which "
+                "the seeds come first: nothing but seeds would be tried",
+            )
     name, confidence = canonical(study.tuner.method), brought.confidence
     known = METHODS.get(name)
     checks = (
