@@ -29,7 +29,7 @@ from safebo.text.command import run_command, say
 from safebo.text.screen import Screen
 
 if TYPE_CHECKING:
-    pass
+    from safebo.study import Study
 
 ENTRY_POINTS = "safebo.commands"
 """Subcommands of other packages, each loaded when it is used. Help reads only their modules' docstrings."""

@@ -175,6 +175,11 @@ class SafeSampler(BaseSampler):
                 f"method {study.tuner.method!r} tries what is not certified: SafeSampler allows methods that "
                 "never leave the certified set, such as safe_ucb and safeopt"
             )
+        if study.surrogate.time is not None:
+            raise StudyError(
+                "surrogate.time is declared, and Optuna's trials have no operating time: nothing would say when a "
+                "certificate expires. Run the study with safebo (`safebo tune`, or `Tuner.ask(operating_time=...)`)"
+            )
         check_study(study)
         self._constraints_func = constraints_func
         self._studies = dict(studies)

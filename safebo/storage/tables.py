@@ -160,7 +160,10 @@ def _times(trial: Trial) -> dict[str, Any]:
 def _predicted(trial: Trial, name: str) -> dict[str, Any]:
     """Bounds of one function, with the evidence for its prior where there is some."""
     evidence = trial.evidence.get(name)
-    return asdict(trial.predicted[name]) | ({} if evidence is None else {"evidence": asdict(evidence)})
+    if evidence is None:
+        return asdict(trial.predicted[name])
+    kept = {key: value for key, value in asdict(evidence).items() if value is not None}
+    return asdict(trial.predicted[name]) | {"evidence": kept}
 
 
 def measurement_columns(measurement: Measurement) -> dict[str, Any]:
