@@ -61,14 +61,14 @@ class Drift:
         steps = values.get("steps", [])
         if not isinstance(steps, Sequence) or isinstance(steps, str):
             raise ValueError(f"drift: steps must be a list of {{at: 30 min, torque: -10 %}}, got {steps!r}")
-        damping = _rate("damping", values.get("damping", 0.0), "N m s/rad", 1.0)
+        damping = _rate("damping", values.get("damping", "0 N m s/rad/s"), "N m s/rad", 1.0)
         if damping < 0:
             raise ValueError(
                 f"drift: damping must be at least 0 N m s/rad/min, got {values['damping']!r}: heat does not take away "
                 "damping that the model may not have"
             )
         return cls(
-            torque=_rate("torque", values.get("torque", 0.0), "%", 0.01),
+            torque=_rate("torque", values.get("torque", "0 %/s"), "%", 0.01),
             damping=damping,
             steps=tuple(_step(i, step) for i, step in enumerate(steps)),
         )
@@ -99,19 +99,17 @@ def _step(index: int, value: Any) -> TorqueStep:
 
 
 def _rate(key: str, value: Any, unit: str, factor: float) -> float:
-    """A change per second; plain numbers are of the unit per second."""
+    """A change per second."""
     units = {f"{unit}/{name}": factor / seconds for name, seconds in _SECONDS.items()}
-    return _measure(key, value, units, f"1 {unit}/min", factor)
+    return _measure(key, value, units, f"1 {unit}/min")
 
 
-def _measure(key: str, value: Any, units: Mapping[str, float], example: str, plain: float = 1.0) -> float:
-    """A number in one of these units, or a plain one."""
+def _measure(key: str, value: Any, units: Mapping[str, float], example: str) -> float:
+    """A number in one of these units."""
     if isinstance(value, str):
         found = re.fullmatch(_NUMBER + r"(.*?)\s*", value)
         if found and found[2] in units:
             return float(found[1]) * units[found[2]]
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return plain * float(value)
     raise ValueError(
-        f"drift: {key} must be a number with one of the units {', '.join(units)}, as in {example}, got {value!r}"
+        f"drift: {key} must be a number and one of the units {', '.join(units)}, as in {example}, got {value!r}"
     )
