@@ -197,7 +197,7 @@ class TrialRecord:
 
     @property
     def operating_time(self) -> float | None:
-        """Of the robot at the trial's start, in seconds: what the evaluator reported, else what the trial was asked for."""
+        """Of the robot at the trial's start, in seconds: as the evaluator reported it, else as it was asked."""
         reported = None if self.measurement is None else self.measurement.operating_time
         return self.trial.operating_time if reported is None else reported
 
@@ -356,6 +356,8 @@ class EvaluatorInfo:
     `margins_to_go`: measurements say how the margins went on from every visited state.
     `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
     `serial`: of that robot; a run keeps to one robot.
+    `reads`: context variables that it can read before a trial; it then has a method `read_context()` that returns them
+    by name.
 
     Example:
         >>> info = EvaluatorInfo(
@@ -380,6 +382,7 @@ class EvaluatorInfo:
     margins_to_go: bool = False
     robot: Literal["", "virtual", "physical"] = ""
     serial: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @runtime_checkable

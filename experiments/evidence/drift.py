@@ -164,14 +164,12 @@ FUNCTION_MEMORY = 60 * MINUTE
 
 
 def drawn(seed: int, trials: int) -> np.ndarray:
-    """Objective and constraint of a drawn problem, `2 x trials x POINTS`: Ornstein-Uhlenbeck in time, RBF over the gain;
-    the seed, in the middle, has a margin of at least 1 all the time.
+    """Objective and constraint of a drawn problem, `2 x trials x POINTS`: Ornstein-Uhlenbeck in time, RBF over the
+    gain; the seed, in the middle, keeps a margin of at least 0.5 all the time.
     """
     rng = np.random.default_rng([seed, 7])
     x = np.linspace(0.0, 1.0, POINTS)
-    root = np.linalg.cholesky(
-        np.exp(-0.5 * ((x[:, None] - x) / LENGTHSCALE) ** 2) + 1e-9 * np.eye(POINTS)
-    )
+    root = np.linalg.cholesky(np.exp(-0.5 * ((x[:, None] - x) / LENGTHSCALE) ** 2) + 1e-9 * np.eye(POINTS))
     keep = math.exp(-MINUTE / FUNCTION_MEMORY)
     while True:
         f = np.empty((2, trials, POINTS))
@@ -261,10 +259,12 @@ def table(found: Mapping[tuple[str, int], Mapping[str, Any]]) -> str:
                 f"{'go1 ' + name:20} {len(drifting):4d}  {sum(c > 0 for c in counts):9d}  {sum(counts):12d}  "
                 f"{', '.join(minutes) or '-'}" + (f"  ({seeds} of the trials seeds)" if seeds else "")
             )
-            last = [t["objective"] for row in drifting for t in row["trials"][-10:] if t["objective"] is not None]
+            last = [
+                t["objective"] for row in drifting for t in row["trials"][-10:] if t["objective"] is not None
+            ]
             repeats = np.mean([sum(t["phase"] == "seed" for t in row["trials"]) for row in drifting])
             lines.append(
-                f"{'':20}       mean true objective of the last ten trials {np.mean(last):.3f}, seeds {repeats:.1f} a run"
+                f"{'':20}       mean true objective of the last ten trials {np.mean(last):.3f}, seeds {repeats:.1f}"
             )
     for name in ("static", "expiring"):
         if drawn_runs := rows(f"functions {name}"):
@@ -283,8 +283,8 @@ def table(found: Mapping[tuple[str, int], Mapping[str, Any]]) -> str:
         ]
         words = ", ".join("-" if n is None else str(n) for n in needed)
         lines.append(
-            f"step of -10 %: seed {reference['seed']:.3f}, best reference {reference['best']:.3f}; trials after the step "
-            f"until the recommendation is safe and at least {bar:.3f}: {words}; violating runs "
+            f"step of -10 %: seed {reference['seed']:.3f}, best reference {reference['best']:.3f}; trials after the "
+            f"step until the recommendation is safe and at least {bar:.3f}: {words}; violating runs "
             f"{sum(row['violating'] > 0 for row in stepped)} of {len(stepped)}"
         )
     return "\n".join(lines)
@@ -312,7 +312,10 @@ def main(
         spent.setdefault(name, []).append(time.monotonic() - begun)
         if done % 3 == 0:
             left = sum(np.mean(spent.get(n, [60.0])) for n, _, _ in missing[done:])
-            print(f"{done} of {len(missing)} runs; about {left / 3600:.2f} hours to go\n{table(found)}", flush=True)
+            print(
+                f"{done} of {len(missing)} runs; about {left / 3600:.2f} hours to go\n{table(found)}",
+                flush=True,
+            )
     print(table({key: row for key, row in found.items() if key in {job[:2] for job in planned}}))
 
 

@@ -218,7 +218,7 @@ class LeggedEvaluator:
         time = trial.operating_time
         if self.settings.drift and time is None:
             raise ValueError(
-                f"the plant drifts, and trial {trial.id} has no operating time: `Tuner.ask(operating_time=...)` gives it one"
+                f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
             )
         record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0)
         telemetry = self._save(record, trial) if self.settings.telemetry else None

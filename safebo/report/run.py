@@ -26,8 +26,8 @@ from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains
-from safebo.runs.prior_run import tuner_of
 from safebo.runs.clock import OperatingClock
+from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, origin
 from safebo.runs.supervision import robot_words, robots_of
 from safebo.storage.journal import Journal, RunInfo

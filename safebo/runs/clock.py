@@ -76,7 +76,7 @@ class OperatingClock:
         return self._last
 
     def expired(self, trial: Trial) -> Measurement | None:
-        """A trial begins: what is recorded instead of running it, where its certificate has expired; None where it may."""
+        """A trial begins: what is recorded instead, where its certificate has expired; None where it may run."""
         if self._interval is not None or self.spec is None:
             return None
         now = self._started[trial.id] = self.now()
@@ -84,8 +84,9 @@ class OperatingClock:
         if trial.phase == "seed" or until is None or now <= until:
             return None
         message = (
-            f"its certificate expired {duration_text(now - until)} before it could begin; it did not run. Where trials "
-            f"begin later than surrogate.time.lead ({duration_text(self.spec.lead)}) after they are asked for, declare more"
+            f"its certificate expired {duration_text(now - until)} before it could begin; it did not run. Where "
+            f"trials begin later than surrogate.time.lead ({duration_text(self.spec.lead)}) after they are asked for, "
+            "declare more"
         )
         return self.measured(trial, Measurement("failed", message=message))
 
@@ -105,8 +106,8 @@ class OperatingClock:
         if reported is not None:
             self._journal.note(
                 "clock",
-                f"trial {trial.id}: the evaluator's operating time went back to {duration_text(reported)}; the run's own "
-                "clock goes on",
+                f"trial {trial.id}: the evaluator's operating time went back to {duration_text(reported)}; the run's "
+                "own clock goes on",
                 trial.id,
             )
         return replace(measurement, operating_time=self._started.get(trial.id, trial.operating_time))

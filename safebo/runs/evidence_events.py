@@ -79,8 +79,8 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             advice = "Declare a shorter memory in surrogate.time"
         yield (
             "model-alarm",
-            f"ALARM {name}: the robot changes with time, the measurements fit no prior that stays as it is; {now.alarm} "
-            f"fits better and must certify as well from here on. {advice}",
+            f"ALARM {name}: the robot changes with time, the measurements fit no prior that stays as it is; "
+            f"{now.alarm} fits better and must certify as well from here on. {advice}",
         )
     elif now.alarm and not was.alarm:
         yield (
@@ -119,8 +119,8 @@ def _drift(name: str, before: float, now: float) -> Iterator[tuple[str, str]]:
     if now <= -SHOWN < before:
         yield (
             "drift-not-seen",
-            f"{name}: the measurements speak against a drift as fast as declared, {times(now)} for none at all; a longer "
-            "surrogate.time.memory would certify more",
+            f"{name}: the measurements speak against a drift as fast as declared, {times(now)} for none at all; a "
+            "longer surrogate.time.memory would certify more",
         )
 
 

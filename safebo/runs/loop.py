@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -31,8 +31,8 @@ from safebo.errors import (
 )
 from safebo.evaluators.gate import disk_is_full, refuse_seed, short_text, was_unsafe
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
-from safebo.files.problems import Problem
 from safebo.files.writing import remove_draft
+from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.evidence_events import EvidenceNews
@@ -192,17 +192,7 @@ class RunLoop:
                 "them out, and limit the time where the executor is made"
             )
         self.file.check_evaluator(info)
-        time = self.file.study.surrogate.time
-        if info.robot and time is not None and time.interval is not None:
-            raise self.file.error(
-                [
-                    Problem(
-                        ("surrogate", "time", "interval"),
-                        f"belongs to simulations, and evaluator {info.name!r} moves a {info.robot} robot, whose time goes "
-                        "by on the wall: leave it out",
-                    )
-                ]
-            )
+        refuse_interval(self.file, info)
         return info
 
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
@@ -300,7 +290,7 @@ class RunLoop:
             if stop.soon:
                 raise self._interrupted()
             while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
-                trial = self._ask(tuner, self.clock)
+                trial = next_trial(tuner, self.clock, self.pool, self.file.study)
                 journal.ask(trial, current.number)
                 current.trials.append(trial)
                 asked += 1
@@ -315,16 +305,6 @@ class RunLoop:
             evidence.tell()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
-
-    @staticmethod
-    def _ask(tuner: TunerLike, clock: OperatingClock) -> Trial:
-        """The next trial with its operating time, for which it is certified where the study declares `surrogate.time`."""
-        time = clock.next()
-        if clock.spec is None:
-            return replace(tuner.ask(), operating_time=time)
-        timed: Any = tuner
-        trial: Trial = timed.ask(operating_time=time)
-        return trial
 
     def _evaluate(
         self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, current: _Round, stop: StopRequest

@@ -110,6 +110,11 @@ def tell_trial(
                 f"say what became of it with `safebo resolve {folder} {waiting[0]}`"
             )
         measurement = _read_measurement(measurement_file, run.study)
+        if read := [v.name for v in run.study.context.variables if v.measured]:
+            raise InputError(
+                f"{', '.join(read)} is read before a trial, and nothing says what it was in this one: such a trial "
+                "cannot be entered"
+            )
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         parameters = _read_parameters(parameters_file)

@@ -67,7 +67,7 @@ def as_best_gains(
         study=study.name,
         objective_name=study.objective.name,
         objective_unit=study.objective.unit,
-        context_values=dict(study.context.values.get(context, {})),
+        context_values=dict(getattr(recommendation, "context", study.context.values.get(context, {}))),
         origin=origin,
         priors=dict(getattr(recommendation, "priors", {})),
         certified_until=until,
@@ -149,7 +149,8 @@ def keep_best(
         folder: the run's folder.
         study: the study as it runs.
         contexts: names of the contexts that were tried.
-        origin, clock: see `as_best_gains`.
+        origin: see `as_best_gains`.
+        clock: see `as_best_gains`.
 
     Returns:
         Gains and files by context; contexts for which nothing is certified are missing.

@@ -29,7 +29,8 @@ def seconds(value: Any) -> float:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
         raise ValueError(
-            f"must be a duration > 0: seconds, or a number with a unit ({', '.join(UNITS)}), as in 40 min, not {value!r}"
+            f"must be a duration > 0: seconds, or a number with a unit ({', '.join(UNITS)}), as in 40 min, "
+            f"not {value!r}"
         )
     return number
 

@@ -136,6 +136,9 @@ class ContextVariable(_Strict):
     """Of this variable, in the unit cube; `surrogate.context_lengthscale` when left out."""
     period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """For phases and angles: values so far apart, in its unit, are the same."""
+    measured: bool = False
+    """It is read before every trial and not set: battery voltage, motor temperature. The evaluator reads it; what a
+    context of `values` says of it is asked about only until something was read."""
 
 
 class SchedulePhase(_Strict):

@@ -11,7 +11,7 @@ from safebo.study import Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
-from safebo.study.time_checks import time_problems
+from safebo.study.time_checks import reading_problems, time_problems
 
 MAX_GRID_POINTS = 4_000_000
 
@@ -33,6 +33,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_search(study),
         *_backup(study.tuner),
         *time_problems(study, as_configured(study.tuner)),
+        *reading_problems(study, as_configured(study.tuner)),
     ]
 
 

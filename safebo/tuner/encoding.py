@@ -47,6 +47,7 @@ class StudyEncoding:
             tuple(f.noise_std for f in self.functions),
             domain_size(study),
         )
+        self.measured = tuple(v.name for v in study.context.variables if v.measured)
         self.region = self._region(tuner.transductive.region)
         self.contexts = {
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
@@ -54,11 +55,16 @@ class StudyEncoding:
         }
         self._known: dict[int, tuple[TrialRecord, bool, Observation]] = {}  # by trial, of the last record
 
-    def context(self, name: str) -> Float[Tensor, " c"]:
-        """A named context in the unit cube."""
+    def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
+        """A named context in the unit cube, at readings of its measured variables."""
         if name not in self.contexts:
             raise UnknownNameError("context", name, sorted(self.contexts))
-        return self.contexts[name]
+        if not readings:
+            return self.contexts[name]
+        row = self.context_space.vector(
+            {**self.study.context.values[name], **readings}, where="what was read"
+        )
+        return torch.tensor(self.context_space.to_unit(row))
 
     def unit(self, raw: NDArray[np.float64]) -> Float[Tensor, "n d"]:
         """Raw parameters to the unit cube, as a tensor of its own."""
@@ -132,7 +138,9 @@ class StudyEncoding:
             v is not None and abs(v) >= f.warp.clip for v, f in zip(values, self.functions, strict=True)
         ]
         exact = tuple(not (cut or (early and i > 0)) for i, cut in enumerate(clipped))
-        return Observation(trial.id, self.row(trial) if time is None else self.timed(trial, time), tuple(values), exact)
+        return Observation(
+            trial.id, self.row(trial) if time is None else self.timed(trial, time), tuple(values), exact
+        )
 
     @staticmethod
     def _place(trial: Trial) -> tuple[float, ...]:

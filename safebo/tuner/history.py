@@ -65,6 +65,10 @@ class History:
         """Records with a measurement."""
         return [record for record in self if not record.pending]
 
+    def last(self) -> TrialRecord | None:
+        """The record of the largest id; None without one."""
+        return self._records[max(self._records)] if self._records else None
+
     def latest(self) -> float:
         """The latest operating time that is known, in seconds: when the last trial began, or ended if it was told."""
         ends = [

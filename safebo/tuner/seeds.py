@@ -83,9 +83,16 @@ class Seeds:
 
     def again_reason(self, name: str) -> str:
         """Why a seed is repeated."""
-        if self.study.surrogate.time is None or len(self._last_tried(name)) == len(self._tried(name)):
+        if not self._expires or len(self._last_tried(name)) == len(self._tried(name)):
             return "repeated: nothing is certified yet"
+        if self.study.surrogate.time is None:
+            return "repeated: nothing is certified at what was read"
         return "repeated: every certificate has expired"
+
+    @property
+    def _expires(self) -> bool:
+        """Whether certificates come to an end without a measurement, by the time or by what is read."""
+        return self.study.surrogate.time is not None or bool(self.encoding.measured)
 
     def after_pause(self) -> bool:
         """Whether the robot has been without a trial for so long that seeds come first (`surrogate.time`)."""
@@ -111,7 +118,7 @@ class Seeds:
 
     def _last_tried(self, name: str) -> list[TrialRecord]:
         """Seeds since another trial of the context, where certificates expire; else all of them."""
-        if self.study.surrogate.time is None:
+        if not self._expires:
             return self._tried(name)
         found: list[TrialRecord] = []
         for record in reversed(self.state.history.of_context(name)):

@@ -5,7 +5,7 @@ Every answer is a function of the records alone; what is kept between calls only
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ from safebo.evaluators.gate import impossible_values
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import FunctionTrust
-from safebo.safety.expiry import remaining_validity
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
+from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
@@ -55,6 +55,7 @@ class TunerState:
         self.explores = explores
         self.models = ModelCache(encoding.study)
         self._asked_about: float | None = None
+        self._readings: Mapping[str, float] | None = None
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
@@ -66,15 +67,30 @@ class TunerState:
         """The operating time that is asked about, in seconds: the latest known one but within `at`."""
         return self.history.latest() if self._asked_about is None else self._asked_about
 
+    @property
+    def readings(self) -> Mapping[str, float]:
+        """Values of measured context variables that are asked about: those of the last trial but within `at`."""
+        if not self.encoding.measured:
+            return {}
+        if self._readings is not None:
+            return self._readings
+        last = self.history.last()
+        return {} if last is None else {name: last.trial.context[name] for name in self.encoding.measured}
+
+    def context_values(self, name: str) -> dict[str, float]:
+        """Values of a context's variables, in their units, at the present readings."""
+        return {**self.study.context.values[name], **self.readings}
+
     @contextmanager
-    def at(self, time: float | None) -> Iterator[None]:
-        """Ask about an operating time; None leaves it."""
-        before = self._asked_about
-        self._asked_about = before if time is None else time
+    def at(self, time: float | None, readings: Mapping[str, float] | None = None) -> Iterator[None]:
+        """Ask about an operating time and readings of measured context variables; None leaves them."""
+        before = self._asked_about, self._readings
+        self._asked_about = before[0] if time is None else time
+        self._readings = before[1] if readings is None else readings
         try:
             yield
         finally:
-            self._asked_about = before
+            self._asked_about, self._readings = before
 
     def _models_now(self) -> ModelCache:
         if self.study.surrogate.time is not None:
@@ -133,7 +149,7 @@ class TunerState:
             surrogate=seen,
             fantasized=fantasized,
             exact=exact,
-            context=self.encoding.context(name),
+            context=self.encoding.context(name, self.readings),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
             beta=self._beta(),

@@ -99,16 +99,23 @@ class Tuner:
 
     # -- the loop ----------------------------------------------------------------------------------------
 
-    def ask(self, context: str | None = None, operating_time: float | None = None) -> Trial:
+    def ask(
+        self,
+        context: str | None = None,
+        operating_time: float | None = None,
+        readings: Mapping[str, float] | None = None,
+    ) -> Trial:
         """The next trial.
 
         Args:
             context: name of the context; None follows the study's schedule.
             operating_time: of the robot when the trial will begin, in seconds, pauses included; the trial keeps it.
                 Needed where the study declares `surrogate.time`: it is certified for then.
+            readings: of context variables that are `measured`, by name, in their units; needed where there are some.
 
         Raises:
-            InputError: no operating time where one is needed, or one before that of a trial asked already.
+            InputError: no operating time or reading where one is needed, a time before that of a trial asked already,
+                or a reading outside its bounds.
             UnknownNameError: for a context that does not exist.
             UnsafeSeedError: when a seed of the context was measured unsafe.
             EmptySafeSetError: when nothing can be certified although the seeds were measured safe.
@@ -116,7 +123,7 @@ class Tuner:
         name = self.scheduled_context() if context is None else context
         self.encoding.context(name)
         self._check_time(operating_time)
-        with one_thread(), self._state.at(operating_time):
+        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             plan = self._planner.plan(name)
             dropped = self._state.models.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
@@ -148,14 +155,15 @@ class Tuner:
         context: str,
         measurement: Measurement | Mapping[str, Any],
         operating_time: float | None = None,
+        readings: Mapping[str, float] | None = None,
     ) -> Trial:
         """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`.
 
-        `operating_time` is that of the robot when the trial began; see `ask`.
+        `operating_time` is that of the robot when the trial began, `readings` what was read then; see `ask`.
         """
         row = self.encoding.space.vector(parameters)
         self._check_time(operating_time)
-        with one_thread(), self._state.at(operating_time):
+        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             trial = self._trial(context, row, "manual", "chosen by a person")
         trial = replace(trial, operating_time=operating_time)
         self.history.add(trial, self._checked(trial, measurement))
@@ -169,7 +177,8 @@ class Tuner:
         """
         old = self.history.record(trial_id).trial
         row = self.encoding.space.vector(parameters)
-        with one_thread(), self._state.at(old.operating_time):
+        read = {name: old.context[name] for name in self.encoding.measured}
+        with one_thread(), self._state.at(old.operating_time, read):
             new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
         new = replace(new, operating_time=old.operating_time)
         self.history.replace(new)
@@ -317,6 +326,24 @@ class Tuner:
 
     # -- small things ------------------------------------------------------------------------------------
 
+    def _checked_readings(self, readings: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """Readings of exactly the measured context variables; None where there are none."""
+        names, given = self.encoding.measured, readings or {}
+        if set(given) != set(names):
+            wanted = ", ".join(names) or "none"
+            raise InputError(
+                f"readings of measured context variables are needed for {wanted}, and were given for "
+                f"{', '.join(given) or 'none'}"
+            )
+        for variable in self.study.context.variables:
+            low, high = variable.bounds
+            if variable.measured and not low <= given[variable.name] <= high:
+                raise InputError(
+                    f"{variable.name} reads {given[variable.name]:g} {variable.unit}".rstrip()
+                    + f", outside the bounds [{low:g}, {high:g}] of the study: nothing can be certified there"
+                )
+        return readings if names else None
+
     def _check_time(self, time: float | None) -> None:
         if time is None:
             if self.study.surrogate.time is not None:
@@ -373,7 +400,7 @@ class Tuner:
         return Trial(
             id=number,
             parameters=self.encoding.space.named(row),
-            context=dict(self.study.context.values[name]),
+            context=self._state.context_values(name),
             context_name=name,
             phase=phase,
             seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
@@ -393,7 +420,7 @@ class Tuner:
         return Recommendation(
             parameters=self.encoding.space.named(row),
             context_name=name,
-            context=dict(self.study.context.values[name]),
+            context=self._state.context_values(name),
             certified=certificate.certified,
             bounds=certificate.bounds,
             trial=same[-1] if same else None,

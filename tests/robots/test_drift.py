@@ -17,7 +17,11 @@ from safebo.types import Trial
 
 MINUTE = 60.0
 SHORT = {"seconds": 0.8, "noise_free": True}
-DRIFT = {"torque": "-1 %/min", "damping": "0.01 N m s/rad/min", "steps": [{"at": "30 min", "torque": "-10 %"}]}
+DRIFT = {
+    "torque": "-1 %/min",
+    "damping": "0.01 N m s/rad/min",
+    "steps": [{"at": "30 min", "torque": "-10 %"}],
+}
 FIRM = {
     f"joint.{kind}.{gain}": value
     for kind in ("hip", "thigh", "calf")

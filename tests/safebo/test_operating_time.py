@@ -15,7 +15,7 @@ import optuna
 import pytest
 from numpy.typing import NDArray
 
-from safebo.errors import EmptySafeSetError, InputError, StudyError, UnsafeSeedError
+from safebo.errors import EmptySafeSetError, InputError, RunStoppedError, StudyError, UnsafeSeedError
 from safebo.evaluators.gate import checked_measurement
 from safebo.integrations.optuna import SafeSampler
 from safebo.runs.best_gains import BestGains, read_best_gains, write_best_gains
@@ -196,16 +196,16 @@ def test_where_everything_has_expired_the_seed_alone_is_tried_and_not_for_ever()
         told(tuner, minute * MINUTE)
     tuner.tell(tuner.ask(operating_time=180.0), {"objective": 0.0, "margins": {"margin": 0.02}})
     weak = {"objective": 0.0, "margins": {"margin": 0.02}}
-    phases, reasons, time = [], [], 180.0
+    time, tried = 180.0, []
+    while len(tried) < 5 or {t.phase for t in tried[-5:]} != {"seed"}:
+        assert len(tried) < 20
+        time += 3 * MINUTE
+        tried.append(tuner.ask(operating_time=time))
+        tuner.tell(tried[-1], weak)
+    assert "every certificate has expired" in tried[-1].reason
+    tuner.tell(tuner.ask(operating_time=time + 60.0), weak)
     with pytest.raises(EmptySafeSetError, match="nothing is certified"):
-        for _ in range(20):
-            time += 3 * MINUTE
-            trial = tuner.ask(operating_time=time)
-            phases.append(trial.phase)
-            reasons.append(trial.reason)
-            tuner.tell(trial, weak)
-    assert phases[-5:] == ["seed"] * 5
-    assert "every certificate has expired" in reasons[-1]
+        tuner.ask(operating_time=time + 120.0)
 
 
 def test_an_evaluators_own_clock_goes_before_that_of_the_trial() -> None:
@@ -217,7 +217,9 @@ def test_an_evaluators_own_clock_goes_before_that_of_the_trial() -> None:
     assert tuner.history.latest() == 605.0
     with pytest.raises(InputError, match="lies before that of the last trial, 600 s"):
         tuner.ask(operating_time=500.0)
-    within = checked_measurement({**plant({"x": 0.5}, {}), "extra": {"operating_time": 3.0, "a": 1.0}}, study())
+    within = checked_measurement(
+        {**plant({"x": 0.5}, {}), "extra": {"operating_time": 3.0, "a": 1.0}}, study()
+    )
     assert (within.operating_time, dict(within.extra)) == (3.0, {"a": 1.0})
 
 
@@ -228,7 +230,10 @@ def test_a_trial_without_a_time_is_refused() -> None:
             ask()
     with pytest.raises(InputError, match="a number of seconds >= 0, not nan"):
         tuner.ask(operating_time=math.nan)
-    assert tuner.tell_manual({"x": 0.5}, "default", plant({"x": 0.5}, {}), operating_time=5.0).operating_time == 5.0
+    assert (
+        tuner.tell_manual({"x": 0.5}, "default", plant({"x": 0.5}, {}), operating_time=5.0).operating_time
+        == 5.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,7 +274,13 @@ def test_optuna_and_prior_runs_have_no_clock() -> None:
 
 
 def test_durations_and_their_words() -> None:
-    assert [seconds(v) for v in ("40 min", "1.5h", 90, "2 d", "10s")] == [2400.0, 5400.0, 90.0, 172800.0, 10.0]
+    assert [seconds(v) for v in ("40 min", "1.5h", 90, "2 d", "10s")] == [
+        2400.0,
+        5400.0,
+        90.0,
+        172800.0,
+        10.0,
+    ]
     assert [duration_text(v) for v in (38, 750, 9000, 400000)] == ["38 s", "12.5 min", "2.5 h", "4.63 d"]
 
 
@@ -296,7 +307,10 @@ def test_a_run_keeps_times_and_a_resumed_one_asks_what_the_whole_one_does(tmp_pa
     assert best.certified_until is not None
     assert best.certified_until > 240.0
     assert best.certified_until_clock == ""
-    assert best.validity() == f"certified until {duration_text(best.certified_until)} of operation; measure the seed by then"
+    assert (
+        best.validity()
+        == f"certified until {duration_text(best.certified_until)} of operation; measure the seed by then"
+    )
 
 
 class Wall:
@@ -352,7 +366,9 @@ def test_a_trial_whose_certificate_has_expired_does_not_run(tmp_path: Path) -> N
     with journal_of(tmp_path, study(interval=None)) as journal:
         wall = Wall(journal)
         clock = OperatingClock(journal, [], wall)
-        local = Trial(2, {"x": 0.6}, {}, "default", "local", 0, True, operating_time=60.0, certified_until=70.0)
+        local = Trial(
+            2, {"x": 0.6}, {}, "default", "local", 0, True, operating_time=60.0, certified_until=70.0
+        )
         wall.time += 69.0
         assert clock.expired(local) is None
         wall.time += 31.0
@@ -366,7 +382,12 @@ def test_a_trial_whose_certificate_has_expired_does_not_run(tmp_path: Path) -> N
 def test_gains_say_until_when_they_are_certified(tmp_path: Path) -> None:
     until = datetime(2026, 3, 1, 14, 32, tzinfo=UTC)
     gains = BestGains(
-        "trot", {"kp": 1.0}, True, Bounds(0, 1, 2), certified_until=5400.0, certified_until_clock=until.isoformat()
+        "trot",
+        {"kp": 1.0},
+        True,
+        Bounds(0, 1, 2),
+        certified_until=5400.0,
+        certified_until_clock=until.isoformat(),
     )
     write_best_gains(tmp_path / "best.yaml", gains)
     assert read_best_gains(tmp_path / "best.yaml") == gains
@@ -424,8 +445,98 @@ def test_a_drift_is_called_one_with_what_to_declare() -> None:
     assert "changes with time" not in other
     timed = dict(changes("height", calm, replace(alarm, log_drift=1.0)))["model-alarm"]
     assert "shorter memory" in timed
-    refuted = dict(changes("height", calm, replace(calm, refuted_by="drift that halves"))) ["prior-refuted"]
+    refuted = dict(changes("height", calm, replace(calm, refuted_by="drift that halves")))["prior-refuted"]
     assert "declare how fast with surrogate.time" in refuted
     assert [k for k, _ in changes("height", calm, replace(calm, log_drift=4.0))] == ["drift-shown"]
     assert [k for k, _ in changes("height", calm, replace(calm, log_drift=-4.0))] == ["drift-not-seen"]
     assert not list(changes("height", replace(calm, log_drift=4.0), replace(calm, log_drift=5.0)))
+
+
+# -- contexts that are read ------------------------------------------------------------------------------
+
+READ_STUDY = """\
+name: battery
+evaluator: {name: "test_operating_time:powered", options: {repeatable: true}}
+parameters:
+  - {name: x, bounds: [0, 1]}
+context:
+  variables:
+    - {name: battery, unit: V, bounds: [20, 26], measured: true, lengthscale: 0.2}
+  values: {default: {battery: 25}}
+objective: {name: reward, noise_std: 0.05}
+constraints:
+  - {name: margin, unit: m, noise_std: 0.05, prior_std: 1.0}
+seeds:
+  - parameters: {x: 0.5}
+surrogate: {kernel: rbf, lengthscale: 0.3, trust: declared}
+tuner: {method: safe_ucb, beta: 2}
+trials: 4
+"""
+
+
+def powered(parameters: Mapping[str, float], context: Mapping[str, float]) -> Any:
+    """The plant under what its battery says."""
+    return plant(parameters, context) | {"extra": {"seen": context["battery"]}}
+
+
+READ: list[Any] = [25.0, 24.9, 24.8, 24.7]
+
+
+def read_next() -> Mapping[str, float]:
+    """The next voltage."""
+    return {"battery": READ.pop(0)}
+
+
+def test_a_reading_certifies_its_neighbourhood_alone() -> None:
+    tuner = Tuner(parse_study(READ_STUDY).study)
+    for _ in range(3):
+        trial = tuner.ask(readings={"battery": 25.0})
+        tuner.tell(trial, plant(trial.parameters, {}))
+    assert trial.context == {"battery": 25.0}
+    assert trial.phase == "local"
+    # The last reading is asked about; far from all readings nothing but the seed is tried.
+    assert tuner.certify({"x": 0.5}, "default").certified
+    low = tuner.ask(readings={"battery": 20.5})
+    assert (low.phase, low.certified, low.context) == ("seed", False, {"battery": 20.5})
+    assert "nothing is certified at what was read" in low.reason
+    assert not tuner.certify({"x": 0.5}, "default").certified
+    tuner.tell(low, plant(low.parameters, {}))
+    assert tuner.ask(readings={"battery": 20.4}).phase == "local"
+
+
+def test_readings_that_are_missing_or_out_of_bounds_are_refused() -> None:
+    tuner = Tuner(parse_study(READ_STUDY).study)
+    with pytest.raises(InputError, match="needed for battery, and were given for none"):
+        tuner.ask()
+    with pytest.raises(InputError, match=r"battery reads 19 V, outside the bounds \[20, 26\]"):
+        tuner.ask(readings={"battery": 19.0})
+    with pytest.raises(StudyError, match="at whatever reading they were tried"):
+        check_study(parse_study(READ_STUDY.replace("safe_ucb", "gosafeopt")).study)
+    with pytest.raises(InputError, match="needed for none, and were given for battery"):
+        Tuner(study(STUDY.replace(", time: {memory: 40 min, interval: 1 min}", ""))).ask(
+            readings={"battery": 1.0}
+        )
+
+
+def test_a_run_reads_before_every_trial_and_keeps_what_it_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = parse_study(READ_STUDY).study
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pytest.raises(StudyError, match="does not read 'battery' before a trial"),
+    ):
+        run(spec, tmp_path / "none", executor=executor)
+    monkeypatch.setattr(powered, "read_context", read_next, raising=False)
+    with ThreadPoolExecutor(1) as executor:
+        run(spec, tmp_path / "run", executor=executor)
+        READ[:] = ["full"]
+        with pytest.raises(RunStoppedError, match="a finite number is needed for battery"):
+            run(spec, tmp_path / "run", executor=executor, trials=5, resume=True)
+        with pytest.raises(RunStoppedError, match=r"battery could not be read: .*pop from empty list"):
+            run(spec, tmp_path / "run", executor=executor, trials=5, resume=True)
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        records = journal.records()
+    assert [r.trial.context["battery"] for r in records] == [25.0, 24.9, 24.8, 24.7]
+    assert [r.measurement.extra["seen"] for r in records if r.measurement] == [25.0, 24.9, 24.8, 24.7]
+    assert dict(read_best_gains(tmp_path / "run" / "best.yaml").context_values) == {"battery": 24.7}
