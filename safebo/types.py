@@ -24,6 +24,12 @@ Status = Literal["asked", "told", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = ("completed", "backup", "aborted", "failed")
 PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 
+OPERATING_TIME = "operating_time"
+"""What `Measurement.extra` calls the operating time, where an evaluator gives it there."""
+
+DRIFT = "drift"
+"""What names a prior that changes with time among those that `Evidence` mentions."""
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -56,6 +62,8 @@ class Evidence:
         suspected: without an alarm, an alternative that is likelier than the cautious prior and certifies as well as
             long as it is; else empty.
         capped: measurements so far that were far better than predicted and count as less.
+        log_drift: log of the likelihood ratio of the declared time of drift (and a third of it) to no drift at all;
+            None where the study declares none (`surrogate.time`).
 
     Example:
         >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
@@ -69,6 +77,12 @@ class Evidence:
     alarm: str = ""
     suspected: str = ""
     capped: int = 0
+    log_drift: float | None = None
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the alarm is that of a prior which changes with time."""
+        return DRIFT in self.alarm
 
     @property
     def certifying(self) -> str:
@@ -84,6 +98,10 @@ class Trial:
     A parameter is a float, an int where the study says `type: integer`, or the name of a choice.
 
     `evidence` says for every constraint which prior certified it, where priors are earned (`surrogate.trust`).
+
+    `operating_time` is the time of the robot's operation for which the trial was asked, in seconds, pauses included;
+    None where nobody gave one. `certified_until` is the operating time at which its certificate expires, where what is
+    known grows old (`surrogate.time`); None where it does not.
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
@@ -106,6 +124,8 @@ class Trial:
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    operating_time: float | None = field(default=None, compare=False)
+    certified_until: float | None = None
 
 
 def trial_hash(trial: Trial) -> str:
@@ -135,6 +155,8 @@ class Measurement:
         duration: seconds of robot time.
         message: for people: why the trial was aborted or failed.
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
+        operating_time: of the robot at the trial's start, in seconds, by its own clock; None where it has none, then
+            the trial's counts.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -156,6 +178,7 @@ class Measurement:
     duration: float = 0.0
     message: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
+    operating_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +201,12 @@ class TrialRecord:
         """Asked and not yet told."""
         return self.measurement is None
 
+    @property
+    def operating_time(self) -> float | None:
+        """Of the robot at the trial's start, in seconds: as the evaluator reported it, else as it was asked."""
+        reported = None if self.measurement is None else self.measurement.operating_time
+        return self.trial.operating_time if reported is None else reported
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -186,6 +215,7 @@ class Certificate:
     Args:
         certified: every margin's lower bound is at least 0.
         bounds: of every function in its own unit, by name.
+        until: operating time, in seconds, at which it expires; None where it does not.
 
     Example:
         >>> Certificate(True, {"height": Bounds(0.01, 0.05, 0.09)}).certified
@@ -194,6 +224,7 @@ class Certificate:
 
     certified: bool
     bounds: Mapping[str, Bounds]
+    until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +239,7 @@ class Recommendation:
         bounds: of every function in its own unit, by name.
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
         priors: by constraint, the prior that certifies it, where priors are earned.
+        until: operating time, in seconds, at which the certificate expires; None where it does not.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -222,6 +254,7 @@ class Recommendation:
     bounds: Mapping[str, Bounds]
     trial: int | None = None
     priors: Mapping[str, str] = field(default_factory=dict)
+    until: float | None = None
 
 
 @runtime_checkable
@@ -329,6 +362,8 @@ class EvaluatorInfo:
     `margins_to_go`: measurements say how the margins went on from every visited state.
     `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
     `serial`: of that robot; a run keeps to one robot.
+    `reads`: context variables that it can read before a trial; it then has a method `read_context()` that returns them
+    by name.
 
     Example:
         >>> info = EvaluatorInfo(
@@ -353,6 +388,7 @@ class EvaluatorInfo:
     margins_to_go: bool = False
     robot: Literal["", "virtual", "physical"] = ""
     serial: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -28,6 +28,7 @@ from safebo.robots.quadruped.gains import GAINS, Gains
 from safebo.robots.quadruped.gait import Gait, gait_named
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.drift import Drift
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
@@ -74,6 +75,7 @@ class LeggedOptions:
         state_every: control ticks between two reported states.
         telemetry: whether trajectories are saved.
         noise_free: perfect sensors, for figures that need the truth.
+        drift: how the plant changes with the operating time that a trial is told.
     """
 
     robot: str = "go1"
@@ -88,6 +90,7 @@ class LeggedOptions:
     state_every: int = 10
     telemetry: bool = False
     noise_free: bool = False
+    drift: Drift = field(default_factory=Drift)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -112,7 +115,7 @@ class LeggedEvaluator:
     One trial: the robot settles on its feet (0.3 s), speeds up (0.5 s) and walks on. It ends early when the
     robot falls: outcome `aborted`, no objective, margins clearly negative. A monitor, if there is one, looks at
     the state in every control tick of the walk and may switch the gains once: outcome `backup`. The same trial
-    seed gives the same measurement, bit for bit.
+    seed gives the same measurement, bit for bit. With a `drift` the plant is the one of the trial's operating time.
 
     Args:
         options: see `LeggedOptions`.
@@ -184,9 +187,11 @@ class LeggedEvaluator:
         context: Mapping[str, float],
         seed: int,
         monitor: Monitor | None = None,
+        operating_time: float = 0.0,
     ) -> WalkRecording:
-        """Walk once with these gains and record everything."""
+        """Walk once with these gains, after so many seconds of operation, and record everything."""
         settings = self.settings
+        gap = settings.drift.at(self._gap, operating_time) if settings.drift else self._gap
         gains = settings.gains.replace(dict(parameters))
         forward, leftward, yaw_rate = settings.velocity
         controller = Controller(
@@ -200,7 +205,7 @@ class LeggedEvaluator:
         if monitor is not None:
             backups = [settings.gains.replace(dict(b)) for b in monitor.backups]
         return rollout(
-            Simulation(self.robot, self._gap, seed),
+            Simulation(self.robot, gap, seed),
             controller,
             settings.seconds,
             monitor=None if monitor is None else monitor.check,
@@ -210,7 +215,12 @@ class LeggedEvaluator:
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""
-        record = self.walk(trial.parameters, trial.context, trial.seed, monitor)
+        time = trial.operating_time
+        if self.settings.drift and time is None:
+            raise ValueError(
+                f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
+            )
+        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0)
         telemetry = self._save(record, trial) if self.settings.telemetry else None
         return self.measure(record, trial.context, telemetry)
 
@@ -328,6 +338,10 @@ def _velocity(key: str, value: Any) -> tuple[float, float, float]:
     return x, y, turn
 
 
+def _drift(key: str, value: Any) -> Drift:
+    return Drift.from_dict(value)
+
+
 def _disturbance(key: str, value: Any) -> Disturbance:
     if not isinstance(value, (str, Mapping)):
         raise ValueError(f"{key} must be a preset's name or a mapping, got {value!r}")
@@ -347,5 +361,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "state_every": partial(_number, low=1, high=10_000, whole=True),
     "telemetry": partial(_one_of, allowed=(True, False)),
     "noise_free": partial(_one_of, allowed=(True, False)),
+    "drift": _drift,
 }
 """How each option is checked and read, from its name and its value in a study."""

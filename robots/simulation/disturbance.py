@@ -58,6 +58,7 @@ class Disturbance:
         payload_position: where, in the trunk frame, m.
         trunk_com_shift: the trunk's centre of mass moved by this, m.
         joint_damping: hip, thigh, calf, N m s/rad; None keeps the model's.
+        added_damping: on every joint beside it, N m s/rad.
         joint_friction: Coulomb friction of hip, thigh, calf, N m; None keeps the model's.
         armature: hip, thigh, calf, kg m^2; None keeps the model's.
         foot_friction: coefficient under every foot; None keeps the model's.
@@ -85,6 +86,7 @@ class Disturbance:
     torque_speed_corner: float | None = None
     pushes: tuple[Push, ...] = ()
     sensor_noise: SensorNoise = field(default_factory=SensorNoise)
+    added_damping: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("torque_factor", "foot_friction_factor"):
@@ -92,6 +94,7 @@ class Disturbance:
         for name in ("joint_damping", "joint_friction", "armature"):
             values = getattr(self, name)
             _require(values is None or min(values) >= 0, name, "at least 0", values)
+        _require(self.added_damping >= 0, "added_damping", "at least 0 N m s/rad", self.added_damping)
         _require(self.payload_mass >= 0, "payload_mass", "at least 0 kg", self.payload_mass)
         _require(
             self.foot_friction is None or self.foot_friction > 0,

@@ -321,6 +321,7 @@ def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
     ):
         if values is not None:
             target[index.dof] = np.tile(values, 4)
+    model.dof_damping[index.dof] += gap.added_damping
     feet = index.foot_geom
     if gap.foot_friction is not None:
         model.geom_friction[feet, 0] = gap.foot_friction

@@ -29,7 +29,7 @@ from safebo.text.command import run_command, say
 from safebo.text.screen import Screen
 
 if TYPE_CHECKING:
-    pass
+    from safebo.study import Study
 
 ENTRY_POINTS = "safebo.commands"
 """Subcommands of other packages, each loaded when it is used. Help reads only their modules' docstrings."""
@@ -158,7 +158,7 @@ def best(
     With `--json`, one context gives one object (`context`, `certified`, `parameters`, `objective`,
     `margins`), several give `{"best": [...]}`.
 
-    Exit codes: 0 printed; 1 nothing is certified for a context; 2 no such run or context.
+    Exit codes: 0 printed; 1 nothing is certified for a context, or no longer; 2 no such run or context.
     """
     work_on(folder)
     from safebo.runs.recommend import recommend
@@ -177,6 +177,9 @@ def best(
         elif not as_json:
             say(f"context {name}: {gains.kind}")
             screen.print(gains_table(gains, found.study))
+            if validity := gains.validity():
+                say(f"{validity[0].upper()}{validity[1:]}.", error=gains.expired())
+        missing |= gains is not None and gains.expired()
     if missing:
         raise typer.Exit(1)
 
@@ -222,6 +225,23 @@ def show(
     screen.print(trial_table(shown, run.study, *size), soft_wrap=True)
     for line in trial_summary(records, run.study):
         say(line)
+    for line in _validity(folder, run.study):
+        say(line)
+
+
+def _validity(folder: Path, study: Study) -> list[str]:
+    """Until when the certified gains of a run are so, where that ends (`surrogate.time`)."""
+    if study.surrogate.time is None:
+        return []
+    from safebo.runs.best_gains import unchanged_gains
+    from safebo.runs.recommendation import best_file
+    from safebo.study.checks import tuned_contexts
+
+    found = [
+        (name, unchanged_gains(best_file(folder, name, study), study.name, name))
+        for name in tuned_contexts(study)
+    ]
+    return [f"Best gains of {name}: {text}." for name, best in found if best and (text := best.validity())]
 
 
 @app.command()

@@ -347,5 +347,7 @@ def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bo
             f"expected {best.objective.mean:.4g})",
             error,
         )
+        if validity := best.validity():
+            say(f"{validity[0].upper()}{validity[1:]}.", error)
     if not found and folder.is_dir() and not quiet:
         say("No gains are certified yet.", error)

@@ -75,6 +75,17 @@ def gains_data(best: BestGains) -> dict[str, Any]:
         "parameters": dict(best.gains),
         "objective": {"name": best.objective_name, "unit": best.objective_unit, **_bounds(best.objective)},
         "margins": {name: _bounds(bounds) for name, bounds in best.margins.items()},
+        **_until(best),
+    }
+
+
+def _until(best: BestGains) -> dict[str, Any]:
+    """When the certificate expires; nothing where it does not."""
+    if best.certified_until is None:
+        return {}
+    return {
+        "certified_until": best.certified_until_clock or None,
+        "certified_until_operating_time": best.certified_until,
     }
 
 

@@ -23,6 +23,7 @@ from safebo.study.axis import value_text
 from safebo.study.methods import certifies
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.types import (
+    OPERATING_TIME,
     OUTCOMES,
     Evaluator,
     Measurement,
@@ -325,6 +326,9 @@ def _plain(m: Measurement) -> Measurement:
     message = _message(m.message)
     if m.outcome == "failed" and not message.strip():
         message = "the evaluator reported outcome: failed, and no message"
+    extra = _numbers(m.extra)
+    within = extra.pop(OPERATING_TIME, None)
+    time = within if m.operating_time is None else number_of(m.operating_time)
     return replace(
         m,
         outcome="aborted" if aborted else m.outcome,
@@ -340,7 +344,8 @@ def _plain(m: Measurement) -> Measurement:
         telemetry=_text(m.telemetry) if isinstance(m.telemetry, str) else None,
         duration=max(0.0, number_of(m.duration) or 0.0),
         message=message,
-        extra=_numbers(m.extra),
+        extra=extra,
+        operating_time=None if time is None or time < 0 else time,
     )
 
 

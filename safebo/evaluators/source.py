@@ -25,7 +25,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -298,10 +298,14 @@ class FunctionEvaluator:
     def __init__(self, function: Callable[..., Any], study: Study, options: Mapping[str, Any]) -> None:
         self._function = function
         self._options = dict(options)
+        self._reader: Callable[[], Any] | None = getattr(function, "read_context", None)
         declared = bool(getattr(function, "repeatable", False))
         repeatable = _flag(self._options.pop("repeatable", declared), "repeatable")
         name = getattr(function, "__name__", type(function).__name__)
         self._info = declared_info(study, name, repeatable)
+        if self._reader is not None:
+            read = tuple(v.name for v in study.context.variables if v.measured)
+            self._info = replace(self._info, reads=read)
         try:
             arguments = dict(inspect.signature(function).parameters)
         except (TypeError, ValueError):
@@ -318,6 +322,10 @@ class FunctionEvaluator:
     def info(self) -> EvaluatorInfo:
         """What the study declares."""
         return self._info
+
+    def read_context(self) -> Any:
+        """What the function's attribute `read_context` returns: context variables by name."""
+        return {} if self._reader is None else self._reader()
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Call the function once."""

@@ -175,6 +175,16 @@ class SafeSampler(BaseSampler):
                 f"method {study.tuner.method!r} tries what is not certified: SafeSampler allows methods that "
                 "never leave the certified set, such as safe_ucb and safeopt"
             )
+        if study.surrogate.time is not None:
+            raise StudyError(
+                "surrogate.time is declared, and Optuna's trials have no operating time: nothing would say when a "
+                "certificate expires. Run the study with safebo (`safebo tune`, or `Tuner.ask(operating_time=...)`)"
+            )
+        if read := [v.name for v in study.context.variables if v.measured]:
+            raise StudyError(
+                f"context variable {read[0]!r} is measured, and nothing reads it before a trial of Optuna's: run the "
+                "study with safebo (`safebo tune`)"
+            )
         check_study(study)
         self._constraints_func = constraints_func
         self._studies = dict(studies)

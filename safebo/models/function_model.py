@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.kernels import CoregionalKernel, Kernel, StationaryKernel
+from safebo.models.kernels import CoregionalKernel, DriftingKernel, Kernel, StationaryKernel
 from safebo.models.posterior import Posterior
 from safebo.study import Study
 from safebo.study.prior_kernel import PriorKernel, Terms
@@ -63,6 +63,8 @@ class FunctionModel:
         period: `D` periods in the unit cube, infinite where there is none; None when there is none at all.
         terms: structure of the kernel over groups of columns; None for one kernel over all columns.
         tasks: relation to a simulation whose observations are rows with a further column 1; None without one.
+        memory: seconds after which knowledge is worth 1/e, where observations are rows with the operating time as a
+            further column; infinite where they are and the function does not change; None where rows have no time.
     """
 
     name: str
@@ -74,6 +76,7 @@ class FunctionModel:
     period: tuple[float, ...] | None = None
     terms: Terms | None = None
     tasks: TaskPrior | None = None
+    memory: float | None = None
 
     def kernel(self, device: torch.device | str = "cpu") -> Kernel:
         """The prior covariance."""
@@ -84,17 +87,19 @@ class FunctionModel:
         """The prior covariance with other hyperparameters, differentiable in the lengthscales."""
         period = None if self.period is None else lengthscale.new_tensor(self.period)
         kernel = StationaryKernel(self.kind, lengthscale, variance, period, self.terms)
+        if self.memory is not None:
+            return DriftingKernel(kernel, len(self.lengthscale), self.memory)
         return kernel if self.tasks is None else self.tasks.kernel(kernel)
 
     def prior(self, device: torch.device | str = "cpu") -> Posterior:
         """The posterior of no observations."""
-        columns = len(self.lengthscale) + (self.tasks is not None)
+        columns = len(self.lengthscale) + (self.tasks is not None) + (self.memory is not None)
         return Posterior.prior(self.kernel(device), self.mean, self.noise_variance, columns, device)
 
 
 def function_models(study: Study) -> tuple[FunctionModel, ...]:
     """Priors of the objective and then of every constraint, as the study declares them, without a simulation."""
-    prior = PriorKernel.of_study(study)
+    prior, time = PriorKernel.of_study(study), study.surrogate.time
     return tuple(
         FunctionModel(
             name=f.name,
@@ -105,6 +110,7 @@ def function_models(study: Study) -> tuple[FunctionModel, ...]:
             noise_variance=f.noise_std**2,
             period=prior.period if any(map(math.isfinite, prior.period)) else None,
             terms=prior.terms,
+            memory=None if time is None else time.memory_of(f.name),
         )
         for f in (study.objective, *study.constraints)
     )

@@ -69,6 +69,7 @@ class Observation:
 
     trial: int
     x: Float[Tensor, " D"]
+    """With the operating time, in seconds, as last entry where the study declares `surrogate.time`."""
     values: tuple[float | None, ...]
     exact: tuple[bool, ...] = ()
     """Which values are measurements with Gaussian noise: not those of a fall, nor clipped ones. Empty where all are."""
@@ -107,6 +108,9 @@ class ModelCache:
 
     def __init__(self, study: Study) -> None:
         self.spec = study.surrogate
+        self.now = 0.0
+        """Operating time, in seconds, that is asked about; for `surrogate.time`."""
+        self._at_now: tuple[Surrogate, float, Surrogate] | None = None
         self.declared = function_models(study)
         self._simulation: list[Observation] = []
         self._expected: Surrogate | None = None
@@ -138,6 +142,11 @@ class ModelCache:
         Raises:
             StudyError: when the study does not say how (`surrogate.prior_data`).
         """
+        if self.spec.time is not None:
+            raise StudyError(
+                "surrogate.time is declared, and another run's trials have no place on this robot's operating time: "
+                "leave out either the prior run or surrogate.time"
+            )
         if self.spec.prior_data is None:
             raise StudyError(
                 "surrogate.prior_data is missing: another run's trials are given as a prior, and the study does not "
@@ -199,8 +208,17 @@ class ModelCache:
             self._ensembles, self._state = self._fit(rows[: len(state[0])], believed), state
             base = self._base(self._ensembles, believed)
             self._declared = _GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
-        found = self._declared.of(keys, rows)
+        found = self._present(self._declared.of(keys, rows))
         return found if self.rule is None else self._earned(found, keys, rows)
+
+    def _present(self, found: Surrogate) -> Surrogate:
+        """A surrogate that is asked about `now`, where functions drift."""
+        if self.spec.time is None:
+            return found
+        if self._at_now is None or self._at_now[0] is not found or self._at_now[1] != self.now:
+            present = Surrogate([at_time(p, self.now) for p in found.posteriors], found.inflation)
+            self._at_now = (found, self.now, present)
+        return self._at_now[2]
 
     def trust(self, rows: Sequence[Observation]) -> dict[str, FunctionTrust]:
         """What is believed of every constraint, by name; empty where priors are declared."""
@@ -286,6 +304,8 @@ class ModelCache:
                 prior = Surrogate([variant.drifting(p) for p in prior.posteriors])
             self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared, variant)
         found = self._variants[variant].of(keys, rows).posteriors[self._compared.index(function)]
+        if self.spec.time is not None:
+            return at_time(found, self.now)
         return at_time(found, keys[-1][0] + 1 if keys else 0)
 
     def condensed(self, surrogate: Surrogate) -> Surrogate:

@@ -157,9 +157,12 @@ class Posterior:
         return self.extended(x, float(self.mean_variance(x.reshape(1, -1))[0][0]))
 
     def _rows(self, X: Float[Tensor, "k D"]) -> Float[Tensor, "k D"]:
-        """Inputs as they are stored; rows without a task's number are of task 0 (`CoregionalKernel`)."""
+        """Inputs as they are stored; rows without a task's number are of task 0 (`CoregionalKernel`), those without a
+        time are of now (`DriftingKernel`).
+        """
         rows = X.detach().to(self.inputs)
-        return torch.nn.functional.pad(rows, (0, self.inputs.shape[1] - rows.shape[1]))
+        now = getattr(self.kernel, "now", 0.0)
+        return torch.nn.functional.pad(rows, (0, self.inputs.shape[1] - rows.shape[1]), value=now)
 
     def whitened_residual(self) -> Float[Tensor, " n"]:
         """`L^-1 (y - mean)`, from the weights `L^-T L^-1 (y - mean)`; its first rows never change."""

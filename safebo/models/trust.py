@@ -34,7 +34,7 @@ from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
-from safebo.types import Evidence
+from safebo.types import DRIFT, Evidence
 
 LARGEST_FACTOR = math.log(10.0)
 """Of one trial, as a logarithm."""
@@ -49,14 +49,16 @@ SUSPICION = 3.0
 
 
 class PriorVariant(NamedTuple):
-    """A prior beside the declared one: factors of its lengthscales, noise and prior standard deviation, and the number
-    of trials after which knowledge is worth 1/e, where the function drifts.
+    """A prior beside the declared one: factors of its lengthscales, noise and prior standard deviation; the number of
+    trials after which knowledge is worth 1/e, where the function drifts and no time is declared; and a factor of the
+    declared time where one is (infinite: nothing drifts).
     """
 
     lengthscale: float = 1.0
     noise: float = 1.0
     scale: float = 1.0
     memory: float = math.inf
+    declared_memory: float = 1.0
 
     @property
     def drifts(self) -> bool:
@@ -70,6 +72,7 @@ class PriorVariant(NamedTuple):
             lengthscale=tuple(self.lengthscale * value for value in model.lengthscale),
             noise_variance=self.noise**2 * model.noise_variance,
             variance=self.scale**2 * model.variance,
+            memory=None if model.memory is None else self.declared_memory * model.memory,
         )
 
     def of_prior(self, prior: Posterior) -> Posterior:
@@ -115,7 +118,11 @@ class PriorVariant(NamedTuple):
             if factor != 1.0
         ]
         if self.drifts:
-            parts.append(f"drift that halves what is known in {0.7 * self.memory:.0f} trials")
+            parts.append(f"{DRIFT} that halves what is known in {0.7 * self.memory:.0f} trials")
+        if math.isinf(self.declared_memory):
+            parts.append(f"no {DRIFT}")
+        elif self.declared_memory != 1.0:
+            parts.append(f"{DRIFT} {1.0 / self.declared_memory:g} times as fast as declared")
         return ", ".join(parts) or "declared"
 
 
@@ -131,6 +138,13 @@ ALTERNATIVES = (
     PriorVariant(memory=30.0),
 )
 """To a prior that may be refuted, with equal weights: too smooth, too little noise, too small a scale, a drift."""
+
+FASTER = PriorVariant(declared_memory=1.0 / 3.0)
+STEADY = PriorVariant(declared_memory=math.inf)
+
+TIMED_ALTERNATIVES = (*(a for a in ALTERNATIVES if not a.drifts), FASTER)
+"""The same where a time of drift is declared: it may be too long. That nothing drifts is no objection to a prior which
+only forgets too much; its likelihood is weighed by itself (`log_drift`)."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,7 @@ class TrustRule:
         heeded: after an alarm the alternative must certify as well.
         suspicion: ratio to the most cautious prior from which the likeliest alternative must certify as well, as long
             as it is that likely and before any alarm. It only ever tightens, so that it needs no small probability.
+        alternatives: to the declared prior.
     """
 
     ladder: tuple[PriorVariant, ...]
@@ -157,6 +172,7 @@ class TrustRule:
     common_scale: bool = False
     heeded: bool = True
     suspicion: float = SUSPICION
+    alternatives: tuple[PriorVariant, ...] = ALTERNATIVES
 
     @classmethod
     def of(
@@ -169,26 +185,31 @@ class TrustRule:
         delta: float = 0.05,
         common_scale: bool = False,
         heeded: bool = True,
+        timed: bool = False,
     ) -> TrustRule:
         """The rule for so many constraints, which share `refute`, `alarm` and half of delta equally.
 
         `evidence` None takes `K = 2 m steps / delta`: all promotions together are wrong with probability delta / 2.
+        `timed`: the declared prior has a time of drift.
         """
         ladder = (*(PriorVariant(lengthscale=factor) for factor in sorted(caution)), DECLARED)
         shares = 1 if common_scale else max(1, functions)
         k = 2.0 * shares * (len(ladder) - 1) / delta if evidence is None else evidence
-        return cls(ladder, k, refute / max(1, functions), alarm / max(1, functions), common_scale, heeded)
+        refute, alarm = refute / max(1, functions), alarm / max(1, functions)
+        others = TIMED_ALTERNATIVES if timed else ALTERNATIVES
+        return cls(ladder, k, refute, alarm, common_scale, heeded, alternatives=others)
 
     @property
     def watched(self) -> tuple[PriorVariant, ...]:
         """Alternatives to the most cautious prior."""
         first = self.ladder[0]
-        return tuple(a._replace(lengthscale=first.lengthscale * a.lengthscale) for a in ALTERNATIVES)
+        return tuple(a._replace(lengthscale=first.lengthscale * a.lengthscale) for a in self.alternatives)
 
     @property
     def variants(self) -> tuple[PriorVariant, ...]:
         """All priors whose predictions are compared."""
-        return tuple(dict.fromkeys((*self.ladder, *ALTERNATIVES, *self.watched)))
+        steady = (STEADY,) if FASTER in self.alternatives else ()
+        return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady)))
 
 
 @dataclass(frozen=True)
@@ -206,6 +227,8 @@ class FunctionTrust:
         suspected: an alternative that is likelier than the cautious prior, but not by as much as raises an alarm; it
             must certify as well.
         disbelief: by how much every observation counts as less than was measured (`disbelief`); empty where none does.
+        log_drift: log of the likelihood ratio of the declared time of drift, and a third of it, to no drift at all;
+            None where none is declared.
     """
 
     certified_by: PriorVariant
@@ -217,6 +240,7 @@ class FunctionTrust:
     heeded: bool = True
     suspected: PriorVariant | None = None
     disbelief: tuple[float, ...] = ()
+    log_drift: float | None = None
 
     @property
     def also(self) -> PriorVariant | None:
@@ -233,6 +257,7 @@ class FunctionTrust:
             alarm="" if self.alarm is None else str(self.alarm),
             suspected="" if self.suspected is None or self.alarm is not None else str(self.suspected),
             capped=sum(less > 0.0 for less in self.disbelief),
+            log_drift=self.log_drift,
         )
 
 
@@ -299,11 +324,15 @@ def _judged(
     rule: TrustRule, steps: Sequence[float], predictive: Mapping[PriorVariant, Tensor], counted: Tensor
 ) -> FunctionTrust:
     if len(counted) == 0:
-        return FunctionTrust(rule.ladder[0], tuple(steps), 0.0, False, None, ALTERNATIVES[0])
-    against, parts = _mixture([predictive[a] for a in ALTERNATIVES], predictive[DECLARED], counted)
+        return FunctionTrust(rule.ladder[0], tuple(steps), 0.0, False, None, rule.alternatives[0])
+    against, parts = _mixture([predictive[a] for a in rule.alternatives], predictive[DECLARED], counted)
     watch, own = _mixture([predictive[a] for a in rule.watched], predictive[rule.ladder[0]], counted)
     refuted = bool(against.max() >= -math.log(rule.refute))
     raised = bool(watch.max() >= -math.log(rule.alarm))
+    drift = None
+    if FASTER in rule.alternatives:
+        ratio, _ = _mixture([predictive[DECLARED], predictive[FASTER]], predictive[STEADY], counted)
+        drift = float(ratio[-1])
     level = 0
     # After an alarm that is heeded the cautious prior certifies again, and the alternative with it.
     trusted = not refuted and not (raised and rule.heeded)
@@ -317,9 +346,10 @@ def _judged(
         float(against[-1]),
         refuted,
         rule.watched[likeliest] if raised else None,
-        ALTERNATIVES[int(parts[:, -1].argmax())],
+        rule.alternatives[int(parts[:, -1].argmax())],
         rule.heeded,
         rule.watched[likeliest] if suspicious else None,
+        log_drift=drift,
     )
 
 
@@ -435,4 +465,5 @@ def trust_rule(study: Study) -> TrustRule | None:
         delta,
         spec.common_scale,
         heeded=spec.on_alarm != "record",
+        timed=spec.time is not None,
     )

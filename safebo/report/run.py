@@ -26,6 +26,7 @@ from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains
+from safebo.runs.clock import OperatingClock
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, origin
 from safebo.runs.supervision import robot_words, robots_of
@@ -51,7 +52,10 @@ def read_run(folder: Path) -> ReportData:
         tuner: Tuner = tuner_of(journal, Tuner)
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
-    data = assemble(run.study, entries, tuner, folder, _provenance(run, robots), run.trials, computed_from)
+        clock = OperatingClock(journal, entries)
+    data = assemble(
+        run.study, entries, tuner, folder, _provenance(run, robots), run.trials, computed_from, clock
+    )
     return replace(data, prior=prior)
 
 
@@ -69,6 +73,7 @@ def assemble(
     provenance: Mapping[str, str],
     planned: int,
     computed_from: str = "",
+    clock: OperatingClock | None = None,
 ) -> ReportData:
     """Everything that a report shows, from a tuner that has been told the entries.
 
@@ -80,11 +85,14 @@ def assemble(
         provenance: what made the run, as label and value.
         planned: the run's total number of trials.
         computed_from: digest of the journal that they are from (`recommendation.origin`), which certified gains keep.
+        clock: of the run, for certificates that expire.
     """
     lengthscales = _lengthscales(study, tuner, entries)
     tried = list(dict.fromkeys([*tuned_contexts(study), *(e.trial.context_name for e in entries)]))
     predicted = [name for name in study.context.predict if name not in tried]
-    contexts = [_tried(study, entries, tuner, folder, name, lengthscales, computed_from) for name in tried]
+    contexts = [
+        _tried(study, entries, tuner, folder, name, lengthscales, computed_from, clock) for name in tried
+    ]
     contexts += [_predicted(study, entries, tuner, name) for name in predicted]
     return ReportData(
         study=study,
@@ -108,6 +116,7 @@ def _tried(
     name: str,
     lengthscales: Mapping[str, Mapping[str, float]],
     computed_from: str,
+    clock: OperatingClock | None,
 ) -> ContextReport:
     own = [e for e in entries if e.trial.context_name == name]
     seed = next((s.parameters for s in study.seeds if s.context == name), None)
@@ -117,7 +126,7 @@ def _tried(
         notes.append("No trial of this context has a result yet.")
     else:
         try:
-            best = as_best_gains(tuner.best(name), study, name, computed_from)
+            best = as_best_gains(tuner.best(name), study, name, computed_from, clock)
         except SafeboError as error:  # an unsafe seed, for one: the report says so and shows the rest
             notes.append(str(error))
         if best is None and not notes:

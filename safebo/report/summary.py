@@ -162,6 +162,8 @@ def _context_summary(data: ReportData, context: ContextReport) -> ContextSummary
             direction = "better" if change >= 0 else "worse"
             sentence += f": {abs(change):.0f} % {direction}"
         sentence += "."
+        if validity := best.validity():
+            sentence += f" {validity[0].upper()}{validity[1:]}."
     return ContextSummary(
         name=context.name,
         tried=context.tried,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from safebo.errors import OtherFileError
 from safebo.files.reading import read_file
 from safebo.files.writing import write_whole
+from safebo.study.duration import duration_text
 from safebo.text.printable import one_line
 from safebo.types import Bounds
 
@@ -43,6 +45,8 @@ class BestGains:
         context_values: values of the context variables.
         origin: digest of what they were computed from, see `recommendation.origin`; empty where not known.
         priors: by constraint, the prior that certifies it, where priors are earned.
+        certified_until: operating time at which the certificate expires, s; None where it does not (`surrogate.time`).
+        certified_until_clock: the same on the wall, ISO 8601; empty where the two have nothing to do with each other.
     """
 
     context: str
@@ -56,6 +60,33 @@ class BestGains:
     context_values: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
     priors: Mapping[str, str] = field(default_factory=dict)
+    certified_until: float | None = None
+    certified_until_clock: str = ""
+
+    def expired(self, now: datetime | None = None) -> bool:
+        """Whether the certificate has expired by the clock on the wall."""
+        if not self.certified_until_clock:
+            return False
+        return datetime.fromisoformat(self.certified_until_clock) <= (now or datetime.now(UTC))
+
+    def validity(self, now: datetime | None = None) -> str:
+        """Until when they are certified, for people, and what to do by then; empty where that does not end."""
+        if self.certified_until is None or not self.certified:
+            return ""
+        operation = f"{duration_text(self.certified_until)} of operation"
+        if not self.certified_until_clock:
+            return f"certified until {operation}; measure the seed by then"
+        until = datetime.fromisoformat(self.certified_until_clock)
+        now = datetime.now(UTC) if now is None else now
+        local, left = until.astimezone(), (until - now).total_seconds()
+        day = "" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d} "
+        if left <= 0:
+            return (
+                f"NOT certified any more: the certificate expired at {day}{local:%H:%M} ({duration_text(-left)} ago); "
+                "measure the seed again before anything else"
+            )
+        second = f"{local:%H:%M:%S}" if left < 600 else f"{local:%H:%M}"
+        return f"certified until {day}{second} ({operation}); measure the seed by then"
 
     @property
     def kind(self) -> str:
@@ -125,6 +156,7 @@ def _mapping(best: BestGains) -> str:
         "context": best.context,
         "context_values": {name: float(value) for name, value in best.context_values.items()},
         "certified": best.certified,
+        **_until(best),
         "objective": best.objective_name,
         "objective_unit": best.objective_unit,
         "objective_lower_bound": float(best.objective.lower),
@@ -144,6 +176,15 @@ def _mapping(best: BestGains) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+def _until(best: BestGains) -> dict[str, Any]:
+    if best.certified_until is None:
+        return {}
+    found: dict[str, Any] = {"certified_until_operating_time": float(best.certified_until)}
+    if best.certified_until_clock:
+        found["certified_until"] = best.certified_until_clock
+    return found
+
+
 def _plain(value: Any) -> float | int | str:
     """A gain as YAML keeps it: a whole number, the name of a choice, or a float."""
     return value if isinstance(value, str | int) and not isinstance(value, bool) else float(value)
@@ -159,6 +200,7 @@ def read_best_gains(path: Path) -> BestGains:
     if not isinstance(document, dict):
         raise ValueError(f"{path}: expected a mapping with the keys gains, context and objective_lower_bound")
     try:
+        until = document.get("certified_until_operating_time")
         return BestGains(
             context=str(document["context"]),
             gains={str(name): _plain(value) for name, value in document["gains"].items()},
@@ -178,6 +220,8 @@ def read_best_gains(path: Path) -> BestGains:
             context_values={
                 str(name): float(value) for name, value in document.get("context_values", {}).items()
             },
+            certified_until=None if until is None else float(until),
+            certified_until_clock=str(document.get("certified_until", "")),
             origin=str(document.get("computed_from", "")),
             priors={
                 str(name): str(b["prior"]) for name, b in document.get("margins", {}).items() if "prior" in b

@@ -10,11 +10,22 @@ from typing import Any
 from safebo.errors import ModelAlarmError
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
-from safebo.types import Evidence
+from safebo.types import DRIFT, Evidence
 
 DECLARED = "declared"
 
-KINDS = ("prior-earned", "prior-withdrawn", "prior-refuted", "model-alarm", "margin-capped")
+SHOWN = math.log(20.0)
+"""Likelihood ratio by which a drift is shown, or shown not to be, as a logarithm: wrong with a probability of 0.05."""
+
+KINDS = (
+    "prior-earned",
+    "prior-withdrawn",
+    "prior-refuted",
+    "model-alarm",
+    "margin-capped",
+    "drift-shown",
+    "drift-not-seen",
+)
 
 
 class EvidenceNews:
@@ -66,7 +77,20 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
         now: what the measurements say now.
     """
     was = before or Evidence("", 0.0, 0.0)
-    if now.alarm and not was.alarm:
+    if now.alarm and not was.alarm and now.drifts:
+        if now.log_drift is None:
+            advice = (
+                "Battery, heat, wear, a screw that comes loose? Declare how fast with surrogate.time (memory: the time "
+                "after which a trial is worth 1/e), so that certificates expire"
+            )
+        else:
+            advice = "Declare a shorter memory in surrogate.time"
+        yield (
+            "model-alarm",
+            f"ALARM {name}: the robot changes with time, the measurements fit no prior that stays as it is; "
+            f"{now.alarm} fits better and must certify as well from here on. {advice}",
+        )
+    elif now.alarm and not was.alarm:
         yield (
             "model-alarm",
             f"ALARM {name}: the measurements fit neither the declared prior nor the cautious one; {now.alarm} fits "
@@ -78,11 +102,13 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             f"{name}: measured far better than the model predicts (measurement {now.capped} of the kind). A lucky "
             "outlier must not certify its neighbours: it counts as three standard deviations above the prediction",
         )
+    if now.log_drift is not None:
+        yield from _drift(name, was.log_drift or 0.0, now.log_drift)
     if now.refuted_by and not was.refuted_by:
         yield (
             "prior-refuted",
             f"{name}: the declared prior is refuted, {times(now.log_refutation)} against it ({now.refuted_by} fits "
-            f"better); certified with {now.prior}. Declare shorter lengthscales, more noise or a larger scale",
+            f"better); certified with {now.prior}. {_remedy(now.refuted_by, now.log_drift)}",
         )
     elif now.prior == DECLARED and was.prior != DECLARED:
         yield (
@@ -95,6 +121,30 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             "prior-withdrawn",
             f"{name}: the measurements no longer speak for the declared prior; certified with {now.prior} again",
         )
+
+
+def _drift(name: str, before: float, now: float) -> Iterator[tuple[str, str]]:
+    """What the measurements say of a declared time of drift against no drift at all."""
+    if now >= SHOWN > before:
+        yield (
+            "drift-shown",
+            f"{name}: that nothing drifts is refuted, {times(now)} for the declared memory or a third of it",
+        )
+    if now <= -SHOWN < before:
+        yield (
+            "drift-not-seen",
+            f"{name}: the measurements speak against a drift as fast as declared, {times(now)} for none at all; a "
+            "longer surrogate.time.memory would certify more",
+        )
+
+
+def _remedy(winner: str, log_drift: float | None) -> str:
+    """What to declare otherwise, by the alternative that fits better."""
+    if DRIFT not in winner:
+        return "Declare shorter lengthscales, more noise or a larger scale"
+    if log_drift is None:
+        return "The robot changes with time: declare how fast with surrogate.time"
+    return "The robot changes faster than declared: shorten surrogate.time.memory"
 
 
 def times(log_ratio: float) -> str:

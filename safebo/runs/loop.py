@@ -32,7 +32,9 @@ from safebo.errors import (
 from safebo.evaluators.gate import disk_is_full, refuse_seed, short_text, was_unsafe
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
+from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
+from safebo.runs.clock import OperatingClock
 from safebo.runs.evidence_events import EvidenceNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
@@ -143,6 +145,7 @@ class RunLoop:
         self.progress, self.max_failures = progress, max_failures
         self.log = folder / LOG_FILE if executor is None else None
         self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, self.log, executor)
+        self.clock: OperatingClock | None = None
         self.supervision: Supervision | None = None
         if operator is not None:
             self.supervision = Supervision(operator, file.study, self.pool, progress)
@@ -189,6 +192,7 @@ class RunLoop:
                 "them out, and limit the time where the executor is made"
             )
         self.file.check_evaluator(info)
+        refuse_interval(self.file, info)
         return info
 
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
@@ -230,6 +234,7 @@ class RunLoop:
             records = journal.records()
         self._refuse_unknown(journal, records, info)
         self._refuse_seeds(journal, records)
+        self.clock = OperatingClock(journal, records)
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
@@ -276,6 +281,7 @@ class RunLoop:
         news: PriorNews,
         evidence: EvidenceNews,
     ) -> None:
+        assert self.clock is not None
         asked = self.told + len(current.trials)
         while True:
             if not current.trials and asked >= journal.run.trials:
@@ -284,7 +290,7 @@ class RunLoop:
             if stop.soon:
                 raise self._interrupted()
             while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
-                trial = tuner.ask()
+                trial = next_trial(tuner, self.clock, self.pool, self.file.study)
                 journal.ask(trial, current.number)
                 current.trials.append(trial)
                 asked += 1
@@ -309,15 +315,19 @@ class RunLoop:
         lost: dict[int, str] = {}
         tries = self.file.study.evaluator.tries
         unkept: dict[int, OSError] = {}
+        assert self.clock is not None
+        clock = self.clock
         damped_at: float | None = None
 
         def start(slot: int, trial: Trial) -> None:
-            if self.supervision is not None:
-                skipped = self.supervision.approve(journal, trial)
-                if skipped is not None:
-                    self._record(journal, trial, skipped, info)
-                    current.measured[trial.id] = skipped
-                    return
+            skipped = clock.expired(trial)
+            if skipped is None and self.supervision is not None:
+                # While a person thinks about it, a certificate may expire.
+                skipped = self.supervision.approve(journal, trial) or clock.expired(trial)
+            if skipped is not None:
+                self._record(journal, trial, skipped, info)
+                current.measured[trial.id] = skipped
+                return
             attempts[trial.id] = attempts.get(trial.id, 0) + 1
             monitor = tuner.monitor(trial)
             if monitor is not None and not info.monitored:
@@ -400,6 +410,7 @@ class RunLoop:
                 if self.supervision is not None:
                     self.supervision.tell_news(journal)
                     measurement = self.supervision.judge(journal, trial, measurement)
+                measurement = clock.measured(trial, measurement)
                 self._record(journal, trial, measurement, info)
                 current.measured[trial.id] = measurement
         if unkept:
@@ -581,7 +592,8 @@ class RunLoop:
         """
         start = time.monotonic()
         computed_from = origin(journal) if whole and is_default(tuner) else ""
-        best, files = keep_best(tuner, self.folder, journal.run.study, contexts, computed_from)
+        clock = self.clock or OperatingClock(journal, journal.records(states=False))
+        best, files = keep_best(tuner, self.folder, journal.run.study, contexts, computed_from, clock)
         self.best_at = time.monotonic()
         self.best_cost = self.best_at - start
         return best, files

@@ -22,6 +22,7 @@ from safebo.errors import (
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file
+from safebo.runs.clock import OperatingClock
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import is_default, keep_best, origin
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -109,18 +110,24 @@ def tell_trial(
                 f"say what became of it with `safebo resolve {folder} {waiting[0]}`"
             )
         measurement = _read_measurement(measurement_file, run.study)
+        if read := [v.name for v in run.study.context.variables if v.measured]:
+            raise InputError(
+                f"{', '.join(read)} is read before a trial, and nothing says what it was in this one: such a trial "
+                "cannot be entered"
+            )
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         parameters = _read_parameters(parameters_file)
+        clock = OperatingClock(journal, records)
         try:
-            trial: Trial = tuner.tell_manual(parameters, name, measurement)
+            trial = _told(tuner, clock, parameters, name, measurement)
         except ParameterError as error:
             raise ParameterError(f"{parameters_file}: {error}") from error
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
         try:
             contexts = contexts_of(journal.records(states=False), run.study)
             computed_from = origin(journal) if is_default(tuner) else ""
-            keep_best(tuner, Path(folder), run.study, contexts, computed_from)
+            keep_best(tuner, Path(folder), run.study, contexts, computed_from, clock)
         except (OSError, OtherFileError) as error:
             raise SafeboError(
                 f"trial {trial.id} is recorded, but the best gains are not written: {error}"
@@ -165,6 +172,19 @@ def edit_trial(
         trial: Trial = tuner.edit(trial_id, changed)
         journal.edit(trial, "by a person")
     return trial
+
+
+def _told(
+    tuner: Any, clock: OperatingClock, parameters: Mapping[str, Any], context: str, measurement: Measurement
+) -> Trial:
+    """A person's trial, which ended just now where its measurement does not say when it began."""
+    if clock.spec is None:
+        told: Trial = tuner.tell_manual(parameters, context, measurement)
+        return told
+    began = measurement.operating_time
+    time = max(0.0, clock.now() - measurement.duration) if began is None else began
+    told = tuner.tell_manual(parameters, context, measurement, operating_time=time)
+    return told
 
 
 def _read_parameters(file: Path) -> dict[str, Any]:

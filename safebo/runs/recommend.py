@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safebo.errors import SafeboError, UnknownNameError
 from safebo.runs.best_gains import BestGains
+from safebo.runs.clock import OperatingClock
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, kept_best, origin, write_best
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
@@ -72,7 +73,8 @@ def recommend(
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
         ask = tuner.predict if predict else tuner.best
-        found = {name: as_best_gains(ask(name), study, name, computed_from) for name in names}
+        clock = OperatingClock(journal, records)
+        found = {name: as_best_gains(ask(name), study, name, computed_from, clock) for name in names}
         if computed_from:
             _keep(
                 Path(folder), journal, {name: found[name] for name in names if name in tried}, computed_from

@@ -21,6 +21,7 @@ from safebo.runs.best_gains import (
     write_best_gains,
     written_by_run,
 )
+from safebo.runs.clock import OperatingClock
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.checks import tuned_contexts
@@ -40,7 +41,9 @@ class Recommends(Protocol):
         """Certified recommendation for a context, or None."""
 
 
-def as_best_gains(recommendation: Any, study: Study, context: str, origin: str = "") -> BestGains | None:
+def as_best_gains(
+    recommendation: Any, study: Study, context: str, origin: str = "", clock: OperatingClock | None = None
+) -> BestGains | None:
     """The file's content for a `Recommendation` of `safebo.tuner`; None for None.
 
     Args:
@@ -48,10 +51,13 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         study: the study as it runs.
         context: name of the context.
         origin: digest of what it was computed from, if that is the whole journal; see `origin`.
+        clock: of the run, for certificates that expire.
     """
     if recommendation is None:
         return None
     bounds = dict(recommendation.bounds)
+    until = getattr(recommendation, "until", None)
+    wall = None if until is None or clock is None else clock.wall_at(until)
     return BestGains(
         context=context,
         gains=dict(recommendation.parameters),
@@ -61,9 +67,11 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         study=study.name,
         objective_name=study.objective.name,
         objective_unit=study.objective.unit,
-        context_values=dict(study.context.values.get(context, {})),
+        context_values=dict(getattr(recommendation, "context", study.context.values.get(context, {}))),
         origin=origin,
         priors=dict(getattr(recommendation, "priors", {})),
+        certified_until=until,
+        certified_until_clock="" if wall is None else wall.isoformat(timespec="seconds"),
     )
 
 
@@ -127,7 +135,12 @@ def kept_best(folder: Path, study: Study, contexts: Sequence[str], origin: str) 
 
 
 def keep_best(
-    tuner: Recommends, folder: Path, study: Study, contexts: Sequence[str], origin: str = ""
+    tuner: Recommends,
+    folder: Path,
+    study: Study,
+    contexts: Sequence[str],
+    origin: str = "",
+    clock: OperatingClock | None = None,
 ) -> tuple[dict[str, BestGains], dict[str, Path]]:
     """Write each context's certified gains; a file whose gains are no longer certified is removed.
 
@@ -137,6 +150,7 @@ def keep_best(
         study: the study as it runs.
         contexts: names of the contexts that were tried.
         origin: see `as_best_gains`.
+        clock: see `as_best_gains`.
 
     Returns:
         Gains and files by context; contexts for which nothing is certified are missing.
@@ -145,7 +159,9 @@ def keep_best(
         OtherFileError: the run did not write a file that is there. OSError: one cannot be written.
     """
     return write_best(
-        folder, study, {name: as_best_gains(tuner.best(name), study, name, origin) for name in contexts}
+        folder,
+        study,
+        {name: as_best_gains(tuner.best(name), study, name, origin, clock) for name in contexts},
     )
 
 

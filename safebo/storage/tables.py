@@ -20,7 +20,10 @@ from safebo.errors import JournalError
 from safebo.storage.database import to_json
 from safebo.storage.records import RunInfo
 from safebo.study import Study
-from safebo.types import Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Trial
+from safebo.types import OPERATING_TIME, Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Trial
+
+TIMES = ""
+"""Among the predictions of a trial: its operating times. No function's name is blank."""
 
 metadata = sa.MetaData()
 
@@ -118,7 +121,7 @@ def trial_columns(trial: Trial) -> dict[str, Any]:
         "phase": trial.phase,
         "seed": trial.seed,
         "certified": trial.certified,
-        "predicted": to_json({name: _predicted(trial, name) for name in trial.predicted}),
+        "predicted": to_json({name: _predicted(trial, name) for name in trial.predicted} | _times(trial)),
         "reason": trial.reason,
         "trigger_rule": trial.trigger_rule,
         "trigger_guarantee": trial.trigger_guarantee,
@@ -128,6 +131,7 @@ def trial_columns(trial: Trial) -> dict[str, Any]:
 def trial_from_row(row: Mapping[Any, Any]) -> Trial:
     """The trial that a row stands for."""
     predicted = json.loads(row["predicted"])
+    times = predicted.pop(TIMES, {})
     evidence = {name: bounds.pop("evidence", None) for name, bounds in predicted.items()}
     return Trial(
         id=row["id"],
@@ -142,13 +146,24 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
         trigger_rule=row["trigger_rule"],
         trigger_guarantee=bool(row["trigger_guarantee"]),
         evidence={name: Evidence(**found) for name, found in evidence.items() if found is not None},
+        **times,
     )
+
+
+def _times(trial: Trial) -> dict[str, Any]:
+    """Operating times of a trial under a name that no function has; nothing where nobody gave one."""
+    times = {"operating_time": trial.operating_time, "certified_until": trial.certified_until}
+    kept = {key: number(value) for key, value in times.items() if value is not None}
+    return {TIMES: kept} if kept else {}
 
 
 def _predicted(trial: Trial, name: str) -> dict[str, Any]:
     """Bounds of one function, with the evidence for its prior where there is some."""
     evidence = trial.evidence.get(name)
-    return asdict(trial.predicted[name]) | ({} if evidence is None else {"evidence": asdict(evidence)})
+    if evidence is None:
+        return asdict(trial.predicted[name])
+    kept = {key: value for key, value in asdict(evidence).items() if value is not None}
+    return asdict(trial.predicted[name]) | {"evidence": kept}
 
 
 def measurement_columns(measurement: Measurement) -> dict[str, Any]:
@@ -166,8 +181,14 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
         "telemetry": measurement.telemetry,
         "duration": float(measurement.duration),
         "message": measurement.message,
-        "extra": to_json(dict(measurement.extra)),
+        "extra": to_json(dict(measurement.extra) | _operating_time(measurement)),
     }
+
+
+def _operating_time(measurement: Measurement) -> dict[str, float]:
+    """The operating time as a number of `extra`, where there is one."""
+    time = measurement.operating_time
+    return {} if time is None else {OPERATING_TIME: float(time)}
 
 
 def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
@@ -175,6 +196,8 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
     margins: dict[str, float] = json.loads(row["margins"])
     states, to_go = (None, None) if visited is None else _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
+    extra = json.loads(row["extra"])
+    operating_time = extra.pop(OPERATING_TIME, None)
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),
         objective=row["objective"],
@@ -189,7 +212,8 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         telemetry=row["telemetry"],
         duration=row["duration"],
         message=row["message"],
-        extra=json.loads(row["extra"]),
+        extra=extra,
+        operating_time=operating_time,
     )
 
 

@@ -336,6 +336,14 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
         *[(("constraints", i, _key_of(c)), "margin", quantity_of(c), info.margins) for i, c in constraints],
         *[(("tuner", "backup", "state_scale", s), "state coordinate", s, info.states) for s in scales],
     ]
+    for index, variable in enumerate(study.context.variables):
+        if variable.measured and variable.name not in info.reads:
+            yield Problem(
+                ("context", "variables", index, "measured"),
+                f"{who} does not read {variable.name!r} before a trial (it reads "
+                f"{', '.join(info.reads) or 'nothing'}): give it a method read_context() that returns it by "
+                "name, and name it in `reads` of its info",
+            )
     for path, what, name, items in names:
         allowed = [item.name for item in items]
         if name not in allowed:

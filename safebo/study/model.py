@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
+from safebo.study.duration import Duration
+
 MAX_SEED = 2**63 - 1
 MAX_TRIALS = 1_000_000
 """What a journal keeps."""
@@ -134,6 +136,9 @@ class ContextVariable(_Strict):
     """Of this variable, in the unit cube; `surrogate.context_lengthscale` when left out."""
     period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """For phases and angles: values so far apart, in its unit, are the same."""
+    measured: bool = False
+    """It is read before every trial and not set: battery voltage, motor temperature. The evaluator reads it; what a
+    context of `values` says of it is asked about only until something was read."""
 
 
 class SchedulePhase(_Strict):
@@ -231,6 +236,37 @@ class PriorDataSpec(_Strict):
     """How often a simulation that deserves belief may be dropped."""
 
 
+class TimeSpec(_Strict):
+    """How fast the robot changes with the time of its operation: battery, heat, wear.
+
+    Covariances of gains are multiplied by `exp(-|t - t'| / memory)`, and every proposal is certified for the time of
+    the coming trial. So a certificate expires, and the seeds come first after every pause longer than a tenth of the
+    memory. The time is the robot's operating time, pauses included: what the evaluator reports as `operating_time`, or
+    else the time since the run began.
+    """
+
+    memory: Duration
+    """Time after which what a trial showed is worth 1/e, in seconds or with a unit: `40 min`. Safety rests on it: too
+    long is not safe. Trials cluster in time, so it is declared and never fitted."""
+    memories: dict[str, Duration] = Field(default_factory=dict)
+    """Of the objective or a constraint that has its own, by name."""
+    lead: Duration = 60.0
+    """So long after a proposal its trial begins, at the latest: computing, settling, a person's approval. Proposals are
+    certified for then, and a trial whose certificate has expired before it begins does not run."""
+    interval: Duration | None = None
+    """Operating time from one trial to the next, in simulation, where it goes by otherwise than the clock on the wall:
+    so that trials do not depend on how fast the computer is. At most a tenth of the shortest memory."""
+
+    def memory_of(self, name: str) -> float:
+        """The memory of a function, in seconds."""
+        return self.memories.get(name, self.memory)
+
+    @property
+    def pause(self) -> float:
+        """Seconds without a trial after which the seeds come first: a tenth of the shortest memory."""
+        return min(self.memory, *self.memories.values()) / 10.0 if self.memories else self.memory / 10.0
+
+
 class SurrogateSpec(_Strict):
     """One Gaussian process per function over parameters and context, inputs in the unit cube.
 
@@ -292,6 +328,8 @@ class SurrogateSpec(_Strict):
     then speaks for a constraint."""
     prior_data: PriorDataSpec | None = None
     """Needed by a run that is given the trials of another one."""
+    time: TimeSpec | None = None
+    """How fast the robot changes with the time of its operation. Left out, what a trial showed holds for good."""
 
 
 class BackupSpec(_Strict):

@@ -11,6 +11,7 @@ from safebo.study import Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
+from safebo.study.time_checks import reading_problems, time_problems
 
 MAX_GRID_POINTS = 4_000_000
 
@@ -31,6 +32,8 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_transductive(study),
         *_search(study),
         *_backup(study.tuner),
+        *time_problems(study, as_configured(study.tuner)),
+        *reading_problems(study, as_configured(study.tuner)),
     ]
 
 

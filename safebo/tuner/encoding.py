@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext
-from safebo.errors import UnknownNameError
+from safebo.errors import MeasurementError, UnknownNameError
 from safebo.evaluators.gate import ended_early, margin_of, negative_margins
 from safebo.models.model_cache import Observation
 from safebo.models.schedules import BetaSchedule
@@ -47,6 +47,7 @@ class StudyEncoding:
             tuple(f.noise_std for f in self.functions),
             domain_size(study),
         )
+        self.measured = tuple(v.name for v in study.context.variables if v.measured)
         self.region = self._region(tuner.transductive.region)
         self.contexts = {
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
@@ -54,11 +55,16 @@ class StudyEncoding:
         }
         self._known: dict[int, tuple[TrialRecord, bool, Observation]] = {}  # by trial, of the last record
 
-    def context(self, name: str) -> Float[Tensor, " c"]:
-        """A named context in the unit cube."""
+    def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
+        """A named context in the unit cube, at readings of its measured variables."""
         if name not in self.contexts:
             raise UnknownNameError("context", name, sorted(self.contexts))
-        return self.contexts[name]
+        if not readings:
+            return self.contexts[name]
+        row = self.context_space.vector(
+            {**self.study.context.values[name], **readings}, where="what was read"
+        )
+        return torch.tensor(self.context_space.to_unit(row))
 
     def unit(self, raw: NDArray[np.float64]) -> Float[Tensor, "n d"]:
         """Raw parameters to the unit cube, as a tensor of its own."""
@@ -69,6 +75,25 @@ class StudyEncoding:
         parameters = self.space.to_unit(self.space.vector(trial.parameters, within=False))
         context = self.context_space.to_unit(self.context_space.vector(trial.context, within=False))
         return torch.tensor(np.concatenate([parameters, context]), dtype=torch.float64)
+
+    def timed(self, trial: Trial, time: float) -> Float[Tensor, " E"]:
+        """A trial's row with an operating time, in seconds, as last entry."""
+        row = self.row(trial)
+        return torch.cat([row, row.new_tensor([time])])
+
+    @staticmethod
+    def time_of(record: TrialRecord) -> float:
+        """When a trial began, in seconds of operation.
+
+        Raises:
+            MeasurementError: nobody said when.
+        """
+        if record.operating_time is None:
+            raise MeasurementError(
+                f"trial {record.trial.id}: has no operating time, and surrogate.time needs one: ask with "
+                "operating_time=SECONDS, or tell a measurement with the key operating_time"
+            )
+        return record.operating_time
 
     def negative_margins(self, measurement: Measurement) -> list[tuple[str, float]]:
         """Constraints measured below 0, with their margins."""
@@ -92,11 +117,12 @@ class StudyEncoding:
     def _observation(self, record: TrialRecord, m: Measurement, early: bool) -> Observation:
         known = self._known.get(record.trial.id)
         if known is None or known[0] is not record or known[1] != early:
-            known = (record, early, self._modelled(record.trial, m, early))
+            time = self.time_of(record) if self.study.surrogate.time is not None else None
+            known = (record, early, self._modelled(record.trial, m, early, time))
             self._known[record.trial.id] = known
         return known[2]
 
-    def _modelled(self, trial: Trial, m: Measurement, early: bool) -> Observation:
+    def _modelled(self, trial: Trial, m: Measurement, early: bool, time: float | None) -> Observation:
         objective = m.objective if m.outcome == "completed" else None
         margins = [margin_of(m, f) for f in self.functions[1:]]
         values = [
@@ -112,7 +138,9 @@ class StudyEncoding:
             v is not None and abs(v) >= f.warp.clip for v, f in zip(values, self.functions, strict=True)
         ]
         exact = tuple(not (cut or (early and i > 0)) for i, cut in enumerate(clipped))
-        return Observation(trial.id, self.row(trial), tuple(values), exact)
+        return Observation(
+            trial.id, self.row(trial) if time is None else self.timed(trial, time), tuple(values), exact
+        )
 
     @staticmethod
     def _place(trial: Trial) -> tuple[float, ...]:

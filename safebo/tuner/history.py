@@ -65,6 +65,19 @@ class History:
         """Records with a measurement."""
         return [record for record in self if not record.pending]
 
+    def last(self) -> TrialRecord | None:
+        """The record of the largest id; None without one."""
+        return self._records[max(self._records)] if self._records else None
+
+    def latest(self) -> float:
+        """The latest operating time that is known, in seconds: when the last trial began, or ended if it was told."""
+        ends = [
+            record.operating_time + (0.0 if record.measurement is None else record.measurement.duration)
+            for record in self
+            if record.operating_time is not None
+        ]
+        return max(ends, default=0.0)
+
     def of_context(self, name: str) -> list[TrialRecord]:
         """Records of one named context."""
         return [record for record in self if record.trial.context_name == name]

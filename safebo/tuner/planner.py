@@ -51,6 +51,9 @@ class Planner:
         row = self.seeds.due(name)
         if row is not None:
             return Proposal(row, phase="seed", reason="declared safe by the study")
+        if self.seeds.after_pause():
+            nearest = self.seeds.nearest(name, self._context(name))
+            return Proposal(nearest, phase="seed", reason=self.seeds.pause_reason())
         if not self.local.certified_only:
             return self._uncertified(name)
         ctx = self._drawn(self._context(name, self.state.visited()))
@@ -101,7 +104,7 @@ class Planner:
 
     def _seed_again(self, name: str, ctx: AcquisitionContext) -> Proposal:
         row = self.seeds.again(name, ctx.exactly())
-        return Proposal(row, phase="seed", reason="repeated: nothing is certified yet")
+        return Proposal(row, phase="seed", reason=self.seeds.again_reason(name))
 
     def _local(
         self, name: str, ctx: AcquisitionContext, found: Proposal | None, starts: Float[Tensor, "k d"]

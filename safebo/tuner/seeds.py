@@ -12,6 +12,7 @@ from safebo.acquisition import AcquisitionContext
 from safebo.errors import EmptySafeSetError, StudyError
 from safebo.evaluators.gate import refuse_seed
 from safebo.safety.safe_set import smallest
+from safebo.study.duration import duration_text
 from safebo.tuner.state import TunerState
 from safebo.types import TrialRecord
 
@@ -68,18 +69,63 @@ class Seeds:
         Raises:
             EmptySafeSetError: when it was repeated often enough.
         """
-        rows, tried = self._declared(name), self._tried(name)
+        rows, tried = self._declared(name), self._last_tried(name)
         if len(tried) - len(rows) >= MAX_SEED_REPEATS and not any(r.pending for r in tried):
             raise EmptySafeSetError(self._why_empty(name, rows))
+        return self.nearest(name, ctx)
+
+    def nearest(self, name: str, ctx: AcquisitionContext) -> NDArray[np.float64]:
+        """The seed of a context that is nearest to certification."""
+        rows = self._declared(name)
         with torch.no_grad():
             margins = ctx.bounds_at(self.encoding.unit(np.stack(rows))).margins
         return rows[int(torch.argmax(smallest(margins, ctx.constraint_scale)))]
+
+    def again_reason(self, name: str) -> str:
+        """Why a seed is repeated."""
+        if not self._expires or len(self._last_tried(name)) == len(self._tried(name)):
+            return "repeated: nothing is certified yet"
+        if self.study.surrogate.time is None:
+            return "repeated: nothing is certified at what was read"
+        return "repeated: every certificate has expired"
+
+    @property
+    def _expires(self) -> bool:
+        """Whether certificates come to an end without a measurement, by the time or by what is read."""
+        return self.study.surrogate.time is not None or bool(self.encoding.measured)
+
+    def after_pause(self) -> bool:
+        """Whether the robot has been without a trial for so long that seeds come first (`surrogate.time`)."""
+        time = self.study.surrogate.time
+        return time is not None and self._pause() > time.pause * (1.0 + 1e-9)
+
+    def pause_reason(self) -> str:
+        """Why a seed is walked after a pause."""
+        assert self.study.surrogate.time is not None
+        return (
+            f"first after a pause of {duration_text(self._pause())}, more than a tenth of the memory "
+            f"({duration_text(self.study.surrogate.time.pause)})"
+        )
+
+    def _pause(self) -> float:
+        return self.state.now - self.state.history.latest()
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:
         return [self.encoding.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
 
     def _tried(self, name: str) -> list[TrialRecord]:
         return [r for r in self.state.history.of_context(name) if r.trial.phase == "seed"]
+
+    def _last_tried(self, name: str) -> list[TrialRecord]:
+        """Seeds since another trial of the context, where certificates expire; else all of them."""
+        if not self._expires:
+            return self._tried(name)
+        found: list[TrialRecord] = []
+        for record in reversed(self.state.history.of_context(name)):
+            if record.trial.phase != "seed":
+                break
+            found.append(record)
+        return found[::-1]
 
     def _why_empty(self, name: str, rows: Sequence[NDArray[np.float64]]) -> str:
         parts = []

@@ -5,7 +5,8 @@ Every answer is a function of the records alone; what is kept between calls only
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
+from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
@@ -52,19 +54,56 @@ class TunerState:
         self.history = history
         self.explores = explores
         self.models = ModelCache(encoding.study)
+        self._asked_about: float | None = None
+        self._readings: Mapping[str, float] | None = None
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
+    @property
+    def now(self) -> float:
+        """The operating time that is asked about, in seconds: the latest known one but within `at`."""
+        return self.history.latest() if self._asked_about is None else self._asked_about
+
+    @property
+    def readings(self) -> Mapping[str, float]:
+        """Values of measured context variables that are asked about: those of the last trial but within `at`."""
+        if not self.encoding.measured:
+            return {}
+        if self._readings is not None:
+            return self._readings
+        last = self.history.last()
+        return {} if last is None else {name: last.trial.context[name] for name in self.encoding.measured}
+
+    def context_values(self, name: str) -> dict[str, float]:
+        """Values of a context's variables, in their units, at the present readings."""
+        return {**self.study.context.values[name], **self.readings}
+
+    @contextmanager
+    def at(self, time: float | None, readings: Mapping[str, float] | None = None) -> Iterator[None]:
+        """Ask about an operating time and readings of measured context variables; None leaves them."""
+        before = self._asked_about, self._readings
+        self._asked_about = before[0] if time is None else time
+        self._readings = before[1] if readings is None else readings
+        try:
+            yield
+        finally:
+            self._asked_about, self._readings = before
+
+    def _models_now(self) -> ModelCache:
+        if self.study.surrogate.time is not None:
+            self.models.now = self.now
+        return self.models
+
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
-        return self.models.surrogate(self.observations())
+        return self._models_now().surrogate(self.observations())
 
     def trust(self) -> dict[str, FunctionTrust]:
         """What is believed of every constraint's prior; empty where priors are declared."""
-        return self.models.trust(self.observations())
+        return self._models_now().trust(self.observations())
 
     def residuals(self) -> dict[str, NDArray[np.float64]]:
         """Standardized one-step residuals of every function's measurements; see `ModelCache.residuals`."""
@@ -114,7 +153,7 @@ class TunerState:
             surrogate=seen,
             fantasized=fantasized,
             exact=exact,
-            context=self.encoding.context(name),
+            context=self.encoding.context(name, self.readings),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
             beta=self._beta(),
@@ -159,7 +198,7 @@ class TunerState:
 
     def _certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
         """The study's certificate, from the measured trials of a context, and what must certify as well."""
-        rule, also = self._declared_certificate(name, ctx), self.models.stricter(self.observations())
+        rule, also = self._declared_certificate(name, ctx), self._models_now().stricter(self.observations())
         return rule if also is None else StricterCertificate(rule, replace(ctx, surrogate=also))
 
     def _declared_certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
@@ -259,6 +298,24 @@ class TunerState:
             )
             for holds, numbers in zip(ctx.certified(bounds).tolist(), raw, strict=True)
         ]
+
+    def expires(self, row: NDArray[np.float64], name: str) -> float | None:
+        """Operating time, in seconds, at which the certificate of a raw row (`d`) in a context ends, if nothing more is
+        measured; None where it has no end or there is none now.
+        """
+        time = self.study.surrogate.time
+        if time is None or not self.study.constraints:
+            return None
+        point, now = self.encoding.unit(row[None]), self.now
+
+        def holds(delay: float) -> bool:
+            with self.at(now + delay), torch.no_grad():
+                ctx = self.acquisition_context(name)
+                return bool(ctx.certified(ctx.bounds_at(point)))
+
+        memory = max(time.memory_of(f.name) for f in self.study.constraints)
+        validity = remaining_validity(holds, memory)
+        return None if validity is None else now + validity
 
     def promising(self, rows: Sequence[NDArray[np.float64]], name: str) -> list[NDArray[np.float64]]:
         """Those of raw rows (`d` each) to look at for the best certified one: all, or `PROMISING` of them where exact

@@ -6,6 +6,7 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, configured
-from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
+from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.confidence import confidence_bounds
 from safebo.models.model_cache import Observation, PriorReport
@@ -98,24 +99,36 @@ class Tuner:
 
     # -- the loop ----------------------------------------------------------------------------------------
 
-    def ask(self, context: str | None = None) -> Trial:
+    def ask(
+        self,
+        context: str | None = None,
+        operating_time: float | None = None,
+        readings: Mapping[str, float] | None = None,
+    ) -> Trial:
         """The next trial.
 
         Args:
             context: name of the context; None follows the study's schedule.
+            operating_time: of the robot when the trial will begin, in seconds, pauses included; the trial keeps it.
+                Needed where the study declares `surrogate.time`: it is certified for then.
+            readings: of context variables that are `measured`, by name, in their units; needed where there are some.
 
         Raises:
+            InputError: no operating time or reading where one is needed, a time before that of a trial asked already,
+                or a reading outside its bounds.
             UnknownNameError: for a context that does not exist.
             UnsafeSeedError: when a seed of the context was measured unsafe.
             EmptySafeSetError: when nothing can be certified although the seeds were measured safe.
         """
         name = self.scheduled_context() if context is None else context
         self.encoding.context(name)
-        with one_thread():
+        self._check_time(operating_time)
+        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             plan = self._planner.plan(name)
             dropped = self._state.models.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
+        trial = replace(trial, operating_time=operating_time)
         if plan.watched:
             rule = trigger_rule(self.study.tuner.backup)
             trial = replace(trial, trigger_rule=rule.name, trigger_guarantee=rule.guarantee)
@@ -137,12 +150,22 @@ class Tuner:
         self.history.tell(record.trial.id, self._checked(record.trial, measurement))
 
     def tell_manual(
-        self, parameters: Mapping[str, float], context: str, measurement: Measurement | Mapping[str, Any]
+        self,
+        parameters: Mapping[str, float],
+        context: str,
+        measurement: Measurement | Mapping[str, Any],
+        operating_time: float | None = None,
+        readings: Mapping[str, float] | None = None,
     ) -> Trial:
-        """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`."""
+        """Enter a trial of a person's own choosing together with what it showed; its phase is `manual`.
+
+        `operating_time` is that of the robot when the trial began, `readings` what was read then; see `ask`.
+        """
         row = self.encoding.space.vector(parameters)
-        with one_thread():
+        self._check_time(operating_time)
+        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             trial = self._trial(context, row, "manual", "chosen by a person")
+        trial = replace(trial, operating_time=operating_time)
         self.history.add(trial, self._checked(trial, measurement))
         return trial
 
@@ -154,8 +177,10 @@ class Tuner:
         """
         old = self.history.record(trial_id).trial
         row = self.encoding.space.vector(parameters)
-        with one_thread():
+        read = {name: old.context[name] for name in self.encoding.measured}
+        with one_thread(), self._state.at(old.operating_time, read):
             new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
+        new = replace(new, operating_time=old.operating_time)
         self.history.replace(new)
         return new
 
@@ -185,34 +210,45 @@ class Tuner:
 
     # -- what is known -----------------------------------------------------------------------------------
 
-    def certify(self, parameters: Mapping[str, float], context: str) -> Certificate:
-        """Whether parameters are certified in a context now."""
-        row = self.encoding.space.vector(parameters)
-        with one_thread():
-            return self._state.certificate(row, context)
+    def certify(
+        self, parameters: Mapping[str, float], context: str, operating_time: float | None = None
+    ) -> Certificate:
+        """Whether parameters are certified in a context now.
 
-    def best(self, context: str | None = None) -> Recommendation | None:
+        Args:
+            parameters: in their own units.
+            context: its name.
+            operating_time: now, in seconds, for a study with `surrogate.time`; None: when the last trial ended.
+        """
+        row = self.encoding.space.vector(parameters)
+        with one_thread(), self._state.at(operating_time):
+            found = self._state.certificate(row, context)
+            return replace(found, until=self._state.expires(row, context))
+
+    def best(self, context: str | None = None, operating_time: float | None = None) -> Recommendation | None:
         """The certified parameters with the largest lower bound of the objective, tried or not.
 
-        The whole box is searched. None when nothing is certified in the context.
+        The whole box is searched. None when nothing is certified in the context. `operating_time` is that of `certify`.
         """
-        name = self._named(context)
-        with one_thread():
-            found = self._planner.best(name)
-            # Certified trials themselves, those of safe global trials included.
-            rows = [
-                self._state.raw(r.trial)
-                for r in self.history.of_context(name)
-                if r.measurement is not None and r.measurement.outcome == "completed"
-            ]
-            rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
-            certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
+        with one_thread(), self._state.at(operating_time):
+            return self._best(self._named(context))
+
+    def _best(self, name: str) -> Recommendation | None:
+        found = self._planner.best(name)
+        # Certified trials themselves, those of safe global trials included.
+        rows = [
+            self._state.raw(r.trial)
+            for r in self.history.of_context(name)
+            if r.measurement is not None and r.measurement.outcome == "completed"
+        ]
+        rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
+        certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
             return None
         objective = self.encoding.names[0]
         row, certificate = max(valid, key=lambda pair: pair[1].bounds[objective].lower)
-        return self._recommendation(row, name, certificate)
+        return self._recommendation(row, name, replace(certificate, until=self._state.expires(row, name)))
 
     def predict(self, context: str | None = None) -> Recommendation:
         """Where the objective's posterior mean is largest and every margin's mean is at least 0; never
@@ -299,6 +335,40 @@ class Tuner:
 
     # -- small things ------------------------------------------------------------------------------------
 
+    def _checked_readings(self, readings: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """Readings of exactly the measured context variables; None where there are none."""
+        names, given = self.encoding.measured, readings or {}
+        if set(given) != set(names):
+            wanted = ", ".join(names) or "none"
+            raise InputError(
+                f"readings of measured context variables are needed for {wanted}, and were given for "
+                f"{', '.join(given) or 'none'}"
+            )
+        for variable in self.study.context.variables:
+            low, high = variable.bounds
+            if variable.measured and not low <= given[variable.name] <= high:
+                raise InputError(
+                    f"{variable.name} reads {given[variable.name]:g} {variable.unit}".rstrip()
+                    + f", outside the bounds [{low:g}, {high:g}] of the study: nothing can be certified there"
+                )
+        return readings if names else None
+
+    def _check_time(self, time: float | None) -> None:
+        if time is None:
+            if self.study.surrogate.time is not None:
+                raise InputError(
+                    "the study declares surrogate.time, so that every trial needs the robot's operating time: give "
+                    "operating_time=SECONDS, pauses included"
+                )
+            return
+        if not math.isfinite(time) or time < 0:
+            raise InputError(f"operating_time must be a number of seconds >= 0, not {time!r}")
+        known = [r.operating_time for r in self.history if r.operating_time is not None]
+        if self.study.surrogate.time is not None and known and time < max(known):
+            raise InputError(
+                f"operating_time {time:g} s lies before that of the last trial, {max(known):g} s: it only goes on"
+            )
+
     def _bounds(self, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
         if ctx.past_betas is not None:
             return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
@@ -339,7 +409,7 @@ class Tuner:
         return Trial(
             id=number,
             parameters=self.encoding.space.named(row),
-            context=dict(self.study.context.values[name]),
+            context=self._state.context_values(name),
             context_name=name,
             phase=phase,
             seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
@@ -347,6 +417,7 @@ class Tuner:
             predicted=certificate.bounds,
             reason=reason,
             evidence=evidence,
+            certified_until=self._state.expires(row, name),
         )
 
     def _recommendation(
@@ -358,11 +429,12 @@ class Tuner:
         return Recommendation(
             parameters=self.encoding.space.named(row),
             context_name=name,
-            context=dict(self.study.context.values[name]),
+            context=self._state.context_values(name),
             certified=certificate.certified,
             bounds=certificate.bounds,
             trial=same[-1] if same else None,
             priors={n: found.record().certifying for n, found in self._state.trust().items()},
+            until=certificate.until,
         )
 
 

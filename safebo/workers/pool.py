@@ -111,6 +111,10 @@ class WorkerPool:
         """The evaluator's own checks before the first trial."""
         return self._submit_to(0, worker.preflight, self._source)
 
+    def read_context(self) -> Future[dict[str, Any]]:
+        """Context variables by name, as the evaluator reads them now."""
+        return self._submit_to(0, worker.read_context, self._source)
+
     def score(self, trial: Trial, ended: dict[str, Any]) -> Future[Measurement]:
         """What a trial showed that ended without being scored; `ended` is what was recorded then."""
         return self._submit_to(0, worker.score, self._source, trial, ended)

@@ -167,6 +167,16 @@ def preflight(source: EvaluatorSource) -> list[Check]:
     return _sent(checks)
 
 
+def read_context(source: EvaluatorSource) -> Any:
+    """Context variables by name, as the evaluator reads them now."""
+
+    def read() -> Any:
+        evaluator: Any = _evaluator(source)
+        return dict(evaluator.read_context())
+
+    return _sent(read, f"evaluator {source.study.evaluator.name!r}: read_context()")
+
+
 def score(source: EvaluatorSource, trial: Trial, ended: dict[str, Any]) -> Measurement:
     """What a trial showed that ended without being scored, from its raw file."""
 
