@@ -53,6 +53,7 @@ class Evidence:
         log_refutation: log of the likelihood ratio of the alternatives' mixture to the declared prior.
         refuted_by: the likeliest alternative, once the declared prior was refuted; else empty.
         alarm: the prior that certifies as well since no cautious one fits; else empty.
+        correlation: with the simulation, as far as it is not refuted (`0.8 to 0.95`), where it is earned; else empty.
 
     Example:
         >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
@@ -64,11 +65,13 @@ class Evidence:
     log_refutation: float
     refuted_by: str = ""
     alarm: str = ""
+    correlation: str = ""
 
     @property
     def certifying(self) -> str:
         """The prior that certifies, and what must certify as well."""
-        return f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
+        words = f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
+        return f"{words}; simulation's correlation: {self.correlation} kept" if self.correlation else words
 
 
 @dataclass(frozen=True)

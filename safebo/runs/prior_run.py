@@ -16,8 +16,9 @@ from safebo.evaluators.gate import checked_measurement
 from safebo.files.reading import usable_path
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
-from safebo.study import ContextVariable, FunctionSpec, Parameter, PriorDataSpec, Study, quantity_of
+from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.reading import changed_keys
+from safebo.study.tuner_checks import prior_data
 
 
 def read_prior(folder: str | Path, study: Study) -> PriorTrials:
@@ -60,11 +61,15 @@ def _refuse_another_study(folder: str | Path, there: Study, here: Study) -> None
         )
 
 
-def with_prior_data(study: Study) -> Study:
-    """The study with the defaults of `surrogate.prior_data` where it does not say how to believe a prior."""
-    if study.surrogate.prior_data is not None:
-        return study
-    surrogate = study.surrogate.model_copy(update={"prior_data": PriorDataSpec()})
+def with_prior_data(study: Study, begun: Study | None = None) -> Study:
+    """The study as it runs with a prior: `surrogate.prior_data` with what it leaves open filled in.
+
+    Args:
+        study: as it is declared.
+        begun: the study of the run that goes on, which keeps what it began with; None for a new run.
+    """
+    kept = None if begun is None else begun.surrogate.prior_data
+    surrogate = study.surrogate.model_copy(update={"prior_data": kept or prior_data(study)})
     return study.model_copy(update={"surrogate": surrogate})
 
 

@@ -178,7 +178,7 @@ def run(
         if prior is not None and not exists:
             taken = read_prior(prior, resolved)
         if taken is not None:
-            resolved = with_prior_data(resolved)
+            resolved = with_prior_data(resolved, journal.run.study if exists else None)
         if not exists:
             journal = stack.enter_context(
                 new_journal(
@@ -286,12 +286,18 @@ def _work_left(journal: Journal) -> bool:
 
 
 def _as_begun(file: StudyFile, declared: Study) -> StudyFile:
-    """The study of a run that goes on: proposals are rounded as they were, where its file leaves that open."""
-    tuner = file.study.tuner
-    if "rounding" in tuner.model_fields_set:
-        return file
-    tuner = tuner.model_copy(update={"rounding": declared.tuner.rounding})
-    return replace(file, study=file.study.model_copy(update={"tuner": tuner}))
+    """The study of a run that goes on: what its file leaves open is as it was when the run began."""
+    study, tuner, prior = file.study, file.study.tuner, file.study.surrogate.prior_data
+    if "rounding" not in tuner.model_fields_set:
+        tuner = tuner.model_copy(update={"rounding": declared.tuner.rounding})
+        study = study.model_copy(update={"tuner": tuner})
+    before = declared.surrogate.prior_data
+    if prior is not None and before is not None:
+        open_keys = {"correlation", "inflation"} - prior.model_fields_set
+        prior = prior.model_copy(update={key: getattr(before, key) for key in open_keys})
+        surrogate = study.surrogate.model_copy(update={"prior_data": prior})
+        study = study.model_copy(update={"surrogate": surrogate})
+    return replace(file, study=study)
 
 
 def _check_same_run(journal: Journal, file: StudyFile, seed: int | None) -> None:

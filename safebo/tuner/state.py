@@ -28,7 +28,7 @@ from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
-from safebo.types import Bounds, Certificate, Trial
+from safebo.types import Bounds, Certificate, Evidence, Trial
 
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
@@ -65,6 +65,15 @@ class TunerState:
     def trust(self) -> dict[str, FunctionTrust]:
         """What is believed of every constraint's prior; empty where priors are declared."""
         return self.models.trust(self.observations())
+
+    def evidence(self) -> dict[str, Evidence]:
+        """What a trial keeps of every constraint's prior; empty where nothing of it has to be earned."""
+        found = {name: trust.record() for name, trust in self.trust().items()}
+        for name, believed in self.models.correlations(self.observations()).items():
+            if name in self.encoding.names[1:]:
+                record = found.get(name, Evidence("declared", 0.0, 0.0))
+                found[name] = replace(record, correlation=str(believed))
+        return found
 
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""

@@ -19,7 +19,6 @@ from torch import Tensor
 from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
-from safebo.models.confidence import confidence_bounds
 from safebo.models.model_cache import Observation, PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -62,7 +61,7 @@ class Tuner:
             measured anything yet.
 
     Raises:
-        StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
+        StudyError: for a study that cannot be run safely.
         MeasurementError: for a prior that could not have been told.
 
     Example:
@@ -163,7 +162,7 @@ class Tuner:
         """Let another run's trials inform this one's surrogate, as the argument `prior` does.
 
         Raises:
-            StudyError: when this tuner has trials already, or the study does not say how to believe a prior.
+            StudyError: when this tuner has trials already.
             MeasurementError: for measurements that could not have been told.
         """
         if len(self.history):
@@ -265,7 +264,7 @@ class Tuner:
     def evidence(self) -> dict[str, Evidence]:
         """What the measurements say of every constraint's prior, by name; empty where priors are declared."""
         with one_thread():
-            return {name: trust.record() for name, trust in self._state.trust().items()}
+            return self._state.evidence()
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
@@ -294,7 +293,7 @@ class Tuner:
         if ctx.past_betas is not None:
             return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
         prediction = ctx.surrogate.predict(ctx.inputs(points))
-        certain = confidence_bounds(prediction, ctx.beta)
+        certain = ctx.surrogate.bounds(ctx.inputs(points), ctx.beta, prediction)
         return self.encoding.raw_bounds(ctx, ctx.bounds_from(points, certain, certain), prediction.mean)
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
@@ -326,7 +325,7 @@ class Tuner:
             raise UnknownNameError("context", name, sorted(self.encoding.contexts))
         number = self.history.next_id if trial_id is None else trial_id
         certificate = self._state.certificate(row, name)
-        evidence = {n: found.record() for n, found in self._state.trust().items()}
+        evidence = self._state.evidence()
         return Trial(
             id=number,
             parameters=self.encoding.space.named(row),
@@ -353,7 +352,7 @@ class Tuner:
             certified=certificate.certified,
             bounds=certificate.bounds,
             trial=same[-1] if same else None,
-            priors={n: found.record().certifying for n, found in self._state.trust().items()},
+            priors={n: found.certifying for n, found in self._state.evidence().items()},
         )
 
 
