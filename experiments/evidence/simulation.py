@@ -4,9 +4,9 @@
 
 Two gains, one objective, one constraint, drawn from the prior of the study below; the simulation's functions have a
 true correlation with the robot's that the study may state wrongly: it declares 0.9, or nothing, and then it is earned.
-50 simulated trials at random, then 15 on the robot from one safe point. Prints, per case and over all problems: mean regret of the certified
-recommendation after 5, 10 and 15 robot trials (against the best safe point of the grid), how many of the robot's
-trials were unsafe, in how many problems, and how often the simulation was dropped.
+50 simulated trials at random, then 15 on the robot from one safe point. Prints, per case and over all problems: mean
+regret of the certified recommendation after 5, 10 and 15 robot trials (against the best safe point of the grid), how
+many of the robot's trials were unsafe, in how many problems, and how often the simulation was dropped.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ from safebo.types import Bounds, Certificate, Evidence, Trial
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
 
+OUTSIDE = 1e-9
+"""Beyond the unit cube; so much is rounding."""
+
 PROMISING = 256
 """Points out of many that are judged exactly."""
 
@@ -55,6 +58,7 @@ class TunerState:
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
+        self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
@@ -229,7 +233,7 @@ class TunerState:
         rows = [
             self.raw(r.trial)
             for r in self.history
-            if r.measurement is not None and r.measurement.outcome not in unmodelled
+            if r.measurement is not None and r.measurement.outcome not in unmodelled and self.inside(r.trial)
         ]
         if not rows:
             return torch.zeros(0, self.encoding.space.dimension, dtype=torch.float64)
@@ -238,6 +242,16 @@ class TunerState:
     def visited(self) -> list[Trial]:
         """Trials whose place counts as seen by acquisitions, although nothing was measured there (yet)."""
         return [r.trial for r in self.history if r.measurement is None or r.measurement.outcome == "failed"]
+
+    def inside(self, trial: Trial) -> bool:
+        """Whether a trial's parameters may be proposed: those of an earlier run may lie outside of the bounds."""
+        row = self.raw(trial)
+        known = self._inside.get(trial.id)
+        if known is None or known[0] is not row:
+            unit = self.encoding.space.to_unit(row)
+            within = (unit >= -OUTSIDE).all() and (unit <= 1 + OUTSIDE).all()
+            known = self._inside[trial.id] = (row, bool(within and self.encoding.space.keep([row])[0]))
+        return known[1]
 
     def raw(self, trial: Trial) -> NDArray[np.float64]:
         """A trial's parameters as a row (`d`) in their own units."""

@@ -202,7 +202,9 @@ class Tuner:
             rows = [
                 self._state.raw(r.trial)
                 for r in self.history.of_context(name)
-                if r.measurement is not None and r.measurement.outcome == "completed"
+                if r.measurement is not None
+                and r.measurement.outcome == "completed"
+                and self._state.inside(r.trial)
             ]
             rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
             certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
