@@ -170,8 +170,10 @@ def main(
     seeds: Annotated[int, typer.Option(min=1)] = 4,
     simulated: Annotated[int, typer.Option(min=1)] = 30,
     trials: Annotated[int, typer.Option(min=max(CHECKPOINTS))] = 20,
-    correlation: Annotated[float, typer.Option(min=0.0, max=1.0)] = PriorDataSpec().correlation,
-    inflation: Annotated[float, typer.Option(min=1.0)] = PriorDataSpec().inflation,
+    correlation: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Declared. [default: none, it is earned]")
+    ] = None,
+    inflation: Annotated[float | None, typer.Option(min=1.0)] = None,
     workers: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Run every case with every seed and print the table."""
@@ -180,7 +182,8 @@ def main(
         found = list(pool.map(solve, range(seeds), [simulated] * seeds, [trials] * seeds, [believed] * seeds))
     best = "  ".join(f"at {n:4d}" for n in CHECKPOINTS)
     levels = "  ".join(f"as alone in {n:2d}" for n in LEVELS)
-    print(f"{seeds} seeds, {simulated} simulated trials, {trials} robot trials each; declared {believed}")
+    words = "nothing declared" if correlation is None else f"correlation {correlation:g} declared"
+    print(f"{seeds} seeds, {simulated} simulated trials, {trials} robot trials each; {words}")
     print(f"{'':16} {best}  {levels}  unsafe falls  dropped at")
     alone = [outcomes["alone"] for outcomes in found]
     for case in CASES:

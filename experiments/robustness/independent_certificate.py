@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from safebo.errors import InputError
 from safebo.experiments.robustness.independent_posterior import (
     BetaRule,
     FloatArray,
@@ -118,6 +119,10 @@ class Judge:
         if before and spec is not None:
             task = np.array([1.0] * len(before) + [0.0] * len(told))
             X, Z = np.column_stack([X, task]), np.column_stack([Z, np.zeros(len(Z))])
+            if not isinstance(spec.correlation, float) or spec.inflation is None:
+                raise InputError(
+                    "surrogate.prior_data: only declared correlations and inflations are checked"
+                )
             relation = Relation(spec.correlation, spec.std_ratio, spec.discrepancy_lengthscale)
             priors = [[replace(p, relation=relation) for p in samples] for samples in priors]
             inflation = spec.inflation

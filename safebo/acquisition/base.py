@@ -107,7 +107,7 @@ class AcquisitionContext(SafeSet):
         certain = self.certain_at(X)
         if self.fantasized is self.surrogate:
             return self.bounds_from(X, certain, certain)
-        fantasized = confidence_bounds(self.fantasized.predict(self.inputs(X)), self.beta)
+        fantasized = self.fantasized.bounds(self.inputs(X), self.beta)
         if self.past_betas is not None:
             fantasized = _narrowed(fantasized, certain)
         return self.bounds_from(X, certain, fantasized)
@@ -116,7 +116,7 @@ class AcquisitionContext(SafeSet):
     def pool_bounds(self) -> PointBounds:
         """Bounds at the pool; over a grid from its cached posteriors."""
         with torch.no_grad():
-            if self.domain is None or self.past_betas is not None:
+            if self.domain is None or self.past_betas is not None or self.surrogate.averaged:
                 return self.bounds_at(self.pool)
             bounds = confidence_bounds(self.domain.predict(self.context, self.surrogate), self.beta)
             if self.fantasized is self.surrogate:
@@ -127,7 +127,7 @@ class AcquisitionContext(SafeSet):
     def pool_prediction(self) -> Prediction:
         """Means and standard deviations at the pool, pending trials counted."""
         with torch.no_grad():
-            if self.domain is None:
+            if self.domain is None or self.fantasized.averaged:
                 return self.fantasized.predict(self.inputs(self.pool))
             if self.fantasized is self.surrogate:
                 return self.domain.predict(self.context, self.surrogate)

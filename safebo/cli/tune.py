@@ -212,6 +212,29 @@ def tune(
             help="A run of the same study, usually in simulation, whose trials inform a new run.",
         ),
     ] = None,
+    continues: Annotated[
+        Path | None,
+        typer.Option(
+            "--continue",
+            metavar="DIR",
+            help="An earlier run of the same robot that goes on in a new one, under changed bounds, limits or gains.",
+        ),
+    ] = None,
+    robot_changed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="With --continue: what changed of the robot since (foot, firmware, payload). Its earlier trials are "
+            "then another robot's, and seeds come first.",
+        ),
+    ] = None,
+    moved: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MARGIN=AMOUNT",
+            help="With --continue: how much larger a margin is by the new limits than it was measured, or nothing.",
+        ),
+    ] = None,
 ) -> None:
     """Tune the gains of a study until its trials are done.
 
@@ -247,6 +270,16 @@ def tune(
 
         safebo tune go1-trot --prior runs/simulated --out runs/measured
 
+    With `--continue`, a new run begins with the trials of an earlier one whose study had other bounds, limits or gains:
+    they count as measured, and --trials more follow. Gains that the earlier run certified and this one does not are
+    named before the first trial. A gain that is new had the evaluator's default, or what the seeds say; one that is
+    gone is fixed there. Where the evaluator's options changed, `--moved tilt=0.05` says that the limit of margin tilt
+    is that much further away now, `--moved nothing` that no margin moved.
+
+        safebo tune go1-trot.yaml --continue runs/monday --out runs/tuesday
+
+        safebo tune go1-trot.yaml --continue runs/tuesday --robot-changed "new feet" --out runs/wednesday
+
     Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
     by Ctrl-C on a robot.
     """
@@ -256,6 +289,16 @@ def tune(
     from safebo.text.screen import Screen
 
     file = load_study(study)
+    if continues is None and (robot_changed is not None or moved):
+        name = "--moved" if robot_changed is None else "--robot-changed"
+        raise InputError(f"{name} goes with --continue DIR, an earlier run that goes on")
+    if robot_changed is not None and not robot_changed.strip():
+        raise InputError("--robot-changed: say in a few words what changed")
+    changes = None
+    if continues is not None:
+        from safebo.runs.continued import Changes, moved_margins  # few runs need it
+
+        changes = Changes(continues, (robot_changed or "").strip(), moved_margins(moved or [], file.study))
     options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     keep_details_in(folder)
@@ -278,6 +321,7 @@ def tune(
                 approve_all=approve_all,
                 global_trials=global_trials,
                 prior=prior,
+                continues=changes,
             )
     except InputError:
         raise

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from safebo.models.correlations import CorrelatedPosterior
 from safebo.models.kernels import Kernel, StationaryKernel
 from safebo.models.low_rank import PivotedCholesky, pivoted_cholesky, with_last_pivots
 from safebo.models.mixture import MixturePosterior
@@ -54,6 +55,8 @@ def condensed(surrogate: Surrogate, rank: int = RANK, memo: PivotMemo | None = N
 def _condensed(
     posterior: Posterior, rank: int, known: list[tuple[Posterior, PivotedCholesky]], memo: PivotMemo
 ) -> Posterior:
+    if isinstance(posterior, CorrelatedPosterior):
+        return posterior
     if isinstance(posterior, MixturePosterior):
         return MixturePosterior([_condensed(p, rank, [], memo) for p in posterior.components])
     if posterior.count <= rank:

@@ -65,6 +65,10 @@ class MixturePosterior(Posterior):
         """After k more observations."""
         return MixturePosterior([p.conditioned(X, y) for p in self.components])
 
+    def shifted(self, change: Float[Tensor, " k"]) -> MixturePosterior:
+        """If the last k values were larger by `change`."""
+        return MixturePosterior([p.shifted(change) for p in self.components])
+
     def fantasized(self, x: Float[Tensor, " D"]) -> MixturePosterior:
         """After every component observed its own mean at x: the same means, smaller variances."""
         return MixturePosterior([p.fantasized(x) for p in self.components])

@@ -7,8 +7,9 @@ later one up to `ONE_BY_ONE` by itself, and those after it in blocks (`stops`). 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -17,6 +18,14 @@ from torch import Tensor
 
 from safebo.errors import StudyError
 from safebo.models.condensed import PivotMemo, condensed
+from safebo.models.correlations import (
+    EVERYTHING,
+    GRID,
+    CorrelatedPosterior,
+    KeptCorrelations,
+    correlated_models,
+    kept_correlations,
+)
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.hyperparameters import fitted, sampled
 from safebo.models.mixture import MixturePosterior
@@ -43,6 +52,7 @@ from safebo.models.trust import (
     trust_rule,
 )
 from safebo.study import Study
+from safebo.study.tuner_checks import prior_data
 
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
@@ -85,6 +95,7 @@ class PriorReport:
         observed: identifiers of this run's trials that are modelled, in their order.
         pairings: how far the two runs agree, by function; their rows are indices of `observed`.
         contradiction: why they were dropped; None while they are believed.
+        correlations: what is believed of every function's, where it is earned; else empty.
     """
 
     trials: int
@@ -92,6 +103,7 @@ class PriorReport:
     observed: tuple[int, ...]
     pairings: dict[str, Pairing]
     contradiction: Contradiction | None
+    correlations: dict[str, KeptCorrelations] = field(default_factory=dict)
 
     @property
     def dropped_by(self) -> int | None:
@@ -107,7 +119,8 @@ class ModelCache:
     """
 
     def __init__(self, study: Study) -> None:
-        self.spec = study.surrogate
+        self.study, self.spec = study, study.surrogate
+        self.prior_data = prior_data(study)
         self.now = 0.0
         """Operating time, in seconds, that is asked about; for `surrogate.time`."""
         self._at_now: tuple[Surrogate, float, Surrogate] | None = None
@@ -124,6 +137,8 @@ class ModelCache:
         self._compared = range(0 if self.spec.common_scale else 1, len(self.declared))
         self._variants: dict[PriorVariant, _GrowingSurrogate] = {}
         self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
+        self._densities: tuple[object, dict[tuple[PriorVariant, int], Tensor]] = (None, {})
+        self._correlated: tuple[Surrogate, Surrogate] | None = None
         self._trust: tuple[FunctionTrust, ...] = ()
         self._stricter: Surrogate | None = None
         self._composed: tuple[Surrogate, Surrogate] | None = None
@@ -140,21 +155,32 @@ class ModelCache:
         """Let another run's observations, usually a simulation's, inform every surrogate from now on.
 
         Raises:
-            StudyError: when the study does not say how (`surrogate.prior_data`).
+            StudyError: the robot changes with time.
         """
         if self.spec.time is not None:
             raise StudyError(
                 "surrogate.time is declared, and another run's trials have no place on this robot's operating time: "
                 "leave out either the prior run or surrogate.time"
             )
-        if self.spec.prior_data is None:
-            raise StudyError(
-                "surrogate.prior_data is missing: another run's trials are given as a prior, and the study does not "
-                "say how far they are to be believed (keys: correlation, std_ratio, discrepancy_lengthscale, "
-                "inflation, checked, level)"
-            )
         self._simulation, self._expected, self._state = list(rows), None, None
         self._verdict = ((), None)
+        # Half of what is left to promotions; the other half is the correlations'.
+        self.rule = trust_rule(self.study, 0.5 if self.earns_correlation else 1.0)
+
+    @property
+    def earns_correlation(self) -> bool:
+        """Whether another run's observations were taken whose correlation is not declared."""
+        return bool(self._simulation) and self.prior_data.correlation == "earned"
+
+    @property
+    def correlation_evidence(self) -> float:
+        """K: a correlation is refuted by so many times likelier measurements of one constraint.
+
+        As with promotions (`TrustRule.of`), all together are wrong with probability delta / 2, or with half of that
+        where there are promotions as well.
+        """
+        shares = 1.0 if self.rule is None else 2.0
+        return 2.0 * shares * max(1, len(self.declared) - 1) / self.study.tuner.confidence.delta
 
     @property
     def has_prior_run(self) -> bool:
@@ -163,8 +189,8 @@ class ModelCache:
 
     def contradiction(self, rows: Sequence[Observation]) -> Contradiction | None:
         """Why the simulation is not believed after these observations; None where it is, or there is none."""
-        spec = self.spec.prior_data
-        if not self._simulation or spec is None or not rows:
+        spec = self.prior_data
+        if not self._simulation or spec.correlation == "earned" or not rows:
             return None
         # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
         ids = _keys(rows)
@@ -178,23 +204,40 @@ class ModelCache:
 
     def report(self, rows: Sequence[Observation]) -> PriorReport | None:
         """What became of another run's trials; None where none were given."""
-        if not self._simulation or self.spec.prior_data is None:
+        if not self._simulation:
             return None
         found = self.contradiction(rows)
         names = [model.name for model in self.declared]
         X, values = _table(rows, len(self.declared[0].lengthscale))
         return PriorReport(
             len(self._simulation),
-            self.spec.prior_data.inflation if found is None else 1.0,
+            self._inflation if found is None else 1.0,
             tuple(row.trial for row in rows),
             pairings(names, self._expectation(), X, values),
             found,
+            self.correlations(rows),
         )
+
+    def correlations(self, rows: Sequence[Observation]) -> dict[str, KeptCorrelations]:
+        """What is believed of every function's correlation with the simulation, by name, under the prior that
+        certifies; empty where it is declared.
+        """
+        if not self.earns_correlation:
+            return {}
+        found = self.surrogate(rows).posteriors
+        return {
+            model.name: p.found if isinstance(p, CorrelatedPosterior) else EVERYTHING
+            for model, p in zip(self.declared, found, strict=True)
+        }
 
     def _expectation(self) -> Surrogate:
         """What the simulated trials alone let expect."""
         if self._expected is None:
-            self._expected = self._base(self._fit([], True), True)
+            # Of the simulation's own function any correlation says the same.
+            ensembles = self._fit([], True)
+            if self.earns_correlation:
+                ensembles = tuple(ensemble[:1] for ensemble in ensembles)
+            self._expected = self._base(ensembles, True)
         return self._expected
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
@@ -209,7 +252,58 @@ class ModelCache:
             base = self._base(self._ensembles, believed)
             self._declared = _GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
         found = self._present(self._declared.of(keys, rows))
+        if self.earns_correlation:
+            found = self._by_evidence(found, keys, rows)
         return found if self.rule is None else self._earned(found, keys, rows)
+
+    def _by_evidence(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
+        """The surrogate whose correlations with the simulation count as far as the measurements speak for them."""
+        if self._correlated is None or self._correlated[0] is not found:
+            posteriors = [self._weighted(p, DECLARED, i, keys, rows) for i, p in enumerate(found.posteriors)]
+            self._correlated = (found, Surrogate(posteriors, found.inflation))
+        return self._correlated[1]
+
+    def _weighted(
+        self, p: Posterior, variant: PriorVariant, function: int, keys: Keys, rows: Sequence[Observation]
+    ) -> Posterior:
+        """One function's posterior by what the measurements leave of its correlations; as it is without them."""
+        if not isinstance(p, MixturePosterior) or not self.earns_correlation:
+            return p
+        density = self._density(variant, function, keys, rows, lambda: p)
+        density = torch.where(_counted(function, rows), density, 0.0)
+        return CorrelatedPosterior(p.components, kept_correlations(density, self.correlation_evidence))
+
+    def _density(
+        self,
+        variant: PriorVariant,
+        function: int,
+        keys: Keys,
+        rows: Sequence[Observation],
+        posterior: Callable[[], Posterior],
+    ) -> Tensor:
+        """Log predictive densities of a function's first measurements, `r x n` by correlation where they are several.
+
+        Args:
+            variant: of the prior.
+            function: its index.
+            keys: of the observations.
+            rows: the observations.
+            posterior: gives its posterior of them under the variant.
+        """
+        first = (self._state, keys[:EVIDENCE_ROWS])
+        if self._densities[0] != first:
+            self._densities = (first, {})
+        known = self._densities[1]
+        if (variant, function) not in known:
+            p = posterior()
+            count = sum(row.values[function] is not None for row in rows)
+            weighed = len(_counted(function, rows))
+            # A simulation's rows come first; they are part of the prior.
+            several = isinstance(p, MixturePosterior) and self.earns_correlation
+            parts = p.components if isinstance(p, MixturePosterior) else (p,)
+            found = [log_predictive(part, part.count - count)[:weighed] for part in parts]
+            known[variant, function] = torch.stack(found) if several else found[0]
+        return known[variant, function]
 
     def _present(self, found: Surrogate) -> Surrogate:
         """A surrogate that is asked about `now`, where functions drift."""
@@ -244,6 +338,8 @@ class ModelCache:
             zip(self.declared, self.surrogate(rows).posteriors, strict=True)
         ):
             exact = [not row.exact or row.exact[i] for row in rows if row.values[i] is not None]
+            if isinstance(posterior, CorrelatedPosterior):
+                posterior = posterior.components[GRID.index(posterior.found.likeliest)]
             if exact and not isinstance(posterior, MixturePosterior):
                 own = posterior.whitened_residual()[posterior.count - len(exact) :]
                 found[model.name] = own[torch.tensor(exact)]
@@ -261,7 +357,9 @@ class ModelCache:
         result, self._stricter = composed(
             found,
             dict(enumerate(self._trust, start=1)),
-            lambda variant, i: self._posterior(variant, i, keys, rows),
+            lambda variant, i: self._weighted(
+                self._posterior(variant, i, keys, rows), variant, i, keys, rows
+            ),
             fitted=self.spec.hyperparameters != "fixed",
         )
         self._composed = (found, result)
@@ -272,6 +370,8 @@ class ModelCache:
     ) -> tuple[float, ...]:
         """By how much less than measured a constraint's observations count."""
         cautious = self._posterior(rule.ladder[0], function, keys, rows)
+        if isinstance(cautious, MixturePosterior):
+            cautious = cautious.components[0]  # the robot alone, without its simulation, expects least
         measured = [row.values[function] for row in rows if row.values[function] is not None]
         return disbelief(cautious, cautious.weights.new_tensor(measured))
 
@@ -282,11 +382,11 @@ class ModelCache:
             return self._weighed[2]
         predictive, counted = [], []
         for i in self._compared:
-            own = [not row.exact or row.exact[i] for row in rows if row.values[i] is not None]
-            posteriors = {v: self._posterior(v, i, keys, rows) for v in rule.variants}
-            # A simulation's rows come first; they are part of the prior.
-            predictive.append({v: log_predictive(p, p.count - len(own)) for v, p in posteriors.items()})
-            counted.append(torch.tensor(own, dtype=torch.bool))
+            densities = {}
+            for v in rule.variants:
+                densities[v] = self._density(v, i, keys, rows, partial(self._posterior, v, i, keys, rows))
+            predictive.append(densities)
+            counted.append(_counted(i, rows))
         found = judged(rule, predictive, counted)[-len(self.declared) + 1 :]
         self._weighed = (self._state, keys, found)
         return found
@@ -296,10 +396,12 @@ class ModelCache:
     ) -> Posterior:
         """One function's posterior under another prior than the declared one."""
         if variant not in self._variants:
-            # A simulation does not drift with the robot's trials: what drifts is judged without it.
+            # A simulation does not drift with the robot's trials: what drifts is judged without it. So is, where its
+            # correlation is earned, every prior that only speaks against others.
             believed = self._state is not None and self._state[1] and not variant.drifts
-            models = [variant.of_model(model) for model in self._models(believed)]
-            prior = self._base(tuple((model,) for model in models), believed)
+            if self.earns_correlation:
+                believed = believed and self.rule is not None and variant in self.rule.ladder
+            prior = self._base(self._variants_of(variant, believed), believed)
             if variant.drifts:
                 prior = Surrogate([variant.drifting(p) for p in prior.posteriors])
             self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared, variant)
@@ -307,6 +409,12 @@ class ModelCache:
         if self.spec.time is not None:
             return at_time(found, self.now)
         return at_time(found, keys[-1][0] + 1 if keys else 0)
+
+    def _variants_of(self, variant: PriorVariant, believed: bool) -> Ensembles:
+        """The models of every function under another prior."""
+        if believed and self.earns_correlation:
+            return tuple(correlated_models(variant.of_model(m), self.prior_data) for m in self.declared)
+        return tuple((variant.of_model(model),) for model in self._models(believed))
 
     def condensed(self, surrogate: Surrogate) -> Surrogate:
         """What a search looks at instead of a surrogate: itself up to `EXACT_SEARCH` observations."""
@@ -335,11 +443,15 @@ class ModelCache:
 
     def _base(self, ensembles: Ensembles, believed: bool) -> Surrogate:
         """Before any observation of this run."""
-        spec = self.spec.prior_data
-        if not believed or spec is None:
+        if not believed:
             return Surrogate.prior(ensembles)
         X, values = _table(self._simulation)
-        return Surrogate.prior(ensembles, spec.inflation).conditioned(simulated(X), values)
+        return Surrogate.prior(ensembles, self._inflation).conditioned(simulated(X), values)
+
+    @property
+    def _inflation(self) -> float:
+        """Factor of beta while the simulation is believed."""
+        return self.prior_data.inflation or 1.0
 
     def _fit_keys(self, ids: Keys) -> Keys:
         if self.spec.hyperparameters == "fixed":
@@ -348,9 +460,11 @@ class ModelCache:
 
     def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
         """Hyperparameters of every function from these rows, and from the simulation's where it is believed."""
+        if believed and self.earns_correlation:
+            return tuple(correlated_models(model, self.prior_data) for model in self.declared)
         spec, declared = self.spec, self._models(believed)
         X, values = _table(rows, len(declared[0].lengthscale))
-        if believed and spec.prior_data is not None:
+        if believed:
             S, more = _table(self._simulation)
             X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
         if spec.hyperparameters == "fixed":
@@ -367,8 +481,8 @@ class ModelCache:
 
     def _models(self, believed: bool) -> tuple[FunctionModel, ...]:
         """The declared priors, related to the simulation's where it is believed."""
-        data = self.spec.prior_data
-        if not believed or data is None:
+        data = self.prior_data
+        if not believed or not isinstance(data.correlation, float):
             return self.declared
         tasks = TaskPrior(data.correlation, data.std_ratio, data.discrepancy_lengthscale)
         return tuple(replace(model, tasks=tasks) for model in self.declared)
@@ -442,6 +556,16 @@ def stops(first: int, count: int) -> list[int]:
     small = count // SMALL_BLOCK * SMALL_BLOCK
     path += [small] if small > path[-1] else []
     return path + list(range(path[-1] + 1, count + 1))
+
+
+def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
+    """Which of the first measurements of a function are Gaussian observations."""
+    own = [
+        not row.exact or row.exact[function]
+        for row in rows[:EVIDENCE_ROWS]
+        if row.values[function] is not None
+    ]
+    return torch.tensor(own, dtype=torch.bool)
 
 
 def _keys(rows: Sequence[Observation]) -> Keys:

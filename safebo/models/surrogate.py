@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.models.confidence import Prediction
+from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
+from safebo.models.correlations import CorrelatedPosterior, SharedCorrelations
 from safebo.models.function_model import FunctionModel
 from safebo.models.kernels import StationaryKernel
 from safebo.models.mixture import MixturePosterior
@@ -60,6 +61,11 @@ class Surrogate:
         return len(self.posteriors)
 
     @property
+    def averaged(self) -> bool:
+        """Whether a function is a mixture, which has no one factor that could be kept for a grid."""
+        return any(isinstance(p, MixturePosterior) for p in self.posteriors)
+
+    @property
     def prior_std(self) -> Float[Tensor, " m"]:
         """Prior standard deviation of every function, the scale on which widths are compared."""
         inputs = self.posteriors[0].inputs
@@ -102,6 +108,31 @@ class Surrogate:
         moments = [p.mean_variance(X, _shared_covariance(p, known, X)) for p in self.posteriors]
         means, variances = zip(*moments, strict=True)
         return Prediction(torch.stack(means, -1), torch.stack(variances, -1).sqrt())
+
+    def bounds(
+        self, X: Float[Tensor, "n D"], beta: Float[Tensor, " m"], prediction: Prediction | None = None
+    ) -> ConfidenceBounds:
+        """Confidence bounds of all functions, `n x m` each: `mean -/+ beta std`.
+
+        Of a constraint that knows a simulation by several correlations, the union of their intervals.
+
+        Args:
+            X: inputs.
+            beta: one per function.
+            prediction: at X, if known already.
+        """
+        known: SharedCorrelations = []
+        if not any(isinstance(p, CorrelatedPosterior) for p in self.posteriors):
+            return confidence_bounds(self.predict(X) if prediction is None else prediction, beta)
+        intervals = []
+        for i, p in enumerate(self.posteriors):
+            if isinstance(p, CorrelatedPosterior):
+                intervals.append((p.interval if i else p.mixed_interval)(X, beta[i], known))
+            else:
+                mean, variance = p.mean_variance(X)
+                intervals.append((mean - beta[i] * variance.sqrt(), mean + beta[i] * variance.sqrt()))
+        lower, upper = zip(*intervals, strict=True)
+        return ConfidenceBounds(torch.stack(lower, -1), torch.stack(upper, -1))
 
 
 def _shared_covariance(p: Posterior, known: list[tuple[Posterior, Tensor]], X: Tensor) -> Tensor | None:

@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.errors import InputError
+from safebo.models.correlations import mixture_density
 from safebo.models.function_model import FunctionModel
 from safebo.models.kernels import DriftingKernel, StationaryKernel
 from safebo.models.outliers import disbelief
@@ -281,10 +282,20 @@ def log_predictive(posterior: Posterior, first: int = 0) -> Float[Tensor, " n"]:
     return pivot.log() - 0.5 * (math.log(2.0 * math.pi) + residual.square())
 
 
-def _ratio(over: Tensor, under: Tensor, counted: Tensor) -> Float[Tensor, " n"]:
-    """Logarithms of a likelihood ratio after every observation."""
-    factors = torch.where(counted, over - under, 0.0).clamp_max(LARGEST_FACTOR)
-    return factors.cumsum(0)
+def _over(density: Tensor, counted: Tensor) -> Float[Tensor, " n"]:
+    """The predictive of a prior that knows a simulation by several correlations (`r x n`) is their mixture's."""
+    return density if density.ndim == 1 else mixture_density(density, counted)
+
+
+def _ratio(over: Tensor, under: Tensor, counted: Tensor) -> Float[Tensor, "*r n"]:
+    """Logarithms of a likelihood ratio after every observation, to each of several correlations if `under` has them."""
+    factors = torch.where(counted, _over(over, counted) - under, 0.0).clamp_max(LARGEST_FACTOR)
+    return factors.cumsum(-1)
+
+
+def _least(ratio: Float[Tensor, "*r n"]) -> Float[Tensor, " n"]:
+    """A ratio to the likeliest of several correlations: whichever is the truth, no more than the ratio to that one."""
+    return ratio if ratio.ndim == 1 else ratio.amin(0)
 
 
 def _mixture(
@@ -292,24 +303,26 @@ def _mixture(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, "j n"]]:
     """Logarithms of the equally weighted mixture's ratio after every observation, and those of its parts."""
     parts = torch.stack([_ratio(o, under, counted) for o in over])
-    return torch.logsumexp(parts, 0) - math.log(len(over)), parts
+    own = parts if parts.ndim == 2 else parts.amin(1)
+    return _least(torch.logsumexp(parts, 0) - math.log(len(over))), own
 
 
 def judged(
     rule: TrustRule,
-    predictive: Sequence[Mapping[PriorVariant, Float[Tensor, " n"]]],
+    predictive: Sequence[Mapping[PriorVariant, Float[Tensor, "*r n"]]],
     counted: Sequence[Bool[Tensor, " n"]],
 ) -> tuple[FunctionTrust, ...]:
     """What is believed of every function.
 
     Args:
         rule: when.
-        predictive: by function, log predictive densities of its observations under every prior of `rule.variants`.
+        predictive: by function, log predictive densities of its observations under every prior of `rule.variants`;
+            `r x n` under one that knows a simulation by r correlations.
         counted: by function, which of its observations are Gaussian ones.
     """
     steps = [
         [
-            float(_ratio(p[b], p[a], c)[-1]) if len(c) else 0.0
+            float(_least(_ratio(p[b], p[a], c))[-1]) if len(c) else 0.0
             for a, b in zip(rule.ladder, rule.ladder[1:], strict=False)
         ]
         for p, c in zip(predictive, counted, strict=True)
@@ -373,7 +386,7 @@ def composed(
 
     def counted(variant: PriorVariant, i: int, less: tuple[float, ...]) -> Posterior:
         found = posterior(variant, i)
-        return found.shifted(-found.weights.new_tensor(less)) if less else found
+        return found.shifted(-found.inputs.new_tensor(less)) if less else found
 
     own, also = list(declared.posteriors), list(declared.posteriors)
     for i, found in trust.items():
@@ -450,12 +463,15 @@ class EarnedPriors:
         )
 
 
-def trust_rule(study: Study) -> TrustRule | None:
-    """The rule that a study declares; None where its priors are taken as declared."""
+def trust_rule(study: Study, share: float = 1.0) -> TrustRule | None:
+    """The rule that a study declares; None where its priors are taken as declared.
+
+    `share` of delta / 2 is left to promotions where a simulation's correlations have the rest.
+    """
     spec = study.surrogate
     if spec.trust != "earned" or not study.constraints:
         return None
-    delta = study.tuner.confidence.delta
+    delta = share * study.tuner.confidence.delta
     return TrustRule.of(
         spec.caution,
         spec.evidence,

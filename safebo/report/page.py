@@ -26,6 +26,7 @@ from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.runs.best_gains import BestGains, write_best_gains, written_by_run
 from safebo.runs.recommendation import best_gains_path
 from safebo.study.checks import tuned_contexts
+from safebo.study.tuner_checks import prior_data
 from safebo.text.file_names import file_name
 
 GENERATOR = b'<meta name="generator" content="safebo'
@@ -264,7 +265,8 @@ def _margins_picture(data: ReportData) -> Picture:
 
 
 def _evidence_picture(data: ReportData) -> Picture | None:
-    rule = trust_rule(data.study)
+    shared = data.prior is not None and prior_data(data.study).correlation == "earned"
+    rule = trust_rule(data.study, 0.5 if shared else 1.0)
     if rule is None or not any(e.trial.evidence for e in data.entries):
         return None
     last = next(e.trial.evidence for e in reversed(data.entries) if e.trial.evidence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safebo.models.model_cache import PriorReport
 from safebo.report.data import Agreement, PriorStory, functions
-from safebo.runs.prior_events import correlation_words, opening
+from safebo.runs.prior_events import correlation_words, kept_words, opening
 from safebo.storage.journal import Journal
 from safebo.tuner import Tuner
 
@@ -46,6 +46,8 @@ def _verdict(report: PriorReport, journal: Journal) -> str:
             f"Dropped at trial {report.dropped_by}: {report.contradiction}. Trials before it were certified with its "
             "help; from there on only this run's trials count."
         )
+    if report.correlations:
+        return f"{kept_words(report.correlations)}. What is not refuted by its own measurements bounds a constraint."
     spec = journal.run.study.surrogate.prior_data
     checked = 0 if spec is None else spec.checked
     if len(report.observed) < checked:

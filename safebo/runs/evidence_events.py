@@ -40,9 +40,10 @@ class EvidenceNews:
 
     def __init__(self, journal: Journal, tuner: Any, progress: Progress, pause: bool) -> None:
         self._journal, self._progress, self._pause = journal, progress, pause
-        self._evidence = getattr(tuner, "evidence", dict)
+        earned = journal.run.study.surrogate.trust == "earned"
+        self._evidence = getattr(tuner, "evidence", dict) if earned else dict
         self._said: dict[str, Evidence] = {}
-        if journal.run.study.surrogate.trust == "earned":
+        if earned:
             for event in journal.events():
                 if event.kind in KINDS:
                     self._said[event.data["function"]] = Evidence(**event.data["evidence"])

@@ -43,6 +43,7 @@ from safebo.runs.progress import Progress
 from safebo.runs.recommendation import best_file, is_default, keep_best, note_code, origin, versions
 from safebo.runs.supervision import Supervision
 from safebo.storage.journal import Journal, Record
+from safebo.storage.records import TAKEN_ROUND
 from safebo.study import Study
 from safebo.study.reading import StudyFile
 from safebo.types import (
@@ -514,6 +515,7 @@ class RunLoop:
         # A smaller total may have cut the last round short. It is opened again: its other trials are asked as they
         # would have been, before these are told. A trial of a person's own is a round of its own.
         short = len(members) < self.workers == journal.run.workers and members[0].trial.phase != "manual"
+        short = short and last != TAKEN_ROUND
         if all(record.status == "told" for record in members) and not short:
             tuner.restore(restorable(records))
             self.told = len(records)

@@ -1,17 +1,19 @@
 """What people are told of a run's prior: where it came from, how it agrees with the robot, whether it was dropped.
 
-Each piece of news is said once and kept as an event of the journal: `prior`, `prior-correlation`, `prior-dropped`. What
+Each piece of news is said once and kept as an event of the journal: `prior`, `prior-correlation`, `prior-dropped`, and
+`prior-kept`, the correlations that are not refuted where they are earned. What
 a run that was killed had not said yet is said when it is resumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials
-from safebo.study import PriorDataSpec, Study
+from safebo.study import Study
+from safebo.study.tuner_checks import prior_data
 
 if TYPE_CHECKING:
     from safebo.runs.progress import Progress
@@ -37,6 +39,9 @@ class PriorNews:
         events = [] if self._prior is None else journal.events()
         self._begun = any(event.kind == "prior" for event in events)
         self._dropped = any(event.kind == "prior-dropped" for event in events)
+        self._kept: dict[str, list[float]] = next(
+            (dict(event.data["functions"]) for event in reversed(events) if event.kind == "prior-kept"), {}
+        )
         self._pairs = max(
             (event.data["pairs"] for event in events if event.kind == "prior-correlation"), default=0
         )
@@ -85,6 +90,10 @@ class PriorNews:
             }
             self._say("prior-dropped", text, report.dropped_by, data)
             self._dropped = True
+        kept = {name: list(found.kept) for name, found in report.correlations.items()}
+        if report.observed and _ends(kept) != _ends(self._kept):
+            self._say("prior-kept", kept_words(report.correlations), None, {"functions": kept})
+            self._kept = kept
         pairs = max(len(pairing.rows) for pairing in report.pairings.values())
         due = max(FIRST_PAIRS, 2 * self._pairs)
         if pairs >= due or (last and pairs > max(self._pairs, FIRST_PAIRS - 1)):
@@ -106,13 +115,22 @@ def opening(prior: PriorTrials, study: Study, declared: Study) -> str:
         study: the study as it runs.
         declared: the study as its file declares it.
     """
-    spec = study.surrogate.prior_data or PriorDataSpec()
+    spec = prior_data(study)
+    if spec.correlation == "earned":
+        how = (
+            "their correlation with this run is earned: a constraint is certified by the lowest bound of all "
+            "correlations that its own measurements have not refuted, 0 among them at first."
+        )
+    else:
+        how = (
+            f"correlation {spec.correlation:g} is declared, beta is multiplied by {spec.inflation:g} while they are "
+            f"believed, and the first {spec.checked} trials here test them."
+        )
     text = (
-        f"{len(prior.rows)} trials of {prior.source} serve as prior: correlation {spec.correlation:g} is declared, "
-        f"beta is multiplied by {spec.inflation:g} while they are believed, and the first {spec.checked} trials here "
-        "test them. Nothing is certified before the seed was measured here."
+        f"{len(prior.rows)} trials of {prior.source} serve as prior: {how} Nothing is certified before the seed was "
+        "measured here."
     )
-    if declared.surrogate.prior_data is None:
+    if declared.surrogate.prior_data is None and spec.correlation != "earned":
         text += (
             " The study has no surrogate.prior_data, so these numbers are its defaults: careful ones, which save "
             "little. Declare the correlation that was measured."
@@ -122,6 +140,17 @@ def opening(prior: PriorTrials, study: Study, declared: Study) -> str:
         more = f" and {len(keys) - _KEYS_SHOWN} more keys" if len(keys) > _KEYS_SHOWN else ""
         text += f" Its study differs in {', '.join(keys[:_KEYS_SHOWN])}{more}."
     return text
+
+
+def _ends(kept: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    """The smallest and the largest of every function's kept correlations, of which there are news."""
+    return {name: (found[0], found[-1]) for name, found in kept.items()}
+
+
+def kept_words(found: Mapping[str, Any]) -> str:
+    """Which correlations are believed: `simulation's correlation: height 0.8 to 0.95 kept (0.9 fits best)`."""
+    words = [f"{name} {one} kept ({one.likeliest:g} fits best)" for name, one in found.items()]
+    return f"simulation's correlation: {'; '.join(words)}"
 
 
 def correlations(pairings: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,14 +179,15 @@ def correlation_words(pairings: Mapping[str, Any]) -> dict[str, str]:
 def prior_state(journal: Journal) -> dict[str, Any] | None:
     """What the journal says of a run's prior, as plain data; None without one.
 
-    `source`, `trials`, `dropped` (text and trial, or None) and `correlation` (pairs and functions, or None: the
-    newest that was said).
+    `source`, `trials`, `dropped` (text and trial, or None), `correlation` (pairs and functions, or None: the newest
+    that was said) and `kept` (correlations that are not refuted, likewise).
     """
     prior = journal.prior()
     if prior is None:
         return None
     newest = {event.kind: event for event in journal.events() if event.kind.startswith("prior-")}
     dropped, agreed = newest.get("prior-dropped"), newest.get("prior-correlation")
+    kept = newest.get("prior-kept")
     return {
         "source": prior.source,
         "study": prior.study,
@@ -167,11 +197,12 @@ def prior_state(journal: Journal) -> dict[str, Any] | None:
         if dropped is None
         else {"trial": dropped.trial, "text": dropped.text, **dropped.data},
         "correlation": None if agreed is None else {"text": agreed.text, **agreed.data},
+        "kept": None if kept is None else {"text": kept.text, **kept.data},
     }
 
 
 def prior_lines(state: Mapping[str, Any]) -> list[str]:
     """The same in lines for a person."""
     lines = [f"prior: {state['trials']} trials of {state['source']}"]
-    lines += [state[key]["text"] for key in ("dropped", "correlation") if state[key] is not None]
+    lines += [state[key]["text"] for key in ("dropped", "kept", "correlation") if state[key] is not None]
     return lines

@@ -16,8 +16,9 @@ from safebo.evaluators.gate import checked_measurement
 from safebo.files.reading import usable_path
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
-from safebo.study import ContextVariable, FunctionSpec, Parameter, PriorDataSpec, Study, quantity_of
+from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.reading import changed_keys
+from safebo.study.tuner_checks import prior_data
 
 
 def read_prior(folder: str | Path, study: Study) -> PriorTrials:
@@ -60,11 +61,15 @@ def _refuse_another_study(folder: str | Path, there: Study, here: Study) -> None
         )
 
 
-def with_prior_data(study: Study) -> Study:
-    """The study with the defaults of `surrogate.prior_data` where it does not say how to believe a prior."""
-    if study.surrogate.prior_data is not None:
-        return study
-    surrogate = study.surrogate.model_copy(update={"prior_data": PriorDataSpec()})
+def with_prior_data(study: Study, begun: Study | None = None) -> Study:
+    """The study as it runs with a prior: `surrogate.prior_data` with what it leaves open filled in.
+
+    Args:
+        study: as it is declared.
+        begun: the study of the run that goes on, which keeps what it began with; None for a new run.
+    """
+    kept = None if begun is None else begun.surrogate.prior_data
+    surrogate = study.surrogate.model_copy(update={"prior_data": kept or prior_data(study)})
     return study.model_copy(update={"surrogate": surrogate})
 
 
@@ -107,29 +112,52 @@ def informed(tuner: Any, prior: PriorTrials | None) -> Any:
 
 
 def _differences(there: Study, here: Study) -> Iterator[str]:
-    yield from _axes("parameters", there.parameters, here.parameters)
-    yield from _axes("context.variables", there.context.variables, here.context.variables)
-    yield from _functions("objective", [there.objective], [here.objective])
-    yield from _functions("constraints", there.constraints, here.constraints)
+    yield from axis_differences("parameters", there.parameters, here.parameters, _MEANING)
+    yield from axis_differences(
+        "context.variables", there.context.variables, here.context.variables, _MEANING
+    )
+    yield from function_differences("objective", [there.objective], [here.objective])
+    yield from function_differences("constraints", there.constraints, here.constraints)
 
 
-def _axes(
-    where: str, there: Sequence[Parameter | ContextVariable], here: Sequence[Parameter | ContextVariable]
+_MEANING = ("unit", "scale", "period")
+
+
+def axis_differences(
+    where: str,
+    there: Sequence[Parameter | ContextVariable],
+    here: Sequence[Parameter | ContextVariable],
+    keys: Sequence[str],
+    names: bool = True,
 ) -> Iterator[str]:
-    yield from _names(where, [axis.name for axis in there], [axis.name for axis in here])
+    """In what parameters or context variables of two studies differ, a line each.
+
+    Args:
+        where: key of the study.
+        there: the other study's.
+        here: this one's.
+        keys: that are compared where both have a name.
+        names: whether both must have the same ones.
+    """
+    if names:
+        yield from _names(where, [axis.name for axis in there], [axis.name for axis in here])
     others = {axis.name: axis for axis in there}
     for axis in here:
         other = others.get(axis.name)
         if other is None:
             continue
-        for key in ("unit", "scale", "period"):
+        for key in keys:
             yield from _value(
                 f"{where}.{axis.name}.{key}", getattr(other, key, None), getattr(axis, key, None)
             )
 
 
-def _functions(where: str, there: Sequence[FunctionSpec], here: Sequence[FunctionSpec]) -> Iterator[str]:
-    yield from _names(where, [f.name for f in there], [f.name for f in here])
+def function_differences(
+    where: str, there: Sequence[FunctionSpec], here: Sequence[FunctionSpec], names: bool = True
+) -> Iterator[str]:
+    """In what measured functions of two studies differ, a line each; see `axis_differences`."""
+    if names:
+        yield from _names(where, [f.name for f in there], [f.name for f in here])
     others = {f.name: f for f in there}
     for f in here:
         if f.name in others:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safebo.errors import InputError, RunExistsError, StudyChangedError
 from safebo.evaluators.source import is_loading
@@ -39,6 +39,9 @@ from safebo.types import EvaluatorInfo, RobotAddress
 from safebo.workers.pool import UNGUARDED, starts_unguarded
 
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
+
+if TYPE_CHECKING:
+    from safebo.runs.continued import Changes, Earlier
 
 MAX_WORKERS = 1000
 
@@ -72,6 +75,7 @@ def run(
     approve_all: bool = False,
     global_trials: bool = False,
     prior: str | Path | None = None,
+    continues: Changes | None = None,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -96,6 +100,8 @@ def run(
         prior: folder of another run of the study, usually in simulation, whose told trials inform this one as
             `surrogate.prior_data` says (its defaults where the study has none). They are copied into the journal of a
             new run; on resume that copy is used, and the key may be left out.
+        continues: an earlier run whose trials a new run begins with, and what changed since; `trials` are then those
+            that follow.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -136,6 +142,11 @@ def run(
             refuse_other_files(folder, file.study, new=False)
             if prior is not None:
                 refuse_another_prior(journal, prior)
+            if continues is not None:
+                raise InputError(
+                    "--continue: the run in this folder has begun and keeps the trials that it began with; leave the "
+                    "option out, or choose another folder with --out"
+                )
             waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
             taken = journal.prior()
             if trials is not None and trials != journal.run.trials:
@@ -143,7 +154,10 @@ def run(
             workers = workers or journal.run.workers
         else:
             refuse_other_files(folder, file.study, new=True)
-            taken = None if prior is None else read_prior(prior, file.study)  # refused before anything starts
+            # Refused before anything starts.
+            taken = None if prior is None else read_prior(prior, file.study)
+            if continues is not None:
+                Journal.open(usable_path(continues.folder), read_only=True).close()
         if robot is not None:
             planned = trials or (journal.run.trials if exists else file.study.trials)
             robot = replace(robot, trials=planned)
@@ -177,24 +191,57 @@ def run(
         resolved = with_trust(with_defaults(file.study, info), journal.run.study if exists else None)
         if prior is not None and not exists:
             taken = read_prior(prior, resolved)
+        earlier = None if continues is None else _earlier(continues, resolved, info, prior)
+        if earlier is not None and earlier.prior is not None:
+            taken = earlier.prior
         if taken is not None:
-            resolved = with_prior_data(resolved)
+            resolved = with_prior_data(resolved, journal.run.study if exists else None)
         if not exists:
+            first = None if earlier is None else earlier.taken
             journal = stack.enter_context(
                 new_journal(
                     folder,
                     file,
                     resolved,
                     seed=chosen_seed,
-                    trials=trials or file.study.trials,
+                    trials=(trials or file.study.trials) + (0 if first is None else len(first.told)),
                     workers=workers or 1,
                     url=journal_url,
                     prior=taken,
+                    taken=first,
                 )
             )
             note_robot(journal, info)
+            if earlier is not None:
+                if first is None:
+                    journal.note("robot-changed", earlier.text)
+                loop.progress.note(earlier.text)
         tuner = informed(make_tuner(resolved, journal.run.seed), taken)
+        if earlier is not None or exists:
+            _say_lapses(journal, resolved, make_tuner, loop.progress)
         return loop.run(journal, tuner, info, resumed=exists)
+
+
+def _earlier(continues: Changes, resolved: Study, info: EvaluatorInfo, prior: str | Path | None) -> Earlier:
+    """The trials that a new run begins with; imported only here, as few runs do."""
+    from safebo.runs.continued import read_earlier
+
+    earlier = read_earlier(continues, resolved, info)
+    if earlier.prior is not None and prior is not None:
+        raise InputError(
+            f"--prior {prior}: a run has one prior, and --continue {continues.folder} brings its own; leave --prior out"
+        )
+    return earlier
+
+
+def _say_lapses(journal: Journal, study: Study, make_tuner: MakeTuner, progress: Progress) -> None:
+    """Of a run that began with an earlier one's trials, what it certifies no longer, where that was not said yet."""
+    from safebo.runs.lapses import begins_with_another, say_lapses
+
+    if begins_with_another(journal):
+        tuner = informed(make_tuner(study, journal.run.seed), journal.prior())
+        tuner.restore(restorable(journal.records()))
+        say_lapses(journal, tuner, make_tuner, progress)
 
 
 def new_journal(folder: Path, file: StudyFile, resolved: Study, **how: Any) -> Journal:
@@ -286,12 +333,18 @@ def _work_left(journal: Journal) -> bool:
 
 
 def _as_begun(file: StudyFile, declared: Study) -> StudyFile:
-    """The study of a run that goes on: proposals are rounded as they were, where its file leaves that open."""
-    tuner = file.study.tuner
-    if "rounding" in tuner.model_fields_set:
-        return file
-    tuner = tuner.model_copy(update={"rounding": declared.tuner.rounding})
-    return replace(file, study=file.study.model_copy(update={"tuner": tuner}))
+    """The study of a run that goes on: what its file leaves open is as it was when the run began."""
+    study, tuner, prior = file.study, file.study.tuner, file.study.surrogate.prior_data
+    if "rounding" not in tuner.model_fields_set:
+        tuner = tuner.model_copy(update={"rounding": declared.tuner.rounding})
+        study = study.model_copy(update={"tuner": tuner})
+    before = declared.surrogate.prior_data
+    if prior is not None and before is not None:
+        open_keys = {"correlation", "inflation"} - prior.model_fields_set
+        prior = prior.model_copy(update={key: getattr(before, key) for key in open_keys})
+        surrogate = study.surrogate.model_copy(update={"prior_data": prior})
+        study = study.model_copy(update={"surrogate": surrogate})
+    return replace(file, study=study)
 
 
 def _check_same_run(journal: Journal, file: StudyFile, seed: int | None) -> None:

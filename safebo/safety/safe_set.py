@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from safebo.models.confidence import ConfidenceBounds, confidence_bounds, intersected_bounds
+from safebo.models.confidence import ConfidenceBounds, intersected_bounds
 from safebo.models.surrogate import Surrogate
 from safebo.safety.certificates import BoundsCertificate, CertificateRule
 from safebo.safety.measured_points import MeasuredPoints
@@ -125,7 +125,7 @@ class SafeSet:
         """Confidence bounds of all functions at X from told data."""
         inputs = self.inputs(X)
         if self.past_betas is None:
-            return confidence_bounds(self.surrogate.predict(inputs), self.beta)
+            return self.surrogate.bounds(inputs, self.beta)
         return intersected_bounds(self.surrogate.posteriors, inputs, self.past_betas)
 
     def bounds_at(self, X: Float[Tensor, "n d"]) -> PointBounds:

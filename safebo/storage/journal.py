@@ -41,7 +41,7 @@ from safebo.storage.database import (
     to_json,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
-from safebo.storage.records import Event, Record, RunInfo
+from safebo.storage.records import TAKEN_ROUND, Event, Record, RunInfo, TakenTrials
 from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
 from safebo.storage.tables import (
     measurement_columns,
@@ -101,6 +101,7 @@ class Journal(AbstractContextManager["Journal"]):
         versions: Mapping[str, str] | None = None,
         url: str | None = None,
         prior: PriorTrials | None = None,
+        taken: TakenTrials | None = None,
     ) -> Journal:
         """Begin the record of a new run in an existing folder that holds none.
 
@@ -118,6 +119,7 @@ class Journal(AbstractContextManager["Journal"]):
             url: an SQLAlchemy URL of a database that many runs may share; None for SQLite in the folder. The
                 password belongs in the database's own password file, not in the URL.
             prior: trials of another run that inform this one; they are copied.
+            taken: told trials of an earlier run of the same robot, which become this one's first.
 
         Raises:
             JournalError: the record cannot be written.
@@ -169,6 +171,8 @@ class Journal(AbstractContextManager["Journal"]):
                     connection.execute(tables.runs.insert(), row)
                     if prior is not None:
                         insert_prior(connection, run.run, prior)
+                    for table, entry in [] if taken is None else _taken_rows(taken):
+                        connection.execute(table.insert(), {"run": run.run, **entry})
                     chain.checkpoint(connection, run.run)
                 if shared is None:
                     engine.dispose()
@@ -474,10 +478,25 @@ def _trial_row(trial: Trial, round: int, status: Status) -> dict[str, Any]:
 
 
 def _insert_measurement(writer: chain.ChainedWriter, trial_id: int, measurement: Measurement) -> None:
-    row = {"trial": trial_id, "told_at": _now().isoformat(), **measurement_columns(measurement)}
-    writer.insert(tables.measurements, row)
+    for table, row in _measurement_rows(trial_id, measurement):
+        writer.insert(table, row)
+
+
+def _measurement_rows(trial_id: int, measurement: Measurement) -> Iterator[tuple[sa.Table, dict[str, Any]]]:
+    yield (
+        tables.measurements,
+        {"trial": trial_id, "told_at": _now().isoformat(), **measurement_columns(measurement)},
+    )
     if measurement.states is not None and np.size(measurement.states):
-        writer.insert(tables.states, {"trial": trial_id, **state_columns(measurement)})
+        yield tables.states, {"trial": trial_id, **state_columns(measurement)}
+
+
+def _taken_rows(taken: TakenTrials) -> Iterator[tuple[sa.Table, dict[str, Any]]]:
+    """The rows of an earlier run's trials, told before the first round, and the event that says where they are from."""
+    for trial, measurement in taken.told:
+        yield tables.trials, _trial_row(trial, TAKEN_ROUND, "told")
+        yield from _measurement_rows(trial.id, measurement)
+    yield tables.events, _event_row("taken", taken.text, None, taken.data)
 
 
 def _event_row(kind: str, text: str, trial_id: int | None, data: Mapping[str, Any]) -> dict[str, Any]:

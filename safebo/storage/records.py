@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from safebo.study import Study
-from safebo.types import TrialRecord
+from safebo.types import Measurement, Trial, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,22 @@ class Event:
     trial: int | None
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+TAKEN_ROUND = -1
+"""The round of an earlier run's trials, before the first one of a run."""
+
+
+@dataclass(frozen=True)
+class TakenTrials:
+    """Trials of an earlier run of the same robot with which a run begins.
+
+    Args:
+        told: they, with ids from 1 on.
+        text: where they are from, for people.
+        data: the same for programs.
+    """
+
+    told: tuple[tuple[Trial, Measurement], ...]
+    text: str
+    data: Mapping[str, Any]

@@ -216,24 +216,31 @@ class Seed(_Strict):
 class PriorDataSpec(_Strict):
     """How the trials of another run, usually in simulation, inform this one (`safebo tune --prior`).
 
-    Far from this run's own trials, the bounds of a function that was simulated there are `sqrt(1 - correlation^2)
-    inflation` times as wide as without: 0.9 times with the defaults, which save little, 0.65 times with correlation
-    0.9. A simulation that only keeps the search where both agree is not contradicted: it costs trials, unnoticed.
+    With a correlation that is earned nothing has to be declared. A constraint is certified by the lowest of the bounds
+    of all correlations from 0 to 0.95 that this run's own measurements of it have not refuted, so that the simulation
+    widens the safe set only as far as they speak for it; the objective, which certifies nothing, is predicted by all of
+    them in the proportion of their likelihoods.
+
+    With a declared one, far from this run's own trials the bounds of a function that was simulated there are
+    `sqrt(1 - correlation^2) inflation` times as wide as without: 0.65 times with correlation 0.9. A simulation that
+    only keeps the search where both agree is not contradicted: it costs trials, unnoticed.
     """
 
-    correlation: float = Field(default=0.8, ge=0, le=1)
-    """Of the two runs' functions at the same inputs. Safety rests on it: declare what was measured on earlier
-    gains, or less."""
+    correlation: Literal["earned"] | Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the two runs' functions at the same inputs. `earned`: what this run's measurements have not refuted. A number
+    is believed until the first trials contradict it, and safety rests on it. Left out, `earned`; 0.8 where that is not
+    defined (`hyperparameters: map` and `bayes`, intersected intervals, schedules of a declared `norm`)."""
     std_ratio: float = Field(default=1.0, gt=0)
     """The simulation's prior standard deviation over the robot's."""
     discrepancy_lengthscale: float = Field(default=1.0, gt=0)
     """Lengthscales of the part that the simulation does not explain, over the function's."""
-    inflation: float = Field(default=1.5, ge=1)
-    """Beta is multiplied by it while the simulation is believed, for the correlation may be wrong."""
+    inflation: float | None = Field(default=None, ge=1)
+    """Beta is multiplied by it while the simulation is believed. Left out, 1.5 with a declared correlation, which may
+    be wrong, and 1 with one that is earned."""
     checked: int = Field(default=10, gt=0)
-    """So many trials of this run test the simulation. When they contradict it, it is dropped."""
+    """So many trials of this run test a declared correlation. When they contradict it, the simulation is dropped."""
     level: float = Field(default=0.01, gt=0, lt=1)
-    """How often a simulation that deserves belief may be dropped."""
+    """How often a simulation that deserves its declared correlation may be dropped."""
 
 
 class TimeSpec(_Strict):
@@ -327,7 +334,7 @@ class SurrogateSpec(_Strict):
     evidence is multiplied and promotes all of them at once, for `trust: earned`. Safety rests on it: a smooth objective
     then speaks for a constraint."""
     prior_data: PriorDataSpec | None = None
-    """Needed by a run that is given the trials of another one."""
+    """How a run believes the trials of another one that it is given; its defaults when left out."""
     time: TimeSpec | None = None
     """How fast the robot changes with the time of its operation. Left out, what a trial showed holds for good."""
 

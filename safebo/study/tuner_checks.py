@@ -7,13 +7,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 from safebo.files.problems import KeyPath, Problem, unknown
-from safebo.study import Study, TunerSpec
+from safebo.study import PriorDataSpec, Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
 from safebo.study.time_checks import reading_problems, time_problems
 
 MAX_GRID_POINTS = 4_000_000
+
+DECLARED_CORRELATION, DECLARED_INFLATION = 0.8, 1.5
+"""Of a prior run where they are declared and left out."""
+
+_OF_NORMS = ("sui2015", "chowdhury2017", "fiedler2024")
+"""Schedules of a declared norm."""
 
 _BANDS = (
     ("marginal_lower_bound", "interior_lower_bound"),
@@ -34,6 +40,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_backup(study.tuner),
         *time_problems(study, as_configured(study.tuner)),
         *reading_problems(study, as_configured(study.tuner)),
+        *_prior_data(study),
     ]
 
 
@@ -62,9 +69,41 @@ def _rests_on_lengthscales(study: Study) -> bool:
     return (
         certifies(tuner.method)
         and tuner.certificate != "measured"
-        and tuner.confidence.schedule not in ("sui2015", "chowdhury2017", "fiedler2024")
+        and tuner.confidence.schedule not in _OF_NORMS
         and bool(study.constraints)
     )
+
+
+def prior_data(study: Study) -> PriorDataSpec:
+    """How a study believes another run's trials, with what it leaves open filled in."""
+    spec = study.surrogate.prior_data or PriorDataSpec()
+    correlation = spec.correlation
+    if correlation is None:
+        correlation = DECLARED_CORRELATION if _not_earned(study) else "earned"
+    inflation = spec.inflation or (1.0 if correlation == "earned" else DECLARED_INFLATION)
+    return spec.model_copy(update={"correlation": correlation, "inflation": inflation})
+
+
+def _not_earned(study: Study) -> str:
+    """The key with which a correlation cannot be earned, and why; empty where there is none."""
+    confidence = as_configured(study.tuner).confidence
+    if study.surrogate.hyperparameters != "fixed":
+        return f"surrogate.hyperparameters: {study.surrogate.hyperparameters} would fit every correlation its own"
+    if confidence.intersect:
+        return "tuner.confidence.intersect: true would intersect intervals of different correlations"
+    if confidence.schedule in _OF_NORMS:
+        return f"the schedule {confidence.schedule} is for one kernel of a declared norm"
+    return ""
+
+
+def _prior_data(study: Study) -> Iterator[Problem]:
+    spec = study.surrogate.prior_data
+    if spec is not None and spec.correlation == "earned" and (why := _not_earned(study)):
+        yield Problem(
+            ("surrogate", "prior_data", "correlation"),
+            f"'earned' needs fixed hyperparameters and bounds that hold for each correlation alone, and {why}: change "
+            "that, or declare a number",
+        )
 
 
 def _unknown(name: str, allowed: Sequence[str]) -> str:

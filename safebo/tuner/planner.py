@@ -229,4 +229,5 @@ class Planner:
         trials = [self.history.record(i).trial for region in regions for i in region.trials]
         if stage.current == 0:
             trials += [r.trial for r in self.history if not r.pending and r.trial.context_name != name]
-        return self.encoding.unit(np.stack([self.state.raw(trial) for trial in trials]))
+        rows = [self.state.raw(trial) for trial in trials if self.state.inside(trial)]
+        return self.encoding.unit(np.stack(rows)) if rows else self.state.known_points()[:0]

@@ -30,10 +30,13 @@ from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
-from safebo.types import Bounds, Certificate, Trial
+from safebo.types import Bounds, Certificate, Evidence, Trial
 
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
+
+OUTSIDE = 1e-9
+"""Beyond the unit cube; so much is rounding."""
 
 PROMISING = 256
 """Points out of many that are judged exactly."""
@@ -59,6 +62,7 @@ class TunerState:
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
+        self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
@@ -108,6 +112,15 @@ class TunerState:
     def residuals(self) -> dict[str, NDArray[np.float64]]:
         """Standardized one-step residuals of every function's measurements; see `ModelCache.residuals`."""
         return {name: z.numpy() for name, z in self.models.residuals(self.observations()).items()}
+
+    def evidence(self) -> dict[str, Evidence]:
+        """What a trial keeps of every constraint's prior; empty where nothing of it has to be earned."""
+        found = {name: trust.record() for name, trust in self.trust().items()}
+        for name, believed in self.models.correlations(self.observations()).items():
+            if name in self.encoding.names[1:]:
+                record = found.get(name, Evidence("declared", 0.0, 0.0))
+                found[name] = replace(record, correlation=str(believed))
+        return found
 
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""
@@ -263,7 +276,7 @@ class TunerState:
         rows = [
             self.raw(r.trial)
             for r in self.history
-            if r.measurement is not None and r.measurement.outcome not in unmodelled
+            if r.measurement is not None and r.measurement.outcome not in unmodelled and self.inside(r.trial)
         ]
         if not rows:
             return torch.zeros(0, self.encoding.space.dimension, dtype=torch.float64)
@@ -272,6 +285,16 @@ class TunerState:
     def visited(self) -> list[Trial]:
         """Trials whose place counts as seen by acquisitions, although nothing was measured there (yet)."""
         return [r.trial for r in self.history if r.measurement is None or r.measurement.outcome == "failed"]
+
+    def inside(self, trial: Trial) -> bool:
+        """Whether a trial's parameters may be proposed: those of an earlier run may lie outside of the bounds."""
+        row = self.raw(trial)
+        known = self._inside.get(trial.id)
+        if known is None or known[0] is not row:
+            unit = self.encoding.space.to_unit(row)
+            within = (unit >= -OUTSIDE).all() and (unit <= 1 + OUTSIDE).all()
+            known = self._inside[trial.id] = (row, bool(within and self.encoding.space.keep([row])[0]))
+        return known[1]
 
     def raw(self, trial: Trial) -> NDArray[np.float64]:
         """A trial's parameters as a row (`d`) in their own units."""

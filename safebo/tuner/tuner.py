@@ -20,7 +20,6 @@ from torch import Tensor
 from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
-from safebo.models.confidence import confidence_bounds
 from safebo.models.model_cache import Observation, PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
@@ -63,7 +62,7 @@ class Tuner:
             measured anything yet.
 
     Raises:
-        StudyError: for a study that cannot be run safely, or that does not say how to believe a prior.
+        StudyError: for a study that cannot be run safely.
         MeasurementError: for a prior that could not have been told.
 
     Example:
@@ -188,7 +187,7 @@ class Tuner:
         """Let another run's trials inform this one's surrogate, as the argument `prior` does.
 
         Raises:
-            StudyError: when this tuner has trials already, or the study does not say how to believe a prior.
+            StudyError: when this tuner has trials already.
             MeasurementError: for measurements that could not have been told.
         """
         if len(self.history):
@@ -239,7 +238,9 @@ class Tuner:
         rows = [
             self._state.raw(r.trial)
             for r in self.history.of_context(name)
-            if r.measurement is not None and r.measurement.outcome == "completed"
+            if r.measurement is not None
+            and r.measurement.outcome == "completed"
+            and self._state.inside(r.trial)
         ]
         rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
         certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
@@ -301,7 +302,7 @@ class Tuner:
     def evidence(self) -> dict[str, Evidence]:
         """What the measurements say of every constraint's prior, by name; empty where priors are declared."""
         with one_thread():
-            return {name: trust.record() for name, trust in self._state.trust().items()}
+            return self._state.evidence()
 
     def residuals(self) -> dict[str, NDArray[np.float64]]:
         """Standardized one-step residuals by function, `n` each: how far measurements lay from their predictions.
@@ -373,7 +374,7 @@ class Tuner:
         if ctx.past_betas is not None:
             return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
         prediction = ctx.surrogate.predict(ctx.inputs(points))
-        certain = confidence_bounds(prediction, ctx.beta)
+        certain = ctx.surrogate.bounds(ctx.inputs(points), ctx.beta, prediction)
         return self.encoding.raw_bounds(ctx, ctx.bounds_from(points, certain, certain), prediction.mean)
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
@@ -405,7 +406,7 @@ class Tuner:
             raise UnknownNameError("context", name, sorted(self.encoding.contexts))
         number = self.history.next_id if trial_id is None else trial_id
         certificate = self._state.certificate(row, name)
-        evidence = {n: found.record() for n, found in self._state.trust().items()}
+        evidence = self._state.evidence()
         return Trial(
             id=number,
             parameters=self.encoding.space.named(row),
@@ -433,7 +434,7 @@ class Tuner:
             certified=certificate.certified,
             bounds=certificate.bounds,
             trial=same[-1] if same else None,
-            priors={n: found.record().certifying for n, found in self._state.trust().items()},
+            priors={n: found.certifying for n, found in self._state.evidence().items()},
             until=certificate.until,
         )
 

@@ -32,6 +32,8 @@ def robot(safebo: Safebo, tmp_path: Path) -> Safebo:
     (tmp_path / "bowl.yaml").write_text(BOWL)
     for name in ("real", "upside_down"):
         (tmp_path / f"{name}.yaml").write_text(BOWL.replace("my_robot:walk", f"my_robot:{name}"))
+    with (tmp_path / "upside_down.yaml").open("a") as file:
+        file.write("surrogate: {prior_data: {correlation: 0.8}}\n")
     assert safebo("tune", "bowl.yaml", "--out", "runs/simulated", "--trials", "8").code == 0
     return safebo
 
@@ -42,7 +44,7 @@ def test_a_run_begins_with_another_and_goes_on_without_its_folder(robot: Safebo,
     assert whole.err == ""
     first, second, *_ = whole.out.splitlines()
     assert first.startswith(
-        f"8 trials of {tmp_path / 'runs/simulated'} serve as prior: correlation 0.8 is declared"
+        f"8 trials of {tmp_path / 'runs/simulated'} serve as prior: their correlation with this run is earned"
     )
     assert "Its study differs in evaluator.name" in first
     assert second.split()[:3] == ["trial", "1/6", "seed"]
@@ -61,7 +63,10 @@ def test_a_run_begins_with_another_and_goes_on_without_its_folder(robot: Safebo,
     assert shown[0]["prior"]["dropped"] is None
     table = robot("show", "runs/whole").out.splitlines()
     assert table[1].startswith("prior: 8 trials of ")
-    assert table[2].startswith("correlation of prior and this run: ")
+    assert table[2].startswith("simulation's correlation: speed 0")
+    assert table[2] in whole.out.splitlines()
+    assert table[3].startswith("correlation of prior and this run: ")
+    assert "s correlation: 0 to 0.95 kept" in (tmp_path / "runs/whole/best.yaml").read_text()
 
 
 def test_a_prior_that_is_wrong_is_dropped_aloud(robot: Safebo) -> None:
