@@ -253,7 +253,7 @@ def test_a_prior_that_holds_nothing_is_refused(tmp_path: Path) -> None:
         tune(tmp_path / "run", prior=tmp_path / "nowhere")
 
     class Interrupted(Tuner):
-        def ask(self, context: str | None = None) -> Trial:
+        def ask(self, *how: Any, **more: Any) -> Trial:
             signal.raise_signal(signal.SIGTERM)
             raise InterruptedRunError("now")
 
