@@ -346,9 +346,10 @@ class SubprocessEvaluator:
     The program is started once per trial. It reads one JSON object from stdin:
     `{"id", "parameters", "context", "context_name", "phase", "seed", "operating_time"}`, and writes one JSON object
     with the fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`,
-    optionally `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A non-zero exit
-    status or anything that is no such object is outcome `failed`. When it has ended, all that it started is killed; at
-    its time limit, or when the run ends before it, all of them get SIGTERM, and SIGKILL half a second later.
+    optionally `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A
+    non-zero exit status or anything that is no such object is outcome `failed`. When it has ended, all that it started
+    is killed; at its time limit, or when the run ends before it, all of them get SIGTERM, and SIGKILL half a second
+    later.
 
     Args:
         study: the study, whose names are taken as known.
