@@ -45,6 +45,8 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
         "asked_at": record.asked_at.isoformat(),
         "told_at": record.told_at.isoformat() if record.told_at else None,
     }
+    if record.operating_time is not None:
+        data |= {"operating_time": record.operating_time, "certified_until": trial.certified_until}
     if measurement is not None:
         true_margins = measurement.true_margins
         backup_state = measurement.backup_state

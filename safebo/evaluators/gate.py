@@ -173,6 +173,7 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
             f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
             f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
             "Give the study a seed that is safe on this robot"
+            + (" as it is now" if study.surrogate.time is not None else "")
         )
     wrong = impossible_values(trial, measurement, study)
     if wrong:

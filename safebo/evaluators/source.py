@@ -36,6 +36,7 @@ from safebo.study import Study, quantity_of
 from safebo.study.reading import StudyFile
 from safebo.text.printable import one_line
 from safebo.types import (
+    OPERATING_TIME,
     Evaluator,
     EvaluatorInfo,
     Measurement,
@@ -286,7 +287,8 @@ class FunctionEvaluator:
 
     The function is called `f(parameters, context, **options)` with two dictionaries of numbers and returns a
     `Measurement` or a mapping with its fields (`objective` and `margins` suffice). If it has an argument
-    `seed` it gets the trial's seed.
+    `seed` it gets the trial's seed, with `operating_time` the robot's operating time, s. An attribute `read_context`, a
+    function without arguments, reads context variables that are `measured`.
 
     Args:
         function: the function.
@@ -311,6 +313,7 @@ class FunctionEvaluator:
         except (TypeError, ValueError):
             arguments = {}
         self._wants_seed = "seed" in arguments and "seed" not in self._options
+        self._wants_time = OPERATING_TIME in arguments and OPERATING_TIME not in self._options
         accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in arguments.values())
         for option in self._options:
             if arguments and option not in arguments and not accepts_any:
@@ -329,7 +332,9 @@ class FunctionEvaluator:
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Call the function once."""
-        extra = {"seed": trial.seed} if self._wants_seed else {}
+        extra: dict[str, Any] = {"seed": trial.seed} if self._wants_seed else {}
+        if self._wants_time:
+            extra[OPERATING_TIME] = trial.operating_time
         return as_measurement(
             self._function(dict(trial.parameters), dict(trial.context), **self._options, **extra)
         )
@@ -339,11 +344,12 @@ class SubprocessEvaluator:
     """A user's own program as an evaluator, in any language.
 
     The program is started once per trial. It reads one JSON object from stdin:
-    `{"id", "parameters", "context", "context_name", "phase", "seed"}`, and writes one JSON object with the
-    fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`, optionally
-    `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A non-zero exit
-    status or anything that is no such object is outcome `failed`. When it has ended, all that it started is killed; at
-    its time limit, or when the run ends before it, all of them get SIGTERM, and SIGKILL half a second later.
+    `{"id", "parameters", "context", "context_name", "phase", "seed", "operating_time"}`, and writes one JSON object
+    with the fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`,
+    optionally `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A
+    non-zero exit status or anything that is no such object is outcome `failed`. When it has ended, all that it started
+    is killed; at its time limit, or when the run ends before it, all of them get SIGTERM, and SIGKILL half a second
+    later.
 
     Args:
         study: the study, whose names are taken as known.
@@ -396,6 +402,7 @@ class SubprocessEvaluator:
             "context_name": trial.context_name,
             "phase": trial.phase,
             "seed": trial.seed,
+            **({} if trial.operating_time is None else {OPERATING_TIME: trial.operating_time}),
         }
         program = one_line(self._command[0])
         try:

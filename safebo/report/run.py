@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from safebo.errors import SafeboError
-from safebo.models.kernels import CoregionalKernel, StationaryKernel
+from safebo.models.kernels import CoregionalKernel, DriftingKernel, StationaryKernel
 from safebo.report.data import (
     Band,
     ContextReport,
@@ -185,6 +185,7 @@ def _lengthscales(study: Study, tuner: Tuner, entries: Sequence[TrialRecord]) ->
     # Of a prior and this run, the part that they share comes first.
     kernels = [p.kernel for p in tuner.surrogate().posteriors]
     kernels = [k.parts[0][0] if isinstance(k, CoregionalKernel) else k for k in kernels]
+    kernels = [k.kernel if isinstance(k, DriftingKernel) else k for k in kernels]
     return {
         f.name: {name: min(kernel.lengthscale.tolist()[i] for i in part) for name, part in columns.items()}
         for f, kernel in zip(functions(study), kernels, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
-from dataclasses import replace
 from typing import Any
 
 from safebo.errors import EvaluatorError, RunStoppedError
@@ -20,18 +19,18 @@ READ_SECONDS = 60.0
 
 
 def next_trial(tuner: Any, clock: OperatingClock, pool: WorkerPool, study: Study) -> Trial:
-    """The next trial with its operating time, for which it is certified where the study declares `surrogate.time`.
+    """The next trial; where the study declares `surrogate.time` with its operating time, for which it is certified.
 
     Raises:
         RunStoppedError: a measured context variable could not be read.
         SafeboError: the tuner has no trial to propose.
     """
-    time, read = clock.next(), readings(pool, study)
+    read = readings(pool, study)
     told: dict[str, Any] = {"readings": read} if read else {}
     if clock.spec is not None:
-        told["operating_time"] = time
+        told["operating_time"] = clock.next()
     trial: Trial = tuner.ask(**told)
-    return replace(trial, operating_time=time)
+    return trial
 
 
 def readings(pool: WorkerPool, study: Study) -> dict[str, float]:

@@ -45,6 +45,9 @@ class OperatingClock:
         self._any = bool(times)
         self._own = self.spec is not None and any(e.kind == OWN_CLOCK for e in journal.events())
         self._started: dict[int, float] = {}
+        self._asked: dict[int, float] = {}
+        for record in records:
+            self.asked(record.trial, record.asked_at)
         told = [(r, r.measurement) for r in records if r.measurement is not None and r.told_at is not None]
         if self._own and told:
             record, measurement = told[-1]
@@ -58,6 +61,19 @@ class OperatingClock:
             return self._last
         time, wall = self._base
         return max(0.0, time + self._wall() - wall)
+
+    def asked(self, trial: Trial, at: datetime) -> None:
+        """A trial was recorded at that time of the wall."""
+        self._asked[trial.id] = (at - self._journal.run.created_at).total_seconds()
+
+    def timed(self, trial: Trial) -> Trial:
+        """A trial as the evaluator gets it: with an operating time.
+
+        Without `surrogate.time` that is the time at which the trial was recorded, the same whenever it runs.
+        """
+        if trial.operating_time is not None:
+            return trial
+        return replace(trial, operating_time=self._asked.get(trial.id))
 
     def wall_at(self, time: float) -> datetime | None:
         """What the clock on the wall shows at an operating time; None where it has nothing to do with it."""

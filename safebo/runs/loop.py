@@ -292,7 +292,7 @@ class RunLoop:
                 raise self._interrupted()
             while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
                 trial = next_trial(tuner, self.clock, self.pool, self.file.study)
-                journal.ask(trial, current.number)
+                self.clock.asked(trial, journal.ask(trial, current.number))
                 current.trials.append(trial)
                 asked += 1
             self._evaluate(journal, tuner, info, current, stop)
@@ -336,7 +336,7 @@ class RunLoop:
                     f"trial {trial.id} must be watched by a monitor, and evaluator {info.name!r} takes none"
                 )
             try:
-                slots[self.pool.submit(slot, trial, monitor)] = (slot, trial)
+                slots[self.pool.submit(slot, clock.timed(trial), monitor)] = (slot, trial)
             except (BrokenExecutor, RuntimeError) as error:
                 raise RunStoppedError(
                     f"trial {trial.id} could not be started: the executor takes no more work ({short_text(error)}). "

@@ -14,6 +14,7 @@ from rich.text import Text
 from safebo.evaluators.gate import margin_of
 from safebo.study import Study
 from safebo.study.axis import brief, value_text
+from safebo.study.duration import duration_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
@@ -188,6 +189,9 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
                 f"{function.unit}{limit}".rstrip()
             )
     certified = "certified by the study's certificate" if trial.certified else "NOT certified"
+    if trial.certified_until is not None and trial.operating_time is not None:
+        left = duration_text(trial.certified_until - trial.operating_time)
+        certified += f"; the certificate expires {left} after the latest time at which the trial may begin"
     table.caption = literal("\n".join([*map(one_line, lines), certified]))
     table.caption_justify = "left"
     return table

@@ -33,6 +33,11 @@ def read_prior(folder: str | Path, study: Study) -> PriorTrials:
         InputError: it is a run of another study, or none of its trials can be modelled.
         JournalError: its record cannot be read.
     """
+    if study.surrogate.time is not None:
+        raise InputError(
+            f"--prior {folder}: surrogate.time is declared, and another run's trials have no place on this robot's "
+            "operating time: leave out one of the two"
+        )
     with Journal.open(usable_path(Path(folder)), read_only=True) as journal:
         run, records = journal.run, journal.records(states=False)
     _refuse_another_study(folder, run.study, study)

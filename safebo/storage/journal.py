@@ -273,9 +273,11 @@ class Journal(AbstractContextManager["Journal"]):
 
     # -- writing -----------------------------------------------------------------------------------------
 
-    def ask(self, trial: Trial, round: int) -> None:
-        """Record a trial, in its round, before it runs."""
-        self._write(lambda writer: writer.insert(tables.trials, _trial_row(trial, round, "asked")))
+    def ask(self, trial: Trial, round: int) -> datetime:
+        """Record a trial, in its round, before it runs; returns the time that is recorded with it."""
+        row = _trial_row(trial, round, "asked")
+        self._write(lambda writer: writer.insert(tables.trials, row))
+        return datetime.fromisoformat(row["asked_at"])
 
     def tell(self, trial_id: int, measurement: Measurement) -> None:
         """Record what a trial showed. A trial is told once; `unknown` trials may be told by a person."""

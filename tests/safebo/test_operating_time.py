@@ -186,7 +186,9 @@ def test_a_seed_that_is_unsafe_after_a_pause_stops_the_run() -> None:
     trial = tuner.ask(operating_time=MEMORY)
     assert trial.phase == "seed"
     tuner.tell(trial, {"objective": 0.0, "margins": {"margin": -0.1}})
-    with pytest.raises(UnsafeSeedError, match="seed of context default is not safe: trial 2 measured margin"):
+    with pytest.raises(
+        UnsafeSeedError, match=r"seed of context default is not safe: trial 2 measured margin.*as it is now"
+    ):
         tuner.ask(operating_time=MEMORY + 60.0)
 
 
@@ -196,7 +198,8 @@ def test_where_everything_has_expired_the_seed_alone_is_tried_and_not_for_ever()
         told(tuner, minute * MINUTE)
     tuner.tell(tuner.ask(operating_time=180.0), {"objective": 0.0, "margins": {"margin": 0.02}})
     weak = {"objective": 0.0, "margins": {"margin": 0.02}}
-    time, tried = 180.0, []
+    tried: list[Trial] = []
+    time = 180.0
     while len(tried) < 5 or {t.phase for t in tried[-5:]} != {"seed"}:
         assert len(tried) < 20
         time += 3 * MINUTE
@@ -540,3 +543,25 @@ def test_a_run_reads_before_every_trial_and_keeps_what_it_read(
     assert [r.trial.context["battery"] for r in records] == [25.0, 24.9, 24.8, 24.7]
     assert [r.measurement.extra["seen"] for r in records if r.measurement] == [25.0, 24.9, 24.8, 24.7]
     assert dict(read_best_gains(tmp_path / "run" / "best.yaml").context_values) == {"battery": 24.7}
+
+
+def told_time(parameters: Mapping[str, float], context: Mapping[str, float], operating_time: float) -> Any:
+    """The plant, which keeps the time that it was told."""
+    return plant(parameters, context) | {"extra": {"told": operating_time}}
+
+
+def test_a_plant_that_drifts_is_told_the_time_that_the_journal_holds(tmp_path: Path) -> None:
+    for name, text in (
+        ("timed", STUDY),
+        ("plain", STUDY.replace(", time: {memory: 40 min, interval: 1 min}", "")),
+    ):
+        spec = parse_study(text.replace(":plant", ":told_time")).study
+        with ThreadPoolExecutor(1) as executor:
+            run(spec, tmp_path / name, executor=executor, trials=2)
+        with Journal.open(tmp_path / name, read_only=True) as journal:
+            records, began = journal.records(), journal.run.created_at
+        for record in records:
+            assert record.measurement is not None
+            recorded = (record.asked_at - began).total_seconds()
+            expected = recorded if name == "plain" else record.trial.operating_time
+            assert record.measurement.extra["told"] == expected

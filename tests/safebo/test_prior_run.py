@@ -253,7 +253,7 @@ def test_a_prior_that_holds_nothing_is_refused(tmp_path: Path) -> None:
         tune(tmp_path / "run", prior=tmp_path / "nowhere")
 
     class Interrupted(Tuner):
-        def ask(self, *_: Any, **__: Any) -> Trial:
+        def ask(self, *how: Any, **more: Any) -> Trial:
             signal.raise_signal(signal.SIGTERM)
             raise InterruptedRunError("now")
 
@@ -266,8 +266,7 @@ def test_a_prior_that_holds_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_defaults_are_said(simulated: Path, tmp_path: Path) -> None:
     heard = Heard()
-    fitted = STUDY + "surrogate: {hyperparameters: map}\n"  # where no correlation can be earned
-    tune(tmp_path / "run", fitted, prior=simulated, trials=1, progress=heard)
+    tune(tmp_path / "run", STUDY, prior=simulated, trials=1, progress=heard)
     assert heard.notes[0].startswith(f"12 trials of {simulated} serve as prior: correlation 0.8 is declared")
     assert "The study has no surrogate.prior_data, so these numbers are its defaults" in heard.notes[0]
     (event,) = events_of(tmp_path / "run", "prior")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from safebo.cli.main import app
 from safebo.errors import InputError, StudyError
-from safebo.study import ContextSpec, LineSpec, PriorDataSpec, Study
+from safebo.study import ContextSpec, LineSpec, PriorDataSpec, Study, TimeSpec
 from safebo.study.methods import METHODS
 from safebo.study.reading import parse_study
 from safebo.study.reference import EXAMPLE, study_page, study_schema
@@ -35,6 +35,9 @@ def every_key() -> dict[str, Any]:
     for axis in (*study["parameters"], *study["context"]["variables"]):
         axis.update(lengthscale=0.3, period=200.0)
     study["surrogate"].update(prior_data=PriorDataSpec().model_dump(mode="json"), groups=[["kp"], ["kd"]])
+    study["surrogate"]["time"] = TimeSpec(memory=60.0, memories={"height": 60.0}, interval=5.0).model_dump(
+        mode="json"
+    )
     study["tuner"]["search"]["lines"] = LineSpec().model_dump(mode="json")
     study["tuner"].update(measured_noise=[0.1], lipschitz=[1.0], stage_trials=3, optimism=1.0)
     study["tuner"]["confidence"]["noise_bound"] = 0.1
