@@ -20,6 +20,7 @@ from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.model_cache import Observation, PriorReport
+from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study
@@ -267,6 +268,11 @@ class Tuner:
         """What the measurements say of every constraint's prior, by name; empty where priors are declared."""
         with one_thread():
             return self._state.evidence()
+
+    def norms(self) -> dict[str, NormCheck]:
+        """How much of the declared norm the measurements of every function need, by name; empty for schedules of none."""
+        with one_thread():
+            return self._state.norms()
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.
