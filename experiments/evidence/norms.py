@@ -3,9 +3,9 @@
     python -m safebo.experiments.evidence.norms
 
 Functions of known norm: finite sums of the kernel at random places, an objective and a constraint, over a grid of two
-gains. Every one is tuned by real-beta SafeOpt's schedule (`fiedler2024`) with Safe-UCB from one safe seed, told the true
-norm or a third of it. Prints how many runs refute the declaration; and for the third, how many of the runs that break
-their constraint refuted it before the first trial that did, alone and as the most uncertain certified point is tried.
+gains. Each is tuned with the schedule of real-beta SafeOpt (`fiedler2024`) from one safe seed, told the true norm or a
+third of it. Prints how many runs refute the declaration, and of those that break their constraint how many refuted it
+before the first trial that did.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """A declared norm that is told too small is refuted where the measurements show it.
 
-Schedules of a declared norm (`safebo.models.schedules`) promise intervals for functions f with `||f - mean|| <= B` in the
-space of their kernel. Whatever f is, its norm is at least that of the smoothest function through what was measured,
+Schedules of a declared norm (`safebo.models.schedules`) promise intervals for functions f with `||f - mean|| <= B` in
+the space of their kernel. Whatever f is, its norm is at least that of the smoothest function through what was measured,
 
     B_low^2 = min alpha' K alpha    subject to    |K alpha + mean - y_i| <= e_i for all i
 
-with noise that is e_i at most, `e_i = R sqrt(2 ln(pi^2 i^2 / (3 delta)))` of the i-th measurement: of sub-Gaussian noise
-all of them hold, for ever, with a probability of at least 1 - delta, so that a right B is ever refuted by `B_low > B`
-with a probability of at most delta (ours, from the definition and a union bound; no measurement can show that B is
-large enough).
+with noise that is e_i at most, `e_i = R sqrt(2 ln(pi^2 i^2 / (3 delta)))` of the i-th measurement: of sub-Gaussian
+noise all of them hold, for ever, with a probability of at least 1 - delta, so that a right B is ever refuted by
+`B_low > B` with a probability of at most delta (ours, from the definition and a union bound; no measurement can show
+that B is large enough).
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def read_run(folder: Path) -> ReportData:
         tuner: Tuner = tuner_of(journal, Tuner)
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
-        begun = {e.kind: e.text for e in journal.events() if e.kind in ("taken", "robot-changed")}
-    provenance = _provenance(run, robots) | {"began with": text for text in begun.values()}
+        begun = [e.text for e in journal.events() if e.kind in ("taken", "robot-changed")]
+    provenance = _provenance(run, robots) | ({"began with": begun[0]} if begun else {})
     if norms := tuner.norms():
         needed = {n: {"least": one.least, "declared": one.declared} for n, one in norms.items()}
         provenance["declared norm"] = norm_words(needed)

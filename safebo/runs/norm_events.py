@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safebo.errors import ModelAlarmError
@@ -25,7 +25,7 @@ class NormNews:
 
     def __init__(self, journal: Journal, tuner: Any, progress: Progress, pause: bool, heeded: bool) -> None:
         self._journal, self._progress, self._pause, self._heeded = journal, progress, pause, heeded
-        self._norms = getattr(tuner, "norms", dict)
+        self._norms: Callable[[], Mapping[str, Any]] = getattr(tuner, "norms", dict)
         self._said: dict[str, set[str]] = {NEAR: set(), REFUTED: set()}
         for event in journal.events() if self._norms() else []:
             if event.kind in self._said:

@@ -293,8 +293,8 @@ class SurrogateSpec(_Strict):
     """After an alarm. `pause`: the run stops at its certified gains, exit code 3; resumed, it goes on with `caution`.
     `caution`: the cautious prior and the likeliest alternative (rougher, noisier, larger, drifting) must both certify.
     `record`: it is said and kept, nothing else. Left out, `pause` on a robot and `caution` in simulation. A refuted
-    `tuner.confidence.norm` does the same, where `caution` and `pause`, if declared, certify from then on with 1.25 times
-    the least norm that fits."""
+    `tuner.confidence.norm` does the same, where `caution` and `pause`, if declared, certify from then on with 1.25
+    times the least norm that fits."""
     common_scale: bool = False
     """The objective and all constraints are about as rough as each other, and are independent given the model: their
     evidence is multiplied and promotes all of them at once, for `trust: earned`. Safety rests on it: a smooth objective

@@ -270,7 +270,7 @@ class Tuner:
             return self._state.evidence()
 
     def norms(self) -> dict[str, NormCheck]:
-        """How much of the declared norm the measurements of every function need, by name; empty for schedules of none."""
+        """How much of the declared norm every function's measurements need, by name; empty for schedules of none."""
         with one_thread():
             return self._state.norms()
 
