@@ -202,23 +202,25 @@ def show(
     With `--json`: `{"trials": [...]}`, each with id, phase (seed, local, global, manual), context,
     parameters, objective, margins, outcome, fell, true_objective and true_margins (without sensor noise,
     where the evaluator knows them), predicted bounds, certified, trigger_rule and more; `prior` beside it for a run
-    that has one: source, trials, dropped, correlation.
+    that has one: source, trials, dropped, correlation, kept.
     """
     from safebo.console.run_view import trial_data
     from safebo.console.trial_table import trial_summary, trial_table
+    from safebo.runs.norm_events import norm_line
     from safebo.runs.prior_events import prior_lines, prior_state
     from safebo.storage.journal import Journal
 
     work_on(folder)
     with Journal.open(folder, read_only=True) as journal:
         records, run, prior = journal.records(states=False), journal.run, prior_state(journal)
+        norm = norm_line(journal)
     shown = records if last is None else records[-last:]
     if as_json:
         told = {} if prior is None else {"prior": prior}
         print_json({"trials": [trial_data(record, run.study) for record in shown], **told})
         return
     say(f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
-    for line in [] if prior is None else prior_lines(prior):
+    for line in [*([] if prior is None else prior_lines(prior)), *([norm] if norm else [])]:
         say(line)
     screen = Screen()
     size = (screen.width, screen.height) if screen.is_terminal else (None, None)

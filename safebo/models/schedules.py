@@ -23,7 +23,7 @@ probability that some interval is wrong, of one function: several functions shar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -98,6 +98,10 @@ class BetaSchedule:
                 "tuner.confidence.schedule: srinivas2010 holds on finite domains; use tuner.search.domain: grid or "
                 "pool, or one of constant, posterior, sui2015, chowdhury2017, fiedler2024, logarithmic"
             )
+
+    def with_norm(self, norm: float | None) -> BetaSchedule:
+        """The same with another norm B; itself for None."""
+        return self if norm is None else replace(self, spec=self.spec.model_copy(update={"norm": norm}))
 
     def history(self, posterior: Posterior, function: int) -> Float[Tensor, " k"]:
         """Beta after 0, 1, ... observations of one function, `count + 1`."""

@@ -27,6 +27,7 @@ from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
+from safebo.runs.norm_events import norm_words
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, origin
 from safebo.runs.supervision import robot_words, robots_of
@@ -53,9 +54,12 @@ def read_run(folder: Path) -> ReportData:
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
         clock = OperatingClock(journal, entries)
-    data = assemble(
-        run.study, entries, tuner, folder, _provenance(run, robots), run.trials, computed_from, clock
-    )
+        begun = [e.text for e in journal.events() if e.kind in ("taken", "robot-changed")]
+    provenance = _provenance(run, robots) | ({"began with": begun[0]} if begun else {})
+    if norms := tuner.norms():
+        needed = {n: {"least": one.least, "declared": one.declared} for n, one in norms.items()}
+        provenance["declared norm"] = norm_words(needed)
+    data = assemble(run.study, entries, tuner, folder, provenance, run.trials, computed_from, clock)
     return replace(data, prior=prior)
 
 

@@ -19,7 +19,7 @@ from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study import Study
-from safebo.study.checks import with_defaults
+from safebo.study.checks import LARGEST, with_defaults
 from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped
 from safebo.study.initial_file import Wishes, study_text
 from safebo.study.reading import StudyFile, parse_study
@@ -140,6 +140,7 @@ def _measure(
             raise RunStoppedError(
                 f"a trial of the seed has no whole measurement: {why}. Mend that and start again"
             )
+        _refuse_size(study, measurement)
     first = margins_of(study, taken[0][1])
     length = step_length(first, wishes.changes)
     for index, name in enumerate(space.names):
@@ -149,10 +150,24 @@ def _measure(
         measurement = measure(there)
         if not _whole(measurement):
             return taken, f"a step of {name} was not completed"
+        _refuse_size(study, measurement)
         fallen = [n for n, value in margins_of(study, measurement).items() if value < 0.5 * first[n]]
         if fallen:
             return taken, f"a step of {name} took half of the margin of {', '.join(fallen)} or more"
     return taken, ""
+
+
+def _refuse_size(study: Study, measurement: Measurement) -> None:
+    """Refuse numbers whose squares a computer does not have; scales and lengthscales come from them."""
+    values = {study.objective.name: measurement.objective, **margins_of(study, measurement)}
+    huge = [
+        f"{name} = {value:g}" for name, value in values.items() if value is not None and abs(value) > LARGEST
+    ]
+    if huge:
+        raise RunStoppedError(
+            f"a trial measured {', '.join(huge)}: too large to compute with, at most {LARGEST:g} in size; choose "
+            "another unit. Nothing was written"
+        )
 
 
 def _whole(measurement: Measurement) -> bool:

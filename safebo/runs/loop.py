@@ -36,6 +36,7 @@ from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.evidence_events import EvidenceNews
+from safebo.runs.norm_events import NormNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
@@ -245,6 +246,8 @@ class RunLoop:
             "caution" if self.supervision is None else "pause"
         )
         evidence = EvidenceNews(journal, tuner, self.progress, on_alarm == "pause")
+        heeded = journal.run.study.surrogate.on_alarm in ("pause", "caution")
+        norms = NormNews(journal, tuner, self.progress, on_alarm == "pause", heeded)
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
             self.pool.request_stop,
@@ -253,7 +256,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop, news, evidence)
+                self._rounds(journal, tuner, info, current, stop, news, evidence, norms)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -281,12 +284,14 @@ class RunLoop:
         stop: StopRequest,
         news: PriorNews,
         evidence: EvidenceNews,
+        norms: NormNews,
     ) -> None:
         assert self.clock is not None
         asked = self.told + len(current.trials)
         while True:
             if not current.trials and asked >= journal.run.trials:
                 news.tell(last=True)
+                norms.tell(last=True)
                 return
             if stop.soon:
                 raise self._interrupted()
@@ -304,6 +309,7 @@ class RunLoop:
                 refuse_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
             evidence.tell()
+            norms.tell()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
 

@@ -328,7 +328,9 @@ class SurrogateSpec(_Strict):
     on_alarm: Literal["pause", "caution", "record"] | None = None
     """After an alarm. `pause`: the run stops at its certified gains, exit code 3; resumed, it goes on with `caution`.
     `caution`: the cautious prior and the likeliest alternative (rougher, noisier, larger, drifting) must both certify.
-    `record`: it is said and kept, nothing else. Left out, `pause` on a robot and `caution` in simulation."""
+    `record`: it is said and kept, nothing else. Left out, `pause` on a robot and `caution` in simulation. A refuted
+    `tuner.confidence.norm` does the same, where `caution` and `pause`, if declared, certify from then on with 1.25
+    times the least norm that fits."""
     common_scale: bool = False
     """The objective and all constraints are about as rough as each other, and are independent given the model: their
     evidence is multiplied and promotes all of them at once, for `trust: earned`. Safety rests on it: a smooth objective
@@ -457,7 +459,8 @@ class ConfidenceSpec(_Strict):
     delta: float = Field(default=0.05, gt=0, lt=1)
     """Probability that some interval is wrong, shared by all functions. Not read by `constant` and `logarithmic`."""
     norm: float = Field(default=1.0, gt=0)
-    """B: bound of every function's norm in its kernel's space; for `sui2015`, `chowdhury2017`, `fiedler2024`."""
+    """B: bound of every function's norm in its kernel's space; for `sui2015`, `chowdhury2017`, `fiedler2024`. Told too
+    small it is refuted where no function of that norm fits the measurements; `surrogate.on_alarm` says what then."""
     noise_bound: float | None = Field(default=None, gt=0)
     """R: sub-Gaussian bound of the noise, warped, for `chowdhury2017` and `fiedler2024`; each function's
     `noise_std` when left out."""

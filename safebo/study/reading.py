@@ -118,6 +118,10 @@ def resolve_study(name_or_path: str | Path) -> Path:
     """
     text = str(name_or_path)
     path = Path(text)
+    if not text.strip():
+        raise StudyError(
+            "the study's name is blank; give the name of a shipped study, or the path of a study file"
+        )
     looks_like_path = isinstance(name_or_path, Path) or "/" in text or path.suffix in (".yaml", ".yml")
     if not looks_like_path:
         for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=text):

@@ -18,7 +18,7 @@ MAX_GRID_POINTS = 4_000_000
 DECLARED_CORRELATION, DECLARED_INFLATION = 0.8, 1.5
 """Of a prior run where they are declared and left out."""
 
-_OF_NORMS = ("sui2015", "chowdhury2017", "fiedler2024")
+NORM_SCHEDULES = ("sui2015", "chowdhury2017", "fiedler2024")
 """Schedules of a declared norm."""
 
 _BANDS = (
@@ -69,7 +69,7 @@ def _rests_on_lengthscales(study: Study) -> bool:
     return (
         certifies(tuner.method)
         and tuner.certificate != "measured"
-        and tuner.confidence.schedule not in _OF_NORMS
+        and tuner.confidence.schedule not in NORM_SCHEDULES
         and bool(study.constraints)
     )
 
@@ -91,7 +91,7 @@ def _not_earned(study: Study) -> str:
         return f"surrogate.hyperparameters: {study.surrogate.hyperparameters} would fit every correlation its own"
     if confidence.intersect:
         return "tuner.confidence.intersect: true would intersect intervals of different correlations"
-    if confidence.schedule in _OF_NORMS:
+    if confidence.schedule in NORM_SCHEDULES:
         return f"the schedule {confidence.schedule} is for one kernel of a declared norm"
     return ""
 

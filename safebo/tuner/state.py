@@ -20,12 +20,14 @@ from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.evaluators.gate import impossible_values
 from safebo.models.model_cache import ModelCache, Observation
+from safebo.models.norms import NormCheck, checked_norm
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
+from safebo.study.tuner_checks import NORM_SCHEDULES
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -62,6 +64,7 @@ class TunerState:
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
         self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
+        self._norms: tuple[object, dict[str, NormCheck]] = (None, {})
         self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
@@ -187,7 +190,10 @@ class TunerState:
     def _beta(self) -> Float[Tensor, " m"]:
         """The multiplier of every function's standard deviation now."""
         surrogate, schedule, trials = self.surrogate(), self.encoding.schedule, len(self.history)
-        beta = [surrogate.inflation * schedule.now(p, i, trials) for i, p in enumerate(surrogate.posteriors)]
+        beta = [
+            surrogate.inflation * schedule.with_norm(self._norm(i)).now(p, i, trials)
+            for i, p in enumerate(surrogate.posteriors)
+        ]
         return torch.tensor(beta, dtype=torch.float64)
 
     def _anchor(self, name: str) -> NDArray[np.float64] | None:
@@ -202,7 +208,36 @@ class TunerState:
         if not self.study.tuner.confidence.intersect:
             return None
         schedule = self.encoding.schedule
-        return [surrogate.inflation * schedule.history(p, i) for i, p in enumerate(surrogate.posteriors)]
+        return [
+            surrogate.inflation * schedule.with_norm(self._norm(i)).history(p, i)
+            for i, p in enumerate(surrogate.posteriors)
+        ]
+
+    def norms(self) -> dict[str, NormCheck]:
+        """What the measurements say of every function's declared norm; empty for schedules of none."""
+        schedule, rows = self.encoding.schedule, self.observations()
+        spec = schedule.spec
+        if spec.schedule not in NORM_SCHEDULES:
+            return {}
+        told = tuple((row.trial, row.values) for row in rows)
+        if self._norms[0] != told:
+            found = {}
+            for i, model in enumerate(self.models.declared):
+                own = [r for r in rows if r.values[i] is not None and (not r.exact or r.exact[i])]
+                X = torch.stack([r.x for r in own]) if own else torch.zeros(0, 0, dtype=torch.float64)
+                residual = np.array([r.values[i] for r in own], dtype=np.float64) - model.mean
+                noise = schedule.noise_std[i] if spec.noise_bound is None else spec.noise_bound
+                share = spec.delta / len(self.models.declared)
+                found[model.name] = checked_norm(model.kernel(), X, residual, noise, share, spec.norm)
+            self._norms = (told, found)
+        return self._norms[1]
+
+    def _norm(self, function: int) -> float | None:
+        """The norm that takes the place of a function's refuted one; None for the declared one."""
+        if self.study.surrogate.on_alarm not in ("pause", "caution"):
+            return None
+        found = self.norms().get(self.encoding.names[function])
+        return None if found is None or not found.refuted else found.enough
 
     def _expanding(self, name: str) -> bool:
         """Whether a staged method still expands, by the number of trials of the context."""

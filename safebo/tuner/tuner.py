@@ -21,6 +21,7 @@ from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.model_cache import Observation, PriorReport
+from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study
@@ -312,6 +313,11 @@ class Tuner:
         """
         with one_thread():
             return self._state.residuals()
+
+    def norms(self) -> dict[str, NormCheck]:
+        """How much of the declared norm every function's measurements need, by name; empty for schedules of none."""
+        with one_thread():
+            return self._state.norms()
 
     def scheduled_context(self) -> str:
         """The context whose turn it is.

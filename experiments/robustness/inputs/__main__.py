@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from safebo.experiments.robustness.inputs.commands import command_lines, handed_over, run_to_tamper, tampered
+from safebo.experiments.robustness.inputs.first_steps import first_steps
 from safebo.experiments.robustness.inputs.page import summary, write
 from safebo.experiments.robustness.inputs.record import Row
 from safebo.experiments.robustness.inputs.study_files import names, study_files
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "function": function_answers,
     "program": program_answers,
     "command-lines": lambda folder: command_lines(run_to_tamper(folder)),
+    "first-steps": lambda folder: first_steps(run_to_tamper(folder)),
     "files": lambda folder: handed_over(run_to_tamper(folder)),
     "tampered": lambda folder: tampered(run_to_tamper(folder)),
 }
@@ -83,7 +85,7 @@ def _told(part: Callable[[Path], Iterator[Row]], name: str) -> Iterator[Row]:
             yield row
 
 
-_OWN = ("command-lines", "files", "tampered")
+_OWN = ("command-lines", "first-steps", "files", "tampered")
 """Parts that make their folder themselves."""
 
 if __name__ == "__main__":
