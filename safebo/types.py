@@ -109,6 +109,35 @@ def trial_hash(trial: Trial) -> str:
 
 
 @dataclass(frozen=True)
+class Strides:
+    """How a periodic trial went on, stride by stride: what says how much of its noise a longer trial would average
+    out, and how far its margins may still fall.
+
+    Args:
+        period: time of one stride, s.
+        start: time at which the first of them begins, s from the start of the trial: whole strides only, the ramp of
+            the command left out.
+        objective: the objective of every stride in the objective's unit, so that the trial's is about their mean,
+            `n`; empty where it has none.
+        margins: the minimum of every margin within every stride, by the names of a measurement's margins, `n` each.
+
+    Example:
+        >>> Strides(0.5, 1.0, (-3.1, -3.0), {"height": (0.05, 0.06)}).count
+        2
+    """
+
+    period: float
+    start: float = 0.0
+    objective: tuple[float, ...] = ()
+    margins: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of strides."""
+        return max([len(self.objective), *(len(values) for values in self.margins.values())])
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What one trial showed.
 
@@ -129,6 +158,7 @@ class Measurement:
         duration: seconds of robot time.
         message: for people: why the trial was aborted or failed.
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
+        strides: objective and margins of every stride, where the trial is periodic and they were recorded.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -150,6 +180,7 @@ class Measurement:
     duration: float = 0.0
     message: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
+    strides: Strides | None = None
 
 
 @dataclass(frozen=True)

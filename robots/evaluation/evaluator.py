@@ -21,8 +21,10 @@ from safebo.robots.evaluation.metrics import (
     margins,
     margins_over_time,
     objectives,
+    objectives_over_time,
     walk_signals,
 )
+from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains
 from safebo.robots.quadruped.gait import Gait, gait_named
@@ -262,6 +264,15 @@ class LeggedEvaluator:
             duration=walked * record.period,
             message=record.stop_reason,
             extra=extra,
+            strides=strides_of(
+                objectives_over_time(observed, robot).get(settings.objective),
+                course,
+                record.period,
+                gait.stride_duration,
+                2.0 * RAMP,
+            )
+            if outcome == "completed"
+            else None,
         )
 
     def _save(self, record: WalkRecording, trial: Trial) -> str | None:

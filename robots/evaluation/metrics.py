@@ -168,8 +168,8 @@ def walk_signals(record: WalkRecording, true: bool, command: FloatArray, ramp: f
     )
 
 
-def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
-    """Every objective of a walk, to be maximised."""
+def objectives_over_time(signals: WalkSignals, robot: RobotModel) -> dict[str, FloatArray]:
+    """In every tick what the objectives are means of, minus a cost, `n` each; one that is a sum is left out."""
     angle = ((signals.desired_angle - signals.angle) ** 2).sum(axis=1)
     speed = ((signals.desired_speed - signals.speed) ** 2).sum(axis=1)
     unit = WALKING_SCALES
@@ -181,10 +181,21 @@ def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
         + (signals.tilt_rate**2).sum(axis=1) / unit["tilt_rate"] ** 2
     )
     return {
-        "tracking": -float((angle + speed).mean()),
-        "tracking_sum": -float((angle + speed).sum()),
-        "tracking_angle": -float((angle + 0.5 * (signals.speed**2).sum(axis=1)).mean()),
-        "walking": -float(walking.mean()),
+        "tracking": -(angle + speed),
+        "tracking_angle": -(angle + 0.5 * (signals.speed**2).sum(axis=1)),
+        "walking": -walking,
+    }
+
+
+def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
+    """Every objective of a walk, to be maximised."""
+    course = objectives_over_time(signals, robot)
+    means = {name: float(values.mean()) for name, values in course.items()}
+    return {
+        "tracking": means["tracking"],
+        "tracking_sum": float(course["tracking"].sum()),
+        "tracking_angle": means["tracking_angle"],
+        "walking": means["walking"],
     }
 
 

@@ -7,7 +7,6 @@ Functions, programs, robots, `safebo resolve` and `safebo tell`, `Tuner.tell` an
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.errors import ImpossibleSeedError, MeasurementError, SafeboError, UnsafeSeedError
+from safebo.evaluators.numbers import finite_array, number_of
+from safebo.evaluators.strides import checked_strides
 from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
@@ -92,7 +93,7 @@ def checked_measurement(value: Any, study: Study) -> Measurement:
     """A measurement in which every number that the study needs is there and finite, as plain Python values.
 
     A trial that fell and reports no objective is an aborted one: it is modelled by its margins. What the study does not
-    need (`duration`, `telemetry`, `extra`, true values, margins it does not name) spoils itself alone.
+    need (`duration`, `telemetry`, `extra`, `strides`, true values, margins it does not name) spoils itself alone.
 
     Args:
         value: a `Measurement`, or a mapping with its fields; `outcome` is `completed` where it is left out.
@@ -341,35 +342,8 @@ def _plain(m: Measurement) -> Measurement:
         duration=max(0.0, number_of(m.duration) or 0.0),
         message=message,
         extra=_numbers(m.extra),
+        strides=checked_strides(m.strides),
     )
-
-
-def number_of(value: Any) -> float | None:
-    """A finite number as a float; None for everything else, booleans and texts included."""
-    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
-        return None
-    try:
-        value = value.item() if hasattr(value, "item") else value  # of numpy and torch
-        if isinstance(value, bool):
-            return None
-        number = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def finite_array(value: Any) -> NDArray[np.float64] | None:
-    """Finite numbers as an array of floats; None for everything else."""
-    if value is None:
-        return None
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiu" and array.size:
-            return None
-        array = array.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        return None
-    return array if bool(np.isfinite(array).all()) else None
 
 
 def _numbers(values: Any) -> dict[str, float]:

@@ -20,7 +20,7 @@ from safebo.errors import JournalError
 from safebo.storage.database import to_json
 from safebo.storage.records import RunInfo
 from safebo.study import Study
-from safebo.types import Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Trial
+from safebo.types import Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Strides, Trial
 
 metadata = sa.MetaData()
 
@@ -166,7 +166,7 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
         "telemetry": measurement.telemetry,
         "duration": float(measurement.duration),
         "message": measurement.message,
-        "extra": to_json(dict(measurement.extra)),
+        "extra": to_json({**measurement.extra, **_more(measurement)}),
     }
 
 
@@ -175,6 +175,7 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
     margins: dict[str, float] = json.loads(row["margins"])
     states, to_go = (None, None) if visited is None else _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
+    extra = json.loads(row["extra"])
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),
         objective=row["objective"],
@@ -189,8 +190,26 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         telemetry=row["telemetry"],
         duration=row["duration"],
         message=row["message"],
-        extra=json.loads(row["extra"]),
+        extra={name: value for name, value in extra.items() if not isinstance(value, dict)},
+        strides=_strides_of(extra.get(_STRIDES)),
     )
+
+
+_STRIDES = "safebo.strides"
+"""Where a trial's strides stand among its further numbers: a mapping, which no other of them is. An older version reads
+such a journal too, and so does this one an older journal."""
+
+
+def _more(measurement: Measurement) -> dict[str, Any]:
+    """What stands in the column of further numbers beside them."""
+    return {} if measurement.strides is None else {_STRIDES: asdict(measurement.strides)}
+
+
+def _strides_of(kept: Any) -> Strides | None:
+    if not isinstance(kept, dict):
+        return None
+    margins = {name: tuple(values) for name, values in kept["margins"].items()}
+    return Strides(kept["period"], kept["start"], tuple(kept["objective"]), margins)
 
 
 def state_columns(measurement: Measurement) -> dict[str, Any]:
