@@ -40,8 +40,8 @@ class Slope:
 def student(errors: float, freedom: int, tests: int = 1) -> float:
     """Student's quantile at the tail of `errors` normal standard deviations, shared by `tests`.
 
-    Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun 26.7.5), within 2 % from four degrees
-    of freedom on.
+    Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun 26.7.5), within 2 % from four
+    degrees of freedom on.
     """
     normal = NormalDist()
     z = -normal.inv_cdf(normal.cdf(-errors) / tests)
@@ -57,9 +57,9 @@ def student(errors: float, freedom: int, tests: int = 1) -> float:
 def slope(trials: Sequence[FloatArray], period: float = 1.0) -> Slope:
     """The common slope of series that are equally spaced in time.
 
-    Least squares with one intercept a series. The error is multiplied by `sqrt((1 + r) / (1 - r))` with r the residuals'
-    correlation from one stride to the next, where that is positive: the large-sample correction for an auto-regressive
-    series of order one.
+    Least squares with one intercept a series. The error is multiplied by `sqrt((1 + r) / (1 - r))`, with r the
+    correlation of residuals from one stride to the next where that is positive: the large-sample correction for an
+    auto-regressive series of order one.
 
     Args:
         trials: values in the order of time, one array a trial.
