@@ -233,6 +233,8 @@ class Recommendation:
         bounds: of every function in its own unit, by name.
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
         priors: by constraint, the prior that certifies it, where priors are earned.
+        horizon: seconds for which they are certified, where the study says; None: as long as trials lasted.
+        lasted: seconds that the trials of the context lasted, their median; None where it was not measured.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -247,6 +249,8 @@ class Recommendation:
     bounds: Mapping[str, Bounds]
     trial: int | None = None
     priors: Mapping[str, str] = field(default_factory=dict)
+    horizon: float | None = None
+    lasted: float | None = None
 
 
 @runtime_checkable

@@ -15,9 +15,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import ImpossibleSeedError, MeasurementError, SafeboError, UnsafeSeedError
+from safebo.errors import (
+    ImpossibleSeedError,
+    MeasurementError,
+    SafeboError,
+    ShortTrialError,
+    UnsafeSeedError,
+)
 from safebo.evaluators.numbers import finite_array, number_of
-from safebo.evaluators.strides import checked_strides
+from safebo.evaluators.strides import checked_strides, too_short
 from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
@@ -160,6 +166,7 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
         UnsafeSeedError: it was measured unsafe.
         ImpossibleSeedError: its prior calls what it measured impossible; an objective that is better than expected is
             not refused.
+        ShortTrialError: it cannot certify as far as the study's horizon, and no trial like it will.
     """
     if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
         return
@@ -180,6 +187,11 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
             f"the study's priors cannot be right, so nothing can be certified with them: trial {trial.id}, the "
             f"seed of context {trial.context_name} ({gains}), measured {'; '.join(wrong)}. Is the unit the one you "
             "mean? If it is, correct the study and begin a new run"
+        )
+    short = too_short(measurement, study)
+    if short:
+        raise ShortTrialError(
+            f"trial {trial.id}, the seed of context {trial.context_name} ({gains}): {short}"
         )
 
 

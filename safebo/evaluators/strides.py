@@ -7,7 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 from safebo.evaluators.numbers import finite_array, number_of
-from safebo.types import Strides
+from safebo.files.problems import listed
+from safebo.study import FunctionSpec, Study, quantity_of
+from safebo.trial_length.extremes import LARGEST_FACTOR
+from safebo.types import Measurement, Strides
 
 MAX_STRIDES = 10_000
 """Of one trial; more are not kept."""
@@ -41,6 +44,42 @@ def checked_strides(value: Any) -> Strides | None:
         return None
     whole = {name: values for name, values in found.items() if values is not None}
     return Strides(period, start, whole.pop(""), whole)
+
+
+def stride_minima(measurement: Measurement, constraint: FunctionSpec) -> tuple[float, ...] | None:
+    """A constraint's minimum within every stride, by either of its names; None where there are none."""
+    strides = measurement.strides
+    for name in (constraint.name, quantity_of(constraint)):
+        if strides is not None and name in strides.margins:
+            return strides.margins[name]
+    return None
+
+
+def too_short(measurement: Measurement, study: Study) -> str:
+    """Why no trial like this one can certify as far as the study's horizon, in words; empty where one can."""
+    horizon, strides = study.horizon, measurement.strides
+    if (
+        horizon is None
+        or measurement.outcome != "completed"
+        or measurement.duration >= horizon * (1.0 - 1e-9)
+    ):
+        return ""
+    lacking = [c.name for c in study.constraints if stride_minima(measurement, c) is None]
+    if strides is None or lacking:
+        given = f" (given: {listed(strides.margins)})" if strides is not None else ""
+        return (
+            f"horizon {horizon:g} s needs the minimum of every margin within every stride, and the evaluator "
+            f"reported none that can be used for {', '.join(lacking)}{given}; see docs/trial-length.md, "
+            "or leave horizon out"
+        )
+    seconds = strides.count * strides.period
+    if horizon > LARGEST_FACTOR * seconds * (1.0 + 1e-9):
+        return (
+            f"horizon {horizon:g} s is more than {LARGEST_FACTOR:g} times the {seconds:g} s of its strides, too far "
+            f"to extrapolate: trials of {horizon / LARGEST_FACTOR:g} s after their first seconds at least, better "
+            "twice as long, or a shorter horizon"
+        )
+    return ""
 
 
 def _values(values: Any) -> tuple[float, ...] | None:

@@ -154,7 +154,7 @@ def _context_summary(data: ReportData, context: ContextReport) -> ContextSummary
     else:
         sentence = (
             f"objective at the {best.kind} {number(best.objective.mean)}{unit}, "
-            f"at least {number(best.objective.lower)}"
+            f"at least {number(best.objective.lower)}{', ' if best.holds else ''}{best.holds}"
         )
         if seed is not None:
             sentence += f", against {number(seed)} with the seed gains"

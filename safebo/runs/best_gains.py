@@ -43,6 +43,8 @@ class BestGains:
         context_values: values of the context variables.
         origin: digest of what they were computed from, see `recommendation.origin`; empty where not known.
         priors: by constraint, the prior that certifies it, where priors are earned.
+        horizon: seconds for which they are certified, where the study says (`horizon`); else as long as trials lasted.
+        lasted: seconds that trials lasted; None where that is not known.
     """
 
     context: str
@@ -56,6 +58,17 @@ class BestGains:
     context_values: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
     priors: Mapping[str, str] = field(default_factory=dict)
+    horizon: float | None = None
+    lasted: float | None = None
+
+    @property
+    def holds(self) -> str:
+        """For how long a certificate holds, for people; empty where nothing is certified or known."""
+        seconds = self.horizon if self.horizon is not None else self.lasted
+        if not self.certified or seconds is None:
+            return ""
+        lasted = "" if self.horizon is None or self.lasted is None else f"; trials lasted {self.lasted:.3g} s"
+        return f"certified for trials of {seconds:.3g} s{lasted}"
 
     @property
     def kind(self) -> str:
@@ -109,7 +122,8 @@ def unchanged_gains(path: Path, study: str, context: str) -> BestGains | None:
 
 
 def _text(best: BestGains) -> str:
-    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {best.kind}.")
+    holds = f", {best.holds}" if best.holds else ""
+    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {best.kind}{holds}.")
     mapping = _mapping(best)
     return f"{title}\n{_checksum(mapping)}\n{mapping}"
 
@@ -125,6 +139,8 @@ def _mapping(best: BestGains) -> str:
         "context": best.context,
         "context_values": {name: float(value) for name, value in best.context_values.items()},
         "certified": best.certified,
+        **({"certified_for_seconds": float(best.horizon)} if best.horizon is not None else {}),
+        **({"trials_lasted_seconds": float(best.lasted)} if best.lasted is not None else {}),
         "objective": best.objective_name,
         "objective_unit": best.objective_unit,
         "objective_lower_bound": float(best.objective.lower),
@@ -147,6 +163,10 @@ def _mapping(best: BestGains) -> str:
 def _plain(value: Any) -> float | int | str:
     """A gain as YAML keeps it: a whole number, the name of a choice, or a float."""
     return value if isinstance(value, str | int) and not isinstance(value, bool) else float(value)
+
+
+def _seconds(document: Mapping[str, Any], key: str) -> float | None:
+    return float(document[key]) if key in document else None
 
 
 def read_best_gains(path: Path) -> BestGains:
@@ -179,6 +199,8 @@ def read_best_gains(path: Path) -> BestGains:
                 str(name): float(value) for name, value in document.get("context_values", {}).items()
             },
             origin=str(document.get("computed_from", "")),
+            horizon=_seconds(document, "certified_for_seconds"),
+            lasted=_seconds(document, "trials_lasted_seconds"),
             priors={
                 str(name): str(b["prior"]) for name, b in document.get("margins", {}).items() if "prior" in b
             },

@@ -34,6 +34,7 @@ from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
 from safebo.runs.best_gains import BestGains
 from safebo.runs.evidence_events import EvidenceNews
+from safebo.runs.horizon_events import HorizonNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
@@ -239,6 +240,7 @@ class RunLoop:
             "caution" if self.supervision is None else "pause"
         )
         evidence = EvidenceNews(journal, tuner, self.progress, on_alarm == "pause")
+        horizon = HorizonNews(journal, tuner, self.progress)
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
             self.pool.request_stop,
@@ -247,7 +249,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop, news, evidence)
+                self._rounds(journal, tuner, info, current, stop, news, evidence, horizon)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -275,6 +277,7 @@ class RunLoop:
         stop: StopRequest,
         news: PriorNews,
         evidence: EvidenceNews,
+        horizon: HorizonNews,
     ) -> None:
         asked = self.told + len(current.trials)
         while True:
@@ -296,6 +299,7 @@ class RunLoop:
             for trial in current.trials:
                 refuse_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
+            horizon.tell()
             evidence.tell()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)

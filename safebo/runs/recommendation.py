@@ -64,6 +64,8 @@ def as_best_gains(recommendation: Any, study: Study, context: str, origin: str =
         context_values=dict(study.context.values.get(context, {})),
         origin=origin,
         priors=dict(getattr(recommendation, "priors", {})),
+        horizon=getattr(recommendation, "horizon", None),
+        lasted=getattr(recommendation, "lasted", None),
     )
 
 

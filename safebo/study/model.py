@@ -517,6 +517,11 @@ class Study(_Strict):
     """What is safe: margins, each the minimum over a trial, safe when >= 0. Methods that certify need at least one."""
     seeds: list[Seed] = Field(min_length=1)
     """Where the search starts."""
+    horizon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds for which what is certified is to hold, where trials are shorter: a walk of a minute reaches margins that
+    one of five seconds does not. Margins are then told to the model as extrapolated from stride to stride, which needs
+    an evaluator that reports `strides` and trials of at least a tenth of it. Left out, a certificate holds for trials
+    as long as those that were measured."""
     surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)
     """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)
