@@ -71,6 +71,26 @@ class Evidence:
         return f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
 
 
+Ended = Literal["", "unsafe", "settled"]
+ENDED: tuple[Ended, ...] = ("", "unsafe", "settled")
+
+
+@dataclass(frozen=True)
+class EarlyEnd:
+    """When a running trial has shown enough; looked at once a stride, never before one whole stride.
+
+    Args:
+        margins: names of margins, one of which below 0 ends it (`ended: unsafe`): the trial's minimum is at most that.
+        settled: half the width of the confidence sequence for the objective's mean over strides, in the objective's
+            unit, from which on it ends (`ended: settled`); None: never.
+        least: seconds of strides before it may be settled.
+    """
+
+    margins: tuple[str, ...]
+    settled: float | None = None
+    least: float = 0.0
+
+
 @dataclass(frozen=True)
 class Trial:
     """One proposal: which gains to try, in which context, and why.
@@ -78,6 +98,9 @@ class Trial:
     A parameter is a float, an int where the study says `type: integer`, or the name of a choice.
 
     `evidence` says for every constraint which prior certified it, where priors are earned (`surrogate.trust`).
+
+    `early_end` says when it may end before its time; it follows from the study and the rest, and is set where a trial
+    is evaluated.
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
@@ -100,6 +123,7 @@ class Trial:
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    early_end: EarlyEnd | None = None
 
 
 def trial_hash(trial: Trial) -> str:
@@ -159,6 +183,8 @@ class Measurement:
         message: for people: why the trial was aborted or failed.
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
         strides: objective and margins of every stride, where the trial is periodic and they were recorded.
+        ended: why a completed trial ended before its time: `unsafe` (a margin below 0), `settled` (its objective was
+            known well enough); empty where it did not.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -181,6 +207,7 @@ class Measurement:
     message: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
     strides: Strides | None = None
+    ended: Ended = ""
 
 
 @dataclass(frozen=True)

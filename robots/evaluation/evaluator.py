@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import (
     MARGINS,
@@ -33,7 +34,16 @@ from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
-from safebo.types import EvaluatorInfo, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
+from safebo.types import (
+    EarlyEnd,
+    EvaluatorInfo,
+    FloatArray,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    QuantityInfo,
+    Trial,
+)
 
 RAMP = 0.5
 """Seconds over which the velocity command grows from rest."""
@@ -76,6 +86,7 @@ class LeggedOptions:
         state_every: control ticks between two reported states.
         telemetry: whether trajectories are saved.
         noise_free: perfect sensors, for figures that need the truth.
+        objective_after: seconds at the start of the walk that the objective leaves out; the margins never do.
     """
 
     robot: str = "go1"
@@ -90,6 +101,7 @@ class LeggedOptions:
     state_every: int = 10
     telemetry: bool = False
     noise_free: bool = False
+    objective_after: float = 0.0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -186,6 +198,7 @@ class LeggedEvaluator:
         context: Mapping[str, float],
         seed: int,
         monitor: Monitor | None = None,
+        early_end: EarlyEnd | None = None,
     ) -> WalkRecording:
         """Walk once with these gains and record everything."""
         settings = self.settings
@@ -208,11 +221,31 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
+            end=None if early_end is None else self._end_rule(early_end, self.gait(context)),
         )
+
+    def _end_rule(self, rule: EarlyEnd, gait: Gait) -> Callable[[WalkRecording, int], str]:
+        settings = self.settings
+        return end_rule(
+            rule,
+            self.robot,
+            settings.limits,
+            settings.objective,
+            self._command(gait),
+            2.0 * RAMP,
+            gait.stride_duration,
+        )
+
+    def _command(self, gait: Gait) -> FloatArray:
+        """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
+        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
+        command = np.array(self.settings.velocity[:2])
+        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
+        return command
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""
-        record = self.walk(trial.parameters, trial.context, trial.seed, monitor)
+        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, trial.early_end)
         telemetry = self._save(record, trial) if self.settings.telemetry else None
         return self.measure(record, trial.context, telemetry)
 
@@ -225,9 +258,7 @@ class LeggedEvaluator:
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
         gait = self.gait(context)
-        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
-        command = np.array(settings.velocity[:2])
-        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
+        command = self._command(gait)
         observed = walk_signals(record, False, command, RAMP)
         true = walk_signals(record, True, command, RAMP)
         course = margins_over_time(observed, robot, settings.limits)
@@ -242,7 +273,11 @@ class LeggedEvaluator:
             ceiling = settings.limits.fallen(robot)
             seen, real = (capped(m, ceiling) for m in (seen, real))
         else:
-            values, truths = objectives(observed, robot), objectives(true, robot)
+            rows = max(walked, round(settings.seconds / record.period)) if record.ended else walked
+            steady, first = (round(s / record.period) for s in (2.0 * RAMP, settings.objective_after))
+            values, truths = (
+                objectives(seen, robot, rows, steady, min(first, walked - 1)) for seen in (observed, true)
+            )
             objective, true_objective = values[settings.objective], truths[settings.objective]
             extra.update({f"objective.{name}": value for name, value in values.items()})
             if record.backup >= 0:
@@ -273,6 +308,7 @@ class LeggedEvaluator:
             )
             if outcome == "completed"
             else None,
+            ended=record.ended if outcome == "completed" else "",  # type: ignore[arg-type]
         )
 
     def _save(self, record: WalkRecording, trial: Trial) -> str | None:
@@ -358,5 +394,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "state_every": partial(_number, low=1, high=10_000, whole=True),
     "telemetry": partial(_one_of, allowed=(True, False)),
     "noise_free": partial(_one_of, allowed=(True, False)),
+    "objective_after": partial(_number, low=0.0, high=60.0),
 }
 """How each option is checked and read, from its name and its value in a study."""

@@ -187,10 +187,30 @@ def objectives_over_time(signals: WalkSignals, robot: RobotModel) -> dict[str, F
     }
 
 
-def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
-    """Every objective of a walk, to be maximised."""
-    course = objectives_over_time(signals, robot)
-    means = {name: float(values.mean()) for name, values in course.items()}
+def objectives(
+    signals: WalkSignals, robot: RobotModel, rows: int | None = None, steady: int = 0, first: int = 0
+) -> dict[str, float]:
+    """Every objective of a walk, to be maximised.
+
+    Args:
+        signals: of the walk.
+        robot: the robot.
+        rows: ticks of the whole walk, where this is its beginning: what is missing is taken to go on as from the tick
+            `steady` on, so that a start which costs more does not weigh more in a shorter walk.
+        steady: see `rows`.
+        first: ticks at the start that are left out.
+    """
+    course = {name: values[first:] for name, values in objectives_over_time(signals, robot).items()}
+    walked, steady = len(signals.height) - first, max(0, steady - first)
+    rows = None if rows is None else rows - first
+    if rows is not None and rows > walked > steady:
+        # Each tick of the steady part stands for so many.
+        weight = np.ones(walked)
+        weight[steady:] = (rows - steady) / (walked - steady)
+        course = {name: values * weight for name, values in course.items()}
+        means = {name: float(values.sum()) / rows for name, values in course.items()}
+    else:
+        means = {name: float(values.mean()) for name, values in course.items()}
     return {
         "tracking": means["tracking"],
         "tracking_sum": float(course["tracking"].sum()),

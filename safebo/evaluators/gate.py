@@ -22,6 +22,7 @@ from safebo.errors import (
     ShortTrialError,
     UnsafeSeedError,
 )
+from safebo.evaluators.early_end import early_end
 from safebo.evaluators.numbers import finite_array, number_of
 from safebo.evaluators.strides import checked_strides, too_short
 from safebo.files.problems import listed, shown
@@ -30,7 +31,9 @@ from safebo.study.axis import value_text
 from safebo.study.methods import certifies
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.types import (
+    ENDED,
     OUTCOMES,
+    Ended,
     Evaluator,
     Measurement,
     Monitor,
@@ -54,6 +57,8 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
+    if monitor is None:
+        trial = replace(trial, early_end=early_end(trial, study))
     try:
         value = evaluator.evaluate(trial, monitor)
     except MeasurementError as error:
@@ -355,7 +360,12 @@ def _plain(m: Measurement) -> Measurement:
         message=message,
         extra=_numbers(m.extra),
         strides=checked_strides(m.strides),
+        ended=_ended(m.ended) if m.outcome == "completed" and not aborted else "",
     )
+
+
+def _ended(value: Any) -> Ended:
+    return next((known for known in ENDED if isinstance(value, str) and value == known), "")
 
 
 def _numbers(values: Any) -> dict[str, float]:
@@ -404,6 +414,8 @@ def what_happened(measurement: Measurement) -> list[str]:
     parts = ["FELL"] if measurement.fell else []
     if measurement.backup_time is not None:
         parts.append(f"backup at {measurement.backup_time:.2f} s")
+    if measurement.ended:
+        parts.append(f"ended after {measurement.duration:.3g} s: {measurement.ended}")
     if measurement.message and measurement.outcome != "completed":
         parts.append(measurement.message)
     return parts

@@ -176,6 +176,7 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
     states, to_go = (None, None) if visited is None else _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
     extra = json.loads(row["extra"])
+    more = extra[_TRIAL] if isinstance(extra.get(_TRIAL), dict) else {}
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),
         objective=row["objective"],
@@ -191,18 +192,24 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         duration=row["duration"],
         message=row["message"],
         extra={name: value for name, value in extra.items() if not isinstance(value, dict)},
-        strides=_strides_of(extra.get(_STRIDES)),
+        strides=_strides_of(more.get("strides")),
+        ended=more.get("ended", ""),
     )
 
 
-_STRIDES = "safebo.strides"
-"""Where a trial's strides stand among its further numbers: a mapping, which no other of them is. An older version reads
-such a journal too, and so does this one an older journal."""
+_TRIAL = "safebo.trial"
+"""Where a trial's strides, and why it ended early, stand among its further numbers: in a mapping, which no other of
+them is. An older version reads such a journal too, and so does this one an older journal."""
 
 
 def _more(measurement: Measurement) -> dict[str, Any]:
     """What stands in the column of further numbers beside them."""
-    return {} if measurement.strides is None else {_STRIDES: asdict(measurement.strides)}
+    found: dict[str, Any] = {}
+    if measurement.strides is not None:
+        found["strides"] = asdict(measurement.strides)
+    if measurement.ended:
+        found["ended"] = measurement.ended
+    return {_TRIAL: found} if found else {}
 
 
 def _strides_of(kept: Any) -> Strides | None:

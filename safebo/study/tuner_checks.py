@@ -135,6 +135,10 @@ def _confidence(study: Study) -> Iterator[Problem]:
 
 def _horizon(study: Study) -> Iterator[Problem]:
     if study.horizon is None:
+        if study.early_end:
+            yield Problem(
+                ("early_end",), "margins of shorter trials look better than they are: settled needs horizon"
+            )
         return
     if not study.constraints:
         yield Problem(("horizon",), "says how long margins have to hold, and the study has no constraints")

@@ -19,6 +19,7 @@ from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
 from safebo.study.axis import domain_size
 from safebo.study.space import Space, WarpMap, context_row
+from safebo.trial_length.variance import components
 from safebo.tuner.horizon import HorizonMargins, ToldMargin
 from safebo.types import Measurement, Trial, TrialRecord
 
@@ -129,10 +130,15 @@ class StudyEncoding:
             None if y is None else float(w.forward(y))
             for w, y in zip(self.warps, (objective, *margins), strict=True)
         ]
-        noise: tuple[float, ...] = ()
+        added = [0.0 if not m.ended else self._shorter_noise(m), *(0.0 for _ in margins)]
         if told is not None:
             values[1:] = [t.value for t in told]
-            noise = (0.0, *(t.noise for t in told)) if any(t.noise for t in told) else ()
+            added[1:] = [t.noise for t in told]
+        elif m.ended:
+            # What was left of the trial would have told the least of the other margins.
+            values[1:] = [
+                None if y is None or y >= 0 else v for y, v in zip(margins, values[1:], strict=True)
+            ]
         if early:
             ceilings = [
                 w.threshold() - f.prior_std for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
@@ -146,7 +152,17 @@ class StudyEncoding:
             *(early or (told is not None and bool(told[i].refusal)) for i in range(len(margins))),
         )
         exact = tuple(not (cut or low) for cut, low in zip(clipped, lowered, strict=True))
-        return Observation(trial.id, self.row(trial), tuple(values), exact, noise)
+        return Observation(
+            trial.id, self.row(trial), tuple(values), exact, tuple(added) if any(added) else ()
+        )
+
+    def _shorter_noise(self, m: Measurement) -> float:
+        """Variance that the objective of a trial that ended early has beyond the declared: `s_s^2 / n` of its strides,
+        on the modelled scale; with fewer than three strides, the prior's.
+        """
+        series = () if m.strides is None else m.strides.objective
+        found = components([[self.warps[0].forward(np.array(series))]])
+        return self.functions[0].prior_std ** 2 if found is None else found.per_stride / len(series)
 
     @staticmethod
     def _place(trial: Trial) -> tuple[float, ...]:

@@ -81,14 +81,24 @@ def test_a_wrong_kind_spoils_itself_and_not_the_trial(change: dict[str, Any]) ->
     assert found == Measurement("completed", 1.0, {"height": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("unsafe", "unsafe"), ("settled", "settled"), ("bored", ""), (3, ""), (["unsafe"], ""), (None, "")],
+)
+def test_why_a_trial_ended_is_kept_where_it_is_a_reason(value: Any, kept: str) -> None:
+    answer = {"objective": 1.0, "margins": {"height": -0.1}, "ended": value}
+    assert checked_measurement(answer, STUDY).ended == kept
+    assert checked_measurement({**answer, "outcome": "aborted"}, STUDY).ended == ""
+
+
 @pytest.mark.parametrize("value", ["x", 3, [1], True])
 def test_strides_that_are_no_mapping_are_left_out(value: Any) -> None:
     assert told(value).strides is None
 
 
 def test_a_journal_gives_strides_back_and_keeps_them_apart_from_further_numbers(tmp_path: Path) -> None:
-    measured = replace(told(GOOD), extra={"objective.speed": 2.0})
-    bare = told(None)
+    measured = replace(told(GOOD), extra={"objective.speed": 2.0}, ended="unsafe")
+    bare = replace(told(None), extra={"safebo.trial": 3.0})
     with create(tmp_path / "run") as journal:
         for number, measurement in ((1, measured), (2, bare)):
             journal.ask(trial(number), round=0)

@@ -146,7 +146,7 @@ _GOOD = st.fixed_dictionaries(
     }
 )
 _FIELDS = ("outcome", "objective", "margins", "fell", "states", "margins_to_go", "backup_state", "backup_time",
-           "true_objective", "true_margins", "telemetry", "duration", "message", "extra", "strides")  # fmt: skip
+           "true_objective", "true_margins", "telemetry", "duration", "message", "extra", "strides", "ended")  # fmt: skip
 
 
 def _changed(mapping: Any, key: str, value: Any) -> dict[str, Any]:
