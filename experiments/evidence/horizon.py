@@ -10,8 +10,8 @@ trials of 5 s, `horizon` by trials of 10 s with `horizon: 60`.
 
 `length`: the seed's gains are walked six times; their variance components advise a length (`safebo.trial_length`), the
 first second left out of the objective. Runs of `go1-trot` with trials of that length are compared with runs of 5 s as
-shipped: regret of the certified recommendation, walked for 30 s without sensor noise, against seconds on the feet (0.3 s
-of settling, and the walk). Results are kept in `--out` as they come; what is there is not made again.
+shipped: regret of the certified recommendation, walked for 30 s without sensor noise, against seconds on the feet (0.3
+s of settling, and the walk). Results are kept in `--out` as they come; what is there is not made again.
 """
 
 from __future__ import annotations

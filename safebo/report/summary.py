@@ -9,6 +9,7 @@ import numpy as np
 
 from safebo.report.data import ContextReport, ReportData, finite_margin, objective_of
 from safebo.report.figures.style import number
+from safebo.runs.length_advice import length_advice
 from safebo.types import OUTCOMES, TrialRecord
 
 
@@ -104,7 +105,8 @@ def summarize(data: ReportData) -> Summary:
         sentence="",
         contexts=contexts,
     )
-    return Summary(**{**summary.__dict__, "sentence": _sentence(data, summary)})
+    sentence = f"{_sentence(data, summary)} {length_advice(data.entries, data.study)}".rstrip()
+    return Summary(**{**summary.__dict__, "sentence": sentence})
 
 
 def backup_entries(data: ReportData) -> tuple[TrialRecord, ...]:
