@@ -89,6 +89,10 @@ class ImpossibleSeedError(SafeboError):
     """A seed measured what its prior calls impossible, so no certificate that rests on the prior is worth anything."""
 
 
+class ShortTrialError(SafeboError):
+    """Trials as short as the seed's cannot certify as far as the study's horizon."""
+
+
 class ModelAlarmError(SafeboError):
     """No prior of the study fits what was measured; the run paused at its certified gains."""
 

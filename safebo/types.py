@@ -94,6 +94,26 @@ class Evidence:
         return f"{words}; simulation's correlation: {self.correlation} kept" if self.correlation else words
 
 
+Ended = Literal["", "unsafe", "settled"]
+ENDED: tuple[Ended, ...] = ("", "unsafe", "settled")
+
+
+@dataclass(frozen=True)
+class EarlyEnd:
+    """When a running trial has shown enough; looked at once a stride, never before one whole stride.
+
+    Args:
+        margins: names of margins, one of which below 0 ends it (`ended: unsafe`): the trial's minimum is at most that.
+        settled: half the width of the confidence sequence for the objective's mean over strides, in the objective's
+            unit, from which on it ends (`ended: settled`); None: never.
+        least: seconds of strides before it may be settled.
+    """
+
+    margins: tuple[str, ...]
+    settled: float | None = None
+    least: float = 0.0
+
+
 @dataclass(frozen=True)
 class Trial:
     """One proposal: which gains to try, in which context, and why.
@@ -105,6 +125,8 @@ class Trial:
     `operating_time` is the time of the robot's operation for which the trial was asked, in seconds, pauses included;
     None where nobody gave one. `certified_until` is the operating time at which its certificate expires, where what is
     known grows old (`surrogate.time`); None where it does not.
+    `early_end` says when it may end before its time; it follows from the study and the rest, and is set where a trial
+    is evaluated.
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
@@ -129,12 +151,42 @@ class Trial:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     operating_time: float | None = field(default=None, compare=False)
     certified_until: float | None = None
+    early_end: EarlyEnd | None = None
 
 
 def trial_hash(trial: Trial) -> str:
     """What an approval is bound to: SHA-256 of id, gains and context, hexadecimal."""
     words = [trial.id, sorted(trial.parameters.items()), sorted(trial.context.items())]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Strides:
+    """How a periodic trial went on, stride by stride: what says how much of its noise a longer trial would average
+    out, and how far its margins may still fall.
+
+    Args:
+        period: time of one stride, s.
+        start: time at which the first of them begins, s from the start of the trial: whole strides only, the ramp of
+            the command left out.
+        objective: the objective of every stride in the objective's unit, so that the trial's is about their mean,
+            `n`; empty where it has none.
+        margins: the minimum of every margin within every stride, by the names of a measurement's margins, `n` each.
+
+    Example:
+        >>> Strides(0.5, 1.0, (-3.1, -3.0), {"height": (0.05, 0.06)}).count
+        2
+    """
+
+    period: float
+    start: float = 0.0
+    objective: tuple[float, ...] = ()
+    margins: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of strides."""
+        return max([len(self.objective), *(len(values) for values in self.margins.values())])
 
 
 @dataclass(frozen=True)
@@ -160,6 +212,9 @@ class Measurement:
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
         operating_time: of the robot at the trial's start, in seconds, by its own clock; None where it has none, then
             the trial's counts.
+        strides: objective and margins of every stride, where the trial is periodic and they were recorded.
+        ended: why a completed trial ended before its time: `unsafe` (a margin below 0), `settled` (its objective was
+            known well enough); empty where it did not.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -182,6 +237,8 @@ class Measurement:
     message: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
     operating_time: float | None = None
+    strides: Strides | None = None
+    ended: Ended = ""
 
 
 @dataclass(frozen=True)
@@ -243,6 +300,8 @@ class Recommendation:
         trial: id of a trial that ran exactly these parameters in this context; None when none did.
         priors: by constraint, the prior that certifies it, where priors are earned.
         until: operating time, in seconds, at which the certificate expires; None where it does not.
+        horizon: seconds for which they are certified, where the study says; None: as long as trials lasted.
+        lasted: seconds that the trials of the context lasted, their median; None where it was not measured.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -258,6 +317,8 @@ class Recommendation:
     trial: int | None = None
     priors: Mapping[str, str] = field(default_factory=dict)
     until: float | None = None
+    horizon: float | None = None
+    lasted: float | None = None
 
 
 @runtime_checkable

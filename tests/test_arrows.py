@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "files",
         "types",
         "boundary",
+        "trial_length",
         "study",
         "evaluators",
         "storage",
@@ -40,12 +41,30 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """Rooms of a package in their order: each may import those before it."""
 
-TORCH_FREE = ("text", "errors", "files", "types", "boundary", "study", "evaluators", "storage", "workers")
+TORCH_FREE = (
+    "text",
+    "errors",
+    "files",
+    "types",
+    "boundary",
+    "trial_length",
+    "study",
+    "evaluators",
+    "storage",
+    "workers",
+)
 """Rooms of safebo that load no torch; robots and hardware load none either."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "safebo": (),
-    "safebo.robots": ("safebo.text", "safebo.errors", "safebo.files", "safebo.types", "safebo.boundary"),
+    "safebo.robots": (
+        "safebo.text",
+        "safebo.errors",
+        "safebo.files",
+        "safebo.types",
+        "safebo.boundary",
+        "safebo.trial_length",
+    ),
     "safebo.hardware": (
         "safebo.robots",
         "safebo.text",
@@ -53,6 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "safebo.files",
         "safebo.types",
         "safebo.boundary",
+        "safebo.trial_length",
     ),
     "safebo.experiments": ("safebo",),
 }

@@ -121,7 +121,13 @@ def measure(
         # The guardian ended it for a reason that gains answer for, so no margin may say that it was safe.
         margins = capped(seen.margins, evaluator.settings.limits.fallen(robot))
         return replace(
-            seen, outcome="aborted", objective=None, margins=margins, margins_to_go=None, fell=fell
+            seen,
+            outcome="aborted",
+            objective=None,
+            margins=margins,
+            margins_to_go=None,
+            strides=None,
+            fell=fell,
         )
     if outcome == 3:
         return _failed(seen, f"ended by trouble that says nothing about the gains: {message}")
@@ -134,5 +140,12 @@ def measure(
 
 def _failed(seen: Measurement, message: str) -> Measurement:
     return replace(
-        seen, outcome="failed", objective=None, margins={}, margins_to_go=None, states=None, message=message
+        seen,
+        outcome="failed",
+        objective=None,
+        margins={},
+        margins_to_go=None,
+        states=None,
+        strides=None,
+        message=message,
     )

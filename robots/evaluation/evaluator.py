@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import (
     MARGINS,
@@ -21,8 +22,10 @@ from safebo.robots.evaluation.metrics import (
     margins,
     margins_over_time,
     objectives,
+    objectives_over_time,
     walk_signals,
 )
+from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains
 from safebo.robots.quadruped.gait import Gait, gait_named
@@ -32,7 +35,16 @@ from safebo.robots.simulation.drift import Drift
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
-from safebo.types import EvaluatorInfo, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
+from safebo.types import (
+    EarlyEnd,
+    EvaluatorInfo,
+    FloatArray,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    QuantityInfo,
+    Trial,
+)
 
 RAMP = 0.5
 """Seconds over which the velocity command grows from rest."""
@@ -76,6 +88,7 @@ class LeggedOptions:
         telemetry: whether trajectories are saved.
         noise_free: perfect sensors, for figures that need the truth.
         drift: how the plant changes with the operating time that a trial is told.
+        objective_after: seconds at the start of the walk that the objective leaves out; the margins never do.
     """
 
     robot: str = "go1"
@@ -91,6 +104,7 @@ class LeggedOptions:
     telemetry: bool = False
     noise_free: bool = False
     drift: Drift = field(default_factory=Drift)
+    objective_after: float = 0.0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -188,6 +202,7 @@ class LeggedEvaluator:
         seed: int,
         monitor: Monitor | None = None,
         operating_time: float = 0.0,
+        early_end: EarlyEnd | None = None,
     ) -> WalkRecording:
         """Walk once with these gains, after so many seconds of operation, and record everything."""
         settings = self.settings
@@ -211,7 +226,27 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
+            end=None if early_end is None else self._end_rule(early_end, self.gait(context)),
         )
+
+    def _end_rule(self, rule: EarlyEnd, gait: Gait) -> Callable[[WalkRecording, int], str]:
+        settings = self.settings
+        return end_rule(
+            rule,
+            self.robot,
+            settings.limits,
+            settings.objective,
+            self._command(gait),
+            2.0 * RAMP,
+            gait.stride_duration,
+        )
+
+    def _command(self, gait: Gait) -> FloatArray:
+        """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
+        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
+        command = np.array(self.settings.velocity[:2])
+        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
+        return command
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""
@@ -220,7 +255,7 @@ class LeggedEvaluator:
             raise ValueError(
                 f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
             )
-        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0)
+        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end)
         telemetry = self._save(record, trial) if self.settings.telemetry else None
         return self.measure(record, trial.context, telemetry)
 
@@ -233,9 +268,7 @@ class LeggedEvaluator:
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
         gait = self.gait(context)
-        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
-        command = np.array(settings.velocity[:2])
-        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
+        command = self._command(gait)
         observed = walk_signals(record, False, command, RAMP)
         true = walk_signals(record, True, command, RAMP)
         course = margins_over_time(observed, robot, settings.limits)
@@ -250,7 +283,11 @@ class LeggedEvaluator:
             ceiling = settings.limits.fallen(robot)
             seen, real = (capped(m, ceiling) for m in (seen, real))
         else:
-            values, truths = objectives(observed, robot), objectives(true, robot)
+            rows = max(walked, round(settings.seconds / record.period)) if record.ended else walked
+            steady, first = (round(s / record.period) for s in (2.0 * RAMP, settings.objective_after))
+            values, truths = (
+                objectives(seen, robot, rows, steady, min(first, walked - 1)) for seen in (observed, true)
+            )
             objective, true_objective = values[settings.objective], truths[settings.objective]
             extra.update({f"objective.{name}": value for name, value in values.items()})
             if record.backup >= 0:
@@ -272,6 +309,16 @@ class LeggedEvaluator:
             duration=walked * record.period,
             message=record.stop_reason,
             extra=extra,
+            strides=strides_of(
+                objectives_over_time(observed, robot).get(settings.objective),
+                course,
+                record.period,
+                gait.stride_duration,
+                2.0 * RAMP,
+            )
+            if outcome == "completed"
+            else None,
+            ended=record.ended if outcome == "completed" else "",  # type: ignore[arg-type]
         )
 
     def _save(self, record: WalkRecording, trial: Trial) -> str | None:
@@ -362,5 +409,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "telemetry": partial(_one_of, allowed=(True, False)),
     "noise_free": partial(_one_of, allowed=(True, False)),
     "drift": _drift,
+    "objective_after": partial(_number, low=0.0, high=60.0),
 }
 """How each option is checked and read, from its name and its value in a study."""

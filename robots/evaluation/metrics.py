@@ -168,8 +168,8 @@ def walk_signals(record: WalkRecording, true: bool, command: FloatArray, ramp: f
     )
 
 
-def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
-    """Every objective of a walk, to be maximised."""
+def objectives_over_time(signals: WalkSignals, robot: RobotModel) -> dict[str, FloatArray]:
+    """In every tick what the objectives are means of, minus a cost, `n` each; one that is a sum is left out."""
     angle = ((signals.desired_angle - signals.angle) ** 2).sum(axis=1)
     speed = ((signals.desired_speed - signals.speed) ** 2).sum(axis=1)
     unit = WALKING_SCALES
@@ -181,10 +181,41 @@ def objectives(signals: WalkSignals, robot: RobotModel) -> dict[str, float]:
         + (signals.tilt_rate**2).sum(axis=1) / unit["tilt_rate"] ** 2
     )
     return {
-        "tracking": -float((angle + speed).mean()),
-        "tracking_sum": -float((angle + speed).sum()),
-        "tracking_angle": -float((angle + 0.5 * (signals.speed**2).sum(axis=1)).mean()),
-        "walking": -float(walking.mean()),
+        "tracking": -(angle + speed),
+        "tracking_angle": -(angle + 0.5 * (signals.speed**2).sum(axis=1)),
+        "walking": -walking,
+    }
+
+
+def objectives(
+    signals: WalkSignals, robot: RobotModel, rows: int | None = None, steady: int = 0, first: int = 0
+) -> dict[str, float]:
+    """Every objective of a walk, to be maximised.
+
+    Args:
+        signals: of the walk.
+        robot: the robot.
+        rows: ticks of the whole walk, where this is its beginning: what is missing is taken to go on as from the tick
+            `steady` on, so that a start which costs more does not weigh more in a shorter walk.
+        steady: see `rows`.
+        first: ticks at the start that are left out.
+    """
+    course = {name: values[first:] for name, values in objectives_over_time(signals, robot).items()}
+    walked, steady = len(signals.height) - first, max(0, steady - first)
+    rows = None if rows is None else rows - first
+    if rows is not None and rows > walked > steady:
+        # Each tick of the steady part stands for so many.
+        weight = np.ones(walked)
+        weight[steady:] = (rows - steady) / (walked - steady)
+        course = {name: values * weight for name, values in course.items()}
+        means = {name: float(values.sum()) / rows for name, values in course.items()}
+    else:
+        means = {name: float(values.mean()) for name, values in course.items()}
+    return {
+        "tracking": means["tracking"],
+        "tracking_sum": float(course["tracking"].sum()),
+        "tracking_angle": means["tracking_angle"],
+        "walking": means["walking"],
     }
 
 

@@ -80,6 +80,7 @@ class WalkRecording:
         stop_reason: a message; empty when the walk went to its end.
         backup: index of the backup gains that were switched to, or -1; `backup_row` is the row in which.
         wall_seconds: how long it took to compute.
+        ended: why it was ended before its time while the robot walked; empty where it was not.
     """
 
     time: FloatArray
@@ -109,6 +110,7 @@ class WalkRecording:
     backup: int = -1
     backup_row: int = -1
     wall_seconds: float = 0.0
+    ended: str = ""
 
     @classmethod
     def allocate(cls, rows: int, walk_start: int, period: float) -> WalkRecording:
@@ -180,6 +182,7 @@ def rollout(
     monitor: Callable[[FloatArray], int] | None = None,
     backups: Sequence[Gains] = (),
     limits: FallLimits | None = None,
+    end: Callable[[WalkRecording, int], str] | None = None,
 ) -> WalkRecording:
     """Settle, walk for `seconds` and record; ends early when the robot falls.
 
@@ -191,6 +194,8 @@ def rollout(
             something else than -1: the index in `backups` of the gains to walk on with, from that tick on.
         backups: gains the monitor may switch to.
         limits: what counts as a fall.
+        end: asked after every tick of the walk, with the record and its complete rows, whether it has shown enough: why
+            it ends there, or an empty text.
     """
     limits = limits or FallLimits()
     simulation.reset()
@@ -246,6 +251,10 @@ def rollout(
         if reason:
             record.fell, record.stop_reason = True, reason
             break
+        if end is not None and row >= settle_rows:
+            record.ended = end(record, complete)
+            if record.ended:
+                break
     record.wall_seconds = clock.perf_counter() - begin
     return record if complete == rows else record.truncated(complete)
 

@@ -175,7 +175,7 @@ def best(
             missing = True
             say(f"error: nothing is certified safe for context {name!r} in {folder}", error=True)
         elif not as_json:
-            say(f"context {name}: {gains.kind}")
+            say(f"context {name}: {gains.kind}{', ' if gains.holds else ''}{gains.holds}")
             screen.print(gains_table(gains, found.study))
             if validity := gains.validity():
                 say(f"{validity[0].upper()}{validity[1:]}.", error=gains.expired())

@@ -388,7 +388,7 @@ def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bo
         say(
             f"{'Certified gains' if best.certified else best.kind.capitalize()} for context {name}: {path} "
             f"({best.objective_name} at least {best.objective.lower:.4g}{unit}, "
-            f"expected {best.objective.mean:.4g})",
+            f"expected {best.objective.mean:.4g}{', ' if best.holds else ''}{best.holds})",
             error,
         )
         if validity := best.validity():

@@ -16,6 +16,7 @@ from rich.text import Text
 from safebo.console.run_view import cell
 from safebo.evaluators.gate import what_happened
 from safebo.report.data import finite_margin, is_safe, objective_of
+from safebo.runs.length_advice import length_advice
 from safebo.storage.journal import Record
 from safebo.study import Study
 from safebo.study.axis import brief
@@ -121,6 +122,8 @@ def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
             where = f" in context {name}" if several else ""
             shown = f"{study.objective.name} {cell(value)} {study.objective.unit}".rstrip()
             lines.append(f"best{' safe' if study.constraints else ''} trial{where}: {trial}, {shown}")
+    advice = length_advice(records, study)
+    lines += [advice] if advice else []
     return [one_line(line) for line in lines]
 
 

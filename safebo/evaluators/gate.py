@@ -7,7 +7,6 @@ Functions, programs, robots, `safebo resolve` and `safebo tell`, `Tuner.tell` an
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,15 +15,26 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.errors import ImpossibleSeedError, MeasurementError, SafeboError, UnsafeSeedError
+from safebo.errors import (
+    ImpossibleSeedError,
+    MeasurementError,
+    SafeboError,
+    ShortTrialError,
+    UnsafeSeedError,
+)
+from safebo.evaluators.early_end import early_end
+from safebo.evaluators.numbers import finite_array, number_of
+from safebo.evaluators.strides import checked_strides, too_short
 from safebo.files.problems import listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
 from safebo.study.methods import certifies
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.types import (
+    ENDED,
     OPERATING_TIME,
     OUTCOMES,
+    Ended,
     Evaluator,
     Measurement,
     Monitor,
@@ -48,6 +58,8 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
+    if monitor is None:
+        trial = replace(trial, early_end=early_end(trial, study))
     try:
         value = evaluator.evaluate(trial, monitor)
     except MeasurementError as error:
@@ -93,7 +105,7 @@ def checked_measurement(value: Any, study: Study) -> Measurement:
     """A measurement in which every number that the study needs is there and finite, as plain Python values.
 
     A trial that fell and reports no objective is an aborted one: it is modelled by its margins. What the study does not
-    need (`duration`, `telemetry`, `extra`, true values, margins it does not name) spoils itself alone.
+    need (`duration`, `telemetry`, `extra`, `strides`, true values, margins it does not name) spoils itself alone.
 
     Args:
         value: a `Measurement`, or a mapping with its fields; `outcome` is `completed` where it is left out.
@@ -160,6 +172,7 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
         UnsafeSeedError: it was measured unsafe.
         ImpossibleSeedError: its prior calls what it measured impossible; an objective that is better than expected is
             not refused.
+        ShortTrialError: it cannot certify as far as the study's horizon, and no trial like it will.
     """
     if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
         return
@@ -181,6 +194,11 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
             f"the study's priors cannot be right, so nothing can be certified with them: trial {trial.id}, the "
             f"seed of context {trial.context_name} ({gains}), measured {'; '.join(wrong)}. Is the unit the one you "
             "mean? If it is, correct the study and begin a new run"
+        )
+    short = too_short(measurement, study)
+    if short:
+        raise ShortTrialError(
+            f"trial {trial.id}, the seed of context {trial.context_name} ({gains}): {short}"
         )
 
 
@@ -347,35 +365,13 @@ def _plain(m: Measurement) -> Measurement:
         message=message,
         extra=extra,
         operating_time=None if time is None or time < 0 else time,
+        strides=checked_strides(m.strides),
+        ended=_ended(m.ended) if m.outcome == "completed" and not aborted else "",
     )
 
 
-def number_of(value: Any) -> float | None:
-    """A finite number as a float; None for everything else, booleans and texts included."""
-    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
-        return None
-    try:
-        value = value.item() if hasattr(value, "item") else value  # of numpy and torch
-        if isinstance(value, bool):
-            return None
-        number = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def finite_array(value: Any) -> NDArray[np.float64] | None:
-    """Finite numbers as an array of floats; None for everything else."""
-    if value is None:
-        return None
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiu" and array.size:
-            return None
-        array = array.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        return None
-    return array if bool(np.isfinite(array).all()) else None
+def _ended(value: Any) -> Ended:
+    return next((known for known in ENDED if isinstance(value, str) and value == known), "")
 
 
 def _numbers(values: Any) -> dict[str, float]:
@@ -424,6 +420,8 @@ def what_happened(measurement: Measurement) -> list[str]:
     parts = ["FELL"] if measurement.fell else []
     if measurement.backup_time is not None:
         parts.append(f"backup at {measurement.backup_time:.2f} s")
+    if measurement.ended:
+        parts.append(f"ended after {measurement.duration:.3g} s: {measurement.ended}")
     if measurement.message and measurement.outcome != "completed":
         parts.append(measurement.message)
     return parts

@@ -62,6 +62,7 @@ def _condensed(
     if posterior.count <= rank:
         return posterior
     kernel, inputs, noise = posterior.kernel, posterior.inputs, posterior.noise_variance
+    noises = noise if posterior.added_noise is None else noise + posterior.added_noise
     chosen = _pivots(posterior, rank, known, memo)
     V, left = chosen.rows, chosen.left
     eye = torch.eye(len(V), dtype=V.dtype, device=V.device)
@@ -73,7 +74,7 @@ def _condensed(
     # With features phi(x) = L_P^-1 k(P, x), V = phi(X), weights 1 / (left + noise) of the observations and
     # B = I + V W V^T = U (I + S) U^T: mean = prior mean + phi B^-1 V W (y - prior mean) and explained variance
     # phi (I - B^-1) phi, whose root is S^(1/2) (I + S)^(-1/2) U^T phi.
-    weighted = V / (left + noise)
+    weighted = V / (left + noises)
     S, U = torch.linalg.eigh(weighted @ V.T)
     S, rotated = S.clamp_min(0.0), U.T @ inverse
     root = (S / (1.0 + S)).sqrt().unsqueeze(-1) * rotated

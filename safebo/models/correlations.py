@@ -154,13 +154,15 @@ class CorrelatedPosterior(MixturePosterior):
         """The same on another device."""
         return self._again([p.to(device) for p in self.components])
 
-    def extended(self, x: Float[Tensor, " D"], y: float) -> CorrelatedPosterior:
+    def extended(self, x: Float[Tensor, " D"], y: float, added: float = 0.0) -> CorrelatedPosterior:
         """After one more observation, which does not change what is believed of the correlations."""
-        return self._again([p.extended(x, y) for p in self.components])
+        return self._again([p.extended(x, y, added) for p in self.components])
 
-    def conditioned(self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"]) -> CorrelatedPosterior:
+    def conditioned(
+        self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"], added: Sequence[float] = ()
+    ) -> CorrelatedPosterior:
         """After k more observations, likewise."""
-        return self._again([p.conditioned(X, y) for p in self.components])
+        return self._again([p.conditioned(X, y, added) for p in self.components])
 
     def shifted(self, change: Float[Tensor, " k"]) -> CorrelatedPosterior:
         """If the last k values were larger by `change`, which changes nothing of the correlations either."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,17 +35,41 @@ WARM_UP, THINNING = 20, 8
 """Steps of the sampler before the first sample, and from one sample to the next."""
 
 
-def fitted(model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"]) -> FunctionModel:
+class Data(NamedTuple):
+    """Observations of one function on the CPU; `added` is their noise variance beyond the one that is sought."""
+
+    X: Float[Tensor, "n D"]
+    y: Float[Tensor, " n"]
+    added: Float[Tensor, " n"] | None
+
+    @classmethod
+    def of(cls, X: Tensor, y: Tensor, added: Tensor | None) -> Data:
+        """From wherever they lie; noise that adds nothing is left out."""
+        more = None if added is None or not bool(added.any()) else added.cpu()
+        return cls(X.cpu(), y.cpu(), more)
+
+
+def fitted(
+    model: FunctionModel,
+    X: Float[Tensor, "n D"],
+    y: Float[Tensor, " n"],
+    added: Float[Tensor, " n"] | None = None,
+) -> FunctionModel:
     """Maximum a posteriori hyperparameters of one function; the declared ones where there are under 3
-    observations.
+    observations. `added` is the noise variance that observations have beyond what is fitted.
 
     Deterministic: L-BFGS-B from the declared values, on the CPU wherever the data lies.
     """
-    return model if len(y) < 3 else _with(model, _mode(model, X.cpu(), y.cpu()))
+    return model if len(y) < 3 else _with(model, _mode(model, Data.of(X, y, added)))
 
 
 def sampled(
-    model: FunctionModel, X: Float[Tensor, "n D"], y: Float[Tensor, " n"], count: int, seed: int = 0
+    model: FunctionModel,
+    X: Float[Tensor, "n D"],
+    y: Float[Tensor, " n"],
+    count: int,
+    seed: int = 0,
+    added: Float[Tensor, " n"] | None = None,
 ) -> tuple[FunctionModel, ...]:
     """Samples of the hyperparameters' posterior given the data; of their prior where there is none.
 
@@ -59,20 +84,21 @@ def sampled(
         y: values, warped.
         count: number of samples.
         seed: of the chain: the result is a function of the arguments alone.
+        added: noise variance that observations have beyond what is sampled.
     """
     rng = np.random.default_rng(seed)
-    X, y = X.cpu(), y.cpu()
+    data = Data.of(X, y, added)
     declared, spread = _declared(model), _spread(model)
     if len(y) == 0:
         return tuple(_with(model, declared + spread * rng.standard_normal(len(spread))) for _ in range(count))
 
     def log_posterior(v: FloatArray) -> float:
         with torch.no_grad():
-            return float(_log_posterior(model, X, y, torch.tensor(v)))
+            return float(_log_posterior(model, data, torch.tensor(v)))
 
-    start = _mode(model, X, y) if len(y) >= 3 else declared
+    start = _mode(model, data) if len(y) >= 3 else declared
     prior = (declared, np.diag(spread))
-    bulk = (start, _bulk_factor(model, X, y, start))
+    bulk = (start, _bulk_factor(model, data, start))
     chain, samples = start, []
     for step in range(WARM_UP + count * THINNING):
         center, factor = bulk if step % 2 else prior
@@ -96,10 +122,13 @@ def _with(model: FunctionModel, v: FloatArray) -> FunctionModel:
     return replace(model, lengthscale=tuple(lengthscale), variance=variance, noise_variance=noise)
 
 
-def _log_likelihood(model: FunctionModel, X: Tensor, y: Tensor, v: Tensor) -> Tensor:
+def _log_likelihood(model: FunctionModel, data: Data, v: Tensor) -> Tensor:
     """Of the logarithms v; -inf where the covariance is numerically singular."""
+    X, y = data.X, data.y
     correlation = model.kernel_of(v[:-2].exp(), 1.0)(X, X)
     covariance = v[-2].exp() * correlation + v[-1].exp() * torch.eye(len(y), dtype=X.dtype, device=X.device)
+    if data.added is not None:
+        covariance = covariance + data.added.diag()
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if bool(failed):
         return v.new_tensor(-math.inf)
@@ -111,26 +140,26 @@ def _log_likelihood(model: FunctionModel, X: Tensor, y: Tensor, v: Tensor) -> Te
     )
 
 
-def _log_posterior(model: FunctionModel, X: Tensor, y: Tensor, v: Tensor) -> Tensor:
+def _log_posterior(model: FunctionModel, data: Data, v: Tensor) -> Tensor:
     """Up to a constant, as a density of the logarithms."""
     standard = (v - torch.tensor(_declared(model))) / torch.tensor(_spread(model))
-    return _log_likelihood(model, X, y, v) - 0.5 * standard.square().sum()
+    return _log_likelihood(model, data, v) - 0.5 * standard.square().sum()
 
 
-def _loss_and_gradient(model: FunctionModel, X: Tensor, y: Tensor, v: FloatArray) -> tuple[float, FloatArray]:
+def _loss_and_gradient(model: FunctionModel, data: Data, v: FloatArray) -> tuple[float, FloatArray]:
     with torch.enable_grad():  # a fit may first be needed where nobody wants gradients
         at = torch.tensor(v, requires_grad=True)
-        loss = -_log_posterior(model, X, y, at)
+        loss = -_log_posterior(model, data, at)
         if not bool(torch.isfinite(loss)):
             return 1e25, np.zeros_like(v)
         (gradient,) = torch.autograd.grad(loss, at)
     return float(loss.detach()), gradient.numpy()
 
 
-def _mode(model: FunctionModel, X: Tensor, y: Tensor) -> FloatArray:
+def _mode(model: FunctionModel, data: Data) -> FloatArray:
     declared, spread = _declared(model), _spread(model)
     found = minimize(
-        lambda v: _loss_and_gradient(model, X, y, v),
+        lambda v: _loss_and_gradient(model, data, v),
         declared,
         jac=True,
         method="L-BFGS-B",
@@ -140,11 +169,11 @@ def _mode(model: FunctionModel, X: Tensor, y: Tensor) -> FloatArray:
     return np.asarray(found.x, dtype=np.float64)
 
 
-def _bulk_factor(model: FunctionModel, X: Tensor, y: Tensor, mode: FloatArray) -> FloatArray:
+def _bulk_factor(model: FunctionModel, data: Data, mode: FloatArray) -> FloatArray:
     """A root of the inverse curvature of the log posterior at its mode, nowhere wider than twice the prior."""
     h, spread = 1e-4, _spread(model)
     rows = [
-        (_loss_and_gradient(model, X, y, mode + h * e)[1] - _loss_and_gradient(model, X, y, mode - h * e)[1])
+        (_loss_and_gradient(model, data, mode + h * e)[1] - _loss_and_gradient(model, data, mode - h * e)[1])
         / (2.0 * h)
         for e in np.eye(len(mode))
     ]

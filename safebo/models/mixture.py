@@ -57,13 +57,15 @@ class MixturePosterior(Posterior):
         """The same mixture on another device."""
         return MixturePosterior([p.to(device) for p in self.components])
 
-    def extended(self, x: Float[Tensor, " D"], y: float) -> MixturePosterior:
+    def extended(self, x: Float[Tensor, " D"], y: float, added: float = 0.0) -> MixturePosterior:
         """After one more observation."""
-        return MixturePosterior([p.extended(x, y) for p in self.components])
+        return MixturePosterior([p.extended(x, y, added) for p in self.components])
 
-    def conditioned(self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"]) -> MixturePosterior:
+    def conditioned(
+        self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"], added: Sequence[float] = ()
+    ) -> MixturePosterior:
         """After k more observations."""
-        return MixturePosterior([p.conditioned(X, y) for p in self.components])
+        return MixturePosterior([p.conditioned(X, y, added) for p in self.components])
 
     def shifted(self, change: Float[Tensor, " k"]) -> MixturePosterior:
         """If the last k values were larger by `change`."""

@@ -57,8 +57,9 @@ from safebo.study.tuner_checks import prior_data
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
-Keys = tuple[tuple[int, tuple[float | None, ...], tuple[bool, ...]], ...]
-"""Which observations: trials with their values, which a later fall of the same gains lowers, and whether exact."""
+Keys = tuple[tuple[int, tuple[float | None, ...], tuple[bool, ...], tuple[float, ...]], ...]
+"""Which observations: trials with their values, which later trials of the same gains change, whether exact, and their
+added noise."""
 
 ONE_BY_ONE = 300
 """Rows up to this one are conditioned on one by one. One more row copies the whole factor, `O(n^2)`: a restored run of
@@ -70,7 +71,8 @@ EXACT_SEARCH = 300
 
 LARGE_BLOCK, SMALL_BLOCK = 100, 10
 
-Table = tuple[Tensor, list[tuple[float | None, ...]]]
+Table = tuple[Tensor, list[tuple[float | None, ...]], list[tuple[float, ...]]]
+"""Inputs, values and added noise, row by row."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Observation:
     values: tuple[float | None, ...]
     exact: tuple[bool, ...] = ()
     """Which values are measurements with Gaussian noise: not those of a fall, nor clipped ones. Empty where all are."""
+    noise: tuple[float, ...] = ()
+    """Variance of each value's noise beyond the function's own. Empty where none has more."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +200,11 @@ class ModelCache:
         ids = _keys(rows)
         if self._verdict[0] != ids:
             names = [model.name for model in self.declared]
-            X, values = _table(rows)
+            X, values, added = _table(rows)
             plain = Surrogate.prior(self.declared)
-            found = contradiction(self._expectation(), plain, names, X, values, spec.checked, spec.level)
+            found = contradiction(
+                self._expectation(), plain, names, X, values, spec.checked, spec.level, added
+            )
             self._verdict = (ids, found)
         return self._verdict[1]
 
@@ -208,7 +214,7 @@ class ModelCache:
             return None
         found = self.contradiction(rows)
         names = [model.name for model in self.declared]
-        X, values = _table(rows, len(self.declared[0].lengthscale))
+        X, values, _ = _table(rows, len(self.declared[0].lengthscale))
         return PriorReport(
             len(self._simulation),
             self._inflation if found is None else 1.0,
@@ -445,8 +451,8 @@ class ModelCache:
         """Before any observation of this run."""
         if not believed:
             return Surrogate.prior(ensembles)
-        X, values = _table(self._simulation)
-        return Surrogate.prior(ensembles, self._inflation).conditioned(simulated(X), values)
+        X, values, added = _table(self._simulation)
+        return Surrogate.prior(ensembles, self._inflation).conditioned(simulated(X), values, added)
 
     @property
     def _inflation(self) -> float:
@@ -463,20 +469,22 @@ class ModelCache:
         if believed and self.earns_correlation:
             return tuple(correlated_models(model, self.prior_data) for model in self.declared)
         spec, declared = self.spec, self._models(believed)
-        X, values = _table(rows, len(declared[0].lengthscale))
+        X, values, added = _table(rows, len(declared[0].lengthscale))
         if believed:
-            S, more = _table(self._simulation)
+            S, more, theirs = _table(self._simulation)
             X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
+            added = theirs + added
         if spec.hyperparameters == "fixed":
             return tuple((model,) for model in declared)
         ensembles: list[tuple[FunctionModel, ...]] = []
         for i, model in enumerate(declared):
             seen = [j for j, row in enumerate(values) if row[i] is not None]
             y = torch.tensor([values[j][i] for j in seen], dtype=torch.float64)
+            noise = y.new_tensor([added[j][i] if added[j] else 0.0 for j in seen])
             if spec.hyperparameters == "map":
-                ensembles.append((fitted(model, X[seen], y),))
+                ensembles.append((fitted(model, X[seen], y, noise),))
             else:
-                ensembles.append(sampled(model, X[seen], y, spec.samples))
+                ensembles.append(sampled(model, X[seen], y, spec.samples, added=noise))
         return tuple(ensembles)
 
     def _models(self, believed: bool) -> tuple[FunctionModel, ...]:
@@ -525,7 +533,8 @@ class _GrowingSurrogate:
             block = rows[n:end]
             if len(block) == 1:
                 x = self.variant.timed(block[0].x, block[0].trial)
-                surrogate = surrogate.observed(x, block[0].values[self.functions])
+                row = block[0]
+                surrogate = surrogate.observed(x, row.values[self.functions], row.noise[self.functions])
             else:
                 surrogate = surrogate.conditioned(*self._table(block))
             if end == anchor:
@@ -535,9 +544,10 @@ class _GrowingSurrogate:
 
     def _table(self, rows: Sequence[Observation]) -> Table:
         values = [row.values[self.functions] for row in rows]
+        added = [row.noise[self.functions] for row in rows]
         if not rows:
-            return torch.zeros(0, self.base.posteriors[0].inputs.shape[1], dtype=torch.float64), values
-        return torch.stack([self.variant.timed(row.x, row.trial) for row in rows]), values
+            return torch.zeros(0, self.base.posteriors[0].inputs.shape[1], dtype=torch.float64), values, added
+        return torch.stack([self.variant.timed(row.x, row.trial) for row in rows]), values, added
 
 
 def _begins(X: Tensor, first: Tensor) -> bool:
@@ -569,12 +579,12 @@ def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
 
 
 def _keys(rows: Sequence[Observation]) -> Keys:
-    return tuple((row.trial, row.values, row.exact) for row in rows)
+    return tuple((row.trial, row.values, row.exact, row.noise) for row in rows)
 
 
 def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:
-    """Inputs and values; `dimension` is that of no rows."""
-    values = [row.values for row in rows]
+    """Inputs, values and added noise; `dimension` is that of no rows."""
+    values, added = [row.values for row in rows], [row.noise for row in rows]
     if not rows:
-        return torch.zeros(0, dimension, dtype=torch.float64), values
-    return torch.stack([row.x for row in rows]), values
+        return torch.zeros(0, dimension, dtype=torch.float64), values, added
+    return torch.stack([row.x for row in rows]), values, added

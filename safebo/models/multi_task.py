@@ -112,6 +112,7 @@ def contradiction(
     values: Values,
     checked: int,
     level: float,
+    added: Sequence[Sequence[float]] = (),
 ) -> Contradiction | None:
     """By which of the robot's observations they contradict the simulation first, if they do.
 
@@ -131,6 +132,7 @@ def contradiction(
         values: what it showed.
         checked: number of observations that are compared.
         level: see above.
+        added: variances of the values' noise beyond the functions'; empty where none has more.
     """
     share = level / (2 * len(names))
     limits = chdtri(np.arange(1, checked + 1), share / checked)
@@ -144,9 +146,10 @@ def contradiction(
                 continue
             if seen == checked or (found is not None and row >= found.row):
                 break
-            square, density = _surprise(transferred, x, value)
+            more = added[row][i] if added and added[row] else 0.0
+            square, density = _surprise(transferred, x, value, more)
             total += square
-            evidence += _surprise(alone, x, value)[1] - density
+            evidence += _surprise(alone, x, value, more)[1] - density
             seen += 1
             if total > limits[seen - 1]:
                 found = Contradiction(name, seen, total, float(limits[seen - 1]), row, "residuals")
@@ -154,14 +157,16 @@ def contradiction(
             if evidence > -math.log(share):
                 found = Contradiction(name, seen, evidence, -math.log(share), row, "likelihood")
                 break
-            transferred, alone = transferred.extended(x, value), alone.extended(x, value)
+            transferred, alone = transferred.extended(x, value, more), alone.extended(x, value, more)
     return found
 
 
-def _surprise(posterior: Posterior, x: Float[Tensor, " D"], value: float) -> tuple[float, float]:
+def _surprise(
+    posterior: Posterior, x: Float[Tensor, " D"], value: float, added: float
+) -> tuple[float, float]:
     """Squared standardised residual of an observation, and the logarithm of its density but for a constant."""
     mean, variance = posterior.mean_variance(x.reshape(1, -1))
-    total = float(variance[0]) + posterior.noise_variance
+    total = float(variance[0]) + posterior.noise_variance + added
     square = (value - float(mean[0])) ** 2 / total
     return square, -0.5 * (square + math.log(total))
 

@@ -9,6 +9,7 @@ undo.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -45,15 +46,16 @@ class FixedPoints:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of one function with constant prior mean and homoscedastic Gaussian noise.
+    """Posterior of one function with constant prior mean and Gaussian noise, which an observation may have more of.
 
     Args:
         kernel: the prior covariance.
         prior_mean: the constant prior mean.
         noise_variance: variance of an observation's noise.
         inputs: observed inputs, `n x D`.
-        inverse_factor: the inverse of the lower Cholesky factor of `K + noise I`, `n x n`.
-        weights: `(K + noise I)^-1 (y - prior_mean)`, `n`.
+        inverse_factor: the inverse of the lower Cholesky factor of `K + N`, `n x n`, N the diagonal noise variances.
+        weights: `(K + N)^-1 (y - prior_mean)`, `n`.
+        added_noise: variance of every observation's noise beyond `noise_variance`, `n`; None where none has more.
     """
 
     kernel: Kernel
@@ -62,6 +64,7 @@ class Posterior:
     inputs: Float[Tensor, "n D"]
     inverse_factor: Float[Tensor, "n n"]
     weights: Float[Tensor, " n"]
+    added_noise: Float[Tensor, " n"] | None = None
 
     @classmethod
     def prior(
@@ -85,6 +88,7 @@ class Posterior:
             inputs=self.inputs.to(device),
             inverse_factor=self.inverse_factor.to(device),
             weights=self.weights.to(device),
+            added_noise=None if self.added_noise is None else self.added_noise.to(device),
         )
 
     @property
@@ -92,15 +96,28 @@ class Posterior:
         """Number of observations."""
         return self.inputs.shape[0]
 
-    def extended(self, x: Float[Tensor, " D"], y: float) -> Posterior:
-        """The posterior after one more observation; `O(n^2)`."""
+    @property
+    def noise_variances(self) -> Float[Tensor, " n"]:
+        """Variance of every observation's noise."""
+        declared = torch.full_like(self.weights, self.noise_variance)
+        return declared if self.added_noise is None else declared + self.added_noise
+
+    def extended(self, x: Float[Tensor, " D"], y: float, added: float = 0.0) -> Posterior:
+        """The posterior after one more observation; `O(n^2)`.
+
+        Args:
+            x: its input.
+            y: its value.
+            added: variance of its noise beyond `noise_variance`, at least 0.
+        """
         row = self._rows(x.reshape(1, -1))
         n = self.count
         prior_variance = float(self.kernel.diagonal(row)[0])
         whitened = self.inverse_factor @ self.kernel(self.inputs, row)[:, 0]
         # The Schur complement is at least the noise variance; round-off must not take it below, nor to 0.
-        schur = prior_variance + self.noise_variance - float(whitened @ whitened)
-        pivot = math.sqrt(max(schur, self.noise_variance, MINIMAL_VARIANCE * prior_variance, 1e-300))
+        noise = self.noise_variance + added
+        schur = prior_variance + noise - float(whitened @ whitened)
+        pivot = math.sqrt(max(schur, noise, MINIMAL_VARIANCE * prior_variance, 1e-300))
         # The last row of L^-1: (-w^T L^-1, 1) / pivot with w = L^-1 k(inputs, x) and pivot^2 the Schur complement.
         factor = row.new_zeros(n + 1, n + 1)
         factor[:n, :n] = self.inverse_factor
@@ -117,14 +134,33 @@ class Posterior:
             torch.cat([self.inputs, row]),
             factor,
             weights,
+            self._added([added]),
         )
 
-    def conditioned(self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"]) -> Posterior:
-        """The posterior after k more observations at once; `O(n^2 k + k^3)`."""
+    def _added(self, more: Sequence[float]) -> Float[Tensor, " k"] | None:
+        """`added_noise` with further observations."""
+        if self.added_noise is None and not any(more):
+            return None
+        known = torch.zeros_like(self.weights) if self.added_noise is None else self.added_noise
+        return torch.cat([known, known.new_tensor(more)])
+
+    def conditioned(
+        self, X: Float[Tensor, "k D"], y: Float[Tensor, " k"], added: Sequence[float] = ()
+    ) -> Posterior:
+        """The posterior after k more observations at once; `O(n^2 k + k^3)`.
+
+        Args:
+            X: their inputs.
+            y: their values.
+            added: variances of their noise beyond `noise_variance`; empty where none has more.
+        """
+        added = list(added) or [0.0] * len(X)
         rows, n = self._rows(X), self.count
         whitened = self.inverse_factor @ self.kernel(self.inputs, rows)
         schur = self.kernel(rows, rows) - whitened.T @ whitened
         schur.diagonal().add_(self.noise_variance)
+        if any(added):
+            schur.diagonal().add_(rows.new_tensor(added))
         corner, failed = torch.linalg.cholesky_ex(schur)
         smallest = torch.maximum(
             MINIMAL_VARIANCE * self.kernel.diagonal(rows), rows.new_tensor(0.5 * self.noise_variance)
@@ -132,8 +168,8 @@ class Posterior:
         if bool(failed) or bool((corner.diagonal().square() < smallest).any()):
             # Repeated inputs with hardly any noise: row by row, where pivots are kept positive.
             result = self
-            for row, value in zip(rows, y, strict=True):
-                result = result.extended(row, float(value))
+            for row, value, more in zip(rows, y, added, strict=True):
+                result = result.extended(row, float(value), more)
             return result
         inverse = torch.linalg.solve_triangular(
             corner, torch.eye(len(rows), dtype=rows.dtype, device=rows.device), upper=False
@@ -145,7 +181,13 @@ class Posterior:
         factor[n:, n:] = inverse
         residual = y.to(rows) - self.prior_mean - self.kernel(rows, self.inputs) @ self.weights
         weights = torch.cat([self.weights, rows.new_zeros(len(rows))]) + factor[n:].T @ (inverse @ residual)
-        return replace(self, inputs=torch.cat([self.inputs, rows]), inverse_factor=factor, weights=weights)
+        return replace(
+            self,
+            inputs=torch.cat([self.inputs, rows]),
+            inverse_factor=factor,
+            weights=weights,
+            added_noise=self._added(added),
+        )
 
     def shifted(self, change: Float[Tensor, " k"]) -> Posterior:
         """The posterior if the last k values were larger by `change`: `weights + L^-T L^-1 (0, change)`; `O(n^2)`."""

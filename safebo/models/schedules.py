@@ -40,9 +40,12 @@ GAIN_POINTS = 512
 
 
 def information_gain(posterior: Posterior) -> Float[Tensor, " k"]:
-    """`1/2 ln det(K / lambda + I)` of the first 0, 1, ... observations, in nats, `count + 1`."""
+    """`1/2 ln det(N^-1 K + I)` of the first 0, 1, ... observations, in nats, `count + 1`; N the noise variances."""
     pivots = posterior.inverse_factor.diagonal()
-    gain = -pivots.log() - 0.5 * math.log(posterior.noise_variance)
+    if posterior.added_noise is None:
+        gain = -pivots.log() - 0.5 * math.log(posterior.noise_variance)
+    else:
+        gain = -pivots.log() - 0.5 * posterior.noise_variances.log()
     return torch.cat([gain.new_zeros(1), gain.cumsum(0)])
 
 

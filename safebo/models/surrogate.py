@@ -72,20 +72,38 @@ class Surrogate:
         zero = inputs.new_zeros(1, inputs.shape[1])
         return torch.cat([p.kernel.diagonal(zero) for p in self.posteriors]).sqrt()
 
-    def observed(self, x: Float[Tensor, " D"], values: Sequence[float | None]) -> Surrogate:
-        """After one more row; a value None was not observed."""
+    def observed(
+        self, x: Float[Tensor, " D"], values: Sequence[float | None], added: Sequence[float] = ()
+    ) -> Surrogate:
+        """After one more row; a value None was not observed.
+
+        Args:
+            x: its inputs.
+            values: of every function.
+            added: variance of every value's noise beyond the function's; empty where none has more.
+        """
+        noise = added or [0.0] * len(values)
         return Surrogate(
-            [p if y is None else p.extended(x, y) for p, y in zip(self.posteriors, values, strict=True)],
+            [
+                p if y is None else p.extended(x, y, more)
+                for p, y, more in zip(self.posteriors, values, noise, strict=True)
+            ],
             self.inflation,
         )
 
-    def conditioned(self, X: Float[Tensor, "k D"], values: Sequence[Sequence[float | None]]) -> Surrogate:
-        """After k more rows at once; a value None was not observed."""
+    def conditioned(
+        self,
+        X: Float[Tensor, "k D"],
+        values: Sequence[Sequence[float | None]],
+        added: Sequence[Sequence[float]] = (),
+    ) -> Surrogate:
+        """After k more rows at once; a value None was not observed, and `added` is each row's as in `observed`."""
         posteriors = []
         for i, p in enumerate(self.posteriors):
             seen = [j for j, row in enumerate(values) if row[i] is not None]
             y = X.new_tensor([values[j][i] for j in seen])
-            posteriors.append(p.conditioned(X[seen], y) if seen else p)
+            noise = [added[j][i] if added and added[j] else 0.0 for j in seen]
+            posteriors.append(p.conditioned(X[seen], y, noise) if seen else p)
         return Surrogate(posteriors, self.inflation)
 
     def fantasized(self, X: Float[Tensor, "p D"]) -> Surrogate:

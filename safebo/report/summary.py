@@ -9,6 +9,7 @@ import numpy as np
 
 from safebo.report.data import ContextReport, ReportData, finite_margin, objective_of
 from safebo.report.figures.style import number
+from safebo.runs.length_advice import length_advice
 from safebo.types import OUTCOMES, TrialRecord
 
 
@@ -104,7 +105,8 @@ def summarize(data: ReportData) -> Summary:
         sentence="",
         contexts=contexts,
     )
-    return Summary(**{**summary.__dict__, "sentence": _sentence(data, summary)})
+    sentence = f"{_sentence(data, summary)} {length_advice(data.entries, data.study)}".rstrip()
+    return Summary(**{**summary.__dict__, "sentence": sentence})
 
 
 def backup_entries(data: ReportData) -> tuple[TrialRecord, ...]:
@@ -154,7 +156,7 @@ def _context_summary(data: ReportData, context: ContextReport) -> ContextSummary
     else:
         sentence = (
             f"objective at the {best.kind} {number(best.objective.mean)}{unit}, "
-            f"at least {number(best.objective.lower)}"
+            f"at least {number(best.objective.lower)}{', ' if best.holds else ''}{best.holds}"
         )
         if seed is not None:
             sentence += f", against {number(seed)} with the seed gains"

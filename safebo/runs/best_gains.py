@@ -47,6 +47,8 @@ class BestGains:
         priors: by constraint, the prior that certifies it, where priors are earned.
         certified_until: operating time at which the certificate expires, s; None where it does not (`surrogate.time`).
         certified_until_clock: the same on the wall, ISO 8601; empty where the two have nothing to do with each other.
+        horizon: seconds for which they are certified, where the study says (`horizon`); else as long as trials lasted.
+        lasted: seconds that trials lasted; None where that is not known.
     """
 
     context: str
@@ -87,6 +89,18 @@ class BestGains:
             )
         second = f"{local:%H:%M:%S}" if left < 600 else f"{local:%H:%M}"
         return f"certified until {day}{second} ({operation}); measure the seed by then"
+
+    horizon: float | None = None
+    lasted: float | None = None
+
+    @property
+    def holds(self) -> str:
+        """For how long a certificate holds, for people; empty where nothing is certified or known."""
+        seconds = self.horizon if self.horizon is not None else self.lasted
+        if not self.certified or seconds is None:
+            return ""
+        lasted = "" if self.horizon is None or self.lasted is None else f"; trials lasted {self.lasted:.3g} s"
+        return f"certified for trials of {seconds:.3g} s{lasted}"
 
     @property
     def kind(self) -> str:
@@ -140,7 +154,8 @@ def unchanged_gains(path: Path, study: str, context: str) -> BestGains | None:
 
 
 def _text(best: BestGains) -> str:
-    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {best.kind}.")
+    holds = f", {best.holds}" if best.holds else ""
+    title = one_line(f"{_TITLE}{best.study}, context {best.context}: {best.kind}{holds}.")
     mapping = _mapping(best)
     return f"{title}\n{_checksum(mapping)}\n{mapping}"
 
@@ -157,6 +172,8 @@ def _mapping(best: BestGains) -> str:
         "context_values": {name: float(value) for name, value in best.context_values.items()},
         "certified": best.certified,
         **_until(best),
+        **({"certified_for_seconds": float(best.horizon)} if best.horizon is not None else {}),
+        **({"trials_lasted_seconds": float(best.lasted)} if best.lasted is not None else {}),
         "objective": best.objective_name,
         "objective_unit": best.objective_unit,
         "objective_lower_bound": float(best.objective.lower),
@@ -188,6 +205,10 @@ def _until(best: BestGains) -> dict[str, Any]:
 def _plain(value: Any) -> float | int | str:
     """A gain as YAML keeps it: a whole number, the name of a choice, or a float."""
     return value if isinstance(value, str | int) and not isinstance(value, bool) else float(value)
+
+
+def _seconds(document: Mapping[str, Any], key: str) -> float | None:
+    return float(document[key]) if key in document else None
 
 
 def read_best_gains(path: Path) -> BestGains:
@@ -223,6 +244,8 @@ def read_best_gains(path: Path) -> BestGains:
             certified_until=None if until is None else float(until),
             certified_until_clock=str(document.get("certified_until", "")),
             origin=str(document.get("computed_from", "")),
+            horizon=_seconds(document, "certified_for_seconds"),
+            lasted=_seconds(document, "trials_lasted_seconds"),
             priors={
                 str(name): str(b["prior"]) for name, b in document.get("margins", {}).items() if "prior" in b
             },

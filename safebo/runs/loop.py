@@ -36,6 +36,7 @@ from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.evidence_events import EvidenceNews
+from safebo.runs.horizon_events import HorizonNews
 from safebo.runs.norm_events import NormNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_events import PriorNews
@@ -248,6 +249,7 @@ class RunLoop:
         evidence = EvidenceNews(journal, tuner, self.progress, on_alarm == "pause")
         heeded = journal.run.study.surrogate.on_alarm in ("pause", "caution")
         norms = NormNews(journal, tuner, self.progress, on_alarm == "pause", heeded)
+        horizon = HorizonNews(journal, tuner, self.progress)
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
             self.pool.request_stop,
@@ -256,7 +258,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop, news, evidence, norms)
+                self._rounds(journal, tuner, info, current, stop, news, evidence, norms, horizon)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -285,6 +287,7 @@ class RunLoop:
         news: PriorNews,
         evidence: EvidenceNews,
         norms: NormNews,
+        horizon: HorizonNews,
     ) -> None:
         assert self.clock is not None
         asked = self.told + len(current.trials)
@@ -308,6 +311,7 @@ class RunLoop:
             for trial in current.trials:
                 refuse_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
+            horizon.tell()
             evidence.tell()
             norms.tell()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)

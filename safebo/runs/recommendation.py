@@ -72,6 +72,8 @@ def as_best_gains(
         priors=dict(getattr(recommendation, "priors", {})),
         certified_until=until,
         certified_until_clock="" if wall is None else wall.isoformat(timespec="seconds"),
+        horizon=getattr(recommendation, "horizon", None),
+        lasted=getattr(recommendation, "lasted", None),
     )
 
 

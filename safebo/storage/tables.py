@@ -20,7 +20,17 @@ from safebo.errors import JournalError
 from safebo.storage.database import to_json
 from safebo.storage.records import RunInfo
 from safebo.study import Study
-from safebo.types import OPERATING_TIME, Bounds, Evidence, FloatArray, Measurement, Outcome, Phase, Trial
+from safebo.types import (
+    OPERATING_TIME,
+    Bounds,
+    Evidence,
+    FloatArray,
+    Measurement,
+    Outcome,
+    Phase,
+    Strides,
+    Trial,
+)
 
 TIMES = ""
 """Among the predictions of a trial: its operating times. No function's name is blank."""
@@ -181,14 +191,8 @@ def measurement_columns(measurement: Measurement) -> dict[str, Any]:
         "telemetry": measurement.telemetry,
         "duration": float(measurement.duration),
         "message": measurement.message,
-        "extra": to_json(dict(measurement.extra) | _operating_time(measurement)),
+        "extra": to_json({**measurement.extra, **_more(measurement)}),
     }
-
-
-def _operating_time(measurement: Measurement) -> dict[str, float]:
-    """The operating time as a number of `extra`, where there is one."""
-    time = measurement.operating_time
-    return {} if time is None else {OPERATING_TIME: float(time)}
 
 
 def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | None) -> Measurement:
@@ -197,7 +201,7 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
     states, to_go = (None, None) if visited is None else _states_from_row(visited, tuple(margins))
     backup_state = None if row["backup_state"] is None else np.array(json.loads(row["backup_state"]))
     extra = json.loads(row["extra"])
-    operating_time = extra.pop(OPERATING_TIME, None)
+    more = extra[_TRIAL] if isinstance(extra.get(_TRIAL), dict) else {}
     return Measurement(
         outcome=cast(Outcome, row["outcome"]),
         objective=row["objective"],
@@ -212,9 +216,35 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         telemetry=row["telemetry"],
         duration=row["duration"],
         message=row["message"],
-        extra=extra,
-        operating_time=operating_time,
+        extra={name: value for name, value in extra.items() if not isinstance(value, dict)},
+        strides=_strides_of(more.get("strides")),
+        ended=more.get("ended", ""),
+        operating_time=more.get(OPERATING_TIME),
     )
+
+
+_TRIAL = "safebo.trial"
+"""Where a trial's strides, why it ended early, and the robot's own operating time stand among its further numbers: in a
+mapping, which no other of them is. An older version reads such a journal too, and so does this one an older journal."""
+
+
+def _more(measurement: Measurement) -> dict[str, Any]:
+    """What stands in the column of further numbers beside them."""
+    found: dict[str, Any] = {}
+    if measurement.strides is not None:
+        found["strides"] = asdict(measurement.strides)
+    if measurement.ended:
+        found["ended"] = measurement.ended
+    if measurement.operating_time is not None:
+        found[OPERATING_TIME] = float(measurement.operating_time)
+    return {_TRIAL: found} if found else {}
+
+
+def _strides_of(kept: Any) -> Strides | None:
+    if not isinstance(kept, dict):
+        return None
+    margins = {name: tuple(values) for name, values in kept["margins"].items()}
+    return Strides(kept["period"], kept["start"], tuple(kept["objective"]), margins)
 
 
 def state_columns(measurement: Measurement) -> dict[str, Any]:

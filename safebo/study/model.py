@@ -565,6 +565,15 @@ class Study(_Strict):
     """What is safe: margins, each the minimum over a trial, safe when >= 0. Methods that certify need at least one."""
     seeds: list[Seed] = Field(min_length=1)
     """Where the search starts."""
+    horizon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds for which what is certified is to hold, where trials are shorter: a walk of a minute reaches margins that
+    one of five seconds does not. Margins are then told to the model as extrapolated from stride to stride, which needs
+    an evaluator that reports `strides` and trials of at least a tenth of it. Left out, a certificate holds for trials
+    as long as those that were measured."""
+    early_end: list[Literal["settled"]] = Field(default_factory=list)
+    """Why a trial may end before its time, beside a margin below 0, which ends local trials of evaluators that can.
+    `settled`: its objective is known as well as trials differ from each other anyway; needs `horizon`, as margins of
+    shorter trials look better than they are."""
     surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)
     """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)

@@ -35,6 +35,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *method_problems(study.tuner),
         *_confidence(study),
         *_certificate(study),
+        *_horizon(study),
         *_transductive(study),
         *_search(study),
         *_backup(study.tuner),
@@ -172,6 +173,23 @@ def _confidence(study: Study) -> Iterator[Problem]:
         ),
     )
     yield from (Problem((*path, key), message) for wrong, key, message in checks if wrong)
+
+
+def _horizon(study: Study) -> Iterator[Problem]:
+    if study.horizon is None:
+        if study.early_end:
+            yield Problem(
+                ("early_end",), "margins of shorter trials look better than they are: settled needs horizon"
+            )
+        return
+    if not study.constraints:
+        yield Problem(("horizon",), "says how long margins have to hold, and the study has no constraints")
+    elif as_configured(study.tuner).certificate == "measured":
+        yield Problem(
+            ("horizon",),
+            "margins of longer trials are estimated, with an error that no measured_noise bounds: use certificate: "
+            "bounds, or leave horizon out",
+        )
 
 
 def _certificate(study: Study) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
 from safebo.study.axis import domain_size
 from safebo.study.space import Space, WarpMap, context_row
+from safebo.trial_length.variance import components
+from safebo.tuner.horizon import HorizonMargins, ToldMargin
 from safebo.types import Measurement, Trial, TrialRecord
 
 
@@ -53,7 +55,9 @@ class StudyEncoding:
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
         }
-        self._known: dict[int, tuple[TrialRecord, bool, Observation]] = {}  # by trial, of the last record
+        self._horizon = None if study.horizon is None else HorizonMargins(study, self.warps[1:])
+        # By trial, of the last record, and what later trials of the same gains changed.
+        self._known: dict[int, tuple[TrialRecord, bool, tuple[ToldMargin, ...] | None, Observation]] = {}
 
     def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
         """A named context in the unit cube, at readings of its measured variables."""
@@ -105,30 +109,67 @@ class StudyEncoding:
         A trial in which the monitor switched gains says nothing about either gains; a failed one nothing at
         all unless it fell. A fall or an abort never certifies, whatever its margins were up to then: each counts as at
         most one `prior_std` below its threshold on the modelled scale, in every trial of the same gains and context.
+        With a horizon, margins are those of so long a trial (`safebo.tuner.horizon`).
         """
         told = [(r, r.measurement, self._place(r.trial)) for r in records if r.measurement is not None]
         early = {place for _, m, place in told if ended_early(m)}
+        further = self._further([record for record, _, _ in told])
         return [
-            self._observation(record, m, place in early)
+            self._observation(record, m, place in early, further.get(record.trial.id))
             for record, m, place in told
             if m.outcome in ("completed", "aborted") or (m.outcome == "failed" and m.fell)
         ]
 
-    def _observation(self, record: TrialRecord, m: Measurement, early: bool) -> Observation:
-        known = self._known.get(record.trial.id)
-        if known is None or known[0] is not record or known[1] != early:
-            time = self.time_of(record) if self.study.surrogate.time is not None else None
-            known = (record, early, self._modelled(record.trial, m, early, time))
-            self._known[record.trial.id] = known
-        return known[2]
+    def beyond_horizon(self, records: Iterable[TrialRecord]) -> dict[int, str]:
+        """Trials that do not certify as far as the study's horizon, and why, in words."""
+        found = self._further([r for r in records if r.measurement is not None])
+        words = (
+            {} if self._horizon is None else {i: self._horizon.words(i, told) for i, told in found.items()}
+        )
+        return {trial: text for trial, text in words.items() if text}
 
-    def _modelled(self, trial: Trial, m: Measurement, early: bool, time: float | None) -> Observation:
+    def _further(self, told: Sequence[TrialRecord]) -> dict[int, tuple[ToldMargin, ...]]:
+        """Margins up to the horizon, by trial; empty without one."""
+        if self._horizon is None:
+            return {}
+        same: dict[tuple[float, ...], list[TrialRecord]] = {}
+        for record in told:
+            same.setdefault(self._place(record.trial), []).append(record)
+        return {i: margins for group in same.values() for i, margins in self._horizon.told(group).items()}
+
+    def _observation(
+        self, record: TrialRecord, m: Measurement, early: bool, told: tuple[ToldMargin, ...] | None
+    ) -> Observation:
+        known = self._known.get(record.trial.id)
+        if known is None or known[0] is not record or known[1:3] != (early, told):
+            time = self.time_of(record) if self.study.surrogate.time is not None else None
+            known = (record, early, told, self._modelled(record.trial, m, early, told, time))
+            self._known[record.trial.id] = known
+        return known[3]
+
+    def _modelled(
+        self,
+        trial: Trial,
+        m: Measurement,
+        early: bool,
+        told: tuple[ToldMargin, ...] | None,
+        time: float | None,
+    ) -> Observation:
         objective = m.objective if m.outcome == "completed" else None
         margins = [margin_of(m, f) for f in self.functions[1:]]
         values = [
             None if y is None else float(w.forward(y))
             for w, y in zip(self.warps, (objective, *margins), strict=True)
         ]
+        added = [0.0 if not m.ended else self._shorter_noise(m), *(0.0 for _ in margins)]
+        if told is not None:
+            values[1:] = [t.value for t in told]
+            added[1:] = [t.noise for t in told]
+        elif m.ended:
+            # What was left of the trial would have told the least of the other margins.
+            values[1:] = [
+                None if y is None or y >= 0 else v for y, v in zip(margins, values[1:], strict=True)
+            ]
         if early:
             ceilings = [
                 w.threshold() - f.prior_std for w, f in zip(self.warps[1:], self.functions[1:], strict=True)
@@ -137,10 +178,26 @@ class StudyEncoding:
         clipped = [
             v is not None and abs(v) >= f.warp.clip for v, f in zip(values, self.functions, strict=True)
         ]
-        exact = tuple(not (cut or (early and i > 0)) for i, cut in enumerate(clipped))
-        return Observation(
-            trial.id, self.row(trial) if time is None else self.timed(trial, time), tuple(values), exact
+        lowered = (
+            False,
+            *(early or (told is not None and bool(told[i].refusal)) for i in range(len(margins))),
         )
+        exact = tuple(not (cut or low) for cut, low in zip(clipped, lowered, strict=True))
+        return Observation(
+            trial.id,
+            self.row(trial) if time is None else self.timed(trial, time),
+            tuple(values),
+            exact,
+            tuple(added) if any(added) else (),
+        )
+
+    def _shorter_noise(self, m: Measurement) -> float:
+        """Variance that the objective of a trial that ended early has beyond the declared: `s_s^2 / n` of its strides,
+        on the modelled scale; with fewer than three strides, the prior's.
+        """
+        series = () if m.strides is None else m.strides.objective
+        found = components([[self.warps[0].forward(np.array(series))]])
+        return self.functions[0].prior_std ** 2 if found is None else found.per_stride / len(series)
 
     @staticmethod
     def _place(trial: Trial) -> tuple[float, ...]:

@@ -48,6 +48,10 @@ def measured_margins(records: Sequence[TrialRecord], encoding: StudyEncoding) ->
     nan = float("nan")
     values = [[nan if v is None else v for v in row.values[1:]] for row in rows]
     noise = torch.tensor([f.noise_std for f in encoding.functions[1:]], dtype=torch.float64)
+    added = torch.tensor([row.noise[1:] or (0.0,) * len(noise) for row in rows], dtype=torch.float64)
+    if bool(added.any()):
+        # The mean of n values with variances s^2 + a_i has the variance (s^2 + mean of a_i) / n.
+        noise = (noise.square() + added.mean(0)).sqrt()
     return own_posterior(torch.tensor(values, dtype=torch.float64).reshape(len(rows), -1), noise)
 
 

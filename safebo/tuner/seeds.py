@@ -143,6 +143,9 @@ class Seeds:
                 f"also after {MAX_SEED_REPEATS} repeats: what the seed shows does not reach so far; {remedy}, or "
                 "tuner.search.domain: continuous"
             )
+        beyond = self.encoding.beyond_horizon(self.state.history.of_context(name))
+        if beyond:
+            return f"context {name}: nothing is certified, not even the seed. {' '.join(beyond.values())}"
         return (
             f"context {name}: nothing is certified, not even the seed after {MAX_SEED_REPEATS} repeats "
             f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "

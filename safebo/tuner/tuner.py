@@ -188,11 +188,17 @@ class Tuner:
         """Let another run's trials inform this one's surrogate, as the argument `prior` does.
 
         Raises:
-            StudyError: when this tuner has trials already.
+            StudyError: when this tuner has trials already, or the study has a
+                horizon, which another run's trials say nothing about.
             MeasurementError: for measurements that could not have been told.
         """
         if len(self.history):
             raise StudyError("a prior is given to a new tuner; this one has trials already")
+        if self.study.horizon is not None:
+            raise StudyError(
+                f"horizon {self.study.horizon:g} s and a prior run: of another run's trials no strides are kept, so "
+                "they say nothing about longer ones; leave --prior or horizon out"
+            )
         self._state.models.take_prior(self._prior_rows(records))
 
     def restore(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
@@ -319,6 +325,10 @@ class Tuner:
         with one_thread():
             return self._state.norms()
 
+    def beyond_horizon(self) -> dict[int, str]:
+        """Trials that do not certify as far as the study's `horizon`, and why, in words."""
+        return self._state.encoding.beyond_horizon(self.history)
+
     def scheduled_context(self) -> str:
         """The context whose turn it is.
 
@@ -442,7 +452,15 @@ class Tuner:
             trial=same[-1] if same else None,
             priors={n: found.certifying for n, found in self._state.evidence().items()},
             until=certificate.until,
+            horizon=self.study.horizon,
+            lasted=self._lasted(name),
         )
+
+    def _lasted(self, name: str) -> float | None:
+        """How long the completed trials of a context lasted, their median in seconds; None where nobody said."""
+        told = [r.measurement for r in self.history.of_context(name) if r.measurement is not None]
+        known = [m.duration for m in told if m.outcome == "completed" and m.duration > 0]
+        return float(np.median(known)) if known else None
 
 
 __all__ = ["Certificate", "Recommendation", "Tuner"]

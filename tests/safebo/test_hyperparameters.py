@@ -12,7 +12,7 @@ from tuner_cases import direct_posterior, hill_study, kernel_matrix, measured
 
 from safebo.errors import SafeboError
 from safebo.models.function_model import FunctionModel, TaskPrior
-from safebo.models.hyperparameters import PRIOR_SPREAD, _log_likelihood, fitted, sampled
+from safebo.models.hyperparameters import PRIOR_SPREAD, Data, _log_likelihood, fitted, sampled
 from safebo.models.mixture import MixturePosterior
 from safebo.models.surrogate import Surrogate
 from safebo.tuner import Tuner
@@ -46,7 +46,7 @@ def logs(m: FunctionModel) -> np.ndarray:
 
 
 def likelihood(model: FunctionModel, X: torch.Tensor, y: torch.Tensor) -> float:
-    return float(_log_likelihood(model, X, y, torch.tensor(logs(model))))
+    return float(_log_likelihood(model, Data(X, y, None), torch.tensor(logs(model))))
 
 
 def test_the_likelihood_is_gpytorchs() -> None:

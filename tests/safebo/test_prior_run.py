@@ -266,7 +266,8 @@ def test_a_prior_that_holds_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_defaults_are_said(simulated: Path, tmp_path: Path) -> None:
     heard = Heard()
-    tune(tmp_path / "run", STUDY, prior=simulated, trials=1, progress=heard)
+    fitted = STUDY + "surrogate: {hyperparameters: map}\n"  # where no correlation can be earned
+    tune(tmp_path / "run", fitted, prior=simulated, trials=1, progress=heard)
     assert heard.notes[0].startswith(f"12 trials of {simulated} serve as prior: correlation 0.8 is declared")
     assert "The study has no surrogate.prior_data, so these numbers are its defaults" in heard.notes[0]
     (event,) = events_of(tmp_path / "run", "prior")

@@ -145,8 +145,10 @@ _GOOD = st.fixed_dictionaries(
         "margins": st.fixed_dictionaries({"height": st.floats(-1e6, 1e6)}),
     }
 )
-_FIELDS = ("outcome", "objective", "margins", "fell", "states", "margins_to_go", "backup_state", "backup_time",
-           "true_objective", "true_margins", "telemetry", "duration", "message", "extra")  # fmt: skip
+_FIELDS = (
+    "outcome", "objective", "margins", "fell", "states", "margins_to_go", "backup_state", "backup_time",
+    "true_objective", "true_margins", "telemetry", "duration", "message", "extra", "strides", "ended",
+)  # fmt: skip
 
 
 def _changed(mapping: Any, key: str, value: Any) -> dict[str, Any]:
