@@ -27,6 +27,9 @@ PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 OPERATING_TIME = "operating_time"
 """What `Measurement.extra` calls the operating time, where an evaluator gives it there."""
 
+OR = " (or "
+"""Before a further prior in the name of an alarm."""
+
 DRIFT = "drift"
 """What names a prior that changes with time among those that `Evidence` mentions."""
 
@@ -83,8 +86,8 @@ class Evidence:
 
     @property
     def drifts(self) -> bool:
-        """Whether the alarm is that of a prior which changes with time."""
-        return DRIFT in self.alarm
+        """Whether the alarm is that of a prior which changes with time, and clearly so."""
+        return DRIFT in self.alarm and OR not in self.alarm
 
     @property
     def certifying(self) -> str:

@@ -35,7 +35,7 @@ from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
-from safebo.types import DRIFT, Evidence
+from safebo.types import DRIFT, OR, Evidence
 
 LARGEST_FACTOR = math.log(10.0)
 """Of one trial, as a logarithm."""
@@ -44,6 +44,9 @@ EVIDENCE_ROWS = 300
 """Observations that are weighed; what they decided holds for the rest of a run, whose memory further models would
 multiply."""
 
+
+CLEAR = 20.0
+"""Likelihood ratio from which a drift is told from what does not change with time."""
 
 SUSPICION = 3.0
 """Ratio from which an alternative has to certify as well, while it lasts."""
@@ -133,12 +136,14 @@ ALTERNATIVES = (
     PriorVariant(lengthscale=0.5),
     PriorVariant(lengthscale=0.25),
     PriorVariant(noise=3.0),
+    PriorVariant(noise=10.0),
     PriorVariant(lengthscale=0.5, noise=3.0),
     PriorVariant(scale=3.0),
     PriorVariant(memory=150.0),
     PriorVariant(memory=30.0),
 )
-"""To a prior that may be refuted, with equal weights: too smooth, too little noise, too small a scale, a drift."""
+"""To a prior that may be refuted, with equal weights: too smooth, too little noise (by a factor, or an order of
+magnitude), too small a scale, a drift."""
 
 FASTER = PriorVariant(declared_memory=1.0 / 3.0)
 STEADY = PriorVariant(declared_memory=math.inf)
@@ -230,6 +235,7 @@ class FunctionTrust:
         disbelief: by how much every observation counts as less than was measured (`disbelief`); empty where none does.
         log_drift: log of the likelihood ratio of the declared time of drift, and a third of it, to no drift at all;
             None where none is declared.
+        rival: an alternative that does not drift and is nearly as likely as the likeliest, which does; None without.
     """
 
     certified_by: PriorVariant
@@ -242,11 +248,15 @@ class FunctionTrust:
     suspected: PriorVariant | None = None
     disbelief: tuple[float, ...] = ()
     log_drift: float | None = None
+    rival: PriorVariant | None = None
 
     @property
     def also(self) -> PriorVariant | None:
         """What must certify beside `certified_by`."""
         return self.alarm or self.suspected if self.heeded else None
+
+    def _named(self, alarm: PriorVariant) -> str:
+        return str(alarm) if self.rival is None else f"{alarm}{OR}{self.rival})"
 
     def record(self) -> Evidence:
         """What a trial keeps of it."""
@@ -255,7 +265,7 @@ class FunctionTrust:
             log_evidence=min(self.log_evidence, default=0.0),
             log_refutation=self.log_refutation,
             refuted_by=str(self.winner) if self.refuted else "",
-            alarm="" if self.alarm is None else str(self.alarm),
+            alarm="" if self.alarm is None else self._named(self.alarm),
             suspected="" if self.suspected is None or self.alarm is not None else str(self.suspected),
             capped=sum(less > 0.0 for less in self.disbelief),
             log_drift=self.log_drift,
@@ -333,12 +343,20 @@ def judged(
     return tuple(_judged(rule, own, p, c) for own, p, c in zip(steps, predictive, counted, strict=True))
 
 
+def _likelihoods(
+    among: Sequence[PriorVariant], predictive: Mapping[PriorVariant, Tensor], counted: Tensor
+) -> dict[PriorVariant, float]:
+    """Logarithms of the observations' likelihoods, the largest first; no factor is cut: many reach the same cuts."""
+    total = {v: float(torch.where(counted, _over(predictive[v], counted), 0.0).sum()) for v in among}
+    return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
 def _judged(
     rule: TrustRule, steps: Sequence[float], predictive: Mapping[PriorVariant, Tensor], counted: Tensor
 ) -> FunctionTrust:
     if len(counted) == 0:
         return FunctionTrust(rule.ladder[0], tuple(steps), 0.0, False, None, rule.alternatives[0])
-    against, parts = _mixture([predictive[a] for a in rule.alternatives], predictive[DECLARED], counted)
+    against, _ = _mixture([predictive[a] for a in rule.alternatives], predictive[DECLARED], counted)
     watch, own = _mixture([predictive[a] for a in rule.watched], predictive[rule.ladder[0]], counted)
     refuted = bool(against.max() >= -math.log(rule.refute))
     raised = bool(watch.max() >= -math.log(rule.alarm))
@@ -351,18 +369,22 @@ def _judged(
     trusted = not refuted and not (raised and rule.heeded)
     while trusted and level < len(steps) and steps[level] >= math.log(rule.evidence):
         level += 1
-    likeliest = int(own[:, -1].argmax())
-    suspicious = float(own[likeliest, -1]) >= math.log(rule.suspicion)
+    suspicious = float(own[:, -1].max()) >= math.log(rule.suspicion)
+    likelihoods = _likelihoods(rule.watched, predictive, counted)
+    likeliest = next(iter(likelihoods))
+    static = next(v for v in likelihoods if not v.drifts)
+    unclear = likelihoods[likeliest] - likelihoods[static] < math.log(CLEAR)
     return FunctionTrust(
         rule.ladder[level],
         tuple(steps),
         float(against[-1]),
         refuted,
-        rule.watched[likeliest] if raised else None,
-        rule.alternatives[int(parts[:, -1].argmax())],
+        likeliest if raised else None,
+        next(iter(_likelihoods(rule.alternatives, predictive, counted))),
         rule.heeded,
-        rule.watched[likeliest] if suspicious else None,
+        likeliest if suspicious else None,
         log_drift=drift,
+        rival=static if unclear and static != likeliest else None,
     )
 
 

@@ -97,11 +97,11 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             f"ALARM {name}: the measurements fit neither the declared prior nor the cautious one; {now.alarm} fits "
             "better and must certify as well from here on. Is the unit right, the noise, the sensor?",
         )
-    if now.capped > was.capped:
+    if now.capped.bit_length() > was.capped.bit_length():  # the first, second, fourth, eighth, ...
         yield (
             "margin-capped",
-            f"{name}: measured far better than the model predicts (measurement {now.capped} of the kind). A lucky "
-            "outlier must not certify its neighbours: it counts as three standard deviations above the prediction",
+            f"{name}: measured far better than the model predicts, {now.capped} times so far. A lucky outlier must not "
+            "certify its neighbours: it counts as three standard deviations above the prediction",
         )
     if now.log_drift is not None:
         yield from _drift(name, was.log_drift or 0.0, now.log_drift)
