@@ -108,7 +108,7 @@ class Seeds:
         )
 
     def _pause(self) -> float:
-        return self.state.now - self.state.history.latest()
+        return self.state.now - self.state.history.latest(failed=False)
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:
         return [self.encoding.space.vector(s.parameters) for s in self.study.seeds if s.context == name]

@@ -1,4 +1,4 @@
-"""The evidence of drift: two studies that differ in one key, what counts as a violation, and a table of what is there."""
+"""The evidence of drift: studies that differ in one key, what counts as a violation, a table of what is there."""
 
 from __future__ import annotations
 
@@ -50,8 +50,15 @@ def test_runs_are_kept_and_counted(tmp_path: Path) -> None:
         {"name": "references", "seed": 0, "seed_": 0, "best": -0.5},
     ]
     file = tmp_path / "runs.jsonl"
-    file.write_text("\n".join(json.dumps(line) for line in lines) + '\n{"name": "go1 st')  # killed while it wrote
+    file.write_text(
+        "\n".join(json.dumps(line) for line in lines) + '\n{"name": "go1 st'
+    )  # killed while it wrote
     found = drift.read(file)
-    assert sorted(found) == [("functions expiring", 0), ("go1 static", 0), ("go1 static", 1), ("references", 0)]
+    assert sorted(found) == [
+        ("functions expiring", 0),
+        ("go1 static", 0),
+        ("go1 static", 1),
+        ("references", 0),
+    ]
     words = drift.table(found).splitlines()[1].split()
     assert words[:6] == ["go1", "static", "2", "1", "1", "11"]
