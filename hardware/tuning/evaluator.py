@@ -37,11 +37,21 @@ from safebo.types import (
     Measurement,
     Monitor,
     NotStartedError,
+    QuantityInfo,
     RobotAddress,
     Trial,
     TrialUnknownError,
     trial_hash,
 )
+
+UNKNOWN = 255
+"""What the guardian's bytes say where the robot does not."""
+
+READINGS = (
+    QuantityInfo("robot.battery", "%", "state of charge"),
+    QuantityInfo("robot.hottest_motor", "deg C", "temperature of the hottest motor"),
+)
+"""Context variables that are read before a trial (`measured` in a study)."""
 
 
 class RobotEvaluator:
@@ -88,6 +98,8 @@ class RobotEvaluator:
         return replace(
             seen,
             parameters=seen.parameters if self._own is None else parameters_of(self._own.table),
+            contexts=(*seen.contexts, *READINGS),
+            reads=tuple(reading.name for reading in READINGS),
             repeatable=False,
             robot="virtual" if self._welcome.virtual else "physical",
             serial=self._welcome.serial,
@@ -130,6 +142,14 @@ class RobotEvaluator:
                     self._address.trials,
                 )
             )
+
+    def read_context(self) -> dict[str, float]:
+        """What the guardian says of battery and motors now; without what the robot does not say."""
+        self._session.open()
+        with self._session.client() as client:
+            seen = client.status()
+        said = zip(READINGS, (seen.battery, seen.hottest), strict=True)
+        return {reading.name: float(value) for reading, value in said if value != UNKNOWN}
 
     def close(self) -> None:
         """Lie down and give the lease back."""
@@ -191,7 +211,7 @@ class RobotEvaluator:
     def _arm(self, client: GuardianClient, ledger: Ledger, trial: Trial, monitor: Monitor | None) -> int:
         """Send the trial, verify it, and arm it; the token that starts it."""
         gains = self._values(trial.parameters)
-        gait = self._legged.gait(trial.context)
+        gait = self._legged.gait(_set(trial.context))
         offsets = (gait.offset_fl, gait.offset_rr, gait.offset_rl)
         walk = WalkDescription(
             (gait.duty_factor, gait.stride_duration, *offsets), self._legged.settings.velocity, RAMP, SETTLE
@@ -322,8 +342,14 @@ class RobotEvaluator:
         self, trial: Trial, rows: FloatArray, outcome: int, cause: str, message: str, file: object
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
-        seen = measure(rows, self._legged, trial.context, outcome, cause, message, period)
+        seen = measure(rows, self._legged, _set(trial.context), outcome, cause, message, period)
         return replace(seen, telemetry=str(file))
+
+
+def _set(context: Mapping[str, float]) -> dict[str, float]:
+    """What of a context is set on the robot, and not read from it."""
+    read = {reading.name for reading in READINGS}
+    return {name: value for name, value in context.items() if name not in read}
 
 
 def _ignore(state: m.StateMessage) -> None:

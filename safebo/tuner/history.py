@@ -69,12 +69,17 @@ class History:
         """The record of the largest id; None without one."""
         return self._records[max(self._records)] if self._records else None
 
-    def latest(self) -> float:
-        """The latest operating time that is known, in seconds: when the last trial began, or ended if it was told."""
+    def latest(self, failed: bool = True) -> float:
+        """The latest operating time that is known, in seconds: when the last trial began, or ended if it was told.
+
+        Args:
+            failed: whether trials count that failed and so showed nothing.
+        """
         ends = [
             record.operating_time + (0.0 if record.measurement is None else record.measurement.duration)
             for record in self
             if record.operating_time is not None
+            and (failed or record.measurement is None or record.measurement.outcome != "failed")
         ]
         return max(ends, default=0.0)
 

@@ -108,7 +108,7 @@ class Seeds:
         )
 
     def _pause(self) -> float:
-        return self.state.now - self.state.history.latest()
+        return self.state.now - self.state.history.latest(failed=False)
 
     def _declared(self, name: str) -> list[NDArray[np.float64]]:
         return [self.encoding.space.vector(s.parameters) for s in self.study.seeds if s.context == name]
@@ -150,5 +150,15 @@ class Seeds:
             f"context {name}: nothing is certified, not even the seed after {MAX_SEED_REPEATS} repeats "
             f"({'; '.join(parts)}; certified is a lower bound >= 0). The seed's margin is too small for "
             f"beta = {self.study.tuner.beta:g} and the declared noise_std: give a seed with more margin, a "
-            "smaller noise_std if the measurements are that good, or a smaller beta"
+            "smaller noise_std if the measurements are that good, or a smaller beta" + self._too_old()
+        )
+
+    def _too_old(self) -> str:
+        """What else may be the matter where what was measured grows old."""
+        time = self.study.surrogate.time
+        if time is None:
+            return ""
+        return (
+            f"; with surrogate.time.memory {duration_text(time.memory)} a measurement must also still tell enough when "
+            "the next trial begins, so shorter intervals help, and the robot may have changed: let it cool or charge"
         )

@@ -180,6 +180,14 @@ def test_the_seed_comes_first_after_a_pause_of_more_than_a_tenth_of_the_memory()
     assert told(tuner, again.operating_time or 0.0).phase == "local"
 
 
+def test_a_trial_that_did_not_run_is_no_end_of_a_pause() -> None:
+    tuner = Tuner(study())
+    told(tuner, 0.0)
+    late = tuner.ask(operating_time=60.0)
+    tuner.tell(late, Measurement("failed", message="its certificate expired", operating_time=0.15 * MEMORY))
+    assert tuner.ask(operating_time=0.16 * MEMORY).phase == "seed"
+
+
 def test_a_seed_that_is_unsafe_after_a_pause_stops_the_run() -> None:
     tuner = Tuner(study())
     told(tuner, 0.0)

@@ -530,8 +530,8 @@ def killed_when(when: Callable[[str, str], bool], after_others: int = 0, behind:
     left, dead = [after_others], [False]
     originals = {name: getattr(Journal, name) for name in ("ask", "tell", "note", "mark_unknown")}
 
-    def dying(name: str) -> Callable[..., None]:
-        def write(self: Journal, *arguments: Any, **keywords: Any) -> None:
+    def dying(name: str) -> Callable[..., Any]:
+        def write(self: Journal, *arguments: Any, **keywords: Any) -> Any:
             if dead[0]:
                 raise Killed
             data = arguments[3] if len(arguments) > 3 else keywords.get("data", {})
@@ -541,9 +541,10 @@ def killed_when(when: Callable[[str, str], bool], after_others: int = 0, behind:
                 dead[0] = left[0] < 0
             if dead[0] and not behind:
                 raise Killed
-            originals[name](self, *arguments, **keywords)
+            written = originals[name](self, *arguments, **keywords)
             if dead[0]:
                 raise Killed
+            return written
 
         return write
 
