@@ -146,6 +146,24 @@ def test_a_changed_robot_measures_its_seeds_first(robot: Safebo, tmp_path: Path)
     assert any(line.startswith("simulation's correlation: ") for line in lines)
 
 
+def test_a_prior_goes_on_too_and_rounds_begin_anew(robot: Safebo, tmp_path: Path) -> None:
+    """Of a run that had a prior, and with two workers, where the last taken trial must not be a round cut short."""
+    words = ("tune", "one.yaml", "--prior", "runs/monday", "--out", "runs/informed", "--trials", "3")
+    assert robot(*words).code == 0
+    both = ("--continue", "runs/informed", "--out", "runs/more", "--trials", "4", "--workers", "2")
+    refused = robot("tune", "both.yaml", *both, "--prior", "runs/monday")
+    assert refused.code == 2
+    assert "--prior runs/monday: " in refused.err
+    done = robot("tune", "both.yaml", *both)
+    assert (done.code, done.err) == (0, "")
+    assert "6 trials of " in done.out  # the prior of the earlier run
+    found = trials(robot, "more")
+    assert [t["round"] for t in found] == [-1, -1, -1, 0, 0, 1, 1]
+    shown = json.loads(robot("show", "runs/more", "--json").out)
+    assert shown["prior"]["trials"] == 6
+    assert all("d" in t["parameters"] for t in found)
+
+
 def test_what_does_not_fit_is_said_in_sentences(robot: Safebo, tmp_path: Path) -> None:
     cases = {
         "unit": (WITHOUT_D.replace("unit: N", "unit: kN"), "parameters.p.unit: 'N' there, 'kN' here"),
