@@ -24,6 +24,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import from_unit, truth, with_evaluator_options
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.evaluation.metrics import MARGINS
+from safebo.robots.simulation.rollout import WalkRecording
 from safebo.study import FunctionSpec, Study
 from safebo.study.checks import with_defaults
 from safebo.study.reading import load_study
@@ -157,10 +159,7 @@ def extrapolate(seed: int) -> dict[str, Any]:
             for joint, value in zip(("hip", "thigh", "calf"), values, strict=True)
         }
         record = evaluator.walk(gains, context, 20_000 + 100 * seed + number)
-        short, ten, whole = (
-            evaluator.measure(record.truncated(record.walk_start + round(s / record.period)), context)
-            for s in (5.0, 10.0, HORIZON)
-        )
+        short, ten, whole = (evaluator.measure(_beginning(record, s), context) for s in (5.0, 10.0, HORIZON))
         trial = Trial(1, gains, context, CONTEXT, "manual", 0, False)
         margins = told.told([TrialRecord(trial, ten)]).get(1, ())
         walks.append(
@@ -177,6 +176,14 @@ def extrapolate(seed: int) -> dict[str, Any]:
             }
         )
     return {"walks": walks}
+
+
+def _beginning(record: WalkRecording, seconds: float) -> WalkRecording:
+    """The first seconds of a walk, as if it had ended there."""
+    rows = record.walk_start + round(seconds / record.period)
+    if rows >= len(record):
+        return record
+    return replace(record.truncated(rows), fell=False, stop_reason="")
 
 
 def advise() -> dict[str, Any]:
