@@ -350,8 +350,8 @@ def main(
     file = out / "horizon.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     jobs: list[tuple[str, str, int]] = [("advice", "", 0)]
+    jobs += [("extrapolated", "", seed) for seed in range(seeds)]
     for seed in range(seeds):
-        jobs += [("extrapolated", "", seed)]
         jobs += [("certified", case, seed) for case in CERTIFIED]
         jobs += [("length", case, seed) for case in ("5 s", "advised")]
     done = {(r["part"], r["case"], r["seed"]) for r in rows}
