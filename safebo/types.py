@@ -71,8 +71,8 @@ class Evidence:
         return f"{self.prior}; as well {self.alarm}" if self.alarm else self.prior
 
 
-Ended = Literal["", "unsafe", "settled"]
-ENDED: tuple[Ended, ...] = ("", "unsafe", "settled")
+Ended = Literal["", "unsafe", "settled", "dominated"]
+ENDED: tuple[Ended, ...] = ("", "unsafe", "settled", "dominated")
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,14 @@ class EarlyEnd:
         margins: names of margins, one of which below 0 ends it (`ended: unsafe`): the trial's minimum is at most that.
         settled: half the width of the confidence sequence for the objective's mean over strides, in the objective's
             unit, from which on it ends (`ended: settled`); None: never.
-        least: seconds of strides before it may be settled.
+        dominated: objective that a trial must still be able to reach, in its unit; one that could not, were the rest of
+            it perfect, ends (`ended: dominated`); None: never.
+        least: seconds of strides before it may be settled or dominated.
     """
 
     margins: tuple[str, ...]
     settled: float | None = None
+    dominated: float | None = None
     least: float = 0.0
 
 
@@ -98,6 +101,8 @@ class Trial:
     A parameter is a float, an int where the study says `type: integer`, or the name of a choice.
 
     `evidence` says for every constraint which prior certified it, where priors are earned (`surrogate.trust`).
+
+    `dominated`, where the study asks for it, is an objective that is certainly reached elsewhere, by more than noise.
 
     `early_end` says when it may end before its time; it follows from the study and the rest, and is set where a trial
     is evaluated.
@@ -123,6 +128,7 @@ class Trial:
     trigger_rule: str | None = None
     trigger_guarantee: bool = False
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    dominated: float | None = None
     early_end: EarlyEnd | None = None
 
 
@@ -184,7 +190,7 @@ class Measurement:
         extra: further named numbers worth keeping (tracking, real-time factor, ...).
         strides: objective and margins of every stride, where the trial is periodic and they were recorded.
         ended: why a completed trial ended before its time: `unsafe` (a margin below 0), `settled` (its objective was
-            known well enough); empty where it did not.
+            known well enough), `dominated` (other gains are certainly better); empty where it did not.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})

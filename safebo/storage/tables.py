@@ -129,6 +129,7 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
     """The trial that a row stands for."""
     predicted = json.loads(row["predicted"])
     evidence = {name: bounds.pop("evidence", None) for name, bounds in predicted.items()}
+    dominated = [bounds.pop("dominated", None) for bounds in predicted.values()]
     return Trial(
         id=row["id"],
         parameters=json.loads(row["parameters"]),
@@ -142,13 +143,21 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
         trigger_rule=row["trigger_rule"],
         trigger_guarantee=bool(row["trigger_guarantee"]),
         evidence={name: Evidence(**found) for name, found in evidence.items() if found is not None},
+        dominated=next((value for value in dominated if value is not None), None),
     )
 
 
 def _predicted(trial: Trial, name: str) -> dict[str, Any]:
-    """Bounds of one function, with the evidence for its prior where there is some."""
-    evidence = trial.evidence.get(name)
-    return asdict(trial.predicted[name]) | ({} if evidence is None else {"evidence": asdict(evidence)})
+    """Bounds of one function, with the evidence for its prior where there is some.
+
+    The objective, which stands first, has the trial's `dominated` beside them.
+    """
+    found, evidence = asdict(trial.predicted[name]), trial.evidence.get(name)
+    if evidence is not None:
+        found["evidence"] = asdict(evidence)
+    if trial.dominated is not None and name == next(iter(trial.predicted)):
+        found["dominated"] = trial.dominated
+    return found
 
 
 def measurement_columns(measurement: Measurement) -> dict[str, Any]:
