@@ -97,8 +97,8 @@ class Evidence:
         return f"{words}; simulation's correlation: {self.correlation} kept" if self.correlation else words
 
 
-Ended = Literal["", "unsafe", "settled"]
-ENDED: tuple[Ended, ...] = ("", "unsafe", "settled")
+Ended = Literal["", "unsafe", "settled", "dominated"]
+ENDED: tuple[Ended, ...] = ("", "unsafe", "settled", "dominated")
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,14 @@ class EarlyEnd:
         margins: names of margins, one of which below 0 ends it (`ended: unsafe`): the trial's minimum is at most that.
         settled: half the width of the confidence sequence for the objective's mean over strides, in the objective's
             unit, from which on it ends (`ended: settled`); None: never.
-        least: seconds of strides before it may be settled.
+        dominated: objective that a trial must still be able to reach, in its unit; one that could not, were the rest of
+            it perfect, ends (`ended: dominated`); None: never.
+        least: seconds of strides before it may be settled or dominated.
     """
 
     margins: tuple[str, ...]
     settled: float | None = None
+    dominated: float | None = None
     least: float = 0.0
 
 
@@ -128,6 +131,8 @@ class Trial:
     `operating_time` is the time of the robot's operation for which the trial was asked, in seconds, pauses included;
     None where nobody gave one. `certified_until` is the operating time at which its certificate expires, where what is
     known grows old (`surrogate.time`); None where it does not.
+
+    `dominated`, where the study asks for it, is an objective that is certainly reached elsewhere, by more than noise.
     `early_end` says when it may end before its time; it follows from the study and the rest, and is set where a trial
     is evaluated.
 
@@ -154,6 +159,7 @@ class Trial:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     operating_time: float | None = field(default=None, compare=False)
     certified_until: float | None = None
+    dominated: float | None = None
     early_end: EarlyEnd | None = None
 
 
@@ -217,7 +223,7 @@ class Measurement:
             the trial's counts.
         strides: objective and margins of every stride, where the trial is periodic and they were recorded.
         ended: why a completed trial ended before its time: `unsafe` (a margin below 0), `settled` (its objective was
-            known well enough); empty where it did not.
+            known well enough), `dominated` (other gains are certainly better); empty where it did not.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})

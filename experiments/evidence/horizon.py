@@ -8,6 +8,10 @@ certified gains to random ones, so that most lie near the edge of the certified 
 simulation. Counted are walks that break one of the two limits by the plant's true states, or fall. `5 s` certifies by
 trials of 5 s, `horizon` by trials of 10 s with `horizon: 60`.
 
+`extrapolated`: gains drawn at random among stiff and damped ones are walked for 60 s, and their first 5 and 10 s are
+taken for trials: of the margins that a trial of 5 s measured above 0, and of those that are told above 0 for 60 s from
+the first 10, how many does the minute break?
+
 `length`: the seed's gains are walked six times; their variance components advise a length (`safebo.trial_length`), the
 first second left out of the objective. Runs of `go1-trot` with trials of that length are compared with runs of 5 s as
 shipped: regret of the certified recommendation, walked for 30 s without sensor noise, against seconds on the feet (0.3
@@ -20,6 +24,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,12 +34,17 @@ import typer
 from safebo.evaluators.gate import evaluate_safely
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import from_unit, truth, with_evaluator_options
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.evaluation.metrics import MARGINS
+from safebo.robots.simulation.rollout import WalkRecording
 from safebo.study import FunctionSpec, Study
 from safebo.study.checks import with_defaults
 from safebo.study.reading import load_study
+from safebo.study.space import WarpMap
 from safebo.study.tuner_checks import with_trust
 from safebo.trial_length.variance import VarianceComponents, components, transient
-from safebo.types import Evaluator, Measurement, Trial
+from safebo.tuner.horizon import HorizonMargins
+from safebo.types import Evaluator, Measurement, Trial, TrialRecord
 
 CONTEXT = "trot"
 HORIZON = 60.0
@@ -130,6 +140,52 @@ def _breaks(study: Study, margins: Any) -> bool:
     return any(margins.get(c.quantity or c.name, 0.0) < 0 for c in study.constraints)
 
 
+RANDOM = 6
+"""Gains of one part of `extrapolated`."""
+
+
+def extrapolate(seed: int) -> dict[str, Any]:
+    """Some random gains walked for 60 s, and what their first 5 and 10 s let expect, by margin."""
+    study = with_evaluator_options(certified_study("horizon"), {"seconds": HORIZON})
+    study = study.model_copy(update={"constraints": [FunctionSpec(name=name) for name in MARGINS]})
+    evaluator = LeggedEvaluator(study.evaluator.options)
+    told = HorizonMargins(study, [WarpMap(c.warp, c.name) for c in study.constraints])
+    rng, context, walks = np.random.default_rng([seed, 2]), study.context.values[CONTEXT], []
+    for number in range(RANDOM):
+        stiff, damping = np.exp(rng.uniform(np.log(40.0), np.log(150.0), 3)), rng.uniform(1.5, 7.0, 3)
+        gains = {
+            f"joint.{joint}.{kind}": float(value)
+            for kind, values in (("kp", stiff), ("kd", damping))
+            for joint, value in zip(("hip", "thigh", "calf"), values, strict=True)
+        }
+        record = evaluator.walk(gains, context, 20_000 + 100 * seed + number)
+        short, ten, whole = (evaluator.measure(_beginning(record, s), context) for s in (5.0, 10.0, HORIZON))
+        trial = Trial(1, gains, context, CONTEXT, "manual", 0, False)
+        margins = told.told([TrialRecord(trial, ten)]).get(1, ())
+        walks.append(
+            {
+                name: {
+                    "short": short.margins.get(name),
+                    "ten": ten.margins.get(name),
+                    "told": None if not margins else margins[i].value,
+                    "error": math.sqrt(margins[i].noise) if margins else None,
+                    "refusal": margins[i].refusal if margins else "fell",
+                    "whole": whole.margins.get(name),
+                }
+                for i, name in enumerate(MARGINS)
+            }
+        )
+    return {"walks": walks}
+
+
+def _beginning(record: WalkRecording, seconds: float) -> WalkRecording:
+    """The first seconds of a walk, as if it had ended there."""
+    rows = record.walk_start + round(seconds / record.period)
+    if rows >= len(record):
+        return record
+    return replace(record.truncated(rows), fell=False, stop_reason="")
+
+
 def advise() -> dict[str, Any]:
     """The seed's gains walked some times, and the length that their strides advise."""
     study = with_evaluator_options(base_study(), {"seconds": 10.0})
@@ -203,6 +259,9 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
             f"{sum(r['unsafe_trials'] for r in mine)} unsafe trials, {sum(r['refused'] for r in mine)} refused, "
             f"objective {objective:.3f}"
         )
+    lines += _extrapolated_lines(
+        [w for r in rows if r["part"] == "extrapolated" for w in r["result"]["walks"]]
+    )
     advice = next((r["result"] for r in rows if r["part"] == "advice"), None)
     if advice is not None:
         lines.append(
@@ -212,6 +271,31 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         )
         lines += _length_lines(rows)
     return "\n".join(lines)
+
+
+def _extrapolated_lines(walks: Sequence[dict[str, Any]]) -> list[str]:
+    """By margin: how many the minute breaks of those that held in 5 s, in 10 s, and as told for 60 s."""
+    lines = (
+        [f"random gains walked for 60 s: {len(walks)}; by margin, broken of those that held"] if walks else []
+    )
+    for name in MARGINS if walks else ():
+        mine = [w[name] for w in walks]
+        told = [m for m in mine if m["refusal"] == "" and m["told"] is not None and m["told"] >= 0]
+        sure = [m for m in told if m["told"] >= 4.0 * m["error"]]
+        groups = {
+            "5 s": [m for m in mine if m["short"] >= 0],
+            "10 s": [m for m in mine if m["ten"] >= 0],
+            "as told": told,
+            "as told, by 4 of its errors": sure,
+        }
+        refused = [m["refusal"] for m in mine if m["refusal"]]
+        lines.append(
+            f"  {name:9} "
+            + ", ".join(f"{k} {sum(m['whole'] < 0 for m in v)} of {len(v)}" for k, v in groups.items())
+            + f"; not told {len(refused)}"
+            + (f" ({', '.join(sorted(set(refused)))})" if refused else "")
+        )
+    return lines
 
 
 def _length_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -266,6 +350,7 @@ def main(
     file = out / "horizon.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     jobs: list[tuple[str, str, int]] = [("advice", "", 0)]
+    jobs += [("extrapolated", "", seed) for seed in range(seeds)]
     for seed in range(seeds):
         jobs += [("certified", case, seed) for case in CERTIFIED]
         jobs += [("length", case, seed) for case in ("5 s", "advised")]
@@ -274,6 +359,8 @@ def main(
     for made, (part, case, seed) in enumerate(left, start=1):
         if part == "advice":
             result = advise()
+        elif part == "extrapolated":
+            result = extrapolate(seed)
         elif part == "certified":
             result = certify(case, seed, trials, walks)
         else:

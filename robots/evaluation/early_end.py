@@ -24,8 +24,10 @@ def end_rule(
     command: FloatArray,
     ramp: float,
     period: float,
+    seconds: float,
+    after: float,
 ) -> Callable[[WalkRecording, int], str]:
-    """The rule as `rollout` asks it: `unsafe`, `settled`, or empty to walk on.
+    """The rule as `rollout` asks it: `unsafe`, `dominated`, `settled`, or empty to walk on.
 
     Nothing ends before one whole stride after the ramp. A stride counts once all its ticks are walked.
 
@@ -37,13 +39,15 @@ def end_rule(
         command: forward and leftward velocity at the end of the ramp, m/s, 2.
         ramp: time until the robot is at speed, s.
         period: of a stride, s.
+        seconds: of the whole walk.
+        after: seconds at its start that the objective leaves out.
     """
     first = math.ceil(ramp / period - 1e-9)
     means: list[float] = []
-    lowest = math.inf
+    lowest, total = math.inf, 0.0
 
     def end(record: WalkRecording, rows: int) -> str:
-        nonlocal lowest
+        nonlocal lowest, total
         number = first + len(means)
         begin, stop = (record.walk_start + round(i * period / record.period) for i in (number, number + 1))
         if rows < stop:
@@ -56,9 +60,16 @@ def end_rule(
         terms = objectives_over_time(seen, robot).get(objective)
         own = stop - (record.walk_start + round(number * period / record.period))
         means.append(math.nan if terms is None else float(terms[-own:].mean()))
+        if terms is not None:
+            total += float(terms[walked.time[begin:] >= after - 1e-9].sum())
         if lowest < 0:
             return "unsafe"
-        if rule.settled is None or len(means) * period < rule.least or math.isnan(means[-1]):
+        if len(means) * period < rule.least - 1e-9 or terms is None:
+            return ""
+        # Costs are never negative: the rest of the walk adds nothing to a perfect one's.
+        if rule.dominated is not None and total * record.period / (seconds - after) < rule.dominated:
+            return "dominated"
+        if rule.settled is None:
             return ""
         found = components([[np.array(means)]])
         if found is None:

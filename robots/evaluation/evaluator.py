@@ -239,6 +239,8 @@ class LeggedEvaluator:
             self._command(gait),
             2.0 * RAMP,
             gait.stride_duration,
+            settings.seconds,
+            settings.objective_after,
         )
 
     def _command(self, gait: Gait) -> FloatArray:

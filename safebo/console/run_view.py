@@ -63,6 +63,7 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
             "duration": _number(measurement.duration),
             "message": measurement.message,
             "extra": _numbers(measurement.extra),
+            "ended": measurement.ended,
         }
     return data
 
@@ -74,6 +75,8 @@ def gains_data(best: BestGains) -> dict[str, Any]:
         "context": best.context,
         "context_values": _numbers(best.context_values),
         "certified": best.certified,
+        "certified_for_seconds": best.horizon,
+        "trials_lasted_seconds": best.lasted,
         "parameters": dict(best.gains),
         "objective": {"name": best.objective_name, "unit": best.objective_unit, **_bounds(best.objective)},
         "margins": {name: _bounds(bounds) for name, bounds in best.margins.items()},

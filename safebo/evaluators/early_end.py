@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from safebo.study import Study, quantity_of
 from safebo.study.space import WarpMap
 from safebo.trial_length.extremes import LARGEST_FACTOR
@@ -15,15 +17,18 @@ def early_end(trial: Trial, study: Study) -> EarlyEnd | None:
     monitor, and one that a person chose runs as long as that person expects. It ends once a margin is below 0. With
     `early_end: [settled]` it ends as well once half the width of the objective's confidence sequence is at most half
     the declared `noise_std`, which stands for the noise between trials (at the objective expected there, as the
-    modelled scale may be curved), and a tenth of the horizon was walked, so that the margins can be extrapolated.
+    modelled scale may be curved), and a tenth of the horizon was walked, so that the margins can be extrapolated; with
+    `dominated` once it cannot reach `trial.dominated` any more, after as long.
     """
     if trial.phase != "local" or not study.constraints:
         return None
     margins = tuple(quantity_of(c) for c in study.constraints)
     expected = trial.predicted.get(study.objective.name)
+    least = (study.horizon or 0.0) / LARGEST_FACTOR
+    rule = EarlyEnd(margins, dominated=trial.dominated, least=0.0 if trial.dominated is None else least)
     if "settled" not in study.early_end or expected is None:
-        return EarlyEnd(margins)
+        return rule
     warp, half = WarpMap(study.objective.warp, study.objective.name), 0.5 * study.objective.noise_std
     at = float(warp.forward(expected.mean))
     width = 0.5 * float(warp.inverse(at + half) - warp.inverse(at - half))
-    return EarlyEnd(margins, width, (study.horizon or 0.0) / LARGEST_FACTOR)
+    return replace(rule, settled=width, least=least)

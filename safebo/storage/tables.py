@@ -33,7 +33,7 @@ from safebo.types import (
 )
 
 TIMES = ""
-"""Among the predictions of a trial: its operating times. No function's name is blank."""
+"""Among the predictions of a trial: what else is known of it (`_times`). No function's name is blank."""
 
 metadata = sa.MetaData()
 
@@ -161,8 +161,14 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
 
 
 def _times(trial: Trial) -> dict[str, Any]:
-    """Operating times of a trial under a name that no function has; nothing where nobody gave one."""
-    times = {"operating_time": trial.operating_time, "certified_until": trial.certified_until}
+    """Operating times of a trial, and the objective that dominates it, under a name that no function has; nothing where
+    there are none.
+    """
+    times = {
+        "operating_time": trial.operating_time,
+        "certified_until": trial.certified_until,
+        "dominated": trial.dominated,
+    }
     kept = {key: number(value) for key, value in times.items() if value is not None}
     return {TIMES: kept} if kept else {}
 

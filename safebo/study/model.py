@@ -570,10 +570,11 @@ class Study(_Strict):
     one of five seconds does not. Margins are then told to the model as extrapolated from stride to stride, which needs
     an evaluator that reports `strides` and trials of at least a tenth of it. Left out, a certificate holds for trials
     as long as those that were measured."""
-    early_end: list[Literal["settled"]] = Field(default_factory=list)
+    early_end: list[Literal["settled", "dominated"]] = Field(default_factory=list)
     """Why a trial may end before its time, beside a margin below 0, which ends local trials of evaluators that can.
-    `settled`: its objective is known as well as trials differ from each other anyway; needs `horizon`, as margins of
-    shorter trials look better than they are."""
+    `settled`: its objective is known as well as trials differ from each other anyway. `dominated`: however well it went
+    on, certified gains that were tried are better by more than noise; for objectives that are means of costs. Both need
+    `horizon`, as margins of shorter trials look better than they are."""
     surrogate: SurrogateSpec = Field(default_factory=SurrogateSpec)
     """What is believed of objective and constraints before a measurement."""
     tuner: TunerSpec = Field(default_factory=TunerSpec)

@@ -179,7 +179,8 @@ def _horizon(study: Study) -> Iterator[Problem]:
     if study.horizon is None:
         if study.early_end:
             yield Problem(
-                ("early_end",), "margins of shorter trials look better than they are: settled needs horizon"
+                ("early_end",),
+                f"margins of shorter trials look better than they are: {study.early_end[0]} needs horizon",
             )
         return
     if not study.constraints:

@@ -435,7 +435,20 @@ class Tuner:
             reason=reason,
             evidence=evidence,
             certified_until=self._state.expires(row, name),
+            dominated=self._dominated(name) if phase == "local" else None,
         )
+
+    def _dominated(self, name: str) -> float | None:
+        """The largest certified lower bound of the objective at tried gains, less twice its noise; None where the study
+        does not ask for it, or nothing is certified.
+        """
+        if "dominated" not in self.study.early_end:
+            return None
+        tried = {tuple(self._state.raw(r.trial)): r.trial for r in self.history.of_context(name)}
+        found = self._state.certificates([self._state.raw(trial) for trial in tried.values()], name)
+        spec, warp = self.study.objective, self.encoding.warps[0]
+        known = [float(warp.forward(c.bounds[spec.name].lower)) for c in found if c.certified]
+        return float(warp.inverse(max(known) - 2.0 * spec.noise_std)) if known else None
 
     def _recommendation(
         self, row: NDArray[np.float64], name: str, certificate: Certificate

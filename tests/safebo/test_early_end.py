@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from test_horizon import DATA, record, study, walk
+from test_journal import create
+from test_journal import trial as journal_trial
 
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.gate import evaluate_safely, what_happened
+from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import check_study
+from safebo.tuner import Tuner
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Bounds, EarlyEnd, EvaluatorInfo, Measurement, Monitor, Strides, Trial
 
@@ -31,7 +36,7 @@ def test_local_trials_end_once_a_margin_is_below_zero_and_no_others_do() -> None
 
 
 def test_a_trial_is_settled_once_its_mean_is_known_to_half_the_declared_noise() -> None:
-    assert early_end(TRIAL, study(**SETTLED)) == EarlyEnd(("height",), pytest.approx(0.005), 6.0)
+    assert early_end(TRIAL, study(**SETTLED)) == EarlyEnd(("height",), pytest.approx(0.005), None, 6.0)
     log = {"name": "speed", "noise_std": 0.1, "warp": {"kind": "log", "upper": 0.0, "scale": 50.0}}
     found = early_end(TRIAL, study(objective=log, **SETTLED))
     assert found is not None
@@ -43,8 +48,38 @@ def test_a_trial_is_settled_once_its_mean_is_known_to_half_the_declared_noise() 
 def test_settled_needs_a_horizon() -> None:
     with pytest.raises(Exception, match="settled needs horizon"):
         check_study(study(horizon=None, **SETTLED))
+    with pytest.raises(Exception, match="dominated needs horizon"):
+        check_study(study(horizon=None, early_end=["dominated"]))
     with pytest.raises(Exception, match="early_end"):
         study(early_end=["bored"])
+
+
+def test_a_trial_is_dominated_by_certified_gains_that_are_better_by_more_than_noise() -> None:
+    declared = study(early_end=["dominated"])
+    tuner = Tuner(declared)
+    seed = tuner.ask()
+    assert seed.dominated is None
+    tuner.tell(seed, walk(0.5, 1))
+    trial = tuner.ask()
+    lower = tuner.certify({"kp": 0.5}, "default").bounds["speed"].lower
+    assert trial.phase == "local"
+    assert trial.dominated == pytest.approx(lower - 2 * 0.01)
+    assert early_end(trial, declared) == EarlyEnd(("height",), None, trial.dominated, 6.0)
+    assert early_end(trial, study(early_end=["settled", "dominated"])) == EarlyEnd(
+        ("height",), pytest.approx(0.005), trial.dominated, 6.0
+    )
+    plain = Tuner(study())
+    plain.tell(plain.ask(), walk(0.5, 1))
+    assert plain.ask().dominated is None
+
+
+def test_a_journal_gives_the_bound_back(tmp_path: Path) -> None:
+    trials = [journal_trial(1, predicted=TRIAL.predicted, dominated=-3.25), journal_trial(2)]
+    with create(tmp_path / "run") as journal:
+        for trial in trials:
+            journal.ask(trial, round=0)
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        assert [r.trial for r in journal.records()] == trials
 
 
 class Walker:

@@ -88,7 +88,8 @@ def test_trials_of_the_same_gains_are_pooled_and_share_one_error() -> None:
         assert r.measurement is not None
         assert row.values[1] == pytest.approx(min(r.measurement.margins["height"], pooled.value))
         # Three rows, each with three times the variance of what they share.
-        assert row.noise[1] > 0.5 * np.var(pooled.samples)
+        shared = np.var(np.minimum(r.measurement.margins["height"], pooled.samples))
+        assert row.noise[1] == pytest.approx(3.0 * shared, rel=0.4)
     alone = encoding.observations(records[:1])[0]
     assert alone.noise != rows[0].noise
     assert rows == encoding.observations(records)

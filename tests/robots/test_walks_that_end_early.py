@@ -99,3 +99,17 @@ def test_the_start_may_be_left_out_of_the_objective(whole: Measurement) -> None:
     assert short.objective == pytest.approx(np.mean(short.strides.objective), rel=1e-5)
     with pytest.raises(ValueError, match="objective_after must be a number"):
         LeggedEvaluator({"objective_after": -1.0})
+
+
+@pytest.mark.parametrize("after", [0.0, 1.0])
+def test_a_walk_ends_once_its_best_possible_end_is_not_good_enough(after: float) -> None:
+    options = {"objective_after": after}
+    full = walk(None, **options)
+    assert full.objective is not None
+    assert walk(EarlyEnd(("tracking",), dominated=1.001 * full.objective), **options).ended == ""
+    short = walk(EarlyEnd(("tracking",), dominated=0.5 * full.objective), **options)
+    assert short.ended == "dominated"
+    # Half of the cost is spent after about half of what counts, and a stride is looked at as a whole.
+    assert short.duration == pytest.approx(after + 0.5 * (SECONDS - after), abs=0.6)
+    late = walk(EarlyEnd(("tracking",), dominated=-1e-9, least=1.5), **options)
+    assert late.duration == pytest.approx(1.0 + 1.5)
