@@ -68,6 +68,7 @@ class Evidence:
         log_drift: log of the likelihood ratio of the declared time of drift (and a third of it) to no drift at all;
             None where the study declares none (`surrogate.time`).
         correlation: with the simulation, as far as it is not refuted (`0.8 to 0.95`), where it is earned; else empty.
+        disjoint: intersected intervals had nothing in common at one of the trials, so that one of them was wrong.
 
     Example:
         >>> Evidence("lengthscale x 0.5", log_evidence=2.1, log_refutation=-0.7).prior
@@ -83,6 +84,7 @@ class Evidence:
     capped: int = 0
     log_drift: float | None = None
     correlation: str = ""
+    disjoint: bool = False
 
     @property
     def drifts(self) -> bool:

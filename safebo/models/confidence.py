@@ -61,6 +61,19 @@ def prefix_moments(
     return mean, torch.maximum(variance, MINIMAL_VARIANCE * prior)
 
 
+def disjoint(posterior: Posterior, betas: Float[Tensor, " k"], rows: int) -> bool:
+    """Whether intervals of different times have nothing in common at one of the first observations: one was wrong.
+
+    Args:
+        posterior: with fixed hyperparameters.
+        betas: after 0, 1, ... of its observations.
+        rows: so many observations are looked at.
+    """
+    mean, variance = prefix_moments(posterior, posterior.inputs[:rows])
+    reach = betas * variance.sqrt()
+    return bool(((mean - reach).amax(-1) > (mean + reach).amin(-1)).any())
+
+
 def intersected_bounds(
     posteriors: Sequence[Posterior], X: Float[Tensor, "n D"], betas: Sequence[Float[Tensor, " k"]]
 ) -> ConfidenceBounds:

@@ -97,6 +97,12 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
             f"ALARM {name}: the measurements fit neither the declared prior nor the cautious one; {now.alarm} fits "
             "better and must certify as well from here on. Is the unit right, the noise, the sensor?",
         )
+    if now.disjoint and not was.disjoint:
+        yield (
+            "model-alarm",
+            f"ALARM {name}: intervals of different trials have nothing in common, so one of them was wrong; the "
+            "present one counts alone from here on. Does the robot change, is the noise larger than declared?",
+        )
     if now.capped.bit_length() > was.capped.bit_length():  # the first, second, fourth, eighth, ...
         yield (
             "margin-capped",

@@ -19,10 +19,11 @@ from torch import Tensor
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.evaluators.gate import impossible_values
+from safebo.models.confidence import disjoint
 from safebo.models.model_cache import ModelCache, Observation
 from safebo.models.norms import NormCheck, checked_norm
 from safebo.models.surrogate import Surrogate
-from safebo.models.trust import FunctionTrust
+from safebo.models.trust import EVIDENCE_ROWS, FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
@@ -123,7 +124,8 @@ class TunerState:
             if name in self.encoding.names[1:]:
                 record = found.get(name, Evidence("declared", 0.0, 0.0))
                 found[name] = replace(record, correlation=str(believed))
-        return found
+        apart = self._disjoint(self.surrogate()) if found else ()
+        return {n: replace(e, disjoint=self.encoding.names.index(n) in apart) for n, e in found.items()}
 
     def observations(self) -> list[Observation]:
         """What is modelled of everything told, in the order of the ids."""
@@ -207,11 +209,29 @@ class TunerState:
         """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""
         if not self.study.tuner.confidence.intersect:
             return None
+        betas = self._histories(surrogate)
+        spec = self.study.surrogate
+        if spec.trust == "earned" and spec.on_alarm != "record":
+            for i in self._disjoint(surrogate):  # the present interval alone
+                betas[i] = torch.cat([torch.full_like(betas[i][:-1], torch.inf), betas[i][-1:]])
+        return betas
+
+    def _histories(self, surrogate: Surrogate) -> list[Tensor]:
+        """Every function's beta after 0, 1, ... of its observations."""
         schedule = self.encoding.schedule
         return [
             surrogate.inflation * schedule.with_norm(self._norm(i)).history(p, i)
             for i, p in enumerate(surrogate.posteriors)
         ]
+
+    def _disjoint(self, surrogate: Surrogate) -> tuple[int, ...]:
+        """Constraints whose intervals of different times have nothing in common where they are intersected."""
+        if not self.study.tuner.confidence.intersect:
+            return ()
+        betas = self._histories(surrogate)
+        return tuple(
+            i for i, p in enumerate(surrogate.posteriors) if i > 0 and disjoint(p, betas[i], EVIDENCE_ROWS)
+        )
 
     def norms(self) -> dict[str, NormCheck]:
         """What the measurements say of every function's declared norm; empty for schedules of none."""

@@ -418,3 +418,18 @@ def test_a_lucky_margin_counts_as_no_luckier_and_is_restored() -> None:
         bounds.append(tuner.bounds(np.array([[0.57], [0.8]]), "default")[:, 1])
     assert bounds[1] == pytest.approx(bounds[2], abs=1e-6)
     assert (bounds[1] != bounds[0]).all()
+
+
+def test_intervals_with_nothing_in_common_are_an_alarm_and_no_longer_intersected() -> None:
+    """Six repeats at 1, then six at 0.2, ten times the noise away: no intersection is left."""
+    confidence = {"method": "safe_ucb", "confidence": {"schedule": "logarithmic", "intersect": True}}
+    found = []
+    for tune in (confidence, {"method": "safe_ucb", "confidence": {"schedule": "logarithmic"}}):
+        document = study(alarm=1e-9).model_dump(exclude_unset=True) | {"tuner": tune}
+        document["constraints"][0] |= {"prior_mean": -1.0}
+        tuner = Tuner(Study.model_validate(document), 0)
+        for n in range(12):
+            tuner.tell_manual({"a": 0.5}, "default", measured(0.5, 1.0 if n < 6 else 0.2))
+        found.append((tuner.evidence()["margin"].disjoint, tuner.bounds(np.array([[0.5]]), "default")[0, 1]))
+    assert [disjoint for disjoint, _ in found] == [True, False]
+    assert found[0][1] == pytest.approx(found[1][1])
