@@ -60,7 +60,8 @@ def run(method: str, seed: int, functions: int, earned: bool, trials: int, point
     from gpytorch.kernels import MaternKernel, ScaleKernel
 
     from safebo.acquisition import GridSettings, GridTuner
-    from safebo.models.trust import DECLARED, TrustRule
+    from safebo.models.prior_variants import DECLARED
+    from safebo.models.trust import TrustRule
 
     torch.set_num_threads(1)
     x, truth = problem(seed, functions, points, local)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -27,6 +26,13 @@ from safebo.models.correlations import (
     kept_correlations,
 )
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
+from safebo.models.growing import (
+    GrowingSurrogate,
+    Keys,
+    Observation,
+    keys_of,
+    table_of,
+)
 from safebo.models.hyperparameters import fitted, sampled
 from safebo.models.mixture import MixturePosterior
 from safebo.models.multi_task import (
@@ -38,14 +44,12 @@ from safebo.models.multi_task import (
 )
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
+from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import (
-    DECLARED,
     EVIDENCE_ROWS,
     FunctionTrust,
-    PriorVariant,
     TrustRule,
-    at_time,
     composed,
     judged,
     log_predictive,
@@ -57,36 +61,9 @@ from safebo.study.tuner_checks import prior_data
 Ensembles = tuple[tuple[FunctionModel, ...], ...]
 """Hyperparameters of every function: one model, or samples of it."""
 
-Keys = tuple[tuple[int, tuple[float | None, ...], tuple[bool, ...], tuple[float, ...]], ...]
-"""Which observations: trials with their values, which later trials of the same gains change, whether exact, and their
-added noise."""
-
-ONE_BY_ONE = 300
-"""Rows up to this one are conditioned on one by one. One more row copies the whole factor, `O(n^2)`: a restored run of
-thousands would copy for minutes, so that later rows come in blocks whose ends depend on their number alone."""
-
 EXACT_SEARCH = 300
 """Observations, a prior run's included, up to which searches look at the exact surrogate: evaluating it at one point is
 `O(n^2)`, and a search does so thousands of times."""
-
-LARGE_BLOCK, SMALL_BLOCK = 100, 10
-
-Table = tuple[Tensor, list[tuple[float | None, ...]], list[tuple[float, ...]]]
-"""Inputs, values and added noise, row by row."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One row of the surrogate's data: inputs in the unit cube and warped values, None where not observed."""
-
-    trial: int
-    x: Float[Tensor, " D"]
-    """With the operating time, in seconds, as last entry where the study declares `surrogate.time`."""
-    values: tuple[float | None, ...]
-    exact: tuple[bool, ...] = ()
-    """Which values are measurements with Gaussian noise: not those of a fall, nor clipped ones. Empty where all are."""
-    noise: tuple[float, ...] = ()
-    """Variance of each value's noise beyond the function's own. Empty where none has more."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +112,11 @@ class ModelCache:
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
         self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
-        self._declared: _GrowingSurrogate | None = None
+        self._declared: GrowingSurrogate | None = None
         self.rule = trust_rule(study)
         # Constraints, and the objective where its evidence counts for them.
         self._compared = range(0 if self.spec.common_scale else 1, len(self.declared))
-        self._variants: dict[PriorVariant, _GrowingSurrogate] = {}
+        self._variants: dict[PriorVariant, GrowingSurrogate] = {}
         self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
         self._densities: tuple[object, dict[tuple[PriorVariant, int], Tensor]] = (None, {})
         self._correlated: tuple[Surrogate, Surrogate] | None = None
@@ -197,10 +174,10 @@ class ModelCache:
         if not self._simulation or spec.correlation == "earned" or not rows:
             return None
         # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
-        ids = _keys(rows)
+        ids = keys_of(rows)
         if self._verdict[0] != ids:
             names = [model.name for model in self.declared]
-            X, values, added = _table(rows)
+            X, values, added = table_of(rows)
             plain = Surrogate.prior(self.declared)
             found = contradiction(
                 self._expectation(), plain, names, X, values, spec.checked, spec.level, added
@@ -214,7 +191,7 @@ class ModelCache:
             return None
         found = self.contradiction(rows)
         names = [model.name for model in self.declared]
-        X, values, _ = _table(rows, len(self.declared[0].lengthscale))
+        X, values, _ = table_of(rows, len(self.declared[0].lengthscale))
         return PriorReport(
             len(self._simulation),
             self._inflation if found is None else 1.0,
@@ -248,7 +225,7 @@ class ModelCache:
 
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order; of earned priors with those that certify now."""
-        keys = _keys(rows)
+        keys = keys_of(rows)
         believed = bool(self._simulation) and self.contradiction(rows) is None
         state = self._fit_keys(keys), believed
         if self._declared is None or state != self._state:
@@ -256,7 +233,7 @@ class ModelCache:
                 self._variants = {}
             self._ensembles, self._state = self._fit(rows[: len(state[0])], believed), state
             base = self._base(self._ensembles, believed)
-            self._declared = _GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
+            self._declared = GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
         found = self._present(self._declared.of(keys, rows))
         if self.earns_correlation:
             found = self._by_evidence(found, keys, rows)
@@ -410,7 +387,7 @@ class ModelCache:
             prior = self._base(self._variants_of(variant, believed), believed)
             if variant.drifts:
                 prior = Surrogate([variant.drifting(p) for p in prior.posteriors])
-            self._variants[variant] = _GrowingSurrogate(prior, 0, self._compared, variant)
+            self._variants[variant] = GrowingSurrogate(prior, 0, self._compared, variant)
         found = self._variants[variant].of(keys, rows).posteriors[self._compared.index(function)]
         if self.spec.time is not None:
             return at_time(found, self.now)
@@ -451,7 +428,7 @@ class ModelCache:
         """Before any observation of this run."""
         if not believed:
             return Surrogate.prior(ensembles)
-        X, values, added = _table(self._simulation)
+        X, values, added = table_of(self._simulation)
         return Surrogate.prior(ensembles, self._inflation).conditioned(simulated(X), values, added)
 
     @property
@@ -469,9 +446,9 @@ class ModelCache:
         if believed and self.earns_correlation:
             return tuple(correlated_models(model, self.prior_data) for model in self.declared)
         spec, declared = self.spec, self._models(believed)
-        X, values, added = _table(rows, len(declared[0].lengthscale))
+        X, values, added = table_of(rows, len(declared[0].lengthscale))
         if believed:
-            S, more, theirs = _table(self._simulation)
+            S, more, theirs = table_of(self._simulation)
             X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
             added = theirs + added
         if spec.hyperparameters == "fixed":
@@ -496,76 +473,9 @@ class ModelCache:
         return tuple(replace(model, tasks=tasks) for model in self.declared)
 
 
-class _GrowingSurrogate:
-    """One surrogate of rows that mostly grow, extended from the last one.
-
-    Args:
-        base: before any of the rows.
-        first: so many rows are conditioned on at once.
-        functions: which of a row's values its posteriors are of.
-        variant: of the prior; it says whether rows have a time.
-    """
-
-    def __init__(
-        self, base: Surrogate, first: int, functions: range, variant: PriorVariant = DECLARED
-    ) -> None:
-        self.base, self.first, self.variant = base, first, variant
-        self.functions = slice(functions.start, functions.stop)
-        self._posteriors = Surrogate(base.posteriors[self.functions], base.inflation)
-        self._keys: Keys = ()
-        self._kept: dict[
-            int, Surrogate
-        ] = {}  # by the number of rows that they know, the first ones of `_keys`
-
-    def of(self, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
-        """The surrogate of these rows, in this order."""
-        first, base = self.first, self._posteriors
-        self._kept = {n: s for n, s in self._kept.items() if keys[:n] == self._keys[:n]}
-        self._keys = keys
-        if first not in self._kept:
-            self._kept[first] = base.conditioned(*self._table(rows[:first])) if first else base
-        path = stops(first, len(rows))
-        known = max(n for n in path if n in self._kept)
-        surrogate = self._kept[known]
-        # Longer lists start from the present one, or from the last stop that all of them have.
-        anchor = max(n for n in path if n == first or n <= ONE_BY_ONE or n % LARGE_BLOCK == 0)
-        for n, end in pairwise(path[path.index(known) :]):
-            block = rows[n:end]
-            if len(block) == 1:
-                x = self.variant.timed(block[0].x, block[0].trial)
-                row = block[0]
-                surrogate = surrogate.observed(x, row.values[self.functions], row.noise[self.functions])
-            else:
-                surrogate = surrogate.conditioned(*self._table(block))
-            if end == anchor:
-                self._kept[anchor] = surrogate
-        self._kept = {n: s for n, s in self._kept.items() if n == anchor} | {len(rows): surrogate}
-        return surrogate
-
-    def _table(self, rows: Sequence[Observation]) -> Table:
-        values = [row.values[self.functions] for row in rows]
-        added = [row.noise[self.functions] for row in rows]
-        if not rows:
-            return torch.zeros(0, self.base.posteriors[0].inputs.shape[1], dtype=torch.float64), values, added
-        return torch.stack([self.variant.timed(row.x, row.trial) for row in rows]), values, added
-
-
 def _begins(X: Tensor, first: Tensor) -> bool:
     """Whether the first rows of X are these, bit for bit."""
     return len(first) <= len(X) and torch.equal(X[: len(first)], first)
-
-
-def stops(first: int, count: int) -> list[int]:
-    """The numbers of rows between which a surrogate of `count` rows is extended, from `first` to `count`.
-
-    Up to `ONE_BY_ONE` every number; then every full large block, the small blocks that follow it at once, and the rest
-    one by one.
-    """
-    path = list(range(first, min(count, ONE_BY_ONE) + 1)) or [first]
-    path += range((path[-1] // LARGE_BLOCK + 1) * LARGE_BLOCK, count + 1, LARGE_BLOCK)
-    small = count // SMALL_BLOCK * SMALL_BLOCK
-    path += [small] if small > path[-1] else []
-    return path + list(range(path[-1] + 1, count + 1))
 
 
 def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
@@ -576,15 +486,3 @@ def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
         if row.values[function] is not None
     ]
     return torch.tensor(own, dtype=torch.bool)
-
-
-def _keys(rows: Sequence[Observation]) -> Keys:
-    return tuple((row.trial, row.values, row.exact, row.noise) for row in rows)
-
-
-def _table(rows: Sequence[Observation], dimension: int = 0) -> Table:
-    """Inputs, values and added noise; `dimension` is that of no rows."""
-    values, added = [row.values for row in rows], [row.noise for row in rows]
-    if not rows:
-        return torch.zeros(0, dimension, dtype=torch.float64), values, added
-    return torch.stack([row.x for row in rows]), values, added

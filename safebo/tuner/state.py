@@ -20,7 +20,8 @@ from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.evaluators.gate import impossible_values
 from safebo.models.confidence import disjoint
-from safebo.models.model_cache import ModelCache, Observation
+from safebo.models.growing import Observation
+from safebo.models.model_cache import ModelCache
 from safebo.models.norms import NormCheck, checked_norm
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import EVIDENCE_ROWS, FunctionTrust

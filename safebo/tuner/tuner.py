@@ -20,7 +20,8 @@ from torch import Tensor
 from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
-from safebo.models.model_cache import Observation, PriorReport
+from safebo.models.growing import Observation
+from safebo.models.model_cache import PriorReport
 from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study

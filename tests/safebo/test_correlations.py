@@ -25,8 +25,9 @@ from safebo.models.correlations import (
 )
 from safebo.models.mixture import MixturePosterior
 from safebo.models.multi_task import simulated as as_simulated
+from safebo.models.prior_variants import DECLARED, PriorVariant
 from safebo.models.surrogate import Surrogate
-from safebo.models.trust import DECLARED, PriorVariant, TrustRule, judged, log_predictive
+from safebo.models.trust import TrustRule, judged, log_predictive
 from safebo.runs.prior_run import with_prior_data
 from safebo.runs.recommend import recommend
 from safebo.study import PriorDataSpec

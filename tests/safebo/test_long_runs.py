@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.grid_posterior import GridPosterior
-from safebo.models.model_cache import EXACT_SEARCH, LARGE_BLOCK, ONE_BY_ONE, ModelCache, Observation, stops
+from safebo.models.growing import LARGE_BLOCK, ONE_BY_ONE, Observation, stops
+from safebo.models.model_cache import EXACT_SEARCH, ModelCache
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial

@@ -12,9 +12,10 @@ from tuner_cases import kernel_matrix
 
 from safebo.models.condensed import condensed
 from safebo.models.grid_posterior import GridPosterior
+from safebo.models.growing import Observation
 from safebo.models.hyperparameters import fitted, sampled
 from safebo.models.mixture import MixturePosterior
-from safebo.models.model_cache import ModelCache, Observation
+from safebo.models.model_cache import ModelCache
 from safebo.models.multi_task import contradiction
 from safebo.models.posterior import Posterior
 from safebo.models.schedules import information_gain

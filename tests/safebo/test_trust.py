@@ -20,15 +20,8 @@ from safebo.errors import ImpossibleSeedError, InputError
 from safebo.models.kernels import StationaryKernel
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
-from safebo.models.trust import (
-    DECLARED,
-    LARGEST_FACTOR,
-    PriorVariant,
-    TrustRule,
-    at_time,
-    judged,
-    log_predictive,
-)
+from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
+from safebo.models.trust import LARGEST_FACTOR, TrustRule, judged, log_predictive
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
