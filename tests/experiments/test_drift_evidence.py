@@ -60,6 +60,7 @@ def test_runs_are_kept_and_counted(tmp_path: Path) -> None:
         ("go1 static", 0),
         ("go1 static", 1),
         ("references", 0),
+        ("step", 0),
     ]
     words = drift.table(found).splitlines()[1].split()
     assert "5 trials after the step: 0.96" in drift.table(found)
