@@ -47,7 +47,8 @@ def test_runs_are_kept_and_counted(tmp_path: Path) -> None:
         {"name": "go1 static", "seed": 0, "trials": bad, "stopped": ""},
         {"name": "go1 static", "seed": 1, "trials": trials, "stopped": "EmptySafeSetError: nothing"},
         {"name": "functions expiring", "seed": 0, **row},
-        {"name": "references", "seed": 0, "seed_": 0, "best": -0.5},
+        {"name": "references", "seed": 0, "seed_objective": -1.0, "best": -0.5},
+        {"name": "step", "seed": 0, "violating": 0, "after": [-0.5, -0.6, None, -0.9, -0.6, -0.52, -0.5]},
     ]
     file = tmp_path / "runs.jsonl"
     file.write_text(
@@ -59,6 +60,9 @@ def test_runs_are_kept_and_counted(tmp_path: Path) -> None:
         ("go1 static", 0),
         ("go1 static", 1),
         ("references", 0),
+        ("step", 0),
     ]
     words = drift.table(found).splitlines()[1].split()
+    assert "5 trials after the step: 0.96" in drift.table(found)
+    assert "at least 0.9 of it: 5" in drift.table(found)
     assert words[:6] == ["go1", "static", "2", "1", "1", "11"]
