@@ -42,11 +42,15 @@ class TransferCase:
     inflation: float | None = 1.5
     checked: int = 10
     declared: float | Literal["earned"] = 0.9
+    lengthscale: float = 1.0  # told, over the true one
+    trust: Literal["declared", "earned"] = "declared"
 
 
-def earned(name: str, correlation: float) -> TransferCase:
-    """Nothing declared."""
-    return TransferCase(name, correlation, inflation=None, declared="earned")
+def earned(
+    name: str, correlation: float, lengthscale: float = 1.0, trust: Literal["declared", "earned"] = "declared"
+) -> TransferCase:
+    """No correlation declared."""
+    return TransferCase(name, correlation, None, 10, "earned", lengthscale, trust)
 
 
 CASES = (
@@ -61,6 +65,10 @@ CASES = (
     earned("correlation 0.9, nothing declared", 0.9),
     earned("correlation 0.5, nothing declared", 0.5),
     earned("correlation -0.9, nothing declared", -0.9),
+    earned("0.9, nothing declared, trust: earned", 0.9, trust="earned"),
+    earned("0.9, nothing declared, lengthscale told x 2", 0.9, 2.0),
+    earned("the same, trust: earned", 0.9, 2.0, "earned"),
+    earned("-0.9, lengthscale told x 2, trust: earned", -0.9, 2.0, "earned"),
 )
 
 
@@ -89,7 +97,12 @@ def study(case: TransferCase, seed: tuple[float, float]) -> Study:
             "objective": {"name": "reward", "prior_mean": 0.0, "prior_std": 1.0, "noise_std": NOISE},
             "constraints": [{"name": "margin", "prior_mean": 0.0, "prior_std": 1.0, "noise_std": NOISE}],
             "seeds": [{"parameters": {"a": seed[0], "b": seed[1]}}],
-            "surrogate": {"kernel": "rbf", "lengthscale": LENGTHSCALE, "prior_data": prior},
+            "surrogate": {
+                "kernel": "rbf",
+                "lengthscale": case.lengthscale * LENGTHSCALE,
+                "prior_data": prior,
+                "trust": case.trust,
+            },
             "tuner": {
                 "method": "safe_ucb",
                 "beta": 3.0,

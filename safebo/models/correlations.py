@@ -34,6 +34,9 @@ from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import MINIMAL_VARIANCE, FixedPoints, Posterior
 from safebo.study import PriorDataSpec
 
+SIMULATION = 1.0
+"""The task's number in the further column of a simulated input; the robot's is 0 and need not be written."""
+
 GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 NEGLIGIBLE = 1e-3
@@ -182,21 +185,31 @@ class CorrelatedPosterior(MixturePosterior):
         return [j for j, i in enumerate(self.active) if GRID[i] in self.found.kept]
 
     @cached_property
+    def _simulated(self) -> tuple[Float[Tensor, "s s"], Float[Tensor, " a"]]:
+        """The factor of the simulated rows, which come first and have one for all correlations, and by correlation what
+        covariances with them are multiplied by.
+        """
+        components = [self.components[i] for i in self.active]
+        count = int((self.inputs[:, -1] == SIMULATION).int().cumprod(0).sum())
+        scales = torch.stack([self._kernel(p).parts[0][1][0, int(SIMULATION)] for p in components])
+        return components[0].inverse_factor[:count, :count], scales
+
+    @cached_property
     def _parts(self) -> tuple[tuple[StationaryKernel, Tensor, Tensor], ...]:
-        """Of every part of the kernel, what its covariances are multiplied by for means (`n x a`) and roots of the
-        explained variance (`n x (a n)`).
+        """Of every part of the kernel, what its covariances are multiplied by for means (`n x a`) and for the rows of
+        the robot in the roots of the explained variance (`n x (a (n - s))`).
 
         Component r has the covariance `k(x, z) B_r[0, task of z]`, so that its factor can carry the matrix B.
         """
         components = [self.components[i] for i in self.active]
-        n = self.inputs.shape[0]
+        n, first = self.inputs.shape[0], len(self._simulated[0])
         parts = []
         for q, (kernel, _) in enumerate(self._kernel(components[0]).parts):
             assert isinstance(kernel, StationaryKernel)
             tasks = self.inputs[:, -1].round().long()
             rows = [self._kernel(p).parts[q][1][0, tasks] for p in components]
             means = torch.stack([w * p.weights for w, p in zip(rows, components, strict=True)], 1)
-            roots = torch.stack([p.inverse_factor * w for w, p in zip(rows, components, strict=True)])
+            roots = torch.stack([p.inverse_factor[first:] * w for w, p in zip(rows, components, strict=True)])
             parts.append((kernel, means, roots.reshape(-1, n).T.contiguous()))
         return tuple(parts)
 
@@ -214,18 +227,22 @@ class CorrelatedPosterior(MixturePosterior):
             X: inputs without a task's column.
             known: correlations of X with inputs that functions share; those computed here are added.
         """
-        n, count = self.inputs.shape[0], len(self.active)
-        size = max(1, BLOCK_NUMBERS // max(1, n * count))
+        (factor, scales), count = self._simulated, len(self.active)
+        first, n = len(factor), self.inputs.shape[0]
+        size = max(1, BLOCK_NUMBERS // max(1, n + (n - first) * count))
         if len(X) > size:
             blocks = [self.by_correlation(part) for part in X.split(size)]
             return torch.cat([mean for mean, _ in blocks]), torch.cat([variance for _, variance in blocks])
         mean = X.new_full((len(X), count), self.prior_mean)
-        white = X.new_zeros(len(X), count * n)
-        for kernel, means, roots in self._parts:
+        white = X.new_zeros(len(X), count * (n - first))
+        explained = X.new_zeros(len(X), count)
+        for q, (kernel, means, roots) in enumerate(self._parts):
             k = kernel.variance * self._correlation(kernel, X, [] if known is None else known)
             mean, white = mean + k @ means, white + k @ roots
+            if q == 0:  # what the simulation does not explain has no covariance with it
+                explained = (k[:, :first] @ factor.T).square().sum(-1, keepdim=True) * scales.square()
         prior = self.components[0].kernel.diagonal(X).unsqueeze(-1)
-        explained = white.reshape(len(X), count, n).square().sum(-1)
+        explained = explained + white.reshape(len(X), count, n - first).square().sum(-1)
         return mean, torch.maximum(prior - explained, MINIMAL_VARIANCE * prior)
 
     def _correlation(self, kernel: StationaryKernel, X: Tensor, known: SharedCorrelations) -> Tensor:

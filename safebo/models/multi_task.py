@@ -21,11 +21,9 @@ from jaxtyping import Float
 from scipy.special import chdtri, ndtri  # scipy.stats takes half a second to load
 from torch import Tensor
 
+from safebo.models.correlations import SIMULATION
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
-
-SIMULATION = 1.0
-"""The task's number in the further column of a simulated input; the robot's is 0 and need not be written."""
 
 Values = Sequence[Sequence[float | None]]
 """Warped values of all functions, the objective first, one row per input; None where not observed."""

@@ -161,7 +161,7 @@ def test_a_prior_goes_on_too_and_rounds_begin_anew(robot: Safebo, tmp_path: Path
     assert [t["round"] for t in found] == [-1, -1, -1, 0, 0, 1, 1]
     shown = json.loads(robot("show", "runs/more", "--json").out)
     assert shown["prior"]["trials"] == 6
-    assert all("d" in t["parameters"] for t in found)
+    assert all("d" in dict(t["parameters"]) for t in found)  # type: ignore[call-overload]
 
 
 def test_what_does_not_fit_is_said_in_sentences(robot: Safebo, tmp_path: Path) -> None:
