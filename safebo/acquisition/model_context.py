@@ -92,7 +92,7 @@ class ModelPosterior(Posterior):
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def extended(self, x: Float[Tensor, " D"], y: float) -> Posterior:
+    def extended(self, x: Float[Tensor, " D"], y: float, added: float = 0.0) -> Posterior:
         """Refused: a model learns outside."""
         raise InputError(
             "a BoTorch model learns by its own means: fit or condition it, then make a new context"

@@ -277,6 +277,6 @@ def test_what_a_points_own_measurements_say_counts_the_extrapolations_error() ->
     rows, said = encoding.observations(records), measured_margins(records, encoding)
     assert said is not None
     noise = 0.002**2 + np.mean([row.noise[1] for row in rows])
-    scatter = np.var([row.values[1] for row in rows], ddof=1)
+    scatter = np.var([row.values[1] or 0.0 for row in rows], ddof=1)
     assert float(said.std[0, 0]) == pytest.approx(np.sqrt(max(noise, scatter) / 2))
     assert noise > scatter
