@@ -20,6 +20,7 @@ from safebo.trial_length.extremes import Gumbel, extrapolated
 from safebo.trial_length.variance import transient
 from safebo.tuner import Tuner
 from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.opened import measured_margins
 from safebo.types import Bounds, Measurement, Strides, Trial, TrialRecord
 
 DATA: dict[str, Any] = {
@@ -268,3 +269,14 @@ def test_a_run_keeps_what_was_measured_and_says_once_which_trials_do_not_certify
         assert r.measurement.margins["height"] == pytest.approx(min(r.measurement.strides.margins["height"]))
     best = read_best_gains(tmp_path / "run" / "best.yaml")
     assert best.holds == "certified for trials of 60 s; trials lasted 12 s"
+
+
+def test_what_a_points_own_measurements_say_counts_the_extrapolations_error() -> None:
+    encoding = StudyEncoding(study())
+    records = [record(i, walk(0.5, i)) for i in (1, 2)]
+    rows, said = encoding.observations(records), measured_margins(records, encoding)
+    assert said is not None
+    noise = 0.002**2 + np.mean([row.noise[1] for row in rows])
+    scatter = np.var([row.values[1] or 0.0 for row in rows], ddof=1)
+    assert float(said.std[0, 0]) == pytest.approx(np.sqrt(max(noise, scatter) / 2))
+    assert noise > scatter

@@ -40,7 +40,7 @@ def walks(rng: np.random.Generator, strides: int, rho: float, between: float, gr
 def test_components_are_those_of_the_simulation(rho: float) -> None:
     rng = np.random.default_rng(1)
     found = [components(walks(rng, 40, rho, 0.5, groups=3, trials=4)) for _ in range(100)]
-    between, within = np.mean([(c.between, c.within) for c in found if c is not None], axis=0)
+    between, within = np.mean([(c.between or 0.0, c.within) for c in found if c is not None], axis=0)
     assert between == pytest.approx(0.25, rel=0.15)
     assert within == pytest.approx(1.0, rel=0.07)
     # 1 + 2 sum rho^k = (1 + rho) / (1 - rho)
