@@ -17,8 +17,9 @@ def disbelief(cautious: Posterior, measured: Float[Tensor, " k"]) -> tuple[float
     """By how much less than measured margins count, so that none is far better than predicted.
 
     A lucky outlier must not certify its neighbourhood: no observation counts as more than `LARGEST_SURPRISE` standard
-    deviations above the one-step prediction. What is worse than predicted counts as it is. With `A = L^-1` and the
-    values `y'` that count, the standardized residual of observation t is
+    deviations above the one-step prediction, where that rests on data (at most half of the prior variance is left):
+    elsewhere the prior is wrong, not the measurement. What is worse than predicted counts as it is. With `A = L^-1` and
+    the values `y'` that count, the standardized residual of observation t is
 
         r_t = sum_(s < t) A_ts (y'_s - mean) + A_tt (y_t - mean)
 
@@ -30,15 +31,19 @@ def disbelief(cautious: Posterior, measured: Float[Tensor, " k"]) -> tuple[float
         `y_t - y'_t` of every observation; empty where all count as measured.
     """
     first = cautious.count - len(measured)
+    factor, inputs = cautious.inverse_factor[first:, first:], cautious.inputs[first:]
+    # The pivot's square is the variance of the prediction, noise included.
+    largest = 0.5 * cautious.kernel.diagonal(inputs) + cautious.noise_variances[first:]
+    known = factor.diagonal().square().reciprocal() <= largest
     residual = cautious.whitened_residual()[first:]
-    if bool((residual <= LARGEST_SURPRISE).all()):
+    if not bool((known & (residual > LARGEST_SURPRISE)).any()):
         return ()
-    factor, deviation = cautious.inverse_factor[first:, first:], measured - cautious.prior_mean
+    deviation = measured - cautious.prior_mean
     earlier = residual - factor @ deviation  # what rows before the first contribute
     less = [0.0] * len(measured)
     for t in range(len(measured)):
         excess = float(earlier[t] + factor[t, : t + 1] @ deviation[: t + 1]) - LARGEST_SURPRISE
-        if excess > 0.0:
+        if excess > 0.0 and known[t]:
             std = 1.0 / float(factor[t, t])
             # A power of two, far below the noise: a run that is restored finds the same values, bit for bit.
             grain = 2.0 ** (math.floor(math.log2(std)) - 24)
