@@ -315,7 +315,8 @@ def _translated(
         if measurement is None:
             lost.setdefault("not told", []).append(trial.id)
         elif parameters is None:
-            lost.setdefault(f"with other values of {', '.join(gains.removed)}", []).append(trial.id)
+            fixed = ", ".join(f"{name} {value_text(value)}" for name, value in gains.removed.items())
+            lost.setdefault(f"with other values than {fixed}", []).append(trial.id)
         elif not _fits(space, parameters):
             lost.setdefault("with values that the study does not have", []).append(trial.id)
         else:
