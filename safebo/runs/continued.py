@@ -121,11 +121,11 @@ def read_earlier(changes: Changes, study: Study, info: EvaluatorInfo) -> Earlier
         lines = "\n".join(f"  {line}" for line in problems)
         raise InputError(f"{where}: its trials cannot go on under this study:\n{lines}")
     gains = _Gains.of(run, records, study, info, where)
-    told, ids, left_out = _translated(records, gains, study, changes.moved or {}, where)
+    source = changes.folder.resolve()
+    told, ids, left_out = _translated(records, gains, study, changes.moved or {}, source, where)
     if not told:
         why = f": {'; '.join(left_out)}" if left_out else ""
         raise InputError(f"{where}: none of its {len(records)} trials can be used{why}. Leave --continue out")
-    source = str(changes.folder.resolve())
     scales = list(_scales(run.study, study))
     different = tuple(changed_keys(run.study, study))
     parts = [f"{len(told)} of {len(records)} trials of {source}", *gains.words, *left_out, *scales]
@@ -139,9 +139,9 @@ def read_earlier(changes: Changes, study: Study, info: EvaluatorInfo) -> Earlier
         text = f"The robot was changed ({changes.robot}): {'; '.join(parts)} are another robot's and serve as prior."
         if prior is not None:
             text += f" Its own prior, {len(prior.rows)} trials of {prior.source}, is left out: a run has one."
-        return Earlier(None, PriorTrials(run.run, source, run.name, different, prior_rows(told)), text)
+        return Earlier(None, PriorTrials(run.run, str(source), run.name, different, prior_rows(told)), text)
     data = {
-        "source": source,
+        "source": str(source),
         "run": run.run,
         "trials": {str(trial.id): was for (trial, _), was in zip(told, ids, strict=True)},
         "differences": list(different),
@@ -296,7 +296,12 @@ def _of_seeds(parameter: Parameter, study: Study, where: str) -> Any:
 
 
 def _translated(
-    records: Sequence[Record], gains: _Gains, study: Study, moved: Mapping[str, float], where: str
+    records: Sequence[Record],
+    gains: _Gains,
+    study: Study,
+    moved: Mapping[str, float],
+    source: Path,
+    where: str,
 ) -> tuple[list[tuple[Trial, Measurement]], list[int], list[str]]:
     """Trials with what they showed, their earlier ids, and what was left out, for people."""
     space = Space.of_parameters(study)
@@ -310,10 +315,13 @@ def _translated(
         if measurement is None:
             lost.setdefault("not told", []).append(trial.id)
         elif parameters is None:
-            lost.setdefault(f"with other values of {', '.join(gains.removed)}", []).append(trial.id)
+            fixed = ", ".join(f"{name} {value_text(value)}" for name, value in gains.removed.items())
+            lost.setdefault(f"with other values than {fixed}", []).append(trial.id)
         elif not _fits(space, parameters):
             lost.setdefault("with values that the study does not have", []).append(trial.id)
         else:
+            if measurement.telemetry is not None:  # it stays where it is
+                measurement = replace(measurement, telemetry=str(source / measurement.telemetry))
             again = trial.phase == "seed" and (trial.context_name, parameters) not in seeds
             told.append(
                 (

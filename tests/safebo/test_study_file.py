@@ -217,6 +217,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ]:
         with pytest.raises(StudyError, match=answer):
             load_study(tmp_path / name)
+    with pytest.raises(StudyError, match="the study's name is blank"):
+        load_study(" ")
     with pytest.raises(StudyError, match=r"no study and no file 'go1-trott'; did you mean 'go1-trot'\?"):
         load_study("go1-trott")
 
