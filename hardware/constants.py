@@ -36,6 +36,7 @@ def _c(name: str, value: _Number, unit: str, meaning: str) -> _Number:
 
 # -- link: what both of its ends have to know -------------------------------------------------------------
 
+UNKNOWN_BYTE = _c("unknown byte", 255, "", "of a percentage or a temperature that the robot does not say")
 PORT = _c("port", 4750, "", "UDP port of the guardian unless it is told another one")
 MIN_KEY_BYTES = _c("key", 16, "bytes", "shortest shared key that is accepted")
 HEARTBEAT_S = _c("heartbeat", 0.02, "s", "recommended time between two heartbeats")

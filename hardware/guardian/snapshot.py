@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from safebo.hardware.constants import UNKNOWN_BYTE
 from safebo.hardware.guardian.lease import Lease
 from safebo.hardware.guardian.measures import WatchedQuantities
 from safebo.hardware.guardian.observation import Stream
@@ -22,7 +23,7 @@ _SEVERITY = {
 
 
 def _byte(value: float) -> int:
-    return 255 if math.isnan(value) else int(min(254.0, max(0.0, value)))
+    return UNKNOWN_BYTE if math.isnan(value) else int(min(254.0, max(0.0, value)))
 
 
 def _micro(seconds: float) -> int:
@@ -62,8 +63,8 @@ def snapshot(
         missed=stream.missed & 0xFFFFFFFF,
         rejected=stream.rejected & 0xFFFFFFFF,
         overruns=g.counters.overruns & 0xFFFFFFFF,
-        battery=_byte(newest.battery) if newest else 255,
-        hottest=_byte(newest.temperature) if newest else 255,
+        battery=_byte(newest.battery) if newest else UNKNOWN_BYTE,
+        hottest=_byte(newest.temperature) if newest else UNKNOWN_BYTE,
         attitude=measures.attitude,
         height=(measures.height,),
         position=tuple(newest.reading.joint_position.tolist()) if newest else zeros,

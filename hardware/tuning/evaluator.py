@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from safebo.boundary.monitor import BoundaryMonitor
-from safebo.hardware.constants import APPROVAL_TIMEOUT_S, BRAKE_TIME_S, PUMP_TIME_S, TRIAL_END_TIMEOUT_S
+from safebo.hardware.constants import (
+    APPROVAL_TIMEOUT_S,
+    BRAKE_TIME_S,
+    PUMP_TIME_S,
+    TRIAL_END_TIMEOUT_S,
+    UNKNOWN_BYTE,
+)
 from safebo.hardware.errors import HardwareError, HardwareInputError, LinkError
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.states import Response, State
@@ -43,9 +49,6 @@ from safebo.types import (
     TrialUnknownError,
     trial_hash,
 )
-
-UNKNOWN = 255
-"""What the guardian's bytes say where the robot does not."""
 
 READINGS = (
     QuantityInfo("robot.battery", "%", "state of charge"),
@@ -149,7 +152,7 @@ class RobotEvaluator:
         with self._session.client() as client:
             seen = client.status()
         said = zip(READINGS, (seen.battery, seen.hottest), strict=True)
-        return {reading.name: float(value) for reading, value in said if value != UNKNOWN}
+        return {reading.name: float(value) for reading, value in said if value != UNKNOWN_BYTE}
 
     def close(self) -> None:
         """Lie down and give the lease back."""
