@@ -51,6 +51,9 @@ prior_trials = sa.Table(
     sa.Column("fell", sa.Boolean, nullable=False),
 )
 
+ENDED_EARLY = ""
+"""Among the margins of a trial that ended early: its further numbers. No margin's name is blank."""
+
 _TRIAL = ("parameters", "context", "context_name", "phase")
 _MEASUREMENT = ("outcome", "objective", "margins", "fell")
 
@@ -94,7 +97,7 @@ class PriorTrials:
     @property
     def records(self) -> list[tuple[Trial, Measurement | None]]:
         """The trials as `Tuner.take_prior` takes them."""
-        whole = [{**_REST, **row} for row in self.rows]
+        whole = [{**_REST, **_whole(row)} for row in self.rows]
         return [(trial_from_row(row), measurement_from_row(row, None)) for row in whole]
 
     @property
@@ -110,8 +113,19 @@ def prior_rows(told: Sequence[tuple[Trial, Measurement]]) -> tuple[Mapping[str, 
     rows = []
     for trial, measurement in told:
         columns = {**trial_columns(trial), **measurement_columns(measurement)}
-        rows.append({"id": trial.id, **{name: columns[name] for name in (*_TRIAL, *_MEASUREMENT)}})
+        row = {"id": trial.id, **{name: columns[name] for name in (*_TRIAL, *_MEASUREMENT)}}
+        if measurement.ended:
+            # What a trial that ended early did not show is not told; the column is the only one that may grow.
+            row["margins"] = to_json({**measurement.margins, ENDED_EARLY: json.loads(columns["extra"])})
+        rows.append(row)
     return tuple(rows)
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the further numbers of a trial that ended early in their own column."""
+    margins = json.loads(row["margins"])
+    extra = margins.pop(ENDED_EARLY, None)
+    return dict(row) if extra is None else {**row, "margins": to_json(margins), "extra": to_json(extra)}
 
 
 def insert_prior(connection: sa.Connection, run: str, prior: PriorTrials) -> None:

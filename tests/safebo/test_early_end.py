@@ -15,6 +15,7 @@ from test_journal import trial as journal_trial
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.gate import evaluate_safely, what_happened
 from safebo.storage.journal import Journal
+from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study import Study
 from safebo.study.reading import check_study
 from safebo.tuner import Tuner
@@ -156,3 +157,20 @@ def test_margins_of_a_settled_trial_are_told_as_far_as_the_horizon() -> None:
 
 def test_it_is_said_that_a_trial_ended() -> None:
     assert what_happened(ENDED) == ["ended after 3 s: unsafe"]
+
+
+def test_a_copy_of_a_trial_that_ended_early_still_says_so() -> None:
+    """A simulation's trial that was cut short must not count for a robot as one that kept its other margins."""
+    strides = Strides(0.5, 1.0, (-1.0, -1.1, -0.9), {"height": (0.1, 0.2, -0.1)})
+    ended = Measurement(
+        "completed", -1.0, {"height": -0.1}, strides=strides, ended="unsafe", extra={"rms": 2.0}
+    )
+    whole = Measurement("completed", -1.0, {"height": 0.1})
+    rows = prior_rows([(TRIAL, ended), (replace(TRIAL, id=2), whole)])
+    prior = PriorTrials("key", "runs/simulated", "walk", (), rows)
+    (_, first), (_, second) = prior.records
+    assert first is not None
+    assert second is not None
+    assert (first.ended, first.margins, first.strides) == ("unsafe", ended.margins, strides)
+    assert (second.ended, second.margins) == ("", whole.margins)
+    assert "ended" not in str(rows[1])
