@@ -195,7 +195,8 @@ class RunLoop:
                 "them out, and limit the time where the executor is made"
             )
         self.file.check_evaluator(info)
-        refuse_interval(self.file, info)
+        if self.file.study.surrogate.time is not None:
+            refuse_interval(self.file, info)
         return info
 
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:

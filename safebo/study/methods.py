@@ -113,6 +113,9 @@ METHODS: dict[str, Method] = {
     )
 }
 
+NORM_SCHEDULES = ("sui2015", "chowdhury2017", "fiedler2024")
+"""Schedules of beta that rest on a declared norm."""
+
 BUILT_IN = frozenset(METHODS)
 """Names of the methods that safebo itself has."""
 

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study import Study, TunerSpec
 from safebo.study.duration import duration_text
-from safebo.study.methods import METHODS, canonical, certifies
-
-NORM_SCHEDULES = ("sui2015", "chowdhury2017", "fiedler2024")
+from safebo.study.methods import METHODS, NORM_SCHEDULES, canonical, certifies
 
 
-def time_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
-    """Everything that contradicts a declared drift.
+def change_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
+    """Everything that contradicts a robot which is declared to change, with time or with what is read of it.
 
     Args:
         study: as it is declared.
         brought: its tuner section with what the method brings along.
     """
+    yield from _time_problems(study, brought)
+    yield from _reading_problems(study, brought)
+
+
+def _time_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
+    """Everything that contradicts a declared drift."""
     time = study.surrogate.time
     if time is None:
         return
@@ -77,7 +81,7 @@ def time_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
     yield from (Problem(path, message) for wrong, message in checks if wrong)
 
 
-def reading_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
+def _reading_problems(study: Study, brought: TunerSpec) -> Iterator[Problem]:
     """What contradicts context variables that are read before every trial."""
     known = METHODS.get(canonical(study.tuner.method))
     for index, variable in enumerate(study.context.variables):

@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study import PriorDataSpec, Study, TunerSpec
 from safebo.study.axis import grid_sizes
-from safebo.study.methods import ALIASES, METHODS, SAFE, canonical, certifies, configured
+from safebo.study.methods import ALIASES, METHODS, NORM_SCHEDULES, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
-from safebo.study.time_checks import reading_problems, time_problems
+from safebo.study.time_checks import change_problems
 
 MAX_GRID_POINTS = 4_000_000
 
 DECLARED_CORRELATION, DECLARED_INFLATION = 0.8, 1.5
 """Of a prior run where they are declared and left out."""
-
-NORM_SCHEDULES = ("sui2015", "chowdhury2017", "fiedler2024")
-"""Schedules of a declared norm."""
 
 _BANDS = (
     ("marginal_lower_bound", "interior_lower_bound"),
@@ -31,6 +28,7 @@ _BANDS = (
 
 def tuner_problems(study: Study) -> list[Problem]:
     """Everything wrong in the tuner section."""
+    changes = study.surrogate.time is not None or any(v.measured for v in study.context.variables)
     return [
         *method_problems(study.tuner),
         *_confidence(study),
@@ -39,8 +37,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_transductive(study),
         *_search(study),
         *_backup(study.tuner),
-        *time_problems(study, as_configured(study.tuner)),
-        *reading_problems(study, as_configured(study.tuner)),
+        *(change_problems(study, as_configured(study.tuner)) if changes else ()),
         *_prior_data(study),
     ]
 

@@ -29,7 +29,7 @@ from safebo.safety.certificates import CertificateRule, LipschitzCertificate, St
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
-from safebo.study.tuner_checks import NORM_SCHEDULES
+from safebo.study.methods import NORM_SCHEDULES
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
