@@ -27,7 +27,7 @@ SHOWN = (10, 20, 50)
 """Trials at which regret is shown."""
 
 
-class Run(NamedTuple):
+class PricedRun(NamedTuple):
     """Regret at `SHOWN`, trials at which the constraint was broken, and the first trial after which the declared prior
     certified; None where it never did.
     """
@@ -54,7 +54,9 @@ def problem(seed: int, functions: int, points: int, local: int) -> tuple[FloatAr
             return x, values
 
 
-def run(method: str, seed: int, functions: int, earned: bool, trials: int, points: int, local: int) -> Run:
+def run(
+    method: str, seed: int, functions: int, earned: bool, trials: int, points: int, local: int
+) -> PricedRun:
     """One run; with more than two functions all are declared to be rough alike."""
     import torch
     from gpytorch.kernels import MaternKernel, ScaleKernel
@@ -83,7 +85,7 @@ def run(method: str, seed: int, functions: int, earned: bool, trials: int, point
             promoted = trial
         index = tuner.ask().index
         violations += bool(truth[index, 1] < 0.0) and trial < trials
-    return Run(regret, violations, promoted)
+    return PricedRun(regret, violations, promoted)
 
 
 def main(

@@ -296,9 +296,11 @@ def tune(
         raise InputError("--robot-changed: say in a few words what changed")
     changes = None
     if continues is not None:
-        from safebo.runs.continued import Changes, moved_margins  # few runs need it
+        from safebo.runs.continued import CampaignChanges, moved_margins  # few runs need it
 
-        changes = Changes(continues, (robot_changed or "").strip(), moved_margins(moved or [], file.study))
+        changes = CampaignChanges(
+            continues, (robot_changed or "").strip(), moved_margins(moved or [], file.study)
+        )
     options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     keep_details_in(folder)

@@ -32,7 +32,7 @@ NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
-class Changes:
+class CampaignChanges:
     """What a person says of the time between two runs.
 
     Args:
@@ -92,7 +92,7 @@ def moved_margins(words: Sequence[str], study: Study) -> dict[str, float] | None
     return moved
 
 
-def read_earlier(changes: Changes, study: Study, info: EvaluatorInfo) -> Earlier:
+def read_earlier(changes: CampaignChanges, study: Study, info: EvaluatorInfo) -> Earlier:
     """The trials of an earlier run for a new one.
 
     Args:
@@ -209,7 +209,7 @@ def _same_robot(
     here: Study,
     robots: Sequence[Mapping[str, str]],
     info: EvaluatorInfo,
-    changes: Changes,
+    changes: CampaignChanges,
 ) -> Iterator[str]:
     """What shows that the earlier trials are another robot's, or that their margins had other limits."""
     other = "say --robot-changed TEXT, and its trials are another robot's and serve as prior"

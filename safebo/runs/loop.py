@@ -35,11 +35,8 @@ from safebo.files.writing import remove_draft
 from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
-from safebo.runs.evidence_events import EvidenceNews
-from safebo.runs.horizon_events import HorizonNews
-from safebo.runs.norm_events import NormNews
+from safebo.runs.news import RunNews
 from safebo.runs.operators import Operator
-from safebo.runs.prior_events import PriorNews
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
 from safebo.runs.recommendation import best_file, is_default, keep_best, note_code, origin, versions
@@ -242,15 +239,8 @@ class RunLoop:
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
-        news = PriorNews(journal, tuner, self.progress)
+        news = RunNews(journal, tuner, self.progress, supervised=self.supervision is not None)
         news.begin()
-        on_alarm = journal.run.study.surrogate.on_alarm or (
-            "caution" if self.supervision is None else "pause"
-        )
-        evidence = EvidenceNews(journal, tuner, self.progress, on_alarm == "pause")
-        heeded = journal.run.study.surrogate.on_alarm in ("pause", "caution")
-        norms = NormNews(journal, tuner, self.progress, on_alarm == "pause", heeded)
-        horizon = HorizonNews(journal, tuner, self.progress)
         stop = StopRequest(
             lambda: self.progress.note(_STOPPING if self.supervision is None else _STOPPING_ROBOT),
             self.pool.request_stop,
@@ -259,7 +249,7 @@ class RunLoop:
             with stop:
                 if self.supervision is not None:
                     self.supervision.check(journal)
-                self._rounds(journal, tuner, info, current, stop, news, evidence, norms, horizon)
+                self._rounds(journal, tuner, info, current, stop, news)
         except Exception as error:
             self._note_stop(journal, tuner, error)
             raise
@@ -285,17 +275,13 @@ class RunLoop:
         info: EvaluatorInfo,
         current: _Round,
         stop: StopRequest,
-        news: PriorNews,
-        evidence: EvidenceNews,
-        norms: NormNews,
-        horizon: HorizonNews,
+        news: RunNews,
     ) -> None:
         assert self.clock is not None
         asked = self.told + len(current.trials)
         while True:
             if not current.trials and asked >= journal.run.trials:
-                news.tell(last=True)
-                norms.tell(last=True)
+                news.end()
                 return
             if stop.soon:
                 raise self._interrupted()
@@ -308,13 +294,11 @@ class RunLoop:
             for trial in current.trials:
                 tuner.tell(trial, current.measured[trial.id])
                 self.told += 1
-            news.tell()
+            news.told()
             for trial in current.trials:
                 refuse_seed(trial, current.measured[trial.id], self.file.study)
                 self._count_failures(trial, current.measured[trial.id])
-            horizon.tell()
-            evidence.tell()
-            norms.tell()
+            news.checked()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
 

@@ -41,7 +41,7 @@ from safebo.workers.pool import UNGUARDED, starts_unguarded
 __all__ = ["LOG_FILE", "MakeTuner", "RunResult", "contexts_of", "make_default_tuner", "restorable", "run"]
 
 if TYPE_CHECKING:
-    from safebo.runs.continued import Changes, Earlier
+    from safebo.runs.continued import CampaignChanges, Earlier
 
 MAX_WORKERS = 1000
 
@@ -75,7 +75,7 @@ def run(
     approve_all: bool = False,
     global_trials: bool = False,
     prior: str | Path | None = None,
-    continues: Changes | None = None,
+    continues: CampaignChanges | None = None,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -222,7 +222,7 @@ def run(
         return loop.run(journal, tuner, info, resumed=exists)
 
 
-def _earlier(continues: Changes, resolved: Study, info: EvaluatorInfo, prior: str | Path | None) -> Earlier:
+def _earlier(continues: CampaignChanges, resolved: Study, info: EvaluatorInfo, prior: str | Path | None) -> Earlier:
     """The trials that a new run begins with; imported only here, as few runs do."""
     from safebo.runs.continued import read_earlier
 
