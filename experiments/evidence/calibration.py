@@ -241,7 +241,7 @@ def _add(out: Path, rows: Sequence[tuple[object, ...]]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     new = not out.exists()
     with out.open("a", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerows([COLUMNS] * new)
         writer.writerows([f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in rows)
 

@@ -155,7 +155,7 @@ PAGE_HEAD = """# Calibration: how often safe methods break a constraint
 Safe means safe under the declared model. This page shows what that is worth where the model is right, and what is left
 of it where the model is wrong. Made by
 
-    python -m safebo.experiments.evidence.calibration --out docs/calibration.csv --page docs/calibration.md
+    python -m safebo.experiments.evidence.calibration --out docs/calibration.csv --page PAGE
 
 Every problem is an objective and a constraint drawn from a unit-variance squared-exponential prior on 150 points of the
 unit interval (lengthscale 0.1, noise 0.1), with one safe seed; {trials} trials each. With two inputs they are 900

@@ -222,7 +222,9 @@ def run(
         return loop.run(journal, tuner, info, resumed=exists)
 
 
-def _earlier(continues: CampaignChanges, resolved: Study, info: EvaluatorInfo, prior: str | Path | None) -> Earlier:
+def _earlier(
+    continues: CampaignChanges, resolved: Study, info: EvaluatorInfo, prior: str | Path | None
+) -> Earlier:
     """The trials that a new run begins with; imported only here, as few runs do."""
     from safebo.runs.continued import read_earlier
 
