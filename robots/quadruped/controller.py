@@ -110,7 +110,7 @@ class Controller:
         self._geometry = leg_geometry(robot)
         self._timing = gait.timing(robot.legs)
         self._stance_phase = np.zeros(4)
-        self._problem = MpcProblem.allocate(self.mpc.horizon)
+        self._problem = MpcProblem.allocate(self.mpc.steps)
         self._reference = BaseReference.at_rest()
         self._reference_parts = tuple(self._reference)
         self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
@@ -217,10 +217,10 @@ class Controller:
                 tuple(self._problem),
             )
             self.mpc.solve(self._problem)
-            self._next_mpc = time + self.mpc.step
+            self._next_mpc = time + float(self._problem.ends[0])
         out = self.command
         joint_targets(
-            1.0 - (self._next_mpc - time) / self.mpc.step,
+            1.0 - (self._next_mpc - time) / float(self._problem.ends[0]),
             self._plan,
             self._task_gains,
             self._feet_parts,
