@@ -165,8 +165,12 @@ class Controller:
         )
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
-        """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
-        self.base = _known(truth) if self.estimator is None else self.estimator.reset(reading)
+        """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state.
+
+        Raises:
+            SensorError: the reading is not sound.
+        """
+        self.base = _known(truth, reading) if self.estimator is None else self.estimator.reset(reading)
         self._start = float(reading.time)
         self._next_mpc = -math.inf
         self._fresh, self._bad_samples = True, 0
@@ -252,10 +256,7 @@ class Controller:
         if self.estimator is not None:
             stance_phases(gait_time, self._timing, self._stance_phase)
             return self.estimator.update(reading, self._stance_phase)
-        known = _known(truth)
-        if not np.isfinite([*map(np.sum, (*known, reading.joint_position, reading.joint_velocity))]).all():
-            raise SensorError("a state that is not finite")
-        return known
+        return _known(truth, reading)
 
     def regained(self) -> JointCommand:
         """The last command with the present joint gains, for gains that were switched within a tick."""
@@ -268,7 +269,11 @@ class Controller:
         return self._problem.copy()
 
 
-def _known(truth: BaseState | None) -> BaseState:
+def _known(truth: BaseState | None, reading: SensorReading) -> BaseState:
     if truth is None:
         raise ValueError("a controller with estimator 'truth' needs the true base state in reset and step")
+    if not np.isfinite(
+        [np.sum(part) for part in (*truth, reading.joint_position, reading.joint_velocity)]
+    ).all():
+        raise SensorError("a state that is not finite")
     return truth

@@ -221,6 +221,7 @@ def test_the_assumed_noise_of_the_sensors_is_theirs(gait, speed):
     """
     controller = Controller(ROBOT, Gains(), gait_named(gait), VelocityRamp(speed))
     rollout(Simulation(ROBOT), controller, 4.0)
+    assert controller.estimator is not None
     position, velocity, height = controller.estimator.normalised_innovations()
     assert 0.5 < position.mean() < 1.2
     assert 0.6 < velocity.mean() < 1.6
