@@ -12,8 +12,10 @@ If c is the truth, E_t is a nonnegative martingale however the trials were chose
 probability of at most 1 / K; if p_0 is, M_t is one, and p_0 is ever refuted with a probability of at most `refute`
 (Ville). A third ratio, `sum_j w_j p_j(t) / p_c(t)` with alternatives to the cautious prior itself, raises the alarm
 when no prior of the ladder fits; long before, the likeliest alternative has to certify as well while it is `SUSPICION`
-times likelier than c. Each trial's factor is cut at 10, which keeps a supermartingale and does not let one
-outlier decide. Measurements that are no Gaussian observations (falls, clipped values) say nothing here.
+times likelier than c. Each trial's factor of a ratio that decides for good is cut at 10, which keeps a supermartingale
+and does not let one outlier decide; suspicion, which only tightens and may pass, weighs all of it, so that one margin
+far below its prediction is enough. Measurements that are no Gaussian observations (falls, clipped values) say nothing
+here.
 """
 
 from __future__ import annotations
@@ -202,9 +204,7 @@ def _least(ratio: Float[Tensor, "*r n"]) -> Float[Tensor, " n"]:
     return ratio if ratio.ndim == 1 else ratio.amin(0)
 
 
-def _mixture(
-    over: Sequence[Tensor], under: Tensor, counted: Tensor
-) -> Float[Tensor, " n"]:
+def _mixture(over: Sequence[Tensor], under: Tensor, counted: Tensor) -> Float[Tensor, " n"]:
     """Logarithms of the equally weighted mixture's ratio after every observation."""
     parts = torch.stack([_ratio(o, under, counted) for o in over])
     return _least(torch.logsumexp(parts, 0) - math.log(len(over)))
