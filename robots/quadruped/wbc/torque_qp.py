@@ -119,33 +119,28 @@ class TorqueProgram:
             gradient,
         )
         solution = gradient
+        pyramid = friction_pyramid(count, self.friction, self.max_force / self._unit)
         if count:
-            pyramid, most, least = friction_pyramid(count, self.friction, self.max_force / self._unit)
+            solution = _solved(hessian, gradient, *pyramid)
+        out = self.forces, self.relaxation, self.torque
+        if _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out) and count:
+            # rarely: without the rows the program has half the size, and what keeps them is its optimum with them
             rows = _torque_rows(parts, self._relaxation, self._unit, self._rows, self._offset)
-            legs = np.repeat(problem.stance, 3)
-            limit, offset = self._limit[legs], self._offset[:size]
+            limit, offset = self._limit[np.repeat(problem.stance, 3)], self._offset[:size]
             # in units of the limit: soft rows weigh alike
-            solution, _, flag, _ = daqp.solve(
-                hessian,
-                gradient,
-                np.concatenate([pyramid, rows / limit[:, None]]),
-                np.concatenate([most, 1.0 - offset / limit]),
-                np.concatenate([least, -1.0 - offset / limit]),
-                _soft_rows(count),
-            )
-            if flag < 1:
-                raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
-        _torque_from_forces(
-            parts,
-            self._unit,
-            self._relaxation,
-            solution,
-            self.forces,
-            self.relaxation,
-            self.torque,
-        )
-        np.clip(self.torque, -self._limit, self._limit, out=self.torque)
+            matrix = np.concatenate([pyramid[0], rows / limit[:, None]])
+            most = np.concatenate([pyramid[1], 1.0 - offset / limit])
+            least = np.concatenate([pyramid[2], -1.0 - offset / limit])
+            solution = _solved(hessian, gradient, matrix, most, least, _soft_rows(count))
+            _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out)
         return self.torque
+
+
+def _solved(*program: FloatArray | IntArray) -> FloatArray:
+    solution, _, flag, _ = daqp.solve(*program)
+    if flag < 1:
+        raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
+    return solution
 
 
 @lru_cache(maxsize=4)
@@ -283,11 +278,15 @@ def _torque_from_forces(
     unit: float,
     elimination: Relaxation,
     solution: FloatArray,
+    limit: FloatArray,
     forces: FloatArray,
     relaxation: FloatArray,
     torque: FloatArray,
-) -> None:
-    """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28)."""
+) -> bool:
+    """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28).
+
+    The torque is cut to the limits; returns whether a standing leg's had to be.
+    """
     problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
     for i in range(6):
@@ -296,6 +295,7 @@ def _torque_from_forces(
             value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
     scatter_forces(solution, problem.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
+    exceeded = False
     for i in range(12):
         value = problem.bias[6 + i]
         for j in range(18):
@@ -308,4 +308,6 @@ def _torque_from_forces(
             for w in range(3):
                 force += rotation[w, axis] * forces[leg, w]
             value -= jacobian[leg, axis, i % 3] * force
-        torque[i] = value
+        torque[i] = min(limit[i], max(-limit[i], value))
+        exceeded = exceeded or (problem.stance[leg] and torque[i] != value)
+    return exceeded
