@@ -186,12 +186,13 @@ def one_run(problem: FirstStudyProblem, random_seed: int, trials: int = TRIALS) 
         gains = opened.tuner().best("default")
     first = told[0].true_objective
     assert first is not None
+    names = [problem.quantities.get(name, name) for name in problem.margins]
     reached = first if gains is None else _true(problem, gains.parameters)
     return {
         "share": (reached - first) / (best - first),
         "objective": reached,
         "seed": first,
-        "unsafe": sum(min((m.true_margins or {"": 0.0}).values()) < 0 for m in told),
+        "unsafe": sum(any((m.true_margins or {}).get(n, 0.0) < 0 for n in names) for m in told),
         "trials": len(told),
         "stopped": stopped,
     }
