@@ -13,10 +13,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
+from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
+from safebo.robots.descriptions.robot_file import (
+    SUFFIXES,
+    known_robot_files,
+    named_robot_file,
+    user_folder,
+    write_robot_file,
+)
 from safebo.robots.descriptions.unitree import ROBOTS
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, Gains
+from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, gait_named
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
@@ -52,13 +60,14 @@ def _or_refuse(make: Callable[[], T]) -> T:
 def list_robots() -> None:
     """List the robots, gaits and disturbances that come with this package.
 
-    A robot of your own is given as the path of its MJCF or URDF file instead of a name.
+    A robot of your own is given as the path of its MJCF or URDF file; `safebo robots add` gives it a name.
     """
     say("Robots")
     for name in sorted(ROBOTS):
         robot = load_robot(name)
-        legs = robot.thigh_length + robot.calf_length
-        say(f"  {name:12s} {robot.mass:.2f} kg, legs {legs:.3f} m, 12 joints")
+        say(f"  {name:12s} {robot.mass:.2f} kg, legs {robot.leg_length:.3f} m; {ROBOTS[name].title}")
+    for name, path in known_robot_files().items():
+        say(f"  {name:12s} {path}")
     say("Gaits (--gait)")
     for name, gait in GAITS.items():
         offsets = ", ".join(f"{offset:g}" for offset in (gait.offset_fl, gait.offset_rr, gait.offset_rl))
@@ -69,6 +78,63 @@ def list_robots() -> None:
     say("Disturbances (--disturbance)")
     for name in PRESETS:
         say(f"  {name}")
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="MJCF, URDF or robot file, or the name of a robot file.")],
+) -> None:
+    """Read a robot of your own and say what was found, what was assumed and what is wrong.
+
+    Trunk, legs and joints are found from where they are, whatever they are called. The robot is compared with its file
+    and between two physics engines at random states. Exit code 2 if it cannot be used.
+    """
+    own = _or_refuse(lambda: own_robot(file))
+    found = check_own_robot(own)
+    for line in found.facts:
+        say(line)
+    worst = max(found.differences.values())
+    say(f"MuJoCo, Pinocchio, the legs' kinematics and the file agree to {worst:.1g}")
+    for line in found.problems:
+        say(f"note: {line}")
+    if worst >= TOLERANCE:
+        raise typer.Exit(2)
+    if Path(file).suffix not in SUFFIXES and named_robot_file(file) is None:
+        say(
+            f"`safebo robots add {file} --name NAME` writes all this into a robot file, where it can be corrected"
+        )
+
+
+@app.command()
+def add(
+    file: Annotated[str, typer.Argument(help="MJCF or URDF file.")],
+    name: Annotated[
+        str | None, typer.Option(help="How the robot will be called; the file's name if left out.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the robot file; if left out one in which every project finds it."),
+    ] = None,
+    replace: Annotated[bool, typer.Option(help="Write a robot file anew that is there already.")] = False,
+) -> None:
+    """Write a robot file for a description: a short YAML of joints, limits, pose and feet, to be corrected.
+
+    The robot is then known to `safebo robots walk` and to studies (`evaluator.options.robot`) by its name, or by the
+    path of its file. Names are looked for in the folder that SAFEBO_ROBOTS names, in `robots/` of the working folder
+    and in a folder of your own for all projects.
+    """
+    chosen = name or Path(file).stem
+    if chosen in ROBOTS:
+        _refuse(f"--name {chosen}: comes with this package; give the robot another name")
+    own = _or_refuse(lambda: own_robot(file))
+    folder = user_folder() if to is None else to
+    path = _or_refuse(lambda: write_robot_file(own, chosen, folder, replace))
+    for note in own.model.notes:
+        say(f"note: {note}")
+    say(f"{chosen}: {own.model.mass:.2f} kg, legs {own.model.leg_length:.3f} m, written to {path}")
+    known = named_robot_file(chosen)
+    given = chosen if known is not None and known.samefile(path) else str(path)
+    say(f"try `safebo robots walk {given}`; in a study: `evaluator.options.robot: {given}`")
 
 
 @app.command("gains")
@@ -106,7 +172,9 @@ def _named_disturbance(name: str) -> Disturbance:
 
 @app.command()
 def walk(
-    robot: Annotated[str, typer.Argument(help="go1, go2, or the path of an MJCF or URDF file of your own.")],
+    robot: Annotated[
+        str, typer.Argument(help="A robot's name, or the path of an MJCF, URDF or robot file of your own.")
+    ],
     gait: Annotated[str, typer.Option(help=f"One of {', '.join(GAITS)}.")] = "trot",
     velocity: Annotated[float, typer.Option(help="Forward speed to walk at, m/s.")] = 0.5,
     leftward: Annotated[float, typer.Option(help="Sideways speed to the left, m/s.")] = 0.0,
@@ -147,9 +215,11 @@ def walk(
     crawl.mp4`, or `safebo robots walk go1 --disturbance paper --set joint.hip.kp=70 --set joint.hip.kd=3`.
     """
     model = _or_refuse(lambda: load_robot(robot))
+    for note in model.notes:
+        say(f"note: {note}")
     pattern = _or_refuse(lambda: gait_named(gait))
     base = _or_refuse(lambda: Gains() if gains is None else Gains.load(gains))
-    chosen = _or_refuse(lambda: base.replace(_assignments(set_ or [])))
+    chosen = _or_refuse(lambda: robot_gains(model, {**base.given(), **_assignments(set_ or [])}))
     gap = _or_refuse(lambda: _named_disturbance(disturbance))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))

@@ -38,7 +38,7 @@ def with_body_contacts(robot: RobotModel) -> RobotModel:
             "thigh": {
                 "type": mujoco.mjtGeom.mjGEOM_CAPSULE,
                 "size": [THIGH_RADIUS, 0, 0],
-                "fromto": [0, 0, 0, 0, 0, -robot.thigh_length],
+                "fromto": [0, 0, 0, *spec.body(f"{leg}_calf").pos],
             },
             "calf": {
                 "type": mujoco.mjtGeom.mjGEOM_CAPSULE,

@@ -7,7 +7,8 @@ drawn text adds shapes that have neither mass nor contact (group 2); the dynamic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -81,16 +82,43 @@ pos="{numbers(description.foot_position)}"/>
 
 
 def write_mjcf(description: RobotDescription, drawn: bool = False) -> str:
-    """The robot on a floor as MJCF text; `drawn` adds the shapes, lights and colours of pictures."""
+    """The robot on a floor as MJCF text; `drawn` adds the shapes of pictures."""
     legs = "".join(_leg(description, leg, drawn) for leg in LEGS)
-    motors = "\n    ".join(
-        f'<motor name="{leg}_{kind}" joint="{leg}_{kind}_joint" gear="1"/>'
-        for leg in LEGS
-        for kind in JOINT_TYPES
-    )
     head_centre, head_size = description.head_box
-    home = [0.0, 0.0, description.nominal_height, 1.0, 0.0, 0.0, 0.0, *description.home_joints * 4]
-    return f"""<mujoco model="{description.name}">
+    trunk = f"""{_inertial(description.trunk, "FL")}
+      <geom name="trunk" class="collision" type="box" size="{numbers(description.trunk_box)}"/>
+      <geom name="head" class="collision" type="box" pos="{numbers(head_centre)}" \
+size="{numbers(head_size)}"/>
+      <site name="imu" pos="{numbers(description.imu_position)}" size="0.005" group="5"/>
+      {drawn_trunk(description) if drawn else ""}"""
+    joints = [f"{leg}_{kind}_joint" for leg in LEGS for kind in JOINT_TYPES]
+    home = description.home_joints if len(description.home_joints) == 12 else description.home_joints * 4
+    return write_document(
+        description.name, description.foot_friction, trunk + legs, joints, description.nominal_height, home
+    )
+
+
+def write_document(
+    name: str, foot_friction: float, body: str, joints: Sequence[str], height: float, home: Sequence[float]
+) -> str:
+    """A robot on a floor as MJCF text, with all that is the same for every robot.
+
+    A contact has the friction of the foot: feet have the higher priority, otherwise MuJoCo takes the larger of both.
+
+    Args:
+        name: of the robot.
+        foot_friction: sliding friction of a foot on the floor.
+        body: what is in the trunk.
+        joints: the twelve joints, leg by leg.
+        height: of the trunk in the home pose, m.
+        home: joint angles there, 12, rad.
+    """
+    kinds = [f"{leg}_{kind}" for leg in LEGS for kind in JOINT_TYPES]
+    motors = "\n    ".join(
+        f'<motor name="{kind}" joint={quoteattr(joint)} gear="1"/>'
+        for kind, joint in zip(kinds, joints, strict=True)
+    )
+    return f"""<mujoco model={quoteattr(name)}>
   <compiler angle="radian" autolimits="true"/>
   <option timestep="{TIMESTEP!r}" cone="elliptic" impratio="10" integrator="Euler"/>
   <statistic center="0 0 0.2" extent="1"/>
@@ -112,7 +140,7 @@ width="256" height="256" mark="edge" markrgb="0.86 0.88 0.90"/>
     <geom contype="0" conaffinity="1" condim="1" friction="0.6 0.02 0.01" group="3" rgba="0.9 0.3 0.3 0.4"/>
     <default class="collision"/>
     <default class="foot">
-      <geom type="sphere" condim="3" priority="1" friction="{description.foot_friction!r} 0.02 0.01" \
+      <geom type="sphere" condim="3" priority="1" friction="{foot_friction!r} 0.02 0.01" \
 solimp="0.9 0.95 0.002" solref="0.01 1"/>
     </default>
     <default class="drawn">
@@ -122,24 +150,19 @@ solimp="0.9 0.95 0.002" solref="0.01 1"/>
   <worldbody>
     <geom name="floor" type="plane" size="0 0 0.5" material="floor" contype="1" conaffinity="0" \
 friction="0.6 0.02 0.01" group="0" rgba="1 1 1 1"/>
-    <body name="trunk" pos="0 0 {description.nominal_height!r}">
+    <body name="trunk" pos="0 0 {height!r}">
       <freejoint name="floating_base"/>
       <camera name="track" mode="trackcom" pos="0.42 -0.98 0.22" xyaxes="0.92 0.39 0 -0.09 0.21 0.97" fovy="42"/>
       <light name="sun" mode="trackcom" pos="0.4 -0.5 2" dir="-0.2 0.25 -1" directional="true" \
 diffuse="0.6 0.6 0.58" specular="0.25 0.25 0.25" castshadow="true"/>
-      {_inertial(description.trunk, "FL")}
-      <geom name="trunk" class="collision" type="box" size="{numbers(description.trunk_box)}"/>
-      <geom name="head" class="collision" type="box" pos="{numbers(head_centre)}" \
-size="{numbers(head_size)}"/>
-      <site name="imu" pos="{numbers(description.imu_position)}" size="0.005" group="5"/>
-      {drawn_trunk(description) if drawn else ""}{legs}
+      {body}
     </body>
   </worldbody>
   <actuator>
     {motors}
   </actuator>
   <keyframe>
-    <key name="home" qpos="{numbers(home)}"/>
+    <key name="home" qpos="{numbers((0.0, 0.0, height, 1.0, 0.0, 0.0, 0.0, *home))}"/>
   </keyframe>
 </mujoco>
 """

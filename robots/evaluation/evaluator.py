@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from safebo.robots.evaluation.metrics import (
 )
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, Gains
+from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, gait_named
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.simulation.disturbance import Disturbance
@@ -143,6 +143,8 @@ class LeggedEvaluator:
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.settings = LeggedOptions.from_options(options or {})
         self.robot: RobotModel = load_robot(self.settings.robot)
+        gains = robot_gains(self.robot, self.settings.gains.given())
+        self.settings = replace(self.settings, gains=gains, limits=self._limits(options or {}))
         gap = self.settings.disturbance
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = gait_named(self.settings.gait)
@@ -151,6 +153,13 @@ class LeggedEvaluator:
 
     def __repr__(self) -> str:
         return f"LeggedEvaluator({self.settings!r})"
+
+    def _limits(self, options: Mapping[str, Any]) -> Limits:
+        """The limits; a height that nobody gave is the Go1's to the robot's scale."""
+        limits = self.settings.limits
+        if "height" in (options.get("limits") or {}):
+            return limits
+        return replace(limits, height=limits.height * self.robot.size.length)
 
     def info(self) -> EvaluatorInfo:
         """Gains, objectives, margins, contexts and state of the robot."""

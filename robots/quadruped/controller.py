@@ -31,7 +31,7 @@ from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
 from safebo.types import BoolArray
 
 SETTLE = 0.3  # s of standing before a walk
-SETTLE_KP = 80.0  # N m/rad, stiffness while the robot settles on its feet before it walks
+SETTLE_KP = 80.0  # N m/rad, stiffness while a Go1 settles on its feet before it walks; others to scale
 SETTLE_KD = 2.0  # N m s/rad
 MAX_BAD_SAMPLES = 5
 """In a row, that are bridged by the last command: 10 ms at 500 Hz, a third of a step of the MPC."""
@@ -128,7 +128,9 @@ class Controller:
             self.feet.local,
             self.feet.jacobian,
         )
-        self._settle_kp, self._settle_kd = np.full(12, SETTLE_KP), np.full(12, SETTLE_KD)
+        strength = robot.size.mass * robot.size.length
+        self._settle_kp = np.full(12, SETTLE_KP * strength)
+        self._settle_kd = np.full(12, SETTLE_KD * strength * math.sqrt(robot.size.length))
         self.command = JointCommand()
         self.base = BaseState.at_rest()
         self.planned_contact: BoolArray = self.feet.stance

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorError, SensorReading, plain
-from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
+from safebo.robots.quadruped.kinematics import leg_geometry, rotation_from_quaternion
 from safebo.types import FloatArray
 
 MEASUREMENTS = ("foot position", "foot velocity", "foot height")
@@ -70,7 +71,7 @@ class _Filter(NamedTuple):
     """The filter's constants and what it knows.
 
     Args:
-        legs: geometry `4 x 7`.
+        legs: geometry `4 x 7 x 3`.
         foot_radius: m.
         imu: position of the inertial unit in the trunk frame `3`, m.
         noise: what is believed of the inputs.
@@ -79,7 +80,7 @@ class _Filter(NamedTuple):
         horizontal: covariance of the six along x, and along y, `6 x 6`.
         vertical: covariance of the six along z, `6 x 6`.
         innovations: normalised innovation squared, sum and count by measurement and axis (`MEASUREMENTS`), `2 x 3 x 3`.
-        scratch: `9 x 6`.
+        scratch: `13 x 6`.
     """
 
     legs: FloatArray
@@ -180,7 +181,7 @@ def _update(
     rotation = scratch[0:3, 0:3]
     rotation_from_quaternion(orientation, rotation)
     jacobian = scratch[3:6, 0:3]
-    position, drift = scratch[6, 0:3], scratch[7, 0:3]
+    position, axes, drift = scratch[6, 0:3], scratch[9:12, 0:3], scratch[12].reshape(2, 3)
     wx, wy, wz = angular_velocity[0], angular_velocity[1], angular_velocity[2]
     # The unit sits at r from the trunk's origin and feels omega x (omega x r) too much. (The Euler term
     # omegadot x r is left in: differentiating the gyroscope would add more noise than it takes away.)
@@ -214,14 +215,16 @@ def _update(
             joint_velocity[3 * leg : 3 * leg + 3],
             position,
             jacobian,
+            axes,
             drift,
         )
-        q0 = joint_position[3 * leg]
-        pitch_rate = joint_velocity[3 * leg + 1] + joint_velocity[3 * leg + 2]
         # angular velocity of the calf, trunk frame
-        ox = wx + joint_velocity[3 * leg]
-        oy = wy + pitch_rate * np.cos(q0)
-        oz = wz + pitch_rate * np.sin(q0)
+        ox, oy, oz = wx, wy, wz
+        for j in range(3):
+            rate = joint_velocity[3 * leg + j]
+            ox += axes[0, j] * rate
+            oy += axes[1, j] * rate
+            oz += axes[2, j] * rate
         # The floor's normal n seen from the trunk; the ball's centre sits one radius along it and, where the
         # ball rolls without slip, moves at omega_calf x (radius n).
         nx, ny, nz = rotation[2, 0], rotation[2, 1], rotation[2, 2]
@@ -305,7 +308,7 @@ class KalmanEstimator:
             horizontal=np.eye(6),
             vertical=np.eye(6),
             innovations=np.zeros((2, 3, 3)),
-            scratch=np.zeros((9, 6)),
+            scratch=np.zeros((13, 6)),
         )
         self._parts = plain(self._filter)
         mean = self._filter.mean

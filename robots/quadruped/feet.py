@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.interface import BaseState
-from safebo.robots.quadruped.kinematics import LegGeometry, leg_kinematics, rotation_from_quaternion
+from safebo.robots.quadruped.kinematics import LegGeometry, rotation_from_quaternion
 from safebo.robots.quadruped.swing import TOUCHDOWN_DEPTH, foothold, swing_point
 from safebo.types import BoolArray, FloatArray
 
@@ -127,10 +128,11 @@ def update_feet(
     rotation_from_quaternion(base.orientation, rotation)
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
     changed = fresh
-    relative = np.empty(3)
+    relative, axes, drift = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
     for leg in range(4):
         joints, speeds = q[3 * leg : 3 * leg + 3], qd[3 * leg : 3 * leg + 3]
-        leg_kinematics(geometry.legs[leg], joints, speeds, local[leg], jacobian[leg], feet.drift[leg])
+        leg_kinematics(geometry.legs[leg], joints, speeds, local[leg], jacobian[leg], axes, drift)
+        feet.drift[leg] = drift[0]
         # p_world = p + R l,  v_world = v + R (J qd + omega x l)
         x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
         for i in range(3):
@@ -154,7 +156,7 @@ def update_feet(
             if fresh or not feet.stance[leg]:
                 target[leg] = feet.world[leg]
                 target[leg, 2] = ground
-            _move_to_contact_point(leg, rate, joints, speeds, ground, parameters.period, feet)
+            _move_to_contact_point(leg, rate, (speeds, axes, drift[1]), ground, parameters.period, feet)
             # a foot that slid keeps its target within MAX_SLIP: the leg must not pull against the ground
             slip_x = feet.world[leg, 0] - target[leg, 0]
             slip_y = feet.world[leg, 1] - target[leg, 1]
@@ -200,8 +202,7 @@ def update_feet(
 def _move_to_contact_point(
     leg: int,
     rate: FloatArray,
-    q: FloatArray,
-    qd: FloatArray,
+    calf: tuple[FloatArray, FloatArray, FloatArray],
     radius: float,
     period: float,
     feet: Feet,
@@ -211,30 +212,40 @@ def _move_to_contact_point(
     With d the way from the centre down to the ground and u = J_omega qd the calf's angular velocity relative
     to the base, the contact point is at l + d and moves at J qd + u x d, so that each joint's axis a_j adds
     a_j x d to its column of the Jacobian.
+
+    Args:
+        leg: which.
+        rate: angular velocity of the base `3`, base frame, rad/s.
+        calf: joint speeds `3`, rad/s; axes in the columns `3 x 3`; the calf's angular acceleration relative to the
+            base at these speeds `3`, rad/s^2.
+        radius: of the foot, m.
+        period: of a tick, s.
+        feet: out.
     """
+    qd, axes, turning = calf
     rotation, local, jacobian, drift = feet.rotation, feet.local[leg], feet.jacobian[leg], feet.drift[leg]
     # d = -radius R^T z: down to the ground, in the base frame
     dx, dy, dz = -radius * rotation[2, 0], -radius * rotation[2, 1], -radius * rotation[2, 2]
-    c, s = math.cos(q[0]), math.sin(q[0])  # thigh and calf turn about (0, c, s), the hip about (1, 0, 0)
-    pitch = qd[1] + qd[2]
     local[0] += dx
     local[1] += dy
     local[2] += dz
-    jacobian[1, 0] -= dz
-    jacobian[2, 0] += dy
-    for j in range(1, 3):
-        jacobian[0, j] += c * dz - s * dy
-        jacobian[1, j] += s * dx
-        jacobian[2, j] -= c * dx
+    ux, uy, uz = 0.0, 0.0, 0.0  # calf relative to the base
+    for j in range(3):
+        x, y, z = axes[0, j], axes[1, j], axes[2, j]
+        jacobian[0, j] += y * dz - z * dy
+        jacobian[1, j] += z * dx - x * dz
+        jacobian[2, j] += x * dy - y * dx
+        ux += x * qd[j]
+        uy += y * qd[j]
+        uz += z * qd[j]
     # d does not turn with the base, so the contact point accelerates by alpha x d, alpha being the calf's
     # angular acceleration at constant joint speeds, alpha = omega x u + udot. Whoever adds the centrifugal and
     # Coriolis terms of a point that moves with the base (`stack_tasks`) adds omega x (omega x d) +
     # 2 omega x (u x d) = omega x ((omega + 2 u) x d) too much: it is taken out here.
-    ux, uy, uz = qd[0], c * pitch, s * pitch  # calf relative to the base
     wx, wy, wz = rate[0], rate[1], rate[2]
-    ax = wy * uz - wz * uy
-    ay = wz * ux - wx * uz - s * qd[0] * pitch
-    az = wx * uy - wy * ux + c * qd[0] * pitch
+    ax = wy * uz - wz * uy + turning[0]
+    ay = wz * ux - wx * uz + turning[1]
+    az = wx * uy - wy * ux + turning[2]
     ex, ey, ez = wx + 2.0 * ux, wy + 2.0 * uy, wz + 2.0 * uz
     fx, fy, fz = ey * dz - ez * dy, ez * dx - ex * dz, ex * dy - ey * dx
     drift[0] += ay * dz - az * dy - (wy * fz - wz * fy)

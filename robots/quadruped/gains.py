@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from safebo.files.reading import read_file
+from safebo.robots.descriptions.robot import RobotModel
 from safebo.types import FloatArray
 
 JOINT_TYPES = ("hip", "thigh", "calf")
@@ -28,7 +29,11 @@ JOINT_TYPES = ("hip", "thigh", "calf")
 
 @dataclass(frozen=True)
 class Gain:
-    """One tunable number: what it is called, its unit, its default and the values that make sense."""
+    """One tunable number: what it is called, its unit, its default and the values that make sense.
+
+    The default is a Go1's. That of another robot is the default times its mass over the Go1's to the power `by_mass`
+    and its leg length over the Go1's to the power `by_length`, see `robot_gains`.
+    """
 
     name: str
     unit: str
@@ -36,17 +41,32 @@ class Gain:
     lower: float
     upper: float
     description: str
+    by_mass: float = 0.0
+    by_length: float = 0.0
 
 
 _LEGS = {"fl": "front left", "fr": "front right", "rl": "rear left", "rr": "rear right"}
 _JOINTS = {"hip": "hip (abduction)", "thigh": "thigh", "calf": "calf (knee)"}
-_FEEDBACK = (("kp", "N m/rad", 60.0, 500.0, "stiffness"), ("kd", "N m s/rad", 2.0, 50.0, "damping"))
+# A joint's torque goes with weight times length, a time with the root of a length (dynamic similarity).
+_FEEDBACK = (
+    ("kp", "N m/rad", 60.0, 2000.0, "stiffness", 1.0),
+    ("kd", "N m s/rad", 2.0, 100.0, "damping", 1.5),
+)
 
 GAINS: tuple[Gain, ...] = (
     *(
-        Gain(f"joint.{kind}.{which}", unit, default, 0.0, most, f"{what} of every {words} joint")
+        Gain(
+            f"joint.{kind}.{which}",
+            unit,
+            default,
+            0.0,
+            most,
+            f"{what} of every {words} joint",
+            1.0,
+            by_length,
+        )
         for kind, words in _JOINTS.items()
-        for which, unit, default, most, what in _FEEDBACK
+        for which, unit, default, most, what, by_length in _FEEDBACK
     ),
     *(
         Gain(f"joint.{leg}.{which}_scale", "", 1.0, 0.0, 20.0, f"factor on all {what} of the {words} leg")
@@ -73,6 +93,7 @@ GAINS: tuple[Gain, ...] = (
         1e-9,
         1.0,
         "cost of a stance force away from an even share of the weight; small is stiff, large is soft",
+        by_mass=-2.0,
     ),
     Gain(
         "friction.coefficient",
@@ -86,7 +107,15 @@ GAINS: tuple[Gain, ...] = (
     Gain("swing.kp_z", "1/s^2", 400.0, 0.0, 5000.0, "acceleration of a swing foot per vertical error"),
     Gain("swing.kd_xy", "1/s", 20.0, 0.0, 200.0, "acceleration of a swing foot per horizontal speed error"),
     Gain("swing.kd_z", "1/s", 20.0, 0.0, 200.0, "acceleration of a swing foot per vertical speed error"),
-    Gain("swing.apex_height", "m", 0.06, 0.0, 0.2, "height of a swing foot over the ground at mid-swing"),
+    Gain(
+        "swing.apex_height",
+        "m",
+        0.06,
+        0.0,
+        0.2,
+        "height of a swing foot over the ground at mid-swing",
+        by_length=1.0,
+    ),
     Gain(
         "foothold.velocity_gain",
         "s",
@@ -94,6 +123,7 @@ GAINS: tuple[Gain, ...] = (
         0.0,
         1.0,
         "how far a foot is placed per velocity error; sqrt(height / g) is the capture point",
+        by_length=0.5,
     ),
     Gain("wbc.orientation.kp", "1/s^2", 100.0, 0.0, 2000.0, "angular acceleration of the base per error"),
     Gain("wbc.orientation.kd", "1/s", 10.0, 0.0, 200.0, "angular acceleration of the base per rate error"),
@@ -122,6 +152,7 @@ GAINS: tuple[Gain, ...] = (
         1e-9,
         10.0,
         "cost in the torque QP of a stance force away from the one the MPC planned",
+        by_mass=-2.0,
     ),
     Gain(
         "wbc.mpc_blend",
@@ -164,12 +195,13 @@ class Gains(Mapping[str, float]):
     40.0
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_given", "_values")
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
         vector = np.array([gain.default for gain in GAINS])
-        for name, value in (values or {}).items():
-            vector[_INDEX[gain_named(name).name]] = _checked(name, value)
+        self._given = {gain_named(name).name: _checked(name, value) for name, value in (values or {}).items()}
+        for name, value in self._given.items():
+            vector[_INDEX[name]] = value
         self._values = vector
 
     @classmethod
@@ -185,10 +217,14 @@ class Gains(Mapping[str, float]):
 
     def replace(self, values: Mapping[str, float]) -> Gains:
         """These gains with some of them changed."""
-        return Gains({**self.changed(), **values})
+        return Gains({**self._given, **values})
+
+    def given(self) -> dict[str, float]:
+        """The gains that were named when these were made."""
+        return dict(self._given)
 
     def changed(self) -> dict[str, float]:
-        """The gains that differ from their defaults."""
+        """The gains that differ from a Go1's defaults."""
         return {name: value for name, value in self.items() if value != _BY_NAME[name].default}
 
     def __getitem__(self, name: str) -> float:
@@ -233,6 +269,21 @@ class Gains(Mapping[str, float]):
         weights = np.array([self[f"mpc.weight.{name}"] for name in names])
         weights[:2] *= self["mpc.weight.roll_pitch_scale"]
         return weights
+
+
+def robot_gains(robot: RobotModel, chosen: Mapping[str, float] | None = None) -> Gains:
+    """The gains of a robot: a Go1's defaults to its scale, what its description wants otherwise, what was chosen.
+
+    Raises:
+        ValueError: an unknown gain, or a value outside its bounds.
+    """
+    mass, length = robot.size
+    scaled = {}
+    for gain in GAINS:
+        factor = mass**gain.by_mass * length**gain.by_length
+        if factor != 1.0:
+            scaled[gain.name] = min(gain.upper, max(gain.lower, gain.default * factor))
+    return Gains({**scaled, **robot.gains, **(chosen or {})})
 
 
 def _checked(name: str, value: object) -> float:

@@ -1,9 +1,4 @@
-"""Kinematics of one leg: abduction about x, then thigh and calf about y, with closed forms throughout.
-
-A leg is seven numbers: hip frame x, y, z in the base frame, signed lateral thigh offset, thigh length, calf
-length (m) and calf angle offset (rad), as `safebo.robots.descriptions.model.RobotModel` describes them.
-Positive thigh and calf angles move the foot backwards; the knee bends at negative angles.
-"""
+"""The legs as compiled functions take them, and rotations."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ class LegGeometry(NamedTuple):
     """What compiled functions have to know of the legs.
 
     Args:
-        legs: seven numbers of every leg, `4 x 7`.
+        legs: of every leg its axes, anchors and foot, see `safebo.robots.descriptions.chain`, `4 x 7 x 3`.
         hip: nominal foot point of every leg, under its thigh joint, in the heading frame, m, `4 x 3`.
         foot_radius: m; height of a standing foot's centre over the ground.
     """
@@ -33,63 +28,9 @@ class LegGeometry(NamedTuple):
 
 def leg_geometry(robot: RobotModel) -> LegGeometry:
     """The legs of a robot."""
-    legs, hip = np.zeros((4, 7)), np.zeros((4, 3))
-    legs[:, :3] = robot.hip_offset
-    legs[:, 3] = robot.thigh_offset
-    legs[:, 4:] = robot.thigh_length, robot.calf_length, robot.calf_angle_offset
-    hip[:, 0] = robot.hip_offset[:, 0]
-    hip[:, 1] = robot.hip_offset[:, 1] + robot.thigh_offset
-    return LegGeometry(legs, hip, float(robot.foot_radius))
-
-
-@njit(cache=True)
-def leg_kinematics(
-    leg: FloatArray,
-    q: FloatArray,
-    qd: FloatArray,
-    position: FloatArray,
-    jacobian: FloatArray,
-    drift: FloatArray,
-) -> None:
-    """Foot of one leg in the base frame, written into the last three arguments.
-
-    Args:
-        leg: geometry `7`, m.
-        q: joint angles `3`, rad.
-        qd: joint speeds `3`, rad/s.
-        position: out, foot centre `3`, m.
-        jacobian: out, `3 x 3`, m/rad, so that the foot moves at `jacobian @ qd` seen from the base.
-        drift: out, `3`, the foot's acceleration at constant joint speeds (`Jdot qd`), m/s^2.
-    """
-    side, thigh, calf = leg[3], leg[4], leg[5]
-    s0, c0 = math.sin(q[0]), math.cos(q[0])
-    sa, ca = math.sin(q[1]), math.cos(q[1])
-    sb, cb = math.sin(q[1] + q[2] + leg[6]), math.cos(q[1] + q[2] + leg[6])
-    # In the leg's plane: (x, z) of the foot and its derivative with respect to the calf's absolute angle.
-    xb, zb = -calf * cb, calf * sb
-    x = -thigh * sa - calf * sb
-    z = -thigh * ca - calf * cb
-    position[0] = leg[0] + x
-    position[1] = leg[1] + side * c0 - z * s0
-    position[2] = leg[2] + side * s0 + z * c0
-    jacobian[0, 0] = 0.0
-    jacobian[1, 0] = -side * s0 - z * c0
-    jacobian[2, 0] = side * c0 - z * s0
-    jacobian[0, 1] = z
-    jacobian[1, 1] = s0 * x
-    jacobian[2, 1] = -c0 * x
-    jacobian[0, 2] = xb
-    jacobian[1, 2] = -s0 * zb
-    jacobian[2, 2] = c0 * zb
-    w, wa, wc = qd[0], qd[1], qd[2]
-    wb = wa + wc
-    xd = z * wa + xb * wc
-    zd = -x * wa + zb * wc
-    xdd = zd * wa + zb * wb * wc
-    zdd = -xd * wa - xb * wb * wc
-    drift[0] = xdd
-    drift[1] = -side * c0 * w * w - zdd * s0 - 2.0 * zd * c0 * w + z * s0 * w * w
-    drift[2] = -side * s0 * w * w + zdd * c0 - 2.0 * zd * s0 * w - z * c0 * w * w
+    hip = robot.stance_points.copy()
+    hip[:, 2] = 0.0
+    return LegGeometry(np.ascontiguousarray(robot.chains), hip, float(robot.foot_radius))
 
 
 @njit(cache=True)

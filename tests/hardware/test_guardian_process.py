@@ -142,7 +142,7 @@ def test_a_wrong_limits_file_is_refused_by_name(tmp_path, key, capsys, content, 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("gains: {joint.hip.kp: 5000}", "gains: joint.hip.kp: 5000 is outside 0 .. 500 N m/rad"),
+        ("gains: {joint.hip.kp: 5000}", "gains: joint.hip.kp: 5000 is outside 0 .. 2000 N m/rad"),
         ("gains: {joint.hip.kp: 2}", "baseline gains: joint.hip.kp: 2 is outside 5 .. 250 N m/rad"),
         (
             "gains: {joint.hip.kp: 200, joint.fl.kp_scale: 3}",

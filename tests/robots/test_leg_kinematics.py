@@ -1,16 +1,16 @@
-"""Closed-form leg kinematics against Pinocchio, contact points against finite differences."""
+"""Leg kinematics against Pinocchio, contact points against finite differences."""
 
 import numpy as np
 import pinocchio
 import pytest
 
+from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import (
     leg_geometry,
-    leg_kinematics,
     roll_pitch_yaw,
     rotation_error,
     rotation_from_quaternion,
@@ -27,11 +27,12 @@ def random_joints(robot, rng):
 
 
 def feet_of(robot, q, qd):
-    position, jacobian, drift = np.zeros((4, 3)), np.zeros((4, 3, 3)), np.zeros((4, 3))
+    position, jacobian, axes = np.zeros((4, 3)), np.zeros((4, 3, 3)), np.zeros((4, 3, 3))
+    drift = np.zeros((4, 2, 3))
     for leg, geometry in enumerate(leg_geometry(robot).legs):
         part = slice(3 * leg, 3 * leg + 3)
-        leg_kinematics(geometry, q[part], qd[part], position[leg], jacobian[leg], drift[leg])
-    return position, jacobian, drift
+        leg_kinematics(geometry, q[part], qd[part], position[leg], jacobian[leg], axes[leg], drift[leg])
+    return position, jacobian, axes, drift
 
 
 def test_feet_jacobians_and_their_drift_agree_with_pinocchio(robot):
@@ -40,7 +41,7 @@ def test_feet_jacobians_and_their_drift_agree_with_pinocchio(robot):
     rng = np.random.default_rng(0)
     for _ in range(20):
         q, qd = random_joints(robot, rng)
-        position, jacobian, drift = feet_of(robot, q, qd)
+        position, jacobian, axes, drift = feet_of(robot, q, qd)
         full_q, full_v = pinocchio.neutral(model), np.zeros(model.nv)
         full_q[index.q], full_v[index.v] = q, qd
         pinocchio.forwardKinematics(model, data, full_q, full_v, np.zeros(model.nv))
@@ -50,10 +51,12 @@ def test_feet_jacobians_and_their_drift_agree_with_pinocchio(robot):
         for leg in range(4):
             foot = int(index.foot_frame[leg])
             np.testing.assert_allclose(position[leg], data.oMf[foot].translation, atol=1e-12)
-            full = pinocchio.getFrameJacobian(model, data, foot, frame)[:3]
-            np.testing.assert_allclose(jacobian[leg], full[:, index.v[3 * leg : 3 * leg + 3]], atol=1e-12)
-            moved = pinocchio.getFrameClassicalAcceleration(model, data, foot, frame).linear
-            np.testing.assert_allclose(drift[leg], moved, atol=1e-10)
+            full = pinocchio.getFrameJacobian(model, data, foot, frame)[:, index.v[3 * leg : 3 * leg + 3]]
+            np.testing.assert_allclose(jacobian[leg], full[:3], atol=1e-12)
+            np.testing.assert_allclose(axes[leg], full[3:], atol=1e-12)
+            moved = pinocchio.getFrameClassicalAcceleration(model, data, foot, frame)
+            np.testing.assert_allclose(drift[leg, 0], moved.linear, atol=1e-10)
+            np.testing.assert_allclose(drift[leg, 1], moved.angular, atol=1e-10)
 
 
 def test_rotations_agree_with_pinocchio():

@@ -97,7 +97,7 @@ def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
         (["walk", "go1", "--gait", "gallop"], ["gallop", "trot, crawl"]),
         (["walk", "go1", "--set", "joint.hipp.kp=3"], ["joint.hipp.kp", "joint.hip.kp"]),
         (["walk", "go1", "--set", "joint.hip.kp"], ["NAME=VALUE"]),
-        (["walk", "go1", "--set", "joint.hip.kp=1e6"], ["outside", "500"]),
+        (["walk", "go1", "--set", "joint.hip.kp=1e6"], ["outside", "2000"]),
         (["walk", "go1", "--disturbance", "papper"], ["did you mean paper"]),
         (["walk", "go1", "--gains", "nowhere.yaml"], ["nowhere.yaml", "no such file"]),
         (["walk", "go1", "--seconds", "-1"], ["--seconds"]),
