@@ -16,10 +16,10 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from safebo.boundary.compiled import njit
 from safebo.robots.benchmarks.pendulum.dynamics import (
     acceleration,
     landscape,

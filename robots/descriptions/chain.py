@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.types import FloatArray
 
 AXES, ANCHORS, FOOT = slice(0, 3), slice(3, 6), 6

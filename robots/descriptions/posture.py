@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import feet_in_base, joint_places, leg_kinematics
 from safebo.robots.descriptions.robot import leg_lengths
 from safebo.types import FloatArray

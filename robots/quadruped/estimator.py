@@ -15,8 +15,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorError, SensorReading, plain

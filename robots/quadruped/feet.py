@@ -14,8 +14,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.interface import BaseState

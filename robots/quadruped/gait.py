@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.types import BoolArray, FloatArray
 
 _EPSILON = (

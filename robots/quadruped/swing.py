@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from safebo.boundary.compiled import njit
 from safebo.types import FloatArray
 
 MAX_STEP = 0.25  # m, how far from under its hip a foot is ever put down: the reach of the leg

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.types import FloatArray, IntArray
 

@@ -20,8 +20,8 @@ from dataclasses import astuple, dataclass
 from math import pi
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.types import FloatArray
 
 

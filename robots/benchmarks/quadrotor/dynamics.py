@@ -17,8 +17,8 @@ published code); the equations are the textbook's.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.types import FloatArray
 
 MASS = 0.18

@@ -16,8 +16,8 @@ same for all gains.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, euler_step
 from safebo.robots.benchmarks.quadrotor.plan import Flight, FlightPlan
 from safebo.types import FloatArray

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.benchmarks.quadrotor.dynamics import CONTROLS, STATES, euler_step, step_jacobians
 from safebo.types import FloatArray
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import daqp
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.types import BoolArray, FloatArray
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import pinocchio
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.types import FloatArray, IntArray

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.types import FloatArray, IntArray
 
 DAMPING = 1e-3  # of the pseudo-inverses: bounds the answer where a leg is nearly straight

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import daqp
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive

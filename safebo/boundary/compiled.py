@@ -1,0 +1,69 @@
+"""Compiled functions, kept on disk between processes, and thrown away when any code that they may contain changes.
+
+Numba looks at the file of a function alone to see whether what it kept is still that function. A compiled function
+contains those that it calls, in other files too: after an update of one of them it would go on with the old one. So all
+are kept in a folder that is named after the contents of all files of the rooms with compiled functions. `NUMBA_CACHE_DIR` still
+decides where one is set.
+
+Modules with compiled functions take `njit` from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numba
+from numba import njit
+
+__all__ = ["digest_of", "folder_for", "njit"]
+
+KEPT_DAYS = 30.0
+"""So long a folder of earlier code is kept after its last use: another environment may still have that code."""
+
+
+def digest_of(folders: Iterable[Path]) -> str:
+    """Of the contents of all Python files in some folders, 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            found.update(path.relative_to(folder).as_posix().encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def folder_for(digest: str, root: Path) -> Path | None:
+    """The folder for compiled functions of such code, made if need be; None where it cannot be written.
+
+    Folders of other code that were not used for `KEPT_DAYS` are removed.
+    """
+    folder = root / f"compiled-{digest}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        if not os.access(folder, os.W_OK):
+            return None
+        old = time.time() - KEPT_DAYS * 86_400.0
+        for other in root.glob("compiled-*"):
+            if other != folder and other.stat().st_mtime < old:
+                shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return None
+    return folder
+
+
+def _use_folder() -> None:
+    if numba.config.CACHE_DIR:
+        return
+    here = Path(__file__).resolve().parent
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = folder_for(digest_of((here, here.parent / "robots")), cache / "safebo")
+    if folder is not None:
+        numba.config.CACHE_DIR = str(folder)
+
+
+_use_folder()
