@@ -2,8 +2,8 @@
 
 Numba looks at the file of a function alone to see whether what it kept is still that function. A compiled function
 contains those that it calls, in other files too: after an update of one of them it would go on with the old one. So all
-are kept in a folder that is named after the contents of all files of the rooms with compiled functions. `NUMBA_CACHE_DIR` still
-decides where one is set.
+are kept in a folder that is named after the contents of all files of the rooms with compiled functions.
+`NUMBA_CACHE_DIR` still decides where one is set.
 
 Modules with compiled functions take `njit` from here.
 """
