@@ -42,7 +42,7 @@ from torch import Tensor
 
 from safebo.errors import InputError
 from safebo.models.correlations import CorrelatedPosterior
-from safebo.models.growing import stops
+from safebo.models.growing import LARGE_BLOCK, ONE_BY_ONE, SMALL_BLOCK
 from safebo.models.mixture import MixturePosterior
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
@@ -220,26 +220,21 @@ def student_noises(degrees: Sequence[float | None] | None, functions: int) -> tu
 def inflated(posterior: Posterior, measured: Float[Tensor, " k"], more: Float[Tensor, " k"]) -> Posterior:
     """The posterior whose last k rows, these measurements, have so much more noise; itself where none has.
 
-    Rows up to the first that has more stay as they are, and later ones are conditioned on in the blocks of `stops`, so
-    that one more row leaves the factor of those before it as it is.
+    Rows up to the first that has more stay as they are, and later ones are conditioned on in blocks whose ends depend
+    on their numbers alone: one more row leaves the factor of the full blocks before it as it is.
     """
     n, first = posterior.count, posterior.count - len(measured)
     if not bool(more.any()):
         return posterior
     unchanged = first + int(torch.nonzero(more)[0])
-    ends = stops(0, n)
+    ends = [*range(0, min(n, ONE_BY_ONE), SMALL_BLOCK), *range(ONE_BY_ONE, n, LARGE_BLOCK), n]
     begin = max(first, max(end for end in ends if end <= unchanged))
     result = leading(posterior, begin)
     known = torch.zeros_like(posterior.weights) if posterior.added_noise is None else posterior.added_noise
     added = (known[first:] + more).tolist()
     for start, end in pairwise([begin, *(e for e in ends if e > begin)]):
         own = slice(start - first, end - first)
-        if end - start == 1:
-            result = result.extended(
-                posterior.inputs[start], float(measured[start - first]), added[start - first]
-            )
-        else:
-            result = result.conditioned(posterior.inputs[start:end], measured[own], added[own])
+        result = result.conditioned(posterior.inputs[start:end], measured[own], added[own])
     return result
 
 
