@@ -67,7 +67,7 @@ EXACT_SEARCH = 300
 """Observations, a prior run's included, up to which searches look at the exact surrogate: evaluating it at one point is
 `O(n^2)`, and a search does so thousands of times."""
 
-OUTLIER = 2.0
+OUTLIER = 3.0
 """Times its declared noise with which a measurement counts at least that is called an outlier."""
 
 
@@ -317,6 +317,13 @@ class ModelCache:
             known[variant, function] = torch.stack(found) if several else found[0]
         return known[variant, function]
 
+    def _values(self, function: int, rows: Sequence[Observation], count: int) -> Float[Tensor, " n"]:
+        """A function's measurements in the order of a posterior of so many: the simulation's first, if it has those."""
+        own = [v for row in rows if (v := row.values[function]) is not None]
+        if count > len(own):
+            own = [v for row in self._simulation if (v := row.values[function]) is not None] + own
+        return torch.tensor(own, dtype=torch.float64)
+
     def _student_density(
         self, variant: PriorVariant, function: int, rows: Sequence[Observation], parts: Sequence[Posterior]
     ) -> list[Tensor]:
@@ -328,10 +335,10 @@ class ModelCache:
         known = len(before) if state == self._state and own[: len(before)] == before else 0
         count = sum(row.values[function] is not None for row in rows)
         predictions = []
+        measured = self._values(function, rows, parts[0].count)
         for i, part in enumerate(parts):
-            first = part.count - count
-            weighed = part if count == len(own) else leading(part, first + len(own))
-            new = noise.predictions(weighed, first, counted, known)
+            weighed = part if count == len(own) else leading(part, part.count - count + len(own))
+            new = noise.predictions(weighed, measured[: weighed.count], counted, known)
             predictions.append(torch.cat([found[i], new]) if known else new)
         self._predicted[variant, function] = (self._state, own, predictions)
         return [noise.log_density(p, part.noise_variance) for p, part in zip(predictions, parts, strict=True)]
@@ -373,11 +380,12 @@ class ModelCache:
             if isinstance(posterior, CorrelatedPosterior):
                 posterior = posterior.components[GRID.index(posterior.found.likeliest)]
             if len(exact) and not isinstance(posterior, MixturePosterior):
-                first, noise = posterior.count - len(exact), self._noises[i]
+                noise = self._noises[i]
                 if noise is None:
-                    own = posterior.whitened_residual()[first:]
+                    own = posterior.whitened_residual()[posterior.count - len(exact) :]
                 else:
-                    predicted = noise.predictions(posterior, first, exact)
+                    measured = self._values(i, rows, posterior.count)
+                    predicted = noise.predictions(posterior, measured, exact)
                     own = noise.standardized(predicted, posterior.noise_variance)
                 found[model.name] = own[exact]
         return found

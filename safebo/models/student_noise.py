@@ -134,23 +134,32 @@ class StudentNoise:
         return disbelief(inflated(cautious, measured, more), measured, more)
 
     def predictions(
-        self, posterior: Posterior, first: int, counted: Bool[Tensor, " k"], known: int = 0
+        self, posterior: Posterior, measured: Float[Tensor, " n"], counted: Bool[Tensor, " k"], known: int = 0
     ) -> Float[Tensor, "k 2"]:
-        """Of every row from `first + known` on what the rows before it predict: how far the measurement lies above the
-        predicted mean, and the variance of what is no Student noise.
+        """What the rows before each of the last k predict, from the `known`-th on: how far the measurement lies above
+        the predicted mean, and the variance of what is no Student noise.
 
         The noise of the rows before is what they alone say of it, without the predicted row or later ones, so that a
-        prediction is fixed before the measurement is made, and never changes. From the factor L^-1 of the declared
+        prediction is fixed before its measurement and never changes, bit for bit. From the factor L^-1 of the declared
         noise: the pivot gives the variance, the row of L^-1 the weights of the mean, and the rows with more noise are
         an update of as low a rank.
+
+        Args:
+            posterior: with the declared noise; one component, no mixture.
+            measured: values of all its rows.
+            counted: which of the last k have Student noise.
+            known: so many of them need no prediction.
         """
-        factor, residual = _arrays(posterior)
+        first, n = posterior.count - len(counted), posterior.count
+        factor = posterior.inverse_factor.cpu().numpy()
+        deviation = measured.cpu().numpy() - posterior.prior_mean
+        residual = np.array([factor[t, : t + 1] @ deviation[: t + 1] for t in range(n)])
         among = np.concatenate([np.zeros(first, dtype=bool), counted.cpu().numpy()])
-        found = np.empty((posterior.count - first - known, 2))
-        for row, t in enumerate(range(first + known, posterior.count)):
+        found = np.empty((n - first - known, 2))
+        for row, t in enumerate(range(first + known, n)):
             pivot = 1.0 / factor[t, t]
             above, variance = pivot * residual[t], pivot * pivot - posterior.noise_variance
-            before = factor[:t, :t]
+            before = factor[:t, :t].copy()
             more = self._inflation(before, residual[:t], posterior.noise_variance, among[:t])
             chosen = np.flatnonzero(more)
             if len(chosen):

@@ -358,22 +358,22 @@ class EarnedPriors:
             for i in self._compared
             if self._noises[i] is not None
         }
-        self._values: dict[int, list[float]] = {i: [] for i in self.constraints}
+        self._told = {i: prior.posteriors[i].weights.new_zeros(0) for i in self._compared}
         self._count = 0
         self._judged: tuple[int, tuple[FunctionTrust, ...]] | None = None
 
     def observe(self, x: Float[Tensor, " D"], values: Sequence[float]) -> None:
         """One more row of all functions."""
         self._count += 1
+        for i in self._compared:
+            self._told[i] = torch.cat([self._told[i], self._told[i].new_tensor([values[i]])])
         for variant, posteriors in self._posteriors.items():
             for i in self._compared:
                 posteriors[i] = posteriors[i].extended(variant.timed(x, self._count), values[i])
                 noise = self._noises[i]
                 if noise is not None:
-                    found = noise.predictions(posteriors[i], 0, self._counted(), self._count - 1)
+                    found = noise.predictions(posteriors[i], self._told[i], self._counted(), self._count - 1)
                     self._predictions[variant, i].append(found)
-        for i, measured in self._values.items():
-            measured.append(values[i])
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""
@@ -385,7 +385,7 @@ class EarnedPriors:
             found = dict(zip(self._compared, judged(self.rule, predictive, counted), strict=True))
             self._judged = (
                 self._count,
-                tuple(replace(found[i], disbelief=self._disbelief(i)) for i in self._values),
+                tuple(replace(found[i], disbelief=self._disbelief(i)) for i in self.constraints),
             )
         return self._judged[1]
 
@@ -401,7 +401,7 @@ class EarnedPriors:
 
     def _disbelief(self, function: int) -> tuple[float, ...]:
         raw, noise = self._posteriors[self.rule.ladder[0]][function], self._noises[function]
-        measured = raw.weights.new_tensor(self._values[function])
+        measured = self._told[function]
         if noise is None:
             return disbelief(raw, measured)
         return noise.disbelief(raw, measured, self._counted())
@@ -418,7 +418,7 @@ class EarnedPriors:
         noise = self._noises[function]
         if noise is None:
             return posterior
-        return noise.robust(posterior, posterior.weights.new_tensor(self._values[function]), self._counted())
+        return noise.robust(posterior, self._told[function], self._counted())
 
 
 def trust_rule(study: Study, share: float = 1.0) -> TrustRule | None:
