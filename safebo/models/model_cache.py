@@ -125,8 +125,8 @@ class ModelCache:
         self._variants: dict[PriorVariant, GrowingSurrogate] = {}
         self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
         self._densities: tuple[object, dict[tuple[PriorVariant, int], Tensor]] = (None, {})
-        # Under Student noise: what was predicted of every measurement, which later ones do not change.
-        self._predicted: dict[tuple[PriorVariant, int], tuple[object, Keys, list[Tensor]]] = {}
+        # Of measurements with Student noise, which later ones do not change.
+        self._student: dict[tuple[PriorVariant, int], tuple[object, Keys, list[Tensor]]] = {}
         self._reweighted: tuple[Surrogate, Surrogate] | None = None
         self._correlated: tuple[Surrogate, Surrogate] | None = None
         self._trust: tuple[FunctionTrust, ...] = ()
@@ -330,18 +330,19 @@ class ModelCache:
         """The same of measurements with Student noise, by component; only new ones are predicted."""
         noise, counted = self._noises[function], _counted(function, rows)
         assert noise is not None
-        state, before, found = self._predicted.get((variant, function), (None, (), []))
+        state, before, found = self._student.get((variant, function), (None, (), []))
         own = tuple(k for k in keys_of(rows[:EVIDENCE_ROWS]) if k[1][function] is not None)
         known = len(before) if state == self._state and own[: len(before)] == before else 0
         count = sum(row.values[function] is not None for row in rows)
-        predictions = []
+        densities = []
         measured = self._values(function, rows, parts[0].count)
         for i, part in enumerate(parts):
             weighed = part if count == len(own) else leading(part, part.count - count + len(own))
-            new = noise.predictions(weighed, measured[: weighed.count], counted, known)
-            predictions.append(torch.cat([found[i], new]) if known else new)
-        self._predicted[variant, function] = (self._state, own, predictions)
-        return [noise.log_density(p, part.noise_variance) for p, part in zip(predictions, parts, strict=True)]
+            predictions = noise.predictions(weighed, measured[: weighed.count], counted, known)
+            new = noise.log_density(predictions, part.noise_variance)
+            densities.append(torch.cat([found[i], new]) if known else new)
+        self._student[variant, function] = (self._state, own, densities)
+        return densities
 
     def _present(self, found: Surrogate) -> Surrogate:
         """A surrogate that is asked about `now`, where functions drift."""

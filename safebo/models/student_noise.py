@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp, ndtri_exp
+from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 
 from safebo.errors import InputError
@@ -183,12 +183,12 @@ class StudentNoise:
         """
         above, variance = self._mixed(predictions, noise_variance)
         terms = self._shares - 0.5 * (np.log(2.0 * math.pi * variance) + np.square(above) / variance)
-        return torch.tensor(logsumexp(terms, axis=1))
+        return torch.tensor(_log_sum(terms))
 
     def standardized(self, predictions: Float[Tensor, "n 2"], noise_variance: float) -> Float[Tensor, " n"]:
         """Normal quantiles of the measurements' predictive probabilities: standard normal where the model is right."""
         above, variance = self._mixed(predictions, noise_variance)
-        tail = logsumexp(self._shares + log_ndtr(-np.abs(above) / np.sqrt(variance)), axis=1)
+        tail = _log_sum(self._shares + log_ndtr(-np.abs(above) / np.sqrt(variance)))
         return torch.tensor(np.copysign(-ndtri_exp(tail), predictions.numpy()[:, 0]))
 
     def _mixed(self, predictions: Tensor, noise_variance: float) -> tuple[FloatArray, FloatArray]:
@@ -205,7 +205,7 @@ class StudentNoise:
     def _shares(self) -> FloatArray:
         """Logarithms of their weights."""
         log_density = 0.5 * self.degrees * (self._nodes - np.exp(self._nodes))
-        return np.asarray(log_density - logsumexp(log_density))
+        return np.asarray(log_density - _log_sum(log_density[None]))
 
 
 def student_noises(degrees: Sequence[float | None] | None, functions: int) -> tuple[StudentNoise | None, ...]:
@@ -245,6 +245,12 @@ def inflated(posterior: Posterior, measured: Float[Tensor, " k"], more: Float[Te
         own = slice(start - first, end - first)
         result = result.conditioned(posterior.inputs[start:end], measured[own], added[own])
     return result
+
+
+def _log_sum(terms: FloatArray) -> FloatArray:
+    """Logarithms of the sums of exponentials, row by row."""
+    largest = terms.max(1)
+    return np.asarray(largest + np.log(np.exp(terms - largest[:, None]).sum(1)))
 
 
 def _arrays(posterior: Posterior) -> tuple[FloatArray, FloatArray]:

@@ -352,7 +352,7 @@ class EarnedPriors:
             variant: {i: variant.of_prior(prior.posteriors[i]) for i in self._compared}
             for variant in rule.variants
         }
-        self._predictions: dict[tuple[PriorVariant, int], list[Tensor]] = {
+        self._densities: dict[tuple[PriorVariant, int], list[Tensor]] = {
             (variant, i): []
             for variant in rule.variants
             for i in self._compared
@@ -373,7 +373,8 @@ class EarnedPriors:
                 noise = self._noises[i]
                 if noise is not None:
                     found = noise.predictions(posteriors[i], self._told[i], self._counted(), self._count - 1)
-                    self._predictions[variant, i].append(found)
+                    density = noise.log_density(found, posteriors[i].noise_variance)
+                    self._densities[variant, i].append(density)
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""
@@ -396,8 +397,7 @@ class EarnedPriors:
         noise, posterior = self._noises[function], self._posteriors[variant][function]
         if noise is None or self._count == 0:
             return log_predictive(posterior)
-        found = torch.cat(self._predictions[variant, function])
-        return noise.log_density(found, posterior.noise_variance)
+        return torch.cat(self._densities[variant, function])
 
     def _disbelief(self, function: int) -> tuple[float, ...]:
         raw, noise = self._posteriors[self.rule.ladder[0]][function], self._noises[function]
