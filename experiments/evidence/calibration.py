@@ -17,11 +17,14 @@ Each row of the table is a method with a safeguard:
 - `robust`: `posterior` with the told lengthscale times 0.6 and the told noise times 2
 - `earned`: `posterior` with half of delta; the constraint is certified with half the told lengthscale until the told
   prior is earned (`safebo.models.trust`), the other half of delta
+- `student`: `earned`, told that the noise of both functions has a Student distribution of 4 degrees of freedom, or of
+  as many as it truly has where it is one
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -53,11 +56,18 @@ SCHEDULES: dict[Safeguard, Any] = {
     "posterior": "posterior",
     "robust": "posterior",
     "earned": "posterior",
+    "student": "posterior",
     "srinivas2010": "srinivas2010",
     "lipschitz": "srinivas2010",
     "real beta": "fiedler2024",
 }
 """Of beta; the other safeguards have the constant 2."""
+
+TRUSTED: tuple[Safeguard, ...] = ("earned", "student")
+"""Safeguards with earned priors."""
+
+STUDENT_DEGREES = 4.0
+"""Of freedom, that `student` is told where the noise has no Student distribution."""
 
 BOUNDS_METHODS = (
     "safe_ucb", "safeopt", "stageopt", "goose", "itl", "vtl", "ctl", "ctl_squared", "mm_itl", "undirected", "ise",
@@ -67,6 +77,7 @@ BOUNDS_METHODS = (
 ROWS: tuple[tuple[str, Safeguard], ...] = (
     *[(name, "posterior") for name in BOUNDS_METHODS],
     *[(name, "earned") for name in BOUNDS_METHODS],
+    *[(name, "student") for name in BOUNDS_METHODS],
     ("safe_ucb", "srinivas2010"),
     ("safeopt", "srinivas2010"),
     ("real_beta_safeopt", "real beta"),
@@ -104,12 +115,16 @@ def tuner_of(task: Task, method: str, safeguard: Safeguard, points: Any = None, 
     beta: Any = 2.0
     if safeguard in SCHEDULES:
         beta = ConfidenceSpec(
-            schedule=SCHEDULES[safeguard], delta=0.5 * DELTA if safeguard == "earned" else DELTA
+            schedule=SCHEDULES[safeguard], delta=0.5 * DELTA if safeguard in TRUSTED else DELTA
         )
     settings = GridSettings()
-    if safeguard == "earned":
+    if safeguard in TRUSTED:
         constraints = len(task.constraints)
         settings = GridSettings(trust=TrustRule.of([caution], None, 0.05, 0.01, constraints, DELTA))
+    if safeguard == "student":
+        true = math.inf if task.noise is None else task.noise.degrees_of_freedom
+        told = STUDENT_DEGREES if math.isinf(true) else true
+        settings = replace(settings, noise_degrees=[told] * len(task.kernels))
     if safeguard == "real beta":
         assert isinstance(task.functions, SampledFunctions)
         beta = beta.model_copy(update={"norm": float(task.functions.norms.max())})
@@ -291,7 +306,7 @@ def main(
 ) -> None:
     """Print the table, one line as each cell ends, and rates pooled over methods."""
     wanted = [
-        (cell, problems if "right" in cell or "earned" in cell else wrong_problems)
+        (cell, problems if "right" in cell or cell.safeguard in TRUSTED else wrong_problems)
         for cell in chosen_cells(priors, methods, safeguards, inputs)
     ]
     print(HEADING, flush=True)

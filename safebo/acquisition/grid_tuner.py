@@ -19,6 +19,7 @@ from safebo.models.finite_domain import FiniteDomain
 from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.posterior import Posterior
 from safebo.models.schedules import BetaSchedule
+from safebo.models.student_noise import student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
 from safebo.models.trust import EarnedPriors, FunctionTrust, TrustRule
@@ -30,6 +31,7 @@ from safebo.safety.certificates import (
 )
 from safebo.safety.sets import ExpanderRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
+from safebo.study.noise_checks import needs_gaussian
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class GridSettings:
         optimism: see `safebo.acquisition.AcquisitionContext`.
         transductive: what transductive rules learn about.
         trust: when priors are believed (`safebo.models.trust`); None where they are taken as given.
+        noise_degrees: of every function, degrees of freedom of noise with a Student distribution
+            (`safebo.models.student_noise`), or None where it is Gaussian; None where all is.
     """
 
     prior_means: Sequence[float] | Tensor | None = None
@@ -89,6 +93,7 @@ class GridSettings:
     optimism: float | None = None
     transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
     trust: TrustRule | None = None
+    noise_degrees: Sequence[float | None] | None = None
 
 
 class GridTuner:
@@ -171,10 +176,17 @@ class GridTuner:
                 for kernel, mean, v in zip(kernels, means, noise, strict=True)
             ]
         ).to(self.device)
+        self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
+        self._noises = student_noises(settings.noise_degrees, m)
+        spec = None if self._schedule is None else self._schedule.spec
+        if any(self._noises) and (why := needs_gaussian(self.certificate, spec)):
+            raise InputError(f"noise_degrees: {why}")
+        if any(own is not None and v == 0 for own, v in zip(self._noises, noise, strict=True)):
+            raise InputError("noise_degrees needs noise_variances above 0")
+        self._robust: tuple[int, Surrogate] = (0, self._surrogate)
         self._earned: EarnedPriors | None = None
         if settings.trust is not None:
-            self._earned = EarnedPriors(settings.trust, self._surrogate, self._constraints)
-        self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
+            self._earned = EarnedPriors(settings.trust, self._surrogate, self._constraints, self._noises)
         self._inputs = self.grid.new_zeros(0, self.dimension)
         self._values = self.grid.new_zeros(0, m)
         self._domain = FiniteDomain(self.grid)
@@ -223,6 +235,19 @@ class GridTuner:
             raise InputError("a constant schedule is a number: give beta itself")
         spec = beta if belonging is None else beta.model_copy(update={"schedule": belonging})
         return BetaSchedule(spec, 0.0, len(noise), tuple(noise.sqrt().tolist()), len(self.grid))
+
+    def _with_noise(self) -> Surrogate:
+        """The surrogate in which outliers count with more noise."""
+        if not any(self._noises):
+            return self._surrogate
+        if self._robust[0] != self.count:
+            counted = torch.ones(self.count, dtype=torch.bool)
+            found = [
+                p if noise is None else noise.robust(p, self._values[:, i], counted)
+                for i, (p, noise) in enumerate(zip(self._surrogate.posteriors, self._noises, strict=True))
+            ]
+            self._robust = (self.count, Surrogate(found))
+        return self._robust[1]
 
     def _check_units(self, schedule: str) -> None:
         """Two schedules know the largest information gain of the unit cube alone."""
@@ -315,7 +340,7 @@ class GridTuner:
         values = array(() if context is None else context, "context", device=self.device).reshape(-1)
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
-        surrogate, also = self._surrogate, None
+        surrogate, also = self._with_noise(), None
         if self._earned is not None:
             surrogate, also = self._earned.composed(surrogate)
         fantasized, waiting = surrogate, self._inputs[:0]

@@ -65,6 +65,8 @@ class FunctionModel:
         tasks: relation to a simulation whose observations are rows with a further column 1; None without one.
         memory: seconds after which knowledge is worth 1/e, where observations are rows with the operating time as a
             further column; infinite where they are and the function does not change; None where rows have no time.
+        noise_degrees: degrees of freedom of noise with a Student distribution (`safebo.models.student_noise`); None
+            where it is Gaussian.
     """
 
     name: str
@@ -77,6 +79,7 @@ class FunctionModel:
     terms: Terms | None = None
     tasks: TaskPrior | None = None
     memory: float | None = None
+    noise_degrees: float | None = None
 
     def kernel(self, device: torch.device | str = "cpu") -> Kernel:
         """The prior covariance."""
@@ -111,6 +114,7 @@ def function_models(study: Study) -> tuple[FunctionModel, ...]:
             period=prior.period if any(map(math.isfinite, prior.period)) else None,
             terms=prior.terms,
             memory=None if time is None else time.memory_of(f.name),
+            noise_degrees=f.noise_degrees,
         )
         for f in (study.objective, *study.constraints)
     )

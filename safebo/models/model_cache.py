@@ -7,6 +7,7 @@ later one up to `ONE_BY_ONE` by itself, and those after it in blocks (`stops`). 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,6 +46,7 @@ from safebo.models.multi_task import (
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
+from safebo.models.student_noise import leading, student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import (
     EVIDENCE_ROWS,
@@ -64,6 +66,9 @@ Ensembles = tuple[tuple[FunctionModel, ...], ...]
 EXACT_SEARCH = 300
 """Observations, a prior run's included, up to which searches look at the exact surrogate: evaluating it at one point is
 `O(n^2)`, and a search does so thousands of times."""
+
+OUTLIER = 3.0
+"""Times its declared noise with which a measurement counts at least that is called an outlier."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class ModelCache:
         """Operating time, in seconds, that is asked about; for `surrogate.time`."""
         self._at_now: tuple[Surrogate, float, Surrogate] | None = None
         self.declared = function_models(study)
+        self._noises = student_noises([m.noise_degrees for m in self.declared], len(self.declared))
         self._simulation: list[Observation] = []
         self._expected: Surrogate | None = None
         self._verdict: tuple[Keys, Contradiction | None] = ((), None)
@@ -119,6 +125,9 @@ class ModelCache:
         self._variants: dict[PriorVariant, GrowingSurrogate] = {}
         self._weighed: tuple[object, Keys, tuple[FunctionTrust, ...]] = (None, (), ())
         self._densities: tuple[object, dict[tuple[PriorVariant, int], Tensor]] = (None, {})
+        # Of measurements with Student noise, which later ones do not change.
+        self._student: dict[tuple[PriorVariant, int], tuple[object, Keys, list[Tensor]]] = {}
+        self._reweighted: tuple[Surrogate, Surrogate] | None = None
         self._correlated: tuple[Surrogate, Surrogate] | None = None
         self._trust: tuple[FunctionTrust, ...] = ()
         self._stricter: Surrogate | None = None
@@ -237,7 +246,24 @@ class ModelCache:
         found = self._present(self._declared.of(keys, rows))
         if self.earns_correlation:
             found = self._by_evidence(found, keys, rows)
+        if any(self._noises):
+            found = self._with_outliers(found, rows)
         return found if self.rule is None else self._earned(found, keys, rows)
+
+    def _with_outliers(self, found: Surrogate, rows: Sequence[Observation]) -> Surrogate:
+        """The surrogate in which measurements with Student noise that do not fit the others count with more of it."""
+        if self._reweighted is None or self._reweighted[0] is not found:
+            posteriors = [self._with_noise(p, i, rows) for i, p in enumerate(found.posteriors)]
+            self._reweighted = (found, Surrogate(posteriors, found.inflation))
+        return self._reweighted[1]
+
+    def _with_noise(self, p: Posterior, function: int, rows: Sequence[Observation]) -> Posterior:
+        """One function's posterior of its measurements' own noise."""
+        noise = self._noises[function]
+        if noise is None:
+            return p
+        measured = [row.values[function] for row in rows if row.values[function] is not None]
+        return noise.robust(p, torch.tensor(measured, dtype=torch.float64), _exact(function, rows))
 
     def _by_evidence(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate whose correlations with the simulation count as far as the measurements speak for them."""
@@ -284,9 +310,39 @@ class ModelCache:
             # A simulation's rows come first; they are part of the prior.
             several = isinstance(p, MixturePosterior) and self.earns_correlation
             parts = p.components if isinstance(p, MixturePosterior) else (p,)
-            found = [log_predictive(part, part.count - count)[:weighed] for part in parts]
+            if self._noises[function] is None:
+                found = [log_predictive(part, part.count - count)[:weighed] for part in parts]
+            else:
+                found = self._student_density(variant, function, rows, parts)
             known[variant, function] = torch.stack(found) if several else found[0]
         return known[variant, function]
+
+    def _values(self, function: int, rows: Sequence[Observation], count: int) -> Float[Tensor, " n"]:
+        """A function's measurements in the order of a posterior of so many: the simulation's first, if it has those."""
+        own = [v for row in rows if (v := row.values[function]) is not None]
+        if count > len(own):
+            own = [v for row in self._simulation if (v := row.values[function]) is not None] + own
+        return torch.tensor(own, dtype=torch.float64)
+
+    def _student_density(
+        self, variant: PriorVariant, function: int, rows: Sequence[Observation], parts: Sequence[Posterior]
+    ) -> list[Tensor]:
+        """The same of measurements with Student noise, by component; only new ones are predicted."""
+        noise, counted = self._noises[function], _counted(function, rows)
+        assert noise is not None
+        state, before, found = self._student.get((variant, function), (None, (), []))
+        own = tuple(k for k in keys_of(rows[:EVIDENCE_ROWS]) if k[1][function] is not None)
+        known = len(before) if state == self._state and own[: len(before)] == before else 0
+        count = sum(row.values[function] is not None for row in rows)
+        densities = []
+        measured = self._values(function, rows, parts[0].count)
+        for i, part in enumerate(parts):
+            weighed = part if count == len(own) else leading(part, part.count - count + len(own))
+            predictions = noise.predictions(weighed, measured[: weighed.count], counted, known)
+            new = noise.log_density(predictions, part.noise_variance)
+            densities.append(torch.cat([found[i], new]) if known else new)
+        self._student[variant, function] = (self._state, own, densities)
+        return densities
 
     def _present(self, found: Surrogate) -> Surrogate:
         """A surrogate that is asked about `now`, where functions drift."""
@@ -317,15 +373,54 @@ class ModelCache:
         Falls and clipped values are left out; so are functions with sampled hyperparameters, which have no one factor.
         """
         found = {}
-        for i, (model, posterior) in enumerate(
-            zip(self.declared, self.surrogate(rows).posteriors, strict=True)
-        ):
-            exact = [not row.exact or row.exact[i] for row in rows if row.values[i] is not None]
+        certifying = self.surrogate(rows).posteriors
+        for i, (model, posterior) in enumerate(zip(self.declared, certifying, strict=True)):
+            exact = _exact(i, rows)
+            if self._noises[i] is not None:
+                posterior = self._before_outliers(i, rows)
             if isinstance(posterior, CorrelatedPosterior):
                 posterior = posterior.components[GRID.index(posterior.found.likeliest)]
-            if exact and not isinstance(posterior, MixturePosterior):
-                own = posterior.whitened_residual()[posterior.count - len(exact) :]
-                found[model.name] = own[torch.tensor(exact)]
+            if len(exact) and not isinstance(posterior, MixturePosterior):
+                noise = self._noises[i]
+                if noise is None:
+                    own = posterior.whitened_residual()[posterior.count - len(exact) :]
+                else:
+                    measured = self._values(i, rows, posterior.count)
+                    predicted = noise.predictions(posterior, measured, exact)
+                    own = noise.standardized(predicted, posterior.noise_variance)
+                found[model.name] = own[exact]
+        return found
+
+    def _before_outliers(self, function: int, rows: Sequence[Observation]) -> Posterior:
+        """One function's posterior under the prior that certifies it, with the declared noise of every measurement."""
+        keys, assumed = keys_of(rows), DECLARED
+        if self.rule is not None and function > 0:
+            assumed = self._trust[function - 1].certified_by
+        if assumed == DECLARED:
+            assert self._declared is not None
+            p = self._declared.of(keys, rows).posteriors[function]
+        else:
+            p = self._posterior(assumed, function, keys, rows)
+        return self._weighted(p, assumed, function, keys, rows)
+
+    def outliers(self, rows: Sequence[Observation]) -> dict[int, dict[str, float]]:
+        """By trial and function, with how many times its declared noise a measurement counts where it is taken as an
+        outlier: by at least `OUTLIER`, and by the prior that certifies.
+        """
+        found: dict[int, dict[str, float]] = {}
+        if not any(self._noises):
+            return found
+        for i, (model, p) in enumerate(zip(self.declared, self.surrogate(rows).posteriors, strict=True)):
+            if isinstance(p, CorrelatedPosterior):
+                p = p.components[GRID.index(p.found.likeliest)]
+            if self._noises[i] is None or p.added_noise is None:
+                continue
+            own = [row for row in rows if row.values[i] is not None]
+            for row, added in zip(own, p.added_noise[p.count - len(own) :].tolist(), strict=True):
+                more = added - (row.noise[i] if row.noise else 0.0)
+                times = math.sqrt(1.0 + max(more, 0.0) / p.noise_variance)
+                if times >= OUTLIER:
+                    found.setdefault(row.trial, {})[model.name] = times
         return found
 
     def _earned(self, found: Surrogate, keys: Keys, rows: Sequence[Observation]) -> Surrogate:
@@ -340,8 +435,8 @@ class ModelCache:
         result, self._stricter = composed(
             found,
             dict(enumerate(self._trust, start=1)),
-            lambda variant, i: self._weighted(
-                self._posterior(variant, i, keys, rows), variant, i, keys, rows
+            lambda variant, i: self._with_noise(
+                self._weighted(self._posterior(variant, i, keys, rows), variant, i, keys, rows), i, rows
             ),
             fitted=self.spec.hyperparameters != "fixed",
         )
@@ -356,7 +451,10 @@ class ModelCache:
         if isinstance(cautious, MixturePosterior):
             cautious = cautious.components[0]  # the robot alone, without its simulation, expects least
         measured = [row.values[function] for row in rows if row.values[function] is not None]
-        return disbelief(cautious, cautious.weights.new_tensor(measured))
+        values, noise = cautious.weights.new_tensor(measured), self._noises[function]
+        if noise is not None:
+            return noise.disbelief(cautious, values, _exact(function, rows))
+        return disbelief(cautious, values)
 
     def _judged(self, rule: TrustRule, keys: Keys, rows: Sequence[Observation]) -> tuple[FunctionTrust, ...]:
         """What the first observations say of every constraint's prior."""
@@ -478,11 +576,12 @@ def _begins(X: Tensor, first: Tensor) -> bool:
     return len(first) <= len(X) and torch.equal(X[: len(first)], first)
 
 
-def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
-    """Which of the first measurements of a function are Gaussian observations."""
-    own = [
-        not row.exact or row.exact[function]
-        for row in rows[:EVIDENCE_ROWS]
-        if row.values[function] is not None
-    ]
+def _exact(function: int, rows: Sequence[Observation]) -> Tensor:
+    """Which measurements of a function are such with its noise: not those of a fall, nor clipped ones."""
+    own = [not row.exact or row.exact[function] for row in rows if row.values[function] is not None]
     return torch.tensor(own, dtype=torch.bool)
+
+
+def _counted(function: int, rows: Sequence[Observation]) -> Tensor:
+    """The same of the first measurements, which are weighed."""
+    return _exact(function, rows[:EVIDENCE_ROWS])

@@ -16,6 +16,13 @@ times likelier than c. Each trial's factor of a ratio that decides for good is c
 and does not let one outlier decide; suspicion, which only tightens and may pass, weighs all of it, so that one margin
 far below its prediction is enough. Measurements that are no Gaussian observations (falls, clipped values) say nothing
 here.
+
+Where the noise is declared to have a Student distribution (`safebo.models.student_noise`) all predictives are those of
+such noise: mixtures of normal densities, by quadrature, about the mean and with the variance that earlier rows predict.
+Exact is that every one is a density which is fixed before its measurement, by the rows before it alone. Approximated
+are that mean and variance: what earlier rows say of f is a Gaussian posterior, with the noises that those rows say and
+at least the declared ones. So E_t is a martingale up to that approximation of p_c, and the levels above are measured
+(`python -m safebo.experiments.evidence.student`).
 """
 
 from __future__ import annotations
@@ -40,6 +47,7 @@ from safebo.models.prior_variants import (
     PriorVariant,
     at_time,
 )
+from safebo.models.student_noise import StudentNoise
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.types import OR, Evidence
@@ -324,59 +332,93 @@ class EarnedPriors:
         rule: when they are believed.
         prior: the declared surrogate without observations.
         constraints: which of its functions must be earned.
+        noises: of every function, its noise where that has a Student distribution; empty where none has.
 
     Raises:
         InputError: a kernel without lengthscales.
     """
 
-    def __init__(self, rule: TrustRule, prior: Surrogate, constraints: Sequence[int]) -> None:
+    def __init__(
+        self,
+        rule: TrustRule,
+        prior: Surrogate,
+        constraints: Sequence[int],
+        noises: Sequence[StudentNoise | None] = (),
+    ) -> None:
         self.rule, self.constraints = rule, tuple(constraints)
+        self._noises = tuple(noises) or (None,) * prior.functions
         self._compared = tuple(range(prior.functions)) if rule.common_scale else self.constraints
         self._posteriors = {
             variant: {i: variant.of_prior(prior.posteriors[i]) for i in self._compared}
             for variant in rule.variants
         }
-        self._values: dict[int, list[float]] = {i: [] for i in self.constraints}
+        self._densities: dict[tuple[PriorVariant, int], list[Tensor]] = {
+            (variant, i): []
+            for variant in rule.variants
+            for i in self._compared
+            if self._noises[i] is not None
+        }
+        self._told = {i: prior.posteriors[i].weights.new_zeros(0) for i in self._compared}
         self._count = 0
         self._judged: tuple[int, tuple[FunctionTrust, ...]] | None = None
 
     def observe(self, x: Float[Tensor, " D"], values: Sequence[float]) -> None:
         """One more row of all functions."""
         self._count += 1
+        for i in self._compared:
+            self._told[i] = torch.cat([self._told[i], self._told[i].new_tensor([values[i]])])
         for variant, posteriors in self._posteriors.items():
             for i in self._compared:
                 posteriors[i] = posteriors[i].extended(variant.timed(x, self._count), values[i])
-        for i, measured in self._values.items():
-            measured.append(values[i])
+                noise = self._noises[i]
+                if noise is not None:
+                    found = noise.predictions(posteriors[i], self._told[i], self._counted(), self._count - 1)
+                    density = noise.log_density(found, posteriors[i].noise_variance)
+                    self._densities[variant, i].append(density)
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""
         if self._judged is None or self._judged[0] != self._count:
             predictive = [
-                {variant: log_predictive(own[i]) for variant, own in self._posteriors.items()}
-                for i in self._compared
+                {variant: self._density(variant, i) for variant in self._posteriors} for i in self._compared
             ]
-            counted = [torch.ones(self._count, dtype=torch.bool) for _ in self._compared]
+            counted = [self._counted() for _ in self._compared]
             found = dict(zip(self._compared, judged(self.rule, predictive, counted), strict=True))
-            cautious = self._posteriors[self.rule.ladder[0]]
             self._judged = (
                 self._count,
-                tuple(
-                    replace(
-                        found[i], disbelief=disbelief(cautious[i], cautious[i].weights.new_tensor(values))
-                    )
-                    for i, values in self._values.items()
-                ),
+                tuple(replace(found[i], disbelief=self._disbelief(i)) for i in self.constraints),
             )
         return self._judged[1]
+
+    def _counted(self) -> Tensor:
+        return torch.ones(self._count, dtype=torch.bool)
+
+    def _density(self, variant: PriorVariant, function: int) -> Tensor:
+        noise, posterior = self._noises[function], self._posteriors[variant][function]
+        if noise is None or self._count == 0:
+            return log_predictive(posterior)
+        return torch.cat(self._densities[variant, function])
+
+    def _disbelief(self, function: int) -> tuple[float, ...]:
+        raw, noise = self._posteriors[self.rule.ladder[0]][function], self._noises[function]
+        measured = self._told[function]
+        if noise is None:
+            return disbelief(raw, measured)
+        return noise.disbelief(raw, measured, self._counted())
 
     def composed(self, declared: Surrogate) -> tuple[Surrogate, Surrogate | None]:
         """The surrogate with the priors that certify now, and what must certify as well; see `composed`."""
         return composed(
             declared,
             dict(zip(self.constraints, self.judged(), strict=True)),
-            lambda v, i: at_time(self._posteriors[v][i], self._count + 1),
+            lambda v, i: self._robust(at_time(self._posteriors[v][i], self._count + 1), i),
         )
+
+    def _robust(self, posterior: Posterior, function: int) -> Posterior:
+        noise = self._noises[function]
+        if noise is None:
+            return posterior
+        return noise.robust(posterior, self._told[function], self._counted())
 
 
 def trust_rule(study: Study, share: float = 1.0) -> TrustRule | None:

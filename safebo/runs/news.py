@@ -1,4 +1,4 @@
-"""All that is said and kept during a run beside its trials: of priors, horizons and norms."""
+"""All that is said and kept during a run beside its trials: of priors, horizons, outliers and norms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from safebo.runs.evidence_events import EvidenceNews
 from safebo.runs.horizon_events import HorizonNews
 from safebo.runs.norm_events import NormNews
+from safebo.runs.outlier_events import OutlierNews
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
@@ -27,6 +28,7 @@ class RunNews:
         pause = (declared or ("pause" if supervised else "caution")) == "pause"
         self._prior = PriorNews(journal, tuner, progress)
         self._horizon = HorizonNews(journal, tuner, progress)
+        self._outliers = OutlierNews(journal, tuner, progress)
         self._evidence = EvidenceNews(journal, tuner, progress, pause)
         self._norms = NormNews(journal, tuner, progress, pause, declared in ("pause", "caution"))
 
@@ -45,6 +47,7 @@ class RunNews:
             ModelAlarmError: an alarm, where it stops the run.
         """
         self._horizon.tell()
+        self._outliers.tell()
         self._evidence.tell()
         self._norms.tell()
 

@@ -197,6 +197,12 @@ class FunctionSpec(_Strict):
     """How far it varies about the prior mean over the box, warped. Too small a value of a constraint is not safe."""
     noise_std: float = Field(default=0.05, gt=0)
     """Standard deviation of one measurement, warped."""
+    noise_degrees: float | None = Field(default=None, gt=2, le=30)
+    """Degrees of freedom of noise with a Student distribution, whose standard deviation is `noise_std`: for
+    measurements with outliers of both signs, 4 (one in a hundred beyond 3.3 standard deviations), or less where some
+    are wilder. A measurement that does not fit the others then counts with more noise, none with less; of two that
+    contradict each other neither is believed until a third decides. A place where the function truly falls off is
+    taken for an outlier too until it is measured again. Left out, the noise is Gaussian."""
 
 
 def quantity_of(function: FunctionSpec) -> str:

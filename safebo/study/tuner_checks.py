@@ -10,6 +10,7 @@ from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study import PriorDataSpec, Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, NORM_SCHEDULES, SAFE, canonical, certifies, configured
+from safebo.study.noise_checks import noise_problems
 from safebo.study.parameter_checks import value_problems
 from safebo.study.time_checks import change_problems
 
@@ -39,6 +40,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_backup(study.tuner),
         *(change_problems(study, as_configured(study.tuner)) if changes else ()),
         *_prior_data(study),
+        *noise_problems(study, as_configured(study.tuner)),
     ]
 
 

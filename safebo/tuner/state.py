@@ -118,6 +118,10 @@ class TunerState:
         """Standardized one-step residuals of every function's measurements; see `ModelCache.residuals`."""
         return {name: z.numpy() for name, z in self.models.residuals(self.observations()).items()}
 
+    def outliers(self) -> dict[int, dict[str, float]]:
+        """Measurements that are taken as outliers; see `ModelCache.outliers`."""
+        return self._models_now().outliers(self.observations())
+
     def evidence(self) -> dict[str, Evidence]:
         """What a trial keeps of every constraint's prior; empty where nothing of it has to be earned."""
         found = {name: trust.record() for name, trust in self.trust().items()}

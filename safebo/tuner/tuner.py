@@ -321,6 +321,13 @@ class Tuner:
         with one_thread():
             return self._state.residuals()
 
+    def outliers(self) -> dict[int, dict[str, float]]:
+        """By trial and function, with how many times its `noise_std` a measurement counts that is taken as an outlier,
+        where `noise_degrees` are declared; it may change with every further trial.
+        """
+        with one_thread():
+            return self._state.outliers()
+
     def norms(self) -> dict[str, NormCheck]:
         """How much of the declared norm every function's measurements need, by name; empty for schedules of none."""
         with one_thread():
