@@ -313,6 +313,7 @@ class Recommendation:
         until: operating time, in seconds, at which the certificate expires; None where it does not.
         horizon: seconds for which they are certified, where the study says; None: as long as trials lasted.
         lasted: seconds that the trials of the context lasted, their median; None where it was not measured.
+        advice: one sentence on what would narrow an interval there; empty where nobody said.
 
     Example:
         >>> found = Recommendation({"kp": 55.0}, "default", {}, True, {"speed": Bounds(0.7, 0.8, 0.9)})
@@ -330,6 +331,7 @@ class Recommendation:
     until: float | None = None
     horizon: float | None = None
     lasted: float | None = None
+    advice: str = ""
 
 
 @runtime_checkable

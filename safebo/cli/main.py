@@ -179,6 +179,8 @@ def best(
             screen.print(gains_table(gains, found.study))
             if validity := gains.validity():
                 say(f"{validity[0].upper()}{validity[1:]}.", error=gains.expired())
+            if gains.advice:
+                say(gains.advice)
         missing |= gains is not None and gains.expired()
     if missing:
         raise typer.Exit(1)

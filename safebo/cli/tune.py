@@ -395,5 +395,7 @@ def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bo
         )
         if validity := best.validity():
             say(f"{validity[0].upper()}{validity[1:]}.", error)
+        if best.advice:
+            say(best.advice, error)
     if not found and folder.is_dir() and not quiet:
         say("No gains are certified yet.", error)

@@ -81,6 +81,7 @@ def gains_data(best: BestGains) -> dict[str, Any]:
         "objective": {"name": best.objective_name, "unit": best.objective_unit, **_bounds(best.objective)},
         "margins": {name: _bounds(bounds) for name, bounds in best.margins.items()},
         **_until(best),
+        **({"advice": best.advice} if best.advice else {}),
     }
 
 

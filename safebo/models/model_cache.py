@@ -360,6 +360,11 @@ class ModelCache:
         self.surrogate(rows)
         return dict(zip([model.name for model in self.declared[1:]], self._trust, strict=True))
 
+    def declared_surrogate(self, rows: Sequence[Observation]) -> Surrogate:
+        """The surrogate of these observations under the priors as they are declared, or fitted, whatever was earned."""
+        found = self.surrogate(rows)
+        return found if self._composed is None else self._composed[0]
+
     def stricter(self, rows: Sequence[Observation]) -> Surrogate | None:
         """A further surrogate that must certify as well: the alternatives that raised an alarm, and earned priors where
         the hyperparameters of the first are fitted; None without one.

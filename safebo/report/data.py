@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.evaluators.gate import margin_of
+from safebo.models.interval_split import IntervalSplit
 from safebo.runs.best_gains import BestGains
 from safebo.study import FunctionSpec, Study
 from safebo.types import TrialRecord
@@ -108,6 +109,19 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class PointIntervals:
+    """What the intervals of all functions at one point consist of.
+
+    Args:
+        point: `best certified gains`, `seed gains` or the like.
+        splits: of every function, the objective first.
+    """
+
+    point: str
+    splits: tuple[IntervalSplit, ...]
+
+
+@dataclass(frozen=True)
 class ContextReport:
     """One context of the study.
 
@@ -122,6 +136,7 @@ class ContextReport:
         after: tracking in the recorded trial whose gains are nearest to the best.
         notes: sentences on what is missing and why.
         tracking_note: what the two recordings are, or why there is none.
+        intervals: what the intervals at the best gains and at the seed consist of, as far as there are measurements.
     """
 
     name: str
@@ -134,6 +149,7 @@ class ContextReport:
     after: Recording | None = None
     notes: tuple[str, ...] = ()
     tracking_note: str = ""
+    intervals: tuple[PointIntervals, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from safebo.report.data import ContextReport, ReportData, objective_of
 from safebo.report.figures.coverage import coverage_figure
 from safebo.report.figures.evidence import evidence_figure
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
+from safebo.report.figures.intervals import intervals_figure
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
 from safebo.report.figures.tracking import tracking_figure, tracking_sentence
 from safebo.report.html import page_environment
+from safebo.report.intervals import interval_table
 from safebo.report.picture import Picture, drawn
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
@@ -41,6 +43,7 @@ PICTURES = (
     "prior",
     "safe-set-*",
     "bounds-*",
+    "intervals-*",
     "tracking-*",
 )
 """Names of the pictures that a report has; any others in its folder are left alone."""
@@ -59,6 +62,7 @@ class Pictures:
     planes: dict[str, Picture | None] = field(default_factory=dict)
     lines: dict[str, list[Picture]] = field(default_factory=dict)
     tracking: dict[str, Picture | None] = field(default_factory=dict)
+    intervals: dict[str, Picture | None] = field(default_factory=dict)
 
     def all(self) -> list[Picture]:
         """Every picture there is."""
@@ -71,6 +75,7 @@ class Pictures:
             self.agreement,
             *self.planes.values(),
             *self.tracking.values(),
+            *self.intervals.values(),
         ]
         return [p for p in single if p is not None] + [p for group in self.lines.values() for p in group]
 
@@ -175,10 +180,12 @@ def draw(data: ReportData) -> Pictures:
         planes: dict[str, Picture | None] = {}
         lines: dict[str, list[Picture]] = {}
         tracking: dict[str, Picture | None] = {}
+        intervals: dict[str, Picture | None] = {}
         for context in (c for c in data.contexts if c.tried):
             planes[context.name] = _planes_picture(data, context)
             lines[context.name] = _lines_pictures(data, context)
             tracking[context.name] = _tracking_picture(context)
+            intervals[context.name] = _intervals_picture(context)
         measured = any(objective_of(e) is not None for e in data.entries)
         seen = any(e.measurement is not None and e.measurement.margins for e in data.entries)
         margins = seen and bool(data.study.constraints)
@@ -192,6 +199,7 @@ def draw(data: ReportData) -> Pictures:
             planes=planes,
             lines=lines,
             tracking=tracking,
+            intervals=intervals,
         )
 
 
@@ -212,6 +220,7 @@ def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
         "gains": [tables[c.name] for c in data.contexts if c.tried],
         "predicted": [tables[c.name] for c in data.contexts if not c.tried],
         "tried": [_absences(c) for c in data.contexts if c.tried],
+        "intervals": [table for c in data.contexts if (table := interval_table(c)) is not None],
         "coverage": coverage_table(data.residuals),
         "levels": [f"{100.0 * level:g} %" for level in LEVELS],
         "backups": backup_rows(data),
@@ -340,6 +349,17 @@ def _lines_pictures(data: ReportData, context: ContextReport) -> list[Picture]:
         name = f"bounds-{file_name(context.name)}{suffix}"
         pictures.append(drawn(name, lines_figure(data, context, first), alt, caption))
     return pictures
+
+
+def _intervals_picture(context: ContextReport) -> Picture | None:
+    if not context.intervals:
+        return None
+    caption = (
+        "What is not known yet and doubt about the prior make the interval of the mean, on which certificates rest; a "
+        "next measurement has the noise as well. Shares are of variances on the scale on which a function is modelled."
+    )
+    alt = f"What the interval of every function consists of, context {context.name}"
+    return drawn(f"intervals-{file_name(context.name)}", intervals_figure(context), alt, caption)
 
 
 def _tracking_picture(context: ContextReport) -> Picture | None:

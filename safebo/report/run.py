@@ -15,6 +15,7 @@ from safebo.models.kernels import CoregionalKernel, DriftingKernel, StationaryKe
 from safebo.report.data import (
     Band,
     ContextReport,
+    PointIntervals,
     Recording,
     ReportData,
     TrialRecord,
@@ -156,7 +157,24 @@ def _tried(
         after=after,
         notes=tuple(notes),
         tracking_note=tracking_note,
+        intervals=_intervals(tuner, name, own, best, seed),
     )
+
+
+def _intervals(
+    tuner: Tuner,
+    name: str,
+    own: Sequence[TrialRecord],
+    best: BestGains | None,
+    seed: Mapping[str, Any] | None,
+) -> tuple[PointIntervals, ...]:
+    """What the intervals at the recommended gains and at the seed consist of; of the same gains once."""
+    if not any(e.measurement is not None for e in own):
+        return ()
+    points = [] if best is None else [(best.kind, best.gains)]
+    if seed is not None and (best is None or dict(seed) != dict(best.gains)):
+        points.append(("seed gains", seed))
+    return tuple(PointIntervals(kind, tuner.intervals(gains, name)) for kind, gains in points)
 
 
 def _predicted(study: Study, entries: Sequence[TrialRecord], tuner: Tuner, name: str) -> ContextReport:

@@ -49,6 +49,7 @@ class BestGains:
         certified_until_clock: the same on the wall, ISO 8601; empty where the two have nothing to do with each other.
         horizon: seconds for which they are certified, where the study says (`horizon`); else as long as trials lasted.
         lasted: seconds that trials lasted; None where that is not known.
+        advice: one sentence on what would narrow an interval of theirs; empty where nobody said.
     """
 
     context: str
@@ -92,6 +93,7 @@ class BestGains:
 
     horizon: float | None = None
     lasted: float | None = None
+    advice: str = ""
 
     @property
     def holds(self) -> str:
@@ -188,6 +190,7 @@ def _mapping(best: BestGains) -> str:
             }
             for name, b in best.margins.items()
         },
+        **({"advice": best.advice} if best.advice else {}),
         **({"computed_from": best.origin} if best.origin else {}),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -246,6 +249,7 @@ def read_best_gains(path: Path) -> BestGains:
             origin=str(document.get("computed_from", "")),
             horizon=_seconds(document, "certified_for_seconds"),
             lasted=_seconds(document, "trials_lasted_seconds"),
+            advice=str(document.get("advice", "")),
             priors={
                 str(name): str(b["prior"]) for name, b in document.get("margins", {}).items() if "prior" in b
             },

@@ -5,47 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
+from safebo.evaluators.repeats import repeated_strides
 from safebo.study import Study
-from safebo.study.space import WarpMap
-from safebo.trial_length.variance import VarianceComponents, components, transient
-from safebo.types import FloatArray, TrialRecord
-
-FEWEST = 3
-"""Trials of the same gains, at least, of which a split of the noise is worth saying."""
+from safebo.trial_length.variance import VarianceComponents
+from safebo.types import TrialRecord
 
 
 def length_advice(records: Sequence[TrialRecord], study: Study) -> str:
-    """How the objective's noise splits, and what length of trials follows; empty where repeats do not tell.
-
-    On the modelled scale, the transient left out. Trials of the same gains and context count as repeats.
-    """
-    warp = WarpMap(study.objective.warp, study.objective.name)
-    groups: dict[tuple[object, ...], list[FloatArray]] = {}
-    periods, starts, lengths = [], [], []
-    for record in records:
-        m = record.measurement
-        if m is None or m.outcome != "completed" or m.strides is None or m.ended or not m.strides.objective:
-            continue
-        values = np.asarray(warp.forward(np.array(m.strides.objective)))
-        values = values[transient(values) :]
-        place = (*record.trial.parameters.values(), record.trial.context_name)
-        groups.setdefault(place, []).append(values)
-        periods.append(m.strides.period)
-        starts.append(m.strides.start)
-        lengths.append(len(values))
-    repeats = max(map(len, groups.values()), default=0)
-    found = components([g for g in groups.values() if len(g) > 1]) if repeats >= FEWEST else None
-    if found is None or found.between is None:
+    """How the objective's noise splits, and what length of trials follows; empty where repeats do not tell."""
+    repeats = repeated_strides(records, study, study.objective)
+    found = repeats.split
+    if found is None:
         return ""
-    return advice_words(
-        study.objective.name,
-        found,
-        float(np.median(lengths)),
-        float(np.median(periods)),
-        float(np.median(starts)),
-    )
+    return advice_words(study.objective.name, found, repeats.strides, repeats.period, repeats.start)
 
 
 def advice_words(name: str, found: VarianceComponents, strides: float, period: float, start: float) -> str:

@@ -74,6 +74,7 @@ def as_best_gains(
         certified_until_clock="" if wall is None else wall.isoformat(timespec="seconds"),
         horizon=getattr(recommendation, "horizon", None),
         lasted=getattr(recommendation, "lasted", None),
+        advice=getattr(recommendation, "advice", ""),
     )
 
 

@@ -101,18 +101,19 @@ class TunerState:
         finally:
             self._asked_about, self._readings = before
 
-    def _models_now(self) -> ModelCache:
+    def models_now(self) -> ModelCache:
+        """The models, asked about `now`."""
         if self.study.surrogate.time is not None:
             self.models.now = self.now
         return self.models
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
-        return self._models_now().surrogate(self.observations())
+        return self.models_now().surrogate(self.observations())
 
     def trust(self) -> dict[str, FunctionTrust]:
         """What is believed of every constraint's prior; empty where priors are declared."""
-        return self._models_now().trust(self.observations())
+        return self.models_now().trust(self.observations())
 
     def residuals(self) -> dict[str, NDArray[np.float64]]:
         """Standardized one-step residuals of every function's measurements; see `ModelCache.residuals`."""
@@ -271,7 +272,7 @@ class TunerState:
 
     def _certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:
         """The study's certificate, from the measured trials of a context, and what must certify as well."""
-        rule, also = self._declared_certificate(name, ctx), self._models_now().stricter(self.observations())
+        rule, also = self._declared_certificate(name, ctx), self.models_now().stricter(self.observations())
         return rule if also is None else StricterCertificate(rule, replace(ctx, surrogate=also))
 
     def _declared_certificate(self, name: str, ctx: AcquisitionContext) -> CertificateRule:

@@ -21,6 +21,7 @@ from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.growing import Observation
+from safebo.models.interval_split import IntervalSplit, headline
 from safebo.models.model_cache import PriorReport
 from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
@@ -30,6 +31,7 @@ from safebo.study.tuner_checks import with_trust
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
+from safebo.tuner.intervals import interval_splits
 from safebo.tuner.planner import Planner
 from safebo.types import Certificate, Evidence, Measurement, Phase, Recommendation, Trial, TrialRecord
 
@@ -257,7 +259,8 @@ class Tuner:
             return None
         objective = self.encoding.names[0]
         row, certificate = max(valid, key=lambda pair: pair[1].bounds[objective].lower)
-        return self._recommendation(row, name, replace(certificate, until=self._state.expires(row, name)))
+        best = self._recommendation(row, name, replace(certificate, until=self._state.expires(row, name)))
+        return replace(best, advice=headline(interval_splits(self._state, row, name)))
 
     def predict(self, context: str | None = None) -> Recommendation:
         """Where the objective's posterior mean is largest and every margin's mean is at least 0; never
@@ -293,6 +296,22 @@ class Tuner:
             return None
         with one_thread():
             return self._state.monitor(trial.context_name)
+
+    def intervals(
+        self, parameters: Mapping[str, Any], context: str, operating_time: float | None = None
+    ) -> tuple[IntervalSplit, ...]:
+        """What every function's interval at parameters consists of, the objective first: what more trials there shrink,
+        what longer trials do, and what nothing does.
+
+        Args:
+            parameters: in their own units.
+            context: its name.
+            operating_time: that of `certify`.
+        """
+        row = self.encoding.space.vector(parameters)
+        self.encoding.context(context)
+        with one_thread(), self._state.at(operating_time):
+            return interval_splits(self._state, row, context)
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told."""

@@ -99,7 +99,8 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     assert all("ETA" in line and "best" in line and "margin" in line for line in lines[:6])
     assert lines[6] == "6 trials are done, in runs/bowl."
     assert lines[7].startswith("Certified gains for context default: runs/bowl/best.yaml (speed at least ")
-    assert lines[8] == "Next: safebo report runs/bowl"
+    assert lines[8].startswith("Interval of ")
+    assert lines[9] == "Next: safebo report runs/bowl"
     log = (tmp_path / "runs/bowl/run.log").read_text()
     assert "this goes to the run's log" in log
 
