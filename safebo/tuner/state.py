@@ -121,7 +121,7 @@ class TunerState:
 
     def outliers(self) -> dict[int, dict[str, float]]:
         """Measurements that are taken as outliers; see `ModelCache.outliers`."""
-        return self._models_now().outliers(self.observations())
+        return self.models_now().outliers(self.observations())
 
     def evidence(self) -> dict[str, Evidence]:
         """What a trial keeps of every constraint's prior; empty where nothing of it has to be earned."""
