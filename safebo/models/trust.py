@@ -63,6 +63,9 @@ multiply."""
 CLEAR = 20.0
 """Likelihood ratio from which a drift is told from what does not change with time."""
 
+REACH = 0.5
+"""Share of beta with which the most cautious prior must still certify what an earned one does."""
+
 SUSPICION = 3.0
 """Ratio from which an alternative has to certify as well, while it lasts."""
 
@@ -126,10 +129,18 @@ class TrustRule:
         return tuple(a._replace(lengthscale=first.lengthscale * a.lengthscale) for a in self.alternatives)
 
     @property
+    def reach(self) -> PriorVariant:
+        """The most cautious prior with a fraction of its standard deviation: what certifies by it has that fraction of
+        beta. A Gaussian process whose scale and noise shrink alike keeps its mean.
+        """
+        first = self.ladder[0]
+        return first._replace(noise=REACH * first.noise, scale=REACH * first.scale)
+
+    @property
     def variants(self) -> tuple[PriorVariant, ...]:
         """All priors whose predictions are compared."""
         steady = (STEADY,) if FASTER in self.alternatives else ()
-        return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady)))
+        return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady, self.reach)))
 
 
 @dataclass(frozen=True)
@@ -163,11 +174,13 @@ class FunctionTrust:
     disbelief: tuple[float, ...] = ()
     log_drift: float | None = None
     rival: PriorVariant | None = None
+    reach: PriorVariant | None = None
 
     @property
     def also(self) -> PriorVariant | None:
         """What must certify beside `certified_by`."""
-        return self.alarm or self.suspected if self.heeded else None
+        other = self.alarm or self.suspected if self.heeded else None
+        return other or self.reach
 
     def _named(self, alarm: PriorVariant) -> str:
         return str(alarm) if self.rival is None else f"{alarm}{OR}{self.rival})"
@@ -287,6 +300,7 @@ def _judged(
         likeliest if suspicious else None,
         log_drift=drift,
         rival=static if unclear and static != likeliest else None,
+        reach=rule.reach if level else None,
     )
 
 

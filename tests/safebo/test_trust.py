@@ -21,7 +21,7 @@ from safebo.models.kernels import StationaryKernel
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
-from safebo.models.trust import LARGEST_FACTOR, TrustRule, judged, log_predictive
+from safebo.models.trust import LARGEST_FACTOR, REACH, TrustRule, judged, log_predictive
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
@@ -153,7 +153,7 @@ def test_after_an_alarm_the_cautious_prior_certifies_again(heeded: bool) -> None
     (found,) = judged(watching, [own], [torch.ones(20, dtype=torch.bool)])
     assert (found.refuted, found.alarm) == (False, PriorVariant(lengthscale=0.5, memory=30.0))
     assert found.certified_by == (CAUTIOUS if heeded else DECLARED)
-    assert found.also == (found.alarm if heeded else None)
+    assert found.also == (found.alarm if heeded else rule().reach)
 
 
 def test_common_scale_multiplies_evidence() -> None:
@@ -338,15 +338,16 @@ def dense(v: PriorVariant, X: np.ndarray, y: np.ndarray, Z: np.ndarray) -> tuple
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31), st.booleans())
-def test_a_grid_tuner_certifies_by_what_is_earned(seed: int, suspicious: bool) -> None:
-    """Brute force, by dense equations: margins under the prior that certifies and the alternative that must as well."""
+@given(st.integers(0, 2**31), st.booleans(), st.booleans())
+def test_a_grid_tuner_certifies_by_what_is_earned(seed: int, suspicious: bool, earned: bool) -> None:
+    """Brute force, by dense equations: margins under the prior that certifies and what must certify as well."""
     rng = np.random.default_rng(seed)
     grid = [[i / 20] for i in range(21)]
     X, y = rng.random((6, 1)), rng.normal(size=(6, 2))
     kernel = ScaleKernel(RBFKernel()).double()
     kernel.outputscale, kernel.base_kernel.lengthscale = 1.0, 0.2
     trust = replace(rule(alarm=0.5 if suspicious else 1e-12), suspicion=3.0 if suspicious else math.inf)
+    trust = replace(trust, evidence=1e-9 if earned else trust.evidence)
     tuner = GridTuner("safe_ucb", [kernel] * 2, [0.01] * 2, grid, [-math.inf, -1.0], 1.0,
                       settings=GridSettings(trust=trust))  # fmt: skip
     tuner.tell(X, y)
@@ -362,7 +363,15 @@ def test_a_grid_tuner_certifies_by_what_is_earned(seed: int, suspicious: bool) -
             dense(v, X, counted, np.array(grid)) for v in (found.certified_by, found.also) if v is not None
         )
     ]
-    assert (found.also is not None) <= suspicious
+    assert (found.also is not None) <= (suspicious or earned)
+    if earned and found.also == trust.reach:
+        (mean, std), (cautious, wide) = (
+            dense(v, X, counted, np.array(grid)) for v in (trust.reach, CAUTIOUS)
+        )
+        assert mean == pytest.approx(cautious)
+        assert std == pytest.approx(REACH * wide)
+    elif found.also is None:
+        assert found.certified_by == CAUTIOUS
     margins = tuner.acquisition_context().pool_bounds.margins[:, 0].numpy()
     assert margins == pytest.approx(np.min(lower, axis=0) + 1.0, abs=1e-5)
 
