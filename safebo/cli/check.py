@@ -45,6 +45,7 @@ def check(
 
     Exit codes: 0 nothing is refused, 1 something is, 2 the study cannot be run at all, or no safe seed was found.
     """
+    from safebo.runs.time_findings import time_findings
     from safebo.study.findings import declared_findings
     from safebo.study.reading import load_study
 
@@ -52,7 +53,7 @@ def check(
     found: list[Finding] = []
     lines: list[str] = []
     if no_run and not find_seed:
-        found = declared_findings(file.study)
+        found = [*declared_findings(file.study), *time_findings(file.study)]
     else:
         lines = _with_evaluator(file, find_seed, found)
     refused = any(f.verdict == "refused" for f in found)
@@ -72,6 +73,7 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
     """Add what seeds show where they may be measured; the lines of a seed that was looked for."""
     from safebo.errors import InputError
     from safebo.runs.seed_trials import find_seeds, measured_seeds, seed_lines, single_trials
+    from safebo.runs.time_findings import time_findings
     from safebo.study.checks import with_defaults
     from safebo.study.findings import Finding, declared_findings, measured_findings
 
@@ -87,7 +89,7 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
                 )
             return seed_lines(seeds)
         if not trials.simulated:
-            found += declared_findings(study)
+            found += [*declared_findings(study), *time_findings(study, moves_robot=bool(trials.info.robot))]
             why = "it moves a robot" if trials.info.robot else "it does not declare `repeatable: true`"
             found.append(Finding("seed", "fine", f"not measured: {why}, so `safebo tune` measures it first"))
             return []
@@ -95,6 +97,6 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
     found += declared_findings(study, seen[0] if seen and seen[0].seed is study.seeds[0] else None)
     found += safe
     for index, measured in enumerate(seen):
-        told = measured_findings(study, measured)
+        told = [*measured_findings(study, measured), *time_findings(study, measured)]
         found += [finding for finding in told if index == 0 or finding.verdict != "fine"]
     return []

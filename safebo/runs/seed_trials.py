@@ -108,12 +108,15 @@ def measured_seeds(trials: SingleTrials, study: Study) -> tuple[list[MeasuredSee
     seen, findings = [], []
     for index, seed in enumerate(study.seeds):
         rows: list[tuple[float, ...]] = []
-        bad = ""
+        durations: list[float] = []
+        bad, own_clock = "", False
         for _ in range(REPEATS if index == 0 else 1):
             measurement = trials.measure(seed.parameters, seed.context)
             row = warped_row(study, measurement)
             bad = bad or _why_unsafe(measurement, study, row)
             rows += [] if row is None else [row]
+            durations += [measurement.duration] if row is not None and measurement.duration > 0 else []
+            own_clock |= measurement.operating_time is not None
         name = f"seed {index + 1} ({seed.context})"
         if bad:
             text = f"is not safe: {bad}. Give one that is; --find-seed looks for one"
@@ -121,7 +124,8 @@ def measured_seeds(trials: SingleTrials, study: Study) -> tuple[list[MeasuredSee
         else:
             findings.append(Finding(name, "fine", f"measured safe, {len(rows)} of {len(rows)} times"))
         if rows:
-            seen.append(MeasuredSeed(seed, tuple(rows)))
+            lasted = float(np.median(durations)) if durations else None
+            seen.append(MeasuredSeed(seed, tuple(rows), lasted, own_clock))
     return seen, findings
 
 

@@ -55,10 +55,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class MeasuredSeed:
-    """What a seed showed: one row of warped values, the objective first, for every measurement."""
+    """What a seed showed.
+
+    Args:
+        seed: it.
+        values: one row of warped values, the objective first, for every measurement.
+        duration: of a trial, s, the median; None where the evaluator does not say.
+        own_clock: the evaluator reports the robot's operating time.
+    """
 
     seed: Seed
     values: tuple[tuple[float, ...], ...]
+    duration: float | None = None
+    own_clock: bool = False
 
     @property
     def mean(self) -> list[float]:
@@ -126,9 +135,7 @@ def _first_steps(study: Study, seed: Seed, measured: Sequence[float] | None) -> 
     declared = FirstStep(study)
     unit = declared.space.to_unit(declared.space.vector(seed.parameters))
     constraints = range(len(study.constraints))
-    cases = {f"{k:g} prior_std": [declared.margin(i, k) for i in constraints] for k in (1.0, 2.0, 3.0)}
-    if measured is not None:
-        cases = {"the measured margin": list(measured)}
+    cases = seed_cases(declared, measured)
     caution = min(study.surrogate.caution)
     for name, step in (("declared", declared), (f"cautious (x{caution:g})", FirstStep(study, caution))):
         for margin, values in cases.items():
@@ -156,6 +163,14 @@ def _first_steps(study: Study, seed: Seed, measured: Sequence[float] | None) -> 
     else:
         unusual = needed <= 2.0 * ORDINARY_MARGIN
         yield Finding("whole box", "look at" if unusual else "fine", text)
+
+
+def seed_cases(step: FirstStep, measured: Sequence[float] | None) -> dict[str, list[float]]:
+    """Warped margins that a seed may have, by their name: the measured ones, or 1, 2 and 3 prior_std."""
+    if measured is not None:
+        return {"the measured margin": list(measured)}
+    margins = range(len(step.study.constraints))
+    return {f"{k:g} prior_std": [step.margin(i, k) for i in margins] for k in (1.0, 2.0, 3.0)}
 
 
 def _first_step(

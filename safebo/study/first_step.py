@@ -6,7 +6,14 @@ prior mean m, prior standard deviation s and noise standard deviation e,
     mean = m + r (y - m),   std = s sqrt(1 - rho r),   r = rho / (1 + e^2 / (n s^2))
 
 and a constraint is certified there where `mean - beta std` reaches its limit. So every point asks for a certain margin
-at the seed, which grows as the correlation falls. All values are on the warped scale. Loads no torch.
+at the seed, which grows as the correlation falls. Where functions change with time (memory T), measurements of ages
+t_1 .. t_n tell of the present with `w_i = exp(-t_i / T)` and of each other with `exp(-|t_i - t_j| / T)`:
+
+    mean = m + rho g (y - m),   std = s sqrt(1 - rho^2 v),   g = w' A^-1 1,   v = w' A^-1 w
+
+where A is the matrix of their correlations plus e^2 / s^2 on its diagonal.
+
+All values are on the warped scale. Loads no torch.
 """
 
 from __future__ import annotations
@@ -48,13 +55,16 @@ class FirstStep:
         self.limits = [WarpMap(c.warp, c.name).threshold() for c in study.constraints]
         self.betas = [first_beta(study, i + 1, 1) for i in range(len(study.constraints))]
 
-    def needed(self, constraint: int, difference: FloatArray, count: int = 1) -> float:
+    def needed(
+        self, constraint: int, difference: FloatArray, count: int = 1, ages: Sequence[float] = ()
+    ) -> float:
         """The warped value of a constraint at a seed from which on a point is certified.
 
         Args:
             constraint: its index.
             difference: the point minus the seed, in the unit cube.
             count: measurements of the seed, of which the value is the mean.
+            ages: seconds since each of them, where functions change with time; empty: just now, `count` of them.
         """
         spec, limit, beta = (
             self.study.constraints[constraint],
@@ -64,16 +74,28 @@ class FirstStep:
         distance = float(np.linalg.norm(difference))
         if self.tuner.certificate == "measured":
             return limit + _of(self.tuner.measured_noise, constraint) + self._lost(constraint, distance)
-        share = 1.0 / (1.0 + (spec.noise_std / spec.prior_std) ** 2 / count)
+        gain, told = self._told(constraint, count, ages)
         if self.tuner.certificate == "lipschitz":
-            spread = beta * spec.prior_std * math.sqrt(1.0 - share)
+            spread = beta * spec.prior_std * math.sqrt(max(1.0 - told, 0.0))
             lost = self._lost(constraint, distance)
-            return spec.prior_mean + (limit - spec.prior_mean + spread + lost) / share
+            return _quotient(limit - spec.prior_mean + spread + lost, gain) + spec.prior_mean
         rho = self.kernel.correlation(difference.tolist())
         if not rho > 1e-9:
             return math.inf
-        spread = beta * spec.prior_std * math.sqrt(max(1.0 - rho * rho * share, 0.0))
-        return spec.prior_mean + (limit - spec.prior_mean + spread) / (rho * share)
+        spread = beta * spec.prior_std * math.sqrt(max(1.0 - rho * rho * told, 0.0))
+        return _quotient(limit - spec.prior_mean + spread, rho * gain) + spec.prior_mean
+
+    def _told(self, constraint: int, count: int, ages: Sequence[float]) -> tuple[float, float]:
+        """G and v of so many measurements, or of measurements of these ages."""
+        spec, time = self.study.constraints[constraint], self.study.surrogate.time
+        noise = (spec.noise_std / spec.prior_std) ** 2
+        if not ages or time is None:
+            share = 1.0 / (1.0 + noise / (len(ages) or count))
+            return share, share
+        at = np.array(ages, dtype=np.float64) / time.memory_of(spec.name)
+        now = np.exp(-at)
+        weights = np.linalg.solve(np.exp(-np.abs(at[:, None] - at[None, :])) + noise * np.eye(len(at)), now)
+        return float(weights.sum()), float(weights @ now)
 
     def _lost(self, constraint: int, distance: float) -> float:
         return _of(self.tuner.lipschitz, constraint) * distance
@@ -83,9 +105,13 @@ class FirstStep:
         spec = self.study.constraints[constraint]
         return max(self.limits[constraint], spec.prior_mean) + stds * spec.prior_std
 
-    def certified(self, values: Sequence[float], difference: FloatArray, count: int = 1) -> bool:
-        """Whether a point is certified by a seed whose `count` measurements had these mean values."""
-        return all(value >= self.needed(i, difference, count) for i, value in enumerate(values))
+    def certified(
+        self, values: Sequence[float], difference: FloatArray, count: int = 1, ages: Sequence[float] = ()
+    ) -> bool:
+        """Whether a point is certified by a seed whose `count` measurements, or those of these ages, had these mean
+        values.
+        """
+        return all(value >= self.needed(i, difference, count, ages) for i, value in enumerate(values))
 
     def reach(self, seed: FloatArray, values: Sequence[float], toward: FloatArray) -> float:
         """How far, in [0, 1], the certified points go on the way from a seed (`d`) to another point (`d`)."""
@@ -134,6 +160,13 @@ class FirstStep:
         """Whether one measurement of a seed, with margins of so many prior_std, certifies everything."""
         values = [self.margin(i, stds) for i in range(len(self.limits))]
         return all(self.certified(values, point - seed) for point in self.farthest(seed))
+
+
+def _quotient(over: float, under: float) -> float:
+    """A margin that is needed; what has grown so old that it tells nothing leaves the prior, which certifies or not."""
+    if under > 1e-12:
+        return over / under
+    return math.inf if over > 0 else -math.inf
 
 
 def _of(values: Sequence[float] | None, index: int) -> float:
