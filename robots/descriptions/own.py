@@ -155,11 +155,6 @@ def read_own_robot(path: Path, choices: OwnChoices | None = None) -> OwnRobot:
     return OwnRobot(model, skeleton, source, layout)
 
 
-def _into_trunk(layout: Layout, data: Any, points: FloatArray) -> FloatArray:
-    """Points of the file's world in the trunk frame."""
-    return np.asarray((points - data.xpos[layout.base]) @ layout.rotation)
-
-
 def _legs(
     source: CompiledFile, layout: Layout, data: Any, choices: OwnChoices, notes: list[str]
 ) -> tuple[FloatArray, float, float]:
@@ -168,7 +163,7 @@ def _legs(
     radii, seen, how = np.zeros(4), None, set()
     for leg, joints in enumerate(layout.joints):
         chains[leg, :3] = data.xaxis[joints] @ layout.rotation
-        chains[leg, 3:6] = _into_trunk(layout, data, data.xanchor[joints])
+        chains[leg, 3:6] = layout.into_trunk(data, data.xanchor[joints])
         bodies = layout.leg_bodies[leg][2]
         foot = find_foot(source.model, data, bodies, data.xanchor[joints[2]], source.colliding)
         if foot is not None and foot.how and seen is None:  # shapes that are only seen may show more
@@ -181,7 +176,7 @@ def _legs(
                 source.path,
                 f"nothing lies beyond the last joint of the leg: {source.joint_name(joints[2])!r}",
             )
-        chains[leg, 6] = _into_trunk(layout, data, foot.centre)
+        chains[leg, 6] = layout.into_trunk(data, foot.centre)
         radii[leg] = foot.radius
         if foot.how:
             how.add(foot.how)
@@ -224,14 +219,14 @@ def _foot_friction(source: CompiledFile, layout: Layout) -> float:
 def _inertias(model: Any, layout: Layout, data: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mass, centre of mass and inertia of the trunk and the twelve links, see `Skeleton`."""
     groups = [layout.trunk_bodies, *(bodies for leg in layout.leg_bodies for bodies in leg)]
-    anchors = [np.zeros(3), *_into_trunk(layout, data, data.xanchor[layout.joints.ravel()])]
+    anchors = [np.zeros(3), *layout.into_trunk(data, data.xanchor[layout.joints.ravel()])]
     mass, com, inertia = np.zeros(13), np.array(anchors), np.tile(1e-9 * np.eye(3), (13, 1, 1))
     for link, bodies in enumerate(groups):
         heavy = [body for body in bodies if model.body_mass[body] > 1.001 * MASSLESS]
         if not heavy:
             continue
         masses = model.body_mass[heavy]
-        centres = _into_trunk(layout, data, data.xipos[heavy])
+        centres = layout.into_trunk(data, data.xipos[heavy])
         mass[link] = masses.sum()
         com[link] = masses @ centres / mass[link]
         total = np.zeros((3, 3))
@@ -373,7 +368,7 @@ def _box(source: CompiledFile, layout: Layout, data: Any, chains: FloatArray, he
         thick = 0.15 * height
         low, high = low - np.array([0.0, 0.0, thick]), high + np.array([0.0, 0.0, thick])
     else:
-        centre = _into_trunk(layout, data, found[0] @ layout.rotation.T)
+        centre = layout.into_trunk(data, found[0] @ layout.rotation.T)
         low, high = centre - found[1], centre + found[1]
     low[2] = max(low[2], -0.6 * height)
     high[2] = max(high[2], low[2] + 0.1 * height)
@@ -393,8 +388,8 @@ def _imu(model: Any, layout: Layout, data: Any) -> FloatArray:
     """Position of what is called an inertial unit on the trunk, in its frame; its origin where there is none."""
     for i in range(model.nsite):
         if "imu" in model.site(i).name.lower() and int(model.site_bodyid[i]) in layout.trunk_bodies:
-            return _into_trunk(layout, data, np.array(data.site_xpos[i]))
+            return layout.into_trunk(data, np.array(data.site_xpos[i]))
     for body in layout.trunk_bodies:
         if "imu" in model.body(body).name.lower():
-            return _into_trunk(layout, data, np.array(data.xpos[body]))
+            return layout.into_trunk(data, np.array(data.xpos[body]))
     return np.zeros(3)

@@ -46,7 +46,7 @@ def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
         shown = [i for i in geoms if not source.colliding[i]] or geoms
         body, origin = spec.body(name), at_zero.body(name).xpos
         for geom in shown:
-            position = (data.geom_xpos[geom] - data.xpos[layout.base]) @ layout.rotation - origin
+            position = layout.into_trunk(data, data.geom_xpos[geom]) - origin
             quaternion = np.zeros(4)
             turned = layout.rotation.T @ data.geom_xmat[geom].reshape(3, 3)
             mujoco.mju_mat2Quat(quaternion, turned.ravel())

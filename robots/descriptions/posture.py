@@ -12,6 +12,8 @@ from safebo.types import FloatArray
 EXTENSION = 0.62
 """Height of the thigh joint over the foot in a computed home pose, in leg lengths: as the Go1 stands."""
 _LEAST_EXTENSION, _MOST_EXTENSION = 0.35, 0.985
+_AHEAD, _ASIDE, _ALL_AHEAD = 0.35, 0.5, 0.15
+"""How far a foot, and the mean of all, may be from under its thigh joint, in leg lengths."""
 _OUTSIDE = 0.02  # rad, how far beyond its range a joint of a keyframe may be
 
 
@@ -23,15 +25,20 @@ def why_not_standing(chains: FloatArray, lower: FloatArray, upper: FloatArray, j
     feet, lengths = feet_in_base(chains, np.ascontiguousarray(joints)), leg_lengths(chains)
     if np.ptp(feet[:, 2]) > 0.1 * lengths.mean():
         return "the feet are not at one height"
+    ahead = np.zeros(4)
     for leg in range(4):
         _, anchors = joint_places(chains[leg], joints[3 * leg : 3 * leg + 3])
+        ahead[leg] = feet[leg, 0] - anchors[1, 0]
         down = float(anchors[1, 2] - feet[leg, 2]) / lengths[leg]
         if not _LEAST_EXTENSION < down < _MOST_EXTENSION:
             return "the trunk lies on the ground or the legs are straight"
-        if abs(feet[leg, 0] - anchors[1, 0]) > 0.35 * lengths[leg]:
+        if (
+            abs(ahead[leg]) > _AHEAD * lengths[leg]
+            or abs(anchors[1, 1] - feet[leg, 1]) > _ASIDE * lengths[leg]
+        ):
             return "the feet are not under the trunk"
-        if abs(anchors[1, 1] - feet[leg, 1]) > 0.5 * lengths[leg]:
-            return "the feet are not under the trunk"
+    if abs(ahead.mean()) > _ALL_AHEAD * lengths.mean():
+        return "the feet are not under the trunk"
     return ""
 
 
