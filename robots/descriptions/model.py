@@ -70,8 +70,8 @@ def own_robot(robot: str | Path) -> OwnRobot:
             raise ValueError(f"robot {shown(text)}: no such file")
         folders = ", ".join(str(folder) for folder in robot_folders())
         raise ValueError(
-            f"robot {shown(text)}: no robot of that name{did_you_mean(text, known)}, in {folders} neither, and no "
-            "file; a robot of your own is given as the path of its MJCF or URDF file"
+            f"robot {shown(text)}: no robot of that name{did_you_mean(text, known)}; robot files are looked for in "
+            f"{folders}; a robot of your own is given as the path of its MJCF or URDF file"
         )
     return read_robot(path) if path.suffix in SUFFIXES else read_own_robot(path)
 

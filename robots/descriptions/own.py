@@ -359,17 +359,14 @@ def _torque_limit(model: Any, joint: int) -> float:
 
 
 def _box(source: CompiledFile, layout: Layout, data: Any, chains: FloatArray, height: float) -> FloatArray:
-    """Centre and half sizes of the trunk's box: around what collides of the base, clear of the ground."""
+    """Centre and half sizes of the trunk's box: around the hips and what collides of the base, clear of the ground."""
     still = [body for body in layout.trunk_bodies if _rigid_with(source.model, body, layout.base)]
     found = trunk_box(source.model, data, still, source.colliding, layout.rotation)
-    hips = chains[:, 3]
-    low, high = hips.min(axis=0), hips.max(axis=0)
-    if found is None:
-        thick = 0.15 * height
-        low, high = low - np.array([0.0, 0.0, thick]), high + np.array([0.0, 0.0, thick])
-    else:
+    hips, thick = chains[:, 3], 0.1 * height * np.array([0.0, 0.0, 1.0])
+    low, high = hips.min(axis=0) - thick, hips.max(axis=0) + thick
+    if found is not None:
         centre = layout.into_trunk(data, found[0] @ layout.rotation.T)
-        low, high = centre - found[1], centre + found[1]
+        low, high = np.minimum(low, centre - found[1]), np.maximum(high, centre + found[1])
     low[2] = max(low[2], -0.6 * height)
     high[2] = max(high[2], low[2] + 0.1 * height)
     return np.array([0.5 * (low + high), np.maximum(0.5 * (high - low), 0.01)])
