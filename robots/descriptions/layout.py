@@ -208,9 +208,11 @@ def _found_instead(source: CompiledFile, limbs: list[_Limb], moving: set[int]) -
             if set(kinds) == {_HINGE}
             else "joints, not all hinges"
         )
+        if len(item.joints) == 1:
+            what = what.replace("hinges", "hinge", 1).replace("joints", "joint", 1)
         parts.append(f"{len(item.joints)} {what} from {source.joint_name(item.joints[0])!r}")
     more = f" and {len(limbs) - 8} more" if len(limbs) > 8 else ""
-    return wanted + f"found {len(limbs)} limbs: {', '.join(parts)}{more}"
+    return wanted + f"found {len(limbs)} limb{'' if len(limbs) == 1 else 's'}: {', '.join(parts)}{more}"
 
 
 def _named_legs(source: CompiledFile, joints: Mapping[str, Sequence[str]]) -> list[list[int]]:

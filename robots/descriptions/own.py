@@ -21,7 +21,14 @@ from safebo.robots.descriptions.description import LEGS
 from safebo.robots.descriptions.layout import Layout, LayoutChoices, find_layout
 from safebo.robots.descriptions.pictures import draw_robot
 from safebo.robots.descriptions.posture import home_pose, why_not_standing
-from safebo.robots.descriptions.reading import MASSLESS, CompiledFile, DescriptionError, few, read_robot_file
+from safebo.robots.descriptions.reading import (
+    MASSLESS,
+    TINY_INERTIA,
+    CompiledFile,
+    DescriptionError,
+    few,
+    read_robot_file,
+)
 from safebo.robots.descriptions.robot import (
     STANDING_SHARE,
     RobotModel,
@@ -37,6 +44,8 @@ from safebo.types import BoolArray, FloatArray
 
 GO1_MASS = GO1.trunk.mass + 4.0 * (GO1.hip.mass + GO1.thigh.mass + GO1.calf.mass)
 GO1_LEG = GO1.thigh_length - GO1.foot_position[2]
+LEGS_FROM, LEGS_TO = 0.03, 5.0  # m
+MASS_FROM, MASS_TO = 0.1, 5000.0  # kg
 _SINGULAR = 0.02  # of the leg length cubed: a Jacobian's determinant of less cannot carry the robot
 
 
@@ -106,9 +115,8 @@ def read_own_robot(path: Path, choices: OwnChoices | None = None) -> OwnRobot:
     mass, com, inertia = _inertias(source.model, layout, data)
     if mass[0] <= MASSLESS:
         raise DescriptionError(path, "its trunk has no mass: give it an <inertial>")
-    size = choices.size or RobotSize(
-        float(mass.sum()) / GO1_MASS, float(leg_lengths(chains).mean()) / GO1_LEG
-    )
+    _plausible(path, float(mass.sum()), float(leg_lengths(chains).mean()))
+    size = choices.size or robot_size(float(mass.sum()), chains)
     joints: list[int] = layout.joints.ravel().tolist()
     limited = source.model.jnt_limited[joints].astype(bool)
     lower = np.where(limited, source.model.jnt_range[joints, 0], -np.inf)
@@ -155,6 +163,19 @@ def read_own_robot(path: Path, choices: OwnChoices | None = None) -> OwnRobot:
     return OwnRobot(model, skeleton, source, layout)
 
 
+def _plausible(path: Path, mass: float, leg: float) -> None:
+    """Figures in other units than kg and m are far from any robot's."""
+    if not LEGS_FROM <= leg <= LEGS_TO:
+        raise DescriptionError(path, f"its legs are {leg:.4g} m long: lengths have to be in metres")
+    if not MASS_FROM <= mass <= MASS_TO:
+        raise DescriptionError(path, f"its mass is {mass:.4g} kg: masses have to be in kilograms")
+
+
+def robot_size(mass: float, chains: FloatArray) -> RobotSize:
+    """Mass (kg) and leg length over the Go1's."""
+    return RobotSize(mass / GO1_MASS, float(leg_lengths(chains).mean()) / GO1_LEG)
+
+
 def _legs(
     source: CompiledFile, layout: Layout, data: Any, choices: OwnChoices, notes: list[str]
 ) -> tuple[FloatArray, float, float]:
@@ -166,7 +187,7 @@ def _legs(
         chains[leg, 3:6] = layout.into_trunk(data, data.xanchor[joints])
         bodies = layout.leg_bodies[leg][2]
         foot = find_foot(source.model, data, bodies, data.xanchor[joints[2]], source.colliding)
-        if foot is not None and foot.how and seen is None:  # shapes that are only seen may show more
+        if (foot is None or foot.how) and seen is None:  # shapes that are only seen may show more
             seen = _seen(source, layout)
         if seen is not None and (foot is None or "frame" in foot.how):
             model, kinematics, colliding = seen
@@ -222,7 +243,12 @@ def _inertias(model: Any, layout: Layout, data: Any) -> tuple[FloatArray, FloatA
     anchors = [np.zeros(3), *layout.into_trunk(data, data.xanchor[layout.joints.ravel()])]
     mass, com, inertia = np.zeros(13), np.array(anchors), np.tile(1e-9 * np.eye(3), (13, 1, 1))
     for link, bodies in enumerate(groups):
-        heavy = [body for body in bodies if model.body_mass[body] > 1.001 * MASSLESS]
+        heavy = [
+            body
+            for body in bodies
+            if model.body_mass[body] > 1.001 * MASSLESS
+            or model.body_inertia[body].max() > 1.001 * TINY_INERTIA
+        ]
         if not heavy:
             continue
         masses = model.body_mass[heavy]
@@ -334,8 +360,10 @@ def _actuators(
         values[key] = np.where(missing, rounded, given)
         if missing.any():
             shown = "/".join(f"{value:g}" for value in dict.fromkeys(rounded[:3]))
-            count = "" if missing.all() else f" ({int(missing.sum())} joints)"
+            count = "" if missing.all() else f" ({int(missing.sum())} of 12 joints)"
             assumed.append(f"{words.get(key, f'joint {key}')} {shown} {unit}{count}")
+    if np.any(model.jnt_stiffness[joints]):
+        notes.append("left out: springs of joints")
     if assumed:
         notes.append(f"not in the file and taken from the Go1 to scale: {', '.join(assumed)}")
     return values

@@ -94,33 +94,46 @@ def _upright(chain: FloatArray, low: float, high: float) -> float:
 
 
 def _target(chain: FloatArray, pose: FloatArray, length: float) -> FloatArray:
-    _, anchors = joint_places(chain, pose)
-    foot = feet_in_base(chain[None], pose)[0]
-    return np.array([anchors[1, 0], foot[1], anchors[1, 2] - EXTENSION * length])
+    """Under the thigh joint, beside it by what the leg's plane is, `3`, base frame."""
+    axes, anchors = joint_places(chain, pose)
+    beside = float(axes[1] @ (feet_in_base(chain[None], pose)[0] - anchors[1]))
+    return np.asarray(anchors[1] + beside * axes[1] - np.array([0.0, 0.0, EXTENSION * length]))
 
 
 def _misfit(chain: FloatArray, pose: FloatArray, length: float) -> float:
-    return float(_misfits(chain, float(pose[0]), pose[1:2], pose[2:3], length)[0, 0])
+    return float(_misfits(chain, pose[0], pose[1:2], pose[2:3], length)[0, 0])
 
 
-@njit(cache=True)
 def _misfits(
     chain: FloatArray, first: float, thighs: FloatArray, calves: FloatArray, length: float
 ) -> FloatArray:
-    """How far the foot is from under the thigh joint at the wanted height, in leg lengths squared, for all pairs."""
+    """How far the foot is from its target, in leg lengths squared, for all pairs of thigh and calf angles."""
+    axes, anchors = joint_places(chain, np.array([first, 0.0, 0.0]))
+    return (
+        _squares(chain, float(first), thighs, calves, (anchors[1], axes[1], EXTENSION * length)) / length**2
+    )
+
+
+@njit(cache=True)
+def _squares(
+    chain: FloatArray,
+    first: float,
+    thighs: FloatArray,
+    calves: FloatArray,
+    thigh: tuple[FloatArray, FloatArray, float],
+) -> FloatArray:
+    """Squared distances of the foot from under the thigh joint (place, axis, wanted height), across its axis."""
+    place, axis, height = thigh
     out = np.empty((len(thighs), len(calves)))
     legs, q = chain.reshape(1, 7, 3), np.zeros(3)
     q[0] = first
-    hip = chain.copy().reshape(1, 7, 3)
-    hip[0, 6] = chain[4]  # the thigh joint turns with the first joint only
     for i in range(len(thighs)):
         for j in range(len(calves)):
-            q[1], q[2] = 0.0, 0.0
-            joint = feet_in_base(hip, q)[0]
             q[1], q[2] = thighs[i], calves[j]
-            foot = feet_in_base(legs, q)[0]
-            x, z = foot[0] - joint[0], foot[2] - joint[2] + EXTENSION * length
-            out[i, j] = (x * x + z * z) / length**2
+            foot = feet_in_base(legs, q)[0] - place
+            foot[2] += height
+            along = foot[0] * axis[0] + foot[1] * axis[1] + foot[2] * axis[2]
+            out[i, j] = max(0.0, foot[0] ** 2 + foot[1] ** 2 + foot[2] ** 2 - along**2)
     return out
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
+from xml.sax.saxutils import quoteattr
 
 import mujoco
 import numpy as np
@@ -12,11 +14,11 @@ import pytest
 from made_robots import CALF, HIP, HOME, MASSES, RADIUS, THIGH, THIGH_OFFSET, Make, joint, row, stl, urdf
 
 from safebo.robots.descriptions.check import check_own_robot
-from safebo.robots.descriptions.model import load_robot, own_robot
+from safebo.robots.descriptions.model import RobotSize, load_robot, own_robot
 from safebo.robots.descriptions.own import OwnChoices, read_own_robot
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import robot_gains
-from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.gait import GAITS, robot_gait
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import rollout
@@ -464,3 +466,42 @@ def test_gains_go_with_mass_and_leg_length_and_are_a_go1s_for_a_go1(tmp_path):
     chosen = robot_gains(robot, {"joint.hip.kp": 60.0})
     assert chosen["joint.hip.kp"] == 60.0
     assert chosen["joint.thigh.kp"] == gains["joint.thigh.kp"]
+
+
+def test_a_robot_with_short_legs_strides_faster_and_a_large_one_as_named(tmp_path):
+    robot = load_robot(written(tmp_path, Make().text()))
+    small, large = (replace(robot, size=RobotSize(1.0, length)) for length in (0.25, 4.0))
+    assert robot_gait(small, "trot").stride_duration == pytest.approx(0.25)
+    assert robot_gait(large, "trot") == robot_gait(load_robot("go1"), "trot") == GAITS["trot"]
+
+
+@pytest.mark.parametrize("names", ["{leg}_{part}", "{part}", "floor {leg} {part} <&>"])
+def test_joints_may_be_called_as_the_model_calls_other_things(names, tmp_path):
+    text = Make().text()
+    for k, part in enumerate(("hip", "thigh", "foot")):
+        for leg in ("FL", "FR", "RL", "RR"):
+            called = names.format(leg=leg, part=part) if "leg" in names else f"{part}_{leg}"
+            text = text.replace(f'"{leg}_joint{k}"', quoteattr(called))
+    own = own_robot(written(tmp_path, text))
+    is_the_made_robot(own.model)
+    assert max(check_own_robot(own).differences.values()) < 1e-9
+
+
+def test_lengths_in_millimetres_are_refused(tmp_path):
+    text = Make().text()
+    for pos in set(re.findall(r'pos="([^"]*)"', text)):
+        text = text.replace(f'pos="{pos}"', f'pos="{row([1000 * float(v) for v in pos.split()])}"')
+    with pytest.raises(ValueError, match="420 m long: lengths have to be in metres"):
+        load_robot(written(tmp_path, text))
+
+
+def test_a_foot_that_touches_by_contact_pairs_alone_is_a_foot(tmp_path):
+    text = Make(geom='contype="0" conaffinity="0"').text()
+    for leg in ("FL", "FR", "RL", "RR"):
+        text = text.replace('<geom type="sphere" size', f'<geom name="{leg}_ball" type="sphere"  size', 1)
+    pairs = "".join(f'<pair geom1="{leg}_ball" geom2="box"/>' for leg in ("FL", "FR", "RL", "RR"))
+    text = text.replace('<geom type="box"', '<geom name="box" type="box"')
+    is_the_made_robot(load_robot(written(tmp_path, text)))
+    is_the_made_robot(
+        load_robot(written(tmp_path, text.replace("</mujoco>", f"<contact>{pairs}</contact></mujoco>")))
+    )
