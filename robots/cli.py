@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
 from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
+from safebo.robots.descriptions.published import ROBOTS
 from safebo.robots.descriptions.robot_file import (
     SUFFIXES,
     known_robot_files,
@@ -22,10 +23,9 @@ from safebo.robots.descriptions.robot_file import (
     user_folder,
     write_robot_file,
 )
-from safebo.robots.descriptions.unitree import ROBOTS
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
-from safebo.robots.quadruped.gait import GAITS, gait_named
+from safebo.robots.quadruped.gait import GAITS, robot_gait
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
@@ -217,7 +217,7 @@ def walk(
     model = _or_refuse(lambda: load_robot(robot))
     for note in model.notes:
         say(f"note: {note}")
-    pattern = _or_refuse(lambda: gait_named(gait))
+    pattern = _or_refuse(lambda: robot_gait(model, gait))
     base = _or_refuse(lambda: Gains() if gains is None else Gains.load(gains))
     chosen = _or_refuse(lambda: robot_gains(model, {**base.given(), **_assignments(set_ or [])}))
     gap = _or_refuse(lambda: _named_disturbance(disturbance))

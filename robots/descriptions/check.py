@@ -125,7 +125,7 @@ def _compare_with_file(own: OwnRobot, rng: np.random.Generator) -> dict[str, flo
     last = model.jnt_bodyid[layout.joints[:, 2]]
     data.qpos[:] = layout.qpos
     mujoco.mj_kinematics(model, data)
-    feet = robot.chains[:, 6] @ layout.rotation.T + data.xpos[layout.base]
+    feet = robot.chains[:, 6] @ layout.rotation.T + data.xpos[layout.base] + layout.shift
     inside = [
         data.xmat[b].reshape(3, 3).T @ (foot - data.xpos[b]) for b, foot in zip(last, feet, strict=True)
     ]
@@ -135,7 +135,7 @@ def _compare_with_file(own: OwnRobot, rng: np.random.Generator) -> dict[str, flo
         data.qpos[at] = angles
         mujoco.mj_forward(model, data)
         there = [
-            (data.xpos[b] + data.xmat[b].reshape(3, 3) @ p - data.xpos[layout.base]) @ layout.rotation
+            layout.into_trunk(data, data.xpos[b] + data.xmat[b].reshape(3, 3) @ p)
             for b, p in zip(last, inside, strict=True)
         ]
         _worse(worst, "feet in the file", np.array(there), robot.foot_positions(angles))

@@ -37,14 +37,16 @@ class LinkDescription:
         inertia_quaternion: orientation (w, x, y, z) of the principal axes in the link frame.
         mirror_fore: whether rear legs carry the mirror image in x.
         mirror_side: whether right legs carry the mirror image in y.
+        tensor: xx, yy, zz, xy, xz, yz of the inertia in link axes, kg m^2, instead of moments and quaternion.
     """
 
     mass: float
     com: tuple[float, float, float]
-    principal_inertia: tuple[float, float, float]
-    inertia_quaternion: tuple[float, float, float, float]
+    principal_inertia: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    inertia_quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     mirror_fore: bool = False
     mirror_side: bool = True
+    tensor: tuple[float, float, float, float, float, float] | None = None
 
     def mirror(self, leg: str) -> FloatArray:
         """The three signs that turn the front left link into the link of `leg`."""
@@ -58,6 +60,10 @@ class LinkDescription:
 
     def inertia_of(self, leg: str) -> FloatArray:
         """Inertia tensor (3 x 3) of the link of `leg` about its centre of mass in link axes, kg m^2."""
+        signs = self.mirror(leg)
+        if self.tensor is not None:
+            xx, yy, zz, xy, xz, yz = self.tensor
+            return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * np.outer(signs, signs)
         w, x, y, z = np.asarray(self.inertia_quaternion) / np.linalg.norm(self.inertia_quaternion)
         rotation = np.array(
             [
@@ -67,7 +73,6 @@ class LinkDescription:
             ]
         )
         tensor = rotation @ np.diag(self.principal_inertia) @ rotation.T
-        signs = self.mirror(leg)
         return np.asarray(tensor * np.outer(signs, signs))
 
 
@@ -77,10 +82,11 @@ class JointDescription:
 
     Args:
         axis: rotation axis in the link frame.
-        front_range: lower and upper angle of the front legs, rad.
-        rear_range: the same for the rear legs.
+        front_range: lower and upper angle of the front left leg, rad; infinite for a joint without end.
+        rear_range: the same for the rear left leg.
         torque_limit: largest torque at the joint, N m.
         speed_limit: no-load speed at the joint, rad/s.
+        mirror_side: whether right legs have the opposite angles.
     """
 
     axis: tuple[float, float, float]
@@ -88,10 +94,12 @@ class JointDescription:
     rear_range: tuple[float, float]
     torque_limit: float
     speed_limit: float
+    mirror_side: bool = False
 
     def range_of(self, leg: str) -> tuple[float, float]:
         """Lower and upper angle on `leg`, rad."""
-        return self.front_range if leg[0] == "F" else self.rear_range
+        low, high = self.front_range if leg[0] == "F" else self.rear_range
+        return (-high, -low) if self.mirror_side and side_sign(leg) < 0 else (low, high)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class RobotDescription:
         hip_position: trunk frame to hip frame of the front left leg, m.
         thigh_position: hip frame to thigh frame of the front left leg, m.
         thigh_length: thigh frame straight down to calf frame, m.
-        foot_position: calf frame to the centre of the foot, m.
+        foot_position: calf frame to the centre of the foot of the front left leg, m.
         foot_radius: m.
         joints: the hip, thigh and calf joints.
         rotor_inertia: of one motor about its own axis, kg m^2.
@@ -119,9 +127,13 @@ class RobotDescription:
         trunk_box: half sizes of the trunk, m.
         head_box: centre and half sizes of the head, m.
         imu_position: in the trunk frame, m.
-        home_joints: hip, thigh and calf angle of every leg in the home pose, rad.
+        home_joints: hip, thigh and calf angle in the home pose, of every leg or of all four, rad.
         nominal_height: height of the trunk frame above the floor while walking, m.
         colours: rgba of the trunk, of the legs, of the accents, for pictures only.
+        knee_offset: thigh frame to calf frame sideways, away from the trunk, m.
+        mirror_feet: whether the rear legs' feet lie the other way along x in their calves' frames.
+        gains_to_scale: whether the controller's gains are a Go1's to scale by mass and leg length, see
+            `safebo.robots.quadruped.gains`; for a robot of a Go1's size they are its own.
     """
 
     name: str
@@ -145,9 +157,25 @@ class RobotDescription:
     joint_damping: float = 0.1
     joint_friction: float = 0.2
     foot_friction: float = 0.8
-    home_joints: tuple[float, float, float] = (0.0, 0.9, -1.8)
+    home_joints: tuple[float, ...] = (0.0, 0.9, -1.8)
     nominal_height: float = 0.27
     colours: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    knee_offset: float = 0.0
+    mirror_feet: bool = False
+    gains_to_scale: bool = False
+
+    def home(self) -> tuple[float, ...]:
+        """Joint angles of all legs in the home pose, rad, 12."""
+        return self.home_joints if len(self.home_joints) == 12 else self.home_joints * 4
+
+    def knee_of(self, leg: str) -> tuple[float, float, float]:
+        """Thigh frame to calf frame of `leg`, m."""
+        return 0.0, side_sign(leg) * self.knee_offset + 0.0, -self.thigh_length
+
+    def foot_of(self, leg: str) -> tuple[float, float, float]:
+        """Calf frame to the centre of the foot of `leg`, m."""
+        x, y, z = self.foot_position
+        return x * (fore_sign(leg) if self.mirror_feet else 1.0), side_sign(leg) * y + 0.0, z
 
     def armature(self) -> tuple[float, float, float]:
         """Rotor inertia felt at hip, thigh and calf: gear ratio squared times rotor inertia, kg m^2."""

@@ -48,7 +48,9 @@ class Layout:
     """Where a quadruped is in a compiled file.
 
     Args:
-        base: the body whose frame is the trunk's.
+        base: the body whose frame is the trunk's, the one on which the legs hang.
+        shift: from that frame's origin to the trunk's, in the file's world, m, `3`: not zero where the file has the
+            origin far below or above the legs.
         joints: MuJoCo's joints, leg by leg, `4 x 3`.
         leg_bodies: bodies that move with each joint and with none after it, `4 x 3` lists.
         trunk_bodies: all others of the robot.
@@ -60,6 +62,7 @@ class Layout:
     """
 
     base: int
+    shift: FloatArray
     joints: IntArray
     leg_bodies: list[list[list[int]]]
     trunk_bodies: list[int]
@@ -68,6 +71,10 @@ class Layout:
     qpos: FloatArray
     held: dict[str, float]
     notes: list[str]
+
+    def into_trunk(self, data: Any, points: FloatArray) -> FloatArray:
+        """Points of the file's world, `... x 3`, in the trunk frame; `data` has the file's kinematics."""
+        return np.asarray((points - data.xpos[self.base] - self.shift) @ self.rotation)
 
 
 @dataclass
@@ -108,7 +115,8 @@ def find_layout(source: CompiledFile, choices: LayoutChoices) -> Layout:
         upright = np.eye(3)
     legs, rotation, forward = _corners(source, data, legs, upright, choices.forward, notes)
     leg_bodies, trunk = _bodies(model, legs, root)
-    return Layout(base, np.array(legs), leg_bodies, trunk, rotation, forward, qpos, held, notes)
+    shift = _shift(source, data, legs, base, rotation, notes)
+    return Layout(base, shift, np.array(legs), leg_bodies, trunk, rotation, forward, qpos, held, notes)
 
 
 def _driven(source: CompiledFile) -> set[int]:
@@ -200,9 +208,11 @@ def _found_instead(source: CompiledFile, limbs: list[_Limb], moving: set[int]) -
             if set(kinds) == {_HINGE}
             else "joints, not all hinges"
         )
+        if len(item.joints) == 1:
+            what = what.replace("hinges", "hinge", 1).replace("joints", "joint", 1)
         parts.append(f"{len(item.joints)} {what} from {source.joint_name(item.joints[0])!r}")
     more = f" and {len(limbs) - 8} more" if len(limbs) > 8 else ""
-    return wanted + f"found {len(limbs)} limbs: {', '.join(parts)}{more}"
+    return wanted + f"found {len(limbs)} limb{'' if len(limbs) == 1 else 's'}: {', '.join(parts)}{more}"
 
 
 def _named_legs(source: CompiledFile, joints: Mapping[str, Sequence[str]]) -> list[list[int]]:
@@ -277,7 +287,7 @@ def _reference(
 
 
 def _base_body(model: Any, legs: list[list[int]], root: int) -> int:
-    """The body that carries the legs: the topmost of the robot, or below it where it hangs on other joints."""
+    """The lowest body below which all legs hang."""
     above: set[int] = set()
     for leg in legs:
         body = int(model.body_parentid[model.jnt_bodyid[leg[0]]])
@@ -286,11 +296,7 @@ def _base_body(model: Any, legs: list[list[int]], root: int) -> int:
             line.append(body)
             body = int(model.body_parentid[body])
         above.update(line) if not above else above.intersection_update(line)
-    lowest = max(above) if above else root
-    body = lowest
-    while body != root and model.body_jntnum[body] == 0:  # up to where the rigid trunk begins
-        body = int(model.body_parentid[body])
-    return body
+    return max(above) if above else root
 
 
 def _corners(
@@ -328,6 +334,25 @@ def _corners(
         )
         raise DescriptionError(source.path, f"the legs are not at the four corners of the trunk: {shown}")
     return [found[leg] for leg in LEGS], upright @ turn, heading
+
+
+def _shift(
+    source: CompiledFile, data: Any, legs: list[list[int]], base: int, rotation: FloatArray, notes: list[str]
+) -> FloatArray:
+    """From a base frame that is not at the trunk, as one on the ground, to the height of the hips."""
+    hips = np.array([data.xanchor[leg[0]] for leg in legs]) - data.xpos[base]
+    reach = np.mean(
+        [np.linalg.norm(data.xanchor[leg[1]] - data.xanchor[leg[2]]) for leg in legs]
+    )  # about half of a leg
+    up = rotation[:, 2]
+    height = float(hips.mean(axis=0) @ up)
+    if abs(height) < 1.2 * reach:
+        return np.zeros(3)
+    notes.append(
+        f"the frame of its base {source.body_name(base)!r} is {abs(height):.3f} m "
+        f"{'below' if height > 0 else 'above'} the hips; heights are those of a frame between the hips instead"
+    )
+    return height * up
 
 
 def _turned(heading: str) -> FloatArray:

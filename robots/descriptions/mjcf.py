@@ -7,6 +7,7 @@ drawn text adds shapes that have neither mass nor contact (group 2); the dynamic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import quoteattr
 
@@ -41,10 +42,11 @@ def _inertial(link: LinkDescription, leg: str) -> str:
 
 def _joint(description: RobotDescription, leg: str, index: int) -> str:
     joint = description.joints[index]
-    limit = joint.torque_limit
+    limit, span = joint.torque_limit, joint.range_of(leg)
+    limited = f'range="{numbers(span)}" limited="true"' if math.isfinite(span[1]) else 'limited="false"'
     return (
         f'<joint name="{leg}_{JOINT_TYPES[index]}_joint" type="hinge" axis="{numbers(joint.axis)}" '
-        f'range="{numbers(joint.range_of(leg))}" limited="true" armature="{description.armature()[index]!r}" '
+        f'{limited} armature="{description.armature()[index]!r}" '
         f'damping="{description.joint_damping!r}" frictionloss="{description.joint_friction!r}" '
         f'actuatorfrcrange="{numbers((-limit, limit))}"/>'
     )
@@ -55,10 +57,10 @@ def _leg(description: RobotDescription, leg: str, drawn: bool) -> str:
     mirror = np.array([fore, side, 1.0])
     hip_position = mirror * description.hip_position
     thigh_position = mirror * description.thigh_position
-    knee = (0.0, 0.0, -description.thigh_length)
+    knee, foot = description.knee_of(leg), description.foot_of(leg)
     draw_hip = drawn_hip(description, leg) if drawn else ""
     draw_thigh = drawn_thigh(description, leg) if drawn else ""
-    draw_calf = drawn_calf(description) if drawn else ""
+    draw_calf = drawn_calf(description, leg) if drawn else ""
     return f"""
       <body name="{leg}_hip" pos="{numbers(hip_position)}">
         {_inertial(description.hip, leg)}
@@ -73,8 +75,8 @@ def _leg(description: RobotDescription, leg: str, drawn: bool) -> str:
             {_inertial(description.calf, leg)}
             {_joint(description, leg, 2)}
             <geom name="{leg}_foot" class="foot" size="{description.foot_radius!r}" \
-pos="{numbers(description.foot_position)}"/>
-            <site name="{leg}_foot" pos="{numbers(description.foot_position)}" size="0.005" group="5"/>
+pos="{numbers(foot)}"/>
+            <site name="{leg}_foot" pos="{numbers(foot)}" size="0.005" group="5"/>
             {draw_calf}
           </body>
         </body>
@@ -92,9 +94,13 @@ size="{numbers(head_size)}"/>
       <site name="imu" pos="{numbers(description.imu_position)}" size="0.005" group="5"/>
       {drawn_trunk(description) if drawn else ""}"""
     joints = [f"{leg}_{kind}_joint" for leg in LEGS for kind in JOINT_TYPES]
-    home = description.home_joints if len(description.home_joints) == 12 else description.home_joints * 4
     return write_document(
-        description.name, description.foot_friction, trunk + legs, joints, description.nominal_height, home
+        description.name,
+        description.foot_friction,
+        trunk + legs,
+        joints,
+        description.nominal_height,
+        description.home(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 from safebo.files.problems import did_you_mean, shown
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.mjcf import write_mjcf
-from safebo.robots.descriptions.own import OwnRobot, read_own_robot
+from safebo.robots.descriptions.own import OwnRobot, read_own_robot, robot_size
+from safebo.robots.descriptions.published import ROBOTS
 from safebo.robots.descriptions.robot import (
     MujocoIndex,
     PinocchioIndex,
@@ -28,7 +30,6 @@ from safebo.robots.descriptions.robot_file import (
     read_robot,
     robot_folders,
 )
-from safebo.robots.descriptions.unitree import ROBOTS
 
 __all__ = [
     "MujocoIndex",
@@ -70,8 +71,8 @@ def own_robot(robot: str | Path) -> OwnRobot:
             raise ValueError(f"robot {shown(text)}: no such file")
         folders = ", ".join(str(folder) for folder in robot_folders())
         raise ValueError(
-            f"robot {shown(text)}: no robot of that name{did_you_mean(text, known)}, in {folders} neither, and no "
-            "file; a robot of your own is given as the path of its MJCF or URDF file"
+            f"robot {shown(text)}: no robot of that name{did_you_mean(text, known)}; robot files are looked for in "
+            f"{folders}; a robot of your own is given as the path of its MJCF or URDF file"
         )
     return read_robot(path) if path.suffix in SUFFIXES else read_own_robot(path)
 
@@ -81,11 +82,12 @@ def shipped_robot(name: str) -> RobotModel:
     description = ROBOTS[name]
     walking = Walking(
         np.array([joint.speed_limit for joint in description.joints] * 4),
-        np.array(description.home_joints * 4),
+        np.array(description.home()),
         description.nominal_height,
     )
     names = tuple(f"{leg}_{kind}_joint" for leg in LEGS for kind in JOINT_TYPES)
-    return robot_from_mjcf(name, write_mjcf(description), names, walking, draw=partial(_drawn, name))
+    robot = robot_from_mjcf(name, write_mjcf(description), names, walking, draw=partial(_drawn, name))
+    return replace(robot, size=robot_size(robot.mass, robot.chains)) if description.gains_to_scale else robot
 
 
 def _drawn(name: str) -> Any:

@@ -21,7 +21,14 @@ from safebo.robots.descriptions.description import LEGS
 from safebo.robots.descriptions.layout import Layout, LayoutChoices, find_layout
 from safebo.robots.descriptions.pictures import draw_robot
 from safebo.robots.descriptions.posture import home_pose, why_not_standing
-from safebo.robots.descriptions.reading import MASSLESS, CompiledFile, DescriptionError, few, read_robot_file
+from safebo.robots.descriptions.reading import (
+    MASSLESS,
+    TINY_INERTIA,
+    CompiledFile,
+    DescriptionError,
+    few,
+    read_robot_file,
+)
 from safebo.robots.descriptions.robot import (
     STANDING_SHARE,
     RobotModel,
@@ -37,6 +44,8 @@ from safebo.types import BoolArray, FloatArray
 
 GO1_MASS = GO1.trunk.mass + 4.0 * (GO1.hip.mass + GO1.thigh.mass + GO1.calf.mass)
 GO1_LEG = GO1.thigh_length - GO1.foot_position[2]
+LEGS_FROM, LEGS_TO = 0.03, 5.0  # m
+MASS_FROM, MASS_TO = 0.1, 5000.0  # kg
 _SINGULAR = 0.02  # of the leg length cubed: a Jacobian's determinant of less cannot carry the robot
 
 
@@ -106,9 +115,8 @@ def read_own_robot(path: Path, choices: OwnChoices | None = None) -> OwnRobot:
     mass, com, inertia = _inertias(source.model, layout, data)
     if mass[0] <= MASSLESS:
         raise DescriptionError(path, "its trunk has no mass: give it an <inertial>")
-    size = choices.size or RobotSize(
-        float(mass.sum()) / GO1_MASS, float(leg_lengths(chains).mean()) / GO1_LEG
-    )
+    _plausible(path, float(mass.sum()), float(leg_lengths(chains).mean()))
+    size = choices.size or robot_size(float(mass.sum()), chains)
     joints: list[int] = layout.joints.ravel().tolist()
     limited = source.model.jnt_limited[joints].astype(bool)
     lower = np.where(limited, source.model.jnt_range[joints, 0], -np.inf)
@@ -155,9 +163,17 @@ def read_own_robot(path: Path, choices: OwnChoices | None = None) -> OwnRobot:
     return OwnRobot(model, skeleton, source, layout)
 
 
-def _into_trunk(layout: Layout, data: Any, points: FloatArray) -> FloatArray:
-    """Points of the file's world in the trunk frame."""
-    return np.asarray((points - data.xpos[layout.base]) @ layout.rotation)
+def _plausible(path: Path, mass: float, leg: float) -> None:
+    """Figures in other units than kg and m are far from any robot's."""
+    if not LEGS_FROM <= leg <= LEGS_TO:
+        raise DescriptionError(path, f"its legs are {leg:.4g} m long: lengths have to be in metres")
+    if not MASS_FROM <= mass <= MASS_TO:
+        raise DescriptionError(path, f"its mass is {mass:.4g} kg: masses have to be in kilograms")
+
+
+def robot_size(mass: float, chains: FloatArray) -> RobotSize:
+    """Mass (kg) and leg length over the Go1's."""
+    return RobotSize(mass / GO1_MASS, float(leg_lengths(chains).mean()) / GO1_LEG)
 
 
 def _legs(
@@ -168,10 +184,10 @@ def _legs(
     radii, seen, how = np.zeros(4), None, set()
     for leg, joints in enumerate(layout.joints):
         chains[leg, :3] = data.xaxis[joints] @ layout.rotation
-        chains[leg, 3:6] = _into_trunk(layout, data, data.xanchor[joints])
+        chains[leg, 3:6] = layout.into_trunk(data, data.xanchor[joints])
         bodies = layout.leg_bodies[leg][2]
         foot = find_foot(source.model, data, bodies, data.xanchor[joints[2]], source.colliding)
-        if foot is not None and foot.how and seen is None:  # shapes that are only seen may show more
+        if (foot is None or foot.how) and seen is None:  # shapes that are only seen may show more
             seen = _seen(source, layout)
         if seen is not None and (foot is None or "frame" in foot.how):
             model, kinematics, colliding = seen
@@ -181,7 +197,7 @@ def _legs(
                 source.path,
                 f"nothing lies beyond the last joint of the leg: {source.joint_name(joints[2])!r}",
             )
-        chains[leg, 6] = _into_trunk(layout, data, foot.centre)
+        chains[leg, 6] = layout.into_trunk(data, foot.centre)
         radii[leg] = foot.radius
         if foot.how:
             how.add(foot.how)
@@ -224,14 +240,19 @@ def _foot_friction(source: CompiledFile, layout: Layout) -> float:
 def _inertias(model: Any, layout: Layout, data: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mass, centre of mass and inertia of the trunk and the twelve links, see `Skeleton`."""
     groups = [layout.trunk_bodies, *(bodies for leg in layout.leg_bodies for bodies in leg)]
-    anchors = [np.zeros(3), *_into_trunk(layout, data, data.xanchor[layout.joints.ravel()])]
+    anchors = [np.zeros(3), *layout.into_trunk(data, data.xanchor[layout.joints.ravel()])]
     mass, com, inertia = np.zeros(13), np.array(anchors), np.tile(1e-9 * np.eye(3), (13, 1, 1))
     for link, bodies in enumerate(groups):
-        heavy = [body for body in bodies if model.body_mass[body] > 1.001 * MASSLESS]
+        heavy = [
+            body
+            for body in bodies
+            if model.body_mass[body] > 1.001 * MASSLESS
+            or model.body_inertia[body].max() > 1.001 * TINY_INERTIA
+        ]
         if not heavy:
             continue
         masses = model.body_mass[heavy]
-        centres = _into_trunk(layout, data, data.xipos[heavy])
+        centres = layout.into_trunk(data, data.xipos[heavy])
         mass[link] = masses.sum()
         com[link] = masses @ centres / mass[link]
         total = np.zeros((3, 3))
@@ -339,8 +360,10 @@ def _actuators(
         values[key] = np.where(missing, rounded, given)
         if missing.any():
             shown = "/".join(f"{value:g}" for value in dict.fromkeys(rounded[:3]))
-            count = "" if missing.all() else f" ({int(missing.sum())} joints)"
+            count = "" if missing.all() else f" ({int(missing.sum())} of 12 joints)"
             assumed.append(f"{words.get(key, f'joint {key}')} {shown} {unit}{count}")
+    if np.any(model.jnt_stiffness[joints]):
+        notes.append("left out: springs of joints")
     if assumed:
         notes.append(f"not in the file and taken from the Go1 to scale: {', '.join(assumed)}")
     return values
@@ -364,17 +387,14 @@ def _torque_limit(model: Any, joint: int) -> float:
 
 
 def _box(source: CompiledFile, layout: Layout, data: Any, chains: FloatArray, height: float) -> FloatArray:
-    """Centre and half sizes of the trunk's box: around what collides of the base, clear of the ground."""
+    """Centre and half sizes of the trunk's box: around the hips and what collides of the base, clear of the ground."""
     still = [body for body in layout.trunk_bodies if _rigid_with(source.model, body, layout.base)]
     found = trunk_box(source.model, data, still, source.colliding, layout.rotation)
-    hips = chains[:, 3]
-    low, high = hips.min(axis=0), hips.max(axis=0)
-    if found is None:
-        thick = 0.15 * height
-        low, high = low - np.array([0.0, 0.0, thick]), high + np.array([0.0, 0.0, thick])
-    else:
-        centre = _into_trunk(layout, data, found[0] @ layout.rotation.T)
-        low, high = centre - found[1], centre + found[1]
+    hips, thick = chains[:, 3], 0.1 * height * np.array([0.0, 0.0, 1.0])
+    low, high = hips.min(axis=0) - thick, hips.max(axis=0) + thick
+    if found is not None:
+        centre = layout.into_trunk(data, found[0] @ layout.rotation.T)
+        low, high = np.minimum(low, centre - found[1]), np.maximum(high, centre + found[1])
     low[2] = max(low[2], -0.6 * height)
     high[2] = max(high[2], low[2] + 0.1 * height)
     return np.array([0.5 * (low + high), np.maximum(0.5 * (high - low), 0.01)])
@@ -393,8 +413,8 @@ def _imu(model: Any, layout: Layout, data: Any) -> FloatArray:
     """Position of what is called an inertial unit on the trunk, in its frame; its origin where there is none."""
     for i in range(model.nsite):
         if "imu" in model.site(i).name.lower() and int(model.site_bodyid[i]) in layout.trunk_bodies:
-            return _into_trunk(layout, data, np.array(data.site_xpos[i]))
+            return layout.into_trunk(data, np.array(data.site_xpos[i]))
     for body in layout.trunk_bodies:
         if "imu" in model.body(body).name.lower():
-            return _into_trunk(layout, data, np.array(data.xpos[body]))
+            return layout.into_trunk(data, np.array(data.xpos[body]))
     return np.zeros(3)

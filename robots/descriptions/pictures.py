@@ -12,10 +12,13 @@ import numpy as np
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.layout import LayoutChoices, find_layout
 from safebo.robots.descriptions.reading import read_robot_file
+from safebo.robots.descriptions.shapes import surface_points
 
 _PLAIN = np.array([0.5, 0.5, 0.5, 1.0])  # MuJoCo's colour of a geom that has none
 _GREY = np.array([0.42, 0.44, 0.48, 1.0])
 _DRAWN_GROUP = 2
+_WHOLE = 0.6
+"""Share of a link's size that its visible shapes have to fill; otherwise some are missing and all shapes are shown."""
 
 
 def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
@@ -43,10 +46,11 @@ def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
     meshes: dict[int, str] = {}
     for name, bodies in links.items():
         geoms = [i for i in range(model.ngeom) if int(model.geom_bodyid[i]) in bodies]
-        shown = [i for i in geoms if not source.colliding[i]] or geoms
+        seen = [i for i in geoms if not source.colliding[i]]
+        shown = seen if _extent(model, data, seen) > _WHOLE * _extent(model, data, geoms) else geoms
         body, origin = spec.body(name), at_zero.body(name).xpos
         for geom in shown:
-            position = (data.geom_xpos[geom] - data.xpos[layout.base]) @ layout.rotation - origin
+            position = layout.into_trunk(data, data.geom_xpos[geom]) - origin
             quaternion = np.zeros(4)
             turned = layout.rotation.T @ data.geom_xmat[geom].reshape(3, 3)
             mujoco.mju_mat2Quat(quaternion, turned.ravel())
@@ -56,10 +60,23 @@ def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
             body.add_geom(pos=position, quat=quaternion, rgba=_colour(model, geom), **shape, **_SEEN_ONLY)
         if name != "trunk" and not shown:
             _rod(body, plain, name)
+        box = plain.geom("trunk")
+        if name == "trunk" and _extent(model, data, shown) < _WHOLE * 2.0 * np.linalg.norm(box.size):
+            body.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_BOX, pos=box.pos, size=0.9 * box.size, rgba=_GREY, **_SEEN_ONLY
+            )
     return spec.compile()
 
 
 _SEEN_ONLY: dict[str, Any] = {"contype": 0, "conaffinity": 0, "mass": 0.0, "group": _DRAWN_GROUP}
+
+
+def _extent(model: Any, data: Any, geoms: list[int]) -> float:
+    """Diagonal of the box around some geoms, m."""
+    if not geoms:
+        return 0.0
+    cloud = np.concatenate([surface_points(model, data, geom) for geom in geoms])
+    return float(np.linalg.norm(np.ptp(cloud, axis=0)))
 
 
 def _mesh(spec: Any, model: Any, geom: int, known: dict[int, str]) -> str:

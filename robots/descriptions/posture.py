@@ -12,6 +12,8 @@ from safebo.types import FloatArray
 EXTENSION = 0.62
 """Height of the thigh joint over the foot in a computed home pose, in leg lengths: as the Go1 stands."""
 _LEAST_EXTENSION, _MOST_EXTENSION = 0.35, 0.985
+_AHEAD, _ASIDE, _ALL_AHEAD = 0.35, 0.5, 0.15
+"""How far a foot, and the mean of all, may be from under its thigh joint, in leg lengths."""
 _OUTSIDE = 0.02  # rad, how far beyond its range a joint of a keyframe may be
 
 
@@ -23,15 +25,20 @@ def why_not_standing(chains: FloatArray, lower: FloatArray, upper: FloatArray, j
     feet, lengths = feet_in_base(chains, np.ascontiguousarray(joints)), leg_lengths(chains)
     if np.ptp(feet[:, 2]) > 0.1 * lengths.mean():
         return "the feet are not at one height"
+    ahead = np.zeros(4)
     for leg in range(4):
         _, anchors = joint_places(chains[leg], joints[3 * leg : 3 * leg + 3])
+        ahead[leg] = feet[leg, 0] - anchors[1, 0]
         down = float(anchors[1, 2] - feet[leg, 2]) / lengths[leg]
         if not _LEAST_EXTENSION < down < _MOST_EXTENSION:
             return "the trunk lies on the ground or the legs are straight"
-        if abs(feet[leg, 0] - anchors[1, 0]) > 0.35 * lengths[leg]:
+        if (
+            abs(ahead[leg]) > _AHEAD * lengths[leg]
+            or abs(anchors[1, 1] - feet[leg, 1]) > _ASIDE * lengths[leg]
+        ):
             return "the feet are not under the trunk"
-        if abs(anchors[1, 1] - feet[leg, 1]) > 0.5 * lengths[leg]:
-            return "the feet are not under the trunk"
+    if abs(ahead.mean()) > _ALL_AHEAD * lengths.mean():
+        return "the feet are not under the trunk"
     return ""
 
 
@@ -87,33 +94,46 @@ def _upright(chain: FloatArray, low: float, high: float) -> float:
 
 
 def _target(chain: FloatArray, pose: FloatArray, length: float) -> FloatArray:
-    _, anchors = joint_places(chain, pose)
-    foot = feet_in_base(chain[None], pose)[0]
-    return np.array([anchors[1, 0], foot[1], anchors[1, 2] - EXTENSION * length])
+    """Under the thigh joint, beside it by what the leg's plane is, `3`, base frame."""
+    axes, anchors = joint_places(chain, pose)
+    beside = float(axes[1] @ (feet_in_base(chain[None], pose)[0] - anchors[1]))
+    return np.asarray(anchors[1] + beside * axes[1] - np.array([0.0, 0.0, EXTENSION * length]))
 
 
 def _misfit(chain: FloatArray, pose: FloatArray, length: float) -> float:
-    return float(_misfits(chain, float(pose[0]), pose[1:2], pose[2:3], length)[0, 0])
+    return float(_misfits(chain, pose[0], pose[1:2], pose[2:3], length)[0, 0])
 
 
-@njit(cache=True)
 def _misfits(
     chain: FloatArray, first: float, thighs: FloatArray, calves: FloatArray, length: float
 ) -> FloatArray:
-    """How far the foot is from under the thigh joint at the wanted height, in leg lengths squared, for all pairs."""
+    """How far the foot is from its target, in leg lengths squared, for all pairs of thigh and calf angles."""
+    axes, anchors = joint_places(chain, np.array([first, 0.0, 0.0]))
+    return (
+        _squares(chain, float(first), thighs, calves, (anchors[1], axes[1], EXTENSION * length)) / length**2
+    )
+
+
+@njit(cache=True)
+def _squares(
+    chain: FloatArray,
+    first: float,
+    thighs: FloatArray,
+    calves: FloatArray,
+    thigh: tuple[FloatArray, FloatArray, float],
+) -> FloatArray:
+    """Squared distances of the foot from under the thigh joint (place, axis, wanted height), across its axis."""
+    place, axis, height = thigh
     out = np.empty((len(thighs), len(calves)))
     legs, q = chain.reshape(1, 7, 3), np.zeros(3)
     q[0] = first
-    hip = chain.copy().reshape(1, 7, 3)
-    hip[0, 6] = chain[4]  # the thigh joint turns with the first joint only
     for i in range(len(thighs)):
         for j in range(len(calves)):
-            q[1], q[2] = 0.0, 0.0
-            joint = feet_in_base(hip, q)[0]
             q[1], q[2] = thighs[i], calves[j]
-            foot = feet_in_base(legs, q)[0]
-            x, z = foot[0] - joint[0], foot[2] - joint[2] + EXTENSION * length
-            out[i, j] = (x * x + z * z) / length**2
+            foot = feet_in_base(legs, q)[0] - place
+            foot[2] += height
+            along = foot[0] * axis[0] + foot[1] * axis[1] + foot[2] * axis[2]
+            out[i, j] = max(0.0, foot[0] ** 2 + foot[1] ** 2 + foot[2] ** 2 - along**2)
     return out
 
 

@@ -20,7 +20,7 @@ from safebo.robots.descriptions.urdf_text import MESHES, UrdfText
 from safebo.types import BoolArray, FloatArray
 
 MASSLESS = 1e-6  # kg; a link of less carries nothing
-_TINY_INERTIA = 1e-9  # kg m^2
+TINY_INERTIA = 1e-9  # kg m^2
 _ATTEMPTS = 200
 _UNUSED = (
     "sensors",
@@ -36,6 +36,9 @@ _UNUSED = (
     "textures",
 )
 _LONGEST = 300  # characters of a message of MuJoCo's
+
+MUJOCO_ERRORS = (ValueError, TypeError, mujoco.FatalError, mujoco.UnexpectedError)
+"""What MuJoCo raises for a file that it cannot use."""
 
 mujoco.set_mju_user_warning(lambda _message: None)
 
@@ -110,7 +113,7 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
             spec = mujoco.MjSpec.from_string(prepared.text)
         else:
             spec = mujoco.MjSpec.from_file(str(path))
-    except ValueError as error:
+    except MUJOCO_ERRORS as error:
         raise DescriptionError(path, _sentence(error)) from None
     paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
     if not urdf:
@@ -216,12 +219,12 @@ def _mend_inertias(spec: Any, notes: list[str]) -> None:
             body.explicitinertial = False
             continue
         given, axes = np.linalg.eigh(tensor)
-        moments = np.maximum(given, min(_TINY_INERTIA, max(1e-14, 1e-6 * float(body.mass))))
+        moments = np.maximum(given, min(TINY_INERTIA, max(1e-14, 1e-6 * float(body.mass))))
         # A moment is at most the sum of the other two: where it is more, those are raised.
         moments[:2] += 0.5 * max(0.0, (1.0 + 1e-9) * moments[2] - moments[0] - moments[1])
         if np.array_equal(moments, given):
             continue
-        if np.abs(moments - given).max() > 1e-3 * moments[2] and moments[2] > 10.0 * _TINY_INERTIA:
+        if np.abs(moments - given).max() > 1e-3 * moments[2] and moments[2] > 10.0 * TINY_INERTIA:
             mended.append(body.name)
         changed = axes @ np.diag(moments) @ axes.T
         body.fullinertia = [changed[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]
@@ -274,7 +277,7 @@ def _compile(spec: Any, path: Path, notes: list[str], missing: list[str]) -> Any
     for _ in range(_ATTEMPTS):
         try:
             return spec.compile()
-        except ValueError as error:
+        except MUJOCO_ERRORS as error:
             problem = _sentence(error)
             if not _mended(spec, str(error), notes, missing):
                 raise DescriptionError(path, problem) from None
@@ -289,7 +292,7 @@ def _mended(spec: Any, problem: str, notes: list[str], missing: list[str]) -> bo
         notes.append("some link's principal moments of inertia cannot belong to a body and were evened out")
         return True
     if "mjMINVAL" in problem and compiler.boundmass < MASSLESS:
-        compiler.boundmass, compiler.boundinertia = MASSLESS, _TINY_INERTIA
+        compiler.boundmass, compiler.boundinertia = MASSLESS, TINY_INERTIA
         return True
     if "keyframe" in problem and list(spec.keys):
         for key in list(spec.keys):

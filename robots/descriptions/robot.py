@@ -137,7 +137,9 @@ class RobotModel:
         return PinocchioIndex(
             q=np.array([joint.idx_q for joint in joints]),
             v=np.array([joint.idx_v for joint in joints]),
-            foot_frame=np.array([model.getFrameId(f"{leg}_foot") for leg in self.legs]),
+            foot_frame=np.array(
+                [model.getFrameId(f"{leg}_foot", pinocchio.FrameType.OP_FRAME) for leg in self.legs]
+            ),
         )
 
     def foot_positions(self, joint_position: FloatArray) -> FloatArray:

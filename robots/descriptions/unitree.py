@@ -113,5 +113,3 @@ GO2 = RobotDescription(
         "light": (0.95, 0.97, 1.00, 1.0),
     },
 )
-
-ROBOTS: dict[str, RobotDescription] = {description.name: description for description in (GO1, GO2)}

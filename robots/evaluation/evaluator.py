@@ -28,7 +28,7 @@ from safebo.robots.evaluation.metrics import (
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
-from safebo.robots.quadruped.gait import Gait, gait_named
+from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.drift import Drift
@@ -147,7 +147,7 @@ class LeggedEvaluator:
         self.settings = replace(self.settings, gains=gains, limits=self._limits(options or {}))
         gap = self.settings.disturbance
         self._gap = gap.without_noise() if self.settings.noise_free else gap
-        self._base_gait = gait_named(self.settings.gait)
+        self._base_gait = robot_gait(self.robot, self.settings.gait)
         self._folder: Path | None = None
         self._relative_to: Path | None = None
 

@@ -10,17 +10,17 @@ earlier. With legs in the order FR, FL, RR, RL, the offsets (0.5, 0.5, 0) of Wid
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from safebo.boundary.compiled import njit
+from safebo.robots.descriptions.robot import RobotModel
 from safebo.types import BoolArray, FloatArray
 
-_EPSILON = (
-    1e-9  # a phase that close to 1 has begun the next stride, one that close to the duty factor the swing
-)
+_EPSILON = 1e-9
+"""A phase that close to 1 has begun the next stride, one that close to the duty factor the swing."""
 
 
 class GaitTiming(NamedTuple):
@@ -96,6 +96,16 @@ def gait_named(name: str) -> Gait:
     if name not in GAITS:
         raise ValueError(f"unknown gait {name!r}: known are {', '.join(GAITS)}")
     return GAITS[name]
+
+
+def robot_gait(robot: RobotModel, name: str) -> Gait:
+    """A named gait for a robot: one that is smaller than a Go1 strides faster, with the root of its leg length.
+
+    Times go with that root (dynamic similarity, Alexander and Jayes 1983); larger robots keep the named stride.
+    """
+    gait = gait_named(name)
+    factor = min(1.0, math.sqrt(robot.size.length))
+    return gait if factor == 1.0 else replace(gait, stride_duration=round(gait.stride_duration * factor, 3))
 
 
 @njit(cache=True)

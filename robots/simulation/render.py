@@ -54,7 +54,7 @@ def frames(
         renderer = mujoco.Renderer(model, height, width)
     except Exception as error:  # MuJoCo raises whatever its OpenGL binding does
         raise RenderingUnavailable(HINT.format(backend=OPENGL or "unset")) from error
-    camera = _camera(mujoco, record)
+    camera = _camera(mujoco, robot)
     focus = _smooth(record.base_position[:, :2], round(FOLLOW / record.period))
     try:
         for row in np.arange(0, len(record), 1.0 / (rate * record.period)).astype(int):
@@ -82,10 +82,10 @@ def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.asarray((summed[rows + half + 1] - summed[rows - half]) / (2 * half + 1)[:, None])
 
 
-def _camera(mujoco: Any, record: WalkRecording) -> Any:
+def _camera(mujoco: Any, robot: RobotModel) -> Any:
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.distance, camera.azimuth, camera.elevation = 1.15, 130.0, -14.0
+    camera.distance, camera.azimuth, camera.elevation = 1.15 * robot.size.length, 130.0, -14.0
     return camera
 
 

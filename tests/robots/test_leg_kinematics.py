@@ -6,6 +6,7 @@ import pytest
 
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import load_robot
+from safebo.robots.descriptions.published import ROBOTS
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
@@ -17,13 +18,15 @@ from safebo.robots.quadruped.kinematics import (
 )
 
 
-@pytest.fixture(scope="module", params=["go1", "go2"])
+@pytest.fixture(scope="module", params=ROBOTS)
 def robot(request):
     return load_robot(request.param)
 
 
 def random_joints(robot, rng):
-    return rng.uniform(robot.joint_lower, robot.joint_upper), rng.normal(0, 3, 12)
+    return rng.uniform(np.maximum(robot.joint_lower, -3), np.minimum(robot.joint_upper, 3)), rng.normal(
+        0, 3, 12
+    )
 
 
 def feet_of(robot, q, qd):

@@ -9,8 +9,16 @@ import numpy as np
 import pinocchio
 import pytest
 
+from safebo.robots.descriptions.check import standing_torques
 from safebo.robots.descriptions.model import load_robot
+from safebo.robots.descriptions.posture import why_not_standing
+from safebo.robots.descriptions.published import ROBOTS
 from safebo.robots.descriptions.unitree import GO1, GO2
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import robot_gains
+from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.rollout import rollout
 
 # total mass (kg), centre of mass in the trunk frame (m) and inertia about it (xx, yy, zz, xz; kg m^2) in the
 # home pose, from another description of the same robots
@@ -36,7 +44,9 @@ def both_engines(robot, generator):
     quaternion /= np.linalg.norm(quaternion)
     data.qpos[:3] = generator.normal(size=3) + np.array([0, 0, 10])
     data.qpos[3:7] = quaternion
-    data.qpos[index.qpos] = generator.uniform(robot.joint_lower, robot.joint_upper)
+    data.qpos[index.qpos] = generator.uniform(
+        np.maximum(robot.joint_lower, -3), np.minimum(robot.joint_upper, 3)
+    )
     data.qvel[:] = 2.0 * generator.normal(size=model.nv)
     mujoco.mj_forward(model, data)
     mass = np.zeros((model.nv, model.nv))
@@ -65,7 +75,7 @@ def both_engines(robot, generator):
     return model, data, index, mass, other_mass, bias, feet
 
 
-@pytest.mark.parametrize("name", ["go1", "go2"])
+@pytest.mark.parametrize("name", ROBOTS)
 def test_both_engines_have_the_same_mass_matrix_bias_and_feet(name):
     robot = load_robot(name)
     generator = np.random.default_rng(1)
@@ -117,7 +127,7 @@ def test_rotors_are_felt_at_the_joints_by_the_square_of_their_gears():
     assert GO2.joints[0].speed_limit / GO2.joints[2].speed_limit == pytest.approx(ratio, rel=2e-3)
 
 
-@pytest.mark.parametrize("name", ["go1", "go2"])
+@pytest.mark.parametrize("name", ROBOTS)
 def test_legs_are_mirror_images_and_limits_are_the_robots(name):
     robot = load_robot(name)
     assert robot.legs == ("FL", "FR", "RL", "RR")
@@ -126,12 +136,18 @@ def test_legs_are_mirror_images_and_limits_are_the_robots(name):
     assert np.allclose(feet[0] * [1, -1, 1], feet[1])
     assert np.allclose(feet[2] * [1, -1, 1], feet[3])
     assert np.all(feet[:, 2] < -0.2)
-    expected = {"go1": (23.7, 23.7, 35.55), "go2": (23.7, 23.7, 45.43)}[name]
+    expected = {
+        "go1": (23.7, 23.7, 35.55),
+        "go2": (23.7, 23.7, 45.43),
+        "a1": (33.5, 33.5, 33.5),
+        "anymal_c": (80, 80, 80),
+        "mini_cheetah": (18, 18, 28),
+    }[name]
     assert np.allclose(robot.torque_limit.reshape(4, 3), expected)
     assert np.all((robot.joint_lower < robot.home_joints) & (robot.home_joints < robot.joint_upper))
 
 
-@pytest.mark.parametrize("name", ["go1", "go2"])
+@pytest.mark.parametrize("name", ROBOTS)
 def test_the_drawn_robot_moves_like_the_plain_one(name):
     robot = load_robot(name)
     plain, drawn = robot.load_mujoco(), robot.load_mujoco(drawn=True)
@@ -140,7 +156,7 @@ def test_the_drawn_robot_moves_like_the_plain_one(name):
     for model in (plain, drawn):
         data = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, data, 0)
-        data.qpos[2] = 0.4
+        data.qpos[2] = 0.7
         for _ in range(400):
             mujoco.mj_step(model, data)
         ends.append(data.qpos.copy())
@@ -152,6 +168,34 @@ def test_a_model_goes_to_another_process():
     again = pickle.loads(pickle.dumps(robot))
     assert again.mjcf == robot.mjcf
     assert np.array_equal(again.torque_limit, robot.torque_limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "mass", "foot"),
+    [
+        # total mass, and the front left foot with the joints at zero, from the lengths that are published
+        ("a1", 12.453, (0.183, 0.13205, -0.4)),
+        ("anymal_c", 52.13485, (0.44775, 0.30116, -0.60047)),
+        ("mini_cheetah", 8.252, (0.19, 0.111, -0.404)),
+    ],
+)
+def test_robots_of_other_makers_have_their_published_mass_and_lengths_and_trot(name, mass, foot):
+    robot = load_robot(name)
+    assert robot.mass == pytest.approx(mass, abs=1e-3)
+    signs = np.array([[1, 1, 1], [1, -1, 1], [-1, 1, 1], [-1, -1, 1]])
+    expected = signs * foot
+    if name == "anymal_c":
+        assert np.allclose(robot.joint_lower[[0, 3]], (-0.72, -0.49))
+        assert robot.home_joints[2] < 0 < robot.home_joints[8]  # front knees backwards, rear knees forwards
+    assert np.allclose(robot.foot_positions(np.zeros(12)), expected, atol=1e-9)
+    assert np.isinf(robot.joint_upper).all() == (name == "mini_cheetah")
+    assert not why_not_standing(robot.chains, robot.joint_lower, robot.joint_upper, robot.home_joints)
+    assert np.all(standing_torques(robot) < robot.torque_limit)
+    assert "BSD-3" in ROBOTS[name].source or "MIT licence" in ROBOTS[name].source
+    controller = Controller(robot, robot_gains(robot), GAITS["trot"], VelocityRamp(0.4))
+    record = rollout(Simulation(robot, seed=0), controller, 3.0)
+    assert not record.fell, record.stop_reason
+    assert record.base_velocity[-1000:, 0].mean() == pytest.approx(0.4, abs=0.02)
 
 
 def test_an_unknown_robot_is_refused_with_the_known_ones():
@@ -212,7 +256,7 @@ def test_limits_that_a_description_lacks_are_the_go1s_to_scale_and_said(tmp_path
     assert np.allclose(own.torque_limit, np.tile((23.7, 23.7, 35.55), 4), rtol=2e-3)
     assert np.allclose(own.speed_limit, np.tile((30.1, 30.1, 20.06), 4), rtol=5e-3)
     assert any(
-        "torque limit" in note and "(4 joints)" in note and "speed limit" in note for note in own.notes
+        "torque limit" in note and "(4 of 12 joints)" in note and "speed limit" in note for note in own.notes
     )
 
 
