@@ -83,6 +83,9 @@ class RobotEvaluator:
         self._legged = LeggedEvaluator(rest)
         if self._legged.settings.estimator == "truth":
             raise ValueError("estimator: 'truth' is known only in simulation; a robot needs 'kalman'")
+        if self._legged.scoring.simulated:
+            names = ", ".join(self._legged.scoring.simulated)
+            raise ValueError(f"margins and objective: {names} is recorded only in simulation, not on a robot")
         self._address = address
         self._own = own
         self._table: ControllerGains = quadruped_table() if own is None else own.table

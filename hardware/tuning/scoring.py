@@ -119,7 +119,7 @@ def measure(
     seen = replace(seen, true_objective=None, true_margins=None, extra=extra, message=message)
     if unsafe:
         # The guardian ended it for a reason that gains answer for, so no margin may say that it was safe.
-        margins = capped(seen.margins, evaluator.settings.limits.fallen(robot))
+        margins = capped(seen.margins, evaluator.scoring.fallen())
         return replace(
             seen,
             outcome="aborted",

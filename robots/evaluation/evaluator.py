@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
-
-import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
-from safebo.robots.evaluation.metrics import (
-    MARGINS,
-    OBJECTIVES,
-    Limits,
-    margins,
-    margins_over_time,
-    objectives,
-    objectives_over_time,
-    walk_signals,
-)
+from safebo.robots.evaluation.metrics import Limits
+from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from
+from safebo.robots.evaluation.scoring import WalkScoring
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
-from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
-from safebo.robots.quadruped.swing import MAX_SWING_SPEED
-from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.drift import Drift
+from safebo.robots.quadruped.gains import GAINS, robot_gains
+from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
     EarlyEnd,
     EvaluatorInfo,
-    FloatArray,
     Measurement,
     Monitor,
     ParameterInfo,
@@ -48,6 +33,9 @@ from safebo.types import (
 
 RAMP = 0.5
 """Seconds over which the velocity command grows from rest."""
+
+PERIOD = 0.002
+"""Seconds between two control ticks."""
 
 CONTEXTS: dict[str, tuple[str, str, str]] = {
     "gait.duty_factor": ("duty_factor", "1", "share of the stride in which a foot stands"),
@@ -68,59 +56,6 @@ STATE_SCALES: dict[str, tuple[str, float]] = {
     "speed": ("rad/s", 3.0),
 }
 """Unit, and change that counts as one unit of distance, by the first part of a state coordinate's name."""
-
-
-@dataclass(frozen=True)
-class LeggedOptions:
-    """The options of `LeggedEvaluator`, checked.
-
-    Args:
-        robot: `go1`, `go2`, or the path of an MJCF or URDF file.
-        gait: named gait for what the context leaves open.
-        velocity: forward, leftward (m/s) and yaw rate (rad/s).
-        seconds: length of the walk.
-        disturbance: the reality gap, a preset's name or its fields.
-        estimator: `kalman` (from the sensors, as on a robot) or `truth`.
-        gains: gains that are not tuned but differ from their default.
-        objective: which of `safebo.robots.evaluation.metrics.OBJECTIVES` a measurement reports.
-        limits: where the margins are zero.
-        state_every: control ticks between two reported states.
-        telemetry: whether trajectories are saved.
-        noise_free: perfect sensors, for figures that need the truth.
-        drift: how the plant changes with the operating time that a trial is told.
-        objective_after: seconds at the start of the walk that the objective leaves out; the margins never do.
-    """
-
-    robot: str = "go1"
-    gait: str = "trot"
-    velocity: tuple[float, float, float] = (0.5, 0.0, 0.0)
-    seconds: float = 5.0
-    disturbance: Disturbance = field(default_factory=Disturbance)
-    estimator: str = "kalman"
-    gains: Gains = field(default_factory=Gains)
-    objective: str = "tracking"
-    limits: Limits = field(default_factory=Limits)
-    state_every: int = 10
-    telemetry: bool = False
-    noise_free: bool = False
-    drift: Drift = field(default_factory=Drift)
-    objective_after: float = 0.0
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
-        """LeggedOptions from a study's `evaluator.options`.
-
-        Raises:
-            ValueError: names the option, its value, and what is allowed.
-        """
-        values = {}
-        for key, value in options.items():
-            if key not in OPTIONS:
-                close = difflib.get_close_matches(str(key), OPTIONS, n=1)
-                hint = f", did you mean {close[0]!r}" if close else ""
-                raise ValueError(f"unknown option {key!r}{hint}? Known are {', '.join(OPTIONS)}")
-            values[key] = OPTIONS[key](key, value)
-        return cls(**values)
 
 
 class LeggedEvaluator:
@@ -148,6 +83,19 @@ class LeggedEvaluator:
         gap = self.settings.disturbance
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = robot_gait(self.robot, self.settings.gait)
+        goal = goal_from(self.settings, self.robot)
+        self.scoring = WalkScoring(
+            self.robot,
+            self.settings.limits,
+            goal.name if goal is not None else str(self.settings.objective),
+            goal,
+            margins_from(self.settings, self.robot),
+            self.settings.velocity,
+            self.settings.seconds,
+            self.settings.objective_after,
+            RAMP,
+        )
+        self.scoring.check(PERIOD, self._base_gait.stride_duration)
         self._folder: Path | None = None
         self._relative_to: Path | None = None
 
@@ -169,8 +117,8 @@ class LeggedEvaluator:
                 ParameterInfo(g.name, g.unit, self.settings.gains[g.name], g.lower, g.upper, g.description)
                 for g in GAINS
             ),
-            objectives=(QuantityInfo(self.settings.objective, *OBJECTIVES[self.settings.objective]),),
-            margins=tuple(QuantityInfo(n, unit, text) for n, (unit, text) in MARGINS.items()),
+            objectives=(self.scoring.objective_info,),
+            margins=self.scoring.margin_infos,
             contexts=tuple(QuantityInfo(n, unit, text) for n, (_, unit, text) in CONTEXTS.items()),
             states=tuple(
                 QuantityInfo(
@@ -180,7 +128,7 @@ class LeggedEvaluator:
             ),
             repeatable=True,
             monitored=True,
-            margins_to_go=True,
+            margins_to_go=self.scoring.over_time,
         )
 
     def record_into(self, folder: Path, relative_to: Path) -> None:
@@ -213,15 +161,20 @@ class LeggedEvaluator:
         operating_time: float = 0.0,
         early_end: EarlyEnd | None = None,
     ) -> WalkRecording:
-        """Walk once with these gains, after so many seconds of operation, and record everything."""
-        settings = self.settings
+        """Walk once with these gains, after so many seconds of operation, and record everything.
+
+        Raises:
+            ValueError: a margin has no value in a walk with the context's stride; says how long it takes.
+        """
+        settings, gait = self.settings, self.gait(context)
+        self.scoring.check(PERIOD, gait.stride_duration)
         gap = settings.drift.at(self._gap, operating_time) if settings.drift else self._gap
         gains = settings.gains.replace(dict(parameters))
         forward, leftward, yaw_rate = settings.velocity
         controller = Controller(
             self.robot,
             gains,
-            self.gait(context),
+            gait,
             VelocityRamp(forward, leftward, yaw_rate, RAMP),
             estimator="kalman" if settings.estimator == "kalman" else "truth",
         )
@@ -235,29 +188,8 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            end=None if early_end is None else self._end_rule(early_end, self.gait(context)),
+            end=None if early_end is None else end_rule(early_end, self.scoring, gait),
         )
-
-    def _end_rule(self, rule: EarlyEnd, gait: Gait) -> Callable[[WalkRecording, int], str]:
-        settings = self.settings
-        return end_rule(
-            rule,
-            self.robot,
-            settings.limits,
-            settings.objective,
-            self._command(gait),
-            2.0 * RAMP,
-            gait.stride_duration,
-            settings.seconds,
-            settings.objective_after,
-        )
-
-    def _command(self, gait: Gait) -> FloatArray:
-        """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
-        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
-        command = np.array(self.settings.velocity[:2])
-        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
-        return command
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""
@@ -274,35 +206,36 @@ class LeggedEvaluator:
         self, record: WalkRecording, context: Mapping[str, float], telemetry: str | None = None
     ) -> Measurement:
         """What a recorded walk shows."""
-        settings, robot = self.settings, self.robot
+        settings, scoring, gait = self.settings, self.scoring, self.gait(context)
         walked = len(record) - record.walk_start
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
-        gait = self.gait(context)
-        command = self._command(gait)
-        observed = walk_signals(record, False, command, RAMP)
-        true = walk_signals(record, True, command, RAMP)
-        course = margins_over_time(observed, robot, settings.limits)
-        seen = {name: float(values.min()) for name, values in course.items()}
-        real = margins(true, robot, settings.limits)
+        observed, true = (scoring.seen(record, truth, gait) for truth in (False, True))
+        whole = max(walked, round(settings.seconds / record.period))
+        rows = whole if record.ended or record.fell else walked
+        seen, real = (scoring.margins(walk, rows) for walk in (observed, true))
         objective: float | None = None
         true_objective: float | None = None
         outcome = "completed"
-        extra: dict[str, float] = {}
+        extra, message = scoring.decided_by(observed, seen)
         if record.fell:
             outcome = "aborted"
-            ceiling = settings.limits.fallen(robot)
-            seen, real = (capped(m, ceiling) for m in (seen, real))
+            seen, real = (capped(m, scoring.fallen()) for m in (seen, real))
         else:
-            rows = max(walked, round(settings.seconds / record.period)) if record.ended else walked
+            unfit = scoring.unfit(seen, walked * record.period)
+            if unfit:
+                return Measurement("failed", message=unfit)
+            rows = whole if record.ended else walked
             steady, first = (round(s / record.period) for s in (2.0 * RAMP, settings.objective_after))
             values, truths = (
-                objectives(seen, robot, rows, steady, min(first, walked - 1)) for seen in (observed, true)
+                scoring.objectives(walk, rows, steady, min(first, walked - 1)) for walk in (observed, true)
             )
-            objective, true_objective = values[settings.objective], truths[settings.objective]
+            objective, true_objective = values[scoring.objective], truths[scoring.objective]
             extra.update({f"objective.{name}": value for name, value in values.items()})
             if record.backup >= 0:
                 outcome = "backup"
+        course = scoring.margins_over_time(observed, rows)
+        closed = scoring.closed_after(record.period, gait.stride_duration)
         return Measurement(
             outcome=outcome,  # type: ignore[arg-type]
             objective=objective,
@@ -310,7 +243,7 @@ class LeggedEvaluator:
             fell=record.fell,
             states=record.states[record.walk_start :: settings.state_every].copy(),
             margins_to_go={n: to_go(values)[:: settings.state_every] for n, values in course.items()}
-            if outcome == "completed"
+            if outcome == "completed" and scoring.over_time
             else None,
             backup_time=float(record.time[record.backup_row]) if record.backup >= 0 else None,
             backup_state=record.states[record.backup_row].copy() if record.backup >= 0 else None,
@@ -318,14 +251,14 @@ class LeggedEvaluator:
             true_margins=real,
             telemetry=telemetry,
             duration=walked * record.period,
-            message=record.stop_reason,
+            message=record.stop_reason or message,
             extra=extra,
             strides=strides_of(
-                objectives_over_time(observed, robot).get(settings.objective),
+                scoring.objective_over_time(observed),
                 course,
                 record.period,
                 gait.stride_duration,
-                2.0 * RAMP,
+                max(2.0 * RAMP, closed),
             )
             if outcome == "completed"
             else None,
@@ -348,78 +281,3 @@ def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[st
         value = value if math.isfinite(value) else floor[name]
         capped[name] = max(floor[name], min(ceiling[name], value))
     return capped
-
-
-def _text(key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{key} must be a text, got {value!r}")
-    return value
-
-
-def _gait(key: str, value: Any) -> str:
-    gait_named(_text(key, value))
-    return str(value)
-
-
-def _mapping(key: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} must be a mapping of names to numbers, got {value!r}")
-    return value
-
-
-def _gains(key: str, value: Any) -> Gains:
-    return Gains(_mapping(key, value))
-
-
-def _limits(key: str, value: Any) -> Limits:
-    return Limits.from_dict(_mapping(key, value))
-
-
-def _one_of(key: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
-        raise ValueError(f"{key} must be {' or '.join(str(a).lower() for a in allowed)}, got {value!r}")
-    return value
-
-
-def _number(key: str, value: Any, low: float, high: float, whole: bool = False) -> float:
-    good = not isinstance(value, bool) and isinstance(value, (int, float)) and low <= value <= high
-    if not good or (whole and int(value) != value):
-        kind = "a whole number" if whole else "a number"
-        raise ValueError(f"{key} must be {kind} from {low:g} to {high:g}, got {value!r}")
-    return int(value) if whole else float(value)
-
-
-def _velocity(key: str, value: Any) -> tuple[float, float, float]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise ValueError(f"{key} must be [forward m/s, leftward m/s, yaw rate rad/s], got {value!r}")
-    x, y, turn = (_number(f"{key}[{i}]", v, -5.0, 5.0) for i, v in enumerate(value))
-    return x, y, turn
-
-
-def _drift(key: str, value: Any) -> Drift:
-    return Drift.from_dict(value)
-
-
-def _disturbance(key: str, value: Any) -> Disturbance:
-    if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"{key} must be a preset's name or a mapping, got {value!r}")
-    return Disturbance.from_dict(value)
-
-
-OPTIONS: dict[str, Callable[[str, Any], Any]] = {
-    "robot": _text,
-    "gait": _gait,
-    "velocity": _velocity,
-    "seconds": partial(_number, low=0.1, high=3600.0),
-    "disturbance": _disturbance,
-    "estimator": partial(_one_of, allowed=("kalman", "truth")),
-    "gains": _gains,
-    "objective": partial(_one_of, allowed=tuple(OBJECTIVES)),
-    "limits": _limits,
-    "state_every": partial(_number, low=1, high=10_000, whole=True),
-    "telemetry": partial(_one_of, allowed=(True, False)),
-    "noise_free": partial(_one_of, allowed=(True, False)),
-    "drift": _drift,
-    "objective_after": partial(_number, low=0.0, high=60.0),
-}
-"""How each option is checked and read, from its name and its value in a study."""

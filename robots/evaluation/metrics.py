@@ -187,6 +187,20 @@ def objectives_over_time(signals: WalkSignals, robot: RobotModel) -> dict[str, F
     }
 
 
+def tick_weights(walked: int, rows: int, steady: int) -> FloatArray:
+    """What every tick of a walk stands for in a mean, where more ticks were to come: each of the steady part for some.
+
+    Args:
+        walked: ticks.
+        rows: ticks of the whole walk.
+        steady: tick from which on what is missing is taken to go on as what was walked.
+    """
+    weight = np.ones(walked)
+    if rows > walked > steady:
+        weight[steady:] = (rows - steady) / (walked - steady)
+    return weight
+
+
 def objectives(
     signals: WalkSignals, robot: RobotModel, rows: int | None = None, steady: int = 0, first: int = 0
 ) -> dict[str, float]:
@@ -204,9 +218,7 @@ def objectives(
     walked, steady = len(signals.height) - first, max(0, steady - first)
     rows = None if rows is None else rows - first
     if rows is not None and rows > walked > steady:
-        # Each tick of the steady part stands for so many.
-        weight = np.ones(walked)
-        weight[steady:] = (rows - steady) / (walked - steady)
+        weight = tick_weights(walked, rows, steady)
         course = {name: values * weight for name, values in course.items()}
         means = {name: float(values.sum()) / rows for name, values in course.items()}
     else:
