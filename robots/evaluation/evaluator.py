@@ -16,7 +16,7 @@ from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_f
 from safebo.robots.evaluation.scoring import WalkScoring
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, robot_gains
+from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout

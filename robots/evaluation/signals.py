@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from safebo.boundary.compiled import njit
+from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.evaluation.metrics import WalkSignals
 from safebo.robots.evaluation.stl.tree import SignalInfo
 from safebo.robots.evaluation.stl.units import unit_of
-from safebo.robots.quadruped.kinematics import leg_geometry, leg_kinematics, rotation_from_quaternion
+from safebo.robots.quadruped.kinematics import leg_geometry, rotation_from_quaternion
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import FloatArray
 
@@ -235,7 +236,7 @@ def _feet(
     where the ball rolls.
 
     Args:
-        legs: geometry, `4 x 7`.
+        legs: geometry, `4 x 7 x 3`.
         radius: of a foot, m.
         angle: of the joints, rad, `n x 12`.
         speed: of the joints, rad/s, `n x 12`.
@@ -243,24 +244,23 @@ def _feet(
         out: height of the centre (m), its speed, horizontal speed of the lowest point (m/s), `n x 4 x 3`.
     """
     rotation, jacobian = np.zeros((3, 3)), np.zeros((3, 3))
-    local, drift, turn = np.zeros(3), np.zeros(3), np.zeros(3)
+    local, axes, drift = np.zeros(3), np.zeros((3, 3)), np.zeros((2, 3))
     for row in range(angle.shape[0]):
         rotation_from_quaternion(base[row, 3:7], rotation)
         wx, wy, wz = base[row, 10], base[row, 11], base[row, 12]
         for leg in range(4):
             q, qd = angle[row, 3 * leg : 3 * leg + 3], speed[row, 3 * leg : 3 * leg + 3]
-            leg_kinematics(legs[leg], q, qd, local, jacobian, drift)
+            leg_kinematics(legs[leg], q, qd, local, jacobian, axes, drift)
             moved = jacobian @ qd
             # Seen from the world, in the base frame: what the joints do and what turning with the base does.
             moved[0] += wy * local[2] - wz * local[1]
             moved[1] += wz * local[0] - wx * local[2]
             moved[2] += wx * local[1] - wy * local[0]
             velocity = rotation @ moved + base[row, 7:10]
-            # The calf turns about the base's rate, the hip's x and the thigh's and calf's y.
-            pitch = qd[1] + qd[2]
-            turn[0] = wx + qd[0]
-            turn[1] = wy + np.cos(q[0]) * pitch
-            turn[2] = wz + np.sin(q[0]) * pitch
+            turn = axes @ qd  # of the calf, beside the base's
+            turn[0] += wx
+            turn[1] += wy
+            turn[2] += wz
             rate = rotation @ turn
             out[row, leg, 0] = base[row, 2] + (rotation @ local)[2]
             out[row, leg, 1] = np.sqrt((velocity**2).sum())
