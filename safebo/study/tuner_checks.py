@@ -11,6 +11,7 @@ from safebo.study import PriorDataSpec, Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, NORM_SCHEDULES, SAFE, canonical, certifies, configured
 from safebo.study.parameter_checks import value_problems
+from safebo.study.scenario_checks import scenario_problems
 from safebo.study.time_checks import change_problems
 
 MAX_GRID_POINTS = 4_000_000
@@ -39,6 +40,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_backup(study.tuner),
         *(change_problems(study, as_configured(study.tuner)) if changes else ()),
         *_prior_data(study),
+        *scenario_problems(study, as_configured(study.tuner)),
     ]
 
 
