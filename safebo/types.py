@@ -123,6 +123,23 @@ class EarlyEnd:
 
 
 @dataclass(frozen=True)
+class Scenario:
+    """One of a study's scenarios, as an evaluator gets it.
+
+    Args:
+        name: of the scenario.
+        conditions: what differs in it, as the study has it.
+
+    Example:
+        >>> Scenario("loaded", {"payload_mass": 2.0}).conditions["payload_mass"]
+        2.0
+    """
+
+    name: str
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Trial:
     """One proposal: which gains to try, in which context, and why.
 
@@ -137,6 +154,9 @@ class Trial:
     `dominated`, where the study asks for it, is an objective that is certainly reached elsewhere, by more than noise.
     `early_end` says when it may end before its time; it follows from the study and the rest, and is set where a trial
     is evaluated.
+
+    `scenarios` names those of the study's scenarios that the trial walks; empty for a study without any. An evaluator
+    gets one of them at a time, as `scenario`, under a seed that follows from the trial's and the scenario's name.
 
     `seed` is the seed of everything random in the evaluation; it depends on the run's seed and the id only,
     so that a trial evaluated twice in simulation gives the same measurement.
@@ -163,6 +183,8 @@ class Trial:
     certified_until: float | None = None
     dominated: float | None = None
     early_end: EarlyEnd | None = None
+    scenarios: tuple[str, ...] = ()
+    scenario: Scenario | None = None
 
 
 def trial_hash(trial: Trial) -> str:
@@ -226,6 +248,8 @@ class Measurement:
         strides: objective and margins of every stride, where the trial is periodic and they were recorded.
         ended: why a completed trial ended before its time: `unsafe` (a margin below 0), `settled` (its objective was
             known well enough), `dominated` (other gains are certainly better); empty where it did not.
+        scenarios: what every scenario showed that the trial walked, by name; objective, margins and the rest are then
+            theirs, aggregated as the study says.
 
     Example:
         >>> Measurement("completed", objective=0.8, margins={"height": 0.05})
@@ -250,6 +274,7 @@ class Measurement:
     operating_time: float | None = None
     strides: Strides | None = None
     ended: Ended = ""
+    scenarios: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -441,6 +466,9 @@ class EvaluatorInfo:
     `serial`: of that robot; a run keeps to one robot.
     `reads`: context variables that it can read before a trial; it then has a method `read_context()` that returns them
     by name.
+
+    An evaluator that knows scenarios has a method `check_conditions(conditions)`, which raises `ValueError` for
+    conditions of a scenario that it does not know, and applies those of `trial.scenario` in `evaluate`.
 
     Example:
         >>> info = EvaluatorInfo(

@@ -13,7 +13,7 @@ from safebo.storage.journal import Record
 from safebo.study import Study, quantity_of
 from safebo.study.axis import brief
 from safebo.text.screen import literal
-from safebo.types import Bounds
+from safebo.types import Bounds, Measurement
 
 
 def trial_data(record: Record, study: Study) -> dict[str, Any]:
@@ -65,7 +65,24 @@ def trial_data(record: Record, study: Study) -> dict[str, Any]:
             "extra": _numbers(measurement.extra),
             "ended": measurement.ended,
         }
+        if measurement.scenarios:
+            data["scenarios"] = {name: _walk_data(m, study) for name, m in measurement.scenarios.items()}
     return data
+
+
+def _walk_data(m: Measurement, study: Study) -> dict[str, Any]:
+    """What one scenario of a trial showed."""
+    return {
+        "outcome": m.outcome,
+        "fell": m.fell,
+        "objective": _number(m.objective),
+        "margins": _margins(m.margins, study),
+        "telemetry": m.telemetry,
+        "duration": _number(m.duration),
+        "message": m.message,
+        "extra": _numbers(m.extra),
+        "ended": m.ended,
+    }
 
 
 def gains_data(best: BestGains) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from rich.text import Text
 from safebo.console.run_view import cell
 from safebo.evaluators.gate import what_happened
 from safebo.report.data import finite_margin, is_safe, objective_of
+from safebo.report.scenarios import scenario_lines, worst_in
 from safebo.runs.length_advice import length_advice
 from safebo.storage.journal import Record
 from safebo.study import Study
 from safebo.study.axis import brief
+from safebo.study.scenarios import scenario_names, walks_chosen
 from safebo.text.printable import one_line, printable
 
 GAP = "  "
@@ -122,13 +124,14 @@ def trial_summary(records: Sequence[Record], study: Study) -> list[str]:
             where = f" in context {name}" if several else ""
             shown = f"{study.objective.name} {cell(value)} {study.objective.unit}".rstrip()
             lines.append(f"best{' safe' if study.constraints else ''} trial{where}: {trial}, {shown}")
+    lines += scenario_lines(records, study)
     advice = length_advice(records, study)
     lines += [advice] if advice else []
     return [one_line(line) for line in lines]
 
 
 def _columns(records: Sequence[Record], study: Study) -> list[_Column]:
-    trials = [record.trial for record in records]
+    trials, known = [record.trial for record in records], scenario_names(study)
     columns = [
         _Column("trial", [str(trial.id) for trial in trials]),
         _Column("phase", [trial.phase for trial in trials], right=False),
@@ -139,10 +142,17 @@ def _columns(records: Sequence[Record], study: Study) -> list[_Column]:
         values = [trial.parameters.get(p.name) for trial in trials]
         cells = ["" if value is None else one_line(brief(value, p)) for value in values]
         columns.append(_Column(_head(p.name, p.unit), cells, gain=True))
+    if walks_chosen(study):
+        walked = [", ".join(t.scenarios) if len(t.scenarios) < len(known) else "all" for t in trials]
+        columns.append(_Column("scenario", walked, right=False))
     heading = _head(study.objective.name, study.objective.unit)
     columns.append(_Column(heading, [cell(objective_of(record)) for record in records]))
     for c in study.constraints:
-        margins = [cell(finite_margin(record, c)) for record in records]
+        worst = [worst_in(record.measurement, c) for record in records]
+        margins = [
+            f"{cell(finite_margin(record, c))} {where}".rstrip()
+            for record, where in zip(records, worst, strict=True)
+        ]
         columns.append(_Column(_head(f"margin {c.name}", c.unit), margins))
     return [*columns, _Column("outcome", [one_line(outcome(record)) for record in records], right=False)]
 

@@ -18,9 +18,12 @@ def early_end(trial: Trial, study: Study) -> EarlyEnd | None:
     `early_end: [settled]` it ends as well once half the width of the objective's confidence sequence is at most half
     the declared `noise_std`, which stands for the noise between trials (at the objective expected there, as the
     modelled scale may be curved), and a tenth of the horizon was walked, so that the margins can be extrapolated; with
-    `dominated` once it cannot reach `trial.dominated` any more, after as long.
+    `dominated` once it cannot reach `trial.dominated` any more, after as long. Where margins of several scenarios are
+    not those of the worst, one below 0 decides nothing.
     """
     if trial.phase != "local" or not study.constraints:
+        return None
+    if study.scenarios is not None and study.scenarios.margins != "worst":
         return None
     margins = tuple(quantity_of(c) for c in study.constraints)
     expected = trial.predicted.get(study.objective.name)

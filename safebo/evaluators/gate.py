@@ -24,12 +24,14 @@ from safebo.errors import (
 )
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.numbers import finite_array, number_of
+from safebo.evaluators.scenarios import below_zero, combined, parts_of
 from safebo.evaluators.strides import checked_strides, too_short
-from safebo.files.problems import listed, shown
+from safebo.files.problems import did_you_mean, listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
 from safebo.study.methods import certifies
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
+from safebo.study.scenarios import one_walk
 from safebo.types import (
     ENDED,
     OPERATING_TIME,
@@ -51,13 +53,16 @@ _MAX_MESSAGE = 2000
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
     """Evaluate a trial; whatever the evaluator raises becomes outcome `failed` with the message recorded.
 
-    That includes what ends a program elsewhere, as `sys.exit()`.
+    That includes what ends a program elsewhere, as `sys.exit()`. A trial of several scenarios is walked once in each.
 
     Raises:
         KeyboardInterrupt: it may be a person's.
         OSError: the disk is full. That says nothing about the gains, so no outcome may come of it.
         TrialUnknownError, NotStartedError: nobody knows how the trial ended; it never began.
     """
+    if trial.scenarios and trial.scenario is None:
+        walks = {part.scenario.name: part for part in parts_of(trial, study) if part.scenario is not None}
+        return combined({n: evaluate_safely(evaluator, p, monitor, study) for n, p in walks.items()}, study)
     if monitor is None:
         trial = replace(trial, early_end=early_end(trial, study))
     try:
@@ -70,7 +75,7 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
         if disk_is_full(error):
             raise
         return failed_by(error)
-    return measured_or_failed(value, study)
+    return measured_or_failed(value, study if trial.scenario is None else one_walk(study))
 
 
 def failed_by(error: BaseException) -> Measurement:
@@ -107,6 +112,9 @@ def checked_measurement(value: Any, study: Study) -> Measurement:
     A trial that fell and reports no objective is an aborted one: it is modelled by its margins. What the study does not
     need (`duration`, `telemetry`, `extra`, `strides`, true values, margins it does not name) spoils itself alone.
 
+    In a study with scenarios it is what each of them showed (`scenarios`, by name), and the rest follows from those:
+    from all of them with `walked: all`, from at least one with `walked: chosen`.
+
     Args:
         value: a `Measurement`, or a mapping with its fields; `outcome` is `completed` where it is left out.
         study: says which functions have to be there.
@@ -115,10 +123,35 @@ def checked_measurement(value: Any, study: Study) -> Measurement:
         MeasurementError: naming every key that cannot be used, and why.
     """
     measurement = as_measurement(value)
+    if study.scenarios is not None and (measurement.outcome != "failed" or measurement.scenarios):
+        return combined(dict(_checked_scenarios(measurement, study)), study)
     faults = list(_faults(measurement, study))
     if faults:
         raise MeasurementError("; ".join(faults))
     return _plain(measurement)
+
+
+def _checked_scenarios(measurement: Measurement, study: Study) -> Iterator[tuple[str, Measurement]]:
+    """What every scenario of a trial showed, checked, in the study's order."""
+    assert study.scenarios is not None
+    given, known = measurement.scenarios, study.scenarios.values
+    if not isinstance(given, Mapping) or not given:
+        first = next(iter(known))
+        raise MeasurementError(
+            f"scenarios is missing: what each of them showed, as {{{first}: {{objective: ..., margins: ...}}}}"
+        )
+    for name in given:
+        if name not in known:
+            raise MeasurementError(f"unknown scenario {shown(name)}{did_you_mean(name, known)}")
+    missing = [name for name in known if name not in given]
+    if missing and study.scenarios.walked == "all":
+        raise MeasurementError(f"scenario {listed(missing)} is missing (given: {listed(given)})")
+    for name in known:
+        if name in given:
+            try:
+                yield name, checked_measurement(given[name], one_walk(study))
+            except MeasurementError as error:
+                raise MeasurementError(f"scenario {name}: {error}") from None
 
 
 def as_measurement(value: Any) -> Measurement:
@@ -179,9 +212,11 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
     gains = ", ".join(f"{k} {value_text(v)}" for k, v in trial.parameters.items())
     negative = negative_margins(measurement, study)
     if negative or ended_early(measurement):
-        what = ", ".join(f"{n} = {v:.4g}" for n, v in negative) or (
+        what = ", ".join(f"{n} = {v:.4g}{_where(measurement, n, study)}" for n, v in negative) or (
             "it fell" if measurement.fell else "it was aborted"
         )
+        if measurement.scenarios and measurement.message:
+            what = f"{what} ({measurement.message})"
         raise UnsafeSeedError(
             f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
             f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
@@ -200,6 +235,13 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
         raise ShortTrialError(
             f"trial {trial.id}, the seed of context {trial.context_name} ({gains}): {short}"
         )
+
+
+def _where(measurement: Measurement, constraint: str, study: Study) -> str:
+    """The scenarios in which a margin was below 0, in words; empty for a trial of one walk."""
+    quantity = next(quantity_of(c) for c in study.constraints if c.name == constraint)
+    found = below_zero(measurement, constraint, quantity)
+    return f" in scenario {listed(found)}" if found else ""
 
 
 def impossible_values(trial: Trial, measurement: Measurement | None, study: Study) -> list[str]:
@@ -367,6 +409,7 @@ def _plain(m: Measurement) -> Measurement:
         operating_time=None if time is None or time < 0 else time,
         strides=checked_strides(m.strides),
         ended=_ended(m.ended) if m.outcome == "completed" and not aborted else "",
+        scenarios={},
     )
 
 

@@ -32,6 +32,7 @@ from typing import Any, cast
 from safebo.errors import EvaluatorError, EvaluatorOptionError, MeasurementError
 from safebo.evaluators.gate import as_measurement, failed, place_of, short_text, text_of
 from safebo.evaluators.program import first_line, run_program
+from safebo.evaluators.scenarios import check_scenarios
 from safebo.study import Study, quantity_of
 from safebo.study.reading import StudyFile
 from safebo.text.printable import one_line
@@ -90,10 +91,11 @@ class EvaluatorSource:
         """The evaluator, ready to evaluate.
 
         Raises:
-            EvaluatorOptionError: it does not exist, or it refuses its options.
+            EvaluatorOptionError: it does not exist, or it refuses its options or the conditions of a scenario.
             EvaluatorError: it cannot be loaded.
         """
         evaluator = self._make() if self.robot is None else self._make_on_robot(self.robot)
+        check_scenarios(evaluator, self.study)
         if self.run is not None and hasattr(evaluator, "record_into"):
             evaluator.record_into(Path(self.run) / TRAJECTORIES, Path(self.run))
         return evaluator
@@ -287,8 +289,10 @@ class FunctionEvaluator:
 
     The function is called `f(parameters, context, **options)` with two dictionaries of numbers and returns a
     `Measurement` or a mapping with its fields (`objective` and `margins` suffice). If it has an argument
-    `seed` it gets the trial's seed, with `operating_time` the robot's operating time, s. An attribute `read_context`, a
-    function without arguments, reads context variables that are `measured`.
+    `seed` it gets the trial's seed, with `operating_time` the robot's operating time, s, with `conditions` what differs
+    in the scenario that it is called for, a dictionary, and with `scenario` that one's name. An attribute
+    `read_context`, a function without arguments, reads context variables that are `measured`; an attribute
+    `check_conditions(conditions)` raises `ValueError` for conditions that it does not know.
 
     Args:
         function: the function.
@@ -314,6 +318,9 @@ class FunctionEvaluator:
             arguments = {}
         self._wants_seed = "seed" in arguments and "seed" not in self._options
         self._wants_time = OPERATING_TIME in arguments and OPERATING_TIME not in self._options
+        self._scenario = [n for n in ("scenario", "conditions") if n in arguments and n not in self._options]
+        if self._scenario:
+            self.check_conditions = getattr(function, "check_conditions", lambda conditions: None)
         accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in arguments.values())
         for option in self._options:
             if arguments and option not in arguments and not accepts_any:
@@ -335,6 +342,11 @@ class FunctionEvaluator:
         extra: dict[str, Any] = {"seed": trial.seed} if self._wants_seed else {}
         if self._wants_time:
             extra[OPERATING_TIME] = trial.operating_time
+        said = {
+            "scenario": "" if trial.scenario is None else trial.scenario.name,
+            "conditions": {} if trial.scenario is None else dict(trial.scenario.conditions),
+        }
+        extra |= {name: said[name] for name in self._scenario}
         return as_measurement(
             self._function(dict(trial.parameters), dict(trial.context), **self._options, **extra)
         )
@@ -344,9 +356,10 @@ class SubprocessEvaluator:
     """A user's own program as an evaluator, in any language.
 
     The program is started once per trial. It reads one JSON object from stdin:
-    `{"id", "parameters", "context", "context_name", "phase", "seed", "operating_time"}`, and writes one JSON object
-    with the fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name": 0.2}}`,
-    optionally `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A
+    `{"id", "parameters", "context", "context_name", "phase", "seed", "operating_time"}`, with `scenario` (a name) and
+    `conditions` (a mapping) beside them where the study has scenarios, once for each of them, and writes one JSON
+    object with the fields of a measurement, and nothing else, to stdout: `{"objective": 1.0, "margins": {"name":
+    0.2}}`, optionally `outcome`, `fell`, `states`, `message` and the rest. What it has to say besides goes to stderr. A
     non-zero exit status or anything that is no such object is outcome `failed`. When it has ended, all that it started
     is killed; at its time limit, or when the run ends before it, all of them get SIGTERM, and SIGKILL half a second
     later.
@@ -354,13 +367,14 @@ class SubprocessEvaluator:
     Args:
         study: the study, whose names are taken as known.
         options: `command` (a list: program and arguments), `repeatable` (default false: whether a trial may be
-            evaluated again after a crash), `timeout` (an older name of the study's `evaluator.time_limit`; 600 s
+            evaluated again after a crash), `scenarios` (default false: that the program reads `scenario` and
+            `conditions`), `timeout` (an older name of the study's `evaluator.time_limit`; 600 s
             without either).
         folder: the program's working folder; None for the current one.
     """
 
     def __init__(self, study: Study, options: Mapping[str, Any], folder: str | None = None) -> None:
-        allowed = ("command", "timeout", "repeatable")
+        allowed = ("command", "timeout", "repeatable", "scenarios")
         for option in options:
             if option not in allowed:
                 close = difflib.get_close_matches(option, allowed, n=1)
@@ -388,6 +402,8 @@ class SubprocessEvaluator:
         self._limit = float(timeout if limit is None else limit)
         self._folder = folder
         self._info = declared_info(study, SUBPROCESS, _flag(options.get("repeatable", False), "repeatable"))
+        if _flag(options.get("scenarios", False), "scenarios"):
+            self.check_conditions = lambda conditions: None  # only the program knows
 
     def info(self) -> EvaluatorInfo:
         """What the study declares."""
@@ -404,6 +420,8 @@ class SubprocessEvaluator:
             "seed": trial.seed,
             **({} if trial.operating_time is None else {OPERATING_TIME: trial.operating_time}),
         }
+        if trial.scenario is not None:
+            request |= {"scenario": trial.scenario.name, "conditions": dict(trial.scenario.conditions)}
         program = one_line(self._command[0])
         try:
             answer = run_program(self._command, json.dumps(request), self._limit, self._folder)

@@ -180,6 +180,11 @@ class SafeSampler(BaseSampler):
                 "surrogate.time is declared, and Optuna's trials have no operating time: nothing would say when a "
                 "certificate expires. Run the study with safebo (`safebo tune`, or `Tuner.ask(operating_time=...)`)"
             )
+        if study.scenarios is not None:
+            raise StudyError(
+                "scenarios are declared, and a trial of Optuna's has one value of every function: nothing would say "
+                "what each scenario showed. Run the study with safebo (`safebo tune`)"
+            )
         if read := [v.name for v in study.context.variables if v.measured]:
             raise StudyError(
                 f"context variable {read[0]!r} is measured, and nothing reads it before a trial of Optuna's: run the "

@@ -23,6 +23,7 @@ from safebo.report.figures.tracking import tracking_figure, tracking_sentence
 from safebo.report.html import page_environment
 from safebo.report.intervals import interval_table
 from safebo.report.picture import Picture, drawn
+from safebo.report.scenarios import scenario_rows
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
 from safebo.runs.best_gains import BestGains, write_best_gains, written_by_run
@@ -225,6 +226,7 @@ def render(data: ReportData, pictures: Pictures, files: dict[str, str]) -> str:
         "levels": [f"{100.0 * level:g} %" for level in LEVELS],
         "backups": backup_rows(data),
         "trials": trial_rows(data),
+        "scenarios": scenario_rows(data.entries, data.study),
         "version": installed,
     }
     return environment.get_template("template.html").render(values)

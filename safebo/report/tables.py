@@ -11,6 +11,7 @@ import numpy as np
 from safebo.report.data import ContextReport, ReportData, finite_margin, functions, objective_of
 from safebo.report.figures.history import events_of
 from safebo.report.figures.style import number
+from safebo.report.scenarios import worst_in
 from safebo.report.summary import backup_entries
 from safebo.study import Parameter
 from safebo.study.axis import Axis, brief
@@ -209,7 +210,11 @@ def trial_rows(data: ReportData) -> tuple[TrialRow, ...]:
         margins = tuple(finite_margin(e, c) for c in data.study.constraints)
         negative = any(v is not None and v < 0 for v in margins)
         outcome = e.status if m is None else m.outcome + (", fell" if m.fell else "")
-        words = [e.trial.reason, "" if m is None else m.message]
+        worst = {c.name: where for c in data.study.constraints if (where := worst_in(m, c))}
+        places = ", ".join(f"{name} in {where}" for name, where in worst.items())
+        words = [e.trial.reason, "" if m is None else m.message, f"worst: {places}" if places else ""]
+        if e.trial.scenarios and m is not None and len(m.scenarios) == 1:
+            words.append(f"scenario {next(iter(m.scenarios))}")
         rows.append(
             TrialRow(
                 id=e.trial.id,

@@ -16,7 +16,7 @@ from typing import Any
 from safebo.errors import InputError, JournalError, MeasurementError, NotARunError, ParameterError
 from safebo.evaluators.gate import checked_measurement
 from safebo.files.reading import usable_path
-from safebo.runs.prior_run import axis_differences, function_differences
+from safebo.runs.prior_run import axis_differences, function_differences, scenario_differences
 from safebo.runs.supervision import robot_words, robots_of
 from safebo.storage.journal import Journal, Record, RunInfo
 from safebo.storage.prior_trials import PriorTrials, prior_rows
@@ -194,6 +194,7 @@ def _meaning(there: Study, here: Study) -> Iterator[str]:
     )
     yield from function_differences("objective", [there.objective], [here.objective])
     yield from function_differences("constraints", there.constraints, here.constraints, names=False)
+    yield from scenario_differences(there, here)
     for name, values in here.context.values.items():
         before = there.context.values.get(name, values)
         for key in sorted({*before, *values}):
@@ -368,6 +369,7 @@ def _moved(measurement: Measurement, study: Study, moved: Mapping[str, float]) -
         margins=shifted(measurement.margins) or {},
         true_margins=shifted(measurement.true_margins),
         margins_to_go=None if to_go is None else {n: v + keys.get(n, 0.0) for n, v in to_go.items()},
+        scenarios={name: _moved(walk, study, moved) for name, walk in measurement.scenarios.items()},
     )
 
 

@@ -1,9 +1,10 @@
 """The rounds of a run: ask, record, evaluate, record, tell; what stops them and what remains then.
 
 With `n` workers a run goes in rounds: `n` trials are asked, they run at the same time, and they are told in
-the order of their ids, so the result does not depend on which finished first. A measurement is in the journal
-as soon as it arrives. Resuming puts the tuner where the uninterrupted run would have been: it is restored
-from the journal, an unfinished round is finished first, and only then is anything new asked.
+the order of their ids, so the result does not depend on which finished first. A trial that walks several scenarios is
+as many tasks for the workers, and where every trial walks all of them a round is one trial, whatever `n`. A measurement
+is in the journal as soon as it is whole. Resuming puts the tuner where the uninterrupted run would have been: it is
+restored from the journal, an unfinished round is finished first, and only then is anything new asked.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from safebo.errors import (
     UnknownTrialError,
 )
 from safebo.evaluators.gate import disk_is_full, refuse_seed, short_text, was_unsafe
+from safebo.evaluators.scenarios import combined, parts_of
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
 from safebo.runs.asking import next_trial, refuse_interval
@@ -142,6 +144,8 @@ class RunLoop:
     ) -> None:
         note_code()
         self.file, self.folder, self.workers = file, folder, workers
+        all_walked = file.study.scenarios is not None and file.study.scenarios.walked == "all"
+        self.round_size = 1 if all_walked else workers
         self.progress, self.max_failures = progress, max_failures
         self.log = folder / LOG_FILE if executor is None else None
         self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, self.log, executor)
@@ -285,7 +289,7 @@ class RunLoop:
                 return
             if stop.soon:
                 raise self._interrupted()
-            while current.open and len(current.trials) < self.workers and asked < journal.run.trials:
+            while current.open and len(current.trials) < self.round_size and asked < journal.run.trials:
                 trial = next_trial(tuner, self.clock, self.pool, self.file.study)
                 self.clock.asked(trial, journal.ask(trial, current.number))
                 current.trials.append(trial)
@@ -305,9 +309,10 @@ class RunLoop:
     def _evaluate(
         self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, current: _Round, stop: StopRequest
     ) -> None:
-        """Run what the round has not measured yet; a worker that dies costs only the trial it ran."""
+        """Run what the round has not measured yet; a worker that dies costs only the walk it ran."""
         slots: dict[Future[Measurement], tuple[int, Trial]] = {}
-        attempts: dict[int, int] = {}
+        attempts: dict[tuple[int, str], int] = {}
+        walked: dict[int, dict[str, Measurement]] = {}
         lost: dict[int, str] = {}
         tries = self.file.study.evaluator.tries
         unkept: dict[int, OSError] = {}
@@ -324,7 +329,7 @@ class RunLoop:
                 self._record(journal, trial, skipped, info)
                 current.measured[trial.id] = skipped
                 return
-            attempts[trial.id] = attempts.get(trial.id, 0) + 1
+            attempts[_walk(trial)] = attempts.get(_walk(trial), 0) + 1
             monitor = tuner.monitor(trial)
             if monitor is not None and not info.monitored:
                 raise RunStoppedError(
@@ -343,13 +348,36 @@ class RunLoop:
             self.progress.note(f"trial {trial.id}: {why}")
             lost[trial.id] = why
 
-        waiting = [trial for trial in current.trials if trial.id not in current.measured]
+        def showed(part: Trial, measurement: Measurement) -> None:
+            """Keep what a walk showed; once it was the trial's last, record the trial."""
+            if part.id in lost:
+                return  # another walk of it is not known, so neither is it
+            trial = whole[part.id]
+            if part.scenario is not None:
+                walks = walked.setdefault(part.id, {})
+                walks[part.scenario.name] = measurement
+                if len(walks) < len(trial.scenarios):
+                    return
+                measurement = combined({name: walks[name] for name in trial.scenarios}, self.file.study)
+            if self.supervision is not None:
+                self.supervision.tell_news(journal)
+                measurement = self.supervision.judge(journal, trial, measurement)
+            measurement = clock.measured(trial, measurement)
+            self._record(journal, trial, measurement, info)
+            current.measured[trial.id] = measurement
+
+        whole = {trial.id: trial for trial in current.trials}
+        open_trials = [trial for trial in current.trials if trial.id not in current.measured]
+        waiting = [part for trial in open_trials for part in parts_of(trial, self.file.study)]
         while slots or waiting:
             # A round that more workers began is longer than there are processes now. None gets two trials, as one
             # that dies would take the other with it.
             while waiting and len(slots) < self.workers:
                 trial = waiting.pop(0)
-                self.progress.asked(trial)
+                if trial.id in lost:
+                    continue
+                if trial.scenario is None or trial.scenario.name == trial.scenarios[0]:
+                    self.progress.asked(whole[trial.id])
                 start(min(set(range(self.workers)) - {slot for slot, _ in slots.values()}), trial)
             done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if self.supervision is not None:
@@ -361,9 +389,8 @@ class RunLoop:
             )
             if stop.at_once and not done and waited:
                 self.pool.close(at_once=True)
-                raise self._interrupted(
-                    [trial.id for trial in [*(trial for _, trial in slots.values()), *waiting]], info
-                )
+                left = [trial.id for trial in [*(trial for _, trial in slots.values()), *waiting]]
+                raise self._interrupted(list(dict.fromkeys(left)), info)
             for future in done:
                 slot, trial = slots.pop(future)
                 try:
@@ -374,12 +401,11 @@ class RunLoop:
                     if not info.repeatable:
                         lose(trial, died)
                         continue
-                    journal.note("worker-died", f"trial {trial.id}: {died}", trial.id)
-                    count = f"attempt {attempts[trial.id]} of {tries}"
-                    self.progress.note(
-                        f"trial {trial.id}: {died}" + ("" if death.over_limit else f"; {count}")
-                    )
-                    if attempts[trial.id] < tries and not death.over_limit:
+                    words = f"trial {trial.id}{_in_scenario(trial)}: {died}"
+                    journal.note("worker-died", words, trial.id)
+                    count = f"attempt {attempts[_walk(trial)]} of {tries}"
+                    self.progress.note(words + ("" if death.over_limit else f"; {count}"))
+                    if attempts[_walk(trial)] < tries and not death.over_limit:
                         start(slot, trial)
                         continue
                     if not death.over_limit:
@@ -403,12 +429,7 @@ class RunLoop:
                         lose(trial, text)
                         continue
                     measurement = Measurement(outcome="failed", message=text)
-                if self.supervision is not None:
-                    self.supervision.tell_news(journal)
-                    measurement = self.supervision.judge(journal, trial, measurement)
-                measurement = clock.measured(trial, measurement)
-                self._record(journal, trial, measurement, info)
-                current.measured[trial.id] = measurement
+                showed(trial, measurement)
         if unkept:
             self._stop_without_room(journal, info, unkept)
         if lost:
@@ -509,7 +530,8 @@ class RunLoop:
         members = [record for record in records if record.round == last]
         # A smaller total may have cut the last round short. It is opened again: its other trials are asked as they
         # would have been, before these are told. A trial of a person's own is a round of its own.
-        short = len(members) < self.workers == journal.run.workers and members[0].trial.phase != "manual"
+        same = self.workers == journal.run.workers
+        short = same and len(members) < self.round_size and members[0].trial.phase != "manual"
         short = short and last != TAKEN_ROUND
         if all(record.status == "told" for record in members) and not short:
             tuner.restore(restorable(records))
@@ -538,7 +560,7 @@ class RunLoop:
             text = f"versions changed since the run began ({', '.join(changed)}): trials may differ"
             journal.note("versions", text)
             self.progress.note(text)
-        if self.workers != journal.run.workers:
+        if self.workers != journal.run.workers and self.round_size == self.workers:
             text = (
                 f"workers changed ({journal.run.workers} -> {self.workers}): rounds, so trials, will differ"
             )
@@ -604,6 +626,15 @@ class _Round:
     trials: list[Trial] = field(default_factory=list)
     measured: dict[int, Measurement] = field(default_factory=dict)
     open: bool = True
+
+
+def _walk(trial: Trial) -> tuple[int, str]:
+    """Which walk a trial, or the part of one that walks a scenario, is."""
+    return trial.id, "" if trial.scenario is None else trial.scenario.name
+
+
+def _in_scenario(trial: Trial) -> str:
+    return "" if trial.scenario is None else f", scenario {trial.scenario.name}"
 
 
 def unguarded() -> str:

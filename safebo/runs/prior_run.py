@@ -123,6 +123,7 @@ def _differences(there: Study, here: Study) -> Iterator[str]:
     )
     yield from function_differences("objective", [there.objective], [here.objective])
     yield from function_differences("constraints", there.constraints, here.constraints)
+    yield from scenario_differences(there, here)
 
 
 _MEANING = ("unit", "scale", "period")
@@ -168,6 +169,20 @@ def function_differences(
         if f.name in others:
             yield from _value(f"{where}.{f.name}.quantity", quantity_of(others[f.name]), quantity_of(f))
             yield from _value(f"{where}.{f.name}.unit", others[f.name].unit, f.unit)
+
+
+def scenario_differences(there: Study, here: Study) -> Iterator[str]:
+    """In what two studies' scenarios differ: what was aggregated over others says nothing of these."""
+    other, own = (None if s.scenarios is None else s.scenarios.values for s in (there, here))
+    if other is None or own is None:
+        if other != own:
+            yield f"scenarios: {'none' if other is None else ', '.join(other)} there, " + (
+                f"{'none' if own is None else ', '.join(own)} here"
+            )
+        return
+    yield from _names("scenarios.values", list(other), list(own))
+    for name in own:
+        yield from _value(f"scenarios.values.{name}", other.get(name, own[name]), own[name])
 
 
 def _names(where: str, there: Sequence[str], here: Sequence[str]) -> Iterator[str]:

@@ -52,7 +52,7 @@ prior_trials = sa.Table(
 )
 
 ENDED_EARLY = ""
-"""Among the margins of a trial that ended early: its further numbers. No margin's name is blank."""
+"""Among the margins of a trial that ended early or walked scenarios: its further numbers. No margin's name is blank."""
 
 _TRIAL = ("parameters", "context", "context_name", "phase")
 _MEASUREMENT = ("outcome", "objective", "margins", "fell")
@@ -114,15 +114,16 @@ def prior_rows(told: Sequence[tuple[Trial, Measurement]]) -> tuple[Mapping[str, 
     for trial, measurement in told:
         columns = {**trial_columns(trial), **measurement_columns(measurement)}
         row = {"id": trial.id, **{name: columns[name] for name in (*_TRIAL, *_MEASUREMENT)}}
-        if measurement.ended:
-            # What a trial that ended early did not show is not told; the column is the only one that may grow.
+        if measurement.ended or measurement.scenarios:
+            # What a trial that ended early did not show is not told, and scenarios may be told one by one; the
+            # column is the only one that may grow.
             row["margins"] = to_json({**measurement.margins, ENDED_EARLY: json.loads(columns["extra"])})
         rows.append(row)
     return tuple(rows)
 
 
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the further numbers of a trial that ended early in their own column."""
+    """A row with such further numbers in their own column."""
     margins = json.loads(row["margins"])
     extra = margins.pop(ENDED_EARLY, None)
     return dict(row) if extra is None else {**row, "margins": to_json(margins), "extra": to_json(extra)}

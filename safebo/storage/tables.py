@@ -142,6 +142,7 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
     """The trial that a row stands for."""
     predicted = json.loads(row["predicted"])
     times = predicted.pop(TIMES, {})
+    scenarios = tuple(times.pop("scenarios", ()))
     evidence = {name: bounds.pop("evidence", None) for name, bounds in predicted.items()}
     return Trial(
         id=row["id"],
@@ -156,20 +157,23 @@ def trial_from_row(row: Mapping[Any, Any]) -> Trial:
         trigger_rule=row["trigger_rule"],
         trigger_guarantee=bool(row["trigger_guarantee"]),
         evidence={name: Evidence(**found) for name, found in evidence.items() if found is not None},
+        scenarios=scenarios,
         **times,
     )
 
 
 def _times(trial: Trial) -> dict[str, Any]:
-    """Operating times of a trial, and the objective that dominates it, under a name that no function has; nothing where
-    there are none.
+    """Operating times of a trial, the objective that dominates it, and the scenarios that it walks, under a name that
+    no function has; nothing where there are none.
     """
     times = {
         "operating_time": trial.operating_time,
         "certified_until": trial.certified_until,
         "dominated": trial.dominated,
     }
-    kept = {key: number(value) for key, value in times.items() if value is not None}
+    kept: dict[str, Any] = {key: number(value) for key, value in times.items() if value is not None}
+    if trial.scenarios:
+        kept["scenarios"] = list(trial.scenarios)
     return {TIMES: kept} if kept else {}
 
 
@@ -226,12 +230,14 @@ def measurement_from_row(row: Mapping[Any, Any], visited: Mapping[Any, Any] | No
         strides=_strides_of(more.get("strides")),
         ended=more.get("ended", ""),
         operating_time=more.get(OPERATING_TIME),
+        scenarios={name: _walk_of(kept) for name, kept in more.get("scenarios", {}).items()},
     )
 
 
 _TRIAL = "safebo.trial"
-"""Where a trial's strides, why it ended early, and the robot's own operating time stand among its further numbers: in a
-mapping, which no other of them is. An older version reads such a journal too, and so does this one an older journal."""
+"""Where a trial's strides, why it ended early, the robot's operating time, and what its scenarios showed stand among
+its further numbers: in a mapping, which no other of them is. An older version reads such a journal too, and so does
+this one an older journal."""
 
 
 def _more(measurement: Measurement) -> dict[str, Any]:
@@ -243,7 +249,36 @@ def _more(measurement: Measurement) -> dict[str, Any]:
         found["ended"] = measurement.ended
     if measurement.operating_time is not None:
         found[OPERATING_TIME] = float(measurement.operating_time)
+    if measurement.scenarios:
+        found["scenarios"] = {name: _walk(m) for name, m in measurement.scenarios.items()}
     return {_TRIAL: found} if found else {}
+
+
+_WALK = (
+    "outcome",
+    "objective",
+    "margins",
+    "fell",
+    "true_objective",
+    "true_margins",
+    "telemetry",
+    "duration",
+    "message",
+    "extra",
+    "operating_time",
+    "ended",
+)
+"""What is kept of one scenario of a trial; what is empty is left out."""
+
+
+def _walk(m: Measurement) -> dict[str, Any]:
+    kept = {name: getattr(m, name) for name in _WALK}
+    some = {name: v for name, v in kept.items() if not (v is None or v is False or v == "" or v == {})}
+    return {name: dict(v) if isinstance(v, Mapping) else v for name, v in some.items()}
+
+
+def _walk_of(kept: Mapping[str, Any]) -> Measurement:
+    return Measurement(**kept)
 
 
 def _strides_of(kept: Any) -> Strides | None:

@@ -25,6 +25,7 @@ from safebo.study.model import (
     Warp,
     quantity_of,
 )
+from safebo.study.scenario_model import ScenarioFeature, ScenariosSpec
 
 __all__ = [
     "MAX_SEED",
@@ -40,6 +41,8 @@ __all__ = [
     "Parameter",
     "ParameterValue",
     "PriorDataSpec",
+    "ScenarioFeature",
+    "ScenariosSpec",
     "SchedulePhase",
     "SearchSpec",
     "Seed",

@@ -309,6 +309,12 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
             f"{who} moves a {info.robot} robot, whose process must not be ended in the middle of a motion: leave the "
             "key out; the robot's guardian limits its trials",
         )
+    if info.robot and study.scenarios is not None:
+        yield Problem(
+            ("scenarios",),
+            f"{who} moves a {info.robot} robot, and nothing sets the conditions of a scenario between two walks: "
+            "leave scenarios out, and make what changes a context",
+        )
     accepted = {parameter.name: parameter for parameter in info.parameters}
     for index, parameter in enumerate(study.parameters):
         known = accepted.get(parameter.name)

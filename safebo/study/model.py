@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticKnownError
 
 from safebo.study.duration import Duration
+from safebo.study.scenario_model import ScenariosSpec
 
 MAX_SEED = 2**63 - 1
 MAX_TRIALS = 1_000_000
@@ -569,6 +570,9 @@ class Study(_Strict):
     """What is good. It is maximised."""
     constraints: list[FunctionSpec] = Field(default_factory=list)
     """What is safe: margins, each the minimum over a trial, safe when >= 0. Methods that certify need at least one."""
+    scenarios: ScenariosSpec | None = None
+    """Conditions under which the same gains are walked (payloads, floors, pushes), and how what they show is
+    aggregated. Left out, a trial is one walk under what the evaluator's options say."""
     seeds: list[Seed] = Field(min_length=1)
     """Where the search starts."""
     horizon: float | None = Field(default=None, gt=0, allow_inf_nan=False)

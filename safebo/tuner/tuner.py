@@ -27,6 +27,7 @@ from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study
+from safebo.study.scenarios import scenario_names
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
@@ -168,8 +169,9 @@ class Tuner:
         self._check_time(operating_time)
         with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             trial = self._trial(context, row, "manual", "chosen by a person")
-        trial = replace(trial, operating_time=operating_time)
-        self.history.add(trial, self._checked(trial, measurement))
+        told = self._checked(trial, measurement)
+        trial = replace(trial, operating_time=operating_time, scenarios=tuple(told.scenarios))
+        self.history.add(trial, told)
         return trial
 
     def edit(self, trial_id: int, parameters: Mapping[str, float]) -> Trial:
@@ -183,7 +185,7 @@ class Tuner:
         read = {name: old.context[name] for name in self.encoding.measured}
         with one_thread(), self._state.at(old.operating_time, read):
             new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
-        new = replace(new, operating_time=old.operating_time)
+        new = replace(new, operating_time=old.operating_time, scenarios=old.scenarios)
         self.history.replace(new)
         return new
 
@@ -463,6 +465,7 @@ class Tuner:
             evidence=evidence,
             certified_until=self._state.expires(row, name),
             dominated=self._dominated(name) if phase == "local" else None,
+            scenarios=scenario_names(self.study),
         )
 
     def _dominated(self, name: str) -> float | None:

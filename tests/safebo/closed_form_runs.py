@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from safebo.study import Study
+from safebo.study.scenarios import scenario_names
 from safebo.types import Bounds, Measurement, Monitor, Trial
 
 HERE = Path(__file__).parent
@@ -140,6 +141,7 @@ class HashTuner:
             certified=True,
             predicted={"height": Bounds(0.0, 1.0, 2.0)},
             reason="hash",
+            scenarios=scenario_names(self.study),
         )
         self.records[number] = (trial, None)
         return trial

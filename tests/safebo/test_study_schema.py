@@ -14,7 +14,15 @@ from typer.testing import CliRunner
 
 from safebo.cli.main import app
 from safebo.errors import InputError, StudyError
-from safebo.study import ContextSpec, LineSpec, PriorDataSpec, Study, TimeSpec
+from safebo.study import (
+    ContextSpec,
+    LineSpec,
+    PriorDataSpec,
+    ScenarioFeature,
+    ScenariosSpec,
+    Study,
+    TimeSpec,
+)
 from safebo.study.methods import METHODS
 from safebo.study.reading import parse_study
 from safebo.study.reference import EXAMPLE, study_page, study_schema
@@ -38,6 +46,9 @@ def every_key() -> dict[str, Any]:
     study["surrogate"]["time"] = TimeSpec(memory=60.0, memories={"height": 60.0}, interval=5.0).model_dump(
         mode="json"
     )
+    study["scenarios"] = ScenariosSpec(
+        values={"loaded": {"mass": 2.0}}, features={"mass": ScenarioFeature(otherwise=0.0, lengthscale=0.5)}
+    ).model_dump(mode="json")
     study["tuner"]["search"]["lines"] = LineSpec().model_dump(mode="json")
     study["tuner"].update(measured_noise=[0.1], lipschitz=[1.0], stage_trials=3, optimism=1.0)
     study["tuner"]["confidence"]["noise_bound"] = 0.1
