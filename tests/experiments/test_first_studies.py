@@ -9,7 +9,7 @@ from safebo.experiments.evidence.first_studies import cartpole, problems, table
 
 def test_the_seed_of_every_problem_lies_in_its_box() -> None:
     found = problems(Path("unpacked"))
-    assert len(found) == 5
+    assert len(found) == 6
     for problem in found.values():
         assert set(problem.seed) == set(problem.bounds)
         assert all(low <= problem.seed[name] <= high for name, (low, high) in problem.bounds.items())

@@ -176,7 +176,7 @@ def test_a_first_study_is_measured_written_checked_and_gone_on_with(
         (("--evaluator", "mine:hop", "--program", "true", *GIVEN), ("either",)),
         (
             ("--evaluator", "mine:hop", *GIVEN, "--margin", "height"),
-            ("what was given makes no study", "different names"),
+            ("--margin height", "height_error=height"),
         ),
     ],
 )
