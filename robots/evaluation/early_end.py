@@ -45,7 +45,7 @@ def end_rule(rule: EarlyEnd, scoring: WalkScoring, gait: Gait) -> Callable[[Walk
         walked = replace(so_far, walk_start=begin)
         seen = walk_signals(walked, False, scoring.command(gait), scoring.ramp)
         course = margins_over_time(seen, scoring.robot, scoring.limits)
-        lowest = min(lowest, *(float(course[name].min()) for name in rule.margins if name in course))
+        lowest = min([lowest, *(float(course[name].min()) for name in rule.margins if name in course)])
         whole = None
         if scoring.formulas or scoring.goal is not None:
             whole = scoring.seen(so_far, False, gait)

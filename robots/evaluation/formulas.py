@@ -175,12 +175,10 @@ class FormulaMargin:
         for window, inside in self.parts:
             course = complete.course(inside)
             first = max(ticks_of(window, trace.period, trace.stride).first, course.first)
-            ahead = len(trace) - 1 - course.last
-            np.minimum(
-                values[first + ahead :],
-                course.values[first : len(trace) - ahead],
-                out=values[first + ahead :],
-            )
+            if course.last < first:  # no window has closed
+                continue
+            closed = values[first + len(trace) - 1 - course.last :]
+            np.minimum(closed, course.values[first : course.last + 1], out=closed)
         upper = self.upper(trace, rows)
         if upper < values.min():
             values[-1] = upper

@@ -21,7 +21,11 @@ NAMED_OBJECTIVES: dict[str, tuple[str, str, str]] = {
         "minus the work of the motors for every metre and newton of weight",
     ),
     "torque_rate": ("-mean(norm(rate(torque)))", "N m/s", "minus the mean change of the commanded torques"),
-    "foot_slip": ("-mean(sum(foot.slip))", "m/s", "minus the mean speed of sliding feet, all feet together"),
+    "foot_slip": (
+        "-mean(sum(abs(foot.slip)))",
+        "m/s",
+        "minus the mean speed of sliding feet, all feet together",
+    ),
     "torque_peak": ("-largest(max(abs(torque)))", "N m", "minus the largest commanded torque"),
     "power_peak": ("-largest(sum(max(power, 0 W)))", "W", "minus the largest power of all motors together"),
 }

@@ -19,7 +19,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.evaluation.metrics import WalkSignals
 from safebo.robots.evaluation.stl.tree import SignalInfo
 from safebo.robots.evaluation.stl.units import unit_of
-from safebo.robots.quadruped.kinematics import leg_geometry, rotation_from_quaternion
+from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import FloatArray
 
@@ -205,63 +205,55 @@ class WalkTrace:
         return np.asarray(getattr(self.record, f"{prefix}_{what}")[self.record.walk_start :])
 
     def _feet(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Height of the feet's centres, speed of these, and horizontal speed of the points under them, `n x 4` each."""
+        """Height of the feet's centres, speed of these, and horizontal speed of the points under them, `n x 4` each.
+
+        The lowest point of a ball of radius r at centre velocity v that turns at w moves at v + w x (0, 0, -r): it
+        stands still where the ball rolls.
+        """
         if "_feet" not in self._known:
-            out = np.zeros((len(self), 4, 3))
-            _feet(
-                leg_geometry(self.robot).legs,
-                self.robot.foot_radius,
-                np.ascontiguousarray(self.seen.angle),
-                np.ascontiguousarray(self.seen.speed),
-                np.hstack([self._base(w) for w in ("position", "orientation", "velocity", "rate")]),
-                out,
-            )
-            self._known["_feet"] = out
+            n = len(self)
+            angle = np.ascontiguousarray(self.seen.angle).reshape(n, 4, 3)
+            speed = np.ascontiguousarray(self.seen.speed).reshape(n, 4, 3)
+            local, jacobian, axes = np.zeros((n, 4, 3)), np.zeros((n, 4, 3, 3)), np.zeros((n, 4, 3, 3))
+            _leg_points(leg_geometry(self.robot).legs, angle, speed, local, jacobian, axes)
+            rotation = _rotations(self._base("orientation"))
+            rate = self._base("rate")[:, None, :]
+            # Seen from the world, in the base frame: what the joints do and what turning with the base does.
+            moved = np.einsum("nlij,nlj->nli", jacobian, speed) + np.cross(rate, local)
+            velocity = np.einsum("nij,nlj->nli", rotation, moved) + self._base("velocity")[:, None, :]
+            own = np.einsum("nlij,nlj->nli", axes, speed)  # how the calf turns in the base
+            turn = np.einsum("nij,nlj->nli", rotation, rate + own)
+            height = self._base("position")[:, 2, None] + np.einsum("nj,nlj->nl", rotation[:, 2], local)
+            r = self.robot.foot_radius
+            slip = np.hypot(velocity[..., 0] - turn[..., 1] * r, velocity[..., 1] + turn[..., 0] * r)
+            self._known["_feet"] = np.stack([height, np.linalg.norm(velocity, axis=-1), slip], axis=-1)
         out = self._known["_feet"]
         return out[..., 0], out[..., 1], out[..., 2]
 
 
+def _rotations(quaternions: FloatArray) -> FloatArray:
+    """Rotation matrices (base to world), `n x 4 -> n x 3 x 3`."""
+    w, x, y, z = quaternions.T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
 @njit(cache=True)
-def _feet(
+def _leg_points(
     legs: FloatArray,
-    radius: float,
     angle: FloatArray,
     speed: FloatArray,
-    base: FloatArray,
-    out: FloatArray,
+    position: FloatArray,
+    jacobian: FloatArray,
+    axes: FloatArray,
 ) -> None:
-    """Height, speed and speed along the ground of every foot in every tick.
-
-    The lowest point of a ball at centre velocity v that turns at w moves at v + w x (0, 0, -radius): it stands still
-    where the ball rolls.
-
-    Args:
-        legs: geometry, `4 x 7 x 3`.
-        radius: of a foot, m.
-        angle: of the joints, rad, `n x 12`.
-        speed: of the joints, rad/s, `n x 12`.
-        base: position (m, world), quaternion w, x, y, z, velocity (m/s, world), rate (rad/s, base), `n x 13`.
-        out: height of the centre (m), its speed, horizontal speed of the lowest point (m/s), `n x 4 x 3`.
-    """
-    rotation, jacobian = np.zeros((3, 3)), np.zeros((3, 3))
-    local, axes, drift = np.zeros(3), np.zeros((3, 3)), np.zeros((2, 3))
+    """`leg_kinematics` of every leg in every tick: angles, positions `n x 4 x 3`, Jacobians, axes `n x 4 x 3 x 3`."""
+    drift = np.zeros((2, 3))
     for row in range(angle.shape[0]):
-        rotation_from_quaternion(base[row, 3:7], rotation)
-        wx, wy, wz = base[row, 10], base[row, 11], base[row, 12]
         for leg in range(4):
-            q, qd = angle[row, 3 * leg : 3 * leg + 3], speed[row, 3 * leg : 3 * leg + 3]
-            leg_kinematics(legs[leg], q, qd, local, jacobian, axes, drift)
-            moved = jacobian @ qd
-            # Seen from the world, in the base frame: what the joints do and what turning with the base does.
-            moved[0] += wy * local[2] - wz * local[1]
-            moved[1] += wz * local[0] - wx * local[2]
-            moved[2] += wx * local[1] - wy * local[0]
-            velocity = rotation @ moved + base[row, 7:10]
-            turn = axes @ qd  # of the calf, beside the base's
-            turn[0] += wx
-            turn[1] += wy
-            turn[2] += wz
-            rate = rotation @ turn
-            out[row, leg, 0] = base[row, 2] + (rotation @ local)[2]
-            out[row, leg, 1] = np.sqrt((velocity**2).sum())
-            out[row, leg, 2] = np.hypot(velocity[0] - rate[1] * radius, velocity[1] + rate[0] * radius)
+            q, qd = angle[row, leg], speed[row, leg]
+            leg_kinematics(legs[leg], q, qd, position[row, leg], jacobian[row, leg], axes[row, leg], drift)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from safebo.robots.evaluation.stl import build
@@ -167,7 +168,12 @@ class _Parser:
             message = "a comparison has two sides: write two of them joined by 'and'"
         raise self._error(rest.span, message)
 
+    def _from(self, start: int) -> Span:
+        """From a place to the last token that was taken."""
+        return start, self._tokens[self._place - 1].span[1]
+
     def _implied(self) -> Node:
+        start = self._next.span[0]
         left = self._joined("or", lambda: self._joined("and", self._unary))
         if not self._at("implies"):
             return left
@@ -175,9 +181,10 @@ class _Parser:
         right = self._deeper(self._implied)
         why = "'implies' joins formulas"
         first, then = self.formula(left, why), self.formula(right, why)
-        return Implies(first, then, span=(first.span[0], then.span[1]))
+        return Implies(first, then, span=self._from(start))
 
     def _joined(self, word: str, read: Callable[[], Node]) -> Node:
+        start = self._next.span[0]
         first = read()
         if not self._at(word):
             return first
@@ -188,7 +195,7 @@ class _Parser:
             self._take()
             parts.append(self.formula(read(), why))
         kind = "and" if word == "and" else "or"
-        return Junction(kind, tuple(parts), span=(parts[0].span[0], parts[-1].span[1]))  # type: ignore[arg-type]
+        return Junction(kind, tuple(parts), span=self._from(start))  # type: ignore[arg-type]
 
     def _chain(self, count: int) -> None:
         if count > MAX_CHAIN:
@@ -199,12 +206,12 @@ class _Parser:
         if self._at("not"):
             self._take()
             child = self.formula(self._deeper(self._unary), "'not' stands before a formula")
-            return Not(child, span=(start, child.span[1]))
+            return Not(child, span=self._from(start))
         if self._at(*TEMPORAL):
             word = self._take().text
             window = self._window(word) if self._at("[") else None
             child = self.formula(self._deeper(self._unary), f"{word!r} stands before a formula")
-            return Temporal(word, window, child, span=(start, child.span[1]))  # type: ignore[arg-type]
+            return Temporal(word, window, child, span=self._from(start))  # type: ignore[arg-type]
         left = self._compared()
         if not self._at("until", "since"):
             return left
@@ -217,7 +224,7 @@ class _Parser:
         right = self._compared()
         why = f"{word!r} joins formulas"
         first, then = self.formula(left, why), self.formula(right, why)
-        return Until(word, window, first, then, span=(start, then.span[1]))  # type: ignore[arg-type]
+        return Until(word, window, first, then, span=self._from(start))  # type: ignore[arg-type]
 
     def _window(self, word: str) -> TimeWindow:
         opened = self._expect("[", "before a window")
@@ -314,8 +321,9 @@ class _Parser:
             found = self._deeper(self._implied)
             if self._at(*RELATIONS) and isinstance(found, Formula):
                 raise self._error(found.span, "values are compared; this is a formula")
-            self._expect(")", "for the parenthesis that was opened")
-            return found
+            closed = self._expect(")", "for the parenthesis that was opened")
+            span = (token.span[0], closed.span[1])
+            return replace(found, span=span) if isinstance(found, Value) else found
         if token.kind != "name":
             raise self._error(
                 token.span, f"expected a signal, a number or a parenthesis, found {self._found()}"
