@@ -226,11 +226,14 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            end=None if early_end is None else self._end_rule(early_end, self.gait(context)),
+            end=None if early_end is None else self.end_rule(early_end, context),
         )
 
-    def _end_rule(self, rule: EarlyEnd, gait: Gait) -> Callable[[WalkRecording, int], str]:
-        settings = self.settings
+    def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
+        """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:
+        why, or an empty text.
+        """
+        settings, gait = self.settings, self.gait(context)
         return end_rule(
             rule,
             self.robot,
