@@ -8,7 +8,7 @@ real ones. Time passes only while somebody waits, so every run is the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ class RobotRun:
         clears: clear latches without a person, as with `--approve-all`.
         client: the tuner's client where the robot stands already (`World.standing`); None for a robot that has to
             get up.
+        options: of the evaluator, beside those of the study.
     """
 
     def __init__(
@@ -109,11 +110,12 @@ class RobotRun:
         world: ScheduledWorld,
         clears: bool = False,
         client: GuardianClient | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.world, self.folder = world, folder
         file = load_study(STUDY)
         self.study = file.study
-        options: dict[str, Any] = {**self.study.evaluator.options, "seconds": SECONDS, "telemetry": False}
+        declared = {**self.study.evaluator.options, "seconds": SECONDS, "telemetry": False}
         self.journal = Journal.create(
             folder,
             study=self.study,
@@ -131,7 +133,7 @@ class RobotRun:
         else:
             self.session._client, self._clients = client, 1
         address = RobotAddress("in-process", 1, clears=clears)
-        self.evaluator = RobotEvaluator(options, address, self.session)
+        self.evaluator = RobotEvaluator({**declared, **(options or {})}, address, self.session)
         self.evaluator.record_into(folder / "trajectories", folder)
         self.evaluator.supervise(JournalLedger(folder), lambda: self.stops)
 

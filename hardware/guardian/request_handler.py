@@ -307,8 +307,6 @@ class RequestHandler:
 
     def _fetch(self, now: float, session: int, request: m.Fetch) -> tuple[int, bytes]:
         telemetry = self._telemetry
-        if self._machine.state is State.RUNNING:
-            raise Refused(Code.NOT_READY, "the trial is not over")
         if request.trial == 0 or request.trial != telemetry.trial:
             raise Refused(Code.BAD_VALUE, f"the telemetry here is that of trial {telemetry.trial}")
         data, total = telemetry.piece(request.offset, min(request.length, m.PIECE))

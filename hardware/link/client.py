@@ -311,11 +311,31 @@ class GuardianClient:
         """How everything stands, asked for."""
         return StateMessage.unpack(self.ask(m.GetStatus()).data)
 
-    def telemetry(self, trial: int, columns: int) -> FloatArray:
-        """Telemetry of the last trial, `n x columns`."""
-        total = self.ask(m.Fetch(trial=trial, offset=0, length=0)).value
-        asked = [m.Fetch(trial=trial, offset=at, length=PIECE) for at in range(0, total, PIECE)]
-        data = b"".join(reply.data for reply in self.ask_all(asked))
+    def telemetry(
+        self,
+        trial: int,
+        columns: int,
+        first: int = 0,
+        most: int | None = None,
+        patience: float = REQUEST_TIMEOUT_S,
+    ) -> FloatArray:
+        """Telemetry of the last trial, or of the running one as far as it has come, `n x columns`.
+
+        Args:
+            trial: its number.
+            columns: numbers in a row.
+            first: row at which to begin.
+            most: rows at most; None: all.
+            patience: s, for each piece.
+        """
+        width = 8 * columns
+        total = self.ask(m.Fetch(trial=trial, offset=0, length=0), patience).value
+        begin = first * width
+        end = total if most is None else min(total, begin + most * width)
+        asked = [
+            m.Fetch(trial=trial, offset=at, length=min(PIECE, end - at)) for at in range(begin, end, PIECE)
+        ]
+        data = b"".join(reply.data for reply in self.ask_all(asked, patience))
         return np.frombuffer(data, "<f8").astype(np.float64).reshape(-1, columns)
 
     def stop(

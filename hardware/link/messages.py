@@ -202,7 +202,9 @@ class GetStatus(RequestMessage, kind=0x20):
 
 @dataclass(frozen=True)
 class Fetch(RequestMessage, kind=0x21):
-    """Telemetry of the last trial. The reply's value is the size of the whole, its data the piece."""
+    """Telemetry of the last trial, or of the running one so far. The reply's value is the size of the whole, its data
+    the piece.
+    """
 
     trial: int = u64("number of the trial")
     offset: int = u32("byte at which to begin")

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.hardware.constants import (
     APPROVAL_TIMEOUT_S,
@@ -31,12 +33,14 @@ from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
 from safebo.hardware.tuning.own_controller import OPTION, controller_of, full_set, parameters_of
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
+from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
 from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
     Check,
+    Ended,
     EvaluatorInfo,
     FloatArray,
     Ledger,
@@ -179,10 +183,19 @@ class RobotEvaluator:
                 recorder = self._recorder(trial)
         except (HardwareError, OSError) as error:
             raise NotStartedError(str(error)) from error
+        running = None
+        if trial.early_end is not None and monitor is None:
+            running = RunningWalk(
+                self._legged, trial, _set(trial.context), trial.early_end, 1.0 / self._welcome.rate
+            )
         with self._session.client() as client:
-            ended, rows = self._walk(client, ledger, trial, token, recorder)
+            ended, rows, why = self._walk(client, ledger, trial, token, recorder, running)
         # From here on the robot stands and heartbeats go on by themselves.
-        return self._keep(ledger, trial, recorder, ended, rows)
+        measurement = self._keep(ledger, trial, recorder, ended, rows, why)
+        if running is not None and running.refused:
+            words = "could not end early: the guardian gives no telemetry while a trial runs; update it"
+            measurement = replace(measurement, message="; ".join(filter(None, (measurement.message, words))))
+        return measurement
 
     def score(self, trial: Trial, ended: Mapping[str, Any]) -> Measurement:
         """What a trial showed, from its raw file; `ended` is what was recorded when it ended.
@@ -199,9 +212,8 @@ class RobotEvaluator:
         if ended["cause"] == "reboot":
             raise TrialUnknownError("the robot restarted while it ran")
         rows = read_telemetry(path)
-        return self._measure(
-            trial, rows, int(ended["outcome"]), str(ended["cause"]), str(ended["words"]), ended["file"]
-        )
+        outcome, cause, words = int(ended["outcome"]), str(ended["cause"]), str(ended["words"])
+        return self._measure(trial, rows, outcome, cause, words, ended["file"], ended.get("ended", ""))
 
     def _supervised(self) -> Ledger:
         if self._ledger is None or self._folder is None:
@@ -274,9 +286,15 @@ class RobotEvaluator:
         raise HardwareInputError(f"{self._folder}: holds a thousand records of trial {trial.id}")
 
     def _walk(
-        self, client: GuardianClient, ledger: Ledger, trial: Trial, token: int, recorder: TrialRecorder
-    ) -> tuple[m.StateMessage, FloatArray]:
-        """Start the armed trial and see it through; how it stands then, and the telemetry."""
+        self,
+        client: GuardianClient,
+        ledger: Ledger,
+        trial: Trial,
+        token: int,
+        recorder: TrialRecorder,
+        running: RunningWalk | None,
+    ) -> tuple[m.StateMessage, FloatArray, Ended]:
+        """Start the armed trial and see it through; how it stands then, the telemetry, and why its rule ended it."""
         try:
             ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
         except Exception as error:
@@ -286,10 +304,11 @@ class RobotEvaluator:
         client.on_state = recorder.state
         try:
             client.start(token, self._legged.settings.seconds)
-            self._follow(client, trial)
-            rows = client.telemetry(trial.id, len(COLUMNS))
+            why = self._follow(client, trial, running)
+            known = np.empty((0, len(COLUMNS))) if running is None else running.rows
+            rows = np.concatenate([known, client.telemetry(trial.id, len(COLUMNS), len(known))])
             client.pump(BRAKE_TIME_S)
-            return client.status(), rows
+            return client.status(), rows, why
         except LinkError as error:
             recorder.abandon()
             raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
@@ -297,18 +316,23 @@ class RobotEvaluator:
             client.on_state = _ignore
 
     def _keep(
-        self, ledger: Ledger, trial: Trial, recorder: TrialRecorder, ended: m.StateMessage, rows: FloatArray
+        self,
+        ledger: Ledger,
+        trial: Trial,
+        recorder: TrialRecorder,
+        ended: m.StateMessage,
+        rows: FloatArray,
+        why: Ended,
     ) -> Measurement:
         """Have everything on disk, then score it from there."""
         recorder.telemetry(rows)
         sha, file = recorder.close(), self._name(recorder)
         outcome, cause, message = ended.outcome, NAMES.get(ended.cause, ""), ended.message
-        ledger.commit(
-            trial.id, "ENDED", message, file=file, sha256=sha, outcome=outcome, cause=cause, words=message
-        )
+        about = {"file": file, "sha256": sha, "outcome": outcome, "cause": cause, "words": message}
+        ledger.commit(trial.id, "ENDED", message, **about, **({"ended": why} if why else {}))
         if cause == "reboot":
             raise TrialUnknownError("the robot restarted while it ran")
-        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, message, file)
+        measurement = self._measure(trial, read_telemetry(recorder.path), outcome, cause, message, file, why)
         ledger.commit(trial.id, "SCORED", measurement.outcome)
         return measurement
 
@@ -316,18 +340,24 @@ class RobotEvaluator:
         path = recorder.path
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
 
-    def _follow(self, client: GuardianClient, trial: Trial) -> None:
-        """Listen until the trial is over, passing on a person's wish to stop."""
-        aborted = stopped = False
+    def _follow(self, client: GuardianClient, trial: Trial, running: RunningWalk | None) -> Ended:
+        """Listen until the trial is over, passing on a person's wish to stop, and that it has shown enough.
+
+        Returns:
+            Why the trial's rule ended it; empty where it did not.
+        """
+        aborted = stopped = behind = False
+        why: Ended = ""
         seconds = self._legged.settings.seconds + SETTLE
         progress, last = time.monotonic(), -1e9
         while True:
-            client.pump(PUMP_TIME_S)
+            client.pump(0.0 if behind else PUMP_TIME_S)
+            behind = False
             seen = client.state
             assert seen is not None
-            running = seen.state == State.RUNNING and seen.trial == trial.id
-            if seen.trial == trial.id and seen.outcome != 0 and not running:
-                return
+            walking = seen.state == State.RUNNING and seen.trial == trial.id
+            if seen.trial == trial.id and seen.outcome != 0 and not walking:
+                return why
             # a robot whose clock is slow still makes progress; one that makes none has lost us
             if seen.time > last:
                 progress, last = time.monotonic(), seen.time
@@ -343,12 +373,25 @@ class RobotEvaluator:
             elif stops == 1 and not aborted:
                 aborted = True
                 client.abort(trial.id)
+            elif walking and not stops and running is not None and not aborted:
+                why = running.look(client)
+                behind = running.behind
+                if why:
+                    aborted = True
+                    client.abort(trial.id)
 
     def _measure(
-        self, trial: Trial, rows: FloatArray, outcome: int, cause: str, message: str, file: object
+        self,
+        trial: Trial,
+        rows: FloatArray,
+        outcome: int,
+        cause: str,
+        message: str,
+        file: object,
+        ended: Ended,
     ) -> Measurement:
         period = 1.0 / self._welcome.rate
-        seen = measure(rows, self._legged, _set(trial.context), outcome, cause, message, period)
+        seen = measure(rows, self._legged, _set(trial.context), outcome, cause, message, period, ended)
         return replace(seen, telemetry=str(file))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -188,8 +188,14 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            end=None if early_end is None else end_rule(early_end, self.scoring, gait),
+            end=None if early_end is None else self.end_rule(early_end, context),
         )
+
+    def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
+        """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:
+        why, or an empty text.
+        """
+        return end_rule(rule, self.scoring, self.gait(context))
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""

@@ -171,7 +171,7 @@ def test_every_request_is_on_the_page_and_refuses_as_it_says() -> None:
     client.ask(m.Disarm())
     refused(m.Arm(trial=1, digest=bytes(32)), code.DIGEST_MISMATCH)
     client.start(world.armed(client), 1.0)
-    refused(m.Fetch(trial=1), code.NOT_READY)
+    refused(m.Fetch(trial=2), code.BAD_VALUE)
     world.robot.edit = lambda seen: setattr(seen, "remote_stop", True)
     client.wait_for(lambda state: state.state == State.DAMP_LATCHED, 1.0)
     assert client.state is not None

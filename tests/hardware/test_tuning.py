@@ -87,9 +87,9 @@ def test_a_file_without_telemetry_is_refused_by_name(tmp_path):
 # -- scores -----------------------------------------------------------------------------------------------
 
 
-def walked(seed: int = 0, seconds: float = 1.5) -> tuple[LeggedEvaluator, np.ndarray]:
+def walked(seed: int = 0, seconds: float = 1.5, **options) -> tuple[LeggedEvaluator, np.ndarray]:
     """Telemetry of the guardian's walker on the simulation's plant, and the simulation's evaluator."""
-    legged = LeggedEvaluator({"robot": "go1", "disturbance": "paper", "seconds": seconds})
+    legged = LeggedEvaluator({"robot": "go1", "disturbance": "paper", "seconds": seconds, **options})
     plant = Simulation(legged.robot, legged.settings.disturbance, seed)
     walker = QuadrupedWalker(legged.robot)
     gait = legged.gait({})
