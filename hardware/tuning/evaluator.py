@@ -33,7 +33,7 @@ from safebo.hardware.tuning.own_controller import OPTION, controller_of, full_se
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
-from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
+from safebo.robots.evaluation.evaluator import CONTEXTS, RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
     Check,
@@ -101,7 +101,7 @@ class RobotEvaluator:
         return replace(
             seen,
             parameters=seen.parameters if self._own is None else parameters_of(self._own.table),
-            contexts=(*seen.contexts, *READINGS),
+            contexts=(*(c for c in seen.contexts if c.name in CONTEXTS), *READINGS),
             reads=tuple(reading.name for reading in READINGS),
             repeatable=False,
             robot="virtual" if self._welcome.virtual else "physical",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,12 +13,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.evaluation.conditions import (
+    CONDITION_CONTEXTS,
+    VelocityProfile,
+    WalkConditions,
+    walk_conditions,
+)
 from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import (
     MARGINS,
     OBJECTIVES,
     Limits,
+    WalkSignals,
     margins,
     margins_over_time,
     objectives,
@@ -32,7 +39,7 @@ from safebo.robots.quadruped.gait import Gait, gait_named
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.drift import Drift
-from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.plant import Simulation, floor_rise
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
@@ -162,7 +169,10 @@ class LeggedEvaluator:
             ),
             objectives=(QuantityInfo(self.settings.objective, *OBJECTIVES[self.settings.objective]),),
             margins=tuple(QuantityInfo(n, unit, text) for n, (unit, text) in MARGINS.items()),
-            contexts=tuple(QuantityInfo(n, unit, text) for n, (_, unit, text) in CONTEXTS.items()),
+            contexts=(
+                *(QuantityInfo(n, unit, text) for n, (_, unit, text) in CONTEXTS.items()),
+                *(QuantityInfo(n, unit, text) for n, (unit, text) in CONDITION_CONTEXTS.items()),
+            ),
             states=tuple(
                 QuantityInfo(
                     name, STATE_SCALES[name.split(".")[0]][0], "", STATE_SCALES[name.split(".")[0]][1]
@@ -184,9 +194,10 @@ class LeggedEvaluator:
         Raises:
             ValueError: for an unknown context variable.
         """
+        known = (*CONTEXTS, *CONDITION_CONTEXTS)
         for name in context:
-            if name not in CONTEXTS:
-                raise ValueError(f"unknown context variable {name!r}: known are {', '.join(CONTEXTS)}")
+            if name not in known:
+                raise ValueError(f"unknown context variable {name!r}: known are {', '.join(known)}")
         base = self._base_gait
         return Gait(
             *(
@@ -194,6 +205,18 @@ class LeggedEvaluator:
                 for name, (attribute, _, _) in CONTEXTS.items()
             )
         )
+
+    def check_conditions(self, conditions: Mapping[str, Any]) -> None:
+        """Refuse conditions of a scenario that a legged robot does not know.
+
+        Raises:
+            ValueError: names the condition, what was wrong and what is allowed.
+        """
+        self._conditions(conditions, {})
+
+    def _conditions(self, conditions: Mapping[str, Any], context: Mapping[str, float]) -> WalkConditions:
+        settings = self.settings
+        return walk_conditions(conditions, context, self._gap, settings.velocity, settings.seconds)
 
     def walk(
         self,
@@ -203,50 +226,58 @@ class LeggedEvaluator:
         monitor: Monitor | None = None,
         operating_time: float = 0.0,
         early_end: EarlyEnd | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> WalkRecording:
         """Walk once with these gains, after so many seconds of operation, and record everything."""
-        settings = self.settings
-        gap = settings.drift.at(self._gap, operating_time) if settings.drift else self._gap
+        settings, world = self.settings, self._conditions(conditions or {}, context)
+        gap = world.disturbance
+        gap = settings.drift.at(gap, operating_time) if settings.drift else gap
         gains = settings.gains.replace(dict(parameters))
-        forward, leftward, yaw_rate = settings.velocity
+        forward, leftward, yaw_rate = world.velocity
+        profile = VelocityProfile(world.segments, RAMP) if world.segments else None
         controller = Controller(
             self.robot,
             gains,
             self.gait(context),
-            VelocityRamp(forward, leftward, yaw_rate, RAMP),
+            profile or VelocityRamp(forward, leftward, yaw_rate, RAMP),
             estimator="kalman" if settings.estimator == "kalman" else "truth",
         )
         backups: Sequence[Gains] = ()
         if monitor is not None:
             backups = [settings.gains.replace(dict(b)) for b in monitor.backups]
         return rollout(
-            Simulation(self.robot, gap, seed),
+            Simulation(world.plant or self.robot, gap, seed),
             controller,
             settings.seconds,
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            end=None if early_end is None else self._end_rule(early_end, self.gait(context)),
+            # The rule is for one command and a level floor.
+            end=None
+            if early_end is None or world.segments or any(gap.slope)
+            else self._end_rule(early_end, self.gait(context), world),
         )
 
-    def _end_rule(self, rule: EarlyEnd, gait: Gait) -> Callable[[WalkRecording, int], str]:
+    def _end_rule(
+        self, rule: EarlyEnd, gait: Gait, world: WalkConditions
+    ) -> Callable[[WalkRecording, int], str]:
         settings = self.settings
         return end_rule(
             rule,
             self.robot,
             settings.limits,
             settings.objective,
-            self._command(gait),
+            self._command(gait, world),
             2.0 * RAMP,
             gait.stride_duration,
             settings.seconds,
             settings.objective_after,
         )
 
-    def _command(self, gait: Gait) -> FloatArray:
+    def _command(self, gait: Gait, world: WalkConditions) -> FloatArray:
         """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
-        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
-        command = np.array(self.settings.velocity[:2])
+        limit = _fastest(gait)
+        command = np.array(world.velocity[:2])
         command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
         return command
 
@@ -257,22 +288,32 @@ class LeggedEvaluator:
             raise ValueError(
                 f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
             )
-        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end)
+        conditions = {} if trial.scenario is None else trial.scenario.conditions
+        record = self.walk(
+            trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end, conditions
+        )
         telemetry = self._save(record, trial) if self.settings.telemetry else None
-        return self.measure(record, trial.context, telemetry)
+        return self.measure(record, trial.context, telemetry, conditions)
 
     def measure(
-        self, record: WalkRecording, context: Mapping[str, float], telemetry: str | None = None
+        self,
+        record: WalkRecording,
+        context: Mapping[str, float],
+        telemetry: str | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> Measurement:
-        """What a recorded walk shows."""
+        """What a recorded walk shows, of a walk under `conditions`."""
         settings, robot = self.settings, self.robot
         walked = len(record) - record.walk_start
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
-        gait = self.gait(context)
-        command = self._command(gait)
-        observed = walk_signals(record, False, command, RAMP)
-        true = walk_signals(record, True, command, RAMP)
+        gait, world = self.gait(context), self._conditions(conditions or {}, context)
+        command = self._command(gait, world)
+        observed, true = (
+            as_commanded(walk_signals(record, sees, command, RAMP), record, world, gait)
+            for sees in (False, True)
+        )
+        true = replace(true, height=true.height - floor_heights(record, world))
         course = margins_over_time(observed, robot, settings.limits)
         seen = {name: float(values.min()) for name, values in course.items()}
         real = margins(true, robot, settings.limits)
@@ -326,9 +367,33 @@ class LeggedEvaluator:
     def _save(self, record: WalkRecording, trial: Trial) -> str | None:
         if self._folder is None:
             return None
-        path = self._folder / f"trial-{trial.id:05d}.parquet"
+        scenario = "" if trial.scenario is None else f"-{trial.scenario.name}"
+        path = self._folder / f"trial-{trial.id:05d}{scenario}.parquet"
         Trajectory.from_recording(record, self.robot.joint_names, self.robot.legs).save(path)
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
+
+
+def as_commanded(
+    signals: WalkSignals, record: WalkRecording, world: WalkConditions, gait: Gait
+) -> WalkSignals:
+    """Signals of a walk whose command changes: the command of every tick, and when the robot should follow it."""
+    if not world.segments:
+        return signals
+    profile, time = VelocityProfile(world.segments, RAMP), record.time[record.walk_start :]
+    command = profile.course(time, _fastest(gait))
+    return replace(signals, command=command, at_speed=profile.settled(time) >= 2.0 * RAMP)
+
+
+def floor_heights(record: WalkRecording, world: WalkConditions) -> FloatArray | float:
+    """Height of the floor under the trunk in every tick of a walk, m, `n`."""
+    if not any(world.disturbance.slope):
+        return 0.0
+    return floor_rise(world.disturbance, record.base_position[record.walk_start :])
+
+
+def _fastest(gait: Gait) -> float:
+    """Greatest speed that a gait can follow, m/s."""
+    return MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
 
 
 def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:
