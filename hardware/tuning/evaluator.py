@@ -36,7 +36,7 @@ from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemet
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
-from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
+from safebo.robots.evaluation.evaluator import CONTEXTS, RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
     Check,
@@ -108,7 +108,7 @@ class RobotEvaluator:
         return replace(
             seen,
             parameters=seen.parameters if self._own is None else parameters_of(self._own.table),
-            contexts=(*seen.contexts, *READINGS),
+            contexts=(*(c for c in seen.contexts if c.name in CONTEXTS), *READINGS),
             reads=tuple(reading.name for reading in READINGS),
             repeatable=False,
             robot="virtual" if self._welcome.virtual else "physical",

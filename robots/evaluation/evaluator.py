@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.evaluation.conditions import (
+    CONDITION_CONTEXTS,
+    VelocityProfile,
+    WalkConditions,
+    walk_conditions,
+)
 from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import Limits
@@ -119,7 +125,10 @@ class LeggedEvaluator:
             ),
             objectives=(self.scoring.objective_info,),
             margins=self.scoring.margin_infos,
-            contexts=tuple(QuantityInfo(n, unit, text) for n, (_, unit, text) in CONTEXTS.items()),
+            contexts=(
+                *(QuantityInfo(n, unit, text) for n, (_, unit, text) in CONTEXTS.items()),
+                *(QuantityInfo(n, unit, text) for n, (unit, text) in CONDITION_CONTEXTS.items()),
+            ),
             states=tuple(
                 QuantityInfo(
                     name, STATE_SCALES[name.split(".")[0]][0], "", STATE_SCALES[name.split(".")[0]][1]
@@ -141,9 +150,10 @@ class LeggedEvaluator:
         Raises:
             ValueError: for an unknown context variable.
         """
+        known = (*CONTEXTS, *CONDITION_CONTEXTS)
         for name in context:
-            if name not in CONTEXTS:
-                raise ValueError(f"unknown context variable {name!r}: known are {', '.join(CONTEXTS)}")
+            if name not in known:
+                raise ValueError(f"unknown context variable {name!r}: known are {', '.join(known)}")
         base = self._base_gait
         return Gait(
             *(
@@ -151,6 +161,20 @@ class LeggedEvaluator:
                 for name, (attribute, _, _) in CONTEXTS.items()
             )
         )
+
+    def check_conditions(self, conditions: Mapping[str, Any]) -> None:
+        """Refuse conditions of a scenario that a legged robot does not know.
+
+        Raises:
+            ValueError: names the condition, what was wrong and what is allowed.
+        """
+        self._conditions(conditions, {})
+
+    def _conditions(
+        self, conditions: Mapping[str, Any] | None, context: Mapping[str, float]
+    ) -> WalkConditions:
+        settings = self.settings
+        return walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
 
     def walk(
         self,
@@ -160,6 +184,7 @@ class LeggedEvaluator:
         monitor: Monitor | None = None,
         operating_time: float = 0.0,
         early_end: EarlyEnd | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> WalkRecording:
         """Walk once with these gains, after so many seconds of operation, and record everything.
 
@@ -168,27 +193,33 @@ class LeggedEvaluator:
         """
         settings, gait = self.settings, self.gait(context)
         self.scoring.check(PERIOD, gait.stride_duration)
-        gap = settings.drift.at(self._gap, operating_time) if settings.drift else self._gap
+        world = self._conditions(conditions, context)
+        gap = world.disturbance
+        gap = settings.drift.at(gap, operating_time) if settings.drift else gap
         gains = settings.gains.replace(dict(parameters))
-        forward, leftward, yaw_rate = settings.velocity
+        forward, leftward, yaw_rate = world.velocity
+        profile = VelocityProfile(world.segments, RAMP) if world.segments else None
         controller = Controller(
             self.robot,
             gains,
             gait,
-            VelocityRamp(forward, leftward, yaw_rate, RAMP),
+            profile or VelocityRamp(forward, leftward, yaw_rate, RAMP),
             estimator="kalman" if settings.estimator == "kalman" else "truth",
         )
         backups: Sequence[Gains] = ()
         if monitor is not None:
             backups = [settings.gains.replace(dict(b)) for b in monitor.backups]
         return rollout(
-            Simulation(self.robot, gap, seed),
+            Simulation(world.plant or self.robot, gap, seed),
             controller,
             settings.seconds,
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            end=None if early_end is None else self.end_rule(early_end, context),
+            # The rule is for one command and a level floor.
+            end=None
+            if early_end is None or world.segments or any(gap.slope)
+            else end_rule(early_end, self.scoring.under(world), gait),
         )
 
     def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
@@ -204,15 +235,23 @@ class LeggedEvaluator:
             raise ValueError(
                 f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
             )
-        record = self.walk(trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end)
+        conditions = {} if trial.scenario is None else trial.scenario.conditions
+        record = self.walk(
+            trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end, conditions
+        )
         telemetry = self._save(record, trial) if self.settings.telemetry else None
-        return self.measure(record, trial.context, telemetry)
+        return self.measure(record, trial.context, telemetry, conditions)
 
     def measure(
-        self, record: WalkRecording, context: Mapping[str, float], telemetry: str | None = None
+        self,
+        record: WalkRecording,
+        context: Mapping[str, float],
+        telemetry: str | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> Measurement:
-        """What a recorded walk shows."""
-        settings, scoring, gait = self.settings, self.scoring, self.gait(context)
+        """What a recorded walk shows, of a walk under `conditions`."""
+        settings, gait = self.settings, self.gait(context)
+        scoring = self.scoring.under(self._conditions(conditions, context))
         walked = len(record) - record.walk_start
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
@@ -274,7 +313,8 @@ class LeggedEvaluator:
     def _save(self, record: WalkRecording, trial: Trial) -> str | None:
         if self._folder is None:
             return None
-        path = self._folder / f"trial-{trial.id:05d}.parquet"
+        scenario = "" if trial.scenario is None else f"-{trial.scenario.name}"
+        path = self._folder / f"trial-{trial.id:05d}{scenario}.parquet"
         Trajectory.from_recording(record, self.robot.joint_names, self.robot.legs).save(path)
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
 

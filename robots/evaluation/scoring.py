@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.evaluation.conditions import VelocityProfile, WalkConditions
 from safebo.robots.evaluation.formulas import FALLEN, FormulaMargin, words
 from safebo.robots.evaluation.goals import Goal
 from safebo.robots.evaluation.metrics import (
@@ -26,6 +27,7 @@ from safebo.robots.evaluation.signals import SIMULATED, WalkTrace
 from safebo.robots.evaluation.stl.values import ArrayTrace
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.swing import MAX_SWING_SPEED
+from safebo.robots.simulation.plant import floor_rise
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import FloatArray, QuantityInfo
 
@@ -52,6 +54,7 @@ class WalkScoring:
         seconds: of a whole walk.
         after: seconds at its start that the objective leaves out.
         ramp: seconds over which the command grows.
+        world: what was different in a walk; None where nothing was.
     """
 
     robot: RobotModel
@@ -63,6 +66,11 @@ class WalkScoring:
     seconds: float
     after: float
     ramp: float
+    world: WalkConditions | None = None
+
+    def under(self, world: WalkConditions) -> WalkScoring:
+        """The scoring of a walk under such conditions: by its own command, over its own floor."""
+        return replace(self, velocity=world.velocity, world=world)
 
     # -- what it is -----------------------------------------------------------------------------------
 
@@ -107,9 +115,8 @@ class WalkScoring:
 
     def command(self, gait: Gait) -> FloatArray:
         """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
-        limit = MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
         command = np.array(self.velocity[:2])
-        command *= min(1.0, limit / max(float(np.linalg.norm(command)), 1e-9))
+        command *= min(1.0, _fastest(gait) / max(float(np.linalg.norm(command)), 1e-9))
         return command
 
     # -- what a walk shows ----------------------------------------------------------------------------
@@ -117,6 +124,8 @@ class WalkScoring:
     def seen(self, record: WalkRecording, true: bool, gait: Gait) -> SeenWalk:
         """The walk as the plant (`true`) or as the robot itself saw it."""
         signals = walk_signals(record, true, self.command(gait), self.ramp)
+        if self.world is not None:
+            signals = _in_world(signals, record, true, self.world, _fastest(gait), self.ramp)
         trace = WalkTrace(
             record, signals, true, self.robot, gait.stride_duration, self.velocity[2], self.ramp
         )
@@ -206,3 +215,27 @@ class WalkScoring:
         if not missing:
             return ""
         return f"the walk of {walked:g} s was too short for the windows of {', '.join(missing)}"
+
+
+def _fastest(gait: Gait) -> float:
+    """Greatest speed that a gait can follow, m/s."""
+    return MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
+
+
+def _in_world(
+    signals: WalkSignals,
+    record: WalkRecording,
+    true: bool,
+    world: WalkConditions,
+    fastest: float,
+    ramp: float,
+) -> WalkSignals:
+    """Signals with the command of every tick where it changes, and true heights over the floor where that rises."""
+    if world.segments:
+        profile, time = VelocityProfile(world.segments, ramp), record.time[record.walk_start :]
+        command = profile.course(time, fastest)
+        signals = replace(signals, command=command, at_speed=profile.settled(time) >= 2.0 * ramp)
+    if true and any(world.disturbance.slope):
+        floor = floor_rise(world.disturbance, record.base_position[record.walk_start :])
+        signals = replace(signals, height=signals.height - floor)
+    return signals

@@ -69,6 +69,7 @@ class Disturbance:
             (linearly, to zero at no-load speed), as every electric motor's does; None leaves it constant.
         pushes: forces on the trunk.
         sensor_noise: noise, bias and delay of the sensors.
+        slope: by how much the floor rises ahead and to the left at the start, degrees.
     """
 
     torque_factor: Four = (1.0, 1.0, 1.0, 1.0)
@@ -87,6 +88,7 @@ class Disturbance:
     pushes: tuple[Push, ...] = ()
     sensor_noise: SensorNoise = field(default_factory=SensorNoise)
     added_damping: float = 0.0
+    slope: Two = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         for name in ("torque_factor", "foot_friction_factor"):
@@ -104,6 +106,8 @@ class Disturbance:
         )
         corner = self.torque_speed_corner
         _require(corner is None or 0 < corner < 1, "torque_speed_corner", "between 0 and 1", corner)
+        steepest = max(map(abs, self.slope))
+        _require(steepest <= 45.0, "slope", "at most 45 degrees either way", self.slope)
         for name in ("control_delay", "command_delay"):
             value = getattr(self, name)
             _require(value >= 0 and int(value) == value, name, "a whole number of ticks, at least 0", value)
@@ -242,6 +246,14 @@ def _push(index: int, value: Any) -> Push:
     )
 
 
+def _slope(value: Any) -> Two:
+    """Degrees ahead and to the left; one number is that ahead."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _number("slope", value), 0.0
+    ahead, left = _several("slope", value, ("ahead", "left"), 0.0)
+    return ahead, left
+
+
 _PER_LEG = ("torque_factor", "foot_friction_factor")
 _PER_JOINT = ("joint_damping", "joint_friction", "armature")
 _VECTORS = ("payload_position", "trunk_com_shift")
@@ -259,6 +271,8 @@ def _parse(key: str, value: Any) -> Any:
         return _several(key, value, ("x", "y", "z"), 0.0)
     if key == "joint_impedance":
         return _several(key, value, ("position", "speed"), 0.0)
+    if key == "slope":
+        return _slope(value)
     if key == "sensor_noise":
         if not isinstance(value, (bool, Mapping)):
             raise ValueError(f"disturbance: sensor_noise must be true, false or a mapping, got {value!r}")

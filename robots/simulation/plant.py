@@ -155,7 +155,7 @@ class Simulation:
         base_height: float | None = None,
         seed: int | None = None,
     ) -> SensorReading:
-        """Put the robot at rest and level at the origin, and start time and noise again.
+        """Put the robot at rest and level with the floor at the origin, and start time and noise again.
 
         Args:
             joint_position: rad, 12; the home pose when None.
@@ -167,6 +167,10 @@ class Simulation:
         mujoco.mj_resetData(self.model, self.data)
         base = self.index.base_qpos
         self._qpos[base : base + 7] = [0.0, 0.0, height, 1.0, 0.0, 0.0, 0.0]
+        if any(self.disturbance.slope):
+            level = self._qpos[base + 3 : base + 7]
+            level[:] = slope_quaternion(self.disturbance)
+            mujoco.mju_rotVecQuat(self._qpos[base : base + 3], np.array([0.0, 0.0, height]), level)
         self._qpos[self.index.qpos] = joints
         mujoco.mj_step1(self.model, self.data)
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
@@ -327,12 +331,30 @@ def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
     if gap.foot_friction is not None:
         model.geom_friction[feet, 0] = gap.foot_friction
     model.geom_friction[feet, 0] *= np.asarray(gap.foot_friction_factor)
+    if any(gap.slope):
+        model.geom_quat[index.floor_geoms] = slope_quaternion(gap)
     body = index.base_body
     if any(gap.trunk_com_shift):
         model.body_ipos[body] += np.asarray(gap.trunk_com_shift)
     if gap.payload_mass > 0:
         _add_point_mass(model, body, gap.payload_mass, np.asarray(gap.payload_position))
     mujoco.mj_setConst(model, mujoco.MjData(model))
+
+
+def slope_quaternion(gap: Disturbance) -> FloatArray:
+    """From the world to the floor's own axes, w, x, y, z."""
+    ahead, left = np.radians(gap.slope)
+    pitch, roll, both = np.zeros(4), np.zeros(4), np.zeros(4)
+    mujoco.mju_axisAngle2Quat(pitch, np.array([0.0, 1.0, 0.0]), -ahead)
+    mujoco.mju_axisAngle2Quat(roll, np.array([1.0, 0.0, 0.0]), left)
+    mujoco.mju_mulQuat(both, pitch, roll)
+    return both
+
+
+def floor_rise(gap: Disturbance, position: FloatArray) -> FloatArray:
+    """Height of the floor under positions in the world (`... x 3`), m."""
+    ahead, left = np.radians(gap.slope)
+    return np.asarray(position[..., :2] @ np.array([math.tan(ahead), math.tan(left) / math.cos(ahead)]))
 
 
 def _add_point_mass(model: Any, body: int, mass: float, position: FloatArray) -> None:

@@ -19,7 +19,7 @@ from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.interface import BaseState, SensorError, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
-from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.plant import Simulation, floor_rise
 from safebo.types import BoolArray, FloatArray
 
 STATE_NAMES: tuple[str, ...] = (
@@ -263,6 +263,8 @@ def _fallen(simulation: Simulation, truth: BaseState, limits: FallLimits, lowest
     """Why the robot counts as fallen; empty when it does not."""
     w, x, y, z = truth.orientation.tolist()
     height = float(truth.position[2])
+    if any(simulation.disturbance.slope):
+        height -= float(floor_rise(simulation.disturbance, truth.position))
     if not simulation.finite():
         return "the simulation diverged"
     roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
