@@ -15,6 +15,9 @@ go1_gaits = _HERE / "go1-gaits.yaml"
 go1_mpc = _HERE / "go1-mpc.yaml"
 """Six gains of the Go1's model-predictive and swing controllers."""
 
+go1_push = _HERE / "go1-push.yaml"
+"""Gains of the Go1's footholds, MPC and swing legs, safe where it recovers from a push in time."""
+
 go2_trot = _HERE / "go2-trot.yaml"
 """Six joint gains of a trotting Go2, simulated or on the robot."""
 

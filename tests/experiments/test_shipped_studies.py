@@ -16,7 +16,7 @@ from safebo.study.tuner_checks import with_trust
 from safebo.tuner import Tuner
 from safebo.types import Trial
 
-NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "pendulum")
+NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "pendulum")
 
 
 def test_all_are_registered() -> None:
@@ -29,7 +29,7 @@ def test_every_name_in_the_study_is_known_to_its_evaluator(name: str) -> None:
     file.check_evaluator(EvaluatorSource.of_file(file).make().info())
 
 
-@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc"])
+@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc", "go1-push"])
 def test_the_initial_gains_are_safe_with_noise_and_without(name: str) -> None:
     study = load_study(name).study
     evaluator = EvaluatorSource(study).make()
