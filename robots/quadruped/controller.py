@@ -19,7 +19,7 @@ from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait, stance_phases
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading, plain
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
 from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, plan_motion, start_reference
@@ -33,6 +33,8 @@ from safebo.types import BoolArray
 SETTLE = 0.3  # s of standing before a walk
 SETTLE_KP = 80.0  # N m/rad, stiffness while a Go1 settles on its feet before it walks; others to scale
 SETTLE_KD = 2.0  # N m s/rad
+MAX_BAD_SAMPLES = 5
+"""In a row, that are bridged by the last command: 10 ms at 500 Hz, a third of a step of the MPC."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Controller:
 
     Attributes after `step`:
         command: the last joint command (its `position` and `velocity` are the joint targets q*, qd*).
-        base: the base state that was used. feet: measured and planned feet.
+        base: the base state that was used. estimator: what it comes from; None where it is told.
+        feet: measured and planned feet.
         planned_contact: planned contacts `4`. stance_forces: forces of the torque program `4 x 3`, world, N.
     """
 
@@ -99,18 +102,18 @@ class Controller:
         self._command_of = command
         swinging = gait.swing_duration / gait.stride_duration
         self.speed_limit = MAX_SWING_SPEED * swinging
-        self._estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
+        self.estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc = ConvexMpc(self.body, step=mpc_period)
-        self.torque_program = TorqueProgram(self.body.mass)
+        self.torque_program = TorqueProgram(self.body.mass, robot.torque_limit)
         self._feet_parts = standing_feet()
         self.feet = name_feet(self._feet_parts)
-        self._fresh = True
+        self._fresh, self._bad_samples = True, 0
         self._geometry = leg_geometry(robot)
         self._timing = gait.timing(robot.legs)
         self._stance_phase = np.zeros(4)
-        self._problem = MpcProblem.allocate(self.mpc.horizon)
+        self._problem = MpcProblem.allocate(self.mpc.steps)
         self._reference = BaseReference.at_rest()
         self._reference_parts = tuple(self._reference)
         self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
@@ -164,11 +167,15 @@ class Controller:
         )
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
-        """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state."""
-        self.base = _known(truth) if self._estimator is None else self._estimator.reset(reading)
+        """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state.
+
+        Raises:
+            SensorError: the reading is not sound.
+        """
+        self.base = _known(truth, reading) if self.estimator is None else self.estimator.reset(reading)
         self._start = float(reading.time)
         self._next_mpc = -math.inf
-        self._fresh = True
+        self._fresh, self._bad_samples = True, 0
         self.feet.stance[:] = True
         start_reference(self.base, self._reference)
         self._reference.wanted[0, 2] = self.robot.nominal_height
@@ -176,21 +183,27 @@ class Controller:
     def step(self, reading: SensorReading, truth: BaseState | None = None) -> JointCommand:
         """One control tick.
 
-        The returned command is the same object every time. `reading` comes at the control rate.
+        The returned command is the same object every time. `reading` comes at the control rate. A sample that is not
+        finite changes nothing: the last command stands, for `MAX_BAD_SAMPLES` in a row.
 
         Raises:
+            SensorError: more samples in a row are not finite, or the first is not.
             MpcError, TorqueError: state or gains are not finite.
         """
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
         command = self._reference.command
-        if self._estimator is None:
-            self.base = _known(truth)
-        else:
-            stance_phases(gait_time, self._timing, self._stance_phase)
-            self.base = self._estimator.update(reading, self._stance_phase)
-        base = self.base
+        try:
+            base = self.base = self._base_of(reading, truth, gait_time)
+        except SensorError:
+            self._bad_samples += 1
+            if self._fresh or self._bad_samples > MAX_BAD_SAMPLES:
+                raise SensorError(
+                    f"{self._bad_samples} samples of the sensors in a row are not finite numbers"
+                ) from None
+            return self.command
+        self._bad_samples = 0
         command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
         speed = math.hypot(command[0], command[1])
         if speed > self.speed_limit:
@@ -219,10 +232,11 @@ class Controller:
                 tuple(self._problem),
             )
             self.mpc.solve(self._problem)
-            self._next_mpc = time + self.mpc.step
+            self.torque_program.max_force = self.mpc.max_force
+            self._next_mpc = time + float(self._problem.ends[0])
         out = self.command
         joint_targets(
-            1.0 - (self._next_mpc - time) / self.mpc.step,
+            1.0 - (self._next_mpc - time) / float(self._problem.ends[0]),
             self._plan,
             self._task_gains,
             self._feet_parts,
@@ -239,6 +253,13 @@ class Controller:
             out.kp, out.kd = self._kp, self._kd
         return out
 
+    def _base_of(self, reading: SensorReading, truth: BaseState | None, gait_time: float) -> BaseState:
+        """The base state, from the sensors or as known; `SensorError` where it is not finite."""
+        if self.estimator is not None:
+            stance_phases(gait_time, self._timing, self._stance_phase)
+            return self.estimator.update(reading, self._stance_phase)
+        return _known(truth, reading)
+
     def regained(self) -> JointCommand:
         """The last command with the present joint gains, for gains that were switched within a tick."""
         if self.command.kp is not self._settle_kp:
@@ -250,7 +271,11 @@ class Controller:
         return self._problem.copy()
 
 
-def _known(truth: BaseState | None) -> BaseState:
+def _known(truth: BaseState | None, reading: SensorReading) -> BaseState:
     if truth is None:
         raise ValueError("a controller with estimator 'truth' needs the true base state in reset and step")
+    if not np.isfinite(
+        [np.sum(part) for part in (*truth, reading.joint_position, reading.joint_velocity)]
+    ).all():
+        raise SensorError("a state that is not finite")
     return truth

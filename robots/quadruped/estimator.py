@@ -11,6 +11,7 @@ A ball-shaped foot rolls: what stands still is the point of the ball that touche
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +19,22 @@ from numba import njit
 
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorReading, plain
+from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorError, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry, rotation_from_quaternion
 from safebo.types import FloatArray
+
+MEASUREMENTS = ("foot position", "foot velocity", "foot height")
+"""Of every standing foot; the height is measured along z alone."""
 
 _SWING_VARIANCE = 1.0  # m^2: what is known of the position of a foot in the air
 
 
 class EstimatorNoise(NamedTuple):
     """What the filter believes of its inputs; standard deviations.
+
+    The defaults fit the encoders and inertial unit of `SensorNoise`: on a nominal walk the normalised innovations of
+    position and velocity lie around one (`KalmanEstimator.normalised_innovations`). The floor is no sensor; it is
+    believed less than a flat one deserves.
 
     Args:
         acceleration: of the measured acceleration, m/s^2.
@@ -39,12 +47,12 @@ class EstimatorNoise(NamedTuple):
         outlier: innovations beyond so many standard deviations count less (Huber).
     """
 
-    acceleration: float = 0.6
-    position: float = 0.01
-    foot_drift: float = 0.02
-    foot_position: float = 0.004
-    foot_velocity: float = 0.06
-    foot_height: float = 0.004
+    acceleration: float = 0.3
+    position: float = 0.001
+    foot_drift: float = 0.003
+    foot_position: float = 0.0006
+    foot_velocity: float = 0.012
+    foot_height: float = 0.001
     touchdown_window: float = 0.15
     outlier: float = 2.5
 
@@ -71,6 +79,7 @@ class _Filter(NamedTuple):
         mean: base position, base velocity, four feet; `6 x 3`, columns x, y, z.
         horizontal: covariance of the six along x, and along y, `6 x 6`.
         vertical: covariance of the six along z, `6 x 6`.
+        innovations: normalised innovation squared, sum and count by measurement and axis (`MEASUREMENTS`), `2 x 3 x 3`.
         scratch: `13 x 6`.
     """
 
@@ -82,18 +91,22 @@ class _Filter(NamedTuple):
     mean: FloatArray
     horizontal: FloatArray
     vertical: FloatArray
+    innovations: FloatArray
     scratch: FloatArray
 
 
 @njit(cache=True)
 def _filter(parts: _Filter) -> _Filter:
     """The record of a plain tuple, see `interface.plain`."""
-    legs, radius, imu, noise, period, mean, horizontal, vertical, scratch = parts
-    return _Filter(legs, radius, imu, EstimatorNoise(*noise), period, mean, horizontal, vertical, scratch)
+    legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch = parts
+    noise = EstimatorNoise(*noise)
+    return _Filter(legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch)
 
 
 @njit(cache=True)
-def _correct(state: _Filter, axis: int, first: int, second: int, measured: float, variance: float) -> None:
+def _correct(
+    state: _Filter, kind: int, axis: int, first: int, second: int, measured: float, variance: float
+) -> None:
     """One scalar measurement z of mean[first] (minus mean[second], when second >= 0) on one axis.
 
     The Kalman update with H = e_first - e_second, one measurement at a time, which needs no matrix inverse:
@@ -117,6 +130,8 @@ def _correct(state: _Filter, axis: int, first: int, second: int, measured: float
         predicted -= gain[second]
     total = predicted + variance
     size = abs(innovation) / np.sqrt(total)
+    state.innovations[0, kind, axis] += size * size
+    state.innovations[1, kind, axis] += 1.0
     weight = 1.0 if size <= state.noise.outlier else state.noise.outlier / size
     for i in range(6):
         mean[i, axis] += weight * gain[i] / total * innovation
@@ -124,6 +139,25 @@ def _correct(state: _Filter, axis: int, first: int, second: int, measured: float
         for i in range(6):
             for j in range(6):
                 covariance[i, j] -= gain[i] * gain[j] / total
+
+
+@njit(cache=True)
+def _sound(
+    joint_position: FloatArray,
+    joint_velocity: FloatArray,
+    orientation: FloatArray,
+    angular_velocity: FloatArray,
+    specific_force: FloatArray,
+) -> bool:
+    """Whether a sample is finite and its orientation a unit quaternion, within a tenth."""
+    total = 0.0
+    for values in (joint_position, joint_velocity, orientation, angular_velocity, specific_force):
+        for value in values:
+            total += value
+    return math.isfinite(total) and abs(np.sqrt(np.sum(orientation * orientation)) - 1.0) <= 0.1
+
+
+_UNSOUND = "estimator: a sample that is not finite, or an orientation that is no unit quaternion"
 
 
 @njit(cache=True)
@@ -135,8 +169,13 @@ def _update(
     angular_velocity: FloatArray,
     specific_force: FloatArray,
     stance_phase: FloatArray,
-) -> None:
-    """One tick: predict with the inertial unit, correct with the standing feet."""
+) -> bool:
+    """One tick: predict with the inertial unit, correct with the standing feet.
+
+    Returns whether the sample is sound; otherwise nothing is changed.
+    """
+    if not _sound(joint_position, joint_velocity, orientation, angular_velocity, specific_force):
+        return False
     state = _filter(state)
     mean, noise, period, scratch = state.mean, state.noise, state.period, state.scratch
     rotation = scratch[0:3, 0:3]
@@ -229,14 +268,15 @@ def _update(
         # measured: foot minus base position
         for axis in range(3):
             relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
-            _correct(state, axis, row, 0, relative, noise.foot_position**2 / trust)
+            _correct(state, 0, axis, row, 0, relative, noise.foot_position**2 / trust)
         # measured: base velocity, as a standing foot's centre only rolls: v + R (omega x l + J qd) = rolling
         for axis in range(3):
             rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
             speed = rotation[axis, 0] * vx + rotation[axis, 1] * vy + rotation[axis, 2] * vz
-            _correct(state, axis, 1, -1, rolling - speed, (noise.foot_velocity / trust) ** 2)
+            _correct(state, 1, axis, 1, -1, rolling - speed, (noise.foot_velocity / trust) ** 2)
         # measured: height of the foot's centre, one radius over the floor
-        _correct(state, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
+        _correct(state, 2, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
+    return True
 
 
 class KalmanEstimator:
@@ -267,6 +307,7 @@ class KalmanEstimator:
             mean=np.zeros((6, 3)),
             horizontal=np.eye(6),
             vertical=np.eye(6),
+            innovations=np.zeros((2, 3, 3)),
             scratch=np.zeros((13, 6)),
         )
         self._parts = plain(self._filter)
@@ -279,12 +320,24 @@ class KalmanEstimator:
         Args:
             reading: the first reading.
             base_height: m; from the legs and a level floor when None.
+
+        Raises:
+            SensorError: the reading is not finite, or its orientation no unit quaternion.
         """
+        if not _sound(
+            reading.joint_position,
+            reading.joint_velocity,
+            reading.orientation,
+            reading.angular_velocity,
+            reading.linear_acceleration,
+        ):
+            raise SensorError(_UNSOUND)
         rotation = np.zeros((3, 3))
         rotation_from_quaternion(np.array(reading.orientation, dtype=float), rotation)
         feet = self.robot.foot_positions(reading.joint_position) @ rotation.T
         height = self.robot.foot_radius - feet[:, 2].min() if base_height is None else float(base_height)
         mean = self._filter.mean
+        self._filter.innovations[:] = 0.0
         mean[:] = 0.0
         mean[0, 2] = height
         mean[2:] = mean[0] + feet
@@ -294,6 +347,14 @@ class KalmanEstimator:
         self._state.angular_velocity[:] = reading.angular_velocity
         return self._state
 
+    def normalised_innovations(self) -> FloatArray:
+        """Mean of the squared innovations over their predicted variance since `reset`, `3 x 3`.
+
+        By `MEASUREMENTS` and axis. One where the assumed noise is that of sensors and feet; NaN without measurements.
+        """
+        total, count = self._filter.innovations
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
     def update(self, reading: SensorReading, stance_phase: FloatArray) -> BaseState:
         """The base state now; the returned object is filled again by the next call.
 
@@ -301,8 +362,11 @@ class KalmanEstimator:
             reading: the sensors now.
             stance_phase: for every leg, 4: how far it is through its planned stance, 0 to 1, or a negative
                 number while it is planned to swing. 0.5 for a leg that stands for good.
+
+        Raises:
+            SensorError: the sample is not sound; the filter keeps its last state.
         """
-        _update(
+        sound = _update(
             self._parts,
             reading.joint_position,
             reading.joint_velocity,
@@ -311,6 +375,8 @@ class KalmanEstimator:
             reading.linear_acceleration,
             stance_phase,
         )
+        if not sound:
+            raise SensorError(_UNSOUND)
         self._state.orientation[:] = reading.orientation
         self._state.angular_velocity[:] = reading.angular_velocity
         return self._state

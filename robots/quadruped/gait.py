@@ -19,7 +19,9 @@ from numba import njit
 from safebo.robots.descriptions.robot import RobotModel
 from safebo.types import BoolArray, FloatArray
 
-_EPSILON = 1e-9  # a phase that close to 1 has begun the next stride
+_EPSILON = (
+    1e-9  # a phase that close to 1 has begun the next stride, one that close to the duty factor the swing
+)
 
 
 class GaitTiming(NamedTuple):
@@ -129,9 +131,55 @@ def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
     if time < 0.0 or gait.duty >= 1.0:
         return True, 0.5
     _, phase = stride_and_phase(time, leg, gait)
-    if phase < gait.duty:
+    if phase < gait.duty - _EPSILON:
         return True, phase / gait.duty
-    return False, (phase - gait.duty) / (1.0 - gait.duty)
+    return False, max(0.0, phase - gait.duty) / (1.0 - gait.duty)
+
+
+@njit(cache=True)
+def next_change(time: float, gait: GaitTiming) -> float:
+    """Seconds until the next touchdown or lift-off of any foot; infinite where all feet stand for good."""
+    if time < 0.0 or gait.duty >= 1.0:
+        return math.inf
+    soonest = math.inf
+    for leg in range(gait.offsets.shape[0]):
+        _, phase = stride_and_phase(time, leg, gait)
+        end = gait.duty if phase < gait.duty - _EPSILON else 1.0
+        soonest = min(soonest, (end - phase) * gait.stride)
+    return soonest
+
+
+@njit(cache=True)
+def stance_time(start: float, end: float, leg: int, gait: GaitTiming) -> tuple[float, float]:
+    """How long a leg stands within an interval, and the middle of that time after the start of the interval, s.
+
+    In turns u of the gait, with n whole ones and f = min(u - n, duty), a foot that stands from every whole turn
+    until `duty` later has stood for F(u), and the integral of u over that time is G(u):
+
+        F = n duty + f,   G = duty n (n - 1 + duty) / 2 + f (n + f / 2)
+
+    Args:
+        start: s since the gait started; negative before, where all feet stand.
+        end: the same.
+        leg: number of the leg.
+        gait: duty factor, stride, offsets.
+    """
+    length = end - start
+    if start < 0.0 or gait.duty >= 1.0:
+        return length, 0.5 * length
+    first = start / gait.stride + gait.offsets[leg]
+    whole = math.floor(first + _EPSILON)
+    first = max(0.0, first - whole)
+    last = first + length / gait.stride
+    stood, moment = 0.0, 0.0
+    for u, sign in ((first, -1.0), (last, 1.0)):
+        n = math.floor(u + _EPSILON)
+        f = min(max(0.0, u - n), gait.duty)
+        stood += sign * (n * gait.duty + f)
+        moment += sign * (0.5 * gait.duty * n * (n - 1 + gait.duty) + f * (n + 0.5 * f))
+    if stood <= _EPSILON:
+        return 0.0, 0.5 * length
+    return stood * gait.stride, (moment / stood - first) * gait.stride
 
 
 @njit(cache=True)

@@ -13,6 +13,11 @@ import numpy as np
 
 from safebo.types import FloatArray
 
+
+class SensorError(RuntimeError):
+    """Samples that are not finite numbers: the robot cannot be controlled by them."""
+
+
 GRAVITY = 9.81  # m/s^2, for plant, sensors and controller alike
 
 

@@ -66,7 +66,7 @@ class Disturbance:
         control_delay: ticks between the joint law's torque and its arrival at the joint.
         command_delay: ticks between the controller's command and its arrival at the motors.
         torque_speed_corner: share of the no-load speed at which the motors' torque limit begins to fall
-            (linearly, to zero at no-load speed); None leaves it constant.
+            (linearly, to zero at no-load speed), as every electric motor's does; None leaves it constant.
         pushes: forces on the trunk.
         sensor_noise: noise, bias and delay of the sensors.
     """
@@ -83,7 +83,7 @@ class Disturbance:
     foot_friction_factor: Four = (1.0, 1.0, 1.0, 1.0)
     control_delay: int = 0
     command_delay: int = 0
-    torque_speed_corner: float | None = None
+    torque_speed_corner: float | None = 0.6
     pushes: tuple[Push, ...] = ()
     sensor_noise: SensorNoise = field(default_factory=SensorNoise)
     added_damping: float = 0.0
@@ -172,7 +172,7 @@ PRESETS: dict[str, Disturbance] = {
         joint_damping=(0.33, 0.33, 0.33), joint_friction=(0.23, 0.22, 0.73), armature=(0.020, 0.023, 0.0365)
     ),
     "payload": Disturbance(payload_mass=2.0, payload_position=(0.03, 0.0, 0.08)),
-    "weak_motors": Disturbance(torque_factor=(0.73, 0.9, 0.73, 0.9), torque_speed_corner=0.6),
+    "weak_motors": Disturbance(torque_factor=(0.73, 0.9, 0.73, 0.9)),
     "heavy_and_weak": Disturbance(
         torque_factor=(0.8, 0.9, 0.8, 0.9),
         payload_mass=2.0,

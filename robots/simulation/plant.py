@@ -37,7 +37,7 @@ def _motor_law(
     corner: float,
     out: FloatArray,
 ) -> None:
-    """Torques of the twelve motors.
+    """Torques of the twelve motors; a motor that is told what is not finite gives none.
 
     Args:
         command: rows position, velocity, feed-forward torque, kp, kd (5 x 12).
@@ -58,10 +58,11 @@ def _motor_law(
         if corner > 0.0 and tau * state[1, j] > 0.0:
             share = (motor[1, j] - abs(state[1, j])) / (motor[1, j] * (1.0 - corner))
             limit *= min(1.0, max(0.0, share))
-        tau = min(limit, max(-limit, tau))
+        tau = min(limit, max(-limit, tau)) if math.isfinite(tau) else 0.0
         out[0, j] = tau
         out[1, j] = motor[2, j] * tau
-        out[2, j] = motor[3, j] * (command[0, j] - state[0, j]) - motor[4, j] * state[1, j]
+        wanted = command[0, j] if math.isfinite(command[0, j]) else state[0, j]
+        out[2, j] = motor[3, j] * (wanted - state[0, j]) - motor[4, j] * state[1, j]
 
 
 class Simulation:

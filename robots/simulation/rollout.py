@@ -16,7 +16,7 @@ import numpy as np
 
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.robots.quadruped.interface import BaseState, SensorError, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.plant import Simulation
@@ -224,7 +224,7 @@ def rollout(
         record.contact[row] = simulation.foot_contact()
         try:
             command = controller.step(reading, truth)
-        except (MpcError, TorqueError) as error:
+        except (MpcError, TorqueError, SensorError) as error:
             record.fell, record.stop_reason = True, str(error)
             break
         base, state = controller.base, record.states[row]

@@ -111,6 +111,11 @@ def init(
     answers.complete()
     pairs = [text.partition("=") for text in (objective, *margins)]
     objective, *margins = (name for name, _, _ in pairs)
+    if objective in margins:
+        raise InputError(
+            f"--margin {objective}: the objective has that name; give the margin one of its own and say what the "
+            f"evaluator calls it, for example --margin {objective}_error={objective}"
+        )
     changes = [_size(text) for text in change or ()]
     if not changes and answers.interactive:
         for name in margins:

@@ -12,8 +12,10 @@ If c is the truth, E_t is a nonnegative martingale however the trials were chose
 probability of at most 1 / K; if p_0 is, M_t is one, and p_0 is ever refuted with a probability of at most `refute`
 (Ville). A third ratio, `sum_j w_j p_j(t) / p_c(t)` with alternatives to the cautious prior itself, raises the alarm
 when no prior of the ladder fits; long before, the likeliest alternative has to certify as well while it is `SUSPICION`
-times likelier than c. Each trial's factor is cut at 10, which keeps a supermartingale and does not let one
-outlier decide. Measurements that are no Gaussian observations (falls, clipped values) say nothing here.
+times likelier than c. Each trial's factor of a ratio that decides for good is cut at 10, which keeps a supermartingale
+and does not let one outlier decide; suspicion, which only tightens and may pass, weighs all of it, so that one margin
+far below its prediction is enough. Measurements that are no Gaussian observations (falls, clipped values) say nothing
+here.
 """
 
 from __future__ import annotations
@@ -202,13 +204,10 @@ def _least(ratio: Float[Tensor, "*r n"]) -> Float[Tensor, " n"]:
     return ratio if ratio.ndim == 1 else ratio.amin(0)
 
 
-def _mixture(
-    over: Sequence[Tensor], under: Tensor, counted: Tensor
-) -> tuple[Float[Tensor, " n"], Float[Tensor, "j n"]]:
-    """Logarithms of the equally weighted mixture's ratio after every observation, and those of its parts."""
+def _mixture(over: Sequence[Tensor], under: Tensor, counted: Tensor) -> Float[Tensor, " n"]:
+    """Logarithms of the equally weighted mixture's ratio after every observation."""
     parts = torch.stack([_ratio(o, under, counted) for o in over])
-    own = parts if parts.ndim == 2 else parts.amin(1)
-    return _least(torch.logsumexp(parts, 0) - math.log(len(over))), own
+    return _least(torch.logsumexp(parts, 0) - math.log(len(over)))
 
 
 def judged(
@@ -250,22 +249,23 @@ def _judged(
 ) -> FunctionTrust:
     if len(counted) == 0:
         return FunctionTrust(rule.ladder[0], tuple(steps), 0.0, False, None, rule.alternatives[0])
-    against, _ = _mixture([predictive[a] for a in rule.alternatives], predictive[DECLARED], counted)
-    watch, own = _mixture([predictive[a] for a in rule.watched], predictive[rule.ladder[0]], counted)
+    against = _mixture([predictive[a] for a in rule.alternatives], predictive[DECLARED], counted)
+    watch = _mixture([predictive[a] for a in rule.watched], predictive[rule.ladder[0]], counted)
     refuted = bool(against.max() >= -math.log(rule.refute))
     raised = bool(watch.max() >= -math.log(rule.alarm))
     drift = None
     if FASTER in rule.alternatives:
-        ratio, _ = _mixture([predictive[DECLARED], predictive[FASTER]], predictive[STEADY], counted)
+        ratio = _mixture([predictive[DECLARED], predictive[FASTER]], predictive[STEADY], counted)
         drift = float(ratio[-1])
     level = 0
     # After an alarm that is heeded the cautious prior certifies again, and the alternative with it.
     trusted = not refuted and not (raised and rule.heeded)
     while trusted and level < len(steps) and steps[level] >= math.log(rule.evidence):
         level += 1
-    suspicious = float(own[:, -1].max()) >= math.log(rule.suspicion)
-    likelihoods = _likelihoods(rule.watched, predictive, counted)
+    likelihoods = _likelihoods((*rule.watched, rule.ladder[0]), predictive, counted)
+    cautious = likelihoods.pop(rule.ladder[0])
     likeliest = next(iter(likelihoods))
+    suspicious = likelihoods[likeliest] - cautious >= math.log(rule.suspicion)
     static = next(v for v in likelihoods if not v.drifts)
     unclear = likelihoods[likeliest] - likelihoods[static] < math.log(CLEAR)
     return FunctionTrust(

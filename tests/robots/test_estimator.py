@@ -211,3 +211,18 @@ def test_reset_takes_the_height_from_the_legs_or_from_the_caller():
 def test_noise_that_makes_no_sense_is_refused(values, word):
     with pytest.raises(ValueError, match=word):
         KalmanEstimator(ROBOT, PERIOD, EstimatorNoise(**values))
+
+
+@pytest.mark.parametrize(("gait", "speed"), [("trot", 0.5), ("crawl", 0.3)])
+def test_the_assumed_noise_of_the_sensors_is_theirs(gait, speed):
+    """Squared innovations over their predicted variance are one in the mean where the filter's noise is right.
+
+    Touchdown and lift-off are trusted less than they deserve on a flat floor, which keeps the mean a little under one.
+    """
+    controller = Controller(ROBOT, Gains(), gait_named(gait), VelocityRamp(speed))
+    rollout(Simulation(ROBOT), controller, 4.0)
+    assert controller.estimator is not None
+    position, velocity, height = controller.estimator.normalised_innovations()
+    assert 0.5 < position.mean() < 1.2
+    assert 0.6 < velocity.mean() < 1.6
+    assert height[2] < 1.0  # the floor is believed less than a flat one deserves

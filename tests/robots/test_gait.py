@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
-from safebo.robots.quadruped.gait import GAITS, Gait, gait_named, stance_phases, stride_and_phase
+from safebo.robots.quadruped.gait import (
+    GAITS,
+    Gait,
+    contact,
+    gait_named,
+    next_change,
+    stance_phases,
+    stance_time,
+    stride_and_phase,
+)
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
-from safebo.robots.quadruped.mpc.reference import BaseReference, plan_contacts
+from safebo.robots.quadruped.mpc.reference import BaseReference, divide_horizon, plan_contacts
 
 LEGS = ("FL", "FR", "RL", "RR")
 TIMES = np.arange(0, 6.0, 0.002) + 0.001
@@ -80,12 +89,14 @@ def contacts_of_the_feet(time, timing):
     return feet.stance
 
 
-def contacts_of_the_mpc(time, timing):
-    """At the mid-points of the steps from `time` on."""
+def plan_of_the_mpc(time, timing):
     problem = MpcProblem.allocate(STEPS)
-    still = np.zeros(3), name_feet(standing_feet()), BaseReference.at_rest()
-    plan_contacts(time, STEP, parameters(timing), *still, problem)
-    return problem.contacts
+    feet = name_feet(standing_feet())
+    feet.stance[:] = [contact(time, leg, timing)[0] for leg in range(4)]
+    still = np.zeros(3), feet, BaseReference.at_rest()
+    divide_horizon(time, STEP, timing, problem.ends)
+    plan_contacts(time, parameters(timing), *still, problem)
+    return problem
 
 
 def contacts_of_the_estimator(time, timing):
@@ -113,8 +124,40 @@ def test_all_who_ask_agree_on_who_stands(data, gait):
     stance = gait.stance(time, LEGS)
     np.testing.assert_array_equal(contacts_of_the_feet(time, timing), stance)
     np.testing.assert_array_equal(contacts_of_the_estimator(time, timing), stance)
-    for k, contacts in enumerate(contacts_of_the_mpc(time, timing)):
-        np.testing.assert_array_equal(contacts, gait.stance(time + (k + 0.5) * STEP, LEGS))
+    np.testing.assert_array_equal(plan_of_the_mpc(time, timing).durations[0] > 0, stance)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), gaits | st.sampled_from(list(GAITS.values())), st.floats(0.0, 50.0), st.floats(0.001, 2.0))
+def test_the_time_that_a_foot_stands_is_the_integral_of_its_contact(data, gait, start, length):
+    timing, samples = gait.timing(LEGS), 4000
+    times = start + (np.arange(samples) + 0.5) / samples * length
+    for leg in range(4):
+        stands = np.array([contact(t, leg, timing)[0] for t in times])
+        lasts, middle = stance_time(start, start + length, leg, timing)
+        changes = 2 + 2 * length / gait.stride_duration
+        assert lasts == pytest.approx(stands.mean() * length, abs=changes * length / samples)
+        if lasts > 0.05 * length:
+            tolerance = 2 * changes * length / samples / 0.05
+            assert start + middle == pytest.approx(times[stands].mean(), abs=tolerance)
+
+
+@settings(deadline=None, max_examples=50)
+@given(gaits, st.floats(0.0, 50.0))
+def test_nothing_changes_in_the_first_step_of_a_plan_and_its_horizon_is_always_as_long(gait, start):
+    timing = gait.timing(LEGS)
+    problem = plan_of_the_mpc(start, timing)
+    soon = next_change(start, timing)
+    now = gait.stance(start, LEGS)
+    if soon > 1e-6:
+        np.testing.assert_array_equal(gait.stance(start + 0.999 * soon, LEGS), now)
+    if gait.duty_factor < 0.999:
+        assert np.any(gait.stance(start + soon + 1e-7, LEGS) != now)
+    elif gait.duty_factor == 1.0:
+        assert soon == math.inf
+    assert problem.ends[0] == pytest.approx(min(STEP, max(soon, 0.0005)))
+    assert problem.ends[-1] == (STEPS - 1) * STEP
+    assert np.all(np.diff(problem.ends) >= 0)
 
 
 @settings(deadline=None, max_examples=100)

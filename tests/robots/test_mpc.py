@@ -5,9 +5,10 @@ import pytest
 from scipy.linalg import expm
 from scipy.optimize import nnls
 
-from safebo.robots.quadruped.gait import GAITS
+from safebo.robots.quadruped.gait import GAITS, stance_time
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.reference import divide_horizon
 
 LEGS = ("FL", "FR", "RL", "RR")
 INERTIA = np.array([[0.127, 0.002, -0.014], [0.002, 0.394, 0.001], [-0.014, 0.001, 0.423]])
@@ -18,50 +19,65 @@ def body(mass, inertia):
     return RigidBody(mass, np.zeros(3), np.linalg.inv(inertia))
 
 
+STEPS = 11
+"""Of a horizon of ten, whose first and last one share the time of one."""
+
+
 def case(seed: int, gait: str = "trot"):
     rng = np.random.default_rng(seed)
     mpc = ConvexMpc(body(12.7, INERTIA))
     mpc.set_gains(rng.uniform(0.1, 5.0, 12) * np.repeat([1, 10, 0.1, 0.3], 3), 3e-5, 0.5)
     state = rng.normal(0, 0.05, 12) + np.array([0, 0, rng.uniform(-3, 3), 0, 0, 0.27, 0, 0, 0, 0.4, 0, 0])
-    reference = np.zeros((10, 12))
+    timing, start = GAITS[gait].timing(LEGS), rng.uniform(0, 1)
+    problem = MpcProblem.allocate(STEPS)
+    problem.state[:] = state
+    divide_horizon(start, mpc.step, timing, problem.ends)
+    for k in range(STEPS):
+        begin = problem.ends[k - 1] if k else 0.0
+        for leg in range(4):
+            lasts, middle = stance_time(start + begin, start + problem.ends[k], leg, timing)
+            problem.durations[k, leg], problem.centres[k, leg] = lasts, begin + middle
+    reference = problem.reference
     reference[:, 2], reference[:, 5], reference[:, 9] = state[2], 0.27, 0.5
-    reference[:, 3] = 0.5 * mpc.step * np.arange(1, 11)
-    start = rng.uniform(0, 1)
-    contacts = np.array([GAITS[gait].stance(start + (k + 0.5) * mpc.step, LEGS) for k in range(10)])
-    arms = FEET + rng.normal(0, 0.03, (10, 4, 3))
-    return mpc, MpcProblem(state, reference, contacts, arms)
+    reference[:, 3] = 0.5 * problem.ends
+    problem.moment_arms[:] = FEET + rng.normal(0, 0.03, (STEPS, 4, 3))
+    return mpc, problem
 
 
-def sparse_matrices(mpc, yaw, arms):
-    """Textbook dynamics with gravity as a 13th state, discretised by the matrix exponential."""
+def advanced(mpc, problem, k, x, forces):
+    """The state after a step by textbook dynamics with gravity as a 13th state and the matrix exponential: free motion,
+    and every foot's force over its own part of the step."""
+    yaw, start, end = problem.state[2], problem.ends[k - 1] if k else 0.0, problem.ends[k]
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
     inverse = np.linalg.inv(turn @ INERTIA @ turn.T)
     a = np.zeros((13, 13))
     a[0:3, 6:9], a[3:6, 9:12], a[11, 12] = turn.T, np.eye(3), -GRAVITY
-    steps = []
-    for k in range(10):
-        b = np.zeros((13, 12))
-        for leg in range(4):
-            x, y, z = arms[k, leg]
-            b[6:9, 3 * leg : 3 * leg + 3] = inverse @ np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-            b[9:12, 3 * leg : 3 * leg + 3] = np.eye(3) / mpc.body.mass
-        full = np.zeros((25, 25))
-        full[:13, :13], full[:13, 13:] = a, b
-        steps.append(expm(full * mpc.step)[:13])
-    return steps
+    x = expm(a * (end - start)) @ x
+    for leg in range(4):
+        lasts, centre = problem.durations[k, leg], problem.centres[k, leg]
+        rx, ry, rz = problem.moment_arms[k, leg]
+        both = np.zeros((16, 16))
+        both[:13, :13] = a
+        both[6:9, 13:] = inverse @ np.array([[0, -rz, ry], [rz, 0, -rx], [-ry, rx, 0]])
+        both[9:12, 13:] = np.eye(3) / mpc.body.mass
+        x = x + expm(a * (end - centre - 0.5 * lasts)) @ expm(both * lasts)[:13, 13:] @ forces[leg]
+    return x
 
 
 def cost_with_states(mpc, problem, forces):
-    state, reference, contacts, arms = problem
-    x = np.append(state, 1.0)
+    durations = problem.durations
+    x = np.append(problem.state, 1.0)
     total = 0.0
-    share = mpc.body.mass * GRAVITY * 10 / contacts.sum()
-    for k, step in enumerate(sparse_matrices(mpc, state[2], arms)):
-        x = step @ np.concatenate([x, forces[k].ravel()])
-        error = x[:12] - reference[k]
-        deviation = (forces[k] - [0, 0, share])[contacts[k]]
-        total += error @ (mpc.weights * error) + mpc.regularisation * np.sum(deviation**2)
+    for k in range(STEPS):
+        x = advanced(mpc, problem, k, x, forces[k])
+        error = x[:12] - problem.reference[k]
+        length = problem.ends[k] - (problem.ends[k - 1] if k else 0.0)
+        feet = np.count_nonzero(durations[0]) if k == 0 else durations.sum() / problem.ends[-1]
+        share = mpc.body.mass * GRAVITY / max(feet, 1e-9)
+        total += length / mpc.step * error @ (mpc.weights * error)
+        off = np.sum((forces[k] - [0, 0, share]) ** 2, axis=1)
+        total += mpc.regularisation * durations[k] / mpc.step @ off
     return total, x[:12]
 
 
@@ -78,11 +94,11 @@ def test_condensed_cost_equals_the_cost_with_states_up_to_a_constant(seed):
     mpc, problem = case(seed)
     hessian, gradient, *_ = mpc.build(problem)
     rng = np.random.default_rng(seed)
-    contacts = problem.contacts
+    contacts = problem.durations > 0
     count = contacts.sum()
     differences = []
     for _ in range(4):
-        forces = np.zeros((10, 4, 3))
+        forces = np.zeros((STEPS, 4, 3))
         forces[contacts] = rng.normal(0, 50, (count, 3))
         u = np.concatenate([forces[contacts][:, 2], forces[contacts][:, :2].ravel()]) / (
             mpc.body.mass * GRAVITY
@@ -101,7 +117,7 @@ def test_condensed_cost_equals_the_cost_with_states_up_to_a_constant(seed):
 def test_solution_satisfies_the_optimality_conditions(seed, gait):
     mpc, problem = case(seed, gait)
     forces = mpc.solve(problem).copy()
-    contacts = problem.contacts
+    contacts = problem.durations > 0
     assert np.all(forces[~contacts] == 0.0)
     f = forces[contacts]
     assert np.all(f[:, 2] >= -1e-6)
@@ -128,7 +144,7 @@ def test_no_feasible_forces_are_better():
     best, _ = cost_with_states(mpc, problem, forces)
     rng = np.random.default_rng(0)
     for _ in range(100):  # on the way to random feasible forces the cost, computed with states, never falls
-        other, contacts = np.zeros_like(forces), problem.contacts
+        other, contacts = np.zeros_like(forces), problem.durations > 0
         fz = rng.uniform(0, 150, contacts.sum())
         other[contacts] = np.column_stack([rng.uniform(-1, 1, (len(fz), 2)) * mpc.friction * fz[:, None], fz])
         for step in (1.0, 1e-2, 1e-4):
@@ -138,7 +154,7 @@ def test_no_feasible_forces_are_better():
 
 def test_no_contact_means_no_force_and_free_fall():
     mpc, problem = case(0)
-    forces = mpc.solve(problem._replace(contacts=np.zeros((10, 4), bool)))
+    forces = mpc.solve(problem._replace(durations=np.zeros((STEPS, 4))))
     assert np.all(forces == 0)
     t = mpc.horizon * mpc.step
     assert mpc.trajectory[-1, 5] == pytest.approx(
@@ -146,11 +162,62 @@ def test_no_contact_means_no_force_and_free_fall():
     )
 
 
+def standing(mpc):
+    problem = MpcProblem.allocate(STEPS)
+    divide_horizon(-1.0, mpc.step, GAITS["stand"].timing(LEGS), problem.ends)
+    problem.state[5] = 0.3
+    problem.reference[:] = problem.state
+    lengths = np.diff(problem.ends, prepend=0.0)
+    problem.durations[:] = lengths[:, None]
+    problem.centres[:] = (problem.ends - 0.5 * lengths)[:, None]
+    problem.moment_arms[:] = FEET
+    return problem
+
+
 def test_standing_still_is_held_by_an_even_share_of_the_weight():
     mpc = ConvexMpc(body(10.0, np.diag([0.1, 0.3, 0.3])))
-    state = np.zeros(12)
-    state[5] = 0.3
-    reference = np.tile(state, (10, 1))
-    feet = np.tile(FEET, (10, 1, 1))
-    forces = mpc.solve(MpcProblem(state, reference, np.ones((10, 4), bool), feet))
+    problem = standing(mpc)
+    forces = mpc.solve(problem)[problem.durations > 0]
     np.testing.assert_allclose(forces, np.broadcast_to([0, 0, 10.0 * GRAVITY / 4], forces.shape), atol=1e-6)
+
+
+def test_the_largest_force_may_change_between_two_solutions():
+    mpc = ConvexMpc(body(10.0, np.diag([0.1, 0.3, 0.3])))
+    problem = standing(mpc)
+    for most in (200.0, 20.0, 22.0):
+        mpc.max_force = most
+        forces = mpc.solve(problem)[problem.durations > 0]
+        assert forces[:, 2].max() <= most + 1e-6
+        assert forces[:, 2].max() == pytest.approx(min(most, 10.0 * GRAVITY / 4), abs=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [1e-3, 5e-3, 15e-3, 29e-3])
+def test_feet_keep_their_load_until_they_lift_off(seconds):
+    """However soon the pair that stands lifts off, it carries the weight: nothing else does now."""
+    mpc = ConvexMpc(body(12.7, INERTIA))
+    timing = GAITS["trot"].timing(LEGS)
+    time, problem = 0.25 - seconds, standing(mpc)
+    divide_horizon(time, mpc.step, timing, problem.ends)
+    assert problem.ends[0] == pytest.approx(seconds)
+    assert problem.ends[-1] == pytest.approx(10 * mpc.step)
+    for k in range(STEPS):
+        begin = problem.ends[k - 1] if k else 0.0
+        for leg in range(4):
+            lasts, middle = stance_time(time + begin, time + problem.ends[k], leg, timing)
+            problem.durations[k, leg], problem.centres[k, leg] = lasts, begin + middle
+    now = mpc.solve(problem)[0, :, 2]
+    assert now.sum() / (12.7 * GRAVITY) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("part", ["state", "reference", "moment_arms"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_none_are_refused_and_not_solved(part, wrong):
+    """DAQP answers them with success."""
+    mpc = ConvexMpc(body(10.0, np.diag([0.1, 0.3, 0.3])))
+    problem = standing(mpc)
+    mpc.solve(problem)
+    before = mpc.forces.copy()
+    getattr(problem, part).flat[2] = wrong
+    with pytest.raises(MpcError, match="finite"):
+        mpc.solve(problem)
+    np.testing.assert_array_equal(mpc.forces, before)

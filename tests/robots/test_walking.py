@@ -136,3 +136,34 @@ def test_the_controller_reads_no_internals_of_the_plant():
 def test_a_gait_that_cannot_step_fast_enough_says_how_fast_it_can():
     controller = Controller(load_robot("go1"), Gains(), GAITS["pronk"], VelocityRamp(0.5))
     assert controller.speed_limit == pytest.approx(0.3)
+
+
+def planned(gait, speed, seconds=3.0):
+    """Share of the weight that the MPC has the standing feet carry, and feed-forward torques, tick by tick."""
+    robot = load_robot("go1")
+    controller, plant = Controller(robot, Gains(), gait, VelocityRamp(speed)), Simulation(robot)
+    controller.reset(plant.read(), plant.truth())
+    shares, torques = [], []
+    for _ in range(round(seconds / plant.period)):
+        command = controller.step(plant.read())
+        if command.kp is not controller._settle_kp and plant.time > 1.5:
+            stance = controller.feet.stance
+            shares.append(controller.mpc.forces[0, stance, 2].sum() / (robot.mass * 9.81))
+            torques.append(command.torque / robot.torque_limit)
+        plant.apply(command)
+    return np.array(shares), np.array(torques)
+
+
+@pytest.mark.parametrize("stride", [0.45, 0.5, 0.57])
+def test_standing_feet_are_never_told_to_let_the_body_fall(stride):
+    """A stride is no multiple of the MPC's step: contacts change within steps, at the end of every stance."""
+    shares, _ = planned(Gait(0.5, stride, 0.5, 0.5, 0.0), 0.5)
+    assert shares.min() >= 0.8
+    assert shares.max() <= 1.2
+    assert shares.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_feed_forward_torques_stay_within_the_motors_limits():
+    _, torques = planned(GAITS["flying-trot"], 1.0, 4.0)
+    assert np.abs(torques).max() <= 1.0
+    assert np.abs(torques).max() > 0.9, "nothing was limited: the walk is too easy to show it"

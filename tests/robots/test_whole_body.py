@@ -96,8 +96,8 @@ class Scene:
         self.acceleration = rng.normal(0, 2, 18)
         self.planned = np.where(self.stance[:, None], [3.0, -2.0, 40.0], 0.0)
 
-    def program(self):
-        program = TorqueProgram(self.robot.mass)
+    def program(self, torque_limit=1e3):
+        program = TorqueProgram(self.robot.mass, np.full(12, torque_limit))
         program.set_gains(1.0, 3.0, 1e-4, 0.5)
         terms = self.dynamics.mass_matrix, self.dynamics.bias
         feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
@@ -136,9 +136,10 @@ def test_torque_and_forces_satisfy_pinocchios_equations_of_motion(name, stance):
 
 
 @pytest.mark.parametrize("stance", STANCES[:4])
-def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance):
+@pytest.mark.parametrize("torque_limit", [1e3, 22.0])
+def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance, torque_limit):
     scene = Scene("go1", stance, 5)
-    program = scene.program()
+    program = scene.program(torque_limit)
     mass, bias, f = scene.dynamics.mass_matrix, scene.dynamics.bias, scene.feet
     legs = np.flatnonzero(scene.stance)
 
@@ -154,10 +155,19 @@ def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance):
         deviation = forces.reshape(-1, 3) - scene.planned[legs]
         return delta @ (np.repeat([1.0, 3.0], 3) * delta) + 1e-4 * np.sum(deviation**2)
 
+    def torque(forces):
+        full = scene.acceleration + np.concatenate([relaxation(forces), np.zeros(12)])
+        tau = (mass @ full + bias)[6:].reshape(4, 3)
+        for leg, force in zip(legs, forces.reshape(-1, 3), strict=True):
+            tau[leg] -= f.jacobian[leg].T @ f.rotation.T @ force
+        return tau
+
     def slack(forces):
-        g = forces.reshape(-1, 3)
+        g, tau = forces.reshape(-1, 3), torque(forces)[legs].ravel()
         return np.concatenate(
             [
+                torque_limit - tau,
+                torque_limit + tau,
                 0.5 * g[:, 2] - g[:, 0],
                 0.5 * g[:, 2] + g[:, 0],
                 0.5 * g[:, 2] - g[:, 1],
@@ -178,6 +188,54 @@ def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance):
     assert np.all(slack(ours) >= -1e-6)
     assert cost(ours) <= best.fun * (1 + 1e-6) + 1e-9
     np.testing.assert_allclose(program.relaxation, relaxation(ours), atol=1e-8)
+    np.testing.assert_allclose(
+        program.torque[np.repeat(scene.stance, 3)], torque(ours)[legs].ravel(), atol=1e-5
+    )
+
+
+def test_torques_that_no_force_allows_are_cut_and_the_friction_pyramid_still_holds():
+    scene = Scene("go1", (1, 0, 0, 1), 5)
+    scene.acceleration[6:] *= 50.0
+    program = scene.program(5.0)
+    assert np.abs(program.torque).max() <= 5.0
+    forces = program.forces[scene.stance]
+    assert np.all(np.abs(forces[:, :2]) <= 0.5 * forces[:, 2:] + 1e-6)
+
+
+def test_the_largest_force_may_change_between_two_torque_programs():
+    scene = Scene("go1", (1, 1, 1, 1), 5)
+    program = scene.program()
+    program.max_force = 15.0
+    terms = scene.dynamics.mass_matrix, scene.dynamics.bias
+    feet = scene.feet.stance, scene.feet.rotation, scene.feet.local, scene.feet.jacobian
+    program.solve(TorqueProblem(*terms, scene.acceleration, scene.planned, *feet))
+    assert program.forces[:, 2].max() == pytest.approx(15.0, abs=1e-6)
+
+
+def test_the_mpcs_forces_accelerate_the_base_origin_as_a_rigid_body():
+    """The origin's path around a body whose centre of mass lies off it, differentiated twice."""
+    rng = np.random.default_rng(4)
+    centre, inertia, mass = np.array([0.02, -0.01, -0.03]), np.diag([0.1, 0.3, 0.35]), 12.0
+    rotation, rate = pinocchio.rpy.rpyToMatrix(rng.normal(0, 0.1, 3)), rng.normal(0, 1.0, 3)
+    forces, arms = rng.normal([0, 0, 40], 10, (4, 3)), rng.normal([0, 0, -0.27], 0.2, (4, 3))
+    push = forces.sum(0) / mass - [0, 0, 9.81]
+    moment = rotation.T @ np.cross(arms, forces).sum(0)
+    turn = np.linalg.solve(inertia, moment)  # base frame; the MPC leaves the gyroscopic term out
+    h = 1e-4
+    path = [
+        0.5 * t * t * push - rotation @ pinocchio.exp3(t * rate + 0.5 * t * t * turn) @ centre
+        for t in (-h, 0, h)
+    ]
+    expected = rotation.T @ (path[0] - 2 * path[1] + path[2]) / h**2
+    out, feet = np.zeros((6, 3)), name_feet(standing_feet())
+    feet.rotation[:] = rotation
+    x, y, z, w = pinocchio.Quaternion(rotation).coeffs()
+    base = BaseState(np.zeros(3), np.array([w, x, y, z]), np.zeros(3), rate)
+    body = RigidBody(mass, centre, np.linalg.inv(inertia))
+    plan = MpcPlan(np.zeros((12, 12)), forces, arms)
+    base_task(feet, base, BaseReference.at_rest(), plan, body, np.array([0.0, 0, 0, 0, 1.0]), out)
+    np.testing.assert_allclose(out[5], expected, atol=1e-5)
+    np.testing.assert_allclose(out[4], turn, atol=1e-9)
 
 
 @pytest.mark.parametrize("stance", STANCES)

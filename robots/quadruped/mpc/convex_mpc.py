@@ -4,7 +4,8 @@ Model (Di Carlo et al., IROS 2018): orientation error as roll, pitch, yaw with s
 mass, angular and linear velocity in the world frame; every stance force is constant over a step. The dynamics
 matrix is nilpotent, so the effect of a force in step j on step k has a closed form and the condensed
 quadratic program is written down directly: nothing is discretised or multiplied out numerically. Forces of
-swinging feet are no variables at all.
+swinging feet are no variables at all. A foot that stands for part of a step pushes for that part of it, so that
+nothing jumps where a contact changes within a step.
 """
 
 from __future__ import annotations
@@ -42,32 +43,40 @@ class RigidBody(NamedTuple):
 
 
 class MpcProblem(NamedTuple):
-    """What one solution of the MPC starts from; `steps` is its horizon.
+    """What one solution of the MPC starts from; `steps` is one more than its horizon, as the first step and the last
+    one share the time of one where a contact changes soon.
 
     Args:
         state: present state `12`, see `STATE_NAMES`.
         reference: wanted states at the end of every step, `steps x 12`.
-        contacts: planned contacts `steps x 4`.
+        ends: of every step, s from now, `steps`; the first step ends early where a contact changes within it.
+        durations: how long every foot is planned to stand in every step, s, `steps x 4`.
+        centres: the middle of that time, s from now, `steps x 4`.
         moment_arms: feet relative to the centre of mass in every step, `steps x 4 x 3`, world, m.
     """
 
     state: FloatArray
     reference: FloatArray
-    contacts: BoolArray
+    ends: FloatArray
+    durations: FloatArray
+    centres: FloatArray
     moment_arms: FloatArray
 
     @classmethod
     def allocate(cls, steps: int) -> MpcProblem:
         """Room for a horizon."""
         return cls(
-            np.zeros(12), np.zeros((steps, 12)), np.zeros((steps, 4), np.bool_), np.zeros((steps, 4, 3))
+            np.zeros(12),
+            np.zeros((steps, 12)),
+            np.zeros(steps),
+            np.zeros((steps, 4)),
+            np.zeros((steps, 4)),
+            np.zeros((steps, 4, 3)),
         )
 
     def copy(self) -> MpcProblem:
         """An independent copy."""
-        return MpcProblem(
-            self.state.copy(), self.reference.copy(), self.contacts.copy(), self.moment_arms.copy()
-        )
+        return MpcProblem(*(part.copy() for part in self))
 
 
 @lru_cache(maxsize=128)
@@ -97,17 +106,18 @@ class ConvexMpc:
     States are `12`: roll, pitch, yaw (rad), centre of mass (m), angular velocity (rad/s) and velocity (m/s),
     all in the world frame. Minimises, over the forces f of the stance feet,
 
-        sum_k (x_k - r_k)^T Q (x_k - r_k) + alpha sum |f - f_share|^2
+        sum_k h_k/dt (x_k - r_k)^T Q (x_k - r_k) + alpha sum d/dt |f - f_share|^2
 
     subject to |fx|, |fy| <= mu fz and 0 <= fz <= f_max,
 
-    where f_share spreads the weight evenly over the contacts of the horizon, so that the regularisation does
-    not sink the body.
+    where h_k is the length of a step and d the time in which its foot stands in it. f_share spreads the weight evenly,
+    in the first step over the feet that stand now, else over the contacts of the horizon, so that the regularisation
+    does not sink the body.
 
     Args:
         body: mass and inertia.
-        horizon: number of steps.
-        step: seconds of one step.
+        horizon: number of steps dt.
+        step: dt, s.
     """
 
     def __init__(self, body: RigidBody, horizon: int = 10, step: float = 0.03) -> None:
@@ -120,11 +130,12 @@ class ConvexMpc:
         self.friction = 0.5
         self._weight = body.mass * GRAVITY
         self.max_force = 3.0 * body.mass * GRAVITY
-        size = 12 * horizon  # of the program with all feet standing throughout
+        self.steps = horizon + 1
+        size = 12 * self.steps  # of the program with all feet standing throughout
         self._hessian = np.empty(size * size)
         self._gradient = np.empty(size)
-        self.forces = np.zeros((horizon, 4, 3))
-        self.trajectory = np.zeros((horizon + 1, 12))
+        self.forces = np.zeros((self.steps, 4, 3))
+        self.trajectory = np.zeros((self.steps + 1, 12))
 
     def set_gains(self, weights: FloatArray, regularisation: float, friction: float) -> None:
         """Weights `12` in the order of the state, regularisation alpha (1/N^2) and friction coefficient."""
@@ -138,7 +149,7 @@ class ConvexMpc:
         Variables are the vertical forces of all contacts in time order, then x and y of each contact. H and g
         are scaled to a mean diagonal of one. H and g are views of buffers that the next call overwrites.
         """
-        count = int(np.count_nonzero(problem.contacts))
+        count = int(np.count_nonzero(problem.durations))
         size = 3 * count
         hessian = self._hessian[: size * size].reshape(size, size)
         gradient = self._gradient[:size]
@@ -155,19 +166,22 @@ class ConvexMpc:
         return hessian, gradient, *friction_pyramid(count, self.friction, self.max_force / self._weight)
 
     def solve(self, problem: MpcProblem) -> FloatArray:
-        """Forces on the body over the horizon, `horizon x 4 x 3`, world frame, N; zero where a foot swings.
+        """Forces on the body over the horizon, `steps x 4 x 3`, world frame, N; zero where a foot swings.
 
         Raises:
             MpcError: no optimum was found.
         """
-        if not problem.contacts.any():
+        numbers = (float(part.sum()) for part in (problem.state, problem.reference, problem.moment_arms))
+        if not all(map(math.isfinite, numbers)):
+            raise MpcError("MPC: state, reference or moment arms are not finite")
+        if not problem.durations.any():
             self.forces[:] = 0.0
         else:
             solution, _, flag, _ = daqp.solve(*self.build(problem))
             if flag < 1:
                 raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
-            scatter_forces(solution, problem.contacts, self._weight, self.forces)
-        _predict(tuple(problem), self._body_parts, self.step, self.forces, self.trajectory)
+            scatter_forces(solution, problem.durations, self._weight, self.forces)
+        _predict(tuple(problem), self._body_parts, self.forces, self.trajectory)
         return self.forces
 
 
@@ -202,46 +216,51 @@ def _build_qp(
 ) -> None:
     """Write the condensed program of `ConvexMpc.build` into `hessian` and `gradient`.
 
-    With W_j = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force u_j moves the velocities at step k > j by
-    dt W_j u_j and the positions by (k - j - 1/2) dt^2 T W_j u_j, hence
+    With W = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force f that acts for d seconds around the time c moves the
+    velocities at a later end t_k of a step by d W f and the positions by d (t_k - c) T W f, hence
 
-        H_ij = a_ij (T W_i)^T Q_pos (T W_j) + b_ij W_i^T Q_vel W_j + alpha delta_ij
-        a_ij = dt^4 sum_{k > max(i,j)} (k - i - 1/2)(k - j - 1/2),   b_ij = dt^2 (N - max(i,j))
-        g_i = sum_{k > i} (k - i - 1/2) dt^2 (T W_i)^T Q_pos e_pos,k + dt W_i^T Q_vel e_vel,k - alpha f_share
+        H_ab = p_ab (T W_a)^T Q_pos (T W_b) + v_ab W_a^T Q_vel W_b + alpha d_a/dt delta_ab
+        p_ab = d_a d_b sum_k h_k/dt (t_k - c_a)(t_k - c_b),   v_ab = d_a d_b sum_k h_k/dt   (steps k from both on)
+        g_a = d_a (sum_k h_k/dt ((t_k - c_a) (T W_a)^T Q_pos e_pos,k + W_a^T Q_vel e_vel,k) - alpha/dt f_share)
 
     where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
     as DAQP minimises u^T H u / 2 + g^T u.
     """
     problem, body = MpcProblem(*problem), RigidBody(*body)
-    state, reference, contacts, arms = problem.state, problem.reference, problem.contacts, problem.moment_arms
-    steps = contacts.shape[0]
+    state, reference, ends, arms = problem.state, problem.reference, problem.ends, problem.moment_arms
+    durations, steps = problem.durations, problem.ends.shape[0]
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))
     _turned(body.inverse_inertia, state[2], inverse, to_rates)
-    total = 0
+    total, standing, stand_now = 0, 0.0, 0
     for j in range(steps):
         for leg in range(4):
-            if contacts[j, leg]:
+            if durations[j, leg] > 0.0:
                 total += 1
+                standing += durations[j, leg]
+                stand_now += 1 if j == 0 else 0
+    part = np.empty(steps)  # h_k / dt
+    for k in range(steps):
+        part[k] = (ends[k] - (ends[k - 1] if k else 0.0)) / dt
     # Free motion x_k = exp(A k dt) x_0 with A^3 = 0, in closed form: p + t v - g t^2 / 2 and v - g t. The error
     # it leaves, weighted: ep for positions, ev for velocities.
     ep = np.zeros((steps, 6))
     ev = np.zeros((steps, 6))
     for k in range(steps):
-        t = (k + 1) * dt
+        t = ends[k]
         for i in range(3):
             rate = 0.0
             for m in range(3):
                 rate += to_rates[i, m] * state[6 + m]
-            ep[k, i] = weights[i] * (state[i] + t * rate - reference[k, i])
+            ep[k, i] = part[k] * weights[i] * (state[i] + t * rate - reference[k, i])
             p = state[3 + i] + t * state[9 + i]
             v = state[9 + i]
             if i == 2:
                 p -= 0.5 * GRAVITY * t * t
                 v -= GRAVITY * t
-            ep[k, 3 + i] = weights[3 + i] * (p - reference[k, 3 + i])
-            ev[k, i] = weights[6 + i] * (state[6 + i] - reference[k, 6 + i])
-            ev[k, 3 + i] = weights[9 + i] * (v - reference[k, 9 + i])
+            ep[k, 3 + i] = part[k] * weights[3 + i] * (p - reference[k, 3 + i])
+            ev[k, i] = part[k] * weights[6 + i] * (state[6 + i] - reference[k, 6 + i])
+            ev[k, 3 + i] = part[k] * weights[9 + i] * (v - reference[k, 9 + i])
     # Per contact: angular effect on velocities, w = I^-1 [r]x, and on roll, pitch, yaw, tw = Rz^T w, raw and
     # weighted. The linear effect is 1/m on the diagonal and needs no storage.
     w = np.empty((total, 3, 3))
@@ -249,13 +268,14 @@ def _build_qp(
     qw = np.empty((total, 3, 3))
     qtw = np.empty((total, 3, 3))
     when = np.empty(total, dtype=np.int64)
+    lasts, centre = np.empty(total), np.empty(total)  # d and c
     index = np.empty((total, 3), dtype=np.int64)
     c = 0
     for j in range(steps):
         for leg in range(4):
-            if not contacts[j, leg]:
+            if durations[j, leg] <= 0.0:
                 continue
-            when[c] = j
+            when[c], lasts[c], centre[c] = j, durations[j, leg], problem.centres[j, leg]
             index[c, 0], index[c, 1], index[c, 2] = total + 2 * c, total + 2 * c + 1, c
             rx, ry, rz = arms[j, leg, 0], arms[j, leg, 1], arms[j, leg, 2]
             for i in range(3):
@@ -272,25 +292,20 @@ def _build_qp(
                     qtw[c, i, m] = weights[i] * value
                     qw[c, i, m] = weights[6 + i] * w[c, i, m]
             c += 1
-    # a_ij and b_ij for all pairs of steps: (k - i - 1/2) dt^2 is how far a unit acceleration of step i has
-    # moved a position by the end of step k.
-    pos = np.empty((steps, steps))
-    vel = np.empty((steps, steps))
-    for i in range(steps):
-        for j in range(i, steps):
-            value = 0.0
-            for k in range(j + 1, steps + 1):
-                value += (k - i - 0.5) * (k - j - 0.5)
-            pos[i, j] = pos[j, i] = value * dt**4
-            vel[i, j] = vel[j, i] = (steps - j) * dt * dt
-    share = unit * steps / total
+    even = unit * ends[steps - 1] / standing
+    even_now = unit / max(1, stand_now)
     inverse_mass = 1.0 / body.mass
     diagonal = 0.0
     for a in range(total):
         i = when[a]
         for b in range(a, total):
             j = when[b]
-            p, v = pos[i, j], vel[i, j]
+            p, v = 0.0, 0.0
+            for k in range(j, steps):
+                p += part[k] * (ends[k] - centre[a]) * (ends[k] - centre[b])
+                v += part[k]
+            p *= lasts[a] * lasts[b]
+            v *= lasts[a] * lasts[b]
             for m in range(3):
                 for n in range(3):
                     value = 0.0
@@ -299,20 +314,20 @@ def _build_qp(
                     if m == n:
                         value += inverse_mass * inverse_mass * (p * weights[3 + m] + v * weights[9 + m])
                         if a == b:
-                            value += regularisation
+                            value += regularisation * lasts[a] / dt
                             diagonal += value
                     hessian[index[a, m], index[b, n]] = value
                     hessian[index[b, n], index[a, m]] = value
         for m in range(3):
             value = 0.0
             for k in range(i, steps):
-                lag = (k - i + 0.5) * dt * dt
+                lag = ends[k] - centre[a]
                 for r in range(3):
-                    value += lag * tw[a, r, m] * ep[k, r] + dt * w[a, r, m] * ev[k, r]
-                value += inverse_mass * (lag * ep[k, 3 + m] + dt * ev[k, 3 + m])
+                    value += lag * tw[a, r, m] * ep[k, r] + w[a, r, m] * ev[k, r]
+                value += inverse_mass * (lag * ep[k, 3 + m] + ev[k, 3 + m])
             if m == 2:
-                value -= regularisation * share
-            gradient[index[a, m]] = value
+                value -= regularisation / dt * (even_now if i == 0 else even)
+            gradient[index[a, m]] = lasts[a] * value
     # Forces in units of the weight, cost of unit mean diagonal: u = f / unit.
     factor = 3.0 * total / diagonal
     n = 3 * total
@@ -323,8 +338,10 @@ def _build_qp(
 
 
 @njit(cache=True)
-def scatter_forces(solution: FloatArray, contacts: BoolArray, unit: float, forces: FloatArray) -> None:
-    """Copy the solver's variables into `forces` (`steps x 4 x 3`), in N."""
+def scatter_forces(
+    solution: FloatArray, contacts: BoolArray | FloatArray, unit: float, forces: FloatArray
+) -> None:
+    """Copy the solver's variables into `forces` (`steps x 4 x 3`), in N; zero without contact."""
     total = solution.shape[0] // 3
     c = 0
     for j in range(contacts.shape[0]):
@@ -339,44 +356,52 @@ def scatter_forces(solution: FloatArray, contacts: BoolArray, unit: float, force
 
 
 @njit(cache=True)
-def _predict(
-    problem: MpcProblem, body: RigidBody, dt: float, forces: FloatArray, trajectory: FloatArray
-) -> None:
+def _predict(problem: MpcProblem, body: RigidBody, forces: FloatArray, trajectory: FloatArray) -> None:
     """Roll the model out under `forces`; `trajectory` is `steps + 1 x 12` with the present state first.
 
-    Exact for forces that are constant over a step: p += dt v + dt^2/2 a, v += dt a.
+    Exact for forces that are constant for the d seconds around c in which their foot stands in a step that ends at t:
+    p += h v + sum d (t - c) a - h^2 g/2, v += sum d a - h g.
     """
     problem, body = MpcProblem(*problem), RigidBody(*body)
-    state, contacts, arms, mass = problem.state, problem.contacts, problem.moment_arms, body.mass
+    state, durations, arms, mass = problem.state, problem.durations, problem.moment_arms, body.mass
     inverse = np.empty((3, 3))
     to_rates = np.empty((3, 3))
     _turned(body.inverse_inertia, state[2], inverse, to_rates)
     trajectory[0] = state
-    moment = np.empty(3)
-    linear = np.empty(3)
-    angular = np.empty(3)
-    for k in range(contacts.shape[0]):
+    # what moves velocities, and what moves positions
+    moment, linear, angular = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    start = 0.0
+    for k in range(durations.shape[0]):
+        end = problem.ends[k]
+        length = end - start
         moment[:] = 0.0
         linear[:] = 0.0
-        linear[2] = -GRAVITY
+        linear[0, 2], linear[1, 2] = -GRAVITY * length, -0.5 * GRAVITY * length * length
         for leg in range(4):
-            if contacts[k, leg]:
+            if durations[k, leg] > 0.0:
                 fx, fy, fz = forces[k, leg, 0], forces[k, leg, 1], forces[k, leg, 2]
                 rx, ry, rz = arms[k, leg, 0], arms[k, leg, 1], arms[k, leg, 2]
-                moment[0] += ry * fz - rz * fy
-                moment[1] += rz * fx - rx * fz
-                moment[2] += rx * fy - ry * fx
-                linear[0] += fx / mass
-                linear[1] += fy / mass
-                linear[2] += fz / mass
-        for i in range(3):
-            angular[i] = inverse[i, 0] * moment[0] + inverse[i, 1] * moment[1] + inverse[i, 2] * moment[2]
+                d = durations[k, leg]
+                for moved in range(2):
+                    moment[moved, 0] += d * (ry * fz - rz * fy)
+                    moment[moved, 1] += d * (rz * fx - rx * fz)
+                    moment[moved, 2] += d * (rx * fy - ry * fx)
+                    linear[moved, 0] += d * fx / mass
+                    linear[moved, 1] += d * fy / mass
+                    linear[moved, 2] += d * fz / mass
+                    d *= end - problem.centres[k, leg]
+        for moved in range(2):
+            for i in range(3):
+                angular[moved, i] = 0.0
+                for m in range(3):
+                    angular[moved, i] += inverse[i, m] * moment[moved, m]
         x, y = trajectory[k], trajectory[k + 1]
         for i in range(3):
             rate = 0.0
             for m in range(3):
-                rate += to_rates[i, m] * (x[6 + m] * dt + 0.5 * angular[m] * dt * dt)
+                rate += to_rates[i, m] * (x[6 + m] * length + angular[1, m])
             y[i] = x[i] + rate
-            y[3 + i] = x[3 + i] + dt * x[9 + i] + 0.5 * dt * dt * linear[i]
-            y[6 + i] = x[6 + i] + dt * angular[i]
-            y[9 + i] = x[9 + i] + dt * linear[i]
+            y[3 + i] = x[3 + i] + length * x[9 + i] + linear[1, i]
+            y[6 + i] = x[6 + i] + angular[0, i]
+            y[9 + i] = x[9 + i] + linear[0, i]
+        start = end

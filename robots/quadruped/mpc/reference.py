@@ -16,7 +16,7 @@ from safebo.robots.quadruped.feet import (
     name_feet,
     update_feet,
 )
-from safebo.robots.quadruped.gait import contact, stride_and_phase
+from safebo.robots.quadruped.gait import GaitTiming, next_change, stance_time, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
 from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
@@ -25,6 +25,7 @@ from safebo.types import FloatArray
 
 MAX_LEAD = 0.1  # m, the position reference is never further than that from the estimated base
 MAX_TURN = 0.3  # rad, the same for the heading
+MIN_CONTACT = 0.0005  # s, a planned contact within one step of the MPC that is shorter is none
 
 
 class BaseReference(NamedTuple):
@@ -210,8 +211,9 @@ def mpc_inputs(
             state[3 + i] += rotation[i, j] * centre[j]
             state[6 + i] += rotation[i, j] * rate[j]
             state[9 + i] += rotation[i, j] * turning[j]
+    divide_horizon(time, step, parameters.gait, problem.ends)
     for k in range(path.shape[0]):
-        later = (k + 1) * step
+        later = problem.ends[k]
         turn = heading[0] + later * command[2]
         c, s = math.cos(turn), math.sin(turn)
         # a turn at constant speed goes along the mean heading, to second order in the turn
@@ -227,30 +229,42 @@ def mpc_inputs(
         path[k, 8] = command[2]
         path[k, 9] = c * command[0] - s * command[1]
         path[k, 10] = s * command[0] + c * command[1]
-    plan_contacts(time, step, parameters, base.position, named, reference, problem)
+    plan_contacts(time, parameters, base.position, named, reference, problem)
+
+
+@njit(cache=True)
+def divide_horizon(time: float, step: float, gait: GaitTiming, ends: FloatArray) -> None:
+    """Write where the steps of the MPC end, s from now.
+
+    The first step ends where the next contact changes, so that its forces, which act now, are those of the feet that
+    stand now; the last step is as much shorter, and empty where the first is a whole one.
+    """
+    earlier = step - min(step, max(MIN_CONTACT, next_change(time, gait)))
+    steps = ends.shape[0]
+    for k in range(steps - 1):
+        ends[k] = (k + 1) * step - earlier
+    ends[steps - 1] = (steps - 1) * step
 
 
 @njit(cache=True)
 def plan_contacts(
     time: float,
-    step: float,
     parameters: FootParameters,
     position: FloatArray,
     feet: Feet,
     reference: BaseReference,
     problem: MpcProblem,
 ) -> None:
-    """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon.
+    """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon that is divided already.
 
-    A moment arm is a foot's position relative to the centre of mass, in the world.
+    A moment arm is a foot's position relative to the centre of mass, in the world, in the middle of its contact.
 
     A foot that stands now stays; one that swings will stand at its target; later footholds follow the
-    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity. Steps are
-    sampled at their mid-points.
+    foothold rule at the commanded velocity. The centre of mass moves at the commanded velocity.
     """
     gait, hip = parameters.gait, parameters.geometry.hip
     command, yaw = reference.command, reference.heading[1]
-    com, contacts, arms = problem.state[3:6], problem.contacts, problem.moment_arms
+    com, ends, durations, arms = problem.state[3:6], problem.ends, problem.durations, problem.moment_arms
     c, s = math.cos(yaw), math.sin(yaw)
     velocity = np.zeros(3)
     velocity[0] = c * command[0] - s * command[1]
@@ -258,9 +272,17 @@ def plan_contacts(
     point = np.empty(3)
     for leg in range(4):
         now, _ = stride_and_phase(time, leg, gait)
-        for k in range(contacts.shape[0]):
-            later = (k + 0.5) * step
-            contacts[k, leg], _ = contact(time + later, leg, gait)
+        for k in range(ends.shape[0]):
+            start = ends[k - 1] if k else 0.0
+            if k == 0:  # no contact changes in it
+                stands, middle = ends[0] if feet.stance[leg] else 0.0, 0.5 * ends[0]
+            elif time < 0.0:
+                stands, middle = ends[k] - start, 0.5 * (ends[k] - start)
+            else:
+                stands, middle = stance_time(time + start, time + ends[k], leg, gait)
+            durations[k, leg] = stands if stands >= MIN_CONTACT else 0.0
+            later = start + middle
+            problem.centres[k, leg] = later
             point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg]
             point[2] = 0.0
             if gait.duty < 1.0 and time + later >= 0.0:

@@ -182,9 +182,11 @@ def base_task(
 
     The accelerations are a blend of the MPC's (its planned forces on the single rigid body) and a PD law,
 
-        a = (1 - s) (kp e + kd edot) + s a_mpc,   a_mpc = sum f / m - g  and  I^-1 sum r x f.
+        a = (1 - s) (kp e + kd edot) + s a_mpc,   alpha_mpc = I^-1 sum r x f,
+        a_mpc = sum f / m - g - alpha_mpc x c - omega x (omega x c):
 
-    With no foot on the ground they are free fall, whatever is wanted.
+    the forces move the centre of mass, which lies at c from the base origin that is wanted here. With no foot on the
+    ground they are free fall, whatever is wanted.
 
     Args:
         feet: rotation and stance.
@@ -211,29 +213,37 @@ def base_task(
                 moment[i] += arm_cross_force[i]
     force[2] -= GRAVITY * body.mass
     share = gains[4]
-    base_moment = np.empty(3)
+    rate, turned = base.angular_velocity, np.empty(3)
+    base_moment, planned_turn = np.empty(3), np.empty(3)
     for i in range(3):
-        position_error, velocity, angular_velocity, acceleration, torque = 0.0, 0.0, 0.0, 0.0, 0.0
+        base_moment[i] = 0.0
+        for j in range(3):
+            base_moment[i] += rotation[j, i] * moment[j]
+    for i in range(3):
+        planned_turn[i] = 0.0
+        for j in range(3):
+            planned_turn[i] += body.inverse_inertia[i, j] * base_moment[j]
+    _cross(rate, body.centre, turned)
+    centripetal, tangential = np.empty(3), np.empty(3)
+    _cross(rate, turned, centripetal)
+    _cross(planned_turn, body.centre, tangential)
+    for i in range(3):
+        position_error, velocity, angular_velocity, acceleration = 0.0, 0.0, 0.0, 0.0
         for j in range(3):
             error = wanted[0, j] - base.position[j]
             position_error += rotation[j, i] * error
             velocity += rotation[j, i] * wanted[1, j]
             angular_velocity += rotation[j, i] * wanted[2, j]
             pd = gains[2] * error + gains[3] * (wanted[1, j] - base.linear_velocity[j])
-            if grounded:
-                acceleration += rotation[j, i] * ((1.0 - share) * pd + share * force[j] / body.mass)
-            torque += rotation[j, i] * moment[j]
+            acceleration += rotation[j, i] * ((1.0 - share) * pd + share * force[j] / body.mass)
+        acceleration -= share * (tangential[i] + centripetal[i])
         out[1, i] = position_error
         out[2, i] = angular_velocity
         out[3, i] = velocity
         out[5, i] = acceleration if grounded else -GRAVITY * rotation[2, i]
-        base_moment[i] = torque
     for i in range(3):
-        planned = 0.0
-        for j in range(3):
-            planned += body.inverse_inertia[i, j] * base_moment[j]
         pd = gains[0] * out[0, i] + gains[1] * (out[2, i] - base.angular_velocity[i])
-        out[4, i] = (1.0 - share) * pd + share * planned if grounded else 0.0
+        out[4, i] = (1.0 - share) * pd + share * planned_turn[i] if grounded else 0.0
 
 
 @njit(cache=True)

@@ -3,14 +3,16 @@
 The six base accelerations are relaxed by delta (Widmer et al., CoRL 2023, eq. 27-28),
 
     min |delta|_Q^2 + w |f - f_mpc|^2   s.t.  M_b (a + [delta; 0]) + h_b = sum J_b^T f,  f in the friction
-    pyramid
+    pyramid,  |tau| <= tau_max in the standing legs
 
 and the torque follows from the joint rows. M_b[:6, :6] is invertible, so delta is eliminated exactly and the
-program has the stance forces as its only variables.
+program has the stance forces as its only variables. The torque limits are soft rows, broken only where no force in
+the pyramid keeps them; what is left over, and a swinging leg's torque, is cut to the limit.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import daqp
@@ -20,7 +22,7 @@ from numba import njit
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
-from safebo.types import BoolArray, FloatArray
+from safebo.types import BoolArray, FloatArray, IntArray
 
 
 class TorqueError(RuntimeError):
@@ -68,14 +70,18 @@ class TorqueProgram:
 
     Args:
         mass: of the robot, kg; the unit of force is its weight.
+        torque_limit: of every joint, N m, `12`.
 
     Attributes after `solve`:
-        forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m.
+        forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m, within the limits.
+        max_force: largest vertical force of a foot, N.
     """
 
-    def __init__(self, mass: float) -> None:
+    def __init__(self, mass: float, torque_limit: FloatArray) -> None:
         self._unit = mass * GRAVITY
-        self._max_force = 3.0
+        self.max_force = 3.0 * self._unit
+        self._limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
+        self._rows, self._offset = np.empty((12, 12)), np.empty(12)
         self.weights = np.ones(6)
         self.regularisation = 1e-4
         self.friction = 0.5
@@ -113,21 +119,34 @@ class TorqueProgram:
             gradient,
         )
         solution = gradient
+        pyramid = friction_pyramid(count, self.friction, self.max_force / self._unit)
         if count:
-            constraints = friction_pyramid(count, self.friction, self._max_force)
-            solution, _, flag, _ = daqp.solve(hessian, gradient, *constraints)
-            if flag < 1:
-                raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
-        _torque_from_forces(
-            parts,
-            self._unit,
-            self._relaxation,
-            solution,
-            self.forces,
-            self.relaxation,
-            self.torque,
-        )
+            solution = _solved(hessian, gradient, *pyramid)
+        out = self.forces, self.relaxation, self.torque
+        if _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out) and count:
+            # rarely: without the rows the program has half the size, and what keeps them is its optimum with them
+            rows = _torque_rows(parts, self._relaxation, self._unit, self._rows, self._offset)
+            limit, offset = self._limit[np.repeat(problem.stance, 3)], self._offset[:size]
+            # in units of the limit: soft rows weigh alike
+            matrix = np.concatenate([pyramid[0], rows / limit[:, None]])
+            most = np.concatenate([pyramid[1], 1.0 - offset / limit])
+            least = np.concatenate([pyramid[2], -1.0 - offset / limit])
+            solution = _solved(hessian, gradient, matrix, most, least, _soft_rows(count))
+            _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out)
         return self.torque
+
+
+def _solved(*program: FloatArray | IntArray) -> FloatArray:
+    solution, _, flag, _ = daqp.solve(*program)
+    if flag < 1:
+        raise TorqueError(f"whole-body control: no torques found (DAQP exit flag {flag})")
+    return solution
+
+
+@lru_cache(maxsize=4)
+def _soft_rows(count: int) -> IntArray:
+    """DAQP's kinds of the rows of `count` contacts: bounds and pyramids hard, torque limits soft. Not to be written."""
+    return np.array([0] * (5 * count) + [8] * (3 * count), dtype=np.int32)
 
 
 @njit(cache=True)
@@ -214,16 +233,60 @@ def _build_torque_program(
 
 
 @njit(cache=True)
+def _torque_rows(
+    problem: TorqueProblem, elimination: Relaxation, unit: float, rows: FloatArray, offset: FloatArray
+) -> FloatArray:
+    """Torque of the standing legs' joints as a function of the forces u of the program: tau = rows u + offset.
+
+    tau = M_j (a + [effect u + offset; 0]) + h_j - unit J_j^T u, see `_torque_from_forces`. Returns the used part of
+    `rows`, `3 n x 3 n` of n standing legs.
+    """
+    problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
+    mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
+    count = 0
+    for leg in range(4):
+        count += 1 if problem.stance[leg] else 0
+    c = 0
+    for leg in range(4):
+        if not problem.stance[leg]:
+            continue
+        for joint in range(3):
+            i, row = 3 * leg + joint, 3 * c + joint
+            value = problem.bias[6 + i]
+            for j in range(18):
+                value += mass_matrix[6 + i, j] * problem.acceleration[j]
+            for j in range(6):
+                value += mass_matrix[6 + i, j] * elimination.offset[j]
+            offset[row] = value
+            for column in range(3 * count):
+                value = 0.0
+                for j in range(6):
+                    value += mass_matrix[6 + i, j] * elimination.effect[j, column]
+                rows[row, column] = value
+            for w in range(3):
+                pull = 0.0
+                for axis in range(3):
+                    pull += jacobian[leg, axis, joint] * rotation[w, axis]
+                rows[row, c if w == 2 else count + 2 * c + w] -= unit * pull
+        c += 1
+    return rows[: 3 * count, : 3 * count]
+
+
+@njit(cache=True)
 def _torque_from_forces(
     problem: TorqueProblem,
     unit: float,
     elimination: Relaxation,
     solution: FloatArray,
+    limit: FloatArray,
     forces: FloatArray,
     relaxation: FloatArray,
     torque: FloatArray,
-) -> None:
-    """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28)."""
+) -> bool:
+    """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28).
+
+    The torque is cut to the limits; returns whether a standing leg's had to be.
+    """
     problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
     for i in range(6):
@@ -232,6 +295,7 @@ def _torque_from_forces(
             value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
     scatter_forces(solution, problem.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
+    exceeded = False
     for i in range(12):
         value = problem.bias[6 + i]
         for j in range(18):
@@ -244,4 +308,6 @@ def _torque_from_forces(
             for w in range(3):
                 force += rotation[w, axis] * forces[leg, w]
             value -= jacobian[leg, axis, i % 3] * force
-        torque[i] = value
+        torque[i] = min(limit[i], max(-limit[i], value))
+        exceeded = exceeded or (problem.stance[leg] and torque[i] != value)
+    return exceeded
