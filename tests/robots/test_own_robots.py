@@ -120,6 +120,10 @@ def test_a_joint_without_a_limit_turns_without_end(tmp_path):
     assert not robot.load_mujoco().jnt_limited.any()
     feet = robot.foot_positions(robot.home_joints)
     assert np.all(feet[:, 2] < -0.2)
+    assert np.all(
+        robot.home_joints[1::3] > 0
+    )  # of two ways to bend a knee, the one that puts it behind the leg
+    assert np.all(robot.home_joints[2::3] < 0)
 
 
 def test_a_computed_home_pose_stands_under_the_thigh_joints_within_the_ranges(tmp_path):
