@@ -109,7 +109,7 @@ class AcquisitionContext(SafeSet):
             return self.bounds_from(X, certain, certain)
         fantasized = self.fantasized.bounds(self.inputs(X), self.beta)
         if self.past_betas is not None:
-            fantasized = _narrowed(fantasized, certain)
+            fantasized = narrowed(fantasized, certain)
         return self.bounds_from(X, certain, fantasized)
 
     @cached_property
@@ -157,7 +157,7 @@ class AcquisitionContext(SafeSet):
         return (bounds.fantasized.width / self.prior_scale(bounds.points)).amax(-1)
 
 
-def _narrowed(fantasized: ConfidenceBounds, certain: ConfidenceBounds) -> ConfidenceBounds:
+def narrowed(fantasized: ConfidenceBounds, certain: ConfidenceBounds) -> ConfidenceBounds:
     """Fantasized intervals inside the certain ones."""
     lower = torch.maximum(fantasized.lower, certain.lower)
     upper = torch.minimum(fantasized.upper, certain.upper)

@@ -128,6 +128,10 @@ class SafeSet:
             return self.surrogate.bounds(inputs, self.beta)
         return intersected_bounds(self.surrogate.posteriors, inputs, self.past_betas)
 
+    def mean_at(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        """Posterior means of all functions at X."""
+        return self.surrogate.mean(self.inputs(X))
+
     def bounds_at(self, X: Float[Tensor, "n d"]) -> PointBounds:
         """Bounds of all functions at X, and what they certify."""
         certain = self.certain_at(X)

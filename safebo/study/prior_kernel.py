@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from safebo.boundary.kernels import radial_kernel
 from safebo.study import ContextVariable, Parameter, Study
 from safebo.study.axis import Axis
+from safebo.study.scenarios import modelled_features
 from safebo.study.space import Space
 
 Columns = tuple[int, ...]
@@ -18,7 +19,8 @@ Terms = tuple[tuple[Columns, ...], ...]
 
 @dataclass(frozen=True)
 class PriorKernel:
-    """The correlation that a study declares of all functions, gains first and then context variables.
+    """The correlation that a study declares of all functions: gains first, then context variables, then the features of
+    scenarios that are walked one by one.
 
     Args:
         kind: name of the radial kernel.
@@ -46,6 +48,9 @@ class PriorKernel:
             period += [
                 math.inf if axis.period is None else axis.period / (axis.bounds[1] - axis.bounds[0])
             ] * width
+        for feature in modelled_features(study).values():
+            lengthscale.append(feature.lengthscale or spec.context_lengthscale)
+            period.append(math.inf)
         return cls(spec.kernel, tuple(lengthscale), tuple(period), kernel_terms(study))
 
     def scaled(self, factor: float) -> PriorKernel:
@@ -83,7 +88,8 @@ def kernel_terms(study: Study) -> Terms | None:
     space = Space.of_parameters(study)
     columns = dict(zip(space.names, (range(c.start, c.stop) for c in space.columns), strict=True))
     gains = tuple(range(space.dimension))
-    context = tuple(range(len(gains), len(gains) + len(study.context.variables)))
+    beside = len(study.context.variables) + len(modelled_features(study))
+    context = tuple(range(len(gains), len(gains) + beside))
     if spec.structure == "product" and context:
         return ((gains, context),)
     if spec.structure == "sum" and context:

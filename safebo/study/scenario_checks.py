@@ -89,7 +89,7 @@ def _chosen(study: Study, spec: ScenariosSpec, brought: TunerSpec) -> Iterator[P
         yield Problem(
             path,
             "chosen with structure: sum would certify a scenario by what others showed of the gains alone: use "
-            f"structure: joint or product, {instead}",
+            f"structure: joint, {instead}",
         )
     for other in (v.name for v in study.context.variables):
         if other in declared_features(spec):

@@ -27,7 +27,7 @@ class ScenariosSpec(BaseModel):
     """Conditions under which the same gains are walked: what is good and safe is so in all of them.
 
     With `walked: all` a trial walks every scenario, each with a seed of its own, and what is modelled is the objective
-    and the margins aggregated. With `chosen` a trial walks one of them (seeds walk all): functions of gains and
+    and the margins aggregated. With `chosen` a trial walks few of them (seeds walk all): functions of gains and
     features are modelled, gains are certified where the aggregated lower bounds of all margins are >= 0, and next comes
     the scenario that is worst for the objective, or of which a margin is known least (StableOpt, Bogunovic et al.
     2018).
@@ -43,6 +43,8 @@ class ScenariosSpec(BaseModel):
     scenario may be unsafe where others make up for it."""
     walked: Literal["all", "chosen"] = "all"
     """Which scenarios a trial walks."""
+    walks: int = Field(default=2, ge=1)
+    """Most scenarios that a trial of `walked: chosen` walks."""
     values: dict[str, dict[str, Any]] = Field(min_length=1)
     """Scenarios by name, each with the conditions that differ in it, which are the evaluator's: it checks them before
     the run begins. `{}` changes nothing."""

@@ -31,6 +31,13 @@ def declared_features(spec: ScenariosSpec) -> dict[str, ScenarioFeature]:
     return {key: ScenarioFeature() for key in dict.fromkeys(keys)}
 
 
+def modelled_features(study: Study) -> dict[str, ScenarioFeature]:
+    """The features that are inputs of the model, by name; none where every trial walks all scenarios."""
+    if study.scenarios is None or study.scenarios.walked != "chosen":
+        return {}
+    return declared_features(study.scenarios)
+
+
 def feature_values(spec: ScenariosSpec, name: str, feature: ScenarioFeature) -> dict[str, float | None]:
     """A feature of every scenario, by scenario; None where nothing says it."""
     found: dict[str, float | None] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
 from safebo.study.axis import domain_size
+from safebo.study.scenarios import scaled_features, walks_chosen
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.trial_length.variance import components
 from safebo.tuner.horizon import HorizonMargins, ToldMargin
@@ -55,9 +58,15 @@ class StudyEncoding:
             name: torch.tensor(self.context_space.to_unit(context_row(study, name, self.context_space)))
             for name in study.context.values
         }
+        self.features: dict[str, Tensor] = {}
+        if walks_chosen(study) and study.scenarios is not None:
+            scaled = scaled_features(study.scenarios)
+            self.features = {n: torch.tensor(row, dtype=torch.float64) for n, row in scaled.items()}
         self._horizon = None if study.horizon is None else HorizonMargins(study, self.warps[1:])
-        # By trial, of the last record, and what later trials of the same gains changed.
-        self._known: dict[int, tuple[TrialRecord, bool, tuple[ToldMargin, ...] | None, Observation]] = {}
+        # By trial and scenario, of the last record, and what later trials of the same gains changed.
+        self._known: dict[
+            tuple[int, str], tuple[TrialRecord, bool, tuple[ToldMargin, ...] | None, Observation]
+        ] = {}
 
     def context(self, name: str, readings: Mapping[str, float] | None = None) -> Float[Tensor, " c"]:
         """A named context in the unit cube, at readings of its measured variables."""
@@ -79,6 +88,19 @@ class StudyEncoding:
         parameters = self.space.to_unit(self.space.vector(trial.parameters, within=False))
         context = self.context_space.to_unit(self.context_space.vector(trial.context, within=False))
         return torch.tensor(np.concatenate([parameters, context]), dtype=torch.float64)
+
+    @property
+    def columns(self) -> int:
+        """Number of the surrogate's inputs, an operating time left out."""
+        beside = next((len(each) for each in self.features.values()), 0)
+        return self.space.dimension + self.context_space.dimension + beside
+
+    def rows(self, trial: Trial) -> list[Tensor]:
+        """A trial's rows in the unit cube, `D` each: one, or one for every scenario that it walks where those are told
+        apart.
+        """
+        row = self.row(trial)
+        return [torch.cat([row, self.features[n]]) for n in trial.scenarios] if self.features else [row]
 
     def timed(self, trial: Trial, time: float) -> Float[Tensor, " E"]:
         """A trial's row with an operating time, in seconds, as last entry."""
@@ -111,12 +133,15 @@ class StudyEncoding:
         most one `prior_std` below its threshold on the modelled scale, in every trial of the same gains and context.
         With a horizon, margins are those of so long a trial (`safebo.tuner.horizon`).
         """
-        told = [(r, r.measurement, self._place(r.trial)) for r in records if r.measurement is not None]
-        early = {place for _, m, place in told if ended_early(m)}
-        further = self._further([record for record, _, _ in told])
+        measured = [r for r in records if r.measurement is not None]
+        told = [
+            (r, walk, name, (*self._place(r.trial), name)) for r in measured for name, walk in self._walks(r)
+        ]
+        early = {place for _, m, _, place in told if ended_early(m)}
+        further = self._further(measured)
         return [
-            self._observation(record, m, place in early, further.get(record.trial.id))
-            for record, m, place in told
+            self._observation(record, m, name, place in early, further.get(record.trial.id))
+            for record, m, name, place in told
             if m.outcome in ("completed", "aborted") or (m.outcome == "failed" and m.fell)
         ]
 
@@ -132,19 +157,32 @@ class StudyEncoding:
         """Margins up to the horizon, by trial; empty without one."""
         if self._horizon is None:
             return {}
-        same: dict[tuple[float, ...], list[TrialRecord]] = {}
+        same: dict[tuple[Any, ...], list[TrialRecord]] = {}
         for record in told:
             same.setdefault(self._place(record.trial), []).append(record)
         return {i: margins for group in same.values() for i, margins in self._horizon.told(group).items()}
 
+    def _walks(self, record: TrialRecord) -> list[tuple[str, Measurement]]:
+        """What is modelled of a told trial: itself, or each scenario that it walked where those are told apart."""
+        assert record.measurement is not None
+        return list(record.measurement.scenarios.items()) if self.features else [("", record.measurement)]
+
     def _observation(
-        self, record: TrialRecord, m: Measurement, early: bool, told: tuple[ToldMargin, ...] | None
+        self,
+        record: TrialRecord,
+        m: Measurement,
+        scenario: str,
+        early: bool,
+        told: tuple[ToldMargin, ...] | None,
     ) -> Observation:
-        known = self._known.get(record.trial.id)
+        known = self._known.get((record.trial.id, scenario))
         if known is None or known[0] is not record or known[1:3] != (early, told):
             time = self.time_of(record) if self.study.surrogate.time is not None else None
-            known = (record, early, told, self._modelled(record.trial, m, early, told, time))
-            self._known[record.trial.id] = known
+            found = self._modelled(record.trial, m, early, told, time)
+            if scenario:
+                found = replace(found, x=torch.cat([found.x, self.features[scenario]]))
+            known = (record, early, told, found)
+            self._known[record.trial.id, scenario] = known
         return known[3]
 
     def _modelled(
@@ -200,7 +238,7 @@ class StudyEncoding:
         return self.functions[0].prior_std ** 2 if found is None else found.per_stride / len(series)
 
     @staticmethod
-    def _place(trial: Trial) -> tuple[float, ...]:
+    def _place(trial: Trial) -> tuple[Any, ...]:
         return (*trial.parameters.values(), *trial.context.values())
 
     def raw_bounds(
@@ -212,7 +250,7 @@ class StudyEncoding:
         three numbers are what those say. `mean` is that of the surrogate if known already.
         """
         with torch.no_grad():
-            mean = ctx.surrogate.mean(ctx.inputs(bounds.points)) if mean is None else mean
+            mean = ctx.mean_at(bounds.points) if mean is None else mean
             lower, upper = bounds.certain.lower.clone(), bounds.certain.upper
             lower[:, 1:] = bounds.margins + self.thresholds
             upper = torch.maximum(upper, lower)

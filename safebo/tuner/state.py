@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
+from safebo.acquisition.scenarios import ScenarioContext, next_scenarios, scenario_contexts
 from safebo.evaluators.gate import impossible_values
 from safebo.models.confidence import disjoint
 from safebo.models.growing import Observation
@@ -29,6 +30,7 @@ from safebo.safety.certificates import CertificateRule, LipschitzCertificate, St
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
+from safebo.study.aggregation import kept
 from safebo.study.methods import NORM_SCHEDULES
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
@@ -159,13 +161,13 @@ class TunerState:
         seen = self.models.condensed(surrogate) if searched else surrogate
         exact = None if seen is surrogate else self.acquisition_context(name, visited)
         dimension = self.encoding.space.dimension
-        X = [self.encoding.row(trial) for trial in visited]
+        X = [row for trial in visited for row in self.encoding.rows(trial)]
         falls = [
             self.encoding.row(r.trial)
             for r in self.history
             if falls_count and r.measurement is not None and r.measurement.outcome == "aborted"
         ]
-        empty = torch.zeros(0, dimension + self.encoding.context_space.dimension, dtype=torch.float64)
+        empty = torch.zeros(0, self.encoding.columns, dtype=torch.float64)
         fantasized = self.models.fantasized(
             seen,
             torch.stack(X) if X else empty,
@@ -193,7 +195,34 @@ class TunerState:
             void=self.void(name),
             allowed=AllowedPoints(self.encoding.space, self._anchor(name)),
         )
+        if self.encoding.features:
+            ctx = self._over_scenarios(ctx)
         return replace(ctx, certificate=self._certificate(name, ctx))
+
+    def _over_scenarios(self, ctx: AcquisitionContext) -> ScenarioContext:
+        """A context in which every function is an aggregate over the study's scenarios."""
+        spec, places = (
+            self.study.scenarios,
+            scenario_contexts(ctx.context, list(self.encoding.features.values())),
+        )
+        assert spec is not None
+        rules = (spec.objective, *(spec.margins for _ in self.study.constraints))
+        given = {f.name: getattr(ctx, f.name) for f in fields(ctx)} | {"context": places[0]}
+        return ScenarioContext(
+            **given,
+            scenarios=places,
+            kept=tuple(kept(rule, len(places)) for rule in rules),
+            logarithmic=tuple(f.warp.kind == "log" for f in self.encoding.functions),
+        )
+
+    def next_scenarios(self, row: NDArray[np.float64], name: str) -> dict[str, str]:
+        """The scenarios to walk with a raw row (`d`) in a context, where they are chosen, and each one's function."""
+        ctx = self.acquisition_context(name, self.visited())
+        assert isinstance(ctx, ScenarioContext)
+        assert self.study.scenarios is not None
+        known, functions = list(self.encoding.features), self.encoding.names
+        found = next_scenarios(ctx, self.encoding.unit(row[None])[0], self.study.scenarios.walks)
+        return {known[scenario]: functions[function] for scenario, function in found}
 
     def _beta(self) -> Float[Tensor, " m"]:
         """The multiplier of every function's standard deviation now."""

@@ -27,7 +27,7 @@ from safebo.models.norms import NormCheck
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
 from safebo.study.reading import StudyFile, check_study
-from safebo.study.scenarios import scenario_names
+from safebo.study.scenarios import scenario_names, walks_chosen
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner.backups import trigger_rule
 from safebo.tuner.encoding import StudyEncoding
@@ -132,6 +132,11 @@ class Tuner:
             dropped = self._state.models.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
+            if plan.phase != "seed" and walks_chosen(self.study):
+                chosen = self._state.next_scenarios(plan.row, name)
+                why = ", ".join(f"{scenario} for {what}" for scenario, what in chosen.items())
+                in_order = tuple(n for n in scenario_names(self.study) if n in chosen)
+                trial = replace(trial, scenarios=in_order, reason=f"{reason}; scenarios {why}")
         trial = replace(trial, operating_time=operating_time)
         if plan.watched:
             rule = trigger_rule(self.study.tuner.backup)
@@ -416,7 +421,7 @@ class Tuner:
             )
 
     def _bounds(self, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
-        if ctx.past_betas is not None:
+        if ctx.past_betas is not None or walks_chosen(self.study):
             return self.encoding.raw_bounds(ctx, ctx.bounds_at(points))
         prediction = ctx.surrogate.predict(ctx.inputs(points))
         certain = ctx.surrogate.bounds(ctx.inputs(points), ctx.beta, prediction)
@@ -430,9 +435,15 @@ class Tuner:
 
     def _checked(self, trial: Trial, measurement: Measurement | Mapping[str, Any]) -> Measurement:
         try:
-            return checked_measurement(measurement, self.study)
+            found = checked_measurement(measurement, self.study)
         except MeasurementError as error:
             raise MeasurementError(f"trial {trial.id}: {error}") from None
+        missing = [name for name in trial.scenarios if name not in found.scenarios]
+        if missing and found.scenarios and trial.phase != "manual":
+            raise MeasurementError(
+                f"trial {trial.id}: walked {', '.join(trial.scenarios)}, and scenario {', '.join(missing)} is missing"
+            )
+        return found
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from present import present
 
+from safebo.robots.evaluation.conditions import CONDITION_CONTEXTS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.simulation.rollout import STATE_NAMES
 from safebo.robots.simulation.trajectory import Trajectory
@@ -145,7 +146,8 @@ def test_the_context_is_the_gait():
         "gait.offset.rr": 0.5,
         "gait.offset.rl": 0.0,
     }
-    assert {quantity.name for quantity in evaluator.info().contexts} >= set(trot)
+    known = {quantity.name for quantity in evaluator.info().contexts}
+    assert known == set(trot) | set(CONDITION_CONTEXTS)
     walked = evaluator.walk({}, trot, 0)
     planned = walked.planned_contact[walked.walk_start :]
     assert np.array_equal(planned[:, 0], planned[:, 3])  # FL with RR

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, SafeAcquisition
-from safebo.acquisition.base import UNCERTIFIED_PENALTY, _narrowed
+from safebo.acquisition.base import UNCERTIFIED_PENALTY, narrowed
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds, intersected_bounds
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.function_model import FunctionModel
@@ -235,7 +235,7 @@ def test_intersected_intervals_stay_within_each_other(s: AcquisitionContext) -> 
 def test_an_fantasized_interval_is_cut_to_the_certain_one_or_lies_between_them() -> None:
     certain = ConfidenceBounds(row(0.2, 0.2, 0.2, 0.2), row(0.8, 0.8, 0.8, 0.8))
     fantasized = ConfidenceBounds(row(0.0, 0.3, 0.0, 0.9), row(1.0, 0.4, 0.1, 1.5))
-    found = _narrowed(fantasized, certain)
+    found = narrowed(fantasized, certain)
     assert found.lower.tolist() == [0.2, 0.3, 0.1, 0.8]
     assert found.upper.tolist() == [0.8, 0.4, 0.2, 0.9]
 
