@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "safebo"))
 
-import loaded_carts  # noqa: E402
-from present import present  # noqa: E402
+import loaded_carts
+from present import present
 from test_scenarios import HERE, study, tune
 
 from safebo.experiments.evidence import scenarios
