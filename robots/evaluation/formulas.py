@@ -231,6 +231,7 @@ def one_margin(name: str, text: str, signals: Mapping[str, SignalInfo], end: str
     """
     if end not in ENDS:
         raise ValueError(f"margin {name!r}: end must be {', '.join(ENDS[:-1])} or {ENDS[-1]}, got {end!r}")
+    text = " ".join(text.split())
     try:
         formula = parse_formula(text, signals)
     except ValueError as error:

@@ -131,7 +131,7 @@ def goal_of(
     Raises:
         ValueError: the text is no expression, or has another unit; says where and what is allowed.
     """
-    where = f"objective {name!r}"
+    where, text = f"objective {name!r}", " ".join(text.split())
     try:
         value = parse_value(text, signals, named)
         shown = Unit(value.unit.powers) if unit is None else unit_of(unit)

@@ -61,8 +61,9 @@ _FEET: dict[str, tuple[str, str]] = {
     ),
     "foot.contact": ("1", "1 where a foot touches the ground, else 0"),
     "foot.planned": ("1", "1 where a foot is planned to stand, else 0"),
+    "foot.force": ("N", "normal force of the ground on the feet"),
 }
-SIMULATED = ("foot.slip", "foot.contact", "foot.planned")
+SIMULATED = ("foot.slip", "foot.contact", "foot.planned", "foot.force")
 """Signals that a robot's own record does not have."""
 
 _CONSTANTS: dict[str, tuple[str, str]] = {
@@ -192,6 +193,8 @@ class WalkTrace:
             case "foot.contact" | "foot.planned":
                 planned = name == "foot.planned"
                 return (self.record.planned_contact if planned else self.record.contact)[rows].astype(float)
+            case "foot.force":
+                return self.record.foot_force[rows]
             case "foot.height":
                 return self._feet()[0] - self.robot.foot_radius
             case "foot.speed":

@@ -80,6 +80,7 @@ class Simulation:
         true_joint_position, true_joint_velocity: rad, rad/s.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
         torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
+        foot_force: normal force under every foot in the last physics step of the last tick, N, `4`.
     """
 
     def __init__(
@@ -123,6 +124,8 @@ class Simulation:
         self._torques = np.zeros((3, 12))
         self.commanded_torque: FloatArray = self._torques[0]
         self.torque_factor: FloatArray = self._motor[2]
+        self.foot_force: FloatArray = np.zeros(4)
+        self._force = np.zeros(6)
         self._state = np.zeros((2, 12))
         self.true_joint_position: FloatArray = self._state[0]
         self.true_joint_velocity: FloatArray = self._state[1]
@@ -270,10 +273,11 @@ class Simulation:
         self._previous_velocity[:] = self._qvel[base : base + 6]
         model, data = self.model, self.data
         mujoco.mj_step2(model, data)
-        mujoco.mj_step1(model, data)
         for _ in range(self.substeps - 1):
-            mujoco.mj_step2(model, data)
             mujoco.mj_step1(model, data)
+            mujoco.mj_step2(model, data)
+        self._feel()
+        mujoco.mj_step1(model, data)
         self.ticks += 1
         self.time = self.ticks * self.period
         self._sense()
@@ -290,6 +294,16 @@ class Simulation:
         for push in self.disturbance.pushes:
             if push.time <= now < push.time + push.duration:
                 force[:3] += push.force
+
+    def _feel(self) -> None:
+        """Keep the normal forces under the feet, which the engine knows only until contacts are found anew."""
+        self.foot_force[:] = 0.0
+        for number, geoms in enumerate(self.data.contact.geom.tolist()):
+            for geom in geoms:
+                leg = self._foot_leg.get(geom)
+                if leg is not None:
+                    mujoco.mj_contactForce(self.model, self.data, number, self._force)
+                    self.foot_force[leg] += self._force[0]
 
     def foot_contact(self) -> NDArray[np.bool_]:
         """Which feet touch the floor now, 4."""

@@ -58,7 +58,7 @@ class WalkRecording:
     """What happened, one row per control tick, the settling phase included.
 
     Joints are in robot order. `time` is in seconds since the walk started, negative while settling.
-    Everything in a row belongs to the moment before the command of that row acts, except the torques, which
+    Everything in a row belongs to the moment before the command of that row acts, except torques and forces, which
     acted in it.
 
     Args:
@@ -73,6 +73,7 @@ class WalkRecording:
         commanded_torque: of the joint law, within its limits, N m, `n x 12`.
         applied_torque: what acted on the joints, disturbance included, N m, `n x 12`.
         planned_contact, contact: planned and true foot contacts, `n x 4`.
+        foot_force: normal forces under the feet that acted, N, `n x 4`.
         states: what a monitor sees (`STATE_NAMES`), from sensors and estimate, `n x 33`.
         walk_start: first row of the walk.
         period: s.
@@ -102,6 +103,7 @@ class WalkRecording:
     applied_torque: FloatArray
     planned_contact: BoolArray
     contact: BoolArray
+    foot_force: FloatArray
     states: FloatArray
     walk_start: int
     period: float
@@ -131,6 +133,7 @@ class WalkRecording:
             **bases,
             planned_contact=np.zeros((rows, 4), dtype=np.bool_),
             contact=np.zeros((rows, 4), dtype=np.bool_),
+            foot_force=room(4),
             states=room(len(STATE_NAMES)),
             walk_start=walk_start,
             period=period,
@@ -246,6 +249,7 @@ def rollout(
         simulation.apply(command)
         record.commanded_torque[row] = simulation.commanded_torque
         record.applied_torque[row] = simulation.applied_torque
+        record.foot_force[row] = simulation.foot_force
         complete = row + 1
         reason = _fallen(simulation, truth, limits, lowest)
         if reason:

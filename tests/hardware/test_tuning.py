@@ -20,6 +20,7 @@ from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.tuning.evaluator import RobotEvaluator
 from safebo.hardware.tuning.recording import TrialRecorder, digest, messages, read_telemetry, recover
 from safebo.hardware.tuning.scoring import measure
 from safebo.report.telemetry import read_recording
@@ -28,7 +29,7 @@ from safebo.robots.quadruped.controller import SETTLE
 from safebo.robots.simulation.plant import Simulation
 from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
-from safebo.types import NotStartedError, TrialUnknownError
+from safebo.types import NotStartedError, RobotAddress, TrialUnknownError
 
 ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
 
@@ -87,7 +88,7 @@ def test_a_file_without_telemetry_is_refused_by_name(tmp_path):
 # -- scores -----------------------------------------------------------------------------------------------
 
 
-def walked(seed: int = 0, seconds: float = 1.5, **options) -> tuple[LeggedEvaluator, np.ndarray]:
+def walked(seed: int = 0, seconds: float = 1.5, **options: object) -> tuple[LeggedEvaluator, np.ndarray]:
     """Telemetry of the guardian's walker on the simulation's plant, and the simulation's evaluator."""
     legged = LeggedEvaluator({"robot": "go1", "disturbance": "paper", "seconds": seconds, **options})
     plant = Simulation(legged.robot, legged.settings.disturbance, seed)
@@ -103,6 +104,23 @@ def walked(seed: int = 0, seconds: float = 1.5, **options) -> tuple[LeggedEvalua
         telemetry.record(head, RobotObservation(tick * 2, reading), command, walker.base())
         plant.apply(command)
     return legged, telemetry.rows()
+
+
+def test_written_margins_are_scored_from_telemetry_and_a_crossed_limit_breaks_each():
+    margin = {"name": "low", "stl": "always eventually[0 s, 0.2 s] height <= 0.4 m"}
+    legged, rows = walked(margins=[margin], objective="energy")
+    simulated = legged.measure(legged.walk({}, {}, seed=0), {})
+    scored = measure(rows, legged, {}, 1, "", "", 0.002)
+    assert scored.margins["low"] == pytest.approx(simulated.margins["low"], rel=1e-6)
+    assert scored.objective == pytest.approx(simulated.objective, rel=1e-2)
+    crossed = measure(rows, legged, {}, 3, "joint_torque", "", 0.002)
+    assert crossed.outcome == "aborted"
+    assert crossed.margins["low"] == -1.0
+
+
+def test_a_signal_that_a_robot_does_not_record_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"foot\.slip is recorded only in simulation"):
+        RobotEvaluator({"margins": [{"name": "foot_slip"}]}, RobotAddress("here", 1))
 
 
 def test_the_score_from_telemetry_is_the_simulations_score_of_the_same_walk():

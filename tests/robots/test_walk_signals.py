@@ -100,6 +100,10 @@ def test_signals_that_add_up_and_signals_that_are_seen_twice(evaluator, record) 
     assert np.array_equal(observed["torque"], true["torque"])
     assert true["command.x"][[0, 125, 600]].tolist() == [0.0, 0.25, 0.5]
     assert np.abs(observed["torque_share"]).max() <= 1.0
+    # The ground carries the robot, on average over whole strides, and pushes only where it is touched.
+    force = true["foot.force"]
+    assert force[250:500].sum(axis=1).mean() == pytest.approx(evaluator.robot.mass * 9.81, rel=0.03)
+    assert not force[1:][(true["foot.contact"][:-1] == 0) & (true["foot.contact"][1:] == 0)].any()
 
 
 def test_a_study_is_told_names_units_and_what_they_say(evaluator) -> None:
