@@ -209,6 +209,7 @@ def test_a_window_is_the_ticks_that_lie_in_it() -> None:
     assert ticks("[0 s, 1 s]") == (0, 500)
     assert ticks("[3 ms, 9 ms]") == (2, 4)
     assert ticks("[300 ms, 0.3 s]") == (150, 150)  # 0.3 / 0.002 is not 150 in floating point
+    assert ticks("[2002 ms, end]") == (1001, None)  # 2002 * 0.001 / 0.002 is more than 1001
     assert ticks("[0.5 stride, 2 stride]") == (125, 500)
     assert ticks("[1 s, end]") == (500, None)
     assert ticks("") == (0, None)

@@ -187,7 +187,7 @@ def test_a_written_cost_ends_a_walk_as_a_built_in_one_does() -> None:
     rule = EarlyEnd(("height",), dominated=-1e-6)
     assert LeggedEvaluator(options).evaluate(replace(TRIAL, early_end=rule)).ended == "dominated"
     # The same, as something to maximise that may be gained back: never dominated.
-    gain = {"name": "gained", "maximise": "mean(0.3 rad - norm(roll, pitch))"}
+    gain = {"name": "gained", "maximise": "mean(0.001 rad - norm(roll, pitch))"}
     kept = LeggedEvaluator({**options, "objective": gain}).evaluate(replace(TRIAL, early_end=rule))
     assert kept.ended == ""
 
