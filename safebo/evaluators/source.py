@@ -213,6 +213,8 @@ def _load_dotted(name: str, folder: str | None) -> Any:
 _modules_beside: dict[
     str, set[str]
 ] = {}  # folders of studies that were looked in, and the modules found there
+_entries_beside: set[str] = set()
+"""Folders of studies that stand in `sys.path` because a module was looked for there, and for no other reason."""
 _looking = threading.Lock()
 
 
@@ -229,7 +231,9 @@ def _import_beside(module: str, folder: str | None) -> Any:
         for other in [f for f in _modules_beside if f != folder]:
             for name in _modules_beside.pop(other):
                 sys.modules.pop(name, None)
-            sys.path[:] = [entry for entry in sys.path if entry != other]
+            if other in _entries_beside:
+                _entries_beside.discard(other)
+                sys.path[:] = [entry for entry in sys.path if entry != other]
         if folder not in _modules_beside:
             _modules_beside[folder] = set()
             importlib.invalidate_caches()
@@ -238,6 +242,8 @@ def _import_beside(module: str, folder: str | None) -> Any:
         try:
             return importlib.import_module(module)
         finally:
+            if folder not in path:
+                _entries_beside.add(folder)
             sys.path[:] = path if folder in path else [*path, folder]
             _modules_beside[folder] |= {n for n in set(sys.modules) - known if _is_of(n, folder)}
 

@@ -319,3 +319,21 @@ def test_two_studies_of_one_session_each_find_the_module_beside_them(tmp_path: P
         source = EvaluatorSource(study_with("same_name:f"), folder=str(folder))
         found.append(source.make().evaluate(TRIAL).objective)
     assert found == [1.0, 2.0, 1.0]
+
+
+def test_a_folder_that_python_already_looks_in_stays_when_another_study_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study may lie in a folder of PYTHONPATH: forgetting its modules must not take that entry away."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+        (folder / f"of_{folder.name}.py").write_text(
+            "def f(parameters, context):\n    return {'objective': 1.0, 'margins': {'height': 1.0}}\n"
+        )
+    monkeypatch.syspath_prepend(str(mine))
+    EvaluatorSource(study_with("of_mine:f"), folder=str(mine)).make()
+    EvaluatorSource(study_with("of_other:f"), folder=str(other)).make()
+    assert str(mine) in sys.path
+    EvaluatorSource(study_with("of_mine:f"), folder=str(mine)).make()
+    assert str(other) not in sys.path
