@@ -212,7 +212,7 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
     gains = ", ".join(f"{k} {value_text(v)}" for k, v in trial.parameters.items())
     negative = negative_margins(measurement, study)
     if negative or ended_early(measurement):
-        what = ", ".join(f"{n} = {v:.4g}{_where(measurement, n, study)}" for n, v in negative) or (
+        what = ", ".join(f"{n} = {v:.4g}{where_negative(measurement, n, study)}" for n, v in negative) or (
             "it fell" if measurement.fell else "it was aborted"
         )
         if measurement.scenarios and measurement.message:
@@ -237,7 +237,7 @@ def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> 
         )
 
 
-def _where(measurement: Measurement, constraint: str, study: Study) -> str:
+def where_negative(measurement: Measurement, constraint: str, study: Study) -> str:
     """The scenarios in which a margin was below 0, in words; empty for a trial of one walk."""
     quantity = next(quantity_of(c) for c in study.constraints if c.name == constraint)
     found = below_zero(measurement, constraint, quantity)

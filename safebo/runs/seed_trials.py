@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from safebo.errors import EvaluatorError, RunStoppedError
-from safebo.evaluators.gate import ended_early, failed, margin_of, negative_margins, what_happened
+from safebo.evaluators.gate import (
+    ended_early,
+    failed,
+    margin_of,
+    negative_margins,
+    what_happened,
+    where_negative,
+)
+from safebo.evaluators.scenarios import combined, parts_of
 from safebo.runs.loop import RunLoop
 from safebo.runs.progress import Silent
 from safebo.study import Study
@@ -22,6 +30,7 @@ from safebo.study.checks import tuned_contexts
 from safebo.study.findings import Finding, MeasuredSeed
 from safebo.study.first_step import FirstStep
 from safebo.study.reading import StudyFile
+from safebo.study.scenarios import scenario_names
 from safebo.study.space import Space, WarpMap
 from safebo.types import EvaluatorInfo, Measurement, Trial, TrialUnknownError
 from safebo.workers.pool import UNGUARDED, starts_unguarded
@@ -52,7 +61,7 @@ class SingleTrials:
         return self.info.repeatable and not self.info.robot
 
     def measure(self, parameters: Mapping[str, Any], context: str) -> Measurement:
-        """Evaluate one trial; one whose process dies has failed.
+        """Evaluate one trial, in every scenario where there are some; a walk whose process dies has failed.
 
         Raises:
             RunStoppedError: nobody knows how it ended.
@@ -60,7 +69,14 @@ class SingleTrials:
         study, self._count = self._loop.file.study, self._count + 1
         seed = int(np.random.SeedSequence([self._seed, self._count]).generate_state(1)[0])
         values = dict(study.context.values[context])
-        trial = Trial(self._count, dict(parameters), values, context, "seed", seed, certified=False)
+        names = scenario_names(study)
+        trial = Trial(
+            self._count, dict(parameters), values, context, "seed", seed, certified=False, scenarios=names
+        )
+        walks = [self._walk(part) for part in parts_of(trial, study)]
+        return combined(dict(zip(names, walks, strict=True)), study) if names else walks[0]
+
+    def _walk(self, trial: Trial) -> Measurement:
         try:
             return self._loop.pool.submit(0, trial, None).result()
         except BrokenExecutor:
@@ -130,7 +146,10 @@ def measured_seeds(trials: SingleTrials, study: Study) -> tuple[list[MeasuredSee
 
 
 def _why_unsafe(measurement: Measurement, study: Study, row: tuple[float, ...] | None) -> str:
-    negative = ", ".join(f"{name} {value:.4g}" for name, value in negative_margins(measurement, study))
+    negative = ", ".join(
+        f"{name} {value:.4g}{where_negative(measurement, name, study)}"
+        for name, value in negative_margins(measurement, study)
+    )
     if negative or row is not None:
         return f"measured {negative}" if negative else ""
     said = "; ".join(what_happened(measurement))

@@ -483,3 +483,16 @@ def test_a_person_tells_scenarios(tmp_path: Path) -> None:
     (tmp_path / "seen.json").write_text(json.dumps({"scenarios": told}))
     found = tell_trial(folder, tmp_path / "gains.yaml", None, tmp_path / "seen.json")
     assert replace(found, reason="").scenarios == NAMES
+
+
+def test_check_measures_the_seed_in_every_scenario(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loaded_carts.py").write_text(Path(loaded_carts.__file__).read_text())
+    file = tmp_path / "cart.yaml"
+    file.write_text(dumped(data()))
+    found = in_process(capfd, "check", file)
+    assert found.code == 0, found.out
+    assert "seed 1 (default)" in found.out
+    file.write_text(dumped(data(seeds=[{"parameters": {"p": 9.0, "d": 2.0}}])))
+    found = in_process(capfd, "check", file)
+    assert found.code == 1
+    assert re.search(r"is not safe: measured grip -\S+ in scenario slippery", found.out)
