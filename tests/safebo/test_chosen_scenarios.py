@@ -217,6 +217,9 @@ def test_a_fall_in_one_scenario_keeps_the_gains_out_of_the_certified_set() -> No
     rows = tuner.encoding.observations(tuner.history)
     assert rows[-1].values[0] is None
     assert max(value for value in rows[-1].values[1:] if value is not None) <= -0.5
+    nominal, loaded, slippery = rows[:3]  # of the seed: what the others showed stands
+    assert min(present(row.values[1]) for row in (nominal, loaded)) > 0
+    assert present(slippery.values[1]) <= -0.5
 
 
 def test_earned_priors_and_contexts_go_with_scenarios() -> None:
