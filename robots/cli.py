@@ -7,12 +7,14 @@ import difflib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from safebo.robots.controllers.finding import WHOLE_BODY, FoundController, find_controller, table_for
+from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
 from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
 from safebo.robots.descriptions.published import ROBOTS
@@ -24,12 +26,12 @@ from safebo.robots.descriptions.robot_file import (
     write_robot_file,
 )
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
+from safebo.robots.quadruped.gains import Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, robot_gait
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import WalkRecording, rollout
+from safebo.robots.simulation.rollout import WalkLoop, WalkRecording, rollout
 from safebo.text.command import say
 
 T = TypeVar("T")
@@ -137,13 +139,18 @@ def add(
     say(f"try `safebo robots walk {given}`; in a study: `evaluator.options.robot: {given}`")
 
 
+CONTROLLER_HELP = "What walks: a name, module:Class, FILE.py:Class or a YAML file; see docs/controllers.md."
+
+
 @app.command("gains")
-def list_gains() -> None:
-    """List every gain of the controller with its unit, default and bounds.
+def list_gains(
+    controller: Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)] = WHOLE_BODY,
+) -> None:
+    """List every gain of a controller with its unit, default and bounds.
 
     The names are the ones that `walk --set`, gains files and the parameters of a study use.
     """
-    for gain in GAINS:
+    for gain in _or_refuse(lambda: table_for(controller)):
         bounds = f"{gain.lower:g} .. {gain.upper:g}"
         say(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
 
@@ -202,6 +209,7 @@ def walk(
     estimator: Annotated[
         str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
     ] = "kalman",
+    controller: Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)] = WHOLE_BODY,
     video: Annotated[
         Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")
     ] = None,
@@ -218,8 +226,9 @@ def walk(
     for note in model.notes:
         say(f"note: {note}")
     pattern = _or_refuse(lambda: robot_gait(model, gait))
-    base = _or_refuse(lambda: Gains() if gains is None else Gains.load(gains))
-    chosen = _or_refuse(lambda: robot_gains(model, {**base.given(), **_assignments(set_ or [])}))
+    own = _or_refuse(lambda: find_controller(controller))
+    given = {**_or_refuse(lambda: _gains_of_file(gains, own)), **_or_refuse(lambda: _assignments(set_ or []))}
+    chosen: Any = _or_refuse(lambda: robot_gains(model, given) if own is None else own.table.full(given))
     gap = _or_refuse(lambda: _named_disturbance(disturbance))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
@@ -232,26 +241,49 @@ def walk(
         _refuse(f"--video {video}: is a folder; give a file, for example {video / 'walk.mp4'}")
     if estimator not in ("kalman", "truth"):
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
-    controller = Controller(
-        model,
-        chosen,
-        pattern,
-        VelocityRamp(velocity, leftward, turn),
-        estimator="kalman" if estimator == "kalman" else "truth",
-    )
-    wanted = float(np.hypot(velocity, leftward))
-    if wanted > controller.speed_limit + 1e-9:
-        say(
-            f"Note: in gait {gait!r} a foot swings for {pattern.swing_duration:.2f} s of every "
-            f"{pattern.stride_duration:g} s, enough for {controller.speed_limit:.2f} m/s; "
-            f"the command of {wanted:.2f} m/s is shortened to that."
-        )
+    ramp = VelocityRamp(velocity, leftward, turn)
+    if own is None:
+        known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
+        chain = Controller(model, chosen, pattern, ramp, known)
+        _say_if_shortened(chain, gait, float(np.hypot(velocity, leftward)))
+        walker: WalkLoop = chain
+    elif estimator == "truth":
+        _refuse("--estimator truth is for the controller that comes with this package")
+    else:
+        walker = ProtocolWalk(_or_refuse(own.make), controller, model, chosen, pattern, ramp)
     plant = Simulation(model, gap, seed)
-    rollout(plant, controller, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
-    record = rollout(plant, controller, seconds)
+    rollout(plant, walker, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
+    record = rollout(plant, walker, seconds)
+    if len(record) <= record.walk_start:
+        say(f"Error: never walked: {record.stop_reason}", error=True)
+        raise typer.Exit(1)
     say(summary(model, gait, record))
     if video is not None:
         _write_video(model, record, video)
+
+
+def _gains_of_file(path: Path | None, own: FoundController | None) -> dict[str, float]:
+    """Gains of a file, checked, so that what is wrong names the file."""
+    if path is None:
+        return {}
+    if own is None:
+        return Gains.load(path).given()
+    given = read_gains(path)
+    try:
+        own.table.full(given)
+    except ValueError as error:
+        raise ValueError(f"{path}: gains: {error}") from None
+    return given
+
+
+def _say_if_shortened(chain: Controller, gait: str, wanted: float) -> None:
+    if wanted > chain.speed_limit + 1e-9:
+        pattern = chain.gait
+        say(
+            f"Note: in gait {gait!r} a foot swings for {pattern.swing_duration:.2f} s of every "
+            f"{pattern.stride_duration:g} s, enough for {chain.speed_limit:.2f} m/s; "
+            f"the command of {wanted:.2f} m/s is shortened to that."
+        )
 
 
 def summary(robot: RobotModel, gait_name: str, record: WalkRecording) -> str:

@@ -7,6 +7,7 @@ input, 1 for a failure, 3 for a run that paused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from safebo.text.printable import one_line
 
@@ -145,3 +146,46 @@ class InterruptedRunError(RunStoppedError):
 
 class UnknownTrialError(RunStoppedError):
     """A trial was asked and its result is not known; only a person can say what happened."""
+
+
+MAX_MESSAGE = 2000
+"""Characters of a message of a user's own code that are kept."""
+
+
+def short_text(error: BaseException) -> str:
+    """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
+    if isinstance(error, SystemExit):
+        return f"{exit_call(error)} was called"
+    text = " ".join(text_of(error).split())
+    if isinstance(error, SafeboError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whose own code may fail."""
+    try:
+        return str(error)[: MAX_MESSAGE + 1]
+    except BaseException as other:
+        return f"(its text cannot be shown: {type(other).__name__})"
+
+
+def exit_call(error: SystemExit) -> str:
+    """The call of `sys.exit` that ended a user's code."""
+    try:
+        return f"sys.exit({'' if error.code is None else repr(error.code)[:200]})"
+    except BaseException as other:
+        return f"sys.exit() with a value that cannot be shown ({type(other).__name__})"
+
+
+def place_of(error: BaseException) -> str:
+    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
+    if isinstance(error, SafeboError):
+        return ""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"

@@ -37,7 +37,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "integrations",
         "cli",
     ),
-    "safebo.robots": ("descriptions", "quadruped", "simulation", "evaluation", "benchmarks", "cli"),
+    "safebo.robots": (
+        "descriptions",
+        "quadruped",
+        "controllers",
+        "simulation",
+        "evaluation",
+        "benchmarks",
+        "cli",
+    ),
 }
 """Rooms of a package in their order: each may import those before it."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from safebo.robots.controllers.finding import find_controller
+from safebo.robots.controllers.protocol import Command
+from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.evaluation.conditions import (
     CONDITION_CONTEXTS,
@@ -25,7 +28,7 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkRecording, rollout
+from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
     EarlyEnd,
@@ -79,13 +82,17 @@ class LeggedEvaluator:
         ValueError: for an option that does not exist or a value that is not allowed.
     """
 
-    path_options: ClassVar = ("robot",)
+    path_options: ClassVar = ("robot", "controller")
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.settings = LeggedOptions.from_options(options or {})
         self.robot: RobotModel = load_robot(self.settings.robot)
         gains = robot_gains(self.robot, self.settings.gains.given())
         self.settings = replace(self.settings, gains=gains, limits=self._limits(options or {}))
+        self._own = find_controller(self.settings.controller)
+        if self._own is not None:
+            self._own_gains = self._own.table.full(self.settings.controller_gains)
+            self._controller = self._own.make()
         gap = self.settings.disturbance
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = robot_gait(self.robot, self.settings.gait)
@@ -117,11 +124,12 @@ class LeggedEvaluator:
 
     def info(self) -> EvaluatorInfo:
         """Gains, objectives, margins, contexts and state of the robot."""
+        gains = self._gains({})
         return EvaluatorInfo(
             name="legged",
             parameters=tuple(
-                ParameterInfo(g.name, g.unit, self.settings.gains[g.name], g.lower, g.upper, g.description)
-                for g in GAINS
+                ParameterInfo(g.name, g.unit, gains[g.name], g.lower, g.upper, g.description)
+                for g in (GAINS if self._own is None else self._own.table)
             ),
             objectives=(self.scoring.objective_info,),
             margins=self.scoring.margin_infos,
@@ -136,7 +144,7 @@ class LeggedEvaluator:
                 for name in STATE_NAMES
             ),
             repeatable=True,
-            monitored=True,
+            monitored=self._own is None or self._own.switches,
             margins_to_go=self.scoring.over_time,
         )
 
@@ -196,19 +204,12 @@ class LeggedEvaluator:
         world = self._conditions(conditions, context)
         gap = world.disturbance
         gap = settings.drift.at(gap, operating_time) if settings.drift else gap
-        gains = settings.gains.replace(dict(parameters))
         forward, leftward, yaw_rate = world.velocity
-        profile = VelocityProfile(world.segments, RAMP) if world.segments else None
-        controller = Controller(
-            self.robot,
-            gains,
-            gait,
-            profile or VelocityRamp(forward, leftward, yaw_rate, RAMP),
-            estimator="kalman" if settings.estimator == "kalman" else "truth",
+        command = VelocityProfile(world.segments, RAMP) if world.segments else None
+        controller = self._walker(
+            parameters, gait, command or VelocityRamp(forward, leftward, yaw_rate, RAMP)
         )
-        backups: Sequence[Gains] = ()
-        if monitor is not None:
-            backups = [settings.gains.replace(dict(b)) for b in monitor.backups]
+        backups = [] if monitor is None else [self._gains(b) for b in monitor.backups]
         return rollout(
             Simulation(world.plant or self.robot, gap, seed),
             controller,
@@ -221,6 +222,22 @@ class LeggedEvaluator:
             if early_end is None or world.segments or any(gap.slope)
             else end_rule(early_end, self.scoring.under(world), gait),
         )
+
+    def _gains(self, parameters: Mapping[str, float]) -> Mapping[str, float]:
+        """All gains of what walks, some of them as a trial has them."""
+        if self._own is None:
+            return self.settings.gains.replace(dict(parameters))
+        return self._own.table.full(self._own_gains, parameters)
+
+    def _walker(self, parameters: Mapping[str, float], gait: Gait, command: Command) -> WalkLoop:
+        """What walks, with a trial's gains."""
+        gains = self._gains(parameters)
+        if self._own is not None:
+            name = self.settings.controller
+            return ProtocolWalk(self._controller, name, self.robot, gains, gait, command, period=PERIOD)
+        truth = self.settings.estimator == "truth"
+        estimator: Literal["kalman", "truth"] = "truth" if truth else "kalman"
+        return Controller(self.robot, Gains(gains), gait, command, estimator)
 
     def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
         """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:

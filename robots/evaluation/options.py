@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from safebo.robots.controllers.finding import WHOLE_BODY
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.evaluation.formulas import FormulaMargin, each_of, one_margin
 from safebo.robots.evaluation.goals import Goal, goal_of
@@ -49,6 +50,8 @@ class LeggedOptions:
         drift: how the plant changes with the operating time that a trial is told.
         objective_after: seconds at the start of the walk that the objective leaves out; the margins never do.
         margins: further margins, each a mapping with a name and a formula.
+        controller: what walks; see docs/controllers.md.
+        controller_gains: what `gains` says where that is not the chain that comes with the package.
     """
 
     robot: str = "go1"
@@ -66,6 +69,8 @@ class LeggedOptions:
     drift: Drift = field(default_factory=Drift)
     objective_after: float = 0.0
     margins: tuple[Mapping[str, Any], ...] = ()
+    controller: str = WHOLE_BODY
+    controller_gains: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -81,6 +86,13 @@ class LeggedOptions:
                 hint = f", did you mean {close[0]!r}" if close else ""
                 raise ValueError(f"unknown option {key!r}{hint}? Known are {', '.join(OPTIONS)}")
             values[key] = OPTIONS[key](key, value)
+        if values.get("controller", WHOLE_BODY) == WHOLE_BODY:
+            return cls(**{**values, "gains": Gains(values.get("gains", {}))})
+        if values.get("estimator") == "truth":
+            raise ValueError(
+                "estimator: 'truth' is for the controller that comes with this package; another one sees sensors only"
+            )
+        values["controller_gains"] = values.pop("gains", {})
         return cls(**values)
 
 
@@ -95,14 +107,16 @@ def _gait(key: str, value: Any) -> str:
     return str(value)
 
 
+def _controller(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} must be a name, module:Class or FILE.py:Class, got {value!r}")
+    return value
+
+
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} must be a mapping of names to numbers, got {value!r}")
     return value
-
-
-def _gains(key: str, value: Any) -> Gains:
-    return Gains(_mapping(key, value))
 
 
 def _limits(key: str, value: Any) -> Limits:
@@ -242,7 +256,7 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "seconds": partial(_number, low=0.1, high=3600.0),
     "disturbance": _disturbance,
     "estimator": partial(_one_of, allowed=("kalman", "truth")),
-    "gains": _gains,
+    "gains": _mapping,
     "objective": _objective,
     "limits": _limits,
     "state_every": partial(_number, low=1, high=10_000, whole=True),
@@ -251,5 +265,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "drift": _drift,
     "objective_after": partial(_number, low=0.0, high=60.0),
     "margins": _margins,
+    "controller": _controller,
 }
 """How each option is checked and read, from its name and its value in a study."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
+from safebo.errors import FileError
 from safebo.files.reading import read_file
 from safebo.robots.descriptions.robot import RobotModel
 from safebo.types import FloatArray
@@ -40,7 +42,7 @@ class Gain:
     default: float
     lower: float
     upper: float
-    description: str
+    description: str = ""
     by_mass: float = 0.0
     by_length: float = 0.0
 
@@ -172,17 +174,74 @@ GAINS: tuple[Gain, ...] = (
     ),
 )
 
-_BY_NAME = {gain.name: gain for gain in GAINS}
+
+class GainTable(Sequence[Gain]):
+    """The gains that a controller has, in their order, and the one rule for values of them.
+
+    Args:
+        gains: at least one, names once each.
+        listed_by: the command that lists them.
+    """
+
+    def __init__(self, gains: Iterable[Gain], listed_by: str = "safebo robots gains") -> None:
+        self._gains, self._listed_by = tuple(gains), listed_by
+        self._by_name = {gain.name: gain for gain in self._gains}
+
+    @overload
+    def __getitem__(self, index: int) -> Gain: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Gain]: ...
+
+    def __getitem__(self, index: int | slice) -> Gain | Sequence[Gain]:
+        return self._gains[index]
+
+    def __len__(self) -> int:
+        return len(self._gains)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all gains."""
+        return tuple(self._by_name)
+
+    def named(self, name: str) -> Gain:
+        """The description of one gain; `ValueError` with the closest names when there is none."""
+        if name in self._by_name:
+            return self._by_name[name]
+        close = difflib.get_close_matches(str(name), self._by_name, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"unknown gain {name!r}{hint} (`{self._listed_by}` lists all {len(self)})")
+
+    def checked(self, name: str, value: object) -> float:
+        """A value of one gain; `ValueError` when it is no number within its bounds."""
+        gain = self.named(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+            raise ValueError(f"{name}: expected a number, got {value!r}")
+        number = float(value)
+        if not math.isfinite(number) or not gain.lower <= number <= gain.upper:
+            unit = f" {gain.unit}" if gain.unit else ""
+            raise ValueError(f"{name}: {number:g} is outside {gain.lower:g} .. {gain.upper:g}{unit}")
+        return number
+
+    def full(self, *chosen: Mapping[str, float]) -> dict[str, float]:
+        """All gains in order: the defaults, and over them what was chosen, the last mapping last.
+
+        Raises:
+            ValueError: an unknown name, or a value outside its bounds.
+        """
+        values = {gain.name: gain.default for gain in self._gains}
+        for mapping in chosen:
+            values.update({name: self.checked(name, value) for name, value in mapping.items()})
+        return values
+
+
+_TABLE = GainTable(GAINS)
 _INDEX = {gain.name: i for i, gain in enumerate(GAINS)}
 
 
 def gain_named(name: str) -> Gain:
     """The description of one gain; `ValueError` with the closest names when there is none."""
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    close = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(f"unknown gain {name!r}{hint} (`safebo robots gains` lists all {len(GAINS)})")
+    return _TABLE.named(name)
 
 
 class Gains(Mapping[str, float]):
@@ -199,7 +258,7 @@ class Gains(Mapping[str, float]):
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
         vector = np.array([gain.default for gain in GAINS])
-        self._given = {gain_named(name).name: _checked(name, value) for name, value in (values or {}).items()}
+        self._given = {name: _TABLE.checked(name, value) for name, value in (values or {}).items()}
         for name, value in self._given.items():
             vector[_INDEX[name]] = value
         self._values = vector
@@ -207,11 +266,10 @@ class Gains(Mapping[str, float]):
     @classmethod
     def load(cls, path: str | Path) -> Gains:
         """Gains from a YAML file with the mapping `gains: {name: value}`; other keys are left alone."""
-        content = read_file(path)
-        if not isinstance(content, dict) or not isinstance(content.get("gains"), dict):
-            raise ValueError(f"{path}: expected a mapping `gains: {{name: value, ...}}`")
         try:
-            return cls(content["gains"])
+            return cls(read_gains(path))
+        except FileError:
+            raise
         except ValueError as error:
             raise ValueError(f"{path}: gains: {error}") from None
 
@@ -225,7 +283,7 @@ class Gains(Mapping[str, float]):
 
     def changed(self) -> dict[str, float]:
         """The gains that differ from a Go1's defaults."""
-        return {name: value for name, value in self.items() if value != _BY_NAME[name].default}
+        return {name: value for name, value in self.items() if value != gain_named(name).default}
 
     def __getitem__(self, name: str) -> float:
         index = _INDEX.get(name)
@@ -271,6 +329,18 @@ class Gains(Mapping[str, float]):
         return weights
 
 
+def read_gains(path: str | Path) -> dict[str, float]:
+    """What stands under `gains` in a YAML file; names and values are not checked.
+
+    Raises:
+        FileError: it cannot be read, or has no such mapping.
+    """
+    content = read_file(path)
+    if not isinstance(content, dict) or not isinstance(content.get("gains"), dict):
+        raise FileError(f"{path}: expected a mapping `gains: {{name: value, ...}}`")
+    return content["gains"]
+
+
 def robot_gains(robot: RobotModel, chosen: Mapping[str, float] | None = None) -> Gains:
     """The gains of a robot: a Go1's defaults to its scale, what its description wants otherwise, what was chosen.
 
@@ -284,14 +354,3 @@ def robot_gains(robot: RobotModel, chosen: Mapping[str, float] | None = None) ->
         if factor != 1.0:
             scaled[gain.name] = min(gain.upper, max(gain.lower, gain.default * factor))
     return Gains({**scaled, **robot.gains, **(chosen or {})})
-
-
-def _checked(name: str, value: object) -> float:
-    gain = gain_named(name)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise ValueError(f"{name}: expected a number, got {value!r}")
-    number = float(value)
-    if not math.isfinite(number) or not gain.lower <= number <= gain.upper:
-        unit = f" {gain.unit}" if gain.unit else ""
-        raise ValueError(f"{name}: {number:g} is outside {gain.lower:g} .. {gain.upper:g}{unit}")
-    return number

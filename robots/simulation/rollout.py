@@ -10,13 +10,13 @@ import math
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from safebo.robots.quadruped.controller import Controller
-from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import BaseState, SensorError, SensorReading
+from safebo.robots.controllers.protocol import ControllerFault
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.plant import Simulation, floor_rise
@@ -178,12 +178,47 @@ def monitored_state(base: BaseState, reading: SensorReading, out: FloatArray) ->
     out[21:33] = reading.joint_velocity
 
 
+class WalkLoop(Protocol):
+    """What a walk needs of a controller: the chain of `safebo.robots.quadruped`, or any of the protocol
+    (`safebo.robots.controllers.walk.ProtocolWalk`).
+
+    Attributes:
+        robot: its model. settle: seconds of standing before the walk.
+        base, planned_contact: its estimate and the planned contacts `4`, after `step`.
+    """
+
+    robot: RobotModel
+    settle: float
+    base: BaseState
+    planned_contact: BoolArray
+
+    def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
+        """Begin again, standing."""
+        ...
+
+    def step(self, reading: SensorReading, truth: BaseState | None = None) -> JointCommand:
+        """One control tick."""
+        ...
+
+    def set_gains(self, gains: Any) -> None:
+        """Other gains, from the next `step` on."""
+        ...
+
+    def regained(self) -> JointCommand:
+        """The last command, with what of the present gains can still come in."""
+        ...
+
+
+FAULTS = (MpcError, TorqueError, SensorError, ControllerFault)
+"""What of a controller ends a walk as a fall does: on a robot its joints would be damped."""
+
+
 def rollout(
     simulation: Simulation,
-    controller: Controller,
+    controller: WalkLoop,
     seconds: float = 5.0,
     monitor: Callable[[FloatArray], int] | None = None,
-    backups: Sequence[Gains] = (),
+    backups: Sequence[Any] = (),
     limits: FallLimits | None = None,
     end: Callable[[WalkRecording, int], str] | None = None,
 ) -> WalkRecording:
@@ -206,7 +241,11 @@ def rollout(
     rows = settle_rows + max(1, round(seconds / simulation.period))
     record = WalkRecording.allocate(rows, settle_rows, simulation.period)
     truth = simulation.truth()
-    controller.reset(simulation.read(), truth)
+    try:
+        controller.reset(simulation.read(), truth)
+    except ControllerFault as error:
+        record.fell, record.stop_reason = True, str(error)
+        return record.truncated(0)
     watch = monitor
     lowest = limits.height * controller.robot.nominal_height
     begin = clock.perf_counter()
@@ -227,7 +266,7 @@ def rollout(
         record.contact[row] = simulation.foot_contact()
         try:
             command = controller.step(reading, truth)
-        except (MpcError, TorqueError, SensorError) as error:
+        except FAULTS as error:
             record.fell, record.stop_reason = True, str(error)
             break
         base, state = controller.base, record.states[row]
@@ -235,7 +274,11 @@ def rollout(
         if watch is not None and row >= settle_rows:
             choice = watch(state)
             if choice >= 0:
-                controller.set_gains(backups[choice])
+                try:
+                    controller.set_gains(backups[choice])
+                except ControllerFault as error:
+                    record.fell, record.stop_reason = True, str(error)
+                    break
                 record.backup, record.backup_row = int(choice), row
                 watch = None
                 command = controller.regained()

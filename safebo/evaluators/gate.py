@@ -9,18 +9,21 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safebo.errors import (
+    MAX_MESSAGE,
     ImpossibleSeedError,
     MeasurementError,
-    SafeboError,
     ShortTrialError,
     UnsafeSeedError,
+    exit_call,
+    place_of,
+    short_text,
+    text_of,
 )
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.numbers import finite_array, number_of
@@ -46,8 +49,6 @@ from safebo.types import (
 )
 
 _FIELDS = tuple(field.name for field in fields(Measurement))
-_MAX_MESSAGE = 2000
-"""Characters of a message that are kept."""
 
 
 def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None, study: Study) -> Measurement:
@@ -80,7 +81,7 @@ def evaluate_safely(evaluator: Evaluator, trial: Trial, monitor: Monitor | None,
 
 def failed_by(error: BaseException) -> Measurement:
     """A failed measurement of a trial whose evaluator raised."""
-    what = f"called {_exit_call(error)}" if isinstance(error, SystemExit) else f"raised {short_text(error)}"
+    what = f"called {exit_call(error)}" if isinstance(error, SystemExit) else f"raised {short_text(error)}"
     return failed(_message(f"its evaluator {what}{place_of(error)}"))
 
 
@@ -287,31 +288,6 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def short_text(error: BaseException) -> str:
-    """An error in one line: type and text; of one of ours the text alone, of `sys.exit` that it was called."""
-    if isinstance(error, SystemExit):
-        return f"{_exit_call(error)} was called"
-    text = " ".join(text_of(error).split())
-    if isinstance(error, SafeboError) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def text_of(error: BaseException) -> str:
-    """The text of an error, whose own code may fail."""
-    try:
-        return str(error)[: _MAX_MESSAGE + 1]
-    except BaseException as other:
-        return f"(its text cannot be shown: {type(other).__name__})"
-
-
-def _exit_call(error: SystemExit) -> str:
-    try:
-        return f"sys.exit({'' if error.code is None else repr(error.code)[:200]})"
-    except BaseException as other:
-        return f"sys.exit() with a value that cannot be shown ({type(other).__name__})"
-
-
 # -- what is wrong -----------------------------------------------------------------------------------------
 
 
@@ -436,26 +412,13 @@ def _arrays(values: Mapping[str, Any] | None) -> dict[str, NDArray[np.float64]] 
 def _message(value: Any) -> str:
     """A message of any kind as storable text of bounded length."""
     text = value if isinstance(value, str) else ("" if value is None else repr(value))
-    text = _text(text[: _MAX_MESSAGE + 1])
-    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " ..."
+    text = _text(text[: MAX_MESSAGE + 1])
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
 
 
 def _text(value: str) -> str:
     """A text that every database keeps: halves of surrogate pairs and NULs are written out."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-
-
-def place_of(error: BaseException) -> str:
-    """Where the user's own code failed: the innermost frame. Nothing for errors of ours, which say what to do."""
-    if isinstance(error, SafeboError):
-        return ""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f" ({Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name})"
 
 
 def what_happened(measurement: Measurement) -> list[str]:

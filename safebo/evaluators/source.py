@@ -29,8 +29,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from safebo.errors import EvaluatorError, EvaluatorOptionError, MeasurementError
-from safebo.evaluators.gate import as_measurement, failed, place_of, short_text, text_of
+from safebo.errors import (
+    EvaluatorError,
+    EvaluatorOptionError,
+    MeasurementError,
+    place_of,
+    short_text,
+    text_of,
+)
+from safebo.evaluators.gate import as_measurement, failed
 from safebo.evaluators.program import first_line, run_program
 from safebo.evaluators.scenarios import check_scenarios
 from safebo.study import Study, quantity_of
@@ -142,10 +149,22 @@ def _beside(value: Any, options: dict[str, Any], folder: str | None) -> dict[str
     for name in getattr(value, "path_options", ()):
         text = options.get(name)
         if folder is not None and isinstance(text, str) and text and "\0" not in text:
-            place = Path(folder, Path(text).expanduser())
+            place, rest = _place_beside(text, folder)
             if os.path.exists(place):  # a robot may also be given by its name
-                found[name] = str(place)
+                found[name] = f"{place}{rest}"
     return {**options, **found}
+
+
+def _place_beside(text: str, folder: str) -> tuple[Path, str]:
+    """Where an option's file would be beside the study, and what follows its name: a class of it, `:Class`.
+
+    `module:Class` is looked for as `module.py`, as an evaluator's module is.
+    """
+    head, colon, attribute = text.rpartition(":")
+    if not colon or not attribute.replace(".", "").isidentifier():
+        return Path(folder, Path(text).expanduser()), ""
+    file = head if head.endswith(".py") else f"{head.replace('.', '/')}.py"
+    return Path(folder, Path(file).expanduser()), f":{attribute}"
 
 
 def registered_evaluators() -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
-from safebo.errors import EvaluatorError, RunStoppedError
-from safebo.evaluators.gate import number_of, short_text
+from safebo.errors import EvaluatorError, RunStoppedError, short_text
+from safebo.evaluators.gate import number_of
 from safebo.files.problems import Problem
 from safebo.runs.clock import OperatingClock
 from safebo.study import Study

@@ -29,8 +29,9 @@ from safebo.errors import (
     RunStoppedError,
     SafeboError,
     UnknownTrialError,
+    short_text,
 )
-from safebo.evaluators.gate import disk_is_full, refuse_seed, short_text, was_unsafe
+from safebo.evaluators.gate import disk_is_full, refuse_seed, was_unsafe
 from safebo.evaluators.scenarios import combined, parts_of
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft

@@ -327,6 +327,11 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
                 f"[{lower:g}, {upper:g}] leaves what {who} accepts for {parameter.name!r}: "
                 f"[{known.lower:g}, {known.upper:g}]",
             )
+        if known is not None and known.unit and parameter.unit and not _same(known.unit, parameter.unit):
+            yield Problem(
+                ("parameters", index, "unit"),
+                f"{parameter.unit!r} is not the unit of {parameter.name!r} of {who}: {known.unit!r}",
+            )
     variables, constraints = enumerate(study.context.variables), enumerate(study.constraints)
     objective, scales = study.objective, study.tuner.backup.state_scale
     names: list[tuple[KeyPath, str, str, Sequence[ParameterInfo | QuantityInfo]]] = [
@@ -366,6 +371,12 @@ def _choices(parameter: Parameter, known: ParameterInfo, path: KeyPath, who: str
     for name in parameter.choices or ():
         if known.choices and name not in known.choices:
             yield unknown(path, "choice", name, known.choices, f"{who} has for {parameter.name!r} no")
+
+
+def _same(unit: str, other: str) -> bool:
+    """Whether two units are written alike but for spaces, dots and how a power is written."""
+    plain = str.maketrans({" ": None, "*": None, "·": None, "^": None, "²": "2", "³": "3"})
+    return unit.translate(plain) == other.translate(plain)
 
 
 def _key_of(function: FunctionSpec) -> str:

@@ -1,0 +1,155 @@
+"""Finding the controller that a study or a command line names.
+
+- a name: `whole-body`, which comes with this package, or one registered under the entry point `safebo.controllers`;
+- `module:Class`, or `FILE.py:Class`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from safebo.errors import place_of, short_text
+from safebo.robots.controllers.protocol import ControllerInputError, WalkingController, short, table_of
+from safebo.robots.quadruped.gains import GAINS, GainTable
+
+WHOLE_BODY = "whole-body"
+"""The chain of `safebo.robots.quadruped`: what walks where a study names no controller."""
+
+ENTRY_POINTS = "safebo.controllers"
+
+
+@dataclass(frozen=True)
+class FoundController:
+    """A controller that was found.
+
+    Args:
+        name: as it was named.
+        make: gives one that is ready for `reset`.
+        table: its gains.
+        switches: it can take other gains within a walk.
+    """
+
+    name: str
+    make: Callable[[], WalkingController]
+    table: GainTable
+    switches: bool
+
+    @cached_property
+    def one(self) -> WalkingController:
+        """The one that walks in this process, walk after walk; made when first asked for."""
+        return self.make()
+
+
+def find_controller(name: str) -> FoundController | None:
+    """The controller of a name; None for the chain that comes with this package.
+
+    Raises:
+        ControllerInputError: there is none, or it cannot be loaded; says where and why.
+    """
+    if name == WHOLE_BODY:
+        return None
+    if ":" in name:
+        return _checked(name, _load_class(name))
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        return _checked(name, _guarded(name, point.load))
+    known = [WHOLE_BODY, *sorted(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS))]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f", did you mean {close[0]!r}" if close else ""
+    raise ControllerInputError(
+        f"unknown controller {name!r}{hint}? Known are {', '.join(known)}, module:Class and FILE.py:Class"
+    )
+
+
+def table_for(name: str) -> GainTable:
+    """The gains of a controller, see `find_controller`."""
+    found = find_controller(name)
+    return GainTable(GAINS) if found is None else found.table
+
+
+def _load_class(name: str) -> Any:
+    head, _, attribute = name.rpartition(":")
+    module = _guarded(
+        name, lambda: _file_module(head) if head.endswith(".py") else importlib.import_module(head)
+    )
+    value: Any = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            names = [key for key in vars(value) if not key.startswith("_")]
+            close = difflib.get_close_matches(part, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ControllerInputError(f"controller {name!r}: {head} has no {part!r}{hint}")
+        value = getattr(value, part)
+    return value
+
+
+_files: dict[Path, tuple[float, ModuleType]] = {}
+"""Modules of files, with the files' times."""
+
+
+def _file_module(path: str) -> ModuleType:
+    """The module in a file; what stands beside it can be imported by it."""
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise ControllerInputError(f"{path}: no such file")
+    changed = file.stat().st_mtime
+    if file in _files and _files[file][0] == changed:
+        return _files[file][1]
+    unique = f"_safebo_controller_{len(_files)}_{file.stem}"
+    specification = importlib.util.spec_from_file_location(unique, file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[unique] = module  # dataclasses look there
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[unique]
+        raise
+    _files[file] = changed, module
+    return module
+
+
+def _checked(name: str, value: Any) -> FoundController:
+    """What was loaded, if it is a class of the protocol."""
+    if not callable(value):
+        raise ControllerInputError(f"controller {name!r} is no class but {short(value)}")
+    for method in ("reset", "step"):
+        if isinstance(value, type) and not callable(getattr(value, method, None)):
+            raise ControllerInputError(
+                f"controller {name!r} has no method {method}; a controller has gains, "
+                "reset(robot, gains, gait, command) and step(sensors)"
+            )
+    # An instance that knows its gains only once it is made, such as a policy's, is made to be asked.
+    made = None if isinstance(getattr(value, "gains", None), (list, tuple)) else _guarded(name, value)
+    table = table_of(getattr(value if made is None else made, "gains", None), name)
+
+    def make() -> WalkingController:
+        return cast(WalkingController, _guarded(name, value))
+
+    return FoundController(
+        name, make, table, callable(getattr(value if made is None else made, "set_gains", None))
+    )
+
+
+def _guarded(name: str, call: Callable[[], Any]) -> Any:
+    """What a call of a user's code gives; whatever it raises becomes a sentence."""
+    try:
+        return call()
+    except (KeyboardInterrupt, ControllerInputError):
+        raise
+    except BaseException as error:
+        raise ControllerInputError(
+            f"controller {name!r} cannot be loaded: {short_text(error)}{place_of(error)}"
+        ) from error
