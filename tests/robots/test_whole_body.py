@@ -49,6 +49,33 @@ def test_hierarchy_agrees_with_projection_by_exact_pseudo_inverses(seed):
     )
 
 
+def damped_oracle(tasks, sizes, targets, damping):
+    """The same with damped pseudo-inverses of the projected rows, projectors from singular values."""
+    x, basis, row = np.zeros((tasks.shape[1], targets.shape[1])), np.zeros((0, tasks.shape[1])), 0
+    for size in sizes:
+        j, t = tasks[row : row + size], targets[row : row + size]
+        projected = j - j @ basis.T @ basis
+        inner = projected @ projected.T + damping**2 * np.eye(size)
+        x = x + projected.T @ np.linalg.solve(inner, t - j @ x)
+        _, values, rows = np.linalg.svd(tasks[: row + size])
+        basis = rows[: np.count_nonzero(values > 1e-8)]
+        row += size
+    return x
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("damping", [1e-3, 0.3])
+def test_damped_levels_agree_with_projectors_from_singular_values(seed, damping):
+    rng = np.random.default_rng(seed)
+    sizes = [6, 3, 0, 3, 9]
+    tasks, targets = rng.normal(size=(21, 18)), rng.normal(size=(21, 3))
+    tasks[7] = tasks[0] - 2.0 * tasks[3]  # spanned by a higher level
+    tasks[11] = tasks[9] + tasks[10]  # and by its own
+    tasks[19] = 0.0
+    found, expected = solve(tasks, sizes, targets, damping), damped_oracle(tasks, sizes, targets, damping)
+    np.testing.assert_allclose(found, expected, atol=1e-7)  # rounding over damping squared
+
+
 @pytest.mark.parametrize("damping", [0.0, 1e-3, 0.5])
 def test_a_lower_task_never_disturbs_a_higher_one(damping):
     rng = np.random.default_rng(1)

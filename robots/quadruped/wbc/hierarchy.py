@@ -26,10 +26,16 @@ def solve_hierarchy(
     """Solve stacked tasks in strict order of priority, for several right-hand sides at once.
 
     Kim et al. 2019: x_i = x_{i-1} + P_i^+ (t_i - J_i x_{i-1}), P_i = J_i N_{i-1}, with N_{i-1} the projector onto
-    the null space of all higher levels. The rows of B being an orthonormal basis of all higher rows,
-    N = 1 - B^T B, and a row is projected by taking its part along each row of B out of it (Gram-Schmidt). So
-    neither N nor a pseudo-inverse of the stacked Jacobian is ever formed. The pseudo-inverse is damped,
-    P^+ = P^T (P P^T + lambda^2)^-1; the projector is not, so damping never lets a lower task disturb a higher one.
+    the null space of all higher levels. The pseudo-inverse is damped, P^+ = P^T (P P^T + lambda^2)^-1; the projector
+    is not, so damping never lets a lower task disturb a higher one.
+
+    Coordinates are turned so that N only leaves out the first ones: a Householder reflection H = 1 - s h h^T for every
+    new direction puts it onto an axis of its own, J H_1 H_2 ... = L is lower triangular, and x = H_1 H_2 ... y. With
+    the `known` directions of the higher levels
+
+        J_i x_{i-1} = L_i[:, :known] y,   P_i = L_i[:, known:]
+
+    so that neither N nor a pseudo-inverse of the stacked Jacobian is ever formed.
 
     Args:
         tasks: Jacobians of all levels stacked, `rows x n`, highest priority first.
@@ -38,80 +44,83 @@ def solve_hierarchy(
         damping: of the pseudo-inverses, in the unit of a singular value.
         solution: out, `n x k`.
     """
-    n, columns = tasks.shape[1], targets.shape[1]
-    basis = np.empty((n, n))  # B: its first `known` rows
-    known = 0
-    solution[:] = 0.0
-    row = 0
+    rows, n = tasks.shape
+    columns = targets.shape[1]
+    turned = tasks.T.copy()  # L^T: a task in each column, so that inner loops run along tasks
+    mirrors, scales = np.empty((n, n)), np.empty(n)  # h and s
+    lengths, along = np.zeros(rows), np.empty(rows)
+    for j in range(n):
+        for i in range(rows):
+            lengths[i] += turned[j, i] ** 2
+    solution[:] = 0.0  # y
+    row, known = 0, 0
     for level in range(sizes.shape[0]):
-        m = sizes[level]
+        m, higher = sizes[level], known
         if m == 0:
             continue
-        projected = np.empty((m, n))
-        lengths = np.empty(m)
-        residual = np.empty((m, columns))
-        for i in range(m):
-            length, left = 0.0, 0.0
-            for j in range(n):
-                projected[i, j] = tasks[row + i, j]
-                length += tasks[row + i, j] ** 2
-            _remove(projected[i], basis, known)  # P_i = J_i (1 - B^T B)
-            for j in range(n):
-                left += projected[i, j] ** 2
-            lengths[i] = length
-            if left <= RANK_TOLERANCE**2 * length:  # higher levels leave nothing of this row
-                projected[i] = 0.0
-            for c in range(columns):
-                value = targets[row + i, c]
-                for j in range(n):
-                    value -= tasks[row + i, j] * solution[j, c]
-                residual[i, c] = value  # t_i - J_i x_{i-1}
-        # residual := (P P^T + lambda^2)^-1 residual, then x += P^T residual
-        gram = np.empty((m, m))
+        for i in range(row, row + m):
+            if _left(turned, higher, i) <= RANK_TOLERANCE**2 * lengths[i]:
+                turned[higher:, i] = 0.0  # higher levels leave nothing of this row
+        for i in range(row, row + m):
+            left = _left(turned, known, i)
+            if left <= RANK_TOLERANCE**2 * lengths[i]:
+                turned[known:, i] = 0.0  # the level's own earlier rows leave nothing of it
+                continue
+            norm = math.sqrt(left)
+            mirror, first = mirrors[known], turned[known, i]
+            for j in range(known, n):
+                mirror[j] = turned[j, i]
+            mirror[known] += norm if first >= 0.0 else -norm
+            scales[known] = 1.0 / (norm * (norm + abs(first)))
+            along[:] = 0.0
+            for j in range(known, n):
+                value, line = mirror[j], turned[j]
+                for r in range(rows):
+                    along[r] += value * line[r]
+            for j in range(known, n):
+                value, line = scales[known] * mirror[j], turned[j]
+                for r in range(rows):
+                    line[r] -= value * along[r]
+            known += 1
+        # y := P^T (P P^T + lambda^2)^-1 (t - J x) along the new directions
+        gram, residual = np.empty((m, m)), np.empty((m, columns))
         for i in range(m):
             for j in range(i + 1):
                 value = 0.0
-                for k in range(n):
-                    value += projected[i, k] * projected[j, k]
+                for k in range(higher, known):
+                    value += turned[k, row + i] * turned[k, row + j]
                 gram[i, j] = value
             gram[i, i] += damping * damping
+            for c in range(columns):
+                value = targets[row + i, c]
+                for k in range(higher):
+                    value -= turned[k, row + i] * solution[k, c]
+                residual[i, c] = value
         solve_positive(gram, residual)
-        for i in range(m):
-            for j in range(n):
-                for c in range(columns):
-                    solution[j, c] += projected[i, j] * residual[i, c]
-        # B takes up the directions of this level; rows of P are orthogonal to the old B but not to one another
-        for i in range(m):
-            if known == n:
-                break
-            for j in range(n):
-                basis[known, j] = projected[i, j]
-            _remove(basis[known], basis, known)
-            left = 0.0
-            for j in range(n):
-                left += basis[known, j] ** 2
-            if left > RANK_TOLERANCE**2 * lengths[i]:
-                scale = 1.0 / math.sqrt(left)
-                for j in range(n):
-                    basis[known, j] *= scale
-                known += 1
+        for k in range(higher, known):
+            for c in range(columns):
+                value = 0.0
+                for i in range(m):
+                    value += turned[k, row + i] * residual[i, c]
+                solution[k, c] = value
         row += m
+    for k in range(known - 1, -1, -1):  # x = H_1 H_2 ... y
+        mirror = mirrors[k]
+        for c in range(columns):
+            value = 0.0
+            for j in range(k, n):
+                value += mirror[j] * solution[j, c]
+            for j in range(k, n):
+                solution[j, c] -= scales[k] * value * mirror[j]
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _remove(vector: FloatArray, basis: FloatArray, known: int) -> None:
-    """Project `vector` in place by 1 - B^T B, B being the first `known` rows of `basis`.
-
-    Done twice: after one pass a vector that lay nearly in the span is left with rounding errors as large as
-    itself; a second pass makes it orthogonal to machine precision.
-    """
-    for _ in range(2):
-        for b in range(known):
-            value = 0.0
-            for j in range(vector.shape[0]):
-                value += basis[b, j] * vector[j]
-            for j in range(vector.shape[0]):
-                vector[j] -= value * basis[b, j]
+def _left(turned: FloatArray, known: int, task: int) -> float:
+    """What the first `known` directions leave of a task, its squared length; nothing where they are all there are."""
+    value = 0.0
+    for j in range(known, turned.shape[0]):
+        value += turned[j, task] ** 2
+    return value
 
 
 @njit(cache=True)
