@@ -97,6 +97,27 @@ def test_an_undamped_consistent_stack_is_met_exactly():
     np.testing.assert_allclose(tasks @ solve(tasks, [6, 3, 3, 6], targets), targets, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["go1", "a1", "anymal_c"])
+def test_mass_matrix_and_bias_are_pinocchios(name):
+    robot, rng = load_robot(name), np.random.default_rng(6)
+    dynamics, model = Dynamics(robot), robot.load_pinocchio()
+    data, index = model.createData(), robot.pinocchio_index(model)
+    order = np.concatenate([np.arange(6), index.v])
+    for _ in range(20):
+        quaternion = rng.normal(size=4)
+        quaternion /= np.linalg.norm(quaternion)
+        joints, speeds, base = rng.uniform(-3, 3, 12), rng.normal(0, 5, 12), rng.normal(0, 2, 6)
+        dynamics.update(quaternion, base, joints, speeds)
+        q, v = pinocchio.neutral(model), np.zeros(18)
+        q[3:7], q[index.q] = np.roll(quaternion, -1), joints
+        v[:6], v[index.v] = base, speeds
+        upper = np.triu(pinocchio.crba(model, data, q))
+        mass = (upper + np.triu(upper, 1).T)[np.ix_(order, order)]
+        bias = pinocchio.nonLinearEffects(model, data, q, v)[order]
+        assert np.abs(dynamics.mass_matrix - mass).max() < 1e-13 * np.abs(mass).max()
+        assert np.abs(dynamics.bias - bias).max() < 1e-13 * np.abs(bias).max()
+
+
 class Scene:
     """A random pose and motion of a robot with some feet on the ground."""
 
