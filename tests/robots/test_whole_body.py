@@ -1,5 +1,7 @@
 """The task hierarchy, the torque program and the equations of motion."""
 
+import itertools
+
 import numpy as np
 import pinocchio
 import pytest
@@ -15,7 +17,13 @@ from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskStack, base_task, stack_tasks
-from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
+from safebo.robots.quadruped.wbc.torque_qp import (
+    FOUND,
+    OUTSIDE_PYRAMID,
+    TorqueProblem,
+    TorqueProgram,
+    free_torques,
+)
 
 STANCES = [(1, 1, 1, 1), (1, 0, 0, 1), (0, 1, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)]
 
@@ -144,12 +152,15 @@ class Scene:
         self.acceleration = rng.normal(0, 2, 18)
         self.planned = np.where(self.stance[:, None], [3.0, -2.0, 40.0], 0.0)
 
+    def problem(self):
+        terms = self.dynamics.mass_matrix, self.dynamics.bias
+        feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
+        return TorqueProblem(*terms, self.acceleration, self.planned, *feet)
+
     def program(self, torque_limit=1e3):
         program = TorqueProgram(self.robot.mass, np.full(12, torque_limit))
         program.set_gains(1.0, 3.0, 1e-4, 0.5)
-        terms = self.dynamics.mass_matrix, self.dynamics.bias
-        feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
-        program.solve(TorqueProblem(*terms, self.acceleration, self.planned, *feet))
+        program.solve(self.problem())
         return program
 
 
@@ -241,6 +252,20 @@ def test_the_torque_program_finds_the_optimum_of_a_general_solver(stance, torque
     )
 
 
+def test_an_optimum_inside_its_constraints_is_that_of_the_constrained_solver():
+    reasons = []
+    for stance, seed in itertools.product(STANCES[:4], range(10)):
+        scene = Scene("go2", stance, seed)
+        scene.acceleration *= 0.2 * (seed % 5)
+        program = scene.program()
+        torque = program.torque.copy()
+        reasons.append(free_torques(scene.problem(), program.settings, program.answer))
+        program.solve_within_limits(scene.problem(), OUTSIDE_PYRAMID)
+        np.testing.assert_allclose(torque, program.torque, atol=1e-9)
+    assert reasons.count(FOUND) > 10
+    assert reasons.count(OUTSIDE_PYRAMID) > 10
+
+
 def test_torques_that_no_force_allows_are_cut_and_the_friction_pyramid_still_holds():
     scene = Scene("go1", (1, 0, 0, 1), 5)
     scene.acceleration[6:] *= 50.0
@@ -254,9 +279,7 @@ def test_the_largest_force_may_change_between_two_torque_programs():
     scene = Scene("go1", (1, 1, 1, 1), 5)
     program = scene.program()
     program.max_force = 15.0
-    terms = scene.dynamics.mass_matrix, scene.dynamics.bias
-    feet = scene.feet.stance, scene.feet.rotation, scene.feet.local, scene.feet.jacobian
-    program.solve(TorqueProblem(*terms, scene.acceleration, scene.planned, *feet))
+    program.solve(scene.problem())
     assert program.forces[:, 2].max() == pytest.approx(15.0, abs=1e-6)
 
 

@@ -12,6 +12,7 @@ the pyramid keeps them; what is left over, and a swinging leg's torque, is cut t
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,10 +20,13 @@ import daqp
 import numpy as np
 
 from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.interface import GRAVITY, plain
 from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
 from safebo.types import BoolArray, FloatArray, IntArray
+
+TOLERANCE = 1e-6
+"""By how much a solution may break a row of the constraints, which has unit length: DAQP's own."""
 
 
 class TorqueError(RuntimeError):
@@ -65,6 +69,54 @@ class Relaxation(NamedTuple):
     offset: FloatArray
 
 
+class TorqueSettings(NamedTuple):
+    """What the torque program is told, constant between two changes of the gains or of the largest force.
+
+    Args:
+        weights: cost of the base accelerations given up, linear and angular, `6`.
+        regularisation: cost of a force away from the planned one, 1/N^2.
+        friction: coefficient.
+        unit: of force, the robot's weight, N.
+        max_force: largest vertical force of a foot, in that unit.
+        torque_limit: N m, `12`.
+    """
+
+    weights: FloatArray
+    regularisation: float
+    friction: float
+    unit: float
+    max_force: float
+    torque_limit: FloatArray
+
+
+class TorqueAnswer(NamedTuple):
+    """What comes out of the torque program.
+
+    Args:
+        forces: of the feet `4 x 3`, world, N.
+        relaxation: delta, `6`.
+        torque: N m, within the limits, `12`.
+        elimination: of the relaxation.
+        program: room for H of the program, `144`, in its first `n n` places; g, `12`.
+    """
+
+    forces: FloatArray
+    relaxation: FloatArray
+    torque: FloatArray
+    elimination: Relaxation
+    program: tuple[FloatArray, FloatArray]
+
+
+@njit(cache=True)
+def torque_answer(parts: TorqueAnswer) -> TorqueAnswer:
+    """The record of a plain tuple, see `interface.plain`."""
+    return TorqueAnswer(parts[0], parts[1], parts[2], Relaxation(*parts[3]), parts[4])
+
+
+FOUND, OUTSIDE_PYRAMID, OVER_LIMIT = 0, 1, 2
+"""What `free_torques` says: it has the optimum, or a force or a torque is not allowed."""
+
+
 class TorqueProgram:
     """The torque quadratic program of one tick.
 
@@ -74,29 +126,42 @@ class TorqueProgram:
 
     Attributes after `solve`:
         forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m, within the limits.
-        max_force: largest vertical force of a foot, N.
     """
 
     def __init__(self, mass: float, torque_limit: FloatArray) -> None:
-        self._unit = mass * GRAVITY
-        self.max_force = 3.0 * self._unit
-        self._limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
+        unit = mass * GRAVITY
         self._rows, self._offset = np.empty((12, 12)), np.empty(12)
-        self.weights = np.ones(6)
-        self.regularisation = 1e-4
-        self.friction = 0.5
-        self._hessian = np.empty(144)
-        self._gradient = np.empty(12)
-        self._relaxation = tuple(Relaxation(np.empty((6, 12)), np.empty(6)))
-        self.forces = np.zeros((4, 3))
-        self.relaxation = np.zeros(6)
-        self.torque = np.zeros(12)
+        limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
+        self._use(TorqueSettings(np.ones(6), 1e-4, 0.5, unit, 3.0, limit))
+        room = np.zeros(144), np.zeros(12)
+        elimination = Relaxation(np.zeros((6, 12)), np.zeros(6))
+        self.answer = TorqueAnswer(np.zeros((4, 3)), np.zeros(6), np.zeros(12), elimination, room)
+        self._answer_parts = plain(self.answer)
+        self.forces, self.relaxation, self.torque = self.answer[:3]
+
+    def _use(self, settings: TorqueSettings) -> None:
+        self.settings = settings
+        self._settings_parts = plain(settings)
+
+    @property
+    def max_force(self) -> float:
+        """Largest vertical force of a foot, N."""
+        return self.settings.max_force * self.settings.unit
+
+    @max_force.setter
+    def max_force(self, force: float) -> None:
+        self._use(self.settings._replace(max_force=float(force) / self.settings.unit))
 
     def set_gains(self, linear: float, angular: float, regularisation: float, friction: float) -> None:
         """Weights of the linear and angular base acceleration given up, force regularisation, friction."""
-        self.weights = np.array([linear] * 3 + [angular] * 3)
-        self.regularisation = float(regularisation)
-        self.friction = float(friction)
+        settings = self.settings
+        self._use(
+            settings._replace(
+                weights=np.array([linear] * 3 + [angular] * 3),
+                regularisation=float(regularisation),
+                friction=float(friction),
+            )
+        )
 
     def solve(self, problem: TorqueProblem) -> FloatArray:
         """Feed-forward torque `12`, N m.
@@ -104,35 +169,33 @@ class TorqueProgram:
         Raises:
             TorqueError: no optimum was found.
         """
+        found = free_torques(tuple(problem), self._settings_parts, self._answer_parts)
+        return self.torque if found == FOUND else self.solve_within_limits(problem, found)
+
+    def solve_within_limits(self, problem: TorqueProblem, reason: int) -> FloatArray:
+        """What `solve` does where the free optimum, found by `free_torques`, is not allowed for a `reason`.
+
+        Raises:
+            TorqueError: no optimum was found.
+        """
         count = int(np.count_nonzero(problem.stance))
-        parts = tuple(problem)
-        size = 3 * count
-        hessian = self._hessian[: size * size].reshape(size, size)
-        gradient = self._gradient[:size]
-        _build_torque_program(
-            parts,
-            self.weights,
-            self.regularisation,
-            self._unit,
-            self._relaxation,
-            hessian,
-            gradient,
-        )
-        solution = gradient
-        pyramid = friction_pyramid(count, self.friction, self.max_force / self._unit)
-        if count:
+        size, settings = 3 * count, self.settings
+        hessian = self.answer.program[0][: size * size].reshape(size, size)
+        gradient = self.answer.program[1][:size]
+        pyramid = friction_pyramid(count, settings.friction, settings.max_force)
+        if reason == OUTSIDE_PYRAMID:
             solution = _solved(hessian, gradient, *pyramid)
-        out = self.forces, self.relaxation, self.torque
-        if _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out) and count:
-            # rarely: without the rows the program has half the size, and what keeps them is its optimum with them
-            rows = _torque_rows(parts, self._relaxation, self._unit, self._rows, self._offset)
-            limit, offset = self._limit[np.repeat(problem.stance, 3)], self._offset[:size]
-            # in units of the limit: soft rows weigh alike
-            matrix = np.concatenate([pyramid[0], rows / limit[:, None]])
-            most = np.concatenate([pyramid[1], 1.0 - offset / limit])
-            least = np.concatenate([pyramid[2], -1.0 - offset / limit])
-            solution = _solved(hessian, gradient, matrix, most, least, _soft_rows(count))
-            _torque_from_forces(parts, self._unit, self._relaxation, solution, self._limit, *out)
+            if not _torque_from_forces(problem, settings, solution, self.answer):
+                return self.torque
+        # rarely: without the rows the program has half the size, and what keeps them is its optimum with them
+        rows = _torque_rows(problem, self.answer.elimination, settings.unit, self._rows, self._offset)
+        limit, offset = settings.torque_limit[np.repeat(problem.stance, 3)], self._offset[:size]
+        # in units of the limit: soft rows weigh alike
+        matrix = np.concatenate([pyramid[0], rows / limit[:, None]])
+        most = np.concatenate([pyramid[1], 1.0 - offset / limit])
+        least = np.concatenate([pyramid[2], -1.0 - offset / limit])
+        solution = _solved(hessian, gradient, matrix, most, least, _soft_rows(count))
+        _torque_from_forces(problem, settings, solution, self.answer)
         return self.torque
 
 
@@ -150,11 +213,42 @@ def _soft_rows(count: int) -> IntArray:
 
 
 @njit(cache=True)
+def free_torques(problem: TorqueProblem, settings: TorqueSettings, answer: TorqueAnswer) -> int:
+    """Solve the program without its constraints, and say whether what comes out keeps them.
+
+    Most programs of a robot that walks well have their optimum inside the constraints: u = -H^-1 g. What is allowed is
+    what the solver of the constrained program allows too (`TOLERANCE`).
+
+    Returns:
+        `FOUND`, or why the program has to be solved with its constraints: `OUTSIDE_PYRAMID` or `OVER_LIMIT`.
+    """
+    problem, settings, answer = TorqueProblem(*problem), TorqueSettings(*settings), torque_answer(answer)
+    count = 0
+    for leg in range(4):
+        count += 1 if problem.stance[leg] else 0
+    size = 3 * count
+    hessian = answer.program[0][: size * size].reshape(size, size)
+    gradient = answer.program[1][:size]
+    _build_torque_program(problem, settings, answer.elimination, hessian, gradient)
+    factor, solution = hessian.copy(), np.empty((size, 1))
+    for i in range(size):
+        solution[i, 0] = -gradient[i]
+    solve_positive(factor, solution)
+    forces = solution[:, 0].copy()
+    scale = 1.0 / math.sqrt(1.0 + settings.friction**2)  # of the pyramid's rows
+    for c in range(count):
+        up, across = forces[c], max(abs(forces[count + 2 * c]), abs(forces[count + 2 * c + 1]))
+        within = -TOLERANCE <= up <= settings.max_force + TOLERANCE
+        if not (within and scale * (across - settings.friction * up) <= TOLERANCE):
+            return OUTSIDE_PYRAMID
+    exceeded = _torque_from_forces(problem, settings, forces, answer)
+    return OVER_LIMIT if exceeded else FOUND
+
+
+@njit(cache=True)
 def _build_torque_program(
     problem: TorqueProblem,
-    weights: FloatArray,
-    regularisation: float,
-    unit: float,
+    settings: TorqueSettings,
     relaxation: Relaxation,
     hessian: FloatArray,
     gradient: FloatArray,
@@ -168,8 +262,8 @@ def _build_torque_program(
 
     The program is scaled to a mean diagonal of one.
     """
-    problem, relaxation = TorqueProblem(*problem), Relaxation(*relaxation)
     mass_matrix, stance, rotation = problem.mass_matrix, problem.stance, problem.rotation
+    weights, regularisation, unit = settings.weights, settings.regularisation, settings.unit
     effect, offset = relaxation.effect, relaxation.offset
     count = hessian.shape[0] // 3
     block = np.empty((6, 6))
@@ -241,7 +335,6 @@ def _torque_rows(
     tau = M_j (a + [effect u + offset; 0]) + h_j - unit J_j^T u, see `_torque_from_forces`. Returns the used part of
     `rows`, `3 n x 3 n` of n standing legs.
     """
-    problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
     count = 0
     for leg in range(4):
@@ -274,27 +367,21 @@ def _torque_rows(
 
 @njit(cache=True)
 def _torque_from_forces(
-    problem: TorqueProblem,
-    unit: float,
-    elimination: Relaxation,
-    solution: FloatArray,
-    limit: FloatArray,
-    forces: FloatArray,
-    relaxation: FloatArray,
-    torque: FloatArray,
+    problem: TorqueProblem, settings: TorqueSettings, solution: FloatArray, answer: TorqueAnswer
 ) -> bool:
     """Forces, relaxation and torque of a solution: tau = M_j (a + [delta; 0]) + h_j - J_j^T f (eq. 28).
 
     The torque is cut to the limits; returns whether a standing leg's had to be.
     """
-    problem, elimination = TorqueProblem(*problem), Relaxation(*elimination)
+    elimination = answer.elimination
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
+    forces, relaxation, limit = answer.forces, answer.relaxation, settings.torque_limit
     for i in range(6):
         value = elimination.offset[i]
         for j in range(solution.shape[0]):
             value += elimination.effect[i, j] * solution[j]
         relaxation[i] = value
-    scatter_forces(solution, problem.stance.reshape(1, 4), unit, forces.reshape(1, 4, 3))
+    scatter_forces(solution, problem.stance.reshape(1, 4), settings.unit, forces.reshape(1, 4, 3))
     exceeded = False
     for i in range(12):
         value = problem.bias[6 + i]
@@ -308,6 +395,6 @@ def _torque_from_forces(
             for w in range(3):
                 force += rotation[w, axis] * forces[leg, w]
             value -= jacobian[leg, axis, i % 3] * force
-        torque[i] = min(limit[i], max(-limit[i], value))
-        exceeded = exceeded or (problem.stance[leg] and torque[i] != value)
+        answer.torque[i] = min(limit[i], max(-limit[i], value))
+        exceeded = exceeded or (problem.stance[leg] and answer.torque[i] != value)
     return exceeded
