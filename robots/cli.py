@@ -29,6 +29,7 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, robot_gait
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
+from safebo.robots.quadruped.speed import shortened_command
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkLoop, WalkRecording, rollout
@@ -245,7 +246,9 @@ def walk(
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
         chain = Controller(model, chosen, pattern, ramp, known)
-        _say_if_shortened(chain, gait, float(np.hypot(velocity, leftward)))
+        shortened = shortened_command(chain.limit, velocity, leftward)
+        if shortened:
+            say(f"note: in gait {gait!r} {shortened}")
         walker: WalkLoop = chain
     elif estimator == "truth":
         _refuse("--estimator truth is for the controller that comes with this package")
@@ -274,16 +277,6 @@ def _gains_of_file(path: Path | None, own: FoundController | None) -> dict[str, 
     except ValueError as error:
         raise ValueError(f"{path}: gains: {error}") from None
     return given
-
-
-def _say_if_shortened(chain: Controller, gait: str, wanted: float) -> None:
-    if wanted > chain.speed_limit + 1e-9:
-        pattern = chain.gait
-        say(
-            f"Note: in gait {gait!r} a foot swings for {pattern.swing_duration:.2f} s of every "
-            f"{pattern.stride_duration:g} s, enough for {chain.speed_limit:.2f} m/s; "
-            f"the command of {wanted:.2f} m/s is shortened to that."
-        )
 
 
 def summary(robot: RobotModel, gait_name: str, record: WalkRecording) -> str:

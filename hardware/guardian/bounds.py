@@ -44,6 +44,7 @@ HARD_BOUNDS: Mapping[str, tuple[float, float]] = {
     "swing.kd_xy": (1.0, 150.0),
     "swing.kd_z": (1.0, 150.0),
     "swing.apex_height": (0.02, 0.15),
+    "swing.max_speed": (0.5, 6.0),
     "foothold.velocity_gain": (0.0, 0.8),
     "wbc.orientation.kp": (0.0, 1000.0),
     "wbc.orientation.kd": (0.0, 100.0),

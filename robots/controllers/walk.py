@@ -40,6 +40,7 @@ class ProtocolWalk:
     Attributes after `step`:
         base: the controller's estimate of the trunk, or one made for it.
         planned_contact: of the gait, `4`.
+        velocity_command: what it is told: forward, leftward (m/s) and yaw rate (rad/s), `3`.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ProtocolWalk:
         self._command = JointCommand()
         self.base = BaseState.at_rest()
         self.planned_contact: BoolArray = np.ones(4, dtype=np.bool_)
+        self.velocity_command: FloatArray = np.zeros(3)
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Begin again, standing; `truth` is not for a controller of the protocol.
@@ -115,6 +117,7 @@ class ProtocolWalk:
         self._take(time, given)
         stance_phases(time if time >= 0.0 else -1.0, self._timing, self._phases)
         self.planned_contact = self._phases >= 0.0
+        self.velocity_command[:] = self._call(time) if time >= 0.0 else 0.0
         self.base = self._estimated(reading) if base is None else self._estimate(time, base)
         self._tick += 1
         return self._command

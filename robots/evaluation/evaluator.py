@@ -107,6 +107,7 @@ class LeggedEvaluator:
             self.settings.seconds,
             self.settings.objective_after,
             RAMP,
+            gains["swing.max_speed"] if self._own is None else None,
         )
         self.scoring.check(PERIOD, self._base_gait.stride_duration)
         self._folder: Path | None = None
@@ -313,7 +314,7 @@ class LeggedEvaluator:
             true_margins=real,
             telemetry=telemetry,
             duration=walked * record.period,
-            message=record.stop_reason or message,
+            message=record.stop_reason or "; ".join(filter(None, (message, scoring.shortened(gait)))),
             extra=extra,
             strides=strides_of(
                 scoring.objective_over_time(observed),

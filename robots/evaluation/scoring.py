@@ -26,7 +26,7 @@ from safebo.robots.evaluation.metrics import (
 from safebo.robots.evaluation.signals import SIMULATED, WalkTrace
 from safebo.robots.evaluation.stl.values import ArrayTrace
 from safebo.robots.quadruped.gait import Gait
-from safebo.robots.quadruped.swing import MAX_SWING_SPEED
+from safebo.robots.quadruped.speed import SpeedLimit, shortened_command, speed_limit
 from safebo.robots.simulation.plant import floor_rise
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import FloatArray, QuantityInfo
@@ -54,6 +54,9 @@ class WalkScoring:
         seconds: of a whole walk.
         after: seconds at its start that the objective leaves out.
         ramp: seconds over which the command grows.
+        swing_speed: greatest mean speed of a swing foot in the study's own gains, m/s. Where it is tuned, what a
+            trial's own value takes from the command counts as an error. None where a controller of somebody else's
+            walks, which is told the whole command.
         world: what was different in a walk; None where nothing was.
     """
 
@@ -66,6 +69,7 @@ class WalkScoring:
     seconds: float
     after: float
     ramp: float
+    swing_speed: float | None
     world: WalkConditions | None = None
 
     def under(self, world: WalkConditions) -> WalkScoring:
@@ -116,8 +120,19 @@ class WalkScoring:
     def command(self, gait: Gait) -> FloatArray:
         """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
         command = np.array(self.velocity[:2])
-        command *= min(1.0, _fastest(gait) / max(float(np.linalg.norm(command)), 1e-9))
+        command *= self._limit(gait).share(*self.velocity[:2])
         return command
+
+    def shortened(self, gait: Gait) -> str:
+        """Says that a command of the walk is more than the gait can follow; empty where none is."""
+        commands = [(s.forward, s.leftward) for s in self.world.segments] if self.world is not None else []
+        fastest = max(commands or [self.velocity[:2]], key=lambda command: math.hypot(*command))
+        return shortened_command(self._limit(gait), *fastest)
+
+    def _limit(self, gait: Gait) -> SpeedLimit:
+        if self.swing_speed is None:
+            return SpeedLimit(math.inf, "")
+        return speed_limit(self.robot, gait, self.swing_speed)
 
     # -- what a walk shows ----------------------------------------------------------------------------
 
@@ -125,7 +140,7 @@ class WalkScoring:
         """The walk as the plant (`true`) or as the robot itself saw it."""
         signals = walk_signals(record, true, self.command(gait), self.ramp)
         if self.world is not None:
-            signals = _in_world(signals, record, true, self.world, _fastest(gait), self.ramp)
+            signals = _in_world(signals, record, true, self.world, self._limit(gait).speed, self.ramp)
         trace = WalkTrace(
             record, signals, true, self.robot, gait.stride_duration, self.velocity[2], self.ramp
         )
@@ -215,11 +230,6 @@ class WalkScoring:
         if not missing:
             return ""
         return f"the walk of {walked:g} s was too short for the windows of {', '.join(missing)}"
-
-
-def _fastest(gait: Gait) -> float:
-    """Greatest speed that a gait can follow, m/s."""
-    return MAX_SWING_SPEED * gait.swing_duration / gait.stride_duration
 
 
 def _in_world(

@@ -23,7 +23,7 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorErr
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
 from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, plan_motion, start_reference
-from safebo.robots.quadruped.swing import MAX_SWING_SPEED
+from safebo.robots.quadruped.speed import speed_limit
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
@@ -72,13 +72,13 @@ class Controller:
         settle: seconds of standing before the gait starts.
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
 
-    A foot has to cover a whole stride's way while it swings, so a gait has a greatest speed, `speed_limit`
-    (m/s); faster commands are shortened to it.
+    A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it.
 
     Attributes after `step`:
         command: the last joint command (its `position` and `velocity` are the joint targets q*, qd*).
         base: the base state that was used. estimator: what it comes from; None where it is told.
         feet: measured and planned feet.
+        velocity_command: what is followed: forward, leftward (m/s, heading frame) and yaw rate (rad/s), `3`.
         planned_contact: planned contacts `4`. stance_forces: forces of the torque program `4 x 3`, world, N.
     """
 
@@ -100,8 +100,6 @@ class Controller:
         self.settle = float(settle)
         self.period = 1.0 / float(control_rate)
         self._command_of = command
-        swinging = gait.swing_duration / gait.stride_duration
-        self.speed_limit = MAX_SWING_SPEED * swinging
         self.estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
@@ -116,6 +114,7 @@ class Controller:
         self._problem = MpcProblem.allocate(self.mpc.steps)
         self._reference = BaseReference.at_rest()
         self._reference_parts = tuple(self._reference)
+        self.velocity_command = self._reference.command
         self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
         self._acceleration = np.zeros(18)
         self._torque_problem = TorqueProblem(
@@ -161,10 +160,11 @@ class Controller:
                 body=self.body,
             )
         )
-        velocity_gain, apex = gains["foothold.velocity_gain"], gains["swing.apex_height"]
+        swing = gains["swing.apex_height"], gains["swing.max_speed"]
         self._foot_parameters = plain(
-            FootParameters(self._timing, self._geometry, self.period, velocity_gain, apex)
+            FootParameters(self._timing, self._geometry, self.period, gains["foothold.velocity_gain"], swing)
         )
+        self.limit = speed_limit(self.robot, self.gait, gains["swing.max_speed"])
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state.
@@ -193,7 +193,7 @@ class Controller:
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
-        command = self._reference.command
+        command = self.velocity_command
         try:
             base = self.base = self._base_of(reading, truth, gait_time)
         except SensorError:
@@ -205,9 +205,7 @@ class Controller:
             return self.command
         self._bad_samples = 0
         command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
-        speed = math.hypot(command[0], command[1])
-        if speed > self.speed_limit:
-            command[:2] *= self.speed_limit / speed
+        command[:2] *= self.limit.share(command[0], command[1])
         q, qd = reading.joint_position, reading.joint_velocity
         base_parts = tuple(base)
         changed = plan_motion(

@@ -34,14 +34,14 @@ class FootParameters(NamedTuple):
         geometry: of the legs.
         period: control period, s.
         velocity_gain: of the foothold rule, s.
-        apex: height of a swing, m.
+        swing: apex of a swing, m, and greatest mean speed of a swing foot over the ground, m/s.
     """
 
     gait: GaitTiming
     geometry: LegGeometry
     period: float
     velocity_gain: float
-    apex: float
+    swing: tuple[float, float]
 
 
 @njit(cache=True)
@@ -187,7 +187,7 @@ def update_feet(
                 target[leg],
                 progress,
                 duration,
-                parameters.apex,
+                parameters.swing,
                 feet.wanted[leg],
                 feet.wanted_velocity[leg],
                 feet.wanted_acceleration[leg],

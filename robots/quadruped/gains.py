@@ -119,6 +119,15 @@ GAINS: tuple[Gain, ...] = (
         by_length=1.0,
     ),
     Gain(
+        "swing.max_speed",
+        "m/s",
+        3.0,
+        0.5,
+        10.0,
+        "greatest mean speed of a swing foot over the ground; times the share of the stride in which it swings, the "
+        "robot's greatest speed",
+    ),
+    Gain(
         "foothold.velocity_gain",
         "s",
         0.15,

@@ -12,7 +12,7 @@ from safebo.boundary.compiled import njit
 from safebo.types import FloatArray
 
 MAX_STEP = 0.25  # m, how far from under its hip a foot is ever put down: the reach of the leg
-MAX_SWING_SPEED = 3.0  # m/s, mean speed of a swing foot over the ground that the joints can follow
+PEAK_SWING_SPEED = 1.875  # greatest over mean speed of a swing foot over the ground, 15/8 of the quintic
 TOUCHDOWN_DEPTH = 0.002  # m, the swing aims slightly below the ground so that contact is not late
 MAX_LIFT_ACCELERATION = 150.0  # m/s^2, bounds the apex of a very short swing
 
@@ -66,13 +66,14 @@ def swing_point(
     target: FloatArray,
     phase: float,
     duration: float,
-    apex: float,
+    shape: tuple[float, float],
     position: FloatArray,
     velocity: FloatArray,
     acceleration: FloatArray,
 ) -> None:
     """A swing foot at `phase` in [0, 1] between `start` and `target`; written into the last three (`3`).
 
+    `duration` is that of the whole swing, s; `shape` its apex, m, and the greatest mean speed over the ground, m/s.
     The way over the ground is the quintic of least jerk; the height adds 64 p^3 (1 - p)^3 times the apex, so
     that the foot leaves and lands with no speed and no acceleration. m, m/s, m/s^2, world frame.
     """
@@ -83,7 +84,8 @@ def swing_point(
     sd = 30.0 * p2 * (1.0 - p) * (1.0 - p) * rate
     sdd = 60.0 * p * (1.0 - p) * (1.0 - 2.0 * p) * rate * rate
     way_x, way_y = target[0] - start[0], target[1] - start[1]
-    reach = MAX_SWING_SPEED * duration
+    apex, max_speed = shape
+    reach = max_speed * duration
     way = math.hypot(way_x, way_y)
     shorten = reach / way if way > reach else 1.0
     for i in range(3):

@@ -74,6 +74,8 @@ class WalkRecording:
         applied_torque: what acted on the joints, disturbance included, N m, `n x 12`.
         planned_contact, contact: planned and true foot contacts, `n x 4`.
         foot_force: normal forces under the feet that acted, N, `n x 4`.
+        command: velocity that the controller followed, shortened to its gait's limit: forward, leftward (m/s, heading
+            frame) and yaw rate (rad/s), `n x 3`.
         states: what a monitor sees (`STATE_NAMES`), from sensors and estimate, `n x 33`.
         walk_start: first row of the walk.
         period: s.
@@ -104,6 +106,7 @@ class WalkRecording:
     planned_contact: BoolArray
     contact: BoolArray
     foot_force: FloatArray
+    command: FloatArray
     states: FloatArray
     walk_start: int
     period: float
@@ -134,6 +137,7 @@ class WalkRecording:
             planned_contact=np.zeros((rows, 4), dtype=np.bool_),
             contact=np.zeros((rows, 4), dtype=np.bool_),
             foot_force=room(4),
+            command=room(3),
             states=room(len(STATE_NAMES)),
             walk_start=walk_start,
             period=period,
@@ -185,12 +189,14 @@ class WalkLoop(Protocol):
     Attributes:
         robot: its model. settle: seconds of standing before the walk.
         base, planned_contact: its estimate and the planned contacts `4`, after `step`.
+        velocity_command: what it follows: forward, leftward (m/s, heading frame) and yaw rate (rad/s), `3`.
     """
 
     robot: RobotModel
     settle: float
     base: BaseState
     planned_contact: BoolArray
+    velocity_command: FloatArray
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Begin again, standing."""
@@ -289,6 +295,7 @@ def rollout(
         record.estimated_velocity[row] = base.linear_velocity
         record.estimated_rate[row] = base.angular_velocity
         record.planned_contact[row] = controller.planned_contact
+        record.command[row] = controller.velocity_command
         simulation.apply(command)
         record.commanded_torque[row] = simulation.commanded_torque
         record.applied_torque[row] = simulation.applied_torque

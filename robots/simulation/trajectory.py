@@ -71,12 +71,14 @@ class Trajectory:
         groups += [
             ("contact", "contact", "", tuple(legs)),
             ("contact_planned", "planned_contact", "", tuple(legs)),
+            ("velocity_command", "command", "m/s", ("forward", "leftward")),
         ]
         for group, name, unit, parts in groups:
             values = np.asarray(getattr(record, name), dtype=float)
             for column, part in enumerate(parts):
                 columns[f"{group}.{part}"] = values[:, column]
                 units[f"{group}.{part}"] = unit
+        columns["yaw_rate_command"], units["yaw_rate_command"] = record.command[:, 2], "rad/s"
         return cls(columns, units)
 
     def save(self, path: str | Path) -> None:

@@ -431,3 +431,9 @@ def what_happened(measurement: Measurement) -> list[str]:
     if measurement.message and measurement.outcome != "completed":
         parts.append(measurement.message)
     return parts
+
+
+def remarks_on(measurement: Measurement) -> list[str]:
+    """What an evaluator says of a completed trial, or of such walks of it, each sentence once."""
+    walks = list(measurement.scenarios.values()) or [measurement]
+    return list(dict.fromkeys(m.message for m in walks if m.message and m.outcome == "completed"))

@@ -31,7 +31,7 @@ from safebo.errors import (
     UnknownTrialError,
     short_text,
 )
-from safebo.evaluators.gate import disk_is_full, refuse_seed, was_unsafe
+from safebo.evaluators.gate import disk_is_full, refuse_seed, remarks_on, was_unsafe
 from safebo.evaluators.scenarios import combined, parts_of
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
@@ -158,6 +158,7 @@ class RunLoop:
         self.best_cost = 0.0
         self.best_at = 0.0
         self.told = 0
+        self._remarks: set[str] = set()
 
     def close(self) -> None:
         """End the workers at once; a robot lies down first."""
@@ -478,6 +479,10 @@ class RunLoop:
                 f"write that to a file and say `safebo resolve {self.folder} {trial.id} --measurement FILE`."
             ) from error
         self.progress.told(trial, measurement)
+        remarks = [remark for remark in remarks_on(measurement) if remark not in self._remarks]
+        self._remarks.update(remarks)
+        for remark in remarks:
+            self.progress.note(f"trial {trial.id}: {remark}")
 
     def _count_failures(self, trial: Trial, measurement: Measurement) -> None:
         self.failures_in_row = self.failures_in_row + 1 if measurement.outcome == "failed" else 0

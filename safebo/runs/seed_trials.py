@@ -18,6 +18,7 @@ from safebo.evaluators.gate import (
     failed,
     margin_of,
     negative_margins,
+    remarks_on,
     what_happened,
     where_negative,
 )
@@ -125,12 +126,13 @@ def measured_seeds(trials: SingleTrials, study: Study) -> tuple[list[MeasuredSee
     for index, seed in enumerate(study.seeds):
         rows: list[tuple[float, ...]] = []
         durations: list[float] = []
-        bad, own_clock = "", False
+        bad, own_clock, remarks = "", False, dict[str, None]()
         for _ in range(REPEATS if index == 0 else 1):
             measurement = trials.measure(seed.parameters, seed.context)
             row = warped_row(study, measurement)
             bad = bad or _why_unsafe(measurement, study, row)
             rows += [] if row is None else [row]
+            remarks |= dict.fromkeys(remarks_on(measurement))
             durations += [measurement.duration] if row is not None and measurement.duration > 0 else []
             own_clock |= measurement.operating_time is not None
         name = f"seed {index + 1} ({seed.context})"
@@ -139,6 +141,7 @@ def measured_seeds(trials: SingleTrials, study: Study) -> tuple[list[MeasuredSee
             findings.append(Finding(name, "refused", text))
         else:
             findings.append(Finding(name, "fine", f"measured safe, {len(rows)} of {len(rows)} times"))
+        findings += [Finding(name, "look at", remark) for remark in remarks]
         if rows:
             lasted = float(np.median(durations)) if durations else None
             seen.append(MeasuredSeed(seed, tuple(rows), lasted, own_clock))

@@ -19,6 +19,7 @@ from safebo.files.reading import MAX_KEY
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.first_step import whole_box_problems
 from safebo.study.methods import METHODS, canonical, first_beta
+from safebo.study.model import plain_unit
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
@@ -327,7 +328,12 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
                 f"[{lower:g}, {upper:g}] leaves what {who} accepts for {parameter.name!r}: "
                 f"[{known.lower:g}, {known.upper:g}]",
             )
-        if known is not None and known.unit and parameter.unit and not _same(known.unit, parameter.unit):
+        if (
+            known is not None
+            and plain_unit(known.unit)
+            and parameter.unit
+            and not _same(known.unit, parameter.unit)
+        ):
             yield Problem(
                 ("parameters", index, "unit"),
                 f"{parameter.unit!r} is not the unit of {parameter.name!r} of {who}: {known.unit!r}",
@@ -412,7 +418,7 @@ def with_defaults(study: Study, info: EvaluatorInfo) -> Study:
 def _with_unit(spec: Spec, known: Sequence[ParameterInfo | QuantityInfo], **update: str) -> Spec:
     """A part of a study with the unit that the evaluator has for it, where the study gives none."""
     units = {item.name: item.unit for item in known}
-    unit = spec.unit or units.get(update.get("quantity", spec.name), "")
+    unit = spec.unit or plain_unit(units.get(update.get("quantity", spec.name), ""))
     return spec.model_copy(update={**update, "unit": unit})
 
 

@@ -47,6 +47,13 @@ def _number_or_name(value: Any) -> Any:
     return float(value)
 
 
+def plain_unit(unit: str) -> str:
+    """A unit as it is printed: `1`, which says that there is none, is not."""
+    return "" if unit == "1" else unit
+
+
+Unit = Annotated[str, AfterValidator(plain_unit)]
+
 Factor = Annotated[float, Field(gt=0, lt=1)]
 """Of lengthscales."""
 
@@ -112,7 +119,7 @@ class Parameter(_Strict):
     but for `choices`, which have none."""
     step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Values are the lower bound plus multiples of it; all values between the bounds when left out."""
-    unit: str = ""
+    unit: Unit = ""
     """For people; the evaluator's when left out."""
     scale: Literal["linear", "log"] = "linear"
     """How values map to the unit cube. `log` needs a positive lower bound."""
@@ -131,7 +138,7 @@ class ContextVariable(_Strict):
     """The evaluator's name for it."""
     bounds: Interval
     """Smallest and largest value, in its unit. They become 0 and 1 of the unit cube."""
-    unit: str = ""
+    unit: Unit = ""
     """For people; the evaluator's when left out."""
     lengthscale: float | None = Field(default=None, gt=0)
     """Of this variable, in the unit cube; `surrogate.context_lengthscale` when left out."""
@@ -188,7 +195,7 @@ class FunctionSpec(_Strict):
     """Its name in the run, in the report and in the journal."""
     quantity: str = ""
     """The evaluator's name for what it measures; `name` when left out."""
-    unit: str = ""
+    unit: Unit = ""
     """For people; the evaluator's when left out."""
     warp: Warp = Field(default_factory=Warp)
     """From its unit to the scale on which it is modelled."""

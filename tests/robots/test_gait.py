@@ -79,7 +79,7 @@ STEPS, STEP = 3, 0.03
 
 
 def parameters(timing):
-    return FootParameters(timing, leg_geometry(ROBOT), 0.002, 0.1, 0.05)
+    return FootParameters(timing, leg_geometry(ROBOT), 0.002, 0.1, (0.05, 3.0))
 
 
 def contacts_of_the_feet(time, timing):

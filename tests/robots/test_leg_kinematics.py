@@ -88,7 +88,9 @@ def test_the_jacobian_of_a_standing_foot_is_that_of_its_contact_point(robot):
     q = robot.home_joints + rng.normal(0, 0.1, 12)
     qd = rng.normal(0, 2, 12)
     feet = name_feet(standing_feet())
-    parameters = FootParameters(GAITS["stand"].timing(robot.legs), leg_geometry(robot), 0.002, 0.1, 0.05)
+    parameters = FootParameters(
+        GAITS["stand"].timing(robot.legs), leg_geometry(robot), 0.002, 0.1, (0.05, 3.0)
+    )
     zero = np.zeros(3)
     base = BaseState(np.array([0, 0, 0.27]), np.array([1.0, 0, 0, 0]), zero, zero)
     update_feet(0.0, True, parameters, base, q, qd, zero, feet)

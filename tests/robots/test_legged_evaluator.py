@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from present import present
 
+from safebo.evaluators.gate import remarks_on
 from safebo.robots.evaluation.conditions import CONDITION_CONTEXTS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.simulation.rollout import STATE_NAMES
@@ -165,6 +166,16 @@ def test_gains_of_the_options_hold_where_a_trial_says_nothing():
     same(evaluator.evaluate(trial()), LeggedEvaluator(SHORT).evaluate(trial(FIRM)))
 
 
+def test_a_command_that_the_gait_cannot_follow_is_shortened_and_that_is_said():
+    evaluator = LeggedEvaluator({**SHORT, "gait": "crawl", "velocity": [0.9, 0.0, 0.0]})
+    measured = evaluator.evaluate(trial())
+    assert "0.90 m/s is shortened to 0.56 m/s: a foot stands for 0.90 s" in measured.message
+    assert remarks_on(measured) == [measured.message]
+    assert evaluator.evaluate(trial(context={"velocity.forward": 0.5})).message == ""
+    record = evaluator.walk({"swing.max_speed": 1.2}, {}, 0)
+    np.testing.assert_allclose(record.command[-1], [0.3, 0.0, 0.0])
+
+
 def test_the_objective_is_the_one_that_was_asked_for():
     values = LeggedEvaluator(SHORT).evaluate(trial()).extra
     for name in ("tracking_sum", "tracking_angle", "walking"):
@@ -189,6 +200,7 @@ def test_telemetry_is_written_where_the_run_says_with_units(tmp_path):
         ("joint_position_desired.FR_calf_joint", record.desired_position[:, 5]),
         ("base_velocity.x", record.base_velocity[:, 0]),
         ("contact.RL", record.contact[:, 2]),
+        ("velocity_command.forward", record.command[:, 0]),
     ):
         assert np.allclose(loaded.columns[column], values, atol=1e-6), column
     assert not list((tmp_path / "run" / "telemetry").glob("*.partial"))

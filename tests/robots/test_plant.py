@@ -11,7 +11,7 @@ import pytest
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.interface import JointCommand
-from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.disturbance import Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.sensors import SensorNoise
 
@@ -166,6 +166,21 @@ def test_torque_fades_with_speed_only_where_the_motor_drives():
     simulation._sense()
     simulation.apply(torque_command(-2.0 * ROBOT.torque_limit))
     assert np.allclose(simulation.commanded_torque, -ROBOT.torque_limit)
+
+
+def test_every_motor_fades_from_six_tenths_of_its_speed_on_where_nothing_else_is_said():
+    for gap in (None, Disturbance(), preset("paper"), Disturbance.from_dict({"payload_mass": 1.0})):
+        simulation = Simulation(ROBOT, gap)
+        simulation.data.qvel[simulation.index.dof] = np.array([0.59, 0.8, 1.0] * 4) * ROBOT.speed_limit
+        simulation._sense()
+        simulation.apply(torque_command(2.0 * ROBOT.torque_limit))
+        share = np.array([1.0, (1.0 - 0.8) / (1.0 - 0.6), 0.0] * 4)
+        assert np.allclose(simulation.commanded_torque, share * ROBOT.torque_limit)
+    constant = Simulation(ROBOT, Disturbance(torque_speed_corner=None))
+    constant.data.qvel[constant.index.dof] = 0.99 * ROBOT.speed_limit
+    constant._sense()
+    constant.apply(torque_command(2.0 * ROBOT.torque_limit))
+    assert np.allclose(constant.commanded_torque, ROBOT.torque_limit)
 
 
 def test_the_inertial_unit_feels_gravity_at_rest_and_nothing_in_free_fall():

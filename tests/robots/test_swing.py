@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safebo.robots.quadruped.swing import MAX_STEP, MAX_SWING_SPEED, foothold, swing_point
+from safebo.robots.quadruped.swing import MAX_STEP, PEAK_SWING_SPEED, foothold, swing_point
 
 START = np.array([0.1, -0.2, 0.023])
 
 
-def point(phase, target, duration=0.25, apex=0.06):
+def point(phase, target, duration=0.25, apex=0.06, fastest=3.0):
     out = np.zeros((3, 3))
-    swing_point(START, np.asarray(target, float), phase, duration, apex, out[0], out[1], out[2])
+    swing_point(START, np.asarray(target, float), phase, duration, (apex, fastest), out[0], out[1], out[2])
     return out
 
 
@@ -37,7 +37,11 @@ def test_speed_and_acceleration_are_the_derivatives_of_the_path(phase, duration,
 
 def test_a_foot_never_travels_faster_than_it_can():
     far = START + np.array([5.0, 0, 0])
-    assert point(1.0, far, duration=0.1)[0, 0] - START[0] == pytest.approx(0.1 * MAX_SWING_SPEED)
+    for fastest in (3.0, 1.2):
+        assert point(1.0, far, duration=0.1, fastest=fastest)[0, 0] - START[0] == pytest.approx(0.1 * fastest)
+    mean = point(1.0, START + np.array([0.2, 0, 0]))[0, 0] - START[0]
+    peak = max(point(p, START + np.array([0.2, 0, 0]))[1, 0] for p in np.linspace(0, 1, 201))
+    assert peak == pytest.approx(PEAK_SWING_SPEED * mean / 0.25, rel=1e-3)
 
 
 def step(velocity, command, hip=(0.2, 0.1, 0.0), yaw=0.0, remaining=0.0, gain=0.15):

@@ -7,8 +7,10 @@ import pytest
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.gait import GAITS, Gait
+from safebo.robots.quadruped.gains import Gains, robot_gains
+from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
+from safebo.robots.quadruped.speed import speed_limit
+from safebo.robots.quadruped.swing import MAX_STEP
 from safebo.robots.simulation.disturbance import Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, rollout
@@ -135,7 +137,31 @@ def test_the_controller_reads_no_internals_of_the_plant():
 
 def test_a_gait_that_cannot_step_fast_enough_says_how_fast_it_can():
     controller = Controller(load_robot("go1"), Gains(), GAITS["pronk"], VelocityRamp(0.5))
-    assert controller.speed_limit == pytest.approx(0.3)
+    assert controller.limit.speed == pytest.approx(0.3)
+    assert "swings for 0.06 s of every 0.6 s" in controller.limit.reason
+    controller.set_gains(Gains({"swing.max_speed": 2.0}))
+    assert controller.limit.speed == pytest.approx(0.2)
+
+
+def test_a_gait_is_as_fast_as_foot_leg_and_motors_allow():
+    go1, anymal = load_robot("go1"), load_robot("anymal_c")
+    assert speed_limit(go1, GAITS["crawl"], 3.0).speed == pytest.approx(2 * MAX_STEP / 0.9)
+    slow = speed_limit(anymal, GAITS["pronk"], 3.0)
+    fastest = 15 / 8 * slow.speed / 0.1 - slow.speed  # of the foot, relative to the trunk
+    assert fastest == pytest.approx(0.8 * 7.5 * anymal.nominal_height)
+    assert "7.5 rad/s" in slow.reason
+    assert speed_limit(go1, GAITS["stand"], 3.0).speed == 0.0
+
+
+@pytest.mark.parametrize(("robot", "gait"), [("go1", "crawl"), ("anymal_c", "pronk"), ("anymal_c", "crawl")])
+def test_crawl_and_pronk_walk_at_the_speed_to_which_a_command_is_shortened(robot, gait):
+    model = load_robot(robot)
+    controller = Controller(model, robot_gains(model), robot_gait(model, gait), VelocityRamp(2.0))
+    record = rollout(Simulation(model, NOMINAL, 0), controller, 5.0)
+    assert not record.fell, record.stop_reason
+    command = np.hypot(*record.command[-1, :2])
+    assert command == pytest.approx(controller.limit.speed)
+    assert record.base_velocity[-1000:, 0].mean() == pytest.approx(command, rel=0.1)
 
 
 def planned(gait, speed, seconds=3.0):

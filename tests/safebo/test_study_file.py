@@ -2,6 +2,7 @@
 # ruff: noqa: E501 (a table of mistakes and their answers reads best with one pair to a line)
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,12 @@ def test_what_a_study_leaves_open_is_taken_from_the_evaluator() -> None:
         "rad",
         "pitch",
     )
+
+
+def test_a_quantity_without_unit_has_none_that_could_be_printed() -> None:
+    study = parse_study(GAITS.replace("{name: height}", '{name: height, unit: "1"}')).study
+    without = replace(INFO, margins=(QuantityInfo("height", "1"), QuantityInfo("pitch", "1")))
+    assert [c.unit for c in with_defaults(study, without).constraints] == ["", ""]
 
 
 def test_a_study_made_in_python_is_checked_too() -> None:
