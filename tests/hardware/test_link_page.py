@@ -89,11 +89,11 @@ def test_vectors_by_hand() -> None:
 
 def test_the_identity_of_the_gains_is_that_of_their_table_on_the_page() -> None:
     found = re.search(
-        r"(?s)<!-- table gains -->\n\n44 gains, identity `(0x[0-9a-f]+)`(.*?)<!--", PAGE.read_text()
+        r"(?s)<!-- table gains -->\n\n45 gains, identity `(0x[0-9a-f]+)`(.*?)<!--", PAGE.read_text()
     )
     assert found is not None
     rows = re.findall(r"(?m)^\| \d+ \| (\S+) \| (.*?) ?\|", found[2])
-    assert len(rows) == 44
+    assert len(rows) == 45
     lines = "".join(f"{name} {unit}\n" for name, unit in rows)
     assert int.from_bytes(hashlib.sha256(lines.encode()).digest()[:8], "little") == int(found[1], 16)
     assert f"kTable = {found[1]};" in (EXAMPLE / "main.cpp").read_text(), "the C++ client knows another table"
@@ -303,7 +303,7 @@ def test_the_cpp_client_walks_a_robot_from_rest_to_rest(program: Path, tmp_path:
     with served(tmp_path, 21) as (there, line):
         state = run(program, line("state"))
         assert state.returncode == 0, state.stderr
-        assert "virtual go1, serial none, 44 gains" in state.stdout
+        assert "virtual go1, serial none, 45 gains" in state.stdout
         assert "state REST, response 0, cause 0, latch 0, lease 0, trial 0, outcome 0" in state.stdout
         whole = run(program, line("walk", "--stiffness", "72.5", "--seconds", "0.4", "--trial", "5"))
         assert whole.returncode == 0, whole.stdout + whole.stderr
