@@ -26,13 +26,16 @@ from safebo.robots.descriptions.robot_file import (
     write_robot_file,
 )
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import Gains, read_gains, robot_gains
+from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, robot_gait
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.quadruped.speed import shortened_command
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
+from safebo.robots.simulation.footage import Footage, fall_mark, shown_gains
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkLoop, WalkRecording, rollout
+from safebo.robots.simulation.show import Outlets, show
+from safebo.robots.simulation.stage import RenderingUnavailable
 from safebo.text.command import say
 
 T = TypeVar("T")
@@ -214,6 +217,10 @@ def walk(
     video: Annotated[
         Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")
     ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")] = "1280x720",
+    speed: Annotated[
+        float, typer.Option(help="Seconds of the walk per second of the video; 0.25 is slow motion.")
+    ] = 1.0,
 ) -> None:
     """Let a robot walk in simulation and say how well it did.
 
@@ -238,8 +245,7 @@ def walk(
             _refuse(f"{name} must be a finite number, got {value!r}")
     if not 0.0 < seconds <= 3600.0:
         _refuse(f"--seconds must be more than 0 and at most 3600, got {seconds:g}")
-    if video is not None and video.is_dir():
-        _refuse(f"--video {video}: is a folder; give a file, for example {video / 'walk.mp4'}")
+    outlets = _or_refuse(lambda: Outlets.chosen(video, size, speed))
     if estimator not in ("kalman", "truth"):
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
     ramp = VelocityRamp(velocity, leftward, turn)
@@ -261,8 +267,20 @@ def walk(
         say(f"Error: never walked: {record.stop_reason}", error=True)
         raise typer.Exit(1)
     say(summary(model, gait, record))
-    if video is not None:
-        _write_video(model, record, video)
+    if outlets.any:
+        plain: Any = robot_gains(model, {}) if own is None else own.table.full()
+        footage = Footage(
+            model,
+            record,
+            f"{model.name}, {gait}",
+            () if disturbance == "nominal" else (f"disturbance {disturbance}",),
+            record.command,
+            shown_gains(chosen, plain, GAINS if own is None else own.table),
+            "default",
+            marks=fall_mark(record),
+            world=gap,
+        )
+        _show(footage, outlets)
 
 
 def _gains_of_file(path: Path | None, own: FoundController | None) -> dict[str, float]:
@@ -311,15 +329,12 @@ def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _write_video(robot: RobotModel, record: WalkRecording, path: Path) -> None:
-    from safebo.robots.simulation import render
-
+def _show(footage: Footage, outlets: Outlets) -> None:
     try:
-        render.write_video(robot, record, path)
-    except render.RenderingUnavailable as error:
+        for line in show([footage], outlets):
+            say(line)
+    except RenderingUnavailable as error:
         say(f"No video: {error}", error=True)
     except OSError as error:
-        say(f"No video: {error.filename or path}: {error.strerror or error}", error=True)
+        say(f"No video: {error.filename or outlets.video}: {error.strerror or error}", error=True)
         raise typer.Exit(1) from None
-    else:
-        say(f"video: {path}")

@@ -1,96 +1,117 @@
-"""Video of a recorded walk, drawn without a screen.
+"""Video of recorded walks, drawn without a screen: one, or several side by side on the same clock.
 
-MuJoCo draws through EGL, which needs no GPU where Mesa is installed (Debian: libegl1 and libgl1-mesa-dri), and
-PyAV encodes. Where no OpenGL is found `RenderingUnavailable` says so; nothing else depends on this module.
+`safebo.robots.simulation.stage` draws the robot, `overlay` what stands beside it, and PyAV encodes.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
-from safebo.robots import OPENGL
-from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.simulation.rollout import WalkRecording
+from safebo.robots.simulation.footage import Footage
+from safebo.robots.simulation.overlay import Overlay
+from safebo.robots.simulation.stage import Frame, RenderingUnavailable, Stage
 
-Frame = NDArray[np.uint8]
+__all__ = ["RenderingUnavailable", "frames", "write_video"]
 
-HINT = (
-    "no OpenGL was found to draw with (MUJOCO_GL={backend}); on Debian and Ubuntu `apt-get install libegl1 "
-    "libgl1-mesa-dri` gives one that needs neither screen nor GPU"
-)
+SIZE = (1280, 720)
+"""Pixels of a video, width and height."""
+
+RATE = 30
+"""Pictures per second."""
+
+HOLD = 1.0
+"""Seconds for which the last picture of a walk that ended badly stays."""
+
+LINE = 2
+"""Pixels between two walks side by side."""
 
 
-FOLLOW = 0.5
-"""Seconds over which the camera averages the robot's position: about a stride."""
+ALONE, BESIDE = (0.04, 1.05), (-0.02, 1.25)
+"""By which share of the picture's height a robot is above the middle, and how much room it has."""
 
 
-class RenderingUnavailable(RuntimeError):
-    """No OpenGL, or no encoder, on this machine; the message says what would help."""
+class Film:
+    """Pictures of walks side by side, on the same clock: the seconds since each walk began.
 
-
-def frames(
-    robot: RobotModel, record: WalkRecording, width: int = 640, height: int = 480, rate: float = 30.0
-) -> Iterator[Frame]:
-    """Pictures of a walk at `rate` per second of robot time, each `height x width x 3`.
+    Args:
+        footages: at least one.
+        size: of the pictures, pixels.
 
     Raises:
         RenderingUnavailable: no OpenGL.
     """
-    import mujoco
 
-    model = robot.load_mujoco(drawn=True)
-    model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
-    model.vis.global_.offheight = max(height, model.vis.global_.offheight)
-    index = robot.mujoco_index(model)
-    data = mujoco.MjData(model)
+    def __init__(self, footages: Sequence[Footage], size: tuple[int, int] = SIZE) -> None:
+        self.size, self.footages = size, tuple(footages)
+        self.begin = min(f.begin for f in footages)
+        self.end = max(f.end for f in footages)
+        edges = np.linspace(0, size[0], len(footages) + 1).astype(int)
+        self._left = edges[:-1]
+        widths = np.diff(edges)
+        self._stages: list[Stage] = []
+        self._overlays: list[Overlay] = []
+        for footage, width in zip(footages, widths, strict=True):
+            stage = Stage(footage, int(width), size[1], *(ALONE if len(footages) == 1 else BESIDE))
+            self._stages.append(stage)
+            self._overlays.append(Overlay(footage, stage.actor.forces, int(width), size[1], self.end))
+
+    def picture(self, time: float) -> Frame:
+        """What is seen at a time, s since the walks began, `height x width x 3`."""
+        whole = Image.new("RGB", self.size, (255, 255, 255))
+        for footage, stage, overlay, left in zip(
+            self.footages, self._stages, self._overlays, self._left, strict=True
+        ):
+            row = footage.row_at(time)
+            picture = Image.fromarray(stage.draw(row))
+            overlay.put_on(picture, row, time)
+            whole.paste(picture, (int(left), 0))
+        for left in self._left[1:]:
+            whole.paste((255, 255, 255), (int(left) - LINE // 2, 0, int(left) + LINE // 2, self.size[1]))
+        return np.asarray(whole)
+
+    def close(self) -> None:
+        """Give what draws back."""
+        for stage in self._stages:
+            stage.close()
+
+
+def frames(
+    footages: Sequence[Footage], size: tuple[int, int] = SIZE, rate: float = RATE, speed: float = 1.0
+) -> Iterator[Frame]:
+    """Pictures of walks side by side at `rate` per second, `height x width x 3` each.
+
+    Args:
+        footages: at least one.
+        size: of the pictures, pixels.
+        rate: pictures per second of the film.
+        speed: seconds of the walk per second of the film.
+
+    Raises:
+        RenderingUnavailable: no OpenGL.
+    """
+    film = Film(footages, size)
+    hold = HOLD * speed if any(mark.bad for f in footages for mark in f.marks) else 0.0
     try:
-        renderer = mujoco.Renderer(model, height, width)
-    except Exception as error:  # MuJoCo raises whatever its OpenGL binding does
-        raise RenderingUnavailable(HINT.format(backend=OPENGL or "unset")) from error
-    camera = _camera(mujoco, robot)
-    focus = _smooth(record.base_position[:, :2], round(FOLLOW / record.period))
-    try:
-        for row in np.arange(0, len(record), 1.0 / (rate * record.period)).astype(int):
-            base = index.base_qpos
-            data.qpos[base : base + 3] = record.base_position[row]
-            data.qpos[base + 3 : base + 7] = record.base_orientation[row]
-            data.qpos[index.qpos] = record.joint_position[row]
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)  # the light follows the robot's centre of mass
-            mujoco.mj_camlight(model, data)
-            # The camera follows smoothly and keeps its height, so that the trunk's own motion can be seen.
-            camera.lookat[:] = *focus[row], 0.6 * robot.nominal_height
-            renderer.update_scene(data, camera)
-            yield renderer.render()
+        for time in np.arange(film.begin, film.end + hold, speed / rate):
+            yield film.picture(float(time))
     finally:
-        renderer.close()
+        film.close()
 
 
-def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Centred moving average over `width` rows (fewer at the ends) of `n x k` values: no lag."""
-    width = max(1, min(width, len(values)))
-    summed = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    rows = np.arange(len(values))
-    half = np.minimum(width // 2, np.minimum(rows, len(values) - 1 - rows))
-    return np.asarray((summed[rows + half + 1] - summed[rows - half]) / (2 * half + 1)[:, None])
-
-
-def _camera(mujoco: Any, robot: RobotModel) -> Any:
-    camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.distance, camera.azimuth, camera.elevation = 1.15 * robot.size.length, 130.0, -14.0
-    return camera
-
-
-def write_video(robot: RobotModel, record: WalkRecording, path: str | Path, rate: int = 30) -> None:
-    """Write an MP4 (H.264) of a walk in real time.
+def write_video(
+    footages: Sequence[Footage],
+    path: str | Path,
+    size: tuple[int, int] = SIZE,
+    rate: int = RATE,
+    speed: float = 1.0,
+) -> None:
+    """Write an MP4 (H.264) of walks side by side; see `frames`.
 
     Raises:
         RenderingUnavailable: no OpenGL, or no encoder.
@@ -102,7 +123,7 @@ def write_video(robot: RobotModel, record: WalkRecording, path: str | Path, rate
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder; the video needs a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = frames(robot, record, rate=rate)
+    pictures = frames(footages, size, rate, speed)
     first = next(pictures)
     try:
         with av.open(str(path), "w", format="mp4") as container:

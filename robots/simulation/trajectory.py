@@ -72,6 +72,7 @@ class Trajectory:
             ("contact", "contact", "", tuple(legs)),
             ("contact_planned", "planned_contact", "", tuple(legs)),
             ("velocity_command", "command", "m/s", ("forward", "leftward")),
+            ("foot_force", "foot_force", "N", tuple(legs)),
         ]
         for group, name, unit, parts in groups:
             values = np.asarray(getattr(record, name), dtype=float)
