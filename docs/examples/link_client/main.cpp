@@ -30,7 +30,7 @@ struct BadInput : std::runtime_error {
 };
 
 // The order of gains that this client knows: docs/link.md, "Gains". Gain 0 is joint.hip.kp, N m/rad.
-constexpr std::uint64_t kTable = 0x42e711126f5bc8b4;
+constexpr std::uint64_t kTable = 0x768828279455ab83;
 constexpr std::size_t kHipStiffness = 0;
 constexpr std::uint16_t kAtWork = 65535;
 constexpr std::size_t kRow = 1000;  // bytes of telemetry per tick
