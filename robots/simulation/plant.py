@@ -15,10 +15,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
+from safebo.robots.simulation.contacts import TRUNK, feel, is_upright, touch
 from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.motors import Motors, drive
 from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
 from safebo.types import FloatArray
 
@@ -26,43 +27,6 @@ from safebo.types import FloatArray
 mujoco.set_mju_user_warning(lambda _message: None)
 
 _NOISE_BLOCK = 256
-
-
-@njit(cache=True)
-def _motor_law(
-    command: FloatArray,
-    encoder: FloatArray,
-    state: FloatArray,
-    motor: FloatArray,
-    corner: float,
-    out: FloatArray,
-) -> None:
-    """Torques of the twelve motors; a motor that is told what is not finite gives none.
-
-    Args:
-        command: rows position, velocity, feed-forward torque, kp, kd (5 x 12).
-        encoder: rows measured angle and speed (2 x 12).
-        state: rows true angle and speed (2 x 12).
-        motor: rows torque limit, no-load speed, torque factor, impedance on angle and on speed (5 x 12).
-        corner: share of the no-load speed from which the limit falls; 0 for a constant limit.
-        out: rows torque of the motor law after its limits, motor torque at the joint, impedance torque
-            (3 x 12).
-    """
-    for j in range(12):
-        tau = (
-            command[2, j]
-            + command[3, j] * (command[0, j] - encoder[0, j])
-            + command[4, j] * (command[1, j] - encoder[1, j])
-        )
-        limit = motor[0, j]
-        if corner > 0.0 and tau * state[1, j] > 0.0:
-            share = (motor[1, j] - abs(state[1, j])) / (motor[1, j] * (1.0 - corner))
-            limit *= min(1.0, max(0.0, share))
-        tau = min(limit, max(-limit, tau)) if math.isfinite(tau) else 0.0
-        out[0, j] = tau
-        out[1, j] = motor[2, j] * tau
-        wanted = command[0, j] if math.isfinite(command[0, j]) else state[0, j]
-        out[2, j] = motor[3, j] * (wanted - state[0, j]) - motor[4, j] * state[1, j]
 
 
 class Simulation:
@@ -78,6 +42,10 @@ class Simulation:
 
     Attributes, views of what the next tick changes, `12` each:
         true_joint_position, true_joint_velocity: rad, rad/s.
+        known: all that is true now, for recordings: angles and speeds of the joints `2 x 12`; of the base, position,
+            quaternion, velocity and rate `13`; which feet, and last the trunk, touch something `5`.
+        torques: of the last tick, rows of the joint law within its limits, of the motors at the joints, of the joints'
+            impedance, N m, `3 x 12`.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
         torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
         foot_force: normal force under every foot in the last physics step of the last tick, N, `4`.
@@ -109,9 +77,8 @@ class Simulation:
         data, robot, gap = self.data, self.robot, self.disturbance
         self._qpos, self._qvel = data.qpos, data.qvel
         self._ctrl, self._passive, self._external = data.ctrl, data.qfrc_applied, data.xfrc_applied
-        self._actuator, self._dof = self.index.actuator, self.index.dof
         speed = np.where(np.isfinite(robot.speed_limit), robot.speed_limit, 1e6)
-        self._motor = np.stack(
+        motor = np.stack(
             [
                 robot.torque_limit,
                 speed,
@@ -120,23 +87,28 @@ class Simulation:
                 np.full(12, gap.joint_impedance[1]),
             ]
         )
-        self._corner = gap.torque_speed_corner or 0.0
-        self._torques = np.zeros((3, 12))
-        self.commanded_torque: FloatArray = self._torques[0]
-        self.torque_factor: FloatArray = self._motor[2]
+        self._motors = tuple(
+            Motors(
+                motor,
+                float(gap.torque_speed_corner or 0.0),
+                self.index.actuator,
+                self.index.dof,
+                self.index.base_dof,
+                np.zeros((int(gap.command_delay) + 1, 5, 12)),
+                np.zeros((int(gap.control_delay) + 1, 12)),
+            )
+        )
+        self.torques: FloatArray = np.zeros((3, 12))
+        self.commanded_torque: FloatArray = self.torques[0]
+        self.torque_factor: FloatArray = motor[2]
         self.foot_force: FloatArray = np.zeros(4)
-        self._force = np.zeros(6)
         self._state = np.zeros((2, 12))
         self.true_joint_position: FloatArray = self._state[0]
         self.true_joint_velocity: FloatArray = self._state[1]
         self._truth = np.zeros(13)
         self._previous_velocity = np.zeros(6)
         self._sensor_delay = int(gap.sensor_noise.delay)
-        self._control_delay = int(gap.control_delay)
-        self._command_delay = int(gap.command_delay)
         self._readings = np.zeros((self._sensor_delay + 1, 34))
-        self._torque_queue = np.zeros((self._control_delay + 1, 12))
-        self._command_queue = np.zeros((self._command_delay + 1, 5, 12))
         self._base_state = BaseState(
             self._truth[0:3], self._truth[3:7], self._truth[7:10], self._truth[10:13]
         )
@@ -145,12 +117,15 @@ class Simulation:
             SensorReading(0.0, row[0:12], row[12:24], row[24:28], row[28:31], row[31:34])
             for row in self._readings
         ]
-        self._foot_leg = {int(geom): leg for leg, geom in enumerate(self.index.foot_geom)}
-        self._trunk_geoms = frozenset(
-            int(geom)
-            for geom in np.flatnonzero(self.model.geom_bodyid == self.index.base_body)
-            if self.model.geom_contype[geom] or self.model.geom_conaffinity[geom]
-        )
+        model = self.model
+        self._place_of_geom = np.full(model.ngeom, -1)
+        hard = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+        self._place_of_geom[(model.geom_bodyid == self.index.base_body) & hard] = TRUNK
+        self._place_of_geom[self.index.foot_geom] = np.arange(4)
+        self._touching = np.zeros(5, dtype=np.bool_)
+        self.known = self._state, self._truth, self._touching
+        self._engine = self._ctrl, self._passive, self._qvel, self._previous_velocity
+        self._floor = _floor_gradient(gap)
 
     def reset(
         self,
@@ -194,7 +169,6 @@ class Simulation:
         self.time = 0.0
         self.walk_start = math.inf
         self._previous_velocity[:] = 0.0
-        self._first = True
         self._sense()
         for row, view in enumerate(self._reading_views):
             self._readings[row] = self._readings[0]
@@ -202,6 +176,7 @@ class Simulation:
         return self.read()
 
     def _sense(self) -> None:
+        touch(self.data.contact.geom, self._place_of_geom, self._touching)
         if self._noisy:
             if self._noise_row == _NOISE_BLOCK:
                 self._random.standard_normal(out=self._noise)
@@ -235,48 +210,23 @@ class Simulation:
     @property
     def applied_torque(self) -> FloatArray:
         """Torque that acted on the joints in the last tick, disturbance included, N m, 12."""
-        return np.asarray(self._torques[1] + self._torques[2])
+        return np.asarray(self.torques[1] + self.torques[2])
 
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""
-        rows = self._command_queue
-        slot = rows[self.ticks % (self._command_delay + 1)]
-        slot[0] = command.position
-        slot[1] = command.velocity
-        slot[2] = command.torque
-        slot[3] = command.kp
-        slot[4] = command.kd
-        if self._first and self._command_delay:
-            rows[:] = slot
-        arrived = rows[(self.ticks + 1) % (self._command_delay + 1)]
-        torques = self._torques
-        _motor_law(
-            arrived,
-            self._newest[:24].reshape(2, 12),
-            self._state,
-            self._motor,
-            self._corner,
-            torques,
-        )
-        if self._control_delay:
-            queue = self._torque_queue
-            queue[self.ticks % (self._control_delay + 1)] = torques[1]
-            if self._first:
-                queue[:] = torques[1]
-            torques[1] = queue[(self.ticks + 1) % (self._control_delay + 1)]
-        self._first = False
-        self._ctrl[self._actuator] = torques[1]
-        self._passive[self._dof] = torques[2]
+        told = command.position, command.velocity, command.torque, command.kp, command.kd
+        if not drive(self.ticks, told, self._motors, self._newest, self._state, self.torques, self._engine):
+            raise ValueError("a command has twelve numbers of each kind, one a joint")
         if self.disturbance.pushes:
             self._push()
-        base = self.index.base_dof
-        self._previous_velocity[:] = self._qvel[base : base + 6]
         model, data = self.model, self.data
         mujoco.mj_step2(model, data)
         for _ in range(self.substeps - 1):
             mujoco.mj_step1(model, data)
             mujoco.mj_step2(model, data)
-        self._feel()
+        # the engine knows the forces only until contacts are found anew
+        contact = data.contact
+        feel(contact.geom, contact.efc_address, data.efc_force, self._place_of_geom, self.foot_force)
         mujoco.mj_step1(model, data)
         self.ticks += 1
         self.time = self.ticks * self.period
@@ -295,31 +245,24 @@ class Simulation:
             if push.time <= now < push.time + push.duration:
                 force[:3] += push.force
 
-    def _feel(self) -> None:
-        """Keep the normal forces under the feet, which the engine knows only until contacts are found anew."""
-        self.foot_force[:] = 0.0
-        for number, geoms in enumerate(self.data.contact.geom.tolist()):
-            for geom in geoms:
-                leg = self._foot_leg.get(geom)
-                if leg is not None:
-                    mujoco.mj_contactForce(self.model, self.data, number, self._force)
-                    self.foot_force[leg] += self._force[0]
-
     def foot_contact(self) -> NDArray[np.bool_]:
         """Which feet touch the floor now, 4."""
-        touching = np.zeros(4, dtype=bool)
-        if self.data.ncon:
-            for geom in self.data.contact.geom.ravel().tolist():
-                leg = self._foot_leg.get(geom)
-                if leg is not None:
-                    touching[leg] = True
-        return touching
+        return self._touching[:TRUNK].copy()
 
     def trunk_contact(self) -> bool:
         """Whether the trunk or the head touches something now."""
-        return bool(self.data.ncon) and not self._trunk_geoms.isdisjoint(
-            self.data.contact.geom.ravel().tolist()
-        )
+        return bool(self._touching[TRUNK])
+
+    def upright(self, tilt: float, height: float, trunk: bool) -> bool:
+        """Whether the physics is sound and the robot is in no way fallen.
+
+        Args:
+            tilt: largest roll or pitch, rad.
+            height: smallest, over the floor, m.
+            trunk: whether a trunk that touches something is fallen.
+        """
+        in_time = self.data.time > self.time - 0.5 * self.period
+        return in_time and is_upright(self.known, self._qvel, self._floor, tilt, height, trunk)
 
     def finite(self) -> bool:
         """Whether the physics is still sound: finite numbers, none beyond reason.
@@ -365,10 +308,15 @@ def slope_quaternion(gap: Disturbance) -> FloatArray:
     return both
 
 
+def _floor_gradient(gap: Disturbance) -> FloatArray:
+    """How the floor rises along the world's x and y, `2`."""
+    ahead, left = np.radians(gap.slope)
+    return np.array([math.tan(ahead), math.tan(left) / math.cos(ahead)])
+
+
 def floor_rise(gap: Disturbance, position: FloatArray) -> FloatArray:
     """Height of the floor under positions in the world (`... x 3`), m."""
-    ahead, left = np.radians(gap.slope)
-    return np.asarray(position[..., :2] @ np.array([math.tan(ahead), math.tan(left) / math.cos(ahead)]))
+    return np.asarray(position[..., :2] @ _floor_gradient(gap))
 
 
 def _add_point_mass(model: Any, body: int, mass: float, position: FloatArray) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.interface import JointCommand
+from safebo.robots.simulation.contacts import feel
 from safebo.robots.simulation.disturbance import Disturbance, preset
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.sensors import SensorNoise
@@ -77,6 +78,29 @@ def test_weak_motors_and_joint_impedance_act_as_the_formula_says():
         simulation.apply(command)
         expected = factor * tau - 20.0 * (command.position - q) + 0.5 * qd
         assert np.allclose(simulation.applied_torque, expected, atol=1e-10)
+
+
+def test_the_force_under_a_foot_is_what_the_engine_says_of_its_contacts():
+    simulation = Simulation(ROBOT, Disturbance(joint_impedance=(0.0, 0.5)))
+    for _ in range(100):
+        simulation.apply(standing(60.0, 2.0))
+    model, data = simulation.model, simulation.data
+    mujoco.mj_step2(model, data)
+    expected, force = np.zeros(4), np.zeros(6)
+    for number, geoms in enumerate(data.contact.geom):
+        mujoco.mj_contactForce(model, data, number, force)
+        expected[simulation.index.foot_geom.tolist().index(max(geoms))] += force[0]
+    contact, found = data.contact, np.zeros(4)
+    places = np.full(model.ngeom, -1)
+    places[simulation.index.foot_geom] = np.arange(4)
+    feel(contact.geom, contact.efc_address, data.efc_force, places, found)
+    assert expected.min() > 5.0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_command_that_is_not_for_twelve_joints_is_refused():
+    with pytest.raises(ValueError, match="twelve"):
+        Simulation(ROBOT).apply(JointCommand(kd=np.zeros(11)))
 
 
 def test_what_is_applied_is_what_the_physics_feels():

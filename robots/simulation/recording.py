@@ -1,0 +1,243 @@
+"""What a walk leaves behind: one row per control tick, and what a monitor sees in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebo.boundary.compiled import njit
+from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.types import BoolArray, FloatArray
+
+STATE_NAMES: tuple[str, ...] = (
+    "roll",
+    "pitch",
+    "height",
+    "velocity.x",
+    "velocity.y",
+    "velocity.z",
+    "rate.x",
+    "rate.y",
+    "rate.z",
+    *(f"angle.{leg}.{joint}" for leg in ("fl", "fr", "rl", "rr") for joint in ("hip", "thigh", "calf")),
+    *(f"speed.{leg}.{joint}" for leg in ("fl", "fr", "rl", "rr") for joint in ("hip", "thigh", "calf")),
+)
+"""What a monitor sees: rad, m, m/s in the base frame, rad/s in the base frame, rad, rad/s."""
+
+ROW = np.dtype(
+    [
+        ("time", "f8"),
+        *(
+            (name, "f8", 12)
+            for name in (
+                "joint_position",
+                "joint_velocity",
+                "measured_position",
+                "measured_velocity",
+                "desired_position",
+                "desired_velocity",
+                "commanded_torque",
+                "applied_torque",
+            )
+        ),
+        *(
+            (f"{who}_{what}", "f8", size)
+            for who in ("base", "estimated")
+            for what, size in (("position", 3), ("orientation", 4), ("velocity", 3), ("rate", 3))
+        ),
+        ("foot_force", "f8", 4),
+        ("command", "f8", 3),
+        ("states", "f8", len(STATE_NAMES)),
+        ("planned_contact", "u1", 4),
+        ("contact", "u1", 4),
+    ]
+)
+"""One tick of a recording; contacts are truth values, which compiled functions know as numbers in such a record."""
+
+Table = NDArray[np.void]
+"""Rows of a walk, `n` of `ROW`."""
+
+
+@dataclass
+class WalkRecording:
+    """What happened, one row per control tick, the settling phase included.
+
+    Joints are in robot order. `time` is in seconds since the walk started, negative while settling.
+    Everything in a row belongs to the moment before the command of that row acts, except torques and forces, which
+    acted in it.
+
+    Args:
+        time: s, `n`.
+        joint_position, joint_velocity: true, rad and rad/s, `n x 12`.
+        measured_position, measured_velocity: as the encoders say, `n x 12`.
+        desired_position, desired_velocity: targets of the joint law, `n x 12`.
+        base_position, base_orientation, base_velocity, base_rate: true base state: m (world), quaternion w,
+            x, y, z, m/s (world), rad/s (base frame).
+        estimated_position, estimated_orientation, estimated_velocity, estimated_rate: the same as the
+            controller believed it.
+        commanded_torque: of the joint law, within its limits, N m, `n x 12`.
+        applied_torque: what acted on the joints, disturbance included, N m, `n x 12`.
+        planned_contact, contact: planned and true foot contacts, `n x 4`.
+        foot_force: normal forces under the feet that acted, N, `n x 4`.
+        command: velocity that the controller followed, shortened to its gait's limit: forward, leftward (m/s, heading
+            frame) and yaw rate (rad/s), `n x 3`.
+        states: what a monitor sees (`STATE_NAMES`), from sensors and estimate, `n x 33`.
+        walk_start: first row of the walk.
+        period: s.
+        fell: whether the robot fell.
+        stop_reason: a message; empty when the walk went to its end.
+        backup: index of the backup gains that were switched to, or -1; `backup_row` is the row in which.
+        wall_seconds: how long it took to compute.
+        ended: why it was ended before its time while the robot walked; empty where it was not.
+    """
+
+    time: FloatArray
+    joint_position: FloatArray
+    joint_velocity: FloatArray
+    measured_position: FloatArray
+    measured_velocity: FloatArray
+    desired_position: FloatArray
+    desired_velocity: FloatArray
+    base_position: FloatArray
+    base_orientation: FloatArray
+    base_velocity: FloatArray
+    base_rate: FloatArray
+    estimated_position: FloatArray
+    estimated_orientation: FloatArray
+    estimated_velocity: FloatArray
+    estimated_rate: FloatArray
+    commanded_torque: FloatArray
+    applied_torque: FloatArray
+    planned_contact: BoolArray
+    contact: BoolArray
+    foot_force: FloatArray
+    command: FloatArray
+    states: FloatArray
+    walk_start: int
+    period: float
+    fell: bool = False
+    stop_reason: str = ""
+    backup: int = -1
+    backup_row: int = -1
+    wall_seconds: float = 0.0
+    ended: str = ""
+
+    @classmethod
+    def allocate(cls, rows: int, walk_start: int, period: float) -> WalkRecording:
+        """Room for `rows` ticks."""
+        return cls.over(np.zeros(rows, ROW), walk_start, period)
+
+    @classmethod
+    def over(cls, table: Table, walk_start: int, period: float) -> WalkRecording:
+        """The recording whose arrays are the columns of a table: what is written there is read here."""
+        columns: dict[str, Any] = {name: table[name] for name in ROW.names or ()}
+        for name in ("planned_contact", "contact"):
+            columns[name] = columns[name].view(np.bool_)
+        return cls(**columns, walk_start=walk_start, period=period)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def truncated(self, rows: int) -> WalkRecording:
+        """The first `rows` rows."""
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                values[name] = value[:rows]
+        return WalkRecording(**values)
+
+
+def monitored_state(base: BaseState, reading: SensorReading, out: FloatArray) -> None:
+    """Write the state a monitor sees (`STATE_NAMES`, `33`) into `out`."""
+    _monitored(tuple(base), reading.joint_position, reading.joint_velocity, out)
+
+
+@njit(cache=True)
+def _monitored(
+    base: BaseState, joint_position: FloatArray, joint_velocity: FloatArray, out: FloatArray
+) -> None:
+    position, orientation, velocity, rate = base
+    w, x, y, z = orientation[0], orientation[1], orientation[2], orientation[3]
+    vx, vy, vz = velocity[0], velocity[1], velocity[2]
+    out[0], out[1] = roll_and_pitch(orientation)
+    out[2] = position[2]
+    out[3] = (1 - 2 * (y * y + z * z)) * vx + 2 * (x * y + w * z) * vy + 2 * (x * z - w * y) * vz
+    out[4] = 2 * (x * y - w * z) * vx + (1 - 2 * (x * x + z * z)) * vy + 2 * (y * z + w * x) * vz
+    out[5] = 2 * (x * z + w * y) * vx + 2 * (y * z - w * x) * vy + (1 - 2 * (x * x + y * y)) * vz
+    out[6:9] = rate
+    out[9:21] = joint_position
+    out[21:33] = joint_velocity
+
+
+@njit(cache=True)
+def roll_and_pitch(orientation: FloatArray) -> tuple[float, float]:
+    """Of a quaternion w, x, y, z, in rad."""
+    w, x, y, z = orientation[0], orientation[1], orientation[2], orientation[3]
+    roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
+    return roll, math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x))))
+
+
+@njit(cache=True)
+def record_decision(
+    table: Table,
+    row: int,
+    plant: tuple[FloatArray, FloatArray, BoolArray],
+    measured: tuple[FloatArray, FloatArray],
+    base: BaseState,
+    wanted: tuple[FloatArray, FloatArray],
+    plan: tuple[BoolArray, FloatArray],
+) -> None:
+    """Write what is so and what is believed and wanted when a command is given.
+
+    Args:
+        table: of the walk.
+        row: of this tick.
+        plant: true angles and speeds of the joints `2 x 12`; of the base, position, quaternion, velocity and rate `13`;
+            which feet, and last the trunk, touch something `5`.
+        measured: angles and speeds of the joints, `12` each.
+        base: as the controller believes it.
+        wanted: angles and speeds of the joints, `12` each.
+        plan: contacts `4`; velocity command `3`.
+    """
+    entry = table[row]
+    joints, truth, touching = plant
+    entry.joint_position[:] = joints[0]
+    entry.joint_velocity[:] = joints[1]
+    entry.measured_position[:] = measured[0]
+    entry.measured_velocity[:] = measured[1]
+    entry.desired_position[:] = wanted[0]
+    entry.desired_velocity[:] = wanted[1]
+    entry.base_position[:] = truth[0:3]
+    entry.base_orientation[:] = truth[3:7]
+    entry.base_velocity[:] = truth[7:10]
+    entry.base_rate[:] = truth[10:13]
+    entry.estimated_position[:] = base[0]
+    entry.estimated_orientation[:] = base[1]
+    entry.estimated_velocity[:] = base[2]
+    entry.estimated_rate[:] = base[3]
+    entry.command[:] = plan[1]
+    for leg in range(4):
+        entry.planned_contact[leg] = plan[0][leg]
+        entry.contact[leg] = touching[leg]
+    _monitored(base, measured[0], measured[1], entry.states)
+
+
+@njit(cache=True)
+def record_effect(table: Table, row: int, torques: FloatArray, foot_force: FloatArray) -> None:
+    """Write what a command did.
+
+    Args:
+        table: of the walk.
+        row: of this tick.
+        torques: commanded, of the motors and of the joints' own impedance, `3 x 12`, N m.
+        foot_force: `4`, N.
+    """
+    entry = table[row]
+    for j in range(12):
+        entry.commanded_torque[j] = torques[0, j]
+        entry.applied_torque[j] = torques[1, j] + torques[2, j]
+    entry.foot_force[:] = foot_force
