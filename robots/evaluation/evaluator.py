@@ -27,12 +27,14 @@ from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
+from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
     EarlyEnd,
     EvaluatorInfo,
+    FloatArray,
     Measurement,
     Monitor,
     ParameterInfo,
@@ -177,11 +179,14 @@ class LeggedEvaluator:
         Raises:
             ValueError: names the condition, what was wrong and what is allowed.
         """
-        self._conditions(conditions, {})
+        self.world(conditions, {})
 
-    def _conditions(
-        self, conditions: Mapping[str, Any] | None, context: Mapping[str, float]
-    ) -> WalkConditions:
+    def world(self, conditions: Mapping[str, Any] | None, context: Mapping[str, float]) -> WalkConditions:
+        """What the world of a walk is like, under a scenario's conditions in a context.
+
+        Raises:
+            ValueError: names the condition, what was wrong and what is allowed.
+        """
         settings = self.settings
         return walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
 
@@ -202,14 +207,10 @@ class LeggedEvaluator:
         """
         settings, gait = self.settings, self.gait(context)
         self.scoring.check(PERIOD, gait.stride_duration)
-        world = self._conditions(conditions, context)
+        world = self.world(conditions, context)
         gap = world.disturbance
         gap = settings.drift.at(gap, operating_time) if settings.drift else gap
-        forward, leftward, yaw_rate = world.velocity
-        command = VelocityProfile(world.segments, RAMP) if world.segments else None
-        controller = self._walker(
-            parameters, gait, command or VelocityRamp(forward, leftward, yaw_rate, RAMP)
-        )
+        controller = self._walker(parameters, gait, _command_of(world))
         backups = [] if monitor is None else [self._gains(b) for b in monitor.backups]
         return rollout(
             Simulation(world.plant or self.robot, gap, seed),
@@ -223,6 +224,18 @@ class LeggedEvaluator:
             if early_end is None or world.segments or any(gap.slope)
             else end_rule(early_end, self.scoring.under(world), gait),
         )
+
+    def command_over_time(
+        self,
+        record: WalkRecording,
+        context: Mapping[str, float],
+        conditions: Mapping[str, Any] | None = None,
+    ) -> FloatArray:
+        """What a recorded walk was asked for: forward, leftward (m/s) and yaw rate (rad/s), as its gait can follow it,
+        `n x 3`.
+        """
+        limit = self.scoring.limit(self.gait(context)).speed
+        return commands_over_time(record, _command_of(self.world(conditions, context)), limit)
 
     def _gains(self, parameters: Mapping[str, float]) -> Mapping[str, float]:
         """All gains of what walks, some of them as a trial has them."""
@@ -269,7 +282,7 @@ class LeggedEvaluator:
     ) -> Measurement:
         """What a recorded walk shows, of a walk under `conditions`."""
         settings, gait = self.settings, self.gait(context)
-        scoring = self.scoring.under(self._conditions(conditions, context))
+        scoring = self.scoring.under(self.world(conditions, context))
         walked = len(record) - record.walk_start
         if walked < 1:
             return Measurement("failed", fell=record.fell, message=f"never walked: {record.stop_reason}")
@@ -335,6 +348,14 @@ class LeggedEvaluator:
         path = self._folder / f"trial-{trial.id:05d}{scenario}.parquet"
         Trajectory.from_recording(record, self.robot.joint_names, self.robot.legs).save(path)
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
+
+
+def _command_of(world: WalkConditions) -> Command:
+    """The command of a walk by the time since it began."""
+    if world.segments:
+        return VelocityProfile(world.segments, RAMP)
+    forward, leftward, yaw_rate = world.velocity
+    return VelocityRamp(forward, leftward, yaw_rate, RAMP)
 
 
 def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:

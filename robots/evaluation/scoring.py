@@ -120,16 +120,17 @@ class WalkScoring:
     def command(self, gait: Gait) -> FloatArray:
         """Forward and leftward velocity that the gait can follow at the end of the ramp, m/s, 2."""
         command = np.array(self.velocity[:2])
-        command *= self._limit(gait).share(*self.velocity[:2])
+        command *= self.limit(gait).share(*self.velocity[:2])
         return command
 
     def shortened(self, gait: Gait) -> str:
         """Says that a command of the walk is more than the gait can follow; empty where none is."""
         commands = [(s.forward, s.leftward) for s in self.world.segments] if self.world is not None else []
         fastest = max(commands or [self.velocity[:2]], key=lambda command: math.hypot(*command))
-        return shortened_command(self._limit(gait), *fastest)
+        return shortened_command(self.limit(gait), *fastest)
 
-    def _limit(self, gait: Gait) -> SpeedLimit:
+    def limit(self, gait: Gait) -> SpeedLimit:
+        """The greatest speed of a gait; none where the controller has its own."""
         if self.swing_speed is None:
             return SpeedLimit(math.inf, "")
         return speed_limit(self.robot, gait, self.swing_speed)
@@ -140,7 +141,7 @@ class WalkScoring:
         """The walk as the plant (`true`) or as the robot itself saw it."""
         signals = walk_signals(record, true, self.command(gait), self.ramp)
         if self.world is not None:
-            signals = _in_world(signals, record, true, self.world, self._limit(gait).speed, self.ramp)
+            signals = _in_world(signals, record, true, self.world, self.limit(gait).speed, self.ramp)
         trace = WalkTrace(
             record, signals, true, self.robot, gait.stride_duration, self.velocity[2], self.ramp
         )

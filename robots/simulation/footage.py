@@ -16,7 +16,7 @@ from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import BoolArray, FloatArray
 
 GRAVITY = 9.81
-STANDS = 0.12
+STANDS = 0.18
 """Share of the weight from which on a foot counts as standing, where only torques tell of contact."""
 
 

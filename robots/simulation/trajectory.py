@@ -43,6 +43,22 @@ _BASE_GROUPS = (
     ("base_rate_estimated", "estimated_rate", "rad/s", _XYZ),
 )
 
+_LATER = ("velocity_command", "foot_force")
+"""Groups that older files lack."""
+
+
+def _groups(joint_names: Sequence[str], legs: Sequence[str]) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Column group, field of the recording, unit and part names of all that is kept."""
+    groups = [(group, name, unit, tuple(joint_names)) for group, name, unit in _JOINT_GROUPS]
+    groups += list(_BASE_GROUPS)
+    return [
+        *groups,
+        ("contact", "contact", "", tuple(legs)),
+        ("contact_planned", "planned_contact", "", tuple(legs)),
+        ("velocity_command", "command", "m/s", ("forward", "leftward")),
+        ("foot_force", "foot_force", "N", tuple(legs)),
+    ]
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -66,21 +82,35 @@ class Trajectory:
         """Columns of a recorded walk; joints and legs are named as on the robot."""
         columns: dict[str, FloatArray] = {"time": record.time}
         units = {"time": "s"}
-        groups = [(group, name, unit, tuple(joint_names)) for group, name, unit in _JOINT_GROUPS]
-        groups += list(_BASE_GROUPS)
-        groups += [
-            ("contact", "contact", "", tuple(legs)),
-            ("contact_planned", "planned_contact", "", tuple(legs)),
-            ("velocity_command", "command", "m/s", ("forward", "leftward")),
-            ("foot_force", "foot_force", "N", tuple(legs)),
-        ]
-        for group, name, unit, parts in groups:
+        for group, name, unit, parts in _groups(joint_names, legs):
             values = np.asarray(getattr(record, name), dtype=float)
             for column, part in enumerate(parts):
                 columns[f"{group}.{part}"] = values[:, column]
                 units[f"{group}.{part}"] = unit
         columns["yaw_rate_command"], units["yaw_rate_command"] = record.command[:, 2], "rad/s"
         return cls(columns, units)
+
+    def recording(self, joint_names: Sequence[str], legs: Sequence[str]) -> WalkRecording:
+        """The walk that these columns are of; what monitors saw is not kept.
+
+        Raises:
+            ValueError: a column is missing; names it.
+        """
+        if "time" not in self.columns or len(self) < 2:
+            raise ValueError("has no column 'time' with two samples or more")
+        time = self.columns["time"]
+        start = int(np.searchsorted(time, -1e-9))
+        record = WalkRecording.allocate(len(time), start, float(np.median(np.diff(time))))
+        record.time[:] = time
+        for group, name, _, parts in _groups(joint_names, legs):
+            for column, part in enumerate(parts):
+                full = f"{group}.{part}"
+                if full in self.columns:
+                    getattr(record, name)[:, column] = self.columns[full]
+                elif group not in _LATER:
+                    raise ValueError(f"has no column {full!r}: it is no walk of this robot")
+        record.command[:, 2] = self.columns.get("yaw_rate_command", 0.0)
+        return record
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file, values in single precision; it is there whole or not at all."""

@@ -1,0 +1,1 @@
+"""Trials of a run, seen again from their record."""
