@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from safebo.robots.controllers import numbers
+
 _Number = TypeVar("_Number", int, float)
 
 
@@ -131,8 +133,8 @@ LIE_DOWN_TIME_S = _c("lie down time", 3.0, "s", "for a physical robot before its
 
 MAX_GAINS = _c("gains", 150, "", "of a controller; more do not fit into one message of the link")
 ANSWER_BUDGET_S = _c("answer budget", 0.001, "s", "that a tick of a physical robot waits for its answer: half a period")
-MIN_ANSWER_BUDGET_S = _c("shortest answer budget", 1e-4, "s", "that a controller file may ask for")
-MAX_ANSWER_BUDGET_S = _c("longest answer budget", 0.0015, "s", "that a controller file may ask for")
+MIN_ANSWER_BUDGET_S = _c("shortest answer budget", numbers.MIN_ANSWER_BUDGET_S, "s", "of a controller file")
+MAX_ANSWER_BUDGET_S = _c("longest answer budget", numbers.MAX_ANSWER_BUDGET_S, "s", "of a controller file")
 VIRTUAL_BUDGET_S = _c("virtual budget", 0.01, "s", "the same for a virtual robot, whose clock may run slow")
 MAX_ANSWER_AGE = _c("answer age", 2, "ticks", "beyond which an answer's command is used no more")
 MAX_ANSWERS_PER_TICK = _c("answers in a tick", 64, "", "datagrams read at most")
@@ -140,9 +142,9 @@ ABSENT_TICKS = _c("absent", 25, "ticks", "without an answer in standby: not ther
 RESTART_TICKS = _c("restart", 500, "ticks", "without an answer in standby after which it is worth starting it anew")
 GAINS_KEPT_S = _c("gains kept", 3.0, "s", "after the last question for a trial's gains for which they stay unarmed")
 BASELINE_RETRY_S = _c("baseline retry", 5.0, "s", "between two attempts to bring baseline gains back")
-PROOF_TIMEOUT_S = _c("proof timeout", 5.0, "s", "within which a controller has to answer with gains that were written")
-RESTART_TIMEOUT_S = _c("restart timeout", 10.0, "s", "that the command gets which restarts a controller")
-READ_BACK_TOLERANCE = _c("read back tolerance", 1e-6, "", "relative, of a gain; single precision rounds by 6e-8")
+PROOF_TIMEOUT_S = _c("proof timeout", numbers.PROOF_TIMEOUT_S, "s", "for a controller to answer with written gains")
+RESTART_TIMEOUT_S = _c("restart timeout", numbers.RESTART_TIMEOUT_S, "s", "of a command that restarts a controller")
+READ_BACK_TOLERANCE = _c("read back tolerance", numbers.READ_BACK_TOLERANCE, "", "relative; as singles round by 6e-8")
 
 # -- tuner's side -----------------------------------------------------------------------------------------
 

@@ -15,18 +15,12 @@ from typing import Any
 
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.link.key import make_key
+from safebo.robots.controllers.own_process import WITH_PARENT
 
 ROBOTS = ("go1", "go2")
 READY = "ready"  # first word of the line by which a process says so
 PATIENCE = 60.0  # s for a process to get ready
 ENDING = 15.0  # s for one to end: a standing robot lies down first
-
-# A process that outlives whoever started it would hold its port or domain for ever. Linux ends it with its parent.
-_WITH_PARENT = (
-    "import ctypes, os, sys\n"
-    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 15)\n"
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 
 @contextmanager
@@ -46,7 +40,7 @@ def process(
     """
     with log.open("wb") as out:
         child = subprocess.Popen(
-            [sys.executable, "-c", _WITH_PARENT, *command],
+            [sys.executable, "-c", WITH_PARENT, *command],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -12,12 +12,12 @@ import math
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
-from safebo.hardware.adapters.gain_port import GainPort, write_and_read_back
-from safebo.hardware.adapters.relay_layout import gains_identity
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
 from safebo.hardware.constants import BASELINE_RETRY_S, GAINS_KEPT_S, PROOF_TIMEOUT_S
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.staging import TrialPlan
+from safebo.robots.controllers.datagrams import gains_identity
+from safebo.robots.controllers.gain_port import GainPort, write_and_read_back
 from safebo.robots.quadruped.interface import SensorReading
 
 Gains = tuple[float, ...]
@@ -151,7 +151,7 @@ class GainKeeper:
         self._held = None
         self._change = Change(
             values,
-            self._executor.submit(write_and_read_back, self._port, self._table, values),
+            self._executor.submit(write_and_read_back, self._port, self._table.mapping(values)),
             0 if newest is None else newest.instance,
         )
 

@@ -14,14 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.hardware.adapters.relay_layout import (
-    GainSet,
-    Mode,
-    RelayAnswer,
-    RelayState,
-    gains_identity,
-    not_finite,
-)
 from safebo.hardware.constants import (
     ABSENT_TICKS,
     ANSWER_BUDGET_S,
@@ -30,11 +22,20 @@ from safebo.hardware.constants import (
     MAX_ANSWERS_PER_TICK,
     RESTART_TICKS,
 )
-from safebo.hardware.errors import HardwareError, WireError
+from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.motion import STAND_KD, STAND_KP
 from safebo.hardware.guardian.walker import NotInTickError, SpeedCommand, Walk
 from safebo.hardware.link.client import Transport
+from safebo.robots.controllers.datagrams import (
+    GainSet,
+    Mode,
+    RelayAnswer,
+    RelayState,
+    gains_identity,
+)
+from safebo.robots.controllers.protocol import DatagramError
+from safebo.robots.controllers.walk import not_finite
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.rollout import STATE_NAMES, monitored_state
@@ -218,7 +219,7 @@ class RelayedWalker:
         if data is None:
             return False
         answer = None
-        with suppress(WireError):
+        with suppress(DatagramError):
             answer = RelayAnswer.unpack(data)
         seen = -1 if self.newest is None else self.newest.tick
         if answer is None or not seen < answer.tick <= self.tick:
@@ -247,7 +248,7 @@ class RelayedWalker:
             self.counters.late += 1
         else:
             self.counters.held += 1
-        wrong = not_finite(answer, self._robot.joint_names)
+        wrong = not_finite(answer.command, answer.base, self._robot.joint_names)
         if wrong:
             raise ControllerError(f"the controller's {wrong}")
         self._command, self._base = answer.command, answer.base

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from safebo.hardware.constants import MAX_DAMPING, MAX_STIFFNESS
-from safebo.robots.quadruped.gains import GAINS, Gains
+from safebo.hardware.constants import MAX_DAMPING, MAX_GAINS, MAX_STIFFNESS
+from safebo.robots.quadruped.gains import GAINS, Gains, GainTable
 
 _JOINT = {
     **{f"joint.{kind}.kp": (5.0, 250.0) for kind in ("hip", "thigh", "calf")},
@@ -79,6 +79,18 @@ class ControllerGains:
         problem = self.problem(self.baseline)
         if problem:
             raise ValueError(f"baseline gains: {problem}")
+
+    @classmethod
+    def of(cls, table: GainTable) -> ControllerGains:
+        """The gains of a user's own controller; its defaults are the baseline.
+
+        Raises:
+            ValueError: more than the link carries, or a baseline beyond what motors may be told.
+        """
+        if len(table) > MAX_GAINS:
+            raise ValueError(f"expected 1 to {MAX_GAINS} gains, got {len(table)}")
+        rows = [(gain.name, gain.unit, gain.lower, gain.upper, gain.default) for gain in table]
+        return cls(*zip(*rows, strict=True))
 
     @property
     def identity(self) -> int:

@@ -15,8 +15,7 @@ from typing import Annotated
 
 import typer
 
-from safebo.hardware.adapters.controller_file import ControllerFile, read_controller_file
-from safebo.hardware.adapters.relay import relay
+from safebo.hardware.adapters.relay import read_controller, relay
 from safebo.hardware.command_options import with_options
 from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
@@ -32,6 +31,7 @@ from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpServer
 from safebo.hardware.yaml_file import read_yaml
+from safebo.robots.controllers.controller_file import ControllerFile
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
 from safebo.text.command import run_command, say, say_if_heard
@@ -142,7 +142,7 @@ class GuardianOptions:
             HardwareInputError: which file and what in it is wrong.
         """
         own = read_own(self.controller, self.controller_file, self.baseline)
-        table = read_table(self.baseline) if own is None else own.table
+        table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
         return GuardianSettings(self, key_at(self.key, say_if_heard), table, read_limits(self.limits), own)
 
 
@@ -299,7 +299,7 @@ def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> 
         raise HardwareInputError("--controller relay needs --controller-file FILE; see docs/adapters.md")
     if baseline is not None:
         raise HardwareInputError(f"--baseline: the baseline gains of your own controller are in {path}")
-    return read_controller_file(path)
+    return read_controller(path)
 
 
 def read_table(path: Path | None) -> ControllerGains:

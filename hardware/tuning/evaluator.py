@@ -31,7 +31,7 @@ from safebo.hardware.link.digest import MonitorDescription, WalkDescription, tri
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
-from safebo.hardware.tuning.own_controller import OPTION, controller_of, full_set, parameters_of
+from safebo.hardware.tuning.own_controller import controller_of
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
@@ -68,8 +68,8 @@ class RobotEvaluator:
     its baseline gains; when it waits for long it lies down.
 
     Args:
-        options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here; `controller_file`
-            names a controller of the user's own (docs/adapters.md).
+        options: of the study's `legged` evaluator. `disturbance` and `noise_free` mean nothing here; `controller`
+            is what the guardian was started with (docs/controllers.md).
         address: where the guardian is.
         session: speaks to it; None for one over the network.
 
@@ -78,7 +78,7 @@ class RobotEvaluator:
         HardwareError: no guardian answers there, or the key cannot be read.
     """
 
-    path_options: ClassVar = (*LeggedEvaluator.path_options, OPTION)
+    path_options: ClassVar = LeggedEvaluator.path_options
 
     def __init__(
         self, options: Mapping[str, Any], address: RobotAddress, session: Session | None = None
@@ -107,7 +107,7 @@ class RobotEvaluator:
         seen = self._legged.info()
         return replace(
             seen,
-            parameters=seen.parameters if self._own is None else parameters_of(self._own.table),
+            parameters=seen.parameters if self._own is None else self._own.parameters,
             contexts=(*(c for c in seen.contexts if c.name in CONTEXTS), *READINGS),
             reads=tuple(reading.name for reading in READINGS),
             repeatable=False,
@@ -222,7 +222,7 @@ class RobotEvaluator:
 
     def _values(self, parameters: Mapping[str, float]) -> tuple[float, ...]:
         if self._own is not None:
-            return full_set(self._own.table, parameters)
+            return self._own.full(parameters)
         gains = self._legged.settings.gains.replace(dict(parameters))
         return tuple(gains[name] for name in self._table.names)
 

@@ -1,7 +1,8 @@
 """Finding the controller that a study or a command line names.
 
 - a name: `whole-body`, which comes with this package, or one registered under the entry point `safebo.controllers`;
-- `module:Class`, or `FILE.py:Class`.
+- `module:Class`, or `FILE.py:Class`;
+- a YAML file: of a controller in a process of its own (docs/adapters.md).
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from safebo.errors import place_of, short_text
+from safebo.robots.controllers.controller_file import read_controller_file
+from safebo.robots.controllers.process import ProcessController
 from safebo.robots.controllers.protocol import ControllerInputError, WalkingController, short, table_of
 from safebo.robots.quadruped.gains import GAINS, GainTable
 
@@ -26,6 +29,9 @@ WHOLE_BODY = "whole-body"
 """The chain of `safebo.robots.quadruped`: what walks where a study names no controller."""
 
 ENTRY_POINTS = "safebo.controllers"
+
+
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,25 @@ class FoundController:
     table: GainTable
     switches: bool
 
-    @cached_property
-    def one(self) -> WalkingController:
-        """The one that walks in this process, walk after walk; made when first asked for."""
-        return self.make()
+
+def chosen_controller(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What a study's options name as their controller, and the options that are left.
+
+    `controller_file` is an older name of `controller`, for a YAML file.
+
+    Raises:
+        ControllerInputError: it is no text, or both are there.
+    """
+    rest = dict(options)
+    given = {key: rest.pop(key) for key in ("controller", "controller_file") if key in rest}
+    if len(given) == 2:
+        raise ControllerInputError("controller_file is an older name of controller: keep one of them")
+    for key, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise ControllerInputError(
+                f"{key} must be a name, module:Class, FILE.py:Class or a YAML file, got {value!r}"
+            )
+    return next(iter(given.values()), WHOLE_BODY), rest
 
 
 def find_controller(name: str) -> FoundController | None:
@@ -58,6 +79,9 @@ def find_controller(name: str) -> FoundController | None:
     """
     if name == WHOLE_BODY:
         return None
+    if name.endswith(SUFFIXES):
+        file = read_controller_file(Path(name).expanduser())
+        return FoundController(name, partial(ProcessController, file), file.table, False)
     if ":" in name:
         return _checked(name, _load_class(name))
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
@@ -66,7 +90,7 @@ def find_controller(name: str) -> FoundController | None:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}" if close else ""
     raise ControllerInputError(
-        f"unknown controller {name!r}{hint}? Known are {', '.join(known)}, module:Class and FILE.py:Class"
+        f"unknown controller {name!r}{hint}? Known are {', '.join(known)}, module:Class, FILE.py:Class and a YAML file"
     )
 
 

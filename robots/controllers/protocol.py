@@ -64,6 +64,14 @@ class ControllerInputError(InputError):
     """A controller that cannot be used: a name, a file, a class, its gains; the message says which and why."""
 
 
+class GainPortError(SafeboError):
+    """Gains could not be written or read back; the message says which and why."""
+
+
+class DatagramError(SafeboError, ValueError):
+    """A datagram between a controller's process and whoever drives it that is not what its layout says."""
+
+
 class ControllerFault(SafeboError):
     """A controller failed while it had a robot: it raised, fell silent, or commanded what must reach no motor."""
 

@@ -84,7 +84,7 @@ class LeggedEvaluator:
         ValueError: for an option that does not exist or a value that is not allowed.
     """
 
-    path_options: ClassVar = ("robot", "controller")
+    path_options: ClassVar = ("robot", "controller", "controller_file")
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.settings = LeggedOptions.from_options(options or {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from safebo.robots.controllers.finding import WHOLE_BODY
+from safebo.robots.controllers.finding import WHOLE_BODY, chosen_controller
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.evaluation.formulas import FormulaMargin, each_of, one_margin
 from safebo.robots.evaluation.goals import Goal, goal_of
@@ -79,14 +79,15 @@ class LeggedOptions:
         Raises:
             ValueError: names the option, its value, and what is allowed.
         """
-        values = {}
-        for key, value in options.items():
+        chosen, rest = chosen_controller(options)
+        values: dict[str, Any] = {"controller": chosen}
+        for key, value in rest.items():
             if key not in OPTIONS:
                 close = difflib.get_close_matches(str(key), OPTIONS, n=1)
                 hint = f", did you mean {close[0]!r}" if close else ""
                 raise ValueError(f"unknown option {key!r}{hint}? Known are {', '.join(OPTIONS)}")
             values[key] = OPTIONS[key](key, value)
-        if values.get("controller", WHOLE_BODY) == WHOLE_BODY:
+        if chosen == WHOLE_BODY:
             return cls(**{**values, "gains": Gains(values.get("gains", {}))})
         if values.get("estimator") == "truth":
             raise ValueError(
@@ -105,12 +106,6 @@ def _text(key: str, value: Any) -> str:
 def _gait(key: str, value: Any) -> str:
     gait_named(_text(key, value))
     return str(value)
-
-
-def _controller(key: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} must be a name, module:Class or FILE.py:Class, got {value!r}")
-    return value
 
 
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
@@ -265,6 +260,7 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "drift": _drift,
     "objective_after": partial(_number, low=0.0, high=60.0),
     "margins": _margins,
-    "controller": _controller,
+    "controller": _text,
+    "controller_file": _text,
 }
 """How each option is checked and read, from its name and its value in a study."""

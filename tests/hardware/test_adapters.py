@@ -26,17 +26,11 @@ from hypothesis import strategies as st
 from present import present
 
 from safebo.experiments.robustness.guardian_world import KEY, TROT, AtOnce, World, go1
-from safebo.hardware.adapters.controller_file import read_controller_file
-from safebo.hardware.adapters.file_and_restart import FileAndRestartPort
 from safebo.hardware.adapters.gain_keeper import GainKeeper
-from safebo.hardware.adapters.gain_port import GainPortError, write_and_read_back
-from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
-from safebo.hardware.adapters.relay import gain_port
-from safebo.hardware.adapters.relay_layout import GainSet, Mode, RelayAnswer, RelayState
+from safebo.hardware.adapters.relay import read_controller
 from safebo.hardware.adapters.relayed_walker import ControllerError, RelayedWalker
-from safebo.hardware.adapters.ros_parameters import RosParameter, RosParameterPort, SetParametersResult
-from safebo.hardware.errors import HardwareInputError, WireError
-from safebo.hardware.guardian.bounds import quadruped_table
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.motion import STAND_KP
 from safebo.hardware.guardian.service import GuardianService
@@ -48,8 +42,16 @@ from safebo.hardware.link.digest import trial_digest
 from safebo.hardware.link.messages import Arm, Code, Disarm
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning.evaluator import RobotEvaluator
-from safebo.hardware.tuning.own_controller import controller_of, full_set
+from safebo.hardware.tuning.own_controller import controller_of
 from safebo.hardware.tuning.session import Session
+from safebo.robots.controllers.controller_file import read_controller_file
+from safebo.robots.controllers.datagrams import GainSet, Mode, RelayAnswer, RelayState
+from safebo.robots.controllers.file_and_restart import FileAndRestartPort
+from safebo.robots.controllers.gain_port import write_and_read_back
+from safebo.robots.controllers.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.robots.controllers.ports import gain_port
+from safebo.robots.controllers.protocol import ControllerInputError, DatagramError, GainPortError
+from safebo.robots.controllers.ros_parameters import RosParameter, RosParameterPort, SetParametersResult
 from safebo.robots.quadruped.controller import Controller as QuadrupedController
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait, gait_named
@@ -65,7 +67,7 @@ import controller as example  # noqa: E402
 from parameter_server import ParameterNode, serve  # noqa: E402
 
 FILE = read_controller_file(EXAMPLE / "parameter_controller.yaml")
-TABLE = FILE.table
+TABLE = ControllerGains.of(FILE.table)
 TRIAL = (90.0, 4.0, 0.1)
 BASELINE = dict(zip(TABLE.names, TABLE.baseline, strict=True))
 
@@ -216,7 +218,7 @@ def test_the_layout_is_that_of_the_page() -> None:
     again = RelayState.unpack(data)
     assert again.pack() == data
     for wrong in (data[:-1], b"SBs2" + data[4:], data[:4] + b"\x09" + data[5:]):
-        with pytest.raises(WireError):
+        with pytest.raises(DatagramError):
             RelayState.unpack(wrong)
 
     rows = [np.full(12, k + 0.25) for k in range(5)]
@@ -226,7 +228,7 @@ def test_the_layout_is_that_of_the_page() -> None:
     assert data[:24] == b"SBa1\xcd\xab\0\0" + b"\7" + bytes(7) + bytes([8, 7, 6, 5, 4, 3, 2, 1])
     places = {24: 0, 120: 1, 216: 2, 312: 3, 408: 4, 504: 5, 528: 6, 560: 7, 584: 8}
     assert all(struct.unpack_from("<d", data, at) == (k + 0.25,) for at, k in places.items())
-    with pytest.raises(WireError, match="instance 0"):
+    with pytest.raises(DatagramError, match="instance 0"):
         RelayAnswer.unpack(data[:4] + bytes(4) + data[8:])
 
 
@@ -625,7 +627,7 @@ def test_an_adapter_that_breaks_is_an_answer() -> None:
         def read(self):
             return {}
 
-    assert write_and_read_back(Broken(), TABLE, TRIAL) == "ZeroDivisionError: oops"
+    assert write_and_read_back(Broken(), TABLE.mapping(TRIAL)) == "ZeroDivisionError: oops"
 
 
 def test_parameters_over_a_wire_are_set_all_or_none(tmp_path) -> None:
@@ -640,20 +642,22 @@ def test_parameters_over_a_wire_are_set_all_or_none(tmp_path) -> None:
         port = gain_port(read_controller_file(path))
         assert isinstance(port, RosParameterPort)
         client = port._client
-        assert write_and_read_back(port, TABLE, TRIAL) == ""
+        assert write_and_read_back(port, TABLE.mapping(TRIAL)) == ""
         assert node.values() == TABLE.mapping(TRIAL)
-        assert "the node refuses: stance.kd" in write_and_read_back(port, TABLE, (50.0, 1e6, 0.0))
+        assert "the node refuses: stance.kd" in write_and_read_back(port, TABLE.mapping((50.0, 1e6, 0.0)))
         assert node.values() == TABLE.mapping(TRIAL)
         with pytest.raises(GainPortError, match=r"bob\.height is not set"):
             RosParameterPort(client, {"bob.depth": "bob.height"}).read()
         one_by_one = RosParameterPort(client, {name: name for name in TABLE.names}, atomic=False)
-        assert "refuses stance.kd = 1000000.0" in write_and_read_back(one_by_one, TABLE, (50.0, 1e6, 0.0))
+        assert "refuses stance.kd = 1000000.0" in write_and_read_back(
+            one_by_one, TABLE.mapping((50.0, 1e6, 0.0))
+        )
         assert node.values()["stance.kp"] == 50.0
         assert client.set_parameters([RosParameter("nobody", 1.0)])[0].reason == "nobody is not declared"
     finally:
         server.shutdown()
         server.server_close()
-    assert "does not answer" in write_and_read_back(port, TABLE, TRIAL)
+    assert "does not answer" in write_and_read_back(port, TABLE.mapping(TRIAL))
 
 
 # -- files ----------------------------------------------------------------------------------------------
@@ -763,7 +767,7 @@ def test_a_bad_controller_file_is_refused_with_file_key_and_what_is_allowed(
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(HardwareInputError) as error:
-        read_controller_file(path)
+        read_controller(path)
     assert str(error.value).startswith(f"{path}:")
     assert words in str(error.value)
 
@@ -772,14 +776,14 @@ def test_what_the_controller_file_points_at_is_looked_at_before_the_robot(tmp_pa
     path = tmp_path / "mine.yaml"
     path.write_text((EXAMPLE / "parameter_controller.yaml").read_text())
     with pytest.raises(
-        HardwareInputError, match=r"gain_port.client: .*parameter_client.py is no Python file"
+        ControllerInputError, match=r"gain_port.client: .*parameter_client.py is no Python file"
     ):
         gain_port(read_controller_file(path))
     path.write_text((EXAMPLE / "file_controller.yaml").read_text())
-    with pytest.raises(HardwareInputError, match=r"gain_port.file: .*gains.yaml: no such file"):
+    with pytest.raises(ControllerInputError, match=r"gain_port.file: .*gains.yaml: no such file"):
         gain_port(read_controller_file(path))
     (tmp_path / "gains.yaml").write_text("stance: {kp: 60}")
-    with pytest.raises(HardwareInputError, match=r"no single 'stance\.kd'"):
+    with pytest.raises(ControllerInputError, match=r"no single 'stance\.kd'"):
         gain_port(read_controller_file(path))
 
 
@@ -954,16 +958,21 @@ def test_a_study_tunes_the_gains_of_ones_own_controller(tmp_path) -> None:
 def test_a_study_names_its_controller_in_words(tmp_path) -> None:
     options = dict(study_of_the_example(tmp_path).evaluator.options)
     for wrong, words in (
-        ({"controller_file": 3}, "expected the path of a YAML file, got 3"),
-        ({"controller_file": str(tmp_path / "none.yaml")}, "none.yaml: no such file"),
-        ({"gains": {"joint.hip.kp": 60}}, "begin at the baseline in"),
+        ({"controller": 3}, "controller must be a name, .*YAML file, got 3"),
+        ({"controller_file": "other.yaml"}, "an older name of controller: keep one of them"),
+        ({"controller": str(tmp_path / "none.yaml")}, "none.yaml: no such file"),
+        ({"gains": {"joint.hip.kp": 60}}, "unknown gain 'joint.hip.kp'"),
+        ({"gains": {"stance.kp": 600}}, r"stance.kp: 600 is outside 30 \.\. 120 N m/rad"),
     ):
         with pytest.raises(HardwareInputError, match=words):
             controller_of(options | wrong)
+    own, rest = controller_of({**options, "gains": {"stance.kd": 5.0}})
+    assert present(own).full({"stance.kp": 70.0}) == (70.0, 5.0, 0.05)
+    assert "gains" not in rest
     with pytest.raises(
         HardwareInputError, match=r"'joint\.hip\.kp' is no gain of this controller: stance\.kp"
     ):
-        full_set(TABLE, {"joint.hip.kp": 60.0})
+        present(own).full({"joint.hip.kp": 60.0})
 
 
 # -- the page -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from safebo.hardware.adapters.ros_parameters import RosParameter, SetParametersResult
+from safebo.robots.controllers.ros_parameters import RosParameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 

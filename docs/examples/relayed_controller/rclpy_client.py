@@ -14,7 +14,7 @@ from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomic
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from safebo.hardware.adapters.ros_parameters import RosParameter, SetParametersResult
+from safebo.robots.controllers.ros_parameters import RosParameter, SetParametersResult
 
 PATIENCE = 2.0  # s for one call
 DOUBLE = 3  # rcl_interfaces/msg/ParameterType.PARAMETER_DOUBLE

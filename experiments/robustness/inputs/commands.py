@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safebo.errors import SafeboError
 from safebo.experiments.robustness.inputs.record import STUDY, Row, faults_of, refused, safebo, tree
-from safebo.hardware.adapters.controller_file import read_controller_file
+from safebo.hardware.adapters.relay import read_controller
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.cli import read_limits
 from safebo.hardware.virtual.faults import read_faults
@@ -169,7 +169,7 @@ def handed_over(folder: Path) -> Iterator[Row]:
     for what, text in _PARAMETERS.items():
         yield _file("Files of parameters", what, text.encode(), tell, folder)
     readers: dict[str, Callable[[Path], object]] = {
-        "Controller files": read_controller_file,
+        "Controller files": read_controller,
         "Files of limits": read_limits,
         "Files of faults": read_faults,
         "Files of gains, in Python": Gains.load,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from safebo.hardware.adapters.gain_port import GainPortError
+from safebo.robots.controllers.protocol import GainPortError
 
 
 @dataclass(frozen=True)

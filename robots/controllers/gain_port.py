@@ -6,13 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from safebo.hardware.constants import READ_BACK_TOLERANCE
-from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.bounds import ControllerGains
-
-
-class GainPortError(HardwareError):
-    """Gains could not be written or read back; the message says which and why."""
+from safebo.robots.controllers.numbers import READ_BACK_TOLERANCE
+from safebo.robots.controllers.protocol import GainPortError
 
 
 class GainPort(Protocol):
@@ -41,12 +36,11 @@ class GainPort(Protocol):
         ...
 
 
-def write_and_read_back(port: GainPort, table: ControllerGains, values: tuple[float, ...]) -> str:
+def write_and_read_back(port: GainPort, gains: Mapping[str, float]) -> str:
     """Write a full set of gains and read all of it back; what is wrong, or empty.
 
     Whatever an adapter raises is an answer too: it runs where nobody could catch it.
     """
-    gains = table.mapping(values)
     try:
         port.write(gains)
         held = port.read()

@@ -1,4 +1,6 @@
-"""The two datagrams between guardian and a user's controller, byte by byte; docs/adapters.md prints the table.
+"""The two datagrams between a controller's process and who has the robot, byte by byte; docs/adapters.md prints them.
+
+A guardian or a simulation sends states, the controller answers.
 
 Little-endian, fixed length, doubles throughout, so that nothing is rounded on the way. Joints come in robot
 order, which is that of `RobotModel.joint_names`.
@@ -6,6 +8,7 @@ order, which is that of `RobotModel.joint_names`.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +16,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from safebo.hardware.errors import WireError
-from safebo.hardware.link.digest import gains_digest
+from safebo.robots.controllers.protocol import DatagramError
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
 STATE_HEAD = struct.Struct("<4sBBHQ10d")
@@ -48,7 +50,7 @@ class GainSet(IntEnum):
 
 @dataclass(frozen=True)
 class RelayState:
-    """From the guardian, once per control tick.
+    """From a guardian or a simulation, once per control tick.
 
     Args:
         mode, gain_set: see there.
@@ -90,7 +92,7 @@ class RelayState:
         """Read a datagram, as a controller does.
 
         Raises:
-            WireError: a wrong length, magic, mode or gain set.
+            DatagramError: a wrong length, magic, mode or gain set.
         """
         _check("state", data, STATE_MAGIC, STATE_BYTES)
         _, mode, gain_set, _, tick, time, *walk, settle = STATE_HEAD.unpack_from(data)
@@ -103,7 +105,7 @@ class RelayState:
         try:
             return cls(Mode(mode), GainSet(gain_set), tick, time, velocity, gait, settle, reading)
         except ValueError as error:
-            raise WireError(f"relay state: {error}") from None
+            raise DatagramError(f"relay state: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,12 @@ class RelayAnswer:
         """Read a datagram, as the guardian does. Whether the values may reach a motor is not judged here.
 
         Raises:
-            WireError: a wrong length or magic, or instance 0.
+            DatagramError: a wrong length or magic, or instance 0.
         """
         _check("answer", data, ANSWER_MAGIC, ANSWER_BYTES)
         _, instance, tick, gains = ANSWER_HEAD.unpack_from(data)
         if instance == 0:
-            raise WireError(
+            raise DatagramError(
                 "relay answer: instance 0; a controller draws one from 1 to 2^32 - 1 at its start"
             )
         values = np.frombuffer(data, "<f8", 73, ANSWER_HEAD.size).astype(np.float64)
@@ -154,33 +156,11 @@ class RelayAnswer:
 
 def gains_identity(values: Sequence[float]) -> int:
     """The first eight bytes, as a little-endian number, of the SHA-256 of the gains, one double each."""
-    return int.from_bytes(gains_digest(values)[:8], "little")
-
-
-def not_finite(answer: RelayAnswer, joint_names: Sequence[str]) -> str:
-    """The first number of an answer that is not finite; empty when all are finite."""
-    c, b = answer.command, answer.base
-    parts = {
-        "position": c.position,
-        "velocity": c.velocity,
-        "torque": c.torque,
-        "kp": c.kp,
-        "kd": c.kd,
-        "trunk position": b.position,
-        "trunk orientation": b.orientation,
-        "trunk velocity": b.linear_velocity,
-        "trunk rate": b.angular_velocity,
-    }
-    for name, values in parts.items():
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            where = f" of {joint_names[wrong[0]]}" if len(values) == 12 else ""
-            return f"{name}{where} is {values[wrong[0]]}"
-    return ""
+    return int.from_bytes(hashlib.sha256(struct.pack(f"<{len(values)}d", *values)).digest()[:8], "little")
 
 
 def _check(what: str, data: bytes, magic: bytes, length: int) -> None:
     if len(data) != length:
-        raise WireError(f"relay {what}: {len(data)} bytes, expected {length}")
+        raise DatagramError(f"relay {what}: {len(data)} bytes, expected {length}")
     if data[:4] != magic:
-        raise WireError(f"relay {what}: begins with {data[:4]!r}, expected {magic!r}")
+        raise DatagramError(f"relay {what}: begins with {data[:4]!r}, expected {magic!r}")

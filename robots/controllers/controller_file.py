@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safebo.hardware.adapters.gains_text import TextFormat
-from safebo.hardware.adapters.sections import Section
-from safebo.hardware.constants import (
+from safebo.errors import FileError
+from safebo.files.reading import read_file
+from safebo.robots.controllers.gains_text import TextFormat
+from safebo.robots.controllers.numbers import (
     MAX_ANSWER_BUDGET_S,
-    MAX_GAINS,
     MIN_ANSWER_BUDGET_S,
     PROOF_TIMEOUT_S,
     RESTART_TIMEOUT_S,
 )
-from safebo.hardware.guardian.bounds import ControllerGains
-from safebo.hardware.link.udp import LOOPBACK
-from safebo.hardware.yaml_file import read_yaml
+from safebo.robots.controllers.protocol import ControllerInputError, table_of
+from safebo.robots.controllers.sections import Section
+from safebo.robots.quadruped.gains import Gain, GainTable
+
+LOOPBACK = "127.0.0.1"
+"""Commands for motors travel inside one machine only."""
+
+PLACES = ("port", "gains", "robot")
+"""What `{port}`, `{gains}` and `{robot}` in a start command stand for: where to listen, the gains file, the robot."""
 
 
 @dataclass(frozen=True)
 class FilePortSettings:
-    """See `safebo.hardware.adapters.file_and_restart.FileAndRestartPort`."""
+    """See `safebo.robots.controllers.file_and_restart.FileAndRestartPort`; `restart` is empty with a start command."""
 
     file: Path
     format: TextFormat
@@ -32,7 +39,7 @@ class FilePortSettings:
 
 @dataclass(frozen=True)
 class ParameterPortSettings:
-    """See `safebo.hardware.adapters.ros_parameters.RosParameterPort`.
+    """See `safebo.robots.controllers.ros_parameters.RosParameterPort`.
 
     Args:
         client: Python file and function in it; called with the node's name, it gives a `ParameterClient`.
@@ -54,6 +61,8 @@ class ControllerFile:
         name: of the controller, for people.
         port: UDP port on the loopback interface where it hears states.
         switches: it changes to baseline gains within a tick.
+        start: program and arguments that start it, with `{port}`, `{gains}` and `{robot}` in them; empty where it is
+            started by others.
         budget: seconds that a tick of a physical robot waits for its own answer; None: half a period.
         proof: seconds that the controller gets to answer with gains once they are written.
         table: its gains.
@@ -65,9 +74,10 @@ class ControllerFile:
     name: str
     port: int
     switches: bool
+    start: tuple[str, ...]
     budget: float | None
     proof: float
-    table: ControllerGains
+    table: GainTable
     names: Mapping[str, str]
     gain_port: FilePortSettings | ParameterPortSettings
 
@@ -76,12 +86,17 @@ def read_controller_file(path: Path) -> ControllerFile:
     """Read it.
 
     Raises:
-        HardwareInputError: file, key, value, and what is allowed.
+        ControllerInputError: file, key, value, and what is allowed.
     """
-    whole = Section(path, "", read_yaml(path))
+    try:
+        content = read_file(path)
+    except FileError as error:
+        raise ControllerInputError(str(error)) from None
+    whole = Section(path, "", content)
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)
+    start = controller.texts("start") if "start" in controller.data else ()
     budget = (
         controller.number("budget", MIN_ANSWER_BUDGET_S, MAX_ANSWER_BUDGET_S)
         if "budget" in controller.data
@@ -90,9 +105,10 @@ def read_controller_file(path: Path) -> ControllerFile:
     proof = controller.number("proof", 0.01, 60.0, PROOF_TIMEOUT_S)
     controller.over()
     table = _table(whole.section("gains"))
-    names, gain_port = _gain_port(whole.section("gain_port"), table)
+    names, gain_port = _gain_port(whole.section("gain_port"), table, bool(start))
+    _check_places(controller, start, gain_port)
     whole.over()
-    return ControllerFile(path, name, port, switches, budget, proof, table, names, gain_port)
+    return ControllerFile(path, name, port, switches, start, budget, proof, table, names, gain_port)
 
 
 def _loopback_port(section: Section) -> int:
@@ -105,10 +121,29 @@ def _loopback_port(section: Section) -> int:
     return int(port)
 
 
-def _table(section: Section) -> ControllerGains:
-    if not 1 <= len(section.data) <= MAX_GAINS:
-        raise section.error("", f"expected 1 to {MAX_GAINS} gains, got {len(section.data)}")
-    rows: list[tuple[str, str, float, float, float]] = []
+def _check_places(
+    section: Section, start: tuple[str, ...], port: FilePortSettings | ParameterPortSettings
+) -> None:
+    """Refuse a start command with other places than there are, or without a port."""
+    for word in start:
+        for place in re.findall(r"\{(\w*)\}", word):
+            if place not in PLACES:
+                section.refuse("start", word, ", ".join(f"{{{known}}}" for known in PLACES))
+    whole = " ".join(start)
+    if start and "{port}" not in whole:
+        raise section.error(
+            "start", "needs the word {port}: every worker's controller listens on a port of its own"
+        )
+    if start and isinstance(port, FilePortSettings) and "{gains}" not in whole:
+        raise section.error(
+            "start", "needs the word {gains}: every worker's controller has a gains file of its own"
+        )
+
+
+def _table(section: Section) -> GainTable:
+    if not section.data:
+        raise section.error("", "expected one gain at least")
+    rows: list[Gain] = []
     for name in list(section.data):
         gain = section.section(name)
         unit = gain.text("unit", empty=True)
@@ -116,17 +151,14 @@ def _table(section: Section) -> ControllerGains:
         if not lower <= upper:
             raise gain.error("upper", f"{upper:g} is below lower, {lower:g}")
         baseline = gain.number("baseline", lower, upper)
+        gain_text = gain.text("description", "", empty=True)
         gain.over()
-        rows.append((name, unit, lower, upper, baseline))
-    names, units, lowers, uppers, baselines = zip(*rows, strict=True)
-    try:
-        return ControllerGains(names, units, lowers, uppers, baselines)
-    except ValueError as error:
-        raise section.error("", str(error)) from None
+        rows.append(Gain(name, unit, baseline, lower, upper, gain_text))
+    return table_of(rows, str(section.path))
 
 
 def _gain_port(
-    section: Section, table: ControllerGains
+    section: Section, table: GainTable, started: bool
 ) -> tuple[dict[str, str], FilePortSettings | ParameterPortSettings]:
     kind = section.text("kind")
     prefix = section.text("prefix", default="", empty=True)
@@ -145,7 +177,9 @@ def _gain_port(
         form = section.text("format", default=TextFormat.YAML)
         if form not in list(TextFormat):
             section.refuse("format", form, " or ".join(TextFormat))
-        restart = section.texts("restart")
+        if started and "restart" in section.data:
+            raise section.error("restart", "is left out with controller.start, which starts it anew")
+        restart = () if started else section.texts("restart")
         patience = section.number("patience", 0.1, 120.0, RESTART_TIMEOUT_S)
         settings = FilePortSettings(folder / section.text("file"), TextFormat(form), restart, patience)
     elif kind == "ros-parameters":

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from safebo.hardware.errors import HardwareInputError
+from safebo.robots.controllers.protocol import ControllerInputError
 
 
 class Section:
@@ -18,7 +18,7 @@ class Section:
         data: what is there.
 
     Raises:
-        HardwareInputError: it is no mapping of texts to anything.
+        ControllerInputError: it is no mapping of texts to anything.
     """
 
     def __init__(self, path: Path, where: str, data: Any) -> None:
@@ -28,10 +28,10 @@ class Section:
         self.data: dict[str, Any] = data
         self._read: set[str] = set()
 
-    def error(self, key: str, message: str) -> HardwareInputError:
+    def error(self, key: str, message: str) -> ControllerInputError:
         """An error about a key of this section, or about all of it."""
         place = ".".join(part for part in (self._where, key) if part)
-        return HardwareInputError(": ".join(part for part in (str(self.path), place, message) if part))
+        return ControllerInputError(": ".join(part for part in (str(self.path), place, message) if part))
 
     def refuse(self, key: str, value: Any, allowed: str) -> NoReturn:
         """Say that a value is not what is allowed."""

@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from safebo.errors import FileError
 from safebo.files.reading import parse
-from safebo.hardware.adapters.gain_port import GainPortError
+from safebo.robots.controllers.protocol import GainPortError
 
 Spans = dict[str, tuple[int, int]]
 """First character and the one after the last, by path."""

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from safebo.errors import FileError
 from safebo.files.reading import read_text
-from safebo.hardware.adapters.gain_port import GainPortError
-from safebo.hardware.adapters.gains_text import TextFormat, read_numbers, replace_numbers
-from safebo.hardware.constants import RESTART_TIMEOUT_S
+from safebo.robots.controllers.gains_text import TextFormat, read_numbers, replace_numbers
+from safebo.robots.controllers.numbers import RESTART_TIMEOUT_S
+from safebo.robots.controllers.own_process import OwnProcess
+from safebo.robots.controllers.protocol import GainPortError
 
 MAX_OUTPUT = 300
 """Characters of a failed command's output that go into the message."""
@@ -32,6 +33,7 @@ class FileAndRestartPort:
         command: program and arguments, run in the file's folder; it has to end by itself, leaving the
             controller behind.
         patience: seconds that the command gets.
+        process: the controller's process where it is one of ours; it is started anew instead of running a command.
     """
 
     restarts = True
@@ -43,9 +45,10 @@ class FileAndRestartPort:
         keys: Mapping[str, str],
         command: Sequence[str],
         patience: float = RESTART_TIMEOUT_S,
+        process: OwnProcess | None = None,
     ) -> None:
         self._path, self._kind, self._keys = path, kind, dict(keys)
-        self._command, self._patience = list(command), patience
+        self._command, self._patience, self._process = list(command), patience, process
 
     def write(self, gains: Mapping[str, float]) -> None:
         """Replace the file in one step, so that nobody ever reads half of it, and restart the controller.
@@ -81,6 +84,9 @@ class FileAndRestartPort:
             raise GainPortError(str(error).removeprefix(f"{self._path}: ")) from error
 
     def _restart(self) -> None:
+        if self._process is not None:
+            self._process.restart()
+            return
         command = shlex.join(self._command)
         # A pipe would stay open for as long as the controller that the command leaves behind.
         with tempfile.TemporaryFile() as said:
