@@ -63,6 +63,7 @@ def test_modules_and_names_exist(page: Path) -> None:
         "safebo.commands",
         "safebo.bridges",
         "safebo.kernels",
+        "safebo.controllers",
     }
     assert {name for name in names - entry_points if not is_there(name)} == set()
 
