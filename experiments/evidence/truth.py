@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.evaluators.scenarios import combined, parts_of
 from safebo.evaluators.source import EvaluatorSource
 from safebo.study import Study, quantity_of
+from safebo.study.scenarios import one_walk, scenario_names
 from safebo.types import Evaluator, Measurement, Trial
 
 Gains = Mapping[str, float]
@@ -29,20 +31,45 @@ def evaluator_of(study_json: str, folder: str | None = None) -> Evaluator:
     return EvaluatorSource(Study.model_validate_json(study_json), folder=folder).make()
 
 
-def evaluate_noise_free(study_json: str, parameters: Gains, context: str) -> Measurement:
-    """One trial without sensor noise, under the study's own reality gap."""
-    evaluator = evaluator_of(study_json)
-    values = Study.model_validate_json(study_json).context.values[context]
+@lru_cache(maxsize=8)
+def study_of(study_json: str) -> Study:
+    """The study of a text, read once."""
+    return Study.model_validate_json(study_json)
+
+
+def evaluate_noise_free(
+    study_json: str, parameters: Gains, context: str, until_unsafe: bool = False
+) -> Measurement:
+    """One trial without sensor noise, under the study's own reality gap; of all its scenarios, if it has any.
+
+    Args:
+        study_json: the study, see `noise_free`.
+        parameters: gains by name.
+        context: name of the context.
+        until_unsafe: begin with the last scenario and walk no further one after one in which the gains are unsafe.
+            What is said of them then is that they are.
+    """
+    evaluator, study = evaluator_of(study_json), study_of(study_json)
     trial = Trial(
         id=1,
         parameters=dict(parameters),
-        context=dict(values),
+        context=dict(study.context.values[context]),
         context_name=context,
         phase="manual",
         seed=0,
         certified=False,
+        scenarios=scenario_names(study),
     )
-    return evaluator.evaluate(trial)
+    if not trial.scenarios:
+        return evaluator.evaluate(trial)
+    walks, single = {}, one_walk(study)
+    parts = parts_of(trial, study)
+    for part in reversed(parts) if until_unsafe else parts:
+        assert part.scenario is not None
+        walks[part.scenario.name] = evaluator.evaluate(part)
+        if until_unsafe and not is_safe(single, walks[part.scenario.name]):
+            break
+    return combined(walks, study)
 
 
 def noise_free(study: Study, options: Mapping[str, Any] | None = None) -> str:
@@ -62,10 +89,13 @@ def truth(
     gains: Sequence[Gains],
     pool: Executor | None = None,
     options: Mapping[str, Any] | None = None,
+    until_unsafe: bool = False,
 ) -> list[Measurement]:
-    """Noise-free measurements of many gains in one context; `options` replaces some evaluator options."""
+    """Noise-free measurements of many gains in one context; `options` replaces some evaluator options, `until_unsafe`
+    is that of `evaluate_noise_free`.
+    """
     text = noise_free(study, options)
-    arguments = [(text, dict(g), context) for g in gains]
+    arguments = [(text, dict(g), context, until_unsafe) for g in gains]
     if pool is None:
         return [evaluate_noise_free(*a) for a in arguments]
     return list(pool.map(evaluate_noise_free, *zip(*arguments, strict=True), chunksize=4))

@@ -12,6 +12,9 @@ go1_trot = _HERE / "go1-trot.yaml"
 go1_gaits = _HERE / "go1-gaits.yaml"
 """The same gains over gaits as contexts: trot, then crawl."""
 
+go1_robust = _HERE / "go1-robust.yaml"
+"""The same gains in trot and crawl, safe under late torques, a load, a slippery floor and pushes."""
+
 go1_mpc = _HERE / "go1-mpc.yaml"
 """Six gains of the Go1's model-predictive and swing controllers."""
 

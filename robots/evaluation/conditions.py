@@ -34,10 +34,12 @@ CONDITION_CONTEXTS: dict[str, tuple[str, str]] = {
 """Contexts that are no part of the gait, with unit and description."""
 
 _GAP = tuple(item.name for item in fields(Disturbance))
-CONDITIONS = ("disturbance", "velocity", "plant", *_GAP)
+EXTRA_DELAY = "extra_delay"
+"""Ticks by which torques come later than on the study's own plant."""
+CONDITIONS = ("disturbance", "velocity", "plant", EXTRA_DELAY, *_GAP)
 """What a scenario of a legged robot may change."""
 
-_DELAYS = ("control_delay", "command_delay")
+_DELAYS = ("control_delay", "command_delay", EXTRA_DELAY)
 _TIME = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)\s*")
 _SEGMENT = ("seconds", "forward", "leftward", "yaw_rate")
 _FASTEST = 5.0
@@ -151,6 +153,8 @@ def walk_conditions(
     own = {key: _ticks(key, value) for key, value in conditions.items() if key in _GAP}
     parsed = Disturbance.from_dict(own)
     gap = replace(gap, **{key: getattr(parsed, key) for key in own})
+    if EXTRA_DELAY in conditions:
+        gap = replace(gap, control_delay=gap.control_delay + extra_ticks(conditions[EXTRA_DELAY]))
     segments: tuple[Segment, ...] = ()
     if "velocity" in conditions:
         velocity, segments = _command(conditions["velocity"], seconds)
@@ -201,6 +205,22 @@ def _ticks(key: str, value: Any) -> Any:
             f"give {low:g} ms or {high:g} ms"
         )
     return round(ticks)
+
+
+def extra_ticks(value: Any) -> int:
+    """The value of `extra_delay` in ticks.
+
+    Raises:
+        ValueError: it is no whole number of ticks, nor a time that is one.
+    """
+    ticks = _ticks(EXTRA_DELAY, value)
+    number = isinstance(ticks, int | float) and not isinstance(ticks, bool) and math.isfinite(ticks)
+    if not number or ticks < 0 or int(ticks) != ticks:
+        raise ValueError(
+            f"{EXTRA_DELAY} must be a whole number of ticks of {1000 * TICK:g} ms, at least 0, or a time as 4 ms, "
+            f"got {value!r}"
+        )
+    return int(ticks)
 
 
 def _command(value: Any, seconds: float) -> tuple[tuple[float, float, float], tuple[Segment, ...]]:

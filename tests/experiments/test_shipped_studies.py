@@ -1,35 +1,51 @@
 """The studies that are shipped: each fits its evaluator, and its seed is safe on the robot."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from safebo.evaluators.scenarios import parts_of
 from safebo.evaluators.source import EvaluatorSource
+from safebo.experiments import studies
 from safebo.experiments.evidence.truth import from_unit, is_safe, truth
 from safebo.experiments.speed import __main__ as speed
 from safebo.experiments.studies.cautious import cautious
 from safebo.study.reading import load_study, registered_studies
+from safebo.study.scenarios import one_walk
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner import Tuner
 from safebo.types import Trial
 
-NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "pendulum")
+NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "go2-trot", "go2-mpc", "pendulum")
+ROBUST = str(studies.go1_robust)
 
 
 def test_all_are_registered() -> None:
     assert set(NAMES) <= set(registered_studies())
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_file_has_an_entry_point() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    declared = project["project"]["entry-points"]["safebo.studies"]
+    files = {path.stem for path in Path(studies.__file__).parent.glob("*.yaml")}
+    assert set(declared) == files - {"gosafeopt-toy"}  # a system to compare methods on, which benchmarks load
+    for name, entry in declared.items():
+        assert entry == f"safebo.experiments.studies:{name.replace('-', '_')}"
+        assert getattr(studies, name.replace("-", "_")).stem == name
+
+
+@pytest.mark.parametrize("name", [*NAMES, ROBUST])
 def test_every_name_in_the_study_is_known_to_its_evaluator(name: str) -> None:
     file = load_study(name)
     file.check_evaluator(EvaluatorSource.of_file(file).make().info())
 
 
-@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc", "go1-push"])
+@pytest.mark.parametrize("name", ["go1-trot", "go1-gaits", "go1-mpc", "go2-mpc", "go1-push"])
 def test_the_initial_gains_are_safe_with_noise_and_without(name: str) -> None:
     study = load_study(name).study
     evaluator = EvaluatorSource(study).make()
@@ -38,6 +54,28 @@ def test_the_initial_gains_are_safe_with_noise_and_without(name: str) -> None:
         trial = Trial(1, seed.parameters, context, seed.context, "seed", 7, True)
         assert is_safe(study, evaluator.evaluate(trial))
         assert is_safe(study, truth(study, seed.context, [seed.parameters])[0])
+
+
+@pytest.mark.parametrize("name", ["go1-mpc", "go2-mpc"])
+def test_the_mpc_studies_start_from_the_controllers_defaults(name: str) -> None:
+    study = load_study(name).study
+    defaults = {p.name: p.default for p in EvaluatorSource(study).make().info().parameters}
+    assert dict(study.seeds[0].parameters) == {p.name: defaults[p.name] for p in study.parameters}
+
+
+def test_go1_robust_asks_for_two_more_ticks_and_its_seed_bears_them() -> None:
+    study = load_study(ROBUST).study
+    assert study.scenarios is not None
+    conditions = study.scenarios.values
+    assert {c["extra_delay"] for c in conditions.values()} == {0, 1, 2}
+    evaluator = EvaluatorSource(study).make()
+    for seed in study.seeds:
+        context = study.context.values[seed.context]
+        trial = Trial(
+            1, seed.parameters, context, seed.context, "seed", 7, True, scenarios=("late-2", "all-at-once")
+        )
+        for part in parts_of(trial, study):
+            assert is_safe(one_walk(study), evaluator.evaluate(part)), part.scenario
 
 
 def test_go1_trot_is_the_declared_problem() -> None:
