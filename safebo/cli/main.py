@@ -1,4 +1,4 @@
-"""The command line: `tune`, `report`, `best`, `show`, `methods`, `schema`, manual steps, and others' commands.
+"""The command line: tune, report, best, export, show, methods, schema, manual steps, and the commands of others.
 
 Nothing here imports torch; the commands that need it import it when they run.
 """
@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from safebo.cli import manual as cli_by_hand
 from safebo.cli.check import check
+from safebo.cli.export import export
 from safebo.cli.init import init
 from safebo.cli.output import AsJson, RunFolder, print_json, wide_screen, work_on
 from safebo.cli.tune import tune
@@ -184,6 +185,9 @@ def best(
         missing |= gains is not None and gains.expired()
     if missing:
         raise typer.Exit(1)
+
+
+app.command()(export)
 
 
 @app.command()

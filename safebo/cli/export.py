@@ -1,0 +1,78 @@
+"""The command `safebo export`: gains for a robot's own software."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from safebo.cli.output import RunFolder, work_on
+from safebo.text.command import say
+
+
+def export(
+    folder: RunFolder,
+    form: Annotated[
+        Literal["yaml", "json", "ros2", "c"],
+        typer.Option(
+            "--format",
+            help="`ros2`: a parameter file, dots in names as levels; `c`: a header for C99 and C++.",
+        ),
+    ] = "yaml",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it. [default: stdout]")
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only this context. [default: every context that was tried]"),
+    ] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The gains of this trial instead of the recommended ones."),
+    ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="ROS 2 node whose parameters they are. [default: /**, any]"),
+    ] = None,
+) -> None:
+    """Write recommended gains for a robot's own software: YAML, JSON, ROS 2 parameters or a C header.
+
+    With them goes what certifies them: run, trial, bounds of objective and margins, and until when; as fields in YAML
+    and JSON, as comments in the others. A file that something else wrote is not written over.
+
+    To try:
+
+        safebo export runs/go1-trot --format ros2 --node go1_controller --out gains.yaml
+
+        safebo export runs/go1-trot --format c --out gains.h
+
+    Exit codes: 0 written; 1 nothing is certified for a context, or no longer (which the file says); 2 no such run,
+    context or trial, or the file cannot be written.
+    """
+    from safebo.errors import InputError
+    from safebo.runs.export_formats import ANY_NODE, exported_text
+    from safebo.runs.exported import gains_of_trial, recommended_gains, write_export
+
+    work_on(folder)
+    if trial is not None and context is not None:
+        raise InputError("--trial and --context: a trial has its own context; leave one of them out")
+    if node is not None and form != "ros2":
+        raise InputError(f"--node {node}: belongs to --format ros2")
+    found = recommended_gains(folder, context) if trial is None else gains_of_trial(folder, trial)
+    for name in found.missing:
+        say(f"error: nothing is certified safe for context {name!r} in {folder}", error=True)
+    for warning in found.warnings:
+        say(f"warning: {warning}", error=True)
+    if found.contexts:
+        text = exported_text(found, form, ANY_NODE if node is None else node)
+        if out is None:
+            print(text, end="")
+        else:
+            try:
+                write_export(out, text)
+            except OSError as error:
+                raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+            say(f"Gains: {out}")
+    if found.missing or (trial is None and any(not gains.certified for gains in found.contexts)):
+        raise typer.Exit(1)
