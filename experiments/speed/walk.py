@@ -47,14 +47,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "simulation.rollout": ("record_decision", "record_effect"),
     "quadruped.controller": (
         "Controller.step",
-        "stance_phases",
-        "KalmanEstimator.update",
-        "plan_motion",
+        "estimate_and_plan",
         "mpc_inputs",
         "ConvexMpc.solve",
-        "joint_targets",
-        "Dynamics.update",
-        "TorqueProgram.solve",
+        "WholeBody.command",
     ),
 }
 """Modules of `safebo.robots` and the functions in them whose time `--parts` tells."""

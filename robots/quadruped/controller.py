@@ -18,21 +18,21 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.gait import Gait, stance_phases
+from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
-from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, plan_motion, start_reference
+from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, start_reference
 from safebo.robots.quadruped.speed import speed_limit
+from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, plan_after_command
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
-from safebo.robots.quadruped.wbc.hierarchy import DAMPING
-from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
-from safebo.robots.quadruped.wbc.torque_qp import TorqueProblem, TorqueProgram
+from safebo.robots.quadruped.wbc.whole_body import WholeBody
 from safebo.types import BoolArray
 
 SETTLE = 0.3  # s of standing before a walk
 SETTLE_KP = 80.0  # N m/rad, stiffness while a Go1 settles on its feet before it walks; others to scale
 SETTLE_KD = 2.0  # N m s/rad
+REST = (0.0, 0.0, 0.0)
 MAX_BAD_SAMPLES = 5
 """In a row, that are bridged by the last command: 10 ms at 500 Hz, a third of a step of the MPC."""
 
@@ -104,28 +104,18 @@ class Controller:
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc = ConvexMpc(self.body, step=mpc_period)
-        self.torque_program = TorqueProgram(self.body.mass, robot.torque_limit)
         self._feet_parts = standing_feet()
         self.feet = name_feet(self._feet_parts)
         self._fresh, self._bad_samples = True, 0
         self._geometry = leg_geometry(robot)
         self._timing = gait.timing(robot.legs)
-        self._stance_phase = np.zeros(4)
         self._problem = MpcProblem.allocate(self.mpc.steps)
         self._reference = BaseReference.at_rest()
         self._reference_parts = tuple(self._reference)
         self.velocity_command = self._reference.command
-        self._plan = tuple(MpcPlan(self.mpc.trajectory, self.mpc.forces[0], self._problem.moment_arms[0]))
-        self._acceleration = np.zeros(18)
-        self._torque_problem = TorqueProblem(
-            self.dynamics.mass_matrix,
-            self.dynamics.bias,
-            self._acceleration,
-            self.mpc.forces[0],
-            self.feet.stance,
-            self.feet.rotation,
-            self.feet.local,
-            self.feet.jacobian,
+        self._inputs = tuple(self._problem)
+        self.law = WholeBody(
+            robot, self.dynamics, self.body, self.mpc, self._problem.moment_arms[0], self._feet_parts
         )
         strength = robot.size.mass * robot.size.length
         self._settle_kp = np.full(12, SETTLE_KP * strength)
@@ -133,7 +123,7 @@ class Controller:
         self.command = JointCommand()
         self.base = BaseState.at_rest()
         self.planned_contact: BoolArray = self.feet.stance
-        self.stance_forces = self.torque_program.forces
+        self.stance_forces = self.law.forces
         self.set_gains(gains)
 
     def set_gains(self, gains: Gains) -> None:
@@ -141,25 +131,10 @@ class Controller:
         self.gains = gains
         legs = self.robot.legs
         self._kp, self._kd = gains.joint_stiffness(legs), gains.joint_damping(legs)
-        friction = gains["friction.coefficient"]
-        self.mpc.set_gains(gains.mpc_weights(), gains["mpc.force_regularisation"], friction)
-        self.torque_program.set_gains(
-            gains["wbc.weight.linear_acceleration"],
-            gains["wbc.weight.angular_acceleration"],
-            gains["wbc.force_regularisation"],
-            friction,
+        self.mpc.set_gains(
+            gains.mpc_weights(), gains["mpc.force_regularisation"], gains["friction.coefficient"]
         )
-        base_names = ("orientation.kp", "orientation.kd", "position.kp", "position.kd", "mpc_blend")
-        swing_names = [["kp_xy", "kp_xy", "kp_z"], ["kd_xy", "kd_xy", "kd_z"]]
-        self._task_gains = plain(
-            TaskGains(
-                base=np.array([gains[f"wbc.{name}"] for name in base_names]),
-                swing=np.array([[gains[f"swing.{name}"] for name in row] for row in swing_names]),
-                trajectory_blend=gains["wbc.trajectory_blend"],
-                damping=DAMPING,
-                body=self.body,
-            )
-        )
+        self.law.set_gains(gains)
         swing = gains["swing.apex_height"], gains["swing.max_speed"]
         self._foot_parameters = plain(
             FootParameters(self._timing, self._geometry, self.period, gains["foothold.velocity_gain"], swing)
@@ -193,31 +168,11 @@ class Controller:
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
-        command = self.velocity_command
-        try:
-            base = self.base = self._base_of(reading, truth, gait_time)
-        except SensorError:
-            self._bad_samples += 1
-            if self._fresh or self._bad_samples > MAX_BAD_SAMPLES:
-                raise SensorError(
-                    f"{self._bad_samples} samples of the sensors in a row are not finite numbers"
-                ) from None
-            return self.command
-        self._bad_samples = 0
-        command[:] = self._command_of(walk_time) if gait_time >= 0 else 0.0
-        command[:2] *= self.limit.share(command[0], command[1])
-        q, qd = reading.joint_position, reading.joint_velocity
-        base_parts = tuple(base)
-        changed = plan_motion(
-            gait_time,
-            self._fresh,
-            self._foot_parameters,
-            base_parts,
-            (q, qd),
-            self._feet_parts,
-            self._reference_parts,
-        )
-        self._fresh = False
+        changed = self._plan(reading, truth, gait_time, self._wanted(walk_time) if gait_time >= 0 else REST)
+        if changed == UNSOUND:
+            return self._bridged()
+        self._fresh, self._bad_samples = False, 0
+        base_parts = tuple(self.base)
         if changed or time >= self._next_mpc - 1e-9:
             mpc_inputs(
                 gait_time,
@@ -227,36 +182,63 @@ class Controller:
                 base_parts,
                 self._feet_parts,
                 self._reference_parts,
-                tuple(self._problem),
+                self._inputs,
             )
             self.mpc.solve(self._problem)
-            self.torque_program.max_force = self.mpc.max_force
-            self._next_mpc = time + float(self._problem.ends[0])
+            self._mpc_step = float(self._problem.ends[0])
+            self._next_mpc = time + self._mpc_step
         out = self.command
-        joint_targets(
-            1.0 - (self._next_mpc - time) / float(self._problem.ends[0]),
-            self._plan,
-            self._task_gains,
-            self._feet_parts,
-            base_parts,
-            self._reference_parts,
-            (q, qd, self.robot.joint_lower, self.robot.joint_upper),
-            (out.position, out.velocity, self._acceleration),
-        )
-        self.dynamics.update(base.orientation, self._reference.velocity, q, qd)
-        out.torque = self.torque_program.solve(self._torque_problem)
+        share = 1.0 - (self._next_mpc - time) / self._mpc_step
+        motion = self._feet_parts, base_parts, self._reference_parts
+        self.law.command(share, motion, (reading.joint_position, reading.joint_velocity), out)
         if gait_time < 0:
             out.kp, out.kd = self._settle_kp, self._settle_kd
         else:
             out.kp, out.kd = self._kp, self._kd
         return out
 
-    def _base_of(self, reading: SensorReading, truth: BaseState | None, gait_time: float) -> BaseState:
-        """The base state, from the sensors or as known; `SensorError` where it is not finite."""
-        if self.estimator is not None:
-            stance_phases(gait_time, self._timing, self._stance_phase)
-            return self.estimator.update(reading, self._stance_phase)
-        return _known(truth, reading)
+    def _wanted(self, walk_time: float) -> tuple[float, float, float]:
+        """The velocity command, shortened to what the gait can walk."""
+        forward, leftward, yaw_rate = self._command_of(walk_time)
+        share = self.limit.share(forward, leftward)
+        return share * forward, share * leftward, float(yaw_rate)
+
+    def _plan(
+        self,
+        reading: SensorReading,
+        truth: BaseState | None,
+        gait_time: float,
+        wanted: tuple[float, float, float],
+    ) -> int:
+        """Take a sample in and plan feet and base; see `estimate_and_plan`."""
+        now, reference = (gait_time, self._fresh), self._reference_parts
+        if self.estimator is None:
+            try:
+                self.base = _known(truth, reading)
+            except SensorError:
+                return UNSOUND
+            joints = reading.joint_position, reading.joint_velocity
+            return plan_after_command(
+                now, wanted, self._foot_parameters, joints, tuple(self.base), self._feet_parts, reference
+            )
+        sample = (
+            reading.joint_position,
+            reading.joint_velocity,
+            reading.orientation,
+            reading.angular_velocity,
+            reading.linear_acceleration,
+        )
+        filtered, base = self.estimator.parts, tuple(self.base)
+        return estimate_and_plan(
+            now, wanted, self._foot_parameters, sample, filtered, base, self._feet_parts, reference
+        )
+
+    def _bridged(self) -> JointCommand:
+        """The last command, for a sample that is not sound."""
+        self._bad_samples += 1
+        if self._fresh or self._bad_samples > MAX_BAD_SAMPLES:
+            raise SensorError(f"{self._bad_samples} samples of the sensors in a row are not finite numbers")
+        return self.command
 
     def regained(self) -> JointCommand:
         """The last command with the present joint gains, for gains that were switched within a tick."""

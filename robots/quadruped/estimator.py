@@ -67,7 +67,7 @@ class EstimatorNoise(NamedTuple):
             )
 
 
-class _Filter(NamedTuple):
+class Filter(NamedTuple):
     """The filter's constants and what it knows.
 
     Args:
@@ -96,16 +96,16 @@ class _Filter(NamedTuple):
 
 
 @njit(cache=True)
-def _filter(parts: _Filter) -> _Filter:
+def _filter(parts: Filter) -> Filter:
     """The record of a plain tuple, see `interface.plain`."""
     legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch = parts
     noise = EstimatorNoise(*noise)
-    return _Filter(legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch)
+    return Filter(legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch)
 
 
 @njit(cache=True)
 def _correct(
-    state: _Filter, kind: int, axis: int, first: int, second: int, measured: float, variance: float
+    state: Filter, kind: int, axis: int, first: int, second: int, measured: float, variance: float
 ) -> None:
     """One scalar measurement z of mean[first] (minus mean[second], when second >= 0) on one axis.
 
@@ -161,8 +161,8 @@ _UNSOUND = "estimator: a sample that is not finite, or an orientation that is no
 
 
 @njit(cache=True)
-def _update(
-    state: _Filter,
+def update_filter(
+    state: Filter,
     joint_position: FloatArray,
     joint_velocity: FloatArray,
     orientation: FloatArray,
@@ -298,7 +298,7 @@ class KalmanEstimator:
         self.noise = noise or EstimatorNoise()
         self.noise.check()
         geometry = leg_geometry(robot)
-        self._filter = _Filter(
+        self._filter = Filter(
             legs=geometry.legs,
             foot_radius=geometry.foot_radius,
             imu=np.array(robot.imu_position, dtype=float),
@@ -310,9 +310,9 @@ class KalmanEstimator:
             innovations=np.zeros((2, 3, 3)),
             scratch=np.zeros((13, 6)),
         )
-        self._parts = plain(self._filter)
+        self.parts = plain(self._filter)
         mean = self._filter.mean
-        self._state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
+        self.state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
 
     def reset(self, reading: SensorReading, base_height: float | None = None) -> BaseState:
         """Start at rest at the origin, all feet standing.
@@ -343,9 +343,9 @@ class KalmanEstimator:
         mean[2:] = mean[0] + feet
         for covariance in (self._filter.horizontal, self._filter.vertical):
             covariance[:] = np.diag([1e-4, 1e-2, 1e-4, 1e-4, 1e-4, 1e-4])
-        self._state.orientation[:] = reading.orientation
-        self._state.angular_velocity[:] = reading.angular_velocity
-        return self._state
+        self.state.orientation[:] = reading.orientation
+        self.state.angular_velocity[:] = reading.angular_velocity
+        return self.state
 
     def normalised_innovations(self) -> FloatArray:
         """Mean of the squared innovations over their predicted variance since `reset`, `3 x 3`.
@@ -366,8 +366,8 @@ class KalmanEstimator:
         Raises:
             SensorError: the sample is not sound; the filter keeps its last state.
         """
-        sound = _update(
-            self._parts,
+        sound = update_filter(
+            self.parts,
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,
@@ -377,6 +377,6 @@ class KalmanEstimator:
         )
         if not sound:
             raise SensorError(_UNSOUND)
-        self._state.orientation[:] = reading.orientation
-        self._state.angular_velocity[:] = reading.angular_velocity
-        return self._state
+        self.state.orientation[:] = reading.orientation
+        self.state.angular_velocity[:] = reading.angular_velocity
+        return self.state

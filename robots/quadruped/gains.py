@@ -328,6 +328,11 @@ class Gains(Mapping[str, float]):
         scales = np.array([self[f"joint.{leg.lower()}.{which}_scale"] for leg in legs])
         return np.outer(scales, kinds).ravel()
 
+    def swing_feedback(self) -> FloatArray:
+        """Feedback of a swing foot per world axis x, y, z: rows kp (1/s^2) and kd (1/s), `2 x 3`."""
+        rows = ("kp_xy", "kp_xy", "kp_z"), ("kd_xy", "kd_xy", "kd_z")
+        return np.array([[self[f"swing.{name}"] for name in row] for row in rows])
+
     def mpc_weights(self) -> FloatArray:
         """MPC state weights `12`: roll, pitch, yaw, x, y, z, then their velocities in the same order."""
         poses = ("roll", "pitch", "yaw", "x", "y", "height")

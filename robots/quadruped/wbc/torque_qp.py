@@ -124,6 +124,9 @@ class TorqueProgram:
         mass: of the robot, kg; the unit of force is its weight.
         torque_limit: of every joint, N m, `12`.
 
+    Attributes:
+        parts: settings and answer as compiled functions take them.
+
     Attributes after `solve`:
         forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m, within the limits.
     """
@@ -132,16 +135,15 @@ class TorqueProgram:
         unit = mass * GRAVITY
         self._rows, self._offset = np.empty((12, 12)), np.empty(12)
         limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
-        self._use(TorqueSettings(np.ones(6), 1e-4, 0.5, unit, 3.0, limit))
         room = np.zeros(144), np.zeros(12)
         elimination = Relaxation(np.zeros((6, 12)), np.zeros(6))
         self.answer = TorqueAnswer(np.zeros((4, 3)), np.zeros(6), np.zeros(12), elimination, room)
-        self._answer_parts = plain(self.answer)
+        self._use(TorqueSettings(np.ones(6), 1e-4, 0.5, unit, 3.0, limit))
         self.forces, self.relaxation, self.torque = self.answer[:3]
 
     def _use(self, settings: TorqueSettings) -> None:
         self.settings = settings
-        self._settings_parts = plain(settings)
+        self.parts = plain((settings, self.answer))
 
     @property
     def max_force(self) -> float:
@@ -169,7 +171,7 @@ class TorqueProgram:
         Raises:
             TorqueError: no optimum was found.
         """
-        found = free_torques(tuple(problem), self._settings_parts, self._answer_parts)
+        found = free_torques(tuple(problem), *self.parts)
         return self.torque if found == FOUND else self.solve_within_limits(problem, found)
 
     def solve_within_limits(self, problem: TorqueProblem, reason: int) -> FloatArray:
