@@ -16,6 +16,7 @@ from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.joint import one_point_each
 from safebo.models.botorch_model import SurrogateModel
 from safebo.models.confidence import ConfidenceBounds, Prediction, confidence_bounds
+from safebo.models.discrimination import Rivals
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.kernels import StationaryKernel
 from safebo.models.surrogate import Surrogate
@@ -70,6 +71,7 @@ class AcquisitionContext(SafeSet):
         told: what was tried in this context, for rules that look at measurements themselves.
         allowed: the points of the cube that may be tried; a search looks at no others.
         exact: the context of the surrogate itself where this one approximates it for a search; else None.
+        rivals: posteriors between which the evidence has not decided yet.
     """
 
     fantasized: Surrogate
@@ -90,6 +92,7 @@ class AcquisitionContext(SafeSet):
     told: Told = field(default_factory=Told)
     allowed: AllowedPoints = field(default_factory=AllowedPoints)
     exact: AcquisitionContext | None = None
+    rivals: Rivals = ()
 
     def exactly(self) -> AcquisitionContext:
         """The same context of the surrogate itself."""

@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, Told
+from safebo.acquisition.discrimination import MOST_TRIALS, ModelDiscrimination, thinned, worth_a_trial
 from safebo.acquisition.registry import acquisition_class, method
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
+from safebo.models.discrimination import Rivals
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.posterior import Posterior
@@ -187,6 +189,8 @@ class GridTuner:
         self._earned: EarnedPriors | None = None
         if settings.trust is not None:
             self._earned = EarnedPriors(settings.trust, self._surrogate, self._constraints, self._noises)
+        self._evidence_trials = 0
+        self._asked_for_evidence: tuple[int, Tensor] | None = None
         self._inputs = self.grid.new_zeros(0, self.dimension)
         self._values = self.grid.new_zeros(0, m)
         self._domain = FiniteDomain(self.grid)
@@ -282,6 +286,9 @@ class GridTuner:
             raise InputError(f"y must have {self.functions} values per row of x, got {tuple(y_.shape)}")
         if not bool(torch.isfinite(rows).all() and torch.isfinite(values).all()):
             raise MeasurementError("x and y must be finite")
+        if self._asked_for_evidence is not None and self._asked_for_evidence[0] == self.count:
+            d = self.grid.shape[1]
+            self._evidence_trials += bool((rows[0, :d] == self._asked_for_evidence[1]).all())
         with torch.no_grad():
             for row, value in zip(rows, values, strict=True):
                 self._surrogate = self._surrogate.observed(row, value.tolist())
@@ -309,7 +316,22 @@ class GridTuner:
             if self.acquisition.certified_only:
                 self.certified(ctx)
             scores = self.acquisition(ctx).grid_scores()
-            return self._chosen(ctx, scores)
+            return self._for_evidence(ctx, self._chosen(ctx, scores))
+
+    def _for_evidence(self, ctx: AcquisitionContext, chosen: GridChoice) -> GridChoice:
+        """The method's choice, or where that brings no evidence a certified point that does."""
+        self._asked_for_evidence = None
+        if not (ctx.rivals and self.acquisition.certified_only and self._evidence_trials < MOST_TRIALS):
+            return chosen
+        safe = torch.nonzero(ctx.certified(ctx.pool_bounds)).squeeze(-1)
+        rows = torch.cat([safe.new_tensor([chosen.index]), safe[thinned(len(safe))]])
+        value = ModelDiscrimination(ctx).score(self.grid[rows], ctx.pool_bounds)
+        if not worth_a_trial(float(value[0]), float(value[1:].max())):
+            return chosen
+        scores = torch.full_like(self.grid[:, 0], -torch.inf).index_copy(0, rows[1:], value[1:])
+        found = self._chosen(ctx, scores)
+        self._asked_for_evidence = self.count, found.x
+        return found
 
     def best(self, context: Any = None) -> GridChoice:
         """The safe point whose objective has the largest lower bound.
@@ -341,8 +363,10 @@ class GridTuner:
         if len(values) != self.context_dims:
             raise InputError(f"context must have {self.context_dims} values, got {len(values)}")
         surrogate, also = self._with_noise(), None
+        rivals: Rivals = ()
         if self._earned is not None:
             surrogate, also = self._earned.composed(surrogate)
+            rivals = self._earned.rivals()
         fantasized, waiting = surrogate, self._inputs[:0]
         if pending is not None:
             waiting = array(pending, "pending", device=self.device).reshape(-1, self.dimension)
@@ -372,6 +396,7 @@ class GridTuner:
             transductive=s.transductive,
             draw=low + (self.grid.amax(0) - low) * self.grid.new_tensor(rng.random(self.grid.shape[1])),
             seed=int(rng.integers(2**31)),
+            rivals=rivals,
         )
         ctx = replace(ctx, certificate=self._certificate_rule(ctx))
         if also is not None:

@@ -26,6 +26,7 @@ from safebo.models.correlations import (
     correlated_models,
     kept_correlations,
 )
+from safebo.models.discrimination import Rivals
 from safebo.models.function_model import FunctionModel, TaskPrior, function_models
 from safebo.models.growing import (
     GrowingSurrogate,
@@ -359,6 +360,13 @@ class ModelCache:
             return {}
         self.surrogate(rows)
         return dict(zip([model.name for model in self.declared[1:]], self._trust, strict=True))
+
+    def rivals(self, rows: Sequence[Observation]) -> Rivals:
+        """Posteriors between which the evidence has not decided yet; none once it weighs no more rows."""
+        if self.rule is None or len(rows) >= EVIDENCE_ROWS:
+            return ()
+        keys, trust = keys_of(rows), dict(enumerate(self.trust(rows).values(), start=1))
+        return self.rule.rivals(trust, lambda variant, i: self._posterior(variant, i, keys, rows))
 
     def declared_surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations under the priors as they are declared, or fitted, whatever was earned."""

@@ -36,6 +36,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from safebo.models.correlations import mixture_density
+from safebo.models.discrimination import Rivals, comparable
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.prior_variants import (
@@ -135,6 +136,24 @@ class TrustRule:
         """
         first = self.ladder[0]
         return first._replace(noise=REACH * first.noise, scale=REACH * first.scale)
+
+    def rivals(
+        self, trust: Mapping[int, FunctionTrust], posterior: Callable[[PriorVariant, int], Posterior]
+    ) -> Rivals:
+        """For every function whose declared prior may still be earned, its posteriors under the prior that is next and
+        under the one that certifies now.
+
+        Args:
+            trust: by function, what is believed of it.
+            posterior: of a function under a prior.
+        """
+        pairs = []
+        for i, found in trust.items():
+            level = self.ladder.index(found.certified_by)
+            closed = found.refuted or (found.alarm is not None and self.heeded)
+            if not closed and level + 1 < len(self.ladder):
+                pairs.append((posterior(self.ladder[level + 1], i), posterior(self.ladder[level], i)))
+        return comparable(pairs)
 
     @property
     def variants(self) -> tuple[PriorVariant, ...]:
@@ -427,6 +446,11 @@ class EarnedPriors:
             dict(zip(self.constraints, self.judged(), strict=True)),
             lambda v, i: self._robust(at_time(self._posteriors[v][i], self._count + 1), i),
         )
+
+    def rivals(self) -> Rivals:
+        """Posteriors between which the evidence has not decided yet."""
+        found = dict(zip(self.constraints, self.judged(), strict=True))
+        return self.rule.rivals(found, lambda variant, i: self._posteriors[variant][i])
 
     def _robust(self, posterior: Posterior, function: int) -> Posterior:
         noise = self._noises[function]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, acquisition_class, method
+from safebo.acquisition.discrimination import MOST_TRIALS, ModelDiscrimination, thinned, worth_a_trial
 from safebo.errors import EmptySafeSetError
+from safebo.optim import LineBundle
+from safebo.optim.swarm import Candidates
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.phases import ExplorationProgress, ExplorationRegion, progress
@@ -19,6 +23,9 @@ from safebo.tuner.proposer import Proposal, Proposer
 from safebo.tuner.seeds import Seeds
 from safebo.tuner.state import TunerState
 from safebo.types import Trial
+
+FOR_EVIDENCE = "for evidence"
+"""How the reasons of such trials begin; by it they are counted."""
 
 
 class Planner:
@@ -110,7 +117,8 @@ class Planner:
         self, name: str, ctx: AcquisitionContext, found: Proposal | None, starts: Float[Tensor, "k d"]
     ) -> Proposal:
         if found is not None:
-            return replace(found, reason=f"{self.local_name}: score {found.score:.4g}")
+            chosen = replace(found, reason=f"{self.local_name}: score {found.score:.4g}")
+            return self._for_evidence(name, ctx, chosen, starts)
         # The rule admits nothing that the search can find, although something may be certified.
         fallback = acquisition_class("safe_ucb")(ctx)
         found = self.proposer.propose(fallback, starts, self.rng("search"))
@@ -119,6 +127,27 @@ class Planner:
         return replace(
             found, reason=f"safe_ucb, as {self.local_name} admits nothing: score {found.score:.4g}"
         )
+
+    def _for_evidence(
+        self, name: str, ctx: AcquisitionContext, chosen: Proposal, starts: Float[Tensor, "k d"]
+    ) -> Proposal:
+        """A local trial as its method chose it, or one that tells the declared prior from the cautious one."""
+        spent = sum(r.trial.reason.startswith(FOR_EVIDENCE) for r in self.history)
+        if not ctx.rivals or chosen.phase != "local" or spent >= MOST_TRIALS:
+            return chosen
+        lines = self._lines(name, ctx, self.state.known_points())
+        ctx = self.proposer.with_pool(ctx, ModelDiscrimination.pool_kind, starts, self.rng("evidence"), lines)
+        acquisition = ModelDiscrimination(ctx)
+        points = torch.cat([self.encoding.unit(chosen.row[None]), ctx.pool[thinned(len(ctx.pool))]])
+        with torch.no_grad():
+            value, slack = acquisition.evaluate(points)
+        found = self.proposer.choose(acquisition, Candidates.ordered(points[1:], value[1:], slack[1:]))
+        if found is None or not worth_a_trial(float(value[0]), found.score):
+            return chosen
+        reason = (
+            f"{FOR_EVIDENCE}: a factor of {math.exp(found.score):.3g} expected if the declared prior is right"
+        )
+        return replace(found, reason=reason)
 
     def _uncertified(self, name: str) -> Proposal:
         """A trial of a method that certifies nothing: it counts as global, as it may leave the safe set."""
@@ -145,13 +174,16 @@ class Planner:
         self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"], known: Float[Tensor, "n d"]
     ) -> Proposal | None:
         """The best local trial from certified `starts`; lines pass through one of `known`, in the order told."""
-        lines = None
-        if self.spec.search.lines is not None:
-            number = len(self.history.of_context(name)) // self.spec.search.lines.trials
-            lines = self.proposer.lines(ctx, known, number, self.rng("lines", number))
+        lines = self._lines(name, ctx, known)
         ctx, starts = self.proposer.with_incumbent(ctx, starts, lines)
         ctx = self.proposer.with_pool(ctx, self.local.pool_kind, starts, self.rng("pool"), lines)
         return self.proposer.propose(self.local(ctx), starts, self.rng("search"), lines)
+
+    def _lines(self, name: str, ctx: AcquisitionContext, known: Float[Tensor, "n d"]) -> LineBundle | None:
+        if self.spec.search.lines is None:
+            return None
+        number = len(self.history.of_context(name)) // self.spec.search.lines.trials
+        return self.proposer.lines(ctx, known, number, self.rng("lines", number))
 
     def _explore(self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"]) -> Proposal:
         """GoSafeOpt: a local trial in the current region or a global one, as the phases say."""

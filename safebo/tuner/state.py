@@ -193,6 +193,7 @@ class TunerState:
             region=self.encoding.region,
             measured=self.opened(name),
             void=self.void(name),
+            rivals=self.models_now().rivals(self.observations()),
             allowed=AllowedPoints(self.encoding.space, self._anchor(name)),
         )
         if self.encoding.features:
