@@ -332,7 +332,8 @@ class SurrogateSpec(_Strict):
     evidence: float | None = Field(default=None, gt=1, allow_inf_nan=False)
     """How many times likelier the measurements of a constraint must be under the declared prior than under the cautious
     one, for `trust: earned`. Left out, `2 m / delta` for m constraints: 40 for one and delta 0.05, so that a cautious
-    prior that is right is ever left with a probability of delta / 2."""
+    prior that is right is ever left with a probability of delta / 2. Up to ten trials of a run are chosen for that
+    evidence where the method's own would bring next to none; their reasons say so."""
     refute: float = Field(default=0.05, gt=0, lt=1)
     """Probability with which a declared prior that is right is ever refuted and loses what it earned, for
     `trust: earned`."""
