@@ -34,8 +34,7 @@ from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.footage import Footage, fall_mark, shown_gains
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkLoop, WalkRecording, rollout
-from safebo.robots.simulation.show import Outlets, show
-from safebo.robots.simulation.stage import RenderingUnavailable
+from safebo.robots.simulation.show import NotShown, Outlets, show
 from safebo.text.command import say
 
 T = TypeVar("T")
@@ -219,8 +218,12 @@ def walk(
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")] = "1280x720",
     speed: Annotated[
-        float, typer.Option(help="Seconds of the walk per second of the video; 0.25 is slow motion.")
+        float, typer.Option(help="Seconds of the walk per second that is shown; 0.25 is slow motion.")
     ] = 1.0,
+    view: Annotated[bool, typer.Option("--view", help="Open MuJoCo's viewer.")] = False,
+    rerun: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a recording for Rerun (extra `rerun`).")
+    ] = None,
 ) -> None:
     """Let a robot walk in simulation and say how well it did.
 
@@ -245,7 +248,7 @@ def walk(
             _refuse(f"{name} must be a finite number, got {value!r}")
     if not 0.0 < seconds <= 3600.0:
         _refuse(f"--seconds must be more than 0 and at most 3600, got {seconds:g}")
-    outlets = _or_refuse(lambda: Outlets.chosen(video, size, speed))
+    outlets = _or_refuse(lambda: Outlets.chosen(video, size, speed, view, rerun))
     if estimator not in ("kalman", "truth"):
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
     ramp = VelocityRamp(velocity, leftward, turn)
@@ -333,8 +336,8 @@ def _show(footage: Footage, outlets: Outlets) -> None:
     try:
         for line in show([footage], outlets):
             say(line)
-    except RenderingUnavailable as error:
-        say(f"No video: {error}", error=True)
+    except NotShown as error:
+        say(str(error), error=True)
     except OSError as error:
-        say(f"No video: {error.filename or outlets.video}: {error.strerror or error}", error=True)
+        say(f"Error: {error.filename or outlets.video}: {error.strerror or error}", error=True)
         raise typer.Exit(1) from None

@@ -36,12 +36,18 @@ def replay(
     ] = None,
     video: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The MP4. [default: trial-N.mp4 in RUN; none with another outlet]"),
+        typer.Option(
+            metavar="FILE", help="The MP4. [default: trial-N.mp4 in RUN; none with --view or --rerun]"
+        ),
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")] = "1280x720",
     speed: Annotated[
-        float, typer.Option(help="Seconds of the walk per second shown; 0.25 is slow motion.")
+        float, typer.Option(help="Seconds of the walk per second that is shown; 0.25 is slow motion.")
     ] = 1.0,
+    view: Annotated[bool, typer.Option("--view", help="Open MuJoCo's viewer.")] = False,
+    rerun: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a recording for Rerun (extra `rerun`).")
+    ] = None,
 ) -> None:
     """Show a trial of a run again, from its record.
 
@@ -62,7 +68,8 @@ def replay(
 
     try:
         default = folder / f"trial-{trial:05d}{'' if beside is None else f'-beside-{beside:05d}'}.mp4"
-        outlets = Outlets.chosen(video or default, size, speed)
+        only = video is None and (view or rerun is not None)
+        outlets = Outlets.chosen(None if only else video or default, size, speed, view, rerun)
     except ValueError as error:
         raise InputError(str(error)) from error
     run = SeenRun.open(folder)
@@ -79,13 +86,14 @@ def replay(
 
 
 def _show(footages: list[Footage], outlets: Outlets) -> None:
-    from safebo.robots.simulation.show import show
-    from safebo.robots.simulation.stage import RenderingUnavailable
+    from safebo.robots.simulation.show import NotShown, show
 
     try:
         for line in show(footages, outlets):
             say(line)
-    except RenderingUnavailable as error:
-        raise SafeboError(f"no video: {error}") from error
+    except NotShown as error:
+        raise SafeboError(str(error)) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
     except OSError as error:
         raise InputError(f"{error.filename or outlets.video}: {error.strerror or error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +20,27 @@ class Outlets:
 
     Args:
         video: a file; None for none.
-        size: of its pictures, pixels.
+        view: a window of MuJoCo's viewer.
+        rerun: a file for Rerun; None for none.
+        size: of the video's pictures, pixels.
         speed: seconds of the walk per second that it is shown.
     """
 
     video: Path | None = None
+    view: bool = False
+    rerun: Path | None = None
     size: tuple[int, int] = (1280, 720)
     speed: float = 1.0
 
     @classmethod
-    def chosen(cls, video: Path | None, size: str = "1280x720", speed: float = 1.0) -> Outlets:
+    def chosen(
+        cls,
+        video: Path | None,
+        size: str = "1280x720",
+        speed: float = 1.0,
+        view: bool = False,
+        rerun: Path | None = None,
+    ) -> Outlets:
         """Outlets as they stand on a command line.
 
         Raises:
@@ -37,14 +48,16 @@ class Outlets:
         """
         if video is not None and video.is_dir():
             raise ValueError(f"--video {video}: is a folder; give a file, for example {video / 'walk.mp4'}")
+        if rerun is not None and rerun.is_dir():
+            raise ValueError(f"--rerun {rerun}: is a folder; give a file, for example {rerun / 'walk.rrd'}")
         if not SLOWEST <= speed <= FASTEST:
             raise ValueError(f"--speed must be from {SLOWEST:g} to {FASTEST:g}, got {speed:g}")
-        return cls(video, size_of(size), speed)
+        return cls(video, view, rerun, size_of(size), speed)
 
     @property
     def any(self) -> bool:
         """Whether anything is to be shown anywhere."""
-        return self.video is not None
+        return self.video is not None or self.view or self.rerun is not None
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -63,17 +76,40 @@ def size_of(text: str) -> tuple[int, int]:
     return size
 
 
-def show(footages: Sequence[Footage], outlets: Outlets) -> list[str]:
-    """Show footages side by side wherever it is wished; what was done, in sentences.
+class NotShown(RuntimeError):
+    """What was wished cannot be shown on this machine; the message says why, and what would help."""
+
+
+def show(footages: Sequence[Footage], outlets: Outlets) -> Iterator[str]:
+    """Show footages side by side wherever it is wished; what was done, in sentences, as it is done.
 
     Raises:
-        RenderingUnavailable: no OpenGL.
+        NotShown: no OpenGL, no screen, or a package that is missing.
+        ValueError: two walks for one window.
         OSError: a file cannot be written.
     """
-    done = []
+    if outlets.view and len(footages) > 1:
+        raise ValueError("--view shows one walk; leave --beside out, or write a --video")
+    if outlets.rerun is not None:
+        from safebo.robots.simulation.rerun_log import RerunMissing, write_rerun
+
+        try:
+            write_rerun(footages, outlets.rerun)
+        except RerunMissing as error:
+            raise NotShown(str(error)) from error
+        yield f"Rerun: {outlets.rerun} (open it with `rerun {outlets.rerun}`)"
     if outlets.video is not None:
         from safebo.robots.simulation import render
 
-        render.write_video(footages, outlets.video, outlets.size, speed=outlets.speed)
-        done.append(f"video: {outlets.video}")
-    return done
+        try:
+            render.write_video(footages, outlets.video, outlets.size, speed=outlets.speed)
+        except render.RenderingUnavailable as error:
+            raise NotShown(f"No video: {error}") from error
+        yield f"video: {outlets.video}"
+    if outlets.view:
+        from safebo.robots.simulation.viewer import NoScreen, view
+
+        try:
+            view(footages[0], outlets.speed)
+        except NoScreen as error:
+            raise NotShown(str(error)) from error

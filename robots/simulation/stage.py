@@ -46,6 +46,11 @@ class RenderingUnavailable(RuntimeError):
     """No OpenGL, or no encoder, on this machine; the message says what would help."""
 
 
+def force_scale(footage: Footage) -> float:
+    """Length of an arrow for every newton, m."""
+    return FORCE_LENGTH * footage.robot.nominal_height / (footage.robot.mass * GRAVITY)
+
+
 class Actor:
     """A footage in MuJoCo: poses of its model, and arrows and loads beside it.
 
@@ -67,7 +72,7 @@ class Actor:
         mujoco.mj_setConst(self.model, self.data)  # a floor that has turned
         self.forces: FloatArray = forces_over_time(footage)
         self._longest = MAX_FORCE * footage.robot.mass * GRAVITY
-        self._length = FORCE_LENGTH * footage.robot.nominal_height / (footage.robot.mass * GRAVITY)
+        self._length = force_scale(footage)
         self._down = -footage.robot.foot_radius * floor_normal(footage.world)
 
     def pose(self, row: int) -> None:
