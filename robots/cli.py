@@ -339,5 +339,6 @@ def _show(footage: Footage, outlets: Outlets) -> None:
     except NotShown as error:
         say(str(error), error=True)
     except OSError as error:
-        say(f"Error: {error.filename or outlets.video}: {error.strerror or error}", error=True)
+        what = "No video" if outlets.rerun is None else "Not shown"
+        say(f"{what}: {error.filename or outlets.video}: {error.strerror or error}", error=True)
         raise typer.Exit(1) from None
