@@ -239,7 +239,8 @@ def walk(
     pattern = _or_refuse(lambda: robot_gait(model, gait))
     own = _or_refuse(lambda: find_controller(controller))
     given = {**_or_refuse(lambda: _gains_of_file(gains, own)), **_or_refuse(lambda: _assignments(set_ or []))}
-    chosen: Any = _or_refuse(lambda: robot_gains(model, given) if own is None else own.table.full(given))
+    _or_refuse(lambda: table_for(controller).full(given))
+    chosen: Any = robot_gains(model, given) if own is None else own.table.full(given)
     gap = _or_refuse(lambda: _named_disturbance(disturbance))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
@@ -254,7 +255,7 @@ def walk(
     ramp = VelocityRamp(velocity, leftward, turn)
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
-        chain = Controller(model, chosen, pattern, ramp, known)
+        chain = Controller(model, chosen, pattern, ramp, known, law=controller)
         shortened = shortened_command(chain.limit, velocity, leftward)
         if shortened:
             say(f"note: in gait {gait!r} {shortened}")

@@ -1,6 +1,6 @@
 """How much slower than its physics is a walk?
 
-    python -m safebo.experiments.speed.walk [--robot go1] [--gait trot] [--seconds 5] [--repeats 9] [--parts]
+    python -m safebo.experiments.speed.walk [--robot go1] [--gait trot] [--law whole-body] [--repeats 9] [--parts]
 
 walks, then sets the recorded states of the same walk one after the other and lets the physics alone step from each, in
 the same process, and prints the walk's time over that of the bare `mj_step`s: the median over the repeats. Times are
@@ -27,7 +27,7 @@ import typer  # noqa: E402
 
 from safebo.robots.descriptions.model import load_robot  # noqa: E402
 from safebo.robots.quadruped.controller import Controller, VelocityRamp  # noqa: E402
-from safebo.robots.quadruped.gains import robot_gains  # noqa: E402
+from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, robot_gains  # noqa: E402
 from safebo.robots.quadruped.gait import robot_gait  # noqa: E402
 from safebo.robots.simulation.plant import Simulation  # noqa: E402
 from safebo.robots.simulation.rollout import rollout  # noqa: E402
@@ -167,6 +167,7 @@ def _clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[...
 def main(
     robot: Annotated[str, typer.Option(help="Name or file.")] = "go1",
     gait: Annotated[str, typer.Option(help="Name of the gait.")] = "trot",
+    law: Annotated[str, typer.Option(help=f"How joints are commanded: {', '.join(LAWS)}.")] = WHOLE_BODY,
     velocity: Annotated[float, typer.Option(help="Forward, m/s.")] = 0.5,
     seconds: Annotated[float, typer.Option(help="Of walking.")] = 5.0,
     repeats: Annotated[int, typer.Option(min=1, help="Of which the median is told.")] = 9,
@@ -174,7 +175,9 @@ def main(
 ) -> None:
     """Time a walk against its bare physics."""
     model = load_robot(robot)
-    controller = Controller(model, robot_gains(model), robot_gait(model, gait), VelocityRamp(velocity))
+    controller = Controller(
+        model, robot_gains(model), robot_gait(model, gait), VelocityRamp(velocity), law=law
+    )
     timed = TimedWalk(Simulation(model, seed=1), controller, seconds)
     timed.times()
     times = [timed.times() for _ in range(repeats)]
@@ -183,7 +186,8 @@ def main(
     )
     low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
     print(
-        f"{robot} {gait} {seconds:g} s at {velocity:g} m/s: {middle:.2f} times its {times[0].steps} bare mj_steps "
+        f"{robot} {gait} {law} {seconds:g} s at {velocity:g} m/s: {middle:.2f} times its {times[0].steps} "
+        f"bare mj_steps "
         f"(5-95 %: {low:.2f} to {high:.2f}, {repeats} repeats): {np.median(walk):.3f} s against "
         f"{np.median(physics):.3f} s"
     )

@@ -1,6 +1,7 @@
 """Finding the controller that a study or a command line names.
 
-- a name: `whole-body`, which comes with this package, or one registered under the entry point `safebo.controllers`;
+- a name: `whole-body` or `jacobian-transpose`, the two laws of the chain that comes with this package, or one that is
+  registered under the entry point `safebo.controllers`;
 - `module:Class`, or `FILE.py:Class`;
 - a YAML file: of a controller in a process of its own (docs/adapters.md).
 """
@@ -23,10 +24,9 @@ from safebo.errors import place_of, short_text
 from safebo.robots.controllers.controller_file import read_controller_file
 from safebo.robots.controllers.process import ProcessController
 from safebo.robots.controllers.protocol import ControllerInputError, WalkingController, short, table_of
-from safebo.robots.quadruped.gains import GAINS, GainTable
+from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, GainTable, gains_of
 
-WHOLE_BODY = "whole-body"
-"""The chain of `safebo.robots.quadruped`: what walks where a study names no controller."""
+__all__ = ["LAWS", "WHOLE_BODY", "FoundController", "chosen_controller", "find_controller", "table_for"]
 
 ENTRY_POINTS = "safebo.controllers"
 
@@ -72,12 +72,14 @@ def chosen_controller(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def find_controller(name: str) -> FoundController | None:
-    """The controller of a name; None for the chain that comes with this package.
+    """The controller of a name; None for the chain that comes with this package, under one of its laws (`LAWS`).
+
+    `whole-body` is what walks where a study names no controller.
 
     Raises:
         ControllerInputError: there is none, or it cannot be loaded; says where and why.
     """
-    if name == WHOLE_BODY:
+    if name in LAWS:
         return None
     if name.endswith(SUFFIXES):
         file = read_controller_file(Path(name).expanduser())
@@ -86,7 +88,7 @@ def find_controller(name: str) -> FoundController | None:
         return _checked(name, _load_class(name))
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         return _checked(name, _guarded(name, point.load))
-    known = [WHOLE_BODY, *sorted(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS))]
+    known = [*LAWS, *sorted(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS))]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}" if close else ""
     raise ControllerInputError(
@@ -97,7 +99,10 @@ def find_controller(name: str) -> FoundController | None:
 def table_for(name: str) -> GainTable:
     """The gains of a controller, see `find_controller`."""
     found = find_controller(name)
-    return GainTable(GAINS) if found is None else found.table
+    if found is not None:
+        return found.table
+    which = "" if name == WHOLE_BODY else f" --controller {name}"
+    return GainTable(gains_of(name), f"safebo robots gains{which}")
 
 
 def _load_class(name: str) -> Any:

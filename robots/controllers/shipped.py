@@ -8,7 +8,7 @@ from typing import ClassVar
 from safebo.robots.controllers.protocol import Command
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.controller import Controller
-from safebo.robots.quadruped.gains import GAINS, Gain, Gains
+from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, WHOLE_BODY, Gain, Gains, gains_of
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
@@ -19,7 +19,8 @@ class WholeBodyController:
     Studies that name no controller use the chain itself, which knows more: the true base state of a simulation.
     """
 
-    gains: ClassVar[Sequence[Gain]] = GAINS
+    law: ClassVar[str] = WHOLE_BODY
+    gains: ClassVar[Sequence[Gain]] = gains_of(WHOLE_BODY)
 
     def __init__(self) -> None:
         self._controller: Controller | None = None
@@ -39,7 +40,9 @@ class WholeBodyController:
         """
         if self._controller is None:
             settle = max(0.0, -sensors.time)
-            self._controller = Controller(self._robot, self._gains, self._gait, self._command, settle=settle)
+            self._controller = Controller(
+                self._robot, self._gains, self._gait, self._command, settle=settle, law=self.law
+            )
             self._controller.reset(sensors)
         command = self._controller.step(sensors)
         self.base = self._controller.base
@@ -50,3 +53,10 @@ class WholeBodyController:
         self._gains = Gains(gains)
         if self._controller is not None:
             self._controller.set_gains(self._gains)
+
+
+class JacobianTransposeController(WholeBodyController):
+    """The chain under its faster law, `safebo.robots.quadruped.jacobian_transpose`."""
+
+    law: ClassVar[str] = JACOBIAN_TRANSPOSE
+    gains: ClassVar[Sequence[Gain]] = gains_of(JACOBIAN_TRANSPOSE)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from safebo.robots.controllers.finding import find_controller
+from safebo.robots.controllers.finding import find_controller, table_for
 from safebo.robots.controllers.protocol import Command
 from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.model import RobotModel, load_robot
@@ -25,7 +25,7 @@ from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_f
 from safebo.robots.evaluation.scoring import WalkScoring
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import GAINS, Gains, robot_gains
+from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
@@ -132,7 +132,7 @@ class LeggedEvaluator:
             name="legged",
             parameters=tuple(
                 ParameterInfo(g.name, g.unit, gains[g.name], g.lower, g.upper, g.description)
-                for g in (GAINS if self._own is None else self._own.table)
+                for g in table_for(self.settings.controller)
             ),
             objectives=(self.scoring.objective_info,),
             margins=self.scoring.margin_infos,
@@ -251,7 +251,7 @@ class LeggedEvaluator:
             return ProtocolWalk(self._controller, name, self.robot, gains, gait, command, period=PERIOD)
         truth = self.settings.estimator == "truth"
         estimator: Literal["kalman", "truth"] = "truth" if truth else "kalman"
-        return Controller(self.robot, Gains(gains), gait, command, estimator)
+        return Controller(self.robot, Gains(gains), gait, command, estimator, law=self.settings.controller)
 
     def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
         """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:

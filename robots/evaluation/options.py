@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from safebo.robots.controllers.finding import WHOLE_BODY, chosen_controller
+from safebo.robots.controllers.finding import LAWS, WHOLE_BODY, chosen_controller, table_for
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.evaluation.formulas import FormulaMargin, each_of, one_margin
 from safebo.robots.evaluation.goals import Goal, goal_of
@@ -87,7 +87,8 @@ class LeggedOptions:
                 hint = f", did you mean {close[0]!r}" if close else ""
                 raise ValueError(f"unknown option {key!r}{hint}? Known are {', '.join(OPTIONS)}")
             values[key] = OPTIONS[key](key, value)
-        if chosen == WHOLE_BODY:
+        if chosen in LAWS:
+            table_for(chosen).full(values.get("gains", {}))
             return cls(**{**values, "gains": Gains(values.get("gains", {}))})
         if values.get("estimator") == "truth":
             raise ValueError(

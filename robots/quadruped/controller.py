@@ -17,9 +17,10 @@ import numpy as np
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
-from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
+from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
 from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, start_reference
@@ -71,6 +72,7 @@ class Controller:
         control_rate: calls of `step` per second.
         settle: seconds of standing before the gait starts.
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
+        law: `whole-body` or `jacobian-transpose`, see `safebo.robots.quadruped.jacobian_transpose`.
 
     A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it.
 
@@ -92,7 +94,10 @@ class Controller:
         control_rate: float = 500.0,
         settle: float = SETTLE,
         mpc_period: float = 0.03,
+        law: str = WHOLE_BODY,
     ) -> None:
+        if law not in LAWS:
+            raise ValueError(f"law must be {' or '.join(map(repr, LAWS))}, got {law!r}")
         if estimator not in ("kalman", "truth"):
             raise ValueError(f"estimator must be 'kalman' or 'truth', got {estimator!r}")
         self.robot = robot
@@ -114,9 +119,12 @@ class Controller:
         self._reference_parts = tuple(self._reference)
         self.velocity_command = self._reference.command
         self._inputs = tuple(self._problem)
-        self.law = WholeBody(
-            robot, self.dynamics, self.body, self.mpc, self._problem.moment_arms[0], self._feet_parts
-        )
+        self.law: WholeBody | JacobianTranspose
+        if law == WHOLE_BODY:
+            arms = self._problem.moment_arms[0]
+            self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, self._feet_parts)
+        else:
+            self.law = JacobianTranspose(robot, self.dynamics, self.mpc)
         strength = robot.size.mass * robot.size.length
         self._settle_kp = np.full(12, SETTLE_KP * strength)
         self._settle_kd = np.full(12, SETTLE_KD * strength * math.sqrt(robot.size.length))

@@ -244,6 +244,15 @@ class GainTable(Sequence[Gain]):
         return values
 
 
+WHOLE_BODY, JACOBIAN_TRANSPOSE = LAWS = ("whole-body", "jacobian-transpose")
+"""Names of what makes joint targets and torques of the MPC's plan: `wbc.whole_body`, or `jacobian_transpose`."""
+
+
+def gains_of(law: str) -> tuple[Gain, ...]:
+    """The gains that count under a law: whole-body control has some of its own."""
+    return tuple(gain for gain in GAINS if law == WHOLE_BODY or not gain.name.startswith("wbc."))
+
+
 _TABLE = GainTable(GAINS)
 _INDEX = {gain.name: i for i, gain in enumerate(GAINS)}
 

@@ -27,6 +27,8 @@ from safebo.robots.quadruped.wbc.spatial import (
     Vector,
     added,
     combined,
+    cross,
+    dot,
     force_cross,
     hinge,
     minus,
@@ -37,7 +39,10 @@ from safebo.robots.quadruped.wbc.spatial import (
     plus,
     power,
     then_about,
+    times,
     turned,
+    turned_about,
+    vector,
 )
 from safebo.types import FloatArray
 
@@ -118,20 +123,15 @@ def _links(robot: RobotModel, model: pinocchio.Model) -> LinkTable:
 
 
 @njit(cache=True)
-def _vector(values: FloatArray) -> Vector:
-    return (values[0], values[1], values[2])
-
-
-@njit(cache=True)
 def _body(link: FloatArray, turn: Turn, anchor: Vector, anchor_at_zero: Vector) -> Inertia:
     """A link turned by `turn`, with a point of it that was at `anchor_at_zero` now at `anchor`."""
-    centre = plus(anchor, turned(turn, minus(_vector(link[1:4]), anchor_at_zero)))
+    centre = plus(anchor, turned(turn, minus(vector(link[1:4]), anchor_at_zero)))
     axes = Turn(
-        turned(turn, _vector(link[4:7])),
-        turned(turn, _vector(link[7:10])),
-        turned(turn, _vector(link[10:13])),
+        turned(turn, vector(link[4:7])),
+        turned(turn, vector(link[7:10])),
+        turned(turn, vector(link[10:13])),
     )
-    return placed(link[0], centre, axes, _vector(link[13:16]))
+    return placed(link[0], centre, axes, vector(link[13:16]))
 
 
 @njit(cache=True)
@@ -179,7 +179,7 @@ def equations_of_motion(
     table = LinkTable(*table)
     w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
     up = (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y))
-    trunk_velocity = Motion(_vector(base[3:6]), _vector(base[0:3]))
+    trunk_velocity = Motion(vector(base[3:6]), vector(base[0:3]))
     trunk_acceleration = Motion((0.0, 0.0, 0.0), (GRAVITY * up[0], GRAVITY * up[1], GRAVITY * up[2]))
     origin = (0.0, 0.0, 0.0)
     whole = _body(table.trunk, IDENTITY, origin, origin)
@@ -188,8 +188,8 @@ def equations_of_motion(
         chain, links, first = table.legs[leg], table.links[leg], 6 + 3 * leg
         q0, q1, q2 = q[3 * leg], q[3 * leg + 1], q[3 * leg + 2]
         u0, u1, u2 = qd[3 * leg], qd[3 * leg + 1], qd[3 * leg + 2]
-        axis0, axis1, axis2 = _vector(chain[0]), _vector(chain[1]), _vector(chain[2])
-        point0, point1, point2 = _vector(chain[3]), _vector(chain[4]), _vector(chain[5])
+        axis0, axis1, axis2 = vector(chain[0]), vector(chain[1]), vector(chain[2])
+        point0, point1, point2 = vector(chain[3]), vector(chain[4]), vector(chain[5])
         # from the base outward: where the links are, and how they move while no joint accelerates
         turn0 = then_about(IDENTITY, axis0, math.sin(q0), math.cos(q0))
         turn1 = then_about(turn0, axis1, math.sin(q1), math.cos(q1))
@@ -250,3 +250,39 @@ def equations_of_motion(
     mass_matrix[1, 5] = mass_matrix[5, 1] = hx
     mass_matrix[2, 3] = mass_matrix[3, 2] = hy
     mass_matrix[2, 4] = mass_matrix[4, 2] = -hx
+
+
+@njit(cache=True)
+def holding_torque(up: Vector, q: FloatArray, table: LinkTable, leg: int) -> Vector:
+    """What holds one leg against gravity, N m: a . (h x g up) of each joint, h the lever of all that hangs on it.
+
+    The lever, mass times centre of mass about a point of the joint, is that of the link and of what hangs on the next
+    joint, turned with it; each is taken along the axes of its own link at zero, and so is `up`.
+
+    Args:
+        up: along the base's axes.
+        q: joint angles of the leg `3`, rad.
+        table: the links.
+        leg: which.
+    """
+    chain, links = table.legs[leg], table.links[leg]
+    axis0, axis1, axis2 = vector(chain[0]), vector(chain[1]), vector(chain[2])
+    point0, point1, point2 = vector(chain[3]), vector(chain[4]), vector(chain[5])
+    s1, c1, s2, c2 = math.sin(q[1]), math.cos(q[1]), math.sin(q[2]), math.cos(q[2])
+    up0 = turned_about(axis0, -math.sin(q[0]), math.cos(q[0]), up)
+    up1 = turned_about(axis1, -s1, c1, up0)
+    up2 = turned_about(axis2, -s2, c2, up1)
+    mass0, mass1, mass2 = links[0, 0], links[1, 0], links[2, 0]
+    own0 = minus(vector(links[0, 1:4]), point0)
+    own1 = minus(vector(links[1, 1:4]), point1)
+    own2 = minus(vector(links[2, 1:4]), point2)
+    lever2 = times(mass2, own2)
+    carried = plus(turned_about(axis2, s2, c2, lever2), minus(point2, point1), mass2)
+    lever1 = plus(carried, own1, mass1)
+    carried = plus(turned_about(axis1, s1, c1, lever1), minus(point1, point0), mass1 + mass2)
+    lever0 = plus(carried, own0, mass0)
+    return (
+        GRAVITY * dot(axis0, cross(lever0, up0)),
+        GRAVITY * dot(axis1, cross(lever1, up1)),
+        GRAVITY * dot(axis2, cross(lever2, up2)),
+    )

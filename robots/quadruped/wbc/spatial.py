@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from safebo.boundary.compiled import njit
+from safebo.types import FloatArray
 
 Vector = tuple[float, float, float]
 
@@ -51,6 +52,12 @@ class Turn(NamedTuple):
 
 
 IDENTITY = Turn((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+@njit(cache=True)
+def vector(values: FloatArray) -> Vector:
+    """Three numbers of an array."""
+    return (values[0], values[1], values[2])
 
 
 @njit(cache=True)

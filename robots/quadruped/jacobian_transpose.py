@@ -1,0 +1,199 @@
+"""Joint targets and torques without whole-body control: the planned forces through the legs' Jacobians.
+
+Standing legs push with what the MPC planned, swinging legs are pulled to their trajectory, each leg for itself (Di
+Carlo et al., IROS 2018, section III; the inertia that a swinging leg has at its foot is that of the home pose):
+
+    standing   tau = g - J^T R^T f
+    swinging   tau = g + J^T Lambda R^T (a* + kp (p* - p) + kd (v* - v)),    Lambda = (J M^-1 J^T)^-1 at home
+
+with g what holds the leg against gravity. Joint targets are where every leg has to go for the base to be where it is
+commanded, leg by leg: what the hierarchy of `safebo.robots.quadruped.wbc` gives as well while no leg is straight. No
+quadratic program is solved but the MPC's, and no mass matrix is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from safebo.boundary.compiled import njit
+from safebo.robots.descriptions.chain import leg_kinematics
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.feet import name_feet
+from safebo.robots.quadruped.gains import Gains
+from safebo.robots.quadruped.interface import BaseState, JointCommand, plain
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.reference import BaseReference
+from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, holding_torque
+from safebo.robots.quadruped.wbc.hierarchy import DAMPING
+from safebo.robots.quadruped.wbc.spatial import Turn, Vector, cross, dot, minus, vector
+from safebo.robots.quadruped.wbc.whole_body import Joints, Motion
+from safebo.types import FloatArray
+
+
+class TransposeLaw(NamedTuple):
+    """What the law is told, constant between two changes of the gains.
+
+    Args:
+        swing: kp (1/s^2) and kd (1/s) of a swing foot per world axis, `2 x 3`.
+        inertia: Lambda of every leg, base frame, kg, `4 x 3 x 3`.
+        torque_limit: N m, `12`.
+        links: of the robot.
+    """
+
+    swing: FloatArray
+    inertia: FloatArray
+    torque_limit: FloatArray
+    links: LinkTable
+
+
+class JacobianTranspose:
+    """The law of one robot; drives the joints where `safebo.robots.quadruped.wbc.whole_body.WholeBody` does otherwise.
+
+    Args:
+        robot: the controller's model.
+        dynamics: of it.
+        mpc: whose forces are used.
+
+    Attributes:
+        forces: of the feet, as the MPC planned them, `4 x 3`, world, N.
+    """
+
+    def __init__(self, robot: RobotModel, dynamics: Dynamics, mpc: ConvexMpc) -> None:
+        self.forces: FloatArray = mpc.forces[0]
+        self._limits = robot.joint_lower, robot.joint_upper
+        inertia = foot_inertia(robot, dynamics)
+        self._law = TransposeLaw(np.zeros((2, 3)), inertia, robot.torque_limit, dynamics.links)
+        self._torque = np.zeros(12)
+
+    def set_gains(self, gains: Gains) -> None:
+        """Use these gains from the next tick on."""
+        self._parts = plain(self._law._replace(swing=gains.swing_feedback()))
+
+    def command(
+        self, share: float, motion: Motion, joints: tuple[FloatArray, FloatArray], out: JointCommand
+    ) -> None:
+        """Write joint targets and torque of one tick; see `WholeBody.command`."""
+        limited = (*joints, *self._limits)
+        transpose_tick(self.forces, self._parts, motion, limited, (out.position, out.velocity, self._torque))
+        out.torque = self._torque
+
+
+def foot_inertia(robot: RobotModel, dynamics: Dynamics) -> FloatArray:
+    """The inertia of every leg at its foot with the base held, in the home pose: (J M^-1 J^T)^-1, `4 x 3 x 3`, kg."""
+    home, still = robot.home_joints, np.zeros(3)
+    dynamics.update(np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(6), home, np.zeros(12))
+    jacobian, position, axes, drift = np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3)), np.zeros((2, 3))
+    found = np.zeros((4, 3, 3))
+    for leg in range(4):
+        joints = slice(3 * leg, 3 * leg + 3)
+        leg_kinematics(robot.chains[leg], home[joints], still, position, jacobian, axes, drift)
+        mass = dynamics.mass_matrix[6:, 6:][joints, joints]
+        found[leg] = np.linalg.inv(jacobian @ np.linalg.solve(mass, jacobian.T))
+    return found
+
+
+@njit(cache=True)
+def _along_base(rotation: FloatArray, v: FloatArray) -> Vector:
+    """A vector of the world along the base's axes: R^T v."""
+    return (
+        rotation[0, 0] * v[0] + rotation[1, 0] * v[1] + rotation[2, 0] * v[2],
+        rotation[0, 1] * v[0] + rotation[1, 1] * v[1] + rotation[2, 1] * v[2],
+        rotation[0, 2] * v[0] + rotation[1, 2] * v[1] + rotation[2, 2] * v[2],
+    )
+
+
+@njit(cache=True)
+def _tilt_and_turn(rotation: FloatArray, heading: float) -> Vector:
+    """What turns the base level and to its heading: the vector of R^T Rz, to second order in the angle, base frame."""
+    c, s = math.cos(heading), math.sin(heading)
+    x, y, z = vector(rotation[:, 0]), vector(rotation[:, 1]), vector(rotation[:, 2])
+    ahead, left, up = (c, s, 0.0), (-s, c, 0.0), (0.0, 0.0, 1.0)
+    return (
+        0.5 * (dot(z, left) - dot(y, up)),
+        0.5 * (dot(x, up) - dot(z, ahead)),
+        0.5 * (dot(y, ahead) - dot(x, left)),
+    )
+
+
+@njit(cache=True)
+def _squared(rows: Turn) -> Turn:
+    """J J^T + lambda^2 of a Jacobian by its rows, the damping being that of the task hierarchy."""
+    x, y, z = rows
+    damping = DAMPING * DAMPING
+    return Turn(
+        (dot(x, x) + damping, dot(x, y), dot(x, z)),
+        (dot(x, y), dot(y, y) + damping, dot(y, z)),
+        (dot(x, z), dot(y, z), dot(z, z) + damping),
+    )
+
+
+@njit(cache=True)
+def _joint_step(rows: Turn, squared: Turn, wanted: Vector) -> Vector:
+    """The step of a leg's joints that moves its foot as wanted: J^T (J J^T + lambda^2)^-1 wanted, by Cramer's rule."""
+    a, b, c = squared
+    bc, ca, ab = cross(b, c), cross(c, a), cross(a, b)
+    size = dot(a, bc)
+    along = (dot(wanted, bc) / size, dot(wanted, ca) / size, dot(wanted, ab) / size)
+    return (
+        rows.x[0] * along[0] + rows.y[0] * along[1] + rows.z[0] * along[2],
+        rows.x[1] * along[0] + rows.y[1] * along[1] + rows.z[1] * along[2],
+        rows.x[2] * along[0] + rows.y[2] * along[1] + rows.z[2] * along[2],
+    )
+
+
+@njit(cache=True)
+def transpose_tick(
+    forces: FloatArray,
+    law: TransposeLaw,
+    motion: Motion,
+    joints: Joints,
+    out: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    """Joint targets and torques of one tick.
+
+    Args:
+        forces: planned for the feet now, `4 x 3`, world, N.
+        law: gains and what the legs are.
+        motion: feet, base, wanted base.
+        joints: see `safebo.robots.quadruped.wbc.whole_body.Joints`.
+        out: wanted angles (within the joints' range) and speeds, torques (within their limits), `12` each.
+    """
+    feet, base, reference = name_feet(motion[0]), BaseState(*motion[1]), BaseReference(*motion[2])
+    swing, inertia, torque_limit, links = law
+    q, _, lower, upper = joints
+    q_wanted, qd_wanted, torque = out
+    rotation, wanted = feet.rotation, reference.wanted
+    step = minus(_along_base(rotation, wanted[0]), _along_base(rotation, base.position))
+    turn = _tilt_and_turn(rotation, reference.heading[0])
+    velocity, rate = _along_base(rotation, wanted[1]), _along_base(rotation, wanted[2])
+    up = (rotation[2, 0], rotation[2, 1], rotation[2, 2])
+    error, push = np.empty(3), np.empty(3)
+    for leg in range(4):
+        first, stands = 3 * leg, feet.stance[leg]
+        jacobian, local = feet.jacobian[leg], vector(feet.local[leg])
+        rows = Turn(vector(jacobian[0]), vector(jacobian[1]), vector(jacobian[2]))
+        for i in range(3):
+            error[i] = feet.wanted[leg, i] - feet.world[leg, i]
+            push[i] = -forces[leg, i]
+            if not stands:
+                lag = feet.wanted_velocity[leg, i] - feet.velocity[leg, i]
+                push[i] = feet.wanted_acceleration[leg, i] + swing[0, i] * error[i] + swing[1, i] * lag
+        # The foot moves against the base as the feet's plan says, less what the base itself is to do there.
+        way = minus(minus(_along_base(rotation, error), step), cross(turn, local))
+        speed = minus(minus(_along_base(rotation, feet.wanted_velocity[leg]), velocity), cross(rate, local))
+        squared = _squared(rows)
+        angles, speeds = _joint_step(rows, squared, way), _joint_step(rows, squared, speed)
+        pull = _along_base(rotation, push)
+        if not stands:
+            m = inertia[leg]
+            pull = (dot(vector(m[0]), pull), dot(vector(m[1]), pull), dot(vector(m[2]), pull))
+        held = holding_torque(up, q[first : first + 3], LinkTable(*links), leg)
+        for j in range(3):
+            i = first + j
+            q_wanted[i] = min(upper[i], max(lower[i], q[i] + angles[j]))
+            qd_wanted[i] = speeds[j]
+            tau = held[j] + rows.x[j] * pull[0] + rows.y[j] * pull[1] + rows.z[j] * pull[2]
+            torque[i] = min(torque_limit[i], max(-torque_limit[i], tau))
