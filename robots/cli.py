@@ -27,9 +27,10 @@ from safebo.robots.descriptions.robot_file import (
 )
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
-from safebo.robots.quadruped.gait import GAITS, robot_gait
+from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
+from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
-from safebo.robots.quadruped.speed import shortened_command
+from safebo.robots.quadruped.speed import shortened_command, speed_limit
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
 from safebo.robots.simulation.footage import Footage, fall_mark, shown_gains
 from safebo.robots.simulation.plant import Simulation
@@ -171,6 +172,20 @@ def _assignments(pairs: list[str]) -> dict[str, float]:
     return values
 
 
+def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tuple[float, Gait]]:
+    """A gait's name, and when it is changed to, with the gait, from `GAIT@SECONDS`."""
+    name, _, when = text.partition("@")
+    try:
+        time = float(when)
+    except ValueError:
+        time = math.nan
+    if not 0.0 <= time < seconds:
+        raise ValueError(
+            f"--then {text!r}: expected GAIT@SECONDS within the walk of {seconds:g} s, as crawl@3"
+        )
+    return name, (time, robot_gait(robot, name))
+
+
 def _named_disturbance(name: str) -> Disturbance:
     for part in name.split("+"):
         if part not in PRESETS:
@@ -196,6 +211,12 @@ def walk(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="One gain, NAME=VALUE; may be repeated and goes over --gains."),
+    ] = None,
+    then: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GAIT@SECONDS", help="A gait to change to so many seconds into the walk; may be repeated."
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to walk, s.")] = 5.0,
     disturbance: Annotated[
@@ -253,12 +274,20 @@ def walk(
     if estimator not in ("kalman", "truth"):
         _refuse(f"--estimator must be kalman or truth, got {estimator!r}")
     ramp = VelocityRamp(velocity, leftward, turn)
+    later = _or_refuse(lambda: [_later_gait(model, text, seconds) for text in then or []])
+    if later and own is not None:
+        _refuse("--then is for the controller that comes with this package; others are told one gait")
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
-        chain = Controller(model, chosen, pattern, ramp, known, law=controller)
-        shortened = shortened_command(chain.limit, velocity, leftward)
-        if shortened:
-            say(f"note: in gait {gait!r} {shortened}")
+        schedule = _or_refuse(
+            lambda: GaitSchedule(pattern, tuple(time_and_gait for _, time_and_gait in later))
+        )
+        chain = Controller(model, chosen, schedule, ramp, known, law=controller)
+        for name, each in ((gait, pattern), *((name, each) for name, (_, each) in later)):
+            limit = speed_limit(model, each, chosen["swing.max_speed"])
+            shortened = shortened_command(limit, velocity, leftward)
+            if shortened:
+                say(f"note: in gait {name!r} {shortened}")
         walker: WalkLoop = chain
     elif estimator == "truth":
         _refuse("--estimator truth is for the controller that comes with this package")
@@ -270,7 +299,7 @@ def walk(
     if len(record) <= record.walk_start:
         say(f"Error: never walked: {record.stop_reason}", error=True)
         raise typer.Exit(1)
-    say(summary(model, gait, record))
+    say(summary(model, " ".join([gait, *(then or [])]), record))
     if outlets.any:
         plain: Any = robot_gains(model, {}) if own is None else own.table.full()
         footage = Footage(

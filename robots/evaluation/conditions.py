@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
+from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.types import FloatArray
 
@@ -41,7 +43,7 @@ CONDITIONS = ("disturbance", "velocity", "plant", EXTRA_DELAY, *_GAP)
 
 _DELAYS = ("control_delay", "command_delay", EXTRA_DELAY)
 _TIME = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)\s*")
-_SEGMENT = ("seconds", "forward", "leftward", "yaw_rate")
+_SEGMENT = ("seconds", "forward", "leftward", "yaw_rate", "gait")
 _FASTEST = 5.0
 """m/s and rad/s that a command may have, as that of the study."""
 
@@ -53,12 +55,31 @@ class Segment:
     Args:
         seconds: how long; the last one lasts to the end of the walk.
         forward, leftward, yaw_rate: the command.
+        gait: name of the gait to change to; empty to stay in the one before.
     """
 
     seconds: float
     forward: float = 0.0
     leftward: float = 0.0
     yaw_rate: float = 0.0
+    gait: str = ""
+
+
+def gaits_of(segments: Sequence[Segment], first: Gait, robot: RobotModel) -> list[Gait]:
+    """The gait of every segment of a walk that would otherwise be in the first one."""
+    gaits: list[Gait] = []
+    for segment in segments:
+        before = gaits[-1] if gaits else first
+        gaits.append(robot_gait(robot, segment.gait) if segment.gait else before)
+    return gaits
+
+
+def gait_schedule(segments: Sequence[Segment], first: Gait, robot: RobotModel) -> GaitSchedule:
+    """The gaits of a walk, one after another, as its segments say."""
+    gaits = gaits_of(segments, first, robot)
+    begins = np.cumsum([0.0, *(segment.seconds for segment in segments)])
+    changes = [(float(begins[i]), gait) for i, gait in enumerate(gaits) if i > 0 and gait != gaits[i - 1]]
+    return GaitSchedule(gaits[0] if gaits else first, tuple(changes))
 
 
 @dataclass(frozen=True)
@@ -252,8 +273,14 @@ def _segment(index: int, value: Mapping[str, Any]) -> Segment:
     lasts = value.get("seconds")
     if isinstance(lasts, bool) or not isinstance(lasts, int | float) or not 0 < lasts < math.inf:
         raise ValueError(f"{where}: seconds must be a number > 0, got {lasts!r}")
-    speeds = {key: _speed(f"{where}.{key}", value[key]) for key in _SEGMENT[1:] if key in value}
-    return Segment(float(lasts), **speeds)
+    speeds = {key: _speed(f"{where}.{key}", value[key]) for key in _SEGMENT[1:4] if key in value}
+    gait = value.get("gait", "")
+    if gait != "" or "gait" in value:
+        try:
+            gait_named(gait)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    return Segment(float(lasts), **speeds, gait=gait)
 
 
 def _speed(where: str, value: Any) -> float:

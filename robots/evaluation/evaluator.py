@@ -16,6 +16,7 @@ from safebo.robots.evaluation.conditions import (
     CONDITION_CONTEXTS,
     VelocityProfile,
     WalkConditions,
+    gait_schedule,
     walk_conditions,
 )
 from safebo.robots.evaluation.early_end import end_rule
@@ -27,6 +28,7 @@ from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
+from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
@@ -188,7 +190,13 @@ class LeggedEvaluator:
             ValueError: names the condition, what was wrong and what is allowed.
         """
         settings = self.settings
-        return walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
+        world = walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
+        if self._own is not None and any(segment.gait for segment in world.segments):
+            raise ValueError(
+                f"velocity: controller {settings.controller} is told one gait for the whole walk; changes of gait "
+                "(`gait`) are for the controller that comes with this package"
+            )
+        return world
 
     def walk(
         self,
@@ -210,7 +218,9 @@ class LeggedEvaluator:
         world = self.world(conditions, context)
         gap = world.disturbance
         gap = settings.drift.at(gap, operating_time) if settings.drift else gap
-        controller = self._walker(parameters, gait, _command_of(world))
+        controller = self._walker(
+            parameters, gait_schedule(world.segments, gait, self.robot), _command_of(world)
+        )
         backups = [] if monitor is None else [self._gains(b) for b in monitor.backups]
         return rollout(
             Simulation(world.plant or self.robot, gap, seed),
@@ -234,6 +244,8 @@ class LeggedEvaluator:
         """What a recorded walk was asked for: forward, leftward (m/s) and yaw rate (rad/s), as its gait can follow it,
         `n x 3`.
         """
+        if record.command.any():
+            return record.command
         limit = self.scoring.limit(self.gait(context)).speed
         return commands_over_time(record, _command_of(self.world(conditions, context)), limit)
 
@@ -243,15 +255,17 @@ class LeggedEvaluator:
             return self.settings.gains.replace(dict(parameters))
         return self._own.table.full(self._own_gains, parameters)
 
-    def _walker(self, parameters: Mapping[str, float], gait: Gait, command: Command) -> WalkLoop:
+    def _walker(self, parameters: Mapping[str, float], gaits: GaitSchedule, command: Command) -> WalkLoop:
         """What walks, with a trial's gains."""
         gains = self._gains(parameters)
         if self._own is not None:
             name = self.settings.controller
-            return ProtocolWalk(self._controller, name, self.robot, gains, gait, command, period=PERIOD)
+            return ProtocolWalk(
+                self._controller, name, self.robot, gains, gaits.first, command, period=PERIOD
+            )
         truth = self.settings.estimator == "truth"
         estimator: Literal["kalman", "truth"] = "truth" if truth else "kalman"
-        return Controller(self.robot, Gains(gains), gait, command, estimator, law=self.settings.controller)
+        return Controller(self.robot, Gains(gains), gaits, command, estimator, law=self.settings.controller)
 
     def end_rule(self, rule: EarlyEnd, context: Mapping[str, float]) -> Callable[[WalkRecording, int], str]:
         """What is asked with a recording and its complete rows, as they come, whether a walk in a context ends there:

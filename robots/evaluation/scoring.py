@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.evaluation.conditions import VelocityProfile, WalkConditions
+from safebo.robots.evaluation.conditions import VelocityProfile, WalkConditions, gaits_of
 from safebo.robots.evaluation.formulas import FALLEN, FormulaMargin, words
 from safebo.robots.evaluation.goals import Goal
 from safebo.robots.evaluation.metrics import (
@@ -125,9 +125,15 @@ class WalkScoring:
 
     def shortened(self, gait: Gait) -> str:
         """Says that a command of the walk is more than the gait can follow; empty where none is."""
-        commands = [(s.forward, s.leftward) for s in self.world.segments] if self.world is not None else []
-        fastest = max(commands or [self.velocity[:2]], key=lambda command: math.hypot(*command))
-        return shortened_command(self.limit(gait), *fastest)
+        segments = () if self.world is None else self.world.segments
+        if not segments:
+            return shortened_command(self.limit(gait), *self.velocity[:2])
+        gaits = gaits_of(segments, gait, self.robot)
+        said = [
+            shortened_command(self.limit(g), s.forward, s.leftward)
+            for g, s in zip(gaits, segments, strict=True)
+        ]
+        return "; ".join(dict.fromkeys(filter(None, said)))
 
     def limit(self, gait: Gait) -> SpeedLimit:
         """The greatest speed of a gait; none where the controller has its own."""
@@ -242,8 +248,15 @@ def _in_world(
     ramp: float,
 ) -> WalkSignals:
     """Signals with the command of every tick where it changes, and true heights over the floor where that rises."""
-    if world.segments:
-        profile, time = VelocityProfile(world.segments, ramp), record.time[record.walk_start :]
+    rows = slice(record.walk_start, None)
+    if any(segment.gait for segment in world.segments):
+        # What may be walked while one gait goes over into another is the controller's to say.
+        command = record.command[rows, :2]
+        changes = np.append(True, np.any(np.diff(record.command[rows], axis=0) != 0.0, axis=1))
+        last = np.maximum.accumulate(np.where(changes, record.time[rows], -np.inf))
+        signals = replace(signals, command=command, at_speed=record.time[rows] - last >= 2.0 * ramp)
+    elif world.segments:
+        profile, time = VelocityProfile(world.segments, ramp), record.time[rows]
         command = profile.course(time, fastest)
         signals = replace(signals, command=command, at_speed=profile.settled(time) >= 2.0 * ramp)
     if true and any(world.disturbance.slope):

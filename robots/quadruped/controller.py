@@ -19,12 +19,13 @@ from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
 from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
+from safebo.robots.quadruped.gait_changes import GaitSchedule, GaitSequencer
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
 from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
 from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, start_reference
-from safebo.robots.quadruped.speed import speed_limit
+from safebo.robots.quadruped.speed import SpeedLimit, speed_limit
 from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, plan_after_command
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.whole_body import WholeBody
@@ -65,7 +66,7 @@ class Controller:
     Args:
         robot: the controller's own model.
         gains: see `safebo.robots.quadruped.gains`.
-        gait: contact pattern.
+        gait: contact pattern, or several one after another.
         command: forward, leftward velocity (m/s, heading frame) and yaw rate (rad/s) as a function of the
             seconds since the walk started.
         estimator: `kalman` estimates the base state from the sensors; `truth` takes it from the caller.
@@ -74,7 +75,8 @@ class Controller:
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
         law: `whole-body` or `jacobian-transpose`, see `safebo.robots.quadruped.jacobian_transpose`.
 
-    A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it.
+    A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it. How one gait goes
+    over into another: `GaitSequencer`.
 
     Attributes after `step`:
         command: the last joint command (its `position` and `velocity` are the joint targets q*, qd*).
@@ -88,7 +90,7 @@ class Controller:
         self,
         robot: RobotModel,
         gains: Gains,
-        gait: Gait,
+        gait: Gait | GaitSchedule,
         command: Callable[[float], tuple[float, float, float]],
         estimator: Literal["kalman", "truth"] = "kalman",
         control_rate: float = 500.0,
@@ -100,8 +102,7 @@ class Controller:
             raise ValueError(f"law must be {' or '.join(map(repr, LAWS))}, got {law!r}")
         if estimator not in ("kalman", "truth"):
             raise ValueError(f"estimator must be 'kalman' or 'truth', got {estimator!r}")
-        self.robot = robot
-        self.gait = gait
+        self.robot, self.gains = robot, gains
         self.settle = float(settle)
         self.period = 1.0 / float(control_rate)
         self._command_of = command
@@ -113,7 +114,9 @@ class Controller:
         self.feet = name_feet(self._feet_parts)
         self._fresh, self._bad_samples = True, 0
         self._geometry = leg_geometry(robot)
-        self._timing = gait.timing(robot.legs)
+        schedule = gait if isinstance(gait, GaitSchedule) else GaitSchedule(gait)
+        self._gaits = GaitSequencer(schedule, robot.legs, self.period, self._limit_of)
+        self._timing = self._gaits.timing
         self._problem = MpcProblem.allocate(self.mpc.steps)
         self._reference = BaseReference.at_rest()
         self._reference_parts = tuple(self._reference)
@@ -147,7 +150,20 @@ class Controller:
         self._foot_parameters = plain(
             FootParameters(self._timing, self._geometry, self.period, gains["foothold.velocity_gain"], swing)
         )
-        self.limit = speed_limit(self.robot, self.gait, gains["swing.max_speed"])
+        self._gaits.refresh()
+
+    @property
+    def gait(self) -> Gait:
+        """The one that is walked now, the old one until a change is over."""
+        return self._gaits.gait
+
+    @property
+    def limit(self) -> SpeedLimit:
+        """Greatest speed of the gait that is walked now."""
+        return self._gaits.limit
+
+    def _limit_of(self, gait: Gait) -> SpeedLimit:
+        return speed_limit(self.robot, gait, self.gains["swing.max_speed"])
 
     def reset(self, reading: SensorReading, truth: BaseState | None = None) -> None:
         """Start again, standing, at the pose of `reading`; with estimator `truth` at the given base state.
@@ -158,6 +174,7 @@ class Controller:
         self.base = _known(truth, reading) if self.estimator is None else self.estimator.reset(reading)
         self._start = float(reading.time)
         self._next_mpc = -math.inf
+        self._gaits.reset()
         self._fresh, self._bad_samples = True, 0
         self.feet.stance[:] = True
         start_reference(self.base, self._reference)
@@ -176,7 +193,7 @@ class Controller:
         time = float(reading.time) - self._start
         walk_time = time - self.settle
         gait_time = max(0.0, walk_time) if walk_time >= -1e-9 else -1.0  # rounding delays no walk by a tick
-        changed = self._plan(reading, truth, gait_time, self._wanted(walk_time) if gait_time >= 0 else REST)
+        changed = self._plan(reading, truth, gait_time, self._wanted(gait_time, walk_time))
         if changed == UNSOUND:
             return self._bridged()
         self._fresh, self._bad_samples = False, 0
@@ -205,11 +222,11 @@ class Controller:
             out.kp, out.kd = self._kp, self._kd
         return out
 
-    def _wanted(self, walk_time: float) -> tuple[float, float, float]:
-        """The velocity command, shortened to what the gait can walk."""
-        forward, leftward, yaw_rate = self._command_of(walk_time)
-        share = self.limit.share(forward, leftward)
-        return share * forward, share * leftward, float(yaw_rate)
+    def _wanted(self, gait_time: float, walk_time: float) -> tuple[float, float, float]:
+        """The velocity command, shortened to what the gait of now can walk; the gaits move on by one tick."""
+        if gait_time < 0.0:
+            return REST
+        return self._gaits.advance(gait_time, *map(float, self._command_of(walk_time)))
 
     def _plan(
         self,

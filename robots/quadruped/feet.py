@@ -170,7 +170,7 @@ def update_feet(
         else:
             if fresh or feet.stance[leg]:
                 feet.start[leg] = feet.world[leg]
-            duration = (1.0 - gait.duty) * gait.stride
+            duration = (1.0 - gait.duty[leg]) * gait.stride[leg]
             target[leg, 0], target[leg, 1] = foothold(
                 position,
                 velocity,
@@ -178,7 +178,7 @@ def update_feet(
                 command,
                 geometry.hip[leg],
                 (1.0 - progress) * duration,
-                gait.duty * gait.stride,
+                gait.duty[leg] * gait.stride[leg],
                 parameters.velocity_gain,
             )
             target[leg, 2] = ground - TOUCHDOWN_DEPTH

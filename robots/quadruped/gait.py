@@ -24,10 +24,13 @@ _EPSILON = 1e-9
 
 
 class GaitTiming(NamedTuple):
-    """A gait as compiled functions take it: duty factor, stride duration (s), phase offset of every leg `4`."""
+    """A gait as compiled functions take it: duty factor, stride duration (s) and phase offset of every leg, `4` each.
 
-    duty: float
-    stride: float
+    Duty factors and strides differ between legs while one gait goes over into another.
+    """
+
+    duty: FloatArray
+    stride: FloatArray
     offsets: FloatArray
 
 
@@ -73,7 +76,12 @@ class Gait:
 
     def timing(self, legs: tuple[str, ...]) -> GaitTiming:
         """The record for compiled functions, legs in the order of `legs`."""
-        return GaitTiming(float(self.duty_factor), float(self.stride_duration), self.offsets(legs))
+        count = len(legs)
+        return GaitTiming(
+            np.full(count, float(self.duty_factor)),
+            np.full(count, float(self.stride_duration)),
+            self.offsets(legs),
+        )
 
     def stance(self, time: float, legs: tuple[str, ...]) -> BoolArray:
         """Which legs are planned to stand at `time` (s since the gait started)."""
@@ -87,6 +95,11 @@ GAITS: dict[str, Gait] = {
     "crawl": Gait(0.75, 1.2, 0.5, 0.25, 0.75),
     "flying-trot": Gait(0.4, 0.6, 0.5, 0.5, 0.0),
     "pronk": Gait(0.9, 0.6, 0.0, 0.0, 0.0),
+    "walking-trot": Gait(0.6, 0.5, 0.5, 0.5, 0.0),
+    "pace": Gait(0.5, 0.3, 0.5, 0.0, 0.5),
+    "bound": Gait(0.45, 0.3, 0.0, 0.5, 0.5),
+    # Front right, front left, rear right, rear left land in turn (transverse), the fronts a fifth of a stride apart.
+    "gallop": Gait(0.45, 0.3, 0.8, 0.3, 0.1),
     "stand": Gait(1.0, 1.0, 0.0, 0.0, 0.0),
 }
 
@@ -114,7 +127,7 @@ def stride_and_phase(time: float, leg: int, gait: GaitTiming) -> tuple[int, floa
 
     Both come from one rounding, so that a leg whose stride is over is never at the end of it.
     """
-    turns = time / gait.stride + gait.offsets[leg]
+    turns = time / gait.stride[leg] + gait.offsets[leg]
     stride = math.floor(turns + _EPSILON)
     return stride, max(0.0, turns - stride)
 
@@ -127,24 +140,28 @@ def contact(time: float, leg: int, gait: GaitTiming) -> tuple[bool, float]:
     starts (`time < 0`) and with a duty factor of 1 every foot stands for good, which counts as the middle of
     a stance.
     """
-    if time < 0.0 or gait.duty >= 1.0:
+    duty = gait.duty[leg]
+    if time < 0.0 or duty >= 1.0:
         return True, 0.5
     _, phase = stride_and_phase(time, leg, gait)
-    if phase < gait.duty - _EPSILON:
-        return True, phase / gait.duty
-    return False, max(0.0, phase - gait.duty) / (1.0 - gait.duty)
+    if phase < duty - _EPSILON:
+        return True, phase / duty
+    return False, max(0.0, phase - duty) / (1.0 - duty)
 
 
 @njit(cache=True)
 def next_change(time: float, gait: GaitTiming) -> float:
     """Seconds until the next touchdown or lift-off of any foot; infinite where all feet stand for good."""
-    if time < 0.0 or gait.duty >= 1.0:
+    if time < 0.0:
         return math.inf
     soonest = math.inf
     for leg in range(gait.offsets.shape[0]):
+        duty = gait.duty[leg]
+        if duty >= 1.0:
+            continue
         _, phase = stride_and_phase(time, leg, gait)
-        end = gait.duty if phase < gait.duty - _EPSILON else 1.0
-        soonest = min(soonest, (end - phase) * gait.stride)
+        end = duty if phase < duty - _EPSILON else 1.0
+        soonest = min(soonest, (end - phase) * gait.stride[leg])
     return soonest
 
 
@@ -163,22 +180,22 @@ def stance_time(start: float, end: float, leg: int, gait: GaitTiming) -> tuple[f
         leg: number of the leg.
         gait: duty factor, stride, offsets.
     """
-    length = end - start
-    if start < 0.0 or gait.duty >= 1.0:
+    length, duty, stride = end - start, gait.duty[leg], gait.stride[leg]
+    if start < 0.0 or duty >= 1.0:
         return length, 0.5 * length
-    first = start / gait.stride + gait.offsets[leg]
+    first = start / stride + gait.offsets[leg]
     whole = math.floor(first + _EPSILON)
     first = max(0.0, first - whole)
-    last = first + length / gait.stride
+    last = first + length / stride
     stood, moment = 0.0, 0.0
     for u, sign in ((first, -1.0), (last, 1.0)):
         n = math.floor(u + _EPSILON)
-        f = min(max(0.0, u - n), gait.duty)
-        stood += sign * (n * gait.duty + f)
-        moment += sign * (0.5 * gait.duty * n * (n - 1 + gait.duty) + f * (n + 0.5 * f))
+        f = min(max(0.0, u - n), duty)
+        stood += sign * (n * duty + f)
+        moment += sign * (0.5 * duty * n * (n - 1 + duty) + f * (n + 0.5 * f))
     if stood <= _EPSILON:
         return 0.0, 0.5 * length
-    return stood * gait.stride, (moment / stood - first) * gait.stride
+    return stood * stride, (moment / stood - first) * stride
 
 
 @njit(cache=True)

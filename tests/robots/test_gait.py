@@ -201,4 +201,4 @@ def test_impossible_gaits_are_refused(numbers, word):
 
 def test_an_unknown_gait_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="trot, crawl, flying-trot, pronk"):
-        gait_named("gallop")
+        gait_named("hop")

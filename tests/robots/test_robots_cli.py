@@ -94,7 +94,7 @@ def test_a_video_that_cannot_be_written_is_one_message(tmp_path):
     ("arguments", "words"),
     [
         (["walk", "go3"], ["go3", "go1, go2"]),
-        (["walk", "go1", "--gait", "gallop"], ["gallop", "trot, crawl"]),
+        (["walk", "go1", "--gait", "hop"], ["gallop", "trot, crawl"]),
         (["walk", "go1", "--set", "joint.hipp.kp=3"], ["joint.hipp.kp", "joint.hip.kp"]),
         (["walk", "go1", "--set", "joint.hip.kp"], ["NAME=VALUE"]),
         (["walk", "go1", "--set", "joint.hip.kp=1e6"], ["outside", "2000"]),

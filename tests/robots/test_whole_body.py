@@ -141,7 +141,7 @@ class Scene:
         self.quaternion = np.array([w, x, y, z])
         self.position = np.array([0.0, 0.0, 0.27])
         # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
-        timing = GaitTiming(0.5, 1.0, np.where(self.stance, 0.0, 0.5))
+        timing = GaitTiming(np.full(4, 0.5), np.ones(4), np.where(self.stance, 0.0, 0.5))
         parameters = FootParameters(timing, leg_geometry(self.robot), 0.002, 0.15, (0.06, 3.0))
         self.feet, command = name_feet(standing_feet()), np.array([0.5, 0, 0])
         base = BaseState(self.position, self.quaternion, self.velocity, self.rate)

@@ -285,12 +285,12 @@ def plan_contacts(
             problem.centres[k, leg] = later
             point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg]
             point[2] = 0.0
-            if gait.duty < 1.0 and time + later >= 0.0:
+            if gait.duty[leg] < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
                 # a standing foot keeps its position for this stride, a swinging one its target for the next
                 if stride > now + (0 if feet.stance[leg] else 1):
-                    landing = (stride - gait.offsets[leg]) * gait.stride - time
-                    stance_duration = gait.duty * gait.stride
+                    landing = (stride - gait.offsets[leg]) * gait.stride[leg] - time
+                    stance_duration = gait.duty[leg] * gait.stride[leg]
                     point[0], point[1] = foothold(
                         position, velocity, yaw, command, hip[leg], landing, stance_duration, 0.0
                     )
