@@ -62,6 +62,7 @@ class Feet(NamedTuple):
         velocity: their velocities there, m/s.
         start: where a swinging foot left the ground.
         target: where a swinging foot will land and a standing foot stands.
+        shift: x and y of a foothold to come from where the foothold rule puts it; the MPC's, where it decides.
         wanted, wanted_velocity, wanted_acceleration: desired motion of every foot in the world.
         rotation: base to world, `3 x 3`.
     """
@@ -74,6 +75,7 @@ class Feet(NamedTuple):
     velocity: FloatArray
     start: FloatArray
     target: FloatArray
+    shift: FloatArray
     wanted: FloatArray
     wanted_velocity: FloatArray
     wanted_acceleration: FloatArray
@@ -88,14 +90,14 @@ def standing_feet() -> FeetMemory:
 
     Four arrays instead of twelve, because a call of a compiled function from Python pays for every one.
     """
-    return np.ones(4, np.bool_), np.zeros((4, 3, 3)), np.eye(3), np.zeros((9, 4, 3))
+    return np.ones(4, np.bool_), np.zeros((4, 3, 3)), np.eye(3), np.zeros((10, 4, 3))
 
 
 @njit(cache=True)
 def name_feet(memory: FeetMemory) -> Feet:
     """The feet in the memory of `standing_feet`; writing to them writes to it."""
     stance, jacobian, rotation, p = memory
-    return Feet(stance, p[0], jacobian, p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], rotation)
+    return Feet(stance, p[0], jacobian, p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], rotation)
 
 
 @njit(cache=True)
@@ -181,6 +183,8 @@ def update_feet(
                 gait.duty[leg] * gait.stride[leg],
                 parameters.velocity_gain,
             )
+            target[leg, 0] += feet.shift[leg, 0]
+            target[leg, 1] += feet.shift[leg, 1]
             target[leg, 2] = ground - TOUCHDOWN_DEPTH
             swing_point(
                 feet.start[leg],

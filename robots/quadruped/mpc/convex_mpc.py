@@ -53,6 +53,7 @@ class MpcProblem(NamedTuple):
         durations: how long every foot is planned to stand in every step, s, `steps x 4`.
         centres: the middle of that time, s from now, `steps x 4`.
         moment_arms: feet relative to the centre of mass in every step, `steps x 4 x 3`, world, m.
+        points: where those feet stand, `steps x 4 x 3`, world, m.
     """
 
     state: FloatArray
@@ -61,6 +62,7 @@ class MpcProblem(NamedTuple):
     durations: FloatArray
     centres: FloatArray
     moment_arms: FloatArray
+    points: FloatArray
 
     @classmethod
     def allocate(cls, steps: int) -> MpcProblem:
@@ -71,6 +73,7 @@ class MpcProblem(NamedTuple):
             np.zeros(steps),
             np.zeros((steps, 4)),
             np.zeros((steps, 4)),
+            np.zeros((steps, 4, 3)),
             np.zeros((steps, 4, 3)),
         )
 

@@ -255,7 +255,7 @@ def plan_contacts(
     reference: BaseReference,
     problem: MpcProblem,
 ) -> None:
-    """Planned contacts (`steps x 4`) and moment arms (`steps x 4 x 3`) over a horizon that is divided already.
+    """Planned contacts (`steps x 4`), footholds and moment arms (`steps x 4 x 3`) over a divided horizon.
 
     A moment arm is a foot's position relative to the centre of mass, in the world, in the middle of its contact.
 
@@ -283,7 +283,7 @@ def plan_contacts(
             durations[k, leg] = stands if stands >= MIN_CONTACT else 0.0
             later = start + middle
             problem.centres[k, leg] = later
-            point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg]
+            point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg] - feet.shift[leg]
             point[2] = 0.0
             if gait.duty[leg] < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
@@ -294,5 +294,6 @@ def plan_contacts(
                     point[0], point[1] = foothold(
                         position, velocity, yaw, command, hip[leg], landing, stance_duration, 0.0
                     )
+            problem.points[k, leg] = point
             for i in range(3):
                 arms[k, leg, i] = point[i] - com[i] - velocity[i] * later
