@@ -50,6 +50,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "estimate_and_plan",
         "mpc_inputs",
         "ConvexMpc.solve",
+        "PendulumMpc.solve",
         "WholeBody.command",
     ),
 }

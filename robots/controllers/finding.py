@@ -1,7 +1,7 @@
 """Finding the controller that a study or a command line names.
 
-- a name: `whole-body` or `jacobian-transpose`, the two laws of the chain that comes with this package, or one that is
-  registered under the entry point `safebo.controllers`;
+- a name: `whole-body`, `jacobian-transpose` or `nonlinear-mpc`, the laws of the chain that comes with this package, or
+  one that is registered under the entry point `safebo.controllers`;
 - `module:Class`, or `FILE.py:Class`;
 - a YAML file: of a controller in a process of its own (docs/adapters.md).
 """

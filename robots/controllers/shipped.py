@@ -8,7 +8,7 @@ from typing import ClassVar
 from safebo.robots.controllers.protocol import Command
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.controller import Controller
-from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, WHOLE_BODY, Gain, Gains, gains_of
+from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, NONLINEAR_MPC, WHOLE_BODY, Gain, Gains, gains_of
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
@@ -60,3 +60,10 @@ class JacobianTransposeController(WholeBodyController):
 
     law: ClassVar[str] = JACOBIAN_TRANSPOSE
     gains: ClassVar[Sequence[Gain]] = gains_of(JACOBIAN_TRANSPOSE)
+
+
+class NonlinearMpcController(WholeBodyController):
+    """The chain with the nonlinear MPC, `safebo.robots.quadruped.mpc.pendulum_mpc`."""
+
+    law: ClassVar[str] = NONLINEAR_MPC
+    gains: ClassVar[Sequence[Gain]] = gains_of(NONLINEAR_MPC)

@@ -17,13 +17,14 @@ import numpy as np
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
 from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
-from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, Gains
+from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, LAWS, NONLINEAR_MPC, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule, GaitSequencer
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
 from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose
 from safebo.robots.quadruped.kinematics import leg_geometry
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
+from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc, PendulumMpc
 from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, start_reference
 from safebo.robots.quadruped.speed import SpeedLimit, speed_limit
 from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, plan_after_command
@@ -73,7 +74,7 @@ class Controller:
         control_rate: calls of `step` per second.
         settle: seconds of standing before the gait starts.
         mpc_period: seconds between two solutions of the MPC, and the length of one of its steps.
-        law: `whole-body` or `jacobian-transpose`, see `safebo.robots.quadruped.jacobian_transpose`.
+        law: one of `safebo.robots.quadruped.gains.LAWS`.
 
     A gait has a greatest speed, `limit` (see `speed_limit`); faster commands are shortened to it. How one gait goes
     over into another: `GaitSequencer`.
@@ -109,7 +110,7 @@ class Controller:
         self.estimator = KalmanEstimator(robot, self.period) if estimator == "kalman" else None
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
-        self.mpc = ConvexMpc(self.body, step=mpc_period)
+        self.mpc: Mpc = (PendulumMpc if law == NONLINEAR_MPC else ConvexMpc)(self.body, step=mpc_period)
         self._feet_parts = standing_feet()
         self.feet = name_feet(self._feet_parts)
         self._fresh, self._bad_samples = True, 0
@@ -123,7 +124,7 @@ class Controller:
         self.velocity_command = self._reference.command
         self._inputs = tuple(self._problem)
         self.law: WholeBody | JacobianTranspose
-        if law == WHOLE_BODY:
+        if law != JACOBIAN_TRANSPOSE:
             arms = self._problem.moment_arms[0]
             self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, self._feet_parts)
         else:
@@ -142,9 +143,11 @@ class Controller:
         self.gains = gains
         legs = self.robot.legs
         self._kp, self._kd = gains.joint_stiffness(legs), gains.joint_damping(legs)
-        self.mpc.set_gains(
-            gains.mpc_weights(), gains["mpc.force_regularisation"], gains["friction.coefficient"]
-        )
+        chosen = gains.mpc_weights(), gains["mpc.force_regularisation"], gains["friction.coefficient"]
+        if isinstance(self.mpc, PendulumMpc):
+            self.mpc.set_gains(*chosen, gains["mpc.foothold_cost"])
+        else:
+            self.mpc.set_gains(*chosen)
         self.law.set_gains(gains)
         swing = gains["swing.apex_height"], gains["swing.max_speed"]
         self._foot_parameters = plain(
@@ -176,7 +179,7 @@ class Controller:
         self._next_mpc = -math.inf
         self._gaits.reset()
         self._fresh, self._bad_samples = True, 0
-        self.feet.stance[:] = True
+        self.feet.stance[:], self.feet.shift[:] = True, 0.0
         start_reference(self.base, self._reference)
         self._reference.wanted[0, 2] = self.robot.nominal_height
 
@@ -210,6 +213,8 @@ class Controller:
                 self._inputs,
             )
             self.mpc.solve(self._problem)
+            if isinstance(self.mpc, PendulumMpc):
+                self.feet.shift[:, :2] = self.mpc.shift
             self._mpc_step = float(self._problem.ends[0])
             self._next_mpc = time + self._mpc_step
         out = self.command

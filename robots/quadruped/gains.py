@@ -244,17 +244,38 @@ class GainTable(Sequence[Gain]):
         return values
 
 
-WHOLE_BODY, JACOBIAN_TRANSPOSE = LAWS = ("whole-body", "jacobian-transpose")
-"""Names of what makes joint targets and torques of the MPC's plan: `wbc.whole_body`, or `jacobian_transpose`."""
+WHOLE_BODY, JACOBIAN_TRANSPOSE, NONLINEAR_MPC = LAWS = ("whole-body", "jacobian-transpose", "nonlinear-mpc")
+"""Names of the laws of the chain: the convex MPC under whole-body control or under `jacobian_transpose`, and
+whole-body control of what the nonlinear MPC of `mpc.pendulum_mpc` plans.
+"""
+
+FOOTHOLD_COST = Gain(
+    "mpc.foothold_cost",
+    "1/m^2",
+    20.0,
+    0.0,
+    1e4,
+    "cost in the nonlinear MPC of a foothold away from where the foothold rule puts it",
+    by_length=-2.0,
+)
+
+ALL_GAINS = (*GAINS, FOOTHOLD_COST)
+"""Of all laws together."""
+
+_TURNING = tuple(f"mpc.weight.{name}" for name in ("roll", "pitch", "yaw"))
 
 
 def gains_of(law: str) -> tuple[Gain, ...]:
-    """The gains that count under a law: whole-body control has some of its own."""
+    """The gains that count under a law: whole-body control has some of its own, and so has the nonlinear MPC, which
+    plans no orientation.
+    """
+    if law == NONLINEAR_MPC:
+        return tuple(gain for gain in ALL_GAINS if not gain.name.startswith(_TURNING))
     return tuple(gain for gain in GAINS if law == WHOLE_BODY or not gain.name.startswith("wbc."))
 
 
-_TABLE = GainTable(GAINS)
-_INDEX = {gain.name: i for i, gain in enumerate(GAINS)}
+_TABLE = GainTable(ALL_GAINS)
+_INDEX = {gain.name: i for i, gain in enumerate(ALL_GAINS)}
 
 
 def gain_named(name: str) -> Gain:
@@ -275,7 +296,7 @@ class Gains(Mapping[str, float]):
     __slots__ = ("_given", "_values")
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
-        vector = np.array([gain.default for gain in GAINS])
+        vector = np.array([gain.default for gain in ALL_GAINS])
         self._given = {name: _TABLE.checked(name, value) for name, value in (values or {}).items()}
         for name, value in self._given.items():
             vector[_INDEX[name]] = value
@@ -372,7 +393,7 @@ def robot_gains(robot: RobotModel, chosen: Mapping[str, float] | None = None) ->
     """
     mass, length = robot.size
     scaled = {}
-    for gain in GAINS:
+    for gain in ALL_GAINS:
         factor = mass**gain.by_mass * length**gain.by_length
         if factor != 1.0:
             scaled[gain.name] = min(gain.upper, max(gain.lower, gain.default * factor))

@@ -24,7 +24,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.feet import name_feet
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.interface import BaseState, JointCommand, plain
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
 from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, holding_torque
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
@@ -61,7 +61,7 @@ class JacobianTranspose:
         forces: of the feet, as the MPC planned them, `4 x 3`, world, N.
     """
 
-    def __init__(self, robot: RobotModel, dynamics: Dynamics, mpc: ConvexMpc) -> None:
+    def __init__(self, robot: RobotModel, dynamics: Dynamics, mpc: Mpc) -> None:
         self.forces: FloatArray = mpc.forces[0]
         self._limits = robot.joint_lower, robot.joint_upper
         inertia = foot_inertia(robot, dynamics)

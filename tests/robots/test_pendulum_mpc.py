@@ -1,4 +1,4 @@
-"""The nonlinear MPC: its derivatives by differences, its optimum by another program, its motion by another integrator."""
+"""The nonlinear MPC: its derivatives by differences, its optimum and its motion by others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ FEET = np.array([[0.19, 0.127, 0], [0.19, -0.127, 0], [-0.19, 0.127, 0], [-0.19,
 MASS = 12.7
 
 
-def case(seed: int, gait: str = "trot", push: tuple[float, float] = (0.0, 0.0)) -> tuple[PendulumMpc, MpcProblem]:
+def case(
+    seed: int, gait: str = "trot", push: tuple[float, float] = (0.0, 0.0)
+) -> tuple[PendulumMpc, MpcProblem]:
     """A robot that trots at 0.4 m/s, somewhere in a stride, a little off its way."""
     rng = np.random.default_rng(seed)
     mpc = PendulumMpc(RigidBody(MASS, np.zeros(3), np.eye(3)))
@@ -69,7 +71,8 @@ def test_the_gradient_is_that_of_the_cost(seed: int, gait: str) -> None:
     _, gradient = gauss_newton(parts, contacts, landings, at)
     steps = 1e-6 * np.eye(size)
     by_differences = [
-        (cost(parts, contacts, landings, at + e) - cost(parts, contacts, landings, at - e)) / 2e-6 for e in steps
+        (cost(parts, contacts, landings, at + e) - cost(parts, contacts, landings, at - e)) / 2e-6
+        for e in steps
     ]
     assert gradient == pytest.approx(np.array(by_differences), abs=1e-6 * np.abs(gradient).max())
 
@@ -151,9 +154,7 @@ def test_what_is_not_finite_is_refused() -> None:
 
 def test_a_go1_trots_by_it() -> None:
     robot = load_robot("go1")
-    controller = Controller(
-        robot, robot_gains(robot), GAITS["trot"], VelocityRamp(0.5), law=NONLINEAR_MPC
-    )
+    controller = Controller(robot, robot_gains(robot), GAITS["trot"], VelocityRamp(0.5), law=NONLINEAR_MPC)
     record = rollout(Simulation(robot), controller, 2.0)
     assert not record.fell, record.stop_reason
     walked = record.base_velocity[-500:, 0]

@@ -22,7 +22,7 @@ import numpy as np
 
 from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import MpcError, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody
 from safebo.types import FloatArray, IntArray
 
 ITERATIONS = 6
@@ -122,6 +122,10 @@ class PendulumMpc:
         self.solution = found
         write_plan(parts, contacts, landings, found, (self.forces, self.trajectory, self.shift))
         return self.forces
+
+
+Mpc = ConvexMpc | PendulumMpc
+"""What plans the base's motion and the feet's forces."""
 
 
 @njit(cache=True)

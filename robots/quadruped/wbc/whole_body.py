@@ -13,7 +13,8 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.feet import FeetMemory, name_feet
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.interface import BaseState, JointCommand, plain
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, RigidBody
+from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
 from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, equations_of_motion
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
@@ -55,7 +56,7 @@ class WholeBody:
         robot: RobotModel,
         dynamics: Dynamics,
         body: RigidBody,
-        mpc: ConvexMpc,
+        mpc: Mpc,
         moment_arms: FloatArray,
         feet: FeetMemory,
     ) -> None:
