@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from safebo.errors import FileError, InputError
+from safebo.errors import FileError, InputError, SafeboError
 from safebo.evaluators.early_end import early_end
 from safebo.experiments.replay.runs import SeenRun, margins_shown
 from safebo.robots.simulation.footage import Footage, Mark, ShownGain
@@ -216,11 +216,14 @@ def _monitor(run: SeenRun, trial: Trial) -> Monitor | None:
     from safebo.runs.prior_run import tuner_of
     from safebo.runs.runner import make_default_tuner, restorable
 
-    rounds = {r.trial.id: r.round for r in run.records}
     with Journal.open(run.folder, read_only=True) as journal:
-        tuner = tuner_of(journal, make_default_tuner)
-    tuner.restore(restorable([r for r in run.records if r.round < rounds[trial.id]]))
-    monitor: Monitor | None = tuner.monitor(trial)
+        records, tuner = journal.records(), tuner_of(journal, make_default_tuner)
+    own = next(r.round for r in records if r.trial.id == trial.id)
+    try:
+        tuner.restore(restorable([r for r in records if r.round < own]))
+        monitor: Monitor | None = tuner.monitor(trial)
+    except SafeboError as error:
+        raise InputError(f"trial {trial.id}: its monitor cannot be made again: {error}") from error
     return monitor
 
 

@@ -19,6 +19,9 @@ GRAVITY = 9.81
 STANDS = 0.18
 """Share of the weight from which on a foot counts as standing, where only torques tell of contact."""
 
+STEADY = 0.04
+"""Seconds over which that is looked at."""
+
 
 @dataclass(frozen=True)
 class ShownGain:
@@ -161,7 +164,14 @@ def forces_over_time(footage: Footage) -> FloatArray:
     normal = jacobians @ transposed + (0.02 * robot.leg_length) ** 2 * np.eye(3)
     body = -np.linalg.solve(normal, jacobians @ torque)[..., 0]
     force = np.einsum("nij,nlj->nli", rotations(record.base_orientation), body)
-    force[force[..., 2] < STANDS * robot.mass * GRAVITY] = 0.0
+    standing = force[..., 2] > STANDS * robot.mass * GRAVITY
+    width = max(1, round(STEADY / record.period)) | 1
+    for leg in range(
+        4
+    ):  # for most of the time around: neither a leg that is swung nor one that is hit stands
+        share = np.convolve(standing[:, leg], np.full(width, 1.0 / width))
+        standing[:, leg] = share[width // 2 : width // 2 + count] > 0.5
+    force[~standing | (force[..., 2] <= 0.0)] = 0.0
     return np.asarray(force)
 
 
