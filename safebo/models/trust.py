@@ -141,7 +141,7 @@ class TrustRule:
         self, trust: Mapping[int, FunctionTrust], posterior: Callable[[PriorVariant, int], Posterior]
     ) -> Rivals:
         """For every function whose declared prior may still be earned, its posteriors under the prior that is next and
-        under the one that certifies now.
+        under the one that certifies now. A prior that the evidence speaks against already is not pursued.
 
         Args:
             trust: by function, what is believed of it.
@@ -150,8 +150,10 @@ class TrustRule:
         pairs = []
         for i, found in trust.items():
             level = self.ladder.index(found.certified_by)
-            closed = found.refuted or (found.alarm is not None and self.heeded)
-            if not closed and level + 1 < len(self.ladder):
+            closed = (
+                found.refuted or (found.alarm is not None and self.heeded) or level + 1 == len(self.ladder)
+            )
+            if not closed and found.log_evidence[level] >= -math.log(self.suspicion):
                 pairs.append((posterior(self.ladder[level + 1], i), posterior(self.ladder[level], i)))
         return comparable(pairs)
 

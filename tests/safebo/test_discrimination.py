@@ -134,3 +134,14 @@ def test_a_run_says_which_trials_were_made_for_evidence_and_counts_them() -> Non
     assert other.ask() == tuner.ask()
     declared = ran(study(trust="declared", evidence=None), 6)
     assert not any(r.trial.reason.startswith(FOR_EVIDENCE) for r in declared.history)
+
+
+def test_a_prior_that_the_evidence_speaks_against_is_not_pursued() -> None:
+    """Margins far rougher than declared: trials for evidence end once the cautious prior is three times likelier."""
+    rng = np.random.default_rng(0)
+    tuner = grid_tuner(caution=0.2)
+    X = np.linspace(0.3, 0.6, 14)[:, None]
+    tuner.tell(X, np.stack([np.zeros(14), 1.0 + 0.5 * np.sign(rng.normal(size=14))], 1))
+    (found,) = tuner.trust
+    assert found.log_evidence[0] < -math.log(3.0)
+    assert tuner.acquisition_context().rivals == ()
