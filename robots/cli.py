@@ -13,7 +13,16 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.robots.controllers.finding import WHOLE_BODY, FoundController, find_controller, table_for
+from safebo.robots.controllers.finding import (
+    SHIPPED,
+    WHOLE_BODY,
+    FoundController,
+    find_controller,
+    table_for,
+)
+from safebo.robots.controllers.protocol import ControllerFault
+from safebo.robots.controllers.serve import ServedController, write_adapter
+from safebo.robots.controllers.serve import serve as answer_states
 from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
 from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
@@ -29,6 +38,7 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.quadruped.interface import SensorError
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.quadruped.speed import shortened_command, speed_limit
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
@@ -157,6 +167,54 @@ def list_gains(
     for gain in _or_refuse(lambda: table_for(controller)):
         bounds = f"{gain.lower:g} .. {gain.upper:g}"
         say(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
+
+
+@app.command()
+def serve(
+    controller: Annotated[str, typer.Argument(help=CONTROLLER_HELP)],
+    robot: Annotated[str, typer.Option(help="The robot it walks; see `safebo robots list`.")],
+    gains: Annotated[
+        Path | None, typer.Option(help="YAML file of `name: number`; defaults for what is not there.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="UDP port on 127.0.0.1.")] = 4760,
+) -> None:
+    """Let a controller answer robot states over the datagrams of docs/adapters.md, for a guardian or a simulation.
+
+    So a class of yours walks behind the guardian as in simulation. `safebo robots adapter` writes the file by which
+    both start it.
+    """
+    found, model = _or_refuse(lambda: _own_controller(controller)), _or_refuse(lambda: load_robot(robot))
+    served = _or_refuse(lambda: ServedController(found, model, gains, say))
+    try:
+        _or_refuse(lambda: answer_states(served, port, say))
+    except (ControllerFault, SensorError) as error:
+        say(f"Error: {error}", error=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def adapter(
+    controller: Annotated[str, typer.Argument(help=CONTROLLER_HELP)],
+    out: Annotated[
+        Path, typer.Option(help="The file to write, such as walker.yaml; its gains go beside it.")
+    ],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="UDP port on 127.0.0.1.")] = 4760,
+) -> None:
+    """Write the file with which the guardian walks a robot with a controller of yours.
+
+    The hard bounds of its gains are those of its own list: narrow them before a robot moves.
+    """
+    found = _or_refuse(lambda: _own_controller(controller))
+    gains = _or_refuse(lambda: write_adapter(found, out, port))
+    say(f"written: {out} and {gains}")
+    say(f"behind a guardian: safebo-guardian ROBOT --controller relay --controller-file {out}")
+
+
+def _own_controller(name: str) -> FoundController:
+    """A controller of the protocol, the package's own chain among them."""
+    found = find_controller(SHIPPED if name == WHOLE_BODY else name)
+    assert found is not None
+    return found
 
 
 def _assignments(pairs: list[str]) -> dict[str, float]:

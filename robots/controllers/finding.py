@@ -28,6 +28,9 @@ from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, GainTable, gains_of
 
 __all__ = ["LAWS", "WHOLE_BODY", "FoundController", "chosen_controller", "find_controller", "table_for"]
 
+SHIPPED = "safebo.robots.controllers.shipped:WholeBodyController"
+"""The same chain, behind the protocol."""
+
 ENTRY_POINTS = "safebo.controllers"
 
 

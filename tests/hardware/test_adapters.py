@@ -141,13 +141,15 @@ class Wire:
 class RelayWorld(World):
     """A guardian that relays to a controller with three gains."""
 
-    def __init__(self, wire, port, switches: bool = True, executor=None, proof: float = 1.0) -> None:
+    def __init__(
+        self, wire, port, switches: bool = True, executor=None, proof: float = 1.0, table=TABLE
+    ) -> None:
         super().__init__(0)
-        self.table, self.wire = TABLE, wire
+        self.table, self.wire = table, wire
         self.parameters: NodeClient | None = None
-        self.relayed = RelayedWalker(go1(), TABLE, wire, switches)
-        self.keeper = GainKeeper(self.relayed, port, TABLE, executor or AtOnce(), proof)
-        controller = GuardedController(self.relayed, TABLE, self.keeper)
+        self.relayed = RelayedWalker(go1(), table, wire, switches)
+        self.keeper = GainKeeper(self.relayed, port, table, executor or AtOnce(), proof)
+        controller = GuardedController(self.relayed, table, self.keeper)
         self.guardian = Guardian(go1(), controller, AtOnce(), Random(0), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1, virtual=True, serial="none")
 

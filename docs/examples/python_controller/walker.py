@@ -37,7 +37,7 @@ class Walker:
         Gain("swing.kp", "N m/rad", 50.0, 5.0, 150.0, "stiffness of a swinging leg's joints"),
         Gain("swing.kd", "N m s/rad", 1.5, 0.1, 6.0, "their damping"),
         Gain("trunk.height.kp", "1/s^2", 150.0, 10.0, 1000.0, "vertical acceleration per height error"),
-        Gain("trunk.attitude.kp", "1/s^2", 150.0, 10.0, 1000.0, "angular acceleration per attitude error"),
+        Gain("trunk.attitude.kp", "1/s^2", 400.0, 10.0, 1500.0, "angular acceleration per attitude error"),
         Gain("trunk.velocity.kp", "1/s", 6.0, 0.0, 40.0, "horizontal acceleration per velocity error"),
         Gain("foothold.velocity_gain", "s", 0.12, 0.0, 0.4, "how far a foot is placed per velocity error"),
         Gain("swing.apex_height", "m", 0.06, 0.02, 0.15, "height of a foot over the ground at mid-swing"),
@@ -56,7 +56,9 @@ class Walker:
         self.swing_time, self.stance_time = gait.swing_duration, gait.stance_duration
         self.estimator = KalmanEstimator(robot, PERIOD)
         self.base: BaseState | None = None
-        self.inertia = robot.mass * np.array([0.1, 0.25, 0.28]) ** 2  # of the trunk, roughly: radii of gyration
+        self.inertia = (
+            robot.mass * np.array([0.1, 0.25, 0.28]) ** 2
+        )  # of the trunk, roughly: radii of gyration
         self.home = robot.stance_points.copy()
         self.home[:, 2] = robot.foot_radius - robot.nominal_height
         self.stood = np.ones(4, dtype=bool)
@@ -87,13 +89,17 @@ class Walker:
         error = math.remainder((yaw if fresh else self.yaw + turn * PERIOD) - yaw, 2.0 * math.pi)
         self.yaw = yaw + min(0.2, max(-0.2, error))
 
-        out = JointCommand()
         feet, jacobians = np.empty((4, 3)), np.empty((4, 3, 3))
+        angles, rates = sensors.joint_position.reshape(4, 3), sensors.joint_velocity.reshape(4, 3)
+        for leg in range(4):
+            foot, jacobian = self._leg(leg, angles[leg], rates[leg])
+            feet[leg], jacobians[leg] = level @ foot, level @ jacobian
+        if time < 0.0:  # over the middle of the feet before one of them lifts
+            wanted[:2] = np.clip(6.0 * (feet - self.home).mean(axis=0)[:2], -0.15, 0.15)
+
+        out = JointCommand()
         for leg in range(4):
             joints = slice(3 * leg, 3 * leg + 3)
-            q, qd = sensors.joint_position[joints], sensors.joint_velocity[joints]
-            foot, jacobian = self._leg(leg, q, qd)
-            feet[leg], jacobians[leg] = level @ foot, level @ jacobian
             stands, progress = contact(time, leg, self.timing)
             if stands and (fresh or not self.stood[leg]):
                 self.target[leg] = feet[leg]
@@ -110,7 +116,9 @@ class Walker:
             motion = motion - np.cross(rate, feet[leg])
             inverse = jacobians[leg].T @ np.linalg.inv(jacobians[leg] @ jacobians[leg].T + 1e-6 * np.eye(3))
             step = np.clip(inverse @ (place - feet[leg]), -0.6, 0.6)
-            out.position[joints] = np.clip(q + step, self.robot.joint_lower[joints], self.robot.joint_upper[joints])
+            out.position[joints] = np.clip(
+                angles[leg] + step, self.robot.joint_lower[joints], self.robot.joint_upper[joints]
+            )
             out.velocity[joints] = np.clip(inverse @ motion, -20.0, 20.0)
             out.kp[joints], out.kd[joints] = kp, kd
 
@@ -119,8 +127,14 @@ class Walker:
         moment = self.inertia * (spring * tilt + 2.0 * math.sqrt(spring) * (turning - rate))
         force = gains["trunk.velocity.kp"] * (wanted - speed)
         stiff = gains["trunk.height.kp"]
-        force[2] = GRAVITY + stiff * (self.robot.nominal_height - base.position[2]) - 2.0 * math.sqrt(stiff) * speed[2]
-        for leg, push in zip(*self._shared(feet, np.concatenate([self.robot.mass * force, moment])), strict=True):
+        force[2] = (
+            GRAVITY
+            + stiff * (self.robot.nominal_height - base.position[2])
+            - 2.0 * math.sqrt(stiff) * speed[2]
+        )
+        for leg, push in zip(
+            *self._shared(feet, np.concatenate([self.robot.mass * force, moment])), strict=True
+        ):
             out.torque[3 * leg : 3 * leg + 3] = -jacobians[leg].T @ push
         limit = self.robot.torque_limit
         out.torque = np.clip(out.torque, -limit, limit)
@@ -162,7 +176,7 @@ class Walker:
             x, y, z = feet[leg]
             columns[:3, 3 * k : 3 * k + 3] = np.eye(3)
             columns[3:, 3 * k : 3 * k + 3] = [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]
-        weights = np.array([1.0, 1.0, 1.0, 30.0, 30.0, 30.0])[:, None]  # 1/m: moments act at about this arm
+        weights = np.array([1.0, 1.0, 1.0, 150.0, 150.0, 150.0])[:, None]  # attitude before speed
         square = columns.T @ (weights * columns) + 1e-3 * np.eye(3 * len(legs))
         forces = np.linalg.solve(square, columns.T @ (weights[:, 0] * wrench)).reshape(-1, 3)
         forces[:, 2] = np.clip(forces[:, 2], 0.0, 2.0 * self.robot.mass * GRAVITY)
