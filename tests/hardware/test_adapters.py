@@ -157,7 +157,7 @@ class RelayWorld(World):
         client.reset_trial()
         client.set_gains(values)
         client.set_walk(TROT)
-        return client.arm(1, trial_digest(TABLE.identity, values, [], TROT, None), patience)
+        return client.arm(1, trial_digest(self.table.identity, values, [], TROT, None), patience)
 
     def said(self, kind: str) -> str:
         return "\n".join(row.message for row in self.events if row.kind == kind)
@@ -743,7 +743,7 @@ BAD = [
     (
         "kind: ros-parameters",
         "kind: lcm",
-        "gain_port.kind: 'lcm' is not allowed; expected file-and-restart or ros",
+        "gain_port.kind: 'lcm' is not allowed; expected file, file-and-restart or ros",
     ),
     (
         "parameter_client.py:connect",
@@ -999,7 +999,7 @@ def test_the_file_of_the_page_is_read(tmp_path) -> None:
     blocks = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)
     whole = next(textwrap.dedent(block) for block in blocks if "controller:\n" in block)
     ports = [textwrap.dedent(block) for block in blocks if block.startswith("    gain_port:")]
-    assert len(ports) == 2
+    assert len(ports) == 3
     for port in ports:
         path = tmp_path / "mine.yaml"
         path.write_text(whole.replace("gain_port: ...", port).replace("{q.roll:", "{stance.kp:"))
