@@ -212,7 +212,7 @@ def adapter(
 
 def _own_controller(name: str) -> FoundController:
     """A controller of the protocol, the package's own chain among them."""
-    found = find_controller(SHIPPED if name == WHOLE_BODY else name)
+    found = find_controller(SHIPPED.get(name, name))
     assert found is not None
     return found
 

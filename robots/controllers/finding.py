@@ -24,17 +24,29 @@ from safebo.errors import place_of, short_text
 from safebo.robots.controllers.controller_file import read_controller_file
 from safebo.robots.controllers.process import ProcessController
 from safebo.robots.controllers.protocol import ControllerInputError, WalkingController, short, table_of
-from safebo.robots.quadruped.gains import LAWS, WHOLE_BODY, GainTable, gains_of
+from safebo.robots.quadruped.gains import (
+    JACOBIAN_TRANSPOSE,
+    LAWS,
+    NONLINEAR_MPC,
+    WHOLE_BODY,
+    GainTable,
+    gains_of,
+)
 
 __all__ = ["LAWS", "WHOLE_BODY", "FoundController", "chosen_controller", "find_controller", "table_for"]
 
-SHIPPED = "safebo.robots.controllers.shipped:WholeBodyController"
-"""The same chain, behind the protocol."""
+SHIPPED = {
+    WHOLE_BODY: "safebo.robots.controllers.shipped:WholeBodyController",
+    JACOBIAN_TRANSPOSE: "safebo.robots.controllers.shipped:JacobianTransposeController",
+    NONLINEAR_MPC: "safebo.robots.controllers.shipped:NonlinearMpcController",
+}
+"""The chain under each of its laws, behind the protocol."""
 
 ENTRY_POINTS = "safebo.controllers"
 
 
 SUFFIXES = (".yaml", ".yml")
+"""Of a file that says how a controller is attached."""
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,16 @@ class LeggedEvaluator:
         Raises:
             ValueError: names the condition, what was wrong and what is allowed.
         """
-        self.world(conditions, {})
+        world = self.world(conditions, {})
+        self._check_gaits(gait_schedule(world.segments, self._base_gait, self.robot))
+
+    def _check_gaits(self, gaits: GaitSchedule) -> None:
+        """Refuse changes of gait within a walk for a controller of the protocol, which is told one gait."""
+        if self._own is not None and gaits.changes:
+            raise ValueError(
+                f"a change of gait within a walk is for the controllers that come with this package: "
+                f"{self.settings.controller} is told one gait"
+            )
 
     def world(self, conditions: Mapping[str, Any] | None, context: Mapping[str, float]) -> WalkConditions:
         """What the world of a walk is like, under a scenario's conditions in a context.
@@ -259,6 +268,7 @@ class LeggedEvaluator:
         """What walks, with a trial's gains."""
         gains = self._gains(parameters)
         if self._own is not None:
+            self._check_gaits(gaits)
             name = self.settings.controller
             return ProtocolWalk(
                 self._controller, name, self.robot, gains, gaits.first, command, period=PERIOD

@@ -210,3 +210,17 @@ def test_what_is_not_there_is_said() -> None:
             find_controller(name)
     with pytest.raises(ValueError, match="controller must be a name"):
         LeggedEvaluator({"controller": 3})
+
+
+def test_a_change_of_gait_within_a_walk_is_refused_and_one_of_speed_is_not(stand) -> None:
+    evaluator = LeggedEvaluator(options(stand()))
+    speeds = [{"seconds": 0.1, "forward": 0.2}, {"seconds": 0.1}]
+    evaluator.check_conditions({"velocity": speeds})
+    assert not evaluator.walk({}, {}, 0, conditions={"velocity": speeds}).fell
+    changed = {"velocity": [speeds[0], {"seconds": 0.1, "gait": "crawl"}]}
+    for refused in (
+        lambda: evaluator.check_conditions(changed),
+        lambda: evaluator.walk({}, {}, 0, conditions=changed),
+    ):
+        with pytest.raises(ValueError, match=r"stand0.py:Stand is told one gait"):
+            refused()
