@@ -244,13 +244,13 @@ def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tupl
     return name, (time, robot_gait(robot, name))
 
 
-def _named_disturbance(name: str) -> Disturbance:
+def _named_disturbance(name: str, robot: RobotModel) -> Disturbance:
     for part in name.split("+"):
         if part not in PRESETS:
             close = difflib.get_close_matches(part, PRESETS, n=1)
             hint = f", did you mean {close[0]}" if close else ""
             raise ValueError(f"unknown disturbance {part!r}{hint}? Known are {', '.join(PRESETS)}")
-    return preset(name)
+    return preset(name, robot.size)
 
 
 @app.command()
@@ -320,7 +320,7 @@ def walk(
     given = {**_or_refuse(lambda: _gains_of_file(gains, own)), **_or_refuse(lambda: _assignments(set_ or []))}
     _or_refuse(lambda: table_for(controller).full(given))
     chosen: Any = robot_gains(model, given) if own is None else own.table.full(given)
-    gap = _or_refuse(lambda: _named_disturbance(disturbance))
+    gap = _or_refuse(lambda: _named_disturbance(disturbance, model))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
     for name, value in (("--velocity", velocity), ("--leftward", leftward), ("--turn", turn)):

@@ -29,6 +29,7 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
@@ -97,7 +98,8 @@ class LeggedEvaluator:
         if self._own is not None:
             self._own_gains = self._own.table.full(self.settings.controller_gains)
             self._controller = self._own.make()
-        gap = self.settings.disturbance
+        gap = Disturbance.from_dict((options or {}).get("disturbance", {}), self.robot.size)
+        self.settings = replace(self.settings, disturbance=gap)
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = robot_gait(self.robot, self.settings.gait)
         goal = goal_from(self.settings, self.robot)
@@ -199,7 +201,9 @@ class LeggedEvaluator:
             ValueError: names the condition, what was wrong and what is allowed.
         """
         settings = self.settings
-        world = walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
+        world = walk_conditions(
+            conditions or {}, context, self._gap, settings.velocity, settings.seconds, self.robot.size
+        )
         if self._own is not None and any(segment.gait for segment in world.segments):
             raise ValueError(
                 f"velocity: controller {settings.controller} is told one gait for the whole walk; changes of gait "

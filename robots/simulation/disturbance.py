@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
+from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.simulation.sensors import SensorNoise
 
 Four = tuple[float, float, float, float]
 Three = tuple[float, float, float]
 Two = tuple[float, float]
+A_GO1 = RobotSize()
 
 
 def _require(holds: bool, name: str, allowed: str, value: object) -> None:
@@ -116,9 +118,42 @@ class Disturbance:
         """The same plant with perfect sensors (their delay stays)."""
         return replace(self, sensor_noise=SensorNoise.none(self.sensor_noise.delay))
 
+    def to_scale(self, size: RobotSize) -> Disturbance:
+        """The same for a robot of another size: what a Go1 feels, with that robot's mass m and length l over a Go1's.
+
+        Masses and forces go with m, lengths with l, torques and stiffness with m l, damping with m l^1.5, armature with
+        m l^2, as weights, lever arms and the times of similar motions do (Alexander and Jayes 1983).
+        """
+        mass, length = size
+        if mass == length == 1.0:
+            return self
+
+        def three(values: Three, factor: float) -> Three:
+            return values[0] * factor, values[1] * factor, values[2] * factor
+
+        def some(values: Three | None, factor: float) -> Three | None:
+            return None if values is None else three(values, factor)
+
+        strength, damping = mass * length, mass * length**1.5
+        stiff, viscous = self.joint_impedance
+        return replace(
+            self,
+            joint_impedance=(stiff * strength, viscous * damping),
+            payload_mass=self.payload_mass * mass,
+            payload_position=three(self.payload_position, length if self.payload_mass > 0 else 1.0),
+            trunk_com_shift=three(self.trunk_com_shift, length),
+            joint_damping=some(self.joint_damping, damping),
+            added_damping=self.added_damping * damping,
+            joint_friction=some(self.joint_friction, strength),
+            armature=some(self.armature, mass * length**2),
+            pushes=tuple(replace(push, force=three(push.force, mass)) for push in self.pushes),
+        )
+
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any] | str) -> Disturbance:
+    def from_dict(cls, values: Mapping[str, Any] | str, size: RobotSize = A_GO1) -> Disturbance:
         """A disturbance from a study file: a preset's name, or fields on top of an optional `preset`.
+
+        A preset is to the robot's `size`; fields are as they are given.
 
         Per-leg values may be a list (FL, FR, RL, RR) or a mapping by leg name (missing legs are 1); per-joint
         values a number for all, a list (hip, thigh, calf) or a mapping. `sensor_noise` is true, false or a
@@ -128,9 +163,9 @@ class Disturbance:
             ValueError: names the key, what was wrong and what is allowed.
         """
         if isinstance(values, str):
-            return preset(values)
+            return preset(values, size)
         rest = dict(values)
-        base = preset(rest.pop("preset")) if "preset" in rest else cls()
+        base = preset(rest.pop("preset"), size) if "preset" in rest else cls()
         known = [item.name for item in fields(cls)]
         parsed: dict[str, Any] = {}
         for key, value in rest.items():
@@ -140,8 +175,10 @@ class Disturbance:
         return replace(base, **parsed)
 
 
-def preset(name: str) -> Disturbance:
+def preset(name: str, size: RobotSize = A_GO1) -> Disturbance:
     """A named disturbance, or several joined by `+`: the fields of each go over those before it.
+
+    They were made for a Go1; a robot of another `size` gets them to scale (`Disturbance.to_scale`).
 
     >>> preset("paper+slippery").foot_friction
     0.3
@@ -159,7 +196,7 @@ def preset(name: str) -> Disturbance:
             if getattr(PRESETS[part], item.name) != getattr(_NOMINAL, item.name)
         }
         combined = replace(combined, **changed)
-    return combined
+    return combined.to_scale(size)
 
 
 _NOMINAL = Disturbance()
@@ -202,7 +239,7 @@ PRESETS: dict[str, Disturbance] = {
         )
     ),
 }
-"""Named gaps. Fields of a preset can be changed one by one in a study."""
+"""Named gaps of a Go1. Fields of a preset can be changed one by one in a study."""
 
 
 def _number(key: str, value: Any) -> float:
