@@ -3,7 +3,7 @@
 - a name: `whole-body`, `jacobian-transpose` or `nonlinear-mpc`, the laws of the chain that comes with this package, or
   one that is registered under the entry point `safebo.controllers`;
 - `module:Class`, or `FILE.py:Class`;
-- a YAML file: of a controller in a process of its own (docs/adapters.md).
+- a YAML file: of a controller in a process of its own (docs/adapters.md), or of a learned policy.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from safebo.errors import place_of, short_text
+from safebo.errors import FileError, place_of, short_text
+from safebo.files.reading import read_file
 from safebo.robots.controllers.controller_file import read_controller_file
+from safebo.robots.controllers.policy import PolicyController
+from safebo.robots.controllers.policy_file import read_policy_file
 from safebo.robots.controllers.process import ProcessController
 from safebo.robots.controllers.protocol import ControllerInputError, WalkingController, short, table_of
 from safebo.robots.quadruped.gains import (
@@ -97,8 +100,7 @@ def find_controller(name: str) -> FoundController | None:
     if name in LAWS:
         return None
     if name.endswith(SUFFIXES):
-        file = read_controller_file(Path(name).expanduser())
-        return FoundController(name, partial(ProcessController, file), file.table, False)
+        return _of_file(name)
     if ":" in name:
         return _checked(name, _load_class(name))
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
@@ -109,6 +111,20 @@ def find_controller(name: str) -> FoundController | None:
     raise ControllerInputError(
         f"unknown controller {name!r}{hint}? Known are {', '.join(known)}, module:Class, FILE.py:Class and a YAML file"
     )
+
+
+def _of_file(name: str) -> FoundController:
+    """What a YAML file describes: a learned policy, or a controller in a process of its own."""
+    path = Path(name).expanduser()
+    try:
+        content = read_file(path)
+    except FileError as error:
+        raise ControllerInputError(str(error)) from None
+    if isinstance(content, dict) and "policy" in content:
+        policy = read_policy_file(path, content)
+        return FoundController(name, partial(PolicyController, policy), policy.table, True)
+    file = read_controller_file(path)
+    return FoundController(name, partial(ProcessController, file), file.table, False)
 
 
 def table_for(name: str) -> GainTable:
