@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
-from safebo.robots.simulation.contacts import TRUNK, feel, is_upright, touch
+from safebo.robots.simulation.contacts import TRUNK, feel, observe
 from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.motors import Motors, drive
-from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
+from safebo.robots.simulation.motors import drive
+from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
+from safebo.robots.simulation.sensors import CHANNELS
 from safebo.types import FloatArray
 
 # A diverged state is noticed by `Simulation.finite`; MuJoCo would also leave a log file where the user works.
@@ -42,8 +43,7 @@ class Simulation:
 
     Attributes, views of what the next tick changes, `12` each:
         true_joint_position, true_joint_velocity: rad, rad/s.
-        known: all that is true now, for recordings: angles and speeds of the joints `2 x 12`; of the base, position,
-            quaternion, velocity and rate `13`; which feet, and last the trunk, touch something `5`.
+        memory: all of this and more, as compiled functions take it. velocity: qvel of the engine.
         torques: of the last tick, rows of the joint law within its limits, of the motors at the joints, of the joints'
             impedance, N m, `3 x 12`.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
@@ -87,26 +87,30 @@ class Simulation:
                 np.full(12, gap.joint_impedance[1]),
             ]
         )
-        self._motors = tuple(
-            Motors(
-                motor,
-                float(gap.torque_speed_corner or 0.0),
-                self.index.actuator,
-                self.index.dof,
-                self.index.base_dof,
-                np.zeros((int(gap.command_delay) + 1, 5, 12)),
-                np.zeros((int(gap.control_delay) + 1, 12)),
-            )
+        self.memory: PlantMemory = np.zeros(1, PLANT)
+        for name, values in (
+            ("limits", motor),
+            ("corner", gap.torque_speed_corner or 0.0),
+            ("actuator", self.index.actuator),
+            ("joints_at", np.stack([self.index.qpos, self.index.dof])),
+            ("base_at", [self.index.base_qpos, self.index.base_dof]),
+            ("floor", _floor_gradient(gap)),
+            ("period", self.period),
+            ("imu", robot.imu_position),
+            ("std", gap.sensor_noise.channel_std()),
+        ):
+            self.memory[name] = values
+        self._delays = (
+            np.zeros((int(gap.command_delay) + 1, 5, 12)),
+            np.zeros((int(gap.control_delay) + 1, 12)),
         )
-        self.torques: FloatArray = np.zeros((3, 12))
+        self.torques: FloatArray = self.memory["torques"][0]
         self.commanded_torque: FloatArray = self.torques[0]
-        self.torque_factor: FloatArray = motor[2]
-        self.foot_force: FloatArray = np.zeros(4)
-        self._state = np.zeros((2, 12))
-        self.true_joint_position: FloatArray = self._state[0]
-        self.true_joint_velocity: FloatArray = self._state[1]
-        self._truth = np.zeros(13)
-        self._previous_velocity = np.zeros(6)
+        self.torque_factor: FloatArray = self.memory["limits"][0, 2]
+        self.foot_force: FloatArray = self.memory["foot_force"][0]
+        self.true_joint_position, self.true_joint_velocity = self.memory["joints"][0]
+        self._truth: FloatArray = self.memory["truth"][0]
+        self._touching = self.memory["touching"][0].view(np.bool_)
         self._sensor_delay = int(gap.sensor_noise.delay)
         self._readings = np.zeros((self._sensor_delay + 1, 34))
         self._base_state = BaseState(
@@ -122,10 +126,8 @@ class Simulation:
         hard = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
         self._place_of_geom[(model.geom_bodyid == self.index.base_body) & hard] = TRUNK
         self._place_of_geom[self.index.foot_geom] = np.arange(4)
-        self._touching = np.zeros(5, dtype=np.bool_)
-        self.known = self._state, self._truth, self._touching
-        self._engine = self._ctrl, self._passive, self._qvel, self._previous_velocity
-        self._floor = _floor_gradient(gap)
+        self._engine = self._ctrl, self._passive, self._qvel
+        self.velocity = self._qvel
 
     def reset(
         self,
@@ -153,22 +155,14 @@ class Simulation:
         mujoco.mj_step1(self.model, self.data)
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
         noise = self.disturbance.sensor_noise
-        self._sensors = Sensors(
-            joints=np.stack([self.index.qpos, self.index.dof]),
-            base=np.array([self.index.base_qpos, self.index.base_dof]),
-            period=self.period,
-            imu=np.array(self.robot.imu_position, dtype=float),
-            std=noise.channel_std(),
-            bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
-        )
-        self._sensor_parts = tuple(self._sensors)
+        self.memory["bias"] = noise.channel_bias() * self._random.standard_normal(CHANNELS)
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
-        self._noisy = bool(np.any(self._sensors.std > 0))
+        self._noisy = bool(np.any(self.memory["std"] > 0))
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
-        self._previous_velocity[:] = 0.0
+        self.memory["previous"] = 0.0
         self._sense()
         for row, view in enumerate(self._reading_views):
             self._readings[row] = self._readings[0]
@@ -176,7 +170,6 @@ class Simulation:
         return self.read()
 
     def _sense(self) -> None:
-        touch(self.data.contact.geom, self._place_of_geom, self._touching)
         if self._noisy:
             if self._noise_row == _NOISE_BLOCK:
                 self._random.standard_normal(out=self._noise)
@@ -187,16 +180,8 @@ class Simulation:
             noise = self._noise[0]
         slot = self.ticks % (self._sensor_delay + 1)
         self._newest = self._readings[slot]
-        sense(
-            self._qpos,
-            self._qvel,
-            self._previous_velocity,
-            self._sensor_parts,
-            noise,
-            self._state,
-            self._truth,
-            self._newest,
-        )
+        contacts = self.data.contact.geom, self._place_of_geom
+        observe(self.memory, self._qpos, self._qvel, contacts, noise, self._newest)
         self._reading_views[slot].time = self.time
 
     def read(self) -> SensorReading:
@@ -215,7 +200,7 @@ class Simulation:
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""
         told = command.position, command.velocity, command.torque, command.kp, command.kd
-        if not drive(self.ticks, told, self._motors, self._newest, self._state, self.torques, self._engine):
+        if not drive(self.ticks, told, self.memory, self._delays, self._newest, self._engine):
             raise ValueError("a command has twelve numbers of each kind, one a joint")
         if self.disturbance.pushes:
             self._push()
@@ -253,24 +238,14 @@ class Simulation:
         """Whether the trunk or the head touches something now."""
         return bool(self._touching[TRUNK])
 
-    def upright(self, tilt: float, height: float, trunk: bool) -> bool:
-        """Whether the physics is sound and the robot is in no way fallen.
-
-        Args:
-            tilt: largest roll or pitch, rad.
-            height: smallest, over the floor, m.
-            trunk: whether a trunk that touches something is fallen.
-        """
-        in_time = self.data.time > self.time - 0.5 * self.period
-        return in_time and is_upright(self.known, self._qvel, self._floor, tilt, height, trunk)
+    def in_time(self) -> bool:
+        """Whether the physics goes on: MuJoCo answers a diverged state by starting again from time zero."""
+        return bool(self.data.time > self.time - 0.5 * self.period)
 
     def finite(self) -> bool:
-        """Whether the physics is still sound: finite numbers, none beyond reason.
-
-        MuJoCo answers a diverged state by starting again from time zero, so a clock that lags behind tells.
-        """
+        """Whether the physics is still sound: finite numbers, and it goes on."""
         speed = self._qvel
-        return math.isfinite(speed.dot(speed)) and self.data.time > self.time - 0.5 * self.period
+        return math.isfinite(speed.dot(speed)) and self.in_time()
 
 
 def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
