@@ -98,6 +98,11 @@ def read_controller_file(path: Path) -> ControllerFile:
     except FileError as error:
         raise ControllerInputError(str(error)) from None
     whole = Section(path, "", content)
+    if "policy" in whole.data:
+        raise ControllerInputError(
+            f"{path}: describes a learned policy; `safebo robots adapter {path} --out FILE.yaml` writes the file of a "
+            "process that walks with it"
+        )
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)

@@ -202,10 +202,12 @@ def write_adapter(found: FoundController, path: Path, port: int) -> Path:
         The path of the gains file.
 
     Raises:
-        FileError: one of the files exists.
+        FileError: one of the files exists, or the folder does not.
         OSError: one cannot be written.
     """
     gains = path.with_name(f"{path.stem}.gains.yaml")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}")
     for file in (path, gains):
         if file.exists():
             raise FileError(f"{file}: is there already")
