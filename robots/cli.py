@@ -5,24 +5,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from safebo.robots.controllers.commands import CONTROLLER_HELP, adapter, serve
+from safebo.robots.controllers.commands import or_refuse as _or_refuse
+from safebo.robots.controllers.commands import refuse as _refuse
 from safebo.robots.controllers.finding import (
-    SHIPPED,
     WHOLE_BODY,
     FoundController,
     find_controller,
     table_for,
 )
-from safebo.robots.controllers.protocol import ControllerFault
-from safebo.robots.controllers.serve import ServedController, write_adapter
-from safebo.robots.controllers.serve import serve as answer_states
 from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
 from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
@@ -38,7 +36,6 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
-from safebo.robots.quadruped.interface import SensorError
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.quadruped.speed import shortened_command, speed_limit
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
@@ -55,21 +52,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-def _refuse(message: str) -> NoReturn:
-    """Bad input: say what is wrong and leave with exit code 2."""
-    say(f"Error: {message}", error=True)
-    raise typer.Exit(2)
-
-
-def _or_refuse(make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except ValueError as error:
-        _refuse(str(error))
 
 
 @app.command("list")
@@ -153,9 +135,6 @@ def add(
     say(f"try `safebo robots walk {given}`; in a study: `evaluator.options.robot: {given}`")
 
 
-CONTROLLER_HELP = "What walks: a name, module:Class, FILE.py:Class or a YAML file; see docs/controllers.md."
-
-
 @app.command("gains")
 def list_gains(
     controller: Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)] = WHOLE_BODY,
@@ -169,52 +148,8 @@ def list_gains(
         say(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
 
 
-@app.command()
-def serve(
-    controller: Annotated[str, typer.Argument(help=CONTROLLER_HELP)],
-    robot: Annotated[str, typer.Option(help="The robot it walks; see `safebo robots list`.")],
-    gains: Annotated[
-        Path | None, typer.Option(help="YAML file of `name: number`; defaults for what is not there.")
-    ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="UDP port on 127.0.0.1.")] = 4760,
-) -> None:
-    """Let a controller answer robot states over the datagrams of docs/adapters.md, for a guardian or a simulation.
-
-    So a class of yours walks behind the guardian as in simulation. `safebo robots adapter` writes the file by which
-    both start it.
-    """
-    found, model = _or_refuse(lambda: _own_controller(controller)), _or_refuse(lambda: load_robot(robot))
-    served = _or_refuse(lambda: ServedController(found, model, gains, say))
-    try:
-        _or_refuse(lambda: answer_states(served, port, say))
-    except (ControllerFault, SensorError) as error:
-        say(f"Error: {error}", error=True)
-        raise typer.Exit(1) from None
-
-
-@app.command()
-def adapter(
-    controller: Annotated[str, typer.Argument(help=CONTROLLER_HELP)],
-    out: Annotated[
-        Path, typer.Option(help="The file to write, such as walker.yaml; its gains go beside it.")
-    ],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="UDP port on 127.0.0.1.")] = 4760,
-) -> None:
-    """Write the file with which the guardian walks a robot with a controller of yours.
-
-    The hard bounds of its gains are those of its own list: narrow them before a robot moves.
-    """
-    found = _or_refuse(lambda: _own_controller(controller))
-    gains = _or_refuse(lambda: write_adapter(found, out, port))
-    say(f"written: {out} and {gains}")
-    say(f"behind a guardian: safebo-guardian ROBOT --controller relay --controller-file {out}")
-
-
-def _own_controller(name: str) -> FoundController:
-    """A controller of the protocol, the package's own chain among them."""
-    found = find_controller(SHIPPED.get(name, name))
-    assert found is not None
-    return found
+app.command()(serve)
+app.command()(adapter)
 
 
 def _assignments(pairs: list[str]) -> dict[str, float]:
