@@ -135,13 +135,17 @@ def rehearsal(options: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, i
         str(options.get("robot", "go1")),
         folder,
         disturbance if isinstance(disturbance, str) else "nominal",
-        controller=_adapter(options, folder),
+        controller=rehearsed_controller(options, folder),
     ) as (port, key):
         yield "127.0.0.1", port, str(key)
 
 
-def _adapter(options: Mapping[str, Any], folder: Path) -> Path | None:
-    """The file of a study's own controller; None for the built-in one."""
+def rehearsed_controller(options: Mapping[str, Any], folder: Path) -> Path | None:
+    """The file of a study's own controller, for the guardian, written here for a class; None for the built-in one.
+
+    Raises:
+        ValueError: the controller cannot be used.
+    """
     name, _ = chosen_controller(options)
     if name.endswith(SUFFIXES):
         return Path(name).expanduser()

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from test_adapters import ProcessWire, RelayWorld, damped, wait
 
+from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.robustness.guardian_world import TROT
+from safebo.hardware.adapters.relay import read_controller
 from safebo.hardware.adapters.relayed_walker import RelayedWalker
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.walker import Walk
-from safebo.hardware.rehearsal import free_port
+from safebo.hardware.rehearsal import free_port, rehearsed_controller
 from safebo.hardware.tuning.own_controller import controller_of
 from safebo.robots.controllers.controller_file import ControllerFile, read_controller_file
 from safebo.robots.controllers.finding import find_controller
@@ -27,6 +29,7 @@ from safebo.robots.descriptions.model import load_robot
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.simulation.plant import Simulation
+from safebo.study.reading import load_study
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 WALKER = f"{EXAMPLES / 'python_controller' / 'walker.py'}:Walker"
@@ -147,3 +150,22 @@ def test_the_class_walks_behind_the_guardian_as_a_study_describes_it() -> None:
     assert own.parameters[2].default == 70.0
     served = ServedController(found, load_robot("go2"))
     assert walked(ServedWire(served), own.table, "go2") > 0.25
+
+
+def test_a_rehearsal_gives_the_guardian_the_study_s_controller(tmp_path: Path) -> None:
+    for study, kind in (("trot_mpc", "trot_mpc"), ("python_controller", "walker")):
+        file = load_study(str(EXAMPLES / study / "study.yaml"))
+        options = EvaluatorSource.of_file(file).bridge_options()
+        assert str(EXAMPLES / study) in options["controller"]  # beside the study, from wherever it is started
+        for _ in range(2):  # a rehearsal that goes on writes its file anew
+            adapter = rehearsed_controller(options, tmp_path)
+        assert adapter is not None
+        attached = read_controller(adapter)
+        own, _ = controller_of(options)
+        assert own is not None
+        assert ControllerGains.of(attached.table) == own.table
+        assert attached.start
+        assert kind in " ".join(attached.start)
+    assert rehearsed_controller({"robot": "go2"}, tmp_path) is None
+    with pytest.raises(ValueError, match=r"nowhere.yaml: no such file"):
+        read_controller(Path("nowhere.yaml"))
