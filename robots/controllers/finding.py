@@ -185,22 +185,20 @@ def _checked(name: str, value: Any) -> FoundController:
     """What was loaded, if it is a class of the protocol."""
     if not callable(value):
         raise ControllerInputError(f"controller {name!r} is no class but {short(value)}")
+    # An instance that knows its gains only once it is made, such as a policy's, is made to be asked.
+    asked = value if isinstance(getattr(value, "gains", None), (list, tuple)) else _guarded(name, value)
     for method in ("reset", "step"):
-        if isinstance(value, type) and not callable(getattr(value, method, None)):
+        if not callable(getattr(asked, method, None)):
             raise ControllerInputError(
                 f"controller {name!r} has no method {method}; a controller has gains, "
                 "reset(robot, gains, gait, command) and step(sensors)"
             )
-    # An instance that knows its gains only once it is made, such as a policy's, is made to be asked.
-    made = None if isinstance(getattr(value, "gains", None), (list, tuple)) else _guarded(name, value)
-    table = table_of(getattr(value if made is None else made, "gains", None), name)
+    table = table_of(getattr(asked, "gains", None), name)
 
     def make() -> WalkingController:
         return cast(WalkingController, _guarded(name, value))
 
-    return FoundController(
-        name, make, table, callable(getattr(value if made is None else made, "set_gains", None))
-    )
+    return FoundController(name, make, table, callable(getattr(asked, "set_gains", None)))
 
 
 def _guarded(name: str, call: Callable[[], Any]) -> Any:

@@ -193,6 +193,13 @@ def test_what_it_does_wrong_is_a_sentence_and_no_measurement_of_a_safe_walk(stan
         ("2.0, 0.1, 9.0)", '2.0, 0.1, float("inf"))', "upper that is no finite number"),
         ("class Stand", "import sys; sys.exit(3)\nclass Stand", r"sys.exit\(3\) was called"),
         ("class Stand", "class Standd", "has no 'Stand'; did you mean 'Standd'"),
+        ("class Stand", "def Stand():\n    return 3\nclass Other", "has no method reset"),
+        ("class Stand", "Stand = 3\nclass Other", "is no class but 3"),
+        (
+            "    def reset",
+            "    def __init__(self, robot): ...\n    def reset",
+            "missing 1 required positional argument",
+        ),
     ],
 )
 def test_a_class_that_is_none_is_refused_with_what_is_missing(stand, old, new, words) -> None:
