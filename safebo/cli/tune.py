@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from safebo.runs.operators import Operator
-    from safebo.study import Study
-    from safebo.study.reading import StudyFile
+    from safebo.study import EvaluatorSpec, Study
     from safebo.types import RobotAddress
 
 REHEARSALS = "safebo.rehearsals"
@@ -65,7 +64,7 @@ class RobotOptions:
         return [*words, *approve]
 
     @contextmanager
-    def ready(self, file: StudyFile, folder: Path) -> Iterator[RobotOptions]:
+    def ready(self, evaluator: EvaluatorSpec, folder: Path) -> Iterator[RobotOptions]:
         """The options with a robot that is there: for a rehearsal, a virtual one as long as the block runs.
 
         Raises:
@@ -74,10 +73,8 @@ class RobotOptions:
         if not self.rehearse:
             yield self
             return
-        from safebo.evaluators.source import EvaluatorSource
         from safebo.types import RobotAddress  # with numpy, which help needs not
 
-        evaluator = file.study.evaluator
         points = importlib.metadata.entry_points(group=REHEARSALS)
         known = sorted(point.name for point in points)
         if evaluator.name not in known:
@@ -88,8 +85,7 @@ class RobotOptions:
         with ExitStack() as stack:
             try:
                 make = points[evaluator.name].load()
-                options = EvaluatorSource.of_file(file).bridge_options()
-                host, port, key = stack.enter_context(make(options, logs))
+                host, port, key = stack.enter_context(make(evaluator.options, logs))
             except Exception as error:
                 raise EvaluatorError(f"--dry-run: no virtual robot could be started: {error}") from error
             say(
@@ -312,7 +308,7 @@ def tune(
     again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
     screen = Screen()
     try:
-        with options.ready(file, folder) as there:
+        with options.ready(file.study.evaluator, folder) as there:
             result = run(
                 file,
                 folder,
