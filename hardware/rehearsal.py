@@ -15,7 +15,9 @@ from typing import Any
 
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.link.key import make_key
+from safebo.robots.controllers.finding import SUFFIXES, chosen_controller, find_controller
 from safebo.robots.controllers.own_process import WITH_PARENT
+from safebo.robots.controllers.serve import write_adapter
 
 ROBOTS = ("go1", "go2")
 READY = "ready"  # first word of the line by which a process says so
@@ -77,6 +79,7 @@ def virtual_chain(
     disturbance: str = "nominal",
     seed: int = 0,
     domain: int | None = None,
+    controller: Path | None = None,
 ) -> Iterator[tuple[int, Path]]:
     """A virtual robot and its guardian; the guardian's port on 127.0.0.1, and the file of its key.
 
@@ -86,6 +89,7 @@ def virtual_chain(
             body did `body.jsonl`, and `link.key`.
         disturbance: how the robot differs from its model: presets joined by `+`.
         seed: of its sensors' noise.
+        controller: file of a controller of the user's own (docs/adapters.md); None for the built-in one.
         domain: DDS domain of a Go2; None for one by process id, so that two rehearsals do not meet.
 
     Raises:
@@ -106,6 +110,8 @@ def virtual_chain(
     guard += ["--log", str(folder / "guardian.jsonl")]
     plant += ["--domain", str(number)] if robot == "go2" else ["--port", str(wire)]
     guard += ["--domain", str(number)] if robot == "go2" else ["--robot-port", str(wire)]
+    if controller is not None:
+        guard += ["--controller", "relay", "--controller-file", str(controller.resolve())]
     with ExitStack() as stack:
         stack.enter_context(process(f"the virtual {robot}", plant, folder / "robot.log"))
         stack.enter_context(process("its guardian", guard, folder / "guardian.log"))
@@ -118,13 +124,37 @@ def rehearsal(options: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, i
 
     Args:
         options: the study's. The virtual robot differs from its model as the study's simulated one does, where that is
-            a preset.
+            a preset. A controller that is a class is served by a process of its own.
         folder: for logs.
+
+    Raises:
+        ValueError: a controller that cannot be used.
     """
     disturbance = options.get("disturbance")
     with virtual_chain(
         str(options.get("robot", "go1")),
         folder,
         disturbance if isinstance(disturbance, str) else "nominal",
+        controller=rehearsed_controller(options, folder),
     ) as (port, key):
         yield "127.0.0.1", port, str(key)
+
+
+def rehearsed_controller(options: Mapping[str, Any], folder: Path) -> Path | None:
+    """The file of a study's own controller, for the guardian, written here for a class; None for the built-in one.
+
+    Raises:
+        ValueError: the controller cannot be used.
+    """
+    name, _ = chosen_controller(options)
+    if name.endswith(SUFFIXES):
+        return Path(name).expanduser()
+    found = find_controller(name)
+    if found is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "controller.yaml"
+    for file in (path, path.with_name("controller.gains.yaml")):
+        file.unlink(missing_ok=True)
+    write_adapter(found, path, free_port())
+    return path

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.files.reading import plain_data
-from safebo.robots.controllers.finding import WHOLE_BODY, FoundController, find_controller, table_for
+from safebo.robots.controllers.commands import CONTROLLER_HELP, adapter, serve
+from safebo.robots.controllers.commands import or_refuse as _or_refuse
+from safebo.robots.controllers.commands import refuse as _refuse
+from safebo.robots.controllers.finding import (
+    WHOLE_BODY,
+    FoundController,
+    find_controller,
+    table_for,
+)
 from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.check import TOLERANCE, check_own_robot
 from safebo.robots.descriptions.model import RobotModel, load_robot, own_robot
@@ -26,7 +32,6 @@ from safebo.robots.descriptions.robot_file import (
     user_folder,
     write_robot_file,
 )
-from safebo.robots.evaluation.conditions import walk_conditions
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
@@ -47,21 +52,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-def _refuse(message: str) -> NoReturn:
-    """Bad input: say what is wrong and leave with exit code 2."""
-    say(f"Error: {message}", error=True)
-    raise typer.Exit(2)
-
-
-def _or_refuse(make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except ValueError as error:
-        _refuse(str(error))
 
 
 @app.command("list")
@@ -145,9 +135,6 @@ def add(
     say(f"try `safebo robots walk {given}`; in a study: `evaluator.options.robot: {given}`")
 
 
-CONTROLLER_HELP = "What walks: a name, module:Class, FILE.py:Class or a YAML file; see docs/controllers.md."
-
-
 @app.command("gains")
 def list_gains(
     controller: Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)] = WHOLE_BODY,
@@ -159,6 +146,10 @@ def list_gains(
     for gain in _or_refuse(lambda: table_for(controller)):
         bounds = f"{gain.lower:g} .. {gain.upper:g}"
         say(f"{gain.name:34s} {gain.default:<8g} {gain.unit:10s} {bounds:16s} {gain.description}")
+
+
+app.command()(serve)
+app.command()(adapter)
 
 
 def _assignments(pairs: list[str]) -> dict[str, float]:
@@ -188,17 +179,13 @@ def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tupl
     return name, (time, robot_gait(robot, name))
 
 
-def _named_disturbance(name: str) -> Disturbance:
-    """A disturbance from presets by name, or from fields as they stand in a study."""
-    if name.lstrip().startswith("{"):
-        given = plain_data(name, "--disturbance")
-        return walk_conditions({"disturbance": given}, {}, Disturbance(), (0.0, 0.0, 0.0), 0.0).disturbance
+def _named_disturbance(name: str, robot: RobotModel) -> Disturbance:
     for part in name.split("+"):
         if part not in PRESETS:
             close = difflib.get_close_matches(part, PRESETS, n=1)
             hint = f", did you mean {close[0]}" if close else ""
             raise ValueError(f"unknown disturbance {part!r}{hint}? Known are {', '.join(PRESETS)}")
-    return preset(name)
+    return preset(name, robot.size)
 
 
 @app.command()
@@ -228,8 +215,7 @@ def walk(
     disturbance: Annotated[
         str,
         typer.Option(
-            help="How the plant differs from the model: presets joined by + (`safebo robots list`), or fields as in a "
-            "study: '{preset: paper, slope: 5}'."
+            help="How the plant differs from the model, several joined by +: see `safebo robots list`."
         ),
     ] = "nominal",
     delay: Annotated[
@@ -269,7 +255,7 @@ def walk(
     given = {**_or_refuse(lambda: _gains_of_file(gains, own)), **_or_refuse(lambda: _assignments(set_ or []))}
     _or_refuse(lambda: table_for(controller).full(given))
     chosen: Any = robot_gains(model, given) if own is None else own.table.full(given)
-    gap = _or_refuse(lambda: _named_disturbance(disturbance))
+    gap = _or_refuse(lambda: _named_disturbance(disturbance, model))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
     for name, value in (("--velocity", velocity), ("--leftward", leftward), ("--turn", turn)):
@@ -300,7 +286,7 @@ def walk(
         _refuse("--estimator truth is for the controller that comes with this package")
     else:
         walker = ProtocolWalk(_or_refuse(own.make), controller, model, chosen, pattern, ramp)
-    plant = _or_refuse(lambda: Simulation(model, gap, seed))
+    plant = Simulation(model, gap, seed)
     rollout(plant, walker, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
     record = rollout(plant, walker, seconds)
     if len(record) <= record.walk_start:

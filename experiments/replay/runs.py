@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safebo.errors import InputError, UnknownNameError
+from safebo.errors import EvaluatorError, EvaluatorOptionError, InputError, UnknownNameError
 from safebo.evaluators.scenarios import scenario_trial
 from safebo.evaluators.source import EvaluatorSource
 from safebo.files.reading import usable_path
@@ -16,6 +16,7 @@ from safebo.robots.evaluation.evaluator import CONTEXTS, LeggedEvaluator
 from safebo.storage.journal import Journal, Record, RunInfo
 from safebo.storage.trial_log import all_steps
 from safebo.study import Study, quantity_of
+from safebo.text.printable import one_line
 from safebo.types import Measurement, Trial
 
 
@@ -126,11 +127,35 @@ def walked_context(context: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in context.items() if name in CONTEXTS or name in CONDITION_CONTEXTS}
 
 
+def study_folder(folder: Path, info: RunInfo) -> Path | None:
+    """Where a run's study lies, beside which files of its evaluator are: from here, or from a folder above the run.
+
+    A run keeps the path of its study as somebody gave it, so a relative one is tried from where that may have been.
+    """
+    if not info.source:
+        return None
+    for start in (Path.cwd(), *folder.resolve().parents):
+        path = start / info.source
+        try:
+            if path.is_file() and path.read_text(encoding="utf-8") == info.study_text:
+                return path.resolve().parent
+        except (OSError, UnicodeDecodeError, ValueError):
+            continue
+    return None
+
+
 def _evaluator(folder: Path, info: RunInfo) -> LeggedEvaluator:
-    source = Path(info.source)
-    beside = str(source.resolve().parent) if info.source and source.is_file() else None
-    name = info.study.evaluator.name
-    evaluator = EvaluatorSource(info.study, beside).make() if name != "subprocess" else None
+    name, beside = info.study.evaluator.name, study_folder(folder, info)
+    source = EvaluatorSource(info.study, None if beside is None else str(beside))
+    try:
+        evaluator = source.make() if name != "subprocess" else None
+    except (EvaluatorError, EvaluatorOptionError) as error:
+        lost = (
+            ""
+            if beside is not None
+            else f" (its study {one_line(info.source)} was not found from here, or has changed)"
+        )
+        raise InputError(f"{folder}: its evaluator cannot be made again{lost}: {error}") from error
     if not isinstance(evaluator, LeggedEvaluator):
         raise InputError(
             f"{folder}: its trials are of evaluator {name!r}, and replay shows walks of legged robots "

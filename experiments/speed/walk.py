@@ -43,8 +43,8 @@ STATE = (
 """All that decides what one `mj_step` does."""
 
 PARTS: dict[str, tuple[str, ...]] = {
-    "simulation.plant": ("Simulation.apply", "Simulation.upright", "sense", "drive", "feel", "touch"),
-    "simulation.rollout": ("record_decision", "record_effect"),
+    "simulation.plant": ("Simulation.apply", "drive", "feel", "observe"),
+    "simulation.rollout": ("record_decision", "record_and_judge"),
     "quadruped.controller": (
         "Controller.step",
         "estimate_and_plan",

@@ -29,12 +29,17 @@ PLACES = ("port", "gains", "robot")
 
 @dataclass(frozen=True)
 class FilePortSettings:
-    """See `safebo.robots.controllers.file_and_restart.FileAndRestartPort`; `restart` is empty with a start command."""
+    """See `safebo.robots.controllers.file_and_restart.FileAndRestartPort`; `restart` is empty with a start command.
+
+    Args:
+        watched: the controller reads the file again when it changes, so nothing is restarted.
+    """
 
     file: Path
     format: TextFormat
     restart: tuple[str, ...]
     patience: float
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,11 @@ def read_controller_file(path: Path) -> ControllerFile:
     except FileError as error:
         raise ControllerInputError(str(error)) from None
     whole = Section(path, "", content)
+    if "policy" in whole.data:
+        raise ControllerInputError(
+            f"{path}: describes a learned policy; `safebo robots adapter {path} --out FILE.yaml` writes the file of a "
+            "process that walks with it"
+        )
     controller = whole.section("controller")
     name, port = controller.text("name"), _loopback_port(controller)
     switches = controller.flag("switches_within_a_tick", False)
@@ -173,15 +183,18 @@ def _gain_port(
         raise section.error("names", "two gains have the same name there")
     folder = section.path.parent
     settings: FilePortSettings | ParameterPortSettings
-    if kind == "file-and-restart":
+    if kind in ("file", "file-and-restart"):
         form = section.text("format", default=TextFormat.YAML)
         if form not in list(TextFormat):
             section.refuse("format", form, " or ".join(TextFormat))
         if started and "restart" in section.data:
             raise section.error("restart", "is left out with controller.start, which starts it anew")
-        restart = () if started else section.texts("restart")
+        watched = kind == "file"
+        restart = () if started or watched else section.texts("restart")
         patience = section.number("patience", 0.1, 120.0, RESTART_TIMEOUT_S)
-        settings = FilePortSettings(folder / section.text("file"), TextFormat(form), restart, patience)
+        settings = FilePortSettings(
+            folder / section.text("file"), TextFormat(form), restart, patience, watched
+        )
     elif kind == "ros-parameters":
         client = section.text("client")
         file, _, function = client.rpartition(":")
@@ -191,6 +204,6 @@ def _gain_port(
             (folder / file, function), section.text("node"), section.flag("atomic", True)
         )
     else:
-        section.refuse("kind", kind, "file-and-restart or ros-parameters")
+        section.refuse("kind", kind, "file, file-and-restart or ros-parameters")
     section.over()
     return names, settings

@@ -1,4 +1,4 @@
-"""Gains in a file that a controller reads only when it starts: write the file, restart the controller."""
+"""Gains in a file: read by the controller when it starts, or again whenever the file changes while it stands by."""
 
 from __future__ import annotations
 
@@ -36,19 +36,22 @@ class FileAndRestartPort:
         process: the controller's process where it is one of ours; it is started anew instead of running a command.
     """
 
-    restarts = True
-
     def __init__(
         self,
         path: Path,
         kind: TextFormat,
         keys: Mapping[str, str],
-        command: Sequence[str],
+        command: Sequence[str] = (),
         patience: float = RESTART_TIMEOUT_S,
         process: OwnProcess | None = None,
     ) -> None:
         self._path, self._kind, self._keys = path, kind, dict(keys)
         self._command, self._patience, self._process = list(command), patience, process
+
+    @property
+    def restarts(self) -> bool:
+        """Whether writing starts the controller anew."""
+        return True
 
     def write(self, gains: Mapping[str, float]) -> None:
         """Replace the file in one step, so that nobody ever reads half of it, and restart the controller.
@@ -111,6 +114,33 @@ class FileAndRestartPort:
                 raise GainPortError(
                     f"restart: `{command}` ended with {done.returncode}: {output or 'no output'}"
                 )
+
+
+class WatchedFilePort(FileAndRestartPort):
+    """Changes numbers in a file that the controller looks at while it stands by.
+
+    That it has taken them is seen in its answers: it must name the gains of every command.
+
+    Args:
+        path: the file; all of it but the gains' numbers stays as it is.
+        kind: its format.
+        keys: path inside the file of every gain.
+        process: the controller's process where it is one of ours: writing starts it when it does not run.
+    """
+
+    def __init__(
+        self, path: Path, kind: TextFormat, keys: Mapping[str, str], process: OwnProcess | None = None
+    ) -> None:
+        super().__init__(path, kind, keys, process=process)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether writing starts the controller anew."""
+        return self._process is not None and not self._process.running
+
+    def _restart(self) -> None:
+        if self._process is not None and not self._process.running:
+            self._process.restart()
 
 
 def replace_file(path: Path, text: str) -> None:

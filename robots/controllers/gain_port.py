@@ -14,10 +14,13 @@ class GainPort(Protocol):
     """Writes and reads the gains of one controller. Both may take seconds; they run beside the control loop.
 
     Attributes:
-        restarts: writing starts the controller anew.
+        restarts: writing starts the controller anew, as things are now.
     """
 
-    restarts: bool
+    @property
+    def restarts(self) -> bool:
+        """See above."""
+        ...
 
     def write(self, gains: Mapping[str, float]) -> None:
         """Write all gains, by name.

@@ -57,9 +57,9 @@ def replace_numbers(
     changes = []
     for name, value in values.items():
         _number(text, spans, paths[name])
-        changes.append((*spans[paths[name]], _written(value)))
-    for begin, end, written in sorted(changes, reverse=True):
-        text = text[:begin] + written + text[end:]
+        changes.append((*spans[paths[name]], written(value)))
+    for begin, end, number in sorted(changes, reverse=True):
+        text = text[:begin] + number + text[end:]
     return text
 
 
@@ -76,7 +76,7 @@ def _number(text: str, spans: Spans, path: str) -> float:
     return value
 
 
-def _written(value: float) -> str:
+def written(value: float) -> str:
     """Reads as the same double everywhere; with a dot, or YAML 1.1 takes 1e-05 for a text."""
     mantissa, e, exponent = repr(float(value)).partition("e")
     return f"{mantissa}{'' if '.' in mantissa else '.0'}{e}{exponent}"

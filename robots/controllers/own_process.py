@@ -73,6 +73,11 @@ class OwnProcess:
             self._log.close()
         self._child = self._log = None
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and lives."""
+        return self._child is not None and self._child.poll() is None
+
     def ended(self) -> str:
         """How it has ended by itself, and its last words; empty while it runs."""
         code = None if self._child is None else self._child.poll()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from safebo.robots.controllers.controller_file import ControllerFile, FilePortSettings
-from safebo.robots.controllers.file_and_restart import FileAndRestartPort
+from safebo.robots.controllers.file_and_restart import FileAndRestartPort, WatchedFilePort
 from safebo.robots.controllers.gain_port import GainPort
 from safebo.robots.controllers.own_process import OwnProcess
 from safebo.robots.controllers.protocol import ControllerInputError, GainPortError
@@ -52,16 +52,19 @@ def gain_port(file: ControllerFile, process: OwnProcess | None = None, gains: Pa
     """
     settings = file.gain_port
     if isinstance(settings, FilePortSettings):
-        port = FileAndRestartPort(
-            gains or settings.file, settings.format, file.names, settings.restart, settings.patience, process
+        path, form = gains or settings.file, settings.format
+        port = (
+            WatchedFilePort(path, form, file.names, process)
+            if settings.watched
+            else FileAndRestartPort(path, form, file.names, settings.restart, settings.patience, process)
         )
         try:
             port.read()
         except GainPortError as error:
             raise ControllerInputError(f"{file.path}: gain_port.file: {error}") from None
         return port
-    path, function = settings.client
-    client = load_client(file.path, path, function, settings.node)
+    module, function = settings.client
+    client = load_client(file.path, module, function, settings.node)
     return RosParameterPort(client, file.names, settings.atomic)
 
 

@@ -152,7 +152,7 @@ class ProcessController:
         self._socket.connect((LOOPBACK, number))
         self._port = gain_port(file, self._process, gains)
         weakref.finalize(self, _close, self._socket, self._lock, self._process)
-        if self._process is not None and not self._port.restarts:
+        if self._process is not None and gains is None:
             self._process.restart()
 
     def _proven(self, robot: RobotModel, before: int) -> int:

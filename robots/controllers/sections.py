@@ -22,7 +22,7 @@ class Section:
     """
 
     def __init__(self, path: Path, where: str, data: Any) -> None:
-        self.path, self._where = path, where
+        self.path, self.where = path, where
         if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
             raise self.error("", f"expected a mapping of names, got {data!r}")
         self.data: dict[str, Any] = data
@@ -30,7 +30,7 @@ class Section:
 
     def error(self, key: str, message: str) -> ControllerInputError:
         """An error about a key of this section, or about all of it."""
-        place = ".".join(part for part in (self._where, key) if part)
+        place = ".".join(part for part in (self.where, key) if part)
         return ControllerInputError(": ".join(part for part in (str(self.path), place, message) if part))
 
     def refuse(self, key: str, value: Any, allowed: str) -> NoReturn:
@@ -39,7 +39,7 @@ class Section:
 
     def section(self, key: str) -> Section:
         """The mapping at a key."""
-        place = ".".join(part for part in (self._where, key) if part)
+        place = ".".join(part for part in (self.where, key) if part)
         return Section(self.path, place, self._get(key))
 
     def text(self, key: str, default: str | None = None, empty: bool = False) -> str:
@@ -55,6 +55,13 @@ class Section:
         if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
             self.refuse(key, value, "a list of texts, such as [systemctl, --user, restart, my_controller]")
         return tuple(value)
+
+    def list_of(self, key: str) -> list[Any]:
+        """A list, of anything, with one entry at least."""
+        value = self._get(key)
+        if not isinstance(value, list) or not value:
+            self.refuse(key, value, "a list")
+        return value
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
-from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.disturbance import A_GO1, Disturbance
 from safebo.types import FloatArray
 
 TICK = 0.002
@@ -41,7 +42,7 @@ EXTRA_DELAY = "extra_delay"
 CONDITIONS = ("disturbance", "velocity", "plant", EXTRA_DELAY, *_GAP)
 """What a scenario of a legged robot may change."""
 
-_DELAYS = ("control_delay", "command_delay", "delay_jitter", EXTRA_DELAY)
+_DELAYS = ("control_delay", "command_delay", EXTRA_DELAY)
 _TIME = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)\s*")
 _SEGMENT = ("seconds", "forward", "leftward", "yaw_rate", "gait")
 _FASTEST = 5.0
@@ -150,6 +151,7 @@ def walk_conditions(
     base: Disturbance,
     velocity: tuple[float, float, float],
     seconds: float,
+    size: RobotSize = A_GO1,
 ) -> WalkConditions:
     """The world of one walk.
 
@@ -159,6 +161,7 @@ def walk_conditions(
         base: the reality gap of the study's options.
         velocity: the command of the study's options.
         seconds: length of the walk.
+        size: of the robot, for presets.
 
     Raises:
         ValueError: names the condition, what was wrong and what is allowed.
@@ -170,7 +173,7 @@ def walk_conditions(
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"unknown condition {key!r}{hint} (allowed: {', '.join(CONDITIONS)})")
     if "disturbance" in conditions:
-        gap = _with_preset(gap, conditions["disturbance"])
+        gap = _with_preset(gap, conditions["disturbance"], size)
     own = {key: _ticks(key, value) for key, value in conditions.items() if key in _GAP}
     parsed = Disturbance.from_dict(own)
     gap = replace(gap, **{key: getattr(parsed, key) for key in own})
@@ -194,13 +197,15 @@ def walk_conditions(
     return WalkConditions(replace(gap, **changes), velocity, segments, plant)
 
 
-def _with_preset(gap: Disturbance, value: Any) -> Disturbance:
+def _with_preset(gap: Disturbance, value: Any, size: RobotSize) -> Disturbance:
     """A preset, or fields of a disturbance, over another one: what they leave as it is nominally stays."""
     if not isinstance(value, str | Mapping):
         raise ValueError(f"disturbance must be a preset's name or a mapping, got {value!r}")
     nominal = Disturbance()
     given = value if isinstance(value, Mapping) else {}
-    found = Disturbance.from_dict({key: _ticks(str(key), v) for key, v in given.items()} if given else value)
+    found = Disturbance.from_dict(
+        {key: _ticks(str(key), v) for key, v in given.items()} if given else value, size
+    )
     changed = {
         name: getattr(found, name)
         for name in _GAP

@@ -29,7 +29,7 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
-from safebo.robots.simulation.floor import check_start
+from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
@@ -98,7 +98,8 @@ class LeggedEvaluator:
         if self._own is not None:
             self._own_gains = self._own.table.full(self.settings.controller_gains)
             self._controller = self._own.make()
-        gap = self.settings.disturbance
+        gap = Disturbance.from_dict((options or {}).get("disturbance", {}), self.robot.size)
+        self.settings = replace(self.settings, disturbance=gap)
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = robot_gait(self.robot, self.settings.gait)
         goal = goal_from(self.settings, self.robot)
@@ -182,7 +183,16 @@ class LeggedEvaluator:
         Raises:
             ValueError: names the condition, what was wrong and what is allowed.
         """
-        self.world(conditions, {})
+        world = self.world(conditions, {})
+        self._check_gaits(gait_schedule(world.segments, self._base_gait, self.robot))
+
+    def _check_gaits(self, gaits: GaitSchedule) -> None:
+        """Refuse changes of gait within a walk for a controller of the protocol, which is told one gait."""
+        if self._own is not None and gaits.changes:
+            raise ValueError(
+                f"a change of gait within a walk is for the controllers that come with this package: "
+                f"{self.settings.controller} is told one gait"
+            )
 
     def world(self, conditions: Mapping[str, Any] | None, context: Mapping[str, float]) -> WalkConditions:
         """What the world of a walk is like, under a scenario's conditions in a context.
@@ -191,8 +201,9 @@ class LeggedEvaluator:
             ValueError: names the condition, what was wrong and what is allowed.
         """
         settings = self.settings
-        world = walk_conditions(conditions or {}, context, self._gap, settings.velocity, settings.seconds)
-        check_start(world.disturbance, world.plant or self.robot)
+        world = walk_conditions(
+            conditions or {}, context, self._gap, settings.velocity, settings.seconds, self.robot.size
+        )
         if self._own is not None and any(segment.gait for segment in world.segments):
             raise ValueError(
                 f"velocity: controller {settings.controller} is told one gait for the whole walk; changes of gait "
@@ -231,9 +242,9 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            # The rule is for one command and one level floor.
+            # The rule is for one command and a level floor.
             end=None
-            if early_end is None or world.segments or not gap.same_everywhere
+            if early_end is None or world.segments or any(gap.slope)
             else end_rule(early_end, self.scoring.under(world), gait),
         )
 
@@ -261,6 +272,7 @@ class LeggedEvaluator:
         """What walks, with a trial's gains."""
         gains = self._gains(parameters)
         if self._own is not None:
+            self._check_gaits(gaits)
             name = self.settings.controller
             return ProtocolWalk(
                 self._controller, name, self.robot, gains, gaits.first, command, period=PERIOD

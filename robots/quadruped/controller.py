@@ -16,16 +16,17 @@ import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
-from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet
+from safebo.robots.quadruped.feet import FootParameters, name_feet
 from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, LAWS, NONLINEAR_MPC, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule, GaitSequencer
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
 from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose
 from safebo.robots.quadruped.kinematics import leg_geometry
+from safebo.robots.quadruped.memory import allocate_motion
 from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc, PendulumMpc
-from safebo.robots.quadruped.mpc.reference import BaseReference, mpc_inputs, start_reference
+from safebo.robots.quadruped.mpc.reference import mpc_inputs, start_reference
 from safebo.robots.quadruped.speed import SpeedLimit, speed_limit
 from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, plan_after_command
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
@@ -111,29 +112,28 @@ class Controller:
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc: Mpc = (PendulumMpc if law == NONLINEAR_MPC else ConvexMpc)(self.body, step=mpc_period)
-        self._feet_parts = standing_feet()
-        self.feet = name_feet(self._feet_parts)
+        self._memory, self._motion = allocate_motion()
+        feet, self.base, self._reference = self._motion
+        self.feet = name_feet(feet)
         self._fresh, self._bad_samples = True, 0
         self._geometry = leg_geometry(robot)
         schedule = gait if isinstance(gait, GaitSchedule) else GaitSchedule(gait)
         self._gaits = GaitSequencer(schedule, robot.legs, self.period, self._limit_of)
         self._timing = self._gaits.timing
         self._problem = MpcProblem.allocate(self.mpc.steps)
-        self._reference = BaseReference.at_rest()
-        self._reference_parts = tuple(self._reference)
         self.velocity_command = self._reference.command
         self._inputs = tuple(self._problem)
+        self._parts = tuple(self.base), feet, tuple(self._reference)
         self.law: WholeBody | JacobianTranspose
         if law != JACOBIAN_TRANSPOSE:
             arms = self._problem.moment_arms[0]
-            self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, self._feet_parts)
+            self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, feet)
         else:
             self.law = JacobianTranspose(robot, self.dynamics, self.mpc)
         strength = robot.size.mass * robot.size.length
         self._settle_kp = np.full(12, SETTLE_KP * strength)
         self._settle_kd = np.full(12, SETTLE_KD * strength * math.sqrt(robot.size.length))
         self.command = JointCommand()
-        self.base = BaseState.at_rest()
         self.planned_contact: BoolArray = self.feet.stance
         self.stance_forces = self.law.forces
         self.set_gains(gains)
@@ -174,7 +174,7 @@ class Controller:
         Raises:
             SensorError: the reading is not sound.
         """
-        self.base = _known(truth, reading) if self.estimator is None else self.estimator.reset(reading)
+        self._take_base(_known(truth, reading) if self.estimator is None else self.estimator.reset(reading))
         self._start = float(reading.time)
         self._next_mpc = -math.inf
         self._gaits.reset()
@@ -200,16 +200,13 @@ class Controller:
         if changed == UNSOUND:
             return self._bridged()
         self._fresh, self._bad_samples = False, 0
-        base_parts = tuple(self.base)
         if changed or time >= self._next_mpc - 1e-9:
             mpc_inputs(
                 gait_time,
                 self.mpc.step,
                 self._foot_parameters,
                 self.body.centre,
-                base_parts,
-                self._feet_parts,
-                self._reference_parts,
+                *self._parts,
                 self._inputs,
             )
             self.mpc.solve(self._problem)
@@ -219,8 +216,7 @@ class Controller:
             self._next_mpc = time + self._mpc_step
         out = self.command
         share = 1.0 - (self._next_mpc - time) / self._mpc_step
-        motion = self._feet_parts, base_parts, self._reference_parts
-        self.law.command(share, motion, (reading.joint_position, reading.joint_velocity), out)
+        self.law.command(share, self._memory, (reading.joint_position, reading.joint_velocity), out)
         if gait_time < 0:
             out.kp, out.kd = self._settle_kp, self._settle_kd
         else:
@@ -241,16 +237,14 @@ class Controller:
         wanted: tuple[float, float, float],
     ) -> int:
         """Take a sample in and plan feet and base; see `estimate_and_plan`."""
-        now, reference = (gait_time, self._fresh), self._reference_parts
+        now = gait_time, self._fresh
         if self.estimator is None:
             try:
-                self.base = _known(truth, reading)
+                self._take_base(_known(truth, reading))
             except SensorError:
                 return UNSOUND
             joints = reading.joint_position, reading.joint_velocity
-            return plan_after_command(
-                now, wanted, self._foot_parameters, joints, tuple(self.base), self._feet_parts, reference
-            )
+            return plan_after_command(now, wanted, self._foot_parameters, joints, self._memory)
         sample = (
             reading.joint_position,
             reading.joint_velocity,
@@ -258,10 +252,13 @@ class Controller:
             reading.angular_velocity,
             reading.linear_acceleration,
         )
-        filtered, base = self.estimator.parts, tuple(self.base)
         return estimate_and_plan(
-            now, wanted, self._foot_parameters, sample, filtered, base, self._feet_parts, reference
+            now, wanted, self._foot_parameters, sample, self.estimator.memory, self._memory
         )
+
+    def _take_base(self, state: BaseState) -> None:
+        for part, values in zip(self.base, state, strict=True):
+            part[:] = values
 
     def _bridged(self) -> JointCommand:
         """The last command, for a sample that is not sound."""

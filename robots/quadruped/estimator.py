@@ -15,11 +15,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorError, SensorReading, plain
+from safebo.robots.quadruped.interface import GRAVITY, BaseState, SensorError, SensorReading
 from safebo.robots.quadruped.kinematics import leg_geometry, rotation_from_quaternion
 from safebo.types import FloatArray
 
@@ -95,12 +96,43 @@ class Filter(NamedTuple):
     scratch: FloatArray
 
 
+FILTER = np.dtype(
+    [
+        ("legs", "f8", (4, 7, 3)),
+        ("foot_radius", "f8"),
+        ("imu", "f8", 3),
+        ("noise", "f8", len(EstimatorNoise._fields)),
+        ("period", "f8"),
+        ("mean", "f8", (6, 3)),
+        ("horizontal", "f8", (6, 6)),
+        ("vertical", "f8", (6, 6)),
+        ("innovations", "f8", (2, 3, 3)),
+        ("scratch", "f8", (13, 6)),
+    ]
+)
+"""The parts of `Filter` in one piece of memory."""
+
+FilterMemory = NDArray[np.void]
+"""One `FILTER`, in an array of one."""
+
+
 @njit(cache=True)
-def _filter(parts: Filter) -> Filter:
-    """The record of a plain tuple, see `interface.plain`."""
-    legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch = parts
-    noise = EstimatorNoise(*noise)
-    return Filter(legs, radius, imu, noise, period, mean, horizontal, vertical, innovations, scratch)
+def filter_of(memory: FilterMemory) -> Filter:
+    """The filter in a memory."""
+    m = memory[0]
+    n = m["noise"]
+    return Filter(
+        m["legs"],
+        m["foot_radius"],
+        m["imu"],
+        EstimatorNoise(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]),
+        m["period"],
+        m["mean"],
+        m["horizontal"],
+        m["vertical"],
+        m["innovations"],
+        m["scratch"],
+    )
 
 
 @njit(cache=True)
@@ -162,7 +194,7 @@ _UNSOUND = "estimator: a sample that is not finite, or an orientation that is no
 
 @njit(cache=True)
 def update_filter(
-    state: Filter,
+    memory: FilterMemory,
     joint_position: FloatArray,
     joint_velocity: FloatArray,
     orientation: FloatArray,
@@ -176,7 +208,7 @@ def update_filter(
     """
     if not _sound(joint_position, joint_velocity, orientation, angular_velocity, specific_force):
         return False
-    state = _filter(state)
+    state = filter_of(memory)
     mean, noise, period, scratch = state.mean, state.noise, state.period, state.scratch
     rotation = scratch[0:3, 0:3]
     rotation_from_quaternion(orientation, rotation)
@@ -298,20 +330,20 @@ class KalmanEstimator:
         self.noise = noise or EstimatorNoise()
         self.noise.check()
         geometry = leg_geometry(robot)
-        self._filter = Filter(
-            legs=geometry.legs,
-            foot_radius=geometry.foot_radius,
-            imu=np.array(robot.imu_position, dtype=float),
-            noise=self.noise,
-            period=float(period),
-            mean=np.zeros((6, 3)),
-            horizontal=np.eye(6),
-            vertical=np.eye(6),
-            innovations=np.zeros((2, 3, 3)),
-            scratch=np.zeros((13, 6)),
-        )
-        self.parts = plain(self._filter)
-        mean = self._filter.mean
+        self.memory = np.zeros(1, FILTER)
+        for name, values in (
+            ("legs", geometry.legs),
+            ("foot_radius", geometry.foot_radius),
+            ("imu", robot.imu_position),
+            ("noise", self.noise),
+            ("period", period),
+            ("horizontal", np.eye(6)),
+            ("vertical", np.eye(6)),
+        ):
+            self.memory[name] = values
+        self._mean, self._innovations = self.memory["mean"][0], self.memory["innovations"][0]
+        self._covariances = self.memory["horizontal"][0], self.memory["vertical"][0]
+        mean = self._mean
         self.state = BaseState(mean[0], np.array([1.0, 0.0, 0.0, 0.0]), mean[1], np.zeros(3))
 
     def reset(self, reading: SensorReading, base_height: float | None = None) -> BaseState:
@@ -336,12 +368,12 @@ class KalmanEstimator:
         rotation_from_quaternion(np.array(reading.orientation, dtype=float), rotation)
         feet = self.robot.foot_positions(reading.joint_position) @ rotation.T
         height = self.robot.foot_radius - feet[:, 2].min() if base_height is None else float(base_height)
-        mean = self._filter.mean
-        self._filter.innovations[:] = 0.0
+        mean = self._mean
+        self._innovations[:] = 0.0
         mean[:] = 0.0
         mean[0, 2] = height
         mean[2:] = mean[0] + feet
-        for covariance in (self._filter.horizontal, self._filter.vertical):
+        for covariance in self._covariances:
             covariance[:] = np.diag([1e-4, 1e-2, 1e-4, 1e-4, 1e-4, 1e-4])
         self.state.orientation[:] = reading.orientation
         self.state.angular_velocity[:] = reading.angular_velocity
@@ -352,7 +384,7 @@ class KalmanEstimator:
 
         By `MEASUREMENTS` and axis. One where the assumed noise is that of sensors and feet; NaN without measurements.
         """
-        total, count = self._filter.innovations
+        total, count = self._innovations
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     def update(self, reading: SensorReading, stance_phase: FloatArray) -> BaseState:
@@ -367,7 +399,7 @@ class KalmanEstimator:
             SensorError: the sample is not sound; the filter keeps its last state.
         """
         sound = update_filter(
-            self.parts,
+            self.memory,
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,

@@ -23,13 +23,13 @@ from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.feet import name_feet
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import BaseState, JointCommand, plain
+from safebo.robots.quadruped.interface import JointCommand, plain
+from safebo.robots.quadruped.memory import Memory, motion_of
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
-from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, holding_torque
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.spatial import Turn, Vector, cross, dot, minus, vector
-from safebo.robots.quadruped.wbc.whole_body import Joints, Motion
+from safebo.robots.quadruped.wbc.whole_body import Joints
 from safebo.types import FloatArray
 
 
@@ -73,11 +73,11 @@ class JacobianTranspose:
         self._parts = plain(self._law._replace(swing=gains.swing_feedback()))
 
     def command(
-        self, share: float, motion: Motion, joints: tuple[FloatArray, FloatArray], out: JointCommand
+        self, share: float, memory: Memory, joints: tuple[FloatArray, FloatArray], out: JointCommand
     ) -> None:
         """Write joint targets and torque of one tick; see `WholeBody.command`."""
         limited = (*joints, *self._limits)
-        transpose_tick(self.forces, self._parts, motion, limited, (out.position, out.velocity, self._torque))
+        transpose_tick(self.forces, self._parts, memory, limited, (out.position, out.velocity, self._torque))
         out.torque = self._torque
 
 
@@ -148,7 +148,7 @@ def _joint_step(rows: Turn, squared: Turn, wanted: Vector) -> Vector:
 def transpose_tick(
     forces: FloatArray,
     law: TransposeLaw,
-    motion: Motion,
+    memory: Memory,
     joints: Joints,
     out: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
@@ -157,11 +157,12 @@ def transpose_tick(
     Args:
         forces: planned for the feet now, `4 x 3`, world, N.
         law: gains and what the legs are.
-        motion: feet, base, wanted base.
+        memory: of feet, base and wanted base.
         joints: see `safebo.robots.quadruped.wbc.whole_body.Joints`.
         out: wanted angles (within the joints' range) and speeds, torques (within their limits), `12` each.
     """
-    feet, base, reference = name_feet(motion[0]), BaseState(*motion[1]), BaseReference(*motion[2])
+    parts, base, reference = motion_of(memory)
+    feet = name_feet(parts)
     swing, inertia, torque_limit, links = law
     q, _, lower, upper = joints
     q_wanted, qd_wanted, torque = out

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.estimator import Filter, update_filter
-from safebo.robots.quadruped.feet import FeetMemory, FootParameters, foot_parameters
+from safebo.robots.quadruped.estimator import FilterMemory, update_filter
+from safebo.robots.quadruped.feet import FootParameters, foot_parameters
 from safebo.robots.quadruped.gait import stance_phases
-from safebo.robots.quadruped.interface import BaseState
-from safebo.robots.quadruped.mpc.reference import BaseReference, plan_motion
+from safebo.robots.quadruped.memory import Memory, motion_of
+from safebo.robots.quadruped.mpc.reference import plan_motion
 from safebo.types import FloatArray
 
 UNSOUND, SAME, CHANGED = -1, 0, 1
@@ -25,10 +25,8 @@ def estimate_and_plan(
     command: tuple[float, float, float],
     parameters: FootParameters,
     sample: Sample,
-    estimator: Filter,
-    base: BaseState,
-    feet: FeetMemory,
-    reference: BaseReference,
+    estimator: FilterMemory,
+    memory: Memory,
 ) -> int:
     """Take a sample in, and move feet and wanted base on by one tick; an unsound sample changes nothing.
 
@@ -38,9 +36,7 @@ def estimate_and_plan(
         parameters: gait, legs, gains.
         sample: of the sensors.
         estimator: memory of the Kalman filter.
-        base: out, what it estimates; position and velocity are the filter's own.
-        feet: out.
-        reference: out.
+        memory: of feet, base and wanted base.
 
     Returns:
         `UNSOUND`, `SAME` or `CHANGED`.
@@ -52,11 +48,12 @@ def estimate_and_plan(
         estimator, joint_position, joint_velocity, orientation, angular_velocity, specific_force, phases
     ):
         return UNSOUND
-    base[1][:] = orientation
-    base[3][:] = angular_velocity
-    return plan_after_command(
-        now, command, parameters, (joint_position, joint_velocity), base, feet, reference
-    )
+    base, mean = motion_of(memory).base, estimator[0]["mean"]
+    base.position[:] = mean[0]
+    base.orientation[:] = orientation
+    base.linear_velocity[:] = mean[1]
+    base.angular_velocity[:] = angular_velocity
+    return plan_after_command(now, command, parameters, (joint_position, joint_velocity), memory)
 
 
 @njit(cache=True)
@@ -65,12 +62,11 @@ def plan_after_command(
     command: tuple[float, float, float],
     parameters: FootParameters,
     joints: tuple[FloatArray, FloatArray],
-    base: BaseState,
-    feet: FeetMemory,
-    reference: BaseReference,
+    memory: Memory,
 ) -> int:
     """What `estimate_and_plan` does once the base is known."""
-    followed = BaseReference(*reference).command
+    feet, base, reference = motion_of(memory)
+    followed = reference.command
     followed[0], followed[1], followed[2] = command
     changed = plan_motion(now[0], now[1], parameters, base, joints, feet, reference)
     return CHANGED if changed else SAME

@@ -1,11 +1,13 @@
-"""What touches the floor in the engine, how hard, and whether the robot still stands."""
+"""What comes out of the engine after a step: contacts and their forces, state, sensors, whether the robot stands."""
 
 from __future__ import annotations
 
 import math
 
 from safebo.boundary.compiled import njit
-from safebo.robots.simulation.recording import roll_and_pitch
+from safebo.robots.simulation.plant_memory import PlantMemory
+from safebo.robots.simulation.recording import Table, record_effect, roll_and_pitch
+from safebo.robots.simulation.sensors import Sensors, sense
 from safebo.types import BoolArray, FloatArray, IntArray
 
 TRUNK = 4
@@ -45,20 +47,55 @@ def touch(geoms: IntArray, place_of_geom: IntArray, touching: BoolArray) -> None
 
 
 @njit(cache=True)
-def is_upright(
-    known: tuple[FloatArray, FloatArray, BoolArray],
-    velocity: FloatArray,
-    floor: FloatArray,
-    tilt: float,
-    height: float,
-    trunk: bool,
-) -> bool:
-    """See `Simulation.upright`; what is not finite is not upright."""
-    _, truth, touching = known
+def observe(
+    plant: PlantMemory,
+    positions: FloatArray,
+    velocities: FloatArray,
+    contacts: tuple[IntArray, IntArray],
+    noise: FloatArray,
+    reading: FloatArray,
+) -> None:
+    """Take the robot's state out of the engine: what is true, what touches something, and what the sensors say.
+
+    Args:
+        plant: out.
+        positions: qpos of the engine.
+        velocities: qvel of the engine.
+        contacts: which geoms touch, and their places, see `feel`.
+        noise: standard normal, `33`.
+        reading: out, see `sense`.
+    """
+    m = plant[0]
+    touch(contacts[0], contacts[1], m["touching"])
+    sensors = Sensors(m["joints_at"], m["base_at"], m["period"], m["imu"], m["std"], m["bias"])
+    sense(positions, velocities, m["previous"], sensors, noise, m["joints"], m["truth"], reading)
+
+
+@njit(cache=True)
+def is_upright(plant: PlantMemory, velocities: FloatArray, bounds: tuple[float, float, bool]) -> bool:
+    """Whether the robot is in no way fallen; what is not finite is not upright.
+
+    Args:
+        plant: of the robot.
+        velocities: qvel of the engine.
+        bounds: largest roll or pitch, rad; smallest height over the floor, m; whether a trunk that touches something
+            is fallen.
+    """
+    m, (tilt, height, trunk) = plant[0], bounds
+    truth, floor = m["truth"], m["floor"]
     total = 0.0
-    for value in velocity:
+    for value in velocities:
         total += value * value
     roll, pitch = roll_and_pitch(truth[3:7])
     over_floor = truth[2] - truth[0] * floor[0] - truth[1] * floor[1]
     level = abs(roll) <= tilt and abs(pitch) <= tilt and over_floor >= height
-    return math.isfinite(total) and level and not (trunk and touching[TRUNK])
+    return math.isfinite(total) and level and not (trunk and m["touching"][TRUNK] != 0)
+
+
+@njit(cache=True)
+def record_and_judge(
+    table: Table, row: int, plant: PlantMemory, velocities: FloatArray, bounds: tuple[float, float, bool]
+) -> bool:
+    """`record_effect` and `is_upright` in one call."""
+    record_effect(table, row, plant)
+    return is_upright(plant, velocities, bounds)

@@ -12,22 +12,13 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
+from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.simulation.sensors import SensorNoise
-from safebo.robots.simulation.terrain import (
-    FrictionPatch,
-    RoughGround,
-    Step,
-    check_patches,
-    parse_patches,
-    parse_rough,
-    parse_steps,
-)
 
 Four = tuple[float, float, float, float]
 Three = tuple[float, float, float]
 Two = tuple[float, float]
-
-_TICKS = ("control_delay", "command_delay", "delay_jitter")
+A_GO1 = RobotSize()
 
 
 def _require(holds: bool, name: str, allowed: str, value: object) -> None:
@@ -81,12 +72,6 @@ class Disturbance:
         pushes: forces on the trunk.
         sensor_noise: noise, bias and delay of the sensors.
         slope: by how much the floor rises ahead and to the left at the start, degrees.
-        steps: blocks across the way.
-        rough: random ground; None for none.
-        friction_patches: strips across the way with another friction.
-        delay_jitter: ticks by which a torque may arrive later than `control_delay` says. For every torque it is drawn
-            anew, each whole number up to this one as likely; the newest that has arrived acts, and one that comes after
-            a newer one is lost.
     """
 
     torque_factor: Four = (1.0, 1.0, 1.0, 1.0)
@@ -106,10 +91,6 @@ class Disturbance:
     sensor_noise: SensorNoise = field(default_factory=SensorNoise)
     added_damping: float = 0.0
     slope: Two = (0.0, 0.0)
-    steps: tuple[Step, ...] = ()
-    rough: RoughGround | None = None
-    friction_patches: tuple[FrictionPatch, ...] = ()
-    delay_jitter: int = 0
 
     def __post_init__(self) -> None:
         for name in ("torque_factor", "foot_friction_factor"):
@@ -129,28 +110,50 @@ class Disturbance:
         _require(corner is None or 0 < corner < 1, "torque_speed_corner", "between 0 and 1", corner)
         steepest = max(map(abs, self.slope))
         _require(steepest <= 45.0, "slope", "at most 45 degrees either way", self.slope)
-        for name in _TICKS:
+        for name in ("control_delay", "command_delay"):
             value = getattr(self, name)
             _require(value >= 0 and int(value) == value, name, "a whole number of ticks, at least 0", value)
-        check_patches(self.friction_patches)
-
-    @property
-    def uneven(self) -> bool:
-        """Whether the floor is no plane."""
-        return bool(self.steps) or self.rough is not None
-
-    @property
-    def same_everywhere(self) -> bool:
-        """Whether the floor is level, and the same wherever a robot walks."""
-        return not (any(self.slope) or self.uneven or self.friction_patches)
 
     def without_noise(self) -> Disturbance:
         """The same plant with perfect sensors (their delay stays)."""
         return replace(self, sensor_noise=SensorNoise.none(self.sensor_noise.delay))
 
+    def to_scale(self, size: RobotSize) -> Disturbance:
+        """The same for a robot of another size: what a Go1 feels, with that robot's mass m and length l over a Go1's.
+
+        Masses and forces go with m, lengths with l, torques and stiffness with m l, damping with m l^1.5, armature with
+        m l^2, as weights, lever arms and the times of similar motions do (Alexander and Jayes 1983).
+        """
+        mass, length = size
+        if mass == length == 1.0:
+            return self
+
+        def three(values: Three, factor: float) -> Three:
+            return values[0] * factor, values[1] * factor, values[2] * factor
+
+        def some(values: Three | None, factor: float) -> Three | None:
+            return None if values is None else three(values, factor)
+
+        strength, damping = mass * length, mass * length**1.5
+        stiff, viscous = self.joint_impedance
+        return replace(
+            self,
+            joint_impedance=(stiff * strength, viscous * damping),
+            payload_mass=self.payload_mass * mass,
+            payload_position=three(self.payload_position, length if self.payload_mass > 0 else 1.0),
+            trunk_com_shift=three(self.trunk_com_shift, length),
+            joint_damping=some(self.joint_damping, damping),
+            added_damping=self.added_damping * damping,
+            joint_friction=some(self.joint_friction, strength),
+            armature=some(self.armature, mass * length**2),
+            pushes=tuple(replace(push, force=three(push.force, mass)) for push in self.pushes),
+        )
+
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any] | str) -> Disturbance:
+    def from_dict(cls, values: Mapping[str, Any] | str, size: RobotSize = A_GO1) -> Disturbance:
         """A disturbance from a study file: a preset's name, or fields on top of an optional `preset`.
+
+        A preset is to the robot's `size`; fields are as they are given.
 
         Per-leg values may be a list (FL, FR, RL, RR) or a mapping by leg name (missing legs are 1); per-joint
         values a number for all, a list (hip, thigh, calf) or a mapping. `sensor_noise` is true, false or a
@@ -160,9 +163,9 @@ class Disturbance:
             ValueError: names the key, what was wrong and what is allowed.
         """
         if isinstance(values, str):
-            return preset(values)
+            return preset(values, size)
         rest = dict(values)
-        base = preset(rest.pop("preset")) if "preset" in rest else cls()
+        base = preset(rest.pop("preset"), size) if "preset" in rest else cls()
         known = [item.name for item in fields(cls)]
         parsed: dict[str, Any] = {}
         for key, value in rest.items():
@@ -172,8 +175,10 @@ class Disturbance:
         return replace(base, **parsed)
 
 
-def preset(name: str) -> Disturbance:
+def preset(name: str, size: RobotSize = A_GO1) -> Disturbance:
     """A named disturbance, or several joined by `+`: the fields of each go over those before it.
+
+    They were made for a Go1; a robot of another `size` gets them to scale (`Disturbance.to_scale`).
 
     >>> preset("paper+slippery").foot_friction
     0.3
@@ -191,7 +196,7 @@ def preset(name: str) -> Disturbance:
             if getattr(PRESETS[part], item.name) != getattr(_NOMINAL, item.name)
         }
         combined = replace(combined, **changed)
-    return combined
+    return combined.to_scale(size)
 
 
 _NOMINAL = Disturbance()
@@ -217,14 +222,6 @@ PRESETS: dict[str, Disturbance] = {
         joint_friction=(0.3, 0.3, 0.3),
         joint_damping=(0.3, 0.3, 0.3),
     ),
-    "steps": Disturbance(
-        steps=(Step(at=0.8, height=0.04, length=1.0), Step(at=1.1, height=0.08, length=0.4))
-    ),
-    "rough": Disturbance(rough=RoughGround(amplitude=0.03)),
-    "patches": Disturbance(
-        friction_patches=(FrictionPatch(at=0.5, length=0.5, friction=0.3), FrictionPatch(1.5, 0.5, 0.3))
-    ),
-    "jitter": Disturbance(delay_jitter=2),
     "slippery": Disturbance(foot_friction=0.3),
     "socks": Disturbance(foot_friction=0.5, foot_friction_factor=(0.6, 0.6, 0.6, 0.6)),
     # somebody leans on the robot, or drops a load on it, while it walks
@@ -242,7 +239,7 @@ PRESETS: dict[str, Disturbance] = {
         )
     ),
 }
-"""Named gaps. Fields of a preset can be changed one by one in a study."""
+"""Named gaps of a Go1. Fields of a preset can be changed one by one in a study."""
 
 
 def _number(key: str, value: Any) -> float:
@@ -297,7 +294,6 @@ def _slope(value: Any) -> Two:
 _PER_LEG = ("torque_factor", "foot_friction_factor")
 _PER_JOINT = ("joint_damping", "joint_friction", "armature")
 _VECTORS = ("payload_position", "trunk_com_shift")
-_TERRAIN = {"steps": parse_steps, "rough": parse_rough, "friction_patches": parse_patches}
 _OPTIONAL = (*_PER_JOINT, "foot_friction", "torque_speed_corner")
 
 
@@ -314,8 +310,6 @@ def _parse(key: str, value: Any) -> Any:
         return _several(key, value, ("position", "speed"), 0.0)
     if key == "slope":
         return _slope(value)
-    if key in _TERRAIN:
-        return _TERRAIN[key](value)
     if key == "sensor_noise":
         if not isinstance(value, (bool, Mapping)):
             raise ValueError(f"disturbance: sensor_noise must be true, false or a mapping, got {value!r}")
@@ -325,4 +319,4 @@ def _parse(key: str, value: Any) -> Any:
             raise ValueError(f"disturbance: pushes must be a list, got {value!r}")
         return tuple(_push(i, item) for i, item in enumerate(value))
     number = _number(key, value)
-    return int(number) if key in _TICKS and number == int(number) else number
+    return int(number) if key.endswith("_delay") and number == int(number) else number

@@ -3,31 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from safebo.boundary.compiled import njit
-from safebo.types import FloatArray, IntArray
-
-
-class Motors(NamedTuple):
-    """The motors of one robot, and where the engine takes their torque.
-
-    Args:
-        limits: rows torque limit, no-load speed, torque factor, impedance on angle and on speed (5 x 12).
-        corner: share of the no-load speed from which the limit falls; 0 for a constant limit.
-        actuator, dof: where the engine has the motors and the joints, `12` each.
-        base: where it has the base's velocity.
-        commands: those of the last ticks, the delay of a command and one more, each as `_motor_law` takes it.
-        torques: the same of the torque at the joint, `12` each, for the longest delay.
-    """
-
-    limits: FloatArray
-    corner: float
-    actuator: IntArray
-    dof: IntArray
-    base: int
-    commands: FloatArray
-    torques: FloatArray
+from safebo.robots.simulation.plant_memory import PlantMemory
+from safebo.types import FloatArray
 
 
 @njit(cache=True)
@@ -70,30 +49,28 @@ def _motor_law(
 @njit(cache=True)
 def drive(
     tick: int,
-    age: int,
     command: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
-    motors: Motors,
+    plant: PlantMemory,
+    delays: tuple[FloatArray, FloatArray],
     encoder: FloatArray,
-    state: FloatArray,
-    torques: FloatArray,
-    engine: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    engine: tuple[FloatArray, FloatArray, FloatArray],
 ) -> bool:
     """One tick of the motors: commands and torques through their delays, and into the engine.
 
     Args:
         tick: ticks since the start; the first command and its torque fill the delays.
-        age: ticks since the torque was computed that acts now, at most the longest delay.
         command: position, velocity, torque, kp, kd.
-        motors: the motors.
+        plant: its torques are written.
+        delays: commands of the last ticks, those of the delay and one more, each `5 x 12`; torques at the joints
+            likewise, each `12`.
         encoder: measured angles, then speeds (24).
-        state: rows true angle and speed (2 x 12).
-        torques: out, see `_motor_law`.
-        engine: ctrl, qfrc_applied, qvel, and where the base's velocity before the step is kept.
+        engine: ctrl, qfrc_applied, qvel.
 
     Returns:
         Whether the command is for twelve joints; otherwise nothing is done.
     """
-    limits, corner, actuator, dof, base, commands, delayed = motors
+    m, (commands, delayed) = plant[0], delays
+    torques = m["torques"]
     for values in command:
         if values.shape[0] != 12:
             return False
@@ -102,16 +79,17 @@ def drive(
     if tick == 0:
         for other in range(late):
             commands[other] = slot
-    _motor_law(commands[(tick + 1) % late], encoder, state, limits, corner, torques)
+    _motor_law(commands[(tick + 1) % late], encoder, m["joints"], m["limits"], m["corner"], torques)
     late = delayed.shape[0]
     delayed[tick % late] = torques[1]
     if tick == 0:
         for other in range(late):
             delayed[other] = torques[1]
-    torques[1] = delayed[(tick - age) % late]
-    control, passive, velocity, previous = engine
+    torques[1] = delayed[(tick + 1) % late]
+    control, passive, velocity = engine
+    actuator, joints_at, base_at = m["actuator"], m["joints_at"], m["base_at"]
     for j in range(12):
         control[actuator[j]] = torques[1, j]
-        passive[dof[j]] = torques[2, j]
-    previous[:] = velocity[base : base + 6]
+        passive[joints_at[1, j]] = torques[2, j]
+    m["previous"][:] = velocity[base_at[1] : base_at[1] + 6]
     return True

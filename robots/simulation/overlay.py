@@ -22,6 +22,10 @@ INK, PALE = (24, 33, 43), (92, 106, 120)
 PAPER = (255, 255, 255, 205)
 ACTUAL, COMMAND = (24, 100, 190), (217, 84, 10)
 GOOD, BAD = (34, 125, 60), (196, 32, 38)
+SMALLEST_TEXT = 0.7
+"""Of the size of texts in pictures 720 pixels high: what can still be read in smaller ones."""
+
+CHART_HIGH = 168
 MAX_GAINS = 10
 MAX_MARGINS = 8
 FINE = 3
@@ -57,7 +61,7 @@ class Overlay:
         self, footage: Footage, forces: FloatArray, width: int, height: int, until: float | None = None
     ) -> None:
         self.footage, self.size = footage, (width, height)
-        self._unit = max(0.4, min(height / 720.0, width / 620.0))
+        self._unit = max(SMALLEST_TEXT, min(height / 720.0, width / 620.0))
         self._until = max(footage.end, footage.end if until is None else until)
         self._velocity = velocity_over_time(footage.record)
         self._contacts = contacts_over_time(footage, forces)
@@ -122,7 +126,11 @@ class Overlay:
         gains = self.footage.gains
         if not gains:
             return
-        shown, more = gains[:MAX_GAINS], len(gains) - MAX_GAINS
+        room = self.size[1] - self._edge - self._px(CHART_HIGH) - self._px(8) - top - 2 * self._px(10)
+        count = min(MAX_GAINS, room // self._px(19) - 2)  # beside the heading, and how many more there are
+        if count < 1:
+            return
+        shown, more = gains[:count], len(gains) - count
         compared = any(g.before is not None for g in shown)
         rows = [_cells(g) for g in shown]
         names = max([self._wide("gain", 13), *(self._wide(r[0], 13) for r in rows)])
@@ -177,7 +185,7 @@ class Overlay:
 
     def _chart(self, layer: Image.Image, draw: ImageDraw.ImageDraw) -> None:
         """Forward speed and contacts over time at the bottom, pale; `_bright` is what has been walked so far."""
-        wide, high = min(self._px(560), self.size[0] - 2 * self._edge), self._px(168)
+        wide, high = min(self._px(560), self.size[0] - 2 * self._edge), self._px(CHART_HIGH)
         left, top = self._edge, self.size[1] - self._edge - high
         self._panel(draw, (left, top, left + wide, top + high))
         inner = (

@@ -17,25 +17,17 @@ from numpy.typing import NDArray
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
-from safebo.robots.simulation.contacts import TRUNK, feel, is_upright, touch
+from safebo.robots.simulation.contacts import TRUNK, feel, observe
 from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.floor import (
-    check_start,
-    floor_gradient,
-    floor_under,
-    foot_friction,
-    model_on_floor,
-    slope_quaternion,
-)
-from safebo.robots.simulation.motors import Motors, drive
-from safebo.robots.simulation.sensors import CHANNELS, Sensors, sense
+from safebo.robots.simulation.motors import drive
+from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
+from safebo.robots.simulation.sensors import CHANNELS
 from safebo.types import FloatArray
 
 # A diverged state is noticed by `Simulation.finite`; MuJoCo would also leave a log file where the user works.
 mujoco.set_mju_user_warning(lambda _message: None)
 
 _NOISE_BLOCK = 256
-_JITTER = 0x6A17  # of the seed of delays, beside that of the sensors' noise
 
 
 class Simulation:
@@ -51,13 +43,11 @@ class Simulation:
 
     Attributes, views of what the next tick changes, `12` each:
         true_joint_position, true_joint_velocity: rad, rad/s.
-        known: all that is true now, for recordings: angles and speeds of the joints `2 x 12`; of the base, position,
-            quaternion, velocity and rate `13`; which feet, and last the trunk, touch something `5`.
+        memory: all of this and more, as compiled functions take it. velocity: qvel of the engine.
         torques: of the last tick, rows of the joint law within its limits, of the motors at the joints, of the joints'
             impedance, N m, `3 x 12`.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
         torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
-        torque_age: ticks since the torque was computed that acted in the last tick.
         foot_force: normal force under every foot in the last physics step of the last tick, N, `4`.
     """
 
@@ -74,8 +64,7 @@ class Simulation:
         self.disturbance = disturbance or Disturbance()
         self.seed = int(seed)
         self.period = 1.0 / control_rate
-        check_start(self.disturbance, robot)
-        self.model = model_on_floor(self.disturbance, robot)
+        self.model = robot.load_mujoco()
         self.index = robot.mujoco_index(self.model)
         self.substeps = max(1, math.ceil(self.period / self.model.opt.timestep - 1e-9))
         self.model.opt.timestep = self.period / self.substeps
@@ -98,26 +87,30 @@ class Simulation:
                 np.full(12, gap.joint_impedance[1]),
             ]
         )
-        self._motors = tuple(
-            Motors(
-                motor,
-                float(gap.torque_speed_corner or 0.0),
-                self.index.actuator,
-                self.index.dof,
-                self.index.base_dof,
-                np.zeros((int(gap.command_delay) + 1, 5, 12)),
-                np.zeros((int(gap.control_delay) + int(gap.delay_jitter) + 1, 12)),
-            )
+        self.memory: PlantMemory = np.zeros(1, PLANT)
+        for name, values in (
+            ("limits", motor),
+            ("corner", gap.torque_speed_corner or 0.0),
+            ("actuator", self.index.actuator),
+            ("joints_at", np.stack([self.index.qpos, self.index.dof])),
+            ("base_at", [self.index.base_qpos, self.index.base_dof]),
+            ("floor", _floor_gradient(gap)),
+            ("period", self.period),
+            ("imu", robot.imu_position),
+            ("std", gap.sensor_noise.channel_std()),
+        ):
+            self.memory[name] = values
+        self._delays = (
+            np.zeros((int(gap.command_delay) + 1, 5, 12)),
+            np.zeros((int(gap.control_delay) + 1, 12)),
         )
-        self.torques: FloatArray = np.zeros((3, 12))
+        self.torques: FloatArray = self.memory["torques"][0]
         self.commanded_torque: FloatArray = self.torques[0]
-        self.torque_factor: FloatArray = motor[2]
-        self.foot_force: FloatArray = np.zeros(4)
-        self._state = np.zeros((2, 12))
-        self.true_joint_position: FloatArray = self._state[0]
-        self.true_joint_velocity: FloatArray = self._state[1]
-        self._truth = np.zeros(13)
-        self._previous_velocity = np.zeros(6)
+        self.torque_factor: FloatArray = self.memory["limits"][0, 2]
+        self.foot_force: FloatArray = self.memory["foot_force"][0]
+        self.true_joint_position, self.true_joint_velocity = self.memory["joints"][0]
+        self._truth: FloatArray = self.memory["truth"][0]
+        self._touching = self.memory["touching"][0].view(np.bool_)
         self._sensor_delay = int(gap.sensor_noise.delay)
         self._readings = np.zeros((self._sensor_delay + 1, 34))
         self._base_state = BaseState(
@@ -133,11 +126,8 @@ class Simulation:
         hard = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
         self._place_of_geom[(model.geom_bodyid == self.index.base_body) & hard] = TRUNK
         self._place_of_geom[self.index.foot_geom] = np.arange(4)
-        self._touching = np.zeros(5, dtype=np.bool_)
-        self.known = self._state, self._truth, self._touching
-        self._engine = self._ctrl, self._passive, self._qvel, self._previous_velocity
-        self._floor = np.zeros(2) if gap.uneven else floor_gradient(gap)  # else see `upright`
-        self._foot_friction = model.geom_friction[self.index.foot_geom, 0].copy()
+        self._engine = self._ctrl, self._passive, self._qvel
+        self.velocity = self._qvel
 
     def reset(
         self,
@@ -162,27 +152,17 @@ class Simulation:
             level[:] = slope_quaternion(self.disturbance)
             mujoco.mju_rotVecQuat(self._qpos[base : base + 3], np.array([0.0, 0.0, height]), level)
         self._qpos[self.index.qpos] = joints
-        self._find_contacts()
+        mujoco.mj_step1(self.model, self.data)
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
         noise = self.disturbance.sensor_noise
-        self._sensors = Sensors(
-            joints=np.stack([self.index.qpos, self.index.dof]),
-            base=np.array([self.index.base_qpos, self.index.base_dof]),
-            period=self.period,
-            imu=np.array(self.robot.imu_position, dtype=float),
-            std=noise.channel_std(),
-            bias=noise.channel_bias() * self._random.standard_normal(CHANNELS),
-        )
-        self._sensor_parts = tuple(self._sensors)
+        self.memory["bias"] = noise.channel_bias() * self._random.standard_normal(CHANNELS)
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
-        self._noisy = bool(np.any(self._sensors.std > 0))
-        self._delay_random = np.random.default_rng([_JITTER, self.seed if seed is None else int(seed)])
-        self.torque_age = int(self.disturbance.control_delay + self.disturbance.delay_jitter)
+        self._noisy = bool(np.any(self.memory["std"] > 0))
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
-        self._previous_velocity[:] = 0.0
+        self.memory["previous"] = 0.0
         self._sense()
         for row, view in enumerate(self._reading_views):
             self._readings[row] = self._readings[0]
@@ -190,7 +170,6 @@ class Simulation:
         return self.read()
 
     def _sense(self) -> None:
-        touch(self.data.contact.geom, self._place_of_geom, self._touching)
         if self._noisy:
             if self._noise_row == _NOISE_BLOCK:
                 self._random.standard_normal(out=self._noise)
@@ -201,16 +180,8 @@ class Simulation:
             noise = self._noise[0]
         slot = self.ticks % (self._sensor_delay + 1)
         self._newest = self._readings[slot]
-        sense(
-            self._qpos,
-            self._qvel,
-            self._previous_velocity,
-            self._sensor_parts,
-            noise,
-            self._state,
-            self._truth,
-            self._newest,
-        )
+        contacts = self.data.contact.geom, self._place_of_geom
+        observe(self.memory, self._qpos, self._qvel, contacts, noise, self._newest)
         self._reading_views[slot].time = self.time
 
     def read(self) -> SensorReading:
@@ -229,44 +200,22 @@ class Simulation:
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""
         told = command.position, command.velocity, command.torque, command.kp, command.kd
-        if self.disturbance.delay_jitter:
-            self._draw_delay()
-        state, engine = self._state, self._engine
-        if not drive(
-            self.ticks, self.torque_age, told, self._motors, self._newest, state, self.torques, engine
-        ):
+        if not drive(self.ticks, told, self.memory, self._delays, self._newest, self._engine):
             raise ValueError("a command has twelve numbers of each kind, one a joint")
         if self.disturbance.pushes:
             self._push()
         model, data = self.model, self.data
         mujoco.mj_step2(model, data)
         for _ in range(self.substeps - 1):
-            self._find_contacts()
+            mujoco.mj_step1(model, data)
             mujoco.mj_step2(model, data)
         # the engine knows the forces only until contacts are found anew
         contact = data.contact
         feel(contact.geom, contact.efc_address, data.efc_force, self._place_of_geom, self.foot_force)
-        self._find_contacts()
+        mujoco.mj_step1(model, data)
         self.ticks += 1
         self.time = self.ticks * self.period
         self._sense()
-
-    def _find_contacts(self) -> None:
-        """Positions, velocities and contacts of the present state."""
-        if self.disturbance.friction_patches:
-            mujoco.mj_kinematics(self.model, self.data)
-            feet = self.index.foot_geom
-            places = self.data.geom_xpos[feet]
-            self.model.geom_friction[feet, 0] = foot_friction(self.disturbance, places, self._foot_friction)
-        mujoco.mj_step1(self.model, self.data)
-
-    def _draw_delay(self) -> None:
-        """How old the torque is that acts in this tick: the newest that has arrived, see `Disturbance.delay_jitter`."""
-        row = self.ticks % _NOISE_BLOCK
-        if row == 0:
-            shortest, jitter = self.disturbance.control_delay, self.disturbance.delay_jitter
-            self._delays = shortest + self._delay_random.integers(jitter + 1, size=_NOISE_BLOCK)
-        self.torque_age = min(self.torque_age + 1, int(self._delays[row]))
 
     def start_walk(self) -> None:
         """Pushes are timed from the start of the walk: now. Before it there are none."""
@@ -289,31 +238,14 @@ class Simulation:
         """Whether the trunk or the head touches something now."""
         return bool(self._touching[TRUNK])
 
-    def upright(self, tilt: float, height: float, trunk: bool) -> bool:
-        """Whether the physics is sound and the robot is in no way fallen.
-
-        Args:
-            tilt: largest roll or pitch, rad.
-            height: smallest, over the floor, m.
-            trunk: whether a trunk that touches something is fallen.
-        """
-        if self.disturbance.uneven:
-            height += self.floor_height()
-        in_time = self.data.time > self.time - 0.5 * self.period
-        return in_time and is_upright(self.known, self._qvel, self._floor, tilt, height, trunk)
-
-    def floor_height(self) -> float:
-        """Height of the floor over which the trunk's height counts, world, m."""
-        here = self._truth[0:3], self._truth[3:7]
-        return float(floor_under(self.disturbance, self.robot, *here))
+    def in_time(self) -> bool:
+        """Whether the physics goes on: MuJoCo answers a diverged state by starting again from time zero."""
+        return bool(self.data.time > self.time - 0.5 * self.period)
 
     def finite(self) -> bool:
-        """Whether the physics is still sound: finite numbers, none beyond reason.
-
-        MuJoCo answers a diverged state by starting again from time zero, so a clock that lags behind tells.
-        """
+        """Whether the physics is still sound: finite numbers, and it goes on."""
         speed = self._qvel
-        return math.isfinite(speed.dot(speed)) and self.data.time > self.time - 0.5 * self.period
+        return math.isfinite(speed.dot(speed)) and self.in_time()
 
 
 def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
@@ -331,12 +263,35 @@ def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
     if gap.foot_friction is not None:
         model.geom_friction[feet, 0] = gap.foot_friction
     model.geom_friction[feet, 0] *= np.asarray(gap.foot_friction_factor)
+    if any(gap.slope):
+        model.geom_quat[index.floor_geoms] = slope_quaternion(gap)
     body = index.base_body
     if any(gap.trunk_com_shift):
         model.body_ipos[body] += np.asarray(gap.trunk_com_shift)
     if gap.payload_mass > 0:
         _add_point_mass(model, body, gap.payload_mass, np.asarray(gap.payload_position))
     mujoco.mj_setConst(model, mujoco.MjData(model))
+
+
+def slope_quaternion(gap: Disturbance) -> FloatArray:
+    """From the world to the floor's own axes, w, x, y, z."""
+    ahead, left = np.radians(gap.slope)
+    pitch, roll, both = np.zeros(4), np.zeros(4), np.zeros(4)
+    mujoco.mju_axisAngle2Quat(pitch, np.array([0.0, 1.0, 0.0]), -ahead)
+    mujoco.mju_axisAngle2Quat(roll, np.array([1.0, 0.0, 0.0]), left)
+    mujoco.mju_mulQuat(both, pitch, roll)
+    return both
+
+
+def _floor_gradient(gap: Disturbance) -> FloatArray:
+    """How the floor rises along the world's x and y, `2`."""
+    ahead, left = np.radians(gap.slope)
+    return np.array([math.tan(ahead), math.tan(left) / math.cos(ahead)])
+
+
+def floor_rise(gap: Disturbance, position: FloatArray) -> FloatArray:
+    """Height of the floor under positions in the world (`... x 3`), m."""
+    return np.asarray(position[..., :2] @ _floor_gradient(gap))
 
 
 def _add_point_mass(model: Any, body: int, mass: float, position: FloatArray) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import BaseState, SensorReading
+from safebo.robots.simulation.plant_memory import PlantMemory
 from safebo.types import BoolArray, FloatArray
 
 STATE_NAMES: tuple[str, ...] = (
@@ -185,7 +186,7 @@ def roll_and_pitch(orientation: FloatArray) -> tuple[float, float]:
 def record_decision(
     table: Table,
     row: int,
-    plant: tuple[FloatArray, FloatArray, BoolArray],
+    plant: PlantMemory,
     measured: tuple[FloatArray, FloatArray],
     base: BaseState,
     wanted: tuple[FloatArray, FloatArray],
@@ -196,15 +197,14 @@ def record_decision(
     Args:
         table: of the walk.
         row: of this tick.
-        plant: true angles and speeds of the joints `2 x 12`; of the base, position, quaternion, velocity and rate `13`;
-            which feet, and last the trunk, touch something `5`.
+        plant: what is true.
         measured: angles and speeds of the joints, `12` each.
         base: as the controller believes it.
         wanted: angles and speeds of the joints, `12` each.
         plan: contacts `4`; velocity command `3`.
     """
-    entry = table[row]
-    joints, truth, touching = plant
+    entry, m = table[row], plant[0]
+    joints, truth, touching = m["joints"], m["truth"], m["touching"]
     entry.joint_position[:] = joints[0]
     entry.joint_velocity[:] = joints[1]
     entry.measured_position[:] = measured[0]
@@ -227,17 +227,16 @@ def record_decision(
 
 
 @njit(cache=True)
-def record_effect(table: Table, row: int, torques: FloatArray, foot_force: FloatArray) -> None:
+def record_effect(table: Table, row: int, plant: PlantMemory) -> None:
     """Write what a command did.
 
     Args:
         table: of the walk.
         row: of this tick.
-        torques: commanded, of the motors and of the joints' own impedance, `3 x 12`, N m.
-        foot_force: `4`, N.
+        plant: its torques and forces.
     """
-    entry = table[row]
+    entry, torques = table[row], plant[0]["torques"]
     for j in range(12):
         entry.commanded_torque[j] = torques[0, j]
         entry.applied_torque[j] = torques[1, j] + torques[2, j]
-    entry.foot_force[:] = foot_force
+    entry.foot_force[:] = plant[0]["foot_force"]

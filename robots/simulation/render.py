@@ -49,8 +49,7 @@ class Film:
 
     def __init__(self, footages: Sequence[Footage], size: tuple[int, int] = SIZE) -> None:
         self.size, self.footages = size, tuple(footages)
-        self.begin = min(f.begin for f in footages)
-        self.end = max(f.end for f in footages)
+        end = max(f.end for f in footages)
         edges = np.linspace(0, size[0], len(footages) + 1).astype(int)
         self._left = edges[:-1]
         widths = np.diff(edges)
@@ -59,7 +58,7 @@ class Film:
         for footage, width in zip(footages, widths, strict=True):
             stage = Stage(footage, int(width), size[1], *(ALONE if len(footages) == 1 else BESIDE))
             self._stages.append(stage)
-            self._overlays.append(Overlay(footage, stage.actor.forces, int(width), size[1], self.end))
+            self._overlays.append(Overlay(footage, stage.actor.forces, int(width), size[1], end))
 
     def picture(self, time: float) -> Frame:
         """What is seen at a time, s since the walks began, `height x width x 3`."""
@@ -81,6 +80,13 @@ class Film:
             stage.close()
 
 
+def picture_times(footages: Sequence[Footage], rate: float = RATE, speed: float = 1.0) -> list[float]:
+    """Times of the pictures of a film, s since the walks began; see `frames`."""
+    begin, end = min(f.begin for f in footages), max(f.end for f in footages)
+    hold = HOLD * speed if any(mark.bad for f in footages for mark in f.marks) else 0.0
+    return [float(time) for time in np.arange(begin, end + hold, speed / rate)]
+
+
 def frames(
     footages: Sequence[Footage], size: tuple[int, int] = SIZE, rate: float = RATE, speed: float = 1.0
 ) -> Iterator[Frame]:
@@ -96,10 +102,9 @@ def frames(
         RenderingUnavailable: no OpenGL.
     """
     film = Film(footages, size)
-    hold = HOLD * speed if any(mark.bad for f in footages for mark in f.marks) else 0.0
     try:
-        for time in np.arange(film.begin, film.end + hold, speed / rate):
-            yield film.picture(float(time))
+        for time in picture_times(footages, rate, speed):
+            yield film.picture(time)
     finally:
         film.close()
 
@@ -111,7 +116,7 @@ def write_video(
     rate: int = RATE,
     speed: float = 1.0,
 ) -> None:
-    """Write an MP4 (H.264) of walks side by side; see `frames`.
+    """Write an MP4 (H.264) of walks side by side, whole or not at all; see `frames`.
 
     Raises:
         RenderingUnavailable: no OpenGL, or no encoder.
@@ -125,8 +130,9 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = frames(footages, size, rate, speed)
     first = next(pictures)
+    draft = path.with_name(f".{path.name}.part")
     try:
-        with av.open(str(path), "w", format="mp4") as container:
+        with av.open(str(draft), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = "yuv420p"
@@ -135,7 +141,10 @@ def write_video(
                     container.mux(packet)
             for packet in stream.encode():
                 container.mux(packet)
+        draft.replace(path)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
             raise OSError(error.errno, f"the video cannot be written: {error.strerror}", str(path)) from error
         raise RenderingUnavailable(f"{path}: the video could not be written: {error}") from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -18,14 +18,14 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
-from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.contacts import record_and_judge
+from safebo.robots.simulation.plant import Simulation, floor_rise
 from safebo.robots.simulation.recording import (
     ROW,
     STATE_NAMES,
     WalkRecording,
     monitored_state,
     record_decision,
-    record_effect,
     roll_and_pitch,
 )
 from safebo.types import BoolArray, FloatArray
@@ -130,6 +130,7 @@ def rollout(
         return record.truncated(0)
     watch = monitor
     lowest = limits.height * controller.robot.nominal_height
+    bounds = float(limits.tilt), float(lowest), bool(limits.trunk_contact)
     begin = clock.perf_counter()
     complete = 0
     for row in range(rows):
@@ -141,7 +142,7 @@ def rollout(
             measured = reading.joint_position, reading.joint_velocity
             believed, plan = tuple(controller.base), (controller.planned_contact, controller.velocity_command)
             wanted = command.position, command.velocity
-            record_decision(table, row, simulation.known, measured, believed, wanted, plan)
+            record_decision(table, row, simulation.memory, measured, believed, wanted, plan)
             if watch is not None and row >= settle_rows:
                 choice = watch(record.states[row])
                 if choice >= 0:
@@ -150,14 +151,14 @@ def rollout(
                     watch = None
                     command = controller.regained()
                     wanted = command.position, command.velocity
-                    record_decision(table, row, simulation.known, measured, believed, wanted, plan)
+                    record_decision(table, row, simulation.memory, measured, believed, wanted, plan)
         except FAULTS as error:
             record.fell, record.stop_reason = True, str(error)
             break
         simulation.apply(command)
-        record_effect(table, row, simulation.torques, simulation.foot_force)
+        standing = record_and_judge(table, row, simulation.memory, simulation.velocity, bounds)
         complete = row + 1
-        if not simulation.upright(limits.tilt, lowest, limits.trunk_contact):
+        if not (standing and simulation.in_time()):
             record.fell, record.stop_reason = True, _fallen(simulation, truth, limits, lowest)
             break
         if end is not None and row >= settle_rows:
@@ -170,7 +171,9 @@ def rollout(
 
 def _fallen(simulation: Simulation, truth: BaseState, limits: FallLimits, lowest: float) -> str:
     """Why a robot that is not upright counts as fallen."""
-    height = float(truth.position[2]) - simulation.floor_height()
+    height = float(truth.position[2])
+    if any(simulation.disturbance.slope):
+        height -= float(floor_rise(simulation.disturbance, truth.position))
     if not simulation.finite():
         return "the simulation diverged"
     roll, pitch = roll_and_pitch(truth.orientation)

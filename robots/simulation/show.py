@@ -11,6 +11,9 @@ from safebo.robots.simulation.footage import Footage
 
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*")
 SMALLEST, LARGEST = 160, 4096
+MANY = 50
+"""Pictures from which on it takes long enough to say so first."""
+
 SLOWEST, FASTEST = 0.02, 50.0
 
 
@@ -101,6 +104,9 @@ def show(footages: Sequence[Footage], outlets: Outlets) -> Iterator[str]:
     if outlets.video is not None:
         from safebo.robots.simulation import render
 
+        count, (width, height) = len(render.picture_times(footages, speed=outlets.speed)), outlets.size
+        if count > MANY:
+            yield f"drawing {count} pictures of {width} x {height} ..."
         try:
             render.write_video(footages, outlets.video, outlets.size, speed=outlets.speed)
         except render.RenderingUnavailable as error:

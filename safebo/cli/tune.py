@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from safebo.runs.operators import Operator
-    from safebo.study import EvaluatorSpec, Study
+    from safebo.study import Study
+    from safebo.study.reading import StudyFile
     from safebo.types import RobotAddress
 
 REHEARSALS = "safebo.rehearsals"
@@ -64,7 +65,7 @@ class RobotOptions:
         return [*words, *approve]
 
     @contextmanager
-    def ready(self, evaluator: EvaluatorSpec, folder: Path) -> Iterator[RobotOptions]:
+    def ready(self, file: StudyFile, folder: Path) -> Iterator[RobotOptions]:
         """The options with a robot that is there: for a rehearsal, a virtual one as long as the block runs.
 
         Raises:
@@ -73,8 +74,10 @@ class RobotOptions:
         if not self.rehearse:
             yield self
             return
+        from safebo.evaluators.source import EvaluatorSource
         from safebo.types import RobotAddress  # with numpy, which help needs not
 
+        evaluator = file.study.evaluator
         points = importlib.metadata.entry_points(group=REHEARSALS)
         known = sorted(point.name for point in points)
         if evaluator.name not in known:
@@ -85,7 +88,8 @@ class RobotOptions:
         with ExitStack() as stack:
             try:
                 make = points[evaluator.name].load()
-                host, port, key = stack.enter_context(make(evaluator.options, logs))
+                options = EvaluatorSource.of_file(file).bridge_options()
+                host, port, key = stack.enter_context(make(options, logs))
             except Exception as error:
                 raise EvaluatorError(f"--dry-run: no virtual robot could be started: {error}") from error
             say(
@@ -308,7 +312,7 @@ def tune(
     again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
     screen = Screen()
     try:
-        with options.ready(file.study.evaluator, folder) as there:
+        with options.ready(file, folder) as there:
             result = run(
                 file,
                 folder,

@@ -107,6 +107,17 @@ class EvaluatorSource:
             evaluator.record_into(Path(self.run) / TRAJECTORIES, Path(self.run))
         return evaluator
 
+    def bridge_options(self) -> dict[str, Any]:
+        """The evaluator's options as its bridge to a robot gets them: files are those beside the study file.
+
+        Raises:
+            EvaluatorError: the bridge cannot be loaded.
+        """
+        options = dict(self.study.evaluator.options)
+        for point in importlib.metadata.entry_points(group=BRIDGES, name=self.study.evaluator.name):
+            return _beside(_load_entry_point(point), options, self.folder)
+        return options
+
     def _make_on_robot(self, robot: RobotAddress) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)
         known = sorted(point.name for point in importlib.metadata.entry_points(group=BRIDGES))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
 
 from safebo.errors import InputError
+from safebo.experiments.evidence import robust
 from safebo.experiments.evidence.landscape import landscape, seed_told, told
 from safebo.experiments.evidence.truth import random_gains, truth
-from safebo.experiments.evidence.tuning import summaries
+from safebo.experiments.evidence.tuning import SeedSummary, summaries
 from safebo.study import Study
 from safebo.study.reading import parse_study
 
@@ -35,6 +38,18 @@ STUDY = {
     "scenarios": {"values": {"empty": {"mass": 0.0}, "half": {"mass": 1.0}, "loaded": {"mass": 2.0}}},
     "context": {"values": {"default": {}}, "schedule": [{"context": "default", "trials": 4}]},
     "seeds": [{"parameters": {"p": 2.0}}],
+    "trials": 4,
+}
+
+LEGGED = {
+    "name": "legs",
+    "evaluator": {"name": "legged", "options": {"robot": "go1", "seconds": 0.5}},
+    "parameters": [{"name": "joint.hip.kd", "bounds": [0.2, 8.0]}],
+    "objective": {"name": "cost", "quantity": "tracking"},
+    "constraints": [{"name": "tracking", "noise_std": 0.01}],
+    "scenarios": {"values": {"empty": {"payload_mass": 0.0}, "loaded": {"payload_mass": 1.0}}},
+    "context": {"values": {"trot": {}}, "schedule": [{"context": "trot", "trials": 4}]},
+    "seeds": [{"context": "trot", "parameters": {"joint.hip.kd": 2.0}}],
     "trials": 4,
 }
 
@@ -99,3 +114,54 @@ def test_seeds_that_are_kept_are_not_run_again(study: Study, tmp_path: Path) -> 
     assert len(walked()) == 12 + 3  # one run of four trials, and the truth of its recommendation
     with pytest.raises(InputError, match="other trials"):
         list(summaries(study, [0], 5, [4], 1, tmp_path / "kept"))
+
+
+def test_gains_walk_beside_those_of_another_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = parse_study(yaml.safe_dump(LEGGED)).study
+    good = {"joint.hip.kd": 1.5}
+    bad = {f"joint.{kind}.kd": 60.0 for kind in ("hip", "thigh", "calf")}
+    for name, gains in (("tuned", good), ("other", bad)):
+        (tmp_path / name).mkdir()
+        summary = SeedSummary(
+            study=study.model_dump_json(),
+            seed=0,
+            trials=4,
+            unsafe=0,
+            unsafe_local=0,
+            falls=0,
+            backups=0,
+            walks=9,
+            objective={4: {"trot": -2.0}},
+            safe={4: {"trot": True}},
+            gains={4: {"trot": gains}},
+        )
+        (tmp_path / name / "seed-0000.json").write_text(summary.model_dump_json())
+    command = typer.Typer()
+    command.command()(robust.main)
+    arguments = [str(tmp_path / "tuned"), "--beside", str(tmp_path / "other"), "--draws", "2"]
+    first = CliRunner().invoke(command, arguments, catch_exceptions=False).stdout.splitlines()
+    assert first[0].startswith("seed 0, trot: 2 draws, 0 falls, 0 violations (at most 77.6 % fail)")
+    assert "delay margin 3 or more ticks" in first[0]
+    assert first[1].startswith(
+        "seed 0, trot tuned without scenarios: 2 draws, 0 falls, 2 violations (at most 100.0 %"
+    )
+    assert "delay margin -1 ticks" in first[1]
+    assert "1 seeds, 4 trials, 0 unsafe, 0 falls, 2.25 walks a trial" in first[2]
+    assert CliRunner().invoke(command, arguments, catch_exceptions=False).stdout.splitlines() == first
+
+
+def test_gains_that_are_unsafe_close_no_gap() -> None:
+    summary = SeedSummary(
+        study="",
+        seed=0,
+        trials=4,
+        unsafe=0,
+        unsafe_local=0,
+        falls=0,
+        backups=0,
+        walks=4,
+        objective={2: {"a": -1.0}, 4: {"a": -2.0, "b": -1.0, "c": None}},
+        safe={2: {"a": True}, 4: {"a": True, "b": False}},
+    )
+    initial, best = {"a": -4.0, "b": -4.0, "c": -4.0}, {"a": -1.0, "b": -1.0, "c": -1.0}
+    assert robust.shares(summary, initial, best) == pytest.approx({"a": 2 / 3, "b": 0.0, "c": 0.0})

@@ -18,6 +18,7 @@ from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
 from safebo.hardware.tuning.recording import TrialRecorder
+from safebo.robots.descriptions.model import load_robot
 from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.robots.simulation.plant import Simulation
@@ -254,6 +255,33 @@ def test_the_command_writes_a_video_of_two_trials(folder, tmp_path):
     assert "trial 8: as the robot itself" in done.output
     assert "trial 4: walked again" in done.output
     assert f"video: {video}" in " ".join(done.output.split("\n"))
+
+
+def test_files_beside_the_study_are_found_from_elsewhere(tmp_path, monkeypatch):
+    """A robot's file lies beside the study, whose path was given from a folder above the run."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "mine" / "robot.xml").write_text(load_robot("go1").mjcf)
+    study = load_study("go1-trot").study
+    document = study.model_dump(mode="json")
+    document["evaluator"]["options"] |= {"robot": "robot.xml"}
+    study = type(study).model_validate(document)
+    (tmp_path / "mine" / "study.yaml").write_text("its text")
+    Journal.create(
+        tmp_path / "runs" / "a",
+        study=study,
+        declared=study,
+        study_text="its text",
+        study_hash=study_hash(study),
+        source="mine/study.yaml",
+        seed=0,
+        trials=1,
+    ).close()
+    monkeypatch.chdir("/")
+    assert SeenRun.open(tmp_path / "runs" / "a").evaluator.robot.mass == pytest.approx(load_robot("go1").mass)
+    (tmp_path / "mine" / "study.yaml").write_text("another study")
+    with pytest.raises(InputError, match=r"cannot be made again \(its study mine/study.yaml was not found"):
+        SeenRun.open(tmp_path / "runs" / "a")
 
 
 @pytest.mark.parametrize(

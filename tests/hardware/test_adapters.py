@@ -141,13 +141,15 @@ class Wire:
 class RelayWorld(World):
     """A guardian that relays to a controller with three gains."""
 
-    def __init__(self, wire, port, switches: bool = True, executor=None, proof: float = 1.0) -> None:
+    def __init__(
+        self, wire, port, switches: bool = True, executor=None, proof: float = 1.0, table=TABLE
+    ) -> None:
         super().__init__(0)
-        self.table, self.wire = TABLE, wire
+        self.table, self.wire = table, wire
         self.parameters: NodeClient | None = None
-        self.relayed = RelayedWalker(go1(), TABLE, wire, switches)
-        self.keeper = GainKeeper(self.relayed, port, TABLE, executor or AtOnce(), proof)
-        controller = GuardedController(self.relayed, TABLE, self.keeper)
+        self.relayed = RelayedWalker(go1(), table, wire, switches)
+        self.keeper = GainKeeper(self.relayed, port, table, executor or AtOnce(), proof)
+        controller = GuardedController(self.relayed, table, self.keeper)
         self.guardian = Guardian(go1(), controller, AtOnce(), Random(0), self._controller_clock)
         self.service = GuardianService(self.guardian, KEY, boot=1, virtual=True, serial="none")
 
@@ -155,7 +157,7 @@ class RelayWorld(World):
         client.reset_trial()
         client.set_gains(values)
         client.set_walk(TROT)
-        return client.arm(1, trial_digest(TABLE.identity, values, [], TROT, None), patience)
+        return client.arm(1, trial_digest(self.table.identity, values, [], TROT, None), patience)
 
     def said(self, kind: str) -> str:
         return "\n".join(row.message for row in self.events if row.kind == kind)
@@ -741,7 +743,7 @@ BAD = [
     (
         "kind: ros-parameters",
         "kind: lcm",
-        "gain_port.kind: 'lcm' is not allowed; expected file-and-restart or ros",
+        "gain_port.kind: 'lcm' is not allowed; expected file, file-and-restart or ros",
     ),
     (
         "parameter_client.py:connect",
@@ -997,7 +999,7 @@ def test_the_file_of_the_page_is_read(tmp_path) -> None:
     blocks = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)
     whole = next(textwrap.dedent(block) for block in blocks if "controller:\n" in block)
     ports = [textwrap.dedent(block) for block in blocks if block.startswith("    gain_port:")]
-    assert len(ports) == 2
+    assert len(ports) == 3
     for port in ports:
         path = tmp_path / "mine.yaml"
         path.write_text(whole.replace("gain_port: ...", port).replace("{q.roll:", "{stance.kp:"))

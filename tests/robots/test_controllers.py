@@ -193,6 +193,13 @@ def test_what_it_does_wrong_is_a_sentence_and_no_measurement_of_a_safe_walk(stan
         ("2.0, 0.1, 9.0)", '2.0, 0.1, float("inf"))', "upper that is no finite number"),
         ("class Stand", "import sys; sys.exit(3)\nclass Stand", r"sys.exit\(3\) was called"),
         ("class Stand", "class Standd", "has no 'Stand'; did you mean 'Standd'"),
+        ("class Stand", "def Stand():\n    return 3\nclass Other", "has no method reset"),
+        ("class Stand", "Stand = 3\nclass Other", "is no class but 3"),
+        (
+            "    def reset",
+            "    def __init__(self, robot): ...\n    def reset",
+            "missing 1 required positional argument",
+        ),
     ],
 )
 def test_a_class_that_is_none_is_refused_with_what_is_missing(stand, old, new, words) -> None:
@@ -210,3 +217,17 @@ def test_what_is_not_there_is_said() -> None:
             find_controller(name)
     with pytest.raises(ValueError, match="controller must be a name"):
         LeggedEvaluator({"controller": 3})
+
+
+def test_a_change_of_gait_within_a_walk_is_refused_and_one_of_speed_is_not(stand) -> None:
+    evaluator = LeggedEvaluator(options(stand()))
+    speeds = [{"seconds": 0.1, "forward": 0.2}, {"seconds": 0.1}]
+    evaluator.check_conditions({"velocity": speeds})
+    assert not evaluator.walk({}, {}, 0, conditions={"velocity": speeds}).fell
+    changed = {"velocity": [speeds[0], {"seconds": 0.1, "gait": "crawl"}]}
+    for refused in (
+        lambda: evaluator.check_conditions(changed),
+        lambda: evaluator.walk({}, {}, 0, conditions=changed),
+    ):
+        with pytest.raises(ValueError, match=r"stand0.py:Stand is told one gait"):
+            refused()

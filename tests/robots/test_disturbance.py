@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from safebo.robots.descriptions.robot import RobotSize
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, Push, preset
 from safebo.robots.simulation.sensors import SensorNoise
 
@@ -99,3 +101,25 @@ def test_presets_joined_by_plus_go_over_each_other() -> None:
     assert preset("payload+slippery+payload") == preset("slippery+payload")
     with pytest.raises(ValueError, match="unknown preset 'nothing'"):
         preset("paper+nothing")
+
+
+def test_a_named_disturbance_is_to_the_robots_scale_and_given_fields_are_not():
+    size = RobotSize(0.5, 0.64)
+    paper, go1 = preset("paper+pushed", size), preset("paper+pushed")
+    assert paper.joint_impedance == pytest.approx((-20.0 * 0.5 * 0.64, -0.5 * 0.5 * 0.64 * 0.8))
+    assert paper.torque_factor == go1.torque_factor
+    assert paper.pushes[0].force == pytest.approx((0.0, 30.0, 0.0))
+    assert preset("payload", size).payload_mass == pytest.approx(1.0)
+    assert preset("paper+pushed", RobotSize()) == go1
+    given = Disturbance.from_dict({"preset": "payload", "joint_impedance": -20.0}, size)
+    assert given.payload_mass == pytest.approx(1.0)
+    assert given.joint_impedance == (-20.0, -20.0)
+    assert preset("slippery", size) == preset("slippery")
+
+
+def test_a_small_robot_walks_under_the_papers_disturbance():
+    evaluator = LeggedEvaluator({"robot": "mini_cheetah", "disturbance": "paper", "seconds": 2.0})
+    record = evaluator.walk({}, {}, 0)
+    assert not record.fell, record.stop_reason
+    world = evaluator.world({"disturbance": "payload"}, {})
+    assert world.disturbance.payload_mass == pytest.approx(2.0 * evaluator.robot.size.mass)

@@ -94,8 +94,7 @@ def test_joint_targets_are_those_of_the_task_hierarchy():
     other, found = JacobianTranspose(chain.robot, chain.dynamics, chain.mpc), JointCommand()
     other.set_gains(chain.gains)
     reading = simulation.read()
-    motion = chain._feet_parts, tuple(chain.base), chain._reference_parts
-    other.command(0.5, motion, (reading.joint_position, reading.joint_velocity), found)
+    other.command(0.5, chain._memory, (reading.joint_position, reading.joint_velocity), found)
     step = found.position - reading.joint_position
     assert np.abs(step).max() > 0.01
     np.testing.assert_allclose(found.position, chain.command.position, atol=2e-4)

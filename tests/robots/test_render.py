@@ -222,3 +222,14 @@ def test_without_opengl_a_clear_error_names_the_remedy():
     )
     assert "said:" in done.stdout, done.stdout + done.stderr
     assert "libegl1" in done.stdout
+
+
+def test_a_video_that_is_interrupted_leaves_nothing(record, tmp_path, monkeypatch):
+    def broken(*_):
+        yield np.zeros((160, 160, 3), dtype=np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safebo.robots.simulation.render.frames", broken)
+    with pytest.raises(KeyboardInterrupt):
+        write_video([Footage(ROBOT, record, "")], tmp_path / "walk.mp4")
+    assert list(tmp_path.iterdir()) == []

@@ -12,10 +12,10 @@ from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.feet import FeetMemory, name_feet
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import BaseState, JointCommand, plain
+from safebo.robots.quadruped.interface import JointCommand, plain
+from safebo.robots.quadruped.memory import Memory, motion_of
 from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
-from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, equations_of_motion
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
@@ -31,9 +31,6 @@ from safebo.types import FloatArray
 
 Joints = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 """Angles and speeds, lowest and highest angle, `12` each, rad and rad/s."""
-
-Motion = tuple[FeetMemory, tuple[FloatArray, ...], tuple[FloatArray, ...]]
-"""Feet, base (`BaseState`) and wanted base (`BaseReference`) of a tick, as plain tuples."""
 
 
 class WholeBody:
@@ -104,13 +101,13 @@ class WholeBody:
         )
 
     def command(
-        self, share: float, motion: Motion, joints: tuple[FloatArray, FloatArray], out: JointCommand
+        self, share: float, memory: Memory, joints: tuple[FloatArray, FloatArray], out: JointCommand
     ) -> None:
         """Write joint targets and torque of one tick.
 
         Args:
             share: how far the tick is through a step of the MPC, 0 to 1.
-            motion: feet, base, wanted base.
+            memory: of feet, base and wanted base.
             joints: angles and speeds, `12` each, rad and rad/s.
             out: its position, velocity and torque.
 
@@ -121,7 +118,7 @@ class WholeBody:
             share,
             self._plan,
             self._gains,
-            motion,
+            memory,
             (*joints, *self._limits),
             self._equations,
             self.program.parts,
@@ -137,7 +134,7 @@ def whole_body_tick(
     share: float,
     plan: MpcPlan,
     gains: TaskGains,
-    motion: Motion,
+    memory: Memory,
     joints: Joints,
     equations: tuple[LinkTable, FloatArray, FloatArray],
     program: tuple[TorqueSettings, TorqueAnswer],
@@ -149,7 +146,7 @@ def whole_body_tick(
         share: how far the tick is through a step of the MPC, 0 to 1.
         plan: of the MPC.
         gains: of the tasks.
-        motion: feet, base, wanted base; its blended part is written.
+        memory: of feet, base and wanted base; the blended part of this is written.
         joints: see `Joints`.
         equations: links; mass matrix and bias, which are written.
         program: settings of the torque program, and its answer, which is written.
@@ -158,7 +155,7 @@ def whole_body_tick(
     Returns:
         What `free_torques` says.
     """
-    feet, base, reference = motion[0], BaseState(*motion[1]), BaseReference(*motion[2])
+    feet, base, reference = motion_of(memory)
     joint_targets(share, plan, gains, feet, base, reference, joints, out)
     table, mass_matrix, bias = equations
     equations_of_motion(base.orientation, reference.velocity, joints[0], joints[1], table, mass_matrix, bias)
