@@ -1,5 +1,6 @@
 """The condensed program against one that keeps the states, and the optimality conditions."""
 
+import daqp
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -7,7 +8,7 @@ from scipy.optimize import nnls
 
 from safebo.robots.quadruped.gait import GAITS, stance_time
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody, free_optimum
 from safebo.robots.quadruped.mpc.reference import divide_horizon
 
 LEGS = ("FL", "FR", "RL", "RR")
@@ -221,3 +222,18 @@ def test_numbers_that_are_none_are_refused_and_not_solved(part, wrong):
     with pytest.raises(MpcError, match="finite"):
         mpc.solve(problem)
     np.testing.assert_array_equal(mpc.forces, before)
+
+
+def test_an_optimum_inside_its_constraints_is_that_of_the_constrained_solver():
+    inside = []
+    for seed in range(20):
+        mpc, problem = case(seed, ("trot", "flying-trot")[seed % 2])
+        hessian, gradient, *constraints = mpc.build(problem)
+        size, most = len(gradient), mpc.max_force / (mpc.body.mass * GRAVITY)
+        found = np.empty(size)
+        inside.append(free_optimum(hessian, gradient, mpc.friction, most, np.empty(size * size), found))
+        expected, _, flag, _ = daqp.solve(hessian, gradient, *constraints)
+        assert flag == 1
+        assert np.allclose(found, expected, atol=1e-9) == inside[-1]
+        np.testing.assert_allclose(hessian @ found, -gradient, atol=1e-9)
+    assert 2 < sum(inside) < 18

@@ -103,6 +103,67 @@ def friction_pyramid(
     return matrix, upper, lower
 
 
+TOLERANCE = 1e-6
+"""By how much forces may break a row of the constraints, which has unit length: DAQP's own."""
+
+
+@njit(cache=True)
+def inside_pyramid(forces: FloatArray, friction: float, max_force: float) -> bool:
+    """Whether forces, in the order and units of `friction_pyramid`, keep its constraints; NaN does not."""
+    count = forces.shape[0] // 3
+    scale = 1.0 / math.sqrt(1.0 + friction**2)
+    for c in range(count):
+        up, across = forces[c], max(abs(forces[count + 2 * c]), abs(forces[count + 2 * c + 1]))
+        within = -TOLERANCE <= up <= max_force + TOLERANCE
+        if not (within and scale * (across - friction * up) <= TOLERANCE):
+            return False
+    return True
+
+
+@njit(cache=True, fastmath={"contract"})
+def free_optimum(
+    hessian: FloatArray,
+    gradient: FloatArray,
+    friction: float,
+    max_force: float,
+    factor: FloatArray,
+    solution: FloatArray,
+) -> bool:
+    """Solve a program without its constraints, H u = -g, by elimination; returns whether it keeps them.
+
+    Most programs of a robot that walks well have their optimum inside the constraints.
+
+    Args:
+        hessian: symmetric and positive, `n x n`; left as it is.
+        gradient: `n`.
+        friction: coefficient.
+        max_force: largest vertical force.
+        factor: room for `n n` numbers.
+        solution: out, `n`.
+    """
+    n = gradient.shape[0]
+    rows = factor[: n * n].reshape(n, n)
+    rows[:] = hessian
+    for i in range(n):
+        solution[i] = -gradient[i]
+    for k in range(n):
+        pivot = rows[k]
+        if not pivot[k] > 0.0:
+            return False
+        for i in range(k + 1, n):  # symmetric: only what is right of the diagonal is used
+            share = pivot[i] / pivot[k]
+            row, above = rows[i, i:], pivot[i:]
+            for j in range(row.shape[0]):
+                row[j] -= share * above[j]
+            solution[i] -= share * solution[k]
+    for k in range(n - 1, -1, -1):
+        value = solution[k]
+        for j in range(k + 1, n):
+            value -= rows[k, j] * solution[j]
+        solution[k] = value / rows[k, k]
+    return inside_pyramid(solution, friction, max_force)
+
+
 class ConvexMpc:
     """Stance forces and base trajectory over a horizon.
 
@@ -137,6 +198,7 @@ class ConvexMpc:
         size = 12 * self.steps  # of the program with all feet standing throughout
         self._hessian = np.empty(size * size)
         self._gradient = np.empty(size)
+        self._factor, self._free = np.empty(size * size), np.empty(size)
         self.forces = np.zeros((self.steps, 4, 3))
         self.trajectory = np.zeros((self.steps + 1, 12))
 
@@ -174,18 +236,28 @@ class ConvexMpc:
         Raises:
             MpcError: no optimum was found.
         """
-        numbers = (float(part.sum()) for part in (problem.state, problem.reference, problem.moment_arms))
-        if not all(map(math.isfinite, numbers)):
+        if not _finite(problem.state, problem.reference, problem.moment_arms):
             raise MpcError("MPC: state, reference or moment arms are not finite")
         if not problem.durations.any():
             self.forces[:] = 0.0
         else:
-            solution, _, flag, _ = daqp.solve(*self.build(problem))
-            if flag < 1:
-                raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
+            program = self.build(problem)
+            hessian, gradient = program[:2]
+            solution = self._free[: len(gradient)]
+            most = self.max_force / self._weight
+            if not free_optimum(hessian, gradient, self.friction, most, self._factor, solution):
+                solution, _, flag, _ = daqp.solve(*program)
+                if flag < 1:
+                    raise MpcError(f"MPC: the quadratic program has no solution (DAQP exit flag {flag})")
             scatter_forces(solution, problem.durations, self._weight, self.forces)
         _predict(tuple(problem), self._body_parts, self.forces, self.trajectory)
         return self.forces
+
+
+@njit(cache=True)
+def _finite(state: FloatArray, reference: FloatArray, arms: FloatArray) -> bool:
+    """Whether all numbers are finite."""
+    return math.isfinite(np.sum(state) + np.sum(reference) + np.sum(arms))
 
 
 @njit(cache=True)

@@ -12,7 +12,6 @@ the pyramid keeps them; what is left over, and a swinging leg's torque, is cut t
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,12 +20,9 @@ import numpy as np
 
 from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY, plain
-from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, scatter_forces
+from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, inside_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
 from safebo.types import BoolArray, FloatArray, IntArray
-
-TOLERANCE = 1e-6
-"""By how much a solution may break a row of the constraints, which has unit length: DAQP's own."""
 
 
 class TorqueError(RuntimeError):
@@ -219,7 +215,7 @@ def free_torques(problem: TorqueProblem, settings: TorqueSettings, answer: Torqu
     """Solve the program without its constraints, and say whether what comes out keeps them.
 
     Most programs of a robot that walks well have their optimum inside the constraints: u = -H^-1 g. What is allowed is
-    what the solver of the constrained program allows too (`TOLERANCE`).
+    what the solver of the constrained program allows too (`inside_pyramid`).
 
     Returns:
         `FOUND`, or why the program has to be solved with its constraints: `OUTSIDE_PYRAMID` or `OVER_LIMIT`.
@@ -237,12 +233,8 @@ def free_torques(problem: TorqueProblem, settings: TorqueSettings, answer: Torqu
         solution[i, 0] = -gradient[i]
     solve_positive(factor, solution)
     forces = solution[:, 0].copy()
-    scale = 1.0 / math.sqrt(1.0 + settings.friction**2)  # of the pyramid's rows
-    for c in range(count):
-        up, across = forces[c], max(abs(forces[count + 2 * c]), abs(forces[count + 2 * c + 1]))
-        within = -TOLERANCE <= up <= settings.max_force + TOLERANCE
-        if not (within and scale * (across - settings.friction * up) <= TOLERANCE):
-            return OUTSIDE_PYRAMID
+    if not inside_pyramid(forces, settings.friction, settings.max_force):
+        return OUTSIDE_PYRAMID
     exceeded = _torque_from_forces(problem, settings, forces, answer)
     return OVER_LIMIT if exceeded else FOUND
 
