@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from safebo.evaluators.scenarios import parts_of
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments import studies
-from safebo.experiments.evidence.truth import from_unit, is_safe, truth
+from safebo.experiments.evidence.truth import from_unit, is_safe, truth, with_evaluator_options
+from safebo.experiments.evidence.tuning import run_seed, unsafe
 from safebo.experiments.speed import __main__ as speed
 from safebo.experiments.studies.cautious import cautious
 from safebo.study.reading import load_study, registered_studies
@@ -76,6 +77,15 @@ def test_go1_robust_asks_for_two_more_ticks_and_its_seed_bears_them() -> None:
         )
         for part in parts_of(trial, study):
             assert is_safe(one_walk(study), evaluator.evaluate(part)), part.scenario
+
+
+@pytest.mark.parametrize(("name", "walks"), [("go1-mpc", [1, 1, 1]), (ROBUST, [8, 2, 2])])
+def test_a_short_run_certifies_every_trial_and_stays_safe(name: str, walks: list[int]) -> None:
+    short = with_evaluator_options(load_study(name).study, {"seconds": 1.6, "telemetry": False})
+    result = run_seed(short.model_dump_json(), 3, 3, [])
+    assert [t.phase for t, _ in result.records] == ["seed", "local", "local"]
+    assert all(max(1, len(m.scenarios)) <= most for (_, m), most in zip(result.records, walks, strict=True))
+    assert all(t.certified and not unsafe(m, short) for t, m in result.records[1:])
 
 
 def test_go1_trot_is_the_declared_problem() -> None:
