@@ -123,7 +123,12 @@ public:
         const double t = s.mode == 0 ? -1.0 : s.time - s.settle;
         const bool walks = s.mode >= 2 && t >= -1e-9 && s.duty < 1.0;
         offset_ = {s.offset_fl, 0.0, s.offset_rl, s.offset_rr};
-        const Vec3 wanted = {s.velocity[0], s.velocity[1], 0.0};  // in H
+        Vec3 wanted = {s.velocity[0], s.velocity[1], 0.0};  // in H
+        for (int k = 0; k < 2 && s.mode == 1; ++k) {  // over the middle of the feet before one of them lifts
+            double away = 0.0;
+            for (int i = 0; i < 4; ++i) away += 0.25 * (foot_[i][k] - home_[i][k]);
+            wanted[k] = std::clamp(6.0 * away, -0.15, 0.15);
+        }
         reference_yaw_ = std::clamp(reference_yaw_ + s.velocity[2] / RATE, yaw_ - 0.2, yaw_ + 0.2);
         for (int i = 0; i < 4; ++i) {
             const double phase = walks ? phase_of(t, i, s) : 0.0;
