@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from safebo.experiments.evidence.envelope_page import into_page, table
+from safebo.experiments.evidence.envelope_page import MOST, into_page, table
 from safebo.robots.descriptions.check import compare_engines
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.descriptions.published import ROBOTS
@@ -41,7 +41,6 @@ SHORTFALL = 0.15
 """Share of the commanded speed that may be missing."""
 STEPS = {"forward": 0.1, "leftward": 0.05, "turning": 0.2, "push": 0.2}
 """Grids: m/s, m/s, rad/s, m/s."""
-MOST = {"forward": 3.0, "leftward": 0.6, "turning": 2.0, "push": 2.4}
 GAIT_NAMES = tuple(name for name in GAITS if name != "stand")
 CORNER = 0.6
 FAST_SWING = 5.0

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+MOST = {"forward": 3.0, "leftward": 0.6, "turning": 2.0, "push": 2.4}
+"""The most that is tried: m/s, m/s, rad/s, m/s."""
 BEGIN, END = "<!-- envelope -->", "<!-- end of envelope -->"
 
 PUBLISHED = (
@@ -18,7 +20,7 @@ PUBLISHED = (
 
 
 def table(known: Mapping[tuple[str, ...], Any], robots: Sequence[str], gaits: Sequence[str]) -> str:
-    """What is known as Markdown; a figure that is missing is left empty."""
+    """What is known as Markdown; a missing figure is left empty, a gait of which nothing is known is left out."""
     lines = [
         "| robot | gait | forward, m/s | sideways, m/s | turning, rad/s | push, m/s | cost of transport | falls |",
         "|---|---|---|---|---|---|---|---|",
@@ -29,13 +31,15 @@ def table(known: Mapping[tuple[str, ...], Any], robots: Sequence[str], gaits: Se
             push = known.get(("push", robot, gait), {}).get("push")
             cost = known.get(("transport", robot, gait))
             changes = known.get(("changes", robot, gait))
+            if not speeds and push is None and cost is None and changes is None:
+                continue
             cells = [
                 robot,
                 gait,
                 _speed(speeds, "forward"),
                 _speed(speeds, "leftward"),
-                "" if not speeds else f"{speeds['turning']:.1f}",
-                "" if push is None else f"{push:.1f}",
+                _speed(speeds, "turning"),
+                "" if push is None else _tried("push", push, f"{push:.1f}"),
                 "" if cost is None else f"{cost['cost']:.2f} at {cost['speed']:.2f} m/s",
                 "" if changes is None else f"{len(changes['falls'])} of {changes['tried']}",
             ]
@@ -63,10 +67,15 @@ def table(known: Mapping[tuple[str, ...], Any], robots: Sequence[str], gaits: Se
 
 
 def _speed(speeds: Mapping[str, float], name: str) -> str:
-    """A largest speed; marked where it is the most that the controller lets the gait walk."""
+    """A largest speed; marked where it is the most that the controller lets the gait walk, or that was tried."""
     if not speeds:
         return ""
-    return f"{speeds[name]:.2f}" + ("*" if abs(speeds[name] - speeds["limit"]) < 1e-9 else "")
+    at_limit = name != "turning" and abs(speeds[name] - speeds["limit"]) < 1e-9
+    return f"{speeds[name]:.2f}*" if at_limit else _tried(name, speeds[name], f"{speeds[name]:.2f}")
+
+
+def _tried(name: str, value: float, text: str) -> str:
+    return f"{text}+" if value >= MOST[name] else text
 
 
 def into_page(page: Path, text: str) -> None:
