@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from safebo.files.reading import plain_data
 from safebo.robots.controllers.commands import CONTROLLER_HELP, adapter, serve
 from safebo.robots.controllers.commands import or_refuse as _or_refuse
 from safebo.robots.controllers.commands import refuse as _refuse
@@ -32,6 +33,7 @@ from safebo.robots.descriptions.robot_file import (
     user_folder,
     write_robot_file,
 )
+from safebo.robots.evaluation.conditions import walk_conditions
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
@@ -180,6 +182,10 @@ def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tupl
 
 
 def _named_disturbance(name: str, robot: RobotModel) -> Disturbance:
+    """A disturbance from presets by name, or from fields as they stand in a study."""
+    if name.lstrip().startswith("{"):
+        given = {"disturbance": plain_data(name, "--disturbance")}
+        return walk_conditions(given, {}, Disturbance(), (0.0, 0.0, 0.0), 0.0, robot.size).disturbance
     for part in name.split("+"):
         if part not in PRESETS:
             close = difflib.get_close_matches(part, PRESETS, n=1)
@@ -215,7 +221,8 @@ def walk(
     disturbance: Annotated[
         str,
         typer.Option(
-            help="How the plant differs from the model, several joined by +: see `safebo robots list`."
+            help="How the plant differs from the model: presets joined by + (`safebo robots list`), or fields as in a "
+            "study: '{preset: paper, slope: 5}'."
         ),
     ] = "nominal",
     delay: Annotated[
@@ -286,7 +293,7 @@ def walk(
         _refuse("--estimator truth is for the controller that comes with this package")
     else:
         walker = ProtocolWalk(_or_refuse(own.make), controller, model, chosen, pattern, ramp)
-    plant = Simulation(model, gap, seed)
+    plant = _or_refuse(lambda: Simulation(model, gap, seed))
     rollout(plant, walker, seconds=0.02)  # what is not yet compiled is compiled here, outside the timing
     record = rollout(plant, walker, seconds)
     if len(record) <= record.walk_start:

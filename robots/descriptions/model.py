@@ -91,4 +91,4 @@ def shipped_robot(name: str) -> RobotModel:
 
 
 def _drawn(name: str) -> Any:
-    return mujoco.MjModel.from_xml_string(write_mjcf(ROBOTS[name], drawn=True))
+    return mujoco.MjSpec.from_string(write_mjcf(ROBOTS[name], drawn=True))

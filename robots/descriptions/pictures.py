@@ -22,7 +22,7 @@ _WHOLE = 0.6
 
 
 def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
-    """The model of `mjcf` with the shapes that the file at `path` shows, or collides with where it shows none.
+    """`mjcf` as a `mujoco.MjSpec`, with the shapes that the file at `path` shows, or collides with where it shows none.
 
     Shapes whose files cannot be read are missing from the picture; a link without any is drawn as a rod.
     """
@@ -65,7 +65,7 @@ def draw_robot(path: Path, choices: LayoutChoices, mjcf: str) -> Any:
             body.add_geom(
                 type=mujoco.mjtGeom.mjGEOM_BOX, pos=box.pos, size=0.9 * box.size, rgba=_GREY, **_SEEN_ONLY
             )
-    return spec.compile()
+    return spec
 
 
 _SEEN_ONLY: dict[str, Any] = {"contype": 0, "conaffinity": 0, "mass": 0.0, "group": _DRAWN_GROUP}

@@ -86,7 +86,7 @@ class RobotModel:
         imu_position: of the inertial unit in the trunk frame (site `imu`; the origin when there is none), 3.
         size: what the controller's default gains are scaled with.
         gains: gains that this robot wants otherwise than the scaled defaults.
-        draw: gives the same robot with shapes to look at, for pictures; None where `mjcf` has all there are.
+        draw: gives a `mujoco.MjSpec` of the same robot with shapes to look at; None where `mjcf` has all there are.
         notes: what was assumed or left out when the robot was read, one sentence each.
     """
 
@@ -119,8 +119,14 @@ class RobotModel:
     def load_mujoco(self, drawn: bool = False) -> Any:
         """A fresh `mujoco.MjModel`; `drawn` gives the one for pictures."""
         if drawn and self.draw is not None:
-            return self.draw()
+            return self.draw().compile()
         return mujoco.MjModel.from_xml_string(self.mjcf)
+
+    def load_spec(self, drawn: bool = False) -> Any:
+        """A fresh `mujoco.MjSpec`, to which more can be added; `drawn` gives the one for pictures."""
+        if drawn and self.draw is not None:
+            return self.draw()
+        return mujoco.MjSpec.from_string(self.mjcf)
 
     def load_pinocchio(self) -> Any:
         """A fresh `pinocchio.Model` with a floating base. Its armature includes the rotors'."""

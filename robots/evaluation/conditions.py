@@ -42,7 +42,7 @@ EXTRA_DELAY = "extra_delay"
 CONDITIONS = ("disturbance", "velocity", "plant", EXTRA_DELAY, *_GAP)
 """What a scenario of a legged robot may change."""
 
-_DELAYS = ("control_delay", "command_delay", EXTRA_DELAY)
+_DELAYS = ("control_delay", "command_delay", "delay_jitter", EXTRA_DELAY)
 _TIME = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)\s*")
 _SEGMENT = ("seconds", "forward", "leftward", "yaw_rate", "gait")
 _FASTEST = 5.0

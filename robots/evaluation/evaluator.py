@@ -30,6 +30,7 @@ from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.floor import check_start
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
@@ -204,6 +205,7 @@ class LeggedEvaluator:
         world = walk_conditions(
             conditions or {}, context, self._gap, settings.velocity, settings.seconds, self.robot.size
         )
+        check_start(world.disturbance, world.plant or self.robot)
         if self._own is not None and any(segment.gait for segment in world.segments):
             raise ValueError(
                 f"velocity: controller {settings.controller} is told one gait for the whole walk; changes of gait "
@@ -242,9 +244,9 @@ class LeggedEvaluator:
             monitor=None if monitor is None else monitor.check,
             backups=backups,
             limits=FallLimits(),
-            # The rule is for one command and a level floor.
+            # The rule is for one command and one level floor.
             end=None
-            if early_end is None or world.segments or any(gap.slope)
+            if early_end is None or world.segments or not gap.same_everywhere
             else end_rule(early_end, self.scoring.under(world), gait),
         )
 

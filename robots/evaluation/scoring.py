@@ -27,7 +27,7 @@ from safebo.robots.evaluation.signals import SIMULATED, WalkTrace
 from safebo.robots.evaluation.stl.values import ArrayTrace
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.speed import SpeedLimit, shortened_command, speed_limit
-from safebo.robots.simulation.plant import floor_rise
+from safebo.robots.simulation.floor import floor_under
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import FloatArray, QuantityInfo
 
@@ -147,7 +147,8 @@ class WalkScoring:
         """The walk as the plant (`true`) or as the robot itself saw it."""
         signals = walk_signals(record, true, self.command(gait), self.ramp)
         if self.world is not None:
-            signals = _in_world(signals, record, true, self.world, self.limit(gait).speed, self.ramp)
+            fastest = self.limit(gait).speed
+            signals = _in_world(signals, record, true, self.world, fastest, self.ramp, self.robot)
         trace = WalkTrace(
             record, signals, true, self.robot, gait.stride_duration, self.velocity[2], self.ramp
         )
@@ -246,8 +247,9 @@ def _in_world(
     world: WalkConditions,
     fastest: float,
     ramp: float,
+    robot: RobotModel,
 ) -> WalkSignals:
-    """Signals with the command of every tick where it changes, and true heights over the floor where that rises."""
+    """Signals with the command of every tick where it changes, and true heights over the floor that there is."""
     rows = slice(record.walk_start, None)
     if any(segment.gait for segment in world.segments):
         # What may be walked while one gait goes over into another is the controller's to say.
@@ -259,7 +261,8 @@ def _in_world(
         profile, time = VelocityProfile(world.segments, ramp), record.time[rows]
         command = profile.course(time, fastest)
         signals = replace(signals, command=command, at_speed=profile.settled(time) >= 2.0 * ramp)
-    if true and any(world.disturbance.slope):
-        floor = floor_rise(world.disturbance, record.base_position[record.walk_start :])
+    if true and (any(world.disturbance.slope) or world.disturbance.uneven):
+        poses = record.base_position[rows], record.base_orientation[rows]
+        floor = floor_under(world.disturbance, world.plant or robot, *poses)
         signals = replace(signals, height=signals.height - floor)
     return signals

@@ -87,7 +87,7 @@ def is_upright(plant: PlantMemory, velocities: FloatArray, bounds: tuple[float, 
     for value in velocities:
         total += value * value
     roll, pitch = roll_and_pitch(truth[3:7])
-    over_floor = truth[2] - truth[0] * floor[0] - truth[1] * floor[1]
+    over_floor = truth[2] - truth[0] * floor[0] - truth[1] * floor[1] - floor[2]
     level = abs(roll) <= tilt and abs(pitch) <= tilt and over_floor >= height
     return math.isfinite(total) and level and not (trunk and m["touching"][TRUNK] != 0)
 

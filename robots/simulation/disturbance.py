@@ -14,11 +14,22 @@ import numpy as np
 from safebo.robots.descriptions.description import JOINT_TYPES, LEGS
 from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.simulation.sensors import SensorNoise
+from safebo.robots.simulation.terrain import (
+    FrictionPatch,
+    RoughGround,
+    Step,
+    check_patches,
+    parse_patches,
+    parse_rough,
+    parse_steps,
+)
 
 Four = tuple[float, float, float, float]
 Three = tuple[float, float, float]
 Two = tuple[float, float]
 A_GO1 = RobotSize()
+
+_TICKS = ("control_delay", "command_delay", "delay_jitter")
 
 
 def _require(holds: bool, name: str, allowed: str, value: object) -> None:
@@ -72,6 +83,12 @@ class Disturbance:
         pushes: forces on the trunk.
         sensor_noise: noise, bias and delay of the sensors.
         slope: by how much the floor rises ahead and to the left at the start, degrees.
+        steps: blocks across the way.
+        rough: random ground; None for none.
+        friction_patches: strips across the way with another friction.
+        delay_jitter: ticks by which a torque may arrive later than `control_delay` says. For every torque it is drawn
+            anew, each whole number up to this one as likely; the newest that has arrived acts, and one that comes after
+            a newer one is lost.
     """
 
     torque_factor: Four = (1.0, 1.0, 1.0, 1.0)
@@ -91,6 +108,10 @@ class Disturbance:
     sensor_noise: SensorNoise = field(default_factory=SensorNoise)
     added_damping: float = 0.0
     slope: Two = (0.0, 0.0)
+    steps: tuple[Step, ...] = ()
+    rough: RoughGround | None = None
+    friction_patches: tuple[FrictionPatch, ...] = ()
+    delay_jitter: int = 0
 
     def __post_init__(self) -> None:
         for name in ("torque_factor", "foot_friction_factor"):
@@ -110,9 +131,20 @@ class Disturbance:
         _require(corner is None or 0 < corner < 1, "torque_speed_corner", "between 0 and 1", corner)
         steepest = max(map(abs, self.slope))
         _require(steepest <= 45.0, "slope", "at most 45 degrees either way", self.slope)
-        for name in ("control_delay", "command_delay"):
+        for name in _TICKS:
             value = getattr(self, name)
             _require(value >= 0 and int(value) == value, name, "a whole number of ticks, at least 0", value)
+        check_patches(self.friction_patches)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the floor is no plane."""
+        return bool(self.steps) or self.rough is not None
+
+    @property
+    def same_everywhere(self) -> bool:
+        """Whether the floor is level, and the same wherever a robot walks."""
+        return not (any(self.slope) or self.uneven or self.friction_patches)
 
     def without_noise(self) -> Disturbance:
         """The same plant with perfect sensors (their delay stays)."""
@@ -147,6 +179,9 @@ class Disturbance:
             joint_friction=some(self.joint_friction, strength),
             armature=some(self.armature, mass * length**2),
             pushes=tuple(replace(push, force=three(push.force, mass)) for push in self.pushes),
+            steps=tuple(step.to_scale(length) for step in self.steps),
+            rough=None if self.rough is None else self.rough.to_scale(length),
+            friction_patches=tuple(patch.to_scale(length) for patch in self.friction_patches),
         )
 
     @classmethod
@@ -222,6 +257,14 @@ PRESETS: dict[str, Disturbance] = {
         joint_friction=(0.3, 0.3, 0.3),
         joint_damping=(0.3, 0.3, 0.3),
     ),
+    "steps": Disturbance(
+        steps=(Step(at=0.8, height=0.04, length=1.0), Step(at=1.1, height=0.08, length=0.4))
+    ),
+    "rough": Disturbance(rough=RoughGround(amplitude=0.03)),
+    "patches": Disturbance(
+        friction_patches=(FrictionPatch(at=0.5, length=0.5, friction=0.3), FrictionPatch(1.5, 0.5, 0.3))
+    ),
+    "jitter": Disturbance(delay_jitter=2),
     "slippery": Disturbance(foot_friction=0.3),
     "socks": Disturbance(foot_friction=0.5, foot_friction_factor=(0.6, 0.6, 0.6, 0.6)),
     # somebody leans on the robot, or drops a load on it, while it walks
@@ -294,6 +337,7 @@ def _slope(value: Any) -> Two:
 _PER_LEG = ("torque_factor", "foot_friction_factor")
 _PER_JOINT = ("joint_damping", "joint_friction", "armature")
 _VECTORS = ("payload_position", "trunk_com_shift")
+_TERRAIN = {"steps": parse_steps, "rough": parse_rough, "friction_patches": parse_patches}
 _OPTIONAL = (*_PER_JOINT, "foot_friction", "torque_speed_corner")
 
 
@@ -310,6 +354,8 @@ def _parse(key: str, value: Any) -> Any:
         return _several(key, value, ("position", "speed"), 0.0)
     if key == "slope":
         return _slope(value)
+    if key in _TERRAIN:
+        return _TERRAIN[key](value)
     if key == "sensor_noise":
         if not isinstance(value, (bool, Mapping)):
             raise ValueError(f"disturbance: sensor_noise must be true, false or a mapping, got {value!r}")
@@ -319,4 +365,4 @@ def _parse(key: str, value: Any) -> Any:
             raise ValueError(f"disturbance: pushes must be a list, got {value!r}")
         return tuple(_push(i, item) for i, item in enumerate(value))
     number = _number(key, value)
-    return int(number) if key.endswith("_delay") and number == int(number) else number
+    return int(number) if key in _TICKS and number == int(number) else number

@@ -11,7 +11,7 @@ from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gain
 from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.plant import slope_quaternion
+from safebo.robots.simulation.floor import floor_axes
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.types import BoolArray, FloatArray
 
@@ -183,10 +183,8 @@ def contacts_over_time(footage: Footage, forces: FloatArray) -> BoolArray:
 
 
 def floor_normal(world: Disturbance) -> FloatArray:
-    """Unit normal of the floor, `3`."""
-    if not any(world.slope):
-        return np.array([0.0, 0.0, 1.0])
-    return np.asarray(rotations(np.asarray(slope_quaternion(world))[None])[0, :, 2])
+    """Unit normal of the floor, `3`: of its plane, where bumps are on it."""
+    return floor_axes(world)[:, 2]
 
 
 def rotations(quaternions: FloatArray) -> FloatArray:

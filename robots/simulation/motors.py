@@ -49,6 +49,7 @@ def _motor_law(
 @njit(cache=True)
 def drive(
     tick: int,
+    age: int,
     command: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
     plant: PlantMemory,
     delays: tuple[FloatArray, FloatArray],
@@ -59,6 +60,7 @@ def drive(
 
     Args:
         tick: ticks since the start; the first command and its torque fill the delays.
+        age: ticks since the torque was computed that acts now, at most the longest delay.
         command: position, velocity, torque, kp, kd.
         plant: its torques are written.
         delays: commands of the last ticks, those of the delay and one more, each `5 x 12`; torques at the joints
@@ -85,7 +87,7 @@ def drive(
     if tick == 0:
         for other in range(late):
             delayed[other] = torques[1]
-    torques[1] = delayed[(tick + 1) % late]
+    torques[1] = delayed[(tick - age) % late]
     control, passive, velocity = engine
     actuator, joints_at, base_at = m["actuator"], m["joints_at"], m["base_at"]
     for j in range(12):

@@ -19,6 +19,14 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 from safebo.robots.simulation.contacts import TRUNK, feel, observe
 from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.floor import (
+    check_start,
+    floor_gradient,
+    floor_under,
+    foot_friction,
+    model_on_floor,
+    slope_quaternion,
+)
 from safebo.robots.simulation.motors import drive
 from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.robots.simulation.sensors import CHANNELS
@@ -28,6 +36,7 @@ from safebo.types import FloatArray
 mujoco.set_mju_user_warning(lambda _message: None)
 
 _NOISE_BLOCK = 256
+_JITTER = 0x6A17  # of the seed of delays, beside that of the sensors' noise
 
 
 class Simulation:
@@ -48,6 +57,7 @@ class Simulation:
             impedance, N m, `3 x 12`.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
         torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
+        torque_age: ticks since the torque was computed that acted in the last tick.
         foot_force: normal force under every foot in the last physics step of the last tick, N, `4`.
     """
 
@@ -64,7 +74,8 @@ class Simulation:
         self.disturbance = disturbance or Disturbance()
         self.seed = int(seed)
         self.period = 1.0 / control_rate
-        self.model = robot.load_mujoco()
+        check_start(self.disturbance, robot)
+        self.model = model_on_floor(self.disturbance, robot)
         self.index = robot.mujoco_index(self.model)
         self.substeps = max(1, math.ceil(self.period / self.model.opt.timestep - 1e-9))
         self.model.opt.timestep = self.period / self.substeps
@@ -94,7 +105,7 @@ class Simulation:
             ("actuator", self.index.actuator),
             ("joints_at", np.stack([self.index.qpos, self.index.dof])),
             ("base_at", [self.index.base_qpos, self.index.base_dof]),
-            ("floor", _floor_gradient(gap)),
+            ("floor", np.zeros(3) if gap.uneven else [*floor_gradient(gap), 0.0]),
             ("period", self.period),
             ("imu", robot.imu_position),
             ("std", gap.sensor_noise.channel_std()),
@@ -102,7 +113,7 @@ class Simulation:
             self.memory[name] = values
         self._delays = (
             np.zeros((int(gap.command_delay) + 1, 5, 12)),
-            np.zeros((int(gap.control_delay) + 1, 12)),
+            np.zeros((int(gap.control_delay) + int(gap.delay_jitter) + 1, 12)),
         )
         self.torques: FloatArray = self.memory["torques"][0]
         self.commanded_torque: FloatArray = self.torques[0]
@@ -128,6 +139,7 @@ class Simulation:
         self._place_of_geom[self.index.foot_geom] = np.arange(4)
         self._engine = self._ctrl, self._passive, self._qvel
         self.velocity = self._qvel
+        self._foot_friction = model.geom_friction[self.index.foot_geom, 0].copy()
 
     def reset(
         self,
@@ -152,13 +164,15 @@ class Simulation:
             level[:] = slope_quaternion(self.disturbance)
             mujoco.mju_rotVecQuat(self._qpos[base : base + 3], np.array([0.0, 0.0, height]), level)
         self._qpos[self.index.qpos] = joints
-        mujoco.mj_step1(self.model, self.data)
+        self._find_contacts()
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
         noise = self.disturbance.sensor_noise
         self.memory["bias"] = noise.channel_bias() * self._random.standard_normal(CHANNELS)
         self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
         self._noise_row = _NOISE_BLOCK
         self._noisy = bool(np.any(self.memory["std"] > 0))
+        self._delay_random = np.random.default_rng([_JITTER, self.seed if seed is None else int(seed)])
+        self.torque_age = int(self.disturbance.control_delay + self.disturbance.delay_jitter)
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
@@ -200,22 +214,44 @@ class Simulation:
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""
         told = command.position, command.velocity, command.torque, command.kp, command.kd
-        if not drive(self.ticks, told, self.memory, self._delays, self._newest, self._engine):
+        if self.disturbance.delay_jitter:
+            self._draw_delay()
+        when = self.ticks, self.torque_age
+        if not drive(*when, told, self.memory, self._delays, self._newest, self._engine):
             raise ValueError("a command has twelve numbers of each kind, one a joint")
         if self.disturbance.pushes:
             self._push()
         model, data = self.model, self.data
         mujoco.mj_step2(model, data)
         for _ in range(self.substeps - 1):
-            mujoco.mj_step1(model, data)
+            self._find_contacts()
             mujoco.mj_step2(model, data)
         # the engine knows the forces only until contacts are found anew
         contact = data.contact
         feel(contact.geom, contact.efc_address, data.efc_force, self._place_of_geom, self.foot_force)
-        mujoco.mj_step1(model, data)
+        self._find_contacts()
         self.ticks += 1
         self.time = self.ticks * self.period
         self._sense()
+        if self.disturbance.uneven:
+            self.memory["floor"][0, 2] = self.floor_height()
+
+    def _find_contacts(self) -> None:
+        """Positions, velocities and contacts of the present state."""
+        if self.disturbance.friction_patches:
+            mujoco.mj_kinematics(self.model, self.data)
+            feet = self.index.foot_geom
+            places = self.data.geom_xpos[feet]
+            self.model.geom_friction[feet, 0] = foot_friction(self.disturbance, places, self._foot_friction)
+        mujoco.mj_step1(self.model, self.data)
+
+    def _draw_delay(self) -> None:
+        """How old the torque is that acts in this tick: the newest that has arrived, see `Disturbance.delay_jitter`."""
+        row = self.ticks % _NOISE_BLOCK
+        if row == 0:
+            shortest, jitter = self.disturbance.control_delay, self.disturbance.delay_jitter
+            self._drawn_delays = shortest + self._delay_random.integers(jitter + 1, size=_NOISE_BLOCK)
+        self.torque_age = min(self.torque_age + 1, int(self._drawn_delays[row]))
 
     def start_walk(self) -> None:
         """Pushes are timed from the start of the walk: now. Before it there are none."""
@@ -242,6 +278,11 @@ class Simulation:
         """Whether the physics goes on: MuJoCo answers a diverged state by starting again from time zero."""
         return bool(self.data.time > self.time - 0.5 * self.period)
 
+    def floor_height(self) -> float:
+        """Height of the floor over which the trunk's height counts, world, m."""
+        here = self._truth[0:3], self._truth[3:7]
+        return float(floor_under(self.disturbance, self.robot, *here))
+
     def finite(self) -> bool:
         """Whether the physics is still sound: finite numbers, and it goes on."""
         speed = self._qvel
@@ -263,35 +304,12 @@ def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
     if gap.foot_friction is not None:
         model.geom_friction[feet, 0] = gap.foot_friction
     model.geom_friction[feet, 0] *= np.asarray(gap.foot_friction_factor)
-    if any(gap.slope):
-        model.geom_quat[index.floor_geoms] = slope_quaternion(gap)
     body = index.base_body
     if any(gap.trunk_com_shift):
         model.body_ipos[body] += np.asarray(gap.trunk_com_shift)
     if gap.payload_mass > 0:
         _add_point_mass(model, body, gap.payload_mass, np.asarray(gap.payload_position))
     mujoco.mj_setConst(model, mujoco.MjData(model))
-
-
-def slope_quaternion(gap: Disturbance) -> FloatArray:
-    """From the world to the floor's own axes, w, x, y, z."""
-    ahead, left = np.radians(gap.slope)
-    pitch, roll, both = np.zeros(4), np.zeros(4), np.zeros(4)
-    mujoco.mju_axisAngle2Quat(pitch, np.array([0.0, 1.0, 0.0]), -ahead)
-    mujoco.mju_axisAngle2Quat(roll, np.array([1.0, 0.0, 0.0]), left)
-    mujoco.mju_mulQuat(both, pitch, roll)
-    return both
-
-
-def _floor_gradient(gap: Disturbance) -> FloatArray:
-    """How the floor rises along the world's x and y, `2`."""
-    ahead, left = np.radians(gap.slope)
-    return np.array([math.tan(ahead), math.tan(left) / math.cos(ahead)])
-
-
-def floor_rise(gap: Disturbance, position: FloatArray) -> FloatArray:
-    """Height of the floor under positions in the world (`... x 3`), m."""
-    return np.asarray(position[..., :2] @ _floor_gradient(gap))
 
 
 def _add_point_mass(model: Any, body: int, mass: float, position: FloatArray) -> None:

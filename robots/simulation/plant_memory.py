@@ -27,7 +27,7 @@ PLANT = np.dtype(
         ("actuator", "i8", 12),  # where the engine has the motors
         ("joints_at", "i8", (2, 12)),  # where qpos and qvel have the joints
         ("base_at", "i8", 2),  # where they have the base
-        ("floor", "f8", 2),  # rise of the floor along x and y
+        ("floor", "f8", 3),  # rise of the floor along x and y, and its height where they are 0, m
         ("period", "f8"),  # of control, s
         ("imu", "f8", 3),  # position of the inertial unit in the trunk frame, m
         ("std", "f8", CHANNELS),  # of the white noise on every channel of the sensors

@@ -115,11 +115,12 @@ class _Log:
         self._stream.send_columns(f"{self._root}/{place}", [times], columns)
 
     def _shapes(self) -> None:
-        """The drawn shapes of every body, in its own frame."""
+        """The drawn shapes of every body, in its own frame, and what stands on the floor."""
         model = self.actor.model
         for geom in range(model.ngeom):
             body = int(model.geom_bodyid[geom])
-            if body and model.geom_group[geom] <= 2 and _colour(model, geom)[3] > 0:
+            plane = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE
+            if not plane and model.geom_group[geom] <= 2 and _colour(model, geom)[3] > 0:
                 shape = _shape(self._rr, model, geom)
                 if shape is not None:
                     self._static(f"world/{_name(model, body)}/shape_{geom}", shape)
@@ -184,7 +185,7 @@ def _quaternion(wxyz: FloatArray) -> list[float]:
 
 
 def _shape(rr: Any, model: Any, geom: int) -> Any:
-    """A MuJoCo shape in its body's frame; None for kinds that bodies of robots do not have."""
+    """A MuJoCo shape in its body's frame; None for kinds that neither robots nor floors have."""
     kinds, kind = mujoco.mjtGeom, int(model.geom_type[geom])
     size, place = (
         np.asarray(model.geom_size[geom], dtype=float),
@@ -206,6 +207,10 @@ def _shape(rr: Any, model: Any, geom: int) -> Any:
         return rr.Capsules3D(lengths=[2 * size[1]], radii=[size[0]], translations=[start], **solid)
     if kind == kinds.mjGEOM_CYLINDER:
         return rr.Cylinders3D(lengths=[2 * size[1]], radii=[size[0]], centers=[place], **solid)
+    if kind == kinds.mjGEOM_HFIELD:
+        vertices, triangles = _surface(model, int(model.geom_dataid[geom]))
+        vertices = vertices @ turn.T + place
+        return rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, albedo_factor=rgba)
     if kind == kinds.mjGEOM_MESH:
         mesh = int(model.geom_dataid[geom])
         first, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
@@ -214,3 +219,20 @@ def _shape(rr: Any, model: Any, geom: int) -> Any:
         triangles = np.array(model.mesh_face[face : face + faces])
         return rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, albedo_factor=rgba)
     return None
+
+
+def _surface(model: Any, field: int) -> tuple[Any, Any]:
+    """Corners (`n x 3`, m) and triangles (`k x 3`) of a height field, in its own frame."""
+    rows, columns = int(model.hfield_nrow[field]), int(model.hfield_ncol[field])
+    first, (x, y, high, _) = int(model.hfield_adr[field]), model.hfield_size[field]
+    heights = high * np.asarray(model.hfield_data[first : first + rows * columns], dtype=float)
+    across, along = np.meshgrid(np.linspace(-x, x, columns), np.linspace(-y, y, rows))
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    far = corner + columns + 1
+    triangles = np.concatenate(
+        [
+            np.stack([corner, corner + 1, far], axis=1),
+            np.stack([corner, far, corner + columns], axis=1),
+        ]
+    )
+    return np.column_stack([across.ravel(), along.ravel(), heights]), triangles

@@ -19,7 +19,7 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorErr
 from safebo.robots.quadruped.mpc.convex_mpc import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.contacts import record_and_judge
-from safebo.robots.simulation.plant import Simulation, floor_rise
+from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.recording import (
     ROW,
     STATE_NAMES,
@@ -171,9 +171,7 @@ def rollout(
 
 def _fallen(simulation: Simulation, truth: BaseState, limits: FallLimits, lowest: float) -> str:
     """Why a robot that is not upright counts as fallen."""
-    height = float(truth.position[2])
-    if any(simulation.disturbance.slope):
-        height -= float(floor_rise(simulation.disturbance, truth.position))
+    height = float(truth.position[2]) - simulation.floor_height()
     if not simulation.finite():
         return "the simulation diverged"
     roll, pitch = roll_and_pitch(truth.orientation)

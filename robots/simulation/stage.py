@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.robots import OPENGL
+from safebo.robots.simulation.floor import floor_axes, floor_rise, model_on_floor
 from safebo.robots.simulation.footage import GRAVITY, Footage, floor_normal, forces_over_time
-from safebo.robots.simulation.plant import floor_rise, slope_quaternion
 from safebo.types import FloatArray
 
 Frame = NDArray[np.uint8]
@@ -30,6 +30,9 @@ FOLLOW = 0.5
 
 FORCE_LENGTH = 2.0
 """Length of the arrow of a force as large as the weight, in heights of the trunk."""
+
+AROUND = 6.0
+"""m of rough ground that are drawn before and behind a walk, for a robot as large as a Go1."""
 
 MAX_FORCE = 1.2
 """Weights from which on an arrow grows no more: the peak of an impact."""
@@ -64,12 +67,9 @@ class Actor:
 
     def __init__(self, footage: Footage) -> None:
         self.footage = footage
-        self.model = footage.robot.load_mujoco(drawn=True)
+        self.model = model_on_floor(footage.world, footage.robot, drawn=True, along=_seen(footage))
         self.index = footage.robot.mujoco_index(self.model)
-        if any(footage.world.slope):
-            self.model.geom_quat[self.index.floor_geoms] = slope_quaternion(footage.world)
         self.data = mujoco.MjData(self.model)
-        mujoco.mj_setConst(self.model, self.data)  # a floor that has turned
         self.forces: FloatArray = forces_over_time(footage)
         self._longest = MAX_FORCE * footage.robot.mass * GRAVITY
         self._length = force_scale(footage)
@@ -113,6 +113,13 @@ class Actor:
             turn = self.data.xmat[self.index.base_body].reshape(3, 3)
             side = 0.5 * (world.payload_mass / LOAD_DENSITY) ** (1.0 / 3.0)
             _block(scene, base + turn @ np.asarray(world.payload_position), turn, side)
+
+
+def _seen(footage: Footage) -> tuple[float, float]:
+    """From where to where ahead the floor is in the picture, m."""
+    ahead = footage.record.base_position @ floor_axes(footage.world)[:, 0]
+    around = AROUND * max(1.0, footage.robot.size.length)
+    return float(ahead.min()) - around, float(ahead.max()) + around
 
 
 def _next_geom(scene: Any) -> Any:
@@ -175,7 +182,9 @@ class Stage:
         self._lower = (
             above * 2.0 * self._camera.distance * math.tan(math.radians(0.5 * model.vis.global_.fovy))
         )
-        self._focus = _smooth(record.base_position[:, :2], round(FOLLOW / record.period))
+        width = round(FOLLOW / record.period)
+        self._focus = _smooth(record.base_position[:, :2], width)
+        self._heights = _smooth(floor_rise(footage.world, record.base_position)[:, None], width)[:, 0]
 
     def _distance(self, aspect: float) -> float:
         """From how far the whole robot is seen, m."""
@@ -194,7 +203,9 @@ class Stage:
         footage = self.actor.footage
         self.actor.pose(row)
         ground = np.array([*self._focus[row], 0.0])
-        if any(footage.world.slope):
+        if footage.world.uneven:
+            ground[2] = self._heights[row]
+        elif any(footage.world.slope):
             ground[2] = float(floor_rise(footage.world, ground))
         # The camera follows smoothly and keeps its height over the floor, so that the trunk's own motion can be seen.
         self._camera.lookat[:] = (

@@ -78,9 +78,19 @@ def read_file(path: str | Path) -> Any:
     Raises:
         FileError: it cannot be read, is no YAML, or holds what cannot be; the message names file, line and key.
     """
-    document = parse(read_text(path), str(path))
+    return plain_data(read_text(path), str(path))
+
+
+def plain_data(text: str, source: str) -> Any:
+    """What a person's text in YAML says, as plain data; see `read_file`.
+
+    Args:
+        text: YAML.
+        source: the file, or the option, for people.
+    """
+    document = parse(text, source)
     if document.problems:
-        raise FileError("\n".join(few_of(problem_lines(str(path), document.lines, document.problems))))
+        raise FileError("\n".join(few_of(problem_lines(source, document.lines, document.problems))))
     return document.data
 
 

@@ -15,7 +15,8 @@ from present import present
 from safebo.robots.evaluation.conditions import TICK, Segment, VelocityProfile, walk_conditions
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance
-from safebo.robots.simulation.plant import Simulation, floor_rise
+from safebo.robots.simulation.floor import floor_rise
+from safebo.robots.simulation.plant import Simulation
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study import Study
