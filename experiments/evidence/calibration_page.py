@@ -193,7 +193,7 @@ declaration, true Lipschitz constants, or a beta with the true norm. `measured` 
 little noise, it fails like the others. All runs are in calibration.csv beside this page.
 """
 
-POOLED = """`posterior` with declared priors and with earned ones, pooled over methods, the same problems of each. An
-alarm says that neither the declared nor the cautious prior fits; where the prior is right both it and a refutation are
-false.
+POOLED = """`posterior` with declared priors and with earned ones, pooled over methods. Problems are numbered
+alike, and some declared cells have fewer of them. An alarm says that neither the declared nor the cautious prior fits;
+where the prior is right both it and a refutation are false.
 """
