@@ -35,6 +35,7 @@ from safebo.robots.quadruped.gains import (
     GainTable,
     gains_of,
 )
+from safebo.text.attributes import attribute_at
 
 __all__ = ["LAWS", "WHOLE_BODY", "FoundController", "chosen_controller", "find_controller", "table_for"]
 
@@ -141,15 +142,10 @@ def _load_class(name: str) -> Any:
     module = _guarded(
         name, lambda: _file_module(head) if head.endswith(".py") else importlib.import_module(head)
     )
-    value: Any = module
-    for part in attribute.split("."):
-        if not hasattr(value, part):
-            names = [key for key in vars(value) if not key.startswith("_")]
-            close = difflib.get_close_matches(part, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ControllerInputError(f"controller {name!r}: {head} has no {part!r}{hint}")
-        value = getattr(value, part)
-    return value
+    try:
+        return attribute_at(module, attribute)
+    except LookupError as error:
+        raise ControllerInputError(f"controller {name!r}: {head} {error}") from None
 
 
 _files: dict[Path, tuple[float, ModuleType]] = {}

@@ -42,6 +42,7 @@ from safebo.evaluators.program import first_line, run_program
 from safebo.evaluators.scenarios import check_scenarios
 from safebo.study import Study, quantity_of
 from safebo.study.reading import StudyFile
+from safebo.text.attributes import attribute_at
 from safebo.text.printable import one_line
 from safebo.types import (
     OPERATING_TIME,
@@ -222,7 +223,7 @@ def _load_dotted(name: str, folder: str | None) -> Any:
     module_name, _, attribute = name.partition(":")
     with _loaded(f"evaluator {name!r} cannot be loaded"):
         try:
-            value: Any = _import_beside(module_name, folder)
+            module = _import_beside(module_name, folder)
         except ModuleNotFoundError as error:
             if error.name is None or not (module_name + ".").startswith(error.name + "."):
                 raise
@@ -230,14 +231,10 @@ def _load_dotted(name: str, folder: str | None) -> Any:
             raise EvaluatorOptionError(
                 f"no module named {error.name!r} for evaluator {name!r}{where}"
             ) from error
-    for part in attribute.split("."):
-        if not hasattr(value, part):
-            names = [key for key in vars(value) if not key.startswith("_")]
-            close = difflib.get_close_matches(part, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise EvaluatorOptionError(f"module {module_name!r} has no {part!r}{hint}")
-        value = getattr(value, part)
-    return value
+    try:
+        return attribute_at(module, attribute)
+    except LookupError as error:
+        raise EvaluatorOptionError(f"module {module_name!r} {error}") from None
 
 
 _modules_beside: dict[

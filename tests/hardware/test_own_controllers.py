@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_controllers import EXAMPLES, WALKER, built_trot_mpc
 from test_adapters import ProcessWire, RelayWorld, damped, wait
 
 from safebo.evaluators.source import EvaluatorSource
@@ -31,21 +30,11 @@ from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.simulation.plant import Simulation
 from safebo.study.reading import load_study
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
-WALKER = f"{EXAMPLES / 'python_controller' / 'walker.py'}:Walker"
-
 
 @pytest.fixture(scope="module")
 def mpc(tmp_path_factory: pytest.TempPathFactory) -> ControllerFile:
     """The C++ example, built, and its file on a free port."""
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++")
-    folder = tmp_path_factory.mktemp("examples")
-    for name in ("trot_mpc", "link_client"):
-        shutil.copytree(EXAMPLES / name, folder / name, ignore=shutil.ignore_patterns("trot_mpc"))
-    place = folder / "trot_mpc"
-    subprocess.run(["g++", "-O2", "-std=c++17", "-o", "trot_mpc", "trot_mpc.cpp"], cwd=place, check=True)
-    path = place / "trot_mpc.yaml"
+    path = built_trot_mpc(tmp_path_factory.mktemp("examples")) / "trot_mpc.yaml"
     path.write_text(path.read_text().replace("4760", str(free_port())))
     return read_controller_file(path)
 

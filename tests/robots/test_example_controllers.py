@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_controllers import EXAMPLES, WALKER, built_trot_mpc
 from test_controllers import STAND
 
 from safebo.evaluators.source import EvaluatorSource
@@ -24,23 +24,11 @@ from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.simulation.plant import Simulation
 from safebo.study.reading import load_study
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
-WALKER = f"{EXAMPLES / 'python_controller' / 'walker.py'}:Walker"
-
 
 @pytest.fixture(scope="module")
 def trot_mpc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C++ example, built by its one command."""
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++")
-    folder = tmp_path_factory.mktemp("examples")
-    for name in ("trot_mpc", "link_client"):
-        shutil.copytree(EXAMPLES / name, folder / name, ignore=shutil.ignore_patterns("trot_mpc"))
-    place = folder / "trot_mpc"
-    page = (place / "trot_mpc.cpp").read_text()
-    command = next(line for line in page.splitlines() if "g++ " in line).split("//")[1].split()
-    subprocess.run([*command, "-Wall", "-Wextra", "-Werror"], cwd=place, check=True)
-    return place
+    return built_trot_mpc(tmp_path_factory.mktemp("examples"))
 
 
 @pytest.mark.parametrize("robot", ["go1", "go2"])
