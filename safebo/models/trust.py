@@ -64,8 +64,11 @@ multiply."""
 CLEAR = 20.0
 """Likelihood ratio from which a drift is told from what does not change with time."""
 
-REACH = 0.5
-"""Share of beta with which the most cautious prior must still certify what an earned one does."""
+REACHES = (0.75, 0.5)
+"""Shares of beta with which the most cautious prior must still certify what an earned one does: as soon as it is
+earned, and once the evidence is `SETTLED` times what was asked. A promotion by a plateau is often taken back soon."""
+
+SETTLED = 10.0
 
 SUSPICION = 3.0
 """Ratio from which an alternative has to certify as well, while it lasts."""
@@ -129,13 +132,16 @@ class TrustRule:
         first = self.ladder[0]
         return tuple(a._replace(lengthscale=first.lengthscale * a.lengthscale) for a in self.alternatives)
 
-    @property
-    def reach(self) -> PriorVariant:
+    def reach(self, log_evidence: float) -> PriorVariant:
         """The most cautious prior with a fraction of its standard deviation: what certifies by it has that fraction of
         beta. A Gaussian process whose scale and noise shrink alike keeps its mean.
+
+        Args:
+            log_evidence: for the earned prior.
         """
         first = self.ladder[0]
-        return first._replace(noise=REACH * first.noise, scale=REACH * first.scale)
+        share = REACHES[log_evidence >= math.log(self.evidence) + math.log(SETTLED)]
+        return first._replace(noise=share * first.noise, scale=share * first.scale)
 
     def rivals(
         self, trust: Mapping[int, FunctionTrust], posterior: Callable[[PriorVariant, int], Posterior]
@@ -161,7 +167,8 @@ class TrustRule:
     def variants(self) -> tuple[PriorVariant, ...]:
         """All priors whose predictions are compared."""
         steady = (STEADY,) if FASTER in self.alternatives else ()
-        return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady, self.reach)))
+        reaches = map(self.reach, (0.0, math.inf))
+        return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady, *reaches)))
 
 
 @dataclass(frozen=True)
@@ -321,7 +328,7 @@ def _judged(
         likeliest if suspicious else None,
         log_drift=drift,
         rival=static if unclear and static != likeliest else None,
-        reach=rule.reach if level else None,
+        reach=rule.reach(steps[level - 1]) if level else None,
     )
 
 

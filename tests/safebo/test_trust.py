@@ -21,7 +21,7 @@ from safebo.models.kernels import StationaryKernel
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
 from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
-from safebo.models.trust import LARGEST_FACTOR, REACH, TrustRule, judged, log_predictive
+from safebo.models.trust import LARGEST_FACTOR, REACHES, TrustRule, judged, log_predictive
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
@@ -153,7 +153,17 @@ def test_after_an_alarm_the_cautious_prior_certifies_again(heeded: bool) -> None
     (found,) = judged(watching, [own], [torch.ones(20, dtype=torch.bool)])
     assert (found.refuted, found.alarm) == (False, PriorVariant(lengthscale=0.5, memory=30.0))
     assert found.certified_by == (CAUTIOUS if heeded else DECLARED)
-    assert found.also == (found.alarm if heeded else rule().reach)
+    assert found.also == (found.alarm if heeded else rule().reach(found.log_evidence[0]))
+
+
+def test_what_is_earned_barely_reaches_less_far() -> None:
+    trust = rule()
+    for times, share in ((1.01, 0.75), (9.99, 0.75), (10.01, 0.5)):
+        own = {v: torch.zeros(20, dtype=torch.float64) for v in trust.variants}
+        own[DECLARED] = torch.full((20,), math.log(times * trust.evidence) / 20, dtype=torch.float64)
+        (found,) = judged(trust, [own], [torch.ones(20, dtype=torch.bool)])
+        assert found.certified_by == DECLARED
+        assert found.also == CAUTIOUS._replace(noise=share, scale=share)
 
 
 def test_common_scale_multiplies_evidence() -> None:
@@ -364,12 +374,12 @@ def test_a_grid_tuner_certifies_by_what_is_earned(seed: int, suspicious: bool, e
         )
     ]
     assert (found.also is not None) <= (suspicious or earned)
-    if earned and found.also == trust.reach:
-        (mean, std), (cautious, wide) = (
-            dense(v, X, counted, np.array(grid)) for v in (trust.reach, CAUTIOUS)
-        )
+    share = REACHES[found.log_evidence[0] >= math.log(10.0 * trust.evidence)]
+    if earned and found.also not in (None, found.alarm, found.suspected):
+        assert found.also is not None
+        (mean, std), (cautious, wide) = (dense(v, X, counted, np.array(grid)) for v in (found.also, CAUTIOUS))
         assert mean == pytest.approx(cautious)
-        assert std == pytest.approx(REACH * wide)
+        assert std == pytest.approx(share * wide)
     elif found.also is None:
         assert found.certified_by == CAUTIOUS
     margins = tuner.acquisition_context().pool_bounds.margins[:, 0].numpy()
