@@ -8,7 +8,6 @@ undo.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,6 +24,17 @@ the half of it that is zero, and without a number for every point and observatio
 
 MINIMAL_VARIANCE = 1e-12
 """Posterior variances are kept at or above this fraction of the prior's, so that their root is defined."""
+
+
+def pivots(
+    prior: Float[Tensor, "*v"], explained: Float[Tensor, "*v"], noise: Float[Tensor, "*v"]
+) -> Float[Tensor, "*v"]:
+    """Last diagonals of Cholesky factors of `K + N`: roots of the Schur complements `prior + noise - explained`.
+
+    A Schur complement is at least the noise variance; round-off must not take it below, nor to 0.
+    """
+    least = torch.maximum(noise, MINIMAL_VARIANCE * prior).clamp_min(1e-300)
+    return torch.maximum(prior + noise - explained, least).sqrt()
 
 
 @dataclass(frozen=True)
@@ -112,18 +122,16 @@ class Posterior:
         """
         row = self._rows(x.reshape(1, -1))
         n = self.count
-        prior_variance = float(self.kernel.diagonal(row)[0])
-        whitened = self.inverse_factor @ self.kernel(self.inputs, row)[:, 0]
-        # The Schur complement is at least the noise variance; round-off must not take it below, nor to 0.
-        noise = self.noise_variance + added
-        schur = prior_variance + noise - float(whitened @ whitened)
-        pivot = math.sqrt(max(schur, noise, MINIMAL_VARIANCE * prior_variance, 1e-300))
+        k = self.kernel(self.inputs, row)[:, 0]
+        whitened = self.inverse_factor @ k
+        noise = row.new_tensor(self.noise_variance + added)
+        pivot = float(pivots(self.kernel.diagonal(row)[0], whitened @ whitened, noise))
         # The last row of L^-1: (-w^T L^-1, 1) / pivot with w = L^-1 k(inputs, x) and pivot^2 the Schur complement.
         factor = row.new_zeros(n + 1, n + 1)
         factor[:n, :n] = self.inverse_factor
         factor[n, :n] = -(whitened @ self.inverse_factor) / pivot
         factor[n, n] = 1.0 / pivot
-        mean = self.prior_mean + float(self.kernel(row, self.inputs)[0] @ self.weights)
+        mean = self.prior_mean + float(k @ self.weights)
         # weights = L^-T L^-1 (y - mean): one more row adds its residual times itself.
         residual = (float(y) - mean) / pivot
         weights = torch.cat([self.weights, self.weights.new_zeros(1)]) + residual * factor[n]

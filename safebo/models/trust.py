@@ -39,6 +39,7 @@ from safebo.models.correlations import mixture_density
 from safebo.models.discrimination import Rivals, comparable
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
+from safebo.models.posterior_stack import PosteriorStack
 from safebo.models.prior_variants import (
     ALTERNATIVES,
     DECLARED,
@@ -390,9 +391,10 @@ class EarnedPriors:
         self.rule, self.constraints = rule, tuple(constraints)
         self._noises = tuple(noises) or (None,) * prior.functions
         self._compared = tuple(range(prior.functions)) if rule.common_scale else self.constraints
-        self._posteriors = {
-            variant: {i: variant.of_prior(prior.posteriors[i]) for i in self._compared}
-            for variant in rule.variants
+        self._variants = rule.variants
+        self._stacks = {
+            i: PosteriorStack([variant.of_prior(prior.posteriors[i]) for variant in self._variants])
+            for i in self._compared
         }
         self._densities: dict[tuple[PriorVariant, int], list[Tensor]] = {
             (variant, i): []
@@ -409,20 +411,24 @@ class EarnedPriors:
         self._count += 1
         for i in self._compared:
             self._told[i] = torch.cat([self._told[i], self._told[i].new_tensor([values[i]])])
-        for variant, posteriors in self._posteriors.items():
-            for i in self._compared:
-                posteriors[i] = posteriors[i].extended(variant.timed(x, self._count), values[i])
-                noise = self._noises[i]
-                if noise is not None:
-                    found = noise.predictions(posteriors[i], self._told[i], self._counted(), self._count - 1)
-                    density = noise.log_density(found, posteriors[i].noise_variance)
+        rows = [variant.timed(x, self._count) for variant in self._variants]
+        for i, stack in self._stacks.items():
+            stack.observe(rows, values[i])
+            noise = self._noises[i]
+            if noise is not None:
+                for variant, posterior in zip(self._variants, stack.posteriors, strict=True):
+                    found = noise.predictions(posterior, self._told[i], self._counted(), self._count - 1)
+                    density = noise.log_density(found, posterior.noise_variance)
                     self._densities[variant, i].append(density)
+
+    def _posterior(self, variant: PriorVariant, function: int) -> Posterior:
+        return self._stacks[function].posteriors[self._variants.index(variant)]
 
     def judged(self) -> tuple[FunctionTrust, ...]:
         """What is believed of every constraint, in their order."""
         if self._judged is None or self._judged[0] != self._count:
             predictive = [
-                {variant: self._density(variant, i) for variant in self._posteriors} for i in self._compared
+                dict(zip(self._variants, self._densities_of(i), strict=True)) for i in self._compared
             ]
             counted = [self._counted() for _ in self._compared]
             found = dict(zip(self._compared, judged(self.rule, predictive, counted), strict=True))
@@ -435,14 +441,13 @@ class EarnedPriors:
     def _counted(self) -> Tensor:
         return torch.ones(self._count, dtype=torch.bool)
 
-    def _density(self, variant: PriorVariant, function: int) -> Tensor:
-        noise, posterior = self._noises[function], self._posteriors[variant][function]
-        if noise is None or self._count == 0:
-            return log_predictive(posterior)
-        return torch.cat(self._densities[variant, function])
+    def _densities_of(self, function: int) -> Sequence[Float[Tensor, " n"]]:
+        if self._noises[function] is None or self._count == 0:
+            return list(self._stacks[function].log_predictive)
+        return [torch.cat(self._densities[variant, function]) for variant in self._variants]
 
     def _disbelief(self, function: int) -> tuple[float, ...]:
-        raw, noise = self._posteriors[self.rule.ladder[0]][function], self._noises[function]
+        raw, noise = self._posterior(self.rule.ladder[0], function), self._noises[function]
         measured = self._told[function]
         if noise is None:
             return disbelief(raw, measured)
@@ -453,13 +458,13 @@ class EarnedPriors:
         return composed(
             declared,
             dict(zip(self.constraints, self.judged(), strict=True)),
-            lambda v, i: self._robust(at_time(self._posteriors[v][i], self._count + 1), i),
+            lambda v, i: self._robust(at_time(self._posterior(v, i), self._count + 1), i),
         )
 
     def rivals(self) -> Rivals:
         """Posteriors between which the evidence has not decided yet."""
         found = dict(zip(self.constraints, self.judged(), strict=True))
-        return self.rule.rivals(found, lambda variant, i: self._posteriors[variant][i])
+        return self.rule.rivals(found, self._posterior)
 
     def _robust(self, posterior: Posterior, function: int) -> Posterior:
         noise = self._noises[function]
