@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import cache
 from random import Random
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.limits import LIMITS, Limit
 from safebo.hardware.guardian.motion import Poses
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.service import GuardianService
@@ -157,6 +158,7 @@ class World:
         seed: of network and tokens.
         up, down: faults from client to guardian and back.
         walker: a stand-in when None.
+        limits: that the guardian watches.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class World:
         up: Faults | None = None,
         down: Faults | None = None,
         walker: Walker | None = None,
+        limits: Sequence[Limit] = LIMITS,
     ) -> None:
         robot = go1()
         self.seed = seed
@@ -174,7 +177,7 @@ class World:
         self.now = 100.0
         self.robot = StandInRobot(robot, Poses(robot).folded)
         controller = GuardedController(walker or self.walker, self.table)
-        self.guardian = Guardian(robot, controller, AtOnce(), Random(seed), self._controller_clock)
+        self.guardian = Guardian(robot, controller, AtOnce(), Random(seed), self._controller_clock, limits)
         self.service = GuardianService(self.guardian, KEY, boot=1 + seed % 1000, virtual=True, serial="none")
         self._faults = up or Faults(), down or Faults()
         self._up: dict[str, FaultProxy] = {}

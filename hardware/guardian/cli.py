@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,15 +21,16 @@ from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
-from safebo.hardware.guardian.limits import LIMITS, Limit, with_thresholds
+from safebo.hardware.guardian.limits import LIMITS, Limit
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.start_row import change_words, changed, start_row
+from safebo.hardware.guardian.thresholds import allowed, read_limits
 from safebo.hardware.guardian.walker import QuadrupedWalker
-from safebo.hardware.link.key import key_at
+from safebo.hardware.link.key import fingerprint, key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpServer
-from safebo.hardware.yaml_file import read_yaml
 from safebo.robots.controllers.controller_file import ControllerFile
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.quadruped.gains import Gains
@@ -114,6 +114,17 @@ class GuardianOptions:
             help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
         ),
     ] = None
+    tighten: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="One tighter threshold; may be repeated."),
+    ] = None
+    loosen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A looser threshold of the limit that is named, knowingly, and kept in the log; may be repeated.",
+        ),
+    ] = None
     log: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
@@ -143,7 +154,8 @@ class GuardianOptions:
         """
         own = read_own(self.controller, self.controller_file, self.baseline)
         table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
-        return GuardianSettings(self, key_at(self.key, say_if_heard), table, read_limits(self.limits), own)
+        limits = read_limits(self.limits, self.tighten or (), self.loosen or ())
+        return GuardianSettings(self, key_at(self.key, say_if_heard), table, limits, own)
 
 
 @dataclass(frozen=True)
@@ -201,13 +213,13 @@ def go1(
 
 @app.command("limits")
 def list_limits() -> None:
-    """List every limit: threshold, unit, for how long, response, and where it counts."""
+    """List every limit: threshold, unit, for how long, response, where it counts, and what may be set instead."""
     for limit in LIMITS:
         side = "below" if limit.below else "above"
         lasting = f"for {limit.seconds:g} s" if limit.seconds else "at once"
         say(
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
-            f" {limit.scope.value:10s} {limit.message}"
+            f" {limit.scope.value:10s} {limit.message} ({allowed(limit)})"
         )
 
 
@@ -216,8 +228,8 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
     """Make a key; copy the file to the machine where the tuner runs."""
     from safebo.hardware.link.key import make_key
 
-    make_key(path)
-    say(f"a new key is in {path}, readable by you alone")
+    made = fingerprint(make_key(path))
+    say(f"a new key is in {path}, readable by you alone; fingerprint {made}")
 
 
 def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
@@ -282,8 +294,11 @@ def guard(
         )
         boot = secrets.randbelow((1 << 32) - 1) + 1
         service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
-        kind = "virtual" if virtual else "PHYSICAL"
         host, port = server.address
+        log.put([start_row(service, settings.key, f"{host}:{port}", where, settings.controller)])
+        for words in change_words(changed(settings.limits)):
+            say_if_heard(f"  limit {words}")
+        kind = "virtual" if virtual else "PHYSICAL"
         say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
         GuardianProcess(link, service, server, pace, log, say_if_heard).run(requests)
     say_if_heard("ended; the joints are damped")
@@ -313,19 +328,6 @@ def read_table(path: Path | None) -> ControllerGains:
     try:
         return quadruped_table(gains.changed())
     except ValueError as error:
-        raise HardwareInputError(f"{path}: {error}") from None
-
-
-def read_limits(path: Path | None) -> tuple[Limit, ...]:
-    """The limits, some thresholds from a file."""
-    if path is None:
-        return LIMITS
-    content = read_yaml(path)
-    if not isinstance(content, Mapping):
-        raise HardwareInputError(f"{path}: expected a mapping of limits to thresholds, such as `tilt: 0.4`")
-    try:
-        return with_thresholds(content)
-    except HardwareInputError as error:
         raise HardwareInputError(f"{path}: {error}") from None
 
 

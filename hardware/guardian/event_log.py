@@ -1,8 +1,9 @@
 """Everything the guardian did and met, line by line on disk, written beside the control loop.
 
-Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `message`. A
-disk that is full or gone must not disturb the robot: the lines are kept in memory and written when there is room,
-and the loss of the oldest, should memory run out, is said in the file.
+Each line is a JSON object: `wall` (date and time, a label only), `time` (guardian's clock, s), `kind`, `message`, and
+`data` where there is more to say (the row `start`: versions, robot, limits, baseline gains, fingerprint of the key). A
+disk that is full or gone must not disturb the robot: the lines are kept in memory and written when there is room, and
+the loss of the oldest, should memory run out, is said in the file.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class EventLog:
         assert isinstance(item, tuple)
         wall, row = item
         line = {"wall": wall, "time": round(row.time, 6), "kind": row.kind, "message": row.message}
+        if row.data:
+            line["data"] = row.data
         self._waiting.append(json.dumps(line))
         if len(self._waiting) > MAX_LOG_LINES:
             self._waiting.popleft()

@@ -2,20 +2,20 @@
 
 The numbers are starting numbers, taken from what manufacturers and laboratories publish for similar robots
 (tilt 0.5 rad: MIT Cheetah; body rate 6 rad/s, casing 85 degrees, 20 % charge: Unitree's examples for other
-robots). None is validated for a Go1 or Go2; a laboratory sets its own with `with_thresholds`.
+robots). None is validated for a Go1 or Go2; what a laboratory may set instead is in
+`safebo.hardware.guardian.thresholds`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
-from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.states import Response, State
 
 QUANTITIES = (
@@ -99,6 +99,14 @@ class Limit:
     message: str
     below: bool = False
 
+    def looser(self, threshold: float) -> bool:
+        """Whether a threshold allows more than this limit's own."""
+        return threshold < self.threshold if self.below else threshold > self.threshold
+
+    def amount(self, threshold: float) -> str:
+        """A threshold with the unit, for people."""
+        return f"{threshold:g} {self.unit}".rstrip()
+
 
 _R = Response
 LIMITS: tuple[Limit, ...] = (
@@ -136,27 +144,7 @@ LIMITS: tuple[Limit, ...] = (
 )  # fmt: skip
 """Starting numbers."""
 
-_BY_NAME = {limit.name: limit for limit in LIMITS}
 NOTHING = Limit(0, "nothing", "stop", "", math.inf, Response.NONE, 0.0, Scope.ALWAYS, "")
-
-
-def with_thresholds(thresholds: Mapping[str, float]) -> tuple[Limit, ...]:
-    """The limits with some thresholds changed.
-
-    Raises:
-        HardwareInputError: an unknown name or a threshold that is not a finite number.
-    """
-    for name, value in thresholds.items():
-        if name not in _BY_NAME:
-            raise HardwareInputError(f"unknown limit {name!r}: known are {', '.join(_BY_NAME)}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            unit = _BY_NAME[name].unit
-            raise HardwareInputError(
-                f"limit {name}: expected a finite number{f' of {unit}' if unit else ''} alone, got {value!r}"
-            )
-    return tuple(
-        replace(limit, threshold=float(thresholds.get(limit.name, limit.threshold))) for limit in LIMITS
-    )
 
 
 class Watch:

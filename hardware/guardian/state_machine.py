@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from safebo.hardware.guardian.limits import NOTHING, Limit
 from safebo.hardware.guardian.staging import TrialPlan
@@ -15,11 +16,19 @@ ENDS = {1: "completed", 2: "ended on request"}
 
 @dataclass(frozen=True)
 class EventRow:
-    """An event worth keeping: guardian's clock, s, what it is, and a message for people."""
+    """An event worth keeping.
+
+    Args:
+        time: guardian's clock, s.
+        kind: what it is.
+        message: for people.
+        data: for programs, as JSON has it.
+    """
 
     time: float
     kind: str
     message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -126,9 +135,7 @@ class StateMachine:
             return
         if self.run.plan is not None and before is State.RUNNING:
             self.run.outcome = 3
-        told = message or f"{limit.message} ({limit.name}: limit {limit.threshold:g} {limit.unit})".replace(
-            " )", ")"
-        )
+        told = message or f"{limit.message} ({limit.name}: limit {limit.amount(limit.threshold)})"
         self.latch = Latch(self.latch.number + 1, limit, told)
         self.counters.faults[limit.name] = self.counters.faults.get(limit.name, 0) + 1
         self.note("latch", f"{self.latch.number}: {told}")

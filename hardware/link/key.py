@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -33,6 +34,11 @@ def key_at(path: Path | None, say: Callable[[str], None]) -> bytes:
         make_key(chosen)
         say(f"a new link key is in {chosen}")
     return read_key(chosen)
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells one key from another and gives neither away: the first 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(key).hexdigest()[:16]
 
 
 def make_key(path: Path) -> bytes:

@@ -69,6 +69,7 @@ class LinkServer:
         boot: random number of this start of the guardian, under 2^32: no session of an earlier start is valid.
 
     Attributes:
+        identity: what Welcome says of this guardian.
         refused: how many packets were refused, by reason.
     """
 
@@ -76,7 +77,7 @@ class LinkServer:
         if not 0 < boot < 1 << 32:
             raise ValueError(f"link: boot must be a number from 1 to 2^32 - 1, got {boot}")
         self._key = checked_key(key)
-        self._identity = identity
+        self.identity = identity
         self._boot = boot
         self._opened = 0
         self._sessions: dict[int, _Session] = {}
@@ -202,7 +203,7 @@ class LinkServer:
             self._welcomed[asked] = number
             self._make_room(number, pinned)
         session = self._sessions[number]
-        answer = replace(self._identity, nonce=hello.nonce, session=number, version=VERSION)
+        answer = replace(self.identity, nonce=hello.nonce, session=number, version=VERSION)
         return [self._send(number, session, answer)]
 
     def _make_room(self, newest: int, pinned: int) -> None:

@@ -23,6 +23,7 @@ from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.limits import LIMITS, SCOPES
 from safebo.hardware.guardian.states import REQUESTED, TABLE, Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
+from safebo.hardware.guardian.thresholds import allowed
 from safebo.hardware.link import messages
 from safebo.hardware.link.arrays import KERNELS, RULES
 from safebo.hardware.link.frame import HEADER, MAGIC, MAX_BODY, TAG_LENGTH, VERSION
@@ -132,11 +133,13 @@ def limit_table() -> str:
                 limit.response.name,
                 limit.scope.value,
                 limit.message,
+                allowed(limit),
             )
         )
     severities = ", ".join(f"{response.value} {response.name}" for response in Response)
     scopes = [f"- *{scope}*: {_state_names(states)}" for scope, states in SCOPES.items()]
-    table = _table(("cause", "name", "threshold", "for", "response", "scope", "message"), rows)
+    heads = ("cause", "name", "threshold", "for", "response", "scope", "message", "may be set to")
+    table = _table(heads, rows)
     return "\n".join([f"{table}\nResponses: {severities}. Scopes:\n", *scopes]) + "\n"
 
 

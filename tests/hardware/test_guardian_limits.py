@@ -13,7 +13,7 @@ import pytest
 
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.lease import Lease
-from safebo.hardware.guardian.limits import LIMITS, NOTHING, QUANTITIES, Watch, with_thresholds
+from safebo.hardware.guardian.limits import LIMITS, NOTHING, QUANTITIES, Watch
 from safebo.hardware.guardian.states import (
     FAULTS,
     MOTION,
@@ -24,6 +24,7 @@ from safebo.hardware.guardian.states import (
     State,
     _read_table,
 )
+from safebo.hardware.guardian.thresholds import RANGES, read_limits, with_thresholds
 
 RATE = 500.0
 PAGE = Path(__file__).parents[2] / "docs" / "link.md"
@@ -60,7 +61,7 @@ ROWS = table("limits")
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[1] for row in ROWS])
 def test_a_limit_answers_beyond_its_threshold_and_in_its_states_only(row: list[str]) -> None:
-    number, name, beyond, how_long, response, scope, words = row
+    number, name, beyond, how_long, response, scope, words, _ = row
     limit = next(limit for limit in LIMITS if limit.name == name)
     assert (limit.number, limit.message) == (int(number), words)
     side, threshold = beyond.split()[0], float(beyond.split()[1])
@@ -125,21 +126,99 @@ def test_a_watch_knows_nothing_before_it_is_told() -> None:
         assert watch.check(state, late=True) is NOTHING
 
 
-def test_a_laboratory_changes_the_thresholds_it_names() -> None:
+def test_a_laboratory_tightens_the_thresholds_it_names() -> None:
     changed = {limit.name: limit for limit in with_thresholds({"tilt": 0.4, "battery_low": 50})}
     assert changed["tilt"].threshold == 0.4
     assert changed["battery_low"].threshold == 50.0
     same = [limit for limit in LIMITS if limit.name not in ("tilt", "battery_low")]
     assert [changed[limit.name] for limit in same] == same
-    assert isinstance(with_thresholds({"tilt": 1})[0].threshold, float)
+    body_rate = with_thresholds({"body_rate": 6})[1].threshold
+    assert body_rate == 6.0
+    assert isinstance(body_rate, float)
 
 
-@pytest.mark.parametrize("value", [True, "0.5", math.nan, math.inf, None])
-def test_a_threshold_is_a_finite_number(value: object) -> None:
-    with pytest.raises(HardwareInputError, match="limit tilt: expected a finite number of rad alone"):
-        with_thresholds({"tilt": value})  # type: ignore[dict-item]
+@pytest.mark.parametrize(
+    "value",
+    [True, "", "half", "0.4 deg", "0.4 m", "0.4rad/s", "1e999", 10**400, math.nan, math.inf, None, [0.4]],
+)
+def test_a_threshold_is_a_finite_number_of_the_limits_unit(value: object) -> None:
+    with pytest.raises(HardwareInputError, match=r"limit tilt: expected a finite number of rad, got"):
+        with_thresholds({"tilt": value})
     with pytest.raises(HardwareInputError, match="unknown limit 'tlit': known are tilt, body_rate"):
         with_thresholds({"tlit": 0.5})
+
+
+@pytest.mark.parametrize("value", [0.4, "0.4", "0.4 rad", " 4e-1rad "])
+def test_a_threshold_may_name_its_unit(value: object) -> None:
+    assert with_thresholds({"tilt": value})[0].threshold == 0.4
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[1] for row in ROWS])
+def test_a_threshold_is_only_tightened_unless_it_is_loosened_by_name(row: list[str]) -> None:
+    """By what the page says may be set."""
+    name, below, shipped = row[1], row[2].startswith("below"), float(row[2].split()[1])
+    said = re.match(r"(\S+) \.\. (\S+).*, loosened (?:down|up) to (\S+)", row[7])
+    beyond = -1e-6 if below else 1e-6
+    if said is None:
+        assert row[7] == "fixed"
+        assert with_thresholds({name: shipped}) == LIMITS
+        for value in (shipped + beyond, shipped - beyond, 9.0, -1.0, 0.0):
+            for tightened, loosened in (({name: value}, {}), ({}, {name: value})):
+                with pytest.raises(HardwareInputError, match=f"{name}.* cannot be changed or switched off"):
+                    with_thresholds(tightened, loosened)
+        return
+    low, high, loosest = (float(word) for word in said.groups())
+    tightest = high if below else low
+    assert shipped == (low if below else high)
+
+    def set_to(tightened: dict[str, float], loosened: dict[str, float]) -> float:
+        return next(one.threshold for one in with_thresholds(tightened, loosened) if one.name == name)
+
+    for value in (tightest, shipped, (low + high) / 2):
+        assert set_to({name: value}, {}) == value
+        with pytest.raises(HardwareInputError, match=f"--loosen {name}: .* use --tighten"):
+            set_to({}, {name: value})
+    for value in (loosest, (shipped + loosest) / 2):
+        assert set_to({}, {name: value}) == value
+        with pytest.raises(
+            HardwareInputError, match=f"limit {name}: .* start with --loosen {name}={value:g}"
+        ):
+            set_to({name: value}, {})
+    for value in (tightest - beyond, loosest + beyond, 1e6, -1e6):
+        for tightened, loosened in (({name: value}, {}), ({}, {name: value})):
+            with pytest.raises(HardwareInputError, match=f"limit {name}: .*: allowed are .* loosened"):
+                set_to(tightened, loosened)
+    with pytest.raises(HardwareInputError, match=f"limit {name}: both tightened and loosened"):
+        set_to({name: tightest}, {name: loosest})
+
+
+def test_every_stop_and_every_event_is_fixed() -> None:
+    known = {"stop", "remote_stop", "reboot", "controller_failed", "foreign_commands"}
+    assert {limit.quantity for limit in LIMITS if limit.name not in RANGES} == known
+    assert not {limit.name for limit in LIMITS if limit.quantity in known} & set(RANGES)
+
+
+def test_what_is_said_twice_or_is_no_pair_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text("{tilt: 0.4 rad, height: 0.2}")
+    limits = {
+        limit.name: limit.threshold for limit in read_limits(file, ["battery_low=60 %"], ["cycle=0.006"])
+    }
+    assert [limits[name] for name in ("tilt", "height", "battery_low", "cycle")] == [0.4, 0.2, 60.0, 0.006]
+    for option in ("tighten", "loosen"):
+        for pairs, words in {
+            ("tilt=0.3",): f"limit tilt: both in .*limits.yaml and as --{option}",
+            ("cycle",): f"--{option} 'cycle': expected NAME=VALUE",
+            ("cycle=",): "expected NAME=VALUE",
+            ("cycle=0.002", "cycle=0.003"): f"--{option} cycle: given twice",
+        }.items():
+            with pytest.raises(HardwareInputError, match=words):
+                read_limits(file, **{option: pairs})
+    file.write_text("{stop_hold: 9, stop_sit: 9, stop_damp: 9, remote_stop: 9}")
+    with pytest.raises(
+        HardwareInputError, match=r"limits.yaml: limit stop_hold: 9 level: this limit is always 0.5"
+    ):
+        read_limits(file)
 
 
 def test_a_limit_does_not_change_while_it_is_watched() -> None:

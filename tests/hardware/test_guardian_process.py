@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -18,10 +20,12 @@ import numpy as np
 import pytest
 from speaking_process import SpeakingProcess
 
+from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.cli import main
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.pace import RobotPace
 from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.thresholds import allowed
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import make_key, read_key
 from safebo.hardware.link.udp import UdpTransport
@@ -118,8 +122,20 @@ def refused(capsys, *arguments: object) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("tilt: 0.4 rad", "limit tilt: expected a finite number of rad alone, got '0.4 rad'"),
-        ("tilt: true", "limit tilt: expected a finite number of rad alone, got True"),
+        ("tilt: 30 deg", "limit tilt: expected a finite number of rad, got '30 deg'"),
+        ("tilt: true", "limit tilt: expected a finite number of rad, got True"),
+        ("tilt: -1", "limit tilt: -1 rad: allowed are 0.1 .. 0.5 rad, loosened up to 1 rad"),
+        (
+            "command_silence: 1.0e+6",
+            "limit command_silence: 1e+06 s: allowed are 0.01 .. 0.1 s, loosened up to",
+        ),
+        ("battery_empty: 15", "15 % is looser than the shipped 20 %"),
+        ("battery_empty: 15", "To loosen it knowingly, start with --loosen battery_empty=15"),
+        ("stop_hold: 9", "limit stop_hold: 9 level: this limit is always 0.5 level and cannot be changed"),
+        (
+            "remote_stop: 9",
+            "limit remote_stop: 9: this limit is always 0.5 and cannot be changed or switched off",
+        ),
         ("motor_hot: .nan", "motor_hot: must be a finite number, not .nan"),
         ("tillt: 0.4", "unknown limit 'tillt': known are tilt, body_rate, height"),
         ("1: 2", "unknown limit '1': known are tilt"),
@@ -233,7 +249,7 @@ def test_the_limits_are_listed_with_unit_response_and_scope(capsys) -> None:
         assert words[:3] == [limit.name, "below" if limit.below else "above", f"{limit.threshold:g}"]
         assert limit.unit in line
         assert limit.response.name in words
-        assert line.endswith(limit.message)
+        assert f" {limit.message} ({allowed(limit)})" in line
 
 
 def test_a_key_is_made_for_its_owner_alone_and_never_written_over(tmp_path, capsys) -> None:
@@ -319,8 +335,13 @@ def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key
         robot_port = robot.said[-1].split("127.0.0.1:")[1].split(",")[0]
         guard = ("safebo.hardware.guardian", "go1", "--robot-port", robot_port, "--port", 0, "--key", key)
 
-        with process(*guard, "--log", log) as guardian:
+        changes = ("--tighten", "tilt=0.45", "--loosen", "motor_hot=90")
+        with process(*guard, "--log", log, *changes) as guardian:
             assert "guarding a virtual go1" in guardian.said[-1]
+            assert guardian.said[-3:-1] == [
+                "limit LOOSENED motor_hot: 90 deg C (shipped 85 deg C)",
+                "limit tightened tilt: 0.45 rad (shipped 0.5 rad)",
+            ]
             with standing(guardian, key) as client:
                 assert rows(body)[-1]["height"] > 0.2
                 guardian.send_signal(signal.SIGTERM)
@@ -329,7 +350,18 @@ def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key
         assert "standing down; once more for joint damping at once" in guardian.said
         assert guardian.said[-1] == "ended; the joints are damped"
         assert states(log) == ["REST", "STANDING_UP", "HOLD", "SIT_LATCHED", "DAMP_LATCHED"]
-        said = rows(log)
+        began, *said = rows(log)
+        assert began["kind"] == "start"
+        assert "LOOSENED motor_hot" in began["message"]
+        told = began["data"]
+        assert (told["robot"]["name"], told["robot"]["virtual"]) == ("go1", True)
+        assert told["robot"]["serial"] in robot.said[-1]
+        assert told["key"] == hashlib.sha256(read_key(key)).hexdigest()[:16]
+        assert told["loosened"] == ["motor_hot"]
+        limits = {"tilt": 0.45, "motor_hot": 90.0}
+        assert told["limits"] == {limit.name: limits.get(limit.name, limit.threshold) for limit in LIMITS}
+        assert told["baseline"] == quadruped_table().mapping(quadruped_table().baseline)
+        assert told["versions"]["safebo"] == importlib.metadata.version("safebo")
         assert any(row["kind"] == "latch" and "stop_sit" in row["message"] for row in said)
         for row in said:
             assert set(row) == {"wall", "time", "kind", "message"}

@@ -27,18 +27,22 @@ def main(
     processes: Annotated[bool, typer.Option("--processes", help="real processes too")] = False,
     page_path: Annotated[
         Path | None,
-        typer.Option("--page", help="write the table of the documentation; needs --processes"),
+        typer.Option(
+            "--page",
+            help="write the rows of these faults into the table of the documentation; without numbers the whole table",
+        ),
     ] = None,
     domain: Annotated[int, typer.Option(help="DDS domain on the loopback interface")] = 41,
 ) -> None:
     """Make the faults that a bridge to a robot must survive, and look at what happens; exit code 1 on any surprise."""
-    if page_path is not None and (not processes or numbers):
-        raise typer.BadParameter("--page shows all faults: it goes with --processes and without numbers")
+    if page_path is not None and not (processes or numbers):
+        raise typer.BadParameter("--page shows all faults: it goes with --processes, or with numbers")
     reports = [_told(fault.report()) for fault in lock_step() if fault.number in (numbers or NUMBERS)]
     made = process_faults.run(numbers or NUMBERS, domain) if processes else ()
     real = [_told(report) for report in made]
     if page_path is not None:
-        page_path.write_text(page(reports, real), encoding="utf-8")
+        before = page_path.read_text(encoding="utf-8") if numbers else ""
+        page_path.write_text(page(reports, real, before), encoding="utf-8")
     wrong = sum(bool(report.wrong) for report in [*reports, *real])
     print(f"{len(reports) + len(real)} faults made, {wrong} not as promised")
     sys.exit(1 if wrong else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from safebo.experiments.robustness.faults.report import Report
@@ -36,6 +37,8 @@ What none of this shows: a physical robot's own watchdog when commands stop, its
 the mechanics of a real fall. The virtual robots' watchdog (20 ms without a command: joint damping) is our assumption.
 """
 
+_ROW = re.compile(r"^\| (\d+) \| ([LP]) \| .*$", re.MULTILINE)
+
 
 def time_of(report: Report) -> str:
     """Measured and promised time."""
@@ -60,8 +63,18 @@ def row(report: Report, kind: str) -> str:
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
 
 
-def page(lock_step: Sequence[Report], processes: Sequence[Report]) -> str:
-    """The whole page."""
-    rows = [(r.number, 0, row(r, "L")) for r in lock_step] + [(r.number, 1, row(r, "P")) for r in processes]
-    lines = [line for _, _, line in sorted(rows, key=lambda item: item[:2])]
+def page(lock_step: Sequence[Report], processes: Sequence[Report], before: str = "") -> str:
+    """The whole page.
+
+    Args:
+        lock_step: faults that were made in lock-step.
+        processes: faults of real processes.
+        before: the page as it is; its rows of other faults and kinds than these stay.
+    """
+    made = [(r.number, "L", row(r, "L")) for r in lock_step] + [
+        (r.number, "P", row(r, "P")) for r in processes
+    ]
+    new = {item[:2] for item in made}
+    kept = [(int(m[1]), m[2], m[0]) for m in _ROW.finditer(before) if (int(m[1]), m[2]) not in new]
+    lines = [line for _, _, line in sorted([*kept, *made], key=lambda item: item[:2])]
     return HEAD + "\n".join(lines) + "\n" + TAIL

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from safebo.experiments.robustness.faults import body, states, tuner
+from safebo.experiments.robustness.faults import body, states, stopping, tuner
 from safebo.experiments.robustness.faults.report import FAULTS, Fault
 
-HOMES = (states, body, tuner)
+HOMES = (states, body, tuner, stopping)
 """Where they are defined."""
 
-NUMBERS = range(1, 33)
+NUMBERS = range(1, 34)
 """Of the list of faults that a bridge to a robot must survive."""
 
 

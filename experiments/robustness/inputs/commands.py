@@ -13,7 +13,7 @@ from safebo.errors import SafeboError
 from safebo.experiments.robustness.inputs.record import STUDY, Row, faults_of, refused, safebo, tree
 from safebo.hardware.adapters.relay import read_controller
 from safebo.hardware.errors import HardwareError
-from safebo.hardware.guardian.cli import read_limits
+from safebo.hardware.guardian.thresholds import read_limits
 from safebo.hardware.virtual.faults import read_faults
 from safebo.robots.quadruped.gains import Gains
 from safebo.storage.journal import Journal
