@@ -82,6 +82,7 @@ TELEMETRY_MARGIN_S = _c("telemetry margin", 12.0, "s", "kept beyond the longest 
 DAMAGE_WINDOW_S = _c("damage window", 1.0, "s", "over which damaged packets are counted")
 REBOOT_MS = _c("reboot", 500, "ms", "that a tick has to fall back to mean a restart; less is an overtaken packet")
 FOREIGN_TICKS = _c("foreign look", 25, "ticks", "between two looks at who else commands")
+COLLECTING_TICKS = _c("collecting", 250, "ticks", "between two collections of garbage, after a tick's commands are out")
 FINAL_DAMPING_S = _c("final damping", 0.2, "s", "of joint damping when the process ends")
 SPEED_REPORT_S = _c("speed report", 5.0, "s", "between two looks at how fast the robot's clock runs")
 SLOW_CLOCK = _c("slow clock", 0.97, "of real time", "share below which a virtual robot's clock is called slow")
@@ -89,6 +90,12 @@ SILENT_TICKS = _c("silent ticks", 3, "ticks", "without a state in a row that a l
 STATE_WAIT_S = _c("state wait", 0.012, "s", "after which a tick comes without a virtual robot's state")
 CATCH_UP_S = _c("catch up", 0.006, "s", "per tick; with the state wait it stays below the limit of a command gap")
 MAX_LOG_LINES = _c("log lines", 100_000, "lines", "of the event log that wait in memory for a disk")
+SWITCH_INTERVAL_S = _c("switch interval", 0.0005, "s", "after which a thread hands over the interpreter when asked to")
+MAX_TICK_S = _c("tick time", 0.003, "s", "between two ticks, at most, in 999 of 1,000, to guard a physical robot")
+LATE_TICK_S = _c("late tick", 0.004, "s", "since the tick before, from which a tick is late and its cause is logged")
+LATE_REPORT_S = _c("late report", 1.0, "s", "between two lines about late ticks; those between are counted")
+START_CHECK_S = _c("start check", 5.0, "s", "of ticks that are measured before a physical robot is guarded")
+MAX_WAITING_LINES = _c("waiting lines", 1000, "lines", "for a terminal that is held; the log has all")
 LOG_CLOSE_TIMEOUT_S = _c("log timeout", 2.0, "s", "for the last lines of the event log when the process ends")
 
 # -- guardian: what a robot can say, and what it may be told ----------------------------------------------

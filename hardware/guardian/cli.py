@@ -16,18 +16,23 @@ import typer
 
 from safebo.hardware.adapters.relay import read_controller, relay
 from safebo.hardware.command_options import with_options
-from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S
+from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S, START_CHECK_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.guardian.announcer import Announcer
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.limits import LIMITS, Limit
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
+from safebo.hardware.guardian.real_time import RealTime, follow, request_real_time
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.start_row import change_words, changed, start_row
+from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.thresholds import allowed, read_limits
+from safebo.hardware.guardian.tick_check import busy_processes, measure_ticks, stolen_s, verdict
+from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import fingerprint, key_at
 from safebo.hardware.link.udp import LOOPBACK, UdpServer
@@ -146,6 +151,25 @@ class GuardianOptions:
         ),
     ] = None
 
+    core: Annotated[
+        int | None,
+        typer.Option(min=0, help="Core of the control loop. [default: an isolated one, else the last]"),
+    ] = None
+    own_clock: Annotated[
+        bool,
+        typer.Option(
+            "--own-clock",
+            help="Tick on this machine's clock, as for a physical robot, though the robot is a virtual one.",
+        ),
+    ] = False
+    accept_jitter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Guard a physical robot although ticks come late here; why, in a sentence, for the log.",
+        ),
+    ] = None
+
     def read(self) -> GuardianSettings:
         """Read the files.
 
@@ -186,8 +210,9 @@ def go2(
     chosen = domain if domain is not None else (0 if physical else 1)
     robot = load_robot("go2")
     walking = ready_controller(robot, settings)
+    real_time = prepare_real_time(robot, settings.options)
     link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
-    guard(link, robot, walking, settings, f"interface {interface}, domain {chosen}")
+    guard(link, robot, walking, settings, real_time, f"interface {interface}, domain {chosen}")
 
 
 @app.command()
@@ -207,8 +232,9 @@ def go1(
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     robot = load_robot("go1")
     walking = ready_controller(robot, settings)
+    real_time = prepare_real_time(robot, settings.options)
     link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
-    guard(link, robot, walking, settings, f"{chosen}:{robot_port}")
+    guard(link, robot, walking, settings, real_time, f"{chosen}:{robot_port}")
 
 
 @app.command("limits")
@@ -221,6 +247,58 @@ def list_limits() -> None:
             f"{limit.name:18s} {side} {limit.threshold:<6g} {limit.unit:10s} {lasting:12s} {limit.response.name:7s}"
             f" {limit.scope.value:10s} {limit.message} ({allowed(limit)})"
         )
+
+
+@app.command()
+def check(
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long ticks are measured.")] = 60.0,
+    load: Annotated[
+        int, typer.Option(min=0, help="Start so many programs beside it that want a core all the time.")
+    ] = 0,
+    robot: Annotated[str, typer.Option(help="Whose controller runs: go1, go2, or a robot file.")] = "go2",
+    core: Annotated[int | None, typer.Option(min=0, help="Core of the control loop.")] = None,
+) -> None:
+    """Measure how punctual ticks are on this machine, without a robot: is it fit to guard a physical one?
+
+    Runs the guardian's and its controller's work 500 times a second, as in a walk, and prints a histogram of the times
+    from one tick to the next and the causes of late ones. Exit codes: 0 fit for `--physical`; 1 not; 2 bad input.
+    """
+    model = known_robot(robot)
+    warm(QuadrupedWalker(model, CONTROL_RATE_HZ), model)
+    with busy_processes(load), ThreadPoolExecutor(1, initializer=follow) as executor:
+        real_time = granted(core)
+        for grant in real_time.grants:
+            say(str(grant))
+        say(f"measuring for {seconds:g} s" + (f", beside {load} busy programs" if load else ""))
+        stolen = stolen_s()
+        times = measure_ticks(model, seconds, executor, real_time.lead, lambda line: say(f"  {line}"))
+        stolen = stolen_s() - stolen
+    say("time from one tick to the next:")
+    for line in times.histogram():
+        say(line)
+    punctual, message = verdict(times)
+    say(message)
+    if stolen:
+        say(
+            f"the host of this virtual machine took {stolen:.2f} s of its cores meanwhile; no setting here helps that"
+        )
+    if real_time.missing or not punctual:
+        reasons = [str(grant) for grant in real_time.missing] + ([] if punctual else ["ticks come too late"])
+        say(f"NOT fit to guard a physical robot: {'; '.join(reasons)}")
+        raise typer.Exit(1)
+    say("fit to guard a physical robot, as far as ticks go")
+
+
+def known_robot(name: str) -> RobotModel:
+    """A robot by name or file.
+
+    Raises:
+        HardwareInputError: there is none.
+    """
+    try:
+        return load_robot(name)
+    except (ValueError, OSError) as error:
+        raise HardwareInputError(f"--robot: {error}") from None
 
 
 @app.command("key")
@@ -253,6 +331,7 @@ def guard(
     robot: RobotModel,
     controller: GuardedController,
     settings: GuardianSettings,
+    real_time: RealTime,
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
@@ -284,11 +363,14 @@ def guard(
     signal.signal(signal.SIGTERM, ask)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
         signal.signal(signal.SIGHUP, ask)
-    virtual = not settings.options.physical
+    virtual, period = not settings.options.physical, 1.0 / CONTROL_RATE_HZ
+    own_clock = settings.options.own_clock or not virtual
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
-    clock = time.thread_time if virtual else time.perf_counter
-    pace: GuardianPace = RobotPace(1.0 / CONTROL_RATE_HZ) if virtual else OwnPace(1.0 / CONTROL_RATE_HZ)
-    with ThreadPoolExecutor(1, thread_name_prefix="monitors") as executor:
+    clock = time.perf_counter if own_clock else time.thread_time
+    pace: GuardianPace = OwnPace(period) if own_clock else RobotPace(period)
+    watch = TickWatch(period) if own_clock else None
+    announcer = Announcer(say_if_heard)
+    with ThreadPoolExecutor(1, thread_name_prefix="monitors", initializer=follow) as executor:
         guardian = Guardian(
             robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
         )
@@ -300,8 +382,57 @@ def guard(
             say_if_heard(f"  limit {words}")
         kind = "virtual" if virtual else "PHYSICAL"
         say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
-        GuardianProcess(link, service, server, pace, log, say_if_heard).run(requests)
+        log.put(EventRow(0.0, "real-time", str(grant)) for grant in real_time.grants)
+        if settings.options.accept_jitter:
+            log.put(
+                [EventRow(0.0, "real-time", f"late ticks are accepted: {settings.options.accept_jitter}")]
+            )
+        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch)
+        try:
+            process.run(requests)
+        finally:
+            announcer.close()
+    if watch is not None:
+        say_if_heard(verdict(watch.times)[1] + f"; {watch.late} late")
     say_if_heard("ended; the joints are damped")
+
+
+def prepare_real_time(robot: RobotModel, options: GuardianOptions) -> RealTime:
+    """Ask the system for punctual ticks and say what was got; for a physical robot they are measured too.
+
+    Raises:
+        HardwareError: ticks are not punctual enough for a physical robot, and nobody has accepted that.
+    """
+    real_time = granted(options.core)
+    for grant in real_time.grants:
+        say_if_heard(f"  {grant}")
+    if not options.physical:
+        return real_time
+    say_if_heard(f"measuring ticks for {START_CHECK_S:g} s before the robot is touched")
+    with ThreadPoolExecutor(1, initializer=follow) as executor:
+        times = measure_ticks(robot, START_CHECK_S, executor, real_time.lead, say_if_heard)
+    punctual, message = verdict(times)
+    say_if_heard(message)
+    faults = [str(grant) for grant in real_time.missing] + ([] if punctual else [message])
+    if faults and not options.accept_jitter:
+        raise HardwareError(
+            "a physical robot is not guarded here: "
+            + "; ".join(faults)
+            + '. docs/real-time.md says what to do; --accept-jitter "WHY" takes the risk, which is written into the log'
+        )
+    return real_time
+
+
+def granted(core: int | None) -> RealTime:
+    """What the system grants.
+
+    Raises:
+        HardwareInputError: that core may not be used.
+    """
+    try:
+        return request_real_time(core)
+    except ValueError as error:
+        raise HardwareInputError(f"--core: {error}") from None
 
 
 def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:

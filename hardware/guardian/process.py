@@ -11,16 +11,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safebo.hardware.constants import FINAL_DAMPING_S, FOREIGN_TICKS, SLOW_CLOCK, SPEED_REPORT_S
+from safebo.hardware.constants import (
+    COLLECTING_TICKS,
+    FINAL_DAMPING_S,
+    FOREIGN_TICKS,
+    SLOW_CLOCK,
+    SPEED_REPORT_S,
+)
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
 from safebo.hardware.guardian.pace import GuardianPace, WaitingLink
+from safebo.hardware.guardian.real_time import NOT_ASKED, RealTime
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.udp import UdpServer
 from safebo.robots.descriptions.model import RobotModel
@@ -75,7 +83,9 @@ class GuardianProcess:
         server: where clients come in.
         pace: when ticks are.
         log: where events go.
-        say: prints a line for people.
+        say: prints a line for people; never blocks.
+        real_time: what the system granted.
+        watch: of ticks on our own clock; None where the robot's clock sets them.
     """
 
     def __init__(
@@ -86,9 +96,12 @@ class GuardianProcess:
         pace: GuardianPace,
         log: EventLog,
         say: Callable[[str], None],
+        real_time: RealTime = NOT_ASKED,
+        watch: TickWatch | None = None,
     ) -> None:
         self._link, self._service, self._server = link, service, server
         self._pace, self._log, self._say = pace, log, say
+        self._real_time, self._watch = real_time, watch
         self._foreign = ""
         self._speed = Speed()
         self.ticks = 0
@@ -101,6 +114,7 @@ class GuardianProcess:
     def tick(self, stop: int = 0) -> None:
         """One control tick; `stop` is the level of a stop asked for at this process."""
         now, state = self._pace.next(self._link)
+        late = "" if self._watch is None else self._watch.begin()
         if self.ticks % FOREIGN_TICKS == 0:
             self._foreign = self._link.foreign_commands()
         seen = None if state is None else observe(state, bool(self._foreign))
@@ -114,8 +128,14 @@ class GuardianProcess:
         if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
             message = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
             events = [*events, EventRow(now, "slow", message)]
+        if late:
+            events = [*events, EventRow(now, "late", late)]
         self._tell(events)
+        if self._watch is not None:
+            self._watch.end()
         self.ticks += 1
+        if self.ticks % COLLECTING_TICKS == 0:
+            gc.collect(1)
 
     def run(self, requests: Callable[[], int]) -> None:
         """Tick until asked to end.
@@ -127,8 +147,10 @@ class GuardianProcess:
         Raises:
             HardwareError: the loop failed; joint damping was sent.
         """
+        self._real_time.lead()
         gc.collect()
         gc.freeze()
+        gc.disable()  # never in the middle of a tick: see `tick`
         try:
             while True:
                 asked = requests()
@@ -138,6 +160,7 @@ class GuardianProcess:
         except Exception as error:
             raise HardwareError(f"the guardian's loop failed: {type(error).__name__}: {error}") from error
         finally:
+            gc.enable()
             self._leave()
 
     def _leave(self) -> None:
