@@ -9,6 +9,7 @@ record with the hash that was noted, and the best gains beat the seed's.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from safebo.hardware.guardian.tick_check import busy_processes
 from safebo.hardware.rehearsal import virtual_chain
 from safebo.hardware.tuning.recording import digest
 from safebo.storage.journal import Journal
@@ -28,11 +30,11 @@ DISTURBANCES = {"go2-trot": "paper", "go2-mpc": "heavy_and_weak"}
 """How the virtual robot differs from the controller's model, by study: the plant is mismatched, as a robot is."""
 
 
-def run(study: str, trials: int, out: Path, domain: int, seed: int) -> int:
+def run(study: str, trials: int, out: Path, domain: int, seed: int, load: int) -> int:
     """The whole demonstration; the exit code."""
     folder = out / study
     begin = time.monotonic()
-    with virtual_chain("go2", out, DISTURBANCES[study], seed, domain) as (port, key):
+    with busy_processes(load), virtual_chain("go2", out, DISTURBANCES[study], seed, domain) as (port, key):
         print(f"a virtual Go2 on DDS domain {domain} and its guardian on port {port} are up", flush=True)
         tune = [
             *(sys.executable, "-m", "safebo", "tune", study, "--robot", f"127.0.0.1:{port}"),
@@ -41,6 +43,7 @@ def run(study: str, trials: int, out: Path, domain: int, seed: int) -> int:
         code = subprocess.run(tune, check=False).returncode
     print(f"virtual robot: {last_line(out / 'robot.log')}")
     print(f"guardian: {last_line(out / 'guardian.log')}")
+    print(f"commands that came too late: {late_commands(out / 'guardian.jsonl')}")
     if code:
         print(f"FAILED: tune ended with exit code {code}; see {out}")
         return 1
@@ -89,6 +92,12 @@ def verify(study: str, folder: Path, trials: int, seconds: float) -> int:
     return 1 if faults else 0
 
 
+def late_commands(log: Path) -> int:
+    """How often the guardian's log tells of a gap between its commands that its limit does not allow."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    return sum("command_gap" in str(row["message"]) for row in rows if row["kind"] != "start")
+
+
 def last_line(log: Path) -> str:
     """What a process said last."""
     lines = log.read_text().splitlines()
@@ -101,9 +110,10 @@ def main(
     out: Path = Path("runs/hardware-demo"),
     domain: Annotated[int, typer.Option(help="DDS domain on the loopback interface")] = 1,
     seed: Annotated[int, typer.Option(help="of the virtual robot's sensor noise")] = 0,
+    load: Annotated[int, typer.Option(min=0, help="busy programs beside it, which want a core each")] = 0,
 ) -> None:
     """Tune a study on a virtual robot in real time, and look what became of every trial."""
-    sys.exit(run(study, trials, out, domain, seed))
+    sys.exit(run(study, trials, out, domain, seed, load))
 
 
 if __name__ == "__main__":

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
-import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from random import SystemRandom
 from typing import Annotated
 
 import typer
 
-from safebo.hardware.adapters.relay import read_controller, relay
 from safebo.hardware.command_options import with_options
-from safebo.hardware.constants import CONTROL_RATE_HZ, PORT, ROBOT_TIMEOUT_S, START_CHECK_S
+from safebo.hardware.constants import CONTROL_RATE_HZ
 from safebo.hardware.errors import HardwareError, HardwareInputError
-from safebo.hardware.guardian.announcer import Announcer
-from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
-from safebo.hardware.guardian.core import Guardian
-from safebo.hardware.guardian.event_log import EventLog
-from safebo.hardware.guardian.limits import LIMITS, Limit
-from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
-from safebo.hardware.guardian.process import GuardianProcess, warm
-from safebo.hardware.guardian.real_time import RealTime, follow, request_real_time
-from safebo.hardware.guardian.service import GuardianService
-from safebo.hardware.guardian.staging import GuardedController
-from safebo.hardware.guardian.start_row import change_words, changed, start_row
-from safebo.hardware.guardian.state_machine import EventRow
-from safebo.hardware.guardian.thresholds import allowed, read_limits
+from safebo.hardware.guardian.guarding import guard, prepare_real_time, ready_controller, real_time_on
+from safebo.hardware.guardian.limits import LIMITS
+from safebo.hardware.guardian.options import GuardianOptions
+from safebo.hardware.guardian.process import warm
+from safebo.hardware.guardian.real_time import follow
+from safebo.hardware.guardian.thresholds import allowed
 from safebo.hardware.guardian.tick_check import busy_processes, measure_ticks, stolen_s, verdict
-from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.guardian.walker import QuadrupedWalker
-from safebo.hardware.link.key import fingerprint, key_at
-from safebo.hardware.link.udp import LOOPBACK, UdpServer
-from safebo.robots.controllers.controller_file import ControllerFile
+from safebo.hardware.link.key import fingerprint
+from safebo.hardware.link.udp import LOOPBACK
 from safebo.robots.descriptions.model import RobotModel, load_robot
-from safebo.robots.quadruped.gains import Gains
-from safebo.text.command import run_command, say, say_if_heard
-
-
-class ControllerKind(StrEnum):
-    """What walks."""
-
-    BUILT_IN = "built-in"
-    RELAY = "relay"
-
+from safebo.text.command import run_command, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,115 +57,6 @@ def about() -> None:
 
     Exit codes: 0 ended as asked; 1 the robot did not answer or the loop failed; 2 bad input.
     """
-
-
-@dataclass(frozen=True)
-class GuardianOptions:
-    """What both robots' commands have in common, as given."""
-
-    listen: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST", help="Address on which tuners are heard; another one than loopback is a choice."
-        ),
-    ] = LOOPBACK
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="UDP port on which tuners are heard; 0 takes a free one.")
-    ] = PORT
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Key shared with the tuner. [default: ~/.config/safebo/link.key, made if missing]",
-        ),
-    ] = None
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Gains to which every trouble falls back (`gains: {name: value}`). [default: the controller's]",
-        ),
-    ] = None
-    limits: Annotated[
-        Path | None,
-        typer.Option(
-            "--limits",
-            metavar="FILE",
-            help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
-        ),
-    ] = None
-    tighten: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="One tighter threshold; may be repeated."),
-    ] = None
-    loosen: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="A looser threshold of the limit that is named, knowingly, and kept in the log; may be repeated.",
-        ),
-    ] = None
-    log: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
-    ] = None
-    physical: Annotated[
-        bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
-    ] = False
-    patience: Annotated[
-        float, typer.Option(min=1.0, help="Seconds that the robot gets to answer at the start.")
-    ] = ROBOT_TIMEOUT_S
-    controller: Annotated[
-        ControllerKind,
-        typer.Option(help="What walks: the built-in controller, or one of your own in a process of its own."),
-    ] = ControllerKind.BUILT_IN
-    controller_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."
-        ),
-    ] = None
-
-    core: Annotated[
-        int | None,
-        typer.Option(min=0, help="Core of the control loop. [default: an isolated one, else the last]"),
-    ] = None
-    own_clock: Annotated[
-        bool,
-        typer.Option(
-            "--own-clock",
-            help="Tick on this machine's clock, as for a physical robot, though the robot is a virtual one.",
-        ),
-    ] = False
-    accept_jitter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REASON",
-            help="Guard a physical robot although ticks come late here; why, in a sentence, for the log.",
-        ),
-    ] = None
-
-    def read(self) -> GuardianSettings:
-        """Read the files.
-
-        Raises:
-            HardwareInputError: which file and what in it is wrong.
-        """
-        own = read_own(self.controller, self.controller_file, self.baseline)
-        table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
-        limits = read_limits(self.limits, self.tighten or (), self.loosen or ())
-        return GuardianSettings(self, key_at(self.key, say_if_heard), table, limits, own)
-
-
-@dataclass(frozen=True)
-class GuardianSettings:
-    """The options, and what stands in the files that they name."""
-
-    options: GuardianOptions
-    key: bytes
-    table: ControllerGains
-    limits: tuple[Limit, ...]
-    controller: ControllerFile | None
 
 
 @app.command()
@@ -266,7 +132,7 @@ def check(
     model = known_robot(robot)
     warm(QuadrupedWalker(model, CONTROL_RATE_HZ), model)
     with busy_processes(load), ThreadPoolExecutor(1, initializer=follow) as executor:
-        real_time = granted(core)
+        real_time = real_time_on(core)
         for grant in real_time.grants:
             say(str(grant))
         say(f"measuring for {seconds:g} s" + (f", beside {load} busy programs" if load else ""))
@@ -308,158 +174,6 @@ def make(path: Annotated[Path, typer.Argument(help="A file that does not exist y
 
     made = fingerprint(make_key(path))
     say(f"a new key is in {path}, readable by you alone; fingerprint {made}")
-
-
-def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
-    """What walks: the built-in controller, compiled, or the relay to the user's own."""
-    own = settings.controller
-    if own is None:
-        begin = time.monotonic()
-        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
-        warm(walker, robot)
-        say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
-        return GuardedController(walker, settings.table)
-    # A restart of the controller may take seconds: it has a thread to itself.
-    executor = ThreadPoolExecutor(1, thread_name_prefix="gains")
-    relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
-    say_if_heard(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
-    return GuardedController(relayed, settings.table, keeper)
-
-
-def guard(
-    link: WaitingLink,
-    robot: RobotModel,
-    controller: GuardedController,
-    settings: GuardianSettings,
-    real_time: RealTime,
-    where: str,
-) -> None:
-    """Prepare the robot and guard it until asked to end."""
-    asked, said = [0], [0]
-
-    def ask(*_: object) -> None:
-        asked[0] += 1
-
-    def requests() -> int:
-        # not said in the handler, which may have interrupted a line that is being printed
-        if asked[0] > said[0]:
-            said[0] = asked[0]
-            say_if_heard(
-                "standing down; once more for joint damping at once" if said[0] == 1 else "joint damping"
-            )
-        return asked[0]
-
-    server = UdpServer(settings.options.listen, settings.options.port)
-    log = EventLog(settings.options.log, say_if_heard)
-    try:
-        say_if_heard(f"waiting for the {robot.name} at {where}")
-        for line in link.prepare(settings.options.patience):
-            say_if_heard(f"  {line}")
-    except BaseException:
-        link.close()
-        server.close()
-        raise
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
-        signal.signal(signal.SIGHUP, ask)
-    virtual, period = not settings.options.physical, 1.0 / CONTROL_RATE_HZ
-    own_clock = settings.options.own_clock or not virtual
-    # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
-    clock = time.perf_counter if own_clock else time.thread_time
-    pace: GuardianPace = OwnPace(period) if own_clock else RobotPace(period)
-    watch = TickWatch(period) if own_clock else None
-    announcer = Announcer(say_if_heard)
-    with ThreadPoolExecutor(1, thread_name_prefix="monitors", initializer=follow) as executor:
-        guardian = Guardian(
-            robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
-        )
-        boot = secrets.randbelow((1 << 32) - 1) + 1
-        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
-        host, port = server.address
-        log.put([start_row(service, settings.key, f"{host}:{port}", where, settings.controller)])
-        for words in change_words(changed(settings.limits)):
-            say_if_heard(f"  limit {words}")
-        kind = "virtual" if virtual else "PHYSICAL"
-        say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
-        log.put(EventRow(0.0, "real-time", str(grant)) for grant in real_time.grants)
-        if settings.options.accept_jitter:
-            log.put(
-                [EventRow(0.0, "real-time", f"late ticks are accepted: {settings.options.accept_jitter}")]
-            )
-        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch)
-        try:
-            process.run(requests)
-        finally:
-            announcer.close()
-    if watch is not None:
-        say_if_heard(verdict(watch.times)[1] + f"; {watch.late} late")
-    say_if_heard("ended; the joints are damped")
-
-
-def prepare_real_time(robot: RobotModel, options: GuardianOptions) -> RealTime:
-    """Ask the system for punctual ticks and say what was got; for a physical robot they are measured too.
-
-    Raises:
-        HardwareError: ticks are not punctual enough for a physical robot, and nobody has accepted that.
-    """
-    real_time = granted(options.core)
-    for grant in real_time.grants:
-        say_if_heard(f"  {grant}")
-    if not options.physical:
-        return real_time
-    say_if_heard(f"measuring ticks for {START_CHECK_S:g} s before the robot is touched")
-    with ThreadPoolExecutor(1, initializer=follow) as executor:
-        times = measure_ticks(robot, START_CHECK_S, executor, real_time.lead, say_if_heard)
-    punctual, message = verdict(times)
-    say_if_heard(message)
-    faults = [str(grant) for grant in real_time.missing] + ([] if punctual else [message])
-    if faults and not options.accept_jitter:
-        raise HardwareError(
-            "a physical robot is not guarded here: "
-            + "; ".join(faults)
-            + '. docs/real-time.md says what to do; --accept-jitter "WHY" takes the risk, which is written into the log'
-        )
-    return real_time
-
-
-def granted(core: int | None) -> RealTime:
-    """What the system grants.
-
-    Raises:
-        HardwareInputError: that core may not be used.
-    """
-    try:
-        return request_real_time(core)
-    except ValueError as error:
-        raise HardwareInputError(f"--core: {error}") from None
-
-
-def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:
-    """How the user's own controller is attached; None for the built-in one."""
-    if kind is ControllerKind.BUILT_IN:
-        if path is not None:
-            raise HardwareInputError("--controller-file goes with --controller relay")
-        return None
-    if path is None:
-        raise HardwareInputError("--controller relay needs --controller-file FILE; see docs/adapters.md")
-    if baseline is not None:
-        raise HardwareInputError(f"--baseline: the baseline gains of your own controller are in {path}")
-    return read_controller(path)
-
-
-def read_table(path: Path | None) -> ControllerGains:
-    """The gains with their baseline."""
-    if path is None:
-        return quadruped_table()
-    try:
-        gains = Gains.load(path)
-    except ValueError as error:  # names the file itself
-        raise HardwareInputError(str(error)) from None
-    try:
-        return quadruped_table(gains.changed())
-    except ValueError as error:
-        raise HardwareInputError(f"{path}: {error}") from None
 
 
 def main(arguments: list[str] | None = None) -> None:

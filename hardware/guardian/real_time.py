@@ -19,11 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safebo.hardware.constants import SWITCH_INTERVAL_S
-
-LOOP_PRIORITY, LINK_PRIORITY, BACKGROUND_PRIORITY = 40, 30, 10
-"""Of the control loop, of threads that carry the robot's packets, and of the rest; interrupts of a PREEMPT_RT kernel
-have 50."""
+from safebo.hardware.constants import BACKGROUND_PRIORITY, LINK_PRIORITY, LOOP_PRIORITY, SWITCH_INTERVAL_S
 
 PAGE = "docs/real-time.md says how this user may have it"
 MCL_CURRENT_AND_FUTURE = 1 | 2
@@ -57,7 +53,7 @@ class RealTime:
 
     Args:
         grants: all that was asked for.
-        core: on which the control loop stays; None where there is only one.
+        core: on which the control loop stays; None for any.
     """
 
     grants: tuple[Grant, ...]
@@ -83,7 +79,8 @@ def request_real_time(core: int | None = None) -> RealTime:
     """Ask for all of it. Before threads are started that carry the robot's packets; they have it too.
 
     Args:
-        core: for the control loop; None for an isolated one, else the last one that this process may use.
+        core: for the control loop; None for an isolated one, else the last one that this process may use, and without
+            SCHED_FIFO for any: on one core it would wait longer for others.
 
     Raises:
         ValueError: a core that this process may not use.
@@ -92,9 +89,10 @@ def request_real_time(core: int | None = None) -> RealTime:
     if core is not None and core not in allowed:
         raise ValueError(f"core {core} is not one of those that this process may use: {allowed}")
     isolated = cores(ISOLATED.read_text()) if ISOLATED.exists() else ()
-    own = chosen_core(allowed, isolated) if core is None else core
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return RealTime((_scheduling(), _memory(), _own_core(own, isolated), _wake_latency()), own)
+    scheduling = _scheduling()
+    own = chosen_core(allowed, isolated) if core is None and scheduling.got else core
+    return RealTime((scheduling, _memory(), _own_core(own, isolated), _wake_latency()), own)
 
 
 def follow() -> None:
@@ -147,7 +145,9 @@ def chosen_core(allowed: Sequence[int], isolated: Sequence[int]) -> int | None:
 
 def _own_core(core: int | None, isolated: Sequence[int]) -> Grant:
     if core is None:
-        return Grant("core", False, "there is only one; everything shares it")
+        return Grant(
+            "core", False, "any; one of its own helps with real-time scheduling and a second core only"
+        )
     alone = "isolated" if core in isolated else "not isolated: other programs run there while the loop sleeps"
     return Grant("core", True, f"{core}, {alone}")
 

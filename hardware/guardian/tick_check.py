@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import SystemRandom
 
-from safebo.hardware.constants import CONTROL_RATE_HZ, MAX_TICK_S
+from safebo.hardware.constants import CONTROL_RATE_HZ, MAX_TICK_S, PUNCTUAL_SHARE, WARM_TICKS
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.observation import observe
@@ -27,10 +27,6 @@ from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
-
-SHARE = 0.999
-WARM_TICKS = 100
-"""Before times are taken: what is loaded at its first use."""
 
 STATISTICS = Path("/proc/stat")
 
@@ -111,9 +107,9 @@ def stolen_s() -> float:
 
 def verdict(times: TickTimes) -> tuple[bool, str]:
     """Whether a physical robot may be guarded by such ticks, and the figures in a sentence."""
-    high = times.quantile(SHARE)
+    high = times.quantile(PUNCTUAL_SHARE)
     message = (
-        f"{times.total} ticks: {100 * SHARE:g} % within {1e3 * high:.2f} ms (at most {1e3 * MAX_TICK_S:g}), "
+        f"{times.total} ticks: {100 * PUNCTUAL_SHARE:g} % within {1e3 * high:.2f} ms (at most {1e3 * MAX_TICK_S:g}), "
         f"the longest {1e3 * times.worst:.2f} ms, {times.over(0.01)} over 10 ms"
     )
     return high <= MAX_TICK_S, message

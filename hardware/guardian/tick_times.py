@@ -13,28 +13,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.hardware.constants import LATE_REPORT_S, LATE_TICK_S
-
-BIN_S = 50e-6
-BINS = 2001
-"""Of the histogram: up to 100 ms; the last one holds all that is longer."""
+from safebo.hardware.constants import HISTOGRAM_BIN_S, HISTOGRAM_BINS, LATE_REPORT_S, LATE_TICK_S
 
 
 class TickTimes:
     """Counts of times between ticks.
 
     Attributes:
-        counts: per bin of `BIN_S`.
+        counts: per bin of `HISTOGRAM_BIN_S`.
         worst: the longest, s.
     """
 
     def __init__(self) -> None:
-        self.counts = np.zeros(BINS, dtype=np.int64)
+        self.counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
         self.worst = 0.0
 
     def take(self, seconds: float) -> None:
         """One more."""
-        self.counts[min(BINS - 1, int(seconds / BIN_S))] += 1
+        self.counts[min(HISTOGRAM_BINS - 1, int(seconds / HISTOGRAM_BIN_S))] += 1
         self.worst = max(self.worst, seconds)
 
     @property
@@ -45,11 +41,15 @@ class TickTimes:
     def quantile(self, share: float) -> float:
         """What that share of the times does not exceed, s, rounded up to a bin; the worst one beyond the last bin."""
         reached = np.searchsorted(np.cumsum(self.counts), share * self.total)
-        return self.worst if reached >= BINS - 1 else min(self.worst, BIN_S * float(reached + 1))
+        return (
+            self.worst
+            if reached >= HISTOGRAM_BINS - 1
+            else min(self.worst, HISTOGRAM_BIN_S * float(reached + 1))
+        )
 
     def over(self, seconds: float) -> int:
         """How many were longer, to a bin."""
-        return int(self.counts[round(seconds / BIN_S) :].sum())
+        return int(self.counts[round(seconds / HISTOGRAM_BIN_S) :].sum())
 
     def histogram(self, rows: int = 16) -> list[str]:
         """Lines for people: bins that grow, a count and a bar of its logarithm each."""
@@ -57,7 +57,7 @@ class TickTimes:
             0.0,
             *(1e-3 * e for e in (0.5, 1, 1.5, 1.8, 1.9, 2, 2.1, 2.2, 2.5, 3, 4, 5, 10, 20, 50, 100)),
         ]
-        cuts = [round(e / BIN_S) for e in edges]
+        cuts = [round(e / HISTOGRAM_BIN_S) for e in edges]
         lines = []
         for low, high, a, b in zip(edges, edges[1:], cuts, cuts[1:], strict=False):
             lines.append((f"{1e3 * low:5.1f} .. {1e3 * high:<5.1f}", int(self.counts[a:b].sum())))

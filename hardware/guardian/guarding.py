@@ -1,0 +1,159 @@
+"""From a robot's link and the options to a guardian at work, until it is asked to end."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import SystemRandom
+
+from safebo.hardware.adapters.relay import relay
+from safebo.hardware.constants import CONTROL_RATE_HZ, START_CHECK_S
+from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.guardian.announcer import Announcer
+from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.event_log import EventLog
+from safebo.hardware.guardian.options import GuardianOptions, GuardianSettings
+from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
+from safebo.hardware.guardian.process import GuardianProcess, warm
+from safebo.hardware.guardian.real_time import RealTime, follow, request_real_time
+from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.staging import GuardedController
+from safebo.hardware.guardian.start_row import change_words, changed, start_row
+from safebo.hardware.guardian.state_machine import EventRow
+from safebo.hardware.guardian.tick_check import measure_ticks, verdict
+from safebo.hardware.guardian.tick_times import TickWatch
+from safebo.hardware.guardian.walker import QuadrupedWalker
+from safebo.hardware.link.udp import LOOPBACK, UdpServer
+from safebo.robots.descriptions.model import RobotModel
+from safebo.text.command import say_if_heard
+
+
+def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
+    """What walks: the built-in controller, compiled, or the relay to the user's own."""
+    own = settings.controller
+    if own is None:
+        begin = time.monotonic()
+        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
+        warm(walker, robot)
+        say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
+        return GuardedController(walker, settings.table)
+    # A restart of the controller may take seconds: it has a thread to itself.
+    executor = ThreadPoolExecutor(1, thread_name_prefix="gains", initializer=follow)
+    relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
+    say_if_heard(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
+    return GuardedController(relayed, settings.table, keeper)
+
+
+def guard(
+    link: WaitingLink,
+    robot: RobotModel,
+    controller: GuardedController,
+    settings: GuardianSettings,
+    real_time: RealTime,
+    where: str,
+) -> None:
+    """Prepare the robot and guard it until asked to end."""
+    asked, said = [0], [0]
+    announcer = Announcer(say_if_heard)
+
+    def ask(*_: object) -> None:
+        asked[0] += 1
+
+    def requests() -> int:
+        # not said in the handler, which may have interrupted a line that is being printed
+        if asked[0] > said[0]:
+            said[0] = asked[0]
+            announcer(
+                "standing down; once more for joint damping at once" if said[0] == 1 else "joint damping"
+            )
+        return asked[0]
+
+    server = UdpServer(settings.options.listen, settings.options.port)
+    log = EventLog(settings.options.log, say_if_heard)
+    try:
+        say_if_heard(f"waiting for the {robot.name} at {where}")
+        for line in link.prepare(settings.options.patience):
+            say_if_heard(f"  {line}")
+    except BaseException:
+        link.close()
+        server.close()
+        announcer.close()
+        raise
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
+        signal.signal(signal.SIGHUP, ask)
+    virtual, period = not settings.options.physical, 1.0 / CONTROL_RATE_HZ
+    own_clock = settings.options.own_clock or not virtual
+    # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
+    clock = time.perf_counter if own_clock else time.thread_time
+    pace: GuardianPace = OwnPace(period) if own_clock else RobotPace(period)
+    watch = TickWatch(period) if own_clock else None
+    with ThreadPoolExecutor(1, thread_name_prefix="monitors", initializer=follow) as executor:
+        guardian = Guardian(
+            robot, controller, executor, SystemRandom(), clock, settings.limits, CONTROL_RATE_HZ
+        )
+        boot = secrets.randbelow((1 << 32) - 1) + 1
+        service = GuardianService(guardian, settings.key, boot, virtual, link.serial(), CONTROL_RATE_HZ)
+        host, port = server.address
+        log.put([start_row(service, settings.key, f"{host}:{port}", where, settings.controller)])
+        for words in change_words(changed(settings.limits)):
+            say_if_heard(f"  limit {words}")
+        kind = "virtual" if virtual else "PHYSICAL"
+        say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
+        accepted = settings.options.accept_jitter
+        granted = [
+            *map(str, real_time.grants),
+            *([f"late ticks are accepted: {accepted}"] if accepted else []),
+        ]
+        log.put(EventRow(0.0, "real-time", message) for message in granted)
+        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch)
+        try:
+            process.run(requests)
+        finally:
+            announcer.close()
+    if watch is not None:
+        say_if_heard(verdict(watch.times)[1] + f"; {watch.late} late")
+    say_if_heard("ended; the joints are damped")
+
+
+def prepare_real_time(robot: RobotModel, options: GuardianOptions) -> RealTime:
+    """Ask the system for punctual ticks and say what was got; for a physical robot they are measured too.
+
+    Raises:
+        HardwareError: ticks are not punctual enough for a physical robot, and nobody has accepted that.
+    """
+    real_time = real_time_on(options.core)
+    for grant in real_time.grants:
+        say_if_heard(f"  {grant}")
+    if not options.physical:
+        return real_time
+    say_if_heard(f"measuring ticks for {START_CHECK_S:g} s before the robot is touched")
+    with ThreadPoolExecutor(1, initializer=follow) as beside, ThreadPoolExecutor(1) as loop:
+        # in a thread of its own: those of the robot's link, started later by this one, are not to be on the loop's core
+        work = loop.submit(measure_ticks, robot, START_CHECK_S, beside, real_time.lead, say_if_heard)
+        times = work.result()
+    punctual, message = verdict(times)
+    say_if_heard(message)
+    faults = [str(grant) for grant in real_time.missing] + ([] if punctual else [message])
+    if faults and not options.accept_jitter:
+        raise HardwareError(
+            "a physical robot is not guarded here: "
+            + "; ".join(faults)
+            + '. docs/real-time.md says what to do; --accept-jitter "WHY" takes the risk, which is written into the log'
+        )
+    return real_time
+
+
+def real_time_on(core: int | None) -> RealTime:
+    """What the system grants.
+
+    Raises:
+        HardwareInputError: that core may not be used.
+    """
+    try:
+        return request_real_time(core)
+    except ValueError as error:
+        raise HardwareInputError(f"--core: {error}") from None

@@ -1,0 +1,165 @@
+"""What `safebo-guardian` is told: its options, and what stands in the files that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safebo.hardware.adapters.relay import read_controller
+from safebo.hardware.constants import PORT, ROBOT_TIMEOUT_S
+from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
+from safebo.hardware.guardian.limits import Limit
+from safebo.hardware.guardian.thresholds import read_limits
+from safebo.hardware.link.key import key_at
+from safebo.hardware.link.udp import LOOPBACK
+from safebo.robots.controllers.controller_file import ControllerFile
+from safebo.robots.quadruped.gains import Gains
+from safebo.text.command import say_if_heard
+
+
+class ControllerKind(StrEnum):
+    """What walks."""
+
+    BUILT_IN = "built-in"
+    RELAY = "relay"
+
+
+@dataclass(frozen=True)
+class GuardianOptions:
+    """What both robots' commands have in common, as given."""
+
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="Address on which tuners are heard; another one than loopback is a choice."
+        ),
+    ] = LOOPBACK
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="UDP port on which tuners are heard; 0 takes a free one.")
+    ] = PORT
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Key shared with the tuner. [default: ~/.config/safebo/link.key, made if missing]",
+        ),
+    ] = None
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Gains to which every trouble falls back (`gains: {name: value}`). [default: the controller's]",
+        ),
+    ] = None
+    limits: Annotated[
+        Path | None,
+        typer.Option(
+            "--limits",
+            metavar="FILE",
+            help="Thresholds of your own (`tilt: 0.4`, ...); see `safebo-guardian limits`.",
+        ),
+    ] = None
+    tighten: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="One tighter threshold; may be repeated."),
+    ] = None
+    loosen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A looser threshold of the limit that is named, knowingly, and kept in the log; may be repeated.",
+        ),
+    ] = None
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Everything that happens, a JSON object per line, appended."),
+    ] = None
+    physical: Annotated[
+        bool, typer.Option("--physical", help="There is a physical robot. Without it only loopback is used.")
+    ] = False
+    patience: Annotated[
+        float, typer.Option(min=1.0, help="Seconds that the robot gets to answer at the start.")
+    ] = ROBOT_TIMEOUT_S
+    controller: Annotated[
+        ControllerKind,
+        typer.Option(help="What walks: the built-in controller, or one of your own in a process of its own."),
+    ] = ControllerKind.BUILT_IN
+    controller_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="How your own controller is attached (YAML); see docs/adapters.md."
+        ),
+    ] = None
+
+    core: Annotated[
+        int | None,
+        typer.Option(min=0, help="Core of the control loop. [default: an isolated one, else the last]"),
+    ] = None
+    own_clock: Annotated[
+        bool,
+        typer.Option(
+            "--own-clock",
+            help="Tick on this machine's clock, as for a physical robot, though the robot is a virtual one.",
+        ),
+    ] = False
+    accept_jitter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Guard a physical robot although ticks come late here; why, in a sentence, for the log.",
+        ),
+    ] = None
+
+    def read(self) -> GuardianSettings:
+        """Read the files.
+
+        Raises:
+            HardwareInputError: which file and what in it is wrong.
+        """
+        own = read_own(self.controller, self.controller_file, self.baseline)
+        table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
+        limits = read_limits(self.limits, self.tighten or (), self.loosen or ())
+        return GuardianSettings(self, key_at(self.key, say_if_heard), table, limits, own)
+
+
+@dataclass(frozen=True)
+class GuardianSettings:
+    """The options, and what stands in the files that they name."""
+
+    options: GuardianOptions
+    key: bytes
+    table: ControllerGains
+    limits: tuple[Limit, ...]
+    controller: ControllerFile | None
+
+
+def read_own(kind: ControllerKind, path: Path | None, baseline: Path | None) -> ControllerFile | None:
+    """How the user's own controller is attached; None for the built-in one."""
+    if kind is ControllerKind.BUILT_IN:
+        if path is not None:
+            raise HardwareInputError("--controller-file goes with --controller relay")
+        return None
+    if path is None:
+        raise HardwareInputError("--controller relay needs --controller-file FILE; see docs/adapters.md")
+    if baseline is not None:
+        raise HardwareInputError(f"--baseline: the baseline gains of your own controller are in {path}")
+    return read_controller(path)
+
+
+def read_table(path: Path | None) -> ControllerGains:
+    """The gains with their baseline."""
+    if path is None:
+        return quadruped_table()
+    try:
+        gains = Gains.load(path)
+    except ValueError as error:  # names the file itself
+        raise HardwareInputError(str(error)) from None
+    try:
+        return quadruped_table(gains.changed())
+    except ValueError as error:
+        raise HardwareInputError(f"{path}: {error}") from None
