@@ -74,10 +74,12 @@ def go2(
     from safebo.hardware.unitree.go2_link import Go2Link
 
     chosen = domain if domain is not None else (0 if physical else 1)
+    network = DdsNetwork(interface, chosen, physical)
+    network.check()
     robot = load_robot("go2")
     walking = ready_controller(robot, settings)
     real_time = prepare_real_time(robot, settings.options)
-    link = Go2Link(DdsNetwork(interface, chosen, physical), robot.joint_names)
+    link = Go2Link(network, robot.joint_names)
     guard(link, robot, walking, settings, real_time, f"interface {interface}, domain {chosen}")
 
 
@@ -96,10 +98,12 @@ def go1(
     from safebo.hardware.unitree.go1_udp import ROBOT_ADDRESS, Go1Network
 
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
+    network = Go1Network(chosen, robot_port, 0, physical)
+    network.check()
     robot = load_robot("go1")
     walking = ready_controller(robot, settings)
     real_time = prepare_real_time(robot, settings.options)
-    link = Go1Link(Go1Network(chosen, robot_port, 0, physical), robot.joint_names)
+    link = Go1Link(network, robot.joint_names)
     guard(link, robot, walking, settings, real_time, f"{chosen}:{robot_port}")
 
 

@@ -20,10 +20,12 @@ import numpy as np
 import pytest
 from speaking_process import SpeakingProcess
 
+from safebo.hardware.guardian import guarding
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.cli import main
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.pace import RobotPace
+from safebo.hardware.guardian.real_time import NOT_ASKED
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.thresholds import allowed
 from safebo.hardware.link.client import GuardianClient
@@ -106,8 +108,9 @@ def key(tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No controller is compiled for a guardian that is refused anyway."""
-    monkeypatch.setattr("safebo.hardware.guardian.cli.warm", lambda walker, robot: None)
+    """No controller is compiled for a guardian that is refused anyway, and this process stays an ordinary one."""
+    monkeypatch.setattr(guarding, "warm", lambda walker, robot: None)
+    monkeypatch.setattr(guarding, "request_real_time", lambda core: NOT_ASKED)
 
 
 def refused(capsys, *arguments: object) -> tuple[int, str]:
