@@ -331,6 +331,8 @@ class RunLoop:
                 self._record(journal, trial, skipped, info)
                 current.measured[trial.id] = skipped
                 return
+            if trial.scenario is None or trial.scenario.name == trial.scenarios[0]:
+                self.progress.asked(whole[trial.id])
             attempts[_walk(trial)] = attempts.get(_walk(trial), 0) + 1
             monitor = tuner.monitor(trial)
             if monitor is not None and not info.monitored:
@@ -378,8 +380,6 @@ class RunLoop:
                 trial = waiting.pop(0)
                 if trial.id in lost:
                     continue
-                if trial.scenario is None or trial.scenario.name == trial.scenarios[0]:
-                    self.progress.asked(whole[trial.id])
                 start(min(set(range(self.workers)) - {slot for slot, _ in slots.values()}), trial)
             done, _ = wait(slots, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if self.supervision is not None:

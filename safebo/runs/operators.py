@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from safebo.evaluators.gate import margin_of
+from safebo.runs.nearest import Nearest
 from safebo.study import Study
 from safebo.study.axis import brief, value_text
 from safebo.study.duration import duration_text
@@ -49,6 +50,41 @@ class Verdict:
     words: str = ""
 
 
+APPROVAL = (
+    (
+        "yes",
+        "the robot gets up and walks with the proposed gains; the approval holds for these gains, a minute",
+    ),
+    ("skip", "the trial is recorded with your reason and never modelled; another one is proposed"),
+    ("stop", "the run ends here and nothing moves; --resume goes on with it later"),
+    ("safe seed", "what was known to be safe before the run"),
+    ("bounds", "what the study allows at all"),
+    (
+        "0.05 .. 0.2",
+        "of a margin: where it lies with the study's probability, if its prior is right. A trial is certified when the "
+        "lower end of every margin is at least 0",
+    ),
+    (
+        "nearest tried",
+        "how far these gains are from gains that walked. A large change there, a lower end near 0, or a trial that is "
+        "not certified: look twice",
+    ),
+)
+JUDGEMENT = (
+    ("accept", "what was measured counts as it is"),
+    (
+        "contaminated",
+        "something else disturbed the walk (a person, a cable, the floor): it says nothing of the gains",
+    ),
+    (
+        "unsafe",
+        "whatever was measured, what you saw was not safe: every margin counts as broken, and nothing near these gains "
+        "is certified by this trial",
+    ),
+)
+"""What answers and the words of a card mean, for `?`."""
+
+
 class Operator(Protocol):
     """Who decides."""
 
@@ -56,8 +92,10 @@ class Operator(Protocol):
         """See the checks that were made before the first trial."""
         ...
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
-        """Decide on a trial. `before`: the gains of the last trial that ran."""
+    def approve(
+        self, trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None
+    ) -> Decision:
+        """Decide on a trial. `before`: the gains of the last trial that ran; `nearest`: of all that ran here."""
         ...
 
     def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
@@ -87,13 +125,15 @@ class TerminalOperator:
         """Print the list."""
         print_checks(self._console, checks)
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
+    def approve(
+        self, trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None
+    ) -> Decision:
         """Print the trial and ask."""
-        self._console.print(trial_card(trial, study, before))
+        self._console.print(trial_card(trial, study, before, nearest))
         self._console.print(
             "Is the area clear, is the remote in somebody's hand, does the robot stand or lie as it should?"
         )
-        answer = self._ask("Run this trial? (yes / skip / stop)", ("yes", "skip", "stop"))
+        answer = self._ask("Run this trial?", ("yes", "skip", "stop"), APPROVAL)
         if answer == "yes":
             return Decision("run")
         return Decision("skip" if answer == "skip" else "stop", self._line("Why?"))
@@ -101,20 +141,23 @@ class TerminalOperator:
     def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
         """Print what was measured and ask."""
         self._console.print(measured_card(trial, study, measurement))
-        answer = self._ask(
-            "Your verdict? (accept / contaminated / unsafe)", ("accept", "contaminated", "unsafe")
-        )
+        answer = self._ask("Your verdict?", ("accept", "contaminated", "unsafe"), JUDGEMENT)
         if answer == "accept":
             return Verdict("accepted")
         words = self._line("What happened?")
         return Verdict("contaminated" if answer == "contaminated" else "unsafe", words)
 
-    def _ask(self, question: str, answers: tuple[str, ...]) -> str:
+    def _ask(self, question: str, answers: tuple[str, ...], explained: Sequence[tuple[str, str]]) -> str:
         while True:
-            given = self._line(question).lower()
+            given = self._line(f"{question} ({' / '.join(answers)} / ?)").lower()
             if given in answers:
                 return given
-            self._console.print(f"Please type one of: {', '.join(answers)}. Return alone decides nothing.")
+            if given in ("?", "help"):
+                self._console.print(explanation(explained))
+                continue
+            self._console.print(
+                f"Please type one of: {', '.join(answers)}, or ? for what they mean. Return alone decides nothing."
+            )
 
     def _line(self, question: str) -> str:
         # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
@@ -142,7 +185,9 @@ class ApprovesAll:
         """Print the list."""
         print_checks(self._console, checks)
 
-    def approve(self, trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Decision:
+    def approve(
+        self, trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None
+    ) -> Decision:
         """Yes."""
         return Decision("run", "by --approve-all")
 
@@ -161,8 +206,18 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
         )
 
 
-def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> Table:
-    """What is proposed, what it was before and may be at all, and what is expected of it."""
+def explanation(rows: Sequence[tuple[str, str]]) -> Table:
+    """Words and what they mean, side by side."""
+    table = Table.grid(padding=(0, 2))
+    for word, meaning in rows:
+        table.add_row(literal(word, "bold"), literal(meaning))
+    return table
+
+
+def trial_card(
+    trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None = None
+) -> Group:
+    """What is proposed, what it was before and may be at all, what is expected of it, and how far it is from there."""
     seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
     seed = seeds[0] if seeds else {}
     table = Table(
@@ -184,20 +239,24 @@ def trial_card(trial: Trial, study: Study, before: Mapping[str, Any] | None) -> 
         expected = trial.predicted.get(function.name)
         if expected is not None:
             limit = "" if function is study.objective else " (safe is >= 0)"
+            found = trial.evidence.get(function.name)
+            prior = "" if found is None else f", by the prior: {found.prior}"
             lines.append(
                 f"{function.name}: {expected.lower:.4g} .. {expected.upper:.4g}, expected {expected.mean:.4g} "
                 f"{function.unit}{limit}".rstrip()
+                + prior
             )
-    certified = "certified by the study's certificate" if trial.certified else "NOT certified"
+    lines.append(f"Nearest tried: {nearest or 'nothing in this context yet'}")
+    certified = "Certified by the study's certificate" if trial.certified else "NOT certified"
+    if trial.phase == "seed" and not trial.certified:
+        certified = "Not certified: a seed is safe because the study says so"
     if trial.certified_until is not None and trial.operating_time is not None:
         left = duration_text(trial.certified_until - trial.operating_time)
         certified += f"; the certificate expires {left} after the latest time at which the trial may begin"
-    table.caption = literal("\n".join([*map(one_line, lines), certified]))
-    table.caption_justify = "left"
-    return table
+    return Group(table, *(literal(one_line(line)) for line in (*lines, certified)))
 
 
-def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table:
+def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Group:
     """What a trial showed."""
     title = f"Trial {trial.id}: {measurement.outcome}{', FELL' if measurement.fell else ''}"
     table = Table(title=title, title_justify="left")
@@ -211,5 +270,5 @@ def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Table
         shown = "none" if value is None else f"{value:.4g}"
         table.add_row(literal(function.name), shown, expected, literal(function.unit))
     if measurement.message:
-        table.caption, table.caption_justify = literal(measurement.message), "left"
-    return table
+        return Group(table, literal(measurement.message))
+    return Group(table)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -33,6 +34,10 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Something a person should know."""
 
+    def asking(self) -> AbstractContextManager[None]:
+        """While a person is asked, nothing else is drawn where the question stands."""
+        ...
+
     def end(self) -> None:
         """No more trials in this process. May be called twice."""
 
@@ -51,6 +56,10 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Nothing is drawn anyway."""
+        return nullcontext()
 
     def end(self) -> None:
         """Nothing."""
@@ -137,6 +146,10 @@ class PlainLines:
         """Print the text."""
         self._say(text)
 
+    def asking(self) -> AbstractContextManager[None]:
+        """Lines come one after the other: a question is one more."""
+        return nullcontext()
+
     def end(self) -> None:
         """Nothing."""
 
@@ -200,6 +213,22 @@ class Bar:
     def note(self, text: str) -> None:
         """Print the text above the bar."""
         self._console.print(literal(text))
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Take the bar away: drawn anew several times a second, it would wipe the question and what is typed."""
+        if not self._running:
+            yield
+            return
+        self._bar.live.transient = True
+        self._bar.stop()
+        self._running = False
+        try:
+            yield
+        finally:
+            self._bar.live.transient = False
+            self._bar.start()
+            self._running = True
 
     def end(self) -> None:
         """Leave the bar as it is."""

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from safebo.errors import InputError, InterruptedRunError, RunStoppedError
+from safebo.runs.nearest import nearest_tried
 from safebo.runs.operators import InterruptedQuestionError, NobodyThereError, Operator, Verdict
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal, Record
@@ -54,7 +55,8 @@ class Supervision:
                 f"not started: the checks before the first trial could not be made: {words_of(error)}. Mend that and "
                 "go on with --resume"
             ) from error
-        self._operator.look(checks)
+        with self._progress.asking():
+            self._operator.look(checks)
         failed = [check for check in checks if not check.passed]
         journal.note(
             "checks",
@@ -74,7 +76,9 @@ class Supervision:
             RunStoppedError: the person wants no more, or nobody is there.
         """
         try:
-            decision = self._operator.approve(trial, self._study, self._before)
+            nearest = nearest_tried(self._study, trial, journal.records(states=False))
+            with self._progress.asking():
+                decision = self._operator.approve(trial, self._study, self._before, nearest)
         except InterruptedQuestionError as error:
             raise InterruptedRunError(f"trial {trial.id} was not approved: {error}") from error
         except NobodyThereError as error:
@@ -98,7 +102,8 @@ class Supervision:
             self._step(journal, trial, "CONTAMINATED", measurement.message)
             return measurement
         try:
-            verdict = self._operator.judge(trial, self._study, measurement)
+            with self._progress.asking():
+                verdict = self._operator.judge(trial, self._study, measurement)
         except NobodyThereError as error:
             stopped = InterruptedRunError if isinstance(error, InterruptedQuestionError) else RunStoppedError
             raise stopped(

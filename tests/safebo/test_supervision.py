@@ -125,7 +125,7 @@ def test_a_person_sees_what_is_proposed_and_every_yes_runs_it(tmp_path, world, m
     assert "Trial 1: seed, context default" in person.saw
     assert re.search(r"p\W+2\W+2\W+0 \.\. 10\W+N", person.saw)  # seed, proposed, bounds, unit
     assert "height: 0 .. 2, expected 1 m (safe is >= 0)" in person.saw
-    assert "certified by the study's certificate" in person.saw
+    assert "Certified by the study's certificate" in person.saw
     assert len(person.questions) == 6
 
 
@@ -151,7 +151,10 @@ def test_nothing_but_yes_runs_a_trial(tmp_path, world, monkeypatch, mumbling) ->
         RunStoppedError, match="stopped by the operator before trial 1: the gantry is not there"
     ):
         tune(tmp_path, person.operator)
-    assert "Please type one of: yes, skip, stop. Return alone decides nothing." in person.saw
+    assert (
+        "Please type one of: yes, skip, stop, or ? for what they mean. Return alone decides nothing."
+        in person.saw
+    )
     assert world.motions == []
     assert steps(tmp_path) == []
 
@@ -643,7 +646,7 @@ def ledger(tmp_path, world) -> JournalLedger:
 
 
 class StopsAtOnce(ApprovesAll):
-    def approve(self, trial: Trial, study: Any, before: Any) -> Any:
+    def approve(self, trial: Trial, study: Any, before: Any, nearest: Any) -> Any:
         raise NobodyThereError("gone")
 
 
