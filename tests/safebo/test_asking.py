@@ -169,7 +169,7 @@ def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Te
     )
     card = terminal.until(asked)
     assert "Nearest tried: nothing in this context yet" in card
-    assert "safe because the study says so" in card
+    assert "Certified by the study's certificate" in card
     terminal.type("?")
     assert "another one is proposed" in terminal.until(asked)
     terminal.type("maybe")
