@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from safebo.hardware.constants import PORT
+from safebo.hardware.constants import CONNECT_PAUSE_S, PORT
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import key_at
+from safebo.hardware.link.stopped import REMOTE, stop_and_see
 from safebo.hardware.link.udp import LOOPBACK, UdpTransport
 from safebo.text.command import say
 
@@ -31,14 +33,17 @@ Key = Annotated[
 HERE = f"{LOOPBACK}:{PORT}"
 
 
-def _leave(error: HardwareError) -> NoReturn:
-    say(f"error: {error}", error=True)
+def _leave(error: HardwareError, advice: str = "") -> NoReturn:
+    told = REMOTE in str(error)
+    say(f"error: {error}" + (f". {advice}" if advice and not told else ""), error=True)
     raise typer.Exit(error.exit_code)
 
 
 @contextmanager
-def _guardian(where: str, key: Path | None) -> Iterator[GuardianClient]:
-    """A session, and errors for people."""
+def _guardian(
+    where: str, key: Path | None, listen: float = CONNECT_PAUSE_S, advice: str = ""
+) -> Iterator[GuardianClient]:
+    """A session that has listened for some seconds, and errors for people, with what to do then."""
     host, _, port = where.rpartition(":")
     try:
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -47,12 +52,17 @@ def _guardian(where: str, key: Path | None) -> Iterator[GuardianClient]:
         try:
             client = GuardianClient(transport, key_at(key, say), name="safebo robot")
             client.connect()
-            client.pump(0.2)
+            client.pump(listen)
             yield client
         finally:
             transport.close()
     except HardwareError as error:
-        _leave(error)
+        _leave(error, advice)
+
+
+def clear_command(where: str, key: Path | None) -> str:
+    """The command that clears a latch there, as it is typed."""
+    return shlex.join(["safebo", "robot", "clear", where, *([] if key is None else ["--key", str(key)])])
 
 
 def describe(client: GuardianClient, seen: m.StateMessage) -> str:
@@ -91,15 +101,16 @@ def stop(
 ) -> None:
     """Software stop: joint damping at once, latched until a person clears it. Needs no lease.
 
-    It is not an emergency stop: that is the robot's own remote (L2+B on a Go2) or switch.
+    It watches until the robot is seen to have stopped: the guardian damps it, its own states come and say that no
+    joint turns or holds a torque and the trunk does not tip. It is not an emergency stop: that is the robot's own
+    remote (L2+B on a Go2) or switch.
+
+    Exit codes: 0 the robot is seen to have stopped; 1 it is not, or nobody answered: use the remote or the switch;
+    2 bad input.
     """
-    with _guardian(where, key) as client:
-        if not client.stop(Response.SIT if sit else Response.DAMP, "safebo robot stop"):
-            raise HardwareError(
-                "the guardian has not confirmed the stop: use the robot's remote or switch NOW"
-            )
-        client.pump(0.1)
-        say(describe(client, client.status()))
+    with _guardian(where, key, 0.0, f"To stop the robot, {REMOTE}") as client:
+        stopped = stop_and_see(client, Response.SIT if sit else Response.DAMP, "safebo robot stop")
+        say(f"{stopped}\n{describe(client, stopped.seen)}\nto clear  {clear_command(where, key)}")
 
 
 @app.command()

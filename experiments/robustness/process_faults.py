@@ -47,6 +47,9 @@ SILENT = "baseline gains within 200 ms, standing down within 1 s"
 FAULTS: list[Fault] = []
 """Every fault of real processes, in the order in which they are made."""
 
+ALONE = frozenset({35})
+"""Faults that bring robot and guardian up themselves."""
+
 fault = partial(fault_on, home=FAULTS)
 
 
@@ -68,6 +71,7 @@ class Chain:
         self.key = folder / "link.key"
         self.log = folder / "guardian.jsonl"
         self.study = folder / "short.yaml"
+        folder.mkdir(parents=True, exist_ok=True)
         content = yaml.safe_load(resolve_study("go2-trot").read_text())
         content["evaluator"]["options"]["seconds"] = SECONDS
         self.study.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -529,12 +533,38 @@ def second_commander(report: Report, chain: Chain) -> None:
     chain.clear()
 
 
+@fault(35, "guardian asked to end", "SIGINT to `safebo-guardian` while the robot walks and the tuner goes on")
+def guardian_asked_to_end(report: Report, chain: Chain) -> None:
+    """Somebody ends the guardian in the middle of a trial."""
+    with chain.up():
+        tune = chain.walking(trials=1)
+        at = time.time()
+    # leaving has asked the guardian to end and has waited for it, with its robot still there
+    sat, lain = chain.after("-> SIT_LATCHED", at), chain.after("-> DAMP_LATCHED", at)
+    said = (chain.folder / "guardian.log").read_text().splitlines()[-1]
+    tune.end()
+    report.responded(sat, 0.1, "standing down within 0.1 s")
+    report.expect(lain <= 2.5, f"damped after {lain:.2f} s")
+    report.expect(said.startswith("ended: the joints are damped and at rest; it lies"), said)
+    report.expect(tune.statuses()[0][0] in ("told", "unknown"), f"record: {tune.statuses()}")
+    report.shows(
+        robot=f"standing down after {sat:.3f} s, damped after {lain:.1f} s, lies",
+        record=f"trial 1 {' '.join(tune.statuses()[0])}".strip(),
+        operator=said,
+    )
+
+
 def run(numbers: Sequence[int], domain: int) -> Iterator[Report]:
-    """Every fault with one of these numbers, one after another, on one robot and one guardian."""
+    """Every fault with one of these numbers, one after another: on one robot and one guardian, or on their own."""
     load_study("go2-trot")
+    wanted = [made for made in FAULTS if made.number in numbers]
     with tempfile.TemporaryDirectory() as folder:
-        chain = Chain(Path(folder), domain)
-        with chain.up():
-            for made in FAULTS:
-                if made.number in numbers:
+        together = [made for made in wanted if made.number not in ALONE]
+        if together:
+            chain = Chain(Path(folder) / "together", domain)
+            with chain.up():
+                for made in together:
                     yield made.report(chain)
+        for made in wanted:
+            if made.number in ALONE:
+                yield made.report(Chain(Path(folder) / str(made.number), domain))

@@ -52,10 +52,11 @@ def about() -> None:
     **Its stop is a software stop.** The emergency stop is the robot's own remote (L2+B on a Go2) or power switch,
     in the hand of a person beside the robot.
 
-    Ctrl-C once, SIGTERM, or its terminal closed: the robot stands down, then the process ends. Twice: joint damping
-    at once.
+    Ctrl-C once, SIGTERM, or its terminal closed: the robot stands down, whatever a tuner does, and the process ends
+    once it is seen at rest. Twice: joint damping at once.
 
-    Exit codes: 0 ended as asked; 1 the robot did not answer or the loop failed; 2 bad input.
+    Exit codes: 0 ended as asked, the robot seen at rest; 1 the robot did not answer, the loop failed, or the robot was
+    not seen to come to rest; 2 bad input.
     """
 
 

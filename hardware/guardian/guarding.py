@@ -111,12 +111,12 @@ def guard(
         log.put(EventRow(0.0, "real-time", message) for message in granted)
         process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch)
         try:
-            process.run(requests)
+            left = process.run(requests)
         finally:
             announcer.close()
     if watch is not None:
         say_if_heard(verdict(watch.times)[1] + f"; {watch.late} late")
-    say_if_heard("ended; the joints are damped")
+    say_if_heard(f"ended: the joints are damped and at rest; {left}")
 
 
 def prepare_real_time(robot: RobotModel, options: GuardianOptions) -> RealTime:

@@ -7,12 +7,14 @@ that the robot's own watchdog has it.
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from safebo.hardware.constants import (
     COLLECTING_TICKS,
+    DAMPED_TIMEOUT_S,
     FINAL_DAMPING_S,
     FOREIGN_TICKS,
     SLOW_CLOCK,
@@ -27,17 +29,15 @@ from safebo.hardware.guardian.pace import GuardianPace, WaitingLink
 from safebo.hardware.guardian.real_time import NOT_ASKED, RealTime
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.state_machine import EventRow
-from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.states import DAMPED
 from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.guardian.walker import Walk, Walker
+from safebo.hardware.link.stopped import REMOTE, NotStoppedError, RestWatch, posture
 from safebo.hardware.link.udp import UdpServer
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.quadruped.interface import SensorReading
-
-STILL = frozenset({State.DISCONNECTED, State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED})
-"""States in which the process may end: the joints are damped."""
 
 
 def warm(walker: Walker, robot: RobotModel) -> None:
@@ -104,6 +104,8 @@ class GuardianProcess:
         self._real_time, self._watch = real_time, watch
         self._foreign = ""
         self._speed = Speed()
+        self._rest = RestWatch()
+        self._damped = math.inf  # since when the joints are damped because the process was asked to end, s
         self.ticks = 0
 
     @property
@@ -137,15 +139,18 @@ class GuardianProcess:
         if self.ticks % COLLECTING_TICKS == 0:
             gc.collect(1)
 
-    def run(self, requests: Callable[[], int]) -> None:
-        """Tick until asked to end.
+    def run(self, requests: Callable[[], int]) -> str:
+        """Tick until asked to end and the robot is seen at rest.
 
         Args:
             requests: how often this process was asked to end: once, the robot stands down first; twice, joint
-                damping at once.
+                damping at once. The stop is asked for again in every tick, so no client can have the robot move.
+
+        Returns:
+            How the robot is, for people.
 
         Raises:
-            HardwareError: the loop failed; joint damping was sent.
+            HardwareError: the loop failed; joint damping was sent. Or the robot was not seen to come to rest.
         """
         self._real_time.lead()
         gc.collect()
@@ -154,14 +159,27 @@ class GuardianProcess:
         try:
             while True:
                 asked = requests()
-                if asked and self.guardian.state in STILL:
-                    break
                 self.tick(0 if not asked else 2 if asked == 1 else 3)
+                if asked and self._over():
+                    break
         except Exception as error:
             raise HardwareError(f"the guardian's loop failed: {type(error).__name__}: {error}") from error
         finally:
             gc.enable()
             self._leave()
+        if self._rest.why:
+            raise NotStoppedError(
+                f"ended with the joints damped, but the robot was NOT seen to come to rest: {self._rest.why}. Look at "
+                f"it, and {REMOTE}"
+            )
+        return posture(self.guardian.status())
+
+    def _over(self) -> bool:
+        """Whether the robot has been seen at rest, or has been damped for so long that it will not be."""
+        status = self.guardian.status()
+        if self.guardian.state in DAMPED:
+            self._damped = min(self._damped, status.time)
+        return self._rest.look(status) or status.time - self._damped > DAMPED_TIMEOUT_S
 
     def _leave(self) -> None:
         command = damped(self.guardian.command.position)

@@ -110,6 +110,9 @@ LATCHED = frozenset(
 MOTION = frozenset({State.STANDING_UP, State.ARMED, State.RUNNING})
 """States in which the robot starts to move, or may do so without a person."""
 
+DAMPED = frozenset({State.DISCONNECTED, State.REST, State.DAMP_LATCHED, State.DAMP_ACKNOWLEDGED})
+"""States in which the joints are damped."""
+
 STANDING = frozenset({State.STANDING_UP, State.HOLD, State.ARMED, State.RUNNING})
 """States that need somebody who holds the lease and lives."""
 

@@ -100,6 +100,7 @@ class GuardianClient:
         nonce: makes the random number of a Hello.
 
     Attributes:
+        time: its clock.
         welcome: what the guardian said of itself.
         state: the newest State, or None.
     """
@@ -114,7 +115,7 @@ class GuardianClient:
         nonce: Callable[[], int] = lambda: secrets.randbits(64),
     ) -> None:
         self._transport, self._key, self.name, self._every = transport, checked_key(key), name, every
-        self._clock, self._nonce = clock, nonce
+        self.time, self._nonce = clock, nonce
         self._session = self._sequence = self._request = 0
         self._beat = -np.inf
         self.epoch = 0
@@ -133,12 +134,12 @@ class GuardianClient:
         """
         self._session = self._sequence = self.epoch = self.counters.newest = 0
         hello = Hello(self._nonce(), VERSION, VERSION, self.name)
-        end, due, pause = self._clock() + patience, -np.inf, FIRST_RETRY_S
-        while self._clock() < end:
-            if self._clock() >= due:
+        end, due, pause = self.time() + patience, -np.inf, FIRST_RETRY_S
+        while self.time() < end:
+            if self.time() >= due:
                 self._send(hello)
-                due, pause = self._clock() + pause, min(LAST_RETRY_S, 2.0 * pause)
-            body = self._receive(min(due, end) - self._clock())
+                due, pause = self.time() + pause, min(LAST_RETRY_S, 2.0 * pause)
+            body = self._receive(min(due, end) - self.time())
             if isinstance(body, Welcome) and body.nonce == hello.nonce:
                 self.welcome, self._session, self._sequence = body, body.session, 0
                 return body
@@ -149,9 +150,9 @@ class GuardianClient:
 
     def pump(self, seconds: float) -> None:
         """Listen and send heartbeats for so long."""
-        end = self._clock() + seconds
+        end = self.time() + seconds
         while True:
-            left = end - self._clock()
+            left = end - self.time()
             self._keep_alive()
             if left <= 0:
                 return
@@ -163,8 +164,8 @@ class GuardianClient:
         Raises:
             LinkError: none came in time.
         """
-        end = self._clock() + patience
-        while self._clock() < end:
+        end = self.time() + patience
+        while self.time() < end:
             self.pump(HEARTBEAT_S)
             if self.state is not None and what(self.state):
                 return self.state
@@ -198,14 +199,14 @@ class GuardianClient:
         answers: dict[int, Reply] = {}
         waiting.reverse()
         while len(answers) < len(order):
-            now = self._clock()
+            now = self.time()
             while waiting and len(pending) < MAX_PENDING:
                 request = waiting.pop()
                 pending[request.request] = _Pending(request, now, now)
             self._send_due(now, pending.values(), patience)
             self._keep_alive()
             due = min(p.due for p in pending.values())
-            body = self._receive(min(HEARTBEAT_S, due - self._clock()))
+            body = self._receive(min(HEARTBEAT_S, due - self.time()))
             if isinstance(body, Reply) and body.request in pending:
                 request = pending.pop(body.request).request
                 if body.code != Code.OK:
@@ -282,12 +283,12 @@ class GuardianClient:
 
     def arm(self, trial: int, digest: bytes, patience: float = ARM_WAIT_TIMEOUT_S) -> int:
         """Arm a trial, waiting while the robot calms down or a monitor is built; the token to start it."""
-        end = self._clock() + patience
+        end = self.time() + patience
         while True:
             try:
                 return self.ask(m.Arm(trial=trial, digest=digest)).value
             except RefusedError as refusal:
-                if refusal.reply.code != Code.NOT_READY or self._clock() >= end:
+                if refusal.reply.code != Code.NOT_READY or self.time() >= end:
                     raise
             self.pump(0.1)
 
@@ -342,9 +343,9 @@ class GuardianClient:
         self, level: Response = Response.DAMP, reason: str = "", patience: float = STOP_TIMEOUT_S
     ) -> bool:
         """Software stop, sent again until a State shows it; whether one did in time. Needs no lease."""
-        end, first = self._clock() + patience, self._sequence + 1
+        end, first = self.time() + patience, self._sequence + 1
         wire = {Response.HOLD: 1, Response.SIT: 2}.get(level, 3)
-        while self._clock() < end:
+        while self.time() < end:
             self._send(Stop(wire, reason))
             self.pump(HEARTBEAT_S)
             if self.state is not None and self.state.stop_seen >= first:
@@ -367,7 +368,7 @@ class GuardianClient:
         self._transport.send(seal(Frame(body.KIND, self._session, self._sequence, body.pack()), self._key))
 
     def _keep_alive(self) -> None:
-        now = self._clock()
+        now = self.time()
         if self._session and now - self._beat >= HEARTBEAT_S:
             self._beat = now
             self._send(Heartbeat(self.epoch, self.counters.newest, self._every))

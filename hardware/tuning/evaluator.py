@@ -161,9 +161,9 @@ class RobotEvaluator:
         said = zip(READINGS, (seen.battery, seen.hottest), strict=True)
         return {reading.name: float(value) for reading, value in said if value != UNKNOWN_BYTE}
 
-    def close(self) -> None:
-        """Lie down and give the lease back."""
-        self._session.close()
+    def close(self) -> str:
+        """Lie down and give the lease back; how the robot was left, for people."""
+        return self._session.close()
 
     # -- one trial ------------------------------------------------------------------------------------
 

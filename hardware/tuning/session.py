@@ -17,13 +17,15 @@ from safebo.hardware.constants import (
     LYING_TIMEOUT_S,
     PUMP_TIME_S,
     REST_TIMEOUT_S,
+    SAT_TIMEOUT_S,
     STANDING_TIMEOUT_S,
 )
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.limits import LIMITS
-from safebo.hardware.guardian.states import LATCHED, STANDING, Response, State
+from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
-from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.stopped import REMOTE, posture, see_rest
 
 STOPS = frozenset(limit.number for limit in LIMITS if limit.quantity in ("stop", "remote_stop"))
 """Limits that only a person crosses. What a person has stopped, a person clears, on a virtual robot too."""
@@ -90,19 +92,32 @@ class Session:
             self._thread.start()
         return welcome
 
-    def close(self) -> None:
-        """Give the lease back, which makes a standing robot lie down, and wait until it does."""
+    def close(self) -> str:
+        """Give the lease back, which makes a standing robot lie down, and watch until it is seen at rest.
+
+        Returns:
+            How the robot is, or that it was not seen to come to rest, for people; empty for a session that never had
+            the lease.
+        """
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2.0)
-        with self._lock, suppress(LinkError):
+        with self._lock:
             client, self._client = self._client, None
             if client is None or not client.epoch:
-                return
-            if client.state is not None and client.state.state in STANDING:
-                client.lie_down()
-                client.wait_for(lambda s: s.state == State.REST or s.state in LATCHED, LYING_TIMEOUT_S)
-            client.release()
+                return ""
+            try:
+                with suppress(
+                    RefusedError
+                ):  # a lease that ran out meanwhile: the guardian lays it down by itself
+                    client.release()
+                seen, _ = see_rest(client, SAT_TIMEOUT_S)
+            except LinkError as error:
+                return f"The robot was NOT seen to come to rest: {error}. Look at it, and {REMOTE}."
+            cause = f" ({seen.message})" if seen.message else ""
+            return (
+                f"The robot is seen at rest, {State(seen.state).name}{cause}: joints damped; {posture(seen)}."
+            )
 
     def _keep_alive(self) -> None:
         while not self._ended.is_set():

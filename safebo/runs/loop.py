@@ -163,7 +163,8 @@ class RunLoop:
     def close(self) -> None:
         """End the workers at once; a robot lies down first."""
         if self.supervision is not None:
-            self.pool.finish(_LEAVE_SECONDS)
+            for words in self.pool.finish(_LEAVE_SECONDS):
+                self.progress.note(words)
         self.pool.close(at_once=True)
 
     def start_evaluator(self) -> Future[EvaluatorInfo]:
@@ -583,6 +584,8 @@ class RunLoop:
             again = "will be evaluated again" if info is None or info.repeatable else "will need a person"
             which = "trial" if len(left) == 1 else "trials"
             text += f" ({which} {', '.join(map(str, left))} did not finish and {again})"
+            if info is not None and info.robot:
+                text += ". Whether the robot has stopped was not seen: look at it"
         return InterruptedRunError(text)
 
     def _note_stop(self, journal: Journal, tuner: TunerLike, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from safebo.errors import short_text
 from safebo.evaluators.program import ended_by
 from safebo.evaluators.source import EvaluatorSource
 from safebo.evaluators.supervisor import end_marked
@@ -123,12 +123,16 @@ class WorkerPool:
         """Let the workers know how often the run was asked to stop; evaluators that move a robot heed it."""
         self._stop.value = times
 
-    def finish(self, patience: float) -> None:
-        """Let evaluators that move a robot take their leave: it lies down."""
+    def finish(self, patience: float) -> list[str]:
+        """Let evaluators that move a robot take their leave: it lies down. How they left it, for people."""
+        said = []
         for slot, process in enumerate(self._slots):
             if process is not None:
-                with contextlib.suppress(Exception):
-                    self._submit_to(slot, worker.finish).result(patience)
+                try:
+                    said.append(self._submit_to(slot, worker.finish).result(patience))
+                except Exception as error:
+                    said.append(f"How the robot was left is not known: {short_text(error)}. Look at it.")
+        return [words for words in said if words]
 
     def restart(self, slot: int) -> Death:
         """Forget a process that died; the next trial there gets a fresh one. Returns how it died."""

@@ -187,10 +187,12 @@ def score(source: EvaluatorSource, trial: Trial, ended: dict[str, Any]) -> Measu
     return _sent(scored)
 
 
-def finish() -> None:
-    """Let the evaluator take its leave, where it wants to."""
-    if _made is not None and hasattr(_made[1], "close"):
-        _made[1].close()
+def finish() -> str:
+    """Let the evaluator take its leave, where it wants to; what it says then, for people."""
+    if _made is None or not hasattr(_made[1], "close"):
+        return ""
+    said = _made[1].close()
+    return said if isinstance(said, str) else ""
 
 
 def _evaluator(source: EvaluatorSource) -> Evaluator:

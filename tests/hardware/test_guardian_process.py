@@ -351,7 +351,9 @@ def test_a_guardian_that_is_asked_to_end_lays_the_robot_down_first(tmp_path, key
                 client.pump(0.1)
                 assert ended(guardian) == 0
         assert "standing down; once more for joint damping at once" in guardian.said
-        assert guardian.said[-1] == "ended; the joints are damped"
+        assert guardian.said[-1].startswith(
+            "ended: the joints are damped and at rest; it lies, its trunk is 0."
+        )
         assert states(log) == ["REST", "STANDING_UP", "HOLD", "SIT_LATCHED", "DAMP_LATCHED"]
         began, *said = rows(log)
         assert began["kind"] == "start"

@@ -11,9 +11,11 @@ from safebo.experiments.robustness.faults.report import Report, fault
 from safebo.experiments.robustness.guardian_world import World, packet
 from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.guardian.limits import LIMITS
-from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.observation import RobotObservation
+from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.thresholds import RANGES, read_limits
 from safebo.hardware.link import messages as m
+from safebo.hardware.link.stopped import NotStoppedError, stop_and_see
 
 OFF = {
     **dict.fromkeys(("stop_hold", "stop_sit", "stop_damp", "remote_stop", "foreign_commands", "reboot"), 9),
@@ -68,3 +70,46 @@ def stops_switched_off(report: Report) -> None:
         robot="every stop acts with every limit as loose as it can be",
         record="the guardian does not start; what is loosened stands in the first row of its log",
     )
+
+
+def _stands(seen: RobotObservation) -> None:
+    """A robot that is told to damp and goes on standing: its motors hold it."""
+    seen.torque[:] = 8.0
+
+
+def _turns(seen: RobotObservation) -> None:
+    """One whose joints still move."""
+    seen.reading.joint_velocity[:] = 1.0
+
+
+@fault(
+    34,
+    "stop that the robot does not follow",
+    "a walking robot is stopped: its motors go on holding it; its joints go on turning; nothing more is heard of it",
+)
+def stop_without_effect(report: Report) -> None:
+    """A stop is done once the robot is seen to have stopped; else a person is told what to do, and soon."""
+    world = World(0)
+    client = world.client()
+    world.running(client)
+    for what, words in (
+        (partial(setattr, world.robot, "edit", _stands), "holds 8.0 N m"),
+        (partial(setattr, world.robot, "edit", _turns), "turns at 1.0 rad/s"),
+        (partial(setattr, world.robot, "frozen", True), "newest state is"),
+    ):
+        what()
+        begin = world.now
+        report.operator = report.refused(
+            "a stop without effect passed as one",
+            partial(stop_and_see, client, Response.DAMP, "test"),
+            NotStoppedError,
+            words,
+        )
+        report.expect("remote (L2+B)" in report.operator, f"does not say what to do: {report.operator}")
+        report.responded(world.now - begin, 3.0, "said within 3 s, with an exit code that is not 0")
+    world.robot.edit, world.robot.frozen = lambda seen: None, False
+    stopped = stop_and_see(client, Response.DAMP, "test")
+    report.expect(
+        stopped.seen.state == State.DAMP_LATCHED and stopped.rested < 0.1, f"not seen at rest: {stopped}"
+    )
+    report.shows(robot="as it is; joint damping is commanded", record="latched: stopped: joint damping")

@@ -85,7 +85,7 @@ def drifting_clock(report: Report) -> None:
     """Durations go over the link, and moments never do; what comes too late is refused."""
     world = World(0)
     client = world.client()
-    client._clock = lambda: 1000.0 + 1.05 * world.now
+    client.time = lambda: 1000.0 + 1.05 * world.now
     world.standing(client)
     client.start(world.armed(client), 2.0)
     begin = world.now
