@@ -11,42 +11,15 @@ No postponed annotations here: Cyclone DDS reads them.
 # ruff: noqa: D101
 # mypy: ignore-errors
 # The fields are in Cyclone's own notation (`array[uint8, 2]`), which type checkers cannot read.
-from typing import Any, TypeVar
+from typing import Any
 
 import cyclonedds.idl as idl
 import cyclonedds.idl.annotations as annotate
 import cyclonedds.idl.types as types
 import numpy as np
 
+from safebo.hardware.dds import serialised
 from safebo.hardware.unitree import go2_messages as wire
-
-_Type = TypeVar("_Type", bound=type)
-
-
-def _serialised(cls: _Type) -> _Type:
-    """Samples of `cls` are their own serialised bytes, encapsulation included; the fields are for the network only.
-
-    A decorator and not a base class: Cyclone DDS takes every base for a part of the type.
-    """
-
-    def create(self: Any, data: bytes) -> None:
-        self.data = data
-
-    def serialize(self: Any, *_: Any, **__: Any) -> bytes:
-        return bytes(self.data)
-
-    def deserialize(data: bytes, *_: Any, **__: Any) -> Any:
-        return cls(data)
-
-    for name, value in (
-        ("__init__", create),
-        ("serialize", serialize),
-        ("deserialize", staticmethod(deserialize)),
-        ("deserialize_key", staticmethod(deserialize)),
-    ):
-        setattr(cls, name, value)
-    return cls
-
 
 _NUMBERS = {
     "|u1": types.uint8,
@@ -70,7 +43,7 @@ def _record(name: str, layout: np.dtype, **parts: type) -> Any:
 
 
 IMUState_ = _record("IMUState_", wire.IMU_STATE)
-LowCmd_ = _serialised(
+LowCmd_ = serialised(
     _record(
         "LowCmd_",
         wire.LOW_CMD,
@@ -78,7 +51,7 @@ LowCmd_ = _serialised(
         bms_cmd=_record("BmsCmd_", wire.BMS_CMD),
     )
 )
-LowState_ = _serialised(
+LowState_ = serialised(
     _record(
         "LowState_",
         wire.LOW_STATE,
@@ -108,7 +81,7 @@ class PathPoint_(idl.IdlStruct, typename="unitree_go.msg.dds_.PathPoint_"):
     vyaw: types.float32
 
 
-@_serialised
+@serialised
 @annotate.final
 @annotate.autoid("sequential")
 class SportModeState_(idl.IdlStruct, typename="unitree_go.msg.dds_.SportModeState_"):
@@ -130,7 +103,7 @@ class SportModeState_(idl.IdlStruct, typename="unitree_go.msg.dds_.SportModeStat
     path_point: types.array[PathPoint_, 10]
 
 
-@_serialised
+@serialised
 @annotate.final
 @annotate.autoid("sequential")
 class WirelessController_(idl.IdlStruct, typename="unitree_go.msg.dds_.WirelessController_"):
@@ -169,7 +142,7 @@ class RequestHeader_(idl.IdlStruct, typename="unitree_api.msg.dds_.RequestHeader
     policy: RequestPolicy_
 
 
-@_serialised
+@serialised
 @annotate.final
 @annotate.autoid("sequential")
 class Request_(idl.IdlStruct, typename="unitree_api.msg.dds_.Request_"):
@@ -191,7 +164,7 @@ class ResponseHeader_(idl.IdlStruct, typename="unitree_api.msg.dds_.ResponseHead
     status: ResponseStatus_
 
 
-@_serialised
+@serialised
 @annotate.final
 @annotate.autoid("sequential")
 class Response_(idl.IdlStruct, typename="unitree_api.msg.dds_.Response_"):

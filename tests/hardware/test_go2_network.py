@@ -282,7 +282,7 @@ def test_virtual_robots_stay_on_the_loopback_and_physical_ones_off_it(
         DdsNetwork("../net/lo", 1).check()
     with pytest.raises(HardwareInputError, match="domain 231"):
         DdsNetwork("lo", 231).check()
-    monkeypatch.setattr(dds, "_LOOPBACK", 0)  # no interface is a loopback any more
+    monkeypatch.setattr("safebo.hardware.dds._LOOPBACK", 0)  # no interface is a loopback any more
     with pytest.raises(HardwareInputError, match="leads to other machines"):
         DdsNetwork("lo", 1).check()
     monkeypatch.setattr(dds, "dds_version", lambda: "11.0.1")
