@@ -171,6 +171,7 @@ READ_BACK_TOLERANCE = _c("read back tolerance", numbers.READ_BACK_TOLERANCE, "",
 
 # -- tuner's side -----------------------------------------------------------------------------------------
 
+DISK_PATIENCE_S = _c("disk patience", 30.0, "s", "of heartbeats while a disk is waited for, at most")
 PUMP_TIME_S = _c("pump time", 0.02, "s", "of heartbeats at a time, between which others get the client")
 REST_TIMEOUT_S = _c("rest timeout", 45.0, "s", "of waiting on its feet after which the robot lies down")
 LYING_TIMEOUT_S = _c("lying timeout", 6.0, "s", "for lying down")

@@ -31,6 +31,7 @@ from safebo.hardware.link.digest import MonitorDescription, WalkDescription, tri
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
+from safebo.hardware.tuning.disk import Disk
 from safebo.hardware.tuning.own_controller import controller_of
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from safebo.hardware.tuning.running_walk import RunningWalk
@@ -174,13 +175,19 @@ class RobotEvaluator:
             NotStartedError: it could not begin; nothing moved but, perhaps, getting up.
             TrialUnknownError: it began, and how it ended is not known.
         """
-        ledger = self._supervised()
+        disk = Disk(self._session.background)
+        try:
+            return self._evaluated(disk, self._supervised(), trial, monitor)
+        finally:
+            disk.close()
+
+    def _evaluated(self, disk: Disk, ledger: Ledger, trial: Trial, monitor: Monitor | None) -> Measurement:
         try:
             self._session.open()
             with self._session.client() as client:
                 get_ready(client, self._address.clears)
-                token = self._arm(client, ledger, trial, monitor)
-                recorder = self._recorder(trial)
+                token = self._arm(client, disk, ledger, trial, monitor)
+                recorder = disk.during(client, lambda: self._recorder(trial))
         except (HardwareError, OSError) as error:
             raise NotStartedError(str(error)) from error
         running = None
@@ -189,8 +196,9 @@ class RobotEvaluator:
                 self._legged, trial, _set(trial.context), trial.early_end, 1.0 / self._welcome.rate
             )
         with self._session.client() as client:
-            ended, rows, why = self._walk(client, ledger, trial, token, recorder, running)
+            ended, rows, why = self._walk(client, disk, ledger, trial, token, recorder, running)
         # From here on the robot stands and heartbeats go on by themselves.
+        disk.close()
         measurement = self._keep(ledger, trial, recorder, ended, rows, why)
         if running is not None and running.refused:
             words = "could not end early: the guardian gives no telemetry while a trial runs; update it"
@@ -226,7 +234,9 @@ class RobotEvaluator:
         gains = self._legged.settings.gains.replace(dict(parameters))
         return tuple(gains[name] for name in self._table.names)
 
-    def _arm(self, client: GuardianClient, ledger: Ledger, trial: Trial, monitor: Monitor | None) -> int:
+    def _arm(
+        self, client: GuardianClient, disk: Disk, ledger: Ledger, trial: Trial, monitor: Monitor | None
+    ) -> int:
         """Send the trial, verify it, and arm it; the token that starts it."""
         gains = self._values(trial.parameters)
         gait = self._legged.gait(_set(trial.context))
@@ -249,15 +259,19 @@ class RobotEvaluator:
                 client.set_gains(values, slot)
             data, description = monitor_upload(monitor)
             client.set_monitor(data, description)
-        self._approved(ledger, trial)
-        ledger.commit(
-            trial.id, "ARMED", f"{self._welcome.robot} {self._welcome.serial}", hash=trial_hash(trial)
-        )
+        about = f"{self._welcome.robot} {self._welcome.serial}"
+
+        def keep() -> None:
+            self._approved(ledger, trial)
+            ledger.commit(trial.id, "ARMED", about, hash=trial_hash(trial))
+
+        disk.during(client, keep)
         digest = trial_digest(self._table.identity, gains, backups, walk, description)
         try:
             return client.arm(trial.id, digest)
         except LinkError as error:
-            ledger.commit(trial.id, "REFUSED", str(error))
+            words = str(error)
+            disk.during(client, lambda: ledger.commit(trial.id, "REFUSED", words))
             raise
 
     def _approved(self, ledger: Ledger, trial: Trial) -> None:
@@ -288,6 +302,7 @@ class RobotEvaluator:
     def _walk(
         self,
         client: GuardianClient,
+        disk: Disk,
         ledger: Ledger,
         trial: Trial,
         token: int,
@@ -296,12 +311,12 @@ class RobotEvaluator:
     ) -> tuple[m.StateMessage, FloatArray, Ended]:
         """Start the armed trial and see it through; how it stands then, the telemetry, and why its rule ended it."""
         try:
-            ledger.commit(trial.id, "RUNNING", file=self._name(recorder))
+            disk.during(client, lambda: ledger.commit(trial.id, "RUNNING", file=self._name(recorder)))
         except Exception as error:
-            recorder.abandon()
+            disk.later(recorder.abandon)
             client.abort(trial.id)
             raise NotStartedError(f"that it runs could not be recorded: {error}") from error
-        client.on_state = recorder.state
+        client.on_state = lambda state: disk.later(lambda: recorder.state(state))
         try:
             client.start(token, self._legged.settings.seconds)
             why = self._follow(client, trial, running)
@@ -310,7 +325,7 @@ class RobotEvaluator:
             client.pump(BRAKE_TIME_S)
             return client.status(), rows, why
         except LinkError as error:
-            recorder.abandon()
+            disk.later(recorder.abandon)
             raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
         finally:
             client.on_state = _ignore
