@@ -30,6 +30,10 @@ LAYOUT = {
     "SYNC_EVERY",
     "MAX_OUTPUT",
     "_WRAP",
+    "_LOOPBACK",
+    "BATCH",
+    "MAX_DOMAIN",
+    "MAX_ENDPOINTS",
 }
 """Numbers of a layout or a file, and the gains of the guardian's own motions."""
 GAINS = {"DAMPING", "STIFFNESS", "STIFFNESS_DAMPING", "STAND_KP", "STAND_KD", "FOLDED"}
