@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,10 @@ from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.connecting import RobotCommands, host_and_port, session
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.stopped import REMOTE, stop_and_see
-from safebo.hardware.link.udp import LOOPBACK, UdpTransport
+from safebo.hardware.link.udp import LOOPBACK
 from safebo.text.command import say
 
 app = typer.Typer(
@@ -44,25 +44,12 @@ def _guardian(
     where: str, key: Path | None, listen: float = CONNECT_PAUSE_S, advice: str = ""
 ) -> Iterator[GuardianClient]:
     """A session that has listened for some seconds, and errors for people, with what to do then."""
-    host, _, port = where.rpartition(":")
     try:
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise HardwareInputError(f"{where!r}: expected HOST:PORT, for example {HERE}")
-        transport = UdpTransport(host, int(port))
-        try:
-            client = GuardianClient(transport, key_at(key, say), name="safebo robot")
-            client.connect()
+        with session(*host_and_port(where, HERE), key_at(key, say), "safebo robot") as client:
             client.pump(listen)
             yield client
-        finally:
-            transport.close()
     except HardwareError as error:
         _leave(error, advice)
-
-
-def clear_command(where: str, key: Path | None) -> str:
-    """The command that clears a latch there, as it is typed."""
-    return shlex.join(["safebo", "robot", "clear", where, *([] if key is None else ["--key", str(key)])])
 
 
 def describe(client: GuardianClient, seen: m.StateMessage) -> str:
@@ -88,7 +75,10 @@ def describe(client: GuardianClient, seen: m.StateMessage) -> str:
 def status(where: Where = HERE, key: Key = None) -> None:
     """Print how the robot stands. Needs no lease and disturbs nobody."""
     with _guardian(where, key) as client:
-        say(describe(client, client.status()))
+        seen = client.status()
+        say(describe(client, seen))
+        if seen.state in LATCHED:
+            say(f"to clear  {RobotCommands(where, key).clear}")
 
 
 @app.command()
@@ -110,7 +100,7 @@ def stop(
     """
     with _guardian(where, key, 0.0, f"To stop the robot, {REMOTE}") as client:
         stopped = stop_and_see(client, Response.SIT if sit else Response.DAMP, "safebo robot stop")
-        say(f"{stopped}\n{describe(client, stopped.seen)}\nto clear  {clear_command(where, key)}")
+        say(f"{stopped}\n{describe(client, stopped.seen)}\nto clear  {RobotCommands(where, key).clear}")
 
 
 @app.command()
@@ -119,7 +109,7 @@ def clear(
     key: Key = None,
     yes: Annotated[bool, typer.Option("--yes", help="A person has looked already; ask nothing.")] = False,
 ) -> None:
-    """Clear a latch in two steps, after looking at the robot. Nothing moves."""
+    """Clear a latch in two steps, after looking at the robot. Neither step moves it. Needs no lease."""
     with _guardian(where, key) as client:
         seen = client.status()
         if seen.state not in LATCHED:
@@ -127,13 +117,11 @@ def clear(
             return
         say(describe(client, seen))
         _sure(yes, "Have you seen the robot and what happened? Type `seen`", "seen", client)
-        client.acquire()
         token = client.acknowledge(seen.latch)
         _sure(yes, "Is it safe to use again? Type `clear`", "clear", client)
         client.clear(token)
-        client.pump(0.1)
+        client.pump(CONNECT_PAUSE_S)
         say(f"cleared; state {State(client.status().state).name}")
-        client.release()
 
 
 def _sure(yes: bool, question: str, word: str, client: GuardianClient) -> None:

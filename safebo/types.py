@@ -442,6 +442,14 @@ class RobotAddress:
     trials: int = 1
 
 
+class RobotWatch(Protocol):
+    """Tells a person what happens to a robot while nobody looks at it, from a thread of its own."""
+
+    def close(self) -> None:
+        """No more."""
+        ...
+
+
 class Ledger(Protocol):
     """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
 

@@ -14,6 +14,7 @@ import math
 import os
 import pty
 import resource
+import select
 import signal
 import sqlite3
 import subprocess
@@ -495,7 +496,7 @@ def terminal_closed(report: Report, chain: Chain) -> None:
     report.shows(
         robot=f"baseline gains after {ended:.2f} s, lies after {lain:.1f} s; at the question: stays",
         record=f"trial 1 {' '.join(tune.statuses()[0])}: ended on request; not asked again: not approved",
-        operator="nobody is there; `safebo status` and --resume show where it stands",
+        operator="nobody is there; `safebo robot status`, `safebo show` and --resume show where it stands",
     )
 
 
@@ -552,6 +553,77 @@ def guardian_asked_to_end(report: Report, chain: Chain) -> None:
         record=f"trial 1 {' '.join(tune.statuses()[0])}".strip(),
         operator=said,
     )
+
+
+@fault(
+    36, "latch while a person is asked", "a software stop while approval, verdict and reason are asked for"
+)
+def latch_at_a_question(report: Report, chain: Chain) -> None:
+    """The guardian latches while a person reads or types: it is told at once, with the command, at every question."""
+    ours, theirs = pty.openpty()
+    tune = chain.tune(terminal=theirs, approve_all=False)
+    os.close(theirs)
+    screen, command = Screen(ours), f"safebo robot clear 127.0.0.1:{chain.port} --key {chain.key}"
+    seconds = []
+    for question, answer in (
+        ("Run this trial?", "yes"),
+        ("Your verdict?", "contaminated"),
+        ("What happened?", "it was stopped"),
+    ):
+        screen.until(question)
+        since = time.time()
+        chain.stop()
+        screen.until("LATCHED, DAMP_LATCHED: stopped: joint damping")
+        screen.until(command)
+        told = time.time()
+        (latched, *_) = [wall for wall, kind, _ in chain.events(since) if kind == "latch"] or [math.nan]
+        seconds.append(told - latched)
+        screen.until(question)  # again
+        chain.clear()
+        os.write(ours, f"{answer}\n".encode())
+    screen.until("Run this trial?")
+    os.write(ours, b"stop\ndone\n")
+    code = tune.end()
+    os.close(ours)
+    report.expect(
+        code == 1 and tune.statuses()[0] == ("told", "failed"), f"{code}, record: {tune.statuses()}"
+    )
+    report.responded(max(seconds), 0.2, "0.2 s from the latch to the line at the terminal")
+    report.shows(
+        robot="joint damping, latched",
+        record="trial 1 told failed, contaminated: as the person said",
+        operator="LATCHED, DAMP_LATCHED: stopped: joint damping; `safebo robot clear HOST:PORT --key FILE`; then the "
+        "question again",
+    )
+
+
+class Screen:
+    """What a terminal shows, read piece by piece.
+
+    Args:
+        terminal: file descriptor of our end.
+    """
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal, self._rest = terminal, b""
+
+    def until(self, text: str, patience: float = 90.0) -> str:
+        """What comes up to a text, and the text, without line breaks and spaces.
+
+        Raises:
+            StepMissedError: it does not come.
+        """
+        wanted, end = "".join(text.split()).encode(), time.monotonic() + patience
+        while wanted not in self._rest:
+            try:
+                if not select.select([self._terminal], [], [], max(0.0, end - time.monotonic()))[0]:
+                    raise TimeoutError
+                self._rest += b"".join(os.read(self._terminal, 4096).split())
+            except OSError as error:
+                raise StepMissedError(f"{text!r} is not on the terminal: {self._rest[-600:]!r}") from error
+        at = self._rest.index(wanted) + len(wanted)
+        shown, self._rest = self._rest[:at], self._rest[at:]
+        return shown.decode(errors="replace")
 
 
 def run(numbers: Sequence[int], domain: int) -> Iterator[Report]:

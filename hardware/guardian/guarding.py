@@ -25,7 +25,8 @@ from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.tick_check import measure_ticks, verdict
 from safebo.hardware.guardian.tick_times import TickWatch
 from safebo.hardware.guardian.walker import QuadrupedWalker
-from safebo.hardware.link.udp import LOOPBACK, UdpServer
+from safebo.hardware.link.connecting import RobotCommands
+from safebo.hardware.link.udp import EVERYWHERE, LOOPBACK, UdpServer
 from safebo.robots.descriptions.model import RobotModel
 from safebo.text.command import say_if_heard
 
@@ -109,7 +110,10 @@ def guard(
             *([f"late ticks are accepted: {accepted}"] if accepted else []),
         ]
         log.put(EventRow(0.0, "real-time", message) for message in granted)
-        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch)
+        clear = RobotCommands(
+            f"{LOOPBACK if host == EVERYWHERE else host}:{port}", settings.options.key
+        ).clear
+        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch, clear)
         try:
             left = process.run(requests)
         finally:

@@ -86,6 +86,7 @@ class GuardianProcess:
         say: prints a line for people; never blocks.
         real_time: what the system granted.
         watch: of ticks on our own clock; None where the robot's clock sets them.
+        clear: the command that clears a latch here, as a person types it.
     """
 
     def __init__(
@@ -98,10 +99,11 @@ class GuardianProcess:
         say: Callable[[str], None],
         real_time: RealTime = NOT_ASKED,
         watch: TickWatch | None = None,
+        clear: str = "",
     ) -> None:
         self._link, self._service, self._server = link, service, server
         self._pace, self._log, self._say = pace, log, say
-        self._real_time, self._watch = real_time, watch
+        self._real_time, self._watch, self._clear = real_time, watch, clear
         self._foreign = ""
         self._speed = Speed()
         self._rest = RestWatch()
@@ -200,3 +202,5 @@ class GuardianProcess:
         for row in events:
             extra = f": {self._foreign}" if "another commander" in row.message and self._foreign else ""
             self._say(f"{row.time:10.3f}  {row.kind:8}  {row.message}{extra}")
+            if row.kind == "latch" and self._clear:
+                self._say(f"{'':22}to clear it, once somebody has looked at the robot: {self._clear}")

@@ -24,8 +24,9 @@ from safebo.hardware.link.messages import Code, Reply
 AT_WORK = 65535
 """The slot that reads the gains at work."""
 
-FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch)
-"""Requests that need no lease."""
+FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch, m.Acknowledge, m.Clear)
+"""Requests that need no lease. Who clears a latch is the person who looks at the robot, while a tuner may wait with it;
+neither step starts motion."""
 
 EDITS = (m.ResetTrial, m.SetGains, m.SetWalk, m.Upload, m.SetMonitor)
 """Requests that put a trial together."""

@@ -10,6 +10,7 @@ from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.link.frame import MAX_PACKET
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
 UdpAddress = tuple[str, int]
 
 

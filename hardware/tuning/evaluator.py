@@ -28,9 +28,8 @@ from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
-from safebo.hardware.link.key import key_at
-from safebo.hardware.link.udp import UdpTransport
 from safebo.hardware.tuning import preflight
+from safebo.hardware.tuning.addresses import commands_of, latch_watch, network_session
 from safebo.hardware.tuning.disk import Disk
 from safebo.hardware.tuning.own_controller import controller_of
 from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
@@ -101,6 +100,8 @@ class RobotEvaluator:
         self._folder: Path | None = None
         self._relative_to: Path | None = None
 
+    watch = staticmethod(latch_watch)
+
     # -- what a run asks ------------------------------------------------------------------------------
 
     def info(self) -> EvaluatorInfo:
@@ -151,6 +152,7 @@ class RobotEvaluator:
                     gains,
                     self._folder,
                     self._address.trials,
+                    commands_of(self._address),
                 )
             )
 
@@ -185,7 +187,7 @@ class RobotEvaluator:
         try:
             self._session.open()
             with self._session.client() as client:
-                get_ready(client, self._address.clears)
+                get_ready(client, self._address.clears, commands_of(self._address))
                 token = self._arm(client, disk, ledger, trial, monitor)
                 recorder = disk.during(client, lambda: self._recorder(trial))
         except (HardwareError, OSError) as error:
@@ -418,9 +420,3 @@ def _set(context: Mapping[str, float]) -> dict[str, float]:
 
 def _ignore(state: m.StateMessage) -> None:
     """Nothing."""
-
-
-def network_session(address: RobotAddress) -> Session:
-    """A session over the network, kept alive in the background."""
-    key = key_at(None if address.key is None else Path(address.key), print)
-    return Session(lambda: GuardianClient(UdpTransport(address.host, address.port), key, name="safebo tune"))

@@ -20,6 +20,7 @@ from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.connecting import RobotCommands
 from safebo.types import Check
 
 
@@ -32,6 +33,7 @@ def checks(
     gains: Mapping[str, tuple[float, ...]],
     folder: Path | None,
     trials: int,
+    commands: RobotCommands,
 ) -> Iterator[Check]:
     """Every check, in the order in which they build on each other.
 
@@ -44,6 +46,7 @@ def checks(
         gains: full sets of gains to be tried on the guardian's bounds, by name.
         folder: where records go.
         trials: how many may still come.
+        commands: for this guardian, as they are typed.
     """
     yield Check(
         "guardian", True, f"protocol version {welcome.version}, {welcome.rate} control ticks per second"
@@ -65,7 +68,7 @@ def checks(
     client.pump(LISTEN_TIME_S)
     after = client.status()
     elapsed = time.monotonic() - begin
-    yield _state(after)
+    yield _state(after, commands)
     yield from _stream(before, after, elapsed)
     yield _battery(after)
     if same:
@@ -94,10 +97,10 @@ def _lease(client: GuardianClient) -> Check:
     return Check("lease", True, f"epoch {epoch}")
 
 
-def _state(seen: m.StateMessage) -> Check:
+def _state(seen: m.StateMessage, commands: RobotCommands) -> Check:
     name = State(seen.state).name
     if seen.state in LATCHED:
-        return Check("state", False, f"{name}: {seen.message}. Look at the robot, then `safebo robot clear`")
+        return Check("state", False, f"{name}: {seen.message}. Look at the robot, then `{commands.clear}`")
     if seen.state == State.DISCONNECTED:
         return Check("state", False, "the guardian hears nothing of the robot")
     if seen.response == Response.REFUSE:

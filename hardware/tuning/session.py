@@ -25,6 +25,7 @@ from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
+from safebo.hardware.link.connecting import RobotCommands
 from safebo.hardware.link.stopped import REMOTE, posture, see_rest
 
 STOPS = frozenset(limit.number for limit in LIMITS if limit.quantity in ("stop", "remote_stop"))
@@ -143,12 +144,13 @@ def alive(client: GuardianClient) -> bool:
     return client.counters.states > before
 
 
-def get_ready(client: GuardianClient, clears: bool) -> None:
+def get_ready(client: GuardianClient, clears: bool, commands: RobotCommands) -> None:
     """Lease, no latch, on its feet and calm.
 
     Args:
         client: connected.
         clears: clear latches without a person.
+        commands: for this guardian, as they are typed.
 
     Raises:
         LinkError: the guardian refuses, or something is latched that a person has to look at.
@@ -162,12 +164,14 @@ def get_ready(client: GuardianClient, clears: bool) -> None:
     if seen.state in LATCHED:
         if not clears or seen.cause in STOPS:
             raise LinkError(
-                f"the guardian has latched: {seen.message}. Look at the robot, then clear it: `safebo robot clear`"
+                f"the guardian has latched: {seen.message}. Look at the robot, then clear it: `{commands.clear}`"
             )
         get_clear(client)
         seen = client.status()
         if seen.state in LATCHED:
-            raise LinkError(f"what has latched cannot be cleared: {seen.message}")
+            raise LinkError(
+                f"what has latched cannot be cleared: {seen.message}. By hand: `{commands.clear}`"
+            )
     if seen.response == Response.REFUSE:
         raise LinkError(f"the guardian refuses motion: {seen.message}")
     if seen.state == State.DISCONNECTED:

@@ -53,6 +53,7 @@ from safebo.types import (
     ParameterInfo,
     QuantityInfo,
     RobotAddress,
+    RobotWatch,
     Trial,
     TrialUnknownError,
 )
@@ -118,6 +119,21 @@ class EvaluatorSource:
         for point in importlib.metadata.entry_points(group=BRIDGES, name=self.study.evaluator.name):
             return _beside(_load_entry_point(point), options, self.folder)
         return options
+
+    def watch_robot(self, tell: Callable[[str], None]) -> RobotWatch | None:
+        """Have a person told at once what happens to the robot while nobody looks; None where its bridge cannot.
+
+        Args:
+            tell: is told, from a thread of the bridge's.
+
+        Raises:
+            EvaluatorError: the bridge cannot be loaded.
+        """
+        for point in importlib.metadata.entry_points(group=BRIDGES, name=self.study.evaluator.name):
+            watch = getattr(_load_entry_point(point), "watch", None)
+            if watch is not None and self.robot is not None:
+                return cast(RobotWatch, watch(self.robot, tell))
+        return None
 
     def _make_on_robot(self, robot: RobotAddress) -> Evaluator:
         name, options = self.study.evaluator.name, dict(self.study.evaluator.options)

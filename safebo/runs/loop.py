@@ -149,7 +149,8 @@ class RunLoop:
         self.round_size = 1 if all_walked else workers
         self.progress, self.max_failures = progress, max_failures
         self.log = folder / LOG_FILE if executor is None else None
-        self.pool = WorkerPool(EvaluatorSource.of_file(file, folder, robot), workers, self.log, executor)
+        self.source = EvaluatorSource.of_file(file, folder, robot)
+        self.pool = WorkerPool(self.source, workers, self.log, executor)
         self.clock: OperatingClock | None = None
         self.supervision: Supervision | None = None
         if operator is not None:
@@ -165,6 +166,7 @@ class RunLoop:
         if self.supervision is not None:
             for words in self.pool.finish(_LEAVE_SECONDS):
                 self.progress.note(words)
+            self.supervision.close()
         self.pool.close(at_once=True)
 
     def start_evaluator(self) -> Future[EvaluatorInfo]:
@@ -238,6 +240,7 @@ class RunLoop:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
         records = journal.records()
         if self.supervision is not None:
+            self.supervision.watch(self.source)
             self._sort_out(journal, self.supervision, records)
             records = journal.records()
         self._refuse_unknown(journal, records, info)

@@ -56,7 +56,7 @@ APPROVAL = (
         "the robot gets up and walks with the proposed gains; the approval holds for these gains, a minute",
     ),
     ("skip", "the trial is recorded with your reason and never modelled; another one is proposed"),
-    ("stop", "the run ends here and nothing moves; --resume goes on with it later"),
+    ("stop", "the run ends here, and a robot that stands lies down; --resume goes on with it later"),
     ("safe seed", "what was known to be safe before the run"),
     ("bounds", "what the study allows at all"),
     (
@@ -102,6 +102,10 @@ class Operator(Protocol):
         """Judge a trial that ran."""
         ...
 
+    def alarm(self, words: str) -> None:
+        """See at once what happened to the robot, whatever is asked or computed; called from any thread."""
+        ...
+
 
 class NobodyThereError(Exception):
     """A person was asked, and the terminal has no end that answers."""
@@ -120,10 +124,16 @@ class TerminalOperator:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._question = ""  # that stands now
 
     def look(self, checks: Sequence[Check]) -> None:
         """Print the list."""
         print_checks(self._console, checks)
+
+    def alarm(self, words: str) -> None:
+        """Print it, and the question that stands once more: what was typed so far still counts."""
+        question = self._question
+        print_alarm(self._console, words, f"{question} " if question else "")
 
     def approve(
         self, trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None
@@ -162,6 +172,7 @@ class TerminalOperator:
     def _line(self, question: str) -> str:
         # A question must not outlive Ctrl-C, which elsewhere only asks the run to end.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._question = question
         try:
             return self._console.input(literal(f"{question} ", "bold")).strip()
         except KeyboardInterrupt:
@@ -172,6 +183,7 @@ class TerminalOperator:
                 "virtual robot only"
             ) from None
         finally:
+            self._question = ""
             signal.signal(signal.SIGINT, before)
 
 
@@ -194,6 +206,19 @@ class ApprovesAll:
     def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
         """As measured."""
         return Verdict("accepted", "by --approve-all")
+
+    def alarm(self, words: str) -> None:
+        """Print it."""
+        print_alarm(self._console, words)
+
+
+def print_alarm(console: Console, words: str, question: str = "") -> None:
+    """A line that nobody misses, in one piece for a command in it to be copied; then the question that stands."""
+    text = Text.assemble(
+        "\n" if question else "", literal(f"! {words}", "bold red"), "\n", literal(question, "bold")
+    )
+    console.print(text, soft_wrap=True, end="")
+    console.bell()
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:

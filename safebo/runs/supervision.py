@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from safebo.errors import InputError, InterruptedRunError, RunStoppedError
+from safebo.evaluators.source import EvaluatorSource
 from safebo.runs.nearest import nearest_tried
 from safebo.runs.operators import InterruptedQuestionError, NobodyThereError, Operator, Verdict
 from safebo.runs.progress import Progress
@@ -19,7 +20,7 @@ from safebo.storage.journal import Journal, Record
 from safebo.storage.trial_log import KIND, MOVED, OVER, VERDICTS, last_step
 from safebo.study import Study
 from safebo.study.methods import METHODS, canonical
-from safebo.types import Check, EvaluatorInfo, Measurement, Trial, trial_hash
+from safebo.types import Check, EvaluatorInfo, Measurement, RobotWatch, Trial, trial_hash
 from safebo.workers.pool import WorkerPool
 
 ROBOT = "robot"
@@ -40,6 +41,20 @@ class Supervision:
         self._operator, self._study, self._pool, self._progress = operator, study, pool, progress
         self._before: Mapping[str, float] | None = None
         self._told = 0
+        self._watch: RobotWatch | None = None
+
+    def watch(self, source: EvaluatorSource) -> None:
+        """From now on the person is told at once what happens to the robot, whatever the run waits for or computes.
+
+        Raises:
+            EvaluatorError: the robot's side cannot be loaded.
+        """
+        self._watch = source.watch_robot(self._operator.alarm)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        if self._watch is not None:
+            self._watch.close()
 
     def check(self, journal: Journal) -> None:
         """Have everything checked before the first trial.

@@ -15,6 +15,7 @@ from safebo.experiments.robustness.guardian_world import World
 from safebo.hardware import cli
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import DAMPED, State
+from safebo.hardware.link import connecting
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import make_key
 from safebo.hardware.link.messages import StateMessage
@@ -54,8 +55,8 @@ def robot_command(world: World, monkeypatch, folder: Path, *words: str) -> tuple
     def client(*_: object, **__: object) -> GuardianClient:
         return world.client("another terminal")
 
-    monkeypatch.setattr(cli, "UdpTransport", Nothing)
-    monkeypatch.setattr(cli, "GuardianClient", client)
+    monkeypatch.setattr(connecting, "UdpTransport", Nothing)
+    monkeypatch.setattr(connecting, "GuardianClient", client)
     key = folder / "link.key"
     if not key.exists():
         make_key(key)
@@ -113,6 +114,20 @@ def test_a_guardian_that_falls_silent_or_does_not_answer_is_no_success(world, mo
     assert code == 1
     assert said.startswith("error: no guardian answered")
     assert said.endswith(f"To stop the robot, {REMOTE}")
+
+
+def test_a_latch_is_cleared_while_a_tuner_holds_the_robot(world, monkeypatch, tmp_path) -> None:
+    tuner = world.client("tuner")
+    tuner.connect()
+    epoch = tuner.acquire()
+    tuner.stop()
+    code, said = robot_command(world, monkeypatch, tmp_path, "status")
+    assert said.endswith("to clear safebo robot clear 10.0.0.7:4750 --key FOLDER/link.key")
+    tuner.pump(0.1)
+    code, said = robot_command(world, monkeypatch, tmp_path, "clear", "--yes")
+    assert (code, world.state) == (0, State.REST)
+    assert said.endswith("cleared; state REST")
+    assert world.guardian.lease.held_by(world.guardian.lease.session, epoch)  # still the tuner's
 
 
 @pytest.mark.parametrize("words", [["stop", "nowhere"], ["stop", "--key", "none.key"]])

@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from robot_in_tests import STUDY, WORLDS, World, shown
 from safebo.cli.main import main
 from safebo.cli.tune import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, RunStoppedError, UnknownTrialError
+from safebo.evaluators.source import EvaluatorSource
 from safebo.runs.manual import edit_trial, resolve_trial
 from safebo.runs.operators import ApprovesAll, NobodyThereError, Operator, TerminalOperator, trial_card
 from safebo.runs.runner import RunResult, run
@@ -199,6 +201,48 @@ def test_ctrl_c_at_a_question_is_a_stop_by_ctrl_c(tmp_path, world, monkeypatch) 
         tune(tmp_path, Person(monkeypatch, interrupt).operator)
     assert world.motions == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_happens_to_the_robot_is_told_at_every_question_which_is_then_asked_again(
+    tmp_path, world, monkeypatch
+) -> None:
+    class Watch:
+        tell: Callable[[str], None]
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    watch, asked = Watch(), list[str]()
+
+    def watched(source: EvaluatorSource, tell: Callable[[str], None]) -> Watch:
+        watch.tell = tell
+        return watch
+
+    def say(question: str) -> str:
+        told = threading.Thread(target=watch.tell, args=[f"LATCHED {len(asked)}: {command}"])
+        told.start()
+        told.join()
+        *_, alarm, again = person.screen.getvalue().splitlines()
+        assert alarm == f"! LATCHED {len(asked)}: {command}"  # in one piece, on a line of its own
+        assert question.endswith(again.strip())  # nothing echoes the end of a line that was typed
+        asked.append(again.strip())
+        return answers.pop(0)
+
+    monkeypatch.setattr(EvaluatorSource, "watch_robot", watched)
+    command = f"safebo robot clear 127.0.0.1:4750 --key {'/a/long/folder' * 20}/link.key"
+    answers = ["yes", "contaminated", "it stumbled", "skip", "too stiff", "stop", "lunch"]
+    person = Person(monkeypatch, say)
+    with pytest.raises(RunStoppedError, match="lunch"):
+        tune(tmp_path, person.operator)
+    assert [question.split(" (")[0] for question in asked] == [
+        *("Run this trial?", "Your verdict?", "What happened?"),
+        *("Run this trial?", "Why?", "Run this trial?", "Why?"),
+    ]
+    assert watch.closed == 1
+    before = len(person.screen.getvalue())
+    person.operator.alarm("LATCHED while nothing is asked")
+    assert person.screen.getvalue()[before:] == "! LATCHED while nothing is asked\n"
 
 
 def test_an_approval_is_bound_to_these_gains_and_to_now(tmp_path, world) -> None:
