@@ -152,11 +152,12 @@ def recover(
     ] = None,
 ) -> None:
     """Write what a broken record still holds into a whole MCAP file."""
-    from safebo.hardware.tuning import recording
+    from safebo.hardware.records import reading
 
     target = out or file.with_name(f"{file.stem}-recovered.mcap")
     try:
-        count = recording.recover(file, target)
+        saved = reading.recover(file, target)
     except HardwareError as error:
         _leave(error)
-    say(f"{count} messages recovered into {target}")
+    lost = f"; {saved.chunks} damaged pieces of the file are lost" if saved.chunks else ""
+    say(f"{saved.messages} messages recovered into {target}{lost}")

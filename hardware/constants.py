@@ -187,5 +187,6 @@ MAX_LOSS = _c("loss", 0.05, "of ticks", "without a state that a run may begin wi
 MAX_STATE_AGE_S = _c("state age", 0.05, "s", "of the newest state that a run may begin with")
 MIN_REAL_TIME = _c("real time", 0.95, "of real time", "below which a robot's clock is reported as slow")
 DISK_RESERVE_BYTES = _c("disk reserve", 100_000_000, "bytes", "that stay free for everything else")
-TRIAL_BYTES = _c("trial file", 8_000_000, "bytes", "room for a trial's file; a minute of telemetry is under this")
+RECORD_BYTES_PER_SECOND = _c("record bytes", 700_000, "bytes/s", "of a record, at most: room for a trial's file")
+POSE_RATE_HZ = _c("pose rate", 50.0, "1/s", "at which a record says where the robot's bodies are, for viewers")
 MAX_MISSING_SHARE = _c("missing share", 0.25, "of ticks", "without a state, above which a trial cannot be scored")

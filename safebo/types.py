@@ -450,8 +450,27 @@ class RobotWatch(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StudyIdentity:
+    """Which study a run is of.
+
+    Args:
+        name: of the study.
+        hash: SHA-256, hexadecimal, of everything in it that decides what is tried.
+        text: of its file.
+    """
+
+    name: str
+    hash: str
+    text: str
+
+
 class Ledger(Protocol):
     """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
+
+    def study(self) -> StudyIdentity:
+        """The study of the run whose trials these are."""
+        ...
 
     def commit(self, trial_id: int, state: str, text: str = "", **data: Any) -> None:
         """Keep one step; returns once it is on disk, and raises when it cannot be kept."""

@@ -7,11 +7,13 @@ is answered in the command of that tick.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +43,7 @@ from safebo.hardware.guardian.state_machine import EventRow, Latch, StateMachine
 from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.guardian.walker import NotInTickError
+from safebo.hardware.guardian.wall_clock import WallClock
 from safebo.hardware.link.messages import Heartbeat, Reply, RequestMessage, StateMessage, Stop
 from safebo.hardware.link.server import Inbound
 from safebo.robots.descriptions.model import RobotModel
@@ -68,6 +71,7 @@ class Guardian:
         clock: measures how long the controller takes, s.
         limits: see `safebo.hardware.guardian.limits`.
         rate: ticks per second.
+        wall: the time of day, for records.
     """
 
     def __init__(
@@ -79,10 +83,11 @@ class Guardian:
         clock: Callable[[], float],
         limits: Sequence[Limit] = LIMITS,
         rate: float = CONTROL_RATE_HZ,
+        wall: WallClock | None = None,
     ) -> None:
         self.robot, self.controller, self.walker = robot, controller, controller.walker
         self.period = 1.0 / rate
-        self._clock = clock
+        self._clock, self._wall = clock, wall or WallClock()
         self._unfit = ""
         self.watch = Watch(limits, rate)
         self.stream = Stream()
@@ -115,6 +120,10 @@ class Guardian:
     def latch(self) -> Latch:
         """What is latched, or was last."""
         return self.machine.latch
+
+    def describe(self, what: Mapping[str, Any]) -> None:
+        """Say of itself, to whoever asks over the link, what can be written as JSON."""
+        self._requests.description = json.dumps(what).encode()
 
     def status(self) -> StateMessage:
         """How everything stands, as the link tells it."""
@@ -282,6 +291,7 @@ class Guardian:
         self.watch.check(self.state, late=True)  # slow cycles of an earlier walk count no more
         self._walking, self._brake_end = True, math.inf
         self.telemetry.begin(plan.number)
+        self._wall.set()
 
     def _move(self, now: float) -> JointCommand:
         if self._walking and (now >= self._brake_end or self._blind(now)):
@@ -355,4 +365,4 @@ class Guardian:
             return
         run = self.run
         head = (now, newest.tick, self.state, run.elapsed(now), run.backup, self.stream.fresh)
-        self.telemetry.record(head, newest, self.command, self.walker.base())
+        self.telemetry.record(head, newest, self.command, self.walker.base(), self._wall())

@@ -13,6 +13,7 @@ from safebo.hardware.constants import CONTROL_RATE_HZ, START_CHECK_S
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.announcer import Announcer
 from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.description import changed
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.options import GuardianOptions, GuardianSettings
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
@@ -20,7 +21,7 @@ from safebo.hardware.guardian.process import GuardianProcess, warm
 from safebo.hardware.guardian.real_time import RealTime, follow, request_real_time
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
-from safebo.hardware.guardian.start_row import change_words, changed, start_row
+from safebo.hardware.guardian.start_row import change_words, start_row
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.tick_check import measure_ticks, verdict
 from safebo.hardware.guardian.tick_times import TickWatch

@@ -24,7 +24,7 @@ from safebo.hardware.link.messages import Code, Reply
 AT_WORK = 65535
 """The slot that reads the gains at work."""
 
-FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch, m.Acknowledge, m.Clear)
+FREE = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch, m.Describe, m.Acknowledge, m.Clear)
 """Requests that need no lease. Who clears a latch is the person who looks at the robot, while a tuner may wait with it;
 neither step starts motion."""
 
@@ -74,6 +74,9 @@ class RequestHandler:
         telemetry: of the last one.
         controller: what walks.
         random: for tokens.
+
+    Attributes:
+        description: what guards, as JSON.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RequestHandler:
         self._motion, self._machine, self._lease = motion, machine, lease
         self._staging, self._telemetry, self._random = staging, telemetry, random
         self._table, self._preparation = controller.table, controller.preparation
+        self.description = b"{}"
         self._refused: dict[type[m.RequestMessage], str] = {}
         self._answers: dict[type[m.RequestMessage], Callable[[float, int, Any], Answer]] = {
             m.AcquireLease: self._acquire,
@@ -109,6 +113,7 @@ class RequestHandler:
             m.Clear: self._clear,
             m.GetStatus: self._status,
             m.Fetch: self._fetch,
+            m.Describe: self._describe,
         }
 
     def answer(self, now: float, session: int, request: m.RequestMessage) -> Reply:
@@ -312,3 +317,7 @@ class RequestHandler:
             raise Refused(Code.BAD_VALUE, f"the telemetry here is that of trial {telemetry.trial}")
         data, total = telemetry.piece(request.offset, min(request.length, m.PIECE))
         return total, data
+
+    def _describe(self, now: float, session: int, request: m.Describe) -> tuple[int, bytes]:
+        end = request.offset + min(request.length, m.PIECE)
+        return len(self.description), self.description[request.offset : end]

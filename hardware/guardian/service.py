@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from safebo.hardware.constants import CONTROL_RATE_HZ, VIEWER_TIMEOUT_S
 from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.description import description
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.link.messages import Welcome
@@ -53,6 +54,7 @@ class GuardianService:
             robot=guardian.robot.name,
             serial=serial,
         )
+        guardian.describe(description(guardian.watch.limits, table, identity))
         self.guardian = guardian
         self.link = LinkServer(key, identity, boot)
         self._count = 0

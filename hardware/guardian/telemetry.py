@@ -8,10 +8,14 @@ from safebo.hardware.guardian.observation import RobotObservation
 from safebo.robots.quadruped.interface import BaseState, JointCommand
 from safebo.types import FloatArray
 
+JOINTS: tuple[str, ...] = tuple(
+    f"{leg}.{joint}" for leg in ("fl", "fr", "rl", "rr") for joint in ("hip", "thigh", "calf")
+)
+"""The twelve joints in robot order."""
+
 
 def _twelve(name: str) -> tuple[str, ...]:
-    legs, joints = ("fl", "fr", "rl", "rr"), ("hip", "thigh", "calf")
-    return tuple(f"{name}.{leg}.{joint}" for leg in legs for joint in joints)
+    return tuple(f"{name}.{joint}" for joint in JOINTS)
 
 
 COLUMNS: tuple[str, ...] = (
@@ -31,10 +35,78 @@ COLUMNS: tuple[str, ...] = (
     *(f"base_orientation.{axis}" for axis in "wxyz"),
     *(f"base_velocity.{axis}" for axis in "xyz"),
     *(f"base_rate.{axis}" for axis in "xyz"),
+    "wall_time",
 )
-"""One double each, in SI units: guardian's clock (s), robot's clock (ms), state number, seconds since the walk
-began, backup at work (-1: none), whether the robot's state was new; joints as measured and as commanded;
-inertial unit; the controller's estimate of the trunk in the world (rates in the trunk frame)."""
+"""One double each. `joint_...` is measured, `target_...`, `feed_forward`, `kp` and `kd` are commanded, `orientation` to
+`linear_acceleration` come from the inertial unit, `base_...` is the controller's estimate of the trunk in the world."""
+
+UNITS: dict[str, str] = {
+    "time": "s, guardian's clock",
+    "tick": "ms, robot's clock",
+    "state": "number of the guardian's state",
+    "walk_time": "s since the walk began; negative while the robot settles",
+    "backup": "index of the backup at work, -1 for none",
+    "fresh": "1 when the robot's state was new in this tick",
+    "joint_position": "rad",
+    "joint_velocity": "rad/s",
+    "joint_torque": "N m",
+    "target_position": "rad",
+    "target_velocity": "rad/s",
+    "feed_forward": "N m",
+    "kp": "N m/rad",
+    "kd": "N m s/rad",
+    "orientation": "quaternion",
+    "angular_velocity": "rad/s, in the trunk's frame",
+    "linear_acceleration": "m/s^2, in the trunk's frame",
+    "base_position": "m",
+    "base_orientation": "quaternion",
+    "base_velocity": "m/s",
+    "base_rate": "rad/s, in the trunk's frame",
+    "wall_time": "s since 1970 (UTC), wall clock of the guardian's computer",
+}
+"""Unit and meaning of a column by the first part of its name."""
+
+
+Head = tuple[float, float, float, float, float, float]
+"""The first six columns."""
+
+
+def fill_row(
+    row: FloatArray,
+    head: Head,
+    observation: RobotObservation,
+    command: JointCommand,
+    base: BaseState,
+    wall: float,
+) -> None:
+    """Write one tick.
+
+    Args:
+        row: out, `COLUMNS`.
+        head: the first six columns.
+        observation: of the robot.
+        command: of its joints.
+        base: estimate of the trunk.
+        wall: wall clock, s since 1970.
+    """
+    reading = observation.reading
+    columns = (
+        head,
+        reading.joint_position,
+        reading.joint_velocity,
+        observation.torque,
+        command.position,
+        command.velocity,
+        command.torque,
+        command.kp,
+        command.kd,
+        reading.orientation,
+        reading.angular_velocity,
+        reading.linear_acceleration,
+        *base,
+        (wall,),
+    )
+    np.concatenate(columns, out=row)
 
 
 class Telemetry:
@@ -55,32 +127,16 @@ class Telemetry:
 
     def record(
         self,
-        head: tuple[float, float, float, float, float, float],
+        head: Head,
         observation: RobotObservation,
         command: JointCommand,
         base: BaseState,
+        wall: float,
     ) -> None:
-        """One tick: `head` are the first six columns."""
-        if self.count == len(self._rows):
-            return
-        reading = observation.reading
-        columns = (
-            head,
-            reading.joint_position,
-            reading.joint_velocity,
-            observation.torque,
-            command.position,
-            command.velocity,
-            command.torque,
-            command.kp,
-            command.kd,
-            reading.orientation,
-            reading.angular_velocity,
-            reading.linear_acceleration,
-            *base,
-        )
-        np.concatenate(columns, out=self._rows[self.count])
-        self.count += 1
+        """One tick; see `fill_row`."""
+        if self.count < len(self._rows):
+            fill_row(self._rows[self.count], head, observation, command, base, wall)
+            self.count += 1
 
     def rows(self) -> FloatArray:
         """All rows of the last trial, `n x columns`."""

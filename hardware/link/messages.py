@@ -212,6 +212,16 @@ class Fetch(RequestMessage, kind=0x21):
 
 
 @dataclass(frozen=True)
+class Describe(RequestMessage, kind=0x22):
+    """What guards: versions, robot, limits, baseline gains, names of telemetry's columns, as JSON. The reply's value is
+    the size of the whole, its data the piece.
+    """
+
+    offset: int = u32("byte at which to begin")
+    length: int = u16("bytes at most")
+
+
+@dataclass(frozen=True)
 class Reply(Body, kind=0x30):
     """Guardian: the answer to a request."""
 
@@ -293,6 +303,7 @@ REQUESTS: tuple[type[RequestMessage], ...] = (
     Clear,
     GetStatus,
     Fetch,
+    Describe,
 )
 DATAGRAMS: tuple[type[Body], ...] = (Heartbeat, Stop)
 ANSWERS: tuple[type[Body], ...] = (Welcome, Reply, StateMessage)
@@ -304,4 +315,4 @@ FROM_CLIENT: dict[int, type[Body]] = {
 FROM_GUARDIAN: dict[int, type[Body]] = {kind.KIND: kind for kind in ANSWERS}
 
 PIECE = MAX_BODY - 200
-"""Bytes of data in one Upload or Fetch: leaves room for the other fields of any message."""
+"""Bytes of data in one Upload, Fetch or Describe: leaves room for the other fields of any message."""

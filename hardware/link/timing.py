@@ -10,7 +10,7 @@ from safebo.hardware.link.messages import PIECE
 _NAMES = tuple(TABLE)
 _SIZES = (
     Constant("packet", MAX_PACKET, "bytes", "longest packet, header and code included"),
-    Constant("piece", PIECE, "bytes", "data in one Upload (exactly) or Fetch (at most)"),
+    Constant("piece", PIECE, "bytes", "data in one Upload (exactly), Fetch or Describe (at most)"),
     Constant("upload", MAX_UPLOAD_BYTES, "bytes", "longest upload of a monitor"),
     Constant("slots", MAX_POLICIES, "", "highest slot of a backup's gains"),
 )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,12 +28,20 @@ from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
 from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.describe import describe
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
+from safebo.hardware.records.robot_drawing import RobotDrawing
 from safebo.hardware.tuning import preflight
 from safebo.hardware.tuning.addresses import commands_of, latch_watch, network_session
 from safebo.hardware.tuning.disk import Disk
 from safebo.hardware.tuning.own_controller import controller_of
-from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
+from safebo.hardware.tuning.recording import (
+    TrialRecorder,
+    digest,
+    new_recorder,
+    read_telemetry,
+    trial_metadata,
+)
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
@@ -93,6 +102,7 @@ class RobotEvaluator:
         self._address = address
         self._own = own
         self._table: ControllerGains = quadruped_table() if own is None else own.table
+        self._drawing = RobotDrawing(self._legged.robot)
         self._session = session or network_session(address)
         self._welcome = self._session.open()
         self._ledger: Ledger | None = None
@@ -153,6 +163,7 @@ class RobotEvaluator:
                     self._folder,
                     self._address.trials,
                     commands_of(self._address),
+                    self._legged.settings.seconds,
                 )
             )
 
@@ -189,7 +200,8 @@ class RobotEvaluator:
             with self._session.client() as client:
                 get_ready(client, self._address.clears, commands_of(self._address))
                 token = self._arm(client, disk, ledger, trial, monitor)
-                recorder = disk.during(client, lambda: self._recorder(trial))
+                told = describe(client)
+                recorder = disk.during(client, lambda: self._recorder(told, ledger, trial))
         except (HardwareError, OSError) as error:
             raise NotStartedError(str(error)) from error
         running = None
@@ -285,21 +297,11 @@ class RobotEvaluator:
         if not 0 <= age <= APPROVAL_TIMEOUT_S:
             raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL_TIMEOUT_S:g} s")
 
-    def _recorder(self, trial: Trial) -> TrialRecorder:
+    def _recorder(self, told: Mapping[str, Any], ledger: Ledger, trial: Trial) -> TrialRecorder:
         assert self._folder is not None
-        about = {
-            "trial": str(trial.id),
-            "robot": self._welcome.robot,
-            "serial": self._welcome.serial,
-            "virtual": str(bool(self._welcome.virtual)),
-            "gains": repr(dict(trial.parameters)),
-            "context": repr(dict(trial.context)),
-        }
-        for again in range(1000):
-            name = f"trial-{trial.id:05d}.mcap" if not again else f"trial-{trial.id:05d}-{again}.mcap"
-            if not (self._folder / name).exists():
-                return TrialRecorder(self._folder / name, about)
-        raise HardwareInputError(f"{self._folder}: holds a thousand records of trial {trial.id}")
+        gains = dict(zip(self._table.names, self._values(trial.parameters), strict=True))
+        about = trial_metadata(trial, gains, self._legged.settings.seconds, told)
+        return new_recorder(self._folder, trial.id, about, ledger.study(), self._drawing)
 
     def _walk(
         self,
@@ -318,7 +320,8 @@ class RobotEvaluator:
             disk.later(recorder.abandon)
             client.abort(trial.id)
             raise NotStartedError(f"that it runs could not be recorded: {error}") from error
-        client.on_state = lambda state: disk.later(lambda: recorder.state(state))
+        # when it came is taken here: the disk's thread may be late
+        client.on_state = lambda state: disk.later(partial(recorder.state, state, time.time_ns()))
         try:
             client.start(token, self._legged.settings.seconds)
             why = self._follow(client, trial, running)

@@ -13,14 +13,17 @@ from safebo.hardware.constants import (
     MAX_LOSS,
     MAX_STATE_AGE_S,
     MIN_REAL_TIME,
-    TRIAL_BYTES,
+    RECORD_BYTES_PER_SECOND,
 )
 from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.client import GuardianClient, RefusedError
 from safebo.hardware.link.connecting import RobotCommands
+from safebo.hardware.link.describe import describe
+from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import Check
 
 
@@ -34,6 +37,7 @@ def checks(
     folder: Path | None,
     trials: int,
     commands: RobotCommands,
+    seconds: float,
 ) -> Iterator[Check]:
     """Every check, in the order in which they build on each other.
 
@@ -47,6 +51,7 @@ def checks(
         folder: where records go.
         trials: how many may still come.
         commands: for this guardian, as they are typed.
+        seconds: of walking in each.
     """
     yield Check(
         "guardian", True, f"protocol version {welcome.version}, {welcome.rate} control ticks per second"
@@ -62,6 +67,7 @@ def checks(
         )
     )
     yield Check("gain table", same, message)
+    yield _columns(client)
     yield _lease(client)
     before = client.status()
     begin = time.monotonic()
@@ -74,7 +80,7 @@ def checks(
     if same:
         yield from (_gains(client, name, values) for name, values in gains.items())
     if folder is not None:
-        yield _room(folder, trials)
+        yield _room(folder, trials, seconds)
 
 
 def _robot(welcome: m.Welcome, robot: str, serial: str | None) -> Check:
@@ -87,6 +93,17 @@ def _robot(welcome: m.Welcome, robot: str, serial: str | None) -> Check:
     if serial is not None and (welcome.virtual or welcome.serial != serial):
         return Check("robot", False, f"{found}; asked for was the physical one with serial {serial}")
     return Check("robot", True, found)
+
+
+def _columns(client: GuardianClient) -> Check:
+    try:
+        told = describe(client).get("columns")
+    except LinkError as error:
+        return Check("telemetry", False, f"the guardian does not say what its telemetry holds: {error}")
+    if told != list(COLUMNS):
+        message = "the guardian's telemetry has other columns than ours: is the same version of safebo at both ends?"
+        return Check("telemetry", False, message)
+    return Check("telemetry", True, f"{len(COLUMNS)} columns a tick")
 
 
 def _lease(client: GuardianClient) -> Check:
@@ -142,12 +159,13 @@ def _gains(client: GuardianClient, name: str, values: tuple[float, ...]) -> Chec
     return Check(name, True, "inside the guardian's bounds, read back unchanged")
 
 
-def _room(folder: Path, trials: int) -> Check:
+def _room(folder: Path, trials: int, seconds: float) -> Check:
     place = folder
     while not place.exists():
         place = place.parent
     usage = os.statvfs(place)
-    free, needed = usage.f_bavail * usage.f_frsize, trials * TRIAL_BYTES + DISK_RESERVE_BYTES
+    free = usage.f_bavail * usage.f_frsize
+    needed = trials * (seconds + SETTLE) * RECORD_BYTES_PER_SECOND + DISK_RESERVE_BYTES
     message = f"{free / 1e9:.1f} GB free, {needed / 1e9:.2f} GB wanted for {trials} trials"
     if not os.access(place, os.W_OK):
         return Check("room for records", False, f"{place} cannot be written")

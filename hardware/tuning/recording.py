@@ -1,46 +1,37 @@
-"""The raw record of one trial: an MCAP file that any robotics viewer opens, and from which the score is computed.
+"""The raw record of one trial: an MCAP file that robotics viewers open, and from which the score is computed.
 
-Channels: `/state`, the guardian's State as it arrived during the trial (live, about 100 Hz); `/telemetry`, one message
-per control tick, fetched from the guardian after the trial. Messages are JSON, whose numbers keep every bit of a
-double. Chunks are small and reach the disk as they fill: a file whose writer was killed holds everything up to its
-last chunk, and `recover` makes a whole file of it.
+What is in it stands in `safebo.hardware.records.record_file`: the guardian's State as it arrived during the trial
+(about 100 a second), and every control tick, fetched from the guardian after it. All times are those of the tuner's
+wall clock: a State's when it arrived; a tick's when it was, by the guardian's wall clock, moved by how far that is
+behind ours. A State takes a moment to arrive, so the smallest difference of all of them counts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from mcap.reader import NonSeekingReader
-from mcap.records import Channel, Message, Schema
-from mcap.writer import CompressionType, Writer
 
 from safebo.hardware.errors import HardwareInputError
+from safebo.hardware.guardian.states import LATCHED, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link.messages import StateMessage
-from safebo.types import FloatArray
+from safebo.hardware.records.foxglove import ERROR, INFO
+from safebo.hardware.records.metadata import Metadata, record_metadata
+from safebo.hardware.records.reading import messages
+from safebo.hardware.records.record_file import STATE, TELEMETRY, RecordFile
+from safebo.hardware.records.robot_drawing import RobotDrawing
+from safebo.hardware.records.state_format import dumped_state, state_schema
+from safebo.hardware.records.ticks import TRIAL_ROWS, group, write_ticks
+from safebo.types import FloatArray, StudyIdentity, Trial
 
-CHUNK = 64 * 1024
 SYNC_EVERY = 50  # states
-_GROUPS: dict[str, list[int]] = {}
-for _index, _column in enumerate(COLUMNS):
-    _GROUPS.setdefault(_column.split(".")[0], []).append(_index)
-
-
-def _schema(title: str, numbers: Mapping[str, int]) -> bytes:
-    """A JSON schema; `numbers` gives the length of an array, or 1 for a plain number."""
-    number: dict[str, Any] = {"type": "number"}
-    properties = {
-        name: number if count == 1 else {"type": "array", "items": number} for name, count in numbers.items()
-    }
-    return json.dumps({"title": title, "type": "object", "properties": properties}).encode()
 
 
 class TrialRecorder:
@@ -48,41 +39,61 @@ class TrialRecorder:
 
     Args:
         path: the file; it must not exist, what was recorded is never written over.
-        about: what the trial is, kept in the file as metadata.
+        about: what the trial is, kept in the file as metadata: values by name, by the name of the metadata.
+        study: whose text is kept in the file.
+        drawing: of the robot, for viewers.
 
     Raises:
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        about: Metadata,
+        study: StudyIdentity | None = None,
+        drawing: RobotDrawing | None = None,
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file: BinaryIO = path.open("xb")
-        self._writer = Writer(self._file, chunk_size=CHUNK, compression=CompressionType.ZSTD)
-        self._writer.start(profile="", library="safebo")
-        self._writer.add_metadata("trial", dict(about))
-        lengths = {name: len(indices) for name, indices in _GROUPS.items()}
-        telemetry = self._writer.register_schema("Telemetry", "jsonschema", _schema("Telemetry", lengths))
-        state = self._writer.register_schema("State", "jsonschema", b'{"title": "State", "type": "object"}')
-        self._telemetry = self._writer.register_channel("/telemetry", "json", telemetry)
-        self._state = self._writer.register_channel("/state", "json", state)
-        self._states = 0
+        self._record = RecordFile(self._file, TRIAL_ROWS, drawing)
+        now = time.time_ns()
+        for name, data in about.items():
+            self._record.note(name, data)
+        if study is not None:
+            self._record.note("study", {"name": study.name, "hash": study.hash})
+            self._record.attach("study.yaml", "application/yaml", study.text.encode(), now)
+        self._record.topic(STATE, state_schema())
+        self._record.shapes(now)
+        self._arrivals: dict[float, float] = {}
+        self._said: tuple[int, str] = (-1, "")
         self._failed: OSError | None = None
 
-    def state(self, state: StateMessage) -> None:
-        """Keep a State that arrived. A disk that is full must not disturb a robot that walks: `close` says so."""
+    def state(self, state: StateMessage, arrived: int) -> None:
+        """Keep a State. A disk that is full must not disturb a robot that walks: `telemetry` says so.
+
+        Args:
+            state: the State.
+            arrived: when it came, nanoseconds since 1970.
+        """
         if self._failed is not None:
             return
-        time = int(state.time * 1e9)
+        self._arrivals[state.time] = 1e-9 * arrived
         try:
-            self._writer.add_message(
-                self._state, time, json.dumps(asdict(state)).encode(), time, self._states
-            )
-            self._states += 1
-            if self._states % SYNC_EVERY == 0:
+            self._record.message(STATE, dumped_state(state), arrived)
+            if (state.state, state.message) != self._said:
+                self._said = state.state, state.message
+                self._log(state, arrived)
+            if len(self._arrivals) % SYNC_EVERY == 0:
                 self._file.flush()
         except OSError as error:
             self._failed = error
+
+    def _log(self, state: StateMessage, now: int) -> None:
+        name = State(state.state).name if state.state in list(State) else str(state.state)
+        text = f"{name}: {state.message}" if state.message else name
+        self._record.log(ERROR if state.state in LATCHED else INFO, "guardian", text, now)
 
     def telemetry(self, rows: FloatArray) -> None:
         """Keep the telemetry, `n x columns`.
@@ -93,16 +104,13 @@ class TrialRecorder:
         if self._failed is not None:
             self.abandon()
             raise self._failed
-        for sequence, row in enumerate(rows.tolist()):
-            body = {
-                name: row[at[0]] if len(at) == 1 else [row[i] for i in at] for name, at in _GROUPS.items()
-            }
-            time = int(row[0] * 1e9)
-            self._writer.add_message(self._telemetry, time, json.dumps(body).encode(), time, sequence)
+        walls, clock = wall_times(rows, self._arrivals)
+        write_ticks(self._record, rows, COLUMNS, walls)
+        self._record.note("clock", clock)
 
     def close(self) -> str:
         """Finish the file, have it on disk, and give its SHA-256."""
-        self._writer.finish()  # type: ignore[no-untyped-call]
+        self._record.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -114,51 +122,112 @@ class TrialRecorder:
             self._file.close()
 
 
+def trial_metadata(
+    trial: Trial, gains: Mapping[str, float], seconds: float, described: Mapping[str, Any]
+) -> Metadata:
+    """What the record of a trial is about.
+
+    Args:
+        trial: the trial.
+        gains: all gains of the controller in it, by name.
+        seconds: of walking, at most.
+        described: what the guardian says of itself.
+    """
+    about = {
+        "number": trial.id,
+        "phase": trial.phase,
+        "context": trial.context_name,
+        "seed": trial.seed,
+        "seconds": seconds,
+    }
+    return {
+        **record_metadata("trial", described),
+        "trial": about,
+        "parameters": dict(trial.parameters),
+        "gains": dict(gains),
+        "context": dict(trial.context),
+    }
+
+
+def new_recorder(
+    folder: Path, number: int, about: Metadata, study: StudyIdentity, drawing: RobotDrawing
+) -> TrialRecorder:
+    """A recorder for a trial, in a file of its own.
+
+    Raises:
+        HardwareInputError: a thousand files of this trial are there.
+        OSError: the file cannot be written.
+    """
+    for again in range(1000):
+        name = f"trial-{number:05d}.mcap" if not again else f"trial-{number:05d}-{again}.mcap"
+        if not (folder / name).exists():
+            return TrialRecorder(folder / name, about, study, drawing)
+    raise HardwareInputError(f"{folder}: holds a thousand records of trial {number}")
+
+
+def wall_times(rows: FloatArray, arrivals: Mapping[float, float]) -> tuple[FloatArray, dict[str, str]]:
+    """When every tick was by the tuner's wall clock, s since 1970, and how that was found.
+
+    Args:
+        rows: telemetry, `n x columns`.
+        arrivals: when States arrived, s since 1970, by the guardian's clock in them.
+    """
+    times, walls = rows[:, COLUMNS.index("time")], rows[:, COLUMNS.index("wall_time")]
+    pairs = zip(times.tolist(), walls.tolist(), strict=True)
+    delays = [arrivals[time] - wall for time, wall in pairs if time in arrivals]
+    if not delays:
+        return walls, {"times": "of the guardian's wall clock: no State came with which to compare it"}
+    behind = min(delays)
+    return walls + behind, {
+        "times": "of the tuner's wall clock",
+        "guardian's is behind by, s": repr(behind),
+        "States compared": str(len(delays)),
+    }
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def messages(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Topic and content of every message, in the order of writing; ends quietly where a killed writer's file ends."""
-    with path.open("rb") as file:
-        for _, channel, message in _stored(file):
-            yield channel.topic, json.loads(message.data)
-
-
-def _stored(file: BinaryIO) -> Iterator[tuple[Schema | None, Channel, Message]]:
-    """What a file holds, in the order of writing; ends quietly where a killed writer's file ends."""
-    with contextlib.suppress(Exception):  # the reader has no one class for a file that ends early
-        yield from NonSeekingReader(file).iter_messages(log_time_order=False)
-
-
 def read_telemetry(path: Path) -> FloatArray:
-    """Telemetry of a trial, `n x columns` (`safebo.hardware.guardian.telemetry.COLUMNS`).
+    """Telemetry of a trial, `n x columns` (`safebo.hardware.guardian.telemetry.COLUMNS`); nan where a file has none.
+
+    Files of the first layout, whose arrays have no names, are read as well.
 
     Raises:
-        HardwareInputError: the file cannot be read or holds none.
+        HardwareInputError: the file cannot be read, is broken, or holds no telemetry.
     """
     rows = []
-    try:
-        for topic, body in messages(path):
-            if topic == "/telemetry":
-                row: list[float] = []
-                for name in _GROUPS:
-                    value = body[name]
-                    row += value if isinstance(value, list) else [value]
-                rows.append(row)
-    except OSError as error:
-        raise HardwareInputError(f"{path}: {error.strerror}") from None
-    except (KeyError, ValueError) as error:
-        raise HardwareInputError(f"{path}: not a trial's record: {error}") from None
+    for number, (_, body) in enumerate(messages(path, TELEMETRY)):
+        try:
+            rows.append(
+                _unnamed(body) if isinstance(body["joint_position"], list) else TRIAL_ROWS.decode(body)
+            )
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            words = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise HardwareInputError(f"{path}: not a trial's record: tick {number}: {words}") from None
     if not rows:
         raise HardwareInputError(f"{path}: holds no telemetry")
-    table = np.array(rows, dtype=np.float64)
-    order = [index for indices in _GROUPS.values() for index in indices]
-    out = np.empty_like(table)
-    out[:, order] = table
-    return out
+    return np.array(rows, dtype=np.float64)
+
+
+_GROUPS = {name: group(COLUMNS, name) for name in dict.fromkeys(c.split(".")[0] for c in COLUMNS)}
+
+
+def _unnamed(body: Mapping[str, Any]) -> list[float]:
+    """A tick of the first layout: an array for every group of columns, and no wall clock."""
+    row = [float("nan")] * len(COLUMNS)
+    for name, places in _GROUPS.items():
+        if name == "wall_time":
+            continue
+        values = body[name] if isinstance(body[name], list) else [body[name]]
+        if len(values) != len(places):
+            raise ValueError(f"{name} has {len(values)} numbers, not {len(places)}")
+        for place, value in zip(places, values, strict=True):
+            row[place] = float(value)
+    return row
 
 
 TRACKED = {"position": "rad", "velocity": "rad/s"}
@@ -179,40 +248,9 @@ def tracked_signals(path: Path) -> tuple[dict[str, FloatArray], dict[str, str]]:
     columns, units = {"time": table["walk_time"]}, {"time": "s"}
     for quantity, unit in TRACKED.items():
         for name in COLUMNS:
-            group, _, joint = name.partition(".")
-            if group == f"joint_{quantity}":
-                wanted = f"{group}_desired.{joint}"
+            kind, _, joint = name.partition(".")
+            if kind == f"joint_{quantity}":
+                wanted = f"{kind}_desired.{joint}"
                 columns[name], columns[wanted] = table[name], table[f"target_{quantity}.{joint}"]
                 units[name] = units[wanted] = unit
     return columns, units
-
-
-def recover(path: Path, out: Path) -> int:
-    """Write what a killed writer's file still holds into a whole file; how many messages that are.
-
-    Raises:
-        HardwareInputError: the file cannot be read, or the other one exists.
-    """
-    count = 0
-    try:
-        with path.open("rb") as source, out.open("xb") as target:
-            writer = Writer(target, chunk_size=CHUNK, compression=CompressionType.ZSTD)
-            writer.start(profile="", library="safebo")
-            channels: dict[int, int] = {}
-            for schema, channel, message in _stored(source):
-                if channel.id not in channels:
-                    assert schema is not None
-                    number = writer.register_schema(schema.name, schema.encoding, schema.data)
-                    channels[channel.id] = writer.register_channel(channel.topic, "json", number)
-                writer.add_message(
-                    channels[channel.id],
-                    message.log_time,
-                    message.data,
-                    message.publish_time,
-                    message.sequence,
-                )
-                count += 1
-            writer.finish()  # type: ignore[no-untyped-call]
-    except OSError as error:
-        raise HardwareInputError(f"{error.filename}: {error.strerror}") from None
-    return count

@@ -12,6 +12,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from safebo.robots.descriptions.body_shapes import BodyShape, ShapeKind, body_name, body_shapes
 from safebo.robots.simulation.footage import (
     Footage,
     contacts_over_time,
@@ -117,13 +118,8 @@ class _Log:
     def _shapes(self) -> None:
         """The drawn shapes of every body, in its own frame, and what stands on the floor."""
         model = self.actor.model
-        for geom in range(model.ngeom):
-            body = int(model.geom_bodyid[geom])
-            plane = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE
-            if not plane and model.geom_group[geom] <= 2 and _colour(model, geom)[3] > 0:
-                shape = _shape(self._rr, model, geom)
-                if shape is not None:
-                    self._static(f"world/{_name(model, body)}/shape_{geom}", shape)
+        for shape in body_shapes(model):
+            self._static(f"world/{shape.body}/shape_{shape.geom}", _drawn(self._rr, shape))
         if any(self.footage.world.slope):
             floor = int(self.actor.index.floor_geoms[0])
             turn, grey = _quaternion(model.geom_quat[floor]), [190, 196, 200]
@@ -141,7 +137,7 @@ class _Log:
             columns = self._rr.Transform3D.columns(
                 translation=places[:, body], quaternion=turns[:, body][:, [1, 2, 3, 0]]
             )
-            self._columns(f"world/{_name(model, body)}", rows, columns)
+            self._columns(f"world/{body_name(model, body)}", rows, columns)
         colour = ESTIMATED_COLOUR if self.footage.estimated else FORCE_COLOUR
         arrows = force_scale(self.footage) * actor.forces[rows]
         for leg, name in enumerate(self.footage.robot.legs):
@@ -170,69 +166,25 @@ def _about(footage: Footage) -> Iterator[str]:
     yield from (f"\n**{mark.time:.2f} s: {mark.text}**" for mark in footage.marks)
 
 
-def _name(model: Any, body: int) -> str:
-    return str(model.body(body).name) or f"body_{body}"
-
-
-def _colour(model: Any, geom: int) -> FloatArray:
-    material = int(model.geom_matid[geom])
-    return np.asarray(model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom], dtype=float)
-
-
 def _quaternion(wxyz: FloatArray) -> list[float]:
     w, x, y, z = (float(v) for v in wxyz)
     return [x, y, z, w]
 
 
-def _shape(rr: Any, model: Any, geom: int) -> Any:
-    """A MuJoCo shape in its body's frame; None for kinds that neither robots nor floors have."""
-    kinds, kind = mujoco.mjtGeom, int(model.geom_type[geom])
-    size, place = (
-        np.asarray(model.geom_size[geom], dtype=float),
-        np.asarray(model.geom_pos[geom], dtype=float),
-    )
-    rgba = [round(255 * float(c)) for c in _colour(model, geom)]
-    matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, model.geom_quat[geom])
-    turn = matrix.reshape(3, 3)
-    look: dict[str, Any] = {"quaternions": [_quaternion(model.geom_quat[geom])], "colors": [rgba]}
+def _drawn(rr: Any, shape: BodyShape) -> Any:
+    """A shape in its body's frame."""
+    size, rgba = shape.size, [round(255 * float(c)) for c in shape.colour]
+    look: dict[str, Any] = {"quaternions": [_quaternion(shape.quaternion)], "colors": [rgba]}
     solid = {**look, "fill_mode": "solid"}
-    if kind == kinds.mjGEOM_BOX:
-        return rr.Boxes3D(half_sizes=[size], centers=[place], **solid)
-    if kind in (kinds.mjGEOM_SPHERE, kinds.mjGEOM_ELLIPSOID):
-        half = np.full(3, size[0]) if kind == kinds.mjGEOM_SPHERE else size
-        return rr.Ellipsoids3D(half_sizes=[half], centers=[place], **solid)
-    if kind == kinds.mjGEOM_CAPSULE:  # Rerun's begins at the centre of one cap
-        start = place - size[1] * turn[:, 2]
+    if shape.kind is ShapeKind.BOX:
+        return rr.Boxes3D(half_sizes=[size], centers=[shape.position], **solid)
+    if shape.kind is ShapeKind.ELLIPSOID:
+        return rr.Ellipsoids3D(half_sizes=[size], centers=[shape.position], **solid)
+    if shape.kind is ShapeKind.CAPSULE:  # Rerun's begins at the centre of one cap
+        turn = np.zeros(9)
+        mujoco.mju_quat2Mat(turn, shape.quaternion)
+        start = shape.position - size[1] * turn.reshape(3, 3)[:, 2]
         return rr.Capsules3D(lengths=[2 * size[1]], radii=[size[0]], translations=[start], **solid)
-    if kind == kinds.mjGEOM_CYLINDER:
-        return rr.Cylinders3D(lengths=[2 * size[1]], radii=[size[0]], centers=[place], **solid)
-    if kind == kinds.mjGEOM_HFIELD:
-        vertices, triangles = _surface(model, int(model.geom_dataid[geom]))
-        vertices = vertices @ turn.T + place
-        return rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, albedo_factor=rgba)
-    if kind == kinds.mjGEOM_MESH:
-        mesh = int(model.geom_dataid[geom])
-        first, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
-        face, faces = int(model.mesh_faceadr[mesh]), int(model.mesh_facenum[mesh])
-        vertices = np.asarray(model.mesh_vert[first : first + count], dtype=float) @ turn.T + place
-        triangles = np.array(model.mesh_face[face : face + faces])
-        return rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, albedo_factor=rgba)
-    return None
-
-
-def _surface(model: Any, field: int) -> tuple[Any, Any]:
-    """Corners (`n x 3`, m) and triangles (`k x 3`) of a height field, in its own frame."""
-    rows, columns = int(model.hfield_nrow[field]), int(model.hfield_ncol[field])
-    first, (x, y, high, _) = int(model.hfield_adr[field]), model.hfield_size[field]
-    heights = high * np.asarray(model.hfield_data[first : first + rows * columns], dtype=float)
-    across, along = np.meshgrid(np.linspace(-x, x, columns), np.linspace(-y, y, rows))
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    far = corner + columns + 1
-    triangles = np.concatenate(
-        [
-            np.stack([corner, corner + 1, far], axis=1),
-            np.stack([corner, far, corner + columns], axis=1),
-        ]
-    )
-    return np.column_stack([across.ravel(), along.ravel(), heights]), triangles
+    if shape.kind is ShapeKind.CYLINDER:
+        return rr.Cylinders3D(lengths=[2 * size[1]], radii=[size[0]], centers=[shape.position], **solid)
+    return rr.Mesh3D(vertex_positions=shape.vertices, triangle_indices=shape.triangles, albedo_factor=rgba)

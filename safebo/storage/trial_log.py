@@ -17,6 +17,7 @@ from typing import Any
 
 from safebo.errors import JournalError
 from safebo.storage.journal import Journal
+from safebo.types import StudyIdentity
 
 KIND = "step"
 STEPS = (
@@ -64,6 +65,11 @@ class JournalLedger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._journal: Journal | None = None
+
+    def study(self) -> StudyIdentity:
+        """The study that the run was begun with."""
+        info = self._open().run
+        return StudyIdentity(info.name, info.study_hash, info.study_text)
 
     def commit(self, trial_id: int, state: str, text: str = "", **data: Any) -> None:
         """Keep one step.

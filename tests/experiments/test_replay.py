@@ -52,7 +52,11 @@ def robot_rows(evaluator: LeggedEvaluator, seconds: float) -> np.ndarray:
         command = walker.step(reading)
         head = (tick / 500, tick * 2, State.RUNNING, tick / 500 - SETTLE, -1, 1.0)
         telemetry.record(
-            head, RobotObservation(tick * 2, reading, torque=plant.applied_torque), command, walker.base()
+            head,
+            RobotObservation(tick * 2, reading, torque=plant.applied_torque),
+            command,
+            walker.base(),
+            1.7e9 + tick / 500,
         )
         plant.apply(command)
     return telemetry.rows()

@@ -59,7 +59,7 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorRea
 from safebo.robots.simulation.plant import Simulation
 from safebo.study import Study
 from safebo.study.reading import load_study
-from safebo.types import RobotAddress, Trial, trial_hash
+from safebo.types import RobotAddress, StudyIdentity, Trial, trial_hash
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "relayed_controller"
 sys.path.insert(0, str(EXAMPLE))  # as a person does who runs the example from its folder
@@ -906,6 +906,9 @@ class Steps:
     def __init__(self) -> None:
         self.states: list[str] = []
         self.trial: Trial | None = None
+
+    def study(self):
+        return StudyIdentity("in memory", "", "")
 
     def commit(self, trial_id, state, text="", **data):
         self.states.append(state)

@@ -122,7 +122,7 @@ def test_every_request_is_on_the_page_and_refuses_as_it_says() -> None:
         if code is not m.Code.NO_LEASE:
             assert code.name in words[type(request).__name__], request
 
-    free = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch)
+    free = (m.AcquireLease, m.GetStatus, m.GetGains, m.Fetch, m.Describe, m.Acknowledge, m.Clear)
     for kind in m.REQUESTS:
         if kind not in free:
             refused(kind(), m.Code.NO_LEASE)

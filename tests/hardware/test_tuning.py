@@ -20,8 +20,9 @@ from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS, Telemetry
 from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.records.reading import messages, recover
 from safebo.hardware.tuning.evaluator import RobotEvaluator
-from safebo.hardware.tuning.recording import TrialRecorder, digest, messages, read_telemetry, recover
+from safebo.hardware.tuning.recording import TrialRecorder, digest, read_telemetry
 from safebo.hardware.tuning.scoring import measure
 from safebo.report.telemetry import read_recording
 from safebo.robots.evaluation.evaluator import RAMP, LeggedEvaluator
@@ -29,7 +30,7 @@ from safebo.robots.quadruped.controller import SETTLE
 from safebo.robots.simulation.plant import Simulation
 from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
-from safebo.types import NotStartedError, RobotAddress, TrialUnknownError
+from safebo.types import NotStartedError, RobotAddress, StudyIdentity, TrialUnknownError
 
 ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
 
@@ -45,7 +46,7 @@ def robot_run(tmp_path):
 
 
 def test_a_record_gives_back_every_bit_of_its_telemetry(tmp_path):
-    recorder = TrialRecorder(tmp_path / "a.mcap", {"trial": "1"})
+    recorder = TrialRecorder(tmp_path / "a.mcap", {"trial": {"number": 1}})
     recorder.telemetry(ROWS)
     sha = recorder.close()
     assert np.array_equal(read_telemetry(tmp_path / "a.mcap"), ROWS)
@@ -58,7 +59,7 @@ def test_a_record_is_never_written_over(tmp_path):
         TrialRecorder(tmp_path / "a.mcap", {})
 
 
-def test_a_killed_writers_record_is_read_and_recovered_up_to_its_last_chunk(tmp_path):
+def test_a_killed_writers_record_is_refused_and_recovered_up_to_its_last_chunk(tmp_path):
     program = f"""
 import os, numpy as np
 from pathlib import Path
@@ -71,12 +72,15 @@ os.kill(os.getpid(), 9)
 """
     died = subprocess.run([sys.executable, "-c", program], check=False)
     assert died.returncode == -signal.SIGKILL
-    kept = read_telemetry(tmp_path / "a.mcap")
-    assert 200 <= len(kept) < 300
+    with pytest.raises(
+        HardwareInputError, match=r"a\.mcap: ends too early, after 2\d\d messages .*robot recover"
+    ):
+        read_telemetry(tmp_path / "a.mcap")
+    saved = recover(tmp_path / "a.mcap", tmp_path / "b.mcap")
+    assert saved.messages == len(list(messages(tmp_path / "b.mcap")))
+    kept = read_telemetry(tmp_path / "b.mcap")
+    assert 200 <= len(kept) == saved.messages < 300
     assert np.array_equal(kept, ROWS[: len(kept)])
-    count = recover(tmp_path / "a.mcap", tmp_path / "b.mcap")
-    assert count == len(kept) == len(list(messages(tmp_path / "b.mcap")))
-    assert np.array_equal(read_telemetry(tmp_path / "b.mcap"), kept)
 
 
 def test_a_file_without_telemetry_is_refused_by_name(tmp_path):
@@ -101,7 +105,9 @@ def walked(seed: int = 0, seconds: float = 1.5, **options: object) -> tuple[Legg
         reading = plant.read()
         command = walker.step(reading)
         head = (tick / 500, tick * 2, State.RUNNING, tick / 500 - SETTLE, -1, 1.0)
-        telemetry.record(head, RobotObservation(tick * 2, reading), command, walker.base())
+        telemetry.record(
+            head, RobotObservation(tick * 2, reading), command, walker.base(), 1.7e9 + tick / 500
+        )
         plant.apply(command)
     return legged, telemetry.rows()
 
@@ -223,6 +229,9 @@ def test_an_approval_holds_for_a_minute(robot_run, monkeypatch):
 
 def test_a_step_that_cannot_be_kept_is_not_taken(robot_run, monkeypatch):
     class Locked:
+        def study(self):
+            return StudyIdentity("a", "b", "c")
+
         def commit(self, trial_id, state, text="", **data):
             if state == "RUNNING":
                 raise OSError("database is locked")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import mujoco
 import numpy as np
 import pytest
 
+from safebo.robots.descriptions.body_shapes import ShapeKind, body_shapes
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains
@@ -136,24 +138,19 @@ def test_a_rerun_file_holds_bodies_forces_and_signals(footage, tmp_path):
         write_rerun([footage], tmp_path)
 
 
-def test_shapes_in_rerun_are_where_mujoco_has_them(footage):
-    """A capsule's ends and a mesh's corners, in the body's frame."""
-    rr = pytest.importorskip("rerun")
-    import mujoco
-
-    from safebo.robots.simulation.rerun_log import _shape
-
+def test_shapes_are_where_mujoco_has_them():
+    """A capsule's ends and a mesh's corners, in the body's frame; what only collides is not drawn."""
     text = (
         '<mujoco><asset><mesh name="m" vertex="0 0 0  1 0 0  0 1 0  0 0 1"/></asset><worldbody><body>'
         '<geom type="capsule" size=".1" fromto="1 2 3  1 2 5"/><geom type="mesh" mesh="m" pos="1 0 0" euler="0 0 90"/>'
-        "</body></worldbody></mujoco>"
+        '<geom type="sphere" size=".3" group="3"/><geom type="sphere" size=".2"/></body></worldbody></mujoco>'
     )
-    model = mujoco.MjModel.from_xml_string(text)
-    capsule = _shape(rr, model, 0)
-    start = np.array(capsule.translations.as_arrow_array().to_pylist()[0])
-    length = capsule.lengths.as_arrow_array().to_pylist()[0]
-    assert sorted([start[2], start[2] + length * (1 if start[2] < 4 else -1)]) == pytest.approx([3.0, 5.0])
-    corners = np.array(_shape(rr, model, 1).vertex_positions.as_arrow_array().to_pylist())
+    capsule, mesh, ball = body_shapes(mujoco.MjModel.from_xml_string(text))
+    assert (capsule.kind, capsule.body) == (ShapeKind.CAPSULE, "body_1")
+    assert capsule.size == pytest.approx([0.1, 1.0, 0.0])
+    assert capsule.position == pytest.approx([1.0, 2.0, 4.0])
+    assert abs(capsule.quaternion[0]) == pytest.approx(1.0) or abs(capsule.quaternion[0]) < 1e-9  # along z
     expected = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 1]])
     for corner in expected:
-        assert np.abs(corners - corner).max(axis=1).min() < 1e-5
+        assert np.abs(mesh.vertices - corner).max(axis=1).min() < 1e-5
+    assert ball.size == pytest.approx([0.2, 0.2, 0.2])

@@ -387,10 +387,11 @@ def test_unreadable_telemetry_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(TelemetryError, match=r"walk\.csv is of no kind that can be read .*\.parquet"):
         read_recording(tmp_path / "walk.csv", 0)
     (tmp_path / "walk.mcap").write_text("no")
-    with pytest.raises(TelemetryError, match=r"walk\.mcap: holds no telemetry"):
+    with pytest.raises(TelemetryError, match=r"walk\.mcap: is no MCAP file"):
         read_recording(tmp_path / "walk.mcap", 0)
-    monkeypatch.delitem(sys.modules, "safebo.hardware.tuning.recording")
-    monkeypatch.setitem(sys.modules, "mcap.reader", None)
+    for module in ("safebo.hardware.tuning.recording", "safebo.hardware.records.reading"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "mcap.stream_reader", None)
     with pytest.raises(
         TelemetryError, match=r"walk\.mcap cannot be read here, its reader lacks a package: .*mcap"
     ):

@@ -33,7 +33,7 @@ struct BadInput : std::runtime_error {
 constexpr std::uint64_t kTable = 0x768828279455ab83;
 constexpr std::size_t kHipStiffness = 0;
 constexpr std::uint16_t kAtWork = 65535;
-constexpr std::size_t kRow = 1000;  // bytes of telemetry per tick
+constexpr std::size_t kRow = 1008;  // bytes of telemetry per tick
 
 volatile std::sig_atomic_t interrupted = 0;
 
