@@ -52,6 +52,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ConvexMpc.solve",
         "PendulumMpc.solve",
         "WholeBody.command",
+        "JacobianTranspose.command",
     ),
 }
 """Modules of `safebo.robots` and the functions in them whose time `--parts` tells."""

@@ -113,6 +113,22 @@ def leg_kinematics(
 
 
 @njit(cache=True)
+def measure_legs(
+    legs: FloatArray,
+    q: FloatArray,
+    qd: FloatArray,
+    position: FloatArray,
+    jacobian: FloatArray,
+    axes: FloatArray,
+    drift: FloatArray,
+) -> None:
+    """`leg_kinematics` of four legs: angles and speeds `12`, every output once for each leg."""
+    for leg in range(4):
+        own = slice(3 * leg, 3 * leg + 3)
+        leg_kinematics(legs[leg], q[own], qd[own], position[leg], jacobian[leg], axes[leg], drift[leg])
+
+
+@njit(cache=True)
 def _accelerate(
     ex: float,
     ey: float,

@@ -16,19 +16,19 @@ import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.estimator import KalmanEstimator
-from safebo.robots.quadruped.feet import FootParameters, name_feet
 from safebo.robots.quadruped.gains import JACOBIAN_TRANSPOSE, LAWS, NONLINEAR_MPC, WHOLE_BODY, Gains
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule, GaitSequencer
-from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading, plain
+from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading
 from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose
 from safebo.robots.quadruped.kinematics import leg_geometry
-from safebo.robots.quadruped.memory import allocate_motion
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcProblem
+from safebo.robots.quadruped.memory import allocate_motion, set_swing
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc, PendulumMpc
-from safebo.robots.quadruped.mpc.reference import mpc_inputs, start_reference
+from safebo.robots.quadruped.mpc.problem import MpcProblem
+from safebo.robots.quadruped.mpc.reference import start_reference
 from safebo.robots.quadruped.speed import SpeedLimit, speed_limit
-from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, plan_after_command
+from safebo.robots.quadruped.tick import UNSOUND, estimate_and_plan, mpc_inputs, plan_from_base
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.whole_body import WholeBody
 from safebo.types import BoolArray
@@ -58,7 +58,9 @@ class VelocityRamp:
 
     def __call__(self, time: float) -> tuple[float, float, float]:
         """The command `time` seconds after the walk started."""
-        share = 1.0 if self.duration <= 0 else min(1.0, max(0.0, time / self.duration))
+        if time >= self.duration or self.duration <= 0:
+            return self.forward, self.leftward, self.yaw_rate
+        share = max(0.0, time / self.duration)
         return share * self.forward, share * self.leftward, share * self.yaw_rate
 
 
@@ -112,28 +114,23 @@ class Controller:
         self.dynamics = Dynamics(robot)
         self.body = self.dynamics.composite(robot.home_joints)
         self.mpc: Mpc = (PendulumMpc if law == NONLINEAR_MPC else ConvexMpc)(self.body, step=mpc_period)
-        self._memory, self._motion = allocate_motion()
-        feet, self.base, self._reference = self._motion
-        self.feet = name_feet(feet)
+        self._memory, motion = allocate_motion(leg_geometry(robot), self.period)
+        parameters, self.feet, self.base, self._reference = motion
         self._fresh, self._bad_samples = True, 0
-        self._geometry = leg_geometry(robot)
         schedule = gait if isinstance(gait, GaitSchedule) else GaitSchedule(gait)
-        self._gaits = GaitSequencer(schedule, robot.legs, self.period, self._limit_of)
-        self._timing = self._gaits.timing
+        self._gaits = GaitSequencer(schedule, robot.legs, self.period, self._limit_of, parameters.gait)
         self._problem = MpcProblem.allocate(self.mpc.steps)
         self.velocity_command = self._reference.command
-        self._inputs = tuple(self._problem)
-        self._parts = tuple(self.base), feet, tuple(self._reference)
         self.law: WholeBody | JacobianTranspose
         if law != JACOBIAN_TRANSPOSE:
             arms = self._problem.moment_arms[0]
-            self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, feet)
+            self.law = WholeBody(robot, self.dynamics, self.body, self.mpc, arms, self.feet)
         else:
             self.law = JacobianTranspose(robot, self.dynamics, self.mpc)
         strength = robot.size.mass * robot.size.length
         self._settle_kp = np.full(12, SETTLE_KP * strength)
         self._settle_kd = np.full(12, SETTLE_KD * strength * math.sqrt(robot.size.length))
-        self.command = JointCommand()
+        self.command = JointCommand(self.law.position, self.law.velocity, self.law.torque)
         self.planned_contact: BoolArray = self.feet.stance
         self.stance_forces = self.law.forces
         self.set_gains(gains)
@@ -150,9 +147,7 @@ class Controller:
             self.mpc.set_gains(*chosen)
         self.law.set_gains(gains)
         swing = gains["swing.apex_height"], gains["swing.max_speed"]
-        self._foot_parameters = plain(
-            FootParameters(self._timing, self._geometry, self.period, gains["foothold.velocity_gain"], swing)
-        )
+        set_swing(self._memory, gains["foothold.velocity_gain"], *swing)
         self._gaits.refresh()
 
     @property
@@ -201,14 +196,7 @@ class Controller:
             return self._bridged()
         self._fresh, self._bad_samples = False, 0
         if changed or time >= self._next_mpc - 1e-9:
-            mpc_inputs(
-                gait_time,
-                self.mpc.step,
-                self._foot_parameters,
-                self.body.centre,
-                *self._parts,
-                self._inputs,
-            )
+            mpc_inputs(gait_time, self.mpc.step, self.body.centre, self._memory, tuple(self._problem))
             self.mpc.solve(self._problem)
             if isinstance(self.mpc, PendulumMpc):
                 self.feet.shift[:, :2] = self.mpc.shift
@@ -216,7 +204,7 @@ class Controller:
             self._next_mpc = time + self._mpc_step
         out = self.command
         share = 1.0 - (self._next_mpc - time) / self._mpc_step
-        self.law.command(share, self._memory, (reading.joint_position, reading.joint_velocity), out)
+        self.law.command(share, self._memory, reading.joint_position, reading.joint_velocity)
         if gait_time < 0:
             out.kp, out.kd = self._settle_kp, self._settle_kd
         else:
@@ -227,7 +215,8 @@ class Controller:
         """The velocity command, shortened to what the gait of now can walk; the gaits move on by one tick."""
         if gait_time < 0.0:
             return REST
-        return self._gaits.advance(gait_time, *map(float, self._command_of(walk_time)))
+        forward, leftward, yaw_rate = self._command_of(walk_time)
+        return self._gaits.advance(gait_time, float(forward), float(leftward), float(yaw_rate))
 
     def _plan(
         self,
@@ -237,23 +226,24 @@ class Controller:
         wanted: tuple[float, float, float],
     ) -> int:
         """Take a sample in and plan feet and base; see `estimate_and_plan`."""
-        now = gait_time, self._fresh
+        q, qd = reading.joint_position, reading.joint_velocity
         if self.estimator is None:
             try:
                 self._take_base(_known(truth, reading))
             except SensorError:
                 return UNSOUND
-            joints = reading.joint_position, reading.joint_velocity
-            return plan_after_command(now, wanted, self._foot_parameters, joints, self._memory)
-        sample = (
-            reading.joint_position,
-            reading.joint_velocity,
+            return plan_from_base(gait_time, self._fresh, *wanted, q, qd, self._memory)
+        return estimate_and_plan(
+            gait_time,
+            self._fresh,
+            *wanted,
+            q,
+            qd,
             reading.orientation,
             reading.angular_velocity,
             reading.linear_acceleration,
-        )
-        return estimate_and_plan(
-            now, wanted, self._foot_parameters, sample, self.estimator.memory, self._memory
+            self.estimator.memory,
+            self._memory,
         )
 
     def _take_base(self, state: BaseState) -> None:

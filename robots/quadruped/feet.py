@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
-from safebo.robots.descriptions.chain import leg_kinematics
+from safebo.boundary.compiled import njit, put
+from safebo.robots.descriptions.chain import measure_legs
 from safebo.robots.quadruped.gait import GaitTiming, contact
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import LegGeometry, rotation_from_quaternion
@@ -44,12 +44,6 @@ class FootParameters(NamedTuple):
     swing: tuple[float, float]
 
 
-@njit(cache=True)
-def foot_parameters(parts: FootParameters) -> FootParameters:
-    """The record of a plain tuple, see `interface.plain`."""
-    return FootParameters(GaitTiming(*parts[0]), LegGeometry(*parts[1]), parts[2], parts[3], parts[4])
-
-
 class Feet(NamedTuple):
     """The four feet: measured, planned and desired.
 
@@ -57,7 +51,9 @@ class Feet(NamedTuple):
         stance: which feet are planned to stand now, `4`.
         local: in the base frame, the centre of a swinging foot or the contact point of a standing one, m.
         jacobian: of that point in the base frame, `4 x 3 x 3`, m/rad.
-        drift: Jdot qd there, m/s^2.
+        axes: of the joints in the base frame, one in each column, `4 x 3 x 3`.
+        drift: accelerations at constant joint speeds, of that point (Jdot qd, m/s^2) and of the calf's rotation
+            (rad/s^2), `4 x 2 x 3`.
         world: foot centres in the world.
         velocity: their velocities there, m/s.
         start: where a swinging foot left the ground.
@@ -70,6 +66,7 @@ class Feet(NamedTuple):
     stance: BoolArray
     local: FloatArray
     jacobian: FloatArray
+    axes: FloatArray
     drift: FloatArray
     world: FloatArray
     velocity: FloatArray
@@ -81,23 +78,22 @@ class Feet(NamedTuple):
     wanted_acceleration: FloatArray
     rotation: FloatArray
 
+    @classmethod
+    def standing(cls) -> Feet:
+        """Those of a robot that stands at the origin, not yet measured."""
 
-FeetMemory = tuple[BoolArray, FloatArray, FloatArray, FloatArray]
+        def points(*shape: int) -> FloatArray:
+            return np.zeros((4, *shape, 3))
 
-
-def standing_feet() -> FeetMemory:
-    """Memory for the feet of a robot that stands: stance, Jacobians, rotation, and all points in one array.
-
-    Four arrays instead of twelve, because a call of a compiled function from Python pays for every one.
-    """
-    return np.ones(4, np.bool_), np.zeros((4, 3, 3)), np.eye(3), np.zeros((10, 4, 3))
+        measured = points(), points(3), points(3), points(2), points(), points()
+        planned = points(), points(), points(), points(), points(), points()
+        return cls(np.ones(4, np.bool_), *measured, *planned, np.eye(3))
 
 
 @njit(cache=True)
-def name_feet(memory: FeetMemory) -> Feet:
-    """The feet in the memory of `standing_feet`; writing to them writes to it."""
-    stance, jacobian, rotation, p = memory
-    return Feet(stance, p[0], jacobian, p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], rotation)
+def measure_feet(legs: FloatArray, q: FloatArray, qd: FloatArray, feet: Feet) -> None:
+    """Where the feet are against the base: `measure_legs`, for angles and speeds `12`, rad and rad/s."""
+    measure_legs(legs, q, qd, feet.local, feet.jacobian, feet.axes, feet.drift)
 
 
 @njit(cache=True)
@@ -106,22 +102,20 @@ def update_feet(
     fresh: bool,
     parameters: FootParameters,
     base: BaseState,
-    q: FloatArray,
     qd: FloatArray,
     command: FloatArray,
     feet: Feet,
 ) -> bool:
-    """Measure the feet and plan their motion; returns whether a planned contact changed.
+    """Place measured feet in the world and plan their motion; returns whether a planned contact changed.
 
     Args:
         time: seconds since the gait started; negative means all feet stand.
         fresh: whether this is the first call: a foot is then held where it is.
         parameters: gait, legs, gains.
         base: base state.
-        q: joint angles `12`, rad.
         qd: joint speeds `12`, rad/s.
         command: forward, leftward velocity and yaw rate in the heading frame `3`.
-        feet: out.
+        feet: measured (`measure_feet`); out.
     """
     gait, geometry = parameters.gait, parameters.geometry
     position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
@@ -130,11 +124,9 @@ def update_feet(
     rotation_from_quaternion(base.orientation, rotation)
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
     changed = fresh
-    relative, axes, drift = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
+    relative = np.empty(3)
     for leg in range(4):
-        joints, speeds = q[3 * leg : 3 * leg + 3], qd[3 * leg : 3 * leg + 3]
-        leg_kinematics(geometry.legs[leg], joints, speeds, local[leg], jacobian[leg], axes, drift)
-        feet.drift[leg] = drift[0]
+        speeds = qd[3 * leg : 3 * leg + 3]
         # p_world = p + R l,  v_world = v + R (J qd + omega x l)
         x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
         for i in range(3):
@@ -156,9 +148,9 @@ def update_feet(
         stands, progress = contact(time, leg, gait)
         if stands:
             if fresh or not feet.stance[leg]:
-                target[leg] = feet.world[leg]
+                put(feet.world[leg], target[leg])
                 target[leg, 2] = ground
-            _move_to_contact_point(leg, rate, (speeds, axes, drift[1]), ground, parameters.period, feet)
+            _move_to_contact_point(leg, rate, speeds, ground, parameters.period, feet)
             # a foot that slid keeps its target within MAX_SLIP: the leg must not pull against the ground
             slip_x = feet.world[leg, 0] - target[leg, 0]
             slip_y = feet.world[leg, 1] - target[leg, 1]
@@ -166,12 +158,12 @@ def update_feet(
             if slip > MAX_SLIP:
                 target[leg, 0] += slip_x * (1.0 - MAX_SLIP / slip)
                 target[leg, 1] += slip_y * (1.0 - MAX_SLIP / slip)
-            feet.wanted[leg] = target[leg]
+            put(target[leg], feet.wanted[leg])
             feet.wanted_velocity[leg] = 0.0
             feet.wanted_acceleration[leg] = 0.0
         else:
             if fresh or feet.stance[leg]:
-                feet.start[leg] = feet.world[leg]
+                put(feet.world[leg], feet.start[leg])
             duration = (1.0 - gait.duty[leg]) * gait.stride[leg]
             target[leg, 0], target[leg, 1] = foothold(
                 position,
@@ -204,12 +196,7 @@ def update_feet(
 
 @njit(cache=True)
 def _move_to_contact_point(
-    leg: int,
-    rate: FloatArray,
-    calf: tuple[FloatArray, FloatArray, FloatArray],
-    radius: float,
-    period: float,
-    feet: Feet,
+    leg: int, rate: FloatArray, qd: FloatArray, radius: float, period: float, feet: Feet
 ) -> None:
     """Turn a standing foot's centre into its contact point; roll the position where it is held by one tick.
 
@@ -220,14 +207,13 @@ def _move_to_contact_point(
     Args:
         leg: which.
         rate: angular velocity of the base `3`, base frame, rad/s.
-        calf: joint speeds `3`, rad/s; axes in the columns `3 x 3`; the calf's angular acceleration relative to the
-            base at these speeds `3`, rad/s^2.
+        qd: speeds of the leg's joints `3`, rad/s.
         radius: of the foot, m.
         period: of a tick, s.
         feet: out.
     """
-    qd, axes, turning = calf
-    rotation, local, jacobian, drift = feet.rotation, feet.local[leg], feet.jacobian[leg], feet.drift[leg]
+    rotation, local, jacobian, axes = feet.rotation, feet.local[leg], feet.jacobian[leg], feet.axes[leg]
+    drift, turning = feet.drift[leg, 0], feet.drift[leg, 1]
     # d = -radius R^T z: down to the ground, in the base frame
     dx, dy, dz = -radius * rotation[2, 0], -radius * rotation[2, 1], -radius * rotation[2, 2]
     local[0] += dx

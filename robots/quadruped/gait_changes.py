@@ -53,6 +53,7 @@ class GaitSequencer:
         legs: order of the legs.
         period: s of a tick.
         limit_of: greatest speed of a gait.
+        timing: arrays to write to; new ones where None.
 
     Attributes:
         timing: of now; its arrays stay the same.
@@ -65,9 +66,10 @@ class GaitSequencer:
         legs: tuple[str, ...],
         period: float,
         limit_of: Callable[[Gait], SpeedLimit],
+        timing: GaitTiming | None = None,
     ) -> None:
         self._schedule, self._legs, self._period, self._limit_of = schedule, legs, period, limit_of
-        self.timing: GaitTiming = schedule.first.timing(legs)
+        self.timing: GaitTiming = timing or schedule.first.timing(legs)
         self.reset()
 
     def reset(self) -> None:

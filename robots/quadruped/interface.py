@@ -7,7 +7,7 @@ into world vectors. The same types are used on the simulated and on the physical
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,16 +19,6 @@ class SensorError(RuntimeError):
 
 
 GRAVITY = 9.81  # m/s^2, for plant, sensors and controller alike
-
-
-def plain(record: tuple[Any, ...]) -> Any:
-    """A record as a plain tuple, records within it too: the form in which compiled functions take it fastest.
-
-    numba knows a plain tuple by its fingerprint, in C, but asks Python about every part of a NamedTuple, which
-    takes three times as long and counts at 500 Hz. Compiled functions that Python calls in every tick take
-    both, and name the parts again in their first lines.
-    """
-    return tuple(plain(part) if isinstance(part, tuple) else part for part in record)
 
 
 def _twelve() -> FloatArray:

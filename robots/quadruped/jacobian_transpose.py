@@ -14,39 +14,19 @@ quadratic program is solved but the MPC's, and no mass matrix is needed.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.feet import name_feet
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import JointCommand, plain
 from safebo.robots.quadruped.memory import Memory, motion_of
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
-from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, holding_torque
+from safebo.robots.quadruped.wbc.dynamics import Dynamics, holding_torque
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.spatial import Turn, Vector, cross, dot, minus, vector
-from safebo.robots.quadruped.wbc.whole_body import Joints
 from safebo.types import FloatArray
-
-
-class TransposeLaw(NamedTuple):
-    """What the law is told, constant between two changes of the gains.
-
-    Args:
-        swing: kp (1/s^2) and kd (1/s) of a swing foot per world axis, `2 x 3`.
-        inertia: Lambda of every leg, base frame, kg, `4 x 3 x 3`.
-        torque_limit: N m, `12`.
-        links: of the robot.
-    """
-
-    swing: FloatArray
-    inertia: FloatArray
-    torque_limit: FloatArray
-    links: LinkTable
 
 
 class JacobianTranspose:
@@ -59,26 +39,25 @@ class JacobianTranspose:
 
     Attributes:
         forces: of the feet, as the MPC planned them, `4 x 3`, world, N.
+        position, velocity, torque: joint targets and torque of the last tick, `12` each.
     """
 
     def __init__(self, robot: RobotModel, dynamics: Dynamics, mpc: Mpc) -> None:
         self.forces: FloatArray = mpc.forces[0]
-        self._limits = robot.joint_lower, robot.joint_upper
-        inertia = foot_inertia(robot, dynamics)
-        self._law = TransposeLaw(np.zeros((2, 3)), inertia, robot.torque_limit, dynamics.links)
-        self._torque = np.zeros(12)
+        self._limits = np.stack([robot.joint_lower, robot.joint_upper, robot.torque_limit])
+        self._inertia, self._links = foot_inertia(robot, dynamics), dynamics.links.links
+        self._targets = np.zeros((3, 12))
+        self.position, self.velocity, self.torque = self._targets
 
     def set_gains(self, gains: Gains) -> None:
         """Use these gains from the next tick on."""
-        self._parts = plain(self._law._replace(swing=gains.swing_feedback()))
+        self._swing = gains.swing_feedback()
 
-    def command(
-        self, share: float, memory: Memory, joints: tuple[FloatArray, FloatArray], out: JointCommand
-    ) -> None:
-        """Write joint targets and torque of one tick; see `WholeBody.command`."""
-        limited = (*joints, *self._limits)
-        transpose_tick(self.forces, self._parts, memory, limited, (out.position, out.velocity, self._torque))
-        out.torque = self._torque
+    def command(self, share: float, memory: Memory, q: FloatArray, qd: FloatArray) -> None:
+        """Find joint targets and torque of one tick; see `WholeBody.command`."""
+        transpose_tick(
+            q, self.forces, self._swing, self._inertia, self._links, self._limits, memory, self._targets
+        )
 
 
 def foot_inertia(robot: RobotModel, dynamics: Dynamics) -> FloatArray:
@@ -146,26 +125,31 @@ def _joint_step(rows: Turn, squared: Turn, wanted: Vector) -> Vector:
 
 @njit(cache=True)
 def transpose_tick(
+    q: FloatArray,
     forces: FloatArray,
-    law: TransposeLaw,
+    swing: FloatArray,
+    inertia: FloatArray,
+    links: FloatArray,
+    limits: FloatArray,
     memory: Memory,
-    joints: Joints,
-    out: tuple[FloatArray, FloatArray, FloatArray],
+    targets: FloatArray,
 ) -> None:
     """Joint targets and torques of one tick.
 
     Args:
+        q: joint angles `12`, rad.
         forces: planned for the feet now, `4 x 3`, world, N.
-        law: gains and what the legs are.
+        swing: kp (1/s^2) and kd (1/s) of a swing foot per world axis, `2 x 3`.
+        inertia: Lambda of every leg, base frame, kg, `4 x 3 x 3`.
+        links: of the legs, see `LinkTable`.
+        limits: lowest and highest angle, rad, and largest torque, N m, `3 x 12`.
         memory: of feet, base and wanted base.
-        joints: see `safebo.robots.quadruped.wbc.whole_body.Joints`.
-        out: wanted angles (within the joints' range) and speeds, torques (within their limits), `12` each.
+        targets: out, angles (within the joints' range), speeds, torques (within their limits), `3 x 12`.
     """
-    parts, base, reference = motion_of(memory)
-    feet = name_feet(parts)
-    swing, inertia, torque_limit, links = law
-    q, _, lower, upper = joints
-    q_wanted, qd_wanted, torque = out
+    parameters, feet, base, reference = motion_of(memory)
+    legs = parameters.geometry.legs
+    lower, upper, torque_limit = limits[0], limits[1], limits[2]
+    q_wanted, qd_wanted, torque = targets[0], targets[1], targets[2]
     rotation, wanted = feet.rotation, reference.wanted
     step = minus(_along_base(rotation, wanted[0]), _along_base(rotation, base.position))
     turn = _tilt_and_turn(rotation, reference.heading[0])
@@ -191,7 +175,7 @@ def transpose_tick(
         if not stands:
             m = inertia[leg]
             pull = (dot(vector(m[0]), pull), dot(vector(m[1]), pull), dot(vector(m[2]), pull))
-        held = holding_torque(up, q[first : first + 3], LinkTable(*links), leg)
+        held = holding_torque(up, q[first : first + 3], legs[leg], links[leg])
         for j in range(3):
             i = first + j
             q_wanted[i] = min(upper[i], max(lower[i], q[i] + angles[j]))

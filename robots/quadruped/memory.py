@@ -1,8 +1,7 @@
-"""What a chain remembers from one tick to the next, in one piece of memory that compiled calls take as one argument.
+"""What a chain remembers from one tick to the next, and what its plans are told, in one piece of memory.
 
-A call from Python pays for every array that it hands over, at 500 Hz as much as for what is computed. So feet, base and
-wanted base are fields of one record. Both sides see the same numbers: `Motion` is how Python names them, `motion_of`
-how a compiled function does.
+Compiled functions take it as one argument (`safebo.boundary.compiled` says why). Both sides see the same numbers:
+`motion_of` names them in a compiled function, `allocate_motion` in Python.
 """
 
 from __future__ import annotations
@@ -13,73 +12,136 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.feet import FeetMemory, standing_feet
+from safebo.robots.quadruped.feet import Feet, FootParameters
+from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
+from safebo.robots.quadruped.kinematics import LegGeometry
 from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.types import FloatArray
 
-_FEET = ("stance", "jacobian", "rotation", "points")
-_BASE = ("position", "orientation", "linear_velocity", "angular_velocity")
-_REFERENCE = ("command", "heading", "wanted", "blended", "wanted_rotation", "velocity")
+_PARAMETERS = [
+    ("duty", "f8", 4),
+    ("stride", "f8", 4),
+    ("offsets", "f8", 4),
+    ("legs", "f8", (4, 7, 3)),
+    ("hip", "f8", (4, 3)),
+    ("foot_radius", "f8"),
+    ("period", "f8"),
+    ("velocity_gain", "f8"),
+    ("swing", "f8", 2),
+]
+
+
+def _fields(name: str, parts: NamedTuple) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Those of a record of arrays; truth values are numbers in memory."""
+    return [
+        (f"{name}.{part}", "u1" if values.dtype == np.bool_ else "f8", values.shape)
+        for part, values in parts._asdict().items()
+    ]
+
 
 MOTION = np.dtype(
     [
-        *(
-            (name, "u1" if part.dtype == np.bool_ else "f8", part.shape)
-            for names, parts in (
-                (_FEET, standing_feet()),
-                (_BASE, BaseState.at_rest()),
-                (_REFERENCE, BaseReference.at_rest()),
-            )
-            for name, part in zip(names, parts, strict=True)
-        )
-    ]
+        *_PARAMETERS,
+        *_fields("feet", Feet.standing()),
+        *_fields("base", BaseState.at_rest()),
+        *_fields("reference", BaseReference.at_rest()),
+    ],
+    align=True,
 )
-"""The parts of `FeetMemory`, `BaseState` and `BaseReference`; truth values are numbers in such a record."""
+"""The parts of `FootParameters`, `Feet`, `BaseState` and `BaseReference`."""
 
-Memory = NDArray[np.void]
-"""One `MOTION`, in an array of one."""
+Memory = NDArray[np.uint8]
+"""The bytes of one `MOTION`."""
 
 
 class Motion(NamedTuple):
     """Feet, base and wanted base of a tick.
 
     Args:
-        feet: see `name_feet`.
+        parameters: gait, legs and gains of the feet.
+        feet: measured and planned.
         base: as estimated or known.
         reference: as wanted.
     """
 
-    feet: FeetMemory
+    parameters: FootParameters
+    feet: Feet
     base: BaseState
     reference: BaseReference
 
 
-def allocate_motion() -> tuple[Memory, Motion]:
-    """Memory of a robot that stands level at the origin, and what Python sees of it."""
+def allocate_motion(geometry: LegGeometry, period: float) -> tuple[Memory, Motion]:
+    """Memory of a robot that stands level at the origin, and what Python sees of it.
+
+    Args:
+        geometry: of its legs.
+        period: control period, s.
+    """
     memory = np.zeros(1, MOTION)
+    for name, value in (*geometry._asdict().items(), ("period", period)):
+        memory[name] = value
 
-    def views(names: tuple[str, ...]) -> list[FloatArray]:
-        return [memory[name][0] for name in names]
+    def views(name: str, parts: NamedTuple) -> list[FloatArray]:
+        found = []
+        for part, values in parts._asdict().items():
+            view = memory[f"{name}.{part}"][0]
+            found.append(view.view(np.bool_) if values.dtype == np.bool_ else view)
+            found[-1][...] = values
+        return found
 
-    stance, *rest = views(_FEET)
-    feet = stance.view(np.bool_), rest[0], rest[1], rest[2]
-    motion = Motion(feet, BaseState(*views(_BASE)), BaseReference(*views(_REFERENCE)))
-    first = Motion(standing_feet(), BaseState.at_rest(), BaseReference.at_rest())
-    for parts, begin in zip(motion, first, strict=True):
-        for part, values in zip(parts, begin, strict=True):
-            part[...] = values
-    return memory, motion
+    timing = GaitTiming(*(memory[name][0] for name in GaitTiming._fields))
+    motion = Motion(
+        FootParameters(timing, geometry, period, 0.0, (0.0, 0.0)),
+        Feet(*views("feet", Feet.standing())),  # type: ignore[arg-type]
+        BaseState(*views("base", BaseState.at_rest())),
+        BaseReference(*views("reference", BaseReference.at_rest())),
+    )
+    return memory.view(np.uint8), motion
+
+
+def set_swing(memory: Memory, velocity_gain: float, apex: float, max_speed: float) -> None:
+    """Write the gains of the feet, see `FootParameters`."""
+    record = memory.view(MOTION)
+    record["velocity_gain"], record["swing"] = velocity_gain, (apex, max_speed)
 
 
 @njit(cache=True)
 def motion_of(memory: Memory) -> Motion:
     """Feet, base and wanted base in a memory."""
-    m = memory[0]
+    m = memory.view(MOTION)[0]
+    geometry = LegGeometry(m["legs"], m["hip"], m["foot_radius"])
+    timing, swing = GaitTiming(m["duty"], m["stride"], m["offsets"]), m["swing"]
     return Motion(
-        (m["stance"], m["jacobian"], m["rotation"], m["points"]),
-        BaseState(m["position"], m["orientation"], m["linear_velocity"], m["angular_velocity"]),
+        FootParameters(timing, geometry, m["period"], m["velocity_gain"], (swing[0], swing[1])),
+        Feet(
+            m["feet.stance"],
+            m["feet.local"],
+            m["feet.jacobian"],
+            m["feet.axes"],
+            m["feet.drift"],
+            m["feet.world"],
+            m["feet.velocity"],
+            m["feet.start"],
+            m["feet.target"],
+            m["feet.shift"],
+            m["feet.wanted"],
+            m["feet.wanted_velocity"],
+            m["feet.wanted_acceleration"],
+            m["feet.rotation"],
+        ),
+        BaseState(
+            m["base.position"],
+            m["base.orientation"],
+            m["base.linear_velocity"],
+            m["base.angular_velocity"],
+        ),
         BaseReference(
-            m["command"], m["heading"], m["wanted"], m["blended"], m["wanted_rotation"], m["velocity"]
+            m["reference.command"],
+            m["reference.heading"],
+            m["reference.wanted"],
+            m["reference.blended"],
+            m["reference.rotation"],
+            m["reference.velocity"],
         ),
     )

@@ -1,72 +1,110 @@
-"""The first half of a control tick in one compiled call: where the base is, and what feet and base are to do next."""
+"""A tick's calls from Python: where the base is, what feet and base are to do next, what the MPC starts from."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.estimator import FilterMemory, update_filter
-from safebo.robots.quadruped.feet import FootParameters, foot_parameters
+from safebo.boundary.compiled import njit, put
+from safebo.robots.quadruped.feet import measure_feet, update_feet
+from safebo.robots.quadruped.filter import FilterMemory, correct_by_legs, filter_of, is_sound
 from safebo.robots.quadruped.gait import stance_phases
-from safebo.robots.quadruped.memory import Memory, motion_of
-from safebo.robots.quadruped.mpc.reference import plan_motion
+from safebo.robots.quadruped.memory import Memory, Motion, motion_of
+from safebo.robots.quadruped.mpc.problem import MpcProblem
+from safebo.robots.quadruped.mpc.reference import advance_reference, write_problem
 from safebo.types import FloatArray
 
 UNSOUND, SAME, CHANGED = -1, 0, 1
 """What a tick found: a sample that is no state, or whether a planned contact changed."""
 
-Sample = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
-"""Joint angles and speeds `12`, quaternion `4`, angular velocity `3`, specific force `3`: of a `SensorReading`."""
-
 
 @njit(cache=True)
 def estimate_and_plan(
-    now: tuple[float, bool],
-    command: tuple[float, float, float],
-    parameters: FootParameters,
-    sample: Sample,
+    time: float,
+    fresh: bool,
+    forward: float,
+    leftward: float,
+    yaw_rate: float,
+    joint_position: FloatArray,
+    joint_velocity: FloatArray,
+    orientation: FloatArray,
+    angular_velocity: FloatArray,
+    specific_force: FloatArray,
     estimator: FilterMemory,
     memory: Memory,
 ) -> int:
     """Take a sample in, and move feet and wanted base on by one tick; an unsound sample changes nothing.
 
     Args:
-        now: seconds since the gait started, negative while all feet stand; whether this is the first tick.
-        command: forward, leftward velocity (m/s) and yaw rate (rad/s) in the heading frame.
-        parameters: gait, legs, gains.
-        sample: of the sensors.
+        time: seconds since the gait started, negative while all feet stand.
+        fresh: whether this is the first tick.
+        forward: commanded in the heading frame, m/s.
+        leftward: the same.
+        yaw_rate: commanded, rad/s.
+        joint_position: of a `SensorReading`.
+        joint_velocity: of the same.
+        orientation: of the same.
+        angular_velocity: of the same.
+        specific_force: its `linear_acceleration`.
         estimator: memory of the Kalman filter.
         memory: of feet, base and wanted base.
 
     Returns:
         `UNSOUND`, `SAME` or `CHANGED`.
     """
-    phases = np.empty(4)
-    stance_phases(now[0], foot_parameters(parameters).gait, phases)
-    joint_position, joint_velocity, orientation, angular_velocity, specific_force = sample
-    if not update_filter(
-        estimator, joint_position, joint_velocity, orientation, angular_velocity, specific_force, phases
-    ):
+    if not is_sound(joint_position, joint_velocity, orientation, angular_velocity, specific_force):
         return UNSOUND
-    base, mean = motion_of(memory).base, estimator[0]["mean"]
-    base.position[:] = mean[0]
-    base.orientation[:] = orientation
-    base.linear_velocity[:] = mean[1]
-    base.angular_velocity[:] = angular_velocity
-    return plan_after_command(now, command, parameters, (joint_position, joint_velocity), memory)
+    motion, state = motion_of(memory), filter_of(estimator)
+    feet, base = motion.feet, motion.base
+    measure_feet(motion.parameters.geometry.legs, joint_position, joint_velocity, feet)
+    phases = np.empty(4)
+    stance_phases(time, motion.parameters.gait, phases)
+    legs = feet.local, feet.jacobian, feet.axes
+    correct_by_legs(state, legs, joint_velocity, orientation, angular_velocity, specific_force, phases)
+    put(state.mean[0], base.position)
+    put(orientation, base.orientation)
+    put(state.mean[1], base.linear_velocity)
+    put(angular_velocity, base.angular_velocity)
+    return _plan(time, fresh, forward, leftward, yaw_rate, joint_velocity, motion)
 
 
 @njit(cache=True)
-def plan_after_command(
-    now: tuple[float, bool],
-    command: tuple[float, float, float],
-    parameters: FootParameters,
-    joints: tuple[FloatArray, FloatArray],
+def plan_from_base(
+    time: float,
+    fresh: bool,
+    forward: float,
+    leftward: float,
+    yaw_rate: float,
+    joint_position: FloatArray,
+    joint_velocity: FloatArray,
     memory: Memory,
 ) -> int:
-    """What `estimate_and_plan` does once the base is known."""
-    feet, base, reference = motion_of(memory)
-    followed = reference.command
-    followed[0], followed[1], followed[2] = command
-    changed = plan_motion(now[0], now[1], parameters, base, joints, feet, reference)
+    """What `estimate_and_plan` does, with the base as it stands in `memory`."""
+    motion = motion_of(memory)
+    measure_feet(motion.parameters.geometry.legs, joint_position, joint_velocity, motion.feet)
+    return _plan(time, fresh, forward, leftward, yaw_rate, joint_velocity, motion)
+
+
+@njit(cache=True)
+def _plan(
+    time: float,
+    fresh: bool,
+    forward: float,
+    leftward: float,
+    yaw_rate: float,
+    joint_velocity: FloatArray,
+    motion: Motion,
+) -> int:
+    """Move feet, whose legs are measured, and wanted base on by one tick."""
+    parameters, feet, base, reference = motion
+    command = reference.command
+    command[0], command[1], command[2] = forward, leftward, yaw_rate
+    changed = update_feet(time, fresh, parameters, base, joint_velocity, command, feet)
+    advance_reference(feet.rotation, base, parameters.period, reference)
     return CHANGED if changed else SAME
+
+
+@njit(cache=True)
+def mpc_inputs(time: float, step: float, centre: FloatArray, memory: Memory, problem: MpcProblem) -> None:
+    """`write_problem` of what is in a memory; `problem` as a plain tuple."""
+    parameters, feet, base, reference = motion_of(memory)
+    write_problem(time, step, parameters, centre, base, feet, reference, MpcProblem(*problem))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from safebo.boundary.compiled import njit
-from safebo.robots.simulation.plant_memory import PlantMemory
-from safebo.robots.simulation.recording import Table, record_effect, roll_and_pitch
+from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
+from safebo.robots.simulation.recording import TableBytes, record_effect, roll_and_pitch
 from safebo.robots.simulation.sensors import Sensors, sense
 from safebo.types import BoolArray, FloatArray, IntArray
 
@@ -48,54 +48,68 @@ def touch(geoms: IntArray, place_of_geom: IntArray, touching: BoolArray) -> None
 
 @njit(cache=True)
 def observe(
-    plant: PlantMemory,
+    tick: int,
+    geoms: IntArray,
+    place_of_geom: IntArray,
     positions: FloatArray,
     velocities: FloatArray,
-    contacts: tuple[IntArray, IntArray],
     noise: FloatArray,
-    reading: FloatArray,
+    readings: FloatArray,
+    plant: PlantMemory,
 ) -> None:
     """Take the robot's state out of the engine: what is true, what touches something, and what the sensors say.
 
     Args:
-        plant: out.
+        tick: ticks since the start.
+        geoms: which touch, see `feel`.
+        place_of_geom: see `feel`.
         positions: qpos of the engine.
         velocities: qvel of the engine.
-        contacts: which geoms touch, and their places, see `feel`.
-        noise: standard normal, `33`.
-        reading: out, see `sense`.
+        noise: standard normal, of ticks in turn, `n x 33`.
+        readings: of the last ticks in turn, out, see `sense`.
+        plant: out.
     """
-    m = plant[0]
-    touch(contacts[0], contacts[1], m["touching"])
+    m = plant.view(PLANT)[0]
+    touch(geoms, place_of_geom, m["touching"])
     sensors = Sensors(m["joints_at"], m["base_at"], m["period"], m["imu"], m["std"], m["bias"])
-    sense(positions, velocities, m["previous"], sensors, noise, m["joints"], m["truth"], reading)
+    drawn, reading = noise[tick % noise.shape[0]], readings[tick % readings.shape[0]]
+    sense(positions, velocities, m["previous"], sensors, drawn, m["joints"], m["truth"], reading)
 
 
 @njit(cache=True)
-def is_upright(plant: PlantMemory, velocities: FloatArray, bounds: tuple[float, float, bool]) -> bool:
+def is_upright(
+    plant: PlantMemory, velocities: FloatArray, most_tilt: float, least_height: float, trunk_counts: bool
+) -> bool:
     """Whether the robot is in no way fallen; what is not finite is not upright.
 
     Args:
         plant: of the robot.
         velocities: qvel of the engine.
-        bounds: largest roll or pitch, rad; smallest height over the floor, m; whether a trunk that touches something
-            is fallen.
+        most_tilt: largest roll or pitch, rad.
+        least_height: over the floor, m.
+        trunk_counts: whether a trunk that touches something is fallen.
     """
-    m, (tilt, height, trunk) = plant[0], bounds
+    m = plant.view(PLANT)[0]
     truth, floor = m["truth"], m["floor"]
     total = 0.0
     for value in velocities:
         total += value * value
     roll, pitch = roll_and_pitch(truth[3:7])
     over_floor = truth[2] - truth[0] * floor[0] - truth[1] * floor[1] - floor[2]
-    level = abs(roll) <= tilt and abs(pitch) <= tilt and over_floor >= height
-    return math.isfinite(total) and level and not (trunk and m["touching"][TRUNK] != 0)
+    level = abs(roll) <= most_tilt and abs(pitch) <= most_tilt and over_floor >= least_height
+    return math.isfinite(total) and level and not (trunk_counts and m["touching"][TRUNK] != 0)
 
 
 @njit(cache=True)
 def record_and_judge(
-    table: Table, row: int, plant: PlantMemory, velocities: FloatArray, bounds: tuple[float, float, bool]
+    table: TableBytes,
+    row: int,
+    plant: PlantMemory,
+    velocities: FloatArray,
+    most_tilt: float,
+    least_height: float,
+    trunk_counts: bool,
 ) -> bool:
     """`record_effect` and `is_upright` in one call."""
     record_effect(table, row, plant)
-    return is_upright(plant, velocities, bounds)
+    return is_upright(plant, velocities, most_tilt, least_height, trunk_counts)

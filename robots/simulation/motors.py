@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from safebo.boundary.compiled import njit
-from safebo.robots.simulation.plant_memory import PlantMemory
+from safebo.boundary.compiled import njit, put
+from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.types import FloatArray
 
 
@@ -50,48 +50,62 @@ def _motor_law(
 def drive(
     tick: int,
     age: int,
-    command: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
+    position: FloatArray,
+    velocity: FloatArray,
+    torque: FloatArray,
+    kp: FloatArray,
+    kd: FloatArray,
     plant: PlantMemory,
-    delays: tuple[FloatArray, FloatArray],
-    encoder: FloatArray,
-    engine: tuple[FloatArray, FloatArray, FloatArray],
+    commands: FloatArray,
+    delayed: FloatArray,
+    readings: FloatArray,
+    control: FloatArray,
+    passive: FloatArray,
+    speeds: FloatArray,
 ) -> bool:
     """One tick of the motors: commands and torques through their delays, and into the engine.
 
     Args:
         tick: ticks since the start; the first command and its torque fill the delays.
         age: ticks since the torque was computed that acts now, at most the longest delay.
-        command: position, velocity, torque, kp, kd.
+        position: of the command, rad.
+        velocity: of the command, rad/s.
+        torque: of the command, N m.
+        kp: of the command, N m/rad.
+        kd: of the command, N m s/rad.
         plant: its torques are written.
-        delays: commands of the last ticks, those of the delay and one more, each `5 x 12`; torques at the joints
-            likewise, each `12`.
-        encoder: measured angles, then speeds (24).
-        engine: ctrl, qfrc_applied, qvel.
+        commands: of the last ticks, those of the delay and one more, each `5 x 12`.
+        delayed: torques at the joints likewise, each `12`.
+        readings: of the last ticks likewise, each beginning with measured angles and speeds, see `sense`.
+        control: ctrl of the engine, out.
+        passive: qfrc_applied of the engine, out.
+        speeds: qvel of the engine.
 
     Returns:
         Whether the command is for twelve joints; otherwise nothing is done.
     """
-    m, (commands, delayed) = plant[0], delays
-    torques = m["torques"]
-    for values in command:
+    for values in (position, velocity, torque, kp, kd):
         if values.shape[0] != 12:
             return False
-    late, slot = commands.shape[0], commands[tick % commands.shape[0]]
-    slot[0], slot[1], slot[2], slot[3], slot[4] = command
-    if tick == 0:
-        for other in range(late):
-            commands[other] = slot
+    m = plant.view(PLANT)[0]
+    torques, encoder = m["torques"], readings[tick % readings.shape[0]]
+    # the first command and its torque are those of all the ticks before
+    late = commands.shape[0]
+    for when in range(late if tick == 0 else 1):
+        slot = commands[(tick + when) % late]
+        put(position, slot[0])
+        put(velocity, slot[1])
+        put(torque, slot[2])
+        put(kp, slot[3])
+        put(kd, slot[4])
     _motor_law(commands[(tick + 1) % late], encoder, m["joints"], m["limits"], m["corner"], torques)
     late = delayed.shape[0]
-    delayed[tick % late] = torques[1]
-    if tick == 0:
-        for other in range(late):
-            delayed[other] = torques[1]
-    torques[1] = delayed[(tick - age) % late]
-    control, passive, velocity = engine
+    for when in range(late if tick == 0 else 1):
+        put(torques[1], delayed[(tick + when) % late])
+    put(delayed[(tick - age) % late], torques[1])
     actuator, joints_at, base_at = m["actuator"], m["joints_at"], m["base_at"]
     for j in range(12):
         control[actuator[j]] = torques[1, j]
         passive[joints_at[1, j]] = torques[2, j]
-    m["previous"][:] = velocity[base_at[1] : base_at[1] + 6]
+    put(speeds[base_at[1] : base_at[1] + 6], m["previous"])
     return True

@@ -86,8 +86,8 @@ class Simulation:
 
     def _allocate(self) -> None:
         data, robot, gap = self.data, self.robot, self.disturbance
-        self._qpos, self._qvel = data.qpos, data.qvel
-        self._ctrl, self._passive, self._external = data.ctrl, data.qfrc_applied, data.xfrc_applied
+        self._qpos, self._qvel, self._external = data.qpos, data.qvel, data.xfrc_applied
+        self._contacts = data.contact  # always those of now
         speed = np.where(np.isfinite(robot.speed_limit), robot.speed_limit, 1e6)
         motor = np.stack(
             [
@@ -98,7 +98,8 @@ class Simulation:
                 np.full(12, gap.joint_impedance[1]),
             ]
         )
-        self.memory: PlantMemory = np.zeros(1, PLANT)
+        plant = np.zeros(1, PLANT)
+        self.memory: PlantMemory = plant.view(np.uint8)
         for name, values in (
             ("limits", motor),
             ("corner", gap.torque_speed_corner or 0.0),
@@ -110,18 +111,16 @@ class Simulation:
             ("imu", robot.imu_position),
             ("std", gap.sensor_noise.channel_std()),
         ):
-            self.memory[name] = values
-        self._delays = (
-            np.zeros((int(gap.command_delay) + 1, 5, 12)),
-            np.zeros((int(gap.control_delay) + int(gap.delay_jitter) + 1, 12)),
-        )
-        self.torques: FloatArray = self.memory["torques"][0]
+            plant[name] = values
+        self._bias, self._previous = plant["bias"][0], plant["previous"][0]
+        self._uneven, self._floor = gap.uneven, plant["floor"][0]
+        self.torques: FloatArray = plant["torques"][0]
         self.commanded_torque: FloatArray = self.torques[0]
-        self.torque_factor: FloatArray = self.memory["limits"][0, 2]
-        self.foot_force: FloatArray = self.memory["foot_force"][0]
-        self.true_joint_position, self.true_joint_velocity = self.memory["joints"][0]
-        self._truth: FloatArray = self.memory["truth"][0]
-        self._touching = self.memory["touching"][0].view(np.bool_)
+        self.torque_factor: FloatArray = plant["limits"][0, 2]
+        self.foot_force: FloatArray = plant["foot_force"][0]
+        self.true_joint_position, self.true_joint_velocity = plant["joints"][0]
+        self._truth: FloatArray = plant["truth"][0]
+        self._touching = plant["touching"][0].view(np.bool_)
         self._sensor_delay = int(gap.sensor_noise.delay)
         self._readings = np.zeros((self._sensor_delay + 1, 34))
         self._base_state = BaseState(
@@ -137,8 +136,15 @@ class Simulation:
         hard = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
         self._place_of_geom[(model.geom_bodyid == self.index.base_body) & hard] = TRUNK
         self._place_of_geom[self.index.foot_geom] = np.arange(4)
-        self._engine = self._ctrl, self._passive, self._qvel
         self.velocity = self._qvel
+        self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
+        self._noisy = bool(np.any(plant["std"] > 0))
+        # what `drive` and `observe` take besides what changes from tick to tick
+        commands = np.zeros((int(gap.command_delay) + 1, 5, 12))
+        torques = np.zeros((int(gap.control_delay) + int(gap.delay_jitter) + 1, 12))
+        engine = data.ctrl, data.qfrc_applied, self._qvel
+        self._motors = self.memory, commands, torques, self._readings, *engine
+        self._sensors = self._qpos, self._qvel, self._noise, self._readings, self.memory
         self._foot_friction = model.geom_friction[self.index.foot_geom, 0].copy()
 
     def reset(
@@ -167,16 +173,13 @@ class Simulation:
         self._find_contacts()
         self._random = np.random.default_rng(self.seed if seed is None else int(seed))
         noise = self.disturbance.sensor_noise
-        self.memory["bias"] = noise.channel_bias() * self._random.standard_normal(CHANNELS)
-        self._noise = np.zeros((_NOISE_BLOCK, CHANNELS))
-        self._noise_row = _NOISE_BLOCK
-        self._noisy = bool(np.any(self.memory["std"] > 0))
+        self._bias[:] = noise.channel_bias() * self._random.standard_normal(CHANNELS)
         self._delay_random = np.random.default_rng([_JITTER, self.seed if seed is None else int(seed)])
         self.torque_age = int(self.disturbance.control_delay + self.disturbance.delay_jitter)
         self.ticks = 0
         self.time = 0.0
         self.walk_start = math.inf
-        self.memory["previous"] = 0.0
+        self._previous[:] = 0.0
         self._sense()
         for row, view in enumerate(self._reading_views):
             self._readings[row] = self._readings[0]
@@ -184,19 +187,10 @@ class Simulation:
         return self.read()
 
     def _sense(self) -> None:
-        if self._noisy:
-            if self._noise_row == _NOISE_BLOCK:
-                self._random.standard_normal(out=self._noise)
-                self._noise_row = 0
-            noise = self._noise[self._noise_row]
-            self._noise_row += 1
-        else:
-            noise = self._noise[0]
-        slot = self.ticks % (self._sensor_delay + 1)
-        self._newest = self._readings[slot]
-        contacts = self.data.contact.geom, self._place_of_geom
-        observe(self.memory, self._qpos, self._qvel, contacts, noise, self._newest)
-        self._reading_views[slot].time = self.time
+        if self._noisy and self.ticks % _NOISE_BLOCK == 0:
+            self._random.standard_normal(out=self._noise)
+        observe(self.ticks, self._geoms, self._place_of_geom, *self._sensors)
+        self._reading_views[self.ticks % (self._sensor_delay + 1)].time = self.time
 
     def read(self) -> SensorReading:
         """What the controller gets to see now; the object is filled again by later ticks."""
@@ -213,11 +207,10 @@ class Simulation:
 
     def apply(self, command: JointCommand) -> None:
         """Give the motors a command and let one control period pass."""
-        told = command.position, command.velocity, command.torque, command.kp, command.kd
         if self.disturbance.delay_jitter:
             self._draw_delay()
-        when = self.ticks, self.torque_age
-        if not drive(*when, told, self.memory, self._delays, self._newest, self._engine):
+        told = command.position, command.velocity, command.torque, command.kp, command.kd
+        if not drive(self.ticks, self.torque_age, *told, *self._motors):
             raise ValueError("a command has twelve numbers of each kind, one a joint")
         if self.disturbance.pushes:
             self._push()
@@ -227,14 +220,13 @@ class Simulation:
             self._find_contacts()
             mujoco.mj_step2(model, data)
         # the engine knows the forces only until contacts are found anew
-        contact = data.contact
-        feel(contact.geom, contact.efc_address, data.efc_force, self._place_of_geom, self.foot_force)
+        feel(self._geoms, self._rows, data.efc_force, self._place_of_geom, self.foot_force)
         self._find_contacts()
         self.ticks += 1
         self.time = self.ticks * self.period
         self._sense()
-        if self.disturbance.uneven:
-            self.memory["floor"][0, 2] = self.floor_height()
+        if self._uneven:
+            self._floor[2] = self.floor_height()
 
     def _find_contacts(self) -> None:
         """Positions, velocities and contacts of the present state."""
@@ -244,6 +236,7 @@ class Simulation:
             places = self.data.geom_xpos[feet]
             self.model.geom_friction[feet, 0] = foot_friction(self.disturbance, places, self._foot_friction)
         mujoco.mj_step1(self.model, self.data)
+        self._geoms, self._rows = self._contacts.geom, self._contacts.efc_address
 
     def _draw_delay(self) -> None:
         """How old the torque is that acts in this tick: the newest that has arrived, see `Disturbance.delay_jitter`."""

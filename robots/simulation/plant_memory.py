@@ -1,6 +1,6 @@
 """What compiled calls know of a simulated robot, in one piece of memory: its state, and where it is in the engine.
 
-A call from Python pays for every array that it hands over, see `safebo.robots.quadruped.memory`.
+See `safebo.boundary.compiled` for why they are handed over in one piece.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ PLANT = np.dtype(
     ]
 )
 
-PlantMemory = NDArray[np.void]
-"""One `PLANT`, in an array of one."""
+PlantMemory = NDArray[np.uint8]
+"""The bytes of one `PLANT`: `memory.view(PLANT)[0]` names its parts."""

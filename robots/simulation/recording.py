@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.boundary.compiled import njit
+from safebo.boundary.compiled import njit, put
 from safebo.robots.quadruped.interface import BaseState, SensorReading
-from safebo.robots.simulation.plant_memory import PlantMemory
+from safebo.robots.simulation.plant_memory import PLANT, PlantMemory
 from safebo.types import BoolArray, FloatArray
 
 STATE_NAMES: tuple[str, ...] = (
@@ -61,6 +61,9 @@ ROW = np.dtype(
 
 Table = NDArray[np.void]
 """Rows of a walk, `n` of `ROW`."""
+
+TableBytes = NDArray[np.uint8]
+"""The bytes of a `Table`: `table.view(ROW)` names its parts, see `safebo.boundary.compiled`."""
 
 
 @dataclass
@@ -154,14 +157,19 @@ class WalkRecording:
 
 def monitored_state(base: BaseState, reading: SensorReading, out: FloatArray) -> None:
     """Write the state a monitor sees (`STATE_NAMES`, `33`) into `out`."""
-    _monitored(tuple(base), reading.joint_position, reading.joint_velocity, out)
+    _monitored(*base, reading.joint_position, reading.joint_velocity, out)
 
 
 @njit(cache=True)
 def _monitored(
-    base: BaseState, joint_position: FloatArray, joint_velocity: FloatArray, out: FloatArray
+    position: FloatArray,
+    orientation: FloatArray,
+    velocity: FloatArray,
+    rate: FloatArray,
+    joint_position: FloatArray,
+    joint_velocity: FloatArray,
+    out: FloatArray,
 ) -> None:
-    position, orientation, velocity, rate = base
     w, x, y, z = orientation[0], orientation[1], orientation[2], orientation[3]
     vx, vy, vz = velocity[0], velocity[1], velocity[2]
     out[0], out[1] = roll_and_pitch(orientation)
@@ -169,9 +177,9 @@ def _monitored(
     out[3] = (1 - 2 * (y * y + z * z)) * vx + 2 * (x * y + w * z) * vy + 2 * (x * z - w * y) * vz
     out[4] = 2 * (x * y - w * z) * vx + (1 - 2 * (x * x + z * z)) * vy + 2 * (y * z + w * x) * vz
     out[5] = 2 * (x * z + w * y) * vx + 2 * (y * z - w * x) * vy + (1 - 2 * (x * x + y * y)) * vz
-    out[6:9] = rate
-    out[9:21] = joint_position
-    out[21:33] = joint_velocity
+    put(rate, out[6:9])
+    put(joint_position, out[9:21])
+    put(joint_velocity, out[21:33])
 
 
 @njit(cache=True)
@@ -184,13 +192,19 @@ def roll_and_pitch(orientation: FloatArray) -> tuple[float, float]:
 
 @njit(cache=True)
 def record_decision(
-    table: Table,
+    table: TableBytes,
     row: int,
     plant: PlantMemory,
-    measured: tuple[FloatArray, FloatArray],
-    base: BaseState,
-    wanted: tuple[FloatArray, FloatArray],
-    plan: tuple[BoolArray, FloatArray],
+    measured_position: FloatArray,
+    measured_velocity: FloatArray,
+    desired_position: FloatArray,
+    desired_velocity: FloatArray,
+    position: FloatArray,
+    orientation: FloatArray,
+    velocity: FloatArray,
+    rate: FloatArray,
+    planned_contact: BoolArray,
+    command: FloatArray,
 ) -> None:
     """Write what is so and what is believed and wanted when a command is given.
 
@@ -198,36 +212,41 @@ def record_decision(
         table: of the walk.
         row: of this tick.
         plant: what is true.
-        measured: angles and speeds of the joints, `12` each.
-        base: as the controller believes it.
-        wanted: angles and speeds of the joints, `12` each.
-        plan: contacts `4`; velocity command `3`.
+        measured_position: of the joints, `12`.
+        measured_velocity: of the joints, `12`.
+        desired_position: of the joints, `12`.
+        desired_velocity: of the joints, `12`.
+        position: of the base, as the controller believes it, like the next three.
+        orientation: see `BaseState`.
+        velocity: see `BaseState`.
+        rate: see `BaseState`.
+        planned_contact: `4`.
+        command: velocity `3`.
     """
-    entry, m = table[row], plant[0]
-    joints, truth, touching = m["joints"], m["truth"], m["touching"]
-    entry.joint_position[:] = joints[0]
-    entry.joint_velocity[:] = joints[1]
-    entry.measured_position[:] = measured[0]
-    entry.measured_velocity[:] = measured[1]
-    entry.desired_position[:] = wanted[0]
-    entry.desired_velocity[:] = wanted[1]
-    entry.base_position[:] = truth[0:3]
-    entry.base_orientation[:] = truth[3:7]
-    entry.base_velocity[:] = truth[7:10]
-    entry.base_rate[:] = truth[10:13]
-    entry.estimated_position[:] = base[0]
-    entry.estimated_orientation[:] = base[1]
-    entry.estimated_velocity[:] = base[2]
-    entry.estimated_rate[:] = base[3]
-    entry.command[:] = plan[1]
-    for leg in range(4):
-        entry.planned_contact[leg] = plan[0][leg]
-        entry.contact[leg] = touching[leg]
-    _monitored(base, measured[0], measured[1], entry.states)
+    entry, m = table.view(ROW)[row], plant.view(PLANT)[0]
+    joints, truth = m["joints"], m["truth"]
+    put(joints[0], entry["joint_position"])
+    put(joints[1], entry["joint_velocity"])
+    put(measured_position, entry["measured_position"])
+    put(measured_velocity, entry["measured_velocity"])
+    put(desired_position, entry["desired_position"])
+    put(desired_velocity, entry["desired_velocity"])
+    put(truth[0:3], entry["base_position"])
+    put(truth[3:7], entry["base_orientation"])
+    put(truth[7:10], entry["base_velocity"])
+    put(truth[10:13], entry["base_rate"])
+    put(position, entry["estimated_position"])
+    put(orientation, entry["estimated_orientation"])
+    put(velocity, entry["estimated_velocity"])
+    put(rate, entry["estimated_rate"])
+    put(command, entry["command"])
+    put(planned_contact, entry["planned_contact"])
+    put(m["touching"], entry["contact"])
+    _monitored(position, orientation, velocity, rate, measured_position, measured_velocity, entry["states"])
 
 
 @njit(cache=True)
-def record_effect(table: Table, row: int, plant: PlantMemory) -> None:
+def record_effect(table: TableBytes, row: int, plant: PlantMemory) -> None:
     """Write what a command did.
 
     Args:
@@ -235,8 +254,9 @@ def record_effect(table: Table, row: int, plant: PlantMemory) -> None:
         row: of this tick.
         plant: its torques and forces.
     """
-    entry, torques = table[row], plant[0]["torques"]
+    entry, m = table.view(ROW)[row], plant.view(PLANT)[0]
+    torques = m["torques"]
     for j in range(12):
-        entry.commanded_torque[j] = torques[0, j]
-        entry.applied_torque[j] = torques[1, j] + torques[2, j]
-    entry.foot_force[:] = plant[0]["foot_force"]
+        entry["commanded_torque"][j] = torques[0, j]
+        entry["applied_torque"][j] = torques[1, j] + torques[2, j]
+    put(m["foot_force"], entry["foot_force"])

@@ -16,13 +16,15 @@ import numpy as np
 from safebo.robots.controllers.protocol import ControllerFault
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorError, SensorReading
-from safebo.robots.quadruped.mpc.convex_mpc import MpcError
+from safebo.robots.quadruped.mpc.problem import MpcError
 from safebo.robots.quadruped.wbc.torque_qp import TorqueError
 from safebo.robots.simulation.contacts import record_and_judge
 from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.plant_memory import PlantMemory
 from safebo.robots.simulation.recording import (
     ROW,
     STATE_NAMES,
+    TableBytes,
     WalkRecording,
     monitored_state,
     record_decision,
@@ -131,6 +133,7 @@ def rollout(
     watch = monitor
     lowest = limits.height * controller.robot.nominal_height
     bounds = float(limits.tilt), float(lowest), bool(limits.trunk_contact)
+    kept, plant = table.view(np.uint8), simulation.memory
     begin = clock.perf_counter()
     complete = 0
     for row in range(rows):
@@ -139,10 +142,7 @@ def rollout(
         reading = simulation.read()
         try:
             command = controller.step(reading, truth)
-            measured = reading.joint_position, reading.joint_velocity
-            believed, plan = tuple(controller.base), (controller.planned_contact, controller.velocity_command)
-            wanted = command.position, command.velocity
-            record_decision(table, row, simulation.memory, measured, believed, wanted, plan)
+            _record(kept, row, plant, reading, controller, command)
             if watch is not None and row >= settle_rows:
                 choice = watch(record.states[row])
                 if choice >= 0:
@@ -150,13 +150,12 @@ def rollout(
                     record.backup, record.backup_row = int(choice), row
                     watch = None
                     command = controller.regained()
-                    wanted = command.position, command.velocity
-                    record_decision(table, row, simulation.memory, measured, believed, wanted, plan)
+                    _record(kept, row, plant, reading, controller, command)
         except FAULTS as error:
             record.fell, record.stop_reason = True, str(error)
             break
         simulation.apply(command)
-        standing = record_and_judge(table, row, simulation.memory, simulation.velocity, bounds)
+        standing = record_and_judge(kept, row, plant, simulation.velocity, *bounds)
         complete = row + 1
         if not (standing and simulation.in_time()):
             record.fell, record.stop_reason = True, _fallen(simulation, truth, limits, lowest)
@@ -167,6 +166,29 @@ def rollout(
                 break
     record.wall_seconds = clock.perf_counter() - begin
     return record if complete == rows else record.truncated(complete)
+
+
+def _record(
+    table: TableBytes,
+    row: int,
+    plant: PlantMemory,
+    reading: SensorReading,
+    controller: WalkLoop,
+    command: JointCommand,
+) -> None:
+    """`record_decision` with the parts of what a controller was told, believes and wants."""
+    record_decision(
+        table,
+        row,
+        plant,
+        reading.joint_position,
+        reading.joint_velocity,
+        command.position,
+        command.velocity,
+        *controller.base,
+        controller.planned_contact,
+        controller.velocity_command,
+    )
 
 
 def _fallen(simulation: Simulation, truth: BaseState, limits: FallLimits, lowest: float) -> str:

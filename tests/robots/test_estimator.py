@@ -8,7 +8,8 @@ import pytest
 
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.estimator import EstimatorNoise, KalmanEstimator
+from safebo.robots.quadruped.estimator import KalmanEstimator
+from safebo.robots.quadruped.filter import EstimatorNoise
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.quadruped.interface import JointCommand, SensorReading

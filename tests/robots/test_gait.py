@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
+from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import (
     GAITS,
     Gait,
@@ -22,7 +22,7 @@ from safebo.robots.quadruped.gait import (
 )
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import leg_geometry
-from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
+from safebo.robots.quadruped.mpc.problem import MpcProblem
 from safebo.robots.quadruped.mpc.reference import BaseReference, divide_horizon, plan_contacts
 
 LEGS = ("FL", "FR", "RL", "RR")
@@ -83,15 +83,16 @@ def parameters(timing):
 
 
 def contacts_of_the_feet(time, timing):
-    feet = name_feet(standing_feet())
+    feet = Feet.standing()
     zero, joints = np.zeros(3), ROBOT.home_joints
-    update_feet(time, True, parameters(timing), BaseState.at_rest(), joints, np.zeros(12), zero, feet)
+    measure_feet(ROBOT.chains, joints, np.zeros(12), feet)
+    update_feet(time, True, parameters(timing), BaseState.at_rest(), np.zeros(12), zero, feet)
     return feet.stance
 
 
 def plan_of_the_mpc(time, timing):
     problem = MpcProblem.allocate(STEPS)
-    feet = name_feet(standing_feet())
+    feet = Feet.standing()
     feet.stance[:] = [contact(time, leg, timing)[0] for leg in range(4)]
     still = np.zeros(3), feet, BaseReference.at_rest()
     divide_horizon(time, STEP, timing, problem.ends)

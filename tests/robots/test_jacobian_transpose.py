@@ -11,7 +11,6 @@ from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, robot_gains
 from safebo.robots.quadruped.gait import robot_gait
-from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.quadruped.jacobian_transpose import JacobianTranspose, foot_inertia
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, holding_torque
 from safebo.robots.simulation.plant import Simulation
@@ -57,10 +56,11 @@ class Legs:
 @pytest.mark.parametrize("name", ["go1", "anymal_c"])
 def test_legs_are_held_against_gravity(name):
     robot, rng = load_robot(name), np.random.default_rng(0)
-    table = Dynamics(robot).links
+    links = Dynamics(robot).links
     for _ in range(10):
         q, rotation = rng.uniform(-2, 2, 12), pinocchio.exp3(rng.normal(0, 1.0, 3))
-        held = [holding_torque(tuple(rotation[2]), q[3 * leg : 3 * leg + 3], table, leg) for leg in range(4)]
+        up, angles = tuple(rotation[2]), q.reshape(4, 3)
+        held = [holding_torque(up, angles[i], links.legs[i], links.links[i]) for i in range(4)]
         np.testing.assert_allclose(np.ravel(held), Legs(robot, q, rotation).holding(), atol=1e-11)
 
 
@@ -91,14 +91,14 @@ def test_standing_legs_push_with_the_planned_forces():
 
 def test_joint_targets_are_those_of_the_task_hierarchy():
     simulation, chain = trotting("go1", "whole-body")
-    other, found = JacobianTranspose(chain.robot, chain.dynamics, chain.mpc), JointCommand()
+    other = JacobianTranspose(chain.robot, chain.dynamics, chain.mpc)
     other.set_gains(chain.gains)
     reading = simulation.read()
-    other.command(0.5, chain._memory, (reading.joint_position, reading.joint_velocity), found)
-    step = found.position - reading.joint_position
+    other.command(0.5, chain._memory, reading.joint_position, reading.joint_velocity)
+    step = other.position - reading.joint_position
     assert np.abs(step).max() > 0.01
-    np.testing.assert_allclose(found.position, chain.command.position, atol=2e-4)
-    np.testing.assert_allclose(found.velocity, chain.command.velocity, atol=2e-3)
+    np.testing.assert_allclose(other.position, chain.command.position, atol=2e-4)
+    np.testing.assert_allclose(other.velocity, chain.command.velocity, atol=2e-3)
 
 
 @pytest.mark.parametrize("name", ["go1", "go2"])

@@ -7,7 +7,7 @@ import pytest
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.descriptions.published import ROBOTS
-from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
+from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import GAITS
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import (
@@ -87,13 +87,14 @@ def test_the_jacobian_of_a_standing_foot_is_that_of_its_contact_point(robot):
     data, index = model.createData(), robot.pinocchio_index(model)
     q = robot.home_joints + rng.normal(0, 0.1, 12)
     qd = rng.normal(0, 2, 12)
-    feet = name_feet(standing_feet())
+    feet = Feet.standing()
     parameters = FootParameters(
         GAITS["stand"].timing(robot.legs), leg_geometry(robot), 0.002, 0.1, (0.05, 3.0)
     )
     zero = np.zeros(3)
     base = BaseState(np.array([0, 0, 0.27]), np.array([1.0, 0, 0, 0]), zero, zero)
-    update_feet(0.0, True, parameters, base, q, qd, zero, feet)
+    measure_feet(parameters.geometry.legs, q, qd, feet)
+    update_feet(0.0, True, parameters, base, qd, zero, feet)
     full_q, step = pinocchio.neutral(model), 1e-6
     for leg in range(4):
         calf = model.getJointId(robot.joint_names[3 * leg + 2])

@@ -8,7 +8,9 @@ from scipy.optimize import nnls
 
 from safebo.robots.quadruped.gait import GAITS, stance_time
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody, free_optimum
+from safebo.robots.quadruped.mpc.condensed import free_optimum
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.problem import MpcError, MpcProblem, RigidBody
 from safebo.robots.quadruped.mpc.reference import divide_horizon
 
 LEGS = ("FL", "FR", "RL", "RR")

@@ -14,7 +14,6 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import NONLINEAR_MPC, robot_gains
 from safebo.robots.quadruped.gait import GAITS, stance_time
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import MpcError, MpcProblem, RigidBody
 from safebo.robots.quadruped.mpc.pendulum_mpc import (
     MAX_SHARE,
     MAX_SHIFT,
@@ -24,6 +23,7 @@ from safebo.robots.quadruped.mpc.pendulum_mpc import (
     even_shares,
     gauss_newton,
 )
+from safebo.robots.quadruped.mpc.problem import MpcError, MpcProblem, RigidBody
 from safebo.robots.quadruped.mpc.reference import divide_horizon
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import rollout

@@ -286,11 +286,11 @@ def test_a_walk_over_a_step_is_measured_from_the_step() -> None:
 def test_a_robot_lower_than_its_floor_allows_has_fallen() -> None:
     plant = Simulation(ROBOT, Disturbance(steps=(Step(0.5, 0.2),)))
     bounds = 0.8, 0.15, False
-    assert is_upright(plant.memory, plant.velocity, bounds)
+    assert is_upright(plant.memory, plant.velocity, *bounds)
     plant.data.qpos[plant.index.base_qpos] = 2.0  # on the step without being higher
     plant.apply(JointCommand(*(np.zeros(12) for _ in range(5))))
     assert plant.floor_height() == pytest.approx(0.2)
-    assert not is_upright(plant.memory, plant.velocity, bounds)
+    assert not is_upright(plant.memory, plant.velocity, *bounds)
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,19 @@ import pytest
 from scipy.optimize import minimize
 
 from safebo.robots.descriptions.model import load_robot
-from safebo.robots.quadruped.feet import FootParameters, name_feet, standing_feet, update_feet
+from safebo.robots.quadruped.feet import Feet, FootParameters, measure_feet, update_feet
 from safebo.robots.quadruped.gait import GaitTiming
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import leg_geometry
-from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference
 from safebo.robots.quadruped.wbc.dynamics import Dynamics
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskStack, base_task, stack_tasks
+from safebo.robots.quadruped.wbc.torque_parts import TorqueProblem
 from safebo.robots.quadruped.wbc.torque_qp import (
     FOUND,
     OUTSIDE_PYRAMID,
-    TorqueProblem,
     TorqueProgram,
     free_torques,
 )
@@ -143,9 +143,10 @@ class Scene:
         # duty 1/2 and offsets 0 or 1/2 give the wanted stance at time 0.1 of a stride of 1
         timing = GaitTiming(np.full(4, 0.5), np.ones(4), np.where(self.stance, 0.0, 0.5))
         parameters = FootParameters(timing, leg_geometry(self.robot), 0.002, 0.15, (0.06, 3.0))
-        self.feet, command = name_feet(standing_feet()), np.array([0.5, 0, 0])
+        self.feet, command = Feet.standing(), np.array([0.5, 0, 0])
+        measure_feet(parameters.geometry.legs, self.q, self.qd, self.feet)
         base = BaseState(self.position, self.quaternion, self.velocity, self.rate)
-        update_feet(0.1, True, parameters, base, self.q, self.qd, command, self.feet)
+        update_feet(0.1, True, parameters, base, self.qd, command, self.feet)
         self.base = np.concatenate([self.rotation.T @ self.velocity, self.rate])
         self.dynamics = Dynamics(self.robot)
         self.dynamics.update(self.quaternion, self.base, self.q, self.qd)
@@ -153,9 +154,17 @@ class Scene:
         self.planned = np.where(self.stance[:, None], [3.0, -2.0, 40.0], 0.0)
 
     def problem(self):
-        terms = self.dynamics.mass_matrix, self.dynamics.bias
-        feet = self.feet.stance, self.feet.rotation, self.feet.local, self.feet.jacobian
-        return TorqueProblem(*terms, self.acceleration, self.planned, *feet)
+        feet = self.feet
+        return TorqueProblem(
+            self.dynamics.mass_matrix,
+            self.dynamics.bias,
+            self.acceleration,
+            self.planned,
+            feet.stance,
+            feet.rotation,
+            feet.local,
+            feet.jacobian,
+        )
 
     def program(self, torque_limit=1e3):
         program = TorqueProgram(self.robot.mass, np.full(12, torque_limit))
@@ -259,7 +268,7 @@ def test_an_optimum_inside_its_constraints_is_that_of_the_constrained_solver():
         scene.acceleration *= 0.2 * (seed % 5)
         program = scene.program()
         torque = program.torque.copy()
-        reasons.append(free_torques(scene.problem(), program.settings, program.answer))
+        reasons.append(free_torques(scene.problem(), program.memory))
         program.solve_within_limits(scene.problem(), OUTSIDE_PYRAMID)
         np.testing.assert_allclose(torque, program.torque, atol=1e-9)
     assert reasons.count(FOUND) > 10
@@ -298,7 +307,7 @@ def test_the_mpcs_forces_accelerate_the_base_origin_as_a_rigid_body():
         for t in (-h, 0, h)
     ]
     expected = rotation.T @ (path[0] - 2 * path[1] + path[2]) / h**2
-    out, feet = np.zeros((6, 3)), name_feet(standing_feet())
+    out, feet = np.zeros((6, 3)), Feet.standing()
     feet.rotation[:] = rotation
     x, y, z, w = pinocchio.Quaternion(rotation).coeffs()
     base = BaseState(np.zeros(3), np.array([w, x, y, z]), np.zeros(3), rate)
@@ -349,7 +358,7 @@ def test_the_base_task_is_the_pd_law_without_the_mpc_and_free_fall_without_groun
     gains = np.array([100.0, 10.0, 80.0, 8.0, 0.0])
     out, feet, base, reference = (
         np.zeros((6, 3)),
-        name_feet(standing_feet()),
+        Feet.standing(),
         BaseState.at_rest(),
         BaseReference.at_rest(),
     )

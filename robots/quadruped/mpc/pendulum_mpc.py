@@ -22,7 +22,8 @@ import numpy as np
 
 from safebo.boundary.compiled import njit
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc, MpcError, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.convex_mpc import ConvexMpc
+from safebo.robots.quadruped.mpc.problem import MpcError, MpcProblem, RigidBody
 from safebo.types import FloatArray, IntArray
 
 ITERATIONS = 6

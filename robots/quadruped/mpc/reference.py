@@ -7,19 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.feet import (
-    Feet,
-    FeetMemory,
-    FootParameters,
-    foot_parameters,
-    name_feet,
-    update_feet,
-)
+from safebo.boundary.compiled import njit, put
+from safebo.robots.quadruped.feet import Feet, FootParameters
 from safebo.robots.quadruped.gait import GaitTiming, next_change, stance_time, stride_and_phase
 from safebo.robots.quadruped.interface import BaseState
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw
-from safebo.robots.quadruped.mpc.convex_mpc import MpcProblem
+from safebo.robots.quadruped.mpc.problem import MpcProblem
 from safebo.robots.quadruped.swing import foothold
 from safebo.types import FloatArray
 
@@ -58,7 +51,7 @@ def start_reference(base: BaseState, reference: BaseReference) -> None:
     """Want the base where it is, at rest, with its present heading."""
     w, x, y, z = base.orientation[0], base.orientation[1], base.orientation[2], base.orientation[3]
     reference.heading[:] = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
-    reference.wanted[0] = base.position
+    put(base.position, reference.wanted[0])
     reference.wanted[1:] = 0.0
 
 
@@ -98,34 +91,6 @@ def advance_reference(
             rotation[0, i] * velocity[0] + rotation[1, i] * velocity[1] + rotation[2, i] * velocity[2]
         )
         reference.velocity[3 + i] = base.angular_velocity[i]
-
-
-@njit(cache=True)
-def plan_motion(
-    time: float,
-    fresh: bool,
-    parameters: FootParameters,
-    base: BaseState,
-    joints: tuple[FloatArray, FloatArray],
-    feet: FeetMemory,
-    reference: BaseReference,
-) -> bool:
-    """Move feet and wanted base on by one tick; returns whether a planned contact changed.
-
-    Args:
-        time: seconds since the gait started; negative means all feet stand.
-        fresh: whether this is the first tick.
-        parameters: gait, legs, gains.
-        base: base state.
-        joints: angles `12`, rad, and speeds `12`, rad/s.
-        feet: out.
-        reference: its command is followed; out.
-    """
-    parameters, base = foot_parameters(parameters), BaseState(*base)
-    named, reference = name_feet(feet), BaseReference(*reference)
-    changed = update_feet(time, fresh, parameters, base, joints[0], joints[1], reference.command, named)
-    advance_reference(named.rotation, base, parameters.period, reference)
-    return changed
 
 
 @njit(cache=True)
@@ -171,13 +136,13 @@ def blend_reference(
 
 
 @njit(cache=True)
-def mpc_inputs(
+def write_problem(
     time: float,
     step: float,
     parameters: FootParameters,
     centre: FloatArray,
     base: BaseState,
-    feet: FeetMemory,
+    feet: Feet,
     reference: BaseReference,
     problem: MpcProblem,
 ) -> None:
@@ -193,9 +158,7 @@ def mpc_inputs(
         reference: wanted motion of the base.
         problem: out.
     """
-    parameters, base, named = foot_parameters(parameters), BaseState(*base), name_feet(feet)
-    reference, problem = BaseReference(*reference), MpcProblem(*problem)
-    rotation, rate = named.rotation, base.angular_velocity
+    rotation, rate = feet.rotation, base.angular_velocity
     heading, wanted, command = reference.heading, reference.wanted, reference.command
     state, path = problem.state, problem.reference
     roll, pitch, _ = roll_pitch_yaw(rotation)
@@ -229,7 +192,7 @@ def mpc_inputs(
         path[k, 8] = command[2]
         path[k, 9] = c * command[0] - s * command[1]
         path[k, 10] = s * command[0] + c * command[1]
-    plan_contacts(time, parameters, base.position, named, reference, problem)
+    plan_contacts(time, parameters, base.position, feet, reference, problem)
 
 
 @njit(cache=True)
@@ -283,7 +246,10 @@ def plan_contacts(
             durations[k, leg] = stands if stands >= MIN_CONTACT else 0.0
             later = start + middle
             problem.centres[k, leg] = later
-            point[:] = feet.world[leg] if feet.stance[leg] else feet.target[leg] - feet.shift[leg]
+            for i in range(2):
+                point[i] = (
+                    feet.world[leg, i] if feet.stance[leg] else feet.target[leg, i] - feet.shift[leg, i]
+                )
             point[2] = 0.0
             if gait.duty[leg] < 1.0 and time + later >= 0.0:
                 stride, _ = stride_and_phase(time + later, leg, gait)
@@ -294,6 +260,6 @@ def plan_contacts(
                     point[0], point[1] = foothold(
                         position, velocity, yaw, command, hip[leg], landing, stance_duration, 0.0
                     )
-            problem.points[k, leg] = point
+            put(point, problem.points[k, leg])
             for i in range(3):
                 arms[k, leg, i] = point[i] - com[i] - velocity[i] * later

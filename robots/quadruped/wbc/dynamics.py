@@ -17,7 +17,7 @@ import pinocchio
 from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY
-from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.wbc.spatial import (
     IDENTITY,
     Force,
@@ -77,7 +77,6 @@ class Dynamics:
             raise ValueError(f"robot {robot.name!r}: {self._model.nv - 6} joints move, expected twelve")
         self._joint_q = robot.pinocchio_index(self._model).q
         self.links = _links(robot, self._model)
-        self._parts = tuple(self.links)
         self.mass_matrix = np.zeros((18, 18))
         self.bias = np.zeros(18)
 
@@ -100,7 +99,7 @@ class Dynamics:
             q: joint angles `12`.
             qd: joint speeds `12`.
         """
-        equations_of_motion(quaternion, base, q, qd, self._parts, self.mass_matrix, self.bias)
+        equations_of_motion(quaternion, base, q, qd, self.links, self.mass_matrix, self.bias)
 
 
 def _links(robot: RobotModel, model: pinocchio.Model) -> LinkTable:
@@ -176,7 +175,6 @@ def equations_of_motion(
         mass_matrix: out, `18 x 18`; what couples two legs is not written: it is zero.
         bias: out, `18`.
     """
-    table = LinkTable(*table)
     w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
     up = (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y))
     trunk_velocity = Motion(vector(base[3:6]), vector(base[0:3]))
@@ -253,7 +251,7 @@ def equations_of_motion(
 
 
 @njit(cache=True)
-def holding_torque(up: Vector, q: FloatArray, table: LinkTable, leg: int) -> Vector:
+def holding_torque(up: Vector, q: FloatArray, chain: FloatArray, links: FloatArray) -> Vector:
     """What holds one leg against gravity, N m: a . (h x g up) of each joint, h the lever of all that hangs on it.
 
     The lever, mass times centre of mass about a point of the joint, is that of the link and of what hangs on the next
@@ -262,10 +260,9 @@ def holding_torque(up: Vector, q: FloatArray, table: LinkTable, leg: int) -> Vec
     Args:
         up: along the base's axes.
         q: joint angles of the leg `3`, rad.
-        table: the links.
-        leg: which.
+        chain: of the leg, `7 x 3`.
+        links: hip, thigh and calf, `3 x 16`, see `LinkTable`.
     """
-    chain, links = table.legs[leg], table.links[leg]
     axis0, axis1, axis2 = vector(chain[0]), vector(chain[1]), vector(chain[2])
     point0, point1, point2 = vector(chain[3]), vector(chain[4]), vector(chain[5])
     s1, c1, s2, c2 = math.sin(q[1]), math.cos(q[1]), math.sin(q[2]), math.cos(q[2])

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.feet import Feet, FeetMemory, name_feet
+from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.interface import GRAVITY, BaseState
 from safebo.robots.quadruped.kinematics import rotation_error
-from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
+from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.mpc.reference import BaseReference, blend_reference
 from safebo.robots.quadruped.wbc.hierarchy import solve_hierarchy
 from safebo.types import FloatArray, IntArray
@@ -154,7 +154,7 @@ def stack_tasks(
                 acceleration += rotation[j, i] * command[j]
             targets[row + i, 0] = position
             targets[row + i, 1] = velocity
-            targets[row + i, 2] = acceleration - coriolis[i] - feet.drift[leg, i]
+            targets[row + i, 2] = acceleration - coriolis[i] - feet.drift[leg, 0, i]
         if stance[leg]:
             r_stance += 3
         else:
@@ -251,7 +251,7 @@ def joint_targets(
     share: float,
     plan: MpcPlan,
     gains: TaskGains,
-    feet: FeetMemory,
+    feet: Feet,
     base: BaseState,
     reference: BaseReference,
     joints: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
@@ -269,15 +269,13 @@ def joint_targets(
         joints: angles and speeds, lowest and highest angle, `12` each, rad and rad/s.
         out: wanted angles (within the joints' range) and speeds `12`, generalised acceleration `18`.
     """
-    plan, named, reference = MpcPlan(*plan), name_feet(feet), BaseReference(*reference)
-    base_gains, swing_gains, blend, damping, body_parts = gains
-    body = RigidBody(*body_parts)
+    base_gains, swing_gains, blend, damping, body = gains
     blend_reference(plan.trajectory, share, blend, body.centre, reference)
     task = np.empty((6, 3))
-    base_task(named, BaseState(*base), reference, plan, body, base_gains, task)
+    base_task(feet, base, reference, plan, body, base_gains, task)
     stack = TaskStack(np.empty((ROWS, 18)), np.empty(4, np.int64), np.empty((ROWS, 3)))
     q, qd, lower, upper = joints
-    stack_tasks(named, reference.velocity, task, qd, swing_gains, stack)
+    stack_tasks(feet, reference.velocity, task, qd, swing_gains, stack)
     solution = np.empty((18, 3))
     solve_hierarchy(stack.jacobians, stack.sizes, stack.targets, damping, solution)
     q_wanted, qd_wanted, acceleration = out

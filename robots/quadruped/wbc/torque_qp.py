@@ -13,100 +13,28 @@ the pyramid keeps them; what is left over, and a swinging leg's torque, is cut t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import daqp
 import numpy as np
 
 from safebo.boundary.compiled import njit
-from safebo.robots.quadruped.interface import GRAVITY, plain
-from safebo.robots.quadruped.mpc.convex_mpc import friction_pyramid, inside_pyramid, scatter_forces
+from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.mpc.pyramid import friction_pyramid, inside_pyramid, scatter_forces
 from safebo.robots.quadruped.wbc.hierarchy import solve_positive
-from safebo.types import BoolArray, FloatArray, IntArray
+from safebo.robots.quadruped.wbc.torque_parts import (
+    TORQUE,
+    Relaxation,
+    TorqueAnswer,
+    TorqueMemory,
+    TorqueProblem,
+    TorqueSettings,
+    torque_parts,
+)
+from safebo.types import FloatArray, IntArray
 
 
 class TorqueError(RuntimeError):
     """The torque program could not be solved (non-finite state or gains)."""
-
-
-class TorqueProblem(NamedTuple):
-    """What the torques of one tick have to realise.
-
-    Args:
-        mass_matrix: `18 x 18`.
-        bias: Coriolis, centrifugal and gravity force `18`.
-        acceleration: wanted generalised acceleration `18`.
-        forces: stance forces the MPC planned `4 x 3`, world, N.
-        stance: which feet stand `4`.
-        rotation: base to world `3 x 3`.
-        local: contact points in the base frame `4 x 3`, m.
-        jacobian: of those points in the base frame `4 x 3 x 3`, m/rad.
-    """
-
-    mass_matrix: FloatArray
-    bias: FloatArray
-    acceleration: FloatArray
-    forces: FloatArray
-    stance: BoolArray
-    rotation: FloatArray
-    local: FloatArray
-    jacobian: FloatArray
-
-
-class Relaxation(NamedTuple):
-    """The base accelerations given up, as a function of the forces: delta = effect u + offset.
-
-    Args:
-        effect: `6 x 12`, of which the columns of the stance forces are used.
-        offset: `6`.
-    """
-
-    effect: FloatArray
-    offset: FloatArray
-
-
-class TorqueSettings(NamedTuple):
-    """What the torque program is told, constant between two changes of the gains or of the largest force.
-
-    Args:
-        weights: cost of the base accelerations given up, linear and angular, `6`.
-        regularisation: cost of a force away from the planned one, 1/N^2.
-        friction: coefficient.
-        unit: of force, the robot's weight, N.
-        max_force: largest vertical force of a foot, in that unit.
-        torque_limit: N m, `12`.
-    """
-
-    weights: FloatArray
-    regularisation: float
-    friction: float
-    unit: float
-    max_force: float
-    torque_limit: FloatArray
-
-
-class TorqueAnswer(NamedTuple):
-    """What comes out of the torque program.
-
-    Args:
-        forces: of the feet `4 x 3`, world, N.
-        relaxation: delta, `6`.
-        torque: N m, within the limits, `12`.
-        elimination: of the relaxation.
-        program: room for H of the program, `144`, in its first `n n` places; g, `12`.
-    """
-
-    forces: FloatArray
-    relaxation: FloatArray
-    torque: FloatArray
-    elimination: Relaxation
-    program: tuple[FloatArray, FloatArray]
-
-
-@njit(cache=True)
-def torque_answer(parts: TorqueAnswer) -> TorqueAnswer:
-    """The record of a plain tuple, see `interface.plain`."""
-    return TorqueAnswer(parts[0], parts[1], parts[2], Relaxation(*parts[3]), parts[4])
 
 
 FOUND, OUTSIDE_PYRAMID, OVER_LIMIT = 0, 1, 2
@@ -121,45 +49,37 @@ class TorqueProgram:
         torque_limit: of every joint, N m, `12`.
 
     Attributes:
-        parts: settings and answer as compiled functions take them.
+        memory: settings and answer as compiled functions take them.
 
     Attributes after `solve`:
         forces: `4 x 3`, world, N. relaxation: delta, `6`. torque: `12`, N m, within the limits.
     """
 
     def __init__(self, mass: float, torque_limit: FloatArray) -> None:
-        unit = mass * GRAVITY
+        self._unit = mass * GRAVITY
         self._rows, self._offset = np.empty((12, 12)), np.empty(12)
-        limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
-        room = np.zeros(144), np.zeros(12)
-        elimination = Relaxation(np.zeros((6, 12)), np.zeros(6))
-        self.answer = TorqueAnswer(np.zeros((4, 3)), np.zeros(6), np.zeros(12), elimination, room)
-        self._use(TorqueSettings(np.ones(6), 1e-4, 0.5, unit, 3.0, limit))
-        self.forces, self.relaxation, self.torque = self.answer[:3]
-
-    def _use(self, settings: TorqueSettings) -> None:
-        self.settings = settings
-        self.parts = plain((settings, self.answer))
+        self._limit = np.minimum(np.asarray(torque_limit, dtype=float), 1e6)
+        self._record = np.zeros(1, TORQUE)
+        self._record["unit"], self._record["torque_limit"] = self._unit, self._limit
+        self.set_gains(1.0, 1.0, 1e-4, 0.5)
+        self.max_force = 3.0 * self._unit
+        self.memory: TorqueMemory = self._record.view(np.uint8)
+        answer = (self._record[name][0] for name in ("forces", "relaxation", "torque", "hessian", "gradient"))
+        self.forces, self.relaxation, self.torque, self._hessian, self._gradient = answer
 
     @property
     def max_force(self) -> float:
         """Largest vertical force of a foot, N."""
-        return self.settings.max_force * self.settings.unit
+        return float(self._record["max_force"][0]) * self._unit
 
     @max_force.setter
     def max_force(self, force: float) -> None:
-        self._use(self.settings._replace(max_force=float(force) / self.settings.unit))
+        self._record["max_force"] = float(force) / self._unit
 
     def set_gains(self, linear: float, angular: float, regularisation: float, friction: float) -> None:
         """Weights of the linear and angular base acceleration given up, force regularisation, friction."""
-        settings = self.settings
-        self._use(
-            settings._replace(
-                weights=np.array([linear] * 3 + [angular] * 3),
-                regularisation=float(regularisation),
-                friction=float(friction),
-            )
-        )
+        self._record["weights"] = [linear] * 3 + [angular] * 3
+        self._record["regularisation"], self._record["friction"] = regularisation, friction
 
     def solve(self, problem: TorqueProblem) -> FloatArray:
         """Feed-forward torque `12`, N m.
@@ -167,7 +87,7 @@ class TorqueProgram:
         Raises:
             TorqueError: no optimum was found.
         """
-        found = free_torques(tuple(problem), *self.parts)
+        found = free_torques(tuple(problem), self.memory)
         return self.torque if found == FOUND else self.solve_within_limits(problem, found)
 
     def solve_within_limits(self, problem: TorqueProblem, reason: int) -> FloatArray:
@@ -176,24 +96,23 @@ class TorqueProgram:
         Raises:
             TorqueError: no optimum was found.
         """
-        count = int(np.count_nonzero(problem.stance))
-        size, settings = 3 * count, self.settings
-        hessian = self.answer.program[0][: size * size].reshape(size, size)
-        gradient = self.answer.program[1][:size]
-        pyramid = friction_pyramid(count, settings.friction, settings.max_force)
+        count, parts = int(np.count_nonzero(problem.stance)), tuple(problem)
+        size, record = 3 * count, self._record[0]
+        hessian, gradient = self._hessian[: size * size].reshape(size, size), self._gradient[:size]
+        pyramid = friction_pyramid(count, float(record["friction"]), float(record["max_force"]))
         if reason == OUTSIDE_PYRAMID:
             solution = _solved(hessian, gradient, *pyramid)
-            if not _torque_from_forces(problem, settings, solution, self.answer):
+            if not torque_from_forces(parts, solution, self.memory):
                 return self.torque
         # rarely: without the rows the program has half the size, and what keeps them is its optimum with them
-        rows = _torque_rows(problem, self.answer.elimination, settings.unit, self._rows, self._offset)
-        limit, offset = settings.torque_limit[np.repeat(problem.stance, 3)], self._offset[:size]
+        rows = _torque_rows(parts, self.memory, self._rows, self._offset)
+        limit, offset = self._limit[np.repeat(problem.stance.astype(bool), 3)], self._offset[:size]
         # in units of the limit: soft rows weigh alike
         matrix = np.concatenate([pyramid[0], rows / limit[:, None]])
         most = np.concatenate([pyramid[1], 1.0 - offset / limit])
         least = np.concatenate([pyramid[2], -1.0 - offset / limit])
         solution = _solved(hessian, gradient, matrix, most, least, _soft_rows(count))
-        _torque_from_forces(problem, settings, solution, self.answer)
+        torque_from_forces(parts, solution, self.memory)
         return self.torque
 
 
@@ -211,7 +130,7 @@ def _soft_rows(count: int) -> IntArray:
 
 
 @njit(cache=True)
-def free_torques(problem: TorqueProblem, settings: TorqueSettings, answer: TorqueAnswer) -> int:
+def free_torques(problem: TorqueProblem, memory: TorqueMemory) -> int:
     """Solve the program without its constraints, and say whether what comes out keeps them.
 
     Most programs of a robot that walks well have their optimum inside the constraints: u = -H^-1 g. What is allowed is
@@ -220,7 +139,7 @@ def free_torques(problem: TorqueProblem, settings: TorqueSettings, answer: Torqu
     Returns:
         `FOUND`, or why the program has to be solved with its constraints: `OUTSIDE_PYRAMID` or `OVER_LIMIT`.
     """
-    problem, settings, answer = TorqueProblem(*problem), TorqueSettings(*settings), torque_answer(answer)
+    problem, (settings, answer) = TorqueProblem(*problem), torque_parts(memory)
     count = 0
     for leg in range(4):
         count += 1 if problem.stance[leg] else 0
@@ -322,13 +241,15 @@ def _build_torque_program(
 
 @njit(cache=True)
 def _torque_rows(
-    problem: TorqueProblem, elimination: Relaxation, unit: float, rows: FloatArray, offset: FloatArray
+    problem: TorqueProblem, memory: TorqueMemory, rows: FloatArray, offset: FloatArray
 ) -> FloatArray:
     """Torque of the standing legs' joints as a function of the forces u of the program: tau = rows u + offset.
 
     tau = M_j (a + [effect u + offset; 0]) + h_j - unit J_j^T u, see `_torque_from_forces`. Returns the used part of
     `rows`, `3 n x 3 n` of n standing legs.
     """
+    problem, (settings, answer) = TorqueProblem(*problem), torque_parts(memory)
+    unit, elimination = settings.unit, answer.elimination
     mass_matrix, rotation, jacobian = problem.mass_matrix, problem.rotation, problem.jacobian
     count = 0
     for leg in range(4):
@@ -357,6 +278,13 @@ def _torque_rows(
                 rows[row, c if w == 2 else count + 2 * c + w] -= unit * pull
         c += 1
     return rows[: 3 * count, : 3 * count]
+
+
+@njit(cache=True)
+def torque_from_forces(problem: TorqueProblem, solution: FloatArray, memory: TorqueMemory) -> bool:
+    """Write the answer of a solution; returns whether a standing leg's torque had to be cut."""
+    settings, answer = torque_parts(memory)
+    return _torque_from_forces(TorqueProblem(*problem), settings, solution, answer)
 
 
 @njit(cache=True)

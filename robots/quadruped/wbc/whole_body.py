@@ -7,30 +7,50 @@ one is solved where those matter.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safebo.boundary.compiled import njit
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.feet import FeetMemory, name_feet
+from safebo.robots.quadruped.feet import Feet
 from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.interface import JointCommand, plain
 from safebo.robots.quadruped.memory import Memory, motion_of
-from safebo.robots.quadruped.mpc.convex_mpc import RigidBody
 from safebo.robots.quadruped.mpc.pendulum_mpc import Mpc
+from safebo.robots.quadruped.mpc.problem import RigidBody
 from safebo.robots.quadruped.wbc.dynamics import Dynamics, LinkTable, equations_of_motion
 from safebo.robots.quadruped.wbc.hierarchy import DAMPING
 from safebo.robots.quadruped.wbc.tasks import MpcPlan, TaskGains, joint_targets
+from safebo.robots.quadruped.wbc.torque_parts import TorqueMemory, TorqueProblem
 from safebo.robots.quadruped.wbc.torque_qp import (
     FOUND,
-    TorqueAnswer,
-    TorqueProblem,
     TorqueProgram,
-    TorqueSettings,
     free_torques,
 )
 from safebo.types import FloatArray
 
-Joints = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-"""Angles and speeds, lowest and highest angle, `12` each, rad and rad/s."""
+LAW = np.dtype(
+    [
+        ("base", "f8", 5),  # see `TaskGains`
+        ("swing", "f8", (2, 3)),
+        ("trajectory_blend", "f8"),
+        ("mass", "f8"),  # see `RigidBody`
+        ("centre", "f8", 3),
+        ("inverse_inertia", "f8", (3, 3)),
+        ("lower", "f8", 12),  # angles of the joints, rad
+        ("upper", "f8", 12),
+        ("trunk", "f8", 16),  # see `LinkTable`
+        ("links", "f8", (4, 3, 16)),
+        ("armature", "f8", 12),
+        ("mass_matrix", "f8", (18, 18)),  # written in every tick
+        ("bias", "f8", 18),
+        ("acceleration", "f8", 18),
+        ("position", "f8", 12),
+        ("velocity", "f8", 12),
+    ]
+)
+"""What the law is told of gains and robot, and what a tick writes, in one piece of memory."""
+
+LawMemory = NDArray[np.uint8]
+"""The bytes of one `LAW`, see `safebo.boundary.compiled`."""
 
 
 class WholeBody:
@@ -42,10 +62,11 @@ class WholeBody:
         body: the robot as one rigid body.
         mpc: whose plan is followed.
         moment_arms: feet relative to the centre of mass, as the MPC last had them, `4 x 3`, world, m.
-        feet: memory of the feet.
+        feet: as measured and planned.
 
     Attributes:
         program: the torque program, with the forces of the last tick.
+        position, velocity, torque: joint targets and torque of the last tick, `12` each.
     """
 
     def __init__(
@@ -55,26 +76,34 @@ class WholeBody:
         body: RigidBody,
         mpc: Mpc,
         moment_arms: FloatArray,
-        feet: FeetMemory,
+        feet: Feet,
     ) -> None:
         self.program = TorqueProgram(body.mass, robot.torque_limit)
         self.program.max_force = mpc.max_force
-        self._body, self._dynamics = body, dynamics
-        self._limits = robot.joint_lower, robot.joint_upper
-        self._plan = tuple(MpcPlan(mpc.trajectory, mpc.forces[0], moment_arms))
-        self._acceleration = np.zeros(18)
-        named = name_feet(feet)
+        self._plan = mpc.trajectory, mpc.forces[0], moment_arms
+        self._law = np.zeros(1, LAW)
+        for name, values in (
+            *body._asdict().items(),
+            ("lower", robot.joint_lower),
+            ("upper", robot.joint_upper),
+            ("trunk", dynamics.links.trunk),
+            ("links", dynamics.links.links),
+            ("armature", dynamics.links.armature),
+        ):
+            self._law[name] = values
+        self._memory: LawMemory = self._law.view(np.uint8)
+        self.position, self.velocity = self._law["position"][0], self._law["velocity"][0]
+        self.torque: FloatArray = self.program.torque
         self._problem = TorqueProblem(
-            dynamics.mass_matrix,
-            dynamics.bias,
-            self._acceleration,
+            self._law["mass_matrix"][0],
+            self._law["bias"][0],
+            self._law["acceleration"][0],
             mpc.forces[0],
-            named.stance,
-            named.rotation,
-            named.local,
-            named.jacobian,
+            feet.stance,
+            feet.rotation,
+            feet.local,
+            feet.jacobian,
         )
-        self._equations = plain((dynamics.links, dynamics.mass_matrix, dynamics.bias))
 
     @property
     def forces(self) -> FloatArray:
@@ -90,77 +119,66 @@ class WholeBody:
             gains["friction.coefficient"],
         )
         base_names = ("orientation.kp", "orientation.kd", "position.kp", "position.kd", "mpc_blend")
-        self._gains = plain(
-            TaskGains(
-                base=np.array([gains[f"wbc.{name}"] for name in base_names]),
-                swing=gains.swing_feedback(),
-                trajectory_blend=gains["wbc.trajectory_blend"],
-                damping=DAMPING,
-                body=self._body,
-            )
-        )
+        self._law["base"] = [gains[f"wbc.{name}"] for name in base_names]
+        self._law["swing"] = gains.swing_feedback()
+        self._law["trajectory_blend"] = gains["wbc.trajectory_blend"]
 
-    def command(
-        self, share: float, memory: Memory, joints: tuple[FloatArray, FloatArray], out: JointCommand
-    ) -> None:
-        """Write joint targets and torque of one tick.
+    def command(self, share: float, memory: Memory, q: FloatArray, qd: FloatArray) -> None:
+        """Find joint targets and torque of one tick.
 
         Args:
             share: how far the tick is through a step of the MPC, 0 to 1.
             memory: of feet, base and wanted base.
-            joints: angles and speeds, `12` each, rad and rad/s.
-            out: its position, velocity and torque.
+            q: joint angles `12`, rad.
+            qd: joint speeds `12`, rad/s.
 
         Raises:
             TorqueError: no torques were found.
         """
-        found = whole_body_tick(
-            share,
-            self._plan,
-            self._gains,
-            memory,
-            (*joints, *self._limits),
-            self._equations,
-            self.program.parts,
-            (out.position, out.velocity, self._acceleration),
-        )
+        found = whole_body_tick(share, *self._plan, q, qd, memory, self._memory, self.program.memory)
         if found != FOUND:
             self.program.solve_within_limits(self._problem, found)
-        out.torque = self.program.torque
 
 
 @njit(cache=True)
 def whole_body_tick(
     share: float,
-    plan: MpcPlan,
-    gains: TaskGains,
+    trajectory: FloatArray,
+    forces: FloatArray,
+    moment_arms: FloatArray,
+    q: FloatArray,
+    qd: FloatArray,
     memory: Memory,
-    joints: Joints,
-    equations: tuple[LinkTable, FloatArray, FloatArray],
-    program: tuple[TorqueSettings, TorqueAnswer],
-    out: tuple[FloatArray, FloatArray, FloatArray],
+    law: LawMemory,
+    program: TorqueMemory,
 ) -> int:
     """Joint targets, equations of motion and torques of one tick.
 
     Args:
         share: how far the tick is through a step of the MPC, 0 to 1.
-        plan: of the MPC.
-        gains: of the tasks.
+        trajectory: see `MpcPlan`.
+        forces: see `MpcPlan`.
+        moment_arms: see `MpcPlan`.
+        q: joint angles `12`, rad.
+        qd: joint speeds `12`, rad/s.
         memory: of feet, base and wanted base; the blended part of this is written.
-        joints: see `Joints`.
-        equations: links; mass matrix and bias, which are written.
+        law: gains and robot; what a tick writes.
         program: settings of the torque program, and its answer, which is written.
-        out: see `joint_targets`.
 
     Returns:
         What `free_torques` says.
     """
-    feet, base, reference = motion_of(memory)
+    parameters, feet, base, reference = motion_of(memory)
+    m = law.view(LAW)[0]
+    body = RigidBody(m["mass"], m["centre"], m["inverse_inertia"])
+    gains = TaskGains(m["base"], m["swing"], m["trajectory_blend"], DAMPING, body)
+    plan, acceleration = MpcPlan(trajectory, forces, moment_arms), m["acceleration"]
+    joints, out = (q, qd, m["lower"], m["upper"]), (m["position"], m["velocity"], acceleration)
     joint_targets(share, plan, gains, feet, base, reference, joints, out)
-    table, mass_matrix, bias = equations
-    equations_of_motion(base.orientation, reference.velocity, joints[0], joints[1], table, mass_matrix, bias)
-    named, forces = name_feet(feet), MpcPlan(*plan).forces
+    table = LinkTable(m["trunk"], m["links"], parameters.geometry.legs, m["armature"])
+    mass_matrix, bias = m["mass_matrix"], m["bias"]
+    equations_of_motion(base.orientation, reference.velocity, q, qd, table, mass_matrix, bias)
     problem = TorqueProblem(
-        mass_matrix, bias, out[2], forces, named.stance, named.rotation, named.local, named.jacobian
+        mass_matrix, bias, acceleration, forces, feet.stance, feet.rotation, feet.local, feet.jacobian
     )
-    return free_torques(problem, program[0], program[1])
+    return free_torques(problem, program)

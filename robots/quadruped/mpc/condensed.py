@@ -1,0 +1,375 @@
+"""The convex MPC's quadratic program, condensed to the forces of the stance feet: written, solved, rolled out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from safebo.boundary.compiled import njit, put
+from safebo.robots.quadruped.interface import GRAVITY
+from safebo.robots.quadruped.mpc.problem import MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.pyramid import inside_pyramid, scatter_forces
+from safebo.types import FloatArray
+
+
+@njit(cache=True, fastmath={"contract"})
+def free_optimum(
+    hessian: FloatArray,
+    gradient: FloatArray,
+    friction: float,
+    max_force: float,
+    factor: FloatArray,
+    solution: FloatArray,
+) -> bool:
+    """Solve a program without its constraints, H u = -g, by elimination; returns whether it keeps them.
+
+    Most programs of a robot that walks well have their optimum inside the constraints.
+
+    Args:
+        hessian: symmetric and positive, `n x n`, of which the left lower half is not read; left as it is.
+        gradient: `n`.
+        friction: coefficient.
+        max_force: largest vertical force.
+        factor: room for `n n` numbers.
+        solution: out, `n`.
+    """
+    n = gradient.shape[0]
+    rows = factor[: n * n].reshape(n, n)
+    for i in range(n):
+        solution[i] = -gradient[i]
+        for j in range(i, n):
+            rows[i, j] = hessian[i, j]
+    for first in range(0, n, 4):  # symmetric: only what is right of the diagonal is used
+        last = min(first + 4, n)
+        for k in range(first, last):
+            if not rows[k, k] > 0.0:
+                return False
+            for i in range(k + 1, last):
+                share = rows[k, i] / rows[k, k]
+                row, above = rows[i, i:], rows[k, i:]
+                for j in range(row.shape[0]):
+                    row[j] -= share * above[j]
+                solution[i] -= share * solution[k]
+        for i in range(
+            last, n
+        ):  # then four rows go off every later one at once, which is read and written once
+            a = rows[first, i] / rows[first, first]
+            b = rows[first + 1, i] / rows[first + 1, first + 1]
+            c = rows[first + 2, i] / rows[first + 2, first + 2]
+            d = rows[first + 3, i] / rows[first + 3, first + 3]
+            row = rows[i, i:]
+            row_a, row_b, row_c, row_d = (
+                rows[first, i:],
+                rows[first + 1, i:],
+                rows[first + 2, i:],
+                rows[first + 3, i:],
+            )
+            for j in range(row.shape[0]):
+                row[j] -= a * row_a[j] + b * row_b[j] + c * row_c[j] + d * row_d[j]
+            solution[i] -= a * solution[first] + b * solution[first + 1]
+            solution[i] -= c * solution[first + 2] + d * solution[first + 3]
+    for k in range(n - 1, -1, -1):
+        value = solution[k]
+        for j in range(k + 1, n):
+            value -= rows[k, j] * solution[j]
+        solution[k] = value / rows[k, k]
+    return inside_pyramid(solution, friction, max_force)
+
+
+NOT_FINITE = -1
+
+Room = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""For H, g, what is left of H on the way to a solution, and the solution."""
+
+
+@njit(cache=True)
+def program_in(room: Room, count: int) -> tuple[FloatArray, FloatArray]:
+    """H and g of `count` contacts."""
+    n = 3 * count
+    return room[0][: n * n].reshape(n, n), room[1][:n]
+
+
+@njit(cache=True)
+def solve_freely(
+    problem: MpcProblem,
+    body: RigidBody,
+    dt: float,
+    weights: FloatArray,
+    regularisation: float,
+    unit: float,
+    friction: float,
+    max_force: float,
+    room: Room,
+    forces: FloatArray,
+    trajectory: FloatArray,
+) -> int:
+    """Write the plan of `ConvexMpc`, if the optimum without constraints keeps them.
+
+    Args:
+        problem: where it starts, as a plain tuple.
+        body: the robot, as a plain tuple.
+        dt: length of a step, s.
+        weights: of the states `12`.
+        regularisation: alpha, 1/N^2.
+        unit: of force, N.
+        friction: coefficient.
+        max_force: largest vertical force of a foot, in `unit`.
+        room: for the program.
+        forces: out, `steps x 4 x 3`, N.
+        trajectory: out, `steps + 1 x 12`.
+
+    Returns:
+        0 where it is written; `NOT_FINITE`, and nothing is written; else the number of contacts of a program, left in
+        `room`, that has to be solved with its constraints.
+    """
+    parts = MpcProblem(*problem)
+    if not math.isfinite(np.sum(parts.state) + np.sum(parts.reference) + np.sum(parts.moment_arms)):
+        return NOT_FINITE
+    count = int(np.count_nonzero(parts.durations))
+    hessian, gradient = program_in(room, count)
+    solution = room[3][: 3 * count]
+    if count:
+        build_program(parts, RigidBody(*body), dt, weights, regularisation, unit, hessian, gradient)
+        if not free_optimum(hessian, gradient, friction, max_force, room[2], solution):
+            mirror(hessian)
+            return count
+    follow(solution, problem, body, unit, forces, trajectory)
+    return 0
+
+
+@njit(cache=True)
+def follow(
+    solution: FloatArray,
+    problem: MpcProblem,
+    body: RigidBody,
+    unit: float,
+    forces: FloatArray,
+    trajectory: FloatArray,
+) -> None:
+    """Write forces and trajectory of a solution."""
+    parts = MpcProblem(*problem)
+    scatter_forces(solution, parts.durations, unit, forces)
+    predict(parts, RigidBody(*body), forces, trajectory)
+
+
+@njit(cache=True)
+def _turned(inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rates: FloatArray) -> None:
+    """Write the inverse inertia in the world frame, and Rz(yaw)^T, which takes world rates to rpy rates.
+
+    I_world^-1 = Rz(yaw) I_base^-1 Rz(yaw)^T: roll and pitch are small (Di Carlo et al. 2018, eq. 13-16).
+    """
+    c, s = math.cos(yaw), math.sin(yaw)
+    to_rates[:] = 0.0
+    to_rates[0, 0], to_rates[0, 1], to_rates[1, 0], to_rates[1, 1], to_rates[2, 2] = c, s, -s, c, 1.0
+    for i in range(3):
+        for j in range(3):
+            value = 0.0
+            for m in range(3):
+                for n in range(3):
+                    value += to_rates[m, i] * inverse_inertia[m, n] * to_rates[n, j]
+            inverse[i, j] = value
+
+
+@njit(cache=True, fastmath={"contract", "arcp", "nsz"})
+def build_program(
+    problem: MpcProblem,
+    body: RigidBody,
+    dt: float,
+    weights: FloatArray,
+    regularisation: float,
+    unit: float,
+    hessian: FloatArray,
+    gradient: FloatArray,
+) -> None:
+    """Write the condensed program of `ConvexMpc.build`; `unit` is that of force, N.
+
+    Of `hessian` only what is on the diagonal and right of it is written, see `mirror`.
+
+    With W = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force f that acts for d seconds around the time c moves the
+    velocities at a later end t_k of a step by d W f and the positions by d (t_k - c) T W f, hence
+
+        H_ab = p_ab (T W_a)^T Q_pos (T W_b) + v_ab W_a^T Q_vel W_b + alpha d_a/dt delta_ab
+        p_ab = d_a d_b sum_k h_k/dt (t_k - c_a)(t_k - c_b),   v_ab = d_a d_b sum_k h_k/dt   (steps k from both on)
+        g_a = d_a (sum_k h_k/dt ((t_k - c_a) (T W_a)^T Q_pos e_pos,k + W_a^T Q_vel e_vel,k) - alpha/dt f_share)
+
+    where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
+    as DAQP minimises u^T H u / 2 + g^T u. Sums over the steps from one on are made once for every step; times count
+    from the end of the horizon, so that late steps, whose sums are small, lose nothing to rounding.
+    """
+    state, reference, ends, arms = problem.state, problem.reference, problem.ends, problem.moment_arms
+    durations, steps = problem.durations, problem.ends.shape[0]
+    inverse = np.empty((3, 3))
+    to_rates = np.empty((3, 3))
+    _turned(body.inverse_inertia, state[2], inverse, to_rates)
+    total, standing, stand_now = 0, 0.0, 0
+    for j in range(steps):
+        for leg in range(4):
+            if durations[j, leg] > 0.0:
+                total += 1
+                standing += durations[j, leg]
+                stand_now += 1 if j == 0 else 0
+    horizon = ends[steps - 1]
+    # Free motion x_k = exp(A k dt) x_0 with A^3 = 0, in closed form: p + t v - g t^2 / 2 and v - g t. The error
+    # it leaves, weighted: ep for positions, ev for velocities. Sums from every step on: `later` of h/dt times 1, t and
+    # t^2, `ep` and `ev` of the errors, `lag` of t ep.
+    later, ep, lag, ev = (
+        np.zeros((steps + 1, 3)),
+        np.zeros((steps + 1, 6)),
+        np.zeros((steps + 1, 6)),
+        np.zeros((steps + 1, 6)),
+    )
+    for k in range(steps - 1, -1, -1):
+        t, part = ends[k], (ends[k] - (ends[k - 1] if k else 0.0)) / dt
+        back = t - horizon
+        later[k, 0] = later[k + 1, 0] + part
+        later[k, 1] = later[k + 1, 1] + part * back
+        later[k, 2] = later[k + 1, 2] + part * back * back
+        for i in range(3):
+            rate = 0.0
+            for m in range(3):
+                rate += to_rates[i, m] * state[6 + m]
+            ep[k, i] = part * weights[i] * (state[i] + t * rate - reference[k, i])
+            p = state[3 + i] + t * state[9 + i]
+            v = state[9 + i]
+            if i == 2:
+                p -= 0.5 * GRAVITY * t * t
+                v -= GRAVITY * t
+            ep[k, 3 + i] = part * weights[3 + i] * (p - reference[k, 3 + i])
+            ev[k, i] = part * weights[6 + i] * (state[6 + i] - reference[k, 6 + i])
+            ev[k, 3 + i] = part * weights[9 + i] * (v - reference[k, 9 + i])
+        for i in range(6):
+            lag[k, i] = lag[k + 1, i] + back * ep[k, i]
+            ep[k, i] += ep[k + 1, i]
+            ev[k, i] += ev[k + 1, i]
+    # Per contact, which comes last so that inner loops run along contacts: angular effect of a force along an axis m on
+    # velocities, w = I^-1 [r]x, and on roll, pitch, yaw, tw = Rz^T w, raw and weighted. The linear effect is 1/m on the
+    # diagonal and needs no storage.
+    w, tw = np.empty((3, 3, total)), np.empty((3, 3, total))  # effect, axis of the force, contact
+    qw, qtw = np.empty((3, 3, total)), np.empty((3, 3, total))
+    when = np.empty(total, dtype=np.int64)
+    lasts, centre = np.empty(total), np.empty(total)  # d and c
+    c = 0
+    for j in range(steps):
+        for leg in range(4):
+            if durations[j, leg] <= 0.0:
+                continue
+            when[c], lasts[c], centre[c] = j, durations[j, leg], problem.centres[j, leg] - horizon
+            rx, ry, rz = arms[j, leg, 0], arms[j, leg, 1], arms[j, leg, 2]
+            for i in range(3):
+                a0, a1, a2 = inverse[i, 0], inverse[i, 1], inverse[i, 2]
+                w[i, 0, c] = a1 * rz - a2 * ry
+                w[i, 1, c] = a2 * rx - a0 * rz
+                w[i, 2, c] = a0 * ry - a1 * rx
+            for i in range(3):
+                for m in range(3):
+                    value = 0.0
+                    for n in range(3):
+                        value += to_rates[i, n] * w[n, m, c]
+                    tw[i, m, c] = value
+                    qtw[i, m, c] = weights[i] * value
+                    qw[i, m, c] = weights[6 + i] * w[i, m, c]
+            c += 1
+    even = unit * horizon / standing
+    even_now = unit / max(1, stand_now)
+    inverse_mass = 1.0 / body.mass
+    diagonal = 0.0
+    p, v, line = np.empty(total), np.empty(total), np.empty(total)
+    for a in range(total):
+        i = when[a]
+        for b in range(a, total):
+            both, from_b = lasts[a] * lasts[b], later[when[b]]
+            moments = from_b[2] - (centre[a] + centre[b]) * from_b[1] + centre[a] * centre[b] * from_b[0]
+            p[b], v[b] = both * moments, both * from_b[0]
+        for m in range(3):
+            row = a if m == 2 else total + 2 * a + m
+            x, y, z = tw[0, m, a], tw[1, m, a], tw[2, m, a]
+            wx, wy, wz = w[0, m, a], w[1, m, a], w[2, m, a]
+            for n in range(3):
+                linear = inverse_mass * inverse_mass if m == n else 0.0
+                position, velocity = linear * weights[3 + m], linear * weights[9 + m]
+                for b in range(a, total):
+                    turned = x * qtw[0, n, b] + y * qtw[1, n, b] + z * qtw[2, n, b]
+                    spun = wx * qw[0, n, b] + wy * qw[1, n, b] + wz * qw[2, n, b]
+                    line[b] = p[b] * (turned + position) + v[b] * (spun + velocity)
+                if m == n:
+                    line[a] += regularisation * lasts[a] / dt
+                    diagonal += line[a]
+                for b in range(a, total):
+                    column = b if n == 2 else total + 2 * b + n
+                    if row <= column:
+                        hessian[row, column] = line[b]
+                    else:
+                        hessian[column, row] = line[b]
+            value = inverse_mass * (lag[i, 3 + m] - centre[a] * ep[i, 3 + m] + ev[i, 3 + m])
+            for r in range(3):
+                value += tw[r, m, a] * (lag[i, r] - centre[a] * ep[i, r]) + w[r, m, a] * ev[i, r]
+            if m == 2:
+                value -= regularisation / dt * (even_now if i == 0 else even)
+            gradient[row] = lasts[a] * value
+    # Forces in units of the weight, cost of unit mean diagonal: u = f / unit.
+    factor = 3.0 * total / diagonal
+    n = 3 * total
+    for i in range(n):
+        gradient[i] *= factor / unit
+        for j in range(i, n):
+            hessian[i, j] *= factor
+
+
+@njit(cache=True)
+def mirror(matrix: FloatArray) -> None:
+    """Complete a symmetric matrix left of its diagonal."""
+    for i in range(matrix.shape[0]):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i]
+
+
+@njit(cache=True)
+def predict(problem: MpcProblem, body: RigidBody, forces: FloatArray, trajectory: FloatArray) -> None:
+    """Roll the model out under `forces`; `trajectory` is `steps + 1 x 12` with the present state first.
+
+    Exact for forces that are constant for the d seconds around c in which their foot stands in a step that ends at t:
+    p += h v + sum d (t - c) a - h^2 g/2, v += sum d a - h g.
+    """
+    state, durations, arms, mass = problem.state, problem.durations, problem.moment_arms, body.mass
+    inverse = np.empty((3, 3))
+    to_rates = np.empty((3, 3))
+    _turned(body.inverse_inertia, state[2], inverse, to_rates)
+    put(state, trajectory[0])
+    # what moves velocities, and what moves positions
+    moment, linear, angular = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    start = 0.0
+    for k in range(durations.shape[0]):
+        end = problem.ends[k]
+        length = end - start
+        moment[:] = 0.0
+        linear[:] = 0.0
+        linear[0, 2], linear[1, 2] = -GRAVITY * length, -0.5 * GRAVITY * length * length
+        for leg in range(4):
+            if durations[k, leg] > 0.0:
+                fx, fy, fz = forces[k, leg, 0], forces[k, leg, 1], forces[k, leg, 2]
+                rx, ry, rz = arms[k, leg, 0], arms[k, leg, 1], arms[k, leg, 2]
+                d = durations[k, leg]
+                for moved in range(2):
+                    moment[moved, 0] += d * (ry * fz - rz * fy)
+                    moment[moved, 1] += d * (rz * fx - rx * fz)
+                    moment[moved, 2] += d * (rx * fy - ry * fx)
+                    linear[moved, 0] += d * fx / mass
+                    linear[moved, 1] += d * fy / mass
+                    linear[moved, 2] += d * fz / mass
+                    d *= end - problem.centres[k, leg]
+        for moved in range(2):
+            for i in range(3):
+                angular[moved, i] = 0.0
+                for m in range(3):
+                    angular[moved, i] += inverse[i, m] * moment[moved, m]
+        x, y = trajectory[k], trajectory[k + 1]
+        for i in range(3):
+            rate = 0.0
+            for m in range(3):
+                rate += to_rates[i, m] * (x[6 + m] * length + angular[1, m])
+            y[i] = x[i] + rate
+            y[3 + i] = x[3 + i] + length * x[9 + i] + linear[1, i]
+            y[6 + i] = x[6 + i] + angular[0, i]
+            y[9 + i] = x[9 + i] + linear[0, i]
+        start = end
