@@ -465,6 +465,103 @@ class StudyIdentity:
     text: str
 
 
+@dataclass(frozen=True)
+class RobotStatus:
+    """How a robot stands, as its guardian says and its own sensors show.
+
+    Args:
+        robot: `virtual` or `physical`, model and serial, in words.
+        state: of the guardian, one word.
+        message: why, in words.
+        latched: whether a person has to clear something before it moves again.
+        latch: number of what is latched; 0 for nothing.
+        acknowledged: whether the first of two steps of clearing was taken.
+        stopped: whether it is SEEN not to move: joints damped, and the robot itself says that it rests.
+        why_not: why it is not seen so.
+        age: of the newest state of the robot, s.
+        silent: since when nothing was heard of the guardian, s.
+        missed, rejected, overruns: control ticks without a new state, states refused, ticks that took too long, counted
+            since the guardian's start.
+        battery: per cent; None where unknown.
+        hottest: motor, degrees Celsius; None where unknown.
+        roll, pitch: rad.
+        height: of the trunk above its lowest foot, m.
+        lease: whether somebody tunes it.
+        trial: that is armed, runs or ran last; 0 for none.
+        elapsed: s since the walk of the running trial began.
+    """
+
+    robot: str
+    state: str
+    message: str = ""
+    latched: bool = False
+    latch: int = 0
+    acknowledged: bool = False
+    stopped: bool = False
+    why_not: str = ""
+    age: float = 0.0
+    silent: float = 0.0
+    missed: int = 0
+    rejected: int = 0
+    overruns: int = 0
+    battery: int | None = None
+    hottest: int | None = None
+    roll: float = 0.0
+    pitch: float = 0.0
+    height: float = 0.0
+    lease: bool = False
+    trial: int = 0
+    elapsed: float = 0.0
+
+
+class RobotView(Protocol):
+    """Looks at a robot beside its tuner, and stops it. A bridge's `view(address)` makes one."""
+
+    def look(self) -> RobotStatus:
+        """How it stands now; returns at once.
+
+        Raises:
+            SafeboError: nothing is heard of its guardian; the message says since when.
+        """
+        ...
+
+    def stop(self, reason: str) -> str:
+        """Software stop, joint damping, latched; what the guardian says to it, in words.
+
+        Raises:
+            SafeboError: the guardian has not confirmed it.
+        """
+        ...
+
+    def baseline(self, reason: str) -> str:
+        """Baseline gains: it brakes, stands and keeps balance, latched; what the guardian says to it.
+
+        Raises:
+            SafeboError: the guardian has not confirmed it.
+        """
+        ...
+
+    def acknowledge(self, latch: int) -> None:
+        """First step of clearing, for a person who has looked at the robot and at the latch of this number.
+
+        Raises:
+            SafeboError: the guardian refuses it.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Second step. Nothing moves.
+
+        Raises:
+            SafeboError: the guardian refuses it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Look no more."""
+        ...
+
+
 class Ledger(Protocol):
     """Keeps what becomes of a trial on a robot, each step on disk before it is taken."""
 

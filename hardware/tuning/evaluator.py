@@ -45,6 +45,7 @@ from safebo.hardware.tuning.recording import (
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
+from safebo.hardware.tuning.viewing import view
 from safebo.robots.evaluation.evaluator import CONTEXTS, RAMP, LeggedEvaluator
 from safebo.robots.quadruped.controller import SETTLE
 from safebo.types import (
@@ -88,6 +89,7 @@ class RobotEvaluator:
     """
 
     path_options: ClassVar = LeggedEvaluator.path_options
+    view = staticmethod(view)
 
     def __init__(
         self, options: Mapping[str, Any], address: RobotAddress, session: Session | None = None

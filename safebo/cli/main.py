@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from safebo.cli import manual as cli_by_hand
 from safebo.cli.check import check
+from safebo.cli.console import console, watch
 from safebo.cli.export import export
 from safebo.cli.init import init
 from safebo.cli.output import AsJson, RunFolder, print_json, wide_screen, work_on
@@ -188,6 +189,8 @@ def best(
 
 
 app.command()(export)
+app.command()(console)
+app.command()(watch)
 
 
 @app.command()

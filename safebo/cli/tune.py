@@ -41,11 +41,13 @@ class RobotOptions:
         robot: where the robot is; None for a simulation.
         approve_all: whether nobody is asked.
         rehearse: whether the robot is a virtual one that this command starts and ends.
+        console: whether a page may answer as well as the terminal.
     """
 
     robot: RobotAddress | None
     approve_all: bool
     rehearse: bool = False
+    console: bool = False
 
     @property
     def suffix(self) -> str:
@@ -54,7 +56,7 @@ class RobotOptions:
 
     def words(self) -> list[str]:
         """The options as they are typed, to go on with the same robot."""
-        approve = ["--approve-all"] if self.approve_all else []
+        approve = ["--approve-all"] if self.approve_all else ["--console"] if self.console else []
         if self.rehearse:
             return ["--dry-run", *approve]
         if self.robot is None:
@@ -98,10 +100,16 @@ class RobotOptions:
             )
             yield replace(self, robot=RobotAddress(host, port, key, clears=self.approve_all))
 
-    def operator(self, console: Console) -> Operator | None:
-        """Who approves and judges."""
+    def operator(self, console: Console, folder: Path) -> Operator | None:
+        """Who approves and judges the trials of the run in a folder."""
         if self.robot is None:
             return None
+        if self.console:
+            from safebo.runs.page_operator import PageOperator
+            from safebo.storage.questions import QuestionFile
+
+            where = f"safebo console {shlex.quote(str(folder))}"
+            return PageOperator(console, QuestionFile(folder), where, self.robot)
         from safebo.runs.operators import ApprovesAll, TerminalOperator
 
         return ApprovesAll(console) if self.approve_all else TerminalOperator(console)
@@ -114,12 +122,15 @@ def robot_options(
     approve_all: bool,
     global_trials: bool,
     dry_run: bool,
+    console: bool = False,
 ) -> RobotOptions:
     """Check what belongs together.
 
     Raises:
         InputError: options that contradict each other, or an address that is none.
     """
+    if console and approve_all:
+        raise InputError("--console asks a person, and --approve-all asks nobody: leave one of them out")
     if dry_run and physical is not None:
         raise InputError("--dry-run is for a virtual robot; leave --physical out")
     if robot is None:
@@ -130,23 +141,46 @@ def robot_options(
                 "--key": key,
                 "--approve-all": approve_all and not dry_run,
                 "--global-trials": global_trials and not dry_run,
+                "--console": console and not dry_run,
             }.items()
             if value
         ]
+        if given == ["--console"]:
+            raise InputError(
+                "--console goes with --robot HOST:PORT or --dry-run, whose trials a person approves. A simulated run "
+                "asks nobody: look at it with `safebo console DIR`"
+            )
         if given:
             raise InputError(f"{given[0]} goes with --robot HOST:PORT, where the robot's guardian listens")
-        return RobotOptions(None, approve_all, dry_run)
+        return RobotOptions(None, approve_all, dry_run, console)
     if approve_all and physical is not None:
         raise InputError(
             "--approve-all works only with a virtual robot: a person approves what moves a physical one"
         )
+    address = robot_address(robot, key, physical, approve_all)
+    return RobotOptions(address, approve_all, console=console)
+
+
+def robot_address(
+    robot: str, key: Path | None, physical: str | None = None, clears: bool = False
+) -> RobotAddress:
+    """Where a robot's guardian is.
+
+    Args:
+        robot: HOST:PORT as it was typed.
+        key: file of the shared key.
+        physical: serial of the robot that is meant.
+        clears: whether latches are cleared without a person.
+
+    Raises:
+        InputError: an address that is none.
+    """
     host, _, port = robot.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"--robot {robot!r}: expected HOST:PORT, for example 127.0.0.1:4750")
-    from safebo.types import RobotAddress
+    from safebo.types import RobotAddress  # with numpy, which help needs not
 
-    address = RobotAddress(host, int(port), None if key is None else str(key), physical, approve_all)
-    return RobotOptions(address, approve_all)
+    return RobotAddress(host, int(port), None if key is None else str(key), physical, clears)
 
 
 def tune(
@@ -207,6 +241,14 @@ def tune(
             "--dry-run",
             help="Rehearse on a virtual robot, which this command starts with its guardian. With --robot: on the one "
             "there, and refuse any that is not virtual.",
+        ),
+    ] = False,
+    console: Annotated[
+        bool,
+        typer.Option(
+            "--console",
+            help="On a robot: trials are approved and judged in the page of `safebo console DIR`, or at this terminal, "
+            "whichever answers first.",
         ),
     ] = False,
     prior: Annotated[
@@ -305,7 +347,7 @@ def tune(
         changes = CampaignChanges(
             continues, (robot_changed or "").strip(), moved_margins(moved or [], file.study)
         )
-    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run)
+    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run, console)
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     keep_details_in(folder)
     _log_warnings_to(folder / LOG_FILE)
@@ -323,7 +365,7 @@ def tune(
                 progress=progress_for(screen),
                 journal_url=journal,
                 robot=there.robot,
-                operator=there.operator(screen),
+                operator=there.operator(screen, folder),
                 approve_all=approve_all,
                 global_trials=global_trials,
                 prior=prior,

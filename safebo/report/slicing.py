@@ -37,6 +37,7 @@ def make_slices(
     predict: Predictor,
     relevance: Mapping[str, float] | None = None,
     observations: int = 0,
+    planes: bool = True,
 ) -> Slices:
     """Evaluate the surrogate on slices through `anchor`.
 
@@ -48,17 +49,20 @@ def make_slices(
         predict: the surrogate.
         relevance: weight of each parameter; decides which ones get planes when there are many.
         observations: how many the surrogate has; see `MANY`.
+        planes: whether to make planes too, which take most of the time.
     """
     space = Space.of_parameters(study)
     centre = space.to_unit(space.vector(anchor, within=False))
     lines = tuple(_line(study, context, space, centre, i, predict) for i in _numbers(space))
+    if not planes:
+        return Slices(dict(anchor), anchor_kind, lines, (), ())
     chosen = _plane_axes(space, relevance or {})
     usual = PLANE_POINTS if observations <= MANY else COARSE_PLANE_POINTS
     count = usual if len(_numbers(space)) > 2 else SINGLE_PLANE_POINTS
-    planes = tuple(
+    made = tuple(
         _plane(study, context, space, centre, i, j, predict, count) for i, j in combinations(chosen, 2)
     )
-    return Slices(dict(anchor), anchor_kind, lines, planes, tuple(space.names[i] for i in chosen))
+    return Slices(dict(anchor), anchor_kind, lines, made, tuple(space.names[i] for i in chosen))
 
 
 def safety(study: Study, bands: Mapping[str, Band]) -> FloatArray:

@@ -11,11 +11,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from safebo.evaluators.gate import margin_of
+from safebo.runs.cards import MeasuredCard, ProposalCard, measured_card, proposal_card
 from safebo.runs.nearest import Nearest
 from safebo.study import Study
-from safebo.study.axis import brief, value_text
-from safebo.study.duration import duration_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
@@ -150,7 +148,7 @@ class TerminalOperator:
 
     def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
         """Print what was measured and ask."""
-        self._console.print(measured_card(trial, study, measurement))
+        self._console.print(drawn_measurement(measured_card(trial, study, measurement)))
         answer = self._ask("Your verdict?", ("accept", "contaminated", "unsafe"), JUDGEMENT)
         if answer == "accept":
             return Verdict("accepted")
@@ -243,57 +241,31 @@ def trial_card(
     trial: Trial, study: Study, before: Mapping[str, Any] | None, nearest: Nearest | None = None
 ) -> Group:
     """What is proposed, what it was before and may be at all, what is expected of it, and how far it is from there."""
-    seeds = [s.parameters for s in study.seeds if s.context == trial.context_name]
-    seed = seeds[0] if seeds else {}
-    table = Table(
-        title=literal(f"Trial {trial.id}: {trial.phase}, context {trial.context_name}"), title_justify="left"
-    )
-    for title in ("gain", "safe seed", "last trial", "proposed", "bounds", "unit"):
+    return drawn_proposal(proposal_card(trial, study, before, nearest))
+
+
+def drawn_proposal(card: ProposalCard) -> Group:
+    """A proposal at a terminal."""
+    table = Table(title=literal(card.title), title_justify="left")
+    for title in ("gain", "safe seed", "last trial", "proposed", "bounds", "unit", "change"):
         table.add_column(title, justify="left" if title in ("gain", "unit") else "right")
-    for p in study.parameters:
-        value = trial.parameters[p.name]
-        last = "" if before is None else brief(before.get(p.name, value), p)
-        start = brief(seed[p.name], p) if p.name in seed else ""
-        bounds = (
-            ", ".join(p.choices) if p.choices else f"{value_text(p.bounds[0])} .. {value_text(p.bounds[1])}"
-        )
-        cells = (literal(p.name), literal(start), literal(last), literal(brief(value, p), "bold"))
-        table.add_row(*cells, literal(bounds), literal(p.unit))
-    lines = [f"Why: {trial.reason}"] if trial.reason else []
-    for function in (study.objective, *study.constraints):
-        expected = trial.predicted.get(function.name)
-        if expected is not None:
-            limit = "" if function is study.objective else " (safe is >= 0)"
-            found = trial.evidence.get(function.name)
-            prior = "" if found is None else f", by the prior: {found.prior}"
-            lines.append(
-                f"{function.name}: {expected.lower:.4g} .. {expected.upper:.4g}, expected {expected.mean:.4g} "
-                f"{function.unit}{limit}".rstrip()
-                + prior
-            )
-    lines.append(f"Nearest tried: {nearest or 'nothing in this context yet'}")
-    certified = "Certified by the study's certificate" if trial.certified else "NOT certified"
-    if trial.phase == "seed" and not trial.certified:
-        certified = "Not certified: a seed is safe because the study says so"
-    if trial.certified_until is not None and trial.operating_time is not None:
-        left = duration_text(trial.certified_until - trial.operating_time)
-        certified += f"; the certificate expires {left} after the latest time at which the trial may begin"
-    return Group(table, *(literal(one_line(line)) for line in (*lines, certified)))
+    for row in card.gains:
+        cells = (literal(row.name), literal(row.seed), literal(row.last), literal(row.proposed, "bold"))
+        table.add_row(*cells, literal(row.bounds), literal(row.unit), literal(row.change))
+    lines = [f"Why: {card.why}"] if card.why else []
+    for e in card.expected:
+        limit = " (safe is >= 0)" if e.margin else ""
+        prior = f", by the prior: {e.prior}" if e.prior else ""
+        lines.append(f"{e.name}: {e.lower} .. {e.upper}, expected {e.mean} {e.unit}{limit}".rstrip() + prior)
+    lines += [f"Nearest tried: {card.nearest}", card.certificate]
+    return Group(table, *(literal(one_line(line)) for line in lines))
 
 
-def measured_card(trial: Trial, study: Study, measurement: Measurement) -> Group:
-    """What a trial showed."""
-    title = f"Trial {trial.id}: {measurement.outcome}{', FELL' if measurement.fell else ''}"
-    table = Table(title=title, title_justify="left")
+def drawn_measurement(card: MeasuredCard) -> Group:
+    """What a trial showed, at a terminal."""
+    table = Table(title=card.title, title_justify="left")
     for name in ("measured", "value", "expected", "unit"):
         table.add_column(name, justify="left" if name in ("measured", "unit") else "right")
-    rows = [(study.objective, measurement.objective)]
-    rows += [(c, margin_of(measurement, c)) for c in study.constraints]
-    for function, value in rows:
-        bounds = trial.predicted.get(function.name)
-        expected = "" if bounds is None else f"{bounds.lower:.4g} .. {bounds.upper:.4g}"
-        shown = "none" if value is None else f"{value:.4g}"
-        table.add_row(literal(function.name), shown, expected, literal(function.unit))
-    if measurement.message:
-        return Group(table, literal(measurement.message))
-    return Group(table)
+    for row in card.rows:
+        table.add_row(literal(row.name), row.value, row.expected, literal(row.unit))
+    return Group(table, literal(card.message)) if card.message else Group(table)

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,10 +40,35 @@ def run_lock(folder: Path) -> Iterator[None]:
                 os.close(descriptor)
                 descriptor = -1
         _write_holder(descriptor, path)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # nobody works on it any more
+                os.ftruncate(descriptor, 0)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process of this machine works on a run, or one of another machine that shares the folder says so.
+
+    The lock is not tried: that would keep a run from starting for a moment.
+    """
+    try:
+        holder = json.loads((folder / LOCK_FILE).read_bytes())
+        pid, host = int(holder["pid"]), holder["host"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _opened(path: Path) -> int:

@@ -524,7 +524,7 @@ def test_options_that_contradict_each_other_are_refused(given, words) -> None:
 
 def test_the_options_make_the_address_the_operator_and_the_words_to_go_on_with(tmp_path) -> None:
     plain = options(None)
-    assert (plain.robot, plain.words(), plain.operator(Console())) == (None, [], None)
+    assert (plain.robot, plain.words(), plain.operator(Console(), Path())) == (None, [], None)
     named = options("robot.local:4751", physical="12-345", key=tmp_path / "key")
     assert named.robot is not None
     assert (named.robot.host, named.robot.port, named.robot.serial, named.robot.clears) == (
@@ -538,7 +538,7 @@ def test_the_options_make_the_address_the_operator_and_the_words_to_go_on_with(t
         "--physical",
         "12-345",
     ]
-    assert isinstance(named.operator(Console()), TerminalOperator)
+    assert isinstance(named.operator(Console(), Path()), TerminalOperator)
     rehearsal = options(None, approve_all=True, global_trials=True, dry_run=True)
     assert rehearsal.rehearse
     assert rehearsal.words() == ["--dry-run", "--approve-all"]
@@ -546,7 +546,7 @@ def test_the_options_make_the_address_the_operator_and_the_words_to_go_on_with(t
     assert free.words() == ["--robot", "127.0.0.1:4750", "--approve-all"]
     assert free.robot is not None
     assert free.robot.clears
-    assert isinstance(free.operator(Console()), ApprovesAll)
+    assert isinstance(free.operator(Console(), Path()), ApprovesAll)
 
 
 def test_the_command_line_refuses_before_anything_is_made(tmp_path, monkeypatch, capsys) -> None:

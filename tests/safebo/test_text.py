@@ -22,7 +22,8 @@ from rich.table import Table
 from safebo.console.run_view import gains_table
 from safebo.console.trial_table import trial_table
 from safebo.runs.best_gains import BestGains
-from safebo.runs.operators import measured_card, print_checks, trial_card
+from safebo.runs.cards import measured_card
+from safebo.runs.operators import drawn_measurement, print_checks, trial_card
 from safebo.runs.progress import Bar, PlainLines, Progress
 from safebo.storage.records import Record, RunInfo
 from safebo.study import Study
@@ -161,7 +162,7 @@ def shown_by(console: Console) -> dict[str, Callable[[], None]]:
 
     return {
         "a trial before": lambda: console.print(trial_card(trial, study, None)),
-        "a trial after": lambda: console.print(measured_card(trial, study, measured)),
+        "a trial after": lambda: console.print(drawn_measurement(measured_card(trial, study, measured))),
         "checks": lambda: print_checks(
             console, [Check(HOSTILE, True, HOSTILE), Check(HOSTILE, False, HOSTILE)]
         ),

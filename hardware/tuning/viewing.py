@@ -1,0 +1,190 @@
+"""A robot as a page sees it: a session without a lease that follows its guardian, and stops it on request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from safebo.hardware.constants import UNKNOWN_BYTE
+from safebo.hardware.errors import HardwareError, LinkError
+from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.key import key_at
+from safebo.hardware.link.messages import StateMessage
+from safebo.hardware.link.stopped import REMOTE, RestWatch, posture
+from safebo.hardware.link.udp import UdpTransport
+from safebo.types import RobotAddress, RobotStatus
+
+PUMP_S = 0.02
+"""Longest time for which a stop waits for the thread that listens."""
+SILENT_S = 0.5
+"""Of silence, after which nothing is said of the robot any more."""
+LOST_S = 2.0
+"""Of silence, after which a new session is begun."""
+AGAIN_S = 0.5
+"""Between two tries to begin one."""
+CLEARING = frozenset({State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED})
+
+
+class GuardianView:
+    """Follows one guardian from a thread of its own, and begins anew when it was lost.
+
+    Args:
+        make_transport: a fresh socket.
+        key: shared with the guardian.
+        clock: monotonic, s.
+    """
+
+    def __init__(
+        self,
+        make_transport: Callable[[], UdpTransport],
+        key: bytes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make_transport, self._key, self._clock = make_transport, key, clock
+        self._transport: UdpTransport | None = None
+        self._rest = RestWatch()
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._client: GuardianClient | None = None
+        self._heard = clock()
+        self._token: int | None = None
+        self._thread = threading.Thread(target=self._follow, name="robot view", daemon=True)
+        self._thread.start()
+
+    def look(self) -> RobotStatus:
+        """How the robot stands; see `safebo.types.RobotView`."""
+        client = self._client
+        silent = self._clock() - self._heard
+        if client is None or client.state is None or client.welcome is None or silent > SILENT_S:
+            raise LinkError(f"nothing was heard of the guardian for {silent:.1f} s")
+        seen, welcome = client.state, client.welcome
+        state = State(seen.state)
+        return RobotStatus(
+            robot=f"{'virtual' if welcome.virtual else 'physical'} {welcome.robot}, serial {welcome.serial}",
+            state=state.name,
+            message=seen.message,
+            latched=state in LATCHED,
+            latch=seen.latch,
+            acknowledged=state in CLEARING,
+            stopped=self._stopped,
+            why_not=posture(seen) if self._stopped else self._rest.why,
+            age=seen.age * 1e-6,
+            silent=silent,
+            missed=seen.missed,
+            rejected=seen.rejected,
+            overruns=seen.overruns,
+            battery=None if seen.battery == UNKNOWN_BYTE else seen.battery,
+            hottest=None if seen.hottest == UNKNOWN_BYTE else seen.hottest,
+            roll=seen.attitude[0],
+            pitch=seen.attitude[1],
+            height=seen.height[0],
+            lease=bool(seen.epoch),
+            trial=seen.trial,
+            elapsed=seen.elapsed,
+        )
+
+    def stop(self, reason: str) -> str:
+        """Joint damping at once."""
+        return self._stop(Response.DAMP, reason)
+
+    def baseline(self, reason: str) -> str:
+        """Baseline gains."""
+        return self._stop(Response.HOLD, reason)
+
+    def _stop(self, level: Response, reason: str) -> str:
+        with self._lock:
+            client = self._client
+            if client is not None and client.stop(level, reason):
+                return client.describe()
+        with suppress(LinkError), closing(self._make_transport()) as transport:
+            # by a session of its own, where that one is lost
+            fresh = self._client_on(transport)
+            fresh.connect()
+            if fresh.stop(level, reason):
+                return fresh.describe()
+        raise LinkError(f"the guardian has not confirmed the stop: {REMOTE}")
+
+    def acknowledge(self, latch: int) -> None:
+        """First step of clearing a latch; see `safebo.types.RobotView`."""
+        with self._lock:
+            client = self._connected()
+            if not client.epoch:
+                client.acquire()
+            self._token = client.acknowledge(latch)
+
+    def clear(self) -> None:
+        """Second step; the lease goes back."""
+        with self._lock:
+            client = self._connected()
+            if self._token is None:
+                raise LinkError("nothing was acknowledged here: acknowledge it first")
+            token, self._token = self._token, None
+            client.clear(token)
+            client.release()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._thread.join(2.0)
+
+    def _connected(self) -> GuardianClient:
+        if self._client is None:
+            raise LinkError("there is no session with the guardian")
+        return self._client
+
+    def _client_on(self, transport: UdpTransport) -> GuardianClient:
+        return GuardianClient(transport, self._key, name="safebo console")
+
+    def _see(self, seen: StateMessage) -> None:
+        """Every new State, in the thread that listens."""
+        self._heard = self._clock()
+        self._stopped = self._rest.look(seen)
+
+    def _begin(self) -> None:
+        """A new session in place of the one before."""
+        transport = self._make_transport()
+        try:
+            client = self._client_on(transport)
+            client.connect(AGAIN_S)
+        except (HardwareError, OSError):
+            transport.close()
+            return
+        client.on_state = self._see
+        with self._lock:
+            old, self._transport = self._transport, transport
+            self._client, self._token, self._rest, self._stopped = client, None, RestWatch(), False
+        if old is not None:
+            old.close()
+
+    def _follow(self) -> None:
+        tried = float("-inf")
+        while not self._ended.is_set():
+            now = self._clock()
+            if now - self._heard > LOST_S or self._client is None:
+                self._stopped = False
+                if now - tried >= AGAIN_S:
+                    tried = now
+                    self._begin()
+            if self._client is None:
+                self._ended.wait(PUMP_S)
+                continue
+            with self._lock, suppress(HardwareError, OSError):
+                self._client.pump(PUMP_S)
+            time.sleep(0.001)  # a lock that is let go and taken at once is never anybody else's
+        if self._transport is not None:
+            self._transport.close()
+
+
+def view(address: RobotAddress) -> GuardianView:
+    """Looks at the robot behind the guardian at an address, without disturbing who tunes it.
+
+    Raises:
+        HardwareError: the key cannot be read.
+    """
+    key = key_at(None if address.key is None else Path(address.key), print)
+    return GuardianView(lambda: UdpTransport(address.host, address.port), key)
