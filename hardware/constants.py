@@ -74,6 +74,7 @@ REST_AGE_S = _c("rest age", 0.1, "s", "of the robot's newest state by which rest
 DAMPED_TIMEOUT_S = _c("damped timeout", 2.5, "s", "of the guardian's clock for a damped robot to be seen at rest")
 SAT_TIMEOUT_S = _c("sat timeout", 5.0, "s", "the same for a robot that stands down first")
 WATCH_RETRY_S = _c("watch retry", 0.5, "s", "between two attempts of a watch to reach a guardian that is silent")
+VIEW_SILENT_S = _c("view silence", 0.5, "s", "without a State after which a page shows no robot any more")
 GUARDIAN_SILENT_S = _c("guardian silence", 1.0, "s", "without a State after which nothing can be seen of a robot")
 LYING_HEIGHT_M = _c("lying height", 0.16, "m", "of the trunk over its lowest foot, below which it is said to lie")
 ARM_WAIT_TIMEOUT_S = _c("arm wait timeout", 10.0, "s", "for a robot to calm down or a monitor to be built")

@@ -8,7 +8,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from safebo.hardware.constants import UNKNOWN_BYTE
+from safebo.hardware.constants import (
+    GUARDIAN_SILENT_S,
+    PUMP_TIME_S,
+    UNKNOWN_BYTE,
+    VIEW_SILENT_S,
+    WATCH_RETRY_S,
+)
 from safebo.hardware.errors import HardwareError, LinkError
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link.client import GuardianClient
@@ -18,15 +24,8 @@ from safebo.hardware.link.stopped import REMOTE, RestWatch, posture
 from safebo.hardware.link.udp import UdpTransport
 from safebo.types import RobotAddress, RobotStatus
 
-PUMP_S = 0.02
-"""Longest time for which a stop waits for the thread that listens."""
-SILENT_S = 0.5
-"""Of silence, after which nothing is said of the robot any more."""
-LOST_S = 2.0
-"""Of silence, after which a new session is begun."""
-AGAIN_S = 0.5
-"""Between two tries to begin one."""
 CLEARING = frozenset({State.HOLD_ACKNOWLEDGED, State.DAMP_ACKNOWLEDGED})
+"""States in which the first of two steps of clearing was taken."""
 
 
 class GuardianView:
@@ -60,7 +59,7 @@ class GuardianView:
         """How the robot stands; see `safebo.types.RobotView`."""
         client = self._client
         silent = self._clock() - self._heard
-        if client is None or client.state is None or client.welcome is None or silent > SILENT_S:
+        if client is None or client.state is None or client.welcome is None or silent > VIEW_SILENT_S:
             raise LinkError(f"nothing was heard of the guardian for {silent:.1f} s")
         seen, welcome = client.state, client.welcome
         state = State(seen.state)
@@ -150,7 +149,7 @@ class GuardianView:
         transport = self._make_transport()
         try:
             client = self._client_on(transport)
-            client.connect(AGAIN_S)
+            client.connect(WATCH_RETRY_S)
         except (HardwareError, OSError):
             transport.close()
             return
@@ -165,16 +164,16 @@ class GuardianView:
         tried = float("-inf")
         while not self._ended.is_set():
             now = self._clock()
-            if now - self._heard > LOST_S or self._client is None:
+            if now - self._heard > GUARDIAN_SILENT_S or self._client is None:
                 self._stopped = False
-                if now - tried >= AGAIN_S:
+                if now - tried >= WATCH_RETRY_S:
                     tried = now
                     self._begin()
             if self._client is None:
-                self._ended.wait(PUMP_S)
+                self._ended.wait(PUMP_TIME_S)
                 continue
             with self._lock, suppress(HardwareError, OSError):
-                self._client.pump(PUMP_S)
+                self._client.pump(PUMP_TIME_S)
             time.sleep(0.001)  # a lock that is let go and taken at once is never anybody else's
         if self._transport is not None:
             self._transport.close()
