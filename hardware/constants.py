@@ -115,6 +115,13 @@ LATE_REPORT_S = _c("late report", 1.0, "s", "between two lines about late ticks;
 START_CHECK_S = _c("start check", 5.0, "s", "of ticks that are measured before a physical robot is guarded")
 MAX_WAITING_LINES = _c("waiting lines", 1000, "lines", "for a terminal that is held; the log has all")
 LOG_CLOSE_TIMEOUT_S = _c("log timeout", 2.0, "s", "for the last lines of the event log when the process ends")
+FLIGHT_BEFORE_S = _c("flight before", 10.0, "s", "before a latch that are kept in a file of its own")
+FLIGHT_AFTER_S = _c("flight after", 2.0, "s", "after a latch that are kept with them")
+FLIGHT_COPY_ROWS = _c("flight copy", 64, "ticks", "that are copied aside in one control tick")
+FLIGHT_SPARE = _c("flight buffers", 2, "", "latches whose seconds wait in memory for a disk")
+FLIGHT_PAUSE_S = _c("flight pause", 0.0002, "s", "after every tick written, for the control loop")
+FLIGHT_CLOSE_TIMEOUT_S = _c("flight timeout", 20.0, "s", "for the file of a latch when the process ends")
+MAX_FLIGHT_EVENTS = _c("flight events", 2000, "", "newest events from which those of a latch's file are taken")
 
 # -- guardian: what a robot can say, and what it may be told ----------------------------------------------
 

@@ -121,6 +121,11 @@ class Guardian:
         """What is latched, or was last."""
         return self.machine.latch
 
+    @property
+    def walking(self) -> bool:
+        """Whether the controller runs, and with it its estimate of the trunk."""
+        return self._walking
+
     def describe(self, what: Mapping[str, Any]) -> None:
         """Say of itself, to whoever asks over the link, what can be written as JSON."""
         self._requests.description = json.dumps(what).encode()

@@ -15,6 +15,8 @@ from safebo.hardware.guardian.announcer import Announcer
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.description import changed
 from safebo.hardware.guardian.event_log import EventLog
+from safebo.hardware.guardian.flight_recorder import FlightRecorder
+from safebo.hardware.guardian.flight_writer import FlightWriter
 from safebo.hardware.guardian.options import GuardianOptions, GuardianSettings
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
@@ -114,10 +116,19 @@ def guard(
         clear = RobotCommands(
             f"{LOOPBACK if host == EVERYWHERE else host}:{port}", settings.options.key
         ).clear
-        process = GuardianProcess(link, service, server, pace, log, announcer, real_time, watch, clear)
+        writer = flights = None
+        if settings.options.log is not None:
+            writer = FlightWriter(robot, service.described, announcer)
+            flights = FlightRecorder(guardian, settings.options.log.parent, writer.keep)
+            writer.give_back = flights.spare.append
+        process = GuardianProcess(
+            link, service, server, pace, log, announcer, real_time, watch, clear, flights
+        )
         try:
             left = process.run(requests)
         finally:
+            if writer is not None:
+                writer.close()
             announcer.close()
     if watch is not None:
         say_if_heard(verdict(watch.times)[1] + f"; {watch.late} late")

@@ -23,6 +23,7 @@ from safebo.hardware.constants import (
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.event_log import EventLog
+from safebo.hardware.guardian.flight_recorder import FlightRecorder
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
 from safebo.hardware.guardian.pace import GuardianPace, WaitingLink
@@ -87,6 +88,7 @@ class GuardianProcess:
         real_time: what the system granted.
         watch: of ticks on our own clock; None where the robot's clock sets them.
         clear: the command that clears a latch here, as a person types it.
+        flights: keeps the seconds before every latch; None keeps none.
     """
 
     def __init__(
@@ -100,10 +102,12 @@ class GuardianProcess:
         real_time: RealTime = NOT_ASKED,
         watch: TickWatch | None = None,
         clear: str = "",
+        flights: FlightRecorder | None = None,
     ) -> None:
         self._link, self._service, self._server = link, service, server
         self._pace, self._log, self._say = pace, log, say
         self._real_time, self._watch, self._clear = real_time, watch, clear
+        self._flights = flights
         self._foreign = ""
         self._speed = Speed()
         self._rest = RestWatch()
@@ -135,6 +139,8 @@ class GuardianProcess:
         if late:
             events = [*events, EventRow(now, "late", late)]
         self._tell(events)
+        if self._flights is not None:
+            self._tell(self._flights.tick(now, events))
         if self._watch is not None:
             self._watch.end()
         self.ticks += 1
@@ -191,6 +197,8 @@ class GuardianProcess:
                 self._link.write(command)
                 time.sleep(0.002)
         finally:
+            if self._flights is not None:
+                self._flights.close()
             self._log.close()
             self._server.close()
             self._link.close()

@@ -54,7 +54,8 @@ class GuardianService:
             robot=guardian.robot.name,
             serial=serial,
         )
-        guardian.describe(description(guardian.watch.limits, table, identity))
+        self.described = description(guardian.watch.limits, table, identity)
+        guardian.describe(self.described)
         self.guardian = guardian
         self.link = LinkServer(key, identity, boot)
         self._count = 0
