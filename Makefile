@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune hardware-demo test mutants lint types lock clean
+.PHONY: setup tune hardware-demo test test-browser mutants lint types lock clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,11 @@ hardware-demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The page in a real browser. Needs Debian's `chromium`; Playwright, which drives it, is installed on first use.
+test-browser: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/browser/requirements.lock
+	PYTHONPATH=tests/safebo $(BIN)/python -m pytest -n 0 tests/browser
 
 # Small faults put into the rooms on which safety rests, and whether their tests notice. Also with ROOMS=boundary.
 ROOMS ?=

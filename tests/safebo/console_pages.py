@@ -109,6 +109,10 @@ class Watched:
         self.done.append("clear")
         self.status = replace(self.status, state="REST", latched=False, latch=0, acknowledged=False)
 
+    def rest(self) -> None:
+        """It is seen at rest."""
+        self.status = replace(self.status, stopped=True, why_not="it lies")
+
     def close(self) -> None:
         self.done.append("close")
 
