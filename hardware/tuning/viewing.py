@@ -100,7 +100,7 @@ class GuardianView:
             client = self._client
             if client is not None and client.stop(level, reason):
                 return client.describe()
-        with suppress(LinkError), closing(self._make_transport()) as transport:
+        with suppress(HardwareError, OSError), closing(self._make_transport()) as transport:
             # by a session of its own, where that one is lost
             fresh = self._client_on(transport)
             fresh.connect()
@@ -146,7 +146,10 @@ class GuardianView:
 
     def _begin(self) -> None:
         """A new session in place of the one before."""
-        transport = self._make_transport()
+        try:
+            transport = self._make_transport()
+        except (HardwareError, OSError):
+            return  # no network now: again soon
         try:
             client = self._client_on(transport)
             client.connect(WATCH_RETRY_S)
