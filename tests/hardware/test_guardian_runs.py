@@ -15,6 +15,7 @@ from safebo.hardware.guardian.bounds import HARD_BOUNDS, quadruped_table
 from safebo.hardware.guardian.motion import Poses
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.states import LATCHED, Response, State
+from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
@@ -212,7 +213,7 @@ def test_the_real_controller_stands_walks_and_lies_down_on_the_plant() -> None:
     client.start(client.arm(1, trial_digest(world.table.identity, gains, [], TROT, None)), 1.0)
     client.wait_for(lambda state: state.outcome == 1, 3.0)
     assert plant.truth().position[0] > 0.1
-    assert len(client.telemetry(1, 125)) == round((TROT.settle + 1.0) * 500)
+    assert len(client.telemetry(1, len(COLUMNS))) == round((TROT.settle + 1.0) * 500)
     client.pump(1.9)  # 0.8 s of braking, 0.4 s into the pose, 0.5 s of calm
     assert world.guardian.calm()
     client.lie_down()

@@ -15,6 +15,7 @@ from safebo.boundary.rules import CostToGoRule, GaussianTailRule, KernelCovarian
 from safebo.experiments.robustness.guardian_world import KEY, World
 from safebo.hardware.constants import REPLAY_WINDOW
 from safebo.hardware.guardian.states import State
+from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import build_monitor, monitor_upload
 from safebo.hardware.link.client import GuardianClient
@@ -150,7 +151,7 @@ def test_a_trial_runs_over_a_network_that_loses_doubles_damages_and_overtakes() 
     assert client.counters.retries > 0
     assert world.service.link.refused["authentication"] > 0
     assert world.state is State.HOLD
-    assert len(client.telemetry(1, 125)) == 550
+    assert len(client.telemetry(1, len(COLUMNS))) == 550
 
 
 @pytest.mark.parametrize(
