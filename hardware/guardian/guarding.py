@@ -20,7 +20,7 @@ from safebo.hardware.guardian.flight_writer import FlightWriter
 from safebo.hardware.guardian.options import GuardianOptions, GuardianSettings
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
 from safebo.hardware.guardian.process import GuardianProcess, warm
-from safebo.hardware.guardian.real_time import RealTime, follow, request_real_time
+from safebo.hardware.guardian.real_time import NOT_ASKED, RealTime, follow, request_real_time
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.start_row import change_words, start_row
@@ -90,7 +90,7 @@ def guard(
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
         signal.signal(signal.SIGHUP, ask)
     virtual, period = not settings.options.physical, 1.0 / CONTROL_RATE_HZ
-    own_clock = settings.options.own_clock or not virtual
+    own_clock = settings.options.on_own_clock
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
     clock = time.perf_counter if own_clock else time.thread_time
     pace: GuardianPace = OwnPace(period) if own_clock else RobotPace(period)
@@ -138,9 +138,14 @@ def guard(
 def prepare_real_time(robot: RobotModel, options: GuardianOptions) -> RealTime:
     """Ask the system for punctual ticks and say what was got; for a physical robot they are measured too.
 
+    Nothing is asked for on a virtual robot's clock, which waits: many of them may run on one machine, and beside
+    real-time loops on one core its other programs would starve.
+
     Raises:
         HardwareError: ticks are not punctual enough for a physical robot, and nobody has accepted that.
     """
+    if not options.on_own_clock:
+        return NOT_ASKED
     real_time = real_time_on(options.core)
     for grant in real_time.grants:
         say_if_heard(f"  {grant}")

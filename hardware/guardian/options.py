@@ -104,7 +104,7 @@ class GuardianOptions:
         bool,
         typer.Option(
             "--own-clock",
-            help="Tick on this machine's clock, as for a physical robot, though the robot is a virtual one.",
+            help="Tick on this machine's clock in real time, as for a physical robot, though it is a virtual one.",
         ),
     ] = False
     accept_jitter: Annotated[
@@ -115,12 +115,21 @@ class GuardianOptions:
         ),
     ] = None
 
+    @property
+    def on_own_clock(self) -> bool:
+        """Whether ticks follow this machine's clock; a virtual robot's may run slow."""
+        return self.physical or self.own_clock
+
     def read(self) -> GuardianSettings:
         """Read the files.
 
         Raises:
             HardwareInputError: which file and what in it is wrong.
         """
+        if self.core is not None and not self.on_own_clock:
+            raise HardwareInputError(
+                "--core goes with --physical or --own-clock: a virtual robot's clock waits"
+            )
         own = read_own(self.controller, self.controller_file, self.baseline)
         table = read_table(self.baseline) if own is None else ControllerGains.of(own.table)
         limits = read_limits(self.limits, self.tighten or (), self.loosen or ())

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safebo.hardware.constants import HISTOGRAM_BIN_S, LATE_REPORT_S
-from safebo.hardware.errors import HardwareError
+from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian import guarding, pace, tick_times
 from safebo.hardware.guardian.announcer import Announcer
 from safebo.hardware.guardian.options import GuardianOptions
@@ -213,7 +213,8 @@ def test_a_physical_robot_needs_punctual_ticks(
     monkeypatch.setattr(guarding, "request_real_time", lambda _core: real_time)
     monkeypatch.setattr(guarding, "measure_ticks", lambda *_: measured(*ticks))
     robot: Any = load_robot("go2")
-    assert guarding.prepare_real_time(robot, GuardianOptions()) == real_time  # a virtual one needs nothing
+    assert guarding.prepare_real_time(robot, GuardianOptions()) == NOT_ASKED  # a virtual one's clock waits
+    assert guarding.prepare_real_time(robot, GuardianOptions(own_clock=True)) == real_time
     options = GuardianOptions(physical=True)
     if not words:
         assert guarding.prepare_real_time(robot, options) == real_time
@@ -223,6 +224,11 @@ def test_a_physical_robot_needs_punctual_ticks(
     assert "--accept-jitter" in str(refused.value)
     accepted = GuardianOptions(physical=True, accept_jitter="on a stand, feet in the air")
     assert guarding.prepare_real_time(robot, accepted) == real_time
+
+
+def test_a_core_is_for_a_loop_in_real_time() -> None:
+    with pytest.raises(HardwareInputError, match="--core goes with --physical or --own-clock"):
+        GuardianOptions(core=0).read()
 
 
 def test_the_bar_is_at_3_ms() -> None:
