@@ -21,7 +21,7 @@ from safebo.robots.controllers.serve import write_adapter
 
 ROBOTS = ("go1", "go2")
 READY = "ready"  # first word of the line by which a process says so
-PATIENCE = 60.0  # s for a process to get ready
+PATIENCE = 300.0  # s for a process to get ready: a first start compiles, minutes where other programs want the cores
 ENDING = 15.0  # s for one to end: a standing robot lies down first
 
 
@@ -51,8 +51,11 @@ def process(
         try:
             end = time.monotonic() + patience
             while not any(line.startswith(READY) for line in log.read_text().splitlines()):
-                if child.poll() is not None or time.monotonic() > end:
+                if child.poll() is not None:
                     raise HardwareError(f"{name} did not start:\n{log.read_text().strip()}")
+                if time.monotonic() > end:
+                    said = log.read_text().strip() or "it said nothing"
+                    raise HardwareError(f"{name} is not ready after {patience:g} s: {said}")
                 time.sleep(0.1)
             yield child
         finally:

@@ -149,10 +149,20 @@ class Chain:
         return Tune(command, run, self.folder / f"tune-{self._runs}.log", terminal)
 
     def walking(self, **options: Any) -> Tune:
-        """Start a tuner as `tune` does, and wait until the robot walks."""
+        """Start a tuner as `tune` does, and wait until the robot walks.
+
+        Raises:
+            StepMissedError: it does not, or no more: this process was kept waiting for longer than the walk.
+        """
+        begin = time.time()
         tune = self.tune(**options)
         tune.wait_for("RUNNING")
+        self.after("-> RUNNING", begin)
         time.sleep(1.5)
+        states = [words for _, kind, words in self.events(begin) if kind == "state"]
+        if not states or "-> RUNNING" not in states[-1]:
+            tune.end()
+            raise StepMissedError(f"the robot does not walk: {states[-3:]}")
         return tune
 
 

@@ -60,6 +60,12 @@ _made: tuple[EvaluatorSource, Evaluator] | None = None
 # How often a person has asked the run to stop; shared with the process that started this one.
 _stop: Any = None
 
+# Held while a trial is evaluated: with its record, which must be whole before the worker ends.
+_evaluating = threading.Lock()
+
+RECORD_PATIENCE_S = 20.0
+"""A worker that moves a robot and has lost its run gives the trial's record so long once the robot is at rest."""
+
 # Until when the trial may run, on the monotonic clock, as the supervisor reads it; 0 for ever.
 _until = memoryview(bytearray(8)).cast("d")
 
@@ -123,7 +129,8 @@ def evaluate(source: EvaluatorSource, trial: Trial, monitor: Monitor | None) -> 
             return failed_by(error)
 
     try:
-        return _sent(measured, "the evaluator")
+        with _evaluating:
+            return _sent(measured, "the evaluator")
     finally:
         _until[0] = 0.0
 
@@ -223,6 +230,7 @@ def _leave_with_parent(parent: int, log: str | None) -> None:
         _stop.value = max(1, _stop.value)
     try:
         finish()
+        _evaluating.acquire(timeout=RECORD_PATIENCE_S)  # a slow disk may still hold the trial's last rows
     finally:
         os._exit(1)
 
