@@ -485,3 +485,28 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     assert result.stderr.count("Traceback") == 1
     assert "multiprocessing" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+LEAVING = """
+import sys, threading, time
+from safebo.types import Trial
+from safebo.workers import worker
+
+def recorded(*_):
+    time.sleep(1.0)
+    open(sys.argv[1], "w").write("whole")
+    raise RuntimeError("nobody waits for what it returns")
+
+worker._evaluator = lambda _: None
+worker.evaluate_safely = recorded
+source = type("Source", (), {"study": type("Study", (), {"evaluator": type("E", (), {"time_limit": None})()})()})()
+threading.Thread(target=worker.evaluate, args=(source, None, None), daemon=True).start()
+time.sleep(0.3)
+worker._leave_with_parent(-1, None)
+"""
+
+
+def test_a_robots_worker_that_lost_its_run_gives_the_record_time(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", LEAVING, str(tmp_path / "record")], check=False)
+    assert ended.returncode == 1
+    assert (tmp_path / "record").read_text() == "whole"
