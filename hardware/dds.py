@@ -82,11 +82,13 @@ class Quality:
         depth: samples kept.
         reliable: sent again until they have come; a reliable reader matches no best-effort writer.
         transient: a writer gives its last samples to readers that come later; a reader asks for that.
+        user_data: bytes that peers see at discovery.
     """
 
     depth: int = 1
     reliable: bool = True
     transient: bool = False
+    user_data: bytes = b""
 
 
 class Participant:
@@ -95,6 +97,9 @@ class Participant:
     Args:
         interface: network interface by name.
         domain: 0 to `MAX_DOMAIN`.
+
+    Attributes:
+        where: domain and interface, for people.
 
     Raises:
         HardwareInputError: this process has the domain on another interface.
@@ -107,7 +112,7 @@ class Participant:
             raise DdsVersionError("Cyclone DDS is not installed: `pip install 'safebo[hardware]'`")
         from cyclonedds.domain import Domain, DomainParticipant
 
-        self._where = f"domain {domain} on {interface!r}"
+        self.where = f"domain {domain} on {interface!r}"
         self._thread = threading.get_ident()
         self._ends: list[DdsWriter | DdsReader] = []
         with _creating:
@@ -189,7 +194,8 @@ class Participant:
             Policy.Reliability.Reliable(100_000_000) if quality.reliable else Policy.Reliability.BestEffort
         )
         durability = Policy.Durability.TransientLocal if quality.transient else Policy.Durability.Volatile
-        return Qos(reliability, durability, Policy.History.KeepLast(quality.depth))
+        data = (Policy.Userdata(quality.user_data),) if quality.user_data else ()
+        return Qos(reliability, durability, Policy.History.KeepLast(quality.depth), *data)
 
     def _made(self, make: Callable[[], Any]) -> Any:
         from cyclonedds.core import DDSException
@@ -197,7 +203,7 @@ class Participant:
         try:
             return make()
         except DDSException as error:
-            raise LinkError(f"Cyclone DDS, {self._where}: {error}") from error
+            raise LinkError(f"Cyclone DDS, {self.where}: {error}") from error
 
 
 def serialised(cls: _Type) -> _Type:

@@ -1,0 +1,35 @@
+"""Names of ROS 2 in DDS: a topic `/odom` is `rt/odom`, a service has a topic for requests and one for replies."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+PARAMETER_SERVICE = re.compile(r"rr(/.+)/get_parametersReply")
+"""Topic on which a node answers questions for its parameters; every node of rclcpp and rclpy has it."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a name of a node or a topic is complete: `/one/two`, letters, digits and `_`."""
+    return _NAME.fullmatch(name) is not None
+
+
+def topic_name(name: str) -> str:
+    """Of a topic, such as `/joint_states`."""
+    return f"rt{name}"
+
+
+def request_topic(node: str, service: str) -> str:
+    """Where a node hears requests for one of its services."""
+    return f"rq{node}/{service}Request"
+
+
+def reply_topic(node: str, service: str) -> str:
+    """Where it answers."""
+    return f"rr{node}/{service}Reply"
+
+
+def nodes_among(topics: list[str]) -> list[str]:
+    """Nodes that have parameters, by the topics that are written in a domain."""
+    found = [PARAMETER_SERVICE.fullmatch(topic) for topic in topics]
+    return sorted(match[1] for match in found if match is not None)
