@@ -15,10 +15,13 @@ from safebo.text.command import say
 def resolve(
     folder: RunFolder,
     trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Id of the trial.")],
-    outcome: Annotated[
-        Literal["failed"] | None,
+    account: Annotated[
+        Literal["fell", "unsafe", "failed", "completed"] | None,
         typer.Option(
-            "--as", help="`failed`: no valid measurement exists; it is recorded and never modelled."
+            "--as",
+            help="`unsafe`, or `fell` where it fell: every margin counts as broken, so its gains and those near "
+            "them are not certified. `failed`: it says nothing about its gains, which may be proposed again. "
+            "`completed`: its raw file is scored, and judged, when the run is resumed.",
         ),
     ] = None,
     measurement: Annotated[
@@ -27,25 +30,42 @@ def resolve(
             metavar="FILE", help="YAML or JSON with `objective`, `margins` and, if need be, `outcome`."
         ),
     ] = None,
+    words: Annotated[
+        str, typer.Option(metavar="TEXT", help="What was seen; kept with the trial. Goes with --as.")
+    ] = "",
 ) -> None:
     """Say what became of a trial that was asked and whose result was never recorded.
 
     A physical robot may not repeat a trial, so after a crash such a trial waits for a person who looks at the
-    robot. Give what the trial showed, or that it has failed; then go on with `safebo tune ... --resume`.
+    robot. Say what happened, or give what the trial showed; then go on with `safebo tune ... --resume`, which asks the
+    same question at a terminal.
 
     To try:
 
-        safebo resolve runs/monday 12 --as failed
+        safebo resolve runs/monday 12 --as fell --words "it lies on its left side"
 
         safebo resolve runs/monday 12 --measurement trial12.yaml
     """
     from safebo.runs.manual import resolve_trial
+    from safebo.runs.operators import Account
 
     work_on(folder)
-    if (outcome is None) == (measurement is None):
-        raise InputError("say either --as failed or --measurement FILE")
-    told = resolve_trial(folder, trial, measurement)
-    say(f"trial {trial} is recorded as {told.outcome}")
+    if (account is None) == (measurement is None):
+        raise InputError("say either --as fell, unsafe, failed or completed, or --measurement FILE")
+    if account is None:
+        assert measurement is not None
+        if words:
+            raise InputError("--words goes with --as; a measurement has its own `message`")
+        told = resolve_trial(folder, trial, measurement)
+    else:
+        told = resolve_trial(folder, trial, Account(account, words))
+    if told is None:
+        say(
+            f"trial {trial} is scored from its raw file, and judged, when the run goes on: `safebo tune ... --resume`"
+        )
+    else:
+        fell = " (it fell)" if told.fell else ""
+        say(f"trial {trial} is recorded as {told.outcome}{fell}")
 
 
 def tell(

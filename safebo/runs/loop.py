@@ -242,6 +242,8 @@ class RunLoop:
         if self.supervision is not None:
             self.supervision.watch(self.source)
             self._sort_out(journal, self.supervision, records)
+            while self.supervision.resolve(journal):
+                self._sort_out(journal, self.supervision, journal.records())
             records = journal.records()
         self._refuse_unknown(journal, records, info)
         self._refuse_seeds(journal, records)
@@ -498,6 +500,18 @@ class RunLoop:
 
     # -- resuming ----------------------------------------------------------------------------------------
 
+    def ask_unknown(self, journal: Journal) -> None:
+        """Ask at once, before anything is loaded, what became of trials of which nobody knows how they ended.
+
+        Raises:
+            UnknownTrialError: nobody says, or nobody can be asked.
+        """
+        if self.supervision is not None:
+            self.supervision.resolve(journal)
+        waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
+        if waiting:
+            raise self.unknown(waiting)
+
     def _refuse_unknown(self, journal: Journal, records: Sequence[Record], info: EvaluatorInfo) -> None:
         """Trials of which nobody knows how they ended wait for a person where they may not run again."""
         unknown = [record.trial.id for record in records if record.status == "unknown"]
@@ -528,8 +542,9 @@ class RunLoop:
         return UnknownTrialError(
             f"{self.folder}: {which}: asked, but how it ended is not known{because}, and evaluator "
             f"{self.file.study.evaluator.name!r} may not run a trial twice. Look at the robot, then say "
-            f"`safebo resolve {self.folder} {first} --as failed` (or `--measurement FILE`: what it showed) "
-            "and go on with --resume"
+            f"what happened: `safebo resolve {self.folder} {first} --as WORD` with `fell` or `unsafe` (its gains "
+            "are not certified any more) or `failed` (it says nothing about them), or `--measurement FILE` (what it "
+            "showed); then go on with --resume"
         )
 
     def _restore(self, tuner: TunerLike, journal: Journal, records: Sequence[Record]) -> _Round:

@@ -23,9 +23,11 @@ from safebo.evaluators.gate import checked_measurement
 from safebo.files.problems import key_path_text, shown
 from safebo.files.reading import read_file
 from safebo.runs.clock import OperatingClock
+from safebo.runs.operators import Account
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import is_default, keep_best, origin
 from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
+from safebo.runs.verdicts import keep_account, raw_record
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.storage.trial_log import MOVED, OVER, last_step
@@ -41,31 +43,41 @@ def _alone_with(folder: Path) -> Iterator[Journal]:
         yield journal
 
 
-def resolve_trial(folder: str | Path, trial_id: int, measurement_file: Path | None) -> Measurement:
+def resolve_trial(folder: str | Path, trial_id: int, account: Account | Path) -> Measurement | None:
     """Record what became of a trial whose result is not known.
 
     Args:
         folder: the run's folder; no process may be working on it.
         trial_id: the trial.
-        measurement_file: YAML or JSON with the measurement; None records it as failed.
+        account: what a person says of it, or a YAML or JSON file with the measurement.
+
+    Returns:
+        The measurement that is recorded; None for `completed`, which only the raw file can show: the trial waits to be
+        scored and judged when the run is resumed.
 
     Raises:
-        InputError: no such trial, it was told already, or the file holds no valid measurement.
+        InputError: no such trial, it was told already, the file holds no valid measurement, or there is no raw file.
         RunLockedError: a process works on the run.
     """
     with _alone_with(Path(folder)) as journal:
-        statuses = {record.trial.id: record.status for record in journal.records(states=False)}
-        if trial_id not in statuses:
-            raise UnknownNameError("trial", trial_id, list(statuses))
-        if statuses[trial_id] == "told":
+        records = {record.trial.id: record for record in journal.records(states=False)}
+        if trial_id not in records:
+            raise UnknownNameError("trial", trial_id, list(records))
+        record = records[trial_id]
+        if record.status == "told":
             raise InputError(f"trial {trial_id} was told already; a measurement is told once")
-        if measurement_file is None:
-            measurement = Measurement(outcome="failed", message="resolved by a person as failed")
-        else:
-            measurement = _read_measurement(measurement_file, journal.run.study)
-        journal.tell(trial_id, measurement)
-        journal.note("resolved", f"by a person, as {measurement.outcome}", trial_id)
-    return measurement
+        if isinstance(account, Path):
+            measurement = _read_measurement(account, journal.run.study)
+            journal.tell(trial_id, measurement)
+            journal.note("resolved", f"by a person, as {measurement.outcome}", trial_id)
+            return measurement
+        if account.answer == "completed" and not raw_record(journal, trial_id):
+            step, _ = last_step(journal, trial_id)
+            raise InputError(
+                f"trial {trial_id} cannot be scored: no raw file of its whole walk was kept (its last step is "
+                f"{step or 'its proposal'}). Say --as fell, unsafe or failed, or give --measurement FILE"
+            )
+        return keep_account(journal, record.trial, journal.run.study, account)
 
 
 def tell_trial(

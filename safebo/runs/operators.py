@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 from safebo.runs.cards import MeasuredCard, ProposalCard, measured_card, proposal_card
 from safebo.runs.nearest import Nearest
 from safebo.study import Study
+from safebo.study.axis import value_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.types import Check, Measurement, Trial
@@ -45,6 +46,20 @@ class Verdict:
     """
 
     judgement: Judgement
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a person says of a trial whose result is not known.
+
+    Args:
+        answer: `fell` and `unsafe`: no margin speaks for its gains. `failed`: nothing is known of them. `completed`:
+            its raw file says what it showed. `later`: nothing is said now.
+        words: what was seen.
+    """
+
+    answer: Literal["fell", "unsafe", "failed", "completed", "later"]
     words: str = ""
 
 
@@ -80,6 +95,21 @@ JUDGEMENT = (
         "is certified by this trial",
     ),
 )
+RESOLUTION = (
+    ("fell", "it fell or lies where it should not: as unsafe, and counted as a fall"),
+    (
+        "unsafe",
+        "it stands, and what you saw was not safe, or somebody had to stop it: every margin counts as broken, and "
+        "these gains and those near them are not certified",
+    ),
+    (
+        "failed",
+        "it says nothing about its gains, for a reason that is not theirs: it is not modelled, and the same gains may "
+        "be proposed again",
+    ),
+    ("completed", "it walked to its end: its raw file is scored, and you judge that"),
+    ("later", "look at the robot first; the run ends here, and `safebo resolve` or --resume ask again"),
+)
 """What answers and the words of a card mean, for `?`."""
 
 
@@ -98,6 +128,10 @@ class Operator(Protocol):
 
     def judge(self, trial: Trial, study: Study, measurement: Measurement) -> Verdict:
         """Judge a trial that ran."""
+        ...
+
+    def resolve(self, trial: Trial, why: str, scorable: bool) -> Account:
+        """Say what became of a trial whose result is not known. `scorable`: its raw file was kept."""
         ...
 
     def alarm(self, words: str) -> None:
@@ -155,6 +189,15 @@ class TerminalOperator:
         words = self._line("What happened?")
         return Verdict("contaminated" if answer == "contaminated" else "unsafe", words)
 
+    def resolve(self, trial: Trial, why: str, scorable: bool) -> Account:
+        """Print which trial it is, and ask."""
+        self._console.print(unknown_trial(trial, why))
+        answers = ("fell", "unsafe", "failed", *(("completed",) if scorable else ()), "later")
+        explained = [row for row in RESOLUTION if row[0] in answers]
+        answer = self._ask("What became of it?", answers, explained)
+        words = "" if answer in ("completed", "later") else self._line("What did you see?")
+        return Account(cast(Any, answer), words)
+
     def _ask(self, question: str, answers: tuple[str, ...], explained: Sequence[tuple[str, str]]) -> str:
         while True:
             given = self._line(f"{question} ({' / '.join(answers)} / ?)").lower()
@@ -205,6 +248,10 @@ class ApprovesAll:
         """As measured."""
         return Verdict("accepted", "by --approve-all")
 
+    def resolve(self, trial: Trial, why: str, scorable: bool) -> Account:
+        """Nothing: only who looked at the robot knows."""
+        return Account("later")
+
     def alarm(self, words: str) -> None:
         """Print it."""
         print_alarm(self._console, words)
@@ -227,6 +274,18 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
         console.print(
             Text.assemble("  ", mark, f"  {one_line(f'{check.name}: {check.message}')}"), soft_wrap=True
         )
+
+
+def unknown_trial(trial: Trial, why: str) -> Text:
+    """Which trial it is of which nobody knows how it ended, and why."""
+    gains = ", ".join(f"{name} {value_text(value)}" for name, value in trial.parameters.items())
+    lines = (
+        f"Trial {trial.id} ({trial.phase}, context {trial.context_name}) was begun, and how it ended is not known"
+        + (f": {why}" if why else "")
+        + ".",
+        f"Its gains: {gains}. Look at the robot.",
+    )
+    return Text("\n").join(literal(one_line(line)) for line in lines)
 
 
 def explanation(rows: Sequence[tuple[str, str]]) -> Table:

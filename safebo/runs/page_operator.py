@@ -19,8 +19,10 @@ from safebo.runs.nearest import Nearest
 from safebo.runs.operators import (
     APPROVAL,
     JUDGEMENT,
+    Account,
     Decision,
     InterruptedQuestionError,
+    TerminalOperator,
     Verdict,
     drawn_measurement,
     drawn_proposal,
@@ -99,6 +101,10 @@ class PageOperator:
         if given.answer == "accept":
             return Verdict("accepted", words)
         return Verdict("contaminated" if given.answer == "contaminated" else "unsafe", words)
+
+    def resolve(self, trial: Trial, why: str, scorable: bool) -> Account:
+        """Ask at the terminal: whoever answers has looked at the robot. A page says that it is asked there."""
+        return TerminalOperator(self._console).resolve(trial, why, scorable)
 
     def _wait(self, question: Question, text: str, explained: Sequence[tuple[str, str]]) -> Answer:
         answers = ANSWERS[question.kind]

@@ -147,7 +147,6 @@ def run(
                     "--continue: the run in this folder has begun and keeps the trials that it began with; leave the "
                     "option out, or choose another folder with --out"
                 )
-            waiting = [r.trial.id for r in journal.records(states=False) if r.status == "unknown"]
             taken = journal.prior()
             if trials is not None and trials != journal.run.trials:
                 journal.set_trials(trials)
@@ -165,8 +164,8 @@ def run(
             file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
         )
         stack.callback(loop.close)
-        if exists and waiting:
-            raise loop.unknown(waiting)  # at once: nothing has to be loaded to say so
+        if exists:
+            loop.ask_unknown(journal)
         if exists and not _work_left(journal):
             return loop.finished_already(journal, make_tuner)
         # The worker loads the robot while this process loads the tuner.

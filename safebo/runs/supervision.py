@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 
 from safebo.errors import InputError, InterruptedRunError, RunStoppedError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.runs.nearest import nearest_tried
 from safebo.runs.operators import InterruptedQuestionError, NobodyThereError, Operator, Verdict
 from safebo.runs.progress import Progress
+from safebo.runs.verdicts import judged, keep_account, raw_record
 from safebo.storage.journal import Journal, Record
 from safebo.storage.trial_log import KIND, MOVED, OVER, VERDICTS, last_step
 from safebo.study import Study
@@ -160,7 +160,7 @@ class Supervision:
             if state in MOVED:
                 journal.mark_unknown(trial.id, f"the run ended while this trial was {state.lower()}")
             elif state in OVER:
-                ended = _ended(journal, trial.id)
+                ended = raw_record(journal, trial.id)
                 if not ended:  # it failed without a raw file, and that was kept
                     found[trial.id] = Measurement(outcome="failed", message=str(data.get("words", "")))
                     continue
@@ -179,41 +179,50 @@ class Supervision:
                 found[trial.id] = measurement
         return found
 
+    def resolve(self, journal: Journal) -> bool:
+        """Ask what became of trials of which nobody knows, and keep the answers.
+
+        What is not answered, because nobody is there or wants to look first, stays as it is.
+
+        Returns:
+            Whether a trial waits to be scored from its raw file (`sort_out`).
+
+        Raises:
+            InterruptedRunError: the person answered with Ctrl-C.
+        """
+        scored = False
+        for record in journal.records(states=False):
+            if record.status != "unknown":
+                continue
+            trial, why = record.trial, why_unknown(journal, record.trial.id)
+            try:
+                with self._progress.asking():
+                    account = self._operator.resolve(trial, why, scorable=bool(raw_record(journal, trial.id)))
+            except InterruptedQuestionError as error:
+                raise InterruptedRunError(
+                    f"how trial {trial.id} ended is still not known: {error}"
+                ) from error
+            except NobodyThereError:
+                break
+            if account.answer != "later":
+                keep_account(journal, trial, self._study, account)
+                scored = scored or account.answer == "completed"
+        return scored
+
     def _score(self, trial: Trial, ended: Mapping[str, object]) -> Measurement:
         future: Future[Measurement] = self._pool.score(trial, dict(ended))
         return future.result(CHECKS)
 
 
-def _ended(journal: Journal, trial_id: int) -> Mapping[str, object]:
-    for event in reversed(journal.events()):
-        if event.kind == KIND and event.trial == trial_id and event.data["state"] == "ENDED":
-            return event.data
-    return {}
+def why_unknown(journal: Journal, trial_id: int) -> str:
+    """Why it is not known how a trial ended, as it was kept."""
+    found = [e.text for e in journal.events() if e.kind == "unknown" and e.trial == trial_id]
+    return found[-1] if found else ""
 
 
 def words_of(error: BaseException) -> str:
     """An error of the robot's side for people; of a process that died or does not answer there is only the kind."""
     return str(error) or type(error).__name__
-
-
-def judged(measurement: Measurement, study: Study, verdict: Verdict) -> Measurement:
-    """A measurement as it counts after a verdict."""
-    if verdict.judgement == "contaminated":
-        words = f"contaminated: {verdict.words}".rstrip(": ")
-        return replace(measurement, outcome="failed", objective=None, message=words)
-    return unsafe(measurement, study, verdict.words) if verdict.judgement == "unsafe" else measurement
-
-
-def unsafe(measurement: Measurement, study: Study, words: str) -> Measurement:
-    """A measurement that a person calls unsafe: no margin of the study may speak for it any more."""
-    below = dict(measurement.margins)
-    for constraint in study.constraints:
-        for name in (constraint.name, constraint.quantity):
-            if name in below:
-                # as far under the limit as it was above it, and at least the noise's share of it
-                below[name] = min(below[name], -abs(below[name]), -1e-3)
-    said = f"unsafe, says the operator: {words}".rstrip(": ")
-    return replace(measurement, outcome="aborted", objective=None, margins=below, message=said)
 
 
 def check_meant(info: EvaluatorInfo, serial: str | None) -> None:

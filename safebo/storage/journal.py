@@ -310,6 +310,16 @@ class Journal(AbstractContextManager["Journal"]):
 
         self._write(work)
 
+    def reopen(self, trial_id: int, text: str) -> None:
+        """Record that a trial of which nobody knew how it ended waits for its result again."""
+
+        def work(writer: chain.ChainedWriter) -> None:
+            unknown = tables.trials.c.status == "unknown"
+            writer.update(tables.trials, (self.run.run, trial_id), unknown, status="asked")
+            writer.insert(tables.events, _event_row("reopened", text, trial_id, {}))
+
+        self._write(work)
+
     def edit(self, trial: Trial, text: str = "") -> None:
         """Record that a person changed a trial before it ran; an event keeps the old and the new one."""
 

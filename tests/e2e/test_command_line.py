@@ -296,7 +296,7 @@ def test_a_wrong_study_is_refused_and_leaves_nothing(
         (["show", "."], ".: holds no run"),
         (["best", "."], ".: holds no run"),
         (["report", "."], ".: holds no run"),
-        (["resolve", ".", "1"], "say either --as failed or --measurement FILE"),
+        (["resolve", ".", "1"], "say either --as fell, unsafe, failed or completed, or --measurement FILE"),
         (["resolve", ".", "1", "--as", "failed"], ".: holds no run"),
     ],
 )

@@ -30,6 +30,7 @@ from safebo.errors import (
 from safebo.experiments.robustness.killed_runs import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.manual import resolve_trial
+from safebo.runs.operators import Account
 from safebo.runs.progress import Silent
 from safebo.runs.runner import RunResult, run
 from safebo.storage import run_lock as run_lock_module
@@ -218,7 +219,7 @@ def test_a_disk_that_is_full_for_the_evaluator_is_no_failed_trial(tmp_path: Path
 def test_a_full_disk_leaves_a_trial_that_may_not_be_repeated_to_a_person(tmp_path: Path) -> None:
     options = f"{{repeatable: false, marker: {tmp_path / 'room'}}}"
     text = study_text(evaluator="closed_form_runs:no_room", options=options)
-    with pytest.raises(UnknownTrialError, match=r"disk is full: .*safebo resolve .* 2 --as failed"):
+    with pytest.raises(UnknownTrialError, match=r"disk is full: .*safebo resolve .* 2 --as WORD"):
         tune(tmp_path / "run", text, workers=1)
 
 
@@ -358,7 +359,7 @@ def test_a_trial_that_may_not_be_repeated_waits_for_a_person(tmp_path: Path) -> 
     text = study_text(evaluator="closed_form_runs:dies", options=options)
     folder = tmp_path / "run"
     for resume in (False, True):
-        with pytest.raises(UnknownTrialError, match=r"trial 2: .*safebo resolve .* 2 --as failed") as caught:
+        with pytest.raises(UnknownTrialError, match=r"trial 2: .*safebo resolve .* 2 --as WORD") as caught:
             tune_in_processes(folder, text, trials=4, workers=1, resume=resume)
         assert resume or "(its worker process was ended by SIGKILL" in str(caught.value)
     with Journal.open(folder, read_only=True) as journal:
@@ -368,11 +369,13 @@ def test_a_trial_that_may_not_be_repeated_waits_for_a_person(tmp_path: Path) -> 
     with pytest.raises(InputError, match="margin 'height' is missing"):
         resolve_trial(folder, 2, file)
     file.write_text("objective: 1.0\nmargins: {height: 2.0}\n")
-    assert resolve_trial(folder, 2, file).objective == 1.0
+    told = resolve_trial(folder, 2, file)
+    assert told is not None
+    assert told.objective == 1.0
     with pytest.raises(InputError, match="told already"):
-        resolve_trial(folder, 2, None)
+        resolve_trial(folder, 2, Account("failed"))
     with pytest.raises(InputError, match=r"unknown trial 9"):
-        resolve_trial(folder, 9, None)
+        resolve_trial(folder, 9, Account("failed"))
     assert tune_in_processes(folder, text, trials=4, resume=True).told == 4
     assert trials_of(folder)[1][1]["objective"] == 1.0
 

@@ -32,9 +32,17 @@ from safebo.cli.tune import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, RunStoppedError, UnknownTrialError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.runs.manual import edit_trial, resolve_trial
-from safebo.runs.operators import ApprovesAll, NobodyThereError, Operator, TerminalOperator, trial_card
+from safebo.runs.operators import (
+    Account,
+    ApprovesAll,
+    NobodyThereError,
+    Operator,
+    TerminalOperator,
+    trial_card,
+)
 from safebo.runs.runner import RunResult, run
-from safebo.runs.supervision import check_allowed, check_meant, unsafe
+from safebo.runs.supervision import check_allowed, check_meant
+from safebo.runs.verdicts import unsafe
 from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND, JournalLedger
 from safebo.study.reading import parse_study
@@ -612,7 +620,7 @@ def test_a_trial_that_may_have_moved_waits_for_a_person(tmp_path, world, state) 
         ):
             tune(tmp_path, everything(), resume=True)
     assert statuses(tmp_path) == [("told", "completed"), ("unknown", "")]
-    resolve_trial(tmp_path, 2, None)
+    resolve_trial(tmp_path, 2, Account("failed"))
     tune(tmp_path, everything(), resume=True)
     assert statuses(tmp_path) == [("told", "completed"), ("told", "failed"), ("told", "completed")]
     assert [number for number, _ in world.motions] == [1, 3]
@@ -648,7 +656,7 @@ def test_no_sequence_of_crashes_runs_a_trial_twice_or_loses_one(plan) -> None:
                     waiting = [r.trial.id for r in journal.records() if r.status == "unknown"]
                 assert waiting
                 for number in waiting:
-                    resolve_trial(folder, number, None)
+                    resolve_trial(folder, number, Account("failed"))
 
         for row, behind in plan:
             try:

@@ -69,7 +69,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "best: a context nobody knows": (["best", "run", "--context", "ice"], "ice"),
     "resolve: neither way": (["resolve", "run", "4"], "--measurement"),
     "resolve: both ways": (["resolve", "run", "4", "--as", "failed", "--measurement", "m"], "--measurement"),
-    "resolve: as completed": (["resolve", "run", "4", "--as", "completed"], "completed"),
+    "resolve: as completed": (["resolve", "run", "4", "--as", "completed"], "raw file"),
     "resolve: a trial that is not": (["resolve", "run", "99", "--as", "failed"], "99"),
     "resolve: trial -1": (["resolve", "run", "--as", "failed", "--", "-1"], "-1"),
     "resolve: a trial of 30 digits": (["resolve", "run", "9" * 30, "--as", "failed"], "999"),
