@@ -120,6 +120,7 @@ class Terminal:
         shell = (
             f"cd {folder}; export PYTHONPATH={paths} OMP_NUM_THREADS=1 PS1='$ '; exec bash --norc --noprofile"
         )
+        self._before = ""
         self._run("new-session", "-d", "-x", "100", "-y", "60", f"bash -c {shlex.quote(shell)}")
 
     def _run(self, *arguments: str) -> str:
@@ -132,15 +133,24 @@ class Terminal:
         return "\n".join(line for line in self._run("capture-pane", "-p").splitlines() if line.strip())
 
     def until(self, words: str, patience: float = 60.0) -> str:
-        """The screen once its last line begins with these words."""
+        """The screen once its last line begins with these words, and is nothing but a question, since the last key."""
         end = time.monotonic() + patience
-        while not (found := self.screen).splitlines()[-1:] or not found.splitlines()[-1].startswith(words):
+
+        def there(found: str) -> bool:
+            last = found.splitlines()[-1:] or [""]
+            question = words.endswith((")", "?"))
+            return found != self._before and (
+                last[0].rstrip() == words if question else last[0].startswith(words)
+            )
+
+        while not there(found := self.screen):
             assert time.monotonic() < end, f"{words!r} is not asked; the screen is\n{found}"
             time.sleep(0.05)
         return found
 
     def type(self, words: str) -> None:
         """Keys, then return."""
+        self._before = self.screen
         self._run("send-keys", "-l", words)
         self._run("send-keys", "Enter")
 
@@ -208,3 +218,32 @@ def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> Non
     terminal.until(asked)
     terminal._run("send-keys", "C-c")
     assert "trial 1 was not approved: interrupted at the question" in terminal.until("$")
+
+
+def test_a_person_says_at_a_real_terminal_what_became_of_a_lost_trial(terminal: Terminal) -> None:
+    terminal.type(f"{sys.executable} tune.py")
+    asked = "Run this trial? (yes / skip / stop / ?)"
+    terminal.until(asked)
+    terminal.type("yes")
+    terminal.until("Your verdict? (accept / contaminated / unsafe / ?)")
+    terminal.type("accept")
+    terminal.until(asked)
+    terminal.type("yes")
+    terminal.until("robot ")
+    time.sleep(0.25)  # in the walk of half a second
+    terminal._run("send-keys", "C-\\")  # SIGQUIT: it ends at once
+    terminal.until("$")
+    terminal.type(f"clear; {sys.executable} tune.py again")
+    said = "What became of it? (fell / unsafe / failed / later / ?)"
+    first = " ".join(terminal.until(said).split())
+    assert "Trial 2 (local, context default) was begun, and how it ended is not known" in first
+    terminal.type("?")
+    assert "may be proposed again" in " ".join(terminal.until(said).split())
+    terminal.type("fell")
+    terminal.until("What did you see?")
+    terminal.type("it lies on its side")
+    assert "Nearest tried: trial" in terminal.until(asked)
+    terminal.type("stop")
+    terminal.until("Why?")
+    terminal.type("home")
+    terminal.until("$")
