@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from safebo.hardware.dds_peers import MARK, Peer, peer_of
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 
 MAX_ENDPOINTS = 10_000  # of a domain, told apart
@@ -97,6 +98,7 @@ class Participant:
     Args:
         interface: network interface by name.
         domain: 0 to `MAX_DOMAIN`.
+        about: what this process is, for others in the domain who ask who publishes; see `publishers`.
 
     Attributes:
         where: domain and interface, for people.
@@ -107,10 +109,11 @@ class Participant:
         LinkError: Cyclone DDS refuses.
     """
 
-    def __init__(self, interface: str, domain: int) -> None:
+    def __init__(self, interface: str, domain: int, about: str = "") -> None:
         if dds_version() is None:
             raise DdsVersionError("Cyclone DDS is not installed: `pip install 'safebo[hardware]'`")
         from cyclonedds.domain import Domain, DomainParticipant
+        from cyclonedds.qos import Policy, Qos
 
         self.where = f"domain {domain} on {interface!r}"
         self._thread = threading.get_ident()
@@ -124,7 +127,8 @@ class Participant:
             if known is None:
                 made = self._made(lambda: Domain(domain, configuration(interface)))
                 _domains[domain] = (interface, made)
-            self._participant = self._made(lambda: DomainParticipant(domain))
+            said = Qos(Policy.Userdata(MARK + about.encode())) if about else None
+            self._participant = self._made(lambda: DomainParticipant(domain, qos=said))
 
     def writer(self, topic: str, sample: Any, quality: Quality | None = None) -> DdsWriter:
         """A writer; without `quality` with the defaults: reliable, last value only, nothing for latecomers.
@@ -157,13 +161,36 @@ class Participant:
 
     def topics(self) -> dict[str, str]:
         """Names and types of the topics that somebody writes in this domain, as far as they are known by now."""
-        from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
+        from cyclonedds.builtin import BuiltinTopicDcpsPublication
+
+        seen = self._discovered(BuiltinTopicDcpsPublication)
+        return {sample.topic_name: sample.type_name for sample in seen if hasattr(sample, "topic_name")}
+
+    def publishers(self, topic: str) -> list[Peer]:
+        """Who publishes a topic in this domain, as far as it is known by now; a process for each of its writers.
+
+        Writers of this participant are not among them.
+        """
+        from cyclonedds import builtin
+
+        writers = self._discovered(builtin.BuiltinTopicDcpsPublication)
+        processes = self._discovered(builtin.BuiltinTopicDcpsParticipant)
+        peers = {str(one.key): peer_of(one.qos or ()) for one in processes if hasattr(one, "qos")}
+        own = str(self._participant.guid)
+        return [
+            peers.get(str(one.participant_key), Peer())
+            for one in writers
+            if getattr(one, "topic_name", None) == topic and str(one.participant_key) != own
+        ]
+
+    def _discovered(self, builtin_topic: Any) -> Any:
+        """What discovery knows of a kind."""
+        from cyclonedds.builtin import BuiltinDataReader
 
         self._check_usable()
         with _creating:
-            reader = self._made(lambda: BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication))
-        seen = self._made(lambda: reader.read(MAX_ENDPOINTS))
-        return {sample.topic_name: sample.type_name for sample in seen if hasattr(sample, "topic_name")}
+            reader = self._made(lambda: BuiltinDataReader(self._participant, builtin_topic))
+        return self._made(lambda: reader.read(MAX_ENDPOINTS))
 
     def close(self) -> None:
         """Leave the network; its writers and readers are of no use after it."""

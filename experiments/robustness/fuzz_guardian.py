@@ -210,6 +210,7 @@ def answers(count: int, seed: int, findings: Findings, domain: int, meter: Meter
     """Malformed answers of a Go2's services to the guardian's question who commands the joints."""
     now = [0.0]
     link: Any = Go2Link(DdsNetwork(domain=domain), clock=lambda: now[0])
+    link.speak()
     responses, random = Feed(), Random(seed)
     link._switcher._responses = responses
     fuzzer = RequestFuzzer(seed)

@@ -117,6 +117,7 @@ def dds(count: int, seed: int, findings: Findings, domain: int) -> None:
         PacketFuzzer(GO2_STATE, seed),
         RequestFuzzer(seed),
     )
+    link.speak()
     writers = [
         (stranger.writer(COMMANDS, "LowCmd_"), commands),
         (stranger.writer(STATES, "LowState_"), states),

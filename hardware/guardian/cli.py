@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from safebo.hardware.guardian.tick_check import busy_processes, measure_ticks, s
 from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import fingerprint
 from safebo.hardware.link.udp import LOOPBACK
+from safebo.hardware.robot_lock import RobotLock
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.text.command import run_command, say
 
@@ -77,11 +79,13 @@ def go2(
     chosen = domain if domain is not None else (0 if physical else 1)
     network = DdsNetwork(interface, chosen, physical)
     network.check()
-    robot = load_robot("go2")
-    walking = ready_controller(robot, settings)
-    real_time = prepare_real_time(robot, settings.options)
-    link = Go2Link(network, robot.joint_names)
-    guard(link, robot, walking, settings, real_time, f"interface {interface}, domain {chosen}")
+    with closing(RobotLock("guardian", f"go2 in DDS domain {chosen} on {interface!r}")):
+        robot = load_robot("go2")
+        walking = ready_controller(robot, settings)
+        real_time = prepare_real_time(robot, settings.options)
+        about = f"safebo-guardian go2 for tuners at {options.listen}:{options.port}"
+        link = Go2Link(network, robot.joint_names, about=about)
+        guard(link, robot, walking, settings, real_time, f"interface {interface}, domain {chosen}")
 
 
 @app.command()
@@ -101,11 +105,12 @@ def go1(
     chosen = address or (ROBOT_ADDRESS if physical else LOOPBACK)
     network = Go1Network(chosen, robot_port, 0, physical)
     network.check()
-    robot = load_robot("go1")
-    walking = ready_controller(robot, settings)
-    real_time = prepare_real_time(robot, settings.options)
-    link = Go1Link(network, robot.joint_names)
-    guard(link, robot, walking, settings, real_time, f"{chosen}:{robot_port}")
+    with closing(RobotLock("guardian", f"go1 at {chosen}:{robot_port}")):
+        robot = load_robot("go1")
+        walking = ready_controller(robot, settings)
+        real_time = prepare_real_time(robot, settings.options)
+        link = Go1Link(network, robot.joint_names)
+        guard(link, robot, walking, settings, real_time, f"{chosen}:{robot_port}")
 
 
 @app.command("limits")

@@ -21,6 +21,7 @@ from safebo.hardware.dds import (
     dds_version,
     is_loopback,
 )
+from safebo.hardware.dds_peers import Peer
 from safebo.hardware.errors import DdsVersionError, HardwareInputError
 
 PHYSICAL_VERSION = "0.10.2"
@@ -100,6 +101,7 @@ class DdsParticipant:
 
     Args:
         network: see `DdsNetwork`.
+        about: what this process is, for others on the network.
 
     Raises:
         DdsVersionError: see `check_version`.
@@ -107,11 +109,11 @@ class DdsParticipant:
         LinkError: Cyclone DDS refuses.
     """
 
-    def __init__(self, network: DdsNetwork) -> None:
+    def __init__(self, network: DdsNetwork, about: str = "") -> None:
         network.check()
         check_version(network.physical, dds_version())
         self.network = network
-        self._participant = Participant(network.interface, network.domain)
+        self._participant = Participant(network.interface, network.domain, about)
 
     def writer(self, topic: str, kind: str) -> DdsWriter:
         """A writer with the default quality of service: reliable, last value only, nothing for latecomers.
@@ -125,6 +127,10 @@ class DdsParticipant:
     def reader(self, topic: str, kind: str, depth: int = BATCH, reliable: bool = False) -> DdsReader:
         """A reader that keeps the last `depth` samples; it matches every default writer."""
         return self._participant.reader(topic, _type(kind), Quality(depth, reliable))
+
+    def publishers(self, topic: str) -> list[Peer]:
+        """Which other processes publish a topic; see `safebo.hardware.dds.Participant.publishers`."""
+        return self._participant.publishers(topic)
 
     def close(self) -> None:
         """Leave the network; its writers and readers are of no use after it."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from safebo.hardware.constants import LIE_DOWN_TIME_S, ROBOT_TIMEOUT_S
+from safebo.hardware.constants import DISCOVERY_TIME_S, LIE_DOWN_TIME_S, ROBOT_TIMEOUT_S
 from safebo.hardware.errors import LinkError, WireError
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
 from safebo.hardware.robot_stream import wait_for_stream
 from safebo.hardware.unitree import go2_messages as wire
-from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
+from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
 from safebo.hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
 from safebo.hardware.unitree.joints import JOINT_NAMES
 from safebo.hardware.unitree.records import Record
@@ -40,8 +40,12 @@ TICK_SECONDS = 1e-3
 class Go2Link:
     """A Go2 as a `safebo.hardware.robot_link.RobotLink`.
 
+    It publishes nothing before `prepare` has seen that nobody else commands the robot: its mere presence on the topic
+    of commands would stop whoever does.
+
     Args:
         network: where the robot is.
+        about: what this process is, for others on the network.
         joints: order of joints in states and commands.
         period: seconds between two states, to tell how many are missing.
         verify_crc: refuse states with a wrong checksum; some simulators of others send none.
@@ -57,6 +61,7 @@ class Go2Link:
         joints: Sequence[str] = JOINT_NAMES,
         period: float = 0.002,
         verify_crc: bool = True,
+        about: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.joint_names = tuple(joints)
@@ -73,25 +78,50 @@ class Go2Link:
             self.counters,
         )
         self._command = wire.new_low_cmd()
-        self._participant = DdsParticipant(network)
+        self._participant = DdsParticipant(network, about)
         self._states = self._participant.reader(STATES, "LowState_")
-        self._writer = self._participant.writer(COMMANDS, "LowCmd_")
         # Never taken from: it is there to count who writes commands.
         self._commands = self._participant.reader(COMMANDS, "LowCmd_", depth=1)
-        self._switcher = ServiceClient(self._participant, MOTION_SWITCHER)
-        self._sport = ServiceClient(self._participant, SPORT)
-        self._watch = MotionWatch(self._switcher)
+        self._writer: DdsWriter | None = None
 
     def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
-        """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down)."""
+        """Wait for a steady stream of states, then make the vendor's motion service let go (the robot lies down).
+
+        Before that nothing is published, and where somebody else publishes commands nothing ever is.
+        """
         end = time.monotonic() + timeout
         done = [wait_for_stream(self, timeout)]
+        self._look_around()
+        self._refuse_commanders()
+        self.speak()
         left = max(0.0, end - time.monotonic())
         done += release_motion_service(self._switcher, self._sport, left, self._lie_down)
-        others = self.command_writers() - 1
-        if others > 0:
-            raise LinkError(f"{others} other program(s) publish {COMMANDS}: stop them first")
+        self._refuse_commanders()  # once more: another one may have begun at the same moment
         return [*done, f"no other program publishes {COMMANDS}"]
+
+    def speak(self) -> None:
+        """Appear on the topics of commands and services, where nothing was published before."""
+        if self._writer is None:
+            self._writer = self._participant.writer(COMMANDS, "LowCmd_")
+            self._switcher = ServiceClient(self._participant, MOTION_SWITCHER)
+            self._sport = ServiceClient(self._participant, SPORT)
+            self._watch = MotionWatch(self._switcher)
+
+    def _look_around(self) -> None:
+        """Listen until whoever is on this network has been discovered."""
+        end = time.monotonic() + DISCOVERY_TIME_S
+        while time.monotonic() < end and self.command_writers() == (self._writer is not None):
+            self.read()
+            time.sleep(0.002)
+
+    def _refuse_commanders(self) -> None:
+        if not self._others():
+            return
+        who = "; ".join(map(str, self._participant.publishers(COMMANDS))) or "a program that is not known yet"
+        raise LinkError(
+            f"this robot is commanded already, {COMMANDS} is published by {who}. Only one program may: end that one, "
+            "or tune through it if it is a guardian (`safebo tune STUDY --robot HOST:PORT`)"
+        )
 
     def read(self) -> RobotState | None:
         """The newest state that has come since the last call, by the robot's clock; None when none came."""
@@ -99,6 +129,8 @@ class Go2Link:
 
     def write(self, command: JointCommand) -> None:
         """Send a joint command at once; see `safebo.hardware.robot_link.RobotLink.write`."""
+        if self._writer is None:
+            raise LinkError("this link commands nothing before it is prepared")
         values = checked_command(command, self.joint_names)
         wire.set_joints(self._command, values, self._stream.motors)
         self._writer.write(wire.encode_low_cmd(self._command))
@@ -113,7 +145,7 @@ class Go2Link:
         return self._stream.serial
 
     def command_writers(self) -> int:
-        """How many programs publish joint commands on this network, this one included."""
+        """How many programs publish joint commands on this network, this one included once it is prepared."""
         return self._commands.writers()
 
     def foreign_commands(self) -> str:
@@ -121,11 +153,14 @@ class Go2Link:
 
         Counts publishers of commands, and asks the robot once a second which motion service is active.
         """
-        others = self.command_writers() - 1
-        if others > 0:
+        if others := self._others():
             return f"{others} other program(s) publish {COMMANDS}"
-        service = self._watch.look(self._clock())
+        service = self._watch.look(self._clock()) if self._writer is not None else ""
         return f"the motion service {service!r} commands the joints" if service else ""
+
+    def _others(self) -> int:
+        """How many other programs publish joint commands."""
+        return max(0, self.command_writers() - (self._writer is not None))
 
     def close(self) -> None:
         """Leave the network."""

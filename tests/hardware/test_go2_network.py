@@ -65,10 +65,14 @@ def link(robot):
 def test_prepare_release_command_and_read_back(link, robot) -> None:
     with pytest.raises(LinkError, match="no steady stream"):
         link.prepare(timeout=0.0)
-    assert active_motion_service(link._switcher) == "mcf"
+    assert link.command_writers() == 0
+    asking = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    switcher = ServiceClient(asking, "motion_switcher")
+    assert active_motion_service(switcher) == "mcf"
     done = link.prepare(timeout=10)
     assert "motion service 'mcf': lay down, released" in done
-    assert active_motion_service(link._switcher) == ""
+    assert active_motion_service(switcher) == ""
+    asking.close()
     assert link.command_writers() == 1
     assert link.foreign_commands() == ""
 
@@ -110,8 +114,7 @@ def test_prepare_release_command_and_read_back(link, robot) -> None:
 
 
 def test_a_second_program_that_commands_is_seen(link) -> None:
-    assert until(lambda: link.read() is not None)
-    assert until(lambda: link.command_writers() == 1)
+    link.prepare()
     assert link.foreign_commands() == ""
     intruder = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
     intruder.writer(COMMANDS, "LowCmd_")
@@ -119,6 +122,46 @@ def test_a_second_program_that_commands_is_seen(link) -> None:
     assert "1 other program" in link.foreign_commands()
     intruder.close()
     assert until(lambda: link.command_writers() == 1)
+
+
+COMMANDER = """
+import sys
+from safebo.hardware.unitree.dds import DdsNetwork
+from safebo.hardware.unitree.go2_link import Go2Link
+link = Go2Link(DdsNetwork("lo", int(sys.argv[1])), about="safebo-guardian go2 for tuners at here:1")
+print(link.prepare()[-1], flush=True)
+seen = ""
+while not seen and sys.stdin.readline() != "end\\n":
+    seen = link.foreign_commands()
+print(repr(seen), flush=True)
+"""
+
+
+def test_a_second_guardian_is_refused_before_it_publishes_anything(robot) -> None:
+    """And the first, which looks all the while, sees nothing of it."""
+    first = subprocess.Popen(
+        [sys.executable, "-c", COMMANDER, str(DOMAIN)], stdin=-1, stdout=subprocess.PIPE, text=True
+    )
+    assert present(first.stdout).readline() == "no other program publishes rt/lowcmd\n"
+    second = Go2Link(DdsNetwork("lo", DOMAIN))
+    who = rf"published by safebo-guardian go2 for tuners at here:1, process {first.pid} on host '.+'\."
+    asked = present(first.stdin)
+
+    def prepare() -> None:
+        with pytest.raises(LinkError, match=who):
+            second.prepare()
+        assert second._writer is None
+        with pytest.raises(LinkError, match="commands nothing before it is prepared"):
+            second.write(JointCommand(position=np.zeros(12), kp=np.zeros(12), kd=np.zeros(12)))
+
+    prepare()
+    for _ in range(20):
+        print("look", file=asked, flush=True)
+        time.sleep(0.02)
+    print("end", file=asked, flush=True)
+    assert present(first.stdout).readline() == "''\n"
+    second.close()
+    first.wait()
 
 
 def test_damaged_states_are_counted_and_the_stream_goes_on(link) -> None:

@@ -1,0 +1,61 @@
+"""Who else is in a DDS domain: which process on which host publishes a topic, as discovery tells it.
+
+Cyclone DDS gives every participant its host, process and addresses as properties; ours say besides what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+MARK = b"safebo: "
+"""With this the user data of our own participants begin."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A process in a domain; what it does not say is empty.
+
+    Args:
+        host: its machine's name.
+        process: its number there.
+        program: name of the process.
+        about: what it says it is for.
+        addresses: where it is reached.
+    """
+
+    host: str = ""
+    process: str = ""
+    program: str = ""
+    about: str = ""
+    addresses: str = ""
+
+    def __str__(self) -> str:
+        number = f"process {self.process}" if self.process else "a process"
+        where = f" on host {self.host!r}" if self.host else ""
+        if self.about:
+            return f"{self.about}, {number}{where}"
+        named = f" ({self.program})" if self.program else ""
+        at = f" at {self.addresses}" if self.addresses and not self.host else ""
+        return f"{number}{named}{where}{at}"
+
+
+def peer_of(qualities: Iterable[Any]) -> Peer:
+    """A participant by its quality of service, as discovery has it; of other makes little may be known."""
+    found: dict[str, str] = {}
+    about = b""
+    for policy in qualities:
+        key = getattr(policy, "key", None)
+        if isinstance(key, str):
+            found[key] = str(getattr(policy, "value", ""))
+        data = getattr(policy, "data", None)
+        if isinstance(data, bytes | bytearray) and bytes(data).startswith(MARK):
+            about = bytes(data)[len(MARK) :]
+    return Peer(
+        found.get("__Hostname", ""),
+        found.get("__Pid", ""),
+        found.get("__ProcessName", ""),
+        about.decode(errors="replace"),
+        found.get("__NetworkAddresses", ""),
+    )
