@@ -18,6 +18,7 @@ from safebo.hardware.link.connecting import RobotCommands, host_and_port, sessio
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.stopped import REMOTE, stop_and_see
 from safebo.hardware.link.udp import LOOPBACK
+from safebo.hardware.ros2 import cli as ros2
 from safebo.text.command import say
 
 app = typer.Typer(
@@ -25,6 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+app.add_typer(ros2.app, name="ros2")
 
 Where = Annotated[str, typer.Argument(metavar="[HOST:PORT]", help="Where its guardian listens.")]
 Key = Annotated[

@@ -57,7 +57,7 @@ def relay(
         HardwareInputError: a client that cannot be loaded, or a gains file that lacks a gain.
     """
     try:
-        port = gain_port(file, own_process(file, robot.name, file.port, gains_file(file)))
+        port = gain_port(file, own_process(file, robot, file.port, gains_file(file)))
     except ControllerInputError as error:
         raise HardwareInputError(str(error)) from None
     budget = VIRTUAL_BUDGET_S if virtual else file.budget or ANSWER_BUDGET_S

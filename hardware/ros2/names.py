@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 PARAMETER_SERVICE = re.compile(r"rr(/.+)/get_parametersReply")
 """Topic on which a node answers questions for its parameters; every node of rclcpp and rclpy has it."""
-
-
-def is_name(name: str) -> bool:
-    """Whether a name of a node or a topic is complete: `/one/two`, letters, digits and `_`."""
-    return _NAME.fullmatch(name) is not None
 
 
 def topic_name(name: str) -> str:

@@ -17,6 +17,7 @@ from safebo.robots.controllers.numbers import (
     RESTART_TIMEOUT_S,
 )
 from safebo.robots.controllers.protocol import ControllerInputError, table_of
+from safebo.robots.controllers.ros_node import NodeSettings, RosNodePortSettings, node_settings
 from safebo.robots.controllers.sections import Section
 from safebo.robots.quadruped.gains import Gain, GainTable
 
@@ -57,6 +58,9 @@ class ParameterPortSettings:
     atomic: bool
 
 
+PortSettings = FilePortSettings | ParameterPortSettings | RosNodePortSettings
+
+
 @dataclass(frozen=True)
 class ControllerFile:
     """What the file says.
@@ -73,6 +77,7 @@ class ControllerFile:
         table: its gains.
         names: what the gain port calls each.
         gain_port: how they get in.
+        node: the node of ROS 2 that it is; None for any other.
     """
 
     path: Path
@@ -84,7 +89,8 @@ class ControllerFile:
     proof: float
     table: GainTable
     names: Mapping[str, str]
-    gain_port: FilePortSettings | ParameterPortSettings
+    gain_port: PortSettings
+    node: NodeSettings | None = None
 
 
 def read_controller_file(path: Path) -> ControllerFile:
@@ -117,8 +123,24 @@ def read_controller_file(path: Path) -> ControllerFile:
     table = _table(whole.section("gains"))
     names, gain_port = _gain_port(whole.section("gain_port"), table, bool(start))
     _check_places(controller, start, gain_port)
+    node = None
+    if isinstance(gain_port, RosNodePortSettings):
+        node = node_settings(whole.section("ros2"))
+        _check_node(controller, start, switches)
     whole.over()
-    return ControllerFile(path, name, port, switches, start, budget, proof, table, names, gain_port)
+    return ControllerFile(path, name, port, switches, start, budget, proof, table, names, gain_port, node)
+
+
+def _check_node(section: Section, start: tuple[str, ...], switches: bool) -> None:
+    """Refuse what a node cannot do."""
+    if start:
+        raise section.error(
+            "start", "is left out with gain_port.kind ros2: the node is started by you, its relay by safebo"
+        )
+    if switches:
+        raise section.error(
+            "switches_within_a_tick", "true is not allowed with gain_port.kind ros2: parameters take longer"
+        )
 
 
 def _loopback_port(section: Section) -> int:
@@ -131,9 +153,7 @@ def _loopback_port(section: Section) -> int:
     return int(port)
 
 
-def _check_places(
-    section: Section, start: tuple[str, ...], port: FilePortSettings | ParameterPortSettings
-) -> None:
+def _check_places(section: Section, start: tuple[str, ...], port: PortSettings) -> None:
     """Refuse a start command with other places than there are, or without a port."""
     for word in start:
         for place in re.findall(r"\{(\w*)\}", word):
@@ -167,9 +187,7 @@ def _table(section: Section) -> GainTable:
     return table_of(rows, str(section.path))
 
 
-def _gain_port(
-    section: Section, table: GainTable, started: bool
-) -> tuple[dict[str, str], FilePortSettings | ParameterPortSettings]:
+def _gain_port(section: Section, table: GainTable, started: bool) -> tuple[dict[str, str], PortSettings]:
     kind = section.text("kind")
     prefix = section.text("prefix", default="", empty=True)
     names = {name: prefix + name for name in table.names}
@@ -182,7 +200,7 @@ def _gain_port(
     if len(set(names.values())) < len(names):
         raise section.error("names", "two gains have the same name there")
     folder = section.path.parent
-    settings: FilePortSettings | ParameterPortSettings
+    settings: PortSettings
     if kind in ("file", "file-and-restart"):
         form = section.text("format", default=TextFormat.YAML)
         if form not in list(TextFormat):
@@ -203,7 +221,9 @@ def _gain_port(
         settings = ParameterPortSettings(
             (folder / file, function), section.text("node"), section.flag("atomic", True)
         )
+    elif kind == "ros2":
+        settings = RosNodePortSettings(section.flag("atomic", True))
     else:
-        section.refuse("kind", kind, "file, file-and-restart or ros-parameters")
+        section.refuse("kind", kind, "file, file-and-restart, ros2 or ros-parameters")
     section.over()
     return names, settings

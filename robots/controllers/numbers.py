@@ -7,6 +7,9 @@ MAX_ANSWER_BUDGET_S = 0.0015
 PROOF_TIMEOUT_S = 5.0
 """Within which a controller has to answer with gains that were written, unless its file says otherwise."""
 
+RELAY_START_TIMEOUT_S = 60.0
+"""That the relay to a node of ROS 2 gets to start: two seconds, and far more on a computer that does much else."""
+
 RESTART_TIMEOUT_S = 10.0
 """That the command gets which restarts a controller, unless its file says otherwise."""
 

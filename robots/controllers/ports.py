@@ -11,11 +11,20 @@ from safebo.robots.controllers.file_and_restart import FileAndRestartPort, Watch
 from safebo.robots.controllers.gain_port import GainPort
 from safebo.robots.controllers.own_process import OwnProcess
 from safebo.robots.controllers.protocol import ControllerInputError, GainPortError
+from safebo.robots.controllers.ros_node import (
+    RelayedParameters,
+    RosNodePort,
+    RosNodePortSettings,
+    relay_process,
+)
 from safebo.robots.controllers.ros_parameters import ParameterClient, RosParameterPort
+from safebo.robots.descriptions.model import RobotModel
 
 
-def own_process(file: ControllerFile, robot: str, port: int, gains: Path | None) -> OwnProcess | None:
-    """The controller's process, not yet started; None where its file has no start command.
+def own_process(file: ControllerFile, robot: RobotModel, port: int, gains: Path | None) -> OwnProcess | None:
+    """The controller's process, not yet started, or the relay of one that is a node of ROS 2.
+
+    None where its file has no start command.
 
     Args:
         file: of the controller.
@@ -23,9 +32,11 @@ def own_process(file: ControllerFile, robot: str, port: int, gains: Path | None)
         port: where it shall listen, for `{port}`.
         gains: its gains file, for `{gains}`; None where its gains are parameters.
     """
+    if file.node is not None:
+        return relay_process(file.path, port, robot.joint_names)
     if not file.start:
         return None
-    places = {"{port}": str(port), "{gains}": str(gains), "{robot}": robot}
+    places = {"{port}": str(port), "{gains}": str(gains), "{robot}": robot.name}
     command = []
     for word in file.start:
         for place, value in places.items():
@@ -39,13 +50,19 @@ def gains_file(file: ControllerFile) -> Path | None:
     return file.gain_port.file if isinstance(file.gain_port, FilePortSettings) else None
 
 
-def gain_port(file: ControllerFile, process: OwnProcess | None = None, gains: Path | None = None) -> GainPort:
+def gain_port(
+    file: ControllerFile,
+    process: OwnProcess | None = None,
+    gains: Path | None = None,
+    port: int | None = None,
+) -> GainPort:
     """The gain port that a controller's file asks for.
 
     Args:
         file: of the controller.
         process: the controller's process where it is one of ours.
         gains: the gains file; None for the one that is named.
+        port: where the relay of a node of ROS 2 listens; None for the one that is named.
 
     Raises:
         ControllerInputError: a client that cannot be loaded, or a gains file that lacks a gain.
@@ -53,16 +70,19 @@ def gain_port(file: ControllerFile, process: OwnProcess | None = None, gains: Pa
     settings = file.gain_port
     if isinstance(settings, FilePortSettings):
         path, form = gains or settings.file, settings.format
-        port = (
+        written = (
             WatchedFilePort(path, form, file.names, process)
             if settings.watched
             else FileAndRestartPort(path, form, file.names, settings.restart, settings.patience, process)
         )
         try:
-            port.read()
+            written.read()
         except GainPortError as error:
             raise ControllerInputError(f"{file.path}: gain_port.file: {error}") from None
-        return port
+        return written
+    if isinstance(settings, RosNodePortSettings):
+        relayed = RelayedParameters(port or file.port, process)
+        return RosNodePort(relayed, file.names, settings.atomic, process)
     module, function = settings.client
     client = load_client(file.path, module, function, settings.node)
     return RosParameterPort(client, file.names, settings.atomic)

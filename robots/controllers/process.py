@@ -140,17 +140,17 @@ class ProcessController:
         """Find or prepare the process; it is started by the gain port."""
         file, gains = self._file, gains_file(self._file)
         number = file.port
-        if file.start:
+        if file.start or file.node is not None:
             number = _free_port()
             if gains is not None:
                 self._folder = tempfile.TemporaryDirectory(prefix="safebo-controller-")
                 gains = Path(shutil.copy(gains, self._folder.name))
         if not file.start or gains is None:
             self._lock = _locked(file)
-        self._process = own_process(file, robot.name, number, gains)
+        self._process = own_process(file, robot, number, gains)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((LOOPBACK, number))
-        self._port = gain_port(file, self._process, gains)
+        self._port = gain_port(file, self._process, gains, number)
         weakref.finalize(self, _close, self._socket, self._lock, self._process)
         if self._process is not None and gains is None:
             self._process.restart()
@@ -262,7 +262,8 @@ def _locked(file: ControllerFile) -> IO[bytes]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         held.close()
-        raise ControllerFault(
-            f"{file.path}: another process walks with this controller; with controller.start every worker has its own"
-        ) from None
+        alone = (
+            "a node of ROS 2 walks for one" if file.node else "with controller.start every worker has its own"
+        )
+        raise ControllerFault(f"{file.path}: another process walks with this controller; {alone}") from None
     return held

@@ -53,10 +53,13 @@ class RosParameterPort:
         atomic: with `set_parameters_atomically`; else one by one, for nodes that know no other way.
     """
 
-    restarts = False
-
     def __init__(self, client: ParameterClient, parameters: Mapping[str, str], atomic: bool = True) -> None:
         self._client, self._parameters, self._atomic = client, dict(parameters), atomic
+
+    @property
+    def restarts(self) -> bool:
+        """Writing starts nothing anew."""
+        return False
 
     def write(self, gains: Mapping[str, float]) -> None:
         """Set all parameters.

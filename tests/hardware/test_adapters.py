@@ -743,7 +743,7 @@ BAD = [
     (
         "kind: ros-parameters",
         "kind: lcm",
-        "gain_port.kind: 'lcm' is not allowed; expected file, file-and-restart or ros",
+        "gain_port.kind: 'lcm' is not allowed; expected file, file-and-restart, ros2 or ros",
     ),
     (
         "parameter_client.py:connect",

@@ -56,7 +56,7 @@ class ServedWire:
 
 def test_the_guardian_starts_the_mpc_changes_its_gains_and_walks_with_it(mpc: ControllerFile) -> None:
     table = ControllerGains.of(mpc.table)
-    process = own_process(mpc, "go1", mpc.port, gains_file(mpc))
+    process = own_process(mpc, load_robot("go1"), mpc.port, gains_file(mpc))
     assert process is not None
     executor = ThreadPoolExecutor(1)
     try:
@@ -113,7 +113,7 @@ def walked(wire, table: ControllerGains, robot_name: str) -> float:
 
 
 def test_the_mpc_walks_as_far_behind_the_guardian_as_in_simulation(mpc: ControllerFile) -> None:
-    process = own_process(mpc, "go2", mpc.port, gains_file(mpc))
+    process = own_process(mpc, load_robot("go2"), mpc.port, gains_file(mpc))
     assert process is not None
     gain_port(mpc, process).write(
         ControllerGains.of(mpc.table).mapping(ControllerGains.of(mpc.table).baseline)

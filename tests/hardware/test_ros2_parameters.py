@@ -15,12 +15,13 @@ from present import present
 from safebo.hardware.errors import WireError
 from safebo.hardware.ros2.cdr import decode, encode
 from safebo.hardware.ros2.interfaces import DEFINITIONS, dds_name, fields_of
-from safebo.hardware.ros2.names import is_name, nodes_among
+from safebo.hardware.ros2.names import nodes_among
 from safebo.hardware.ros2.parameters import Type, value_in, value_message
 from safebo.robots.controllers.controller_file import read_controller_file
 from safebo.robots.controllers.gain_port import write_and_read_back
 from safebo.robots.controllers.ports import gain_port
 from safebo.robots.controllers.protocol import GainPortError
+from safebo.robots.controllers.ros_node import is_name
 from safebo.robots.controllers.ros_parameters import RosParameter, RosParameterPort
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")

@@ -1,0 +1,103 @@
+"""`safebo robot ros2`: controllers that are nodes of ROS 2, and robots seen by ROS 2's viewers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from safebo.hardware.errors import HardwareError
+from safebo.text.command import say
+
+if TYPE_CHECKING:
+    from safebo.robots.controllers.controller_file import ControllerFile
+    from safebo.robots.controllers.ros_node import NodeSettings
+
+app = typer.Typer(
+    help="ROS 2 without ROS installed: a controller that is a node, and a robot in rviz. See docs/ros2.md.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Controller file with gain_port.kind ros2; see docs/ros2.md.")
+]
+
+
+def _leave(error: Exception, code: int) -> NoReturn:
+    say(f"error: {error}", error=True)
+    raise typer.Exit(code) from None
+
+
+def _read(path: Path) -> tuple[ControllerFile, NodeSettings]:
+    from safebo.robots.controllers.controller_file import read_controller_file
+    from safebo.robots.controllers.protocol import ControllerInputError
+
+    file = read_controller_file(path)
+    if file.node is None:
+        raise ControllerInputError(f"{path}: gain_port.kind: this is no node of ROS 2; expected ros2")
+    return file, file.node
+
+
+@app.command()
+def relay(
+    path: File,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="UDP and TCP port on 127.0.0.1.")] = 4760,
+    robot: Annotated[str, typer.Option(help="Whose joints they are; see `safebo robots list`.")] = "go2",
+    joints: Annotated[str, typer.Option(help="Or the joints' names in robot order, with commas.")] = "",
+) -> None:
+    """Carry robot states to a node and its joint commands back. A guardian or a simulation starts this by itself."""
+    from safebo.hardware.dds import Participant
+    from safebo.hardware.ros2.gain_parameters import GainParameters
+    from safebo.hardware.ros2.relay import Relay
+    from safebo.hardware.ros2.relayed_calls import serve_calls
+    from safebo.robots.controllers.protocol import ControllerInputError
+
+    try:
+        _, node = _read(path)
+        names = joints.split(",") if joints else _joints(robot)
+        carrier = Relay(node, names, port, lambda text: say(text))
+        serve_calls(port, lambda: GainParameters(lambda: Participant(node.interface, node.domain), node.node))
+        say(f"relay to {node.node}: ready")
+        carrier.run()
+    except (ControllerInputError, HardwareError) as error:
+        _leave(error, getattr(error, "exit_code", 2))
+    except (OSError, ValueError) as error:  # a port that is taken, a robot that does not exist
+        _leave(error, 1)
+    except KeyboardInterrupt:
+        return
+
+
+def _joints(robot: str) -> list[str]:
+    from safebo.robots.descriptions.model import load_robot
+
+    return list(load_robot(robot).joint_names)
+
+
+@app.command()
+def check(path: File) -> None:
+    """Ask a node for the gains that a controller file names: types, ranges, values. Sets nothing, moves nothing.
+
+    Exit codes: 0 all are there and their ranges hold the file's bounds; 1 one is not; 2 bad input.
+    """
+    from safebo.hardware.dds import Participant
+    from safebo.hardware.ros2.gain_parameters import GainParameters
+    from safebo.hardware.ros2.node_check import compared
+    from safebo.hardware.ros2.relay import check_node
+    from safebo.robots.controllers.protocol import ControllerInputError, GainPortError
+
+    try:
+        file, node = _read(path)
+        check_node(node)
+        client = GainParameters(lambda: Participant(node.interface, node.domain), node.node)
+        rows, wrong = compared(file, client)
+    except (ControllerInputError, HardwareError) as error:
+        _leave(error, getattr(error, "exit_code", 2))
+    except GainPortError as error:
+        _leave(error, 1)
+    for row in rows:
+        say(row)
+    for what in wrong:
+        say(f"error: {what}", error=True)
+    raise typer.Exit(1 if wrong else 0)
