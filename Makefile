@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune hardware-demo test test-browser mutants lint types lock clean
+.PHONY: setup tune hardware-demo test test-browser docs mutants lint types lock clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,12 @@ test-browser: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/browser/requirements.lock
 	PYTHONPATH=tests/safebo $(BIN)/python -m pytest -n 0 tests/browser
 
+# The site, in site/; every page opens from the disk. The variable silences a banner about mkdocs 2, which is not used.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r docs/requirements.lock
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 # Small faults put into the rooms on which safety rests, and whether their tests notice. Also with ROOMS=boundary.
 ROOMS ?=
 mutants: setup
@@ -63,6 +69,8 @@ lock: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.5,<8'
 	$(BIN)/pip-compile pyproject.toml --all-extras --generate-hashes --strip-extras --unsafe-package torch \
 		--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements.lock
+	$(BIN)/pip-compile docs/requirements.in -c requirements.lock --generate-hashes --strip-extras \
+		--no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --output-file docs/requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

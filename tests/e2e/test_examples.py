@@ -35,9 +35,9 @@ def test_the_botorch_example_tries_only_what_is_safe(
     assert "certified: True" in capsys.readouterr().out
 
 
-def test_the_readmes_optuna_study_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (EXAMPLES.parents[1] / "README.md").read_text()
-    code = readme.split("## From Optuna", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+def test_the_optuna_pages_study_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (EXAMPLES.parent / "optuna.md").read_text()
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
     monkeypatch.chdir(tmp_path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for more, trials in ((20, 20), (4, 24)):
@@ -47,4 +47,4 @@ def test_the_readmes_optuna_study_runs_and_goes_on(tmp_path: Path, monkeypatch: 
         assert len(study.trials) == trials
         assert all(t.system_attrs["constraints"][0] <= 0 for t in study.trials)
     assert study.trials[0].params == {"kp": 4.0, "kd": 0.5}
-    assert min(t.value for t in study.trials[:20]) < 0.1  # as the README says
+    assert min(t.value for t in study.trials[:20]) < 0.1  # as the page says
