@@ -159,6 +159,9 @@ CLOCK_RESTART_S = _c("clock restart", 0.5, "s", "by which another clock falls ba
 CLOCK_SLACK = _c("clock slack", 0.25, "periods", "by which a state may come early without a loss before it")
 STEADY_STATES = _c("steady states", 50, "states", "in a row that make a stream steady before the guardian starts")
 STEADY_GAP_S = _c("steady gap", 0.1, "s", "longest gap between two of them")
+SOURCE_TIMEOUT_S = _c("source timeout", 0.1, "s", "of silence of the one publisher of states before another one counts")
+OTHER_ROBOT_S = _c("other robot", 1.0, "s", "for which another robot counts that was heard on a Go2's network")
+CALL_AGAIN_S = _c("call again", 1.0, "s", "without an answer of a robot's service after which it is called again")
 DISCOVERY_TIME_S = _c("discovery time", 1.0, "s", "in which a Go2's other commanders are looked for before we publish")
 LIE_DOWN_TIME_S = _c("lie down time", 3.0, "s", "for a physical robot before its motion service is released")
 

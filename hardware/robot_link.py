@@ -216,6 +216,10 @@ class RobotLink(Protocol):
         """Who else commands this robot's joints; empty when nobody does as far as the link can tell."""
         ...
 
+    def other_robots(self) -> str:
+        """Which other robots are on this link's network and hear its commands; empty when there is none."""
+        ...
+
     def close(self) -> None:
         """Leave the network. The robot keeps the last command for as long as its own watchdog allows."""
         ...

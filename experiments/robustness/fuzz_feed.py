@@ -38,6 +38,10 @@ class Feed:
         taken, self.waiting = self.waiting, []
         return taken if self._address is None else [(data, self._address) for data in taken]
 
+    def take_with_writer(self) -> list[tuple[bytes, int]]:
+        """The same, all of one writer."""
+        return [(data, 1) for data in self.take()]
+
     def send(self, data: bytes, address: object = None) -> bool:
         """Keep the newest answer."""
         self.sent = [data]

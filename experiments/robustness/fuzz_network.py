@@ -118,6 +118,8 @@ def dds(count: int, seed: int, findings: Findings, domain: int) -> None:
         RequestFuzzer(seed),
     )
     link.speak()
+    # as if what comes had been sent by the robot itself: another one's states are left out before they are judged
+    link._source.own = lambda samples, now: [data for data, _ in samples]  # type: ignore[method-assign]
     writers = [
         (stranger.writer(COMMANDS, "LowCmd_"), commands),
         (stranger.writer(STATES, "LowState_"), states),

@@ -218,6 +218,7 @@ ANYWHERE: dict[str, Maker] = {
     "temperature": _says("temperature", 86.0, Response.SIT, 9),
     "remote control": _says("remote_stop", True, Response.DAMP, 0),
     "second commander": _says("foreign_commands", True, Response.HOLD, 0),
+    "second robot": _says("other_robot", True, Response.HOLD, 0),
     "late commands": _gap,
 }
 """Troubles of a robot that stands or walks."""

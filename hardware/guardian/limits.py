@@ -39,6 +39,7 @@ QUANTITIES = (
     "tuner_silence",
     "remote_stop",
     "foreign_commands",
+    "other_robot",
     "stop",
 )
 """What is measured at every tick. nan: unknown, which is no trouble by itself; a state with a nan in what
@@ -141,6 +142,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(29, "stop_sit", "stop", "level", 1.5, _R.SIT, 0.0, Scope.ALWAYS, "stopped: stand down"),
     Limit(30, "stop_damp", "stop", "level", 2.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped: joint damping"),
     Limit(31, "tilt_at_rest", "tilt", "rad", 0.35, _R.REFUSE, 0.0, Scope.RESTING, "the robot does not lie level"),
+    Limit(60, "other_robot", "other_robot", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another robot hears this"),
 )  # fmt: skip
 """Starting numbers."""
 

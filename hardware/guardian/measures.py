@@ -77,6 +77,7 @@ class WatchedQuantities:
             cell_spread=newest.cell_spread,
             temperature=newest.temperature,
             foreign_commands=float(newest.foreign_commands),
+            other_robot=float(newest.other_robot),
         )
 
     def _damage_rate(self, now: float, damaged: int) -> float:

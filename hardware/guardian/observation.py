@@ -37,6 +37,7 @@ class RobotObservation:
         cell_spread: largest minus smallest cell voltage, V; nan where unknown.
         remote_stop: the person beside the robot pressed the remote's damping keys.
         foreign_commands: somebody else commands the joints too, or the vendor's motion service is active.
+        other_robot: another robot publishes its states on the same network, and hears what this one is told.
         restarts: how often the robot's clock has begun anew, as the link counts.
     """
 
@@ -48,10 +49,11 @@ class RobotObservation:
     cell_spread: float = math.nan
     remote_stop: bool = False
     foreign_commands: bool = False
+    other_robot: bool = False
     restarts: int = 0
 
 
-def observe(state: RobotState, foreign_commands: bool = False) -> RobotObservation:
+def observe(state: RobotState, foreign_commands: bool = False, other_robot: bool = False) -> RobotObservation:
     """What a robot link heard, as the guardian sees it."""
     return RobotObservation(
         state.tick,
@@ -62,6 +64,7 @@ def observe(state: RobotState, foreign_commands: bool = False) -> RobotObservati
         state.battery.cell_spread,
         stop_pressed(state.remote),
         foreign_commands,
+        other_robot,
         state.restarts,
     )
 

@@ -108,7 +108,7 @@ class GuardianProcess:
         self._pace, self._log, self._say = pace, log, say
         self._real_time, self._watch, self._clear = real_time, watch, clear
         self._flights = flights
-        self._foreign = ""
+        self._foreign = self._other = ""
         self._speed = Speed()
         self._rest = RestWatch()
         self._damped = math.inf  # since when the joints are damped because the process was asked to end, s
@@ -124,8 +124,8 @@ class GuardianProcess:
         now, state = self._pace.next(self._link)
         late = "" if self._watch is None else self._watch.begin()
         if self.ticks % FOREIGN_TICKS == 0:
-            self._foreign = self._link.foreign_commands()
-        seen = None if state is None else observe(state, bool(self._foreign))
+            self._foreign, self._other = self._link.foreign_commands(), self._link.other_robots()
+        seen = None if state is None else observe(state, bool(self._foreign), bool(self._other))
         damaged = self._link.counters.damaged
         tick = self._service.tick(now, seen, self._server.receive(), damaged, stop)
         self._link.write(tick.command)
@@ -207,8 +207,9 @@ class GuardianProcess:
         if not events:
             return
         self._log.put(events)
+        who = {"another commander": self._foreign, "another robot": self._other}
         for row in events:
-            extra = f": {self._foreign}" if "another commander" in row.message and self._foreign else ""
-            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.message}{extra}")
+            extra = next((more for words, more in who.items() if more and words in row.message), "")
+            self._say(f"{row.time:10.3f}  {row.kind:8}  {row.message}{': ' if extra else ''}{extra}")
             if row.kind == "latch" and self._clear:
                 self._say(f"{'':22}to clear it, once somebody has looked at the robot: {self._clear}")

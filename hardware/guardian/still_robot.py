@@ -64,5 +64,9 @@ class StillRobot:
         """Nobody else is there."""
         return ""
 
+    def other_robots(self) -> str:
+        """There is no other one."""
+        return ""
+
     def close(self) -> None:
         """Nothing is open."""

@@ -97,6 +97,10 @@ class Go1Link:
         """Always empty: a Go1 does not tell who else sends it commands."""
         return ""
 
+    def other_robots(self) -> str:
+        """Always empty: only packets of the one address are read."""
+        return ""
+
     def close(self) -> None:
         """Give the port back."""
         self._udp.close()

@@ -27,6 +27,7 @@ from safebo.hardware.unitree.services import (
     release_motion_service,
 )
 from safebo.hardware.unitree.state import StateStream, battery_temperature
+from safebo.hardware.unitree.state_source import StateSource
 from safebo.robots.quadruped.interface import JointCommand
 
 COMMANDS = "rt/lowcmd"
@@ -78,6 +79,7 @@ class Go2Link:
             self.counters,
         )
         self._command = wire.new_low_cmd()
+        self._source = StateSource(serial_in)
         self._participant = DdsParticipant(network, about)
         self._states = self._participant.reader(STATES, "LowState_")
         # Never taken from: it is there to count who writes commands.
@@ -92,6 +94,7 @@ class Go2Link:
         end = time.monotonic() + timeout
         done = [wait_for_stream(self, timeout)]
         self._look_around()
+        self._refuse_others()
         self._refuse_commanders()
         self.speak()
         left = max(0.0, end - time.monotonic())
@@ -114,6 +117,17 @@ class Go2Link:
             self.read()
             time.sleep(0.002)
 
+    def _refuse_others(self) -> None:
+        others = self._source.heard(self._clock())
+        if not others:
+            return
+        numbers = ", ".join(serial or "unknown" for serial in (self.serial(), *others))
+        who = "; ".join(map(str, self._participant.publishers(STATES)))
+        raise LinkError(
+            f"{1 + len(others)} robots publish {STATES} on this network, serials {numbers} ({who}): every command "
+            "would reach all of them. Leave one; give a virtual one a domain of its own (`--domain`)"
+        )
+
     def _refuse_commanders(self) -> None:
         if not self._others():
             return
@@ -125,7 +139,8 @@ class Go2Link:
 
     def read(self) -> RobotState | None:
         """The newest state that has come since the last call, by the robot's clock; None when none came."""
-        return self._stream.newest(self._states.take(), self._clock())
+        now = self._clock()
+        return self._stream.newest(self._source.own(self._states.take_with_writer(), now), now)
 
     def write(self, command: JointCommand) -> None:
         """Send a joint command at once; see `safebo.hardware.robot_link.RobotLink.write`."""
@@ -158,6 +173,14 @@ class Go2Link:
         service = self._watch.look(self._clock()) if self._writer is not None else ""
         return f"the motion service {service!r} commands the joints" if service else ""
 
+    def other_robots(self) -> str:
+        """Which other robots publish states on this network, whose joints hear our commands too; empty without any."""
+        others = self._source.heard(self._clock())
+        if not others:
+            return ""
+        numbers = ", ".join(serial or "unknown" for serial in others)
+        return f"serial {numbers} publishes {STATES} beside the one that is guarded, {self.serial()}"
+
     def _others(self) -> int:
         """How many other programs publish joint commands."""
         return max(0, self.command_writers() - (self._writer is not None))
@@ -165,6 +188,15 @@ class Go2Link:
     def close(self) -> None:
         """Leave the network."""
         self._participant.close()
+
+
+def serial_in(data: bytes) -> str:
+    """The serial number in a state's bytes; empty where they are no state."""
+    try:
+        first, second = wire.decode_low_state(data)["sn"].tolist()
+    except WireError:
+        return ""
+    return f"{first}-{second}"
 
 
 def battery_of(record: Record) -> Battery:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from safebo.hardware.constants import CALL_AGAIN_S
 from safebo.hardware.errors import LinkError, WireError
 from safebo.hardware.unitree.dds import DdsParticipant
 from safebo.hardware.unitree.rpc_messages import (
@@ -81,7 +82,10 @@ class ServiceClient:
         return self._requests.readers() > 0 and self._responses.writers() > 0
 
     def call(self, api: int, parameter: dict[str, Any] | None = None, timeout: float = 5.0) -> str:
-        """Call a function of the service and wait for its data.
+        """Call a function of the service and wait for its data; it is called again every second without an answer.
+
+        A robot that has not discovered this client yet answers into the void, and so does one whose answer is lost.
+        So a function may be called twice: those that are called here ask for a name, a posture or a mode.
 
         Raises:
             LinkError: no answer in time, or an answer that says no.
@@ -94,11 +98,15 @@ class ServiceClient:
                     "its network?"
                 )
             time.sleep(0.01)
-        call = self.send(api, parameter)
-        while self._responses.wait(max(0.0, end - self._clock())):
-            for answer in self.take():
-                if answer.id == call.id:
-                    return _accepted(self.service, call, answer)
+        calls: dict[int, RpcRequest] = {}
+        while (now := self._clock()) < end or not calls:
+            call = self.send(api, parameter)
+            calls[call.id] = call
+            again = min(end, now + CALL_AGAIN_S)
+            while self._responses.wait(max(0.0, again - self._clock())):
+                for answer in self.take():
+                    if answer.id in calls:
+                        return _accepted(self.service, calls[answer.id], answer)
         raise LinkError(f"service {self.service!r}: no answer to call {api} within {timeout:g} s")
 
     def send(self, api: int, parameter: dict[str, Any] | None = None) -> RpcRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 
 from safebo.hardware.command_options import with_options
 from safebo.hardware.errors import HardwareError, HardwareInputError
+from safebo.hardware.robot_lock import RobotLock
 from safebo.hardware.unitree.services import MotionService
 from safebo.hardware.virtual.faults import KINDS, MARKS, read_faults
 from safebo.hardware.virtual.injection import Injector
@@ -145,8 +147,9 @@ def go2(
     injector = options.injector(head=4, cell_scale=CELL_SCALE)
     name = "" if motion_service == "off" else motion_service
     plant = VirtualPlant(load_robot("go2"), settings.disturbance, options.seed, MotionService(name))
-    robot = VirtualGo2(network, plant, injector, settings.serial)
-    run(robot, settings, f"a virtual Go2 on interface {interface}, DDS domain {domain}")
+    with closing(RobotLock("virtual robot", f"DDS domain {domain} on {interface!r}")):
+        robot = VirtualGo2(network, plant, injector, settings.serial)
+        run(robot, settings, f"a virtual Go2 on interface {interface}, DDS domain {domain}")
 
 
 @app.command()

@@ -134,6 +134,7 @@ KINDS: dict[str, Kind] = {
     "joint_stuck": Kind(LASTING, _one_joint, "this joint does not move, or these (FL_thigh)"),
     "motor_weak": Kind(LASTING, _strengths, "share of the torque that arrives: a number, or by joint or leg (0.5)"),
     "second_publisher": Kind(LASTING, _nothing, "another program publishes joint commands' topic (Go2)"),
+    "second_robot": Kind(LASTING, _nothing, "another robot publishes its states on the same network (Go2)"),
     "motion_service_on": Kind(0.0, _name, "the vendor's motion service of this name takes the joints (mcf, Go2)"),
 }  # fmt: skip
 """What there is."""

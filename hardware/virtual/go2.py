@@ -6,9 +6,9 @@ import numpy as np
 
 from safebo.hardware.errors import LinkError
 from safebo.hardware.unitree import go2_messages as wire
-from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
+from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
 from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
-from safebo.hardware.unitree.go2_link import COMMANDS, Go2RobotSide
+from safebo.hardware.unitree.go2_link import COMMANDS, STATES, Go2RobotSide
 from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import DAMPING_KEYS, Remote
 from safebo.hardware.virtual.injection import Injector
@@ -18,6 +18,9 @@ from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
 from safebo.robots.quadruped.interface import JointCommand
 
 CELL_SCALE = 1e-3  # V per count
+INTRUDERS = {"second_publisher": (COMMANDS, "LowCmd_"), "second_robot": (STATES, "LowState_")}
+"""Faults that are another program on the network: what it publishes."""
+SECOND_SERIAL = (0x5AFEB0, 2)
 MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks
 
 
@@ -47,7 +50,7 @@ class VirtualGo2(VirtualRobot):
         self._network = network
         self._side: Go2RobotSide = Go2RobotSide(network, plant.motion)
         super().__init__(self._side, plant, injector)
-        self._intruder: DdsParticipant | None = None
+        self._intruders: dict[str, tuple[DdsParticipant, DdsWriter]] = {}
         self._encoder = StateEncoder(plant, wire.MODE_SERVO, 1.0, 1, CELL_SCALE)
         self._state = wire.new_low_state()
         self._state["sn"] = serial
@@ -77,6 +80,8 @@ class VirtualGo2(VirtualRobot):
                 # Cyclone DDS lets no truncated sample out: it is as good as lost, as it would be at a receiver.
                 if not injector.on("truncated"):
                     raise
+        if "second_robot" in self._intruders:
+            self._publish_second_robot()
         if injector.on("silence") or injector.on("reboot"):
             return
         if plant.ticks % SLOW_EVERY == 0:
@@ -88,21 +93,31 @@ class VirtualGo2(VirtualRobot):
 
     def close(self) -> None:
         """Leave the network."""
-        if self._intruder is not None:
-            self._intruder.close()
+        for kind in list(self._intruders):
+            self._send_away(kind)
         super().close()
 
     def _follow_faults(self) -> None:
         for fault in self.injector.begun:
             if fault.kind == "motion_service_on":
                 self.plant.motion.name, self.plant.motion.posture = fault.value, ""
-        wanted = self.injector.on("second_publisher")
-        if wanted and self._intruder is None:
-            self._intruder = DdsParticipant(self._network)
-            self._intruder.writer(COMMANDS, "LowCmd_")
-        elif not wanted and self._intruder is not None:
-            self._intruder.close()
-            self._intruder = None
+        for kind, (topic, message) in INTRUDERS.items():
+            wanted = self.injector.on(kind)
+            if wanted and kind not in self._intruders:
+                other = DdsParticipant(self._network, f"the fault {kind} of a virtual Go2")
+                self._intruders[kind] = other, other.writer(topic, message)
+            elif not wanted and kind in self._intruders:
+                self._send_away(kind)
+
+    def _send_away(self, kind: str) -> None:
+        self._intruders.pop(kind)[0].close()
+
+    def _publish_second_robot(self) -> None:
+        """States of another robot, which has run for an hour longer."""
+        other = self._state.copy()
+        other["sn"] = SECOND_SERIAL
+        other["tick"] = (int(other["tick"]) + 3_600_000) & 0xFFFFFFFF
+        self._intruders["second_robot"][1].write(wire.encode_low_state(other))
 
     def _publish_motion(self) -> None:
         plant, motion, imu = self.plant, self._motion, self._state["imu_state"]

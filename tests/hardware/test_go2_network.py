@@ -164,19 +164,68 @@ def test_a_second_guardian_is_refused_before_it_publishes_anything(robot) -> Non
     first.wait()
 
 
-def test_damaged_states_are_counted_and_the_stream_goes_on(link) -> None:
+def test_a_strangers_packets_are_left_out_and_the_stream_goes_on(link) -> None:
     noise = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
+    assert until(lambda: link.read() is not None)
     writer = noise.writer("rt/lowstate", "LowState_")
     assert until(lambda: writer.readers() >= 1)
-    assert until(lambda: link.read() is not None)
     headless = b"\x00\x01\x00\x00" + bytes(1176)
     wrong_checksum = bytearray(encode_low_state(new_low_state()))
     wrong_checksum[-1] ^= 1
     for data in (headless, bytes(wrong_checksum)):
         writer.write(data)
-    assert until(lambda: (link.read(), link.counters.damaged == 2)[1])
+    assert until(lambda: (link.read(), link.other_robots())[1])
+    assert (link.counters.damaged, link.counters.restarts) == (0, 0)
     assert until(lambda: link.read() is not None)
     noise.close()
+
+
+def other_robot(tick: int, serial: tuple[int, int] = (7, 8)) -> bytes:
+    state = new_low_state()
+    state["sn"], state["tick"] = serial, tick
+    return encode_low_state(state)
+
+
+def test_two_robots_on_one_network_are_said_to_be_two(link) -> None:
+    """Not a restart: the states of the other one are left out, while walking and at the start."""
+    link.prepare()
+    assert link.other_robots() == ""
+    noise = dds.DdsParticipant(DdsNetwork("lo", DOMAIN), "a robot of ours")
+    writer = noise.writer("rt/lowstate", "LowState_")
+    assert until(lambda: writer.readers() >= 1)
+    ticks = []
+    for number in range(20):
+        writer.write(other_robot(9_000_000 + 2 * number))
+        state = until(link.read)
+        ticks.append(state.tick)
+        assert state.serial == (2024, 77)
+    assert ticks == sorted(ticks)
+    assert link.counters.restarts == 0
+    assert link.other_robots() == "serial 7-8 publishes rt/lowstate beside the one that is guarded, 2024-77"
+
+    later = Go2Link(DdsNetwork("lo", DOMAIN))
+    speaks = threading.Event()
+
+    def speak() -> None:
+        for number in range(2000):
+            if speaks.is_set():
+                return
+            writer.write(other_robot(9_100_000 + 2 * number))
+            time.sleep(0.002)
+
+    speaking = threading.Thread(target=speak)
+    speaking.start()
+    said = r"2 robots publish rt/lowstate on this network, serials (2024-77, 7-8|7-8, 2024-77) \(.*a robot of ours"
+    try:
+        with pytest.raises(LinkError, match=said):
+            later.prepare()
+    finally:
+        speaks.set()
+        speaking.join()
+    assert later._writer is None
+    later.close()
+    noise.close()
+    assert until(lambda: (link.read(), not link.other_robots())[1])
 
 
 def test_a_virtual_robot_tells_what_else_a_robot_tells(robot) -> None:

@@ -35,7 +35,7 @@ def begun() -> tuple[World, GuardianClient]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(process, "observe", lambda state, foreign: state)
+    monkeypatch.setattr(process, "observe", lambda state, foreign, other: state)
     monkeypatch.setattr(process, "FINAL_DAMPING_S", 0.0)
 
 
@@ -72,6 +72,9 @@ class Stubborn:
         self.states.append(self.world.state)
 
     def foreign_commands(self) -> str:
+        return ""
+
+    def other_robots(self) -> str:
         return ""
 
     def send(self, address: object, data: bytes) -> None:
