@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -49,16 +50,24 @@ class RobotDrawing:
             orientation: of the trunk, w first, 4.
             joints: angles in robot order, rad, 12.
         """
+        places = self.places(position, orientation, joints)
+        return foxglove.dumped({"transforms": [foxglove.transform(time, *place) for place in places]})
+
+    def places(
+        self, position: FloatArray, orientation: FloatArray, joints: FloatArray
+    ) -> Iterator[tuple[str, str, FloatArray, FloatArray]]:
+        """Every body in the one that carries it: that one, the body, its offset, m, and its orientation, w first.
+
+        Arguments as in `frames`.
+        """
         data, base = self._data, self._index.base_qpos
         data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = position, orientation
         data.qpos[self._index.qpos] = joints
         mujoco.mj_kinematics(self._model, data)
-        return foxglove.dumped({"transforms": [self._frame(time, body) for body in self._bodies]})
-
-    def _frame(self, time: int, body: int) -> dict[str, Any]:
-        data, parent = self._data, int(self._model.body_parentid[body])
-        back, offset, turn = np.empty(4), np.empty(3), np.empty(4)
-        mujoco.mju_negQuat(back, data.xquat[parent])
-        mujoco.mju_rotVecQuat(offset, data.xpos[body] - data.xpos[parent], back)
-        mujoco.mju_mulQuat(turn, back, data.xquat[body])
-        return foxglove.transform(time, self._names[parent], self._names[body], offset, turn)
+        for body in self._bodies:
+            parent = int(self._model.body_parentid[body])
+            back, offset, turn = np.empty(4), np.empty(3), np.empty(4)
+            mujoco.mju_negQuat(back, data.xquat[parent])
+            mujoco.mju_rotVecQuat(offset, data.xpos[body] - data.xpos[parent], back)
+            mujoco.mju_mulQuat(turn, back, data.xquat[body])
+            yield self._names[parent], self._names[body], offset, turn

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from safebo.hardware.constants import PORT
 from safebo.hardware.errors import HardwareError
+from safebo.hardware.link.udp import LOOPBACK
 from safebo.text.command import say
 
 if TYPE_CHECKING:
@@ -101,3 +103,46 @@ def check(path: File) -> None:
     for what in wrong:
         say(f"error: {what}", error=True)
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def bridge(
+    where: Annotated[
+        str, typer.Argument(metavar="[HOST:PORT]", help="Where the robot's guardian listens.")
+    ] = f"{LOOPBACK}:{PORT}",
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Key shared with it. [default: ~/.config/safebo/link.key]"),
+    ] = None,
+    domain: Annotated[int, typer.Option(help="ROS_DOMAIN_ID of the viewers.")] = 0,
+    interface: Annotated[str, typer.Option(help="Network interface on which they are.")] = "lo",
+    rate: Annotated[int, typer.Option(min=1, max=50, help="States a second.")] = 50,
+    robot: Annotated[
+        str | None, typer.Option(help="Model that is drawn. [default: by the guardian's name of it]")
+    ] = None,
+) -> None:
+    """Publish a robot for rviz, PlotJuggler and Foxglove until Ctrl-C. It only looks, and needs no lease.
+
+    /joint_states, /imu, /tf, /robot_description and /diagnostics. Yaw and place of the trunk are in no State of a
+    guardian: the robot is drawn above the origin.
+    """
+    from safebo.hardware.link.connecting import host_and_port, session
+    from safebo.hardware.link.key import key_at
+    from safebo.hardware.ros2.bridge import Bridge, check_network
+    from safebo.robots.descriptions.model import load_robot
+
+    try:
+        host, port = host_and_port(where, f"{LOOPBACK}:{PORT}")
+        secret = key_at(key, say)
+        check_network(interface, domain)
+        with session(host, port, secret, "safebo robot ros2 bridge") as client:
+            name = robot or (client.welcome.robot if client.welcome else "")
+        published = Bridge(load_robot(name), interface, domain, rate, say)
+        say(f"{name}: on ROS_DOMAIN_ID={domain}, interface {interface}, until Ctrl-C")
+        published.run(lambda: session(host, port, secret, "safebo robot ros2 bridge"))
+    except HardwareError as error:
+        _leave(error, error.exit_code)
+    except (OSError, ValueError) as error:
+        _leave(error, 2)
+    except KeyboardInterrupt:
+        return

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from cyclonedds.domain import Domain, DomainParticipant
 from cyclonedds.idl import IdlStruct
-from cyclonedds.idl.types import float64, int64, sequence, uint8, uint64
+from cyclonedds.idl.types import float64, int32, int64, sequence, uint8, uint32, uint64
 from cyclonedds.pub import DataWriter
 from cyclonedds.qos import Policy, Qos
 from cyclonedds.sub import DataReader
@@ -137,6 +137,53 @@ class AtomicResponse(IdlStruct, typename=SRV + "SetParametersAtomically_Response
     result: SetParametersResult
 
 
+@dataclass
+class Time(IdlStruct, typename="builtin_interfaces.msg.dds_.Time_"):
+    sec: int32
+    nanosec: uint32
+
+
+@dataclass
+class Header(IdlStruct, typename="std_msgs.msg.dds_.Header_"):
+    stamp: Time
+    frame_id: str
+
+
+@dataclass
+class String(IdlStruct, typename="std_msgs.msg.dds_.String_"):
+    data: str
+
+
+@dataclass
+class JointState(IdlStruct, typename="sensor_msgs.msg.dds_.JointState_"):
+    header: Header
+    name: sequence[str]
+    position: sequence[float64]
+    velocity: sequence[float64]
+    effort: sequence[float64]
+
+
+@dataclass
+class KeyValue(IdlStruct, typename="diagnostic_msgs.msg.dds_.KeyValue_"):
+    key: str
+    value: str
+
+
+@dataclass
+class DiagnosticStatus(IdlStruct, typename="diagnostic_msgs.msg.dds_.DiagnosticStatus_"):
+    level: uint8
+    name: str
+    message: str
+    hardware_id: str
+    values: sequence[KeyValue]
+
+
+@dataclass
+class DiagnosticArray(IdlStruct, typename="diagnostic_msgs.msg.dds_.DiagnosticArray_"):
+    header: Header
+    status: sequence[DiagnosticStatus]
+
+
 SERVICES = {
     "list_parameters": (ListRequest, ListResponse),
     "describe_parameters": (DescribeRequest, DescribeResponse),
@@ -144,6 +191,7 @@ SERVICES = {
     "set_parameters_atomically": (AtomicRequest, AtomicResponse),
 }
 QUALITY = Qos(Policy.Reliability.Reliable(10**9), Policy.Durability.Volatile, Policy.History.KeepAll)
+LATE = Qos(Policy.Reliability.Reliable(10**9), Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
 
 
 _domains = []
