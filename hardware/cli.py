@@ -1,4 +1,4 @@
-"""`safebo robot`: see, stop and clear a robot behind its guardian; recover and score raw records."""
+"""`safebo robot`: see, stop and clear a robot behind its guardian; recover raw records."""
 
 from __future__ import annotations
 

@@ -404,7 +404,10 @@ class TrialUnknownError(RuntimeError):
 
 
 class NotStartedError(RuntimeError):
-    """A trial could not be started, and nothing moved: the run stops, and the trial may be asked for again."""
+    """A trial could not be started, and its gains moved nothing: the run stops, and it may be asked for again.
+
+    What moved all the same, as a robot that had got up for it, belongs into the message.
+    """
 
 
 @dataclass(frozen=True)

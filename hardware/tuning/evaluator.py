@@ -42,6 +42,7 @@ from safebo.hardware.tuning.recording import (
     read_telemetry,
     trial_metadata,
 )
+from safebo.hardware.tuning.risen import RisenWatch
 from safebo.hardware.tuning.running_walk import RunningWalk
 from safebo.hardware.tuning.scoring import NAMES, measure
 from safebo.hardware.tuning.session import Session, get_clear, get_ready
@@ -187,19 +188,23 @@ class RobotEvaluator:
         """Run one trial.
 
         Raises:
-            NotStartedError: it could not begin; nothing moved but, perhaps, getting up.
+            NotStartedError: it could not begin; its gains moved nothing, and the message says whether the robot got up.
             TrialUnknownError: it began, and how it ended is not known.
         """
-        disk = Disk(self._session.background)
+        disk, risen = Disk(self._session.background), RisenWatch()
         try:
-            return self._evaluated(disk, self._supervised(), trial, monitor)
+            return self._evaluated(disk, risen, self._supervised(), trial, monitor)
+        except NotStartedError as error:
+            raise NotStartedError(f"{error}{risen.words}") from error
         finally:
             disk.close()
 
-    def _evaluated(self, disk: Disk, ledger: Ledger, trial: Trial, monitor: Monitor | None) -> Measurement:
+    def _evaluated(
+        self, disk: Disk, risen: RisenWatch, ledger: Ledger, trial: Trial, monitor: Monitor | None
+    ) -> Measurement:
         try:
             self._session.open()
-            with self._session.client() as client:
+            with self._session.client() as client, risen.watching(client):
                 get_ready(client, self._address.clears, commands_of(self._address))
                 token = self._arm(client, disk, ledger, trial, monitor)
                 told = describe(client)

@@ -72,5 +72,5 @@ def refuse_interval(file: StudyFile, info: EvaluatorInfo) -> None:
 
 def _stopped(why: str) -> RunStoppedError:
     return RunStoppedError(
-        f"the next trial was not asked for: {why}. Nothing moved; mend that and go on with --resume"
+        f"the next trial was not asked for: {why}. No trial was begun; mend that and go on with --resume"
     )

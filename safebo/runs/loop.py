@@ -425,7 +425,8 @@ class RunLoop:
                     continue
                 except NotStartedError as error:
                     raise RunStoppedError(
-                        f"trial {trial.id} was not started: {error}. Nothing moved; mend that and go on with --resume"
+                        f"trial {trial.id} was not started: {error}. Its gains moved nothing; mend that and go on "
+                        "with --resume"
                     ) from error
                 except Exception as error:
                     if isinstance(error, OSError) and disk_is_full(error):

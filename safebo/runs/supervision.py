@@ -60,7 +60,7 @@ class Supervision:
         """Have everything checked before the first trial.
 
         Raises:
-            RunStoppedError: something is not as it must be; nothing has moved.
+            RunStoppedError: something is not as it must be; no trial has begun.
         """
         self._told = len(journal.events())
         try:

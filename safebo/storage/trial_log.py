@@ -2,7 +2,7 @@
 
     PROPOSED -> APPROVED -> ARMED -> RUNNING -> ENDED -> SCORED -> ACCEPTED | CONTAMINATED | UNSAFE
 
-Instead of APPROVED it may be SKIPPED, and instead of RUNNING it may be REFUSED; then nothing moved.
+Instead of APPROVED it may be SKIPPED, and instead of RUNNING it may be REFUSED; then its gains moved nothing.
 
 PROPOSED is the row that every trial has before it runs. A run that finds a trial ARMED or RUNNING does not know how
 it ended: a person has to say. ENDED names the raw file and its SHA-256, so such a trial can be scored again.

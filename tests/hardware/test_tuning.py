@@ -243,7 +243,8 @@ def test_a_step_that_cannot_be_kept_is_not_taken(robot_run, monkeypatch):
     robot_run.evaluator.supervise(Locked(), lambda: 0)
     story = robot_run.run(robot_run.trial())
     assert isinstance(story.error, NotStartedError)
-    assert "locked" in str(story.error)
+    assert str(story.error).endswith("locked. The robot had got up for it, with its baseline gains")
+    assert "got up" not in str(robot_run.run(robot_run.trial(2)).error)  # it stands already
     assert State.RUNNING not in [state for _, state, _ in robot_run.world.history]
 
 

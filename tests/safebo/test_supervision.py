@@ -282,7 +282,7 @@ def test_a_proposal_that_was_changed_after_its_approval_needs_another(tmp_path, 
 
     world.before = lambda what: lost(what) if what == "arm" else None
     with pytest.raises(
-        RunStoppedError, match=r"trial 1 was not started: the approval is 61 s old.*Nothing moved"
+        RunStoppedError, match=r"trial 1 was not started: the approval is 61 s old.*Its gains moved nothing"
     ):
         tune(tmp_path, everything())
     assert steps(tmp_path) == ["APPROVED"]
