@@ -66,12 +66,16 @@ def check_domain(domain: int) -> None:
         raise HardwareInputError(f"DDS domain {domain}: domains are 0 .. {MAX_DOMAIN}")
 
 
-def configuration(interface: str) -> str:
-    """Cyclone's configuration: this interface and no other, in any domain."""
+def configuration(interface: str, unicast: bool = False) -> str:
+    """Cyclone's configuration: this interface and no other, in any domain; `unicast` as of `Participant`."""
+    discovery = (
+        "<Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>119</MaxAutoParticipantIndex>"
+        '<Peers><Peer Address="127.0.0.1"/></Peers></Discovery>'
+    )
     return (
         '<CycloneDDS><Domain Id="any"><General><Interfaces>'
         f'<NetworkInterface name="{interface}"/>'
-        "</Interfaces></General></Domain></CycloneDDS>"
+        f"</Interfaces></General>{discovery if unicast else ''}</Domain></CycloneDDS>"
     )
 
 
@@ -99,6 +103,9 @@ class Participant:
         interface: network interface by name.
         domain: 0 to `MAX_DOMAIN`.
         about: what this process is, for others in the domain who ask who publishes; see `publishers`.
+        unicast: on a loopback interface, looks for others by their ports too. Cyclone before 11 has no multicast there,
+            and without this neither finds the other. One of 0.10 that announces types dies of it (see
+            `safebo.hardware.unitree.dds`).
 
     Attributes:
         where: domain and interface, for people.
@@ -109,7 +116,7 @@ class Participant:
         LinkError: Cyclone DDS refuses.
     """
 
-    def __init__(self, interface: str, domain: int, about: str = "") -> None:
+    def __init__(self, interface: str, domain: int, about: str = "", unicast: bool = False) -> None:
         if dds_version() is None:
             raise DdsVersionError("Cyclone DDS is not installed: `pip install 'safebo[hardware]'`")
         from cyclonedds.domain import Domain, DomainParticipant
@@ -125,7 +132,7 @@ class Participant:
                     f"this process uses DDS domain {domain} on {known[0]!r}; it cannot be on {interface!r} as well"
                 )
             if known is None:
-                made = self._made(lambda: Domain(domain, configuration(interface)))
+                made = self._made(lambda: Domain(domain, configuration(interface, unicast)))
                 _domains[domain] = (interface, made)
             said = Qos(Policy.Userdata(MARK + about.encode())) if about else None
             self._participant = self._made(lambda: DomainParticipant(domain, qos=said))

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from safebo.hardware.dds import Participant
 from safebo.hardware.ros2.gain_parameters import GainParameters
+from safebo.hardware.ros2.network import join
 from safebo.robots.controllers.controller_file import ControllerFile, read_controller_file
 from safebo.robots.controllers.gain_port import write_and_read_back
 from safebo.robots.controllers.process import ProcessController
@@ -62,7 +62,7 @@ def main() -> None:
 
 def parameters(file: ControllerFile, domain: int, sets: int) -> bool:
     """Atomic sets that are read back, and refused ones that change nothing."""
-    client = GainParameters(lambda: Participant("lo", domain), file.node.node if file.node else "")
+    client = GainParameters(lambda: join("lo", domain), file.node.node if file.node else "")
     port = RosParameterPort(client, file.names)
     rng, taken, refused, spent = np.random.default_rng(0), 0, 0, []
     for _ in range(sets):

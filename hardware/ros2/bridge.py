@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from safebo.hardware.constants import GUARDIAN_SILENT_S, WATCH_RETRY_S
-from safebo.hardware.dds import Participant, Quality, check_domain, dds_version, is_loopback
+from safebo.hardware.dds import Quality, check_domain, dds_version, is_loopback
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.messages import StateMessage, Welcome
 from safebo.hardware.records.robot_drawing import RobotDrawing
 from safebo.hardware.ros2.cdr import Message, encode
 from safebo.hardware.ros2.names import topic_name
+from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.robot_view import (
     DESCRIPTION,
     DIAGNOSTICS,
@@ -64,7 +65,7 @@ class Bridge:
         check_network(interface, domain)
         self._period, self._say = 1.0 / min(rate, MAX_RATE_HZ), say
         self._view = RobotView(RobotDrawing(robot))
-        self._participant = Participant(interface, domain)
+        self._participant = join(interface, domain)
         quality = {DESCRIPTION: Quality(1, transient=True), TF: Quality(TF_DEPTH)}
         self._writers = {
             topic: self._participant.writer(

@@ -50,8 +50,8 @@ def relay(
     joints: Annotated[str, typer.Option(help="Or the joints' names in robot order, with commas.")] = "",
 ) -> None:
     """Carry robot states to a node and its joint commands back. A guardian or a simulation starts this by itself."""
-    from safebo.hardware.dds import Participant
     from safebo.hardware.ros2.gain_parameters import GainParameters
+    from safebo.hardware.ros2.network import join
     from safebo.hardware.ros2.relay import Relay
     from safebo.hardware.ros2.relayed_calls import serve_calls
     from safebo.robots.controllers.protocol import ControllerInputError
@@ -60,7 +60,7 @@ def relay(
         _, node = _read(path)
         names = joints.split(",") if joints else _joints(robot)
         carrier = Relay(node, names, port, lambda text: say(text))
-        serve_calls(port, lambda: GainParameters(lambda: Participant(node.interface, node.domain), node.node))
+        serve_calls(port, lambda: GainParameters(lambda: join(node.interface, node.domain), node.node))
         say(f"relay to {node.node}: ready")
         carrier.run()
     except (ControllerInputError, HardwareError) as error:
@@ -83,8 +83,8 @@ def check(path: File) -> None:
 
     Exit codes: 0 all are there and their ranges hold the file's bounds; 1 one is not; 2 bad input.
     """
-    from safebo.hardware.dds import Participant
     from safebo.hardware.ros2.gain_parameters import GainParameters
+    from safebo.hardware.ros2.network import join
     from safebo.hardware.ros2.node_check import compared
     from safebo.hardware.ros2.relay import check_node
     from safebo.robots.controllers.protocol import ControllerInputError, GainPortError
@@ -92,7 +92,7 @@ def check(path: File) -> None:
     try:
         file, node = _read(path)
         check_node(node)
-        client = GainParameters(lambda: Participant(node.interface, node.domain), node.node)
+        client = GainParameters(lambda: join(node.interface, node.domain), node.node)
         rows, wrong = compared(file, client)
     except (ControllerInputError, HardwareError) as error:
         _leave(error, getattr(error, "exit_code", 2))

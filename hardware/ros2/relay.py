@@ -18,11 +18,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from safebo.hardware.constants import CONTROL_RATE_HZ
-from safebo.hardware.dds import Participant, Quality, check_domain, is_loopback
+from safebo.hardware.dds import Quality, check_domain, is_loopback
 from safebo.hardware.errors import HardwareInputError, WireError
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.hardware.ros2.fixed_layout import NANOSECONDS
 from safebo.hardware.ros2.names import topic_name
+from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.robot_messages import (
     DYNAMIC,
     ODOMETRY,
@@ -111,7 +112,7 @@ class Relay:
         self._stamps, self._age = Stamps(), round(node.odometry_age * NANOSECONDS)
         self._bases: OrderedDict[int, BaseState] = OrderedDict()
         self._salt, self._said = random.SystemRandom().randbytes(8), ""
-        self._participant = Participant(node.interface, node.domain)
+        self._participant = join(node.interface, node.domain)
         dynamic, odometry = topic_type(DYNAMIC), topic_type(ODOMETRY)
         quality = Quality(DEPTH, reliable=False)  # matches every publisher
         self._states = self._participant.writer(topic_name(node.state), dynamic, Quality(DEPTH))

@@ -121,11 +121,12 @@ def test_angles_turn_as_the_quaternion_does() -> None:
         assert abs(back @ turn) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_another_machine_s_network_is_joined_by_a_go2_s_version_only() -> None:
+def test_another_machine_s_network_is_joined_by_a_go2_s_version_only(monkeypatch) -> None:
     check_network("lo", 0)
+    monkeypatch.setattr(module, "dds_version", lambda: "11.0.1")
     others = [name for name in os.listdir("/sys/class/net") if name != "lo"]
     for name in others:
-        with pytest.raises(DdsVersionError, match=r"must not join a Go2's network|not installed"):
+        with pytest.raises(DdsVersionError, match="must not join a Go2's network"):
             check_network(name, 0)
 
 

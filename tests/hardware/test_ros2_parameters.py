@@ -29,8 +29,8 @@ pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 import ros2_peer as peer
 from cyclonedds.domain import DomainParticipant
 
-from safebo.hardware.dds import Participant
 from safebo.hardware.ros2.gain_parameters import GainParameters
+from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.services import HEADER
 
 DOMAIN = 20 + os.getpid() % 200  # other test runs on this machine have their own
@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "docs" / "examples" / "relayed_controller"
 SERVER = """
 import sys, time
-from safebo.hardware.dds import Participant
+from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.parameters import Descriptor, ParameterServer, Type
 declared = [Descriptor("gains.kp", Type.DOUBLE, 20, 150), Descriptor("horizon", Type.INTEGER, 1, 30),
             Descriptor("sets", Type.INTEGER, read_only=True)]
@@ -46,7 +46,7 @@ def counted(values):
     server.values["sets"] += 1
     values["sets"] += 1
     return "horizon 13 brings bad luck" if values["horizon"] == 13 else ""
-server = ParameterServer(Participant("lo", int(sys.argv[1])), "/served", declared,
+server = ParameterServer(join("lo", int(sys.argv[1])), "/served", declared,
                          {"gains.kp": 60.0, "horizon": 20, "sets": 0}, counted)
 print("ready", flush=True)
 end = time.monotonic() + 60
@@ -66,7 +66,7 @@ def domain():
     ]
     for node in nodes:
         assert present(node.stdout).readline() == "ready\n"
-    participant = Participant("lo", DOMAIN)
+    participant = join("lo", DOMAIN)
     yield participant
     participant.close()
     for node in nodes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from safebo.hardware.dds import Participant
 from safebo.hardware.ros2.gain_parameters import GainParameters
+from safebo.hardware.ros2.network import join
 
 
 def connect(node: str) -> GainParameters:
     """The client of a node, such as `/my_mpc`."""
     domain = int(os.environ.get("ROS_DOMAIN_ID", "0"))
-    return GainParameters(lambda: Participant("lo", domain), node)
+    return GainParameters(lambda: join("lo", domain), node)

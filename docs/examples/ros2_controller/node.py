@@ -16,8 +16,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from safebo.hardware.dds import Participant, Quality
+from safebo.hardware.dds import Quality
 from safebo.hardware.ros2.cdr import decode, encode
+from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.parameters import Descriptor, ParameterServer, Type
 from safebo.hardware.ros2.topic_types import topic_type
 
@@ -84,7 +85,7 @@ def main() -> None:
     """Answer until told to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--domain", type=int, default=0)
-    participant = Participant("lo", parser.parse_args().domain)
+    participant = join("lo", parser.parse_args().domain)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parameters = ParameterServer(participant, NODE, DECLARED, START, too_soft)
     states = participant.reader(f"rt{NODE}/robot_state", topic_type(STATE), Quality(depth=1))
