@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from safebo.console.slices import drawn_from
 from safebo.experiments.speed.continuous_cases import box_study, records_around_seed, tell_and_ask
 from safebo.experiments.speed.measure import SpeedCase
 from safebo.runs.recommend import recommend
@@ -82,6 +83,13 @@ def anew(gains: int) -> Callable[[], Any]:
     return call
 
 
+def slices() -> Callable[[], Any]:
+    """The console's slices of a run that ended, by a process that has loaded all it needs."""
+    place = folder(6)
+    recommend(place)
+    return lambda: drawn_from(place)
+
+
 CASES = (
     *(
         SpeedCase(
@@ -115,6 +123,14 @@ CASES = (
         )
         for name, bar in (("best", 2.0), ("show", 1.0), ("report", 15.0))
         for gains in (2, 6)
+    ),
+    SpeedCase(
+        "slices_2000",
+        "the console's slices of a run of 2,000 trials, drawn anew: a page asks for them before a person does",
+        3.0,
+        slices,
+        3,
+        1,
     ),
     SpeedCase(
         "best_anew_2000",

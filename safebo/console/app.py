@@ -96,9 +96,11 @@ class Console:
         }
 
     def close(self) -> None:
-        """Look at no robot any more."""
+        """Look at no robot any more, and draw nothing."""
         for robot in self.robots.values():
             robot.close()
+        for drawer in self.slices.values():
+            drawer.close()
 
 
 def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:

@@ -4,6 +4,7 @@
 const LOST_MS = 800; // without an event; the server sends five a second
 const ALIVE_MS = 1000;
 const REFRESH_MS = 1000;
+const SLICES_MS = 1500;
 const SEEN = 300; // samples of a strip chart: a minute
 
 const run = document.body.dataset.run;
@@ -302,7 +303,7 @@ async function answer(button) {
 async function slices(button) {
   button.disabled = true;
   const place = id("slices-here");
-  place.textContent = "The model is being restored; the first time this takes a while.";
+  place.textContent = "The model is being restored; after a new trial this takes a moment.";
   try {
     const answer = await fetch(`/runs/${run}/slices`);
     const text = await answer.text();
@@ -336,4 +337,5 @@ setInterval(() => {
   if (performance.now() - heard > LOST_MS) setLost(true);
   enable();
 }, 100);
+setTimeout(() => fetch(`/runs/${run}/slices`).catch(() => {}), SLICES_MS); // drawn before they are asked for
 setInterval(() => { if (owns && !lost) post("/alive").catch(() => {}); }, ALIVE_MS);
