@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safebo.experiments.site.commands import commands_page
+from safebo.experiments.site.examples import examples_page
 from safebo.experiments.site.limits import limits_page
 from safebo.experiments.site.python import python_page
 
@@ -16,6 +17,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": commands_page,
+    "examples.md": examples_page,
     "guardian-limits.md": limits_page,
     "python.md": python_page,
 }
