@@ -78,31 +78,40 @@ def _joints(robot: str) -> list[str]:
 
 
 @app.command()
-def check(path: File) -> None:
-    """Ask a node for the gains that a controller file names: types, ranges, values. Sets nothing, moves nothing.
+def check(
+    path: File,
+    robot: Annotated[str, typer.Option(help="Whose states it gets; see `safebo robots list`.")] = "go2",
+) -> None:
+    """Ask a node for the gains that a controller file names, and let it answer states. Sets nothing, moves nothing.
 
-    Exit codes: 0 all are there and their ranges hold the file's bounds; 1 one is not; 2 bad input.
+    Exit codes: 0 all gains are there, their ranges hold the file's bounds, every state was answered; 1 not so; 2 bad
+    input.
     """
     from safebo.hardware.ros2.gain_parameters import GainParameters
     from safebo.hardware.ros2.network import join
-    from safebo.hardware.ros2.node_check import compared
+    from safebo.hardware.ros2.node_check import answering, compared
     from safebo.hardware.ros2.relay import check_node
     from safebo.robots.controllers.protocol import ControllerInputError, GainPortError
+    from safebo.robots.descriptions.model import load_robot
 
     try:
         file, node = _read(path)
         check_node(node)
+        model = load_robot(robot)
         client = GainParameters(lambda: join(node.interface, node.domain), node.node)
         rows, wrong = compared(file, client)
+        more, also = answering(file, model.joint_names, model.home_joints)
     except (ControllerInputError, HardwareError) as error:
         _leave(error, getattr(error, "exit_code", 2))
     except GainPortError as error:
         _leave(error, 1)
-    for row in rows:
+    except ValueError as error:  # a robot that does not exist
+        _leave(error, 2)
+    for row in rows + more:
         say(row)
-    for what in wrong:
+    for what in wrong + also:
         say(f"error: {what}", error=True)
-    raise typer.Exit(1 if wrong else 0)
+    raise typer.Exit(1 if wrong or also else 0)
 
 
 @app.command()

@@ -9,11 +9,14 @@ import json
 import socketserver
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.robots.controllers.protocol import GainPortError
 from safebo.robots.controllers.ros_parameters import ParameterClient, RosParameter
+
+SILENT_S = 1.0
 
 
 def answered(client: ParameterClient, line: str) -> dict[str, Any]:
@@ -47,12 +50,15 @@ def serve_calls(port: int, make: Callable[[], ParameterClient]) -> socketserver.
     made: list[ParameterClient] = []
 
     class Calls(socketserver.StreamRequestHandler):
+        timeout = SILENT_S  # whoever connects and says nothing keeps others waiting for so long
+
         def handle(self) -> None:
             if not made:
                 made.append(make())
-            for line in self.rfile:
-                said = answered(made[0], line.decode(errors="replace"))
-                self.wfile.write(json.dumps(said).encode() + b"\n")
+            with suppress(OSError):
+                for line in self.rfile:
+                    said = answered(made[0], line.decode(errors="replace"))
+                    self.wfile.write(json.dumps(said).encode() + b"\n")
 
     class Server(socketserver.TCPServer):
         allow_reuse_address = True

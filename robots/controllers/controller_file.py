@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safebo.errors import FileError
 from safebo.files.reading import read_file
+from safebo.robots.controllers.datagrams import LOOPBACK
 from safebo.robots.controllers.gains_text import TextFormat
 from safebo.robots.controllers.numbers import (
     MAX_ANSWER_BUDGET_S,
@@ -20,9 +21,6 @@ from safebo.robots.controllers.protocol import ControllerInputError, table_of
 from safebo.robots.controllers.ros_node import NodeSettings, RosNodePortSettings, node_settings
 from safebo.robots.controllers.sections import Section
 from safebo.robots.quadruped.gains import Gain, GainTable
-
-LOOPBACK = "127.0.0.1"
-"""Commands for motors travel inside one machine only."""
 
 PLACES = ("port", "gains", "robot")
 """What `{port}`, `{gains}` and `{robot}` in a start command stand for: where to listen, the gains file, the robot."""

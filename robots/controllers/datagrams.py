@@ -19,6 +19,9 @@ import numpy as np
 from safebo.robots.controllers.protocol import DatagramError
 from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorReading
 
+LOOPBACK = "127.0.0.1"
+"""Commands for motors travel inside one machine only."""
+
 STATE_HEAD = struct.Struct("<4sBBHQ10d")
 STATE_MAGIC = b"SBs1"
 STATE_BYTES = STATE_HEAD.size + 34 * 8

@@ -19,9 +19,10 @@ from typing import IO
 
 import numpy as np
 
-from safebo.robots.controllers.controller_file import LOOPBACK, ControllerFile
+from safebo.robots.controllers.controller_file import ControllerFile
 from safebo.robots.controllers.datagrams import (
     ANSWER_BYTES,
+    LOOPBACK,
     GainSet,
     Mode,
     RelayAnswer,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safebo.robots.controllers.datagrams import LOOPBACK
 from safebo.robots.controllers.numbers import RELAY_START_TIMEOUT_S, RESTART_TIMEOUT_S
 from safebo.robots.controllers.own_process import OwnProcess
 from safebo.robots.controllers.protocol import GainPortError
@@ -28,7 +29,6 @@ from safebo.robots.controllers.ros_parameters import (
 )
 from safebo.robots.controllers.sections import Section
 
-LOOPBACK = "127.0.0.1"
 PAUSE_S = 0.02
 """Between two attempts to reach a relay that is being started."""
 MAX_DOMAIN = 230  # as in safebo.hardware.dds

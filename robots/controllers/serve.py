@@ -19,8 +19,8 @@ import numpy as np
 from safebo.errors import FileError
 from safebo.files.reading import read_file
 from safebo.files.writing import write_whole
-from safebo.robots.controllers.controller_file import LOOPBACK
 from safebo.robots.controllers.datagrams import (
+    LOOPBACK,
     STATE_BYTES,
     GainSet,
     Mode,

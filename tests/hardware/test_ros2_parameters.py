@@ -33,7 +33,7 @@ from safebo.hardware.ros2.gain_parameters import GainParameters
 from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.services import HEADER
 
-DOMAIN = 20 + os.getpid() % 200  # other test runs on this machine have their own
+DOMAIN = 20 + (os.getpid() + 150) % 200  # other test runs on this machine have their own
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "docs" / "examples" / "relayed_controller"
 SERVER = """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from typer.testing import CliRunner, Result
 
 from safebo.experiments.robustness.guardian_world import TROT
 from safebo.hardware.cli import app
+from safebo.hardware.dds import Quality
 from safebo.hardware.errors import HardwareInputError, WireError
 from safebo.hardware.guardian.bounds import ControllerGains
 from safebo.hardware.guardian.states import State
+from safebo.hardware.ros2 import node_check
 from safebo.hardware.ros2.cdr import decode, encode
-from safebo.hardware.ros2.fixed_layout import FixedLayout, stamp_of
-from safebo.hardware.ros2.relay import PERIOD_NS, Stamps, check_node
+from safebo.hardware.ros2.fixed_layout import FixedLayout, stamp_in, stamp_of
+from safebo.hardware.ros2.network import join
+from safebo.hardware.ros2.relay import PERIOD_NS, Relay, Stamps, check_node
 from safebo.hardware.ros2.relayed_calls import answered
 from safebo.hardware.ros2.robot_messages import (
     COMMAND,
@@ -37,10 +41,10 @@ from safebo.hardware.ros2.robot_messages import (
 )
 from safebo.robots.controllers import process
 from safebo.robots.controllers.controller_file import read_controller_file
-from safebo.robots.controllers.datagrams import GainSet, Mode, RelayState
+from safebo.robots.controllers.datagrams import GainSet, Mode, RelayAnswer, RelayState
 from safebo.robots.controllers.ports import gain_port, own_process
 from safebo.robots.controllers.protocol import ControllerFault, ControllerInputError
-from safebo.robots.controllers.ros_node import RelayedParameters
+from safebo.robots.controllers.ros_node import NodeSettings, RelayedParameters
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.quadruped.interface import SensorReading
@@ -48,7 +52,10 @@ from safebo.types import Trial
 
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
-DOMAIN = 20 + (os.getpid() + 100) % 200
+from safebo.hardware.ros2.topic_types import topic_type
+
+DOMAIN = 20 + (os.getpid() + 100) % 200  # other test runs on this machine have their own
+NAME = f"/stance_{os.getpid()}"
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "ros2_controller"
 JOINTS = tuple(f"{leg}_{part}_joint" for leg in ("FL", "FR", "RL", "RR") for part in ("hip", "thigh", "calf"))
 
@@ -219,12 +226,113 @@ def test_calls_that_are_none_are_answered_in_words() -> None:
     assert "Connection refused" in answered(client, '{"service": "get_parameters", "request": []}')["error"]
 
 
+# -- the relay --------------------------------------------------------------------------------------------
+
+
+class Driven:
+    """A relay in a thread, whoever has the robot, and a node that publishes what it is told to."""
+
+    def __init__(self, age: float = 0.0) -> None:
+        name = f"{NAME}_{Driven.made}"
+        Driven.made += 1
+        self.said: list[str] = []
+        self._tick = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = NodeSettings(name, DOMAIN, "lo", f"{name}/s", f"{name}/c", f"{name}/o", age)
+        threading.Thread(
+            target=lambda: Relay(settings, JOINTS, port, self.said.append).run(), daemon=True
+        ).start()
+        participant = join("lo", DOMAIN)
+        self._states = participant.reader(f"rt{name}/s", topic_type(DYNAMIC), Quality(1))
+        self._commands = participant.writer(f"rt{name}/c", topic_type(DYNAMIC), Quality(1))
+        self._odometry = participant.writer(f"rt{name}/o", topic_type(ODOMETRY), Quality(1))
+        self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._link.connect(("127.0.0.1", port))
+        self._link.settimeout(0.3)
+        until(lambda: self._commands.readers() and self._odometry.readers() and self._states.writers())
+
+    made = 0
+
+    def state(self) -> int:
+        """Send one; its stamp as the node sees it."""
+        self._tick += 1
+        reading = SensorReading(0.0, np.zeros(12))
+        state = RelayState(Mode.WALK, GainSet.TRIAL, self._tick, 0.0, (0.0,) * 3, (0.0,) * 5, 0.0, reading)
+        self._link.send(state.pack())
+        assert self._states.wait(5.0)
+        return stamp_in(DYNAMIC, self._states.take()[-1])
+
+    def command(self, stamp: int, **changes) -> None:
+        self._commands.write(encode(DYNAMIC, command(stamp=stamp) | changes))
+
+    def odometry(self, stamp: int, height: float) -> None:
+        pose = {"pose": {"position": {"z": height}, "orientation": {"w": 1.0}}}
+        self._odometry.write(encode(ODOMETRY, {"header": {"stamp": stamp_of(stamp)}, "pose": pose}))
+
+    def answer(self) -> tuple[int, float, float] | None:
+        """Tick, first angle and height of the newest answer."""
+        try:
+            read = RelayAnswer.unpack(self._link.recv(1000))
+        except TimeoutError:
+            return None
+        return read.tick, float(read.command.position[1]), float(read.base.position[2])
+
+    def tells(self, words: str) -> bool:
+        return bool(until(lambda: any(words in line for line in self.said)))
+
+
+def until(condition, seconds: float = 5.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.005)
+    return condition()
+
+
+def test_a_state_is_answered_by_the_command_and_the_estimate_of_its_own_stamp() -> None:
+    driven = Driven()
+    for tick in (1, 2, 3):
+        stamp = driven.state()
+        driven.odometry(stamp, 0.1 * tick)
+        driven.command(stamp)
+        assert driven.answer() == (tick, 100.0, pytest.approx(0.1 * tick))
+    # the estimate may come second, and that of another state is none
+    stamp = driven.state()
+    driven.odometry(stamp - 1, 9.0)
+    driven.command(stamp)
+    assert driven.answer() is None
+    driven.odometry(stamp, 0.5)
+    assert driven.answer() == (4, 100.0, 0.5)
+    assert driven.tells("odometry: header.stamp is not that of one of the last 256 states")
+    driven.command(stamp + 77)
+    assert driven.tells("command: header.stamp is not that of one of the last 256 states")
+    driven.command(stamp, joint_names=["tail"] * 12)
+    assert driven.tells("command: there is no joint 'tail'")
+    assert driven.answer() is None
+
+
+def test_an_older_estimate_counts_where_the_file_allows_it() -> None:
+    driven = Driven(age=0.005)
+    stamp = driven.state()
+    driven.odometry(stamp - 1_000_000, 0.25)
+    driven.command(stamp)
+    assert driven.answer() == (1, 100.0, 0.25)
+    stamps = [driven.state() for _ in range(3)]
+    driven.command(stamps[0])  # 3 ms after the estimate
+    assert driven.answer() == (2, 100.0, 0.25)
+    driven.command(stamps[2])  # 7 ms
+    assert driven.answer() is None
+
+
 # -- the example ------------------------------------------------------------------------------------------
 
 
-def started(domain: int) -> subprocess.Popen[str]:
+def started(name: str = NAME) -> subprocess.Popen[str]:
     """The example's node, ready."""
-    program = [sys.executable, str(EXAMPLE / "node.py"), "--domain", str(domain)]
+    program = [sys.executable, str(EXAMPLE / "node.py"), "--domain", str(DOMAIN), "--node", name]
     node = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     assert present(node.stdout).readline() == "ready\n"
     return node
@@ -232,7 +340,7 @@ def started(domain: int) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def node():
-    running = started(DOMAIN)
+    running = started()
     yield running
     running.kill()
     running.wait()
@@ -240,10 +348,10 @@ def node():
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The example's controller file, in this test's domain."""
+    """The example's controller file, of this test run's node."""
     path = tmp_path / "controller.yaml"
-    shutil.copy(EXAMPLE / "controller.yaml", path)
-    path.write_text(path.read_text().replace("domain: 0 ", f"domain: {DOMAIN} ") + "")
+    text = (EXAMPLE / "controller.yaml").read_text().replace("domain: 0 ", f"domain: {DOMAIN} ")
+    path.write_text(text.replace("/bobbing_stance", NAME))
     return path
 
 
@@ -269,7 +377,7 @@ def test_three_trials_in_simulation_and_one_that_the_node_refuses(node, file: Pa
 
 
 def test_a_node_that_is_not_there_is_said(file: Path, monkeypatch) -> None:
-    file.write_text(file.read_text().replace("/bobbing_stance", "/absent"))
+    file.write_text(file.read_text().replace(NAME, "/absent"))
     evaluator = LeggedEvaluator(
         {"robot": "go2", "controller": str(file), "seconds": 0.2, "velocity": [0.0, 0.0, 0.0]}
     )
@@ -278,7 +386,12 @@ def test_a_node_that_is_not_there_is_said(file: Path, monkeypatch) -> None:
     assert re.search("/absent: nobody offers get_parameters in DDS domain", measured.message)
 
 
-def test_the_command_line_says_what_the_node_says_of_the_gains(node, file: Path) -> None:
+def test_the_command_line_says_what_the_node_says_of_the_gains_and_lets_it_answer(
+    node, file: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(node_check, "STATES", 50)
+    monkeypatch.setattr(node_check, "MEETING_S", 0.5)
+
     def check(path: Path) -> Result:
         return CliRunner().invoke(app, ["ros2", "check", str(path)])
 
@@ -286,6 +399,13 @@ def test_the_command_line_says_what_the_node_says_of_the_gains(node, file: Path)
     assert done.exit_code == 0, done.output
     assert "stance.kp: gains.stance.kp, double, is " in done.output
     assert "allowed 20 .. 150" in done.output
+    assert "50 of 50 states answered, after " in done.output
+    file.write_text(file.read_text().replace(f"node: {NAME}", f"node: {NAME}\n  command: /x"))
+    done = check(file)
+    assert done.exit_code == 1
+    assert "no state was answered; the relay says: " in done.stderr
+    assert "command: nobody publishes on /x" in done.stderr
+    file.write_text(file.read_text().replace("\n  command: /x", ""))
     file.write_text(file.read_text().replace("lower: 30, upper: 120", "lower: 30, upper: 200"))
     done = check(file)
     assert done.exit_code == 1
@@ -299,12 +419,12 @@ def test_a_guardian_walks_with_the_node_and_damps_when_it_dies(file: Path) -> No
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         number = probe.getsockname()[1]
-    domain = 20 + (DOMAIN + 33) % 200
-    text = file.read_text().replace("4760", str(number)).replace(f"domain: {DOMAIN}", f"domain: {domain}")
+    name = f"{NAME}_guarded"
+    text = file.read_text().replace("4760", str(number)).replace(NAME, name)
     file.write_text(text)
     adapter = read_controller_file(file)
     table = ControllerGains.of(adapter.table)
-    running, relay = started(domain), own_process(adapter, load_robot("go1"), number, None)
+    running, relay = started(name), own_process(adapter, load_robot("go1"), number, None)
     executor = ThreadPoolExecutor(1)
     try:
         wire = ProcessWire(number)
@@ -335,9 +455,9 @@ def test_a_guardian_walks_with_the_node_and_damps_when_it_dies(file: Path) -> No
 
 def test_a_node_that_restarts_within_a_walk_is_another_one(file: Path, monkeypatch) -> None:
     monkeypatch.setattr(process, "ANSWER_TIMEOUT_S", 0.5)
-    domain = 20 + (DOMAIN + 66) % 200
-    file.write_text(file.read_text().replace(f"domain: {DOMAIN}", f"domain: {domain}"))
-    first = started(domain)
+    name = f"{NAME}_again"
+    file.write_text(file.read_text().replace(NAME, name))
+    first = started(name)
     try:
         controller = process.ProcessController(read_controller_file(file))
         robot = load_robot("go2")
@@ -350,7 +470,7 @@ def test_a_node_that_restarts_within_a_walk_is_another_one(file: Path, monkeypat
         first.wait()
         with pytest.raises(ControllerFault, match="no answer to tick"):
             controller.step(standing)
-        second = started(domain)
+        second = started(name)
         monkeypatch.setattr(process, "ANSWER_TIMEOUT_S", 0.05)
         said = "no answer"
         for _ in range(400):

@@ -22,7 +22,6 @@ from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.parameters import Descriptor, ParameterServer, Type
 from safebo.hardware.ros2.topic_types import topic_type
 
-NODE = "/bobbing_stance"
 STATE = COMMAND = "control_msgs/msg/DynamicJointState"
 ODOMETRY = "nav_msgs/msg/Odometry"
 DECLARED = [
@@ -85,12 +84,14 @@ def main() -> None:
     """Answer until told to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--domain", type=int, default=0)
-    participant = join("lo", parser.parse_args().domain)
+    parser.add_argument("--node", default="/bobbing_stance")
+    options = parser.parse_args()
+    node, participant = options.node, join("lo", options.domain)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parameters = ParameterServer(participant, NODE, DECLARED, START, too_soft)
-    states = participant.reader(f"rt{NODE}/robot_state", topic_type(STATE), Quality(depth=1))
-    commands = participant.writer(f"rt{NODE}/joint_command", topic_type(COMMAND), Quality(depth=10))
-    estimates = participant.writer(f"rt{NODE}/odometry", topic_type(ODOMETRY), Quality(depth=10))
+    parameters = ParameterServer(participant, node, DECLARED, START, too_soft)
+    states = participant.reader(f"rt{node}/robot_state", topic_type(STATE), Quality(depth=1))
+    commands = participant.writer(f"rt{node}/joint_command", topic_type(COMMAND), Quality(depth=10))
+    estimates = participant.writer(f"rt{node}/odometry", topic_type(ODOMETRY), Quality(depth=10))
     print("ready", flush=True)
     while True:
         if states.wait(0.001):
