@@ -18,7 +18,9 @@ from safebo.hardware.unitree.joints import JOINT_NAMES
 from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import Remote
 from safebo.hardware.unitree.services import (
+    ABSENT,
     MOTION_SWITCHER,
+    ROBOT_STATE,
     SPORT,
     MotionService,
     MotionWatch,
@@ -34,6 +36,7 @@ COMMANDS = "rt/lowcmd"
 STATES = "rt/lowstate"
 SLOW_STATES = "rt/lf/lowstate"
 MOTION_STATES = "rt/sportmodestate"
+SLOW_MOTION_STATES = "rt/lf/sportmodestate"
 REMOTES = "rt/wirelesscontroller"
 TICK_SECONDS = 1e-3
 
@@ -230,10 +233,12 @@ class Go2RobotSide:
         self._states = self._participant.writer(STATES, "LowState_")
         self._slow_states = self._participant.writer(SLOW_STATES, "LowState_")
         self._motion_states = self._participant.writer(MOTION_STATES, "SportModeState_")
+        self._slow_motion_states = self._participant.writer(SLOW_MOTION_STATES, "SportModeState_")
         self._remotes = self._participant.writer(REMOTES, "WirelessController_")
         self._commands = self._participant.reader(COMMANDS, "LowCmd_")
         self._servers = [
-            ServiceServer(self._participant, name, self.motion.answer) for name in (MOTION_SWITCHER, SPORT)
+            ServiceServer(self._participant, name, self.motion.answer)
+            for name in (MOTION_SWITCHER, SPORT, ROBOT_STATE, *ABSENT)
         ]
 
     def publish_packet(self, data: bytes) -> None:
@@ -244,9 +249,12 @@ class Go2RobotSide:
         """Send a state on the topic for those who want few of them."""
         self._slow_states.write(wire.encode_low_state(state))
 
-    def publish_motion(self, motion: Record) -> None:
-        """Send a motion state (a record of `go2_broadcasts.SPORT_MODE_STATE`)."""
-        self._motion_states.write(encode_broadcast(motion))
+    def publish_motion(self, motion: Record, slow: bool = True) -> None:
+        """Send a motion state (a record of `go2_broadcasts.SPORT_MODE_STATE`), to those who want few of them too."""
+        data = encode_broadcast(motion)
+        self._motion_states.write(data)
+        if slow:
+            self._slow_motion_states.write(data)
 
     def publish_remote(self, remote: Remote) -> None:
         """Send the remote control on its own topic; it is in every state as well."""

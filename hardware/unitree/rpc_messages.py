@@ -15,6 +15,7 @@ from safebo.hardware.unitree.records import ENCAPSULATION
 MAX_TEXT = 1 << 20  # bytes of a text that is still believed
 
 OK = 0
+SERVER_INTERNAL = 3202
 API_NOT_IMPLEMENTED = 3203
 PARAMETER_WRONG = 3204
 

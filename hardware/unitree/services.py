@@ -21,6 +21,7 @@ from safebo.hardware.unitree.rpc_messages import (
     API_NOT_IMPLEMENTED,
     OK,
     PARAMETER_WRONG,
+    SERVER_INTERNAL,
     RpcRequest,
     RpcResponse,
     decode_request,
@@ -31,9 +32,14 @@ from safebo.hardware.unitree.rpc_messages import (
 
 MOTION_SWITCHER = "motion_switcher"
 SPORT = "sport"
+ROBOT_STATE = "robot_state"
+ABSENT = ("vui", "obstacles_avoid", "videohub", "audiohub")
+"""Services of a physical Go2 that a virtual one has not: every call of theirs is answered with 3203."""
 
 API_VERSION = 1  # every service
-CHECK_MODE, SELECT_MODE, RELEASE_MODE = 1001, 1002, 1003  # motion_switcher
+CHECK_MODE, SELECT_MODE, RELEASE_MODE, SET_SILENT, GET_SILENT = range(1001, 1006)  # motion_switcher
+SERVICE_SWITCH, REPORT_FREQUENCY, SERVICE_LIST = 1001, 1002, 1003  # robot_state
+SPORT_MODE = "sport_mode"
 SPORT_NAMES = {
     1001: "Damp",
     1002: "BalanceStand",
@@ -45,6 +51,9 @@ SPORT_NAMES = {
 }
 STAND_DOWN = 1005
 VERSION_TEXT = "1.0.0.1"
+
+Speed = tuple[float, float, float]
+"""Forward, leftward, m/s, and yaw rate, rad/s."""
 
 Answer = Callable[[str, RpcRequest], tuple[int, str]]
 
@@ -256,22 +265,42 @@ class MotionService:
 
     Attributes:
         name: of the service in charge now.
-        posture: the last posture that was asked for by a sport call, such as `StandDown`; empty at the start.
+        asked: calls of `sport` that were answered with 0, and the speed of a Move, for whoever does them; oldest first.
+        able: whether a call can be done now, by its name.
     """
 
     def __init__(self, name: str = "mcf", form: str = "0") -> None:
         self.name, self.form = name, form
-        self.posture = ""
+        self.asked: list[tuple[str, Speed]] = []
+        self.able: Callable[[str], bool] = lambda call: True
+        self._silent = False
 
     def answer(self, service: str, request: RpcRequest) -> tuple[int, str]:
-        """Code and data for a call of `motion_switcher` or `sport`."""
-        if service == MOTION_SWITCHER:
-            return self._switch(request)
-        if service == SPORT and request.api in SPORT_NAMES:
-            if self.name:
-                self.posture = SPORT_NAMES[request.api]
-            return OK, ""
-        return API_NOT_IMPLEMENTED, ""
+        """Code and data for a call of `motion_switcher`, `sport` or `robot_state`."""
+        known: dict[str, Callable[[RpcRequest], tuple[int, str]]] = {
+            MOTION_SWITCHER: self._switch,
+            SPORT: self._sport,
+            ROBOT_STATE: self._state,
+        }
+        return known[service](request) if service in known else (API_NOT_IMPLEMENTED, "")
+
+    def _sport(self, request: RpcRequest) -> tuple[int, str]:
+        name = SPORT_NAMES.get(request.api)
+        if name is None:
+            return API_NOT_IMPLEMENTED, ""
+        speed: Speed = (0.0, 0.0, 0.0)
+        if name == "Move":
+            given = _parameters(request)
+            found = [
+                v for v in map(given.get, ("x", "y", "z")) if isinstance(v, int | float) and math.isfinite(v)
+            ]
+            if len(found) != 3:
+                return PARAMETER_WRONG, ""
+            speed = (float(found[0]), float(found[1]), float(found[2]))
+        if not self.name or not self.able(name):
+            return SERVER_INTERNAL, ""
+        self.asked.append((name, speed))
+        return OK, ""
 
     def _switch(self, request: RpcRequest) -> tuple[int, str]:
         if request.api == CHECK_MODE:
@@ -279,13 +308,42 @@ class MotionService:
         if request.api == RELEASE_MODE:
             self.name = ""
             return OK, ""
+        given = _parameters(request)
         if request.api == SELECT_MODE:
-            try:
-                name = json.loads(request.parameter)["name"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                return PARAMETER_WRONG, ""
+            name = given.get("name")
             if not isinstance(name, str) or not name:
                 return PARAMETER_WRONG, ""
             self.name = name
             return OK, ""
+        if request.api == GET_SILENT:
+            return OK, json.dumps({"silent": self._silent})
+        if request.api == SET_SILENT:
+            if not isinstance(given.get("silent"), bool):
+                return PARAMETER_WRONG, ""
+            self._silent = given["silent"]
+            return OK, ""
         return API_NOT_IMPLEMENTED, ""
+
+    def _state(self, request: RpcRequest) -> tuple[int, str]:
+        """The service that starts and stops others; here there is one, under the vendor's older name for it.
+
+        Its status is 0 while it is active, as the vendor's examples read it.
+        """
+        if request.api == SERVICE_LIST:
+            return OK, json.dumps([{"name": SPORT_MODE, "status": int(not self.name), "protect": 0}])
+        if request.api == SERVICE_SWITCH:
+            given = _parameters(request)
+            if given.get("name") not in (SPORT_MODE, self.name) or given.get("switch") not in (0, 1):
+                return PARAMETER_WRONG, ""
+            self.name = (self.name or "mcf") if given["switch"] else ""
+            return OK, json.dumps({"name": given["name"], "status": int(not self.name)})
+        return API_NOT_IMPLEMENTED, ""
+
+
+def _parameters(request: RpcRequest) -> dict[str, Any]:
+    """The parameters of a call; empty where they are none."""
+    try:
+        found = json.loads(request.parameter)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -135,6 +135,13 @@ def go2(
     motion_service: Annotated[
         str, typer.Option(metavar="NAME|off", help="The motion service that holds the joints at the start.")
     ] = "mcf",
+    motion_state_always: Annotated[
+        bool,
+        typer.Option(
+            "--motion-state-always",
+            help="Publish `rt/sportmodestate` without a motion service too, as the vendor's simulator does.",
+        ),
+    ] = False,
 ) -> None:
     """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
     settings = options.read()
@@ -146,9 +153,17 @@ def go2(
     check_version(False, dds_version())
     injector = options.injector(head=4, cell_scale=CELL_SCALE)
     name = "" if motion_service == "off" else motion_service
-    plant = VirtualPlant(load_robot("go2"), settings.disturbance, options.seed, MotionService(name))
+    service = MotionService(name)
+    plant = VirtualPlant(
+        load_robot("go2"),
+        settings.disturbance,
+        options.seed,
+        service,
+        background=not options.lock_step,
+        say=say_if_heard,
+    )
     with closing(RobotLock("virtual robot", f"DDS domain {domain} on {interface!r}")):
-        robot = VirtualGo2(network, plant, injector, settings.serial)
+        robot = VirtualGo2(network, plant, injector, settings.serial, motion_state_always)
         run(robot, settings, f"a virtual Go2 on interface {interface}, DDS domain {domain}")
 
 

@@ -9,19 +9,22 @@ from safebo.hardware.unitree import go2_messages as wire
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
 from safebo.hardware.unitree.go2_broadcasts import new_sport_mode_state
 from safebo.hardware.unitree.go2_link import COMMANDS, STATES, Go2RobotSide
+from safebo.hardware.unitree.joints import MOTOR_LEGS
 from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import DAMPING_KEYS, Remote
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.machine import VirtualRobot
-from safebo.hardware.virtual.plant import VirtualPlant
+from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL, StateEncoder
+from safebo.robots.descriptions.description import LEGS
 from safebo.robots.quadruped.interface import JointCommand
 
 CELL_SCALE = 1e-3  # V per count
 INTRUDERS = {"second_publisher": (COMMANDS, "LowCmd_"), "second_robot": (STATES, "LowState_")}
 """Faults that are another program on the network: what it publishes."""
 SECOND_SERIAL = (0x5AFEB0, 2)
-MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY = 10, 25, 25  # ticks
+MOTION_EVERY, REMOTE_EVERY, SLOW_EVERY, SLOW_MOTION_EVERY = 10, 25, 25, 50  # ticks
+FOOT_ORDER = [LEGS.index(leg) for leg in MOTOR_LEGS]
 
 
 def joint_command(motors: Record) -> JointCommand:
@@ -38,6 +41,8 @@ class VirtualGo2(VirtualRobot):
         plant: its body; the plant's motion service is the one that answers on the network.
         injector: faults.
         serial: number in every state.
+        motion_always: publish the motion state without a motion service too, as the vendor's simulator does and no
+            physical robot.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class VirtualGo2(VirtualRobot):
         plant: VirtualPlant,
         injector: Injector,
         serial: tuple[int, int] = DEFAULT_SERIAL,
+        motion_always: bool = False,
     ) -> None:
         self._network = network
         self._side: Go2RobotSide = Go2RobotSide(network, plant.motion)
@@ -55,6 +61,8 @@ class VirtualGo2(VirtualRobot):
         self._state = wire.new_low_state()
         self._state["sn"] = serial
         self._motion = new_sport_mode_state()
+        self._motion_always = motion_always
+        self._feet = np.zeros((4, 3))
 
     def listen(self) -> int:
         """Answer services, take commands; how many sound ones came."""
@@ -88,8 +96,8 @@ class VirtualGo2(VirtualRobot):
             side.publish_slow(record)
         if plant.ticks % REMOTE_EVERY == 1:
             side.publish_remote(Remote(DAMPING_KEYS if injector.on("remote_stop") else frozenset()))
-        if plant.motion.name and plant.ticks % MOTION_EVERY == 2:
-            self._publish_motion()
+        if (plant.motion.name or self._motion_always) and plant.ticks % MOTION_EVERY == 2:
+            self._publish_motion(slow=plant.ticks % SLOW_MOTION_EVERY == 2)
 
     def close(self) -> None:
         """Leave the network."""
@@ -100,7 +108,7 @@ class VirtualGo2(VirtualRobot):
     def _follow_faults(self) -> None:
         for fault in self.injector.begun:
             if fault.kind == "motion_service_on":
-                self.plant.motion.name, self.plant.motion.posture = fault.value, ""
+                self.plant.motion.name = fault.value
         for kind, (topic, message) in INTRUDERS.items():
             wanted = self.injector.on(kind)
             if wanted and kind not in self._intruders:
@@ -119,7 +127,7 @@ class VirtualGo2(VirtualRobot):
         other["tick"] = (int(other["tick"]) + 3_600_000) & 0xFFFFFFFF
         self._intruders["second_robot"][1].write(wire.encode_low_state(other))
 
-    def _publish_motion(self) -> None:
+    def _publish_motion(self, slow: bool) -> None:
         plant, motion, imu = self.plant, self._motion, self._state["imu_state"]
         base = plant.simulation.truth()
         whole = int(plant.time)
@@ -131,4 +139,11 @@ class VirtualGo2(VirtualRobot):
         motion["velocity"] = base.linear_velocity
         motion["yaw_speed"] = base.angular_velocity[2]
         motion["foot_force"] = self._state["foot_force"]
-        self._side.publish_motion(motion)
+        sport = plant.sport
+        motion["mode"], motion["gait_type"] = sport.mode.value if plant.motion.name else 0, sport.gait_type
+        motion["foot_raise_height"] = sport.swing_height
+        feet = plant.robot.foot_positions(plant.simulation.true_joint_position)
+        motion["foot_position_body"] = feet[FOOT_ORDER].ravel()
+        motion["foot_speed_body"] = ((feet - self._feet)[FOOT_ORDER] / (MOTION_EVERY * PERIOD)).ravel()
+        self._feet[:] = feet
+        self._side.publish_motion(motion, slow)

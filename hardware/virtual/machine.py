@@ -12,10 +12,10 @@ from safebo.hardware.errors import HardwareInputError
 from safebo.hardware.unitree.go1_link import Go1RobotSide
 from safebo.hardware.unitree.go2_link import Go2RobotSide
 from safebo.hardware.unitree.joints import motors_of
+from safebo.hardware.virtual.attitude import roll_pitch_yaw
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.pace import SpeedWatch, VirtualPace
 from safebo.hardware.virtual.plant import VirtualPlant
-from safebo.hardware.virtual.state_encoder import roll_pitch_yaw
 
 LOG_EVERY = 50  # ticks
 FALLEN = 1.0  # rad of roll or pitch

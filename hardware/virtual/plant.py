@@ -7,15 +7,18 @@ younger than `WATCHDOG`, and joint damping when there is none. Joints come in th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 
-from safebo.hardware.guardian.motion import DAMPING, Curve, Poses, damped
+from safebo.hardware.guardian.motion import DAMPING, Poses, damped
 from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.virtual.attitude import roll_pitch_yaw
 from safebo.hardware.virtual.body import BatteryCells, MotorHeat
 from safebo.hardware.virtual.scene import with_body_contacts
+from safebo.hardware.virtual.sport_motion import UPRIGHT_RAD, SportMotion
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand, SensorReading
 from safebo.robots.simulation.disturbance import Disturbance
@@ -73,6 +76,7 @@ class VirtualPlant:
         seed: of sensor noise.
         motion: the built-in motion service; None for a robot without one.
         idle_damping: what a motor does whose mode is not servo, N m s/rad.
+        background, say: of the motion service; see `SportMotion`.
 
     Attributes:
         ticks: since the start.
@@ -88,6 +92,8 @@ class VirtualPlant:
         seed: int = 0,
         motion: MotionService | None = None,
         idle_damping: float = 0.0,
+        background: bool = False,
+        say: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.robot = robot
         self.motion = motion or MotionService(name="")
@@ -95,8 +101,8 @@ class VirtualPlant:
         self.heat, self.battery = MotorHeat(), BatteryCells()
         self._idle_damping = idle_damping
         self._poses = Poses(robot)
-        self._curve: Curve | None = None
-        self._posture = ""
+        self.sport = SportMotion(robot, self._poses, background, say)
+        self.motion.able = self._able
         self._low = robot.joint_lower - BEYOND_RANGE
         self._high = robot.joint_upper + BEYOND_RANGE
         self._strength = self.simulation.torque_factor.copy()
@@ -232,7 +238,8 @@ class VirtualPlant:
         if self.motion.name:
             self.charge = "service"
             return self._serve(here)
-        self._posture, self._curve = "", None
+        self.sport.release()
+        self.motion.asked.clear()
         if self.commanded:
             self.charge = "commands"
             return self._command
@@ -240,18 +247,21 @@ class VirtualPlant:
         return damped(here)
 
     def _serve(self, here: FloatArray) -> JointCommand:
-        """What the built-in motion service commands for the posture that was asked for."""
-        if self.motion.posture != self._posture:
-            self._posture = self.motion.posture
-            if self._posture in ("StandUp", "RecoveryStand"):
-                self._curve = self._poses.rise(self.time, here)
-            elif self._posture == "StandDown":
-                self._curve = self._poses.sink(self.time, here)
-            elif self._posture == "Damp":
-                self._curve = None
-        if self._curve is None or (self._posture == "StandDown" and self._curve.over(self.time)):
-            return damped(here)
-        return self._curve.command(self.time)
+        """What the built-in motion service commands, after the calls that have come."""
+        for name, speed in self.motion.asked:
+            self.sport.ask(name, speed, self.time, here)
+        self.motion.asked.clear()
+        roll, pitch = self._tilt()
+        fallen = max(abs(roll), abs(pitch)) > UPRIGHT_RAD
+        return self.sport.command(self.time, here, self.reading, fallen)
+
+    def _able(self, name: str) -> bool:
+        return self.sport.able(name, *self._tilt())
+
+    def _tilt(self) -> tuple[float, float]:
+        """Roll and pitch of the trunk, rad."""
+        roll, pitch, _ = roll_pitch_yaw(self.simulation.truth().orientation)
+        return roll, pitch
 
     def _note_walk(self) -> None:
         """When the robot first stood, and when its first step began."""

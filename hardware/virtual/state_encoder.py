@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from safebo.hardware.unitree.joints import MOTOR_LEGS, motors_of
 from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import encode_remote
+from safebo.hardware.virtual.attitude import roll_pitch_yaw
 from safebo.hardware.virtual.plant import VirtualPlant
 from safebo.robots.descriptions.description import LEGS
-from safebo.types import FloatArray
 
 REMOTE_IDLE = np.frombuffer(encode_remote(), np.uint8)
 _FOOT_LEGS = [LEGS.index(leg) for leg in MOTOR_LEGS]
 DEFAULT_SERIAL = (0x5AFEB0, 1)
-
-
-def roll_pitch_yaw(quaternion: FloatArray) -> tuple[float, float, float]:
-    """Angles of a trunk's quaternion (w, x, y, z), rad."""
-    w, x, y, z = (float(part) for part in quaternion)
-    roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
-    pitch = math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x))))
-    yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-    return roll, pitch, yaw
 
 
 class StateEncoder:

@@ -246,6 +246,11 @@ def test_services_that_refuse_and_services_that_are_not_there(robot) -> None:
     sport = ServiceClient(participant, "sport")
     with pytest.raises(LinkError, match="refused with code 3203"):
         sport.call(9999)
+    for absent in ("vui", "obstacles_avoid", "videohub", "audiohub"):
+        client = ServiceClient(participant, absent)
+        with pytest.raises(LinkError, match=f"'{absent}': call 1002 was refused with code 3203"):
+            client.call(1002)
+        assert client.call(1) == "1.0.0.1"
     with pytest.raises(LinkError, match="'lights': nobody offers it"):
         ServiceClient(participant, "lights").call(1001, timeout=0.1)
     participant.close()

@@ -190,11 +190,38 @@ def test_the_motion_service_lets_go_when_asked() -> None:
     service = MotionService("ai")
     assert service.answer("motion_switcher", rpc.RpcRequest(1, 1001)) == (0, '{"form": "0", "name": "ai"}')
     assert service.answer("sport", rpc.RpcRequest(2, 1005)) == (0, "")
-    assert service.posture == "StandDown"
+    assert service.asked == [("StandDown", (0.0, 0.0, 0.0))]
     service.answer("motion_switcher", rpc.RpcRequest(3, 1003))
     assert service.answer("motion_switcher", rpc.RpcRequest(4, 1001)) == (0, '{"form": "0", "name": ""}')
     assert service.answer("motion_switcher", rpc.RpcRequest(5, 1002, '{"name": "mcf"}')) == (0, "")
     assert service.name == "mcf"
+    assert service.answer("sport", rpc.RpcRequest(5, 1008, '{"x": 0.3, "y": 0, "z": -0.5}')) == (0, "")
+    assert service.asked[1:] == [("Move", (0.3, 0.0, -0.5))]
+    for parameter in (
+        "",
+        "[]",
+        '{"x": 1, "y": 1}',
+        '{"x": 1, "y": 1, "z": "1"}',
+        '{"x": 1, "y": 1, "z": NaN}',
+    ):
+        assert service.answer("sport", rpc.RpcRequest(5, 1008, parameter))[0] == 3204
+    service.able = lambda call: False
+    assert service.answer("sport", rpc.RpcRequest(5, 1004))[0] == 3202
+    service.able = lambda call: True
+    listed = '[{"name": "sport_mode", "status": 0, "protect": 0}]'
+    assert service.answer("robot_state", rpc.RpcRequest(5, 1003)) == (0, listed)
+    off = rpc.RpcRequest(5, 1001, '{"name": "sport_mode", "switch": 0}')
+    assert service.answer("robot_state", off) == (0, '{"name": "sport_mode", "status": 1}')
+    assert service.name == ""
+    assert service.answer("sport", rpc.RpcRequest(5, 1004))[0] == 3202  # nothing would do it
+    assert len(service.asked) == 2
+    on = rpc.RpcRequest(5, 1001, '{"name": "sport_mode", "switch": 1}')
+    assert service.answer("robot_state", on) == (0, '{"name": "sport_mode", "status": 0}')
+    assert service.name == "mcf"
+    assert service.answer("robot_state", rpc.RpcRequest(5, 1001, '{"name": "lidar", "switch": 1}'))[0] == 3204
+    assert service.answer("robot_state", rpc.RpcRequest(5, 1002))[0] == 3203
+    assert service.answer("motion_switcher", rpc.RpcRequest(5, 1004, '{"silent": true}')) == (0, "")
+    assert service.answer("motion_switcher", rpc.RpcRequest(5, 1005)) == (0, '{"silent": true}')
     for parameter in ("", "[]", "{}", "nonsense"):
         assert service.answer("motion_switcher", rpc.RpcRequest(6, 1002, parameter))[0] == 3204
     assert service.answer("motion_switcher", rpc.RpcRequest(7, 4))[0] == 3203

@@ -97,7 +97,8 @@ def test_services_answer_what_they_do_not_understand() -> None:
         assert service.name == "mcf"
     for name, api in ((SPORT, 1016), (SPORT, -1), (SPORT, 2**62), (MOTION_SWITCHER, 1999), ("arm", 1001)):
         assert ask(name, api) == (API_NOT_IMPLEMENTED, "")
-    assert ask(SPORT, 1008, "no JSON at all") == (OK, "")
+    assert ask(SPORT, 1008, "no JSON at all") == (PARAMETER_WRONG, "")
+    assert ask(SPORT, 1002, "no JSON at all") == (OK, "")
     assert ask(MOTION_SWITCHER, RELEASE_MODE) == (OK, "")
     assert ask(MOTION_SWITCHER, CHECK_MODE) == (OK, '{"form": "0", "name": ""}')
     assert ask(MOTION_SWITCHER, SELECT_MODE, '{"name": "ai"}') == (OK, "")
@@ -108,7 +109,9 @@ def test_services_answer_what_they_do_not_understand() -> None:
 def test_every_option_on_the_page_exists(robot: str) -> None:
     helped = CliRunner().invoke(app, [robot, "--help"], env={"COLUMNS": "200"}).output
     wanted = {"--disturbance", "--seed", "--faults", "--patience", "--lock-step", "--log"}
-    wanted |= {"--motion-service", "--interface", "--domain"} if robot == "go2" else set()
+    wanted |= (
+        {"--motion-service", "--motion-state-always", "--interface", "--domain"} if robot == "go2" else set()
+    )
     assert all(option in PAGE and option in helped for option in wanted)
 
 

@@ -1,6 +1,7 @@
 """The virtual robot's body, faults and pace, in process."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -9,13 +10,16 @@ from safebo.hardware.errors import HardwareInputError, WireError
 from safebo.hardware.unitree import go1_messages, go2_messages
 from safebo.hardware.unitree.joints import MOTOR_NAMES
 from safebo.hardware.unitree.remote import stop_pressed
-from safebo.hardware.unitree.services import MotionService
+from safebo.hardware.unitree.rpc_messages import RpcRequest
+from safebo.hardware.unitree.services import SPORT, SPORT_NAMES, MotionService
+from safebo.hardware.virtual.attitude import roll_pitch_yaw
 from safebo.hardware.virtual.faults import KINDS, InjectedFault, fault, faults_of, read_faults
 from safebo.hardware.virtual.injection import Injector, distorted
 from safebo.hardware.virtual.machine import body_of
 from safebo.hardware.virtual.pace import VirtualPace
 from safebo.hardware.virtual.plant import PERIOD, Influence, VirtualPlant
-from safebo.hardware.virtual.state_encoder import StateEncoder, roll_pitch_yaw
+from safebo.hardware.virtual.sport_motion import MOVE_HOLDS_S, SportMode
+from safebo.hardware.virtual.state_encoder import StateEncoder
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.simulation.disturbance import preset
@@ -123,10 +127,10 @@ def test_the_motion_service_holds_the_joints_until_it_is_released() -> None:
     drive(body, 0.3, hold(STANDING, 200.0))
     assert body.charge == "service"
     assert height(body) < 0.13
-    body.motion.posture = "StandUp"
+    assert ask(body, "StandUp") == 0
     drive(body, 3.0)
     assert height(body) > 0.25
-    body.motion.posture = "StandDown"
+    assert ask(body, "StandDown") == 0
     drive(body, 2.0)
     assert height(body) < 0.13
     body.motion.name = ""
@@ -135,6 +139,103 @@ def test_the_motion_service_holds_the_joints_until_it_is_released() -> None:
     body.motion.name = "ai"
     drive(body, 0.02, hold(FOLDED))
     assert body.charge == "service"
+
+
+def ask(body: VirtualPlant, name: str, *speed: float) -> int:
+    """The code with which a call of `sport` is answered."""
+    api = next(number for number, known in SPORT_NAMES.items() if known == name)
+    parameter = dict(zip("xyz", speed, strict=False)) if speed else {}
+    return body.motion.answer(SPORT, RpcRequest(1, api, json.dumps(parameter)))[0]
+
+
+def walked(body: VirtualPlant, begin) -> float:
+    return float((body.simulation.truth().position - begin)[0])
+
+
+def test_every_call_of_the_motion_service_does_what_it_answers() -> None:
+    body = plant(name="mcf")
+    sport = body.sport
+    assert sport.mode is SportMode.DAMPING
+    assert ask(body, "Move", 0.4, 0.0, 0.0) == 3202  # it lies
+    assert ask(body, "BalanceStand") == 0
+    drive(body, 1.0)
+    assert ask(body, "Move", 0.4, 0.0, 0.0) == 3202  # it gets up
+    drive(body, 2.0)
+    assert (sport.mode, sport.gait_type) == (SportMode.BALANCE_STAND, 0)
+    assert height(body) > 0.25
+    stiff = body.command_gains
+    assert ask(body, "StandUp") == 0
+    drive(body, 1.0)
+    assert sport.mode is SportMode.JOINT_LOCK
+    assert ask(body, "BalanceStand") == 0
+    drive(body, 1.0)
+    assert (sport.mode, body.command_gains) == (SportMode.BALANCE_STAND, stiff)
+
+    begin = body.simulation.truth().position.copy()
+    assert ask(body, "Move", 0.4, 0.0, 0.0) == 0
+    drive(body, 0.5)
+    assert (sport.mode, sport.gait_type) == (SportMode.LOCOMOTION, 1)
+    assert 0.03 < sport.swing_height < 0.2
+    drive(body, MOVE_HOLDS_S + 2.0)  # it is said once, and holds for a second
+    once = walked(body, begin)
+    assert 0.1 < once < 0.6
+    assert sport.mode is SportMode.BALANCE_STAND
+    for _ in range(10):
+        assert ask(body, "Move", 0.4, 0.0, 0.0) == 0
+        drive(body, 0.2)
+    assert walked(body, begin) > once + 0.35
+    assert ask(body, "StopMove") == 0
+    drive(body, 2.0)
+    assert sport.mode is SportMode.BALANCE_STAND
+    still = body.simulation.truth().position.copy()
+    drive(body, 0.5)
+    assert np.abs(body.simulation.truth().position - still).max() < 0.005
+    assert height(body) > 0.25
+
+    assert ask(body, "StandDown") == 0
+    drive(body, 2.5)
+    assert (sport.mode, body.command_gains[0]) == (SportMode.LIE_DOWN, 0.0)
+    assert height(body) < 0.13
+    assert ask(body, "RecoveryStand") == 0
+    drive(body, 0.5)
+    assert sport.mode is SportMode.RECOVERY_STAND
+    drive(body, 2.5)
+    assert sport.mode is SportMode.BALANCE_STAND
+    assert ask(body, "Damp") == 0
+    drive(body, 1.0)
+    assert (sport.mode, body.command_gains[0]) == (SportMode.DAMPING, 0.0)
+    assert height(body) < 0.15
+
+
+def test_a_robot_on_its_side_is_not_said_to_get_up() -> None:
+    body = plant(name="mcf")
+    over = Influence()
+    over.torque[0] = 90.0
+
+    def roll() -> float:
+        return abs(roll_pitch_yaw(body.simulation.truth().orientation)[0])
+
+    while roll() < 1.5 and body.time < 5.0:
+        drive(body, PERIOD, influence=over)
+    drive(body, 2.0)
+    assert roll() > 1.0
+    for call in ("StandUp", "BalanceStand", "RecoveryStand", "Move"):
+        assert ask(body, call, 0.1, 0.0, 0.0) == 3202
+    for call in ("Damp", "StopMove", "StandDown"):
+        assert ask(body, call) == 0
+    body.motion.name = ""
+    assert ask(body, "Damp") == 3202  # nobody would do it
+
+
+def test_a_motion_service_that_takes_the_joints_again_begins_damped() -> None:
+    body = plant(name="mcf")
+    ask(body, "StandUp")
+    drive(body, 3.0)
+    body.motion.name = ""
+    drive(body, 0.1, hold(STANDING, 200.0))
+    body.motion.name = "ai"
+    drive(body, 0.01)
+    assert (body.sport.mode, body.command_gains[0]) == (SportMode.DAMPING, 0.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30, -1e30, 3.4e38])

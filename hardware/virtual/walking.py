@@ -1,0 +1,130 @@
+"""What walks in a virtual robot's motion service: the project's own controller, at a speed that changes as it goes.
+
+It is loaded when it is first wanted. Where its compiled parts are not there yet, as on a fresh installation, another
+process compiles them first, which takes a minute or two, while the robot goes on living.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.quadruped.interface import JointCommand, SensorReading
+from safebo.types import FloatArray
+
+MAX_SPEED = np.array([0.8, 0.4, 0.8])
+"""Forward, leftward, m/s, and yaw rate, rad/s, at most; what is asked for beyond is cut to it."""
+ACCELERATION = np.array([0.8, 0.8, 1.6])  # m/s^2, rad/s^2
+RATE = 500.0  # ticks per second
+_COMPILE = (
+    "import sys\nfrom safebo.hardware.guardian.process import warm\n"
+    "from safebo.hardware.guardian.walker import QuadrupedWalker\n"
+    "from safebo.robots.descriptions.model import load_robot\n"
+    "robot = load_robot(sys.argv[1])\nwarm(QuadrupedWalker(robot), robot)"
+)
+
+
+class WalkingController:
+    """Walks at the speed that is wanted.
+
+    Args:
+        robot: the controller's model of it.
+    """
+
+    def __init__(self, robot: RobotModel) -> None:
+        from safebo.robots.quadruped.controller import Controller
+        from safebo.robots.quadruped.gains import Gains
+        from safebo.robots.quadruped.gait import gait_named
+
+        self._speed = np.zeros(3)
+        self._wanted = np.zeros(3)
+        self._time = 0.0
+        self._reading = SensorReading()
+        gains = Gains()
+        self.swing_height = float(gains["swing.apex_height"])
+        self._controller = Controller(robot, gains, gait_named("trot"), self._now, control_rate=RATE)
+
+    def begin(self, reading: SensorReading) -> None:
+        """Settle and walk from the next `step` on, from standing."""
+        self._speed[:] = self._wanted[:] = 0.0
+        self._time = 0.0
+        self._controller.reset(self._timed(reading))
+
+    def want(self, speed: FloatArray) -> None:
+        """The speed to reach: forward, leftward, m/s, and yaw rate, rad/s."""
+        self._wanted = np.clip(speed, -MAX_SPEED, MAX_SPEED)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it steps on the spot, and is to."""
+        return not (self._speed.any() or self._wanted.any())
+
+    def step(self, reading: SensorReading) -> JointCommand:
+        """One control tick."""
+        change = ACCELERATION / RATE
+        self._speed += np.clip(self._wanted - self._speed, -change, change)
+        command = self._controller.step(self._timed(reading))
+        self._time += 1.0 / RATE
+        return command
+
+    def _now(self, time: float) -> tuple[float, float, float]:
+        forward, leftward, yaw = self._speed.tolist()
+        return forward, leftward, yaw
+
+    def _timed(self, reading: SensorReading) -> SensorReading:
+        own = self._reading
+        own.time = self._time
+        own.joint_position, own.joint_velocity = reading.joint_position, reading.joint_velocity
+        own.orientation, own.angular_velocity = reading.orientation, reading.angular_velocity
+        own.linear_acceleration = reading.linear_acceleration
+        return own
+
+
+class WalkingLoader:
+    """Loads the controller beside a living robot.
+
+    Args:
+        robot: whose.
+        background: compile and load beside the robot's clock; False: at once, while the clock waits.
+        say: told when it is there, or why it is not.
+    """
+
+    def __init__(
+        self, robot: RobotModel, background: bool, say: Callable[[str], None] = lambda words: None
+    ) -> None:
+        self._robot, self._background, self._say = robot, background, say
+        self._begun = False
+        self.controller: WalkingController | None = None
+
+    def want(self) -> None:
+        """Begin to load, unless that has been done."""
+        if self._begun:
+            return
+        self._begun = True
+        if self._background:
+            threading.Thread(target=self._load, name="walking", daemon=True).start()
+        else:
+            self.controller = WalkingController(self._robot)
+
+    def _load(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", _COMPILE, self._robot.name], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+            self._say(f"the motion service cannot walk, Move does nothing: {last}")
+            return
+        controller = WalkingController(self._robot)
+        home = SensorReading(joint_position=self._robot.home_joints.copy())
+        home.linear_acceleration[2] = 9.81
+        controller.begin(home)
+        controller.want(np.array([0.1, 0.0, 0.0]))
+        for _ in range(round(RATE)):  # every part of it is loaded once the gait has begun
+            controller.step(home)
+        self.controller = controller
+        self._say("the motion service can walk")
