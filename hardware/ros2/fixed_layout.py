@@ -33,7 +33,7 @@ class FixedLayout:
         writer = Writer()
         writer.numbers = []
         write(name, message, writer)
-        self._length = len(writer.body) + -len(writer.body) % 4
+        self._length = len(writer.body)
         self._places = np.array(writer.numbers, np.int64)
         self._bytes = _eights(bytes(writer.body))
         self._texts = self._cleared(self._bytes)
@@ -43,13 +43,22 @@ class FixedLayout:
         """The message with another stamp, nanoseconds, and other numbers, `count` of them; encapsulation included."""
         self._bytes[self._places] = values
         self._bytes[:1].view(np.uint8)[:] = np.frombuffer(_STAMP.pack(*divmod(stamp, NANOSECONDS)), np.uint8)
-        return ENCAPSULATION + self._bytes.tobytes()[: self._length]
+        return ENCAPSULATION + self._bytes.tobytes()[: self._length + -self._length % 4]
+
+    @property
+    def numbers(self) -> FloatArray:
+        """The numbers of the message as it is."""
+        return self._bytes[self._places]
 
     def numbers_in(self, data: bytes) -> FloatArray | None:
-        """The numbers in a message of the same texts and lengths; None for another one."""
-        if len(data) != 4 + self._length or data[:4] != ENCAPSULATION:
+        """The numbers in a message of the same texts and lengths; None for another one.
+
+        None too for the same message by another writer, who does not write zeros where bytes only fill up.
+        """
+        filled = len(data) - 4 - self._length  # a writer may fill up to a multiple of four, or not
+        if not 0 <= filled < 4 or data[:2] != ENCAPSULATION[:2]:
             return None
-        body = _eights(data[4:])
+        body = _eights(data[4 : 4 + self._length])
         if self._cleared(body) != self._texts:
             return None
         return body[self._places]

@@ -152,6 +152,13 @@ class Relay:
     # -- in the other thread ----------------------------------------------------------------------------
 
     def _answer(self) -> None:
+        """Send commands as they come; whatever ends this ends the relay, which is seen and started anew."""
+        try:
+            self._answer_commands()
+        finally:
+            self._ended.set()
+
+    def _answer_commands(self) -> None:
         """Send commands as they come, each as soon as its estimate is there."""
         while not self._ended.is_set():
             if not self._command_topic.wait(LOOK_S):

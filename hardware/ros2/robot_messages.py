@@ -99,8 +99,7 @@ class CommandReader:
             message = decode(DYNAMIC, data)
             self._order = self._ordered(message)
             self._layout = FixedLayout(DYNAMIC, message)
-            values = self._layout.numbers_in(data)
-            assert values is not None
+            values = self._layout.numbers
         rows = np.concatenate((values, np.zeros(1)))[self._order].reshape(len(COMMAND), len(self._joints))
         return stamp_in(DYNAMIC, data), JointCommand(*rows)
 
@@ -152,8 +151,7 @@ class OdometryReader:
         values = None if self._layout is None else self._layout.numbers_in(data)
         if values is None:
             self._layout = FixedLayout(ODOMETRY, decode(ODOMETRY, data))
-            values = self._layout.numbers_in(data)
-            assert values is not None
+            values = self._layout.numbers
         x, y, z, w = (float(value) for value in values[3:7])
         velocity = _rotation(w, x, y, z) @ values[43:46]
         return stamp_in(ODOMETRY, data), BaseState(

@@ -10,10 +10,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from present import present
 from test_adapters import ProcessWire, RelayWorld, damped, wait
 from typer.testing import CliRunner, Result
@@ -27,6 +30,7 @@ from safebo.hardware.guardian.states import State
 from safebo.hardware.ros2 import node_check
 from safebo.hardware.ros2.cdr import decode, encode
 from safebo.hardware.ros2.fixed_layout import FixedLayout, stamp_in, stamp_of
+from safebo.hardware.ros2.interfaces import DEFINITIONS
 from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.relay import PERIOD_NS, Relay, Stamps, check_node
 from safebo.hardware.ros2.relayed_calls import answered
@@ -153,6 +157,33 @@ def test_odometry_has_its_twist_in_the_trunk_and_the_estimate_in_the_world() -> 
         # cosine and sine of the yaw are 0.28 and 0.96
         assert np.allclose(base.linear_velocity, [0.28 - 0.48, 0.96 + 0.14, 2.0])
         assert list(base.angular_velocity) == [0.0, 7.0, 0.0]
+
+
+def test_bytes_by_another_writer_are_read_all_the_same() -> None:
+    data = bytearray(encode(DYNAMIC, command()))
+    reader = CommandReader(JOINTS)
+    _, plain = reader.read(bytes(data))
+    at = bytes(data).index(b"FL_hip_joint\0")
+    assert data[at + 13 : at + 16] == bytes(3)
+    data[at + 13 : at + 16] = b"xyz"  # bytes that only fill up need not be zero
+    for _ in range(2):
+        stamp, read = reader.read(bytes(data) + b"\0\0\0")  # nor end where a writer of ours ends
+        assert stamp == 7_000_000_009
+        assert np.array_equal(read.kd, plain.kd)
+    odd = encode(ODOMETRY, {"child_frame_id": "ab"}).replace(b"ab\0", b"a\0\0")  # a text that ends early
+    assert OdometryReader().read(odd)[1].position.tolist() == [0.0, 0.0, 0.0]
+
+
+@given(data=st.binary(max_size=400), name=st.sampled_from(sorted(DEFINITIONS)), whole=st.booleans())
+def test_no_bytes_do_more_than_be_refused(data: bytes, name: str, whole: bool) -> None:
+    data = (b"\0\1\0\0" if whole else b"") + data
+    for read in (
+        lambda: decode(name, data),
+        lambda: CommandReader(JOINTS).read(data),
+        lambda: OdometryReader().read(data),
+    ):
+        with suppress(WireError):
+            read()
 
 
 def test_another_text_is_another_layout() -> None:
