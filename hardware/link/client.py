@@ -161,14 +161,25 @@ class GuardianClient:
     def wait_for(self, what: Callable[[StateMessage], bool], patience: float) -> StateMessage:
         """The first State of which `what` holds.
 
+        Args:
+            what: to wait for.
+            patience: s of the guardian's clock, which a virtual robot on a busy machine slows down; and s of ours
+                without a newer State.
+
         Raises:
             LinkError: none came in time.
         """
-        end = self.time() + patience
-        while self.time() < end:
+        heard, last, passed = self.time(), None, 0.0
+        while passed < patience and self.time() - heard < patience:
             self.pump(HEARTBEAT_S)
-            if self.state is not None and what(self.state):
+            if self.state is None:
+                continue
+            if what(self.state):
                 return self.state
+            if self.state.time != last:
+                heard = self.time()
+                passed += 0.0 if last is None else max(0.0, self.state.time - last)
+                last = self.state.time
         raise LinkError(f"the guardian did not get there within {patience:g} s: {self.describe()}")
 
     def describe(self) -> str:

@@ -14,6 +14,7 @@ from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import CostToGoRule, GaussianTailRule, KernelCovarianceRule, LipschitzRule
 from safebo.experiments.robustness.guardian_world import KEY, World
 from safebo.hardware.constants import REPLAY_WINDOW
+from safebo.hardware.errors import LinkError
 from safebo.hardware.guardian.states import State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
@@ -257,3 +258,34 @@ def test_hellos_sent_again_push_out_nobody_who_has_spoken() -> None:
     late = world.client("late")
     late.connect()
     assert late.stop(reason="stop is heard")
+
+
+class SlowRobot(GuardianClient):
+    """Each pump takes a second of ours and gives a State of a guardian whose clock has gone on by a tenth of it."""
+
+    def __init__(self, moves: bool) -> None:
+        self._now, self._moves = 0.0, moves
+        super().__init__(Nowhere(), KEY, clock=lambda: self._now)
+
+    def pump(self, seconds: float) -> None:
+        self._now += 1.0
+        self.state = m.StateMessage(time=7.0 + 0.1 * self._now * self._moves)
+
+
+class Nowhere:
+    def send(self, packet: bytes) -> None: ...
+
+    def receive(self, patience: float) -> None:
+        return None
+
+
+def test_patience_is_by_the_clock_of_the_guardian_while_that_goes() -> None:
+    slow = SlowRobot(moves=True)
+    assert slow.wait_for(lambda s: s.time > 7.65, 1.2).time > 7.65
+    slow = SlowRobot(moves=True)
+    with pytest.raises(LinkError, match=r"did not get there within 1\.2 s"):
+        slow.wait_for(lambda s: s.time > 8.5, 1.2)
+    stands = SlowRobot(moves=False)
+    with pytest.raises(LinkError, match="did not get there within 3 s"):
+        stands.wait_for(lambda _: False, 3.0)
+    assert stands.time() < 6.0
