@@ -79,7 +79,7 @@ def stopped_after(chain: Chain, press: Callable[[], None]) -> float:
     return rows[0] - begin if waited_for(latched, 10.0) else float("nan")
 
 
-def measure(repeats: int, chain: Chain, tab: Any) -> Iterator[tuple[str, bool, float]]:
+def measure(repeats: int, chain: Chain, tab: Any, picture: Path | None) -> Iterator[tuple[str, bool, float]]:
     """Way, whether the robot walked, and seconds, of every stop."""
     ways = presses(tab)
     for number in range(repeats):
@@ -91,6 +91,8 @@ def measure(repeats: int, chain: Chain, tab: Any) -> Iterator[tuple[str, bool, f
         if tune is not None:
             tune.end(120.0)
         tab.wait_for_selector("#stop.seen", timeout=30000)
+        if picture is not None:
+            tab.screenshot(path=str(picture))
         chain.clear()
 
 
@@ -130,14 +132,12 @@ def main(
                 tab.goto(link)
                 tab.wait_for_url("**/runs/*")
                 found = []
-                for name, walks, seconds in measure(repeats, chain, tab):
+                for name, walks, seconds in measure(repeats, chain, tab, picture):
                     found.append(seconds)
                     print(
                         f"{name:10s} {'walking' if walks else 'at rest':8s} {1e3 * seconds:7.0f} ms",
                         flush=True,
                     )
-                    if picture is not None:
-                        tab.screenshot(path=str(picture))
                 noticed = frozen(log)
     missed = sum(seconds != seconds for seconds in found)
     median = statistics.median(found) if not missed else float("nan")

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,12 @@ class Console:
     robots: dict[tuple[str, int], Robot] = field(default_factory=dict)
     slices: dict[str, SliceDrawer] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def load_robots(self) -> None:
+        """Load the bridges of robots now: whoever opens a page may want to stop one at once."""
+        for reader in self.runs.all():
+            with suppress(SafeboError):  # a run that cannot be read says so on its page
+                self.robot(reader)
 
     def robot(self, reader: RunReader) -> Robot | None:
         """The robot of a run that goes on, or the one that was named; None for a simulation."""

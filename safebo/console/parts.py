@@ -184,7 +184,6 @@ def robot_part(seen: RobotStatus) -> dict[str, Any]:
         "acknowledged": seen.acknowledged,
         "stopped": seen.stopped,
         "message": seen.message,
-        "cleared": not seen.latched,
         "facts": facts,
         "strips": [
             ("roll", seen.roll, None, "rad"),

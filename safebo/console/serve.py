@@ -98,6 +98,7 @@ def guarded(
 
     access = Access(open_to_all=is_loopback(listening.host), used=used)
     console = Console(runs, access, address, find)
+    console.load_robots()
     hosts = hosts_of(listening.host, port, listening.names)
     inner = make_app(console, lambda secret: guard.set_cookie(secret))
     guard = Guard(inner, access, hosts, listening.tls)

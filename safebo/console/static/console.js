@@ -15,6 +15,7 @@ let heard = performance.now();
 let lost = false;
 let owns = false;
 let stopState = "idle"; // idle, asked, refused; what the robot shows is the server's to say
+let latchSeen = false; // since the stop was asked for; an event that is older than the stop says nothing of it
 let cardShown = performance.now();
 
 // -- requests ---------------------------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ async function change(path, body) {
 async function stop() {
   if (id("stopbar").hidden) return;
   stopState = "asked";
+  latchSeen = false;
   showStop();
   try {
     const said = await post(`/runs/${run}/stop`);
@@ -81,7 +83,10 @@ function showStop() {
   const button = id("stop");
   const robot = seen && seen.robot;
   const rests = !lost && robot && robot.stopped;
-  if (robot && !robot.latched && stopState === "asked" && robot.cleared) stopState = "idle";
+  if (robot && stopState === "asked") {
+    if (robot.latched) latchSeen = true;
+    else if (latchSeen) stopState = "idle"; // cleared
+  }
   let look = "idle";
   let text = "STOP";
   if (rests) {
