@@ -143,6 +143,20 @@ MIN_STRIDE_S = _c("shortest stride", 0.1, "s", "of a gait")
 MAX_STRIDE_S = _c("longest stride", 5.0, "s", "of a gait")
 MIN_DUTY_FACTOR = _c("least duty factor", 0.2, "", "of a gait")
 
+# -- guardian: checks of the robot's sensors; thresholds stand with the limits ---------------------------
+
+SENSOR_GAP_S = _c("sensor gap", 0.03, "s", "between two states, after which what is summed up begins anew")
+MOVED_RAD = _c("moved", 0.05, "rad", "by which target or leg have moved when a joint's encoder should have, too")
+MOVED_TORQUE = _c("moved torque", 4.0, "N m", "by which a joint's torque has changed when its encoder should have, too")
+REACH_RAD = _c("reach", 0.4, "rad", "that a target has to go before a joint's way is held against it")
+QUIET_RATE = _c("quiet rate", 0.1, "rad/s", "of the trunk about every axis, below which it is still")
+QUIET_SPEED = _c("quiet speed", 0.5, "rad/s", "of every joint, below which it is still")
+QUIET_TIME_S = _c("quiet time", 0.25, "s", "of stillness before the accelerometer is held against the attitude")
+GRAVITY_FILTER_S = _c("gravity filter", 0.4, "s", "over which the accelerometer is smoothed")
+STAND_FILTER_S = _c("stand filter", 0.2, "s", "over which angles and torques of a standing robot are smoothed")
+STRIDE_FILTER_S = _c("stride filter", 0.4, "s", "of carrying, over which the height of a foot is smoothed")
+STANCE_FORCE = _c("stance force", 20.0, "N", "on a foot, above which it carries")
+
 # -- guardian: its own motions ----------------------------------------------------------------------------
 
 BRAKE_RAMP_S = _c("brake ramp", 0.4, "s", "from full speed to rest")

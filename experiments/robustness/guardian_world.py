@@ -42,6 +42,11 @@ RATE = 500.0
 PERIOD = 1.0 / RATE
 TROT = WalkDescription((0.5, 0.5, 0.5, 0.5, 0.0), (0.3, 0.0, 0.0), 0.5, 0.1)
 TRIAL_STIFFNESS = 100.0
+FASTEST = 15.0
+"""Of a stand-in's joints, rad/s."""
+
+NOISE = 1e-6
+"""Of a stand-in's encoders and inertial unit: rad, rad/s, m/s^2."""
 
 
 @cache
@@ -120,13 +125,17 @@ class StandInWalker:
 class StandInRobot:
     """Follows position targets exactly while they have stiffness, and reports what it is told to report.
 
+    Its encoders and inertial unit have noise in their last digits, as every real one has.
+
     Attributes:
         silent: sends nothing. frozen: sends the same tick again. edit: changes what is sent.
     """
 
     def __init__(self, robot: RobotModel, folded: FloatArray) -> None:
         self.position = folded.copy()
+        self.velocity = np.zeros(12)
         self.torque = np.zeros(12)
+        self._noise = np.random.default_rng(1)
         self.milliseconds = 1000.0
         self.silent = self.frozen = False
         self.edit: Callable[[RobotObservation], None] = lambda seen: None
@@ -137,8 +146,15 @@ class StandInRobot:
             self.milliseconds += 1e3 * PERIOD
         if self.silent:
             return None
-        reading = SensorReading(joint_position=self.position.copy())
-        reading.linear_acceleration[2] = 9.81
+        noise = NOISE * self._noise.standard_normal(21)
+        reading = SensorReading(
+            joint_position=self.position + noise[9:],
+            joint_velocity=self.velocity.copy(),
+            orientation=np.array([1.0, *noise[:3]]),
+            angular_velocity=noise[3:6],
+            linear_acceleration=noise[6:9],
+        )
+        reading.linear_acceleration[2] += 9.81
         seen = RobotObservation(
             round(self.milliseconds) % (1 << 32), reading, self.torque.copy(), 40.0, 80.0, 0.01
         )
@@ -146,8 +162,11 @@ class StandInRobot:
         return seen
 
     def apply(self, command: JointCommand) -> None:
-        """Where there is stiffness, be there."""
-        self.position = np.where(command.kp > 0, command.position, self.position)
+        """Where there is stiffness, be there, as fast as motors turn."""
+        before = self.position
+        way = np.clip(command.position - before, -PERIOD * FASTEST, PERIOD * FASTEST)
+        self.position = np.where(command.kp > 0, before + way, before)
+        self.velocity = (self.position - before) / PERIOD
         self.torque = command.torque
 
 

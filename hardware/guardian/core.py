@@ -100,6 +100,7 @@ class Guardian:
         self._poses = Poses(robot)
         self._curve: Curve | None = None
         self._walking = False
+        self._walked = True  # since it got up
         self._brake_end = math.inf
         self.measures = WatchedQuantities(robot, self.watch, self.stream)
         self._requests = RequestHandler(
@@ -157,7 +158,8 @@ class Guardian:
         replies: list[tuple[int, Reply]] = []
         self.stream.take(now, observation)
         stop = max(stop, self._hear(now, inbox))
-        self.measures.take(now, gap, stop, damaged, self.lease.silence(now), self.command)
+        silence = self.lease.silence(now)
+        self.measures.take(now, gap, stop, damaged, silence, self.command, self._standing(now), self._walking)
         self._poll(now)
         self._judge()
         self._follow(now)
@@ -199,6 +201,8 @@ class Guardian:
 
     def _judge(self) -> None:
         limit = self.watch.check(self.state)
+        if limit is not NOTHING:
+            limit = limit.blaming(self.measures.sensors.blamed(limit.quantity))
         self.machine.present = limit
         self.machine.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:
@@ -238,6 +242,11 @@ class Guardian:
             and self._curve.rested(self.machine.now) >= SETTLE_TIME_S
         )
 
+    def _standing(self, now: float) -> bool:
+        """Whether the robot stands where it got up, at rest."""
+        curve = self._curve
+        return not self._walking and not self._walked and curve is not None and curve.over(now)
+
     # -- motion ---------------------------------------------------------------------------------------
 
     def _position(self) -> FloatArray:
@@ -250,6 +259,7 @@ class Guardian:
     def _enter(self, before: State) -> None:
         now, state = self.machine.now, self.state
         if state is State.STANDING_UP:
+            self._walked = False
             self._curve = self._poses.rise(now, self._position())
         elif state in (State.LYING_DOWN, State.SIT_LATCHED):
             if before not in (State.LYING_DOWN, State.SIT_LATCHED):
@@ -294,7 +304,8 @@ class Guardian:
             return
         self.watch.set(cycle=math.nan)
         self.watch.check(self.state, late=True)  # slow cycles of an earlier walk count no more
-        self._walking, self._brake_end = True, math.inf
+        self._walking = self._walked = True
+        self._brake_end = math.inf
         self.telemetry.begin(plan.number)
         self._wall.set()
 

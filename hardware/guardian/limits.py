@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
 from safebo.hardware.guardian.states import Response, State
+from safebo.robots.quadruped.sensor_memory import FOUND
+from safebo.types import FloatArray
 
 QUANTITIES = (
     "tilt",
@@ -41,6 +43,7 @@ QUANTITIES = (
     "foreign_commands",
     "other_robot",
     "stop",
+    *FOUND,
 )
 """What is measured at every tick. nan: unknown, which is no trouble by itself; a state with a nan in what
 moves the robot was refused before."""
@@ -104,6 +107,10 @@ class Limit:
         """Whether a threshold allows more than this limit's own."""
         return threshold < self.threshold if self.below else threshold > self.threshold
 
+    def blaming(self, who: str) -> Limit:
+        """The same limit, with who it is in its message."""
+        return replace(self, message=f"{self.message}: {who}") if who else self
+
     def amount(self, threshold: float) -> str:
         """A threshold with the unit, for people."""
         return f"{threshold:g} {self.unit}".rstrip()
@@ -142,6 +149,23 @@ LIMITS: tuple[Limit, ...] = (
     Limit(29, "stop_sit", "stop", "level", 1.5, _R.SIT, 0.0, Scope.ALWAYS, "stopped: stand down"),
     Limit(30, "stop_damp", "stop", "level", 2.5, _R.DAMP, 0.0, Scope.ALWAYS, "stopped: joint damping"),
     Limit(31, "tilt_at_rest", "tilt", "rad", 0.35, _R.REFUSE, 0.0, Scope.RESTING, "the robot does not lie level"),
+    # Sensors that are frozen. Values of the virtual robots, noise and all, are never the same in two states in a row.
+    Limit(32, "imu_frozen", "imu_frozen", "s", 0.03, _R.SIT, 0.0, Scope.CONNECTED, "the inertial unit is frozen"),
+    Limit(33, "encoders", "encoders_frozen", "s", 0.03, _R.DAMP, 0.0, Scope.ACTIVE, "all encoders are frozen"),
+    Limit(34, "encoder", "encoder_frozen", "s", 0.06, _R.DAMP, 0.0, Scope.ACTIVE, "a joint's encoder is frozen"),
+    # Sensors that contradict each other. The worst of `safebo.experiments.robustness.sensor_margins`, falls included:
+    # angle 0.02 rad, reach 2.3, gyro 0.005 rad, gravity 0.011 and 0.33 rad, 0.12 m/s^2, feet 0.0001 m and 0.014 rad,
+    # torque 0.003 rad, strides 0.008 m.
+    Limit(35, "angle", "angle_error", "rad", 0.12, _R.DAMP, 0.05, Scope.ACTIVE, "a joint's angle and speed disagree"),
+    Limit(36, "reach", "joint_reach", "times", 12.0, _R.HOLD, 0.1, Scope.RAISED, "a joint does not move as told"),
+    Limit(37, "gyro", "gyro_error", "rad", 0.025, _R.SIT, 0.1, Scope.ACTIVE, "gyroscope and attitude disagree"),
+    Limit(38, "gravity_moving", "gravity_moving", "rad", 0.7, _R.SIT, 0.1, Scope.ACTIVE, "gravity is elsewhere"),
+    Limit(39, "gravity", "gravity_still", "rad", 0.1, _R.REFUSE, 0.1, Scope.CONNECTED, "gravity is elsewhere"),
+    Limit(40, "weight", "gravity_size", "m/s^2", 1.5, _R.REFUSE, 0.1, Scope.CONNECTED, "accelerometer weighs wrong"),
+    Limit(41, "joint_law", "torque_angle", "rad", 0.07, _R.REFUSE, 0.1, Scope.UPRIGHT, "angle and torque do not fit"),
+    Limit(42, "feet", "feet_apart", "m", 0.008, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not in a plane: a joint off?"),
+    Limit(43, "feet_slope", "feet_slope", "rad", 0.08, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not level: joints off?"),
+    Limit(44, "strides", "stride_height", "m", 0.035, _R.HOLD, 0.1, Scope.UPRIGHT, "a leg is not as long as it says"),
     Limit(60, "other_robot", "other_robot", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another robot hears this"),
 )  # fmt: skip
 """Starting numbers."""
@@ -177,6 +201,11 @@ class Watch:
         """What was measured, by quantity."""
         for quantity, value in measured.items():
             self.values[_INDEX[quantity]] = value
+
+    def put(self, first: str, measured: FloatArray) -> None:
+        """What was measured, of `first` and the quantities that follow it."""
+        at = _INDEX[first]
+        self.values[at : at + len(measured)] = measured
 
     def check(self, state: State, late: bool = False) -> Limit:
         """The most restrictive limit that is crossed now in this state; `NOTHING` when none is.

@@ -10,8 +10,10 @@ import numpy as np
 from safebo.hardware.constants import DAMAGE_WINDOW_S
 from safebo.hardware.guardian.limits import Watch
 from safebo.hardware.guardian.observation import Stream
+from safebo.hardware.guardian.sensors import SensorWatch
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
+from safebo.robots.quadruped.sensor_memory import FOUND
 
 
 class WatchedQuantities:
@@ -23,16 +25,26 @@ class WatchedQuantities:
     Attributes after `take`:
         attitude: roll and pitch, rad.
         height: m.
+        sensors: whether they can be believed.
     """
 
     def __init__(self, robot: RobotModel, watch: Watch, stream: Stream) -> None:
         self._robot, self._watch, self._stream = robot, watch, stream
+        self.sensors = SensorWatch(robot)
         self._damage: deque[tuple[float, int]] = deque()
         self.attitude = (0.0, 0.0)
         self.height = robot.nominal_height
 
     def take(
-        self, now: float, gap: float, stop: int, damaged: int, silence: float, command: JointCommand
+        self,
+        now: float,
+        gap: float,
+        stop: int,
+        damaged: int,
+        silence: float,
+        command: JointCommand,
+        standing: bool = False,
+        walking: bool = False,
     ) -> None:
         """Measure everything that is known before the controller runs.
 
@@ -43,6 +55,8 @@ class WatchedQuantities:
             damaged: packets from the robot that were refused since the start.
             silence: of the tuner, s.
             command: the last one.
+            standing: the robot stands where it got up, at rest.
+            walking: its controller runs.
         """
         stream, newest = self._stream, self._stream.newest
         self._watch.set(
@@ -57,6 +71,9 @@ class WatchedQuantities:
         )
         if newest is None:
             return
+        if stream.fresh:
+            self.sensors.take(newest, command, standing, walking)
+            self._watch.put(FOUND[0], self.sensors.found)
         robot, reading = self._robot, newest.reading
         q = reading.joint_position
         w, x, y, z = (reading.orientation / np.linalg.norm(reading.orientation)).tolist()

@@ -43,6 +43,19 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "tuner_silence": (0.05, 0.5),
     "tuner_gone": (0.1, LEASE_TIMEOUT_S),
     "tilt_at_rest": (0.05, 0.8),
+    "imu_frozen": (0.01, 0.2),
+    "encoders": (0.01, 0.2),
+    "encoder": (0.02, 0.5),
+    "angle": (0.05, 1.0),
+    "reach": (6.0, 50.0),
+    "gyro": (0.01, 0.3),
+    "gravity_moving": (0.4, 1.5),
+    "gravity": (0.03, 0.5),
+    "weight": (0.3, 5.0),
+    "joint_law": (0.01, 0.5),
+    "feet": (0.001, 0.1),
+    "feet_slope": (0.02, 0.5),
+    "strides": (0.01, 0.2),
 }
 """Tightest and loosest threshold that may be set, in the limit's unit. A limit that is missing here is fixed."""
 

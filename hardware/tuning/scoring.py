@@ -29,6 +29,7 @@ ROBOT_CAUSES = frozenset(
         "overspeed",
         "joint_torque",
         "tracking",
+        "reach",
         "controller",
     }
 )

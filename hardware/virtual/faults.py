@@ -71,6 +71,10 @@ def _one_joint(value: Any) -> tuple[int, ...]:
     return _joints("FL_thigh" if value is None else value)
 
 
+def _leg(value: Any) -> tuple[int, ...]:
+    return _joints("FL" if value is None else value)
+
+
 def _strengths(value: Any) -> tuple[float, ...]:
     """Share of torque per joint, from a number for all or a mapping by joint or leg."""
     share = _number(0.0, 2.0, 0.5)
@@ -81,6 +85,41 @@ def _strengths(value: Any) -> tuple[float, ...]:
         for joint in _joints(name):
             strengths[joint] = share(part)
     return tuple(strengths)
+
+
+def _one_of(*names: str) -> Callable[[Any], str]:
+    """One of some words; the first for None."""
+
+    def check(value: Any) -> str:
+        if value is None:
+            return names[0]
+        if value not in names:
+            raise ValueError(f"value must be one of {', '.join(names)}, got {value!r}")
+        return str(value)
+
+    return check
+
+
+def _per_joint(joint: str, low: float, high: float, default: float) -> Callable[[Any], tuple[float, ...]]:
+    """Twelve numbers, from a number for one joint or a mapping by joint or leg."""
+    number = _number(low, high, default)
+
+    def check(value: Any) -> tuple[float, ...]:
+        amounts = [0.0] * 12
+        for name, part in (value if isinstance(value, Mapping) else {joint: value}).items():
+            for one in _joints(name):
+                amounts[one] = number(part)
+        return tuple(amounts)
+
+    return check
+
+
+def _serial(value: Any) -> tuple[int, int]:
+    text = "7-7" if value is None else value
+    words = text.split("-") if isinstance(text, str) else []
+    if len(words) != 2 or not all(word.isdigit() and int(word) < 1 << 32 for word in words):
+        raise ValueError(f"value must be a serial number of two parts such as 7-7, got {value!r}")
+    return int(words[0]), int(words[1])
 
 
 def _name(value: Any) -> str:
@@ -133,6 +172,42 @@ KINDS: dict[str, Kind] = {
     "tip_over": Kind(0.3, _number(-500.0, 500.0, 90.0), "a torque about the trunk's long axis, N m (90)"),
     "joint_stuck": Kind(LASTING, _one_joint, "this joint does not move, or these (FL_thigh)"),
     "motor_weak": Kind(LASTING, _strengths, "share of the torque that arrives: a number, or by joint or leg (0.5)"),
+    "imu_frozen": Kind(
+        LASTING, _one_of("all",
+        "attitude", "gyroscope", "accelerometer"), "the inertial unit, or this part of it, says what it "
+        "said before (all)",
+    ),
+    "gyro_scale": Kind(LASTING, _number(-3.0, 3.0, -1.0), "the gyroscope says its rates times this (-1)"),
+    "attitude_offset": Kind(LASTING, _number(-1.5, 1.5, 0.3), "the attitude is told rolled by this, rad (0.3)"),
+    "accelerometer_scale": Kind(LASTING, _number(-3.0, 3.0, 1.3), "the accelerometer says its values times this (1.3)"),
+    "encoder_frozen": Kind(LASTING, _one_joint, "this joint's angle and speed stay what they were before (FL_thigh)"),
+    "encoder_offset": Kind(
+        LASTING, _per_joint("FL_calf", -3.0, 3.0, 0.35),
+        "FL_calf's encoder, or those in a mapping, is off by this, rad, and its drive goes by it (0.35)",
+    ),
+    "encoder_drift": Kind(
+        LASTING, _per_joint("FL_calf", -3.0, 3.0, 0.2),
+        "the same, growing by this every second, rad/s (0.2)",
+    ),
+    "angle_offset": Kind(
+        LASTING, _per_joint("FL_calf", -3.0, 3.0, 0.35),
+        "FL_calf's angle, or those in a mapping, is told off by this, rad; its drive knows better (0.35)",
+    ),
+    "leg_missing": Kind(LASTING, _leg, "the motors of this leg, or joint, say nothing but zeros (FL)"),
+    "no_temperature": Kind(LASTING, _one_joint, "this motor says 0 degrees Celsius (FL_thigh)"),
+    "body_frozen": Kind(LASTING, _nothing, "the feet's forces and the battery stay what they were before"),
+    "serial": Kind(LASTING, _serial, "the states bear this serial number (7-7)"),
+    "clock_rate": Kind(LASTING, _number(0.0, 10.0, 2.0), "the robot's clock runs at this rate (2)"),
+    "clock_back": Kind(LASTING, _nothing, "the robot's clock runs backwards"),
+    "rarer": Kind(LASTING, _number(2.0, 100.0, 2.0), "of so many states one goes out, regularly (2)"),
+    "motor_lost": Kind(
+        LASTING, _number(0.0, 1e6, 1000.0),
+        "the motors' counters of lost packets rise by this every tick (1000, Go2)",
+    ),
+    "replay": Kind(
+        LASTING, _number(0.01, 10.0, 1.0),
+        "the states of the last seconds, so many, come again and again under new ticks (1)",
+    ),
     "second_publisher": Kind(LASTING, _nothing, "another program publishes joint commands' topic (Go2)"),
     "second_robot": Kind(LASTING, _nothing, "another robot publishes its states on the same network (Go2)"),
     "motion_service_on": Kind(0.0, _name, "the vendor's motion service of this name takes the joints (mcf, Go2)"),

@@ -12,6 +12,7 @@ from safebo.hardware.unitree.records import Record
 from safebo.hardware.unitree.remote import encode_remote
 from safebo.hardware.virtual.faults import InjectedFault
 from safebo.hardware.virtual.plant import NO_INFLUENCE, Influence
+from safebo.hardware.virtual.sensor_faults import SensorFaults
 
 _HOT = motors_of()[JOINT_NAMES.index("FL_thigh")]
 _PRESSED = np.frombuffer(encode_remote(["L2", "B"]), np.uint8)
@@ -45,6 +46,10 @@ class Injector:
         self._over: set[int] = set()
         self._freezes = any(fault.kind == "freeze" for fault in self._faults)
         self._newest: Record | None = None
+        self._sensors = SensorFaults(self._faults)
+        self._sent = 0
+        self._now = 0.0
+        self._began: dict[int, float] = {}
         self._held: bytes | None = None
 
     @property
@@ -65,6 +70,7 @@ class Injector:
         """
         if not self._faults:
             return
+        self._now = now
         active, begun, ended = [], [], []
         for number, fault in enumerate(self._faults):
             if number in self._over or fault.since not in reached:
@@ -75,6 +81,7 @@ class Injector:
             was = number in self._on
             if not was:
                 begun.append(fault)
+                self._began[number] = now
             if was and now >= begin + fault.lasts - 1e-9:
                 self._over.add(number)
                 ended.append(fault)
@@ -97,6 +104,11 @@ class Injector:
                 body.stuck[list(fault.value)] = True
             elif fault.kind == "motor_weak":
                 body.strength = body.strength * fault.value
+            elif fault.kind == "encoder_offset":
+                body.encoder = body.encoder + fault.value
+            elif fault.kind == "encoder_drift":
+                lasted = self._now - self._began[self._faults.index(fault)]
+                body.encoder = body.encoder + lasted * np.array(fault.value)
             elif fault.kind == "reboot":
                 body.limp = True
             elif fault.kind == "remote_stop":
@@ -109,13 +121,16 @@ class Injector:
             return self._newest
         if self._freezes:
             self._newest = record.copy()
-        return distorted(record, self.active, self._cell_scale)
+        return distorted(self._sensors.change(record, self.active), self.active, self._cell_scale)
 
     def packets(self, data: bytes) -> list[bytes]:
         """What goes out for one encoded state, in this order."""
         if not self.active:
             return self._released([data])
         if self.on("silence") or self.on("reboot") or self._drawn("loss"):
+            return []
+        self._sent += 1
+        if any(fault.kind == "rarer" and self._sent % round(fault.value) for fault in self.active):
             return []
         if self._drawn("bad_crc"):
             data = data[:-1] + bytes([data[-1] ^ 0x5A])

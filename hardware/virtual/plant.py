@@ -52,6 +52,7 @@ class Influence:
         torque: on the trunk, about its own axes, N m, 3.
         stuck: joints that do not move, 12.
         strength: share of every motor's torque that arrives, 12.
+        encoder: error of every joint's encoder, by which its drive goes, too, rad, 12.
         limp: the drives are off.
         damped: the remote's damping keys are pressed.
     """
@@ -60,6 +61,7 @@ class Influence:
     torque: FloatArray = field(default_factory=lambda: np.zeros(3))
     stuck: BoolArray = field(default_factory=lambda: np.zeros(12, dtype=bool))
     strength: FloatArray = field(default_factory=lambda: np.ones(12))
+    encoder: FloatArray = field(default_factory=lambda: np.zeros(12))
     limp: bool = False
     damped: bool = False
 
@@ -106,6 +108,7 @@ class VirtualPlant:
         self._low = robot.joint_lower - BEYOND_RANGE
         self._high = robot.joint_upper + BEYOND_RANGE
         self._strength = self.simulation.torque_factor.copy()
+        self._zero = self.simulation.encoder_error.copy()
         index = self.simulation.index
         model = self.simulation.model
         self._friction = model.dof_frictionloss[index.dof].copy()
@@ -220,6 +223,7 @@ class VirtualPlant:
         simulation.data.qfrc_applied[base : base + 3] = influence.force
         simulation.data.qfrc_applied[base + 3 : base + 6] = influence.torque
         simulation.torque_factor[:] = self._strength * influence.strength
+        simulation.encoder_error[:] = self._zero + influence.encoder
         if (influence.stuck != self._stuck).any():
             self._stuck = influence.stuck.copy()
             # a solver's constraint, unlike damping, also stops a joint at speed without throwing the rest about

@@ -57,6 +57,7 @@ class Simulation:
             impedance, N m, `3 x 12`.
         commanded_torque: of the joint law in the last tick, limited, before delay and disturbance, N m.
         torque_factor: share of every motor's torque that arrives at its joint, for motors that grow weak.
+        encoder_error: constant error of every joint's encoder, rad; the motors go by it, too.
         torque_age: ticks since the torque was computed that acted in the last tick.
         foot_force: normal force under every foot in the last physics step of the last tick, N, `4`.
     """
@@ -113,6 +114,7 @@ class Simulation:
         ):
             plant[name] = values
         self._bias, self._previous = plant["bias"][0], plant["previous"][0]
+        self.encoder_error: FloatArray = self._bias[:12]
         self._uneven, self._floor = gap.uneven, plant["floor"][0]
         self.torques: FloatArray = plant["torques"][0]
         self.commanded_torque: FloatArray = self.torques[0]

@@ -371,10 +371,10 @@ def test_the_pose_of_a_silent_robot_is_the_commanded_one(lone: Lone) -> None:
 
     lone.robot.edit = moved
     lone.tick()
-    np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05)
+    np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05, atol=1e-5)
     lone.robot.silent = True
     lone.run(0.09)
-    np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05)
+    np.testing.assert_allclose(lone.guardian._position(), lone.robot.position + 0.05, atol=1e-5)
     lone.run(0.02)
     np.testing.assert_allclose(lone.guardian._position(), lone.step.command.position)
 

@@ -41,6 +41,7 @@ def stand(world: World) -> None:
     """On its feet, without the way there."""
     g = world.guardian
     world.robot.position = g._poses.standing.copy()
+    g.measures.sensors.forget()  # no joint jumps like that
     g.machine.state, g._curve = State.HOLD, g._poses.stand(world.now - 1.0, world.robot.position)
 
 

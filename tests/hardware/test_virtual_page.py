@@ -28,6 +28,9 @@ from safebo.robots.simulation.disturbance import PRESETS
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "virtual-robots.md").read_text(encoding="utf-8")
 
 
+NUMBER = re.compile(r"-?[0-9.]+")
+
+
 def rows(first: str) -> list[list[str]]:
     """Cells of the table whose head begins with `first`."""
     lines = PAGE.split(f"\n| {first} |", 1)[1].splitlines()
@@ -54,7 +57,9 @@ def test_the_defaults_in_brackets_are_the_programs() -> None:
         if said == "Go2":
             assert default.value is None
         else:
-            (given,), _ = faults_of([{"kind": name, "value": said if said[0].isalpha() else float(said)}])
+            (given,), _ = faults_of(
+                [{"kind": name, "value": float(said) if NUMBER.fullmatch(said) else said}]
+            )
             assert given.value == default.value, name
 
 

@@ -35,15 +35,16 @@ class WireRobot(StandInRobot):
 
     Args:
         seed: of its sensors' noise and of what faults draw.
+        disturbance: how it differs from its model, by name.
 
     Attributes:
         counters: of the link that reads it.
         plant: its body.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, disturbance: str = "paper") -> None:
         robot = go1()
-        self.plant = VirtualPlant(robot, preset("paper"), seed, idle_damping=IDLE_DAMPING)
+        self.plant = VirtualPlant(robot, preset(disturbance), seed, idle_damping=IDLE_DAMPING)
         super().__init__(robot, self.plant.settled)
         self.counters = LinkCounters()
         self._seed = seed
@@ -113,9 +114,11 @@ class WireRobot(StandInRobot):
 class WireWorld(ScheduledWorld):
     """A guardian whose robot has a body and a wire, and whose controller is the real one."""
 
-    def __init__(self, seed: int = 0, up: Faults | None = None, down: Faults | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, up: Faults | None = None, down: Faults | None = None, disturbance: str = "paper"
+    ) -> None:
         super().__init__(seed, up, down, QuadrupedWalker(go1()))
-        self.body = self.robot = WireRobot(seed)
+        self.body = self.robot = WireRobot(seed, disturbance)
         # the stand-in's clock of controllers is set by experiments; this controller takes the time it takes,
         # and a busy machine must not change what is seen here
         self.controller_time = 0.0
