@@ -283,7 +283,7 @@ def test_a_node_that_restarts_within_a_walk_is_another_one(file: Path, monkeypat
     monkeypatch.setattr(process, "ANSWER_TIMEOUT_S", 0.5)
     name = f"{NAME}_again"
     file.write_text(file.read_text().replace(NAME, name))
-    first = started(name)
+    nodes = [started(name)]
     try:
         controller = process.ProcessController(read_controller_file(file))
         robot = load_robot("go2")
@@ -292,11 +292,11 @@ def test_a_node_that_restarts_within_a_walk_is_another_one(file: Path, monkeypat
         controller.reset(robot, gains, gait, lambda time: (0.0, 0.0, 0.0))
         standing = SensorReading(-0.5, robot.home_joints.copy())
         assert controller.step(standing).kp[0] == 60.0
-        first.kill()
-        first.wait()
+        nodes[0].kill()
+        nodes[0].wait()
         with pytest.raises(ControllerFault, match="no answer to tick"):
             controller.step(standing)
-        second = started(name)
+        nodes.append(started(name))
         monkeypatch.setattr(process, "ANSWER_TIMEOUT_S", 0.05)
         said = "no answer"
         for _ in range(400):
@@ -307,7 +307,7 @@ def test_a_node_that_restarts_within_a_walk_is_another_one(file: Path, monkeypat
             said = str(raised.value)
         assert "the controller has restarted while the robot walked" in said
         controller.close()
-        second.kill()
-        second.wait()
     finally:
-        first.kill()
+        for each in nodes:
+            each.kill()
+            each.wait()
