@@ -159,7 +159,7 @@ def go2(
         settings.disturbance,
         options.seed,
         service,
-        background=not options.lock_step,
+        background=bool(name) and not options.lock_step,
         say=say_if_heard,
     )
     with closing(RobotLock("virtual robot", f"DDS domain {domain} on {interface!r}")):

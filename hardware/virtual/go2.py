@@ -103,6 +103,7 @@ class VirtualGo2(VirtualRobot):
         """Leave the network."""
         for kind in list(self._intruders):
             self._send_away(kind)
+        self.plant.sport.close()
         super().close()
 
     def _follow_faults(self) -> None:

@@ -125,6 +125,10 @@ class SportMotion:
         """Let go; whoever takes the joints again begins damped."""
         self._enter(SportMode.DAMPING, None)
 
+    def close(self) -> None:
+        """Load nothing more."""
+        self._loader.close()
+
     def command(self, time: float, here: FloatArray, reading: SensorReading, fallen: bool) -> JointCommand:
         """What the joints are told in this tick.
 
@@ -156,6 +160,7 @@ class SportMotion:
         return bool(self._speed.any()) and time - self._moved < MOVE_HOLDS_S
 
     def _begin(self, time: float, reading: SensorReading) -> bool:
+        self._loader.want()
         controller = self._loader.controller
         if controller is None:
             return False

@@ -1,20 +1,24 @@
 """What walks in a virtual robot's motion service: the project's own controller, at a speed that changes as it goes.
 
 It is loaded when it is first wanted. Where its compiled parts are not there yet, as on a fresh installation, another
-process compiles them first, which takes a minute or two, while the robot goes on living.
+process compiles them, from the robot's start on, which takes a minute or two while the robot lives.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
+import numba
 import numpy as np
 
+import safebo.boundary.compiled  # noqa: F401  decides where compiled functions are kept
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import JointCommand, SensorReading
+from safebo.robots.quadruped.interface import GRAVITY, JointCommand, SensorReading
 from safebo.types import FloatArray
 
 MAX_SPEED = np.array([0.8, 0.4, 0.8])
@@ -86,45 +90,65 @@ class WalkingController:
 
 
 class WalkingLoader:
-    """Loads the controller beside a living robot.
+    """Loads the controller, a tenth of a second, once its parts are compiled.
 
     Args:
         robot: whose.
-        background: compile and load beside the robot's clock; False: at once, while the clock waits.
+        background: compile beside the robot's clock, from now on, what is not compiled yet; False: when it is wanted,
+            while the clock waits.
         say: told when it is there, or why it is not.
     """
 
     def __init__(
         self, robot: RobotModel, background: bool, say: Callable[[str], None] = lambda words: None
     ) -> None:
-        self._robot, self._background, self._say = robot, background, say
-        self._begun = False
+        self._robot, self._say = robot, say
+        self._compiler: subprocess.Popen[str] | None = None
+        if background and not _compiled().exists():
+            compiler = [sys.executable, "-c", _COMPILE, robot.name]
+            self._compiler = subprocess.Popen(
+                compiler,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        self._failed = False
         self.controller: WalkingController | None = None
 
-    def want(self) -> None:
-        """Begin to load, unless that has been done."""
-        if self._begun:
-            return
-        self._begun = True
-        if self._background:
-            threading.Thread(target=self._load, name="walking", daemon=True).start()
-        else:
-            self.controller = WalkingController(self._robot)
+    def close(self) -> None:
+        """Compile no more."""
+        if self._compiler is not None:
+            self._compiler.kill()
+            self._compiler.communicate()
 
-    def _load(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-c", _COMPILE, self._robot.name], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-            self._say(f"the motion service cannot walk, Move does nothing: {last}")
+    def want(self) -> None:
+        """Load it, unless that has been done or its parts are not compiled yet."""
+        if self.controller is not None or self._failed:
             return
+        if self._compiler is not None:
+            if self._compiler.poll() is None:
+                return
+            compiler, self._compiler = self._compiler, None
+            _, errors = compiler.communicate()
+            if compiler.returncode:
+                self._failed = True
+                last = (errors.strip().splitlines() or ["it was ended"])[-1]
+                self._say(f"the motion service cannot walk, Move does nothing: {last}")
+                return
         controller = WalkingController(self._robot)
         home = SensorReading(joint_position=self._robot.home_joints.copy())
-        home.linear_acceleration[2] = 9.81
+        home.linear_acceleration[2] = GRAVITY
         controller.begin(home)
         controller.want(np.array([0.1, 0.0, 0.0]))
         for _ in range(round(RATE)):  # every part of it is loaded once the gait has begun
             controller.step(home)
         self.controller = controller
+        with suppress(OSError):
+            _compiled().touch()
         self._say("the motion service can walk")
+
+
+def _compiled() -> Path:
+    """Is there once the controller's parts are compiled: in the folder of this code's compiled functions."""
+    return Path(numba.config.CACHE_DIR or os.devnull) / "walking"

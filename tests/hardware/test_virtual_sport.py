@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant
 from safebo.hardware.unitree.go2_broadcasts import SPORT_MODE_STATE
 from safebo.hardware.unitree.services import MotionService, ServiceClient
+from safebo.hardware.virtual import walking
 from safebo.hardware.virtual.injection import Injector
 from safebo.hardware.virtual.machine import step
 from safebo.hardware.virtual.plant import VirtualPlant
@@ -108,3 +110,32 @@ def test_the_motion_state_goes_on_where_that_is_asked_for(stage) -> None:
     newest = stage.run(0.2)[-1]
     assert newest["mode"] == 0
     assert newest["body_height"] > 0.05
+
+
+def test_what_walks_is_compiled_beside_the_robot_and_then_loaded(tmp_path, monkeypatch) -> None:
+    marker = tmp_path / "walking"
+    said: list[str] = []
+    monkeypatch.setattr(walking, "_compiled", lambda: marker)
+    robot = load_robot("go2")
+    monkeypatch.setattr(walking, "_COMPILE", "pass")
+    loader = walking.WalkingLoader(robot, True, said.append)
+    end = time.monotonic() + 30
+    while loader.controller is None and time.monotonic() < end:
+        loader.want()
+        time.sleep(0.01)
+    assert said == ["the motion service can walk"]
+    assert marker.exists()
+    monkeypatch.setattr(walking, "_COMPILE", "raise SystemExit('not again')")
+    again = walking.WalkingLoader(robot, True, said.append)
+    again.want()  # at once: it is compiled
+    assert again.controller is not None
+
+    marker.unlink()
+    failing = walking.WalkingLoader(robot, True, said.append)
+    while len(said) < 3 and time.monotonic() < end:
+        failing.want()
+        time.sleep(0.01)
+    assert said[2] == "the motion service cannot walk, Move does nothing: not again"
+    failing.want()
+    assert failing.controller is None
+    failing.close()
