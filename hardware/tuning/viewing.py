@@ -111,20 +111,16 @@ class GuardianView:
     def acknowledge(self, latch: int) -> None:
         """First step of clearing a latch; see `safebo.types.RobotView`."""
         with self._lock:
-            client = self._connected()
-            if not client.epoch:
-                client.acquire()
-            self._token = client.acknowledge(latch)
+            self._token = self._connected().acknowledge(latch)
 
     def clear(self) -> None:
-        """Second step; the lease goes back."""
+        """Second step."""
         with self._lock:
             client = self._connected()
             if self._token is None:
                 raise LinkError("nothing was acknowledged here: acknowledge it first")
             token, self._token = self._token, None
             client.clear(token)
-            client.release()
 
     def close(self) -> None:
         """End the thread."""

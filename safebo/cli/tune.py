@@ -194,6 +194,12 @@ def tune(
             min=1, help="Total number of trials, seeds included, also on resume. [default: the study's]"
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="No trial begins later than so many minutes from now; `--resume` goes on with the rest."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Same seed, same trials. [default: the study's]")
     ] = None,
@@ -326,8 +332,8 @@ def tune(
 
         safebo tune go1-trot.yaml --continue runs/tuesday --robot-changed "new feet" --out runs/wednesday
 
-    Exit codes: 0 all trials are done; 2 the study, the folder or an option is wrong; 1 stopped or failed; 130 stopped
-    by Ctrl-C on a robot.
+    Exit codes: 0 all trials are done, or the --minutes are over; 2 the study, the folder or an option is wrong;
+    1 stopped or failed; 130 stopped by Ctrl-C on a robot.
     """
     from safebo.runs.progress import progress_for
     from safebo.runs.runner import LOG_FILE, run
@@ -370,6 +376,7 @@ def tune(
                 global_trials=global_trials,
                 prior=prior,
                 continues=changes,
+                minutes=minutes,
             )
     except InputError:
         raise
@@ -388,6 +395,8 @@ def tune(
         raise
     done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
     say(f"{done} done, in {folder}.")
+    if result.left:
+        say(f"{result.left} Go on with: safebo tune {again}")
     _say_what_was_unsafe(result.unsafe, study)
     _say_what_remains(file.study, folder)
     say(f"Next: safebo report {shlex.quote(str(folder))}")

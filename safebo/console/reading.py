@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safebo.errors import InputError, NotARunError
+from safebo.runs.deadline import EVENT as DEADLINE
 from safebo.storage.journal import SQLITE_FILE, Event, Journal, Record, RunInfo
 from safebo.storage.questions import FILE as QUESTIONS
 from safebo.storage.questions import Question, QuestionFile
@@ -165,6 +166,8 @@ def state_of(seen: Snapshot, question: Question | None, running: bool) -> RunSta
     """
     told = sum(record.status == "told" for record in seen.records)
     done = f"{told} of {seen.run.trials} trials are done"
+    if running and (until := _deadline(seen)):
+        done += f". {until.rstrip('.')}"
     if running and question is not None:
         if question.kind == "approve":
             return RunState("asks", f"Waits for a person: may trial {question.trial} run? {done}.")
@@ -189,6 +192,16 @@ def state_of(seen: Snapshot, question: Question | None, running: bool) -> RunSta
     if ended is not None and ended.kind == "stopped":
         return RunState("stopped", f"Stopped: {ended.text} ({done}).")
     return RunState("stopped", f"No process works on it: {done}. `safebo tune ... --resume` goes on.")
+
+
+def _deadline(seen: Snapshot) -> str:
+    """Until when the run goes; empty where it has no deadline."""
+    for event in reversed(seen.events):
+        if event.kind == DEADLINE:
+            return event.text
+        if event.kind in ("started", "resumed"):
+            break
+    return ""
 
 
 def _step(seen: Snapshot, trial: int) -> str:

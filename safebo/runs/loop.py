@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -38,6 +38,7 @@ from safebo.files.writing import remove_draft
 from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
+from safebo.runs.deadline import EVENT, Deadline
 from safebo.runs.news import RunNews
 from safebo.runs.operators import Operator
 from safebo.runs.prior_run import tuner_of
@@ -104,6 +105,7 @@ class RunResult:
         best: certified gains by context; contexts for which nothing is certified are missing.
         files: where they are kept, by context.
         unsafe: ids of certified trials that fell or measured a negative margin: the model was wrong there.
+        left: why trials are left; empty where all are done.
     """
 
     folder: Path
@@ -111,6 +113,7 @@ class RunResult:
     best: dict[str, BestGains] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     unsafe: tuple[int, ...] = ()
+    left: str = ""
 
 
 def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
@@ -130,6 +133,7 @@ class RunLoop:
         max_failures: so many failed trials in a row stop the run.
         operator: who approves and judges trials that move a robot.
         robot: where that robot is; None for evaluators that move none.
+        deadline: after which no trial begins; None for none.
     """
 
     def __init__(
@@ -142,8 +146,10 @@ class RunLoop:
         max_failures: int,
         operator: Operator | None = None,
         robot: RobotAddress | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         note_code()
+        self.deadline = deadline
         self.file, self.folder, self.workers = file, folder, workers
         all_walked = file.study.scenarios is not None and file.study.scenarios.walked == "all"
         self.round_size = 1 if all_walked else workers
@@ -251,6 +257,9 @@ class RunLoop:
         current = self._restore(tuner, journal, records)
         self.progress.begin(journal.run, [record for record in records if record.status == "told"])
         self._note_start(journal, resumed)
+        if self.deadline is not None:
+            journal.note(EVENT, self.deadline.announced)
+            self.progress.note(self.deadline.announced)
         news = RunNews(journal, tuner, self.progress, supervised=self.supervision is not None)
         news.begin()
         stop = StopRequest(
@@ -275,8 +284,14 @@ class RunLoop:
                 f"{self.folder}: all {self.told} trials are done and kept, but their best gains cannot be "
                 f"written: {why}. `safebo best {self.folder}` prints them"
             ) from error
-        journal.note("finished", f"{self.told} trials")
-        return self._result(journal, best, files)
+        left = ""
+        if self.told < journal.run.trials:
+            assert self.deadline is not None
+            left = self.deadline.ended(self.told, journal.run.trials)
+            journal.note("stopped", left)
+        else:
+            journal.note("finished", f"{self.told} trials")
+        return replace(self._result(journal, best, files), left=left)
 
     # -- rounds ------------------------------------------------------------------------------------------
 
@@ -292,7 +307,8 @@ class RunLoop:
         assert self.clock is not None
         asked = self.told + len(current.trials)
         while True:
-            if not current.trials and asked >= journal.run.trials:
+            over = self.deadline is not None and self.deadline.over
+            if not current.trials and (asked >= journal.run.trials or over):
                 news.end()
                 return
             if stop.soon:

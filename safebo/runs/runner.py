@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ from safebo.errors import InputError, RunExistsError, StudyChangedError
 from safebo.evaluators.source import is_loading
 from safebo.files.problems import Problem, shown
 from safebo.files.reading import usable_path
+from safebo.runs.deadline import Deadline
 from safebo.runs.loop import (
     LOG_FILE,
     MakeTuner,
@@ -76,6 +78,7 @@ def run(
     global_trials: bool = False,
     prior: str | Path | None = None,
     continues: CampaignChanges | None = None,
+    minutes: float | None = None,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -102,6 +105,7 @@ def run(
             new run; on resume that copy is used, and the key may be left out.
         continues: an earlier run whose trials a new run begins with, and what changed since; `trials` are then those
             that follow.
+        minutes: no trial begins later than so many minutes from now; those that are left wait for a resume.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -129,6 +133,9 @@ def run(
     ):
         if value is not None and not least <= value <= most:
             raise InputError(f"{name} must be a whole number from {least} to {most}, not {shown(value)}")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"minutes must be a number above 0, not {shown(minutes)}")
+    deadline = None if minutes is None else Deadline(minutes)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; the run needs a folder")
     _holds_run(folder, resume)
@@ -161,7 +168,15 @@ def run(
             planned = trials or (journal.run.trials if exists else file.study.trials)
             robot = replace(robot, trials=planned)
         loop = RunLoop(
-            file, folder, workers or 1, progress or Silent(), executor, max_failures, operator, robot
+            file,
+            folder,
+            workers or 1,
+            progress or Silent(),
+            executor,
+            max_failures,
+            operator,
+            robot,
+            deadline,
         )
         stack.callback(loop.close)
         if exists:

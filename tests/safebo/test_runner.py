@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from closed_form_runs import STUDY, HashTuner, study_text
 
+from safebo.console.reading import RunReader, state_of
 from safebo.errors import (
     InputError,
     InterruptedRunError,
@@ -29,6 +30,7 @@ from safebo.errors import (
 )
 from safebo.experiments.robustness.killed_runs import comparable, survive
 from safebo.runs.best_gains import read_best_gains
+from safebo.runs.deadline import Deadline
 from safebo.runs.manual import resolve_trial
 from safebo.runs.operators import Account
 from safebo.runs.progress import Silent
@@ -501,6 +503,49 @@ def test_a_stop_request_between_rounds_resumes_to_the_same_trials(tmp_path: Path
     tune(tmp_path / "run", resume=True)
     tune(tmp_path / "whole")
     assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_whose_minutes_are_over_leaves_the_rest_to_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    told: list[int] = []
+
+    class Counted(HashTuner):
+        def tell(self, trial: Trial, measurement: Measurement) -> None:
+            super().tell(trial, measurement)
+            told.append(trial.id)
+
+    monkeypatch.setattr(Deadline, "over", property(lambda self: len(told) >= 4))
+    result = tune(tmp_path / "run", make_tuner=Counted, workers=workers, minutes=45)
+    assert (result.told, result.left) == (4, "The run's 45 minutes are over: 4 of 8 trials are done.")
+    assert (tmp_path / "run/best.yaml").exists()
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        assert [(e.kind, e.text) for e in journal.events()][-1] == ("stopped", result.left)
+    assert state_of(RunReader("run", tmp_path / "run").snapshot(), None, True).text.endswith(
+        "the run ends after 45 minutes."
+    )
+    result = tune(tmp_path / "run", resume=True, workers=workers)
+    assert (result.told, result.left) == (8, "")
+    assert "run ends" not in state_of(RunReader("run", tmp_path / "run").snapshot(), None, True).text
+    tune(tmp_path / "whole", workers=workers)
+    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
+
+
+def test_a_deadline_goes_by_a_clock_that_nobody_sets() -> None:
+    now = [100.0]
+    deadline = Deadline(1.5, clock=lambda: now[0])
+    now[0] += 89.9
+    assert not deadline.over
+    now[0] += 0.1
+    assert deadline.over
+
+
+@pytest.mark.parametrize("minutes", [0, -3, float("nan"), float("inf")])
+def test_minutes_that_are_none_are_refused(tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(InputError, match="minutes must be a number above 0"):
+        tune(tmp_path / "run", minutes=minutes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_still_loads_has_one_owner(tmp_path: Path) -> None:
