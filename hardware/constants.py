@@ -130,6 +130,9 @@ MAX_JOINT_VELOCITY = _c("joint velocity", 120.0, "rad/s", "beyond which no such 
 MAX_ANGULAR_VELOCITY = _c("angular velocity", 60.0, "rad/s", "beyond which no such robot can be")
 MAX_LINEAR_ACCELERATION = _c("linear acceleration", 500.0, "m/s^2", "beyond which no such robot can be")
 MAX_JOINT_TORQUE = _c("joint torque", 200.0, "N m", "beyond which no such robot can be")
+MIN_TEMPERATURE = _c("lowest temperature", -40.0, "deg C", "of a motor, below which its sensor is wrong")
+MAX_TEMPERATURE = _c("highest temperature", 150.0, "deg C", "of a motor, above which its sensor is wrong")
+WARM_TEMPERATURE = _c("warm temperature", 20.0, "deg C", "of another motor, above which 0 means a missing sensor")
 MIN_SQUARED_NORM = _c("least squared norm", 0.81, "", "of an orientation that still counts as a unit quaternion")
 MAX_SQUARED_NORM = _c("largest squared norm", 1.21, "", "of an orientation that still counts as a unit quaternion")
 MAX_STIFFNESS = _c("stiffness", 250.0, "N m/rad", "at any joint")
@@ -155,6 +158,11 @@ QUIET_TIME_S = _c("quiet time", 0.25, "s", "of stillness before the acceleromete
 GRAVITY_FILTER_S = _c("gravity filter", 0.4, "s", "over which the accelerometer is smoothed")
 STAND_FILTER_S = _c("stand filter", 0.2, "s", "over which angles and torques of a standing robot are smoothed")
 STRIDE_FILTER_S = _c("stride filter", 0.4, "s", "of carrying, over which the height of a foot is smoothed")
+CLOCK_WINDOW_S = _c("clock window", 1.0, "s", "over which the robot's clock is held against ours")
+CLOCK_GAP_S = _c("clock gap", 0.1, "s", "between two states, after which that begins anew")
+REMEMBERED_STATES = _c("remembered states", 5000, "states", "among which a state that comes again is recognised")
+BODY_SPEED = _c("body speed", 1.0, "rad/s", "of a joint, above which a robot moves and its feet have to feel it")
+POWER_PATIENCE = _c("power patience", 5.0, "", "by which a battery may say the same for longer than feet")
 STANCE_FORCE = _c("stance force", 20.0, "N", "on a foot, above which it carries")
 
 # -- guardian: its own motions ----------------------------------------------------------------------------

@@ -89,6 +89,7 @@ class RobotState:
         serial: serial number as the robot sends it, two words.
         arrived: our monotonic clock when it was read, s.
         restarts: how often the robot's clock has begun anew on this link.
+        motor_lost: packets between its board and its motors that the robot counts as lost; None: it does not count.
     """
 
     tick: int
@@ -102,6 +103,7 @@ class RobotState:
     serial: tuple[int, int]
     arrived: float
     restarts: int
+    motor_lost: int | None = None
 
 
 class Arrival(StrEnum):

@@ -202,7 +202,7 @@ class Guardian:
     def _judge(self) -> None:
         limit = self.watch.check(self.state)
         if limit is not NOTHING:
-            limit = limit.blaming(self.measures.sensors.blamed(limit.quantity))
+            limit = limit.blaming(self.measures.blamed(limit.quantity))
         self.machine.present = limit
         self.machine.refusal = limit if limit.response is Response.REFUSE else NOTHING
         if limit.response > Response.REFUSE:

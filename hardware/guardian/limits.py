@@ -17,6 +17,7 @@ import numpy as np
 
 from safebo.hardware.constants import TUNER_GONE_S, TUNER_SILENT_S
 from safebo.hardware.guardian.states import Response, State
+from safebo.hardware.guardian.stream_watch import STREAMED
 from safebo.robots.quadruped.sensor_memory import FOUND
 from safebo.types import FloatArray
 
@@ -44,6 +45,7 @@ QUANTITIES = (
     "other_robot",
     "stop",
     *FOUND,
+    *STREAMED,
 )
 """What is measured at every tick. nan: unknown, which is no trouble by itself; a state with a nan in what
 moves the robot was refused before."""
@@ -166,6 +168,18 @@ LIMITS: tuple[Limit, ...] = (
     Limit(42, "feet", "feet_apart", "m", 0.008, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not in a plane: a joint off?"),
     Limit(43, "feet_slope", "feet_slope", "rad", 0.08, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not level: joints off?"),
     Limit(44, "strides", "stride_height", "m", 0.035, _R.HOLD, 0.1, Scope.UPRIGHT, "a leg is not as long as it says"),
+    # The stream of states: whose it is, its clock, its counters, and what it says of the body.
+    Limit(45, "serial", "serial_changed", "", 0.5, _R.DAMP, 0.0, Scope.CONNECTED, "the serial number is another one"),
+    Limit(46, "state_step", "shortest_step", "s", 0.003, _R.HOLD, 0.0, Scope.ACTIVE, "states come too rarely"),
+    Limit(47, "clock_slow", "longest_step", "s", 0.0015, _R.HOLD, 0.0, Scope.ACTIVE, "the robot's clock is slow", True),
+    Limit(48, "clock_rate", "clock_rate", "of ours", 0.1, _R.HOLD, 0.2, Scope.ACTIVE, "the robot's clock goes wrong"),
+    Limit(49, "replayed", "replayed", "in a row", 2.5, _R.SIT, 0.0, Scope.CONNECTED, "old states come again"),
+    Limit(50, "motor_lost", "motor_lost", "1/s", 200.0, _R.HOLD, 0.0, Scope.ACTIVE, "too many motor packets lost"),
+    Limit(51, "no_heat", "no_heat", "motors", 0.5, _R.REFUSE, 0.0, Scope.CONNECTED, "a motor says no temperature"),
+    Limit(52, "heat_lost", "no_heat", "motors", 0.5, _R.HOLD, 0.5, Scope.ACTIVE, "a motor says no temperature"),
+    Limit(53, "no_battery", "no_battery", "", 0.5, _R.REFUSE, 0.0, Scope.CONNECTED, "the battery says nothing"),
+    Limit(54, "battery_lost", "no_battery", "", 0.5, _R.HOLD, 0.5, Scope.ACTIVE, "the battery says nothing"),
+    Limit(55, "body_frozen", "body_frozen", "s", 1.0, _R.HOLD, 0.0, Scope.ACTIVE, "feet or battery are frozen"),
     Limit(60, "other_robot", "other_robot", "", 0.5, _R.HOLD, 0.0, Scope.CONNECTED, "another robot hears this"),
 )  # fmt: skip
 """Starting numbers."""

@@ -11,6 +11,7 @@ from safebo.hardware.constants import DAMAGE_WINDOW_S
 from safebo.hardware.guardian.limits import Watch
 from safebo.hardware.guardian.observation import Stream
 from safebo.hardware.guardian.sensors import SensorWatch
+from safebo.hardware.guardian.stream_watch import STREAMED, StreamWatch
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import JointCommand
 from safebo.robots.quadruped.sensor_memory import FOUND
@@ -25,12 +26,12 @@ class WatchedQuantities:
     Attributes after `take`:
         attitude: roll and pitch, rad.
         height: m.
-        sensors: whether they can be believed.
+        sensors: whether they can be believed. streamed: whether the stream can.
     """
 
     def __init__(self, robot: RobotModel, watch: Watch, stream: Stream) -> None:
         self._robot, self._watch, self._stream = robot, watch, stream
-        self.sensors = SensorWatch(robot)
+        self.sensors, self.streamed = SensorWatch(robot), StreamWatch()
         self._damage: deque[tuple[float, int]] = deque()
         self.attitude = (0.0, 0.0)
         self.height = robot.nominal_height
@@ -73,6 +74,8 @@ class WatchedQuantities:
             return
         if stream.fresh:
             self.sensors.take(newest, command, standing, walking)
+            self.streamed.take(now, newest)
+            self._watch.put(STREAMED[0], self.streamed.found)
             self._watch.put(FOUND[0], self.sensors.found)
         robot, reading = self._robot, newest.reading
         q = reading.joint_position
@@ -96,6 +99,10 @@ class WatchedQuantities:
             foreign_commands=float(newest.foreign_commands),
             other_robot=float(newest.other_robot),
         )
+
+    def blamed(self, quantity: str) -> str:
+        """Which sensor, joint, leg or robot it is; empty where that cannot be known."""
+        return self.sensors.blamed(quantity) or self.streamed.blamed(quantity)
 
     def _damage_rate(self, now: float, damaged: int) -> float:
         self._damage.append((now, damaged))

@@ -15,8 +15,11 @@ from safebo.hardware.constants import (
     MAX_LINEAR_ACCELERATION,
     MAX_SQUARED_NORM,
     MAX_STATE_GAP_S,
+    MAX_TEMPERATURE,
     MIN_SQUARED_NORM,
+    MIN_TEMPERATURE,
     REBOOT_MS,
+    WARM_TEMPERATURE,
 )
 from safebo.hardware.robot_link import RobotState
 from safebo.hardware.unitree.remote import stop_pressed
@@ -39,6 +42,11 @@ class RobotObservation:
         foreign_commands: somebody else commands the joints too, or the vendor's motion service is active.
         other_robot: another robot publishes its states on the same network, and hears what this one is told.
         restarts: how often the robot's clock has begun anew, as the link counts.
+        serial: the robot's serial number as this state has it; empty where it has none.
+        motor_lost: packets between the robot's board and its motors that are counted as lost; nan where unknown.
+        no_temperature: motors whose temperature cannot be.
+        feet: stands for the feet's forces: another number for others; 0 where the robot does not say.
+        power: the same for all that the battery says.
     """
 
     tick: int
@@ -51,10 +59,16 @@ class RobotObservation:
     foreign_commands: bool = False
     other_robot: bool = False
     restarts: int = 0
+    serial: str = ""
+    motor_lost: float = math.nan
+    no_temperature: float = 0.0
+    feet: int = 0
+    power: int = 0
 
 
 def observe(state: RobotState, foreign_commands: bool = False, other_robot: bool = False) -> RobotObservation:
     """What a robot link heard, as the guardian sees it."""
+    battery = state.battery
     return RobotObservation(
         state.tick,
         state.reading,
@@ -66,7 +80,19 @@ def observe(state: RobotState, foreign_commands: bool = False, other_robot: bool
         foreign_commands,
         other_robot,
         state.restarts,
+        "-".join(map(str, state.serial)),
+        math.nan if state.motor_lost is None else float(state.motor_lost),
+        _missing(state.motor_temperature),
+        hash(state.foot_force.tobytes()),
+        hash((battery.charge, battery.current, battery.voltage, battery.cells.tobytes())),
     )
+
+
+def _missing(temperature: FloatArray) -> float:
+    """How many motors' temperatures cannot be: a sensor that is not there says nothing, or exactly nothing."""
+    hottest = np.nanmax(temperature) if not np.isnan(temperature).all() else 0.0
+    wrong = ~((temperature >= MIN_TEMPERATURE) & (temperature <= MAX_TEMPERATURE))
+    return float((wrong | ((temperature == 0.0) & (hottest > WARM_TEMPERATURE))).sum())
 
 
 def _percent(charge: float) -> float:

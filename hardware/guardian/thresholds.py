@@ -56,6 +56,12 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "feet": (0.001, 0.1),
     "feet_slope": (0.02, 0.5),
     "strides": (0.01, 0.2),
+    "state_step": (0.0021, 0.01),
+    "clock_slow": (0.0019, 0.0005),
+    "clock_rate": (0.02, 0.5),
+    "replayed": (1.5, 50.5),
+    "motor_lost": (10.0, 5000.0),
+    "body_frozen": (0.2, 10.0),
 }
 """Tightest and loosest threshold that may be set, in the limit's unit. A limit that is missing here is fixed."""
 

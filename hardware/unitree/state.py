@@ -83,6 +83,9 @@ class StateStream:
             serial=(first, second),
             arrived=now,
             restarts=self._counters.restarts,
+            motor_lost=int(motors["lost"].sum(dtype=np.int64))
+            if "lost" in (motors.dtype.names or ())
+            else None,
         )
 
 

@@ -90,6 +90,7 @@ def ending(begun: tuple[World, GuardianClient], state: State) -> Stubborn:
     shared = begun[0].guardian.robot
     world, client = copy.deepcopy(begun, {id(shared): shared})
     g = world.guardian
+    g.measures.sensors.forget()  # no joint jumps like that
     world.robot.position = g._poses.standing.copy()
     g.machine.state, g._curve = State.HOLD, g._poses.stand(world.now - 2.0, world.robot.position)
     if state is State.STANDING_UP:

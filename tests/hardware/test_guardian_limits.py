@@ -193,7 +193,17 @@ def test_a_threshold_is_only_tightened_unless_it_is_loosened_by_name(row: list[s
 
 
 def test_every_stop_and_every_event_is_fixed() -> None:
-    known = {"stop", "remote_stop", "reboot", "controller_failed", "foreign_commands", "other_robot"}
+    known = {
+        "stop",
+        "remote_stop",
+        "reboot",
+        "controller_failed",
+        "foreign_commands",
+        "other_robot",
+        "serial_changed",
+        "no_heat",
+        "no_battery",
+    }
     assert {limit.quantity for limit in LIMITS if limit.name not in RANGES} == known
     assert not {limit.name for limit in LIMITS if limit.quantity in known} & set(RANGES)
 
