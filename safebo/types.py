@@ -492,6 +492,8 @@ class RobotStatus:
         lease: whether somebody tunes it.
         trial: that is armed, runs or ran last; 0 for none.
         elapsed: s since the walk of the running trial began.
+        limits: thresholds of the guardian that are known: `tilt` (rad), `height` (m, from below), `state_age` (s),
+            `battery_low` (per cent, from below: no trial begins).
     """
 
     robot: str
@@ -515,6 +517,7 @@ class RobotStatus:
     lease: bool = False
     trial: int = 0
     elapsed: float = 0.0
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 class RobotView(Protocol):

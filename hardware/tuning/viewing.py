@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from safebo.hardware.constants import (
     GUARDIAN_SILENT_S,
@@ -18,6 +19,7 @@ from safebo.hardware.constants import (
 from safebo.hardware.errors import HardwareError, LinkError
 from safebo.hardware.guardian.states import LATCHED, Response, State
 from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.describe import describe
 from safebo.hardware.link.key import key_at
 from safebo.hardware.link.messages import StateMessage
 from safebo.hardware.link.stopped import REMOTE, RestWatch, posture
@@ -47,6 +49,7 @@ class GuardianView:
         self._transport: UdpTransport | None = None
         self._rest = RestWatch()
         self._stopped = False
+        self._limits: dict[str, float] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._client: GuardianClient | None = None
@@ -85,6 +88,7 @@ class GuardianView:
             lease=bool(seen.epoch),
             trial=seen.trial,
             elapsed=seen.elapsed,
+            limits=self._limits,
         )
 
     def stop(self, reason: str) -> str:
@@ -149,6 +153,8 @@ class GuardianView:
         try:
             client = self._client_on(transport)
             client.connect(WATCH_RETRY_S)
+            with suppress(LinkError):  # an older guardian does not say them
+                self._limits = limits_of(describe(client))
         except (HardwareError, OSError):
             transport.close()
             return
@@ -176,6 +182,11 @@ class GuardianView:
             time.sleep(0.001)  # a lock that is let go and taken at once is never anybody else's
         if self._transport is not None:
             self._transport.close()
+
+
+def limits_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """Thresholds by the limit's name, from what a guardian says of itself."""
+    return {str(name): float(value) for name, value in dict(told.get("limits", {})).items()}
 
 
 def view(address: RobotAddress) -> GuardianView:

@@ -159,6 +159,9 @@ def robot_part(seen: RobotStatus) -> dict[str, Any]:
     """How a robot stands, as the page draws it."""
     rests = "seen at rest" if seen.stopped else f"not at rest: {seen.why_not}" if seen.why_not else "moves"
     late = seen.age > 0.1
+    limits = seen.limits
+    low = f" (no trial below {limits['battery_low']:g} %)" if "battery_low" in limits else ""
+    age = limits.get("state_age")
     facts = [
         ("robot", seen.robot, False),
         ("guardian", f"{seen.state}{f': {seen.message}' if seen.message else ''}", seen.latched),
@@ -169,7 +172,7 @@ def robot_part(seen: RobotStatus) -> dict[str, Any]:
             late,
         ),
         ("late ticks", str(seen.overruns), False),
-        ("battery", "unknown" if seen.battery is None else f"{seen.battery} %", False),
+        ("battery", "unknown" if seen.battery is None else f"{seen.battery} %{low}", False),
         ("hottest motor", "unknown" if seen.hottest is None else f"{seen.hottest} °C", False),
         ("lease", "held by a tuner" if seen.lease else "nobody holds it", False),
         (
@@ -186,9 +189,9 @@ def robot_part(seen: RobotStatus) -> dict[str, Any]:
         "message": seen.message,
         "facts": facts,
         "strips": [
-            ("roll", seen.roll, None, "rad"),
-            ("pitch", seen.pitch, None, "rad"),
-            ("height", seen.height, None, "m"),
-            ("state age", seen.age * 1e3, None, "ms"),
+            ("roll", seen.roll, limits.get("tilt"), "rad"),
+            ("pitch", seen.pitch, limits.get("tilt"), "rad"),
+            ("height", seen.height, limits.get("height"), "m"),
+            ("state age", seen.age * 1e3, None if age is None else age * 1e3, "ms"),
         ],
     }

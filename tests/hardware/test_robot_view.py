@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from safebo.console.parts import robot_part
 from safebo.hardware.constants import REST_TIME_S, VIEW_SILENT_S
 from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.bounds import quadruped_table
+from safebo.hardware.guardian.description import description
 from safebo.hardware.guardian.states import State
-from safebo.hardware.link.messages import StateMessage
-from safebo.hardware.tuning.viewing import GuardianView
+from safebo.hardware.guardian.thresholds import read_limits
+from safebo.hardware.link.messages import StateMessage, Welcome
+from safebo.hardware.tuning.viewing import GuardianView, limits_of
+from safebo.types import RobotStatus
 
 
 def seen(**changes: Any) -> StateMessage:
@@ -54,3 +60,18 @@ def test_a_latched_stop_is_not_a_robot_at_rest_and_silence_shows_nothing() -> No
     with pytest.raises(LinkError, match="nothing was heard"):
         view.look()
     view.close()
+
+
+def test_the_page_shows_the_limits_that_the_guardian_goes_by() -> None:
+    told = description(read_limits(None, ["tilt=0.3"]), quadruped_table(), Welcome(robot="go2"))
+    status = RobotStatus("virtual go2", "HOLD", battery=80, limits=limits_of(json.loads(json.dumps(told))))
+    shown = robot_part(status)
+    assert [(name, limit) for name, _, limit, _ in shown["strips"]] == [
+        ("roll", 0.3),
+        ("pitch", 0.3),
+        ("height", 0.16),
+        ("state age", 100.0),
+    ]
+    assert ("battery", "80 % (no trial below 30 %)", False) in shown["facts"]
+    older = robot_part(RobotStatus("virtual go2", "HOLD"))
+    assert [limit for _, _, limit, _ in older["strips"]] == [None] * 4

@@ -221,7 +221,7 @@ function strips(values) {
     const svg = figure.lastChild;
     svg.setAttribute("aria-label", shown);
     const most = Math.max(...kept.map(Math.abs), limit === null ? 0 : limit * 1.1, 1e-6);
-    const low = kept.some((v) => v < 0) || (limit !== null && name !== "state age") ? -most : 0;
+    const low = kept.some((v) => v < 0) || (limit !== null && unit === "rad") ? -most : 0;
     const y = (v) => 57 - 54 * (v - low) / (most - low);
     svg.lastChild.setAttribute("points", kept.map((v, i) => `${300 - (kept.length - 1 - i)},${y(v).toFixed(1)}`).join(" "));
     [limit, limit === null ? null : -limit].forEach((v, i) => {
