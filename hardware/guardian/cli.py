@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -96,6 +96,16 @@ def go1(
         str | None, typer.Option(help="The robot. [default: 127.0.0.1, or 192.168.123.10]")
     ] = None,
     robot_port: Annotated[int, typer.Option(help="UDP port of its low-level interface.")] = 8007,
+    checksum: Annotated[
+        Literal["sealed", "plain"],
+        typer.Option(
+            help="Form of the checksum of commands and states; firmware from 0.1.35 on has `plain`."
+        ),
+    ] = "sealed",
+    state_checksum: Annotated[
+        Literal["sealed", "plain", "ignored"] | None,
+        typer.Option(help="Of states, where it is another one; `ignored` takes any. [default: as commands]"),
+    ] = None,
 ) -> None:
     """Guard a Unitree Go1 on its low-level UDP packets."""
     settings, physical = options.read(), options.physical
@@ -109,7 +119,7 @@ def go1(
         robot = load_robot("go1")
         walking = ready_controller(robot, settings)
         real_time = prepare_real_time(robot, settings.options)
-        link = Go1Link(network, robot.joint_names)
+        link = Go1Link(network, robot.joint_names, crc=checksum, state_crc=state_checksum)
         guard(link, robot, walking, settings, real_time, f"{chosen}:{robot_port}")
 
 

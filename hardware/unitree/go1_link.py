@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from safebo.hardware.constants import ROBOT_TIMEOUT_S
-from safebo.hardware.errors import WireError
+from safebo.hardware.errors import LinkError, WireError
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
 from safebo.hardware.robot_stream import wait_for_stream
 from safebo.hardware.unitree import go1_messages as wire
@@ -31,7 +31,8 @@ class Go1Link:
         network: where the robot is.
         joints: order of joints in states and commands.
         period: seconds between two states, to tell how many are missing.
-        state_crc: form of the states' checksum; see `safebo.hardware.unitree.go1_messages`.
+        crc: form of the commands' checksum; see `safebo.hardware.unitree.go1_messages`.
+        state_crc: of the states'; None for the same.
         clock: monotonic seconds.
 
     Raises:
@@ -43,7 +44,8 @@ class Go1Link:
         network: Go1Network,
         joints: Sequence[str] = JOINT_NAMES,
         period: float = 0.002,
-        state_crc: wire.StateCrc = "sealed",
+        crc: wire.Checksum = "sealed",
+        state_crc: wire.StateCrc | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.joint_names = tuple(joints)
@@ -51,21 +53,32 @@ class Go1Link:
         self._clock = clock
         self._stream = StateStream(
             joints,
-            partial(wire.decode_low_state, crc=state_crc),
+            partial(wire.decode_low_state, crc=state_crc or crc),
             battery_of,
             wire.TAU_SCALE,
             wire.TICK_SECONDS,
             period,
             self.counters,
         )
-        self._idle = wire.encode_low_cmd(wire.new_low_cmd())
+        self._crc = crc
+        self._idle = wire.encode_low_cmd(wire.new_low_cmd(), crc)
         self._command = wire.new_low_cmd()
         self._command["motor_cmd"]["mode"][self._stream.motors] = wire.MODE_SERVO
         self._udp = Go1UdpClient(network)
 
     def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
         """Ask for states with commands that ask the motors for nothing, until they come steadily."""
-        return [wait_for_stream(self, timeout, ask=self._ask)]
+        try:
+            return [wait_for_stream(self, timeout, ask=self._ask)]
+        except LinkError as error:
+            refused = self._stream.refused
+            other = "plain" if self._crc == "sealed" else "sealed"
+            why = (
+                f"The last packet was refused: {refused}"
+                if refused
+                else f"A Go1 answers no command whose checksum has the other form: try --checksum {other}"
+            )
+            raise LinkError(f"{error}. {why}") from error
 
     def _ask(self) -> None:
         self._udp.send(self._idle)
@@ -82,7 +95,7 @@ class Go1Link:
         wire.set_gains(self._command, slots, kp, kd)
         motors["q"][slots] = position
         motors["dq"][slots] = velocity
-        self._udp.send(wire.encode_low_cmd(self._command))
+        self._udp.send(wire.encode_low_cmd(self._command, self._crc))
         self.counters.sent += 1
 
     def wait(self, seconds: float) -> bool:
@@ -124,6 +137,7 @@ class Go1RobotSide:
 
     Args:
         port: low-level port; 0 takes a free one.
+        crc: form of the commands' checksum.
 
     Attributes:
         port: where it listens.
@@ -131,7 +145,8 @@ class Go1RobotSide:
         senders: who sent the commands that the last call of `commands` gave, one for each.
     """
 
-    def __init__(self, port: int = 8007) -> None:
+    def __init__(self, port: int = 8007, crc: wire.Checksum = "sealed") -> None:
+        self._crc: wire.Checksum = crc
         self._udp = Go1UdpServer(port)
         self.port = self._udp.port
         self.damaged = 0
@@ -146,7 +161,7 @@ class Go1RobotSide:
         self.senders = []
         for data, address in self._udp.take():
             try:
-                sound.append(wire.decode_low_cmd(data))
+                sound.append(wire.decode_low_cmd(data, self._crc))
             except WireError:
                 self.damaged += 1
                 continue

@@ -8,10 +8,10 @@ Where this comes from: the field order is the vendor's public C header; that the
 header's structs, and where the shortened numbers lie, was found by others who watched the wire. Not
 established by any public source, and to be checked on a robot before the first motion:
 
-- the state's checksum. The command's covers the first `(614 >> 2) - 1` words and is sealed; the same rule is
-  assumed for the state (`(807 >> 2) - 1` words). `decode_low_state(..., crc="plain")` and `crc="ignored"`
-  exist for a robot that does otherwise, and the error of a failed check says which form would have matched.
-- negative torques in the vendor's own library: two's complement here, as in the state.
+- which form of checksum a robot's firmware wants. Either covers the first `(614 >> 2) - 1` words of a command and
+  `(807 >> 2) - 1` of a state. `sealed` is what was seen on the wire of earlier firmware; the vendor's library 3.8
+  (for firmware from 0.1.35 on) sends `plain` and takes nothing else: tried. `ignored` asks states for none, and the
+  error of a failed check says which form would have matched.
 - the unit of `tick`: microseconds, as the vendor's header says.
 - battery cells: 32 mV per count.
 """
@@ -30,6 +30,7 @@ from safebo.hardware.unitree.joints import MOTOR_SLOTS
 from safebo.hardware.unitree.records import HEAD, HEADER, Bytes, Record, new_command, new_record
 
 Slots = Sequence[int] | NDArray[np.intp]
+Checksum = Literal["sealed", "plain"]
 StateCrc = Literal["sealed", "plain", "ignored"]
 
 BANDWIDTH = 0xC03A
@@ -165,28 +166,28 @@ def set_gains(record: Record, slots: Slots, kp: ArrayLike, kd: ArrayLike) -> Non
     motors["kd"][slots] = fixed_point(kd, KD_SCALE, "<u2", "kd")
 
 
-def encode_low_cmd(record: Record) -> bytes:
-    """Packet of a command (`CMD_BYTES`), with its sealed checksum.
+def encode_low_cmd(record: Record, crc: Checksum = "sealed") -> bytes:
+    """Packet of a command (`CMD_BYTES`), with its checksum.
 
     The byte that switches the battery off goes out as zero, whatever the record says.
     """
     raw = bytearray(record.tobytes())
     raw[BMS_OFF_AT] = 0
-    return _sealed(raw)
+    return _summed(raw, crc)
 
 
-def encode_low_state(record: Record) -> bytes:
-    """Packet of a state (`STATE_BYTES`), with a sealed checksum; for a virtual robot."""
-    return _sealed(bytearray(record.tobytes()))
+def encode_low_state(record: Record, crc: Checksum = "sealed") -> bytes:
+    """Packet of a state (`STATE_BYTES`), with its checksum; for a virtual robot."""
+    return _summed(bytearray(record.tobytes()), crc)
 
 
-def decode_low_cmd(data: Bytes) -> Record:
+def decode_low_cmd(data: Bytes, crc: Checksum = "sealed") -> Record:
     """The command in a packet.
 
     Raises:
         WireError: length, head or checksum are wrong.
     """
-    return _checked("Go1 LowCmd", data, LOW_CMD, "sealed")
+    return _checked("Go1 LowCmd", data, LOW_CMD, crc)
 
 
 def decode_low_state(data: Bytes, crc: StateCrc = "sealed") -> Record:
@@ -202,9 +203,9 @@ def decode_low_state(data: Bytes, crc: StateCrc = "sealed") -> Record:
     return _checked("Go1 LowState", data, LOW_STATE, crc)
 
 
-def _sealed(raw: bytearray) -> bytes:
-    covered = _covered(len(raw))
-    raw[-4:] = seal(crc32_words(memoryview(raw)[:covered])).to_bytes(4, "little")
+def _summed(raw: bytearray, crc: Checksum) -> bytes:
+    plain = crc32_words(memoryview(raw)[: _covered(len(raw))])
+    raw[-4:] = (plain if crc == "plain" else seal(plain)).to_bytes(4, "little")
     return bytes(raw)
 
 

@@ -45,6 +45,7 @@ class StateStream:
         self._clock = RobotClock(tick_seconds, period)
         self._counters = counters
         self.serial = ""  # of the robot, as its newest state has it
+        self.refused = ""  # why the newest damaged packet is none
 
     def newest(self, packets: Iterable[bytes], now: float) -> RobotState | None:
         """The newest state among packets that were read at `now` (monotonic s); None when none came."""
@@ -53,8 +54,9 @@ class StateStream:
             self._counters.received += 1
             try:
                 record = self._decode(data)
-            except WireError:
+            except WireError as error:
                 self._counters.damaged += 1
+                self.refused = str(error)
                 continue
             if self._clock.follow(int(record["tick"]), now, self._counters) in _NEWS:
                 newest = record

@@ -7,7 +7,7 @@ import signal
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -174,6 +174,12 @@ def go1(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="UDP port on 127.0.0.1; 0 takes a free one.")
     ] = 8007,
+    checksum: Annotated[
+        Literal["sealed", "plain"],
+        typer.Option(
+            help="Form of the checksum of commands and states; the vendor's library 3.8 speaks `plain`."
+        ),
+    ] = "sealed",
 ) -> None:
     """A Unitree Go1: UDP packets, a state for every command."""
     settings = options.read()
@@ -182,7 +188,7 @@ def go1(
 
     injector = options.injector(head=0, cell_scale=CELL_SCALE)
     plant = VirtualPlant(load_robot("go1"), settings.disturbance, options.seed, idle_damping=IDLE_DAMPING)
-    robot = VirtualGo1(port, plant, injector, settings.serial)
+    robot = VirtualGo1(port, plant, injector, settings.serial, checksum)
     run(robot, settings, f"a virtual Go1 on 127.0.0.1:{robot.port}")
 
 

@@ -25,6 +25,7 @@ class VirtualGo1(VirtualRobot):
         plant: its body.
         injector: faults.
         serial: number in every state.
+        crc: form of the checksum of commands and states; a command with the other one is damaged.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class VirtualGo1(VirtualRobot):
         plant: VirtualPlant,
         injector: Injector,
         serial: tuple[int, int] = DEFAULT_SERIAL,
+        crc: wire.Checksum = "sealed",
     ) -> None:
-        self._side: Go1RobotSide = Go1RobotSide(port)
+        self._crc: wire.Checksum = crc
+        self._side: Go1RobotSide = Go1RobotSide(port, crc)
         super().__init__(self._side, plant, injector)
         self.port = self._side.port
         self._owed: list[Address] = []
@@ -66,7 +69,7 @@ class VirtualGo1(VirtualRobot):
         record = self.injector.record(self._state)
         if not self._owed:
             return
-        for data in self.injector.packets(wire.encode_low_state(record)):
+        for data in self.injector.packets(wire.encode_low_state(record, self._crc)):
             for address in self._owed:
                 self._side.answer_packet(data, address)
         self._owed.clear()

@@ -1,6 +1,8 @@
 """Malformed packets and messages, a few thousand of each; and that what looks for faults finds those put there."""
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -23,7 +25,7 @@ from safebo.hardware.unitree.rpc_messages import OK, RpcRequest
 from safebo.hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
 from safebo.robots.quadruped.interface import SensorReading
 
-DECODERS = {
+DECODERS: dict[str, Callable[[bytes], Any]] = {
     "Go1 command": go1_messages.decode_low_cmd,
     "Go1 state": go1_messages.decode_low_state,
     "Go2 LowCmd": go2_messages.decode_low_cmd,

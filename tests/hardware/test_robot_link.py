@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -382,3 +383,40 @@ def test_go1_addresses() -> None:
     with pytest.raises(LinkError, match=f"UDP port {side.port}"):
         Go1RobotSide(port=side.port)
     side.close()
+
+
+@pytest.mark.parametrize("form", ["sealed", "plain"])
+def test_a_go1_of_either_form_of_checksum_is_commanded_and_the_other_form_is_said(form) -> None:
+    other: Any = {"sealed": "plain", "plain": "sealed"}[form]
+    side = Go1RobotSide(port=0, crc=form)
+    state, stop = go1.new_low_state(), threading.Event()
+
+    def live() -> None:
+        while not stop.is_set():
+            side.wait(0.01)
+            side.commands()
+            state["tick"] += 2000
+            for address in side.senders:
+                side.answer_packet(go1.encode_low_state(state, form), address)
+
+    robot = threading.Thread(target=live)
+    robot.start()
+    try:
+        link = Go1Link(Go1Network(port=side.port), crc=form)
+        assert "50 states" in link.prepare(3.0)[0]
+        link.close()
+        deaf = Go1Link(Go1Network(port=side.port), crc=other)
+        with pytest.raises(LinkError, match=f"nothing came at all.*other form: try --checksum {form}"):
+            deaf.prepare(0.3)
+        deaf.close()
+        choosy = Go1Link(Go1Network(port=side.port), crc=form, state_crc=other)
+        with pytest.raises(LinkError, match=f"The last packet was refused: .*it matches the {form} form"):
+            choosy.prepare(0.3)
+        choosy.close()
+        easy = Go1Link(Go1Network(port=side.port), crc=form, state_crc="ignored")
+        assert "50 states" in easy.prepare(3.0)[0]
+        easy.close()
+    finally:
+        stop.set()
+        robot.join()
+        side.close()

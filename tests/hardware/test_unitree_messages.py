@@ -2,6 +2,7 @@
 
 import math
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,7 +292,7 @@ def test_go1_refuses_torques_that_a_packet_cannot_carry(bad: float) -> None:
         go1.set_torque(go1.new_low_cmd(), [0], [bad])
 
 
-CASES = {
+CASES: dict[str, tuple[Any, Any, Any]] = {
     "go2 command": (lambda: XCDR1 + hand_go2_cmd()[0], go2.decode_low_cmd, go2.encode_low_cmd),
     "go2 state": (lambda: XCDR1 + hand_go2_state()[0], go2.decode_low_state, go2.encode_low_state),
     "go1 command": (hand_go1_cmd, go1.decode_low_cmd, go1.encode_low_cmd),
@@ -384,3 +385,19 @@ def test_motors_are_mapped_by_name() -> None:
         motors_of(["LF_hip"])
     with pytest.raises(ValueError, match="twice"):
         motors_of(["FL_hip", "FL_hip"])
+
+
+@pytest.mark.parametrize("form", ["sealed", "plain"])
+def test_a_go1_packet_carries_the_form_of_checksum_that_is_asked_for(form) -> None:
+    other: Any = {"sealed": "plain", "plain": "sealed"}[form]
+    command, state = go1.new_low_cmd(), go1.new_low_state()
+    sent, answer = go1.encode_low_cmd(command, form), go1.encode_low_state(state, form)
+    for data, words in ((sent, 152), (answer, 200)):
+        plain = crc32_words(data[: 4 * words])
+        assert int.from_bytes(data[-4:], "little") == (plain if form == "plain" else seal(plain))
+    assert go1.decode_low_cmd(sent, form)["bandwidth"] == go1.BANDWIDTH
+    assert go1.decode_low_state(answer, form)["bandwidth"] == go1.BANDWIDTH
+    with pytest.raises(WireError, match=f"it matches the {form} form"):
+        go1.decode_low_cmd(sent, other)
+    with pytest.raises(WireError, match=f"it matches the {form} form"):
+        go1.decode_low_state(answer, other)
