@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune hardware-demo test test-browser docs mutants lint types lock clean
+.PHONY: setup tune hardware-demo test test-browser docs test-docs mutants lint types lock clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,14 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r docs/requirements.lock
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+# Every command and code block of the tutorials, word for word, each page in a fresh folder; and the examples that need
+# packages of others. Half an hour on two cores. Also with PAGES=docs/tutorials/own-function.md.
+PAGES ?=
+test-docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r docs/requirements.lock
+	$(BIN)/python -m pytest -n 0 tests/e2e/test_shipped_examples.py
+	PYTHONPATH=tests $(BIN)/python -m followed $(PAGES)
 
 # Small faults put into the rooms on which safety rests, and whether their tests notice. Also with ROOMS=boundary.
 ROOMS ?=

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from safebo.experiments.site.__main__ import PAGES
+from safebo.experiments.site.diagrams import BLOCK, in_html
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -52,6 +53,18 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     assert "://" not in re.sub(r"^#.*$", "", CONFIG, flags=re.M)
     for asset in (DOCS / "assets").iterdir():
         assert "://" not in asset.read_text()
+
+
+def test_every_arrow_and_room_of_the_pages_flowcharts_is_drawn() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    drawn = in_html(text)
+    assert "```mermaid" not in drawn
+    for title in re.findall(r'\["([^"]*)"\]', "".join(BLOCK.findall(text))):
+        assert f">{title}</" in drawn
+    for label in re.findall(r"-->\|(.*?)\|", text):
+        assert f"<em>{label}</em>" in drawn
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        in_html("```mermaid\nflowchart TD\n    a --> {\n```\n")
 
 
 def test_the_readme_is_one_screen() -> None:

@@ -50,10 +50,15 @@ study = safebo.Study.model_validate(
             {"name": "speed_kp", "unit": "A s/rad", "bounds": [0.02, 1], "scale": "log"},
             {"name": "speed_ki", "unit": "A/rad", "bounds": [0.1, 30], "scale": "log"},
         ],
-        "objective": {"name": "error", "unit": "rad/s", "warp": {"kind": "log", "scale": 40}},
+        "objective": {
+            "name": "error",
+            "unit": "rad/s",
+            "warp": {"kind": "log", "scale": 40},
+            "noise_std": 0.03,
+        },
         "constraints": [
-            {"name": name, "unit": unit, "warp": {"scale": 20}, "noise_std": 0.02}
-            for name, unit in (("current", "A"), ("overshoot", "rad/s"))
+            {"name": name, "unit": unit, "warp": {"scale": 20}, "prior_std": std, "noise_std": 0.01}
+            for name, unit, std in (("current", "A", 0.5), ("overshoot", "rad/s", 1.0))
         ],
         "seeds": [{"parameters": {"current_kp": 0.6, "current_ki": 100, "speed_kp": 0.08, "speed_ki": 0.2}}],
         "surrogate": {"lengthscale": 0.6, "trust": "earned"},

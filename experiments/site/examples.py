@@ -69,6 +69,7 @@ AT_THE_END = """\
 ## Whole projects
 
 - [python_controller](examples/python_controller/walker.py): a class that walks a quadruped, with its study.
+- [policy](examples/policy/policy.yaml): a learned policy (ONNX) under tuned joint gains, with its study.
 - [trot_mpc](examples/trot_mpc/trot_mpc.cpp): a predictive controller in C++ as a process of its own.
 - [relayed_controller](examples/relayed_controller/controller.py): a controller behind the guardian; ROS 2 beside it.
 - [link_client](examples/link_client): a client of the guardian's link in C++.

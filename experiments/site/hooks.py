@@ -13,6 +13,8 @@ from typing import Any
 
 from mkdocs.structure.files import File, InclusionLevel
 
+from safebo.experiments.site.diagrams import in_html
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
@@ -59,9 +61,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """A page's links to files of the repository, turned to the pages that show them."""
+    """A page's links to files of the repository, turned to the pages that show them; its flowcharts drawn."""
     if page.file.generated_by:
         return markdown
+    markdown = in_html(markdown)
     return _rewritten(markdown, DOCS / page.file.src_uri, page.file.src_uri)
 
 
