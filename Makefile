@@ -51,8 +51,8 @@ docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 
-# Every command and code block of the tutorials, word for word, each page in a fresh folder; and the examples that need
-# packages of others. Half an hour on two cores. Also with PAGES=docs/tutorials/own-function.md.
+# Every command and code block of the tutorials and of docs/how-to, word for word, each page in a fresh folder, and the
+# examples, with the packages of others that some need. Half an hour on two cores. Also with PAGES=docs/how-to/priors.md.
 PAGES ?=
 test-docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r docs/requirements.lock

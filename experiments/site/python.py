@@ -34,6 +34,12 @@ CHAPTERS = {
 """Names in the order in which one meets them. Errors follow by themselves, and so does what is missing here."""
 
 
+OPTIONS = {
+    "Study": "    options: {members: false}\n\nIts keys are those of [the study file](study-file.md).\n"
+}
+"""What is said differently of some."""
+
+
 def python_page() -> str:
     """The page, in Markdown with mkdocstrings' lines."""
     places: dict[str, str] = vars(safebo)["_MODULE_OF"]
@@ -44,7 +50,7 @@ def python_page() -> str:
     parts = [HEAD]
     for title, names in chapters.items():
         parts.append(f"## {title}\n")
-        parts += [f"::: {_home(places[name], name)}\n" for name in names]
+        parts += [f"::: {_home(places[name], name)}\n{OPTIONS.get(name, '')}" for name in names]
     return "\n".join(parts)
 
 

@@ -6,5 +6,6 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-PAGES = [*sorted((DOCS / "tutorials").glob("*.md"))]
-"""All tutorials."""
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+PAGES = [*sorted((DOCS / "how-to").glob("*.md")), *TUTORIALS]
+"""All tutorials, and the how-to pages with commands to type: the quick ones first."""
