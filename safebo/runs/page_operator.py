@@ -103,7 +103,7 @@ class PageOperator:
         return Verdict("contaminated" if given.answer == "contaminated" else "unsafe", words)
 
     def resolve(self, trial: Trial, why: str, scorable: bool) -> Account:
-        """Ask at the terminal: whoever answers has looked at the robot. A page says that it is asked there."""
+        """Ask at the terminal, before the run goes on: whoever answers has looked at the robot."""
         return TerminalOperator(self._console).resolve(trial, why, scorable)
 
     def _wait(self, question: Question, text: str, explained: Sequence[tuple[str, str]]) -> Answer:
