@@ -12,7 +12,7 @@ import json
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -29,9 +29,6 @@ from safebo.cli.tune import tune
 from safebo.errors import InputError, SafeboError
 from safebo.text.command import run_command, say
 from safebo.text.screen import Screen
-
-if TYPE_CHECKING:
-    from safebo.study import Study
 
 ENTRY_POINTS = "safebo.commands"
 """Subcommands of other packages, each loaded when it is used. Help reads only their modules' docstrings."""
@@ -203,7 +200,8 @@ def show(
 ) -> None:
     """Print the trials of a run as a table: gains, objective, margins (safe when >= 0), outcome.
 
-    Under it stands what they come to. A narrow terminal gets the table without the gains; `| less -S` shows all of it.
+    Under it stands what they come to: what was found, how sure that is, what limits it, and the next command. A narrow
+    terminal gets the table without the gains; `| less -S` shows all of it.
 
     Outcomes: `completed`; `backup`, the monitor switched to safe gains; `aborted`, ended early, a fall
     included; `failed`, no valid measurement.
@@ -215,6 +213,7 @@ def show(
     """
     from safebo.console.run_view import trial_data
     from safebo.console.trial_table import trial_summary, trial_table
+    from safebo.report.findings import findings, view_of
     from safebo.runs.norm_events import norm_line
     from safebo.runs.prior_events import prior_lines, prior_state
     from safebo.storage.journal import Journal
@@ -222,7 +221,7 @@ def show(
     work_on(folder)
     with Journal.open(folder, read_only=True) as journal:
         records, run, prior = journal.records(states=False), journal.run, prior_state(journal)
-        norm = norm_line(journal)
+        norm, found = norm_line(journal), () if as_json else findings(view_of(folder, journal))
     shown = records if last is None else records[-last:]
     if as_json:
         told = {} if prior is None else {"prior": prior}
@@ -236,23 +235,8 @@ def show(
     screen.print(trial_table(shown, run.study, *size), soft_wrap=True)
     for line in trial_summary(records, run.study):
         say(line)
-    for line in _validity(folder, run.study):
-        say(line)
-
-
-def _validity(folder: Path, study: Study) -> list[str]:
-    """Until when the certified gains of a run are so, where that ends (`surrogate.time`)."""
-    if study.surrogate.time is None:
-        return []
-    from safebo.runs.best_gains import unchanged_gains
-    from safebo.runs.recommendation import best_file
-    from safebo.study.checks import tuned_contexts
-
-    found = [
-        (name, unchanged_gains(best_file(folder, name, study), study.name, name))
-        for name in tuned_contexts(study)
-    ]
-    return [f"Best gains of {name}: {text}." for name, best in found if best and (text := best.validity())]
+    for one in found:
+        say(" ".join(filter(None, (one.text, one.remedy, one.command if one.topic == "next" else ""))))
 
 
 @app.command()

@@ -398,7 +398,8 @@ def tune(
     if result.left:
         say(f"{result.left} Go on with: safebo tune {again}")
     _say_what_was_unsafe(result.unsafe, study)
-    _say_what_remains(file.study, folder)
+    _say_what_remains(file.study, folder, advice=False)
+    _say_findings(folder)
     say(f"Next: safebo report {shlex.quote(str(folder))}")
 
 
@@ -429,8 +430,21 @@ def _say_what_was_unsafe(trials: Sequence[int], study: str) -> None:
     )
 
 
-def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bool = False) -> None:
-    """Where the run's certified gains are; that there are none is not said when `quiet`."""
+def _say_findings(folder: Path) -> None:
+    """What the run found, how sure that is, and what limits it most."""
+    from safebo.report.findings import findings, shortened, view_of
+    from safebo.storage.journal import Journal
+
+    with Journal.open(folder, read_only=True) as journal:
+        found = findings(view_of(folder, journal))
+    for one in shortened(found):
+        say(f"{one.text} {one.remedy}".rstrip())
+
+
+def _say_what_remains(
+    study: Study, folder: Path, error: bool = False, quiet: bool = False, advice: bool = True
+) -> None:
+    """Where the run's certified gains are, with the run's advice; that there are none is not said when `quiet`."""
     from safebo.runs.best_gains import read_best_gains, written_by_run
     from safebo.runs.recommendation import best_file
     from safebo.study.checks import tuned_contexts
@@ -450,7 +464,7 @@ def _say_what_remains(study: Study, folder: Path, error: bool = False, quiet: bo
         )
         if validity := best.validity():
             say(f"{validity[0].upper()}{validity[1:]}.", error)
-        if best.advice:
+        if best.advice and advice:
             say(best.advice, error)
     if not found and folder.is_dir() and not quiet:
         say("No gains are certified yet.", error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from safebo.evaluators.gate import margin_of
 from safebo.models.interval_split import IntervalSplit
 from safebo.runs.best_gains import BestGains
+from safebo.storage.records import Event
 from safebo.study import FunctionSpec, Study
 from safebo.types import TrialRecord
 
@@ -189,6 +192,85 @@ class PriorStory:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One sentence about a run.
+
+    Args:
+        topic: what it answers: what was found, how sure that is, what limits it, what to do next.
+        kind: what it is about, one word or two, for programs.
+        text: the sentence; of `next` what the command is for.
+        remedy: of a limit, what to do about it.
+        command: as it is typed; empty where there is none.
+    """
+
+    topic: Literal["found", "sure", "limits", "next"]
+    kind: str
+    text: str
+    remedy: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What the findings of a run rest on.
+
+    Args:
+        folder: of the run.
+        source: where its study came from.
+        study: as it ran.
+        records: every trial in the order asked.
+        events: of its journal, oldest first.
+        best: certified gains by context that was tried; None where there are none.
+        planned: its total number of trials.
+        robot: whether its trials moved a robot.
+    """
+
+    folder: Path
+    source: str
+    study: Study
+    records: Sequence[TrialRecord]
+    events: Sequence[Event]
+    best: Mapping[str, BestGains | None]
+    planned: int
+    robot: bool = False
+
+    def of_context(self, name: str) -> list[TrialRecord]:
+        """Its trials in a context."""
+        return [e for e in self.records if e.trial.context_name == name]
+
+    def where(self, context: str) -> str:
+        """What a sentence about a context begins with: nothing where there is only one."""
+        return f"{context}: " if len(self.best) > 1 else ""
+
+    def command(self, kind: str, trials: int = 0) -> str:
+        """A command about this run, as it is typed.
+
+        Args:
+            kind: `resume`, `continue`, `new`, `check` or `export`.
+            trials: total number of trials, with `resume`; 0 for those planned.
+        """
+        here, study = shlex.quote(str(self.folder)), shlex.quote(self.source)
+        if kind == "export":
+            return f"safebo export {here}"
+        in_python = self.source == f"study {self.study.name!r}"
+        if in_python and kind == "check":
+            return f"safebo show {here}"
+        if in_python:
+            more = f", trials={trials}" if trials else ""
+            again = f", resume=True{more}" if kind == "resume" else ""
+            out = str(self.folder) if kind == "resume" else f"{self.folder}-2"
+            return f"safebo.run(study, {out!r}{again})"
+        robot = " --robot HOST:PORT" if self.robot else ""
+        after = shlex.quote(f"{self.folder}-2")
+        return {
+            "check": f"safebo check {study}",
+            "resume": f"safebo tune {study} --out {here} --resume{f' --trials {trials}' if trials else ''}{robot}",
+            "continue": f"safebo tune {study} --continue {here} --out {after}{robot}",
+            "new": f"safebo tune {study} --out {after}{robot}",
+        }[kind]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report shows.
 
@@ -204,6 +286,7 @@ class ReportData:
         planned: the run's total number of trials.
         prior: what became of another run's trials; None for a run without a prior.
         residuals: standardized one-step residuals by function, `n` each.
+        findings: what was found, how sure, what limits it, what next (`safebo.report.findings`).
     """
 
     study: Study
@@ -217,6 +300,7 @@ class ReportData:
     planned: int = 0
     prior: PriorStory | None = None
     residuals: Mapping[str, FloatArray] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def functions(study: Study) -> tuple[FunctionSpec, ...]:

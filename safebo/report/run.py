@@ -23,6 +23,7 @@ from safebo.report.data import (
     is_safe,
     objective_of,
 )
+from safebo.report.findings import findings, view_of
 from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
@@ -54,6 +55,7 @@ def read_run(folder: Path) -> ReportData:
         tuner: Tuner = tuner_of(journal, Tuner)
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
+        view = view_of(folder, journal)
         clock = OperatingClock(journal, entries)
         begun = [e.text for e in journal.events() if e.kind in ("taken", "robot-changed")]
     provenance = _provenance(run, robots) | ({"began with": begun[0]} if begun else {})
@@ -61,7 +63,8 @@ def read_run(folder: Path) -> ReportData:
         needed = {n: {"least": one.least, "declared": one.declared} for n, one in norms.items()}
         provenance["declared norm"] = norm_words(needed)
     data = assemble(run.study, entries, tuner, folder, provenance, run.trials, computed_from, clock)
-    return replace(data, prior=prior)
+    best = {c.name: c.best for c in data.contexts if c.tried and c.name in view.best}
+    return replace(data, prior=prior, findings=findings(replace(view, records=tuple(entries), best=best)))
 
 
 def told_trials(folder: Path) -> int:

@@ -115,7 +115,7 @@ def changes(name: str, before: Evidence | None, now: Evidence) -> Iterator[tuple
         yield (
             "prior-refuted",
             f"{name}: the declared prior is refuted, {times(now.log_refutation)} against it ({now.refuted_by} fits "
-            f"better); certified with {now.prior}. {_remedy(now.refuted_by, now.log_drift)}",
+            f"better); certified with {now.prior}. {remedy(now.refuted_by, now.log_drift)}",
         )
     elif now.prior == DECLARED and was.prior != DECLARED:
         yield (
@@ -145,7 +145,7 @@ def _drift(name: str, before: float, now: float) -> Iterator[tuple[str, str]]:
         )
 
 
-def _remedy(winner: str, log_drift: float | None) -> str:
+def remedy(winner: str, log_drift: float | None) -> str:
     """What to declare otherwise, by the alternative that fits better."""
     if DRIFT not in winner:
         return "Declare shorter lengthscales, more noise or a larger scale"

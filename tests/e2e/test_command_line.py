@@ -99,8 +99,9 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     assert all("ETA" in line and "best" in line and "margin" in line for line in lines[:6])
     assert lines[6] == "6 trials are done, in runs/bowl."
     assert lines[7].startswith("Certified gains for context default: runs/bowl/best.yaml (speed at least ")
-    assert lines[8].startswith("Interval of ")
-    assert lines[9] == "Next: safebo report runs/bowl"
+    assert lines[8].startswith("The best certified gains raise speed by +")
+    assert lines[9].startswith("They are certified safe by ")
+    assert lines[11] == "Next: safebo report runs/bowl"
     log = (tmp_path / "runs/bowl/run.log").read_text()
     assert "this goes to the run's log" in log
 
@@ -121,10 +122,11 @@ def test_a_run_from_start_to_best_gains(safebo: Safebo, tmp_path: Path) -> None:
     table = safebo("show", "runs/bowl").out
     assert "p [N]" in table
     assert "margin height [m]" in table
-    assert len(table.splitlines()) == 10
-    assert table.splitlines()[-2] == "6 told: 6 completed; no margin below 0"
+    assert table.splitlines()[8] == "6 told: 6 completed; no margin below 0"
     top = max(trials, key=lambda t: t["objective"])
-    assert table.splitlines()[-1] == f"best safe trial: {top['id']}, speed {top['objective']:.4g} m/s"
+    assert table.splitlines()[9] == f"best safe trial: {top['id']}, speed {top['objective']:.4g} m/s"
+    assert table.splitlines()[10:12] == lines[8:10]
+    assert " safebo " in table.splitlines()[-1]
     last = safebo("show", "runs/bowl", "--last", "2")
     assert [line.split() for line in last.out.splitlines()[2:]] == [
         line.split() for line in table.splitlines()[6:]

@@ -1,0 +1,430 @@
+"""What limits a run's findings, the most urgent first: priors, failures, noise, bounds touched, few trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.special import gammaincc
+
+from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
+from safebo.models.interval_split import DIFFERENT
+from safebo.report.data import Finding, RunView, best_so_far, objective_of
+from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
+from safebo.runs.norm_events import REFUTED, norm_words
+from safebo.study import FunctionSpec
+from safebo.study.axis import brief
+from safebo.study.space import Space, WarpMap
+from safebo.types import Evidence, TrialRecord
+
+TOUCHED = 0.01
+"""Share of a gain's range from a bound within which the bound is touched."""
+
+NEAR = 0.05
+"""Share of the ranges from the seeds within which trials have stayed where they were."""
+
+STAYED = 8
+"""Local trials from which it is said that they stayed near the seeds."""
+
+FAILING = 0.15
+"""Share of failed trials from which they are a limit, at least two."""
+
+NOISE_LEVEL = 0.01
+"""How often the noise of a right study may be called larger than declared."""
+
+LONGEST = 240
+"""Characters of a message that is quoted."""
+
+LATE = 0.25
+"""Share of a run's trials in the end: a best found there is still improving."""
+
+
+def limits(run: RunView) -> Iterator[Finding]:
+    """What limits the findings, each with what to do and the command for it; the most urgent first."""
+    yield from _broken(run)
+    yield from _impossible(run)
+    yield from _priors(run)
+    yield from _failures(run)
+    yield from _nothing_certified(run)
+    yield from _noise(run)
+    yield from _bounds(run)
+    yield from _repeated_seeds(run)
+    yield from _unfinished(run)
+    yield from _stayed(run)
+    yield from _improving(run)
+    yield from _not_earned(run)
+    yield from _interval(run)
+
+
+def _broken(run: RunView) -> Iterator[Finding]:
+    """Certified trials that were not safe: priors promise too much."""
+    broken = [
+        e.trial.id
+        for e in run.records
+        if e.trial.certified
+        and e.measurement is not None
+        and e.trial.phase != "seed"
+        and was_unsafe(e.measurement, run.study)
+    ]
+    if broken:
+        many = (
+            f"{len(broken)} trials ({_listed(broken)}) were" if len(broken) > 1 else f"Trial {broken[0]} was"
+        )
+        yield Finding(
+            "limits",
+            "unsafe",
+            f"{many} certified and measured unsafe: the study's priors promise too much, so do not rely on its "
+            "certificates.",
+            "Find out which prior is wrong: lengthscales too long, prior_std or noise_std too small.",
+            run.command("check"),
+        )
+
+
+def _impossible(run: RunView) -> Iterator[Finding]:
+    """A seed whose measurement the declared priors call impossible."""
+    for e in run.records:
+        if said := impossible_values(e.trial, e.measurement, run.study):
+            yield Finding(
+                "limits",
+                "prior",
+                f"The study's priors cannot be right: the seed of trial {e.trial.id} measured {'; '.join(said)}.",
+                "Is the unit the one you mean? Correct the study and begin anew.",
+                run.command("check"),
+            )
+            return
+
+
+def _nothing_certified(run: RunView) -> Iterator[Finding]:
+    if not run.study.constraints or next(_impossible(run), None) is not None:
+        return
+    for name, best in run.best.items():
+        seeds = [e for e in run.of_context(name) if e.trial.phase == "seed" and e.measurement is not None]
+        if best is not None or not seeds:
+            continue
+        unsafe = [e for e in seeds if e.measurement is not None and was_unsafe(e.measurement, run.study)]
+        if unsafe:
+            text = f"The seed itself was measured unsafe, in trial {unsafe[0].trial.id}."
+        else:
+            text = f"The seed is barely safe: {_seed_margins(run, seeds)}, too little to certify it."
+        yield Finding(
+            "limits",
+            "seed",
+            f"{run.where(name)}{text}",
+            "Give a seed with more margin, or a smaller noise_std if the measurements are that good.",
+            run.command("check"),
+        )
+
+
+def _seed_margins(run: RunView, seeds: Sequence[TrialRecord]) -> str:
+    said = []
+    for c in run.study.constraints:
+        values = [
+            v for e in seeds if e.measurement is not None and (v := margin_of(e.measurement, c)) is not None
+        ]
+        if values:
+            noise = _noise_text(c, float(np.mean(values)))
+            many = f"{len(values)} measurements" if len(values) > 1 else "1 measurement"
+            said.append(
+                f"{c.name} {_number(float(np.mean(values)))} {c.unit}".rstrip()
+                + f" in {many} with noise {noise}"
+            )
+    return ", ".join(said) or "no margin of it was measured"
+
+
+def _noise_text(spec: FunctionSpec, at: float) -> str:
+    """The declared noise of a function in its own unit, at a value."""
+    return f"{_number(_in_unit(spec, at, spec.noise_std))} {spec.unit}".rstrip()
+
+
+def _in_unit(spec: FunctionSpec, at: float, std: float) -> float:
+    """Half the interval of one standard deviation to either side, in the function's own unit."""
+    warp = WarpMap(spec.warp, spec.name)
+    middle = float(warp.forward(at))
+    low, high = warp.inverse(np.array([middle - std, middle + std]))
+    return 0.5 * float(high - low)
+
+
+def _priors(run: RunView) -> Iterator[Finding]:
+    """Declared priors that the measurements speak against."""
+    for name, now in latest_evidence(run).items():
+        if now.alarm and now.drifts:
+            yield Finding(
+                "limits",
+                "drift",
+                f"The robot changes with time (alarm): no prior that stays as it is fits the measurements of {name}, "
+                "so what early trials showed does not hold any more.",
+                "Declare how fast it changes with surrogate.time, so that certificates expire, and begin anew."
+                if now.log_drift is None
+                else "Declare a shorter memory in surrogate.time and begin anew.",
+                run.command("new"),
+            )
+        elif now.alarm:
+            yield Finding(
+                "limits",
+                "prior",
+                f"The measurements of {name} fit neither the declared prior nor the cautious one (alarm): {now.alarm} "
+                "fits better.",
+                f"Look at its unit. {remedy(now.alarm, now.log_drift)}, and begin anew.",
+                run.command("check"),
+            )
+        elif now.refuted_by:
+            yield Finding(
+                "limits",
+                "prior",
+                f"The declared prior of {name} is wrong: the measurements refute it ({times(now.log_refutation)} for "
+                f"{now.refuted_by}).",
+                f"{remedy(now.refuted_by, now.log_drift)}, and begin anew.",
+                run.command("check"),
+            )
+        if now.disjoint:
+            yield Finding(
+                "limits",
+                "prior",
+                f"Intervals of {name} from different trials have nothing in common, so one of them was wrong.",
+                "Is the noise larger than declared, does the robot change?",
+                run.command("check"),
+            )
+    for event in reversed(run.events):
+        if event.kind == REFUTED:
+            text = f"The declared norm is refuted ({norm_words(event.data)})."
+            yield Finding(
+                "limits", "prior", text, "Declare a larger tuner.confidence.norm.", run.command("check")
+            )
+            break
+
+
+def latest_evidence(run: RunView) -> dict[str, Evidence]:
+    """What was last said of every constraint's prior, by trials and by the run's own news."""
+    found: dict[str, Evidence] = {}
+    for record in run.records:
+        found |= record.trial.evidence
+    for event in run.events:
+        if event.kind in KINDS:
+            found[event.data["function"]] = Evidence(**event.data["evidence"])
+    return found
+
+
+def _failures(run: RunView) -> Iterator[Finding]:
+    told = [e for e in run.records if e.measurement is not None]
+    failed = [e for e in told if e.measurement is not None and e.measurement.outcome == "failed"]
+    if len(failed) < 2 or len(failed) < FAILING * len(told):
+        return
+    last = failed[-1].measurement
+    why = "" if last is None or not last.message else f"; the last one: {last.message.rstrip('.')}"
+    yield Finding(
+        "limits",
+        "failures",
+        f"{len(failed)} of {len(told)} trials failed and said nothing about their gains{why}.",
+        "Mend what fails, then go on with more trials.",
+        run.command("resume", trials=_more(run, len(failed))),
+    )
+
+
+def _noise(run: RunView) -> Iterator[Finding]:
+    """Noise of repeated trials that is clearly larger than declared."""
+    drifting = any(now.alarm and now.drifts for now in latest_evidence(run).values())
+    for spec in (run.study.objective, *run.study.constraints):
+        found = None if drifting else repeated_noise(run, spec)
+        if found is None:
+            continue
+        std, freedom, at = found
+        ratio = std / spec.noise_std
+        if ratio >= DIFFERENT and gammaincc(freedom / 2, freedom * ratio**2 / 2) < NOISE_LEVEL:
+            measured, declared = _in_unit(spec, at, std), _in_unit(spec, at, spec.noise_std)
+            unit = f" {spec.unit}" if spec.unit else ""
+            yield Finding(
+                "limits",
+                "noise",
+                f"The noise of {spec.name} is {ratio:.1f} times the declared one: repeated trials vary by "
+                f"{_number(measured)}{unit}, the study says {_number(declared)}{unit}.",
+                f"Declare noise_std {_number(std)} for {spec.name}, and make trials longer or average scenarios; then "
+                "begin anew.",
+                run.command("new"),
+            )
+
+
+def repeated_noise(run: RunView, spec: FunctionSpec) -> tuple[float, int, float] | None:
+    """Scatter of a function over completed trials of the same gains.
+
+    Returns:
+        Its standard deviation on the modelled scale, degrees of freedom, and a typical value in the function's unit;
+        None where no gains were tried twice.
+    """
+    warp, groups = WarpMap(spec.warp, spec.name), dict[tuple[object, ...], list[float]]()
+    for e in run.records:
+        if e.measurement is None or e.measurement.outcome != "completed" or e.measurement.ended:
+            continue
+        objective = spec.name == run.study.objective.name
+        value = objective_of(e) if objective else margin_of(e.measurement, spec)
+        if value is not None and math.isfinite(value):
+            place = (
+                e.trial.context_name,
+                *e.trial.context.values(),
+                *e.trial.parameters.values(),
+                *e.trial.scenarios,
+            )
+            groups.setdefault(place, []).append(value)
+    repeated = [np.asarray(warp.forward(np.array(values))) for values in groups.values() if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in repeated)
+    if not freedom:
+        return None
+    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in repeated)
+    typical = float(np.median([value for values in groups.values() for value in values]))
+    return math.sqrt(squares / freedom), freedom, typical
+
+
+def _bounds(run: RunView) -> Iterator[Finding]:
+    """Recommended gains that lie at a bound."""
+    space = Space.of_parameters(run.study)
+    for name, best in run.best.items():
+        if best is None:
+            continue
+        touched = []
+        for parameter, axis in zip(run.study.parameters, space.axes, strict=True):
+            if axis.choices:
+                continue
+            place = float(axis.to_unit(axis.raw(best.gains[parameter.name])))
+            if min(place, 1.0 - place) <= TOUCHED:
+                which = parameter.bounds[1 if place > 0.5 else 0]
+                side = "upper" if place > 0.5 else "lower"
+                touched.append(
+                    f"{parameter.name} at its {side} bound {brief(which, parameter)} {parameter.unit}".rstrip()
+                )
+        if touched:
+            where = run.where(name)
+            yield Finding(
+                "limits",
+                "bounds",
+                f"{where}The best gains touch their bounds ({'; '.join(touched)}): better "
+                "ones may lie beyond.",
+                "Widen these bounds in the study, as far as the robot allows, and go on.",
+                run.command("continue"),
+            )
+
+
+def _unfinished(run: RunView) -> Iterator[Finding]:
+    told = [e for e in run.records if e.measurement is not None]
+    stopped = next((e for e in reversed(run.events) if e.kind in ("stopped", "finished", "resumed")), None)
+    if not told or not any(run.best.values()):
+        return
+    if all(e.trial.phase == "seed" for e in told) and any(run.best.values()):
+        text = "Only seeds were tried so far, so nothing better could be found."
+        yield Finding("limits", "seeds only", text, "Go on.", run.command("resume", trials=_more(run)))
+    elif len(told) < run.planned:
+        why = (
+            "" if stopped is None or stopped.kind != "stopped" else f" It stopped: {_sentence(stopped.text)}"
+        )
+        text = f"{len(told)} of {run.planned} trials are done.{why}"
+        remedy_now = "Go on with the rest." if why else "If it is not going on, go on with the rest."
+        yield Finding("limits", "unfinished", text, remedy_now, run.command("resume"))
+
+
+def _repeated_seeds(run: RunView) -> Iterator[Finding]:
+    for name in run.best:
+        own = run.of_context(name)
+        declared = sum(seed.context == name for seed in run.study.seeds)
+        again = sum(e.trial.phase == "seed" for e in own) - declared
+        if (
+            run.study.surrogate.time is None
+            and again >= max(2, 0.25 * len(own))
+            and run.best[name] is not None
+        ):
+            yield Finding(
+                "limits",
+                "seed",
+                f"{run.where(name)}The seed is barely safe: it had to be measured {again} times more before anything "
+                "was certified.",
+                "Give a seed with more margin; it certifies more.",
+                run.command("check"),
+            )
+
+
+def _stayed(run: RunView) -> Iterator[Finding]:
+    """Trials that stayed at the seeds: expansion is blocked."""
+    space = Space.of_parameters(run.study)
+    for name, best in run.best.items():
+        own = run.of_context(name)
+        local = [e for e in own if e.trial.phase == "local"]
+        seeds = [e for e in own if e.trial.phase == "seed"]
+        if len(local) < STAYED or not seeds or best is None:
+            continue
+        units = [space.to_unit(space.vector(e.trial.parameters, within=False)) for e in (*seeds, *local)]
+        centre = np.array(units[: len(seeds)])
+        far = max(float(np.abs(centre - row).max(axis=1).min()) for row in units[len(seeds) :])
+        if far <= NEAR and best.margins:
+            tightest = min(best.margins, key=lambda n: best.margins[n].lower)
+            yield Finding(
+                "limits",
+                "blocked",
+                f"{run.where(name)}Trials stayed within {100 * far:.1f} % of the seed: {tightest} certifies no farther.",
+                "A longer lengthscale, if that is true, or a seed with more margin lets it expand.",
+                run.command("check"),
+            )
+
+
+def _improving(run: RunView) -> Iterator[Finding]:
+    """Contexts whose best measured objective still rose by more than noise in the end."""
+    spec, warp = run.study.objective, WarpMap(run.study.objective.warp, run.study.objective.name)
+    for name in run.best:
+        ids, values = best_so_far(tuple(run.records), run.study, name)
+        if len(ids) < STAYED:
+            continue
+        last = max(2, math.ceil(LATE * len(ids)))
+        before, now = warp.forward(values[-last - 1]), warp.forward(values[-1])
+        if float(now - before) > 2.0 * spec.noise_std:
+            rise = f"{_number(values[-1] - values[-last - 1])} {spec.unit}".rstrip()
+            yield Finding(
+                "limits",
+                "improving",
+                f"{run.where(name)}It was still improving: the best measured {spec.name} rose by {rise} in the last "
+                f"{last} trials.",
+                "Go on with more trials.",
+                run.command("resume", trials=_more(run)),
+            )
+
+
+def _not_earned(run: RunView) -> Iterator[Finding]:
+    """Certificates by a more cautious prior than declared, where nothing speaks against the declared one yet."""
+    evidence = latest_evidence(run)
+    waiting = []
+    for best in run.best.values():
+        for name, prior in ({} if best is None else best.priors).items():
+            known = evidence.get(name)
+            wrong = known is not None and (known.alarm or known.refuted_by)
+            if not prior.startswith(DECLARED) and not wrong and name not in waiting:
+                waiting.append(name)
+    if waiting:
+        yield Finding(
+            "limits",
+            "not earned",
+            f"The declared prior of {', '.join(waiting)} is not earned yet, so less is certified than it would.",
+            "Further trials decide.",
+            run.command("resume", trials=_more(run)),
+        )
+
+
+def _interval(run: RunView) -> Iterator[Finding]:
+    """What the widest interval at the best gains consists of, as the run itself found."""
+    for name, best in run.best.items():
+        if best is not None and best.advice:
+            yield Finding("limits", "interval", f"{run.where(name)}{best.advice}")
+
+
+def _more(run: RunView, least: int = 0) -> int:
+    """A total number of trials for a run that goes on: half as many again."""
+    return run.planned + max(5, least, math.ceil(0.5 * run.planned))
+
+
+def _sentence(text: str) -> str:
+    """A text as one sentence, cut where it is long."""
+    first = text.strip().split(". ")[0].rstrip(".")
+    return f"{first}." if len(first) <= LONGEST else f"{first[:LONGEST].rsplit(' ', 1)[0]} ..."
+
+
+def _number(value: float) -> str:
+    return f"{float(value):.3g}".replace("-", "−")
+
+
+def _listed(ids: Sequence[int]) -> str:
+    return ", ".join(map(str, ids[:6])) + (", ..." if len(ids) > 6 else "")
