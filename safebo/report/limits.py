@@ -357,7 +357,7 @@ def _stayed(run: RunView) -> Iterator[Finding]:
             yield Finding(
                 "limits",
                 "blocked",
-                f"{run.where(name)}Trials stayed within {100 * far:.1f} % of the seed: {tightest} certifies no farther.",
+                f"{run.where(name)}Trials stayed within {100 * far:.1f} % of the seed: {tightest} certifies no more.",
                 "A longer lengthscale, if that is true, or a seed with more margin lets it expand.",
                 run.command("check"),
             )
