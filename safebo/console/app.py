@@ -15,9 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Request
+from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +33,7 @@ from starlette.exceptions import HTTPException
 from safebo.console.access import CARD_VALID_S, TAKE_OVER_S, Access, RefusedError, Session
 from safebo.console.parts import audit_part, charts_part, filters_of, now_part, robot_part, trials_part
 from safebo.console.reading import RunReader, Runs
+from safebo.console.replays import ReplayDrawer
 from safebo.console.robots import MakeWatch, Robot, bridge_watch
 from safebo.console.run_view import trial_data
 from safebo.console.slices import SliceDrawer
@@ -33,6 +41,7 @@ from safebo.errors import SafeboError
 from safebo.report.html import page_environment
 from safebo.runs.page_operator import ANSWERS, REASONS
 from safebo.storage.questions import AnswerRefusedError
+from safebo.study import MAX_TRIALS
 from safebo.text.printable import one_line
 from safebo.types import RobotAddress, RobotView
 
@@ -60,6 +69,7 @@ class Console:
     find: Callable[[str], MakeWatch] = bridge_watch
     robots: dict[tuple[str, int], Robot] = field(default_factory=dict)
     slices: dict[str, SliceDrawer] = field(default_factory=dict)
+    replays: dict[str, ReplayDrawer] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load_robots(self) -> None:
@@ -105,8 +115,10 @@ class Console:
         """Look at no robot any more, and draw nothing."""
         for robot in self.robots.values():
             robot.close()
-        for drawer in self.slices.values():
-            drawer.close()
+        for slices in self.slices.values():
+            slices.close()
+        for replays in self.replays.values():
+            replays.close()
 
 
 def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
@@ -227,6 +239,18 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
             drawer = console.slices.setdefault(name, SliceDrawer(reader.folder))
         note, drawn = drawer.draw(reader.snapshot())
         return html("part_slices.html", note=note, slices=drawn)
+
+    @app.get("/runs/{name}/replay")
+    def replay(request: Request, name: str, trial: Annotated[int, Query(ge=1, le=MAX_TRIALS)]) -> Response:
+        session_of(request)
+        reader = reader_of(name)
+        if console.robot(reader) is not None and reader.running():
+            raise HTTPException(
+                409, "While a run moves a robot no video is drawn: the machine has other things to do."
+            )
+        with console.lock:
+            drawer = console.replays.setdefault(name, ReplayDrawer(reader.folder))
+        return FileResponse(drawer.video(trial), media_type="video/mp4")
 
     @app.get("/runs/{name}/events")
     async def events(request: Request, name: str) -> Response:

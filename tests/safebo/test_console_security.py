@@ -19,8 +19,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from safebo.console.access import CARD_VALID_S, TAKE_OVER_S, Access, RefusedError
 from safebo.console.guard import MAX_BODY, check_public, hosts_of
+from safebo.console.replays import ReplayDrawer
 from safebo.console.serve import Listening
-from safebo.errors import InputError
+from safebo.errors import InputError, SafeboError
 
 
 @pytest.fixture(scope="module")
@@ -423,3 +424,24 @@ def test_errors_are_sentences(owner: Browser) -> None:
     text = owner.get("/nothing", headers={"accept": "text/html"}).text
     assert "There is nothing at this address." in text
     assert "Traceback" not in text
+
+
+# -- videos -----------------------------------------------------------------------------------------------------
+
+
+def test_a_video_is_drawn_beside_no_robot_that_a_run_moves(page: Page, owner: Browser) -> None:
+    said = owner.get("/runs/monday/replay?trial=1")
+    assert said.status_code == 409
+    assert "While a run moves a robot" in said.text
+
+
+@pytest.mark.parametrize(("trial", "status"), [("0", 422), ("x", 422), ("99999999999", 422), ("", 422)])
+def test_a_video_is_of_a_trial_by_its_number(owner: Browser, trial: str, status: int) -> None:
+    assert owner.get(f"/runs/monday/replay?trial={trial}").status_code == status
+
+
+def test_why_a_trial_cannot_be_drawn_is_said_in_words(made: Path) -> None:
+    drawer = ReplayDrawer(made)
+    with pytest.raises(SafeboError, match=r"trial 1 cannot be drawn: .*evaluator"):
+        drawer.video(1)
+    drawer.close()

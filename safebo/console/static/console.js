@@ -284,6 +284,7 @@ document.addEventListener("click", async (event) => {
     if (await change(`/runs/${run}/clear`)) stopState = "idle";
   } else if (button.id === "look-again") refresh("now");
   else if (button.id === "load-slices") slices(button);
+  else if (button.id === "replay") window.open(`/runs/${run}/replay?trial=${id("replay-trial").valueAsNumber || 1}`, "_blank", "noopener");
   else if (button.classList.contains("page")) {
     const query = new URLSearchParams(new FormData(id("filters")));
     query.set("page", button.dataset.page);
