@@ -15,6 +15,9 @@ from safebo.text.printable import one_line
 NICE = 5
 """How far drawing steps back behind everything else on the machine."""
 
+SIZE = "640x360"
+"""Pixels: a page asks for a quick look, `safebo replay` for a film."""
+
 PATIENCE_S = 300.0
 """For one video."""
 

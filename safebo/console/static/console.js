@@ -284,7 +284,7 @@ document.addEventListener("click", async (event) => {
     if (await change(`/runs/${run}/clear`)) stopState = "idle";
   } else if (button.id === "look-again") refresh("now");
   else if (button.id === "load-slices") slices(button);
-  else if (button.id === "replay") window.open(`/runs/${run}/replay?trial=${id("replay-trial").valueAsNumber || 1}`, "_blank", "noopener");
+  else if (button.id === "replay") replay(button);
   else if (button.classList.contains("page")) {
     const query = new URLSearchParams(new FormData(id("filters")));
     query.set("page", button.dataset.page);
@@ -304,6 +304,24 @@ async function answer(button) {
   const done = await change(`/runs/${run}/answer`, { ticket: card.dataset.ticket, answer: button.dataset.answer, words });
   if (done) refresh("now");
   else enable();
+}
+
+async function replay(button) {
+  button.disabled = true;
+  const place = id("replay-here"), url = `/runs/${run}/replay?trial=${id("replay-trial").valueAsNumber || 1}`;
+  place.textContent = "The video is being drawn; a busy machine takes a minute or two.";
+  try {
+    const answer = await fetch(url);
+    if (answer.ok) {
+      const video = document.createElement("video");
+      video.controls = true;
+      video.src = url;
+      place.replaceChildren(video);
+    } else place.textContent = (await answer.json()).error;
+  } catch (error) {
+    place.textContent = "The console does not answer.";
+  }
+  button.disabled = false;
 }
 
 async function slices(button) {
