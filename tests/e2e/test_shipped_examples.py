@@ -8,10 +8,12 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from safebo.boundary.kernels import KERNELS
 from safebo.experiments.site.examples import CHAPTERS
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -23,6 +25,15 @@ SHORT = sorted({path.stem for path in EXAMPLES.glob("*.py")} - ELSEWHERE)
 NEEDS = {"gymnasium_cart_pole": "gymnasium", "pandas_export": "pandas"}
 IN_A_PROCESS = {"pandas_export", "subprocess_evaluator"}
 """They start workers, which import the main file again."""
+
+
+@pytest.fixture(autouse=True)
+def _kernels_stay_as_they_are() -> Iterator[None]:
+    """A kernel that an example registers is for its own process, and this one goes on."""
+    before = dict(KERNELS)
+    yield
+    KERNELS.clear()
+    KERNELS.update(before)
 
 
 @pytest.mark.parametrize("name", SHORT)
