@@ -7,5 +7,5 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
-PAGES = [*sorted((DOCS / "how-to").glob("*.md")), *TUTORIALS]
-"""All tutorials, and the how-to pages with commands to type: the quick ones first."""
+PAGES = [DOCS / "start.md", *sorted((DOCS / "how-to").glob("*.md")), *TUTORIALS]
+"""The first page, the how-to pages with commands to type, and all tutorials."""
