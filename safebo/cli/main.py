@@ -196,6 +196,13 @@ def show(
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the last N trials. [default: all]")
     ] = None,
+    tolerance: Annotated[
+        bool,
+        typer.Option(
+            "--tolerance",
+            help="Also how far each recommended gain may move alone before its certificate or its gain is lost.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the trials of a run as a table: gains, objective, margins (safe when >= 0), outcome.
@@ -235,6 +242,11 @@ def show(
     screen.print(trial_table(shown, run.study, *size), soft_wrap=True)
     for line in trial_summary(records, run.study):
         say(line)
+    if tolerance:
+        from safebo.report.tolerance import tolerance_lines  # with torch
+
+        for line in tolerance_lines(folder):
+            say(line)
     for one in found:
         say(" ".join(filter(None, (one.text, one.remedy, one.command if one.topic == "next" else ""))))
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from safebo.runs.best_gains import BestGains
 from safebo.storage.records import Event
 from safebo.study import FunctionSpec, Study
 from safebo.types import TrialRecord
+
+if TYPE_CHECKING:
+    from safebo.tuner.tolerance import Tolerances  # with torch, which `safebo show` needs not
 
 FloatArray = NDArray[np.float64]
 
@@ -140,6 +143,7 @@ class ContextReport:
         notes: sentences on what is missing and why.
         tracking_note: what the two recordings are, or why there is none.
         intervals: what the intervals at the best gains and at the seed consist of, as far as there are measurements.
+        tolerances: how far each of the best gains may move alone; None where they are not certified.
     """
 
     name: str
@@ -153,6 +157,7 @@ class ContextReport:
     notes: tuple[str, ...] = ()
     tracking_note: str = ""
     intervals: tuple[PointIntervals, ...] = ()
+    tolerances: Tolerances | None = None
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def _tried(
         notes=tuple(notes),
         tracking_note=tracking_note,
         intervals=_intervals(tuner, name, own, best, seed),
+        tolerances=None if best is None else tuner.tolerances(best.gains, name),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,12 @@ from safebo.report.figures.history import events_of
 from safebo.report.figures.style import number
 from safebo.report.scenarios import worst_in
 from safebo.report.summary import backup_entries
-from safebo.study import Parameter
+from safebo.study import Parameter, Study
 from safebo.study.axis import Axis, brief
 from safebo.study.space import Space
+
+if TYPE_CHECKING:
+    from safebo.tuner.tolerance import Tolerances  # with torch, which `safebo show` needs not
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class GainRow:
 
 
 @dataclass(frozen=True)
+class ToleranceRow:
+    """How far one gain may move alone, in its unit; what is lost beyond, or `bound`."""
+
+    name: str
+    unit: str
+    lowest: str
+    lower_by: str
+    best: str
+    highest: str
+    upper_by: str
+
+
+@dataclass(frozen=True)
 class FunctionRow:
     """One function at the seed (measured) and at the best gains (bounds)."""
 
@@ -61,6 +77,8 @@ class GainTable:
     functions: tuple[FunctionRow, ...]
     file: str
     notes: tuple[str, ...]
+    tolerances: tuple[ToleranceRow, ...] = ()
+    tolerance_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +146,42 @@ def gain_table(data: ReportData, context: ContextReport, file: str) -> GainTable
         for f in functions(data.study)
         if (b := bounds.get(f.name)) is not None
     )
-    return GainTable(context.name, text, tuple(rows), functions_rows, file, context.notes)
+    allowed = tolerance_rows(data.study, context.best.gains, context.tolerances)
+    words = "" if context.tolerances is None else tolerance_words(data.study, context.tolerances)
+    return GainTable(context.name, text, tuple(rows), functions_rows, file, context.notes, allowed, words)
+
+
+def tolerance_rows(
+    study: Study, gains: Mapping[str, Any], found: Tolerances | None
+) -> tuple[ToleranceRow, ...]:
+    """How far each of some gains may move alone; nothing where that is not known."""
+    if found is None:
+        return ()
+    rows = []
+    for parameter, one in zip(study.parameters, found.gains, strict=True):
+        said = _said(gains[parameter.name], parameter)
+        if one.lower is None or one.upper is None:
+            others = ", ".join(one.choices) or "no other"
+            rows.append(ToleranceRow(parameter.name, parameter.unit, others, "", said, "", ""))
+            continue
+        ends = (one.lower, one.upper)
+        low, high = (_said(end.value, parameter) for end in ends)
+        low_by, high_by = (end.by or "its bound" for end in ends)
+        rows.append(ToleranceRow(parameter.name, parameter.unit, low, low_by, said, high, high_by))
+    return tuple(rows)
+
+
+def tolerance_words(study: Study, found: Tolerances) -> str:
+    """What a table of tolerances means."""
+    loss = f"{number(found.loss)} {study.objective.unit}".rstrip()
+    share = (
+        "5 % of the gain over the seed" if found.of_gain else "5 % of the objective, as nothing was gained"
+    )
+    return (
+        "How far each gain may move alone, the others held, by what is known: beyond, the margin that is named has a "
+        f"lower bound below 0, or the mean of {study.objective.name} has lost {loss} ({share}). Two gains that move "
+        "together may lose more."
+    )
 
 
 def _said(value: Any, parameter: Parameter) -> str:

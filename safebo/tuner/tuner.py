@@ -34,6 +34,7 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.intervals import interval_splits
 from safebo.tuner.planner import Planner
+from safebo.tuner.tolerance import Tolerances, tolerances
 from safebo.types import Certificate, Evidence, Measurement, Phase, Recommendation, Trial, TrialRecord
 
 if TYPE_CHECKING:
@@ -319,6 +320,22 @@ class Tuner:
         self.encoding.context(context)
         with one_thread(), self._state.at(operating_time):
             return interval_splits(self._state, row, context)
+
+    def tolerances(
+        self, parameters: Mapping[str, Any], context: str, operating_time: float | None = None
+    ) -> Tolerances | None:
+        """How far each gain may move alone, the others held, before a margin's lower bound reaches 0 or the objective
+        has lost 5 % of its gain over the seed (`safebo.tuner.tolerance`); None where the gains are not certified.
+
+        Args:
+            parameters: in their own units.
+            context: its name.
+            operating_time: that of `certify`.
+        """
+        row = self.encoding.space.vector(parameters)
+        self.encoding.context(context)
+        with one_thread(), self._state.at(operating_time):
+            return tolerances(self._state, row, context)
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told."""
