@@ -6,8 +6,8 @@ Along every axis, the other gains held, the first place is looked for at which
 - the objective's mean has lost 5 % of what the recommended gains gain over the seed.
 
 An objective has no zero of its own (it may be minus a cost, or a logarithm), so a share of its value would depend on
-where its unit begins; the gain over the seed does not. Where the surrogate sees no gain over the seed, it is a twentieth of the
-objective's value all the same, and said so.
+where its unit begins; the gain over the seed does not. Where the surrogate sees no gain over the seed, it is a
+twentieth of the objective's value all the same, and said so.
 
 First passage is found by `STEPS` points on the way to the bound, then bisection to `PRECISION` of that way. A fall and
 rise between two of those points is not seen. Steps and whole numbers are kept; of choices every other name is tried.

@@ -38,17 +38,20 @@ def tuned() -> Tuner:
         (5.0, 3, "fast"),
     ]:
         height = 1.2 - 0.02 * kp**2 - (0.0 if mode == "slow" else 0.3)
-        gains = {"kp": kp, "n": n, "mode": mode}
+        gains: dict[str, Any] = {"kp": kp, "n": n, "mode": mode}
         measured = {"objective": kp / 4 - 0.05 * (n - 3) ** 2, "margins": {"height": height}}
         tuner.tell_manual(gains, "default", measured)
     return tuner
 
 
+SEED: dict[str, Any] = {"kp": 2.0, "n": 3, "mode": "slow"}
+
+
 def test_a_gain_holds_up_to_where_the_posterior_loses_it_and_not_beyond() -> None:
-    tuner, best = tuned(), {"kp": 5.0, "n": 3, "mode": "slow"}
+    tuner, best = tuned(), SEED | {"kp": 5.0}
     found = present(tuner.tolerances(best, "default"))
     mean = tuner.certify(best, "default").bounds["speed"].mean
-    seed = tuner.certify({"kp": 2.0, "n": 3, "mode": "slow"}, "default").bounds["speed"].mean
+    seed = tuner.certify(SEED, "default").bounds["speed"].mean
     assert found.loss == pytest.approx(LOSS * (mean - seed))
     assert found.of_gain
     kp, n, mode = found.gains
@@ -75,17 +78,17 @@ def test_a_gain_holds_up_to_where_the_posterior_loses_it_and_not_beyond() -> Non
 
 def test_without_a_gain_the_objective_itself_counts_and_uncertified_gains_have_none() -> None:
     tuner = tuned()
-    at_seed = present(tuner.tolerances({"kp": 2.0, "n": 3, "mode": "slow"}, "default"))
+    at_seed = present(tuner.tolerances(SEED, "default"))
     assert not at_seed.of_gain
     assert not np.isnan(at_seed.loss)
-    assert tuner.tolerances({"kp": 10.0, "n": 8, "mode": "mad"}, "default") is None
+    assert tuner.tolerances(SEED | {"kp": 10.0, "n": 8, "mode": "mad"}, "default") is None
 
 
 def test_a_gain_that_may_go_all_the_way_is_limited_by_its_bound() -> None:
     tuner = Tuner(Study.model_validate(STUDY), 0)
     for kp in (1.0, 5.0, 9.0):
         measured = {"objective": kp / 4, "margins": {"height": 1.0}}
-        tuner.tell_manual({"kp": kp, "n": 3, "mode": "slow"}, "default", measured)
-    found = present(tuner.tolerances({"kp": 9.0, "n": 3, "mode": "slow"}, "default"))
+        tuner.tell_manual(SEED | {"kp": kp}, "default", measured)
+    found = present(tuner.tolerances(SEED | {"kp": 9.0}, "default"))
     assert found.gains[0].upper == GainLimit(10.0, "")
     assert present(found.gains[0].lower).by == "speed"
