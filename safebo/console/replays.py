@@ -50,16 +50,8 @@ class ReplayDrawer:
 
     def _draw(self, trial: int, file: Path) -> None:
         draft = file.with_name(f"draft-{file.name}")
-        command = [
-            sys.executable,
-            "-m",
-            "safebo",
-            "replay",
-            str(self._folder),
-            str(trial),
-            "--video",
-            str(draft),
-        ]
+        command = [sys.executable, "-m", "safebo", "replay", str(self._folder), str(trial)]
+        command += ["--video", str(draft), "--size", SIZE]
         quiet = os.environ | {"OMP_NUM_THREADS": "1"}
         try:
             done = subprocess.run(
@@ -75,10 +67,8 @@ class ReplayDrawer:
         except subprocess.TimeoutExpired:
             raise SafeboError(f"trial {trial} was not drawn within {PATIENCE_S:g} s") from None
         if done.returncode or not draft.exists():
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise SafeboError(
-                f"trial {trial} cannot be drawn: {one_line(said[-1]) if said else 'nothing was said'}"
-            )
+            said = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
+            raise SafeboError(f"trial {trial} cannot be drawn: {one_line(said).removeprefix('error: ')}")
         draft.replace(file)
 
     def close(self) -> None:
