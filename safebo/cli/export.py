@@ -35,13 +35,22 @@ def export(
         str | None,
         typer.Option(metavar="NAME", help="ROS 2 node whose parameters they are. [default: /**, any]"),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="The table of all trials as CSV instead of any gains."),
+    ] = None,
 ) -> None:
-    """Write recommended gains for a robot's own software: YAML, JSON, ROS 2 parameters or a C header.
+    """Write recommended gains for a robot's own software: YAML, JSON, ROS 2 parameters or a C header; or all trials.
 
     With them goes what certifies them: run, trial, bounds of objective and margins, and until when; as fields in YAML
     and JSON, as comments in the others. A file that something else wrote is not written over.
 
+    With `--csv`, a row for every trial: gains, context, outcome, objective, margins, the bounds with which it was
+    proposed, phase, whether it was certified and by which priors, seed and times. Units stand in the heading.
+
     To try:
+
+        safebo export runs/go1-trot --csv trials.csv
 
         safebo export runs/go1-trot --format ros2 --node go1_controller --out gains.yaml
 
@@ -55,6 +64,12 @@ def export(
     from safebo.runs.exported import gains_of_trial, recommended_gains, write_export
 
     work_on(folder)
+    if table is not None:
+        given = {"--out": out, "--context": context, "--trial": trial, "--node": node}
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"--csv writes the table of all trials; leave {wrong[0]} out")
+        _write_trials(folder, table)
+        return
     if trial is not None and context is not None:
         raise InputError("--trial and --context: a trial has its own context; leave one of them out")
     if node is not None and form != "ros2":
@@ -76,3 +91,14 @@ def export(
             say(f"Gains: {out}")
     if found.missing or (trial is None and any(not gains.certified for gains in found.contexts)):
         raise typer.Exit(1)
+
+
+def _write_trials(folder: Path, file: Path) -> None:
+    """The table of a run's trials as CSV."""
+    from safebo.runs.trial_export import trial_cells, write_csv
+    from safebo.storage.journal import Journal
+
+    with Journal.open(folder, read_only=True) as journal:
+        cells = trial_cells(journal.records(states=False), journal.run.study)
+    write_csv(file, cells)
+    say(f"Trials: {file} ({len(cells.rows)} rows)")

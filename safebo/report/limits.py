@@ -10,7 +10,8 @@ from scipy.special import gammaincc
 
 from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
 from safebo.models.interval_split import DIFFERENT
-from safebo.report.data import Finding, RunView, best_so_far, objective_of
+from safebo.report.data import Finding, RunView, best_so_far
+from safebo.report.repeated import in_unit, repeated_noise
 from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
 from safebo.runs.norm_events import REFUTED, norm_words
 from safebo.study import FunctionSpec
@@ -134,15 +135,7 @@ def _seed_margins(run: RunView, seeds: Sequence[TrialRecord]) -> str:
 
 def _noise_text(spec: FunctionSpec, at: float) -> str:
     """The declared noise of a function in its own unit, at a value."""
-    return f"{_number(_in_unit(spec, at, spec.noise_std))} {spec.unit}".rstrip()
-
-
-def _in_unit(spec: FunctionSpec, at: float, std: float) -> float:
-    """Half the interval of one standard deviation to either side, in the function's own unit."""
-    warp = WarpMap(spec.warp, spec.name)
-    middle = float(warp.forward(at))
-    low, high = warp.inverse(np.array([middle - std, middle + std]))
-    return 0.5 * float(high - low)
+    return f"{_number(in_unit(spec, at, spec.noise_std))} {spec.unit}".rstrip()
 
 
 def _priors(run: RunView) -> Iterator[Finding]:
@@ -231,7 +224,7 @@ def _noise(run: RunView) -> Iterator[Finding]:
         std, freedom, at = found
         ratio = std / spec.noise_std
         if ratio >= DIFFERENT and gammaincc(freedom / 2, freedom * ratio**2 / 2) < NOISE_LEVEL:
-            measured, declared = _in_unit(spec, at, std), _in_unit(spec, at, spec.noise_std)
+            measured, declared = in_unit(spec, at, std), in_unit(spec, at, spec.noise_std)
             unit = f" {spec.unit}" if spec.unit else ""
             yield Finding(
                 "limits",
@@ -242,36 +235,6 @@ def _noise(run: RunView) -> Iterator[Finding]:
                 "begin anew.",
                 run.command("new"),
             )
-
-
-def repeated_noise(run: RunView, spec: FunctionSpec) -> tuple[float, int, float] | None:
-    """Scatter of a function over completed trials of the same gains.
-
-    Returns:
-        Its standard deviation on the modelled scale, degrees of freedom, and a typical value in the function's unit;
-        None where no gains were tried twice.
-    """
-    warp, groups = WarpMap(spec.warp, spec.name), dict[tuple[object, ...], list[float]]()
-    for e in run.records:
-        if e.measurement is None or e.measurement.outcome != "completed" or e.measurement.ended:
-            continue
-        objective = spec.name == run.study.objective.name
-        value = objective_of(e) if objective else margin_of(e.measurement, spec)
-        if value is not None and math.isfinite(value):
-            place = (
-                e.trial.context_name,
-                *e.trial.context.values(),
-                *e.trial.parameters.values(),
-                *e.trial.scenarios,
-            )
-            groups.setdefault(place, []).append(value)
-    repeated = [np.asarray(warp.forward(np.array(values))) for values in groups.values() if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in repeated)
-    if not freedom:
-        return None
-    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in repeated)
-    typical = float(np.median([value for values in groups.values() for value in values]))
-    return math.sqrt(squares / freedom), freedom, typical
 
 
 def _bounds(run: RunView) -> Iterator[Finding]:

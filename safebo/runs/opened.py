@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommend import recommend
 from safebo.runs.runner import TunerLike, make_default_tuner, restorable
+from safebo.runs.trial_export import data_frame, trial_cells
 from safebo.storage.journal import Event, Journal, Record, RunInfo
 
 
@@ -30,6 +32,15 @@ class Run:
     def best(self, context: str | None = None) -> dict[str, object]:
         """Certified gains by context (one, or all that were tried); None where nothing is certified."""
         return dict(recommend(self.folder, context).best)
+
+    def to_pandas(self) -> Any:
+        """The trials as a `pandas.DataFrame`, indexed by trial: columns as `safebo.runs.trial_export.TrialTable` names
+        them, their units in `attrs["units"]`.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(trial_cells(self.records, self.info.study), self.info.study.name)
 
     def tuner(self) -> TunerLike:
         """The run's tuner as it stands after these records; it brings torch."""
