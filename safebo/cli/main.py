@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from safebo.cli import manual as cli_by_hand
 from safebo.cli.check import check
+from safebo.cli.compare import compare
 from safebo.cli.console import console, watch
 from safebo.cli.export import export
 from safebo.cli.init import init
@@ -185,6 +186,7 @@ def best(
         raise typer.Exit(1)
 
 
+app.command()(compare)
 app.command()(export)
 app.command()(console)
 app.command()(watch)
