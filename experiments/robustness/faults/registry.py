@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from safebo.experiments.robustness.faults import body, states, stopping, tuner
+from safebo.experiments.robustness.faults import body, network, sensors, states, stopping, tuner
 from safebo.experiments.robustness.faults.report import FAULTS, Fault
 
-HOMES = (states, body, tuner, stopping)
+HOMES = (states, body, tuner, stopping, sensors, network)
 """Where they are defined."""
 
-NUMBERS = range(1, 37)
+NUMBERS = range(1, 58)
 """Of the list of faults that a bridge to a robot must survive."""
 
 
