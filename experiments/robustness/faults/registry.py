@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safebo.experiments.robustness.faults import body, network, sensors, states, stopping, tuner
+from safebo.experiments.robustness.faults import body, network, sensors, states, stopping, stream, tuner
 from safebo.experiments.robustness.faults.report import FAULTS, Fault
 
-HOMES = (states, body, tuner, stopping, sensors, network)
+HOMES = (states, body, tuner, stopping, sensors, stream, network)
 """Where they are defined."""
 
 NUMBERS = range(1, 58)
