@@ -156,8 +156,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(33, "encoders", "encoders_frozen", "s", 0.03, _R.DAMP, 0.0, Scope.ACTIVE, "all encoders are frozen"),
     Limit(34, "encoder", "encoder_frozen", "s", 0.06, _R.DAMP, 0.0, Scope.ACTIVE, "a joint's encoder is frozen"),
     # Sensors that contradict each other. The worst of `safebo.experiments.robustness.sensor_margins`, falls included:
-    # angle 0.02 rad, reach 2.3, gyro 0.005 rad, gravity 0.011 and 0.33 rad, 0.12 m/s^2, feet 0.0001 m and 0.014 rad,
-    # torque 0.003 rad, strides 0.008 m.
+    # angle 0.03 rad, reach 2, gyro 0.005 rad, gravity 0.013 and 0.33 rad, 0.2 m/s^2, feet 0.0001 m and 0.014 rad,
+    # torque 0.003 rad, strides 0.015 m.
     Limit(35, "angle", "angle_error", "rad", 0.12, _R.DAMP, 0.05, Scope.ACTIVE, "a joint's angle and speed disagree"),
     Limit(36, "reach", "joint_reach", "times", 12.0, _R.HOLD, 0.1, Scope.RAISED, "a joint does not move as told"),
     Limit(37, "gyro", "gyro_error", "rad", 0.025, _R.SIT, 0.1, Scope.ACTIVE, "gyroscope and attitude disagree"),
