@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safebo.experiments.evidence.bad_runs import CASES, make
 from safebo.report.data import RunView
 from safebo.report.findings import findings, gain_over_seed, shortened, view_of
+from safebo.report.page import Pictures, render
+from safebo.report.picture import Picture
 from safebo.report.run import read_run
 from safebo.storage.journal import Journal
 
@@ -76,6 +80,19 @@ def test_the_gain_has_an_interval_and_less_than_noise_is_said_so(bad: Path) -> N
 def test_the_report_has_the_same_sentences(bad: Path) -> None:
     folder = bad / "bounds"
     assert read_run(folder).findings == findings(viewed(folder))
+
+
+def test_the_page_shows_the_sentences_the_command_and_the_tolerances(bad: Path) -> None:
+    data, name = read_run(bad / "bounds"), "default"
+    drawn: dict[str, Any] = {"planes": {name: None}, "lines": {name: []}, "tracking": {name: None}}
+    nothing = Pictures(**drawn, intervals={name: Picture("x", b"", b"", "x")})
+    page = html.unescape(render(data, nothing, {"default": "best.yaml"}))
+    places = [page.index(one.text) for one in data.findings if one.topic != "next"]
+    assert places == sorted(places)
+    assert places[-1] < page.index("<nav")
+    assert f"<code>{data.findings[-1].command}</code>" in page
+    assert "may rise to" in page
+    assert "5 % of the gain over the seed" in page
 
 
 def test_a_run_of_a_study_in_python_is_told_python(bad: Path) -> None:
