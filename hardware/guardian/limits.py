@@ -156,8 +156,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit(33, "encoders", "encoders_frozen", "s", 0.03, _R.DAMP, 0.0, Scope.ACTIVE, "all encoders are frozen"),
     Limit(34, "encoder", "encoder_frozen", "s", 0.06, _R.DAMP, 0.0, Scope.ACTIVE, "a joint's encoder is frozen"),
     # Sensors that contradict each other. The worst of `safebo.experiments.robustness.sensor_margins`, falls included:
-    # angle 0.03 rad, reach 2, gyro 0.005 rad, gravity 0.013 and 0.33 rad, 0.2 m/s^2, feet 0.0001 m and 0.014 rad,
-    # torque 0.003 rad, strides 0.015 m.
+    # angle 0.03 rad, reach 2, gyro 0.005 rad, gravity 0.016 and 0.33 rad, 0.28 m/s^2, feet 0.0001 m and 0.014 rad,
+    # torque 0.003 rad, strides 0.024 m (steps).
     Limit(35, "angle", "angle_error", "rad", 0.12, _R.DAMP, 0.05, Scope.ACTIVE, "a joint's angle and speed disagree"),
     Limit(36, "reach", "joint_reach", "times", 12.0, _R.HOLD, 0.1, Scope.RAISED, "a joint does not move as told"),
     Limit(37, "gyro", "gyro_error", "rad", 0.025, _R.SIT, 0.1, Scope.ACTIVE, "gyroscope and attitude disagree"),
@@ -167,7 +167,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(41, "joint_law", "torque_angle", "rad", 0.07, _R.REFUSE, 0.1, Scope.UPRIGHT, "angle and torque do not fit"),
     Limit(42, "feet", "feet_apart", "m", 0.008, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not in a plane: a joint off?"),
     Limit(43, "feet_slope", "feet_slope", "rad", 0.08, _R.REFUSE, 0.1, Scope.UPRIGHT, "feet not level: joints off?"),
-    Limit(44, "strides", "stride_height", "m", 0.035, _R.HOLD, 0.1, Scope.UPRIGHT, "a leg is not as long as it says"),
+    Limit(44, "strides", "stride_height", "m", 0.05, _R.HOLD, 0.1, Scope.UPRIGHT, "a leg is not as long as it says"),
     # The stream of states: whose it is, its clock, its counters, and what it says of the body.
     Limit(45, "serial", "serial_changed", "", 0.5, _R.DAMP, 0.0, Scope.CONNECTED, "the serial number is another one"),
     Limit(46, "state_step", "shortest_step", "s", 0.003, _R.HOLD, 0.0, Scope.ACTIVE, "states come too rarely"),
