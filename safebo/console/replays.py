@@ -9,11 +9,9 @@ import tempfile
 import threading
 from pathlib import Path
 
+from safebo.console.slices import NICE
 from safebo.errors import SafeboError
 from safebo.text.printable import one_line
-
-NICE = 5
-"""How far drawing steps back behind everything else on the machine."""
 
 SIZE = "640x360"
 """Pixels: a page asks for a quick look, `safebo replay` for a film."""
