@@ -105,8 +105,6 @@ def guard(
         log.put([start_row(service, settings.key, f"{host}:{port}", where, settings.controller)])
         for words in change_words(changed(settings.limits)):
             say_if_heard(f"  limit {words}")
-        kind = "virtual" if virtual else "PHYSICAL"
-        say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
         accepted = settings.options.accept_jitter
         granted = [
             *map(str, real_time.grants),
@@ -124,6 +122,8 @@ def guard(
         process = GuardianProcess(
             link, service, server, pace, log, announcer, real_time, watch, clear, flights
         )
+        kind = "virtual" if virtual else "PHYSICAL"
+        say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
         try:
             left = process.run(requests)
         finally:
