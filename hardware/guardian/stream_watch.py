@@ -45,7 +45,8 @@ class StreamWatch:
     def __init__(self) -> None:
         self.found: FloatArray = np.full(len(STREAMED), math.nan)
         self._serial = self._other = ""
-        self._recent: deque[tuple[float, int, float]] = deque()  # now, tick, lost packets
+        self._recent: deque[tuple[float, int]] = deque()  # now, tick
+        self._lost: deque[tuple[float, float]] = deque()  # now, packets lost to motors, of states that say it
         self._restarts = 0
         self._order: deque[int] = deque()
         self._met: set[int] = set()
@@ -90,15 +91,27 @@ class StreamWatch:
             self._be_still(step, seen)
             if gap > CLOCK_GAP_S or seen.restarts != self._restarts:
                 recent.clear()
+                self._lost.clear()
         self._restarts = seen.restarts
-        recent.append((now, seen.tick, seen.motor_lost))
+        recent.append((now, seen.tick))
         while len(recent) > 1 and now - recent[1][0] >= CLOCK_WINDOW_S:
             recent.popleft()
-        begin, tick, lost = recent[0]
-        self.found[_LOST] = max(0.0, seen.motor_lost - lost) / CLOCK_WINDOW_S
+        begin, tick = recent[0]
+        self.found[_LOST] = self._lost_rate(now, seen.motor_lost)
         long = now - begin
         known = long >= CLOCK_WINDOW_S - 1e-9
         self.found[_RATE] = abs(1e-3 * ((seen.tick - tick) % _WRAP) / long - 1.0) if known else math.nan
+
+    def _lost_rate(self, now: float, count: float) -> float:
+        """Packets that motors lost in the last second; unknown where the robot does not count them."""
+        lost = self._lost
+        if math.isnan(count):
+            lost.clear()
+            return math.nan
+        lost.append((now, count))
+        while len(lost) > 1 and now - lost[1][0] >= CLOCK_WINDOW_S:
+            lost.popleft()
+        return max(0.0, count - lost[0][1]) / CLOCK_WINDOW_S
 
     def _be_still(self, step: float, seen: RobotObservation) -> None:
         """For how long a moving robot's feet and battery have said the same, s."""

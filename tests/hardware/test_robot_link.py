@@ -1,6 +1,7 @@
 """What every link shares: the robot's clock, commands that may go out, the remote; and a Go1 over UDP."""
 
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -403,7 +404,7 @@ def test_a_go1_of_either_form_of_checksum_is_commanded_and_the_other_form_is_sai
     robot.start()
     try:
         link = Go1Link(Go1Network(port=side.port), crc=form)
-        assert "50 states" in link.prepare(3.0)[0]
+        assert re.match(r"5\d states", link.prepare(3.0)[0])
         link.close()
         deaf = Go1Link(Go1Network(port=side.port), crc=other)
         with pytest.raises(LinkError, match=f"nothing came at all.*other form: try --checksum {form}"):
@@ -414,7 +415,7 @@ def test_a_go1_of_either_form_of_checksum_is_commanded_and_the_other_form_is_sai
             choosy.prepare(0.3)
         choosy.close()
         easy = Go1Link(Go1Network(port=side.port), crc=form, state_crc="ignored")
-        assert "50 states" in easy.prepare(3.0)[0]
+        assert re.match(r"5\d states", easy.prepare(3.0)[0])
         easy.close()
     finally:
         stop.set()

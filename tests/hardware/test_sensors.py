@@ -95,7 +95,8 @@ def test_sound_sensors_are_far_from_every_limit() -> None:
     for standing in (False, True):
         found = Mill(still=standing).run(600, standing=standing)
         for one in LIMITS:
-            if one.quantity in FOUND and not one.below:
+            # a state comes every 2 ms exactly, and 3 ms are too long: there is no half of it
+            if one.quantity in FOUND and not one.below and one.name != "state_step":
                 value = found[one.quantity]
                 assert np.isnan(value) or value < 0.5 * one.threshold, (one.name, value)
         known = (
