@@ -97,10 +97,8 @@ class SensorWatch:
             step = 0.0
         self._tick, self._restarts = seen.tick, seen.restarts
         reading = seen.reading
-        look(
-            self._memory,
-            self._legs,
-            step,
+        # copied: a link's arrays may be parts of a packet, and for another layout `look` would be compiled in a tick
+        measured = (
             reading.joint_position,
             reading.joint_velocity,
             reading.orientation,
@@ -110,9 +108,9 @@ class SensorWatch:
             command.position,
             command.torque,
             command.kp,
-            standing,
-            walking,
         )
+        arrays = [np.array(values, dtype=float) for values in measured]
+        look(self._memory, self._legs, step, *arrays, standing, walking)
 
     def forget(self) -> None:
         """The next state is the first one."""

@@ -12,6 +12,7 @@ from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.sensors import SensorWatch
 from safebo.robots.quadruped.interface import GRAVITY, JointCommand, SensorReading
+from safebo.robots.quadruped.sensor_kernel import look
 from safebo.robots.quadruped.sensor_memory import FOUND
 
 STEP = 0.002
@@ -197,3 +198,14 @@ def test_lost_states_and_a_restart_change_nothing() -> None:
     for one in LIMITS:
         if one.quantity in FOUND and not one.below:
             assert not worst[one.quantity] > one.threshold, one.name
+
+
+def test_no_layout_of_a_links_arrays_is_compiled_in_a_tick() -> None:
+    watch = SensorWatch(go1())
+    known = len(look.signatures)
+    packet: Any = np.zeros((12, 3), dtype=np.float32)
+    packet.flags.writeable = False
+    reading = SensorReading(joint_position=packet[:, 0], joint_velocity=packet[:, 1])
+    seen = RobotObservation(2, reading, torque=packet[:, 2])
+    watch.take(seen, JointCommand(position=packet[::-1, 0], torque=np.zeros(24)[::2]), False, False)
+    assert len(look.signatures) == known
