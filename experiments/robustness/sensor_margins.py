@@ -75,7 +75,7 @@ def values_of(
         return command
 
     world.tick = noted  # type: ignore[method-assign]
-    client = world.client()
+    client, ended = world.client(), "done"
     try:
         world.standing(client)
         gains = world.table.baseline
@@ -87,9 +87,9 @@ def values_of(
         client.pump(2.5)
         client.lie_down()
         client.pump(2.5)
-    except LinkError:
-        pass  # it fell, or another limit has ended it: what came before counts
-    return np.array(rows), states, world.guardian.latch.message or "done"
+    except LinkError as error:  # what came before counts, and how it ended is printed
+        ended = str(error)
+    return np.array(rows), states, world.guardian.latch.message or ended
 
 
 def lasted(values: FloatArray, inside: Sequence[bool], limit: Limit) -> float:
