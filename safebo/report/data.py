@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from safebo.models.interval_split import IntervalSplit
 from safebo.runs.best_gains import BestGains
 from safebo.storage.records import Event
 from safebo.study import FunctionSpec, Study
+from safebo.study.reading import is_shipped
 from safebo.types import TrialRecord
 
 if TYPE_CHECKING:
@@ -255,6 +256,13 @@ class RunView:
             trials: total number of trials, with `resume`; 0 for those planned.
         """
         here, study = shlex.quote(str(self.folder)), shlex.quote(self.source)
+        shipped = is_shipped(self.source, self.study.name)
+        copy = f"{self.study.name}.yaml"
+        if shipped and kind in ("continue", "new"):  # what is changed is a copy, not the installed file
+            first = f"cp {study} {shlex.quote(copy)}  # change it, then: "
+            return first + replace(self, source=copy).command(kind, trials)
+        if shipped:
+            study = shlex.quote(self.study.name)
         if kind == "export":
             return f"safebo export {here}"
         in_python = self.source == f"study {self.study.name!r}"

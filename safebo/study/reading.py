@@ -110,6 +110,11 @@ def registered_studies() -> list[str]:
     return sorted({point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)})
 
 
+def is_shipped(path: str, name: str) -> bool:
+    """Whether a file is the one that an installed package ships as the study of this name."""
+    return name in registered_studies() and Path(path).resolve() == resolve_study(name).resolve()
+
+
 def resolve_study(name_or_path: str | Path) -> Path:
     """The file of a study given by its name or its path.
 

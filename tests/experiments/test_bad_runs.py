@@ -16,6 +16,7 @@ from safebo.report.page import Pictures, render
 from safebo.report.picture import Picture
 from safebo.report.run import read_run
 from safebo.storage.journal import Journal
+from safebo.study.reading import load_study, resolve_study
 
 SAID = {
     "lengthscale": ("neither the declared prior nor the cautious one", "lengthscale"),
@@ -100,3 +101,16 @@ def test_a_run_of_a_study_in_python_is_told_python(bad: Path) -> None:
     run = replace(run, source=f"study {run.study.name!r}")
     assert run.command("resume", trials=9).endswith("resume=True, trials=9)")
     assert run.command("new").startswith("safebo.run(study, ")
+
+
+def test_a_shipped_study_is_changed_in_a_copy(bad: Path) -> None:
+    run = viewed(bad / "bounds")
+    file = load_study("pendulum")
+    run = replace(run, source=str(resolve_study("pendulum")), study=file.study)
+    assert run.command("resume").startswith("safebo tune pendulum --out ")
+    assert run.command("check") == "safebo check pendulum"
+    copied, changed = run.command("continue").split("  # change it, then: ")
+    assert copied == f"cp {resolve_study('pendulum')} pendulum.yaml"
+    assert changed.startswith("safebo tune pendulum.yaml --continue ")
+    own = replace(run, source="mine/pendulum.yaml")
+    assert own.command("continue").startswith("safebo tune mine/pendulum.yaml --continue ")
