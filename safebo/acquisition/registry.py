@@ -26,6 +26,7 @@ __all__ = [
     "acquisition_class",
     "configured",
     "method",
+    "name_of",
     "register",
     "register_method",
 ]
@@ -50,3 +51,9 @@ def acquisition_class(name: str) -> type[SafeAcquisition]:
     if name not in _ACQUISITIONS:
         raise UnknownNameError("acquisition", name, sorted(_ACQUISITIONS))
     return _ACQUISITIONS[name]
+
+
+def name_of(acquisition: SafeAcquisition) -> str:
+    """The name under which an acquisition is registered; that of its class for one that is not."""
+    cls = type(acquisition)
+    return next((name for name, known in _ACQUISITIONS.items() if known is cls), cls.__name__)

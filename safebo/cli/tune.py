@@ -264,6 +264,14 @@ def tune(
             help="A run of the same study, usually in simulation, whose trials inform a new run.",
         ),
     ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option(
+            "--trace",
+            help="Keep what every ask looked at (candidates, bounds, values, the decision) as tables in the folder "
+            "`trace`.",
+        ),
+    ] = False,
     continues: Annotated[
         Path | None,
         typer.Option(
@@ -332,6 +340,13 @@ def tune(
 
         safebo tune go1-trot.yaml --continue runs/tuesday --robot-changed "new feet" --out runs/wednesday
 
+    With `--trace`, every ask leaves a Parquet file in the run's folder `trace`: the candidates (at most 1,000 of a
+    search: the 500 of the largest value and 500 others), their bounds, whether each is certified, the acquisition's
+    value, and the trial with its reason. Trials are the same with it and without it. `--resume` goes on without it
+    unless it is said again.
+
+        safebo tune go1-trot --out runs/seen --trace
+
     Exit codes: 0 all trials are done, or the --minutes are over; 2 the study, the folder or an option is wrong;
     1 stopped or failed; 130 stopped by Ctrl-C on a robot.
     """
@@ -357,7 +372,9 @@ def tune(
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     keep_details_in(folder)
     _log_warnings_to(folder / LOG_FILE)
-    again = shlex.join([study, *options.words(), "--out", str(folder), "--resume"])
+    again = shlex.join(
+        [study, *options.words(), *(["--trace"] if trace else []), "--out", str(folder), "--resume"]
+    )
     screen = Screen()
     try:
         with options.ready(file, folder) as there:
@@ -377,6 +394,7 @@ def tune(
                 prior=prior,
                 continues=changes,
                 minutes=minutes,
+                trace=trace,
             )
     except InputError:
         raise

@@ -9,6 +9,7 @@ from safebo.errors import EvaluatorError, RunStoppedError, short_text
 from safebo.evaluators.gate import number_of
 from safebo.files.problems import Problem
 from safebo.runs.clock import OperatingClock
+from safebo.runs.trace import TraceWriter
 from safebo.study import Study
 from safebo.study.reading import StudyFile
 from safebo.types import EvaluatorInfo, Trial
@@ -18,18 +19,22 @@ READ_SECONDS = 60.0
 """For the evaluator to read what changes, a battery's voltage."""
 
 
-def next_trial(tuner: Any, clock: OperatingClock, pool: WorkerPool, study: Study) -> Trial:
+def next_trial(
+    tuner: Any, clock: OperatingClock, pool: WorkerPool, study: Study, trace: TraceWriter | None = None
+) -> Trial:
     """The next trial; where the study declares `surrogate.time` with its operating time, for which it is certified.
 
+    With `trace`, what the ask looked at is kept.
+
     Raises:
-        RunStoppedError: a measured context variable could not be read.
+        RunStoppedError: a measured context variable could not be read, or what the ask looked at not be kept.
         SafeboError: the tuner has no trial to propose.
     """
     read = readings(pool, study)
     told: dict[str, Any] = {"readings": read} if read else {}
     if clock.spec is not None:
         told["operating_time"] = clock.next()
-    trial: Trial = tuner.ask(**told)
+    trial: Trial = tuner.ask(**told) if trace is None else trace.ask(**told)
     return trial
 
 

@@ -45,6 +45,7 @@ from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
 from safebo.runs.recommendation import best_file, is_default, keep_best, note_code, origin, versions
 from safebo.runs.supervision import Supervision
+from safebo.runs.trace import TraceWriter
 from safebo.storage.journal import Journal, Record
 from safebo.storage.records import TAKEN_ROUND
 from safebo.study import Study
@@ -134,6 +135,7 @@ class RunLoop:
         operator: who approves and judges trials that move a robot.
         robot: where that robot is; None for evaluators that move none.
         deadline: after which no trial begins; None for none.
+        trace: whether what every ask looked at is kept in the folder.
     """
 
     def __init__(
@@ -147,8 +149,10 @@ class RunLoop:
         operator: Operator | None = None,
         robot: RobotAddress | None = None,
         deadline: Deadline | None = None,
+        trace: bool = False,
     ) -> None:
         note_code()
+        self.trace = trace
         self.deadline = deadline
         self.file, self.folder, self.workers = file, folder, workers
         all_walked = file.study.scenarios is not None and file.study.scenarios.walked == "all"
@@ -306,6 +310,7 @@ class RunLoop:
     ) -> None:
         assert self.clock is not None
         asked = self.told + len(current.trials)
+        trace = TraceWriter(self.folder, tuner) if self.trace else None
         while True:
             over = self.deadline is not None and self.deadline.over
             if not current.trials and (asked >= journal.run.trials or over):
@@ -314,7 +319,7 @@ class RunLoop:
             if stop.soon:
                 raise self._interrupted()
             while current.open and len(current.trials) < self.round_size and asked < journal.run.trials:
-                trial = next_trial(tuner, self.clock, self.pool, self.file.study)
+                trial = next_trial(tuner, self.clock, self.pool, self.file.study, trace)
                 self.clock.asked(trial, journal.ask(trial, current.number))
                 current.trials.append(trial)
                 asked += 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommend import recommend
 from safebo.runs.runner import TunerLike, make_default_tuner, restorable
+from safebo.runs.trace import read_trace
 from safebo.runs.trial_export import data_frame, trial_cells
 from safebo.storage.journal import Event, Journal, Record, RunInfo
 
@@ -41,6 +45,16 @@ class Run:
             InputError: pandas is not installed.
         """
         return data_frame(trial_cells(self.records, self.info.study), self.info.study.name)
+
+    def trace(self, trial: int | None = None) -> Mapping[str, NDArray[Any]]:
+        """What the run's asks looked at (of one trial, or all), where `--trace` kept it: numpy arrays by column.
+
+        One row a candidate; `pandas.DataFrame(run.trace())` takes it. Columns: `safebo.tuner.trace.AskTrace`.
+
+        Raises:
+            InputError: nothing was kept.
+        """
+        return read_trace(self.folder, trial)
 
     def tuner(self) -> TunerLike:
         """The run's tuner as it stands after these records; it brings torch."""

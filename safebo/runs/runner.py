@@ -79,6 +79,7 @@ def run(
     prior: str | Path | None = None,
     continues: CampaignChanges | None = None,
     minutes: float | None = None,
+    trace: bool = False,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -106,6 +107,8 @@ def run(
         continues: an earlier run whose trials a new run begins with, and what changed since; `trials` are then those
             that follow.
         minutes: no trial begins later than so many minutes from now; those that are left wait for a resume.
+        trace: whether what every ask looked at is kept as a table in the folder (`safebo.runs.trace.read_trace`). It
+            changes no trial. On resume it is said again.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -177,6 +180,7 @@ def run(
             operator,
             robot,
             deadline,
+            trace,
         )
         stack.callback(loop.close)
         if exists:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -68,6 +69,7 @@ class Proposer:
         ]
         self.grid = self._finite(spec.search)
         self.domain = None if self.grid is None else FiniteDomain(self.grid)
+        self.log: Callable[[SafeAcquisition, Candidates], None] | None = None  # is told every search
 
     def _finite(self, spec: SearchSpec) -> Float[Tensor, "n d"] | None:
         """The candidates of a finite domain in the unit cube; None for a box."""
@@ -209,6 +211,8 @@ class Proposer:
 
         Where the search was approximate, exact bounds certify and exact scores choose.
         """
+        if self.log is not None:
+            self.log(acquisition, found)
         ctx = acquisition.ctx.exactly()
         approximate = ctx is not acquisition.ctx
         points = found.points[: JUDGED_CANDIDATES if approximate else FINAL_CANDIDATES]

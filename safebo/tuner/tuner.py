@@ -34,7 +34,9 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.intervals import interval_splits
 from safebo.tuner.planner import Planner
+from safebo.tuner.proposer import Proposal
 from safebo.tuner.tolerance import Tolerances, tolerances
+from safebo.tuner.trace import AskTrace, SearchLog, trace_of
 from safebo.types import Certificate, Evidence, Measurement, Phase, Recommendation, Trial, TrialRecord
 
 if TYPE_CHECKING:
@@ -125,6 +127,30 @@ class Tuner:
             UnsafeSeedError: when a seed of the context was measured unsafe.
             EmptySafeSetError: when nothing can be certified although the seeds were measured safe.
         """
+        return self._asked(context, operating_time, readings)[0]
+
+    def ask_traced(
+        self,
+        context: str | None = None,
+        operating_time: float | None = None,
+        readings: Mapping[str, float] | None = None,
+    ) -> tuple[Trial, AskTrace]:
+        """The next trial, the same as that of `ask`, with the table of what the ask looked at.
+
+        Args and errors are those of `ask`. The table has at most 1,000 candidates of every search: the 500 of the
+        largest value, and 500 of the others, drawn by the tuner's seed.
+        """
+        log = self._planner.proposer.log = SearchLog()
+        try:
+            trial, plan = self._asked(context, operating_time, readings)
+        finally:
+            self._planner.proposer.log = None
+        with one_thread():
+            return trial, trace_of(self.encoding, log, trial, plan, self._planner.rng("trace", trial.id))
+
+    def _asked(
+        self, context: str | None, operating_time: float | None, readings: Mapping[str, float] | None
+    ) -> tuple[Trial, Proposal]:
         name = self.scheduled_context() if context is None else context
         self.encoding.context(name)
         self._check_time(operating_time)
@@ -143,7 +169,7 @@ class Tuner:
             rule = trigger_rule(self.study.tuner.backup)
             trial = replace(trial, trigger_rule=rule.name, trigger_guarantee=rule.guarantee)
         self.history.add(trial)
-        return trial
+        return trial, plan
 
     def tell(self, trial: Trial | int, measurement: Measurement | Mapping[str, Any]) -> None:
         """What a trial showed.
