@@ -68,6 +68,8 @@ class AcquisitionContext(SafeSet):
         region: corners of a fixed target region in the unit cube, `d` each.
         draw: a point of the unit cube drawn for this trial, `d`, for random methods.
         seed: of everything else that is drawn for this trial.
+        ties: seed of the choice among points of a grid whose scores are equal (`safebo.acquisition.ties`); None for
+            the lowest row.
         told: what was tried in this context, for rules that look at measurements themselves.
         allowed: the points of the cube that may be tried; a search looks at no others.
         exact: the context of the surrogate itself where this one approximates it for a search; else None.
@@ -89,6 +91,7 @@ class AcquisitionContext(SafeSet):
     region: tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None = None
     draw: Float[Tensor, " d"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     seed: int = 0
+    ties: int | None = None
     told: Told = field(default_factory=Told)
     allowed: AllowedPoints = field(default_factory=AllowedPoints)
     exact: AcquisitionContext | None = None

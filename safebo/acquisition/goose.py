@@ -10,6 +10,7 @@ from torch import Tensor
 
 from safebo.acquisition.registry import register
 from safebo.acquisition.safeopt import ExpanderAcquisition
+from safebo.acquisition.ties import falling, first
 from safebo.safety.safe_set import PointBounds
 
 TARGETS_TOGETHER = 64
@@ -42,7 +43,7 @@ class GoOSE(ExpanderAcquisition):
         if not bool(optimistic.any()):
             return None
         upper = torch.where(optimistic, s.optimistic(bounds), -torch.inf)
-        best = int(upper.argmax())
+        best = first(upper, s.pool, s.ties)
         safe = s.certified(bounds)
         if bool(safe[best]):
             return None
@@ -54,7 +55,7 @@ class GoOSE(ExpanderAcquisition):
             return None
         targets = torch.nonzero(optimistic & ~safe).squeeze(-1)
         distance = (s.pool[targets] - s.pool[best]).abs().sum(-1)
-        for part in targets[torch.argsort(distance, stable=True)].split(TARGETS_TOGETHER):
+        for part in targets[falling(-distance, s.pool[targets], s.ties)].split(TARGETS_TOGETHER):
             if not bool(self.lifts(s.pool[uncertain], bounds.certain.upper[uncertain], s.pool[part]).any()):
                 continue
             for row in part:

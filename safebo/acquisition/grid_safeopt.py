@@ -116,7 +116,9 @@ class GridSafeOpt(GridTuner):
             raise InputError(f"rule must be 'safeopt' or 'safe_ucb', got {rule!r}")
         if not (math.isfinite(min_width) and min_width >= 0):
             raise InputError(f"min_width must be at least 0, got {min_width!r}")
-        settings = GridSettings(lipschitz=lipschitz, minimal_width=float(min_width), strict=True)
+        settings = GridSettings(
+            lipschitz=lipschitz, minimal_width=float(min_width), strict=True, ties="lowest"
+        )
         self.rule = rule
         super().__init__(rule, kernels, noise_variances, grid, thresholds, beta, context_dims, settings)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from safebo.acquisition.base import AcquisitionContext, Told
 from safebo.acquisition.discrimination import MOST_TRIALS, ModelDiscrimination, thinned, worth_a_trial
 from safebo.acquisition.registry import acquisition_class, method
+from safebo.acquisition.ties import first
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
 from safebo.models.discrimination import Rivals
 from safebo.models.finite_domain import FiniteDomain
@@ -77,6 +78,8 @@ class GridSettings:
         optimism: see `safebo.acquisition.AcquisitionContext`.
         transductive: what transductive rules learn about.
         trust: when priors are believed (`safebo.models.trust`); None where they are taken as given.
+        ties: points whose scores are equal within a relative 1e-9 are told apart by `seed`, or the lowest row of the
+            grid comes first (and round-off decides).
         noise_degrees: of every function, degrees of freedom of noise with a Student distribution
             (`safebo.models.student_noise`), or None where it is Gaussian; None where all is.
     """
@@ -95,6 +98,7 @@ class GridSettings:
     optimism: float | None = None
     transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
     trust: TrustRule | None = None
+    ties: Literal["seed", "lowest"] = "seed"
     noise_degrees: Sequence[float | None] | None = None
 
 
@@ -345,8 +349,14 @@ class GridTuner:
             return self._chosen(ctx, torch.where(self.certified(ctx), lower, -torch.inf))
 
     def _chosen(self, ctx: AcquisitionContext, scores: Float[Tensor, " n"]) -> GridChoice:
-        """The row with the largest score."""
-        index, bounds = self._first_largest(scores), ctx.pool_bounds
+        """The row with the largest score.
+
+        Raises:
+            EmptySafeSetError: no row has one.
+        """
+        if not bool((scores > -torch.inf).any()):
+            raise EmptySafeSetError("the method admits no point of the grid")
+        index, bounds = first(scores, self.grid, ctx.ties), ctx.pool_bounds
         return GridChoice(
             index,
             self.grid[index].clone(),
@@ -395,7 +405,8 @@ class GridTuner:
             expanding=s.stage_trials is None or self.count < s.stage_trials,
             transductive=s.transductive,
             draw=low + (self.grid.amax(0) - low) * self.grid.new_tensor(rng.random(self.grid.shape[1])),
-            seed=int(rng.integers(2**31)),
+            seed=(drawn := int(rng.integers(2**31))),
+            ties=drawn if s.ties == "seed" else None,
             rivals=rivals,
         )
         ctx = replace(ctx, certificate=self._certificate_rule(ctx))
@@ -449,15 +460,6 @@ class GridTuner:
                 "noise and beta"
             )
         return safe
-
-    def _first_largest(self, score: Float[Tensor, " n"]) -> int:
-        """Lowest row with the largest score; equal rows of the grid are never told apart."""
-        if not bool((score > -torch.inf).any()):
-            raise EmptySafeSetError("the method admits no point of the grid")
-        index = int((score == score.max()).int().argmax())
-        # Matrix products may treat the last columns differently, by round-off.
-        near = torch.nonzero(score >= score[index] - 1e-9 * abs(float(score[index]))).squeeze(-1)
-        return int(near[(self.grid[near] == self.grid[index]).all(-1)][0])
 
     def _constants(self, name: str, functions: int) -> Tensor | None:
         values = getattr(self.settings, name)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext, PoolKind, SafeAcquisition
 from safebo.acquisition.registry import register
+from safebo.acquisition.ties import falling, within
 from safebo.models.mixture import MixturePosterior
 from safebo.models.posterior import FixedPoints
 from safebo.safety.expander_search import Constrained, HallucinatedSearch, LipschitzSearch
@@ -102,7 +103,7 @@ class ExpanderAcquisition(SafeAcquisition):
         points, as published implementations have it.
         """
         s = self.ctx
-        order = rows[torch.argsort(width[rows], descending=True, stable=True)]
+        order = rows[falling(width[rows], s.pool[rows], s.ties)]
         safe, certain = s.certified(s.pool_bounds), s.pool_bounds.certain
         chosen = s.constrained
         lower, upper = certain.lower[:, chosen], certain.upper[:, chosen]
@@ -162,7 +163,8 @@ class SafeOpt(ExpanderAcquisition):
             return safe, best, None
         width = self.score(s.pool, bounds)
         widest = (bounds.fantasized.width[:, 0] / s.prior_scale(s.pool)[..., 0])[best].max()
-        possible = torch.nonzero(safe & ~best & (width > widest)).squeeze(-1)
+        wider = width > widest if s.ties is None else within(width, widest)
+        possible = torch.nonzero(safe & ~best & wider).squeeze(-1)
         if s.minimal_width > 0 and len(possible):
             std = bounds.fantasized.width[possible] / (2.0 * s.beta)
             possible = possible[(std > 0.5 * s.minimal_width).any(-1)]
