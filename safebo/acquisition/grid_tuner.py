@@ -78,6 +78,9 @@ class GridSettings:
         optimism: see `safebo.acquisition.AcquisitionContext`.
         transductive: what transductive rules learn about.
         trust: when priors are believed (`safebo.models.trust`); None where they are taken as given.
+        intersect: keep every interval inside those after fewer observations (equations 7 and 8 of Widmer et al. 2023),
+            whatever beta is given as; a `ConfidenceSpec` says it by its own `intersect` too. For Gaussian noise, priors
+            taken as given, and not for the schedule `posterior`.
         ties: points whose scores are equal within a relative 1e-9 are told apart by `seed`, or the lowest row of the
             grid comes first (and round-off decides).
         noise_degrees: of every function, degrees of freedom of noise with a Student distribution
@@ -98,6 +101,7 @@ class GridSettings:
     optimism: float | None = None
     transductive: TransductiveSpec = field(default_factory=TransductiveSpec)
     trust: TrustRule | None = None
+    intersect: bool = False
     ties: Literal["seed", "lowest"] = "seed"
     noise_degrees: Sequence[float | None] | None = None
 
@@ -185,6 +189,9 @@ class GridTuner:
         self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
         self._noises = student_noises(settings.noise_degrees, m)
         spec = None if self._schedule is None else self._schedule.spec
+        self._intersect = settings.intersect or (spec is not None and spec.intersect)
+        if self._intersect and (why := self._not_intersected(spec)):
+            raise InputError(f"intersect: {why}")
         if any(self._noises) and (why := needs_gaussian(self.certificate, spec)):
             raise InputError(f"noise_degrees: {why}")
         if any(own is not None and v == 0 for own, v in zip(self._noises, noise, strict=True)):
@@ -227,10 +234,26 @@ class GridTuner:
             trials = self.count + pending
             now = [self._schedule.now(p, i, trials) for i, p in enumerate(self._surrogate.posteriors)]
             return self.grid.new_tensor(now)
-        beta = float(self._beta(self.count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
+        return self.grid.new_full((self.functions,), self._beta_after(self.count))
+
+    def _beta_after(self, count: int) -> float:
+        """The number that was given for so many observations."""
+        beta = float(self._beta(count) if callable(self._beta) else self._beta)  # type: ignore[arg-type]
         if not (math.isfinite(beta) and beta >= 0):
-            raise InputError(f"beta must be finite and at least 0, got {beta} at {self.count} observations")
-        return self.grid.new_full((self.functions,), beta)
+            raise InputError(f"beta must be finite and at least 0, got {beta} at {count} observations")
+        return beta
+
+    def _not_intersected(self, spec: ConfidenceSpec | None) -> str | None:
+        """Why intervals of different times cannot be intersected; None where they can."""
+        if any(degrees is not None for degrees in self.settings.noise_degrees or ()):
+            return (
+                "later trials may show that earlier intervals rested on an outlier: leave noise_degrees out"
+            )
+        if self.settings.trust is not None:
+            return "a prior that is earned changes earlier intervals: leave trust out"
+        if spec is not None and spec.schedule == "posterior":
+            return "the schedule posterior promises intervals of its own trial alone: take another one"
+        return None
 
     def _schedule_of(self, beta: Any, belonging: str | None, noise: Tensor) -> BetaSchedule | None:
         if not isinstance(beta, ConfidenceSpec):
@@ -240,7 +263,7 @@ class GridTuner:
                 )
             return None
         if beta.schedule == "constant" and belonging is None:
-            raise InputError("a constant schedule is a number: give beta itself")
+            raise InputError("a constant schedule is a number: give beta itself (and settings.intersect)")
         spec = beta if belonging is None else beta.model_copy(update={"schedule": belonging})
         return BetaSchedule(spec, 0.0, len(noise), tuple(noise.sqrt().tolist()), len(self.grid))
 
@@ -419,8 +442,11 @@ class GridTuner:
         return ctx
 
     def _past_betas(self) -> list[Tensor] | None:
-        if self._schedule is None or not self._schedule.spec.intersect:
+        if not self._intersect:
             return None
+        if self._schedule is None:
+            history = self.grid.new_tensor([self._beta_after(n) for n in range(self.count + 1)])
+            return [history] * self.functions
         return [self._schedule.history(p, i) for i, p in enumerate(self._surrogate.posteriors)]
 
     def _in_context(self, inputs: Float[Tensor, "r D"], context: Float[Tensor, " c"]) -> Bool[Tensor, " r"]:

@@ -13,6 +13,7 @@ from gpytorch.kernels import RBFKernel, ScaleKernel
 from safebo.acquisition import GridSettings, GridTuner
 from safebo.acquisition.registry import METHODS, SAFE
 from safebo.errors import EmptySafeSetError, InputError, UnknownNameError
+from safebo.models.trust import TrustRule
 from safebo.study import ConfidenceSpec, TransductiveSpec
 
 SIDE = np.linspace(0.0, 3.0, 13)
@@ -131,6 +132,62 @@ def test_what_cannot_be_is_refused() -> None:
         GridTuner("real_beta_safeopt", [ScaleKernel(RBFKernel())], [0.1], GRID, [0.0], 2.0)
     with pytest.raises(EmptySafeSetError, match="no point"):
         tuner("safeopt").ask()
+
+
+def posterior_by_hand(X: Any, y: Any, at: Any, noise: float) -> tuple[Any, Any]:
+    """Mean and standard deviation under a unit RBF kernel (gpytorch's lengthscale, ln 2), by a dense solve."""
+
+    def kernel(a: Any, b: Any) -> Any:
+        return np.log(2) * np.exp(-0.5 * ((a[:, None] - b[None]) ** 2).sum(-1) / np.log(2) ** 2)
+
+    weights = np.linalg.solve(kernel(X, X) + noise * np.eye(len(X)), kernel(X, at))
+    return weights.T @ y, np.sqrt(np.log(2) - (kernel(X, at) * weights).sum(0))
+
+
+@pytest.mark.parametrize("falling", [False, True])
+def test_intervals_with_a_number_for_beta_are_intersected_as_by_brute_force(falling: bool) -> None:
+    rng = np.random.default_rng(4)
+    X = rng.uniform(0, 3, (12, 2))
+    # The objective jumps, so that at some points intervals of different times have nothing in common.
+    Y = np.stack([np.where(np.arange(12) < 8, 0.5, -2.5) + 0.1 * rng.normal(size=12), np.cos(X.sum(1))], -1)
+
+    def beta(n: int) -> float:
+        return 3.0 / (1 + 0.1 * n) if falling else 2.0
+
+    told = tuner("safeopt", beta=beta if falling else 2.0, settings=GridSettings(intersect=True))
+    for x, y in zip(X, Y, strict=True):
+        told.tell(x, y)
+    bounds = told.acquisition_context().pool_bounds.certain
+    gone, reach = 0, beta(0) * np.sqrt(np.log(2))
+    for i in range(2):
+        lows, highs = [np.full(len(GRID), -reach)], [np.full(len(GRID), reach)]
+        for n in range(1, len(X) + 1):
+            mean, std = posterior_by_hand(X[:n], Y[:n, i], GRID, 1e-3)
+            lows.append(mean - beta(n) * std)
+            highs.append(mean + beta(n) * std)
+        low, high = np.max(lows, axis=0), np.min(highs, axis=0)
+        empty = low > high
+        gone += int(empty.sum())
+        np.testing.assert_allclose(bounds.lower[:, i], np.where(empty, lows[-1], low), atol=1e-7)
+        np.testing.assert_allclose(bounds.upper[:, i], np.where(empty, highs[-1], high), atol=1e-7)
+    assert 0 < gone < len(GRID)
+    assert told.ask().certified
+
+
+def test_intervals_that_cannot_be_intersected_are_refused() -> None:
+    kernels = [ScaleKernel(RBFKernel()).double() for _ in range(2)]
+
+    def opened(beta: Any, **settings: Any) -> None:
+        chosen = GridSettings(intersect=True, **settings)
+        GridTuner("safe_ucb", kernels, [1e-3, 1e-3], GRID, [-np.inf, 0.0], beta, settings=chosen)
+
+    for beta, settings, words in (
+        (2.0, {"noise_degrees": [None, 4.0]}, "noise_degrees"),
+        (2.0, {"trust": TrustRule((), 20.0, 0.05, 0.05)}, "trust"),
+        (ConfidenceSpec(schedule="posterior"), {}, "posterior"),
+    ):
+        with pytest.raises(InputError, match=f"intersect: .*{words}"):
+            opened(beta, **settings)
 
 
 def test_schedules_and_intersections_reach_the_grid() -> None:
