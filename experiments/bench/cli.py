@@ -89,7 +89,10 @@ class SweepOptions:
 def run_suite(
     options: SweepOptions,
     suite: Annotated[
-        str, typer.Argument(help="Suites or tasks with commas, or a Python file with a task of your own.")
+        str,
+        typer.Argument(
+            help="Suites or tasks with commas, of installed packages too, or a Python file with a task of your own."
+        ),
     ],
 ) -> None:
     """Run every method on every task, and keep each run in a file of its own.
@@ -231,15 +234,19 @@ def _span(seconds: float) -> str:
 
 @app.command("list")
 def list_all() -> None:
-    """Suites, their tasks, and the methods that can take part."""
+    """Suites, their tasks, tasks of installed packages, and the methods that can take part."""
     from safebo.experiments.bench.external import EXTERNAL
-    from safebo.experiments.bench.tasks import SUITES, problem_named
+    from safebo.experiments.bench.package_tasks import listed
+    from safebo.experiments.bench.tasks import SUITES, own, problem_named
     from safebo.study.methods import METHODS
 
     console = Screen()
     for name, tasks in SUITES.items():
         trials = ", ".join(f"{task} ({problem_named(task).trials})" for task in tasks)
         console.print(Text.assemble((name, "bold"), f": {trials}"), soft_wrap=True)
+    for name, what, runs in listed(own):
+        told = Text.assemble((name, "bold"), f": {what}") if runs else Text(what, "red")
+        console.print(told, soft_wrap=True)
     rows = [
         *((m.name, m.safety, m.summary) for m in METHODS.values()),
         *((one.name, "unsafe", f"{one.summary} ({one.package})") for one in EXTERNAL.values()),

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from safebo.errors import InputError, UnknownNameError
+from safebo.experiments.bench import package_tasks
 from safebo.experiments.bench.function_problem import FunctionProblem
 from safebo.experiments.bench.problem import BenchProblem
 from safebo.experiments.bench.studies import STUDIES, problem_of_file, shipped_problem
 from safebo.experiments.bench.user_files import from_file
 from safebo.experiments.tasks import BELIEFS, DIMENSIONS, TASKS, task_named
-from safebo.experiments.tasks.task import Task
 
 DRAWN = {
     "safeopt-1d": 100,
@@ -71,10 +70,10 @@ def suite(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def problem_named(name: str) -> BenchProblem:
-    """The task of that name, or that a Python file or a study's YAML file defines.
+    """The task of that name, of safebo or of an installed package, or that a Python or a study's YAML file defines.
 
     Raises:
-        UnknownNameError: no task has that name. InputError: a file that defines none.
+        UnknownNameError: no task has that name. InputError: a file or an entry point that defines none.
     """
     if name.endswith(".py"):
         return _of_file(Path(name))
@@ -88,20 +87,24 @@ def problem_named(name: str) -> BenchProblem:
     if name in FIXED:
         task = task_named(name)
         return FunctionProblem(name, lambda _seed: task, task.trials)
-    raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN, *STUDIES])
+    packaged = package_tasks.found()
+    if name in packaged:
+        return package_tasks.problem_of_package(name)
+    raise UnknownNameError("task or suite", name, [*SUITES, *FIXED, *DRAWN, *STUDIES, *packaged])
+
+
+def own(name: str) -> bool:
+    """Whether safebo itself has a task or a suite of that name."""
+    return name in SUITES or name in STUDIES or name in DRAWN or name in FIXED
 
 
 def _of_file(path: Path) -> BenchProblem:
     """The task in a user's own file: `task`, a `Task` or a function of the seed that gives one."""
 
-    def found(module: ModuleType) -> tuple[Any, Any]:
-        given = getattr(module, "task", None)
-        return given, given(0) if callable(given) else given
+    def found(module: ModuleType) -> BenchProblem:
+        try:
+            return package_tasks.problem_of(getattr(module, "task", None))
+        except InputError as error:
+            raise InputError(f"`task`: {error}; {package_tasks.EXPECTED}") from error
 
-    given, first = from_file(path, "task", found)
-    if isinstance(first, BenchProblem):
-        return first
-    if not isinstance(first, Task):
-        raise InputError(f"task {path}: expected `task`, a Task or a function of the seed that gives one")
-    make = given if callable(given) else lambda _seed: first
-    return FunctionProblem(first.name, make, first.trials)
+    return from_file(path, "task", found)

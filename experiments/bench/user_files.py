@@ -35,5 +35,7 @@ def from_file(path: Path, kind: str, found: Callable[[ModuleType], T]) -> T:
     try:
         spec.loader.exec_module(module)
         return found(module)
+    except InputError as error:
+        raise InputError(f"{kind} {path}: {error}") from error
     except Exception as error:
         raise InputError(f"{kind} {path}: {type(error).__name__}: {error}") from error
