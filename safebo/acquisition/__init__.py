@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from safebo.acquisition import goose, gosafeopt, information_methods, recommend, safe_ucb, safeopt
+from safebo.acquisition import eubo, goose, gosafeopt, information_methods, recommend, safe_ucb, safeopt
 from safebo.acquisition.base import AcquisitionContext, SafeAcquisition, Told
 from safebo.acquisition.baselines import (
     expected_improvement,
@@ -44,6 +44,7 @@ __all__ = [
     "acquisition_class",
     "configured",
     "context_of_model",
+    "eubo",
     "expected_improvement",
     "goose",
     "gosafeopt",

@@ -185,6 +185,9 @@ class SafeAcquisition(AcquisitionFunction):
     pool_kind: ClassVar[PoolKind] = "none"
     """Which finite sample of a continuous box the rule needs: none, around the safe set, or of the whole box."""
 
+    needs_told: ClassVar[bool] = False
+    """Whether the rule looks at what was tried in the context (`AcquisitionContext.told`)."""
+
     falls_are_worst: ClassVar[bool] = False
     """Whether a trial without an objective (a fall) enters as the worst objective seen."""
 

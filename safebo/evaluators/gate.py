@@ -33,6 +33,7 @@ from safebo.files.problems import did_you_mean, listed, shown
 from safebo.study import FunctionSpec, Study, Warp, quantity_of
 from safebo.study.axis import value_text
 from safebo.study.methods import certifies
+from safebo.study.preference_checks import prefers
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.study.scenarios import one_walk
 from safebo.types import (
@@ -129,7 +130,17 @@ def checked_measurement(value: Any, study: Study) -> Measurement:
     faults = list(_faults(measurement, study))
     if faults:
         raise MeasurementError("; ".join(faults))
-    return _plain(measurement)
+    return _without_objective(_plain(measurement)) if prefers(study) else _plain(measurement)
+
+
+def _without_objective(m: Measurement) -> Measurement:
+    """Of a study whose objective is a person's preference: a number that the evaluator calls its objective is kept
+    among the further ones, and nothing is learned from it.
+    """
+    extra = dict(m.extra)
+    if m.objective is not None:
+        extra["objective"] = m.objective
+    return replace(m, objective=None, true_objective=None, extra=extra)
 
 
 def _checked_scenarios(measurement: Measurement, study: Study) -> Iterator[tuple[str, Measurement]]:
@@ -251,7 +262,9 @@ def impossible_values(trial: Trial, measurement: Measurement | None, study: Stud
         return []
     if not study.constraints or not certifies(study.tuner.method):
         return []
-    values = [(study.objective, measurement.objective)]
+    values: list[tuple[FunctionSpec, float | None]] = []
+    if not prefers(study):
+        values.append((study.objective, measurement.objective))
     values += [(c, margin_of(measurement, c)) for c in study.constraints]
     return [text for f, value in values if (text := _impossible(f, value, study.objective))]
 
@@ -303,9 +316,9 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
         return
     # A trial that ended early, a fall included, has no objective worth modelling; a whole one must have it.
     if measurement.objective is None:
-        if measurement.outcome == "completed" and not measurement.fell:
+        if measurement.outcome == "completed" and not measurement.fell and not prefers(study):
             yield f"objective {study.objective.name!r} is missing"
-    elif number_of(measurement.objective) is None:
+    elif number_of(measurement.objective) is None and not prefers(study):
         yield f"objective {study.objective.name!r} is {shown(measurement.objective)}, not a finite number"
     if not isinstance(measurement.margins, Mapping):
         yield f"margins is {shown(measurement.margins)}, not a mapping of names to numbers"

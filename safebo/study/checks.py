@@ -21,6 +21,7 @@ from safebo.study.first_step import whole_box_problems
 from safebo.study.methods import METHODS, canonical, first_beta
 from safebo.study.model import plain_unit
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
+from safebo.study.preference_checks import prefers
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems
 from safebo.types import EvaluatorInfo, ParameterInfo, QuantityInfo
 
@@ -349,7 +350,10 @@ def evaluator_problems(study: Study, info: EvaluatorInfo) -> Iterator[Problem]:
             (("context", "variables", i, "name"), "context variable", v.name, info.contexts)
             for i, v in variables
         ],
-        (("objective", _key_of(objective)), "objective", quantity_of(objective), info.objectives),
+        *[
+            (("objective", _key_of(o)), "objective", quantity_of(o), info.objectives)
+            for o in ([] if prefers(study) else [objective])
+        ],
         *[(("constraints", i, _key_of(c)), "margin", quantity_of(c), info.margins) for i, c in constraints],
         *[(("tuner", "backup", "state_scale", s), "state coordinate", s, info.states) for s in scales],
     ]

@@ -62,6 +62,8 @@ _RULES = {
     "ise": "most information about what is safe; does not look at the objective (Bottero et al. 2022)",
     "ise_bo": "the larger of ise and mes: explores safety and the maximum (Bottero et al. 2024)",
     "mes": "most information about the maximum's value among certified points (Wang and Jegelka 2017)",
+    "eubo": "largest expected utility of the better one of the best tried point and a new certified one: pairs for a "
+    "person to compare (Lin et al. 2022)",
     "random_safe": "the certified point nearest to one drawn at random",
 }
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from safebo.study.duration import Duration
@@ -18,6 +26,8 @@ from safebo.study.scenario_model import ScenariosSpec
 MAX_SEED = 2**63 - 1
 MAX_TRIALS = 1_000_000
 """What a journal keeps."""
+PREFERENCE_METHOD = "eubo"
+"""Of studies with a preference objective that name no method."""
 
 Interval = Annotated[
     tuple[float, float],
@@ -211,6 +221,23 @@ class FunctionSpec(_Strict):
     are wilder. A measurement that does not fit the others then counts with more noise, none with less; of two that
     contradict each other neither is believed until a third decides. A place where the function truly falls off is
     taken for an outlier too until it is measured again. Left out, the noise is Gaussian."""
+
+
+class ObjectiveSpec(FunctionSpec):
+    """What is good: a number that the evaluator measures, or what a person prefers of two walks.
+
+    With `kind: preference` it is a latent utility, known from answers to "which of the two is better" alone. Its scale
+    is free, so `prior_std: 1` will do; `noise_std` is lambda, how far a person's judgement of one walk varies, in the
+    same unit, from which on it is estimated. Margins are measured and certified as ever; no answer certifies anything.
+    """
+
+    kind: Literal["measured", "preference"] = "measured"
+    """`measured`: the evaluator's number. `preference`: a person's answers; the evaluator needs to report none."""
+    indifference: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Difference of utility under which two walks look the same; for `kind: preference`. `noise_std` when left out."""
+    repeats: float = Field(default=0.1, ge=0, le=0.5)
+    """So many of the pairs are asked once more, sides drawn anew, as what tells how consistent a person is; for
+    `kind: preference`."""
 
 
 def quantity_of(function: FunctionSpec) -> str:
@@ -505,7 +532,8 @@ class TunerSpec(_Strict):
     """The method, and beta: bounds are mean -/+ beta * std."""
 
     method: str = "safe_ucb"
-    """A name of the table below (`safebo methods`). Hyphens count as underscores."""
+    """A name of the table below (`safebo methods`). Hyphens count as underscores. With `objective.kind: preference`
+    `eubo` when left out."""
     confidence: ConfidenceSpec = Field(default_factory=ConfidenceSpec)
     """How beta grows."""
     certificate: Literal["bounds", "lipschitz", "measured"] = "bounds"
@@ -574,7 +602,7 @@ class Study(_Strict):
     `kd <= 0.1 * kp`, `hip + knee <= 80`. They are known beforehand: every trial keeps them, and seeds must."""
     context: ContextSpec = Field(default_factory=ContextSpec)
     """What the user sets: one context `default` without variables when left out."""
-    objective: FunctionSpec
+    objective: ObjectiveSpec
     """What is good. It is maximised."""
     constraints: list[FunctionSpec] = Field(default_factory=list)
     """What is safe: margins, each the minimum over a trial, safe when >= 0. Methods that certify need at least one."""
@@ -601,3 +629,11 @@ class Study(_Strict):
     """Length of a run, seeds included; `safebo tune --trials` goes before it."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of everything random. The same study, seed and measurements give the same trials."""
+
+    @model_validator(mode="after")
+    def _method_of_preferences(self) -> Study:
+        """The method of a preference objective, where the file names none."""
+        if self.objective.kind == "preference" and "method" not in self.tuner.model_fields_set:
+            # The model is frozen for everybody else.
+            self.__dict__["tuner"] = self.tuner.model_copy(update={"method": PREFERENCE_METHOD})
+        return self

@@ -12,6 +12,7 @@ from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, NORM_SCHEDULES, SAFE, canonical, certifies, configured
 from safebo.study.noise_checks import noise_problems
 from safebo.study.parameter_checks import value_problems
+from safebo.study.preference_checks import preference_problems
 from safebo.study.scenario_checks import scenario_problems
 from safebo.study.time_checks import change_problems
 
@@ -43,6 +44,7 @@ def tuner_problems(study: Study) -> list[Problem]:
         *_prior_data(study),
         *noise_problems(study, as_configured(study.tuner)),
         *scenario_problems(study, as_configured(study.tuner)),
+        *preference_problems(study, as_configured(study.tuner)),
     ]
 
 

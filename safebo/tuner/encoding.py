@@ -20,6 +20,7 @@ from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds
 from safebo.study import FunctionSpec, Study
 from safebo.study.axis import domain_size
+from safebo.study.preference_checks import prefers
 from safebo.study.scenarios import scaled_features, walks_chosen
 from safebo.study.space import Space, WarpMap, context_row
 from safebo.trial_length.variance import components
@@ -193,7 +194,7 @@ class StudyEncoding:
         told: tuple[ToldMargin, ...] | None,
         time: float | None,
     ) -> Observation:
-        objective = m.objective if m.outcome == "completed" else None
+        objective = m.objective if m.outcome == "completed" and not prefers(self.study) else None
         margins = [margin_of(m, f) for f in self.functions[1:]]
         values = [
             None if y is None else float(w.forward(y))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from safebo.errors import MeasurementError, UnknownNameError
-from safebo.types import Measurement, Trial, TrialRecord
+from safebo.types import Measurement, PreferenceAnswer, Trial, TrialRecord
 
 
 class History:
@@ -17,6 +17,8 @@ class History:
 
     def __init__(self) -> None:
         self._records: dict[int, TrialRecord] = {}
+        self.answers: list[PreferenceAnswer] = []
+        """Of a study with a preference objective, in the order given."""
 
     def __len__(self) -> int:
         return len(self._records)

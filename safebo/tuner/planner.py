@@ -64,6 +64,8 @@ class Planner:
         if not self.local.certified_only:
             return self._uncertified(name)
         ctx = self._drawn(self._context(name, self.state.visited()))
+        if self.local.needs_told:
+            ctx = replace(ctx, told=self.state.told(name))
         known = self.state.known_points()
         starts = self.proposer.certified_starts(ctx, known)
         if self.proposer.grid is None and len(starts) == 0:

@@ -32,10 +32,12 @@ from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
 from safebo.study.aggregation import kept
 from safebo.study.methods import NORM_SCHEDULES
+from safebo.study.preference_checks import prefers
 from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
+from safebo.tuner.preferences import Utility
 from safebo.types import Bounds, Certificate, Evidence, Trial
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class TunerState:
         self.history = history
         self.explores = explores
         self.models = ModelCache(encoding.study)
+        self.utility = Utility(encoding, history) if prefers(encoding.study) else None
         self._asked_about: float | None = None
         self._readings: Mapping[str, float] | None = None
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
@@ -111,7 +114,8 @@ class TunerState:
 
     def surrogate(self) -> Surrogate:
         """The posteriors given everything told, in the order of the ids."""
-        return self.models_now().surrogate(self.observations())
+        found = self.models_now().surrogate(self.observations())
+        return found if self.utility is None else self.utility.surrogate(found)
 
     def trust(self) -> dict[str, FunctionTrust]:
         """What is believed of every constraint's prior; empty where priors are declared."""

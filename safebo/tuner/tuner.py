@@ -24,8 +24,10 @@ from safebo.models.growing import Observation
 from safebo.models.interval_split import IntervalSplit, headline
 from safebo.models.model_cache import PriorReport
 from safebo.models.norms import NormCheck
+from safebo.models.preferences import Consistency
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
+from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, check_study
 from safebo.study.scenarios import scenario_names, walks_chosen
 from safebo.study.tuner_checks import with_trust
@@ -34,10 +36,23 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.intervals import interval_splits
 from safebo.tuner.planner import Planner
+from safebo.tuner.preferences import Questions, best_of
 from safebo.tuner.proposer import Proposal
 from safebo.tuner.tolerance import Tolerances, tolerances
 from safebo.tuner.trace import AskTrace, SearchLog, trace_of
-from safebo.types import Certificate, Evidence, Measurement, Phase, Recommendation, Trial, TrialRecord
+from safebo.types import (
+    PREFERENCE_WORDS,
+    Certificate,
+    Evidence,
+    Measurement,
+    Phase,
+    PreferenceAnswer,
+    PreferenceQuestion,
+    PreferenceWord,
+    Recommendation,
+    Trial,
+    TrialRecord,
+)
 
 if TYPE_CHECKING:
     from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
@@ -98,6 +113,7 @@ class Tuner:
         self.history = History()
         self._planner = Planner(self.encoding, self.history, self.seed)
         self._state = self._planner.state
+        self._questions = Questions(study, self.history, self._planner.rng)
         if prior:
             self.take_prior(prior)
 
@@ -221,6 +237,77 @@ class Tuner:
         self.history.replace(new)
         return new
 
+    # -- preferences -------------------------------------------------------------------------------------
+
+    def question(self) -> PreferenceQuestion | None:
+        """Which two walks a person should compare next; None where all were compared, and for measured objectives.
+
+        A pure function of study, seed, records and answers.
+        """
+        if not prefers(self.study):
+            return None
+
+        def best(name: str, trials: Sequence[Trial]) -> Trial | None:
+            rows = [self._state.raw(trial) for trial in trials]
+            certified = [c.certified for c in self._state.certificates(rows, name)]
+            X = torch.stack([self.encoding.row(trial) for trial in trials])
+            return best_of(self._state.surrogate().posteriors[0].mean(X), certified, trials)
+
+        with one_thread(), self._state.at(None), torch.no_grad():
+            return self._questions.next(best)
+
+    def tell_preference(
+        self, question: PreferenceQuestion | tuple[int, int], word: PreferenceWord
+    ) -> PreferenceAnswer:
+        """What a person said of two walks.
+
+        Args:
+            question: as `question` gave it, or the ids of two told trials of one context, the left and the right one.
+            word: `left` or `right` for the better one, `same`, or `unacceptable` for neither.
+
+        Raises:
+            InputError: the objective is measured, a word that does not exist, trials that were not told or are of
+                different contexts.
+            UnknownNameError: a trial that was never asked.
+
+        Example:
+            >>> tuner = Tuner(my_preference_study)  # doctest: +SKIP
+            >>> tuner.tell_preference((2, 1), "left")  # doctest: +SKIP
+        """
+        if not prefers(self.study):
+            raise InputError(
+                "the objective is measured (objective.kind), so that no preference says anything of it"
+            )
+        if word not in PREFERENCE_WORDS:
+            raise InputError(f"answer {word!r} does not exist (allowed: {', '.join(PREFERENCE_WORDS)})")
+        if not isinstance(question, PreferenceQuestion):
+            left, right = (self.history.record(i).trial for i in question)
+            number = len(self.history.answers) + 1
+            question = PreferenceQuestion(number, left.id, right.id, left.context_name)
+        sides = [self.history.record(i) for i in (question.left, question.right)]
+        if sides[0].trial.id == sides[1].trial.id or any(record.pending for record in sides):
+            raise InputError(
+                f"trials {question.left} and {question.right}: two trials that were told are compared"
+            )
+        if len({record.trial.context_name for record in sides}) > 1:
+            raise InputError(f"trials {question.left} and {question.right} are of different contexts")
+        answer = PreferenceAnswer(question, word)
+        self.history.answers.append(answer)
+        return answer
+
+    def restore_preferences(self, answers: Sequence[PreferenceAnswer]) -> None:
+        """Take over the answers of an interrupted run, after `restore`."""
+        for answer in answers:
+            self.tell_preference(answer.question, answer.word)
+
+    def consistency(self) -> Consistency | None:
+        """What the answers say of how consistent a person is (lambda); None for a measured objective."""
+        utility = self._state.utility
+        if utility is None:
+            return None
+        with one_thread():
+            return utility.consistency(self._state.surrogate().posteriors[0])
+
     def take_prior(self, records: Sequence[tuple[Trial, Measurement | None]]) -> None:
         """Let another run's trials inform this one's surrogate, as the argument `prior` does.
 
@@ -231,6 +318,10 @@ class Tuner:
         """
         if len(self.history):
             raise StudyError("a prior is given to a new tuner; this one has trials already")
+        if prefers(self.study):
+            raise StudyError(
+                "a preference objective and a prior run: another run's answers are not taken over"
+            )
         if self.study.horizon is not None:
             raise StudyError(
                 f"horizon {self.study.horizon:g} s and a prior run: of another run's trials no strides are kept, so "
