@@ -9,7 +9,16 @@ import numpy as np
 from safebo.errors import InputError
 from safebo.experiments.tasks.runs import Variant
 from safebo.experiments.tasks.task import BoolArray, FloatArray, Task
-from safebo.study import EvaluatorSpec, FunctionSpec, Parameter, Seed, Study, SurrogateSpec, TunerSpec
+from safebo.study import (
+    EvaluatorSpec,
+    FunctionSpec,
+    ObjectiveSpec,
+    Parameter,
+    Seed,
+    Study,
+    SurrogateSpec,
+    TunerSpec,
+)
 from safebo.tuner import Tuner
 from safebo.types import Measurement
 
@@ -51,7 +60,7 @@ def study_of(task: Task, variant: Variant, seed: int = 0) -> Study:
         name=task.name,
         evaluator=EvaluatorSpec(name="bench"),
         parameters=parameters,
-        objective=functions[0],
+        objective=ObjectiveSpec.measured(functions[0]),
         constraints=constraints,
         seeds=[Seed(parameters={f"x{i}": float(v) for i, v in enumerate(start[0])})],
         surrogate=SurrogateSpec(kernel=kernel.kind),

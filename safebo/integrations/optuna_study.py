@@ -20,7 +20,16 @@ from optuna.distributions import (
 )
 
 from safebo.errors import InputError, StudyError
-from safebo.study import EvaluatorSpec, FunctionSpec, Parameter, Seed, Study, SurrogateSpec, TunerSpec
+from safebo.study import (
+    EvaluatorSpec,
+    FunctionSpec,
+    ObjectiveSpec,
+    Parameter,
+    Seed,
+    Study,
+    SurrogateSpec,
+    TunerSpec,
+)
 from safebo.study.axis import Axis, levels_between, step_of
 
 
@@ -103,7 +112,7 @@ def study_of(
         evaluator=EvaluatorSpec(name="optuna"),
         parameters=parameters,
         parameter_constraints=list(parameter_constraints),
-        objective=objective.function("value", sign),
+        objective=ObjectiveSpec.measured(objective.function("value", sign)),
         constraints=[prior.function(name, -1.0) for name, prior in constraints.items()],
         seeds=[Seed(parameters=_seed(search_space, seed)) for seed in safe_seeds],
         surrogate=surrogate,

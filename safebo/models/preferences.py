@@ -188,7 +188,7 @@ def mode(K: FloatArray, judged: Judgements, lam: float, indifference: float) -> 
     u = K @ weights
     log_p, gradient, curvature = interval_likelihood(D @ u, lower, upper, noise)
     A = np.sqrt(curvature)[:, None] * D
-    factor = np.linalg.cholesky(np.eye(len(A)) + A @ K @ A.T)
+    factor: FloatArray = np.linalg.cholesky(np.eye(len(A)) + A @ K @ A.T).astype(np.float64)
     evidence = float(log_p.sum() - 0.5 * weights @ u - np.log(np.diagonal(factor)).sum())
     return Mode(u, D.T @ gradient, A, factor, evidence)
 

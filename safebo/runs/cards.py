@@ -10,7 +10,7 @@ import numpy as np
 
 from safebo.evaluators.gate import margin_of
 from safebo.runs.nearest import Nearest
-from safebo.study import Study
+from safebo.study import FunctionSpec, Study
 from safebo.study.axis import brief, value_text
 from safebo.study.duration import duration_text
 from safebo.study.space import Space
@@ -118,7 +118,7 @@ def proposal_card(
 
 def measured_card(trial: Trial, study: Study, measurement: Measurement) -> MeasuredCard:
     """What a trial showed, beside what was expected of it."""
-    rows = [(study.objective, measurement.objective, False)]
+    rows: list[tuple[FunctionSpec, float | None, bool]] = [(study.objective, measurement.objective, False)]
     rows += [(c, margin_of(measurement, c), True) for c in study.constraints]
     found = []
     for function, value, margin in rows:

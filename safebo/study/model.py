@@ -231,6 +231,18 @@ class ObjectiveSpec(FunctionSpec):
     same unit, from which on it is estimated. Margins are measured and certified as ever; no answer certifies anything.
     """
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_function(cls, data: Any, handler: Any) -> Any:
+        """A `FunctionSpec` made in Python is a measured objective."""
+        plain = isinstance(data, FunctionSpec) and not isinstance(data, cls)
+        return cls.measured(data) if plain else handler(data)
+
+    @classmethod
+    def measured(cls, function: FunctionSpec) -> ObjectiveSpec:
+        """A function as the objective."""
+        return cls(**{name: getattr(function, name) for name in function.model_fields_set})
+
     kind: Literal["measured", "preference"] = "measured"
     """`measured`: the evaluator's number. `preference`: a person's answers; the evaluator needs to report none."""
     indifference: float | None = Field(default=None, gt=0, allow_inf_nan=False)

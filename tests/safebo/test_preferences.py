@@ -27,7 +27,7 @@ from safebo.models.preferences import (
     most_consistent,
     utility_posterior,
 )
-from safebo.study import Study
+from safebo.study import FunctionSpec, Study
 from safebo.tuner import Tuner
 from safebo.tuner.preferences import repeated
 from safebo.types import Measurement, PreferenceAnswer, PreferenceQuestion, PreferenceWord, Trial
@@ -98,11 +98,14 @@ def test_the_likelihood_stays_finite_a_thousand_deviations_away() -> None:
     assert curvature == pytest.approx(100.0, rel=1e-3)
 
 
+LENGTHS = torch.tensor([0.4, 0.7], dtype=torch.float64)
+
+
 def compared(lam: float) -> tuple[torch.Tensor, list[tuple[int, int, str]], Posterior]:
     rng = np.random.default_rng(4)
     X = torch.tensor(rng.random((7, 2)))
     rows = [(int(a), int(b), "left") for a, b in (rng.permutation(7)[:2] for _ in range(9))]
-    kernel = StationaryKernel("rbf", torch.tensor([0.4, 0.7], dtype=torch.float64), 0.25)
+    kernel = StationaryKernel("rbf", LENGTHS, 0.25)
     return X, rows, Posterior.prior(kernel, 0.3, lam**2, 2)
 
 
@@ -113,7 +116,7 @@ def test_strict_answers_give_the_posterior_of_botorchs_pairwise_gp() -> None:
     ours = utility_posterior(prior, X, mode(prior.kernel(X, X).numpy(), judged, lam, 0.0))
     covariance = ScaleKernel(RBFKernel(ard_num_dims=2))
     covariance.outputscale = 0.25 / lam**2
-    covariance.base_kernel.lengthscale = prior.kernel.lengthscale
+    covariance.base_kernel.lengthscale = LENGTHS
     theirs = PairwiseGP(X, torch.tensor([r[:2] for r in rows]), covar_module=covariance.double())
     theirs.eval()
     Z = torch.tensor(np.random.default_rng(1).random((5, 2)))
@@ -221,19 +224,20 @@ def test_walks_that_ended_early_or_unsafe_are_not_shown() -> None:
     first = tuner.ask("slow")
     tuner.tell(first, {"margins": {"margin": 0.3}})
     assert tuner.question() is None
-    for told in (
+    for early in (
         {"outcome": "failed", "message": "no power"},
         {"outcome": "aborted", "fell": True, "margins": {"margin": -0.2}},
         {"margins": {"margin": -0.1}},
     ):
-        tuner.tell(tuner.ask("slow"), told)
+        tuner.tell(tuner.ask("slow"), early)
         assert tuner.question() is None
     tuner.tell(tuner.ask("slow"), {"objective": 3.0, "margins": {"margin": 0.2}})
     question = tuner.question()
     assert question is not None
     assert {question.left, question.right} == {1, 5}
-    assert tuner.history.record(5).measurement.extra["objective"] == 3.0
-    assert tuner.history.record(5).measurement.objective is None
+    told = tuner.history.record(5).measurement
+    assert told is not None
+    assert (told.objective, told.extra["objective"]) == (None, 3.0)
     for wrong, why in (((1, 1), "two trials"), ((1, 5), "does not exist"), ((1, 9), "trial")):
         with pytest.raises(InputError, match=why):
             tuner.tell_preference(wrong, "better" if wrong == (1, 5) else "left")  # type: ignore[arg-type]
@@ -265,6 +269,13 @@ def test_a_measured_objective_has_no_keys_of_a_preference_and_a_preference_its_o
     data = hill_study().model_dump(mode="json", exclude_defaults=True)
     found = Study.model_validate({**data, "tuner": {}, "objective": {"name": "look", "kind": "preference"}})
     assert found.tuner.method == "eubo"
+
+
+def test_a_function_made_in_python_is_a_measured_objective() -> None:
+    study = hill_study()
+    function = FunctionSpec(name="gain", prior_std=2.0)
+    found = Study(**{**dict(study), "objective": function})
+    assert (found.objective.kind, found.objective.prior_std) == ("measured", 2.0)
 
 
 def test_an_answer_names_the_better_walk_and_no_answers_leave_the_prior() -> None:
