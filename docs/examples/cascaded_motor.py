@@ -2,9 +2,9 @@
 
 Run it: `python docs/examples/cascaded_motor.py` (20 trials; SAFEBO_EXAMPLE_TRIALS=5 makes it short).
 
-A DC motor (0.5 ohm, 1 mH, 0.05 N m/A, 2e-4 kg m^2) at 24 V, current loop at 5 kHz, one period of delay. Good is a
-speed that follows a step to 200 rad/s and a load of 0.3 N m; safe are currents under 20 A and an overshoot under 20
-rad/s.
+A DC motor (0.5 ohm, 1 mH, 0.05 N m/A, 2e-4 kg m^2) at 24 V, current loop at 5 kHz, one period of delay; the benchmark
+`motor` has the same plant. Good is a speed that follows a step to 200 rad/s and a load of 0.3 N m; safe are currents
+under 20 A and an overshoot under 20 rad/s.
 """
 
 import os
@@ -12,31 +12,19 @@ import os
 import numpy as np
 
 import safebo
+from safebo.robots.benchmarks.motor import step_responses
 
 TRIALS = int(os.environ.get("SAFEBO_EXAMPLE_TRIALS", "20"))
-R, L, K, J, VOLTS, STEP = 0.5, 1e-3, 0.05, 2e-4, 24.0, 2e-4
 
 
 def step_response(current_kp, current_ki, speed_kp, speed_ki):
     """A step at 0 s, a load from 0.15 s on, 0.3 s in all: speed's error and margins."""
-    current = speed = inner = outer = volts = 0.0
-    speeds, currents = [], []
-    for tick in range(1500):
-        error = 200.0 - speed
-        wanted = float(np.clip(speed_kp * error + outer, -15.0, 15.0))
-        outer += speed_ki * error * STEP if abs(wanted) < 15.0 else 0.0  # no windup at the limit
-        off = wanted - current
-        applied, volts = volts, float(np.clip(current_kp * off + inner, -VOLTS, VOLTS))  # a period late
-        inner += current_ki * off * STEP if abs(volts) < VOLTS else 0.0
-        current += (applied - R * current - K * speed) / L * STEP
-        speed += (K * current - (0.3 if tick > 750 else 0.0)) / J * STEP
-        speeds.append(speed)
-        currents.append(abs(current))
-    peak = min(max(currents), 100.0)
-    over = min(max(speeds) - 200.0, 200.0)
+    (speeds,), (currents,) = step_responses([current_kp, current_ki, speed_kp, speed_ki])
+    peak = min(np.abs(currents).max(), 100.0)
+    over = min(speeds.max() - 200.0, 200.0)
     return {
-        "objective": -min(float(np.abs(200.0 - np.array(speeds)).mean()), 200.0),
-        "margins": {"current": 20.0 - peak, "overshoot": 20.0 - over},
+        "objective": -min(float(np.abs(200.0 - speeds).mean()), 200.0),
+        "margins": {"current": float(20.0 - peak), "overshoot": float(20.0 - over)},
     }
 
 

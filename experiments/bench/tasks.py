@@ -38,14 +38,16 @@ SUITES: dict[str, tuple[str, ...]] = {
         "gaussian10",
     ),
     "control": ("quadcopter", "pendulum", "gosafeopt-toy", "cartpole", "furuta"),
+    "plants": ("motor", "reactor", "aircraft"),
     "legged": ("go1-paper", "go1-mpc", "go2-mpc", "go1-trot-heavy"),
 }
-SUITES["all"] = (*SUITES["synthetic"], *SUITES["control"], *SUITES["legged"])
+SUITES["all"] = (*SUITES["synthetic"], *SUITES["control"], *SUITES["plants"], *SUITES["legged"])
 """Tasks of every suite.
 
 - `synthetic-core`: six on grids, published and drawn
 - `synthetic`: those, test functions, and functions drawn in 1 to 10 inputs under right and wrong priors
 - `control`: plants that are simulated
+- `plants`: a motor's cascade, and linear models of industrial plants
 - `legged`: quadrupeds: gaits one after the other, gains of model-predictive control, a heavy and weak robot
 - `all`: all of these
 """

@@ -23,6 +23,8 @@ from safebo.experiments.tasks.gp_samples import (
     safeopt_example,
 )
 from safebo.experiments.tasks.island import island
+from safebo.experiments.tasks.linear_plants import aircraft, reactor
+from safebo.experiments.tasks.motor import motor
 from safebo.experiments.tasks.quadcopter import quadcopter
 from safebo.experiments.tasks.task import UNCONSTRAINED, KernelSpec, Noise, Task
 from safebo.experiments.tasks.valley import valley
@@ -37,6 +39,9 @@ TASKS: dict[str, Callable[[], Task]] = {
     "gaussian10": gaussian10,
     "cartpole": cartpole,
     "furuta": furuta,
+    "motor": motor,
+    "reactor": reactor,
+    "aircraft": aircraft,
 }
 """Tasks without parameters."""
 
@@ -72,6 +77,7 @@ __all__ = [
     "KernelSpec",
     "Noise",
     "Task",
+    "aircraft",
     "boundary",
     "calibrated_beta",
     "camelback",
@@ -81,7 +87,9 @@ __all__ = [
     "gp_sample",
     "hartmann",
     "island",
+    "motor",
     "quadcopter",
+    "reactor",
     "safeopt_example",
     "task_named",
     "valley",

@@ -76,7 +76,14 @@ def test_the_gaussian_hill_lies_in_the_space_of_its_kernel_with_norm_one():
 
 @pytest.mark.parametrize(
     ("name", "share", "gain"),
-    [("camelback", 0.19, 0.4), ("cartpole", 0.32, 1.5), ("furuta", 0.80, 12.0)],
+    [
+        ("camelback", 0.19, 0.4),
+        ("cartpole", 0.32, 1.5),
+        ("furuta", 0.80, 12.0),
+        ("motor", 0.624, 1.1),
+        ("reactor", 0.323, 0.7),
+        ("aircraft", 0.45, 1.4),
+    ],
 )
 def test_grids_have_unsafe_parts_and_a_reachable_optimum_far_above_their_start(name, share, gain):
     task = made(name)
@@ -86,6 +93,25 @@ def test_grids_have_unsafe_parts_and_a_reachable_optimum_far_above_their_start(n
         assert not task.violated(start).any()
         assert task.optimum(seed) == task.optimum()
         assert task.optimum() - start[:, 0].max() > gain
+
+
+@pytest.mark.parametrize(
+    ("name", "best", "value", "margins"),
+    [
+        ("motor", [5 / 8, 1.0, 1.0, 1.0], 0.6390, [0.077, 0.981]),
+        ("reactor", [2 / 3, 2 / 3], 2.9336, [1.0, 0.0247]),
+        ("aircraft", [0.6, 19 / 30], 2.9296, [0.732, 0.005]),
+    ],
+)
+def test_the_best_of_a_plant_by_trying_all_and_each_alone(name, best, value, margins):
+    task = made(name)
+    at = task.grid[np.where(task.safe, task.grid_values[:, 0], -np.inf).argmax()]
+    assert at == pytest.approx(best)
+    assert task.optimum() == pytest.approx(value, abs=1e-4)
+    few = np.random.default_rng(0).choice(len(task.grid), 12, replace=False)
+    alone = np.concatenate([task.values(task.grid[[row]]) for row in few])
+    np.testing.assert_allclose(alone, task.grid_values[few], atol=1e-7)
+    assert task.values(at)[0, 1:] == pytest.approx(margins, abs=1e-3)
 
 
 def test_hartmann_is_mostly_unsafe_and_starts_low():
@@ -100,7 +126,16 @@ def test_hartmann_is_mostly_unsafe_and_starts_low():
 
 @pytest.mark.parametrize(
     ("name", "reckless"),
-    [("camelback", 3), ("hartmann6", 3), ("gaussian10", 3), ("cartpole", 3), ("furuta", 25)],
+    [
+        ("camelback", 3),
+        ("hartmann6", 3),
+        ("gaussian10", 3),
+        ("cartpole", 3),
+        ("furuta", 25),
+        ("motor", 8),
+        ("reactor", 3),
+        ("aircraft", 5),
+    ],
 )
 def test_a_safe_method_learns_there_without_a_violation_and_a_reckless_one_violates(name, reckless):
     task = made(name)
@@ -160,7 +195,8 @@ def test_drawn_tasks_tell_what_their_name_says():
 
 
 def test_every_task_of_every_suite_exists_under_its_name():
-    assert set(SUITES["all"]) == set(SUITES["synthetic"]) | set(SUITES["control"]) | set(SUITES["legged"])
+    parts = ("synthetic", "control", "plants", "legged")
+    assert set(SUITES["all"]) == {task for part in parts for task in SUITES[part]}
     for name in suite("all"):
         problem = problem_named(name)
         assert isinstance(problem, BenchProblem)
