@@ -332,7 +332,7 @@ def schema(
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
-for command in (cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):
+for command in (cli_by_hand.answer, cli_by_hand.resolve, cli_by_hand.tell, cli_by_hand.edit):
     app.command()(command)
 
 

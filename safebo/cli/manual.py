@@ -1,4 +1,4 @@
-"""The commands with which a person steps into a run that stands still: `resolve`, `tell`, `edit`."""
+"""The commands with which a person steps into a run: `answer`, and `resolve`, `tell`, `edit` while it stands still."""
 
 from __future__ import annotations
 
@@ -66,6 +66,41 @@ def resolve(
     else:
         fell = " (it fell)" if told.fell else ""
         say(f"trial {trial} is recorded as {told.outcome}{fell}")
+
+
+def answer(
+    folder: RunFolder,
+    word: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="WORD",
+            help="`left` or `right` is better, `same`, or `unacceptable`: neither is. [default: show the question]",
+        ),
+    ] = None,
+) -> None:
+    """Say which of two walks is better, where a run's objective is a person's preference.
+
+    It answers the question with which the run waits: that of a `safebo tune` in another terminal, or of a run that
+    stopped because nobody was there. Without a WORD the two walks are shown: gains, margins, recordings.
+
+    To try:
+
+        safebo answer runs/looks
+
+        safebo answer runs/looks left
+    """
+    from safebo.runs.preference_cards import drawn_question
+    from safebo.runs.preferences import answer_question, waiting_card
+    from safebo.text.screen import Screen
+
+    work_on(folder)
+    if word is None:
+        Screen().print(drawn_question(waiting_card(folder)))
+        return
+    question = answer_question(folder, word)
+    say(
+        f"question {question.number}: {word} is recorded (left: trial {question.left}, right: trial {question.right})"
+    )
 
 
 def tell(

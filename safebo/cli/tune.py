@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from safebo.runs.operators import Operator
+    from safebo.runs.preferences import Judge
     from safebo.study import Study
     from safebo.study.reading import StudyFile
     from safebo.types import RobotAddress
@@ -254,7 +255,7 @@ def tune(
         typer.Option(
             "--console",
             help="On a robot: trials are approved and judged in the page of `safebo console DIR`, or at this terminal, "
-            "whichever answers first.",
+            "whichever answers first. With a preference objective: so are walks compared, in simulation as well.",
         ),
     ] = False,
     prior: Annotated[
@@ -340,6 +341,10 @@ def tune(
 
         safebo tune go1-trot.yaml --continue runs/tuesday --robot-changed "new feet" --out runs/wednesday
 
+    Where the study's objective is a preference (`objective.kind`), the run asks after every walk from the second on
+    which of two is better: at this terminal, by `safebo answer DIR`, or in the page of `safebo console DIR`. Where
+    nobody can answer it stops and says so; it makes up no answer.
+
     With `--trace`, every ask leaves a Parquet file in the run's folder `trace`: the candidates (at most 1,000 of a
     search: the 500 of the largest value and 500 others), their bounds, whether each is certified, the acquisition's
     value, and the trial with its reason. Trials are the same with it and without it. `--resume` goes on without it
@@ -368,13 +373,14 @@ def tune(
         changes = CampaignChanges(
             continues, (robot_changed or "").strip(), moved_margins(moved or [], file.study)
         )
-    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run, console)
+    # Of a preference, a simulated run asks a person as well.
+    page = console and not (file.study.objective.kind == "preference" and robot is None and not dry_run)
+    options = robot_options(robot, physical, key, approve_all, global_trials, dry_run, page)
     folder = out if out is not None else Path("runs") / f"{file_name(file.study.name)}{options.suffix}"
     keep_details_in(folder)
     _log_warnings_to(folder / LOG_FILE)
-    again = shlex.join(
-        [study, *options.words(), *(["--trace"] if trace else []), "--out", str(folder), "--resume"]
-    )
+    more = [*(["--trace"] if trace else []), *(["--console"] if console and not page else [])]
+    again = shlex.join([study, *options.words(), *more, "--out", str(folder), "--resume"])
     screen = Screen()
     try:
         with options.ready(file, folder) as there:
@@ -395,6 +401,7 @@ def tune(
                 continues=changes,
                 minutes=minutes,
                 trace=trace,
+                judge=_judge(file.study, screen, folder, console),
             )
     except InputError:
         raise
@@ -419,6 +426,16 @@ def tune(
     _say_what_remains(file.study, folder, advice=False)
     _say_findings(folder)
     say(f"Next: safebo report {shlex.quote(str(folder))}")
+
+
+def _judge(study: Study, screen: Console, folder: Path, page: bool) -> Judge | None:
+    """Who says which of two walks is better; None for a measured objective."""
+    if study.objective.kind != "preference":
+        return None
+    from safebo.runs.preferences import PageJudge
+    from safebo.storage.questions import QuestionFile
+
+    return PageJudge(screen, QuestionFile(folder), folder, waits=page)
 
 
 def _log_warnings_to(file: Path) -> None:

@@ -41,7 +41,8 @@ from safebo.runs.clock import OperatingClock
 from safebo.runs.deadline import EVENT, Deadline
 from safebo.runs.news import RunNews
 from safebo.runs.operators import Operator
-from safebo.runs.prior_run import tuner_of
+from safebo.runs.preferences import Comparisons, Judge
+from safebo.runs.prior_run import tuner_of, with_answers
 from safebo.runs.progress import Progress
 from safebo.runs.recommendation import best_file, is_default, keep_best, note_code, origin, versions
 from safebo.runs.supervision import Supervision
@@ -136,6 +137,7 @@ class RunLoop:
         robot: where that robot is; None for evaluators that move none.
         deadline: after which no trial begins; None for none.
         trace: whether what every ask looked at is kept in the folder.
+        judge: who says which of two walks is better, where the objective is a preference.
     """
 
     def __init__(
@@ -150,8 +152,10 @@ class RunLoop:
         robot: RobotAddress | None = None,
         deadline: Deadline | None = None,
         trace: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         note_code()
+        self.judge = judge
         self.trace = trace
         self.deadline = deadline
         self.file, self.folder, self.workers = file, folder, workers
@@ -311,7 +315,10 @@ class RunLoop:
         assert self.clock is not None
         asked = self.told + len(current.trials)
         trace = TraceWriter(self.folder, tuner) if self.trace else None
+        comparisons = Comparisons(self.folder, journal, tuner, self.progress, self.judge)
         while True:
+            if not current.trials:
+                comparisons.ask_all()
             over = self.deadline is not None and self.deadline.over
             if not current.trials and (asked >= journal.run.trials or over):
                 news.end()
@@ -571,6 +578,7 @@ class RunLoop:
 
     def _restore(self, tuner: TunerLike, journal: Journal, records: Sequence[Record]) -> _Round:
         """Put the tuner where it was; returns the round in progress, or a new one."""
+        with_answers(tuner, journal)
         if not records:
             return _Round(0)
         last = records[-1].round

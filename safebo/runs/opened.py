@@ -15,6 +15,7 @@ from safebo.runs.runner import TunerLike, make_default_tuner, restorable
 from safebo.runs.trace import read_trace
 from safebo.runs.trial_export import data_frame, trial_cells
 from safebo.storage.journal import Event, Journal, Record, RunInfo
+from safebo.storage.records import KeptAnswer
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Run:
         info: the run itself: study, seed, planned trials, versions.
         records: every trial in the order of its id, with what became of it.
         events: everything that happened besides asks and tells, oldest first.
+        answers: what people said of pairs of trials, where the objective is a preference, in the order asked.
     """
 
     folder: Path
     info: RunInfo
     records: tuple[Record, ...]
     events: tuple[Event, ...]
+    answers: tuple[KeptAnswer, ...] = ()
 
     def best(self, context: str | None = None) -> dict[str, object]:
         """Certified gains by context (one, or all that were tried); None where nothing is certified."""
@@ -77,4 +80,5 @@ def open_run(folder: str | Path) -> Run:
         'seed'
     """
     with Journal.open(folder, read_only=True) as journal:
-        return Run(Path(folder), journal.run, tuple(journal.records()), tuple(journal.events()))
+        told = tuple(journal.records()), tuple(journal.events()), tuple(journal.answers())
+        return Run(Path(folder), journal.run, *told)

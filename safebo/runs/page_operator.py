@@ -33,7 +33,7 @@ from safebo.runs.operators import (
 from safebo.storage.questions import Answer, AnswerRefusedError, Question, QuestionFile
 from safebo.study import Study
 from safebo.text.screen import literal
-from safebo.types import Check, Measurement, RobotAddress, Trial, trial_hash
+from safebo.types import PREFERENCE_WORDS, Check, Measurement, RobotAddress, Trial, trial_hash
 
 LOOK_S = 0.1
 """Between two looks for an answer."""
@@ -44,6 +44,7 @@ VALID_S = 60.0
 ANSWERS = {
     "approve": ("yes", "skip", "stop"),
     "judge": ("accept", "contaminated", "unsafe"),
+    "prefer": tuple(PREFERENCE_WORDS),
 }
 """What may be answered to each kind of question."""
 
@@ -85,7 +86,7 @@ class PageOperator:
         card = proposal_card(trial, study, before, nearest)
         self._console.print(drawn_proposal(card))
         question = self._questions.ask("approve", trial.id, trial_hash(trial), asdict(card))
-        given = self._wait(question, "Run this trial?", APPROVAL)
+        given = self.wait(question, "Run this trial?", APPROVAL)
         words = f"{given.words} ({given.by})".strip()
         if given.answer == "yes":
             return Decision("run", words)
@@ -96,7 +97,7 @@ class PageOperator:
         card = measured_card(trial, study, measurement)
         self._console.print(drawn_measurement(card))
         question = self._questions.ask("judge", trial.id, trial_hash(trial), asdict(card))
-        given = self._wait(question, "Your verdict?", JUDGEMENT)
+        given = self.wait(question, "Your verdict?", JUDGEMENT)
         words = f"{given.words} ({given.by})".strip()
         if given.answer == "accept":
             return Verdict("accepted", words)
@@ -106,7 +107,12 @@ class PageOperator:
         """Ask at the terminal, before the run goes on: whoever answers has looked at the robot."""
         return TerminalOperator(self._console).resolve(trial, why, scorable)
 
-    def _wait(self, question: Question, text: str, explained: Sequence[tuple[str, str]]) -> Answer:
+    def wait(self, question: Question, text: str, explained: Sequence[tuple[str, str]]) -> Answer:
+        """The first answer that comes, from a page, another terminal or this one.
+
+        Raises:
+            InterruptedQuestionError: Ctrl-C was pressed.
+        """
         answers = ANSWERS[question.kind]
         self._question = prompt = f"{text} ({' / '.join(answers)} / ?) "
         with _interruptible() as interrupted:

@@ -17,6 +17,7 @@ from safebo.files.reading import usable_path
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
+from safebo.study.preference_checks import prefers
 from safebo.study.reading import changed_keys
 from safebo.study.tuner_checks import prior_data
 
@@ -33,6 +34,11 @@ def read_prior(folder: str | Path, study: Study) -> PriorTrials:
         InputError: it is a run of another study, or none of its trials can be modelled.
         JournalError: its record cannot be read.
     """
+    if prefers(study):
+        raise InputError(
+            f"--prior {folder}: the objective is a preference, and another run's answers are not taken over; leave it "
+            "out"
+        )
     if study.surrogate.time is not None:
         raise InputError(
             f"--prior {folder}: surrogate.time is declared, and another run's trials have no place on this robot's "
@@ -100,13 +106,21 @@ def refuse_another_prior(journal: Journal, given: str | Path) -> None:
 
 
 def tuner_of(journal: Journal, make_tuner: Callable[[Study, int], Any]) -> Any:
-    """A new tuner of a recorded run, with the run's prior and none of its own trials.
+    """A new tuner of a recorded run, with the run's prior and what people said of its trials, and none of its trials.
 
     Args:
         journal: of the run.
         make_tuner: makes it from the study as it runs and the seed.
     """
-    return informed(make_tuner(journal.run.study, journal.run.seed), journal.prior())
+    tuner = informed(make_tuner(journal.run.study, journal.run.seed), journal.prior())
+    return with_answers(tuner, journal)
+
+
+def with_answers(tuner: Any, journal: Journal) -> Any:
+    """The tuner, once it knows what people said of the run's trials, if they said anything."""
+    if kept := journal.answers():
+        tuner.restore_preferences([k.answer for k in kept])
+    return tuner
 
 
 def informed(tuner: Any, prior: PriorTrials | None) -> Any:

@@ -14,6 +14,7 @@ from rich.progress import Progress as RichProgress
 from safebo.evaluators.gate import margins_of, was_unsafe, what_happened
 from safebo.storage.journal import Record, RunInfo
 from safebo.study import Study
+from safebo.study.preference_checks import prefers
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
 from safebo.types import Measurement, Trial
@@ -102,7 +103,8 @@ def trial_line(study: Study, tally: Tally, trial: Trial, measurement: Measuremen
     if measurement.objective is not None:
         parts.append(f"{study.objective.name} {measurement.objective:.4g}")
     best = tally.best.get(trial.context_name)
-    parts.append(f"best {best:.4g}" if best is not None else "best none yet")
+    if not prefers(study):
+        parts.append(f"best {best:.4g}" if best is not None else "best none yet")
     lowest = smallest_margin(study, measurement)
     if lowest is not None:
         parts.append(f"margin {lowest[1]:+.3g} ({lowest[0]})")

@@ -26,6 +26,7 @@ from safebo.runs.loop import (
     restorable,
 )
 from safebo.runs.operators import Operator
+from safebo.runs.preferences import Judge
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
 from safebo.runs.recommendation import refuse_other_files, versions
@@ -35,6 +36,7 @@ from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study import MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
+from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, changed_keys, load_study, study_hash, study_in_python
 from safebo.study.tuner_checks import with_trust
 from safebo.types import EvaluatorInfo, RobotAddress
@@ -80,6 +82,7 @@ def run(
     continues: CampaignChanges | None = None,
     minutes: float | None = None,
     trace: bool = False,
+    judge: Judge | None = None,
 ) -> RunResult:
     """Tune a study until its trials are done.
 
@@ -109,6 +112,8 @@ def run(
         minutes: no trial begins later than so many minutes from now; those that are left wait for a resume.
         trace: whether what every ask looked at is kept as a table in the folder (`safebo.runs.trace.read_trace`). It
             changes no trial. On resume it is said again.
+        judge: who says which of two walks is better, where the study's objective is a preference. Without one the run
+            stops at the first question, which `safebo.runs.preferences.answer_question` then answers.
 
     Raises:
         InputError: a study, folder, number or option that cannot be; nothing was changed.
@@ -165,6 +170,11 @@ def run(
             refuse_other_files(folder, file.study, new=True)
             # Refused before anything starts.
             taken = None if prior is None else read_prior(prior, file.study)
+            if continues is not None and prefers(file.study):
+                raise InputError(
+                    "--continue: the objective is a preference, and another run's answers are not taken over; begin a "
+                    "new run without it"
+                )
             if continues is not None:
                 Journal.open(usable_path(continues.folder), read_only=True).close()
         if robot is not None:
@@ -181,6 +191,7 @@ def run(
             robot,
             deadline,
             trace,
+            judge,
         )
         stack.callback(loop.close)
         if exists:

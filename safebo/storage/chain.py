@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from safebo.errors import JournalError
 from safebo.storage import prior_trials
-from safebo.storage.tables import events, measurements, metadata, runs, states, trials
+from safebo.storage.tables import answers, events, measurements, metadata, runs, states, trials
 
 links = sa.Table(
     "chain",
@@ -40,7 +40,16 @@ heads = sa.Table(
     sa.Column("head", sa.String(64), nullable=False),
 )
 
-_TABLES = (runs, trials, measurements, states, events, prior_trials.prior_runs, prior_trials.prior_trials)
+_TABLES = (
+    runs,
+    trials,
+    measurements,
+    states,
+    events,
+    prior_trials.prior_runs,
+    prior_trials.prior_trials,
+    answers,
+)
 Key = tuple[sa.Table, tuple[Any, ...]]
 """A table and the primary key of one of its rows."""
 
@@ -156,6 +165,8 @@ def _head(connection: sa.Connection, run: str, lock: bool = False) -> sa.RowMapp
 
 def _present(connection: sa.Connection, run: str) -> Iterator[tuple[str, str]]:
     for table in _TABLES:
+        if table is answers and not sa.inspect(connection).has_table(answers.name):
+            continue  # a journal of a version that knew of none
         for row in connection.execute(_raw(table).where(table.c.run == run)):
             yield _link(table, row)
 

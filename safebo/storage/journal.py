@@ -41,9 +41,11 @@ from safebo.storage.database import (
     to_json,
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
-from safebo.storage.records import TAKEN_ROUND, Event, Record, RunInfo, TakenTrials
+from safebo.storage.records import TAKEN_ROUND, Event, KeptAnswer, Record, RunInfo, TakenTrials
 from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
 from safebo.storage.tables import (
+    answer_columns,
+    answer_from_row,
     measurement_columns,
     measurement_from_row,
     run_from_row,
@@ -52,7 +54,7 @@ from safebo.storage.tables import (
     trial_from_row,
 )
 from safebo.study import Study
-from safebo.types import Measurement, Status, Trial
+from safebo.types import Measurement, PreferenceAnswer, Status, Trial
 
 __all__ = ["Event", "Journal", "Record", "RunInfo"]
 
@@ -343,6 +345,11 @@ class Journal(AbstractContextManager["Journal"]):
         """Record an event: `started`, `resumed`, `stopped`, `finished`, `failure`, `note`, ..."""
         self._write(lambda writer: writer.insert(tables.events, _event_row(kind, text, trial_id, data or {})))
 
+    def answer(self, answer: PreferenceAnswer, by: str) -> None:
+        """Record what a person said of two trials, and who it was."""
+        row = {**answer_columns(answer), "by": by, "at": _now().isoformat()}
+        self._write(lambda writer: writer.insert(tables.answers, row))
+
     def set_trials(self, trials: int) -> None:
         """Change the run's total number of trials."""
 
@@ -403,6 +410,14 @@ class Journal(AbstractContextManager["Journal"]):
                 )
                 for row in connection.execute(query).mappings()
             ]
+
+    def answers(self) -> list[KeptAnswer]:
+        """What people said of pairs of trials, in the order asked; none where the objective is measured."""
+        query = self._rows(tables.answers).order_by(tables.answers.c.number)
+        with self._reading() as connection:
+            if not sa.inspect(connection).has_table(tables.answers.name):
+                return []
+            return [answer_from_row(row) for row in connection.execute(query).mappings()]
 
     def prior(self) -> PriorTrials | None:
         """The trials of another run that inform this one; None where there are none.

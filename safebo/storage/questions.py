@@ -22,7 +22,7 @@ from safebo.types import RobotAddress
 
 FILE = "console.sqlite"
 
-QuestionKind = Literal["approve", "judge"]
+QuestionKind = Literal["approve", "judge", "prefer"]
 
 _TABLES = """
 BEGIN IMMEDIATE;
@@ -52,7 +52,7 @@ class Question:
 
     Args:
         id: counts up.
-        kind: `approve` a trial that is proposed, or `judge` one that ran.
+        kind: `approve` a trial that is proposed, `judge` one that ran, or say which of two walks to `prefer`.
         trial: its number.
         hash: of what is asked about (`safebo.types.trial_hash`).
         card: what a person has to see, as plain data.

@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from safebo.study import Study
-from safebo.types import Measurement, Trial, TrialRecord
+from safebo.types import Measurement, PreferenceAnswer, Trial, TrialRecord
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """What a person said of two trials, who it was and when."""
+
+    answer: PreferenceAnswer
+    by: str
+    at: datetime
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from safebo.errors import JournalError
 from safebo.storage.database import to_json
-from safebo.storage.records import RunInfo
+from safebo.storage.records import KeptAnswer, RunInfo
 from safebo.study import Study
 from safebo.types import (
     OPERATING_TIME,
@@ -28,6 +28,9 @@ from safebo.types import (
     Measurement,
     Outcome,
     Phase,
+    PreferenceAnswer,
+    PreferenceQuestion,
+    PreferenceWord,
     Strides,
     Trial,
 )
@@ -120,6 +123,34 @@ events = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
 )
+
+# What a person said of two trials, where the objective is a preference.
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.run"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("left", sa.Integer, nullable=False),
+    sa.Column("right", sa.Integer, nullable=False),
+    sa.Column("context_name", sa.Text, nullable=False),
+    sa.Column("repeats", sa.Integer),
+    sa.Column("word", sa.String(16), nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+)
+
+
+def answer_columns(answer: PreferenceAnswer) -> dict[str, Any]:
+    """An answer as the columns of its row."""
+    return {**asdict(answer.question), "word": answer.word}
+
+
+def answer_from_row(row: Mapping[Any, Any]) -> KeptAnswer:
+    """The answer that a row stands for, with who gave it and when."""
+    names = ("number", "left", "right", "context_name", "repeats")
+    question = PreferenceQuestion(**{name: row[name] for name in names})
+    answer = PreferenceAnswer(question, cast(PreferenceWord, row["word"]))
+    return KeptAnswer(answer, row["by"], datetime.fromisoformat(row["at"]))
 
 
 def trial_columns(trial: Trial) -> dict[str, Any]:

@@ -85,6 +85,11 @@ class History:
         ]
         return max(ends, default=0.0)
 
+    def known_answers(self) -> tuple[PreferenceAnswer, ...]:
+        """The answers about trials of which both were told."""
+        told = {record.trial.id for record in self.told()}
+        return tuple(a for a in self.answers if {a.question.left, a.question.right} <= told)
+
     def of_context(self, name: str) -> list[TrialRecord]:
         """Records of one named context."""
         return [record for record in self if record.trial.context_name == name]

@@ -57,7 +57,7 @@ class Utility:
         return self._composed[2]
 
     def _found(self, prior: Posterior) -> tuple[Posterior | None, Consistency]:
-        answers = tuple(self.history.answers)
+        answers = self.history.known_answers()
         if self._known is None or self._known[0] != answers:
             self._known = (answers, *self._computed(prior, answers))
         return self._known[1:]

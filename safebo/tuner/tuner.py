@@ -296,9 +296,14 @@ class Tuner:
         return answer
 
     def restore_preferences(self, answers: Sequence[PreferenceAnswer]) -> None:
-        """Take over the answers of an interrupted run, after `restore`."""
-        for answer in answers:
-            self.tell_preference(answer.question, answer.word)
+        """Take over the answers of an interrupted run; each counts from when both of its trials are told, so that it
+        may be given before `restore`.
+        """
+        if answers and not prefers(self.study):
+            raise InputError(
+                "the objective is measured (objective.kind), so that no preference says anything of it"
+            )
+        self.history.answers = list(answers)
 
     def consistency(self) -> Consistency | None:
         """What the answers say of how consistent a person is (lambda); None for a measured objective."""

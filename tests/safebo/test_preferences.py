@@ -213,7 +213,7 @@ def test_a_restored_tuner_asks_and_compares_as_the_first_would_have() -> None:
     again.restore([(r.trial, r.measurement) for r in tuner.history])
     again.restore_preferences(tuner.history.answers[:-1])
     assert again.question() == tuner.history.answers[-1].question
-    again.restore_preferences(tuner.history.answers[-1:])
+    again.restore_preferences(tuner.history.answers)
     assert again.question() is None
     assert again.ask("slow") == tuner.ask("slow")
     assert again.consistency() == tuner.consistency()
