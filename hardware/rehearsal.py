@@ -21,7 +21,7 @@ from safebo.robots.controllers.serve import write_adapter
 
 ROBOTS = ("go1", "go2")
 READY = "ready"  # first word of the line by which a process says so
-PATIENCE = 300.0  # s for a process to get ready: a first start compiles, for minutes on a busy machine
+PATIENCE = 900.0  # s for a process to get ready: a first start compiles, for minutes on a busy machine
 ENDING = 15.0  # s for one to end: a standing robot lies down first
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from functools import cache
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safebo.hardware.guardian.bounds import ControllerGains, quadruped_table
 from safebo.hardware.guardian.core import Guardian
+from safebo.hardware.guardian.dry_run import AtOnce
 from safebo.hardware.guardian.limits import LIMITS, Limit
 from safebo.hardware.guardian.motion import Poses
 from safebo.hardware.guardian.observation import RobotObservation
@@ -53,19 +52,6 @@ NOISE = 1e-6
 def go1() -> RobotModel:
     """The robot, loaded once."""
     return load_robot("go1")
-
-
-class AtOnce(Executor):
-    """Does work when it is submitted."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The finished work."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class StandInWalker:

@@ -10,16 +10,13 @@ from typing import Annotated, Literal
 import typer
 
 from safebo.hardware.command_options import with_options
-from safebo.hardware.constants import CONTROL_RATE_HZ
 from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.guarding import guard, prepare_real_time, ready_controller, real_time_on
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.options import GuardianOptions
-from safebo.hardware.guardian.process import warm
 from safebo.hardware.guardian.real_time import follow
 from safebo.hardware.guardian.thresholds import allowed
 from safebo.hardware.guardian.tick_check import busy_processes, measure_ticks, stolen_s, verdict
-from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.key import fingerprint
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.hardware.robot_lock import RobotLock
@@ -146,11 +143,11 @@ def check(
 ) -> None:
     """Measure how punctual ticks are on this machine, without a robot: is it fit to guard a physical one?
 
-    Runs the guardian's and its controller's work 500 times a second, as in a walk, and prints a histogram of the times
-    from one tick to the next and the causes of late ones. Exit codes: 0 fit for `--physical`; 1 not; 2 bad input.
+    Runs all that a guardian does in a walk (sensors, states, monitor, controller, link) 500 times a second, and prints
+    a histogram of the times from one tick to the next and the causes of late ones. Exit codes: 0 fit for `--physical`;
+    1 not; 2 bad input.
     """
     model = known_robot(robot)
-    warm(QuadrupedWalker(model, CONTROL_RATE_HZ), model)
     with busy_processes(load), ThreadPoolExecutor(1, initializer=follow) as executor:
         real_time = real_time_on(core)
         for grant in real_time.grants:

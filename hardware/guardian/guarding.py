@@ -14,12 +14,13 @@ from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.guardian.announcer import Announcer
 from safebo.hardware.guardian.core import Guardian
 from safebo.hardware.guardian.description import changed
+from safebo.hardware.guardian.dry_run import warm_up
 from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.flight_recorder import FlightRecorder
 from safebo.hardware.guardian.flight_writer import FlightWriter
 from safebo.hardware.guardian.options import GuardianOptions, GuardianSettings
 from safebo.hardware.guardian.pace import GuardianPace, OwnPace, RobotPace, WaitingLink
-from safebo.hardware.guardian.process import GuardianProcess, warm
+from safebo.hardware.guardian.process import GuardianProcess
 from safebo.hardware.guardian.real_time import NOT_ASKED, RealTime, follow, request_real_time
 from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.staging import GuardedController
@@ -39,15 +40,20 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
     own = settings.controller
     if own is None:
         begin = time.monotonic()
-        walker = QuadrupedWalker(robot, CONTROL_RATE_HZ)
-        warm(walker, robot)
+        say_if_heard(
+            f"loading the controller of {robot.name}; a first start compiles it, for a minute or two"
+        )
+        controller = GuardedController(QuadrupedWalker(robot, CONTROL_RATE_HZ), settings.table)
+        warm_up(robot, controller)
         say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
-        return GuardedController(walker, settings.table)
+        return controller
     # A restart of the controller may take seconds: it has a thread to itself.
     executor = ThreadPoolExecutor(1, thread_name_prefix="gains", initializer=follow)
     relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
     say_if_heard(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
-    return GuardedController(relayed, settings.table, keeper)
+    controller = GuardedController(relayed, settings.table, keeper)
+    warm_up(robot, controller)
+    return controller
 
 
 def guard(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from safebo.hardware.constants import (
     COLLECTING_TICKS,
@@ -22,7 +23,6 @@ from safebo.hardware.constants import (
 )
 from safebo.hardware.errors import HardwareError
 from safebo.hardware.guardian.core import Guardian
-from safebo.hardware.guardian.event_log import EventLog
 from safebo.hardware.guardian.flight_recorder import FlightRecorder
 from safebo.hardware.guardian.motion import damped
 from safebo.hardware.guardian.observation import observe
@@ -32,27 +32,36 @@ from safebo.hardware.guardian.service import GuardianService
 from safebo.hardware.guardian.state_machine import EventRow
 from safebo.hardware.guardian.states import DAMPED
 from safebo.hardware.guardian.tick_times import TickWatch
-from safebo.hardware.guardian.walker import Walk, Walker
 from safebo.hardware.link.stopped import REMOTE, NotStoppedError, RestWatch, posture
-from safebo.hardware.link.udp import UdpServer
-from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.gait import gait_named
-from safebo.robots.quadruped.interface import SensorReading
+from safebo.hardware.link.udp import UdpAddress
 
 
-def warm(walker: Walker, robot: RobotModel) -> None:
-    """Compile what is compiled at first use, before a robot waits for it."""
-    reading = SensorReading(joint_position=robot.home_joints.copy())
-    reading.linear_acceleration[2] = 9.81
-    gains = Gains()
-    walker.begin(reading, Walk(gait_named("trot"), (0.3, 0.0, 0.0), 0.1, 0.02), gains)
-    for _ in range(60):
-        walker.step(reading)
-        walker.state(reading)
-    walker.switch(gains)
-    walker.brake()
-    walker.step(reading)
+class PacketServer(Protocol):
+    """Where clients come in; `safebo.hardware.link.udp.UdpServer`, or another."""
+
+    def receive(self) -> list[tuple[UdpAddress, bytes]]:
+        """What has come since the last tick."""
+        ...
+
+    def send(self, address: UdpAddress, data: bytes) -> None:
+        """One packet; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes in."""
+        ...
+
+
+class Events(Protocol):
+    """Where events go; `safebo.hardware.guardian.event_log.EventLog`, or another."""
+
+    def put(self, events: Iterable[EventRow]) -> None:
+        """Keep these; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """That was all."""
+        ...
 
 
 @dataclass
@@ -95,9 +104,9 @@ class GuardianProcess:
         self,
         link: WaitingLink,
         service: GuardianService,
-        server: UdpServer,
+        server: PacketServer,
         pace: GuardianPace,
-        log: EventLog,
+        log: Events,
         say: Callable[[str], None],
         real_time: RealTime = NOT_ASKED,
         watch: TickWatch | None = None,
@@ -106,7 +115,7 @@ class GuardianProcess:
     ) -> None:
         self._link, self._service, self._server = link, service, server
         self._pace, self._log, self._say = pace, log, say
-        self._real_time, self._watch, self._clear = real_time, watch, clear
+        self._real_time, self.watch, self._clear = real_time, watch, clear
         self._flights = flights
         self._foreign = self._other = ""
         self._speed = Speed()
@@ -122,7 +131,7 @@ class GuardianProcess:
     def tick(self, stop: int = 0) -> None:
         """One control tick; `stop` is the level of a stop asked for at this process."""
         now, state = self._pace.next(self._link)
-        late = "" if self._watch is None else self._watch.begin()
+        late = "" if self.watch is None else self.watch.begin()
         if self.ticks % FOREIGN_TICKS == 0:
             self._foreign, self._other = self._link.foreign_commands(), self._link.other_robots()
         seen = None if state is None else observe(state, bool(self._foreign), bool(self._other))
@@ -141,8 +150,8 @@ class GuardianProcess:
         self._tell(events)
         if self._flights is not None:
             self._tell(self._flights.tick(now, events))
-        if self._watch is not None:
-            self._watch.end()
+        if self.watch is not None:
+            self.watch.end()
         self.ticks += 1
         if self.ticks % COLLECTING_TICKS == 0:
             gc.collect(1)

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from safebo.hardware.constants import ROBOT_TIMEOUT_S
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.interface import JointCommand, SensorReading
+from safebo.robots.quadruped.interface import GRAVITY, JointCommand, SensorReading
+
+NOISE = 1e-6  # rad, rad/s, m/s^2
 
 
 class StillRobot:
-    """Says the same state over again, at the time of our clock; takes any command and does nothing.
+    """Says the same state over again, with noise in its last digits; takes any command and does nothing.
 
     Args:
         robot: its model.
+        clock: monotonic, s.
+
+    Attributes:
+        roll: as which it says that it lies, rad.
     """
 
-    def __init__(self, robot: RobotModel) -> None:
+    def __init__(self, robot: RobotModel, clock: Callable[[], float] = time.monotonic) -> None:
         self.joint_names = robot.joint_names
         self.counters = LinkCounters()
-        self._robot, self._begin = robot, time.monotonic()
+        self._robot, self._clock, self._begin = robot, clock, clock()
+        self._noise = np.random.default_rng(0)
+        self.roll = 0.0
 
     def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
         """Nothing has to be done."""
@@ -34,9 +44,15 @@ class StillRobot:
 
     def read(self) -> RobotState:
         """The state, as new."""
-        now = time.monotonic()
-        reading = SensorReading(time=now - self._begin, joint_position=self._robot.home_joints.copy())
-        reading.linear_acceleration[2] = 9.81
+        now, noise = self._clock(), NOISE * self._noise.standard_normal(18)
+        reading = SensorReading(
+            time=now - self._begin,
+            joint_position=self._robot.home_joints + noise[:12],
+            orientation=np.array([math.cos(0.5 * self.roll), math.sin(0.5 * self.roll), 0.0, 0.0]),
+            angular_velocity=noise[12:15],
+            linear_acceleration=noise[15:],
+        )
+        reading.linear_acceleration[2] += GRAVITY
         self.counters.accepted += 1
         return RobotState(
             tick=round(1e3 * reading.time),

@@ -1,32 +1,23 @@
-"""Measure ticks without a robot: the guardian's own work and its controller's, every period, for some seconds."""
+"""Measure ticks without a robot: all that a guardian does in a walk, every period, for some seconds."""
 
 from __future__ import annotations
 
 import gc
 import os
-import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from random import SystemRandom
 
 from safebo.hardware.constants import CONTROL_RATE_HZ, MAX_TICK_S, PUNCTUAL_SHARE, WARM_TICKS
 from safebo.hardware.guardian.bounds import quadruped_table
-from safebo.hardware.guardian.core import Guardian
-from safebo.hardware.guardian.observation import observe
-from safebo.hardware.guardian.pace import OwnPace
-from safebo.hardware.guardian.service import GuardianService
+from safebo.hardware.guardian.dry_run import DryRun, warm_up
 from safebo.hardware.guardian.staging import GuardedController
-from safebo.hardware.guardian.still_robot import StillRobot
-from safebo.hardware.guardian.tick_times import TickTimes, TickWatch
-from safebo.hardware.guardian.walker import QuadrupedWalker, Walk
+from safebo.hardware.guardian.tick_times import TickTimes
+from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.robots.descriptions.model import RobotModel
-from safebo.robots.quadruped.gains import Gains
-from safebo.robots.quadruped.gait import gait_named
 
 STATISTICS = Path("/proc/stat")
 
@@ -52,7 +43,7 @@ def measure_ticks(
     heard: Callable[[str], None] = lambda _message: None,
     rate: float = CONTROL_RATE_HZ,
 ) -> TickTimes:
-    """Tick for some seconds as for a robot that walks, on our own clock.
+    """Tick for some seconds as for a robot that walks and is watched by a monitor, on our own clock.
 
     Args:
         robot: its model.
@@ -62,38 +53,17 @@ def measure_ticks(
         heard: told of late ticks, and why, as they come.
         rate: ticks per second.
     """
-    walker, link = QuadrupedWalker(robot, rate), StillRobot(robot)
-    controller = GuardedController(walker, quadruped_table())
-    guardian = Guardian(robot, controller, executor, SystemRandom(), time.perf_counter, rate=rate)
-    service = GuardianService(guardian, secrets.token_bytes(32), 1, True, rate=rate)
-    walker.begin(link.read().reading, Walk(gait_named("trot"), (0.3, 0.0, 0.0), 0.5, 0.1), Gains())
-    watch, pace = TickWatch(1.0 / rate), OwnPace(1.0 / rate)
-
-    def tick() -> str:
-        now, state = pace.next(link)
-        late = watch.begin()
-        assert state is not None
-        service.tick(now, observe(state, False))
-        walker.step(state.reading)
-        walker.state(state.reading)
-        watch.end()
-        return late
-
+    controller = GuardedController(QuadrupedWalker(robot, rate), quadruped_table())
+    warm_up(robot, controller, rate)
+    run = DryRun(robot, controller, executor, rate, heard)
+    run.stand()
     lead()
     gc.collect()
     gc.disable()
     try:
-        for _ in range(WARM_TICKS):
-            tick()
-        watch = TickWatch(1.0 / rate)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            late = tick()
-            if late:
-                heard(late)
+        return run.measured(seconds, WARM_TICKS)
     finally:
         gc.enable()
-    return watch.times
 
 
 def stolen_s() -> float:

@@ -26,10 +26,12 @@ MAX_SPEED = np.array([0.8, 0.4, 0.8])
 ACCELERATION = np.array([0.8, 0.8, 1.6])  # m/s^2, rad/s^2
 RATE = 500.0  # ticks per second
 _COMPILE = (
-    "import os, sys\nos.nice(5)\nfrom safebo.hardware.guardian.process import warm\n"
+    "import os, sys\nos.nice(5)\nfrom safebo.hardware.guardian.bounds import quadruped_table\n"
+    "from safebo.hardware.guardian.dry_run import warm_up\n"
+    "from safebo.hardware.guardian.staging import GuardedController\n"
     "from safebo.hardware.guardian.walker import QuadrupedWalker\n"
-    "from safebo.robots.descriptions.model import load_robot\n"
-    "robot = load_robot(sys.argv[1])\nwarm(QuadrupedWalker(robot), robot)"
+    "from safebo.robots.descriptions.model import load_robot\nrobot = load_robot(sys.argv[1])\n"
+    "warm_up(robot, GuardedController(QuadrupedWalker(robot), quadruped_table()))"
 )
 
 
