@@ -23,6 +23,14 @@ from safebo.hardware.constants import (
     BRAKE_TIME_S,
     CONNECT_TIME_S,
     CONTROL_RATE_HZ,
+    DRY_FAR,
+    DRY_RAMP_S,
+    DRY_ROLL_RAD,
+    DRY_SETTLE_S,
+    DRY_SPEED,
+    DRY_STATES,
+    DRY_STEP_S,
+    DRY_WALK_S,
     MAX_TRIAL_S,
     SETTLE_TIME_S,
 )
@@ -51,14 +59,8 @@ from safebo.robots.quadruped.interface import BaseState, JointCommand, SensorRea
 from safebo.types import FloatArray
 
 HERE: UdpAddress = ("127.0.0.1", 0)
-SPEED = (0.3, 0.0, 0.0)  # m/s, m/s, rad/s
-RAMP, SETTLE = 0.5, 0.1  # s
-SHORT = 0.2  # s of walking by which everything is warm
-STATES = 2000  # of the monitor that is asked while ticks are measured
-ROLL = 1.0  # rad, far more than motors can right
 STRONG = ("wbc.orientation.kp", "wbc.orientation.kd", "wbc.position.kp", "wbc.position.kd")
-SKIP = 0.02  # s a tick while nothing walks and time is not kept
-FAR = 1e6  # a monitor's states are all so far away, or its radius covers everything
+"""Gains of feedback that are chosen large while limits are to bind."""
 
 
 class AtOnce(Executor):
@@ -115,7 +117,7 @@ class DryPace(GuardianPace):
     """
 
     def __init__(self) -> None:
-        self.now, self.step = 0.0, SKIP
+        self.now, self.step = 0.0, DRY_STEP_S
         self._own: OwnPace | None = None
 
     def keep_time(self, period: float) -> None:
@@ -251,7 +253,7 @@ class DryRun:
         data, description = monitor_upload(monitor)
         gait = gait_named("trot")
         numbers = (gait.duty_factor, gait.stride_duration, gait.offset_fl, gait.offset_rr, gait.offset_rl)
-        walk = WalkDescription(numbers, SPEED, RAMP, SETTLE)
+        walk = WalkDescription(numbers, (DRY_SPEED, 0.0, 0.0), DRY_RAMP_S, DRY_SETTLE_S)
         backups = [self.hard_to_follow() for _ in monitor.backups]
         if client.status().epoch != client.epoch:  # this machine stood still for as long as a lease holds
             client.acquire()
@@ -281,13 +283,15 @@ class DryRun:
 
     def covering(self) -> BoundaryMonitor:
         """A monitor that is asked in every tick and lets every state pass."""
-        states = np.random.default_rng(0).standard_normal((STATES, self._width))
-        policy = np.zeros(STATES, dtype=np.int64)
-        return BoundaryMonitor(states, policy, np.array([FAR]), [{}], LipschitzRule(), np.ones(self._width))
+        states = np.random.default_rng(0).standard_normal((DRY_STATES, self._width))
+        policy = np.zeros(DRY_STATES, dtype=np.int64)
+        return BoundaryMonitor(
+            states, policy, np.array([DRY_FAR]), [{}], LipschitzRule(), np.ones(self._width)
+        )
 
     def triggered(self) -> BoundaryMonitor:
         """A monitor that lets no state pass."""
-        states, policy = np.full((2, self._width), FAR), np.array([0, 1])
+        states, policy = np.full((2, self._width), DRY_FAR), np.array([0, 1])
         return BoundaryMonitor(
             states, policy, np.full(2, 0.5), [{}, {}], LipschitzRule(), np.ones(self._width)
         )
@@ -296,13 +300,13 @@ class DryRun:
         """A trial that a backup takes over, its telemetry, lying down, a stop, and both steps of clearing it."""
         client = self.client
         self.stand()
-        self.start(self.triggered(), SHORT)
+        self.start(self.triggered(), DRY_WALK_S)
         self.pace.step = self._period
-        self._robot.roll = ROLL  # torques at their limits
-        client.pump(SETTLE + 0.25 * SHORT)
+        self._robot.roll = DRY_ROLL_RAD  # torques at their limits
+        client.pump(DRY_SETTLE_S + 0.25 * DRY_WALK_S)
         self._robot.roll = 0.0
         client.wait_for(lambda seen: seen.outcome != 0, 1.0)
-        self.pace.step = SKIP
+        self.pace.step = DRY_STEP_S
         client.wait_for(lambda seen: seen.state == State.HOLD, 1.0)
         client.telemetry(self._trial, len(COLUMNS), most=1)
         client.pump(BRAKE_TIME_S)
@@ -317,7 +321,7 @@ class DryRun:
         end = 0.0
         watch = None
         while watch is None or self.pace.now < end:
-            left = seconds if watch is None else max(SHORT, end - self.pace.now)
+            left = seconds if watch is None else max(DRY_WALK_S, end - self.pace.now)
             self.start(self.covering(), min(MAX_TRIAL_S, left + 1.0))
             if watch is None:
                 self.client.pump(warm_ticks * self._period)

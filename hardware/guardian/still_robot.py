@@ -8,12 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from safebo.hardware.constants import ROBOT_TIMEOUT_S
+from safebo.hardware.constants import DRY_NOISE, ROBOT_TIMEOUT_S
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState
 from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.interface import GRAVITY, JointCommand, SensorReading
-
-NOISE = 1e-6  # rad, rad/s, m/s^2
 
 
 class StillRobot:
@@ -44,7 +42,7 @@ class StillRobot:
 
     def read(self) -> RobotState:
         """The state, as new."""
-        now, noise = self._clock(), NOISE * self._noise.standard_normal(18)
+        now, noise = self._clock(), DRY_NOISE * self._noise.standard_normal(18)
         reading = SensorReading(
             time=now - self._begin,
             joint_position=self._robot.home_joints + noise[:12],
