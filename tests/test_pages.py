@@ -64,6 +64,7 @@ def test_modules_and_names_exist(page: Path) -> None:
         "safebo.bridges",
         "safebo.kernels",
         "safebo.controllers",
+        "safebo.tasks",
     }
     assert {name for name in names - entry_points if not is_there(name)} == set()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from safebo.experiments.site.citing import citation_file, citing_page
 from safebo.experiments.site.commands import commands_page
 from safebo.experiments.site.examples import examples_page
 from safebo.experiments.site.limits import limits_page
@@ -16,12 +17,14 @@ from safebo.experiments.site.python import python_page
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 PAGES: dict[str, Callable[[], str]] = {
+    "../CITATION.cff": citation_file,
+    "citing.md": citing_page,
     "command-line.md": commands_page,
     "examples.md": examples_page,
     "guardian-limits.md": limits_page,
     "python.md": python_page,
 }
-"""File names under docs/ and what writes them. The study file's page is `safebo schema --page`'s."""
+"""Files, from docs/, and what writes them. The study file's page is `safebo schema --page`'s."""
 
 
 def main() -> None:
