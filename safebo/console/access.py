@@ -21,6 +21,8 @@ Role = Literal["owner", "viewer"]
 
 CARD_VALID_S = 120.0
 """For which a card that was shown may be answered; after that it has to be looked at again."""
+PAIR_VALID_S = 3600.0
+"""For which a question about two walks may be answered: videos take their time, and nothing moves meanwhile."""
 SESSION_S = 12 * 3600.0
 """For which a session lasts."""
 SILENT_S = 3.0
@@ -212,8 +214,8 @@ class Access:
         text = f"{question}.{hash}.{self._clock():.3f}"
         return f"{text}.{self._sign(text)}"
 
-    def open_ticket(self, ticket: str) -> tuple[int, str]:
-        """The question and the hash of what was shown.
+    def open_ticket(self, ticket: str, valid: float = CARD_VALID_S) -> tuple[int, str]:
+        """The question and the hash of what was shown, at most `valid` seconds ago.
 
         Raises:
             RefusedError: it is not one of ours, or the card was shown too long ago.
@@ -228,10 +230,10 @@ class Access:
             raise RefusedError(
                 "This answer belongs to no card of this page. Look at it again.", 409
             ) from None
-        if age > CARD_VALID_S:
+        if age > valid:
             raise RefusedError(
                 f"The approval has expired: the card was shown {age:.0f} s ago, and an answer counts for "
-                f"{CARD_VALID_S:g} s. Look again; nothing was done.",
+                f"{valid:g} s. Look again; nothing was done.",
                 409,
             )
         return int(number), hash

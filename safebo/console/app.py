@@ -30,7 +30,14 @@ from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from safebo.console.access import CARD_VALID_S, TAKE_OVER_S, Access, RefusedError, Session
+from safebo.console.access import (
+    CARD_VALID_S,
+    PAIR_VALID_S,
+    TAKE_OVER_S,
+    Access,
+    RefusedError,
+    Session,
+)
 from safebo.console.parts import audit_part, charts_part, filters_of, now_part, robot_part, trials_part
 from safebo.console.reading import RunReader, Runs
 from safebo.console.replays import ReplayDrawer
@@ -40,7 +47,7 @@ from safebo.console.slices import SliceDrawer
 from safebo.errors import SafeboError
 from safebo.report.html import page_environment
 from safebo.runs.page_operator import ANSWERS, REASONS
-from safebo.storage.questions import AnswerRefusedError
+from safebo.storage.questions import AnswerRefusedError, Question
 from safebo.study import MAX_TRIALS
 from safebo.text.printable import one_line
 from safebo.types import RobotAddress, RobotView
@@ -216,7 +223,7 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
         if part == "now":
             question = reader.question()
             ticket = "" if question is None else access.ticket(question.id, question.hash)
-            return now_part(question, ticket, CARD_VALID_S)
+            return now_part(question, ticket, card_valid(question))
         if part == "trials":
             page = query.get("page", "1")
             filters = filters_of(query, seen.run.study)
@@ -336,8 +343,8 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
     ) -> dict[str, str]:
         session, reader = session_of(request), reader_of(name)
         access.need_owner(session)
-        number, hash = access.open_ticket(ticket)
         question = reader.question()
+        number, hash = access.open_ticket(ticket, card_valid(question))
         if question is None or question.id != number:
             raise AnswerRefusedError("This is not asked any more. Nothing was done.")
         if answer not in ANSWERS[question.kind]:
@@ -345,6 +352,8 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
         if answer in REASONS and not words.strip():
             raise RefusedError("Please say why. Nothing was done.", 422)
         reader.questions.answer(number, hash, answer, one_line(words.strip()), f"page, {who(session)}")
+        if question.kind == "prefer":
+            return {"text": f"Question {question.card['number']}: {answer}."}
         return {"text": f"Trial {question.trial}: {answer}."}
 
     def act(request: Request, name: str, what: str, do: Callable[[RobotView], str | None]) -> dict[str, str]:
@@ -382,6 +391,11 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
         return act(request, name, "latch cleared", lambda watch: watch.clear())
 
     return app
+
+
+def card_valid(question: Question | None) -> float:
+    """For how many seconds what was shown of a question may be answered."""
+    return PAIR_VALID_S if question is not None and question.kind == "prefer" else CARD_VALID_S
 
 
 @cache

@@ -32,8 +32,16 @@ LABELS = {
     "accept": "Accept as measured",
     "contaminated": "Contaminated",
     "unsafe": "It was unsafe",
+    "left": "Left is better",
+    "right": "Right is better",
+    "same": "They look the same",
+    "unacceptable": "Neither is acceptable",
 }
 """On the buttons."""
+
+
+PREFERENCE_KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "same": "s", "unacceptable": "u"}
+"""With which a question about two walks is answered, as browsers call them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ def now_part(question: Question | None, ticket: str, valid: float) -> dict[str, 
         "valid": f"{valid:g}",
         "answers": answers,
         "reasons": tuple(REASONS),
+        "keys": PREFERENCE_KEYS if question is not None and question.kind == "prefer" else {},
     }
 
 

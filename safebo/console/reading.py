@@ -171,6 +171,8 @@ def state_of(seen: Snapshot, question: Question | None, running: bool) -> RunSta
     if running and question is not None:
         if question.kind == "approve":
             return RunState("asks", f"Waits for a person: may trial {question.trial} run? {done}.")
+        if question.kind == "prefer":
+            return RunState("asks", f"Waits for a person: which of two walks is better? {done}.")
         return RunState("asks", f"Waits for a person: how was trial {question.trial}? {done}.")
     unknown = [record.trial.id for record in seen.records if record.status == "unknown"]
     if unknown:

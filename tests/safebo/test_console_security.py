@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -445,3 +446,36 @@ def test_why_a_trial_cannot_be_drawn_is_said_in_words(made: Path) -> None:
     with pytest.raises(SafeboError, match=r"trial 1 cannot be drawn: .*evaluator"):
         drawer.video(1)
     drawer.close()
+
+
+# -- two walks that are compared --------------------------------------------------------------------------------
+
+
+def test_two_walks_stand_side_by_side_and_one_of_four_words_answers(page: Page, owner: Browser) -> None:
+    walks = {
+        side: {
+            "trial": number,
+            "gains": [["<p>", "2.5", "N"]],
+            "margins": [["height", "0.3", "m"]],
+            "telemetry": "",
+        }
+        for side, number in (("left", 4), ("right", 2))
+    }
+    card = {"number": 3, "context": "default", "title": "Question 3: which of two walks is better?", **walks}
+    asked = page.questions.ask("prefer", 4, "b" * 64, card)
+    text, ticket = owner.card()
+    assert text.index('data-trial="4"') < text.index('data-trial="2"')
+    assert "&lt;p&gt;" in text
+    assert re.findall(r'data-answer="(\w+)"[^>]*data-key="(\w+)"', text) == [
+        ("left", "ArrowLeft"),
+        ("right", "ArrowRight"),
+        ("same", "s"),
+        ("unacceptable", "u"),
+    ]
+    assert 'id="words"' not in text
+    assert "which of two walks is better?" in owner.open()
+    assert owner.answer("yes", ticket=ticket).status_code == 422
+    assert owner.answer("right", ticket=ticket).json() == {"text": "Question 3: right."}
+    given = page.questions.take(asked, 60.0)
+    assert given is not None
+    assert (given.answer, given.by.startswith("page, owner")) == ("right", True)

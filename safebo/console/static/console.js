@@ -259,7 +259,10 @@ async function refresh(part, query) {
   } catch (error) {
     if (!(error instanceof TypeError)) say(error.message, true);
   }
-  if (part === "now") cardShown = performance.now();
+  if (part === "now") {
+    cardShown = performance.now();
+    drawPair();
+  }
   enable();
 }
 
@@ -293,7 +296,7 @@ document.addEventListener("click", async (event) => {
 });
 
 async function answer(button) {
-  const words = id("words").value.trim();
+  const words = id("words") ? id("words").value.trim() : "";
   if (button.dataset.reason && !words) {
     say("Please say why, in the field above the buttons. Nothing was done.", true);
     id("words").focus();
@@ -308,21 +311,41 @@ async function answer(button) {
 
 async function replay(button) {
   button.disabled = true;
-  const place = id("replay-here"), url = `/runs/${run}/replay?trial=${id("replay-trial").valueAsNumber || 1}`;
+  await draw(id("replay-here"), id("replay-trial").valueAsNumber || 1);
+  button.disabled = false;
+}
+
+// The video of a trial in a place; what went wrong is said there.
+async function draw(place, trial, loops) {
+  const url = `/runs/${run}/replay?trial=${trial}`;
   place.textContent = "The video is being drawn; a busy machine takes a minute or two.";
   try {
     const answer = await fetch(url);
     if (answer.ok) {
       const video = document.createElement("video");
       video.controls = true;
+      video.loop = video.muted = video.autoplay = Boolean(loops);
       video.src = url;
       place.replaceChildren(video);
     } else place.textContent = (await answer.json()).error;
   } catch (error) {
     place.textContent = "The console does not answer.";
   }
-  button.disabled = false;
 }
+
+// Both walks of a question, one after the other: the machine draws one at a time.
+async function drawPair() {
+  for (const place of document.querySelectorAll(".walk-video:empty")) await draw(place, place.dataset.trial, true);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (typing(event.target) || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target.matches("video, input, select")) return;
+  const button = [...document.querySelectorAll(".answer[data-key]:enabled")].find((b) => b.dataset.key === event.key);
+  if (!button) return;
+  event.preventDefault();
+  answer(button);
+});
 
 async function slices(button) {
   button.disabled = true;
