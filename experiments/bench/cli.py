@@ -36,6 +36,8 @@ app = typer.Typer(
 
 SAFE_METHODS = "safe"
 """Stands for every native method that certifies each of its trials."""
+NATIVE_METHODS = "native"
+"""Stands for every method of safebo itself, the unsafe baselines among them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class SweepOptions:
         str,
         typer.Option(
             help="Names with commas, as `safebo bench list` has them; `safe`: every native method that certifies its "
-            "trials; a Python file with a method of your own."
+            "trials; `native`: all of safebo's own; a Python file with a method of your own."
         ),
     ] = SAFE_METHODS
     seeds: Annotated[int, typer.Option(min=1, help="Runs of every method, seeds 0, 1, ...")] = 10
@@ -67,6 +69,10 @@ class SweepOptions:
             metavar="KEY=VALUE", help="Of dask_jobqueue.SLURMCluster: queue, account, walltime, memory, ..."
         ),
     ] = None
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Say how long it would take, and what is left out; run nothing."),
+    ] = False
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before a sweep of more than an hour.")
     ] = False
@@ -115,7 +121,7 @@ def run_suite(
     from safebo.experiments.bench.tasks import suite as tasks_of
 
     where = options.executor()
-    console = Screen(stderr=True)
+    console = Screen(stderr=not options.estimate)
     names = _methods(options.methods)
     tasks = tasks_of(suite)
     refused: dict[tuple[str, str], str] = {}
@@ -128,6 +134,8 @@ def run_suite(
         f"{len(planned)} runs: {len(tasks)} tasks, {len(names)} methods, {options.seeds} seeds; "
         f"about {_span(seconds)} on {options.workers} workers ({known})",
     )
+    if options.estimate:
+        return
     if seconds > 3600 and not options.yes and sys.stdin.isatty() and not typer.confirm("Go on?"):
         raise typer.Exit(1)
     left_out = [{"task": task, "method": method, "why": why} for (task, method), why in refused.items()]
@@ -207,8 +215,9 @@ def _methods(text: str) -> list[str]:
     found: list[str] = []
     for part in text.split(","):
         part = part.strip()
-        if part == SAFE_METHODS:
-            found += [name for name, m in METHODS.items() if m.safety == "certified" and name not in found]
+        if part in (SAFE_METHODS, NATIVE_METHODS):
+            chosen = [n for n, m in METHODS.items() if m.safety == "certified" or part == NATIVE_METHODS]
+            found += [name for name in chosen if name not in found]
         elif part:
             contestant(part)
             found.append(part)

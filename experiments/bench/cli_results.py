@@ -60,15 +60,20 @@ def compare_folders(
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results of `safebo bench run`.")],
     page: Annotated[Path, typer.Option(metavar="FILE", help="Markdown.")] = Path("docs/leaderboard.md"),
+    record: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The same numbers for programs.")
+    ] = None,
 ) -> None:
     """Write a page of who does how well, per suite and over all tasks, with intervals and violations.
+
+    The page and the file name a version: a hash of the tasks' definitions. Numbers under one version compare.
 
     Exit codes: 0; 2 no results, or some that do not go together; 3 a method breaks its promise of safety (the page is
     written all the same).
     """
     from safebo.experiments.bench.leaderboard import write_leaderboard
 
-    _end(page, write_leaderboard(folders, page))
+    _end(page, write_leaderboard(folders, page, record))
 
 
 def _end(page: Path, broken: Sequence[Flag]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safebo.experiments.bench.glossary import RULE
+from safebo.experiments.bench.leaderboard_json import version_of, write_record
 from safebo.experiments.bench.promises import Flag, flags
 from safebo.experiments.bench.provenance import commands, fact_tables, period
 from safebo.experiments.bench.report import left_out, percent_text, seconds_text, trials_text
@@ -28,12 +29,13 @@ SAFE_COLUMNS = (
 UNSAFE_COLUMNS = tuple(c for c in SAFE_COLUMNS if c != "certified share")
 
 
-def write_leaderboard(folders: Sequence[Path], page: Path) -> tuple[Flag, ...]:
-    """Write the page.
+def write_leaderboard(folders: Sequence[Path], page: Path, record: Path | None = None) -> tuple[Flag, ...]:
+    """Write the page, and its numbers for programs.
 
     Args:
         folders: of `safebo bench run`; a run may be in one of them only.
         page: Markdown file.
+        record: JSON file; None for none.
 
     Returns:
         The methods that break their promise.
@@ -44,6 +46,8 @@ def write_leaderboard(folders: Sequence[Path], page: Path) -> tuple[Flag, ...]:
     results = load(folders)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(leaderboard(results, shown(page)), encoding="utf-8")
+    if record is not None:
+        write_record(results, record)
     return flags(results)
 
 
@@ -65,7 +69,8 @@ def leaderboard(results: Results, page: str, suites: Mapping[str, Sequence[str]]
         "seeds of these tasks would show. Methods that promise safety are judged by their certified answer; those "
         "that promise nothing by the best truly safe input they tried, which they cannot know, so the two kinds of "
         "tables do not compare.",
-        f"Runs of {days}: {len(results.facts)}, of {len(results.methods)} methods on {len(results.tasks)} tasks.",
+        f"Runs of {days}: {len(results.facts)}, of {len(results.methods)} methods on {len(results.tasks)} tasks. "
+        f"Version of the tasks: `{version_of(results.tasks)}`; numbers under another one do not compare.",
     ]
     parts += [f"> **{flag.sentence}**" for flag in broken]
     parts.append(RULE)

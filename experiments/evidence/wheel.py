@@ -74,8 +74,7 @@ def build(clone: Path, out: Path, log: Log) -> Path:
         InputError: it was not built.
     """
     copy = out / "source"
-    ignored = shutil.ignore_patterns(".*", "runs", "build", "dist", "site", "*.egg-info", "__pycache__")
-    shutil.copytree(clone, copy, symlinks=True, ignore=ignored)
+    shutil.copytree(clone, copy, symlinks=True, ignore=lambda folder, names: _left_out(clone, folder, names))
     dist = out / "dist"
     log.run(
         [
@@ -89,6 +88,14 @@ def build(clone: Path, out: Path, log: Log) -> Path:
     if len(wheels) != 1:
         raise InputError(f"{dist}: no wheel was built, see {log.file}")
     return wheels[0]
+
+
+def _left_out(clone: Path, folder: str, names: Sequence[str]) -> set[str]:
+    """What of a folder is not copied: caches, and at the top what was built or run."""
+    made = {"runs", "build", "dist", "site", "docs"} if Path(folder) == clone else set()
+    return {
+        n for n in names if n in made or n == "__pycache__" or n.startswith(".") or n.endswith(".egg-info")
+    }
 
 
 def environment(clone: Path, wheel: Path, out: Path, linked: bool, log: Log) -> Path:

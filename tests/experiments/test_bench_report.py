@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from safebo.acquisition import registry
 from safebo.experiments.bench import contestants
 from safebo.experiments.bench.cli import app
 from safebo.experiments.bench.jobs import Job, do
+from safebo.experiments.bench.leaderboard_json import leaderboard_record, version_of
 from safebo.experiments.bench.promises import broken_runs_p_value, flags, premise_holds, unsafe_trials_p_value
 from safebo.experiments.bench.report import left_out, write_report
 from safebo.experiments.bench.results import load
@@ -310,6 +312,43 @@ def test_the_leaderboard_has_a_section_for_every_suite_that_is_there(tmp_path):
     text = leaderboard(load([tmp_path]), "page.md", {"two": ("hill", "dale"), "more": ("hill", "sea")})
     assert "## two\n\nTasks: hill, dale." in text
     assert "## more" not in text
+
+
+def test_the_leaderboard_for_programs_has_the_numbers_of_the_page(folder, tmp_path):
+    page, file = tmp_path / "leaderboard.md", tmp_path / "board.json"
+    result = CliRunner().invoke(app, ["leaderboard", str(folder), "--page", str(page), "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    record, results = json.loads(file.read_text(encoding="utf-8")), load([folder])
+    assert f"`{record['version']}`" in page.read_text(encoding="utf-8")
+    board = record["sections"]["everything"]
+    for kind, methods in (("promise_safety", results.certifying()), ("unsafe", results.baselines())):
+        expected = standings(results, methods, results.task_names).rows
+        assert [row["method"] for row in board[kind]] == [row.method for row in expected]
+        for row, standing in zip(board[kind], expected, strict=True):
+            assert row["regret"]["value"] == pytest.approx(standing.regret.value, rel=1e-5)
+            assert (row["violations"], row["trials"]) == (standing.violations, standing.trials)
+            assert (row["trials_to_90"] is None) == math.isinf(standing.trials_to_90)
+    assert set(record["methods"]) == set(results.methods)
+    again = tmp_path / "again.json"
+    CliRunner().invoke(app, ["leaderboard", str(folder), "--page", str(page), "--json", str(again)])
+    assert again.read_text() == file.read_text()
+
+
+def test_a_version_is_that_of_the_tasks_definitions_and_of_nothing_else(tmp_path):
+    def version(name, hashed, method="rule", regret=1.0):
+        folder = tmp_path / name
+        put(folder, "hill", method, 0, rows_of([regret]), hashed=hashed)
+        put(folder, "dale", method, 0, rows_of([regret]), hashed="d")
+        record = leaderboard_record(load([folder]), {"one": ("dale",)})
+        return record["version"], record["sections"]["one"]["version"]
+
+    first = version("a", "abc")
+    assert version("b", "abc", "other", 0.5) == first
+    changed = version("c", "abd")
+    assert changed[0] != first[0]
+    assert changed[1] == first[1]
+    tasks = load([tmp_path / "a"]).tasks
+    assert version_of(dict(reversed(list(tasks.items())))) == first[0] == version_of(tasks, ["dale", "hill"])
 
 
 def test_an_empty_folder_is_refused_in_words(tmp_path):

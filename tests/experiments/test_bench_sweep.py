@@ -14,9 +14,11 @@ import pyarrow as pa
 import pytest
 from in_process import in_process
 from present import present
+from typer.testing import CliRunner
 
 from safebo.errors import InputError, UnknownNameError
 from safebo.experiments.bench import pools
+from safebo.experiments.bench.cli import app
 from safebo.experiments.bench.contestants import contestant
 from safebo.experiments.bench.function_problem import FunctionProblem
 from safebo.experiments.bench.jobs import Job, do
@@ -25,6 +27,7 @@ from safebo.experiments.bench.rows import KEY, SCHEMA, comparable
 from safebo.experiments.bench.store import Store, merge, read
 from safebo.experiments.bench.sweep import Planned, plan, sweep
 from safebo.experiments.bench.tasks import problem_named, suite
+from safebo.study.methods import METHODS as NATIVE
 
 TASKS, METHODS = ("gp-1d-right", "safeopt-1d"), ("safeopt", "random_safe", "gp_ucb")
 
@@ -236,6 +239,28 @@ def test_names_and_refusals_are_said_before_anything_runs(tmp_path):
         suite("sinthetic")
     with pytest.raises(InputError, match="there is no such file"):
         contestant("nowhere.py")
+
+
+def test_an_estimate_runs_nothing_and_native_methods_are_all_of_safebos_own(tmp_path):
+    out = tmp_path / "none"
+    asked = [
+        "run",
+        "valley",
+        "--methods",
+        "native",
+        "--seeds",
+        "2",
+        "--trials",
+        "5",
+        "--estimate",
+        "--out",
+        str(out),
+    ]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    assert f"{len(NATIVE)} methods, 2 seeds; about" in result.output
+    assert "left out: gosafeopt on valley" in result.output
+    assert not out.exists()
 
 
 def test_the_core_suite_is_six_tasks_on_grids():
