@@ -19,7 +19,7 @@ it. `SAFEBO_EXAMPLE_TRIALS=5` makes any of them shorter.
 """
 
 CHAPTERS = {
-    "Begin here": ("ask_and_tell", "several_margins", "parameter_constraint", "notebook"),
+    "Begin here": ("ask_and_tell", "several_margins", "preferences", "parameter_constraint", "notebook"),
     "Controllers": ("drone_pid", "arm_impedance", "cascaded_motor", "lqr_weights", "mpc_horizon", "choices"),
     "What a trial is": ("stl_margin", "early_end", "contexts", "several_at_once", "subprocess_evaluator"),
     "What is known beforehand": (

@@ -39,6 +39,10 @@ def export(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="The table of all trials as CSV instead of any gains."),
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What people said of pairs of walks as CSV instead of any gains."),
+    ] = None,
 ) -> None:
     """Write recommended gains for a robot's own software: YAML, JSON, ROS 2 parameters or a C header; or all trials.
 
@@ -47,6 +51,9 @@ def export(
 
     With `--csv`, a row for every trial: gains, context, outcome, objective, margins, the bounds with which it was
     proposed, phase, whether it was certified and by which priors, seed and times. Units stand in the heading.
+
+    With `--answers`, of a run whose objective is a person's preference: a row for every question, with both trials,
+    what was said, by whom and when, and which question it repeats.
 
     To try:
 
@@ -64,11 +71,15 @@ def export(
     from safebo.runs.exported import gains_of_trial, recommended_gains, write_export
 
     work_on(folder)
-    if table is not None:
+    if table is not None or answers is not None:
         given = {"--out": out, "--context": context, "--trial": trial, "--node": node}
+        option, what = ("--csv", "all trials") if table is not None else ("--answers", "all answers")
         if wrong := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"--csv writes the table of all trials; leave {wrong[0]} out")
-        _write_trials(folder, table)
+            raise InputError(f"{option} writes the table of {what}; leave {wrong[0]} out")
+        if table is not None:
+            _write_trials(folder, table)
+        if answers is not None:
+            _write_answers(folder, answers)
         return
     if trial is not None and context is not None:
         raise InputError("--trial and --context: a trial has its own context; leave one of them out")
@@ -91,6 +102,17 @@ def export(
             say(f"Gains: {out}")
     if found.missing or (trial is None and any(not gains.certified for gains in found.contexts)):
         raise typer.Exit(1)
+
+
+def _write_answers(folder: Path, file: Path) -> None:
+    """The table of what people said of pairs of walks as CSV."""
+    from safebo.runs.trial_export import answer_cells, write_csv
+    from safebo.storage.journal import Journal
+
+    with Journal.open(folder, read_only=True) as journal:
+        cells = answer_cells(journal.answers())
+    write_csv(file, cells)
+    say(f"Answers: {file} ({len(cells.rows)} rows)")
 
 
 def _write_trials(folder: Path, file: Path) -> None:

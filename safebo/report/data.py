@@ -284,6 +284,32 @@ class RunView:
 
 
 @dataclass(frozen=True)
+class WalkUtility:
+    """How much better than the first walk of its context a walk is, by the answers: bounds of the difference."""
+
+    trial: int
+    context: str
+    lower: float
+    mean: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class PreferenceStory:
+    """What a person's answers say, where the objective is a preference.
+
+    Args:
+        consistency: how consistent they are, in a sentence.
+        utilities: of every walk that was compared, in the order asked.
+        pairs: number, left, right, what was said, who said it, and the number of the question that it repeats.
+    """
+
+    consistency: str
+    utilities: tuple[WalkUtility, ...]
+    pairs: tuple[tuple[int, int, int, str, str, int | None], ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report shows.
 
@@ -300,6 +326,7 @@ class ReportData:
         prior: what became of another run's trials; None for a run without a prior.
         residuals: standardized one-step residuals by function, `n` each.
         findings: what was found, how sure, what limits it, what next (`safebo.report.findings`).
+        preference: what a person's answers say; None for a measured objective.
     """
 
     study: Study
@@ -314,6 +341,7 @@ class ReportData:
     prior: PriorStory | None = None
     residuals: Mapping[str, FloatArray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    preference: PreferenceStory | None = None
 
 
 def functions(study: Study) -> tuple[FunctionSpec, ...]:

@@ -21,6 +21,7 @@ from safebo.runs.loop import contexts_of
 from safebo.runs.recommendation import best_file
 from safebo.runs.supervision import robots_of
 from safebo.storage.journal import Journal
+from safebo.study.preference_checks import prefers
 from safebo.study.space import WarpMap
 from safebo.types import Bounds
 
@@ -136,6 +137,9 @@ def _found_gains(run: RunView, name: str, best: BestGains, where: str, told: int
     value = f"{what} {number(o.mean)}{unit} ({number(o.lower)} to {number(o.upper)})"
     gain = gain_over_seed(run, name, best)
     seeds = [dict(s.parameters) for s in run.study.seeds if s.context == name]
+    if prefers(run.study):
+        text = f"{where}The {best.kind} are those that the answers speak for: utility {value.removeprefix(what)[1:]}."
+        return Finding("found", "gains", text)
     if gain is None:
         return Finding(
             "found", "gains", f"{where}The {best.kind} reach {value}; the seed's own objective is not known."

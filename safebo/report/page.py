@@ -16,6 +16,7 @@ from safebo.report.figures.coverage import coverage_figure
 from safebo.report.figures.evidence import evidence_figure
 from safebo.report.figures.history import events_of, margins_figure, objective_figure
 from safebo.report.figures.intervals import intervals_figure
+from safebo.report.figures.preferences import utility_figure
 from safebo.report.figures.prior import agreement_figure
 from safebo.report.figures.slices import LINES_PER_FIGURE, lines_figure, planes_figure, relevance_figure
 from safebo.report.figures.style import number, styled
@@ -42,6 +43,7 @@ PICTURES = (
     "coverage",
     "relevance",
     "prior",
+    "utility",
     "safe-set-*",
     "bounds-*",
     "intervals-*",
@@ -64,6 +66,7 @@ class Pictures:
     lines: dict[str, list[Picture]] = field(default_factory=dict)
     tracking: dict[str, Picture | None] = field(default_factory=dict)
     intervals: dict[str, Picture | None] = field(default_factory=dict)
+    utility: Picture | None = None
 
     def all(self) -> list[Picture]:
         """Every picture there is."""
@@ -74,6 +77,7 @@ class Pictures:
             self.coverage,
             self.relevance,
             self.agreement,
+            self.utility,
             *self.planes.values(),
             *self.tracking.values(),
             *self.intervals.values(),
@@ -201,6 +205,7 @@ def draw(data: ReportData) -> Pictures:
             lines=lines,
             tracking=tracking,
             intervals=intervals,
+            utility=_utility_picture(data),
         )
 
 
@@ -254,6 +259,16 @@ def _scale_words(data: ReportData) -> str:
     if data.study.objective.warp.kind == "log":
         return " The axis has the logarithmic scale on which the study models the objective."
     return ""
+
+
+def _utility_picture(data: ReportData) -> Picture | None:
+    if data.preference is None or not data.preference.utilities:
+        return None
+    caption = (
+        f"Confidence bounds (beta {data.study.tuner.beta:g}) of how much better than the first walk of its context "
+        "each compared walk is, by the answers alone; 0 is the first walk. The scale is that of prior_std."
+    )
+    return drawn("utility", utility_figure(data), "Utility over the first walk's, per trial", caption)
 
 
 def _objective_picture(data: ReportData) -> Picture:

@@ -24,6 +24,7 @@ from safebo.report.data import (
     objective_of,
 )
 from safebo.report.findings import findings, view_of
+from safebo.report.preferences import preference_story
 from safebo.report.prior import prior_story
 from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
@@ -56,6 +57,7 @@ def read_run(folder: Path) -> ReportData:
         tuner.restore([(e.trial, e.measurement) for e in entries])
         prior, robots = prior_story(journal, tuner), robots_of(journal)
         view = view_of(folder, journal)
+        preference = preference_story(journal, tuner)
         clock = OperatingClock(journal, entries)
         begun = [e.text for e in journal.events() if e.kind in ("taken", "robot-changed")]
     provenance = _provenance(run, robots) | ({"began with": begun[0]} if begun else {})
@@ -64,6 +66,7 @@ def read_run(folder: Path) -> ReportData:
         provenance["declared norm"] = norm_words(needed)
     data = assemble(run.study, entries, tuner, folder, provenance, run.trials, computed_from, clock)
     best = {c.name: c.best for c in data.contexts if c.tried and c.name in view.best}
+    data = replace(data, preference=preference)
     return replace(data, prior=prior, findings=findings(replace(view, records=tuple(entries), best=best)))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from safebo.errors import InputError, OtherFileError
 from safebo.evaluators.gate import margin_of
 from safebo.files.writing import write_whole
-from safebo.storage.records import Record
+from safebo.storage.records import KeptAnswer, Record
 from safebo.study import Study
 
 Cell = float | int | str | bool | None
@@ -21,7 +21,7 @@ Cell = float | int | str | bool | None
 
 @dataclass(frozen=True)
 class TrialTable:
-    """One row a trial, in the order asked.
+    """One row a trial, in the order asked (of answers, one row a question).
 
     Args:
         columns: their names: `trial`, `phase`, `context`, `status`, `outcome`, `fell`, `certified`; `parameters.NAME`;
@@ -67,6 +67,26 @@ def trial_cells(records: Sequence[Record], study: Study) -> TrialTable:
         *last,
     )
     return TrialTable(columns, rows, units)
+
+
+def answer_cells(answers: Sequence[KeptAnswer]) -> TrialTable:
+    """The table of what people said of pairs of walks, one row a question."""
+    columns = ("question", "left", "right", "context", "repeats", "said", "better", "by", "at")
+    rows = tuple(
+        (
+            k.answer.question.number,
+            k.answer.question.left,
+            k.answer.question.right,
+            k.answer.question.context_name,
+            k.answer.question.repeats,
+            k.answer.word,
+            k.answer.better,
+            k.by,
+            k.at.isoformat(),
+        )
+        for k in answers
+    )
+    return TrialTable(columns, rows, {})
 
 
 def _row(record: Record, study: Study) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from in_process import in_process
 from rich.console import Console
 
 from safebo.errors import InputError, RunStoppedError
+from safebo.report import build_report
+from safebo.report.run import read_run
 from safebo.runs.opened import open_run
 from safebo.runs.preferences import PageJudge, answer_question, waiting_card
 from safebo.runs.recommend import recommend
@@ -124,3 +127,34 @@ def test_a_measured_run_has_no_question(tmp_path: Path, study: Path) -> None:
     run(study, tmp_path / "measured", trials=1)
     with pytest.raises(InputError, match="objective of this run is measured"):
         answer_question(tmp_path / "measured", "left")
+
+
+def test_the_report_shows_pairs_utilities_and_how_consistent_the_answers_are(
+    study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "seen"
+    run(study, folder, trials=5, judge=Knows())
+    data = read_run(folder)
+    assert data.preference is not None
+    assert [pair[:3] for pair in data.preference.pairs] == [
+        (k.answer.question.number, k.answer.question.left, k.answer.question.right)
+        for k in open_run(folder).answers
+    ]
+    assert "1 pair asked twice, 0 answered otherwise" in data.preference.consistency
+    utilities = data.preference.utilities
+    assert (utilities[0].trial, utilities[0].mean) == (1, 0.0)
+    best = max(utilities, key=lambda u: u.mean).trial
+    measured = {
+        r.trial.id: r.measurement.extra["objective"] for r in open_run(folder).records if r.measurement
+    }
+    assert best == max(measured, key=lambda i: measured[i])
+    page = build_report(folder).read_text()
+    assert "What was preferred" in page
+    assert "those that the answers speak for" in page
+    assert 'alt="Utility over the first walk' in page
+    exported = in_process(capfd, "export", folder, "--answers", tmp_path / "answers.csv")
+    assert exported.code == 0
+    with (tmp_path / "answers.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["better"]) for row in rows] == [k.answer.better for k in open_run(folder).answers]
+    assert {row["by"] for row in rows} == {"Ada"}
