@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safebo.hardware.dds_peers import MARK, Peer, peer_of
+from safebo.hardware.dds_peers import MARK, MAX_ENDPOINTS, Discovery, Peer
 from safebo.hardware.errors import DdsVersionError, HardwareInputError, LinkError
 
-MAX_ENDPOINTS = 10_000  # of a domain, told apart
 BATCH = 64  # samples taken at once; a flood must not hold up a control loop
 MAX_DOMAIN = 230
 _LOOPBACK = 0x8  # IFF_LOOPBACK
@@ -170,34 +169,28 @@ class Participant:
         """Names and types of the topics that somebody writes in this domain, as far as they are known by now."""
         from cyclonedds.builtin import BuiltinTopicDcpsPublication
 
-        seen = self._discovered(BuiltinTopicDcpsPublication)
+        reader = self._built_in(BuiltinTopicDcpsPublication)
+        seen = self._made(lambda: reader.read(MAX_ENDPOINTS))
         return {sample.topic_name: sample.type_name for sample in seen if hasattr(sample, "topic_name")}
 
     def publishers(self, topic: str) -> list[Peer]:
-        """Who publishes a topic in this domain, as far as it is known by now; a process for each of its writers.
+        """Who publishes a topic in this domain, as far as it is known by now; see `Discovery.publishers`."""
+        return self.discovery().publishers(topic)
 
-        Writers of this participant are not among them.
-        """
+    def discovery(self) -> Discovery:
+        """What discovery knows of this domain, to be asked later, by another thread if need be."""
         from cyclonedds import builtin
 
-        writers = self._discovered(builtin.BuiltinTopicDcpsPublication)
-        processes = self._discovered(builtin.BuiltinTopicDcpsParticipant)
-        peers = {str(one.key): peer_of(one.qos or ()) for one in processes if hasattr(one, "qos")}
-        own = str(self._participant.guid)
-        return [
-            peers.get(str(one.participant_key), Peer())
-            for one in writers
-            if getattr(one, "topic_name", None) == topic and str(one.participant_key) != own
-        ]
+        kinds = (builtin.BuiltinTopicDcpsPublication, builtin.BuiltinTopicDcpsParticipant)
+        writers, processes = (self._built_in(kind) for kind in kinds)
+        return Discovery(str(self._participant.guid), self._made, writers, processes)
 
-    def _discovered(self, builtin_topic: Any) -> Any:
-        """What discovery knows of a kind."""
+    def _built_in(self, kind: Any) -> Any:
         from cyclonedds.builtin import BuiltinDataReader
 
         self._check_usable()
         with _creating:
-            reader = self._made(lambda: BuiltinDataReader(self._participant, builtin_topic))
-        return self._made(lambda: reader.read(MAX_ENDPOINTS))
+            return self._made(lambda: BuiltinDataReader(self._participant, kind))
 
     def close(self) -> None:
         """Leave the network; its writers and readers are of no use after it."""

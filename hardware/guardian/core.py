@@ -40,7 +40,7 @@ from safebo.hardware.guardian.request_handler import RequestHandler
 from safebo.hardware.guardian.snapshot import snapshot
 from safebo.hardware.guardian.staging import GuardedController, Staging
 from safebo.hardware.guardian.state_machine import EventRow, Latch, StateMachine, TrialRun
-from safebo.hardware.guardian.states import GuardianEvent, Response, State
+from safebo.hardware.guardian.states import LATCHED, GuardianEvent, Response, State
 from safebo.hardware.guardian.telemetry import Telemetry
 from safebo.hardware.guardian.walker import NotInTickError
 from safebo.hardware.guardian.wall_clock import WallClock
@@ -130,6 +130,12 @@ class Guardian:
     def describe(self, what: Mapping[str, Any]) -> None:
         """Say of itself, to whoever asks over the link, what can be written as JSON."""
         self._requests.description = json.dumps(what).encode()
+
+    def name_commander(self, who: str) -> None:
+        """Say who the other commander is, in the latch that it has caused."""
+        latch = self.latch
+        if latch.cause.quantity == "foreign_commands" and self.state in LATCHED:
+            latch.message = f"{latch.cause.message}: {who}"
 
     def status(self) -> StateMessage:
         """How everything stands, as the link tells it."""

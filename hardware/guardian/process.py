@@ -132,8 +132,11 @@ class GuardianProcess:
         """One control tick; `stop` is the level of a stop asked for at this process."""
         now, state = self._pace.next(self._link)
         late = "" if self.watch is None else self.watch.begin()
+        named = False
         if self.ticks % FOREIGN_TICKS == 0:
-            self._foreign, self._other = self._link.foreign_commands(), self._link.other_robots()
+            known, self._foreign = self._foreign, self._link.foreign_commands()
+            self._other = self._link.other_robots()
+            named = bool(known and self._foreign and known != self._foreign)
         seen = None if state is None else observe(state, bool(self._foreign), bool(self._other))
         damaged = self._link.counters.damaged
         tick = self._service.tick(now, seen, self._server.receive(), damaged, stop)
@@ -145,6 +148,9 @@ class GuardianProcess:
         if self._speed.look(now) and self._speed.factor < SLOW_CLOCK:
             message = f"the robot's clock runs at {self._speed.factor:.2f} of real time"
             events = [*events, EventRow(now, "slow", message)]
+        if named:  # who it is came after that there is one
+            self.guardian.name_commander(self._foreign)
+            events = [*events, EventRow(now, "commander", self._foreign)]
         if late:
             events = [*events, EventRow(now, "late", late)]
         self._tell(events)

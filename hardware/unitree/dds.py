@@ -21,7 +21,7 @@ from safebo.hardware.dds import (
     dds_version,
     is_loopback,
 )
-from safebo.hardware.dds_peers import Peer
+from safebo.hardware.dds_peers import Discovery, Peer
 from safebo.hardware.errors import DdsVersionError, HardwareInputError
 
 PHYSICAL_VERSION = "0.10.2"
@@ -131,6 +131,10 @@ class DdsParticipant:
     def publishers(self, topic: str) -> list[Peer]:
         """Which other processes publish a topic; see `safebo.hardware.dds.Participant.publishers`."""
         return self._participant.publishers(topic)
+
+    def discovery(self) -> Discovery:
+        """What discovery knows, to be asked later, by another thread if need be."""
+        return self._participant.discovery()
 
     def close(self) -> None:
         """Leave the network; its writers and readers are of no use after it."""

@@ -12,6 +12,7 @@ from safebo.hardware.errors import LinkError, WireError
 from safebo.hardware.robot_link import Battery, LinkCounters, RobotState, checked_command
 from safebo.hardware.robot_stream import wait_for_stream
 from safebo.hardware.unitree import go2_messages as wire
+from safebo.hardware.unitree.commanders import CommanderNames
 from safebo.hardware.unitree.dds import DdsNetwork, DdsParticipant, DdsWriter
 from safebo.hardware.unitree.go2_broadcasts import encode_broadcast, wireless_controller
 from safebo.hardware.unitree.joints import JOINT_NAMES
@@ -87,6 +88,7 @@ class Go2Link:
         self._states = self._participant.reader(STATES, "LowState_")
         # Never taken from: it is there to count who writes commands.
         self._commands = self._participant.reader(COMMANDS, "LowCmd_", depth=1)
+        self._names = CommanderNames(partial(self._participant.discovery().publishers, COMMANDS))
         self._writer: DdsWriter | None = None
 
     def prepare(self, timeout: float = ROBOT_TIMEOUT_S) -> list[str]:
@@ -169,10 +171,17 @@ class Go2Link:
     def foreign_commands(self) -> str:
         """Who else commands the joints; empty when nobody does. Never blocks.
 
-        Counts publishers of commands, and asks the robot once a second which motion service is active.
+        Counts publishers of commands, and asks the robot once a second which motion service is active. Names of
+        publishers follow a moment after their number.
         """
-        if others := self._others():
-            return f"{others} other program(s) publish {COMMANDS}"
+        others = self._others()
+        who = self._names.named(others)
+        if others:
+            return (
+                f"{COMMANDS} is published by {who}"
+                if who
+                else f"{others} other program(s) publish {COMMANDS}"
+            )
         service = self._watch.look(self._clock()) if self._writer is not None else ""
         return f"the motion service {service!r} commands the joints" if service else ""
 
@@ -190,6 +199,7 @@ class Go2Link:
 
     def close(self) -> None:
         """Leave the network."""
+        self._names.close()
         self._participant.close()
 
 

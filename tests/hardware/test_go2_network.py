@@ -119,7 +119,8 @@ def test_a_second_program_that_commands_is_seen(link) -> None:
     intruder = dds.DdsParticipant(DdsNetwork("lo", DOMAIN))
     intruder.writer(COMMANDS, "LowCmd_")
     assert until(lambda: link.command_writers() == 2)
-    assert "1 other program" in link.foreign_commands()
+    assert "1 other program" in link.foreign_commands()  # at once; by name as soon as it is known
+    assert until(lambda: f"is published by process {os.getpid()}" in link.foreign_commands())
     intruder.close()
     assert until(lambda: link.command_writers() == 1)
 

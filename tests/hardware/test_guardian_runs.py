@@ -221,6 +221,18 @@ def test_the_real_controller_stands_walks_and_lies_down_on_the_plant() -> None:
     assert world.guardian.latch.number == 0
 
 
+def test_another_commander_is_named_in_its_latch_and_in_no_other(running) -> None:
+    world, client = running
+    world.guardian.name_commander("somebody")
+    assert "somebody" not in world.guardian.latch.message
+    world.robot.edit = lambda seen: setattr(seen, "foreign_commands", True)
+    world.tick()
+    assert world.state is State.HOLD_LATCHED
+    world.guardian.name_commander("rt/lowcmd is published by process 7")
+    client.pump(0.1)
+    assert client.state.message == "another commander: rt/lowcmd is published by process 7"
+
+
 class _Plant(StandInRobot):
     """MuJoCo in place of the stand-in."""
 
