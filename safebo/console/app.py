@@ -41,6 +41,7 @@ from safebo.console.access import (
 from safebo.console.parts import audit_part, charts_part, filters_of, now_part, robot_part, trials_part
 from safebo.console.reading import RunReader, Runs
 from safebo.console.replays import ReplayDrawer
+from safebo.console.resolving import resolve, unknown_trial
 from safebo.console.robots import MakeWatch, Robot, bridge_watch
 from safebo.console.run_view import trial_data
 from safebo.console.slices import SliceDrawer
@@ -111,6 +112,7 @@ class Console:
             "text": state.text,
             "version": reader.snapshot().version,
             "question": None if question is None else question.id,
+            "unknown": unknown_trial(reader),
             "owner": owner,
             "may_own": session.role == "owner",
             "has_robot": robot is not None,
@@ -223,7 +225,7 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
         if part == "now":
             question = reader.question()
             ticket = "" if question is None else access.ticket(question.id, question.hash)
-            return now_part(question, ticket, card_valid(question))
+            return now_part(question, ticket, card_valid(question), unknown_trial(reader))
         if part == "trials":
             page = query.get("page", "1")
             filters = filters_of(query, seen.run.study)
@@ -355,6 +357,20 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
         if question.kind == "prefer":
             return {"text": f"Question {question.card['number']}: {answer}."}
         return {"text": f"Trial {question.trial}: {answer}."}
+
+    @app.post("/runs/{name}/resolve")
+    def resolved(
+        request: Request,
+        name: str,
+        trial: Annotated[int, Body()],
+        account: Annotated[str, Body(max_length=20)],
+        words: Annotated[str, Body(max_length=MAX_WORDS)] = "",
+    ) -> dict[str, str]:
+        session, reader = session_of(request), reader_of(name)
+        access.need_owner(session)
+        said = resolve(reader, trial, account, words, f"page, {who(session)}")
+        _note(reader, who(session), f"trial {trial} resolved as {account}: {one_line(words.strip())}")
+        return {"text": said}
 
     def act(request: Request, name: str, what: str, do: Callable[[RobotView], str | None]) -> dict[str, str]:
         """Do something to the robot first; the log, and its disk, come after."""

@@ -8,10 +8,12 @@ from typing import Any
 
 from safebo.console.charts import evidence_charts, trial_charts
 from safebo.console.reading import RunReader, Snapshot
+from safebo.console.resolving import ACCOUNTS
 from safebo.console.run_view import cell
 from safebo.console.trial_table import outcome
 from safebo.evaluators.gate import was_unsafe
 from safebo.report.data import finite_margin, objective_of
+from safebo.runs.operators import RESOLUTION
 from safebo.runs.page_operator import ANSWERS, REASONS
 from safebo.storage.journal import Record
 from safebo.storage.questions import Question
@@ -24,6 +26,8 @@ PAGE = 100
 """Trials on one page of the table."""
 AUDIT = 200
 """Newest entries of the audit log on the page."""
+
+RESOLVED = dict(RESOLUTION)
 
 LABELS = {
     "yes": "Run this trial",
@@ -73,8 +77,10 @@ class Filters:
         )
 
 
-def now_part(question: Question | None, ticket: str, valid: float) -> dict[str, Any]:
-    """The card that waits for an answer."""
+def now_part(
+    question: Question | None, ticket: str, valid: float, unknown: int | None = None
+) -> dict[str, Any]:
+    """The card that waits for an answer, or asks what became of a trial whose result is not known."""
     answers = [] if question is None else [(a, LABELS[a]) for a in ANSWERS[question.kind]]
     return {
         "question": question,
@@ -83,6 +89,8 @@ def now_part(question: Question | None, ticket: str, valid: float) -> dict[str, 
         "answers": answers,
         "reasons": tuple(REASONS),
         "keys": PREFERENCE_KEYS if question is not None and question.kind == "prefer" else {},
+        "unknown": unknown,
+        "accounts": [(name, text, RESOLVED[name]) for name, text in ACCOUNTS.items()],
     }
 
 

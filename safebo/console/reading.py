@@ -178,8 +178,8 @@ def state_of(seen: Snapshot, question: Question | None, running: bool) -> RunSta
     if unknown:
         return RunState(
             "stopped",
-            f"How trial {unknown[0]} ended is not known: look at the robot, then say `safebo resolve`, or what "
-            f"--resume asks at the terminal. {done}.",
+            f"How trial {unknown[0]} ended is not known: look at the robot, then say it here, by `safebo "
+            f"resolve`, or when --resume asks. {done}.",
         )
     waiting = [record.trial for record in seen.records if record.status == "asked"]
     if running:

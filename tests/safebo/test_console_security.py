@@ -90,7 +90,7 @@ def test_hosts_are_those_that_are_served() -> None:
     "origin",
     ["", "null", "http://evil.example", f"https://{HOST}", f"{ORIGIN}.evil.example", "http://127.0.0.1:8771"],
 )
-@pytest.mark.parametrize("what", ["stop", "answer", "clear"])
+@pytest.mark.parametrize("what", ["stop", "answer", "clear", "resolve"])
 def test_a_change_from_another_origin_is_refused(owner: Browser, origin: str, what: str) -> None:
     answer = owner.act(what, origin=origin)
     assert (answer.status_code, "another page" in answer.json()["error"]) == (403, True)
@@ -98,7 +98,7 @@ def test_a_change_from_another_origin_is_refused(owner: Browser, origin: str, wh
 
 
 @pytest.mark.parametrize("token", ["", "x", "stolen-from-another-page"])
-@pytest.mark.parametrize("what", ["stop", "answer", "baseline"])
+@pytest.mark.parametrize("what", ["stop", "answer", "baseline", "resolve"])
 def test_a_change_without_the_pages_token_is_refused(owner: Browser, token: str, what: str) -> None:
     answer = owner.act(what, x_safebo_csrf=token)
     assert (answer.status_code, "token" in answer.json()["error"]) == (403, True)
@@ -137,7 +137,7 @@ def test_only_get_and_post_are_spoken(owner: Browser, method: str) -> None:
 
 
 def test_a_get_changes_nothing(owner: Browser) -> None:
-    for what in ("stop", "answer", "clear", "baseline", "acknowledge"):
+    for what in ("stop", "answer", "clear", "baseline", "acknowledge", "resolve"):
         assert owner.get(f"/runs/monday/{what}").status_code in (404, 405)
     assert owner.page.watched.done == []
 
@@ -269,6 +269,7 @@ CHANGES = {
     "baseline": {},
     "acknowledge": {"latch": 1},
     "clear": {},
+    "resolve": {"trial": 2, "account": "fell", "words": "it lies"},
 }
 
 

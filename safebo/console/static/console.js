@@ -144,7 +144,7 @@ function show(event) {
   id("take").hidden = owns || !event.may_own || event.owner === "other";
   id("release").hidden = !owns;
   showRobot(event);
-  if (!before || before.question !== event.question) refresh("now");
+  if (!before || before.question !== event.question || before.unknown !== event.unknown) refresh("now");
   if (before && before.version !== event.version) for (const part of ["trials", "charts", "audit"]) later(part);
   enable();
 }
@@ -292,8 +292,22 @@ document.addEventListener("click", async (event) => {
     const query = new URLSearchParams(new FormData(id("filters")));
     query.set("page", button.dataset.page);
     refresh("trials", query.toString());
-  } else if (button.classList.contains("answer")) answer(button);
+  } else if (button.classList.contains("account")) resolve(button);
+  else if (button.classList.contains("answer")) answer(button);
 });
+
+async function resolve(button) {
+  const words = id("words").value.trim();
+  if (!words) {
+    say("Please say what you saw, in the field above the buttons. Nothing was done.", true);
+    id("words").focus();
+    return;
+  }
+  button.disabled = true;
+  const trial = Number(button.closest(".resolution").dataset.trial);
+  if (await change(`/runs/${run}/resolve`, { trial, account: button.dataset.account, words })) refresh("now");
+  else enable();
+}
 
 async function answer(button) {
   const words = id("words") ? id("words").value.trim() : "";
