@@ -65,16 +65,17 @@ class Chain:
     Args:
         folder: for logs, runs and the key.
         domain: DDS domain on the loopback interface.
+        seconds: of a walk.
     """
 
-    def __init__(self, folder: Path, domain: int) -> None:
+    def __init__(self, folder: Path, domain: int, seconds: float = SECONDS) -> None:
         self.folder, self.domain, self.port = folder, domain, 0
         self.key = folder / "link.key"
         self.log = folder / "guardian.jsonl"
         self.study = folder / "short.yaml"
         folder.mkdir(parents=True, exist_ok=True)
         content = yaml.safe_load(resolve_study("go2-trot").read_text())
-        content["evaluator"]["options"]["seconds"] = SECONDS
+        content["evaluator"]["options"]["seconds"] = seconds
         self.study.write_text(yaml.safe_dump(content, sort_keys=False))
         self._runs = 0
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from random import SystemRandom
 
 from safebo.hardware.adapters.relay import relay
@@ -35,6 +38,26 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.text.command import say_if_heard
 
 
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """A signal ends the process there and then, while nothing is commanded yet.
+
+    Ctrl-C's exception in the middle of a compilation leaves the compiler broken: what followed was an internal error,
+    and may be a fault in compiled code.
+    """
+
+    def end(*_: object) -> None:
+        os.write(2, b"stopped\n")
+        os._exit(1)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedController:
     """What walks: the built-in controller, compiled, or the relay to the user's own."""
     own = settings.controller
@@ -44,7 +67,8 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
             f"loading the controller of {robot.name}; a first start compiles it, for a minute or two"
         )
         controller = GuardedController(QuadrupedWalker(robot, CONTROL_RATE_HZ), settings.table)
-        warm_up(robot, controller)
+        with ending_at_once():
+            warm_up(robot, controller)
         say_if_heard(f"controller of {robot.name} ready after {time.monotonic() - begin:.1f} s")
         return controller
     # A restart of the controller may take seconds: it has a thread to itself.
@@ -52,7 +76,8 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
     relayed, keeper = relay(own, robot, executor, not settings.options.physical, CONTROL_RATE_HZ)
     say_if_heard(f"relaying to {own.name} at {LOOPBACK}:{own.port}")
     controller = GuardedController(relayed, settings.table, keeper)
-    warm_up(robot, controller)
+    with ending_at_once():
+        warm_up(robot, controller)
     return controller
 
 

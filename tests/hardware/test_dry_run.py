@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from safebo.experiments.robustness.guardian_world import go1
 from safebo.hardware.guardian.bounds import quadruped_table
 from safebo.hardware.guardian.dry_run import AtOnce, DryRun, StandingWalker, warm_up
+from safebo.hardware.guardian.guarding import ending_at_once
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.states import State
 
@@ -32,6 +35,18 @@ def test_nothing_is_compiled_loaded_or_imported_once_it_is_ready(tmp_path: Path)
         "cleared: REST",
         "stopped: DAMP_LATCHED",
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_is_loaded_ends_it_at_once(number: signal.Signals) -> None:
+    # the exception of a Ctrl-C would come in the middle of the compiler, and leave it broken
+    child = os.fork()
+    if child == 0:
+        with ending_at_once():
+            os.kill(os.getpid(), number)
+            sum(range(10_000))
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
 class Untouchable:
