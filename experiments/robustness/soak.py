@@ -27,17 +27,25 @@ import typer
 
 from safebo.experiments.robustness.growth import Meter
 from safebo.experiments.robustness.guardian import stays
-from safebo.experiments.robustness.guardian_world import PERIOD
-from safebo.experiments.robustness.robot_run import RobotRun
+from safebo.experiments.robustness.guardian_world import PERIOD, go1
+from safebo.experiments.robustness.robot_run import RobotRun, TrialStory
 from safebo.experiments.robustness.soak_troubles import PHYSICAL, RISING, STANDING, STEPPING, Maker, Trouble
 from safebo.experiments.robustness.soak_world import SoakWorld
 from safebo.hardware.errors import LinkError
+from safebo.hardware.guardian.bounds import quadruped_table
+from safebo.hardware.guardian.dry_run import warm_up
+from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.states import LATCHED, State
+from safebo.hardware.guardian.walker import QuadrupedWalker
 from safebo.hardware.link.client import GuardianClient, RefusedError
 from safebo.hardware.link.messages import Code
+from safebo.types import NotStartedError
 
 UPRIGHT = 0.9
 """Cosine of the tilt beyond which a person puts the robot down again before anything is cleared."""
+
+BEFORE_WALKING = {State.STANDING_UP: "while the robot got up", State.HOLD: "while it stood, before the walk"}
+"""Troubles after which a trial is not started, by the state in which they came."""
 
 WARM, AMBIENT = 60.0, 30.0  # degrees Celsius
 DRAINED, CHARGED = 45.0, 92.0  # per cent
@@ -82,7 +90,7 @@ class Soak:
         planned = self._plan() if self.trials % 4 else None
         world.stiffness = round(float(self.rng.uniform(66, 69)), 1) + 0.0625
         story = run.run(run.trial(self.trials, world.stiffness))
-        self.outcomes[story.measurement.outcome if story.measurement else _why(story.error)] += 1
+        self.outcomes[self._outcome(story, planned)] += 1
         while world.open:
             with run.session.client() as client:
                 client.pump(0.02)
@@ -92,6 +100,19 @@ class Soak:
             self._clear()
         self._take_a_break()
         self._tidy()
+
+    def _outcome(self, story: TrialStory, planned: Trouble | None) -> str:
+        """How a trial ended, for the table; one that was not started has to have a trouble that was there first."""
+        world = self.world
+        if story.measurement is not None:
+            return story.measurement.outcome
+        if planned is not None and world.trouble is not None:
+            before = BEFORE_WALKING.get(world.met)
+            if before is not None and isinstance(story.error, NotStartedError):
+                return f"not started, its trouble came {before}"
+            return f"unknown, its trouble came {'in the walk' if before is None else before}"
+        self.alarms.append(f"trial {self.trials}: not run, and nothing was wrong: {story.error}")
+        return "not run without a trouble"
 
     def events(self) -> list[str]:
         """What was missed, and false alarms, since the last call."""
@@ -221,11 +242,6 @@ class Soak:
             file.unlink()
 
 
-def _why(error: Exception | None) -> str:
-    """What kept a trial from a measurement, without its numbers."""
-    return "".join(c for c in str(error).split(":")[0] if not c.isdigit())
-
-
 def _all() -> list[tuple[State, Maker]]:
     """Every trouble in every state it is for."""
     return [
@@ -248,6 +264,8 @@ def soak(
     Raises:
         LinkError: robot, guardian and tuner do not find together again after a trouble.
     """
+    # compiled first: an approval holds for a minute of the wall's clock
+    warm_up(go1(), GuardedController(QuadrupedWalker(go1()), quadruped_table()))
     made, meter = Soak(folder, seed, makers), Meter(60.0 * minutes, warm=0.2)
     world, begin, wall = made.world, made.world.now, time.monotonic()
     told = 0

@@ -1,5 +1,6 @@
 """A few trials of the soak; and that it misses no guardian that was made to ignore something."""
 
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -76,6 +77,13 @@ def test_a_latch_that_lets_motion_through_is_found_out(soak) -> None:
     with mock.patch.dict(states.TABLE, {State.DAMP_LATCHED: open_row}):
         made.cycle()
     assert any("STANDING_UP" in words for words in made.missed)
+
+
+def test_a_trial_that_is_refused_before_its_trouble_is_an_alarm(soak) -> None:
+    made = soak((State.RUNNING, TUNER_SILENCE))
+    made.run.run = partial(made.run.run, approved=False)
+    made.cycle()
+    assert [words for words in made.alarms if "nothing was wrong: these gains were not approved" in words]
 
 
 def test_promises_are_those_of_the_published_limits() -> None:

@@ -10,9 +10,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the page needs the extra `console`")
 
-from console_pages import Browser, Page, console_page, make_run
+from console_pages import Browser, Page, Watched, console_page, make_run
 
-from safebo.console.app import Console
 from safebo.console.reading import Runs
 from safebo.console.serve import Listening, guarded
 from safebo.storage.journal import Journal, Record
@@ -34,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def page(folder: Path) -> Iterator[Page]:
     said: list[str] = []
+    watched = Watched()
     app, console = guarded(
-        Runs(folder), Listening(), 8770, said.append, None, lambda _name: lambda _where: None
+        Runs(folder), Listening(), 8770, said.append, None, lambda evaluator: lambda address: watched
     )
-    assert isinstance(console, Console)
-    yield Page(app, console, folder, None, said, QuestionFile(folder))  # type: ignore[arg-type]
+    yield Page(app, console, folder, watched, said, QuestionFile(folder))
     console.close()
 
 
