@@ -43,6 +43,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "controllers",
         "simulation",
         "evaluation",
+        "identification",
         "benchmarks",
         "cli",
     ),

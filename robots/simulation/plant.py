@@ -80,7 +80,7 @@ class Simulation:
         self.index = robot.mujoco_index(self.model)
         self.substeps = max(1, math.ceil(self.period / self.model.opt.timestep - 1e-9))
         self.model.opt.timestep = self.period / self.substeps
-        _disturb_model(self.model, robot, self.disturbance)
+        disturb_model(self.model, robot, self.disturbance)
         self.data = mujoco.MjData(self.model)
         self._allocate()
         self.reset()
@@ -284,7 +284,7 @@ class Simulation:
         return math.isfinite(speed.dot(speed)) and self.in_time()
 
 
-def _disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
+def disturb_model(model: Any, robot: RobotModel, gap: Disturbance) -> None:
     """Write the lasting part of the disturbance into a MuJoCo model."""
     index = robot.mujoco_index(model)
     for values, target in (

@@ -1,0 +1,262 @@
+"""The plant's parameters from recorded walks: Gauss-Newton on short windows, with honest intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from safebo.robots.descriptions.model import RobotModel
+from safebo.robots.identification.equations import (
+    HUBER,
+    LONG,
+    LONG_SPREAD,
+    SHORT_SPREAD,
+    Linear,
+    Normal,
+    Unknowns,
+    linearise,
+    normal_equations,
+    residuals,
+)
+from safebo.robots.identification.parameters import Family
+from safebo.robots.identification.replay import CHANNELS, Replayer
+from safebo.robots.identification.walks import WalkLog
+from safebo.robots.identification.windows import TICKS, Windows, cut, sensor_noise, spread
+from safebo.types import FloatArray, IntArray
+
+SCANNED = 24
+"""Windows with which delays are compared."""
+FITTED = 80
+"""Windows of a fit, taken evenly from all there are: more would tell more, and the intervals say when too few do."""
+SCAN_STEPS = (6.0, 3.0, 1.0)
+STEPS = (3.0, *(1.0,) * 8)
+"""Gauss-Newton steps of a fit at most, each with how large the differences by a window's start are."""
+SETTLED = 0.5
+"""Standard errors by which the last step may move a parameter."""
+MOST_SENSITIVE = 0.05
+"""Share of windows, the most sensitive ones, that count no more than the next: those in which a contact switches."""
+BAD = 1.5
+"""Times the median cost from which on a window counts less: its start was not found, or its contacts are not these."""
+DRAWS = 400
+"""Of the bootstrap."""
+_SHARES = (1.0, 0.6, 0.3, 0.0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was found.
+
+    Args:
+        family: what was looked for.
+        values: estimates, `p`.
+        covariance: of the estimates, inflated, `p x p`.
+        inflation: by how much the bootstrap's standard errors exceed the plain ones, at least 1, `p`.
+        delay: ticks until a torque acts.
+        delay_costs: of every delay tried: mean cost per measured number.
+        cost: median of the windows' costs per number measured: about 1 where the plant is in the family.
+        ratios: of every channel: spread of what is left over, in standard deviations of its noise, `CHANNELS`.
+        windows, walks: how many.
+    """
+
+    family: Family
+    values: FloatArray
+    covariance: FloatArray
+    inflation: FloatArray
+    delay: int
+    delay_costs: dict[int, float]
+    cost: float
+    ratios: FloatArray
+    windows: int
+    walks: int
+
+    @property
+    def errors(self) -> FloatArray:
+        """Standard errors, `p`."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    @property
+    def correlation(self) -> FloatArray:
+        """Of the estimates' errors, `p x p`."""
+        return np.asarray(self.covariance / np.outer(self.errors, self.errors))
+
+
+def fit(
+    robot: RobotModel,
+    walks: Sequence[WalkLog],
+    family: Family,
+    delays: Sequence[int] = (0, 1, 2, 3),
+    threads: int | None = None,
+    tell: Callable[[str], None] = lambda words: None,
+) -> Fit:
+    """Find the plant of a family that made these walks.
+
+    Args:
+        robot: which one.
+        walks: of it, at one control rate.
+        family: plants, with what is believed before.
+        delays: ticks until a torque acts, each tried first.
+        threads: that compute; None: one per processor.
+        tell: is told how far it is.
+
+    Raises:
+        ValueError: walks of different control rates, or none that can be cut into windows.
+    """
+    periods = {round(log.period, 6) for log in walks}
+    if len(periods) != 1:
+        raise ValueError(
+            f"the walks have control periods of {', '.join(f'{p:g} s' for p in sorted(periods))}"
+        )
+    replayer, noise = Replayer(robot, family, walks[0].period, threads), sensor_noise(walks)
+    problem, windows = _Problem(replayer, noise, family), cut(walks, TICKS)
+    few = windows.some(_evenly(len(windows), SCANNED))
+    scanned = dict[int, _Solution]()
+    for delay in delays:
+        scanned[delay] = problem.solve(few, delay, family.mean.copy(), SCAN_STEPS)
+        costs = [solution.cost for solution in scanned.values()]
+        tell(f"delay of {delay} ticks: cost {costs[-1]:.2f}")
+        if len(costs) > 2 and costs[-1] > costs[-2] > costs[-3]:
+            break
+    delay = min(scanned, key=lambda d: scanned[d].cost)
+    windows = windows.some(_evenly(len(windows), FITTED))
+    found = problem.solve(windows, delay, scanned[delay].at.values, STEPS, tell)
+    covariance, inflation = problem.intervals(found, windows)
+    left = (found.linear.residual / noise).reshape(-1, CHANNELS)
+    return Fit(
+        family,
+        found.at.values,
+        covariance,
+        inflation,
+        delay,
+        {d: s.cost for d, s in scanned.items()},
+        found.cost,
+        spread(left),
+        len(windows),
+        len(walks),
+    )
+
+
+def _evenly(count: int, wanted: int) -> IntArray:
+    """At most so many of a count of windows, evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int))
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """A fit: where it is, the windows before the last step, its matrix, and the median of the windows' costs."""
+
+    at: Unknowns
+    linear: Linear
+    normal: Normal
+    matrix: FloatArray
+    cost: float
+
+
+class _Problem:
+    """One fit: what stays the same in all its steps."""
+
+    def __init__(self, replayer: Replayer, noise: FloatArray, family: Family) -> None:
+        self.replayer, self.noise, self.family = replayer, noise, family
+
+    def solve(
+        self,
+        windows: Windows,
+        delay: int,
+        values: FloatArray,
+        steps: Sequence[float],
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> _Solution:
+        """Steps from parameters, until they settle."""
+        at, p = Unknowns.at(values, windows), len(self.family)
+        costs = np.ones(len(windows))
+        for number, scale in enumerate(steps):
+            linear, normal, matrix, change = self._step(windows, delay, at, scale, costs)
+            before, (at, costs) = at.values, self._searched(windows, delay, at, normal, change)
+            moved = np.abs(at.values - before) / np.sqrt(np.diag(np.linalg.inv(matrix))[:p])
+            tell(
+                f"step {number + 1}: {self.family.names[int(np.argmax(moved))]} by {moved.max():.1f} standard errors"
+            )
+            if number > 1 and moved.max() <= SETTLED:
+                break
+        return _Solution(at, linear, normal, matrix, float(np.median(costs)))
+
+    def _step(
+        self, windows: Windows, delay: int, at: Unknowns, scale: float, costs: FloatArray
+    ) -> tuple[Linear, Normal, FloatArray, FloatArray]:
+        """One Gauss-Newton step from a point where windows have these costs, at most one prior standard deviation."""
+        family, p = self.family, len(self.family)
+        linear = linearise(self.replayer, windows, delay, at, scale)
+        normal = normal_equations(linear, windows, at, self.noise, family)
+        sensitive = np.einsum("nii,i->n", normal.matrix[:, :p, :p], family.spread**2)
+        weight = np.minimum(1.0, np.quantile(sensitive, 1.0 - MOST_SENSITIVE) / np.maximum(sensitive, 1e-12))
+        weight *= np.minimum(1.0, BAD * np.median(costs) / costs) ** 2
+        normal = normal.weighed(weight)
+        matrix = normal.matrix.sum(axis=0) + self.prior(windows)
+        change = np.linalg.solve(matrix, normal.vector.sum(axis=0) + self._pull(windows, at))
+        change[:p] = np.clip(change[:p], -family.spread, family.spread)
+        return linear, normal, matrix, change
+
+    def prior(self, windows: Windows) -> FloatArray:
+        """Precision of what is believed before, of parameters and offsets of walks."""
+        p, g = len(self.family), len(self.family) + windows.walks * len(LONG)
+        out = np.zeros((g, g))
+        out[:p, :p] = self.family.precision
+        out[p:, p:] = np.diag(np.tile(LONG_SPREAD**-2, windows.walks))
+        return out
+
+    def _pull(self, windows: Windows, at: Unknowns) -> FloatArray:
+        away = np.concatenate([self.family.mean - at.values, -at.long.ravel()])
+        return np.asarray(self.prior(windows) @ away)
+
+    def _searched(
+        self, windows: Windows, delay: int, at: Unknowns, normal: Normal, change: FloatArray
+    ) -> tuple[Unknowns, FloatArray]:
+        """The next point, and the windows' costs there.
+
+        The contacts of each window bend at their own place, so each goes as far as is best for it, or starts from a new
+        guess.
+        """
+        p = len(self.family)
+        own = normal.own[0] + normal.own[1] @ change
+        values = self.family.clipped(at.values + change[:p])
+        base = replace(at, values=values, long=at.long + change[p:].reshape(-1, len(LONG)))
+        tried = [base.guessed(windows, self.replayer, delay)]
+        for share in _SHARES:
+            start, short = at.start + share * own[:, :CHANNELS], at.short + share * own[:, CHANNELS:]
+            tried.append(replace(base, start=start, short=short))
+        costs = np.array([self._costs(windows, delay, point) for point in tried])
+        best, rows = np.argmin(costs, axis=0), np.arange(len(windows))
+        start, short = (
+            np.array([getattr(t, name) for t in tried])[best, rows] for name in ("start", "short")
+        )
+        return replace(base, start=start, short=short), costs[best, rows]
+
+    def _costs(self, windows: Windows, delay: int, at: Unknowns) -> FloatArray:
+        """Of every window, per number measured: Huber's of the residuals, and what its own unknowns cost, `n`."""
+        size = np.abs(residuals(self.replayer, windows, delay, at) / self.noise)
+        huber = np.where(size <= HUBER, size**2, 2.0 * HUBER * size - HUBER**2).sum(axis=(1, 2))
+        own = ((at.start / self.noise) ** 2).sum(axis=1) + ((at.short / SHORT_SPREAD) ** 2).sum(axis=1)
+        return np.asarray((huber + own) / size[0].size)
+
+    def intervals(self, found: _Solution, windows: Windows) -> tuple[FloatArray, FloatArray]:
+        """Covariance of the parameters, inflated, and by how much: a block bootstrap over strides.
+
+        Errors within a stride go together, so strides are drawn, not windows; the solution for a draw is one step of
+        Gauss-Newton away.
+        """
+        p, random = len(self.family), np.random.default_rng(0)
+        plain = np.linalg.inv(found.matrix)[:p, :p]
+        strides = np.unique(windows.block)
+        which = [windows.block == s for s in strides]
+        matrices = np.array([found.normal.matrix[w].sum(axis=0) for w in which])
+        vectors = np.array([found.normal.vector[w].sum(axis=0) for w in which])
+        centred = vectors - vectors.mean(axis=0)
+        prior, moved = self.prior(windows), np.empty((DRAWS, p))
+        for draw in range(DRAWS):
+            counts = random.multinomial(len(strides), np.full(len(strides), 1.0 / len(strides)))
+            matrix = np.tensordot(counts, matrices, 1) + prior
+            moved[draw] = np.linalg.solve(matrix, counts @ centred)[:p]
+        few = len(strides) / max(1.0, len(strides) - 1.0)
+        inflation = np.maximum(1.0, np.sqrt(few) * moved.std(axis=0) / np.sqrt(np.diag(plain)))
+        return np.asarray(plain * np.outer(inflation, inflation)), np.asarray(inflation)

@@ -1,0 +1,233 @@
+"""The plant found again from walks: replay, elimination of what a window does not know, fit and intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.descriptions.robot import RobotSize
+from safebo.robots.identification.equations import (
+    LONG,
+    LONG_SPREAD,
+    SHORT,
+    SHORT_SPREAD,
+    Linear,
+    Unknowns,
+    normal_equations,
+)
+from safebo.robots.identification.fit import Fit, fit
+from safebo.robots.identification.parameters import Family
+from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer, difference, states_of
+from safebo.robots.identification.walks import WalkLog
+from safebo.robots.identification.windows import Windows, cut, sensor_noise
+from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.quadruped.gains import robot_gains
+from safebo.robots.quadruped.gait import robot_gait
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.plant import Simulation
+from safebo.robots.simulation.recording import WalkRecording
+from safebo.robots.simulation.rollout import rollout
+from safebo.types import FloatArray
+
+FEW = ("payload_mass", "joint_damping.calf")
+TRUTH = np.array([1.6, 0.25])
+
+
+@cache
+def go1() -> RobotModel:
+    return load_robot("go1")
+
+
+def family() -> Family:
+    return replace(Family.of(names=FEW), base=Disturbance(joint_damping=(0.1, 0.1, 0.1)))
+
+
+@cache
+def walk(delay: int = 0, seconds: float = 1.2) -> WalkRecording:
+    gap = replace(family().disturbance(TRUTH), control_delay=delay)
+    controller = Controller(go1(), robot_gains(go1(), {}), robot_gait(go1(), "trot"), VelocityRamp(0.5))
+    return rollout(Simulation(go1(), gap, seed=3), controller, seconds)
+
+
+def log(record: WalkRecording) -> WalkLog:
+    return WalkLog.of(record, "walk", 0.5)
+
+
+@cache
+def found() -> Fit:
+    return fit(go1(), [log(walk(1))], family(), delays=(0, 1), threads=1)
+
+
+# -- replay ---------------------------------------------------------------------------------------------
+
+
+def test_from_the_true_states_the_replay_is_the_recorded_motion() -> None:
+    record = walk()
+    true = replace(
+        log(record),
+        joint_position=record.joint_position,
+        joint_velocity=record.joint_velocity,
+        orientation=record.base_orientation,
+        rate=record.base_rate,
+        velocity=record.base_velocity,
+        height=record.base_position[:, 2],
+    )
+    windows = cut([true], 20)
+    motion = Replayer(go1(), family(), record.period, 1).run([TRUTH], [windows.start], windows.acting(0))[0]
+    wrong = np.abs(difference(windows.measured, motion))
+    assert len(windows) > 30
+    assert wrong.max() < 1e-3
+    assert np.median(wrong) < 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_state_moved_by_a_change_differs_by_it(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    motion = random.normal(size=(3, 35))
+    motion[:, 1:5] /= np.linalg.norm(motion[:, 1:5], axis=1, keepdims=True)
+    change = 1e-3 * random.normal(size=(3, CHANNELS))
+    moved = states_of(motion).moved(change)
+    assert difference(moved.motion(), motion) == pytest.approx(change, abs=1e-8)
+
+
+# -- what a window does not know ------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_elimination_gives_what_one_least_squares_for_all_unknowns_gives(seed: int) -> None:
+    """Against a dense solution over parameters, offsets and starts at once; residuals are small: Huber does nothing."""
+    random, kind, noise = np.random.default_rng(seed), family(), np.full(CHANNELS, 0.5)
+    n, ticks, p, own = 3, 2, len(FEW), CHANNELS + len(SHORT)
+    linear = Linear(
+        random.uniform(-0.9, 0.9, (n, ticks, CHANNELS)),
+        random.normal(size=(n, ticks, CHANNELS, p)),
+        random.normal(size=(n, ticks, CHANNELS, CHANNELS)),
+    )
+    empty = np.zeros((n, 1, 1))
+    walks = np.array([0, 1, 1])
+    windows = Windows(states_of(np.zeros((n, 35))), empty, empty, empty, walks, walks)
+    at = Unknowns.at(kind.mean, windows)
+    normal = normal_equations(linear, windows, at, noise, kind)
+    prior = np.concatenate([np.full(p, 1.0), np.tile(LONG_SPREAD, 2)])
+    change = np.linalg.solve(normal.matrix.sum(axis=0) + np.diag(prior**-2), normal.vector.sum(axis=0))
+
+    columns, rows, right = p + 2 * len(LONG) + n * own, [], []
+    identity = np.eye(CHANNELS)
+    for w in range(n):
+        for t in range(ticks):
+            block = np.zeros((CHANNELS, columns))
+            offset = identity - linear.by_start[w, t]
+            block[:, :p] = linear.by_value[w, t]
+            at_long = p + len(LONG) * walks[w]
+            block[:, at_long : at_long + len(LONG)] = offset[:, LONG]
+            first = p + 2 * len(LONG) + own * w
+            block[:, first : first + CHANNELS] = linear.by_start[w, t]
+            block[:, first + CHANNELS : first + own] = offset[:, SHORT]
+            rows.append(block / noise[:, None])
+            right.append(linear.residual[w, t] / noise)
+    spreads = np.concatenate([prior, np.tile(np.concatenate([noise, SHORT_SPREAD]), n)])
+    rows.append(np.diag(1.0 / spreads))
+    right.append(np.zeros(columns))
+    whole = np.linalg.lstsq(np.vstack(rows), np.concatenate(right), rcond=None)[0]
+    assert change == pytest.approx(whole[: len(change)], abs=1e-7)
+    mine = normal.own[0] + normal.own[1] @ change
+    assert mine.ravel() == pytest.approx(whole[len(change) :], abs=1e-7)
+
+
+def test_sensor_noise_is_seen_in_a_walk() -> None:
+    noise = sensor_noise([log(walk())])
+    assert noise[GROUPS["joint position"]][0] == pytest.approx(0.002, rel=0.1)
+    assert noise[GROUPS["joint velocity"]][0] == pytest.approx(0.04, rel=0.2)
+    assert noise[GROUPS["rate"]][0] == pytest.approx(0.01, rel=0.2)
+
+
+# -- the fit --------------------------------------------------------------------------------------------
+
+
+def test_parameters_and_delay_are_found_within_their_intervals() -> None:
+    assert found().delay == 1
+    assert np.abs((found().values - TRUTH) / found().errors).max() < 3.5
+    assert found().values == pytest.approx(TRUTH, rel=0.15)
+    assert (found().errors < 0.2 * found().family.spread).all()
+    assert (found().inflation >= 1.0).all()
+
+
+def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
+    assert found().cost < 1.3
+    assert found().ratios.max() < 1.5
+
+
+def test_walks_of_different_control_rates_are_refused() -> None:
+    other = replace(log(walk()), period=0.004)
+    with pytest.raises(ValueError, match=r"control periods of 0\.002 s, 0\.004 s"):
+        fit(go1(), [log(walk()), other], family())
+
+
+# -- parameters -----------------------------------------------------------------------------------------
+
+
+def test_parameters_become_the_disturbance_that_studies_know() -> None:
+    whole = Family.of()
+    values = whole.mean.copy()
+    values[whole.names.index("joint_friction.calf")] = 0.7
+    values[whole.names.index("torque_factor.RL")] = 0.8
+    gap = whole.disturbance(values)
+    assert gap.joint_friction == (0.2, 0.2, 0.7)
+    assert gap.torque_factor == (1.0, 1.0, 0.8, 1.0)
+    assert gap.payload_position == (0.0, 0.0, 0.06)
+
+
+def test_what_is_believed_of_the_legs_is_that_they_are_alike() -> None:
+    whole = Family.of(names=["torque_factor"])
+    covariance: FloatArray = np.asarray(np.linalg.inv(whole.precision))
+    assert np.sqrt(np.diag(covariance)) == pytest.approx(whole.spread)
+    difference = np.array([1.0, -1.0, 0.0, 0.0])
+    assert difference @ covariance @ difference == pytest.approx(2 * 0.05**2)
+
+
+def test_a_larger_robot_is_believed_to_carry_more() -> None:
+    small, large = Family.of(), Family.of(RobotSize(4.0, 2.0))
+    at = small.names.index("armature.hip")
+    assert large.spread[0] == pytest.approx(4.0 * small.spread[0])
+    assert large.spread[at] == pytest.approx(16.0 * small.spread[at])
+
+
+def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="unknown parameter 'mass': known are payload_mass, "):
+        Family.of(names=["mass"])
+
+
+# -- walks ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fell": True, "stop_reason": "roll 0.90 rad beyond 0.8"}, r"the robot fell \(roll 0.90"),
+        ({"walk_start": 700}, "walked for less than 1 s"),
+        ({"commanded_torque": np.zeros((750, 12))}, "holds no commanded torques"),
+        ({"estimated_position": np.zeros((750, 3))}, "holds no estimated height"),
+        ({"measured_position": np.full((750, 12), np.nan)}, "not finite"),
+    ],
+)
+def test_a_walk_that_tells_nothing_is_refused_in_words(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        log(replace(walk(), **change))  # type: ignore[arg-type]
+
+
+def test_no_window_goes_over_a_gap() -> None:
+    whole = np.ones(750, dtype=bool)
+    whole[400] = False
+    gapless, gapped = (cut([replace(log(walk()), whole=w)]) for w in (np.ones(750, bool), whole))
+    assert len(gapless) - len(gapped) in (3, 4)
+    whole[::25] = False
+    with pytest.raises(ValueError, match="follow one another without a gap"):
+        cut([replace(log(walk()), whole=whole)])
