@@ -28,7 +28,7 @@ class Windows:
         start: state as measured at their first tick.
         measured: motion as measured in the ticks after it, `n x (k - 1) x 35` (see `Replayer.run`).
         before: motion as measured in the ticks before it, the last one last, `n x max(LEADS) x 35`.
-        torques: of the joint law, N m, from `MAX_DELAY` ticks before those on to the window's last but one, `n x t x 12`.
+        torques: of the joint law, N m, from `MAX_DELAY` ticks before those to the window's last but one, `n x t x 12`.
         walk: in which walk each is, `n`.
         block: number of the stride in which each begins, counted over all walks, `n`.
     """
