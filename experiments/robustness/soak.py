@@ -111,8 +111,10 @@ class Soak:
             if before is not None and isinstance(story.error, NotStartedError):
                 return f"not started, its trouble came {before}"
             return f"unknown, its trouble came {'in the walk' if before is None else before}"
+        if world.state in LATCHED:  # whether that is an alarm, `_account` judges as for every latch
+            return f"not started, latched {'by what the body did' if world.fell else 'without a trouble'}"
         self.alarms.append(f"trial {self.trials}: not run, and nothing was wrong: {story.error}")
-        return "not run without a trouble"
+        return "not started without a trouble"
 
     def events(self) -> list[str]:
         """What was missed, and false alarms, since the last call."""
