@@ -4,7 +4,7 @@
 
 The study is `go1-trot` with the quantity `--quantity` as what is good. The operator sees it, on the scale on which it
 is modelled (a logarithm, as costs spread over two decades), in units of its standard deviation over the gains of the
-box; judges every walk with a standard deviation of `--lam` of that; and calls two walks that differ by less the same.
+box; judges every walk with a standard deviation of `--lam` of that, drawn anew for every question; and always decides.
 Three arms, each under the same margins: `eubo` asks the operator about pairs that EUBO chose, `random` about drawn
 certified walks beside drawn ones, `measured` is told the number itself and chooses as `go1-trot` does.
 
@@ -55,6 +55,7 @@ class PreferenceRun:
         unsafe: walks with a negative true margin.
         questions: that were answered.
         lam: estimated; 0 for the measured arm.
+        walks: utility of every walk over that of the first, as it was seen, in their order; a fall is 4 below.
         seconds: of the run.
     """
 
@@ -65,6 +66,7 @@ class PreferenceRun:
     unsafe: int
     questions: int
     lam: float
+    walks: tuple[float, ...]
     seconds: float
 
 
@@ -74,7 +76,7 @@ def studies(quantity: str, lam: float) -> Mapping[str, Study]:
     shipped = with_evaluator_options(shipped, {"objective": quantity, "telemetry": False})
     warp = {"kind": "log", "upper": 0.0, "scale": SCALE[quantity], "clip": 4.0}
     measured = {"name": quantity, "quantity": quantity, "warp": warp, "prior_std": 1.0, "noise_std": 0.1}
-    prefers = {"name": "look", "kind": "preference", "prior_std": 1.0, "noise_std": lam}
+    prefers = {"name": "look", "kind": "preference", "prior_std": 1.0, "noise_std": lam, "indifference": 0.01}
     data = shipped.model_dump(mode="json")
     changes = {
         "eubo": {"objective": prefers, "tuner": data["tuner"] | {"method": "eubo"}},
@@ -100,8 +102,6 @@ class Operator:
         """What is said of two walks."""
         noise = self.lam * self._rng.standard_normal(2)
         left, right = self.utility[question.left] + noise[0], self.utility[question.right] + noise[1]
-        if abs(left - right) < self.lam:
-            return "same"
         return "left" if left > right else "right"
 
 
@@ -125,9 +125,8 @@ def run(quantity: str, arm: str, seed: int, trials: int, lam: float, spread: flo
         unsafe += measurement.fell or any(
             margins.get(c.quantity or c.name, 0.0) < 0 for c in study.constraints
         )
-        seen = measurement.extra.get("objective")
-        if arm != "measured" and seen is not None:
-            operator.utility[trial.id] = (modelled(scale, seen) or -4.0) / spread
+        seen = measurement.objective if arm == "measured" else measurement.extra.get("objective")
+        operator.utility[trial.id] = (-4.0 if seen is None else modelled(scale, seen) or -4.0) / spread
         while (question := tuner.question()) is not None:
             tuner.tell_preference(question, operator.prefer(question))
     best, consistency = tuner.best(CONTEXT), tuner.consistency()
@@ -143,6 +142,7 @@ def run(quantity: str, arm: str, seed: int, trials: int, lam: float, spread: flo
         int(unsafe),
         len(tuner.history.answers),
         0.0 if consistency is None else consistency.value,
+        tuple(round(u - operator.utility[1], 4) for u in operator.utility.values()),
         time.monotonic() - began,
     )
 

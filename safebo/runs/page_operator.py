@@ -131,8 +131,8 @@ class PageOperator:
                     line = self._line()
                     if line is None:
                         continue
-                    self._type(question, line.strip().lower(), explained, interrupted)
-                    self._say(prompt)
+                    if not self._type(question, line.strip().lower(), explained, interrupted):
+                        self._say(prompt)
             finally:
                 self._question = ""
                 self._questions.close_all()
@@ -143,8 +143,8 @@ class PageOperator:
         line: str,
         explained: Sequence[tuple[str, str]],
         interrupted: Callable[[], bool],
-    ) -> None:
-        """What was typed at the terminal."""
+    ) -> bool:
+        """Whether what was typed at the terminal answers the question."""
         answers = ANSWERS[question.kind]
         if line in ("?", "help"):
             self._console.print(explanation(explained))
@@ -162,8 +162,10 @@ class PageOperator:
                 words = (said or "").strip()
             try:
                 self._questions.answer(question.id, question.hash, line, words, "terminal")
+                return True
             except AnswerRefusedError as refused:
                 self._console.print(literal(str(refused)))
+        return False
 
     def _say(self, text: str) -> None:
         if self._listens:

@@ -79,7 +79,8 @@ class PageJudge:
         self._console.print(
             literal(
                 f"Answer here, by `safebo answer {self._folder} WORD`, or in `safebo console {self._folder}`"
-            )
+            ),
+            soft_wrap=True,
         )
         given = self._operator.wait(asked, "Which walk is better?", EXPLAINED)
         word: PreferenceWord = given.answer  # type: ignore[assignment]  # one of the question's own

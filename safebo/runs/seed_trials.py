@@ -30,6 +30,7 @@ from safebo.study.axis import value_text
 from safebo.study.checks import tuned_contexts
 from safebo.study.findings import Finding, MeasuredSeed
 from safebo.study.first_step import FirstStep
+from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile
 from safebo.study.scenarios import scenario_names
 from safebo.study.space import Space, WarpMap
@@ -109,9 +110,13 @@ def single_trials(file: StudyFile) -> Iterator[SingleTrials]:
 
 def warped_row(study: Study, measurement: Measurement) -> tuple[float, ...] | None:
     """Objective and margins on the modelled scale; None of a trial that was not completed."""
-    if measurement.outcome != "completed" or ended_early(measurement) or measurement.objective is None:
+    if measurement.outcome != "completed" or ended_early(measurement):
         return None
-    values = [measurement.objective, *(margin_of(measurement, c) for c in study.constraints)]
+    # Nothing of a preference is measured: it is what is expected of it.
+    objective = study.objective.prior_mean if prefers(study) else measurement.objective
+    if objective is None:
+        return None
+    values = [objective, *(margin_of(measurement, c) for c in study.constraints)]
     functions = (study.objective, *study.constraints)
     return tuple(
         float(WarpMap(f.warp, f.name).forward(v))

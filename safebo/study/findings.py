@@ -18,6 +18,7 @@ from safebo.study import FunctionSpec, Seed, Study
 from safebo.study.axis import brief
 from safebo.study.first_step import ORDINARY_MARGIN, FirstStep
 from safebo.study.methods import certifies, configured, first_beta
+from safebo.study.preference_checks import prefers
 from safebo.study.priors import fitting_std, impossible, prior_distance
 from safebo.study.space import WarpMap
 
@@ -263,6 +264,11 @@ def measured_findings(study: Study, measured: MeasuredSeed) -> Iterator[Finding]
     """Whether priors and units fit what a seed showed."""
     functions = (study.objective, *study.constraints)
     for index, (spec, mean) in enumerate(zip(functions, measured.mean, strict=True)):
+        if index == 0 and prefers(study):
+            yield Finding(
+                "objective", "fine", f"{spec.name} is a person's preference: nothing of it is measured"
+            )
+            continue
         topic = f"unit of {spec.name}"
         far = prior_distance(spec, mean)
         text = (

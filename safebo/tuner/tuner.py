@@ -367,13 +367,15 @@ class Tuner:
     def best(self, context: str | None = None, operating_time: float | None = None) -> Recommendation | None:
         """The certified parameters with the largest lower bound of the objective, tried or not.
 
-        The whole box is searched. None when nothing is certified in the context. `operating_time` is that of `certify`.
+        The whole box is searched. Where the objective is a preference it is the certified tried ones with the largest
+        mean utility, as answers say how walks differ and not where all of them lie. None when nothing is certified in
+        the context. `operating_time` is that of `certify`.
         """
         with one_thread(), self._state.at(operating_time):
             return self._best(self._named(context))
 
     def _best(self, name: str) -> Recommendation | None:
-        found = self._planner.best(name)
+        found = None if prefers(self.study) else self._planner.best(name)
         # Certified trials themselves, those of safe global trials included.
         rows = [
             self._state.raw(r.trial)
@@ -387,8 +389,8 @@ class Tuner:
         valid = [(row, c) for row, c in certificates if c.certified]
         if not valid:
             return None
-        objective = self.encoding.names[0]
-        row, certificate = max(valid, key=lambda pair: pair[1].bounds[objective].lower)
+        objective, by = self.encoding.names[0], "mean" if prefers(self.study) else "lower"
+        row, certificate = max(valid, key=lambda pair: float(getattr(pair[1].bounds[objective], by)))
         best = self._recommendation(row, name, replace(certificate, until=self._state.expires(row, name)))
         return replace(best, advice=headline(interval_splits(self._state, row, name)))
 

@@ -158,3 +158,13 @@ def test_the_report_shows_pairs_utilities_and_how_consistent_the_answers_are(
         rows = list(csv.DictReader(stream))
     assert [int(row["better"]) for row in rows] == [k.answer.better for k in open_run(folder).answers]
     assert {row["by"] for row in rows} == {"Ada"}
+
+
+def test_check_measures_the_seeds_margins_alone(
+    study: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent)
+    done = in_process(capfd, "check", "bowl.yaml")
+    assert done.code == 0
+    assert "look is a person's preference: nothing of it is measured" in done.out
+    assert "measured safe, 3 of 3 times" in done.out
