@@ -380,9 +380,9 @@ def make_app(console: Console, cookie: Callable[[str], str]) -> FastAPI:
             raise RefusedError("No robot belongs to this run now: there is nothing to stop.", 409)
         try:
             said = do(robot.watch()) or ""
-        except SafeboError as error:
+        except Exception as error:  # a bridge is another package's, with errors of its own
             _note(reader, who(session), f"{what}: FAILED: {error}")
-            raise
+            raise error if isinstance(error, SafeboError) else SafeboError(str(error)) from error
         _note(reader, who(session), f"{what}{f': {said}' if said else ''}")
         return {"text": said or f"{what.capitalize()}."}
 

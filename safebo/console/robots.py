@@ -71,7 +71,7 @@ class Robot:
             return None, self._trouble
         try:
             return self._watch.look(), ""
-        except SafeboError as error:
+        except Exception as error:  # a bridge is another package's, with errors of its own
             return None, str(error)
 
     def watch(self) -> RobotView:

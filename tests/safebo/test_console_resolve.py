@@ -14,6 +14,7 @@ from console_pages import Browser, Page, Watched, console_page, make_run
 
 from safebo.console.reading import Runs
 from safebo.console.serve import Listening, guarded
+from safebo.errors import SafeboError
 from safebo.storage.journal import Journal, Record
 from safebo.storage.questions import QuestionFile
 
@@ -82,6 +83,27 @@ def test_what_is_not_enough_changes_nothing(
     got = said(page.browser("owner"), account, words, trial)
     assert (got[0], why in got[1]) == (status, True), got
     assert record(folder).status == "unknown"
+
+
+@pytest.mark.parametrize("kind", [SafeboError, RuntimeError])
+def test_a_bridges_own_errors_reach_the_page_as_words(folder: Path, kind: type[Exception]) -> None:
+    # such as a guardian that is not heard, or does not confirm a stop
+    def fails(*_: object) -> None:
+        raise kind("nothing was heard of the guardian for 0.6 s")
+
+    with console_page(folder) as going:
+        owner = going.browser("owner")
+        robot = going.console.robot(going.console.runs.all()[0])
+        assert robot is not None
+        robot.watch()
+        going.watched.look = fails  # type: ignore[method-assign, assignment]
+        going.watched.stop = fails  # type: ignore[method-assign, assignment]
+        assert robot.look() == (None, "nothing was heard of the guardian for 0.6 s")
+        answer = owner.act("stop")
+        assert (answer.status_code, answer.json()["error"]) == (
+            409,
+            "nothing was heard of the guardian for 0.6 s",
+        )
 
 
 def test_only_the_owner_says_it(page: Page, folder: Path) -> None:
