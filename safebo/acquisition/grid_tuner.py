@@ -189,11 +189,11 @@ class GridTuner:
         self._beta, self._schedule = beta, self._schedule_of(beta, chosen.schedule, noise)
         self._noises = student_noises(settings.noise_degrees, m)
         spec = None if self._schedule is None else self._schedule.spec
+        if any(self._noises) and (why := needs_gaussian(self.certificate, spec)):
+            raise InputError(f"noise_degrees: {why}")
         self._intersect = settings.intersect or (spec is not None and spec.intersect)
         if self._intersect and (why := self._not_intersected(spec)):
             raise InputError(f"intersect: {why}")
-        if any(self._noises) and (why := needs_gaussian(self.certificate, spec)):
-            raise InputError(f"noise_degrees: {why}")
         if any(own is not None and v == 0 for own, v in zip(self._noises, noise, strict=True)):
             raise InputError("noise_degrees needs noise_variances above 0")
         self._robust: tuple[int, Surrogate] = (0, self._surrogate)

@@ -95,7 +95,8 @@ def test_nothing_is_spent_on_what_is_decided() -> None:
         ctx = tuner.acquisition_context()
         assert ctx.rivals == ()
         choice = tuner.ask()
-        assert choice.index == int(tuner.acquisition(ctx).grid_scores().argmax())
+        # (Of several points with this score the seed takes one.)
+        assert choice.score == pytest.approx(float(tuner.acquisition(ctx).grid_scores().max()), rel=1e-8)
         tuner.tell(choice.x, functions(choice.x))
 
 
