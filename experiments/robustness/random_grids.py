@@ -187,12 +187,13 @@ def random_values(rng: np.random.Generator, problem: GridProblem) -> FloatArray:
 
 def _beta(rng: np.random.Generator, method: str) -> float | Callable[[int], float] | ConfidenceSpec:
     if method == "real_beta_safeopt" or rng.random() < 0.4:
+        schedule = choice(rng, SCHEDULES)
+        delta, norm = float(rng.uniform(0.01, 0.3)), float(rng.uniform(0.5, 2.0))
+        bound, intersect = choice(rng, (None, 0.1)), bool(rng.random() < 0.5)
+        # `posterior` promises delta for the present interval alone: with earlier ones it is refused.
+        together = method == "real_beta_safeopt" or schedule != "posterior"
         return ConfidenceSpec(
-            schedule=choice(rng, SCHEDULES),
-            delta=float(rng.uniform(0.01, 0.3)),
-            norm=float(rng.uniform(0.5, 2.0)),
-            noise_bound=choice(rng, (None, 0.1)),
-            intersect=bool(rng.random() < 0.5),
+            schedule=schedule, delta=delta, norm=norm, noise_bound=bound, intersect=intersect and together
         )
     constant = float(rng.uniform(1.0, 3.0))
     if rng.random() < 0.5:
