@@ -243,8 +243,8 @@ class GridTuner:
             raise InputError(f"beta must be finite and at least 0, got {beta} at {count} observations")
         return beta
 
-    def _not_intersected(self, spec: ConfidenceSpec | None) -> str | None:
-        """Why intervals of different times cannot be intersected; None where they can."""
+    def _not_intersected(self, spec: ConfidenceSpec | None) -> str:
+        """Why intervals of different times cannot be intersected; empty where they can."""
         if any(degrees is not None for degrees in self.settings.noise_degrees or ()):
             return (
                 "later trials may show that earlier intervals rested on an outlier: leave noise_degrees out"
@@ -253,7 +253,7 @@ class GridTuner:
             return "a prior that is earned changes earlier intervals: leave trust out"
         if spec is not None and spec.schedule == "posterior":
             return "the schedule posterior promises intervals of its own trial alone: take another one"
-        return None
+        return ""
 
     def _schedule_of(self, beta: Any, belonging: str | None, noise: Tensor) -> BetaSchedule | None:
         if not isinstance(beta, ConfidenceSpec):
