@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from in_process import in_process
 from rich.console import Console
 
-from safebo.errors import InputError, RunStoppedError
+from safebo.errors import InputError, JournalError, RunStoppedError
 from safebo.report import build_report
 from safebo.report.run import read_run
 from safebo.runs.opened import open_run
@@ -96,6 +97,10 @@ def test_what_was_answered_while_the_run_stands_still_counts_for_its_recommendat
         assert journal.answers()[0].by == "safebo answer"
     over = run(study, folder, trials=2, resume=True)
     assert over.told == 2
+    with sqlite3.connect(folder / "journal.sqlite") as base:
+        base.execute("UPDATE answers SET word = 'right'")
+    with pytest.raises(JournalError, match="answers 1 was changed by another program"):
+        open_run(folder)
 
 
 def test_an_answer_from_another_terminal_reaches_the_run_that_waits(study: Path, tmp_path: Path) -> None:
@@ -127,6 +132,10 @@ def test_a_measured_run_has_no_question(tmp_path: Path, study: Path) -> None:
     run(study, tmp_path / "measured", trials=1)
     with pytest.raises(InputError, match="objective of this run is measured"):
         answer_question(tmp_path / "measured", "left")
+    # A journal that was written before there were answers.
+    with sqlite3.connect(tmp_path / "measured" / "journal.sqlite") as base:
+        base.execute("DROP TABLE answers")
+    assert open_run(tmp_path / "measured").answers == ()
 
 
 def test_the_report_shows_pairs_utilities_and_how_consistent_the_answers_are(
