@@ -18,7 +18,7 @@ from safebo.robots.simulation.footage import Footage, Mark, ShownGain
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.storage.journal import Journal
-from safebo.types import Measurement, Monitor, Trial
+from safebo.types import FloatArray, Measurement, Monitor, Trial
 
 PARQUET, MCAP = ".parquet", ".mcap"
 CLOSE = 1e-9
@@ -66,7 +66,7 @@ def take_of(run: SeenRun, number: int, scenario: str | None = None) -> Take:
         said.append(f"{path}: no such file, so it is walked again")
         path = None
     if path is not None:
-        record = _from_mcap(path, run) if path.suffix == MCAP else _from_parquet(path, run)
+        record = _from_mcap(path, run) if path.suffix == MCAP else from_parquet(path, run)
         how = "states as recorded"
         if path.suffix == MCAP:
             how = "as the robot itself recorded it: measured joints, estimated trunk"
@@ -142,7 +142,12 @@ def _plain(value: Any) -> float | str:
 # -- records --------------------------------------------------------------------------------------------
 
 
-def _from_parquet(path: Path, run: SeenRun) -> WalkRecording:
+def from_parquet(path: Path, run: SeenRun) -> WalkRecording:
+    """A simulated walk.
+
+    Raises:
+        FileError: the file cannot be read, or is of another robot.
+    """
     robot = run.evaluator.robot
     try:
         record = Trajectory.load(path).recording(robot.joint_names, robot.legs)
@@ -152,6 +157,16 @@ def _from_parquet(path: Path, run: SeenRun) -> WalkRecording:
 
 
 def _from_mcap(path: Path, run: SeenRun) -> WalkRecording:
+    return _sound(path, from_mcap(path, run)[0])
+
+
+def from_mcap(path: Path, run: SeenRun) -> tuple[WalkRecording, FloatArray]:
+    """A walk of a robot as it saw itself, and the telemetry that says so, `n x columns`.
+
+    Raises:
+        InputError: a package to read it with is missing.
+        FileError: it holds a single tick.
+    """
     try:
         from safebo.hardware.tuning.recording import read_telemetry
         from safebo.hardware.tuning.scoring import recording_of, walk_times
@@ -164,8 +179,7 @@ def _from_mcap(path: Path, run: SeenRun) -> WalkRecording:
     if len(times) < 2:
         raise FileError(f"{path}: holds a single tick")
     period = float(np.median(np.diff(times)))
-    record = recording_of(rows, run.evaluator.robot.torque_limit, max(period, 1e-4))
-    return _sound(path, record)
+    return recording_of(rows, run.evaluator.robot.torque_limit, max(period, 1e-4)), rows
 
 
 def _sound(path: Path, record: WalkRecording) -> WalkRecording:

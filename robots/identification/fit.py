@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,10 +22,10 @@ from safebo.robots.identification.equations import (
     residuals,
 )
 from safebo.robots.identification.parameters import Family
-from safebo.robots.identification.replay import CHANNELS, Replayer
+from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer
 from safebo.robots.identification.walks import WalkLog
-from safebo.robots.identification.windows import TICKS, Windows, cut, sensor_noise, spread
-from safebo.types import FloatArray, IntArray
+from safebo.robots.identification.windows import TICKS, Windows, cut, evenly, sensor_noise, spread
+from safebo.types import BoolArray, FloatArray
 
 SCANNED = 24
 """Windows with which delays are compared."""
@@ -39,6 +40,14 @@ MOST_SENSITIVE = 0.05
 """Share of windows, the most sensitive ones, that count no more than the next: those in which a contact switches."""
 BAD = 1.5
 """Times the median cost from which on a window counts less: its start was not found, or its contacts are not these."""
+TYPICAL_COST = 0.85
+"""Of plants of the family: less than 1, for starts and offsets are fitted, and floors of noise are generous."""
+MAX_RATIO, MAX_COST, MAX_INFLATION = 2.0, 1.15 * TYPICAL_COST, 1.45
+"""Of what is left over by a plant of the family, see `Fit.outside`."""
+MIN_STRIDES = 8
+"""From which on the last of these is judged: fewer are too few for a bootstrap."""
+MAX_SHARE = 0.5
+"""Of a prior's standard deviation that the error of an identified parameter has."""
 DRAWS = 400
 """Of the bootstrap."""
 _SHARES = (1.0, 0.6, 0.3, 0.0)
@@ -55,9 +64,9 @@ class Fit:
         inflation: by how much the bootstrap's standard errors exceed the plain ones, at least 1, `p`.
         delay: ticks until a torque acts.
         delay_costs: of every delay tried: mean cost per measured number.
-        cost: median of the windows' costs per number measured: about 1 where the plant is in the family.
+        cost: median of the windows' costs per number measured: about `TYPICAL_COST` where the plant is in the family.
         ratios: of every channel: spread of what is left over, in standard deviations of its noise, `CHANNELS`.
-        windows, walks: how many.
+        windows, strides, walks: how many.
     """
 
     family: Family
@@ -69,12 +78,44 @@ class Fit:
     cost: float
     ratios: FloatArray
     windows: int
+    strides: int
     walks: int
+
+    @property
+    def outside(self) -> str:
+        """Why the robot is no plant of the family; empty where it may be one.
+
+        A plant of the family leaves the sensors' noise over, and that is as likely in one stride as in the next: a
+        bootstrap over strides then finds the plain standard errors again.
+        """
+        worst = int(np.argmax(self.ratios))
+        if self.ratios[worst] > MAX_RATIO:
+            group = next(name for name, where in GROUPS.items() if where.start <= worst < where.stop)
+            return f"what is left over of {group} is {self.ratios[worst]:.1f} times the sensors' noise"
+        if self.cost > MAX_COST:
+            return f"what is left over is {math.sqrt(self.cost / TYPICAL_COST):.2f} times the sensors' noise"
+        if self.strides >= MIN_STRIDES and np.median(self.inflation) > MAX_INFLATION:
+            return (
+                f"strides contradict one another: standard errors over them are {np.median(self.inflation):.1f} times "
+                "those within them"
+            )
+        return ""
 
     @property
     def errors(self) -> FloatArray:
         """Standard errors, `p`."""
         return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    @property
+    def identified(self) -> BoolArray:
+        """Which parameters the walks told of: those whose error is at most half of what was believed before, `p`."""
+        return np.asarray(self.errors <= MAX_SHARE * self.family.spread)
+
+    def draws(self, count: int, seed: int = 0) -> FloatArray:
+        """Plants that the robot could be, within physical ranges, `count x p`."""
+        random = np.random.default_rng(seed)
+        drawn = random.multivariate_normal(self.values, self.covariance, size=count)
+        return np.array([self.family.clipped(values) for values in drawn])
 
     @property
     def correlation(self) -> FloatArray:
@@ -110,7 +151,7 @@ def fit(
         )
     replayer, noise = Replayer(robot, family, walks[0].period, threads), sensor_noise(walks)
     problem, windows = _Problem(replayer, noise, family), cut(walks, TICKS)
-    few = windows.some(_evenly(len(windows), SCANNED))
+    few = windows.some(evenly(len(windows), SCANNED))
     scanned = dict[int, _Solution]()
     for delay in delays:
         scanned[delay] = problem.solve(few, delay, family.mean.copy(), SCAN_STEPS)
@@ -119,7 +160,7 @@ def fit(
         if len(costs) > 2 and costs[-1] > costs[-2] > costs[-3]:
             break
     delay = min(scanned, key=lambda d: scanned[d].cost)
-    windows = windows.some(_evenly(len(windows), FITTED))
+    windows = windows.some(evenly(len(windows), FITTED))
     found = problem.solve(windows, delay, scanned[delay].at.values, STEPS, tell)
     covariance, inflation = problem.intervals(found, windows)
     left = (found.linear.residual / noise).reshape(-1, CHANNELS)
@@ -133,13 +174,9 @@ def fit(
         found.cost,
         spread(left),
         len(windows),
+        len(np.unique(windows.block)),
         len(walks),
     )
-
-
-def _evenly(count: int, wanted: int) -> IntArray:
-    """At most so many of a count of windows, evenly."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int))
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,11 @@ def cut(walks: Sequence[WalkLog], ticks: int = TICKS) -> Windows:
     )
 
 
+def evenly(count: int, wanted: int) -> IntArray:
+    """At most so many of a count of windows, evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int))
+
+
 FLOOR = np.empty(CHANNELS)
 """Smallest noise of a channel: beneath it the engine's own details count, and a filter's slow errors."""
 for _name, _value in (

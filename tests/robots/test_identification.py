@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,9 @@ from safebo.robots.identification.equations import (
     Unknowns,
     normal_equations,
 )
-from safebo.robots.identification.fit import Fit, fit
+from safebo.robots.identification.fit import TYPICAL_COST, Fit, fit
+from safebo.robots.identification.gap_file import gap_text, told
+from safebo.robots.identification.information import information, suggest
 from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer, difference, states_of
 from safebo.robots.identification.walks import WalkLog
@@ -163,6 +166,78 @@ def test_parameters_and_delay_are_found_within_their_intervals() -> None:
 def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
     assert found().cost < 1.3
     assert found().ratios.max() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        (
+            {"ratios": np.where(np.arange(CHANNELS) == 22, 2.6, 1.0)},
+            "left over of joint velocity is 2.6 times",
+        ),
+        ({"cost": 1.44 * TYPICAL_COST}, "left over is 1.20 times the sensors' noise"),
+        ({"inflation": np.array([1.8, 2.2]), "strides": 12}, "strides contradict one another"),
+        ({"inflation": np.array([1.8, 2.2]), "strides": 4}, ""),
+    ],
+)
+def test_what_no_parameter_explains_is_said(change: dict[str, object], words: str) -> None:
+    fitted = replace(found(), **change)  # type: ignore[arg-type]
+    assert words in fitted.outside if words else fitted.outside == ""
+    assert ("NOT AMONG THESE" in told(fitted)[-1]) is bool(words)
+
+
+def test_the_file_holds_the_disturbance_that_was_found_and_how_sure_it_is() -> None:
+    data = yaml.safe_load(gap_text(found(), "go1", ["walk"]))
+    expected = replace(found().family.disturbance(found().values), control_delay=1)
+    read = Disturbance.from_dict(data["disturbance"])
+    assert read.payload_mass == pytest.approx(expected.payload_mass, rel=1e-4)
+    assert read.joint_damping == pytest.approx(expected.joint_damping, rel=1e-4)
+    assert read.control_delay == 1
+    errors = np.sqrt(np.diag(data["identified"]["covariance"]))
+    assert errors == pytest.approx(data["identified"]["standard_errors"], rel=1e-3)
+
+
+def test_plants_that_the_robot_could_be_have_the_intervals_spread_and_no_negative_mass() -> None:
+    drawn = found().draws(2000)
+    assert drawn.mean(axis=0) == pytest.approx(found().values, abs=4 * found().errors.max() / 40)
+    assert drawn.std(axis=0) == pytest.approx(found().errors, rel=0.1)
+    wide = replace(found(), covariance=100.0 * np.eye(2))
+    assert wide.draws(50).min() >= 0.0
+
+
+# -- the next walk --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=6), st.floats(0.1, 10.0))
+def test_the_walk_that_tells_most_is_first_by_the_closed_form_of_one_parameter(
+    added: list[float], known: float
+) -> None:
+    walks = {f"walk {i}": np.array([[f]]) for i, f in enumerate(added)}
+    chosen = suggest(np.array([[known]]), walks, np.eye(1))
+    for i, f in enumerate(added):
+        assert chosen.left[f"walk {i}"] == pytest.approx(known / (known + f))
+    assert chosen.left[chosen.order[0]] == min(chosen.left.values())
+    assert chosen.shrinkage[0] == pytest.approx(np.sqrt(known / (known + max(added))))
+
+
+def test_what_matters_decides_which_walk_is_first() -> None:
+    walks = {"payload": np.diag([100.0, 0.0]), "damping": np.diag([0.0, 100.0])}
+    assert suggest(np.eye(2), walks, np.diag([1.0, 0.01])).order[0] == "payload"
+    assert suggest(np.eye(2), walks, np.diag([0.01, 1.0])).order[0] == "damping"
+    with pytest.raises(ValueError, match="no walk to choose from"):
+        suggest(np.eye(2), {}, np.eye(2))
+
+
+def test_a_walk_is_expected_to_tell_what_its_fit_then_knew() -> None:
+    """The information of the walk that was fitted, against the fit's own standard errors."""
+    shifted = replace(log(walk(1)), torque=np.roll(walk(1).commanded_torque, 1, axis=0))
+    told_by = information(go1(), family(), found().values, shifted, threads=1)
+    expected = np.sqrt(np.diag(np.linalg.inv(told_by + family().precision)))
+    ratio = expected / (found().errors / found().inflation)
+    assert (ratio > 0.7).all()
+    assert (ratio < 3.0).all()
 
 
 def test_walks_of_different_control_rates_are_refused() -> None:

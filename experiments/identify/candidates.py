@@ -1,0 +1,130 @@
+"""Walks that may be made next, because they are certified, and what each would tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from safebo.experiments.replay.runs import SeenRun, walked_context
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.identification.fit import Fit
+from safebo.robots.identification.gap_file import section
+from safebo.robots.identification.information import Suggestion, information, suggest
+from safebo.robots.identification.walks import WalkLog
+from safebo.types import FloatArray
+
+MAX_CANDIDATES = 8
+SECONDS = 3.0
+"""Of a simulated walk."""
+TASK_DRAWS = 5
+"""Plants at which the task's gradient is taken."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Gains in a context.
+
+    Args:
+        name: for people.
+        parameters: the gains.
+        context: values of the context.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    context: Mapping[str, float]
+
+
+def candidates_of(run: SeenRun) -> list[Candidate]:
+    """Safe seeds of every context, and of every context the newest trial that was certified and kept its margins."""
+    found, study = list[Candidate](), run.study
+    for number, seed in enumerate(study.seeds):
+        context = walked_context(study.context.values[seed.context]) if study.context else {}
+        found.append(Candidate(f"seed {number + 1} in {seed.context}", dict(seed.parameters), context))
+    newest = {
+        r.trial.context_name: r.trial
+        for r in run.records
+        if r.trial.certified
+        and r.trial.phase != "seed"
+        and r.measurement is not None
+        and r.measurement.outcome == "completed"
+        and min(r.measurement.margins.values(), default=0.0) >= 0.0
+    }
+    for name, trial in newest.items():
+        found.append(
+            Candidate(
+                f"trial {trial.id}'s gains in {name}", dict(trial.parameters), walked_context(trial.context)
+            )
+        )
+    return found[:MAX_CANDIDATES]
+
+
+def evaluator_on(run: SeenRun, found: Fit, values: FloatArray) -> LeggedEvaluator:
+    """The run's evaluator on a plant that the robot could be."""
+    given = {**run.study.evaluator.options, "seconds": SECONDS, "telemetry": False}
+    given["robot"] = run.evaluator.settings.robot
+    given["disturbance"] = section(replace(found, values=values))
+    given.pop("drift", None)
+    return LeggedEvaluator(given)
+
+
+def next_walk(
+    run: SeenRun, found: Fit, task: bool, threads: int | None = None
+) -> tuple[Suggestion, list[str]]:
+    """Which certified walk to make next, and which candidates fell in simulation.
+
+    Args:
+        run: whose study has the candidates.
+        found: what is known so far.
+        task: weigh the parameters by what the study's objective makes of them; else by what was believed before.
+        threads: that compute.
+
+    Raises:
+        ValueError: no candidate walks on the plant as identified.
+    """
+    evaluator, added, fell = evaluator_on(run, found, found.values), dict[str, FloatArray](), list[str]()
+    candidates = candidates_of(run)
+    for candidate in candidates:
+        stride = evaluator.gait(candidate.context).stride_duration
+        try:
+            record = evaluator.walk(candidate.parameters, candidate.context, 1)
+            log = WalkLog.of(record, candidate.name, stride)
+        except ValueError as error:
+            fell.append(str(error))
+            continue
+        quiet = replace(found.family, base=replace(found.family.base, control_delay=0))
+        shifted = replace(log, torque=np.roll(log.torque, found.delay, axis=0))
+        added[candidate.name] = information(evaluator.robot, quiet, found.values, shifted, threads)
+    if not added:
+        raise ValueError(
+            f"no certified walk to simulate on the plant as identified: {'; '.join(fell) or 'none'}"
+        )
+    weight = task_weight(run, found, candidates[0]) if task else np.diag(found.family.spread**-2)
+    return suggest(np.asarray(np.linalg.inv(found.covariance)), added, np.asarray(weight)), fell
+
+
+def task_weight(run: SeenRun, found: Fit, candidate: Candidate) -> FloatArray:
+    """Second moments of the objective's gradient by the parameters, over plants that the robot could be, `p x p`."""
+    p, gradients = len(found.family), []
+    steps = np.maximum(found.errors, found.family.steps)
+    for values in found.draws(TASK_DRAWS):
+        costs = [_objective(run, found, values, candidate)]
+        for i in range(p):
+            moved = found.family.clipped(values + steps[i] * (np.arange(p) == i))
+            costs.append(_objective(run, found, moved, candidate))
+        gradient = (np.array(costs[1:]) - costs[0]) / steps
+        if np.isfinite(gradient).all():
+            gradients.append(gradient)
+    if not gradients:
+        raise ValueError("the walk falls on every plant that the robot could be: the task has no gradient")
+    return np.asarray(np.mean([np.outer(g, g) for g in gradients], axis=0))
+
+
+def _objective(run: SeenRun, found: Fit, values: FloatArray, candidate: Candidate) -> float:
+    evaluator = evaluator_on(run, found, values)
+    record = evaluator.walk(candidate.parameters, candidate.context, 1)
+    value = evaluator.measure(record, candidate.context).true_objective
+    return np.nan if value is None else float(value)

@@ -1,0 +1,96 @@
+"""Find out what a robot is like from trials that it walked, and which walk would tell more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safebo.errors import InputError, SafeboError
+from safebo.text.command import keep_details_in, say
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def identify(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs of one robot.")],
+    trial: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="A trial of the runs; may be repeated. [default: 4, over each run]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what was found, as a `disturbance` for studies (YAML)."),
+    ] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Say which certified walk would tell most next.")
+    ] = False,
+    for_task: Annotated[
+        bool,
+        typer.Option("--for-task", help="With --suggest: weigh parameters by what they do to the objective."),
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads. [default: one per processor]")
+    ] = None,
+) -> None:
+    """Find out what a robot is like from trials that it walked.
+
+    The recorded torques of short pieces of walks are replayed in simulation from the measured states. Payload and
+    its place, motor strength, joint damping and friction, armature, foot friction and delay are changed until the
+    motion is the recorded one. It prints every estimate with its 90 % interval, what these walks did not tell, and
+    whether the gap is among these parameters at all. Trials are taken that were completed, with their states
+    recorded: `telemetry: true` of the study, and every trial on a robot.
+
+    With `--suggest` the study's safe seeds and certified gains are simulated on the robot as identified, and the
+    walk that would leave least unknown is named. It is then walked as any trial is; nothing is walked here.
+
+    For example `safebo identify runs/go1-trot --out gap.yaml`, or with two trials of a robot `safebo identify
+    runs/robot --trial 3 --trial 4 --suggest`.
+
+    Exit codes: 0 identified; 1 the gap is not among the parameters; 2 no trial tells of the plant.
+    """
+    keep_details_in(folders[0])
+    if for_task and not suggest:
+        raise InputError("--for-task: goes with --suggest")
+    from safebo.experiments.identify.candidates import next_walk
+    from safebo.experiments.identify.trials import read_trials
+    from safebo.robots.identification.fit import fit
+    from safebo.robots.identification.gap_file import gap_text, told
+    from safebo.robots.identification.parameters import Family
+
+    read = read_trials(folders, trial or [])
+    robot = read.run.evaluator.robot
+    for line in read.passed_over[:3]:
+        say(f"note: {line}")
+    say(f"{robot.name}, from {', '.join(log.name for log in read.walks)}")
+    try:
+        family = Family.of(robot.size)
+        found = fit(robot, read.walks, family, threads=jobs, tell=say)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    for line in told(found):
+        say(line)
+    if out is not None:
+        try:
+            out.write_text(gap_text(found, robot.name, [log.name for log in read.walks]), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--out {out}: {error.strerror or error}") from error
+        say(f"Written: {out}; its `disturbance` goes under evaluator.options of a study")
+    if found.outside:
+        raise SafeboError("the robot's gap is not among the parameters that are looked for")
+    if suggest:
+        try:
+            chosen, fell = next_walk(read.run, found, for_task, jobs)
+        except ValueError as error:
+            raise InputError(f"--suggest: {error}") from error
+        for line in fell:
+            say(f"note: left out: {line}")
+        say("next walk, by what it leaves of the unknown (1: nothing is learned):")
+        for name in chosen.order:
+            say(f"  {chosen.left[name]:.3f}  {name}")
+        shrunk = ", ".join(
+            f"{name} x {factor:.2f}" for name, factor in zip(family.names, chosen.shrinkage, strict=True)
+        )
+        say(f"after {chosen.order[0]}, expected standard errors: {shrunk}")
