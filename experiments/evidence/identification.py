@@ -1,11 +1,13 @@
 """Is the robot found again from its walks?
 
-    python -m safebo.experiments.evidence.identification FOLDER [--draws 10] [--outside 10]
+    python -m safebo.experiments.evidence.identification FOLDER [--draws 10] [--outside 10] [--suggested 10]
 
 Each draw is a simulated Go1 with a disturbance that nobody told, default sensors, and two walks of 3 s: trot at 0.5 and
 1.0 m/s. Printed are how many of the draws have every parameter within its tolerance, and how often the 90 % intervals
 hold the truth. Then come robots whose fault is in no parameter, a calf bent about its knee and a joint whose friction
-depends on its angle, and how often that was said. Every fit is kept in FOLDER as a line of JSON, so a run that was
+depends on its angle, and how often that was said. Last, after a walk in place a second is chosen among in place, 0.3,
+0.5 and 1.0 m/s; printed is the trace of the parameters' covariance, weighed by the tracking cost's gradient, after it
+over that after the walk in place once more. Every fit is kept in FOLDER as a line of JSON, so a run that was
 interrupted goes on where it was; the tables are printed after each.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +25,10 @@ import numpy as np
 import typer
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.identification.fit import Fit, fit
+from safebo.robots.identification.gap_file import section
+from safebo.robots.identification.information import information, suggest, task_weight
 from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.walks import WalkLog
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
@@ -38,6 +43,9 @@ from safebo.types import FloatArray
 SPEEDS = (0.5, 1.0)
 """m/s of the two walks."""
 SECONDS = 3.0
+SECOND = (0.0, 0.3, 0.5, 1.0)
+"""m/s of the walks among which a second one is chosen; the first of them repeats the first walk."""
+TASK_DRAWS = 2
 NORMAL_90 = 1.645
 # field: least and most of what is hidden, of every entry
 HIDDEN: dict[str, tuple[float, float]] = {
@@ -61,20 +69,20 @@ TOLERANCES: dict[str, Callable[[float], float]] = {
 BENT = (0.03, 0.08)
 """rad of a bent calf."""
 STICKY = (0.8, 1.6)
-"""N m more in a sticky joint on one side of its home angle."""
+"""N m more in a sticky joint on one side of the middle of its angles in a walk."""
 
 
 class StickyJoint(Simulation):
-    """A plant one of whose joints rubs more beyond its home angle: by `extra`, N m."""
+    """A plant one of whose joints rubs more beyond an angle, rad: by `extra`, N m."""
 
-    joint, extra, plain = 4, 0.0, -1.0
+    joint, angle, extra, plain = 4, 0.9, 0.0, -1.0
 
     def apply(self, command: JointCommand) -> None:
         """One tick, with the friction of the angle."""
         dof = self.index.dof[self.joint]
         if self.plain < 0.0:
             self.plain = float(self.model.dof_frictionloss[dof])
-        beyond = self.true_joint_position[self.joint] > self.robot.home_joints[self.joint]
+        beyond = self.true_joint_position[self.joint] > self.angle
         self.model.dof_frictionloss[dof] = self.plain + (self.extra if beyond else 0.0)
         super().apply(command)
 
@@ -99,14 +107,16 @@ def bent(robot: RobotModel, leg: str, angle: float) -> RobotModel:
     return replace(robot, mjcf=robot.mjcf.replace(begin, turn))
 
 
-def walks(robot: RobotModel, make: Callable[[int], Simulation]) -> list[WalkLog]:
-    """Two walks on plants that are made for each with a seed.
+def walks(
+    robot: RobotModel, make: Callable[[int], Simulation], speeds: Sequence[float] = SPEEDS
+) -> list[WalkLog]:
+    """Walks on plants that are made for each with a seed.
 
     Raises:
         ValueError: the robot fell.
     """
     found = []
-    for number, speed in enumerate(SPEEDS):
+    for number, speed in enumerate(speeds):
         gait = robot_gait(robot, "trot")
         controller = Controller(robot, robot_gains(robot, {}), gait, VelocityRamp(speed))
         record = rollout(make(number), controller, SECONDS)
@@ -126,6 +136,7 @@ def cases(
             truth,
             lambda walk, gap=gap, number=number: Simulation(robot, gap, 100 * number + walk),
         )
+    middle: FloatArray | None = None
     for number in range(outside):
         truth, random = hidden(family, 1000 + number), np.random.default_rng([18, number])
         gap, joint = family.disturbance(truth), int(random.integers(12))
@@ -141,13 +152,19 @@ def cases(
         else:
             joint = 3 * (joint // 3) + 1 + joint % 2  # a thigh or a calf
             extra = random.uniform(*STICKY)
-            yield f"sticky joint {number}", truth, _sticky(robot, gap, joint, extra, 9000 + 100 * number)
+            if middle is None:
+                middle = np.median(walks(robot, lambda _: Simulation(robot))[0].joint_position, axis=0)
+            yield (
+                f"sticky joint {number}",
+                truth,
+                _sticky(robot, gap, joint, float(middle[joint]), extra, 9000 + 100 * number),
+            )
 
 
-def _sticky(robot: RobotModel, gap: Disturbance, joint: int, extra: float, seed: int) -> Any:
+def _sticky(robot: RobotModel, gap: Disturbance, joint: int, angle: float, extra: float, seed: int) -> Any:
     def made(walk: int) -> Simulation:
         plant = StickyJoint(robot, gap, seed + walk)
-        plant.joint, plant.extra = joint, extra
+        plant.joint, plant.angle, plant.extra = joint, angle, extra
         return plant
 
     return made
@@ -167,6 +184,54 @@ def row_of(name: str, truth: FloatArray, found: Fit, seconds: float) -> dict[str
         "outside": found.outside,
         "cpu": seconds,
     }
+
+
+def second_walk(robot: RobotModel, family: Family, number: int) -> dict[str, Any]:
+    """What the walk that is suggested after one in place would leave unknown, over what another one in place would."""
+    truth = hidden(family, number)
+    gap = family.disturbance(truth)
+    first = walks(robot, lambda walk: Simulation(robot, gap, 5000 + number), (0.0,))
+    found = fit(robot, first, family, delays=(0,))
+
+    def objective(values: FloatArray) -> float:
+        given = {
+            "disturbance": section(replace(found, values=values)),
+            "seconds": SECONDS,
+            "velocity": [0.5, 0, 0],
+        }
+        evaluator = LeggedEvaluator(given)
+        value = evaluator.measure(evaluator.walk({}, {}, 1), {}).true_objective
+        return math.nan if value is None else float(value)
+
+    plant = family.disturbance(found.values)
+    simulated = walks(robot, lambda walk: Simulation(robot, plant, 6000 + walk), SECOND)
+    added = {log.name: information(robot, family, found.values, log) for log in simulated}
+    steps = np.maximum(found.errors, family.steps)
+    known = np.asarray(np.linalg.inv(found.covariance))
+    left = {}
+    for name, weight in (
+        ("task", task_weight(family, found.draws(TASK_DRAWS), steps, objective)),
+        ("prior units", np.diag(family.spread**-2)),
+    ):
+        chosen = suggest(known, added, weight)
+        left[name] = {
+            "chosen": chosen.order[0],
+            "share": chosen.left[chosen.order[0]] / chosen.left[simulated[0].name],
+        }
+    return {"case": f"second walk {number}", "left": left}
+
+
+def suggestions_table(rows: list[dict[str, Any]]) -> list[str]:
+    """What suggested walks leave, over what a walk in place once more leaves."""
+    some, lines = [row["left"] for row in rows if "left" in row], []
+    for name in some[0] if some else ():
+        shares = [row[name]["share"] for row in some]
+        chosen = ", ".join(sorted({row[name]["chosen"] for row in some}))
+        lines.append(
+            f"second walk weighed by {name}: leaves {np.median(shares):.2f} of what a repeated one leaves (largest "
+            f"{max(shares):.2f}); at most half in {sum(s <= 0.5 for s in shares)} of {len(shares)}; chosen: {chosen}"
+        )
+    return lines
 
 
 def table(rows: list[dict[str, Any]], family: Family) -> str:
@@ -195,8 +260,10 @@ def table(rows: list[dict[str, Any]], family: Family) -> str:
         if some:
             said = sum(bool(row["outside"]) for row in some)
             lines.append(f"{kind}: said to be outside the parameters in {said} of {len(some)}")
-    cpu = [row["cpu"] for row in rows]
-    lines.append(f"a fit takes {np.median(cpu):.0f} s of one core (most {max(cpu):.0f} s)")
+    cpu = [row["cpu"] for row in rows if "cpu" in row]
+    if cpu:
+        lines.append(f"a fit takes {np.median(cpu):.0f} s of one core (most {max(cpu):.0f} s)")
+    lines += suggestions_table(rows)
     return "\n".join(lines)
 
 
@@ -204,6 +271,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Where fits are kept.")],
     draws: Annotated[int, typer.Option(min=0, help="Hidden robots.")] = 10,
     outside: Annotated[int, typer.Option(min=0, help="Robots with a fault in no parameter.")] = 10,
+    suggested: Annotated[int, typer.Option(min=0, help="Robots for which a second walk is chosen.")] = 10,
 ) -> None:
     """Fit what is not there yet, and print the tables."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,6 +292,12 @@ def main(
         with file.open("a") as out:
             out.write(json.dumps(rows[-1]) + "\n")
         print(f"{table(rows, family)}\n{(time.perf_counter() - begin) / 3600:.2f} h\n", flush=True)
+    for number in range(suggested):
+        if not any(row["case"] == f"second walk {number}" for row in rows):
+            rows.append(second_walk(robot, family, number))
+            with file.open("a") as out:
+                out.write(json.dumps(rows[-1]) + "\n")
+            print("\n".join(suggestions_table(rows)), flush=True)
     if rows:
         print(table(rows, family))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from safebo.experiments.replay.runs import SeenRun, walked_context
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.identification.fit import Fit
 from safebo.robots.identification.gap_file import section
-from safebo.robots.identification.information import Suggestion, information, suggest
+from safebo.robots.identification.information import Suggestion, information, suggest, task_weight
 from safebo.robots.identification.walks import WalkLog
 from safebo.types import FloatArray
 
@@ -102,29 +102,21 @@ def next_walk(
         raise ValueError(
             f"no certified walk to simulate on the plant as identified: {'; '.join(fell) or 'none'}"
         )
-    weight = task_weight(run, found, candidates[0]) if task else np.diag(found.family.spread**-2)
+    weight = np.diag(found.family.spread**-2)
+    if task:
+        steps = np.maximum(found.errors, found.family.steps)
+        objective = _objective(run, found, candidates[0])
+        weight = task_weight(found.family, found.draws(TASK_DRAWS), steps, objective)
     return suggest(np.asarray(np.linalg.inv(found.covariance)), added, np.asarray(weight)), fell
 
 
-def task_weight(run: SeenRun, found: Fit, candidate: Candidate) -> FloatArray:
-    """Second moments of the objective's gradient by the parameters, over plants that the robot could be, `p x p`."""
-    p, gradients = len(found.family), []
-    steps = np.maximum(found.errors, found.family.steps)
-    for values in found.draws(TASK_DRAWS):
-        costs = [_objective(run, found, values, candidate)]
-        for i in range(p):
-            moved = found.family.clipped(values + steps[i] * (np.arange(p) == i))
-            costs.append(_objective(run, found, moved, candidate))
-        gradient = (np.array(costs[1:]) - costs[0]) / steps
-        if np.isfinite(gradient).all():
-            gradients.append(gradient)
-    if not gradients:
-        raise ValueError("the walk falls on every plant that the robot could be: the task has no gradient")
-    return np.asarray(np.mean([np.outer(g, g) for g in gradients], axis=0))
+def _objective(run: SeenRun, found: Fit, candidate: Candidate) -> Callable[[FloatArray], float]:
+    """The study's objective, without sensor noise, of gains on a plant; nan where the robot falls."""
 
+    def of(values: FloatArray) -> float:
+        evaluator = evaluator_on(run, found, values)
+        record = evaluator.walk(candidate.parameters, candidate.context, 1)
+        value = evaluator.measure(record, candidate.context).true_objective
+        return np.nan if value is None else float(value)
 
-def _objective(run: SeenRun, found: Fit, values: FloatArray, candidate: Candidate) -> float:
-    evaluator = evaluator_on(run, found, values)
-    record = evaluator.walk(candidate.parameters, candidate.context, 1)
-    value = evaluator.measure(record, candidate.context).true_objective
-    return np.nan if value is None else float(value)
+    return of

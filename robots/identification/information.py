@@ -6,7 +6,7 @@ is what it would tell (ASID, Memmel et al. 2024, arXiv 2404.12308, for robots; A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,34 @@ def information(
     offsets = whole[p:, p:] + np.diag(np.tile(LONG_SPREAD**-2, windows.walks))
     assert len(offsets) == windows.walks * len(LONG)
     return np.asarray(whole[:p, :p] - whole[:p, p:] @ np.linalg.solve(offsets, whole[p:, :p]))
+
+
+def task_weight(
+    family: Family, plants: FloatArray, steps: FloatArray, objective: Callable[[FloatArray], float]
+) -> FloatArray:
+    """What matters for a task: second moments of its objective's gradient by the parameters, `p x p`.
+
+    Args:
+        family: of the parameters.
+        plants: at which the gradient is taken, `n x p`.
+        steps: of its differences, `p`.
+        objective: of a plant, `p`; not finite where the task fails.
+
+    Raises:
+        ValueError: the task fails on all of them.
+    """
+    gradients = []
+    for values in plants:
+        before = objective(values)
+        moved = [family.clipped(values + step) for step in np.diag(steps)]
+        change = np.array([objective(plant) - before for plant in moved])
+        if np.isfinite(change).all():
+            gradients.append(change / steps)
+    if not gradients:
+        raise ValueError(
+            "the task fails on every plant that the robot could be: its objective has no gradient"
+        )
+    return np.asarray(np.mean([np.outer(g, g) for g in gradients], axis=0))
 
 
 @dataclass(frozen=True)

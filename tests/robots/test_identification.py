@@ -24,7 +24,7 @@ from safebo.robots.identification.equations import (
 )
 from safebo.robots.identification.fit import TYPICAL_COST, Fit, fit
 from safebo.robots.identification.gap_file import gap_text, told
-from safebo.robots.identification.information import information, suggest
+from safebo.robots.identification.information import information, suggest, task_weight
 from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer, difference, states_of
 from safebo.robots.identification.walks import WalkLog
@@ -228,6 +228,19 @@ def test_what_matters_decides_which_walk_is_first() -> None:
     assert suggest(np.eye(2), walks, np.diag([0.01, 1.0])).order[0] == "damping"
     with pytest.raises(ValueError, match="no walk to choose from"):
         suggest(np.eye(2), {}, np.eye(2))
+
+
+def test_what_matters_for_a_task_is_its_gradient_squared() -> None:
+    slope, plants = np.array([2.0, -3.0]), np.array([[1.0, 0.2], [2.0, 0.5]])
+    steps = np.array([0.1, 0.01])
+    weight = task_weight(family(), plants, steps, lambda values: float(slope @ values))
+    assert weight == pytest.approx(np.outer(slope, slope), rel=1e-9)
+    half = task_weight(
+        family(), plants, steps, lambda values: np.nan if values[0] > 1.5 else float(slope @ values)
+    )
+    assert half == pytest.approx(weight, rel=1e-9)
+    with pytest.raises(ValueError, match="fails on every plant"):
+        task_weight(family(), plants, steps, lambda values: np.nan)
 
 
 def test_a_walk_is_expected_to_tell_what_its_fit_then_knew() -> None:
