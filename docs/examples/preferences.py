@@ -44,23 +44,20 @@ def answer(left: dict, right: dict) -> str:
     return "same" if abs(difference) < 0.02 else "left" if difference > 0 else "right"
 
 
-if __name__ == "__main__":
-    tuner = safebo.Tuner(safebo.Study.model_validate(STUDY), seed=1)
-    tried = {}
-    for _ in range(TRIALS):
-        trial = tuner.ask()
-        tried[trial.id] = trial.parameters
-        tuner.tell(trial, {"margins": {"travel": measured_travel(trial.parameters)}})
-        while (question := tuner.question()) is not None:
-            said = answer(tried[question.left], tried[question.right])
-            tuner.tell_preference(question, said)
-            again = "" if question.repeats is None else f" (as question {question.repeats})"
-            print(f"question {question.number}{again}: trial {question.left} or {question.right}? {said}")
-    best, seed = tuner.best(), STUDY["seeds"][0]["parameters"]
-    assert best is not None
-    print(f"comfortable and certified: { ({n: round(v, 2) for n, v in best.parameters.items()}) }")
-    print(f"comfort {comfort(best.parameters):.2f}, of the seed {comfort(seed):.2f}")
-    print(
-        f"travel left at least {min(measured_travel(gains) for gains in tried.values()):.1f} mm in every trial"
-    )
-    print(f"lambda, how far one judgement varies: {tuner.consistency().value:.2g}")
+tuner = safebo.Tuner(safebo.Study.model_validate(STUDY), seed=1)
+tried = {}
+for _ in range(TRIALS):
+    trial = tuner.ask()
+    tried[trial.id] = trial.parameters
+    tuner.tell(trial, {"margins": {"travel": measured_travel(trial.parameters)}})
+    while (question := tuner.question()) is not None:
+        said = answer(tried[question.left], tried[question.right])
+        tuner.tell_preference(question, said)
+        again = "" if question.repeats is None else f" (as question {question.repeats})"
+        print(f"question {question.number}{again}: trial {question.left} or {question.right}? {said}")
+best, seed = tuner.best(), STUDY["seeds"][0]["parameters"]
+assert best is not None
+print(f"comfortable and certified: { ({n: round(v, 2) for n, v in best.parameters.items()}) }")
+print(f"comfort {comfort(best.parameters):.2f}, of the seed {comfort(seed):.2f}")
+print(f"travel left at least {min(measured_travel(gains) for gains in tried.values()):.1f} mm in every trial")
+print(f"lambda, how far one judgement varies: {tuner.consistency().value:.2g}")

@@ -109,7 +109,7 @@ def key(tmp_path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No controller is compiled for a guardian that is refused anyway, and this process stays an ordinary one."""
-    monkeypatch.setattr(guarding, "warm", lambda walker, robot: None)
+    monkeypatch.setattr(guarding, "warm_up", lambda robot, controller: None)
     monkeypatch.setattr(guarding, "request_real_time", lambda core: NOT_ASKED)
 
 

@@ -193,10 +193,13 @@ events: id INTEGER pk, run VARCHAR(32), at VARCHAR(40), kind VARCHAR(32), trial 
 prior_runs: run VARCHAR(32) pk, prior_run VARCHAR(32), source TEXT, study TEXT, differences TEXT, digest VARCHAR(64)
 prior_trials: run VARCHAR(32) pk, id INTEGER pk, parameters TEXT, context TEXT, context_name TEXT, phase VARCHAR(16)
     outcome VARCHAR(16), objective DOUBLE?, margins TEXT, fell BOOLEAN
+answers: run VARCHAR(32) pk, number INTEGER pk, left INTEGER, right INTEGER, context_name TEXT, repeats INTEGER?
+    word VARCHAR(16), by TEXT, at VARCHAR(40)
 chain: run VARCHAR(32) pk, number INTEGER pk, key TEXT, digest VARCHAR(64), head VARCHAR(64)
 chain_heads: run VARCHAR(32) pk, count INTEGER, head VARCHAR(64)
 """
-"""Format 3 as it lies on disks out there: another schema is another format. `?` marks what may be NULL."""
+"""Format 3 as it lies on disks out there: another schema is another format. `?` marks what may be NULL. Runs of before
+preferences lack `answers`, and are read."""
 
 
 def test_the_schema_is_that_of_its_format(tmp_path: Path) -> None:
