@@ -49,7 +49,8 @@ def identify(
     For example `safebo identify runs/go1-trot --out gap.yaml`, or with two trials of a robot `safebo identify
     runs/robot --trial 3 --trial 4 --suggest`.
 
-    Exit codes: 0 identified; 1 the gap is not among the parameters; 2 no trial tells of the plant.
+    Exit codes: 0 identified; 1 the gap is not among the parameters, and no estimate is given; 2 no trial tells of
+    the plant.
     """
     keep_details_in(folders[0])
     if for_task and not suggest:
@@ -72,14 +73,15 @@ def identify(
         raise InputError(str(error)) from error
     for line in told(found):
         say(line)
+    if found.outside:
+        unwritten = "" if out is None else f"; {out} was not written"
+        raise SafeboError(f"the robot's gap is not among the parameters that are looked for{unwritten}")
     if out is not None:
         try:
             out.write_text(gap_text(found, robot.name, [log.name for log in read.walks]), encoding="utf-8")
         except OSError as error:
             raise InputError(f"--out {out}: {error.strerror or error}") from error
         say(f"Written: {out}; its `disturbance` goes under evaluator.options of a study")
-    if found.outside:
-        raise SafeboError("the robot's gap is not among the parameters that are looked for")
     if suggest:
         try:
             chosen, fell = next_walk(read.run, found, for_task, jobs)

@@ -29,7 +29,17 @@ def pairs(found: Fit) -> list[tuple[str, str, float]]:
 
 
 def told(found: Fit) -> list[str]:
-    """Lines for people: every parameter with its 90 % interval, what was not told, what is left over, the verdict."""
+    """Lines for people: every parameter with its 90 % interval, what was not told, and what is left over.
+
+    Where the gap is not among the parameters there are no estimates: they would be wrong, and the verdict stands last.
+    """
+    ratios = ", ".join(f"{name} {found.ratios[where].max():.2f}" for name, where in GROUPS.items())
+    left_over = [
+        f"left over, in standard deviations of the sensors' noise: {ratios}",
+        f"errors over strides are {np.median(found.inflation):.2f} times those within (median; intervals have them)",
+    ]
+    if found.outside:
+        return [*left_over, f"THE GAP IS NOT AMONG THESE PARAMETERS: {found.outside}. No estimate is given."]
     lines = [f"{'parameter':22s} {'estimate':>9s}  90 % interval"]
     for i, parameter in enumerate(found.family.parameters):
         value, half = found.values[i], NORMAL_90 * found.errors[i]
@@ -39,14 +49,7 @@ def told(found: Fit) -> list[str]:
     lines.append(f"{'control_delay':22s} {found.delay:9d}  ticks; {_delays(found)}")
     for first, second, strength in pairs(found)[:4]:
         lines.append(f"known only together: {first} and {second}, correlation {strength:.2f}")
-    ratios = ", ".join(f"{name} {found.ratios[where].max():.2f}" for name, where in GROUPS.items())
-    lines.append(f"left over, in standard deviations of the sensors' noise: {ratios}")
-    lines.append(
-        f"errors over strides are {np.median(found.inflation):.2f} times those within (median; intervals have them)"
-    )
-    if found.outside:
-        lines.append(f"THE GAP IS NOT AMONG THESE PARAMETERS: {found.outside}. Do not use the estimates.")
-    return lines
+    return [*lines, *left_over]
 
 
 def _delays(found: Fit) -> str:
@@ -68,7 +71,13 @@ def _short(value: float) -> float:
 
 
 def gap_text(found: Fit, robot: str, walks: Sequence[str]) -> str:
-    """The file: `disturbance` for `evaluator.options` of a study, and under `identified` how sure it is."""
+    """The file: `disturbance` for `evaluator.options` of a study, and under `identified` how sure it is.
+
+    Raises:
+        ValueError: the gap is not among the parameters, so that there is nothing for a study to take.
+    """
+    if found.outside:
+        raise ValueError(f"the gap is not among the parameters: {found.outside}")
     heading = [
         f"# Of {robot}, from {len(walks)} walks: {', '.join(walks)}",
         *(f"# {line}" for line in told(found)),
@@ -77,7 +86,6 @@ def gap_text(found: Fit, robot: str, walks: Sequence[str]) -> str:
         "disturbance": section(found),
         "identified": {
             "robot": robot,
-            "outside": found.outside,
             "names": list(found.family.names),
             "values": [_short(v) for v in found.values],
             "standard_errors": [_short(v) for v in found.errors],

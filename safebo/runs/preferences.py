@@ -195,16 +195,6 @@ def _waits(folder: Path, journal: Journal) -> tuple[Any, PreferenceQuestion]:
     return tuner, question
 
 
-def _is_worked_on(folder: Path) -> bool:
-    from safebo.errors import RunLockedError
-
-    try:
-        with run_lock(folder):
-            return False
-    except RunLockedError:
-        return True
-
-
 def checked_word(word: str) -> PreferenceWord:
     """An answer that exists.
 

@@ -184,7 +184,12 @@ def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
 def test_what_no_parameter_explains_is_said(change: dict[str, object], words: str) -> None:
     fitted = replace(found(), **change)  # type: ignore[arg-type]
     assert words in fitted.outside if words else fitted.outside == ""
-    assert ("NOT AMONG THESE" in told(fitted)[-1]) is bool(words)
+    lines = told(fitted)
+    assert ("NOT AMONG THESE" in lines[-1]) is bool(words)
+    assert any(line.startswith(fitted.family.names[0]) for line in lines) is not bool(words)
+    if words:
+        with pytest.raises(ValueError, match="not among the parameters"):
+            gap_text(fitted, "go1", ["walk"])
 
 
 def test_the_file_holds_the_disturbance_that_was_found_and_how_sure_it_is() -> None:
