@@ -11,7 +11,7 @@ INITIAL := $(foreach joint,hip thigh calf,--set joint.$(joint).kp=70 --set joint
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: setup tune hardware-demo test test-browser docs test-docs mutants lint types lock clean
+.PHONY: setup tune hardware-demo test test-slow test-browser docs test-docs mutants lint types lock clean
 
 setup: $(STAMP)
 
@@ -38,7 +38,12 @@ hardware-demo: setup
 	$(BIN)/safebo report runs/hardware-demo/$(STUDY)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# Whole chains in processes of their own (faults, kills, the virtual robot, every command), seeded statistics and the
+# evidence commands: nine minutes on two cores. `python -m pytest` alone runs both.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 # The page in a real browser. Needs Debian's `chromium`; Playwright, which drives it, is installed on first use.
 test-browser: setup

@@ -63,6 +63,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_what_is_tested_is_killed_and_what_is_not_survives(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(TOY)
     (tmp_path / "test_toy.py").write_text(TOY_TESTS)

@@ -83,6 +83,7 @@ def test_examples_hold(name: str) -> None:
         safebo.METHODS.pop("widest_first", None)
 
 
+@pytest.mark.slow
 def test_examples_of_a_run_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in OF_A_RUN:

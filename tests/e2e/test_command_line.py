@@ -28,6 +28,8 @@ from safebo.study.tuner_checks import with_trust
 from safebo.text.printable import printable
 from safebo.types import Measurement
 
+pytestmark = pytest.mark.slow
+
 STUDY = """\
 name: bowl
 evaluator:

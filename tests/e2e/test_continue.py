@@ -10,6 +10,8 @@ import pytest
 import yaml
 from test_command_line import Safebo, safebo
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["safebo"]  # the fixture
 
 ROBOT = """

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from in_process import in_process
 
+pytestmark = pytest.mark.slow
+
 
 def as_a_process(*arguments: object) -> str:
     code = "import sys; from safebo.cli.main import main; sys.argv[0] = 'safebo'; main()"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from test_command_line import ROBOT, STUDY, Safebo, safebo
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["safebo"]  # the fixture
 
 # Margins of several metres are nothing strange to the model.

@@ -16,6 +16,8 @@ import pytest
 from safebo.boundary.kernels import KERNELS
 from safebo.experiments.site.examples import CHAPTERS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 TRIALS = 6
 ELSEWHERE = {"botorch_safe_acquisition", "my_acquisition", "my_task"}

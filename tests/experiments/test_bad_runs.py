@@ -43,6 +43,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_bad_run_says_so_at_once(bad: Path, name: str) -> None:
     found = findings(viewed(bad / name))

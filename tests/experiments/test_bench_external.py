@@ -15,6 +15,8 @@ from safebo.experiments.bench.external_observed import Observed, axis_points
 from safebo.experiments.bench.function_problem import FunctionProblem, proposals, refusal, run_task
 from safebo.experiments.tasks.task import UNCONSTRAINED, FloatArray, KernelSpec, Task
 
+pytestmark = pytest.mark.slow
+
 
 def hill_and_slope(x: FloatArray) -> FloatArray:
     """A hill at (0.8, 0.8) beyond the line x0 + x1 = 1, where the slope turns negative."""

@@ -29,6 +29,8 @@ from safebo.experiments.bench.sweep import Planned, plan, sweep
 from safebo.experiments.bench.tasks import problem_named, suite
 from safebo.study.methods import METHODS as NATIVE
 
+pytestmark = pytest.mark.slow
+
 TASKS, METHODS = ("gp-1d-right", "safeopt-1d"), ("safeopt", "random_safe", "gp_ucb")
 
 

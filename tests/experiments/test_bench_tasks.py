@@ -30,6 +30,8 @@ from safebo.study.reading import load_study
 from safebo.tuner import Tuner
 from safebo.types import Measurement
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
 
 

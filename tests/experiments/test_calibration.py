@@ -24,6 +24,8 @@ from safebo.experiments.evidence.calibration import (
 from safebo.experiments.evidence.calibration_page import CalibrationRun, page, summary
 from safebo.experiments.tasks.gp_samples import BELIEFS, gp_sample
 
+pytestmark = pytest.mark.slow
+
 
 def test_rates_and_intervals() -> None:
     outcomes = [

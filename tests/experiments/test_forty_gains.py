@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from safebo.experiments.speed.continuous_cases import box_study, hill, measured
 from safebo.tuner import Tuner
+
+pytestmark = pytest.mark.slow
 
 TRIALS = 48
 

@@ -44,6 +44,8 @@ from safebo.experiments.papers.runs import (
 )
 from safebo.robots.simulation.disturbance import Disturbance, preset
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

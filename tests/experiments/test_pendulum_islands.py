@@ -11,6 +11,8 @@ from safebo.experiments.evidence.pendulum_landscape import (
     measured_lipschitz,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def islands():

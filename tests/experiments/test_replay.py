@@ -29,6 +29,8 @@ from safebo.storage.trial_log import KIND
 from safebo.study.reading import load_study, study_hash
 from safebo.types import Measurement, Trial
 
+pytestmark = pytest.mark.slow
+
 RUN = CliRunner()
 SECONDS = 0.8
 SOFT = {f"joint.{joint}.{which}": 0.1 for joint in ("hip", "thigh", "calf") for which in ("kp", "kd")}

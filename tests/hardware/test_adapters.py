@@ -61,6 +61,8 @@ from safebo.study import Study
 from safebo.study.reading import load_study
 from safebo.types import RobotAddress, StudyIdentity, Trial, trial_hash
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "relayed_controller"
 sys.path.insert(0, str(EXAMPLE))  # as a person does who runs the example from its folder
 import controller as example  # noqa: E402

@@ -18,6 +18,8 @@ from safebo.hardware.guardian.guarding import ending_at_once
 from safebo.hardware.guardian.staging import GuardedController
 from safebo.hardware.guardian.states import State
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent / "loaded_late.py"
 
 

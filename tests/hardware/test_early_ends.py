@@ -25,6 +25,8 @@ from safebo.robots.quadruped.controller import SETTLE
 from safebo.storage.trial_log import KIND
 from safebo.types import EarlyEnd, FloatArray, Measurement, Trial
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 2.0
 BROKEN = EarlyEnd(("height",))
 """The robot of the lock-step world hangs in its joints: its height is always broken, its tracking perfect."""

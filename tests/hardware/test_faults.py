@@ -18,6 +18,8 @@ from safebo.experiments.robustness.faults.report import Report
 from safebo.hardware.guardian.limits import NOTHING, Limit, Watch
 from safebo.hardware.guardian.states import State
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 

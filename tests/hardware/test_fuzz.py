@@ -25,6 +25,8 @@ from safebo.hardware.unitree.rpc_messages import OK, RpcRequest
 from safebo.hardware.unitree.services import MOTION_SWITCHER, SELECT_MODE, MotionService, _name_in
 from safebo.robots.quadruped.interface import SensorReading
 
+pytestmark = pytest.mark.slow
+
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "Go1 command": go1_messages.decode_low_cmd,
     "Go1 state": go1_messages.decode_low_state,

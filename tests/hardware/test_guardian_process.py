@@ -32,6 +32,8 @@ from safebo.hardware.link.client import GuardianClient
 from safebo.hardware.link.key import make_key, read_key
 from safebo.hardware.link.udp import UdpTransport
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PERIOD, PATIENCE = 0.002, 0.012

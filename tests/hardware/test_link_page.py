@@ -23,6 +23,8 @@ from safebo.hardware.link.frame import HEADER, TAG_LENGTH
 from safebo.hardware.link.tables import TABLES, update
 from safebo.hardware.link.udp import UdpServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "link.md"
 EXAMPLE = ROOT / "docs" / "examples" / "link_client"

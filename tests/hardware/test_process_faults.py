@@ -12,6 +12,8 @@ import pytest
 from safebo.experiments.robustness.faults.report import Report
 from safebo.experiments.robustness.process_faults import Chain, StepMissedError, optimizer_killed
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
 

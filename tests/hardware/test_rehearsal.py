@@ -17,6 +17,8 @@ from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
 from safebo.study.reading import resolve_study
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_study_is_rehearsed_on_a_virtual_go1(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     content = yaml.safe_load(resolve_study("go1-trot").read_text())

@@ -48,6 +48,8 @@ pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
 from safebo.hardware.ros2.topic_types import topic_type
 
+pytestmark = pytest.mark.slow
+
 DOMAIN = 20 + (os.getpid() + 100) % 200  # other test runs on this machine have their own
 NAME = f"/stance_{os.getpid()}"
 

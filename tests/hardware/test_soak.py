@@ -17,6 +17,8 @@ from safebo.hardware.guardian.states import GuardianEvent, Response, State
 from safebo.hardware.link.messages import GetGains
 from safebo.hardware.link.proxy import Faults
 
+pytestmark = pytest.mark.slow
+
 TILT = _edited("tilt", ANYWHERE["tilt"])
 
 

@@ -32,6 +32,8 @@ from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
 from safebo.types import NotStartedError, RobotAddress, StudyIdentity, TrialUnknownError
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.abs(np.random.default_rng(0).normal(size=(300, len(COLUMNS))))
 
 

@@ -14,6 +14,8 @@ import pytest
 from speaking_process import ENVIRONMENT, SpeakingProcess
 from vendor_client import table_checksum
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("cyclonedds", reason="Cyclone DDS is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]

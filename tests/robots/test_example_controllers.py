@@ -24,6 +24,8 @@ from safebo.robots.quadruped.gait import gait_named
 from safebo.robots.simulation.plant import Simulation
 from safebo.study.reading import load_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trot_mpc(tmp_path_factory: pytest.TempPathFactory) -> Path:

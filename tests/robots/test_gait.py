@@ -118,6 +118,7 @@ def times(draw, gait):
     return float(draw(anywhere | st.just(boundary + ulps) | st.just(boundary + draw(st.floats(-1e-8, 1e-8)))))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.data(), gaits | st.sampled_from(list(GAITS.values())))
 def test_all_who_ask_agree_on_who_stands(data, gait):

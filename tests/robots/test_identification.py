@@ -155,6 +155,7 @@ def test_sensor_noise_is_seen_in_a_walk() -> None:
 # -- the fit --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_parameters_and_delay_are_found_within_their_intervals() -> None:
     assert found().delay == 1
     assert np.abs((found().values - TRUTH) / found().errors).max() < 3.5

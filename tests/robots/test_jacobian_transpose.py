@@ -75,6 +75,7 @@ def test_a_swinging_leg_is_moved_with_the_inertia_at_its_foot():
         np.testing.assert_allclose(found @ inverse, np.eye(3), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_standing_legs_push_with_the_planned_forces():
     simulation, chain = trotting("go1", LAW)
     robot, reading = chain.robot, simulation.read()

@@ -63,6 +63,7 @@ def program(mpc: PendulumMpc, problem: MpcProblem) -> tuple[Any, Any, Any, int]:
     return parts, contacts, landings, len(contacts) + 2 * (int(landings.max()) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "gait"), [(0, "trot"), (1, "trot"), (2, "crawl"), (3, "flying-trot")])
 def test_the_gradient_is_that_of_the_cost(seed: int, gait: str) -> None:
     mpc, problem = case(seed, gait, (0.8, -0.8))  # so pushed that friction counts
@@ -77,6 +78,7 @@ def test_the_gradient_is_that_of_the_cost(seed: int, gait: str) -> None:
     assert gradient == pytest.approx(np.array(by_differences), abs=1e-6 * np.abs(gradient).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_solution_is_the_optimum_of_another_program(seed: int) -> None:
     mpc, problem = case(seed, ("trot", "crawl", "flying-trot")[seed % 3])

@@ -58,6 +58,7 @@ def test_where_nothing_can_be_drawn_it_says_so_and_the_walk_still_counts(tmp_pat
     assert not video.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["osmesa", "nonsense"])
 def test_an_opengl_that_is_not_there_hinders_only_the_video(choice, tmp_path):
     """MuJoCo refuses to be imported with such a choice."""

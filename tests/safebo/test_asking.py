@@ -171,6 +171,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     found.close()
 
 
+@pytest.mark.slow
 def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
     asked, judged = (
@@ -206,6 +207,7 @@ def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Te
     assert "skipped by the operator: a cable lies there" in ended
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
     asked = "Run this trial? (yes / skip / stop / ?)"
@@ -220,6 +222,7 @@ def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> Non
     assert "trial 1 was not approved: interrupted at the question" in terminal.until("$")
 
 
+@pytest.mark.slow
 def test_a_person_says_at_a_real_terminal_what_became_of_a_lost_trial(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
     asked = "Run this trial? (yes / skip / stop / ?)"

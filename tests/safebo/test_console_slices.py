@@ -33,6 +33,7 @@ def drawer(folder: Path) -> Iterator[SliceDrawer]:
     made.close()
 
 
+@pytest.mark.slow
 def test_slices_are_the_tuners_bounds(folder: Path, drawer: SliceDrawer) -> None:
     seen = RunReader("run", folder).snapshot()
     from safebo.tuner import Tuner  # not in the processes that import this module

@@ -125,6 +125,7 @@ def ran(study: Study, trials: int) -> Tuner:
     return tuner
 
 
+@pytest.mark.slow
 def test_a_run_says_which_trials_were_made_for_evidence_and_counts_them() -> None:
     tuner = ran(study(), 24)
     made = [r.trial for r in tuner.history if r.trial.reason.startswith(FOR_EVIDENCE)]

@@ -42,6 +42,7 @@ def test_the_toy_has_two_islands_and_the_better_one_is_not_the_seeds() -> None:
     assert k[edges[0]] < 0.5 < k[edges[1]] < 0.8
 
 
+@pytest.mark.slow
 def test_gosafeopt_reaches_the_better_island_safely_where_safeopt_stays() -> None:
     seed = 0
     tuner = Tuner(island_study(), seed)

@@ -98,6 +98,7 @@ def test_a_journal_that_nobody_touched_is_read_and_goes_on(whole: Path, tmp_path
     assert read(folder)[0] == read(whole)[0]
 
 
+@pytest.mark.slow
 def test_every_changed_or_missing_row_is_recognised(whole: Path, tmp_path: Path) -> None:
     statements = edits(whole)
     statements.append("DELETE FROM chain WHERE number = (SELECT max(number) FROM chain)")

@@ -71,6 +71,7 @@ def test_every_proposal_is_allowed_and_certified_by_a_second_program(
     assert len({tuple(t.parameters.values()) for t in trials}) > 3
 
 
+@pytest.mark.slow
 def test_the_search_reaches_other_values_and_the_edge_of_a_constraint() -> None:
     trials, faults = asked(mixed_study(search={"swarm_size": 40, "swarm_iterations": 5, "restarts": 1}), 20)
     assert faults == []
@@ -253,6 +254,7 @@ def walk(parameters, context):
 """
 
 
+@pytest.mark.slow
 def test_a_run_keeps_prints_and_resumes_all_kinds(tmp_path: Path) -> None:
     (tmp_path / "mixed_robot.py").write_text(ROBOT)
     (tmp_path / "study.yaml").write_text(STUDY)
@@ -282,6 +284,7 @@ def test_a_run_keeps_prints_and_resumes_all_kinds(tmp_path: Path) -> None:
         tell_trial(whole, mine, None, seen)
 
 
+@pytest.mark.slow
 def test_a_study_without_constraints_is_for_methods_that_promise_nothing() -> None:
     for method in ("gp_ucb", "ei", "constrained_ei", "qlognei", "scbo", "random"):
         tuner = Tuner(

@@ -72,6 +72,7 @@ def steps(tuner: Tuner, count: int) -> Iterator[Trial]:
         yield trial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [{}, {"domain": "grid", "grid_points": 15}])
 def test_a_restored_long_run_asks_what_the_uninterrupted_one_does(search: dict[str, Any]) -> None:
     """Over the end of a small block and of a large one."""

@@ -432,6 +432,7 @@ def evidence_after(memory: float, trials: int, seed: int, level: float = 1.2) ->
     return tuner.evidence()["margin"]
 
 
+@pytest.mark.slow
 def test_a_memory_is_judged_against_none_and_against_a_third_of_it() -> None:
     right = evidence_after(MEMORY, 60, 0)
     steady = evidence_after(math.inf, 60, 0)

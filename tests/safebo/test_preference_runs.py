@@ -53,6 +53,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_keeps_every_answer_and_goes_on_as_if_it_had_not_stopped(study: Path, tmp_path: Path) -> None:
     run(study, tmp_path / "whole", trials=5, judge=Knows())
     parts = tmp_path / "parts"
@@ -138,6 +139,7 @@ def test_a_measured_run_has_no_question(tmp_path: Path, study: Path) -> None:
     assert open_run(tmp_path / "measured").answers == ()
 
 
+@pytest.mark.slow
 def test_the_report_shows_pairs_utilities_and_how_consistent_the_answers_are(
     study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

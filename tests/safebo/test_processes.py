@@ -30,6 +30,8 @@ from safebo.workers import log as log_module
 from safebo.workers import worker
 from safebo.workers.log import Log
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 TRIAL = Trial(3, {"p": 2.0, "d": 1.0}, {}, "default", "local", 42, True)
 

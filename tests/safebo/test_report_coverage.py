@@ -74,6 +74,7 @@ def test_residuals_of_a_run_are_those_of_a_tuner_that_predicts_each_trial(trust:
     assert len(tuner.residuals()["margin"]) == 6
 
 
+@pytest.mark.slow
 def test_the_page_shows_coverage_where_something_was_predicted() -> None:
     data = make_data()
     assert 'id="coverage"' not in render(data, draw(data), {c.name: "" for c in data.contexts})

@@ -65,6 +65,7 @@ def rough_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_page_is_self_contained_and_well_formed(rough_page: tuple[Path, str]) -> None:
     _, html = rough_page
     parser = References()

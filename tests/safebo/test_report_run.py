@@ -24,6 +24,8 @@ from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
 from safebo.types import Bounds, Measurement, Trial
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 8
 
 

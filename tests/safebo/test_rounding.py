@@ -79,6 +79,7 @@ def parameters_of(folder: Path) -> list[Any]:
         return [dict(r.trial.parameters) for r in journal.records()]
 
 
+@pytest.mark.slow
 def test_an_older_run_goes_on_with_six_significant_digits(tmp_path: Path) -> None:
     (tmp_path / "bowl_robot.py").write_text(ROBOT)
     file, digits, explicit = (tmp_path / name for name in ("study.yaml", "digits.yaml", "range.yaml"))

@@ -383,6 +383,7 @@ def test_a_worker_that_dies_costs_one_walk(tmp_path: Path) -> None:
     assert record.measurement.outcome == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_run_killed_between_two_scenarios_is_repaired(tmp_path: Path, repeatable: bool) -> None:
     marker, folder = tmp_path / "go", tmp_path / "run"

@@ -641,6 +641,7 @@ def test_a_trial_whose_raw_file_is_gone_waits_for_a_person(tmp_path, world) -> N
 crashes = st.lists(st.tuples(st.integers(0, 24), st.booleans()), max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(crashes)
 def test_no_sequence_of_crashes_runs_a_trial_twice_or_loses_one(plan) -> None:

@@ -248,6 +248,7 @@ def ends(case: str, program: Path, folder: Path) -> tuple[str, int, str, str]:
     return case, done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("utf-8", "replace")
 
 
+@pytest.mark.slow
 def test_whatever_is_at_the_other_end_a_command_ends_in_words(tmp_path: Path) -> None:
     program = tmp_path / "app.py"
     program.write_text(APP, encoding="utf-8")

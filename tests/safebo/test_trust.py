@@ -71,6 +71,7 @@ def test_one_step_predictives_are_those_of_the_posterior_before() -> None:
     assert log_predictive(before, 5).tolist() == pytest.approx(expected[5:], abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "wrong", "level"),
     [(CAUTIOUS, "promoted", 0.025), (DECLARED, "refuted", 0.05), (CAUTIOUS, "alarm", 0.01)],
@@ -241,6 +242,7 @@ def ran(study: Study, trials: int) -> Tuner:
     return tuner
 
 
+@pytest.mark.slow
 def test_a_tuner_is_cautious_until_the_declared_prior_is_earned() -> None:
     earned, declared = ran(study(), 1), ran(study(trust="declared"), 1)
     grid = np.linspace(0, 1, 101)[:, None]

@@ -33,6 +33,7 @@ def until_refused(tuner: Tuner, measurement: Measurement, asked: list[Trial]) ->
 METHODS = ["safe_ucb", "safeopt", "random_safe"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_right_prior_is_never_violated(method: str) -> None:
     for seed in range(2):
