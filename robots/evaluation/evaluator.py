@@ -22,7 +22,8 @@ from safebo.robots.evaluation.conditions import (
 from safebo.robots.evaluation.early_end import end_rule
 from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import Limits
-from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from
+from safebo.robots.evaluation.named import WATCHED_OBJECTIVES
+from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from, named_goal
 from safebo.robots.evaluation.scoring import WalkScoring
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
@@ -36,6 +37,7 @@ from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
+    OBJECTIVE_PREFIX,
     EarlyEnd,
     EvaluatorInfo,
     FloatArray,
@@ -110,6 +112,7 @@ class LeggedEvaluator:
             goal.name if goal is not None else str(self.settings.objective),
             goal,
             margins_from(self.settings, self.robot),
+            tuple(named_goal(name, self.robot) for name in WATCHED_OBJECTIVES),
             self.settings.velocity,
             self.settings.seconds,
             self.settings.objective_after,
@@ -337,7 +340,7 @@ class LeggedEvaluator:
                 scoring.objectives(walk, rows, steady, min(first, walked - 1)) for walk in (observed, true)
             )
             objective, true_objective = values[scoring.objective], truths[scoring.objective]
-            extra.update({f"objective.{name}": value for name, value in values.items()})
+            extra.update({OBJECTIVE_PREFIX + name: value for name, value in values.items()})
             if record.backup >= 0:
                 outcome = "backup"
         course = scoring.margins_over_time(observed, rows)

@@ -31,6 +31,9 @@ NAMED_OBJECTIVES: dict[str, tuple[str, str, str]] = {
 }
 """Text (to be maximised), unit and description."""
 
+WATCHED_OBJECTIVES = ("body_velocity", "body_attitude", "body_height", "torque_rate", "energy")
+"""Measured in every walk beside its objective, whatever is tuned: what may get worse unseen."""
+
 NAMED_MARGINS: dict[str, tuple[str, str]] = {
     "body_velocity": (
         "always[1 s, end] norm(velocity.x - command.x, velocity.y - command.y) <= {limit}",

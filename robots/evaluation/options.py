@@ -215,10 +215,13 @@ def goal_from(options: LeggedOptions, robot: RobotModel) -> Goal | None:
         minimised = "minimise" in chosen
         text = str(chosen["minimise" if minimised else "maximise"])
         return goal_of(chosen["name"], text, signals, texts, -1.0 if minimised else 1.0, chosen.get("unit"))
-    if chosen in OBJECTIVES:
-        return None
-    text, unit, described = NAMED_OBJECTIVES[chosen]
-    return replace(goal_of(chosen, text, signals, {}, 1.0, unit), described=described)
+    return None if chosen in OBJECTIVES else named_goal(chosen, robot)
+
+
+def named_goal(name: str, robot: RobotModel) -> Goal:
+    """One of `NAMED_OBJECTIVES`, in its own unit."""
+    text, unit, described = NAMED_OBJECTIVES[name]
+    return replace(goal_of(name, text, signals_of(robot), {}, 1.0, unit), described=described)
 
 
 def margins_from(options: LeggedOptions, robot: RobotModel) -> tuple[FormulaMargin, ...]:

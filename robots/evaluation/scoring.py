@@ -50,6 +50,7 @@ class WalkScoring:
         objective: name of the objective.
         goal: the objective, where it is an expression; None: one of `OBJECTIVES`.
         formulas: further margins.
+        watched: further objectives that are measured beside it.
         velocity: commanded forward and leftward velocity (m/s) and yaw rate (rad/s).
         seconds: of a whole walk.
         after: seconds at its start that the objective leaves out.
@@ -65,6 +66,7 @@ class WalkScoring:
     objective: str
     goal: Goal | None
     formulas: tuple[FormulaMargin, ...]
+    watched: tuple[Goal, ...]
     velocity: tuple[float, float, float]
     seconds: float
     after: float
@@ -195,7 +197,7 @@ class WalkScoring:
         return self.goal is None or self.goal.never_positive
 
     def objectives(self, walk: SeenWalk, rows: int, steady: int, first: int) -> dict[str, float]:
-        """The objective and the built-in ones, by name.
+        """The objective, the built-in and the watched ones, by name.
 
         Args:
             walk: as somebody saw it.
@@ -204,10 +206,10 @@ class WalkScoring:
             first: ticks at the start that are left out.
         """
         found = objectives(walk.signals, self.robot, rows, steady, first)
-        if self.goal is None:
-            return found
         weights = tick_weights(len(walk.trace) - first, rows - first, max(0, steady - first))
-        return found | {self.goal.name: self.goal.of(walk.trace, np.append(np.zeros(first), weights))}
+        weights = np.append(np.zeros(first), weights)
+        goals = (*self.watched, *(() if self.goal is None else (self.goal,)))
+        return found | {goal.name: goal.of(walk.trace, weights) for goal in goals}
 
     def closed_after(self, period: float, stride: float) -> float:
         """Seconds from which on every margin over time has a value."""

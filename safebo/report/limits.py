@@ -11,6 +11,7 @@ from scipy.special import gammaincc
 from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
 from safebo.models.interval_split import DIFFERENT
 from safebo.report.data import Finding, RunView, best_so_far
+from safebo.report.held_out import sentences
 from safebo.report.repeated import in_unit, repeated_noise
 from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
 from safebo.runs.norm_events import REFUTED, norm_words
@@ -49,6 +50,7 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _failures(run)
     yield from _nothing_certified(run)
     yield from _noise(run)
+    yield from (Finding("limits", "held out", text, remedy) for text, remedy in sentences(run))
     yield from _bounds(run)
     yield from _repeated_seeds(run)
     yield from _unfinished(run)

@@ -184,6 +184,24 @@ def test_the_objective_is_the_one_that_was_asked_for():
         assert evaluator.evaluate(trial()).objective == values[f"objective.{name}"]
 
 
+def test_what_is_not_tuned_is_measured_as_well():
+    evaluator = LeggedEvaluator(SHORT)
+    measured, record = evaluator.evaluate(trial()), evaluator.walk({}, {}, 0)
+    rows = slice(record.walk_start, None)
+    w, x, y, z = record.estimated_orientation[rows].T
+    yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    forward, left = record.estimated_velocity[rows, :2].T
+    heading = np.array(
+        [np.cos(yaw) * forward + np.sin(yaw) * left, np.cos(yaw) * left - np.sin(yaw) * forward]
+    )
+    error = np.hypot(*(heading - record.command[rows, :2].T))
+    assert measured.extra["objective.body_velocity"] == pytest.approx(-error.mean(), rel=1e-9)
+    rate = np.diff(record.commanded_torque[rows], axis=0) / record.period
+    assert measured.extra["objective.torque_rate"] == pytest.approx(
+        -np.linalg.norm(rate, axis=1).mean(), rel=0.01
+    )
+
+
 def test_telemetry_is_written_where_the_run_says_with_units(tmp_path):
     evaluator = LeggedEvaluator({**SHORT, "telemetry": True})
     assert evaluator.evaluate(trial()).telemetry is None  # nobody said where
