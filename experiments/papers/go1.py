@@ -99,6 +99,7 @@ def _study(lengths: dict[str, int]) -> Study:
         "disturbance": {"preset": study.evaluator.options["disturbance"], "joint_impedance": list(IMPEDANCE)},
         "limits": {"tracking": LIMIT},
         "state_every": STATE_EVERY,
+        "state_choice": "even",
     }
     cost = study.objective.warp.model_copy(update={"scale": TYPICAL_COST})
     error = study.constraints[0].warp.model_copy(update={"upper": LIMIT, "scale": LIMIT})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -23,7 +24,7 @@ from safebo.experiments.papers.go1 import trot_then_crawl
 from safebo.experiments.papers.runs import command
 from safebo.experiments.tasks.task import FloatArray
 from safebo.study import Study
-from safebo.tuner.backups import backup_of, boundary_monitor
+from safebo.tuner.backups import Backup, backup_of, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Evaluator, Measurement, Phase, Trial, TrialRecord
 
@@ -56,6 +57,10 @@ class Walks:
 
     def monitor(self, count: int, rng: np.random.Generator) -> BoundaryMonitor:
         """The boundary condition of the initial gains and `count - 1` near them, those of them that are backups."""
+        return self.boundary(self.certified(count, rng))
+
+    def certified(self, count: int, rng: np.random.Generator) -> list[tuple[Backup, float]]:
+        """Backups of the initial gains and `count - 1` near them, with lower bounds of at least 0."""
         start = self.study.seeds[0].parameters
         middle = self.encoding.space.to_unit(self.encoding.space.vector(start))
         steps = NEAR * (2.0 * rng.random((count, len(middle))) - 1.0)
@@ -63,10 +68,12 @@ class Walks:
         records = [self.walk(np.clip(middle + s, 0.0, 1.0), i, "local") for i, s in enumerate(steps)]
         found = [(backup_of(record, self.encoding), record.measurement) for record in records]
         bounded = [(b, self._lower(m)) for b, m in found if b is not None and m is not None]
-        kept = [(b, lower) for b, lower in bounded if lower >= 0]
-        return boundary_monitor(
-            [b for b, _ in kept], np.array([lower for _, lower in kept]), self.study.tuner.backup
-        )
+        return [(b, lower) for b, lower in bounded if lower >= 0]
+
+    def boundary(self, certified: Sequence[tuple[Backup, float]]) -> BoundaryMonitor:
+        """The boundary condition of some backups and their lower bounds."""
+        lower = np.array([lower for _, lower in certified])
+        return boundary_monitor([b for b, _ in certified], lower, self.study.tuner.backup)
 
     def _lower(self, measurement: Measurement) -> float:
         """Of a tried point: its measured margin, warped, less beta standard deviations of the noise."""

@@ -26,6 +26,7 @@ from safebo.robots.evaluation.named import WATCHED_OBJECTIVES
 from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from, named_goal
 from safebo.robots.evaluation.scoring import WalkScoring
 from safebo.robots.evaluation.strides import strides_of
+from safebo.robots.evaluation.visited import STATE_SCALES, reported_rows
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
@@ -62,17 +63,6 @@ CONTEXTS: dict[str, tuple[str, str, str]] = {
     "gait.offset.rl": ("offset_rl", "1", "phase of the rear left leg against the front right one"),
 }
 """Context names, with the gait's field, unit and description."""
-
-STATE_SCALES: dict[str, tuple[str, float]] = {
-    "roll": ("rad", 0.1),
-    "pitch": ("rad", 0.1),
-    "height": ("m", 0.03),
-    "velocity": ("m/s", 0.3),
-    "rate": ("rad/s", 1.0),
-    "angle": ("rad", 0.2),
-    "speed": ("rad/s", 3.0),
-}
-"""Unit, and change that counts as one unit of distance, by the first part of a state coordinate's name."""
 
 
 class LeggedEvaluator:
@@ -345,13 +335,17 @@ class LeggedEvaluator:
                 outcome = "backup"
         course = scoring.margins_over_time(observed, rows)
         closed = scoring.closed_after(record.period, gait.stride_duration)
+        states = record.states[record.walk_start :]
+        # Only the states of completed walks become those of a backup.
+        informative = settings.state_choice == "informative" and outcome == "completed"
+        visited = reported_rows(states, settings.state_every, informative)
         return Measurement(
             outcome=outcome,  # type: ignore[arg-type]
             objective=objective,
             margins=seen,
             fell=record.fell,
-            states=record.states[record.walk_start :: settings.state_every].copy(),
-            margins_to_go={n: to_go(values)[:: settings.state_every] for n, values in course.items()}
+            states=states[visited],
+            margins_to_go={n: to_go(values)[visited] for n, values in course.items()}
             if outcome == "completed" and scoring.over_time
             else None,
             backup_time=float(record.time[record.backup_row]) if record.backup >= 0 else None,

@@ -44,7 +44,8 @@ class LeggedOptions:
         objective: what a measurement reports: a name of `ALL_OBJECTIVES`, or a mapping with a name and an expression
             (docs/signals-and-margins.md).
         limits: where the margins are zero.
-        state_every: control ticks between two reported states.
+        state_every: one in so many control ticks is reported as a visited state.
+        state_choice: which of them: `informative`, those that say most about the walk, or `even`, one like the other.
         telemetry: whether trajectories are saved.
         noise_free: perfect sensors, for figures that need the truth.
         drift: how the plant changes with the operating time that a trial is told.
@@ -64,6 +65,7 @@ class LeggedOptions:
     objective: str | Mapping[str, Any] = "tracking"
     limits: Limits = field(default_factory=Limits)
     state_every: int = 10
+    state_choice: str = "informative"
     telemetry: bool = False
     noise_free: bool = False
     drift: Drift = field(default_factory=Drift)
@@ -259,6 +261,7 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "objective": _objective,
     "limits": _limits,
     "state_every": partial(_number, low=1, high=10_000, whole=True),
+    "state_choice": partial(_one_of, allowed=("informative", "even")),
     "telemetry": partial(_one_of, allowed=(True, False)),
     "noise_free": partial(_one_of, allowed=(True, False)),
     "drift": _drift,

@@ -431,7 +431,7 @@ class BackupSpec(_Strict):
     pessimism: float = Field(default=1.0, gt=0)
     """Lambda: warped margin taken away per unit of distance; for `cost_to_go`."""
     capacity: int = Field(default=20_000, gt=0)
-    """Most states that are stored; the backups are thinned evenly beyond."""
+    """Most states that are stored; beyond, every backup keeps an even share, those that say most about its path."""
     state_scale: dict[str, float] = Field(default_factory=dict)
     """By state coordinate, in its unit; the evaluator's for those left out."""
 

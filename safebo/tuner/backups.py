@@ -23,7 +23,7 @@ from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Measurement, TrialRecord
 
 if TYPE_CHECKING:
-    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
+    from safebo.boundary.monitor import BoundaryMonitor
 
 TRIGGER_RULES: dict[str, type[TriggerRule]] = {
     rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)
@@ -116,11 +116,15 @@ def boundary_monitor(
             "no backup: no completed trial of this context has recorded states and gains that are certified "
             "now. The evaluator must return `states`, and a seed or local trial must come first"
         )
+    # with numba, which only global trials need
+    from safebo.boundary.monitor import BoundaryMonitor
+
     widths = sorted({backup.states.shape[1] for backup in found})
     if len(widths) > 1:
         raise MeasurementError(f"visited states have different widths: {widths}")
     rule = trigger_rule(spec)
-    kept = thinned([len(backup.states) for backup in found], spec.capacity)
+    scale = state_scale(spec, widths[0])
+    kept = thinned([backup.states / scale for backup in found], spec.capacity)
     parts: list[NDArray[np.float64]] = []
     gained: list[NDArray[np.float64]] = []
     policy: list[NDArray[np.int64]] = []
@@ -139,40 +143,45 @@ def boundary_monitor(
         policy.append(np.full(len(rows), len(gains)))
         bounds.append(float(bound))
         gains.append(backup.parameters)
-    from safebo.boundary.monitor import BoundaryMonitor
-
     return BoundaryMonitor(
         np.concatenate(parts),
         np.concatenate(policy),
         np.array(bounds),
         gains,
         rule,
-        state_scale(spec, widths[0]),
+        scale,
         np.concatenate(gained),
     )
 
 
-def thinned(counts: Sequence[int], capacity: int) -> list[NDArray[np.int64]]:
+def thinned(paths: Sequence[NDArray[np.float64]], capacity: int) -> list[NDArray[np.int64]]:
     """Which states of every trial to keep so that at most `capacity` remain in all.
 
     Dropping a stored state can only shrink what is covered, so triggers only become more frequent. Every
-    trial keeps an even share of its path; the first state always stays, because every trial starts near it.
+    trial keeps an even share, those that say most about its path (`safebo.boundary.subset`); the first state always
+    stays, because every trial starts near it.
 
     Args:
-        counts: number of states of every trial.
+        paths: scaled states of every trial, `n x k` each.
         capacity: of all together; at least one per trial is kept while it lasts, newest trials first.
     """
-    kept = [np.zeros(0, dtype=np.int64) for _ in counts]
+    from safebo.boundary.subset import kept_rows  # with numba, which only global trials need
+
+    shares = _shares([len(path) for path in paths], capacity)
+    return [kept_rows(path, share) for path, share in zip(paths, shares, strict=True)]
+
+
+def _shares(counts: Sequence[int], capacity: int) -> list[int]:
+    """How many of every trial's states to keep, so that at most `capacity` remain in all."""
+    kept = [0] * len(counts)
     room = capacity
     # Short paths first, so that what they do not use is shared among the long ones.
     order = sorted(range(len(counts)), key=lambda i: (counts[i], -i))
     if len(counts) > capacity:
         order = sorted(range(len(counts) - capacity, len(counts)), key=lambda i: (counts[i], -i))
     for position, i in enumerate(order):
-        share = min(counts[i], room // (len(order) - position))
-        if share > 0:
-            kept[i] = np.unique(np.linspace(0, counts[i] - 1, share).astype(np.int64))
-        room -= len(kept[i])
+        kept[i] = min(counts[i], room // (len(order) - position))
+        room -= kept[i]
     return kept
 
 

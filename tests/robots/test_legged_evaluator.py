@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from present import present
 
+from safebo.boundary.subset import informative_rows
 from safebo.evaluators.gate import remarks_on
 from safebo.robots.evaluation.conditions import CONDITION_CONTEXTS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.evaluation.visited import SCALES
 from safebo.robots.simulation.rollout import STATE_NAMES
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import Evaluator, Trial
@@ -101,7 +103,7 @@ def test_a_fall_is_aborted_without_objective_and_with_clearly_negative_margins()
 
 
 def test_states_are_what_the_monitor_saw_every_so_many_ticks():
-    evaluator = LeggedEvaluator({**SHORT, "state_every": 20})
+    evaluator = LeggedEvaluator({**SHORT, "state_every": 20, "state_choice": "even"})
     watch = Switch(at=-1, backups=[])
     measured = evaluator.evaluate(trial(), watch)
     assert measured.outcome == "completed"
@@ -121,6 +123,20 @@ def test_states_are_what_the_monitor_saw_every_so_many_ticks():
     assert standing[names.index("height")] == pytest.approx(0.27, abs=0.03)
     assert abs(standing[names.index("roll")]) < 0.05
     assert standing[names.index("angle.fl.calf")] == pytest.approx(-1.9, abs=0.2)
+
+
+def test_reported_states_are_the_most_informative_of_the_walk():
+    watch = Switch(at=-1, backups=[])
+    measured = LeggedEvaluator({**SHORT, "state_every": 20}).evaluate(trial(), watch)
+    states, margins_to_go = present(measured.states), present(measured.margins_to_go)
+    seen = np.array(watch.seen)
+    candidates = np.arange(0, 600, 4)
+    rows = np.sort(candidates[informative_rows(seen[candidates] / SCALES, 30, spared=0.0).rows])
+    assert np.array_equal(states, seen[rows])
+    assert states[0].tolist() == seen[0].tolist()
+    every = LeggedEvaluator({**SHORT, "state_every": 1}).evaluate(trial())
+    for name, to_go in margins_to_go.items():
+        assert np.array_equal(to_go, present(every.margins_to_go)[name][rows])
 
 
 def test_a_monitor_switches_gains_at_once_and_for_good():

@@ -312,7 +312,7 @@ def test_thinning_only_makes_triggers_more_frequent(
     lower = rng.uniform(0.0, 2.0, len(counts))
     rule = rule_named(name, sigma=1.0, state_lengthscale=3.0)
     gains = [rng.exponential(0.3, n) for n in counts]
-    kept = thinned(counts, capacity)
+    kept = thinned(paths, capacity)
     assert sum(len(rows) for rows in kept) <= capacity
     if capacity >= sum(counts):
         assert [len(rows) for rows in kept] == counts
