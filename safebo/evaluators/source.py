@@ -62,6 +62,7 @@ __all__ = [
     "EvaluatorSource",
     "FunctionEvaluator",
     "SubprocessEvaluator",
+    "beside",
     "registered_evaluators",
 ]
 
@@ -117,7 +118,7 @@ class EvaluatorSource:
         """
         options = dict(self.study.evaluator.options)
         for point in importlib.metadata.entry_points(group=BRIDGES, name=self.study.evaluator.name):
-            return _beside(_load_entry_point(point), options, self.folder)
+            return beside(_load_entry_point(point), options, self.folder)
         return options
 
     def watch_robot(self, tell: Callable[[str], None]) -> RobotWatch | None:
@@ -146,7 +147,7 @@ class EvaluatorSource:
         bridge = _load_entry_point(point)
         with _loaded(f"evaluator {name!r} cannot be made"):
             try:
-                return cast(Evaluator, bridge(_beside(bridge, options, self.folder), robot))
+                return cast(Evaluator, bridge(beside(bridge, options, self.folder), robot))
             except (ValueError, TypeError) as error:
                 raise EvaluatorOptionError(text_of(error), "evaluator.options") from error
 
@@ -166,12 +167,10 @@ class EvaluatorSource:
         )
 
     def _from(self, value: Any, options: dict[str, Any]) -> Evaluator:
-        return _from_object(
-            value, self.study.evaluator.name, self.study, _beside(value, options, self.folder)
-        )
+        return _from_object(value, self.study.evaluator.name, self.study, beside(value, options, self.folder))
 
 
-def _beside(value: Any, options: dict[str, Any], folder: str | None) -> dict[str, Any]:
+def beside(value: Any, options: dict[str, Any], folder: str | None) -> dict[str, Any]:
     """The options, those that its `path_options` say are files looked for beside the study file."""
     found = {}
     for name in getattr(value, "path_options", ()):

@@ -2,7 +2,8 @@
 
 The numbers of both runs must mean the same: the same gains, context variables, objective and constraints, in the same
 units. Evaluator, bounds, contexts, seeds, method and the surrogate's numbers may differ: values are copied in their own
-units and modelled as this run's study says.
+units and modelled as this run's study says. Of trials that walked all of some scenarios a run without scenarios takes
+what these aggregate to.
 """
 
 from __future__ import annotations
@@ -137,7 +138,15 @@ def _differences(there: Study, here: Study) -> Iterator[str]:
     )
     yield from function_differences("objective", [there.objective], [here.objective])
     yield from function_differences("constraints", there.constraints, here.constraints)
-    yield from scenario_differences(there, here)
+    if here.scenarios is not None or not _whole(there):
+        yield from scenario_differences(there, here)
+
+
+def _whole(study: Study) -> bool:
+    """Whether every trial walked all scenarios, if there are any: what they aggregate to is then one function of gains,
+    of which a run in one condition may learn as of any other simulation.
+    """
+    return study.scenarios is None or study.scenarios.walked == "all"
 
 
 _MEANING = ("unit", "scale", "period")

@@ -27,6 +27,7 @@ from in_process import in_process
 
 from safebo.errors import (
     EvaluatorOptionError,
+    InputError,
     MeasurementError,
     StudyError,
     UnknownTrialError,
@@ -40,6 +41,7 @@ from safebo.experiments.robustness.killed_runs import comparable
 from safebo.report import build_report
 from safebo.report.scenarios import scenario_rows
 from safebo.runs.manual import resolve_trial, tell_trial
+from safebo.runs.prior_run import read_prior
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study import Study
@@ -448,10 +450,23 @@ def test_another_run_informs_one_with_the_same_scenarios_alone(tmp_path: Path) -
     assert kept is not None
     assert [tuple(m.scenarios) for _, m in kept.records if m is not None] == [NAMES] * 4
     other = {"values": {"nominal": {}, "loaded": {"mass": 2.0}}}
-    for scenarios in (other, None):
-        changed = parse_study(dumped(data() | {"scenarios": scenarios}), HERE / "cart.yaml")
-        with pytest.raises(Exception, match=r"is a run of another study.*\n  scenarios"):
-            run(changed, tmp_path / "other", prior=tmp_path / "simulation")
+    changed = parse_study(dumped(data() | {"scenarios": other}), HERE / "cart.yaml")
+    with pytest.raises(Exception, match=r"is a run of another study.*\n  scenarios"):
+        run(changed, tmp_path / "other", prior=tmp_path / "simulation")
+
+
+def test_a_run_under_one_condition_takes_what_the_scenarios_of_another_aggregate_to(tmp_path: Path) -> None:
+    tune(tmp_path / "simulation", trials=3)
+    with Journal.open(tmp_path / "simulation", read_only=True) as journal:
+        told = [r.measurement for r in journal.records()]
+    alone = study(scenarios=None)
+    taken = [m for _, m in read_prior(tmp_path / "simulation", alone).records]
+    assert [(m.objective, m.margins, m.scenarios) for m in taken if m is not None] == [
+        (m.objective, m.margins, {}) for m in told if m is not None
+    ]
+    tune(tmp_path / "few", trials=2, scenarios={"walked": "chosen"})
+    with pytest.raises(InputError, match="scenarios: nominal, loaded, slippery there, none here"):
+        read_prior(tmp_path / "few", alone)
 
 
 def test_show_and_report_name_the_worst_scenario(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

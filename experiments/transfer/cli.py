@@ -1,0 +1,211 @@
+"""Identify a robot from its trials, tune in that simulation, and write the study with which the robot is tuned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safebo.errors import InputError, InterruptedRunError, SafeboError, UnsafeSeedError
+from safebo.text.command import keep_details_in, say
+from safebo.text.file_names import file_name
+
+if TYPE_CHECKING:
+    from safebo.experiments.identify.trials import ReadTrials
+    from safebo.experiments.transfer.folder import TransferFolder
+    from safebo.runs.runner import RunResult
+    from safebo.study.reading import StudyFile
+
+app = typer.Typer(add_completion=False)
+DRAWS = 8
+
+
+@app.command()
+def transfer(
+    study: Annotated[
+        str,
+        typer.Argument(metavar="STUDY", help="Study of the robot: a file, or a name of `safebo studies`."),
+    ],
+    run: Annotated[
+        list[Path],
+        typer.Option("--from", metavar="RUN", help="Run of that robot, states recorded; may be repeated."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the transfer. [default: runs/NAME-transfer]")
+    ] = None,
+    trial: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="A trial of the runs; may be repeated. [default: 4, over each run]"),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, max=100, help="Robots that it may be, the estimate among them.")
+    ] = DRAWS,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in simulation, seeds included. [default: the study's]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Walks that are simulated at the same time. [default: 1]")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads of the identification. [default: one per processor]"),
+    ] = None,
+) -> None:
+    """Identify a robot from its trials, tune in that simulation, and write the study for the robot.
+
+    What `safebo identify` finds in the recorded trials is drawn from, within its uncertainty: robots that yours may
+    be. The study is tuned in all of them at once, safe in each and good in their mean. DIR then holds `gap.yaml` (what
+    was identified), `simulation.yaml` and `simulated` (study and run in simulation), and `robot.yaml`, the study for
+    the robot. The command that tunes the robot is printed, with the simulated run as prior, whose correlation the
+    robot's own trials have to earn: gains that were tuned in simulation are proposed once they are certified there.
+    Nothing here moves a robot.
+
+    For example `safebo transfer go2-trot --from runs/robot --out runs/transfer`. The same command goes on where it was
+    stopped.
+
+    Exit codes: 0 robot.yaml is written; 1 the gap is not among the parameters, a seed is not safe in every drawn
+    robot, or stopped; 2 study, run, folder or an option is wrong.
+    """
+    from safebo.experiments.transfer.folder import TransferFolder
+    from safebo.experiments.transfer.studies import refuse
+    from safebo.files.reading import read_text
+    from safebo.study.reading import load_study, study_hash
+
+    file = load_study(study)
+    refuse(file)
+    path = out if out is not None else Path("runs") / f"{file_name(file.study.name)}-transfer"
+    begun = TransferFolder(path).simulation.exists()
+    read = None if begun else _read(file, run, trial or [])
+    folder = TransferFolder.begun(
+        path,
+        {
+            "study": file.study.name,
+            "hash": study_hash(file.study),
+            "from": [str(one.resolve()) for one in run],
+            "trial": trial or [],
+            "draws": draws,
+            "seed": seed,
+        },
+    )
+    keep_details_in(folder.path)
+    if read is not None:
+        _identify(file, read, folder, draws, seed, jobs)
+    for line in read_text(folder.gap).splitlines():
+        if line.startswith("# "):
+            say(line[2:])
+    simulation = load_study(folder.simulation)
+    result = _tuned(simulation, folder, trials, workers)
+    _write_robot(file, simulation, result, folder, _moved_a_robot(run[0]))
+
+
+def _read(file: StudyFile, runs: list[Path], trials: list[int]) -> ReadTrials:
+    """The recorded walks, of the study's robot.
+
+    Raises:
+        InputError: they are of another one, or there are none.
+    """
+    from safebo.experiments.identify.trials import read_trials
+    from safebo.experiments.transfer.studies import robot_of
+
+    robot, read = robot_of(file), read_trials(runs, trials)
+    other = read.run.evaluator.robot
+    if other.mjcf != robot.mjcf:
+        raise InputError(
+            f"--from {runs[0]}: its robot is {other.name}, and {file.source} is of {robot.name}: what is identified of "
+            "one robot says nothing of another"
+        )
+    for line in read.passed_over[:3]:
+        say(f"note: {line}")
+    return read
+
+
+def _moved_a_robot(run: Path) -> bool:
+    """Whether trials of a run moved a robot behind a guardian."""
+    from safebo.storage.journal import Journal
+    from safebo.storage.trial_log import all_steps
+
+    with Journal.open(run, read_only=True) as journal:
+        return bool(all_steps(journal))
+
+
+def _identify(
+    file: StudyFile, read: ReadTrials, folder: TransferFolder, draws: int, seed: int, jobs: int | None
+) -> None:
+    """Write what was identified and the study in simulation."""
+    from safebo.experiments.transfer.studies import drawn, simulation_study
+    from safebo.robots.identification.fit import fit
+    from safebo.robots.identification.gap_file import gap_text, told
+    from safebo.robots.identification.parameters import Family
+    from safebo.robots.simulation.disturbance import Disturbance
+
+    robot, names = read.run.evaluator.robot, [log.name for log in read.walks]
+    try:
+        found = fit(robot, read.walks, Family.of(robot.size), threads=jobs, tell=say)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if found.outside:
+        for line in told(found):
+            say(line)
+        raise SafeboError(
+            "the robot's gap is not among the parameters that are looked for: no simulation of it can be drawn"
+        )
+    gap = Disturbance.from_dict(file.study.evaluator.options.get("disturbance", {}), robot.size)
+    heading = [f"Robots that the {robot.name} of {file.study.name} may be, by {', '.join(names)}."]
+    simulation = simulation_study(file, drawn(found, gap, draws, seed), folder.simulation, heading)
+    folder.write(folder.gap, gap_text(found, robot.name, names))
+    folder.write(folder.simulation, simulation.text)
+
+
+def _tuned(
+    simulation: StudyFile, folder: TransferFolder, trials: int | None, workers: int | None
+) -> RunResult:
+    """The run in simulation, begun or gone on with."""
+    from safebo.runs.progress import progress_for
+    from safebo.runs.runner import run
+    from safebo.text.screen import Screen
+
+    try:
+        return run(
+            simulation,
+            folder.simulated,
+            trials=trials,
+            workers=workers,
+            resume=True,
+            progress=progress_for(Screen()),
+        )
+    except UnsafeSeedError as error:
+        raise SafeboError(
+            f"{error}. That robot is drawn from what the trials leave open, and yours may be it: a walk that tells "
+            "more narrows them (`safebo identify RUN --suggest`), or begin from a seed that is safe in all"
+        ) from error
+    except InterruptedRunError as error:
+        say(str(error).replace("--resume", "the same command"), error=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _write_robot(
+    file: StudyFile, simulation: StudyFile, result: RunResult, folder: TransferFolder, on_robot: bool
+) -> None:
+    """Write the robot's study and say what came of the simulation."""
+    from safebo.experiments.transfer import studies
+    from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
+
+    study = simulation.study
+    rows = in_drawn_robots(study, {name: best.gains for name, best in result.best.items()})
+    at_seeds = smallest_at_seeds(study, [seed for seed, _ in rows], studies.QUANTILE)
+    heading = [
+        f"{file.study.name}, begun with what {folder.simulated} showed. To tune the robot:",
+        f"  {folder.next_command(on_robot)}",
+    ]
+    robot = studies.robot_study(file, at_seeds, folder.robot, heading)
+    folder.write(folder.robot, robot.text)
+    count = len(study.scenarios.values) if study.scenarios is not None else 0
+    for seed, tuned in rows:
+        say(f"context {seed.context}, in {count} robots that it may be, without sensor noise:")
+        say(f"  {seed.line(study)}")
+        say(f"  {tuned.line(study)}" if tuned is not None else "  nothing was certified beyond the seed")
+    for line in studies.lowered(file.study, robot.study):
+        say(line)
+    say(f"Written: {folder.robot}. Next: {folder.next_command(on_robot)}")

@@ -1,0 +1,191 @@
+"""`safebo transfer`: robots that are drawn, the two studies, going on, and the sentences where it cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from safebo.errors import InputError, SafeboError
+from safebo.experiments.transfer.cli import app
+from safebo.experiments.transfer.folder import RECORD, TransferFolder
+from safebo.experiments.transfer.studies import drawn, refuse, robot_study, simulation_study
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.identification.fit import Fit
+from safebo.robots.identification.parameters import Family
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.storage.journal import Journal
+from safebo.study.reading import load_study, parse_study, study_hash
+from safebo.types import Trial
+
+RUN = CliRunner()
+
+
+def fitted(error: float = 0.1, cost: float = 0.85) -> Fit:
+    """An identification that was made up: every standard error is a share of the prior's spread."""
+    family = Family.of()
+    return Fit(
+        family,
+        family.mean,
+        np.diag((error * family.spread) ** 2),
+        np.ones(len(family)),
+        1,
+        {1: cost},
+        cost,
+        np.ones(38),
+        80,
+        6,
+        2,
+    )
+
+
+def changed(name: str = "go1-trot", **changes: Any) -> Any:
+    """A shipped study with some keys replaced, one level deep."""
+    document = yaml.safe_load(load_study(name).text)
+    for key, value in changes.items():
+        document[key] = {**document[key], **value} if isinstance(document.get(key), dict) else value
+    return parse_study(yaml.safe_dump(document, sort_keys=False), Path("robot.yaml"))
+
+
+def test_the_estimate_and_draws_within_physical_ranges_are_conditions_of_the_evaluator() -> None:
+    found, gap = fitted(error=1.0), Disturbance.from_dict("paper+pushed")
+    robots = drawn(found, gap, 8, 0)
+    assert list(robots) == ["estimate", *(f"draw-{i}" for i in range(1, 8))]
+    assert robots == drawn(found, gap, 8, 0) != drawn(found, gap, 8, 1)
+    evaluator = LeggedEvaluator({"robot": "go1", "disturbance": "paper+pushed"})
+    masses = []
+    for conditions in robots.values():
+        world = evaluator.world(conditions, {}).disturbance
+        # What is not identified of the robot is nominal; what is no robot's stays the study's.
+        assert world.joint_impedance == (0.0, 0.0)
+        assert (world.pushes, world.control_delay) == (gap.pushes, 1)
+        masses.append(world.payload_mass)
+    assert masses[0] == pytest.approx(0.75)
+    assert min(masses) >= 0.0
+    assert len(set(masses)) > 5
+
+
+def test_the_simulated_study_keeps_all_contexts_and_the_robots_study_is_as_declared() -> None:
+    file = load_study("go1-gaits")
+    scenarios = drawn(fitted(), Disturbance.from_dict("paper"), 3, 0)
+    simulation = simulation_study(file, scenarios, Path("simulation.yaml"), ["a line"]).study
+    assert simulation.scenarios is not None
+    assert (simulation.scenarios.objective, simulation.scenarios.margins) == ("mean", "worst")
+    assert (simulation.context, simulation.seeds) == (file.study.context, file.study.seeds)
+    robot = robot_study(file, {"tracking_error": [0.05] * 3}, Path("robot.yaml"), [])
+    assert study_hash(robot.study) == study_hash(file.study)
+
+
+@pytest.mark.parametrize(
+    ("declared", "margins", "expected"),
+    [
+        (0.0, [0.05, 0.06, 0.07], 0.0),  # better than declared: nothing is raised
+        (3.0, [0.05, 0.06, 0.07], float(np.log(0.1 / (0.1 - 0.051)))),
+        (-1.0, [0.05, 0.06, 0.07], -1.0),
+    ],
+)
+def test_a_prior_mean_is_lowered_to_the_quantile_over_robots_and_never_raised(
+    declared: float, margins: list[float], expected: float
+) -> None:
+    document = yaml.safe_load(load_study("go1-trot").text)
+    document["constraints"][0]["prior_mean"] = declared
+    document["surrogate"]["prior_data"] = {"correlation": 0.9}
+    file = parse_study(yaml.safe_dump(document), Path("robot.yaml"))
+    robot = robot_study(file, {"tracking_error": margins}, Path("robot.yaml"), []).study
+    assert robot.constraints[0].prior_mean == pytest.approx(expected, abs=1e-3)
+    assert robot.surrogate.prior_data is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"evaluator": {"name": "pendulum", "options": {}}}, "evaluator.name is 'pendulum'"),
+        ({"scenarios": {"values": {"loaded": {"payload_mass": 2.0}}}}, "scenarios: a robot walks under one"),
+        ({"horizon": 20.0}, "horizon: the simulated trials"),
+        ({"surrogate": {"time": {"memory": 600.0}}}, r"surrogate\.time: "),
+    ],
+)
+def test_a_study_that_nothing_can_be_transferred_to_is_refused_by_its_key(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        refuse(changed(**changes))
+
+
+def test_a_folder_goes_on_with_what_it_was_begun_with_alone(tmp_path: Path) -> None:
+    made_of = {"study": "a", "draws": 8}
+    folder = TransferFolder.begun(tmp_path / "out", made_of)
+    TransferFolder.begun(tmp_path / "out", made_of | {"draws": 3})  # nothing was made of it yet
+    folder.write(folder.simulation, "")
+    TransferFolder.begun(tmp_path / "out", made_of | {"draws": 3})
+    with pytest.raises(InputError, match="holds the transfer of draws 3; choose another"):
+        TransferFolder.begun(tmp_path / "out", made_of)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no transfer"):
+        TransferFolder.begun(tmp_path / "other", made_of)
+    with pytest.raises(InputError, match=r"--out .*notes.*(exists|directory)"):
+        TransferFolder.begun(tmp_path / "other" / "notes" / "out", made_of)
+    assert not (tmp_path / "other" / RECORD).exists()
+
+
+@pytest.fixture(scope="module")
+def robot_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study and its run of one recorded trial."""
+    folder = tmp_path_factory.mktemp("robot")
+    options = {"seconds": 1.2, "disturbance": {"payload_mass": 1.0}}
+    document = yaml.safe_load(load_study("go1-trot").text)
+    document["evaluator"]["options"] |= options
+    path = folder / "robot.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    study, run = load_study(path).study, folder / "run"
+    evaluator = LeggedEvaluator(study.evaluator.options)
+    evaluator.record_into(run / "trajectories", run)
+    seed, context = study.seeds[0], study.context.values["trot"]
+    run.mkdir()
+    with Journal.create(
+        run, study=study, declared=study, study_text=path.read_text(), study_hash=study_hash(study),
+        source=str(path), seed=0, trials=1,
+    ) as journal:  # fmt: skip
+        trial = Trial(1, dict(seed.parameters), dict(context), "trot", "seed", seed=1, certified=True)
+        journal.ask(trial, 1)
+        journal.tell(1, evaluator.evaluate(trial))
+    return path, run
+
+
+def test_the_command_writes_what_tunes_the_robot_and_goes_on(
+    robot_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, run = map(str, robot_run)
+    out = tmp_path / "out"
+    arguments = [study, "--from", run, "--out", str(out), "--draws", "2", "--trials"]
+    monkeypatch.setattr("safebo.robots.identification.fit.fit", lambda *given, **named: fitted(cost=9.0))
+    outside = RUN.invoke(app, [*arguments, "1"])
+    assert isinstance(outside.exception, SafeboError)
+    assert "not among the parameters" in str(outside.exception)
+    monkeypatch.setattr("safebo.robots.identification.fit.fit", lambda *given, **named: fitted())
+    said = RUN.invoke(app, [*arguments, "1"])
+    assert said.exit_code == 0, said.output
+    assert "seed: tracking worst" in said.output
+    assert f"Next: safebo tune {out}/robot.yaml --prior {out}/simulated --out {out}/robot\n" in said.output
+    monkeypatch.setattr("safebo.robots.identification.fit.fit", None)  # is not asked again
+    again = RUN.invoke(app, [*arguments, "2"])
+    assert again.exit_code == 0, again.output
+    with Journal.open(out / "simulated", read_only=True) as journal:
+        assert [set(r.trial.scenarios) for r in journal.records()] == [{"estimate", "draw-1"}] * 2
+    from safebo.runs.prior_run import read_prior
+
+    prior = read_prior(out / "simulated", load_study(out / "robot.yaml").study)
+    assert len(prior.records) == 2
+
+
+def test_trials_of_another_robot_are_refused_before_anything_is_written(
+    robot_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    said = RUN.invoke(app, ["go2-trot", "--from", str(robot_run[1]), "--out", str(tmp_path / "out")])
+    assert "its robot is go1, and" in str(said.exception)
+    assert not (tmp_path / "out").exists()
