@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,9 +35,24 @@ BAR_S = 0.3
 WAYS = ("Escape", "space bar", "click")
 
 
+@dataclass(frozen=True)
+class RunningConsole:
+    """A `safebo console`.
+
+    Args:
+        link: of who is in control.
+        log: file of what it prints.
+        process: the one.
+    """
+
+    link: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def console(chain: Chain, run: Path) -> Iterator[tuple[str, Path]]:
-    """`safebo console` on a run; the link of who is in control, and the file of what it prints."""
+def console(chain: Chain, run: Path) -> Iterator[RunningConsole]:
+    """`safebo console` on a run."""
     log = chain.folder / "console.log"
     command = [sys.executable, "-m", "safebo", "console", str(run), "--port", "0"]
     command += ["--robot", f"127.0.0.1:{chain.port}", "--key", str(chain.key)]
@@ -51,9 +67,10 @@ def console(chain: Chain, run: Path) -> Iterator[tuple[str, Path]]:
 
         if not waited_for(said, 120.0):
             raise RuntimeError(f"the console did not start: {log.read_text()}")
-        yield found[0], log
+        yield RunningConsole(found[0], log, process)
     finally:
-        process.send_signal(signal.SIGINT)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         process.wait(30.0)
 
 
@@ -126,10 +143,10 @@ def main(
         with chain.up():
             first = chain.tune(trials=1)
             first.end(180.0)
-            with console(chain, first.run) as (link, log), sync_playwright() as playwright:
+            with console(chain, first.run) as page, sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 tab = browser.new_page(viewport={"width": 1280, "height": 800})
-                tab.goto(link)
+                tab.goto(page.link)
                 tab.wait_for_url("**/runs/*")
                 found = []
                 for name, walks, seconds in measure(repeats, chain, tab, picture):
@@ -138,7 +155,7 @@ def main(
                         f"{name:10s} {'walking' if walks else 'at rest':8s} {1e3 * seconds:7.0f} ms",
                         flush=True,
                     )
-                noticed = frozen(log)
+                noticed = frozen(page.log)
     missed = sum(seconds != seconds for seconds in found)
     median = statistics.median(found) if not missed else float("nan")
     print(

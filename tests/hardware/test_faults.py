@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from safebo.experiments.robustness import process_faults
+from safebo.experiments.robustness import page_faults, process_faults  # noqa: F401  page_faults adds to the list
 from safebo.experiments.robustness.faults import bench
 from safebo.experiments.robustness.faults.page import row, time_of
 from safebo.experiments.robustness.faults.registry import NUMBERS, lock_step

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from safebo.experiments.robustness import process_faults
+from safebo.experiments.robustness import page_faults, process_faults  # noqa: F401  page_faults adds to the list
 from safebo.experiments.robustness.faults.page import page, time_of
 from safebo.experiments.robustness.faults.registry import NUMBERS, lock_step
 from safebo.experiments.robustness.faults.report import Report
