@@ -182,6 +182,8 @@ def row_of(name: str, truth: FloatArray, found: Fit, seconds: float) -> dict[str
         "cost": found.cost,
         "ratios": found.ratios.tolist(),
         "outside": found.outside,
+        "joint": found.torques[0].joint,
+        "score": found.torques[0].score,
         "cpu": seconds,
     }
 

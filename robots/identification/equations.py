@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer, States, difference
 from safebo.robots.identification.windows import LEADS, Windows
 from safebo.types import FloatArray
@@ -179,9 +178,7 @@ def weights(residual: FloatArray, noise: FloatArray) -> FloatArray:
     return np.minimum(1.0, HUBER / np.maximum(size, 1e-12)) / noise**2
 
 
-def normal_equations(
-    linear: Linear, windows: Windows, at: Unknowns, noise: FloatArray, family: Family
-) -> Normal:
+def normal_equations(linear: Linear, windows: Windows, at: Unknowns, noise: FloatArray) -> Normal:
     """Eliminate every window's own unknowns.
 
     Args:
@@ -189,10 +186,9 @@ def normal_equations(
         windows: the windows.
         at: where.
         noise: standard deviation of every channel, `CHANNELS`.
-        family: of the parameters.
     """
     n, ticks, _ = linear.residual.shape
-    p, identity = len(family), np.eye(CHANNELS)
+    p, identity = linear.by_value.shape[-1], np.eye(CHANNELS)
     offset = identity - linear.by_start  # what an offset changes: the start moves back, the measurement ahead
     root = np.sqrt(weights(linear.residual, noise))
 

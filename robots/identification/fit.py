@@ -21,6 +21,7 @@ from safebo.robots.identification.equations import (
     normal_equations,
     residuals,
 )
+from safebo.robots.identification.leftover import JointTorque, by_torque, joint_torques
 from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer
 from safebo.robots.identification.walks import WalkLog
@@ -44,6 +45,8 @@ TYPICAL_COST = 0.85
 """Of plants of the family: less than 1, for starts and offsets are fitted, and floors of noise are generous."""
 MAX_RATIO, MAX_COST, MAX_INFLATION = 2.0, 1.15 * TYPICAL_COST, 1.45
 """Of what is left over by a plant of the family, see `Fit.outside`."""
+MAX_SCORE = 15.0
+"""Of a joint's missing torques: plants of the family have up to 3, joints that stick on one side by 1 N m 80."""
 MIN_STRIDES = 8
 """From which on the last of these is judged: fewer are too few for a bootstrap."""
 MAX_SHARE = 0.5
@@ -65,6 +68,7 @@ class Fit:
         delay: ticks until a torque acts.
         delay_costs: of every delay tried: mean cost per measured number.
         cost: median of the windows' costs per number measured: about `TYPICAL_COST` where the plant is in the family.
+        torques: at single joints that no parameter explains, the clearest first.
         ratios: of every channel: spread of what is left over, in standard deviations of its noise, `CHANNELS`.
         windows, strides, walks: how many.
     """
@@ -76,6 +80,7 @@ class Fit:
     delay: int
     delay_costs: dict[int, float]
     cost: float
+    torques: tuple[JointTorque, ...]
     ratios: FloatArray
     windows: int
     strides: int
@@ -86,8 +91,10 @@ class Fit:
         """Why the robot is no plant of the family; empty where it may be one.
 
         A plant of the family leaves the sensors' noise over, and that is as likely in one stride as in the next: a
-        bootstrap over strides then finds the plain standard errors again.
+        bootstrap over strides then finds the plain standard errors again. And no joint asks for a torque of its own.
         """
+        if self.torques and self.torques[0].score > MAX_SCORE:
+            return str(self.torques[0])
         worst = int(np.argmax(self.ratios))
         if self.ratios[worst] > MAX_RATIO:
             group = next(name for name, where in GROUPS.items() if where.start <= worst < where.stop)
@@ -163,7 +170,7 @@ def fit(
     windows = windows.some(evenly(len(windows), FITTED))
     found = problem.solve(windows, delay, scanned[delay].at.values, STEPS, tell)
     covariance, inflation = problem.intervals(found, windows)
-    left = (found.linear.residual / noise).reshape(-1, CHANNELS)
+    left = (found.last.linear.residual / noise).reshape(-1, CHANNELS)
     return Fit(
         family,
         found.at.values,
@@ -172,6 +179,7 @@ def fit(
         delay,
         {d: s.cost for d, s in scanned.items()},
         found.cost,
+        tuple(problem.torques(found, windows, delay, robot)),
         spread(left),
         len(windows),
         len(np.unique(windows.block)),
@@ -180,13 +188,23 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Solution:
-    """A fit: where it is, the windows before the last step, its matrix, and the median of the windows' costs."""
+class _Step:
+    """A Gauss-Newton step: from where, the windows there with their weights, the equations' matrix, and the change."""
 
     at: Unknowns
     linear: Linear
     normal: Normal
+    weight: FloatArray
     matrix: FloatArray
+    change: FloatArray
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """A fit: where it is, its last step, and the median of the windows' costs."""
+
+    at: Unknowns
+    last: _Step
     cost: float
 
 
@@ -208,31 +226,29 @@ class _Problem:
         at, p = Unknowns.at(values, windows), len(self.family)
         costs = np.ones(len(windows))
         for number, scale in enumerate(steps):
-            linear, normal, matrix, change = self._step(windows, delay, at, scale, costs)
-            before, (at, costs) = at.values, self._searched(windows, delay, at, normal, change)
-            moved = np.abs(at.values - before) / np.sqrt(np.diag(np.linalg.inv(matrix))[:p])
+            step = self._step(windows, delay, at, scale, costs)
+            at, costs = self._searched(windows, delay, step)
+            moved = np.abs(at.values - step.at.values) / np.sqrt(np.diag(np.linalg.inv(step.matrix))[:p])
             tell(
                 f"step {number + 1}: {self.family.names[int(np.argmax(moved))]} by {moved.max():.1f} standard errors"
             )
             if number > 1 and moved.max() <= SETTLED:
                 break
-        return _Solution(at, linear, normal, matrix, float(np.median(costs)))
+        return _Solution(at, step, float(np.median(costs)))
 
-    def _step(
-        self, windows: Windows, delay: int, at: Unknowns, scale: float, costs: FloatArray
-    ) -> tuple[Linear, Normal, FloatArray, FloatArray]:
+    def _step(self, windows: Windows, delay: int, at: Unknowns, scale: float, costs: FloatArray) -> _Step:
         """One Gauss-Newton step from a point where windows have these costs, at most one prior standard deviation."""
         family, p = self.family, len(self.family)
         linear = linearise(self.replayer, windows, delay, at, scale)
-        normal = normal_equations(linear, windows, at, self.noise, family)
+        normal = normal_equations(linear, windows, at, self.noise)
         sensitive = np.einsum("nii,i->n", normal.matrix[:, :p, :p], family.spread**2)
         weight = np.minimum(1.0, np.quantile(sensitive, 1.0 - MOST_SENSITIVE) / np.maximum(sensitive, 1e-12))
         weight *= np.minimum(1.0, BAD * np.median(costs) / costs) ** 2
         normal = normal.weighed(weight)
         matrix = normal.matrix.sum(axis=0) + self.prior(windows)
-        change = np.linalg.solve(matrix, normal.vector.sum(axis=0) + self._pull(windows, at))
+        change = np.linalg.solve(matrix, normal.vector.sum(axis=0) + self.pull(windows, at))
         change[:p] = np.clip(change[:p], -family.spread, family.spread)
-        return linear, normal, matrix, change
+        return _Step(at, linear, normal, weight, matrix, change)
 
     def prior(self, windows: Windows) -> FloatArray:
         """Precision of what is believed before, of parameters and offsets of walks."""
@@ -242,19 +258,18 @@ class _Problem:
         out[p:, p:] = np.diag(np.tile(LONG_SPREAD**-2, windows.walks))
         return out
 
-    def _pull(self, windows: Windows, at: Unknowns) -> FloatArray:
+    def pull(self, windows: Windows, at: Unknowns) -> FloatArray:
+        """Of the prior towards its mean, on parameters and offsets of walks."""
         away = np.concatenate([self.family.mean - at.values, -at.long.ravel()])
         return np.asarray(self.prior(windows) @ away)
 
-    def _searched(
-        self, windows: Windows, delay: int, at: Unknowns, normal: Normal, change: FloatArray
-    ) -> tuple[Unknowns, FloatArray]:
+    def _searched(self, windows: Windows, delay: int, step: _Step) -> tuple[Unknowns, FloatArray]:
         """The next point, and the windows' costs there.
 
         The contacts of each window bend at their own place, so each goes as far as is best for it, or starts from a new
         guess.
         """
-        p = len(self.family)
+        p, at, normal, change = len(self.family), step.at, step.normal, step.change
         own = normal.own[0] + normal.own[1] @ change
         values = self.family.clipped(at.values + change[:p])
         base = replace(at, values=values, long=at.long + change[p:].reshape(-1, len(LONG)))
@@ -268,6 +283,18 @@ class _Problem:
             np.array([getattr(t, name) for t in tried])[best, rows] for name in ("start", "short")
         )
         return replace(base, start=start, short=short), costs[best, rows]
+
+    def torques(self, found: _Solution, windows: Windows, delay: int, robot: RobotModel) -> list[JointTorque]:
+        """Joint torques that no parameter explains, the clearest first."""
+        last = found.last
+        return joint_torques(
+            robot,
+            windows,
+            last.linear,
+            by_torque(robot, self.replayer, windows, delay, last.at),
+            (self.prior(windows), self.pull(windows, last.at)),
+            lambda linear: normal_equations(linear, windows, last.at, self.noise).weighed(last.weight),
+        )
 
     def _costs(self, windows: Windows, delay: int, at: Unknowns) -> FloatArray:
         """Of every window, per number measured: Huber's of the residuals, and what its own unknowns cost, `n`."""
@@ -283,11 +310,11 @@ class _Problem:
         Gauss-Newton away.
         """
         p, random = len(self.family), np.random.default_rng(0)
-        plain = np.linalg.inv(found.matrix)[:p, :p]
+        plain = np.linalg.inv(found.last.matrix)[:p, :p]
         strides = np.unique(windows.block)
         which = [windows.block == s for s in strides]
-        matrices = np.array([found.normal.matrix[w].sum(axis=0) for w in which])
-        vectors = np.array([found.normal.vector[w].sum(axis=0) for w in which])
+        matrices = np.array([found.last.normal.matrix[w].sum(axis=0) for w in which])
+        vectors = np.array([found.last.normal.vector[w].sum(axis=0) for w in which])
         centred = vectors - vectors.mean(axis=0)
         prior, moved = self.prior(windows), np.empty((DRAWS, p))
         for draw in range(DRAWS):

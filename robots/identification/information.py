@@ -42,7 +42,7 @@ def information(
     windows = windows.some(evenly(len(windows), LOOKED_AT))
     at = Unknowns.at(values, windows).guessed(windows, replayer, 0)
     noise = sensor_noise([log])
-    normal = normal_equations(linearise(replayer, windows, 0, at), windows, at, noise, family)
+    normal = normal_equations(linearise(replayer, windows, 0, at), windows, at, noise)
     p, whole = len(family), share * normal.matrix.sum(axis=0)
     offsets = whole[p:, p:] + np.diag(np.tile(LONG_SPREAD**-2, windows.walks))
     assert len(offsets) == windows.walks * len(LONG)

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safebo.experiments.evidence.identification import StickyJoint
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.identification.equations import (
@@ -19,12 +20,22 @@ from safebo.robots.identification.equations import (
     SHORT,
     SHORT_SPREAD,
     Linear,
+    Normal,
     Unknowns,
+    linearise,
     normal_equations,
 )
-from safebo.robots.identification.fit import TYPICAL_COST, Fit, fit
+from safebo.robots.identification.fit import MAX_SCORE, TYPICAL_COST, Fit, fit
 from safebo.robots.identification.gap_file import gap_text, told
 from safebo.robots.identification.information import information, suggest, task_weight
+from safebo.robots.identification.leftover import (
+    FEATURES,
+    LARGEST,
+    JointTorque,
+    by_torque,
+    features,
+    joint_torques,
+)
 from safebo.robots.identification.parameters import Family
 from safebo.robots.identification.replay import CHANNELS, GROUPS, Replayer, difference, states_of
 from safebo.robots.identification.walks import WalkLog
@@ -40,6 +51,7 @@ from safebo.types import FloatArray
 
 FEW = ("payload_mass", "joint_damping.calf")
 TRUTH = np.array([1.6, 0.25])
+STICKS = JointTorque("FL_calf_joint", -1.9, (0.0, 0.7, -0.1, 0.2), score=40.0)
 
 
 @cache
@@ -118,7 +130,7 @@ def test_elimination_gives_what_one_least_squares_for_all_unknowns_gives(seed: i
     walks = np.array([0, 1, 1])
     windows = Windows(states_of(np.zeros((n, 35))), empty, empty, empty, walks, walks)
     at = Unknowns.at(kind.mean, windows)
-    normal = normal_equations(linear, windows, at, noise, kind)
+    normal = normal_equations(linear, windows, at, noise)
     prior = np.concatenate([np.full(p, 1.0), np.tile(LONG_SPREAD, 2)])
     change = np.linalg.solve(normal.matrix.sum(axis=0) + np.diag(prior**-2), normal.vector.sum(axis=0))
 
@@ -177,6 +189,11 @@ def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
             {"ratios": np.where(np.arange(CHANNELS) == 22, 2.6, 1.0)},
             "left over of joint velocity is 2.6 times",
         ),
+        (
+            {"torques": (STICKS,)},
+            "FL_calf_joint resists above -1.90 rad by about 0.70 N m more than the parameters",
+        ),
+        ({"torques": (replace(STICKS, score=5.0),)}, ""),
         ({"cost": 1.44 * TYPICAL_COST}, "left over is 1.20 times the sensors' noise"),
         ({"inflation": np.array([1.8, 2.2]), "strides": 12}, "strides contradict one another"),
         ({"inflation": np.array([1.8, 2.2]), "strides": 4}, ""),
@@ -191,6 +208,74 @@ def test_what_no_parameter_explains_is_said(change: dict[str, object], words: st
     if words:
         with pytest.raises(ValueError, match="not among the parameters"):
             gap_text(fitted, "go1", ["walk"])
+
+
+def missing_torques(plant: Simulation) -> list[JointTorque]:
+    """Of a walk of a plant, around the parameters that the rest of it has."""
+    controller = Controller(go1(), robot_gains(go1(), {}), robot_gait(go1(), "trot"), VelocityRamp(0.5))
+    kind, own = family(), log(rollout(plant, controller, 1.2))
+    windows, noise = cut([own], 10), sensor_noise([own])
+    windows = windows.some(np.arange(0, len(windows), 2))
+    replayer = Replayer(go1(), kind, own.period, 1)
+    at = Unknowns.at(TRUTH, windows).guessed(windows, replayer, 0)
+    linear = linearise(replayer, windows, 0, at)
+    offsets = len(LONG) * windows.walks
+    prior = np.diag(np.concatenate([kind.spread**-2, np.tile(LONG_SPREAD**-2, windows.walks)]))
+
+    def normal_of(some: Linear) -> Normal:
+        return normal_equations(some, windows, at, noise)
+
+    added = by_torque(go1(), replayer, windows, 0, at)
+    return joint_torques(go1(), windows, linear, added, (prior, np.zeros(len(kind) + offsets)), normal_of)
+
+
+def test_a_joint_that_sticks_on_one_side_is_named_and_a_plant_of_the_family_asks_for_no_torque() -> None:
+    gap = family().disturbance(TRUTH)
+    plant = StickyJoint(go1(), gap, seed=3)
+    plant.joint, plant.angle, plant.extra = 4, 0.98, 1.2
+    clearest, *others = missing_torques(plant)
+    assert clearest.joint == go1().joint_names[4]
+    assert int(np.argmax(clearest.torques)) == FEATURES.index("resists above")
+    assert 0.4 < clearest.torques[1] < 1.4
+    assert clearest.score > MAX_SCORE
+    assert clearest.score > 3.0 * others[0].score
+    assert missing_torques(Simulation(go1(), gap, seed=3))[0].score < 0.5 * MAX_SCORE
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_added_torques_are_those_of_one_least_squares_for_all_unknowns(seed: int) -> None:
+    """Each joint's own, beside parameters and offsets, without what a window's start hides."""
+    random, n, p = np.random.default_rng(seed), 6, len(FEW)
+    start = random.normal(size=(n, 35))
+    empty, walks = np.zeros((n, 1, 1)), np.zeros(n, dtype=int)
+    windows = Windows(states_of(start), empty, empty, empty, walks, walks)
+    linear = Linear(
+        random.uniform(-0.4, 0.4, (n, 2, CHANNELS)),
+        random.normal(size=(n, 2, CHANNELS, p)),
+        np.zeros((n, 2, CHANNELS, CHANNELS)),
+    )
+    added, prior, pull = (
+        random.normal(size=(n, 2, CHANNELS, 12)),
+        random.uniform(1, 2, p),
+        random.normal(size=p),
+    )
+
+    def normal_of(some: Linear) -> Normal:
+        flat = some.by_value.reshape(n, 2 * CHANNELS, -1)
+        matrix = np.einsum("nri,nrj->nij", flat, flat)
+        return Normal(matrix, np.einsum("nri,nr->ni", flat, some.residual.reshape(n, -1)), (empty, empty))
+
+    for found in joint_torques(go1(), windows, linear, added, (np.diag(prior), pull), normal_of):
+        joint = go1().joint_names.index(found.joint)
+        columns = added[..., joint, None] * features(windows)[:, None, None, joint]
+        flat = np.concatenate([linear.by_value, columns], axis=-1).reshape(-1, p + len(FEATURES))
+        believed = np.concatenate(
+            [prior, np.full(len(FEATURES), (LARGEST * go1().torque_limit[joint]) ** -2)]
+        )
+        right = flat.T @ linear.residual.ravel() + np.concatenate([pull, np.zeros(len(FEATURES))])
+        whole = np.linalg.solve(flat.T @ flat + np.diag(believed), right)
+        assert found.torques == pytest.approx(whole[p:], abs=1e-9)
 
 
 def test_the_file_holds_the_disturbance_that_was_found_and_how_sure_it_is() -> None:
