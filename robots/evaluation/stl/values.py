@@ -111,12 +111,12 @@ class Values:
     def _reduced(self, value: Reduction) -> FloatArray:
         series = self.of(value.operand)
         over_ticks = value.operand.axis == "ticks"
-        bounds = self._strides()
         weights = np.ones(len(self.trace)) if self.weights is None else self.weights
         if not over_ticks:
+            bounds = self._strides()
             weights = np.add.reduceat(weights[: bounds[-1]], bounds[:-1])
         elif value.axis == "strides":
-            parts = itertools.pairwise(bounds)
+            parts = itertools.pairwise(self._strides())
             return np.array([_one(value, series[a:b], np.ones(b - a), self.trace.period) for a, b in parts])
         return np.asarray(_one(value, series, weights, self.trace.period))
 
