@@ -36,6 +36,7 @@ def fitted(error: float = 0.1, cost: float = 0.85) -> Fit:
         1,
         {1: cost},
         cost,
+        (),
         np.ones(38),
         80,
         6,
