@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safebo.errors import InputError, InterruptedRunError, SafeboError, UnsafeSeedError
+from safebo.errors import InputError, SafeboError, UnsafeSeedError
 from safebo.text.command import keep_details_in, say
 from safebo.text.file_names import file_name
 
@@ -69,14 +69,16 @@ def transfer(
     robot, or stopped; 2 study, run, folder or an option is wrong.
     """
     from safebo.experiments.transfer.folder import TransferFolder
-    from safebo.experiments.transfer.studies import refuse
+    from safebo.experiments.transfer.studies import ESTIMATE, refuse, simulation_study
     from safebo.files.reading import read_text
     from safebo.study.reading import load_study, study_hash
 
     file = load_study(study)
     refuse(file)
     path = out if out is not None else Path("runs") / f"{file_name(file.study.name)}-transfer"
-    begun = TransferFolder(path).simulation.exists()
+    planned = TransferFolder(path)
+    simulation_study(file, {ESTIMATE: {}}, planned.simulation, [])  # refused before anything is computed
+    begun = planned.simulation.exists()
     read = None if begun else _read(file, run, trial or [])
     folder = TransferFolder.begun(
         path,
@@ -180,7 +182,9 @@ def _tuned(
             f"{error}. That robot is drawn from what the trials leave open, and yours may be it: a walk that tells "
             "more narrows them (`safebo identify RUN --suggest`), or begin from a seed that is safe in all"
         ) from error
-    except InterruptedRunError as error:
+    except SafeboError as error:
+        if "--resume" not in str(error):
+            raise
         say(str(error).replace("--resume", "the same command"), error=True)
         raise typer.Exit(error.exit_code) from error
 
@@ -191,6 +195,7 @@ def _write_robot(
     """Write the robot's study and say what came of the simulation."""
     from safebo.experiments.transfer import studies
     from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
+    from safebo.files.reading import read_text
 
     study = simulation.study
     rows = in_drawn_robots(study, {name: best.gains for name, best in result.best.items()})
@@ -200,7 +205,9 @@ def _write_robot(
         f"  {folder.next_command(on_robot)}",
     ]
     robot = studies.robot_study(file, at_seeds, folder.robot, heading)
-    folder.write(folder.robot, robot.text)
+    kept = folder.robot.exists() and read_text(folder.robot) != robot.text
+    if not kept:
+        folder.write(folder.robot, robot.text)
     count = len(study.scenarios.values) if study.scenarios is not None else 0
     for seed, tuned in rows:
         say(f"context {seed.context}, in {count} robots that it may be, without sensor noise:")
@@ -208,4 +215,5 @@ def _write_robot(
         say(f"  {tuned.line(study)}" if tuned is not None else "  nothing was certified beyond the seed")
     for line in studies.lowered(file.study, robot.study):
         say(line)
-    say(f"Written: {folder.robot}. Next: {folder.next_command(on_robot)}")
+    said = "was changed since, and is left as it is" if kept else "is written"
+    say(f"{folder.robot} {said}. Next: {folder.next_command(on_robot)}")

@@ -41,6 +41,7 @@ class InDrawnRobots:
             worst = min(margins, key=lambda robot: margins[robot])
             unit = next(c.unit for c in study.constraints if c.name == name)
             parts.append(f"{name} at least {margins[worst]:.3g} {unit}".rstrip() + f" ({worst})")
+            parts[-1] += ": NOT SAFE" if margins[worst] < 0 else ""
         if fell:
             parts.append(f"FELL in {', '.join(fell)}")
         return "; ".join(parts)

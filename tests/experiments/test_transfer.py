@@ -117,6 +117,14 @@ def test_a_study_that_nothing_can_be_transferred_to_is_refused_by_its_key(
         refuse(changed(**changes))
 
 
+def test_a_study_that_can_have_no_scenarios_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    study = tmp_path / "robot.yaml"
+    study.write_text(changed(tuner={"method": "gosafeopt"}).text)
+    said = RUN.invoke(app, [str(study), "--from", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    assert "tuner.method: gosafeopt watches global trials" in str(said.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_goes_on_with_what_it_was_begun_with_alone(tmp_path: Path) -> None:
     made_of = {"study": "a", "draws": 8}
     folder = TransferFolder.begun(tmp_path / "out", made_of)
@@ -163,19 +171,21 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
 ) -> None:
     study, run = map(str, robot_run)
     out = tmp_path / "out"
-    arguments = [study, "--from", run, "--out", str(out), "--draws", "2", "--trials"]
+    arguments = [study, "--from", run, "--out", str(out), "--draws", "2", "--trials", "2"]
     monkeypatch.setattr("safebo.robots.identification.fit.fit", lambda *given, **named: fitted(cost=9.0))
-    outside = RUN.invoke(app, [*arguments, "1"])
+    outside = RUN.invoke(app, arguments)
     assert isinstance(outside.exception, SafeboError)
     assert "not among the parameters" in str(outside.exception)
     monkeypatch.setattr("safebo.robots.identification.fit.fit", lambda *given, **named: fitted())
-    said = RUN.invoke(app, [*arguments, "1"])
+    said = RUN.invoke(app, arguments)
     assert said.exit_code == 0, said.output
     assert "seed: tracking worst" in said.output
     assert f"Next: safebo tune {out}/robot.yaml --prior {out}/simulated --out {out}/robot\n" in said.output
     monkeypatch.setattr("safebo.robots.identification.fit.fit", None)  # is not asked again
-    again = RUN.invoke(app, [*arguments, "2"])
+    (out / "robot.yaml").write_text((out / "robot.yaml").read_text() + "# mine\n")
+    again = RUN.invoke(app, arguments)
     assert again.exit_code == 0, again.output
+    assert "robot.yaml was changed since, and is left as it is" in again.output
     with Journal.open(out / "simulated", read_only=True) as journal:
         assert [set(r.trial.scenarios) for r in journal.records()] == [{"estimate", "draw-1"}] * 2
     from safebo.runs.prior_run import read_prior

@@ -1,0 +1,212 @@
+"""Are gains that were tuned in the simulation that was identified good on the robot, and before its first trial?
+
+    python -m safebo.experiments.evidence.identified_transfer FOLDER [--robots 10] [--trials 15]
+
+Each robot is a simulated Go1 with a disturbance that nobody told, drawn as in
+`safebo.experiments.evidence.identification`, and default sensors. It walks the seed of `go1-trot` for 3 s at 0.5 and
+at 1.0 m/s; `safebo transfer` identifies it, tunes in simulation and writes the study with which it is then tuned.
+Beside it the same robot is tuned from the same seed without any of that. What counts as the whole gap is the best
+that a search finds on the robot which may try everything without noise and without risk (`--search` gains, random
+ones and then about the best; those that both runs found count as well). Printed are the share of that gap of the
+simulation's gains before any trial, which is measured aside, and of the best safe trial after each number of trials;
+trials with a negative true margin, and falls. Everything is kept in FOLDER, so the same command goes on where it was
+stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from safebo.errors import SafeboError
+from safebo.experiments.evidence.identification import hidden
+from safebo.experiments.evidence.prior_run import RobotOutcome, outcome_of
+from safebo.experiments.evidence.truth import from_unit, is_safe, truth
+from safebo.experiments.transfer.cli import DRAWS, transfer
+from safebo.robots.descriptions.model import load_robot
+from safebo.robots.identification.parameters import Family
+from safebo.runs.recommend import recommend
+from safebo.runs.runner import run
+from safebo.storage.journal import Journal
+from safebo.study import Study
+from safebo.study.reading import StudyFile, load_study, parse_study
+from safebo.study.space import Space
+from safebo.types import Measurement
+
+STUDY, CONTEXT = "go1-trot", "trot"
+SPEEDS = (0.5, 1.0)
+"""m/s of the walks from which the robot is identified."""
+SECONDS = 3.0
+"""Of those walks."""
+ENOUGH_BEFORE, ENOUGH_AFTER = 0.8, 0.95
+"""Shares of the gap that are asked for, before the first trial and at the end."""
+ROUND, SHRINKS = 20, 0.8
+"""Gains of a round of the search about the best, and the factor of its spread from round to round."""
+
+
+def hidden_study(number: int, changes: Mapping[str, Any] | None = None) -> str:
+    """The text of study `go1-trot` on a hidden robot, with evaluator options changed."""
+    data = load_study(STUDY).study.model_dump(mode="json", exclude_unset=True)
+    family = Family.of(load_robot("go1").size)
+    truth_of = family.disturbance(hidden(family, number))
+    gap = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name in dict.fromkeys(p.field for p in family.parameters)
+        for value in [getattr(truth_of, name)]
+    }
+    data["evaluator"]["options"] |= {"disturbance": gap | {"control_delay": number % 3}, **(changes or {})}
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def tuned(file: StudyFile, folder: Path, seed: int, trials: int, prior: Path | None = None) -> None:
+    """A run in this process, or what is left of it."""
+    with ThreadPoolExecutor(1) as executor:
+        run(file, folder, seed=seed, trials=trials, executor=executor, prior=prior, resume=True)
+
+
+def searched(study: Study, file: Path, count: int, seed: int) -> float:
+    """The largest noise-free objective of safe gains among so many, half of them random; kept in a file."""
+    if file.exists():
+        return float(json.loads(file.read_text()))
+    random, space = np.random.default_rng([19, seed]), Space.of_parameters(study)
+    rows = random.random((count // 2, len(study.parameters)))
+    at = space.to_unit(space.vector(study.seeds[0].parameters))
+    best, spread, left = -np.inf, 0.2, count
+    while left > 0:
+        found = truth(study, CONTEXT, [from_unit(study, row) for row in rows])
+        values = [_value(study, m) for m in found]
+        if max(values) > best:
+            best, at = max(values), rows[int(np.argmax(values))]
+        left -= len(rows)
+        rows = np.clip(at + spread * random.normal(size=(min(ROUND, max(left, 1)), len(at))), 0.0, 1.0)
+        spread *= SHRINKS
+    file.write_text(json.dumps(best))
+    return float(best)
+
+
+def _value(study: Study, measurement: Measurement) -> float:
+    safe = is_safe(study, measurement) and measurement.objective is not None
+    return float(measurement.objective) if safe and measurement.objective is not None else -np.inf
+
+
+def one_robot(folder: Path, number: int, trials: int, simulated: int, search: int) -> dict[str, Any]:
+    """Everything of one robot.
+
+    Raises:
+        SafeboError: it could not be identified, or its seed is not safe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, began = folder / "hidden.yaml", time.process_time()
+    path.write_text(hidden_study(number))
+    walks = []
+    for speed in SPEEDS:
+        text = hidden_study(number, {"velocity": [speed, 0.0, 0.0], "seconds": SECONDS})
+        walks.append(folder / f"walk-{speed:g}")
+        tuned(parse_study(text), walks[-1], 300 + number, 1)
+    transfer(
+        str(path), walks, out=folder / "transfer", trial=None, draws=DRAWS, seed=number, trials=simulated,
+        workers=1, jobs=1,
+    )  # fmt: skip
+    alone, robot = load_study(path), load_study(folder / "transfer" / "robot.yaml")
+    tuned(robot, folder / "with", 100 + number, trials, folder / "transfer" / "simulated")
+    tuned(alone, folder / "alone", 100 + number, trials)
+    study = alone.study
+    candidate = next(
+        (b.gains for _, b in recommend(folder / "transfer" / "simulated").best if b is not None), None
+    )
+    start, *before = truth(study, CONTEXT, [study.seeds[0].parameters, *([candidate] if candidate else [])])
+    found = {name: _completed(outcome_of(folder / name)) for name in ("with", "alone")}
+    first = _value(study, before[0]) if before else -np.inf
+    best = max(
+        searched(study, folder / "best.json", search, number), first, *(o.best[-1] for o in found.values())
+    )
+    seconds = _worker_seconds(folder) + time.process_time() - began
+    whole = best - float(start.objective or 0.0)
+
+    def share(value: float) -> float:
+        return 0.0 if value == -np.inf else (value - float(start.objective or 0.0)) / whole
+
+    return {
+        "robot": number,
+        "seed": start.objective,
+        "best": best,
+        "before": share(first),
+        "shares": {name: [share(v) for v in o.best] for name, o in found.items()},
+        "unsafe": {name: o.unsafe for name, o in found.items()},
+        "falls": {name: o.falls for name, o in found.items()},
+        "cpu": seconds,
+    }
+
+
+def _completed(outcome: RobotOutcome) -> RobotOutcome:
+    return replace(outcome, best=outcome.best or (-np.inf,))
+
+
+def _worker_seconds(folder: Path) -> float:
+    """CPU seconds of what the simulated run's worker walked, about a tenth of the walks' own."""
+    with Journal.open(folder / "transfer" / "simulated", read_only=True) as journal:
+        return sum(
+            0.1 * r.measurement.duration for r in journal.records(states=False) if r.measurement is not None
+        )
+
+
+def table(rows: list[dict[str, Any]], trials: int) -> list[str]:
+    """What the robots come to so far."""
+    before = np.array([row["before"] for row in rows])
+    lines = [
+        f"before the first trial: median {np.median(before):.0%} of the gap, least {before.min():.0%}; at least "
+        f"{ENOUGH_BEFORE:.0%} in {int((before >= ENOUGH_BEFORE).sum())} of {len(rows)}"
+    ]
+    for name in ("with", "alone"):
+        for n in sorted({min(n, trials) for n in (5, 10, trials)}):
+            at = np.array([row["shares"][name][min(n, len(row["shares"][name])) - 1] for row in rows])
+            lines.append(
+                f"{name:5s} after {n:2d}: median {np.median(at):.0%}, least {at.min():.0%}; at least "
+                f"{ENOUGH_AFTER:.0%} in {int((at >= ENOUGH_AFTER).sum())} of {len(rows)}"
+            )
+        unsafe, falls = (sum(row[key][name] for row in rows) for key in ("unsafe", "falls"))
+        lines.append(f"{name:5s} trials with a negative true margin {unsafe}, falls {falls}")
+    return lines
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where everything is kept.")],
+    robots: Annotated[int, typer.Option(min=1, help="Hidden robots.")] = 10,
+    trials: Annotated[int, typer.Option(min=1, help="On each robot.")] = 15,
+    simulated: Annotated[int, typer.Option(min=1, help="Trials in simulation.")] = 40,
+    search: Annotated[int, typer.Option(min=2, help="Gains of the search for the best.")] = 400,
+) -> None:
+    """Go through the robots that are not there yet, and print the table after each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, began, done = folder / f"robots-{trials}-{simulated}.jsonl", time.perf_counter(), 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for number in range(robots):
+        if any(row["robot"] == number for row in rows):
+            continue
+        try:
+            row = one_robot(folder / f"robot-{number:02d}", number, trials, simulated, search)
+        except SafeboError as error:
+            print(f"robot {number}: {error}; left out", flush=True)
+            continue
+        rows.append(row)
+        done += 1
+        with file.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        hours = (time.perf_counter() - began) / 3600.0 / done
+        print("\n".join(table(rows, trials)))
+        print(f"{hours:.2f} h a robot, {hours * (robots - number - 1):.1f} h are left\n", flush=True)
+    if rows:
+        print("\n".join(table(rows, trials)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
