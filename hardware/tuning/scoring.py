@@ -14,7 +14,8 @@ import numpy as np
 from safebo.hardware.constants import MAX_MISSING_SHARE
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.telemetry import COLUMNS
-from safebo.robots.evaluation.evaluator import LeggedEvaluator, capped
+from safebo.robots.evaluation.evaluator import LeggedEvaluator
+from safebo.robots.evaluation.scoring import capped
 from safebo.robots.quadruped.interface import BaseState, SensorReading
 from safebo.robots.simulation.rollout import WalkRecording, monitored_state
 from safebo.types import Ended, FloatArray, Measurement

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.descriptions.robot import RobotSize
+from safebo.robots.quadruped.controller import VelocityRamp
 from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.simulation.disturbance import A_GO1, Disturbance
@@ -306,3 +307,10 @@ def _plant(value: Any) -> RobotModel:
 @cache
 def _loaded(robot: str) -> RobotModel:
     return load_robot(robot)
+
+
+def command_of(world: WalkConditions, ramp: float) -> Callable[[float], tuple[float, float, float]]:
+    """The command of a walk by the time since it began; without segments it grows from rest over `ramp` seconds."""
+    if world.segments:
+        return VelocityProfile(world.segments, ramp)
+    return VelocityRamp(*world.velocity, ramp)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from safebo.robots.controllers.walk import ProtocolWalk
 from safebo.robots.descriptions.model import RobotModel, load_robot
 from safebo.robots.evaluation.conditions import (
     CONDITION_CONTEXTS,
-    VelocityProfile,
     WalkConditions,
+    command_of,
     gait_schedule,
     walk_conditions,
 )
@@ -24,10 +23,11 @@ from safebo.robots.evaluation.margins import to_go
 from safebo.robots.evaluation.metrics import Limits
 from safebo.robots.evaluation.named import WATCHED_OBJECTIVES
 from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from, named_goal
-from safebo.robots.evaluation.scoring import WalkScoring
+from safebo.robots.evaluation.scoring import WalkScoring, capped
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.evaluation.visited import STATE_SCALES, reported_rows
-from safebo.robots.quadruped.controller import Controller, VelocityRamp
+from safebo.robots.evaluation.watching import takeovers, watching
+from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
@@ -35,7 +35,7 @@ from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.floor import check_start
 from safebo.robots.simulation.footage import commands_over_time
 from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import STATE_NAMES, FallLimits, WalkLoop, WalkRecording, rollout
+from safebo.robots.simulation.rollout import STATE_NAMES, Walk, WalkLoop, WalkRecording
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
     OBJECTIVE_PREFIX,
@@ -125,7 +125,7 @@ class LeggedEvaluator:
 
     def info(self) -> EvaluatorInfo:
         """Gains, objectives, margins, contexts and state of the robot."""
-        gains = self._gains({})
+        gains = self.full_gains({})
         return EvaluatorInfo(
             name="legged",
             parameters=tuple(
@@ -221,22 +221,42 @@ class LeggedEvaluator:
         Raises:
             ValueError: a margin has no value in a walk with the context's stride; says how long it takes.
         """
+        return self.begin(parameters, context, seed, monitor, operating_time, early_end, conditions).to_end()
+
+    def begin(
+        self,
+        parameters: Mapping[str, float],
+        context: Mapping[str, float],
+        seed: int,
+        monitor: Monitor | None = None,
+        operating_time: float = 0.0,
+        early_end: EarlyEnd | None = None,
+        conditions: Mapping[str, Any] | None = None,
+    ) -> Walk:
+        """What `walk` walks, before its first tick.
+
+        Raises:
+            ValueError: as for `walk`.
+        """
         settings, gait = self.settings, self.gait(context)
         self.scoring.check(PERIOD, gait.stride_duration)
         world = self.world(conditions, context)
         gap = world.disturbance
         gap = settings.drift.at(gap, operating_time) if settings.drift else gap
         controller = self._walker(
-            parameters, gait_schedule(world.segments, gait, self.robot), _command_of(world)
+            parameters, gait_schedule(world.segments, gait, self.robot), command_of(world, RAMP)
         )
-        backups = [] if monitor is None else [self._gains(b) for b in monitor.backups]
-        return rollout(
+        watch, backups = None, list[Any]()
+        if monitor is not None:
+            watch = watching(monitor, PERIOD, gait.stride_duration)
+            ways = takeovers(monitor, self.full_gains(parameters))
+            backups = [[self.full_gains(gains) for gains in way] for way in ways]
+        return Walk(
             Simulation(world.plant or self.robot, gap, seed),
             controller,
             settings.seconds,
-            monitor=None if monitor is None else monitor.check,
+            monitor=watch,
             backups=backups,
-            limits=FallLimits(),
             # The rule is for one command and one level floor.
             end=None
             if early_end is None or world.segments or not gap.same_everywhere
@@ -255,9 +275,9 @@ class LeggedEvaluator:
         if record.command.any():
             return record.command
         limit = self.scoring.limit(self.gait(context)).speed
-        return commands_over_time(record, _command_of(self.world(conditions, context)), limit)
+        return commands_over_time(record, command_of(self.world(conditions, context), RAMP), limit)
 
-    def _gains(self, parameters: Mapping[str, float]) -> Mapping[str, float]:
+    def full_gains(self, parameters: Mapping[str, float]) -> Mapping[str, float]:
         """All gains of what walks, some of them as a trial has them."""
         if self._own is None:
             return self.settings.gains.replace(dict(parameters))
@@ -265,7 +285,7 @@ class LeggedEvaluator:
 
     def _walker(self, parameters: Mapping[str, float], gaits: GaitSchedule, command: Command) -> WalkLoop:
         """What walks, with a trial's gains."""
-        gains = self._gains(parameters)
+        gains = self.full_gains(parameters)
         if self._own is not None:
             self._check_gaits(gaits)
             name = self.settings.controller
@@ -375,21 +395,3 @@ class LeggedEvaluator:
         path = self._folder / f"trial-{trial.id:05d}{scenario}.parquet"
         Trajectory.from_recording(record, self.robot.joint_names, self.robot.legs).save(path)
         return str(path if self._relative_to is None else path.relative_to(self._relative_to))
-
-
-def _command_of(world: WalkConditions) -> Command:
-    """The command of a walk by the time since it began."""
-    if world.segments:
-        return VelocityProfile(world.segments, RAMP)
-    forward, leftward, yaw_rate = world.velocity
-    return VelocityRamp(forward, leftward, yaw_rate, RAMP)
-
-
-def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:
-    """Margins of a fall: at most the ceiling, and finite whatever was measured."""
-    floor = {name: 1e3 * value for name, value in ceiling.items()}
-    capped = {}
-    for name, value in values.items():
-        value = value if math.isfinite(value) else floor[name]
-        capped[name] = max(floor[name], min(ceiling[name], value))
-    return capped

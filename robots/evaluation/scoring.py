@@ -268,3 +268,13 @@ def _in_world(
         floor = floor_under(world.disturbance, world.plant or robot, *poses)
         signals = replace(signals, height=signals.height - floor)
     return signals
+
+
+def capped(values: Mapping[str, float], ceiling: Mapping[str, float]) -> dict[str, float]:
+    """Margins of a fall: at most the ceiling, and finite whatever was measured."""
+    floor = {name: 1e3 * value for name, value in ceiling.items()}
+    capped = {}
+    for name, value in values.items():
+        value = value if math.isfinite(value) else floor[name]
+        capped[name] = max(floor[name], min(ceiling[name], value))
+    return capped

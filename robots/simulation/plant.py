@@ -238,6 +238,10 @@ class Simulation:
             places = self.data.geom_xpos[feet]
             self.model.geom_friction[feet, 0] = foot_friction(self.disturbance, places, self._foot_friction)
         mujoco.mj_step1(self.model, self.data)
+        self.take_contacts()
+
+    def take_contacts(self) -> None:
+        """Look where the engine has its contacts now; for one whose state was put into it."""
         self._geoms, self._rows = self._contacts.geom, self._contacts.efc_address
 
     def _draw_delay(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,12 +30,14 @@ from safebo.robots.simulation.recording import (
     record_decision,
     roll_and_pitch,
 )
+from safebo.robots.simulation.saved import SavedWalk
 from safebo.types import BoolArray, FloatArray
 
 __all__ = [
     "FAULTS",
     "STATE_NAMES",
     "FallLimits",
+    "Walk",
     "WalkLoop",
     "WalkRecording",
     "monitored_state",
@@ -112,60 +114,139 @@ def rollout(
         seconds: length of the walk.
         monitor: called in every tick of the walk with the state (`STATE_NAMES`, `33`) until it answers
             something else than -1: the index in `backups` of the gains to walk on with, from that tick on.
-        backups: gains the monitor may switch to.
+        backups: gains the monitor may switch to; of each one set, or a list with those of every tick from the switch
+            on, of which the last stay.
         limits: what counts as a fall.
         end: asked after every tick of the walk, with the record and its complete rows, whether it has shown enough: why
             it ends there, or an empty text.
     """
-    limits = limits or FallLimits()
-    simulation.reset()
-    settle_rows = round(controller.settle / simulation.period)
-    rows = settle_rows + max(1, round(seconds / simulation.period))
-    table = np.zeros(rows, ROW)
-    record = WalkRecording.over(table, settle_rows, simulation.period)
-    record.time[:] = (np.arange(rows) - settle_rows) * simulation.period
-    truth = simulation.truth()
-    try:
-        controller.reset(simulation.read(), truth)
-    except ControllerFault as error:
-        record.fell, record.stop_reason = True, str(error)
-        return record.truncated(0)
-    watch = monitor
-    lowest = limits.height * controller.robot.nominal_height
-    bounds = float(limits.tilt), float(lowest), bool(limits.trunk_contact)
-    kept, plant = table.view(np.uint8), simulation.memory
-    begin = clock.perf_counter()
-    complete = 0
-    for row in range(rows):
-        if row == settle_rows:
+    return Walk(simulation, controller, seconds, monitor, backups, limits, end).to_end()
+
+
+class Walk:
+    """A walk tick by tick, for those who want to stop within it; `rollout` goes through to the end.
+
+    Args: see `rollout`. Plant and controller are reset.
+
+    Attributes:
+        record: rows for the whole walk, those before `row` filled.
+        row: of the next tick. rows: of the whole walk.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        controller: WalkLoop,
+        seconds: float = 5.0,
+        monitor: Callable[[FloatArray], int] | None = None,
+        backups: Sequence[Any] = (),
+        limits: FallLimits | None = None,
+        end: Callable[[WalkRecording, int], str] | None = None,
+    ) -> None:
+        self.simulation, self.controller = simulation, controller
+        self._watch, self._backups, self._end = monitor, backups, end
+        self._coming: list[Any] = []
+        self._limits = limits or FallLimits()
+        simulation.reset()
+        start = round(controller.settle / simulation.period)
+        self.row, self.rows = 0, start + max(1, round(seconds / simulation.period))
+        table = np.zeros(self.rows, ROW)
+        self.record = WalkRecording.over(table, start, simulation.period)
+        self.record.time[:] = (np.arange(self.rows) - start) * simulation.period
+        self._kept, self._truth = table.view(np.uint8), simulation.truth()
+        self._lowest = self._limits.height * controller.robot.nominal_height
+        self._bounds = float(self._limits.tilt), float(self._lowest), bool(self._limits.trunk_contact)
+        try:
+            controller.reset(simulation.read(), self._truth)
+        except ControllerFault as error:
+            self.record.fell, self.record.stop_reason = True, str(error)
+
+    def tick(self) -> bool:
+        """One tick; whether the walk goes on."""
+        record, simulation, row = self.record, self.simulation, self.row
+        if record.fell or row >= self.rows:
+            return False
+        walking = row >= record.walk_start
+        if row == record.walk_start:
             simulation.start_walk()
         reading = simulation.read()
         try:
-            command = controller.step(reading, truth)
-            _record(kept, row, plant, reading, controller, command)
-            if watch is not None and row >= settle_rows:
-                choice = watch(record.states[row])
+            if self._coming:
+                self.controller.set_gains(self._coming.pop(0))
+            command = self.controller.step(reading, self._truth)
+            _record(self._kept, row, simulation.memory, reading, self.controller, command)
+            if self._watch is not None and walking:
+                choice = self._watch(record.states[row])
                 if choice >= 0:
-                    controller.set_gains(backups[choice])
+                    gains = self._backups[choice]
+                    self._coming = list(gains) if isinstance(gains, list) else [gains]
+                    self.controller.set_gains(self._coming.pop(0))
                     record.backup, record.backup_row = int(choice), row
-                    watch = None
-                    command = controller.regained()
-                    _record(kept, row, plant, reading, controller, command)
+                    self._watch = None
+                    command = self.controller.regained()
+                    _record(self._kept, row, simulation.memory, reading, self.controller, command)
         except FAULTS as error:
             record.fell, record.stop_reason = True, str(error)
-            break
+            return False
         simulation.apply(command)
-        standing = record_and_judge(kept, row, plant, simulation.velocity, *bounds)
-        complete = row + 1
+        standing = record_and_judge(self._kept, row, simulation.memory, simulation.velocity, *self._bounds)
+        self.row = row + 1
         if not (standing and simulation.in_time()):
-            record.fell, record.stop_reason = True, _fallen(simulation, truth, limits, lowest)
-            break
-        if end is not None and row >= settle_rows:
-            record.ended = end(record, complete)
+            record.fell, record.stop_reason = (
+                True,
+                _fallen(simulation, self._truth, self._limits, self._lowest),
+            )
+            return False
+        if self._end is not None and walking:
+            record.ended = self._end(record, self.row)
             if record.ended:
-                break
-    record.wall_seconds = clock.perf_counter() - begin
-    return record if complete == rows else record.truncated(complete)
+                return False
+        return self.row < self.rows
+
+    def switch(self, gains: Any) -> None:
+        """Let other gains, as `rollout` has them for a backup, take over in the next tick, of the walk itself."""
+        self._watch, self._backups = (lambda _state: 0), [gains]
+
+    def to_end(self) -> WalkRecording:
+        """What was walked when there is nothing left to walk."""
+        begin = clock.perf_counter()
+        while self.tick():
+            pass
+        self.record.wall_seconds = clock.perf_counter() - begin
+        return self.recording()
+
+    def switched(
+        self, choices: Sequence[Any], ticks: int, score: Callable[[WalkRecording], Any]
+    ) -> list[Any]:
+        """What would become of the robot if other gains took over in the next tick; the walk itself does not move on.
+
+        Args:
+            choices: gains to try, one after another, as `rollout` has them.
+            ticks: to walk on with each, if the walk is that long and the robot does not fall.
+            score: of a recording that starts with the switch; its arrays are written again after the call.
+
+        Raises:
+            ValueError: a controller that cannot be put back (`SavedWalk`).
+        """
+        saved, before = SavedWalk(self.simulation, self.controller), dict(vars(self))
+        result = replace(self.record)
+        scores = []
+        for gains in choices:
+            self.switch(gains)
+            self._end = None
+            self.rows = min(before["rows"], self.row + ticks)
+            while self.tick():
+                pass
+            scores.append(score(replace(self.record.truncated(self.row), walk_start=before["row"])))
+            vars(self).update(before)
+            for name in ("fell", "stop_reason", "backup", "backup_row", "ended"):
+                setattr(self.record, name, getattr(result, name))
+            saved.restore()
+        return scores
+
+    def recording(self) -> WalkRecording:
+        """What was walked so far."""
+        return self.record if self.row == self.rows else self.record.truncated(self.row)
 
 
 def _record(

@@ -1,0 +1,263 @@
+"""Which rule for a global trial saves the robot in time, and how often does it stop gains that are safe?
+
+    python -m safebo.experiments.evidence.trigger_rules --out runs/trigger-rules [--violating 500] [--safe 500]
+
+Gains are drawn from the box of the study `go1-trot`, certified by nobody, and walked unwatched. Those that break the
+study's constraint are walked again with every rule; a rule rescues them if from its switch to the end no true margin is
+negative and the robot does not fall. Some nobody can save: an oracle tries every backup every 20 ms on the way, by
+putting the simulation back, and walks the best of these switches to the end. A trigger in a walk that is safe
+unwatched is a false one.
+
+The backups, the same for all rules, are the study's initial gains and some near them. The rules on stored states
+(`safebo.boundary.rules`) have the constants and scales of `safebo.experiments.papers.go1`. `margin_to_go`
+(`safebo.boundary.margin_to_go`) learns from other walks of the same box with simulated switches, and is calibrated on
+yet others; its gains are ramped over 20 ms. Times are of one call from Python, all backups together.
+
+Everything is kept in `--out` as it comes; what is there is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from safebo.boundary.margin_to_go import Episode, MarginModel, MarginMonitor, calibrated, features
+from safebo.experiments.evidence.truth import from_unit, with_evaluator_options
+from safebo.experiments.papers.claims import grid
+from safebo.experiments.papers.go1 import trot_then_crawl
+from safebo.experiments.papers.go1_boundary import Walks
+from safebo.experiments.papers.runs import command
+from safebo.robots.evaluation.evaluator import PERIOD, LeggedEvaluator
+from safebo.robots.evaluation.switches import SwitchedWalk, switched_walk
+from safebo.robots.evaluation.visited import SCALES
+from safebo.robots.evaluation.watching import phases, ramped
+from safebo.robots.simulation.rollout import WalkRecording
+from safebo.study.reading import load_study
+from safebo.tuner.backups import TRIGGER_RULES, boundary_monitor
+from safebo.types import FloatArray
+
+CONTEXT = "trot"
+LEARNED = "margin_to_go"
+RULES = (*TRIGGER_RULES, LEARNED)
+GRID = 10
+"""Ticks between two switches that are tried: 20 ms."""
+
+HORIZON = 1.0
+"""Seconds after a switch that are walked to learn its margin to go: two strides."""
+
+ALPHA = 0.05
+CONFIRMED = 3
+"""Of the oracle's best switches, how many are walked to the end before gains count as lost."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What results depend on: numbers of backups, of walks to learn and to calibrate from, and the seed."""
+
+    backups: int
+    fit: int
+    calibration: int
+    seed: int
+
+
+class Robot:
+    """The study's robot, its backups and its one constraint.
+
+    Args:
+        case: see there.
+    """
+
+    def __init__(self, case: Case) -> None:
+        study = with_evaluator_options(load_study("go1-trot").study, {"telemetry": False})
+        backup = trot_then_crawl().tuner.backup
+        study = study.model_copy(update={"tuner": study.tuner.model_copy(update={"backup": backup})})
+        self.walks, self.study = Walks(study, CONTEXT), study
+        self.certified = self.walks.certified(case.backups, np.random.default_rng(case.seed))
+        self.backups = [dict(backup.parameters) for backup, _ in self.certified]
+        self.evaluator = LeggedEvaluator(study.evaluator.options)
+        self.context = study.context.values[CONTEXT]
+        self.margin, self._warp = (
+            study.constraints[0].quantity or study.constraints[0].name,
+            self.walks.encoding.warps[1],
+        )
+        self.seed = case.seed
+
+    def gains(self, stream: int, number: int) -> dict[str, float]:
+        """Gains from the box, the same for a stream and a number."""
+        draw = np.random.default_rng([self.seed, stream, number]).random(len(self.study.parameters))
+        return from_unit(self.study, draw)
+
+    def warped(self, margins: FloatArray) -> FloatArray:
+        """Margins on the scale of the model, 0 at the limit."""
+        return np.asarray(self._warp.forward(margins)) - self._warp.threshold()
+
+    def lowest(self, record: WalkRecording) -> float:
+        """Smallest true margin of a walk; under 0 for a fall."""
+        measured = self.evaluator.measure(record, self.context)
+        if record.fell or measured.true_margins is None:
+            return -1.0
+        return float(measured.true_margins[self.margin])
+
+    def switched(
+        self, gains: Mapping[str, float], seed: int, tick: int, backup: int, ramp: bool
+    ) -> WalkRecording:
+        """A walk in which a backup takes over in one tick, its gains ramped or at once."""
+        walk = self.evaluator.begin(gains, self.context, seed)
+        while walk.row < walk.record.walk_start + tick and walk.tick():
+            pass
+        after, own = self.backups[backup], self.evaluator.full_gains(gains)
+        steps = ramped(own, after) if ramp else [after]
+        walk.switch([self.evaluator.full_gains(step) for step in steps])
+        return walk.to_end()
+
+    def tried(self, gains: Mapping[str, float], seed: int) -> SwitchedWalk:
+        """A walk with all switches tried on the way."""
+        return switched_walk(
+            self.evaluator, gains, self.context, seed, self.backups, [self.margin], GRID, HORIZON
+        )
+
+
+def episodes(robot: Robot, out: Path, stream: int, count: int) -> Iterator[Episode]:
+    """Walks with switches, from their files where they are there."""
+    for number in range(count):
+        file = out / f"episode-{robot.seed}-{len(robot.backups)}-{stream}-{number:04d}.npz"
+        if not file.exists():
+            found = robot.tried(robot.gains(stream, number), 100_000 * stream + number)
+            np.savez_compressed(file, states=found.states, phase=found.phase, to_go=found.to_go[robot.margin])
+        with np.load(file) as kept:
+            margins = robot.warped(kept["to_go"])
+            yield Episode(features(kept["states"], kept["phase"], SCALES), margins)
+
+
+def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[int, int, float]:
+    """Tick of a recorded walk in which a monitor triggers, or -1; the backup; and seconds of a call."""
+    states = record.states[record.walk_start :]
+    turn, learned = phases(len(states), PERIOD, stride), isinstance(monitor, MarginMonitor)
+    begin = time.perf_counter()
+    for tick, state in enumerate(states):
+        choice = monitor.check(state, turn[tick]) if learned else monitor.check(state)
+        if choice >= 0:
+            return tick, choice, (time.perf_counter() - begin) / (tick + 1)
+    return -1, -1, (time.perf_counter() - begin) / max(1, len(states))
+
+
+def oracle(robot: Robot, gains: Mapping[str, float], seed: int) -> bool:
+    """Whether some switch that was tried saves these gains to the end of the walk."""
+    found = robot.tried(gains, seed)
+    margins = found.to_go[robot.margin][found.tried]
+    best = np.argsort(-margins, axis=None, kind="stable")[:CONFIRMED]
+    for place in best:
+        row, backup = np.unravel_index(place, margins.shape)
+        if margins[row, backup] < 0.0:
+            return False
+        tick = int(found.tried[row])
+        if robot.lowest(robot.switched(gains, seed, tick, int(backup), ramp=True)) >= 0.0:
+            return True
+    return False
+
+
+def judged(robot: Robot, monitors: Mapping[str, Any], number: int, record: WalkRecording) -> dict[str, Any]:
+    """What every rule makes of gains whose unwatched walk was recorded."""
+    gains, seed = robot.gains(0, number), number
+    safe = robot.lowest(record) >= 0.0
+    stride = robot.context["gait.stride_duration"]
+    rules = {}
+    for name, monitor in monitors.items():
+        tick, backup, seconds = first_trigger(monitor, record, stride)
+        rescued = False
+        if not safe and tick >= 0:
+            walk = robot.switched(gains, seed, tick, backup, ramp=name == LEARNED)
+            rescued = robot.lowest(walk) >= 0.0
+        rules[name] = {"tick": tick, "rescued": rescued, "seconds": seconds}
+    return {"walk": number, "safe": safe, "oracle": safe or oracle(robot, gains, seed), "rules": rules}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is there so far."""
+    bad, good = [r for r in rows if not r["safe"]], [r for r in rows if r["safe"]]
+    savable = [r for r in bad if r["oracle"]]
+    lines = []
+    for name in RULES:
+        seconds = [r["rules"][name]["seconds"] for r in rows]
+        lines.append(
+            [
+                name,
+                _share([r["rules"][name]["rescued"] for r in savable]),
+                _share([r["rules"][name]["rescued"] for r in bad]),
+                _share([r["rules"][name]["tick"] >= 0 for r in good]),
+                f"{1e6 * float(np.median(seconds)):.0f}" if seconds else "",
+            ]
+        )
+    heading = ["rule", "rescued of savable", "rescued of violating", "false triggers", "us a tick"]
+    return f"savable by the oracle: {_share([r['oracle'] for r in bad])}\n{grid(heading, lines)}"
+
+
+def _share(found: Sequence[bool]) -> str:
+    return f"{sum(found)} of {len(found)}" + (f" ({100 * sum(found) / len(found):.0f} %)" if found else "")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/trigger-rules"),
+    violating: Annotated[int, typer.Option(min=1, help="gains that break the constraint unwatched")] = 500,
+    safe: Annotated[int, typer.Option(min=1, help="gains that do not")] = 500,
+    backups: Annotated[int, typer.Option(min=1, help="walks near the initial gains")] = 3,
+    fit: Annotated[int, typer.Option(min=1, help="walks to learn from")] = 40,
+    calibration: Annotated[int, typer.Option(min=19, help="walks to calibrate with")] = 59,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Make what is missing, and print the table as it grows."""
+    out.mkdir(parents=True, exist_ok=True)
+    case = Case(backups, fit, calibration, seed)
+    file = out / "walks.jsonl"
+    kept = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = [row for row in kept if row["case"] == vars(case)]
+    robot, began = Robot(case), time.monotonic()
+    print(
+        f"{len(robot.backups)} backups; learning from {fit} and calibrating with {calibration} walks",
+        flush=True,
+    )
+    model = MarginModel.fit(list(episodes(robot, out, 1, fit)))
+    held = list(episodes(robot, out, 2, calibration))
+    delay = int(robot.evaluator.settings.disturbance.control_delay)
+    bound = calibrated(model, held, ALPHA, delay)
+    print(
+        f"learned in {(time.monotonic() - began) / 3600:.2f} h: lengthscale {model.lengthscale:g}, prior std "
+        f"{model.std:.3g}, quantile {bound.quantile:.3g}, reserve {bound.reserve:.3g}\n{bound.guarantee}",
+        flush=True,
+    )
+    monitors = {
+        name: boundary_monitor(
+            [b for b, _ in robot.certified],
+            np.array([lower for _, lower in robot.certified]),
+            robot.study.tuner.backup.model_copy(update={"rule": name}),
+        )
+        for name in TRIGGER_RULES
+    } | {LEARNED: MarginMonitor(model, bound, robot.backups, SCALES)}
+    wanted, number = {True: safe, False: violating}, max((r["walk"] for r in rows), default=-1)
+    began, made = time.monotonic(), 0
+    while any(sum(r["safe"] is kind for r in rows) < count for kind, count in wanted.items()):
+        number += 1
+        record = robot.evaluator.walk(robot.gains(0, number), robot.context, number)
+        kind = robot.lowest(record) >= 0.0
+        if sum(r["safe"] is kind for r in rows) >= wanted[kind]:
+            continue
+        rows.append({"case": vars(case), **judged(robot, monitors, number, record)})
+        with file.open("a") as stream:
+            stream.write(json.dumps(rows[-1]) + "\n")
+        made += 1
+        if made % 10 == 0:
+            left = sum(wanted.values()) - len(rows)
+            hours = (time.monotonic() - began) / made * left / 3600
+            print(f"\n{len(rows)} walks, about {hours:.2f} h left\n{table(rows)}", flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    command(main)
