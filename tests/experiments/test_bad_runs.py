@@ -18,6 +18,8 @@ from safebo.report.run import read_run
 from safebo.storage.journal import Journal
 from safebo.study.reading import load_study, resolve_study
 
+pytestmark = pytest.mark.slow
+
 SAID = {
     "lengthscale": ("neither the declared prior nor the cautious one", "lengthscale"),
     "prior-std": ("priors cannot be right", "Correct the study"),
@@ -43,7 +45,6 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_bad_run_says_so_at_once(bad: Path, name: str) -> None:
     found = findings(viewed(bad / name))

@@ -17,6 +17,8 @@ from safebo.experiments.bench.compare import compare
 from safebo.experiments.bench.results import load
 from safebo.experiments.bench.statistics import holm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pair(tmp_path) -> tuple[Path, Path]:

@@ -29,6 +29,8 @@ from safebo.experiments.bench.standings import standings
 from safebo.experiments.bench.store import Store
 from safebo.study.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "my_acquisition.py"
 BROKEN = """
 from safebo.acquisition.base import SafeAcquisition

@@ -9,6 +9,8 @@ from safebo.experiments.evidence import envelope
 from safebo.experiments.evidence.envelope_page import BEGIN, END, into_page, table
 from safebo.robots.descriptions.model import load_robot
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("true", "most", "found"), [(0.73, 3.0, 0.7), (5.0, 1.65, 1.65), (0.05, 3.0, 0.0), (1.6, 1.65, 1.6)]

@@ -10,6 +10,8 @@ from safebo.experiments.robustness import random_grids, random_problems
 from safebo.experiments.robustness.safe_proposals import Outcome, main, run_grid, run_study, table, tasks
 from safebo.safety.certificates import BoundsCertificate
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_certificate_that_is_too_kind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = BoundsCertificate.margins

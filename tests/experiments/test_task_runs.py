@@ -6,6 +6,8 @@ from safebo.experiments.evidence.sweep import heading, mean_regret, row, run_nam
 from safebo.experiments.tasks import Task, gp_sample, quadcopter, task_named
 from safebo.experiments.tasks.runs import LineProposals, Variant, certifies, make_tuner, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def safe_run():

@@ -31,6 +31,8 @@ from safebo.robots.simulation.rollout import rollout
 from safebo.robots.simulation.show import Outlets, size_of
 from safebo.robots.simulation.stage import Actor, Stage
 
+pytestmark = pytest.mark.slow
+
 ROBOT = load_robot("go1")
 RAMP = VelocityRamp(0.5, 0.0, 0.0, 0.5)
 SLOPE = Disturbance(slope=(6.0, -3.0), pushes=(Push(0.1, 0.1, (0.0, 20.0, 0.0)),), payload_mass=2.0)

@@ -25,6 +25,8 @@ from safebo.study.reading import parse_study
 from safebo.tuner import Tuner
 from safebo.types import Measurement
 
+pytestmark = pytest.mark.slow
+
 SHORT = STUDY.replace(
     "trials: 8", "trials: 4\ntuner: {search: {swarm_size: 8, swarm_iterations: 3, restarts: 1}}"
 )

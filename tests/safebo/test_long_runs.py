@@ -19,6 +19,8 @@ from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial
 
+pytestmark = pytest.mark.slow
+
 
 def bowl(method: str = "safeopt", **search: object) -> Study:
     """Two gains; the margin is 0 on a circle of radius 0.35 around the seed."""
@@ -72,7 +74,6 @@ def steps(tuner: Tuner, count: int) -> Iterator[Trial]:
         yield trial
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("search", [{}, {"domain": "grid", "grid_points": 15}])
 def test_a_restored_long_run_asks_what_the_uninterrupted_one_does(search: dict[str, Any]) -> None:
     """Over the end of a small block and of a large one."""

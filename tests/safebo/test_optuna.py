@@ -32,6 +32,8 @@ from safebo.errors import (
 from safebo.integrations.optuna import Prior, SafeSampler
 from safebo.tuner import Tuner
 
+pytestmark = pytest.mark.slow
+
 SPACE: dict[str, BaseDistribution] = {
     "kp": FloatDistribution(0.0, 10.0),
     "kd": FloatDistribution(0.1, 10.0, log=True),
@@ -110,7 +112,6 @@ def upper_bound(told: list[FrozenTrial], parameters: dict[str, Any]) -> float:
     return float(mean[0] + BETA * math.sqrt(covariance[0, 0]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("method", "count"), [("safe_ucb", 20), ("safeopt", 10), ("goose", 10)])
 def test_trials_start_at_the_seed_stay_certified_never_violate_and_improve(method: str, count: int) -> None:
     study = optuna.create_study(sampler=sampler(method=method))

@@ -14,6 +14,8 @@ from safebo.report.figures.prior import agreement_figure
 from safebo.report.run import read_run
 from safebo.storage.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 
 def warped(text: str) -> str:
     """Margins are modelled in half metres."""

@@ -41,6 +41,8 @@ from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study.reading import parse_study, study_hash
 from safebo.types import Measurement, Trial
 
+pytestmark = pytest.mark.slow
+
 
 def tune(folder: Path, text: str = STUDY, **changes: Any) -> RunResult:
     """A run on threads of this process, with the tuner that needs no torch."""
@@ -161,7 +163,6 @@ def command_without_torch(workers: int) -> Any:
     return lambda folder, seed: [sys.executable, "-c", code, here, str(folder), str(seed)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path, workers: int) -> None:
     rng = np.random.default_rng(workers)
@@ -326,7 +327,6 @@ def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
     assert [m["outcome"] for _, m, _ in trials_of(tmp_path / "run")] == ["completed"] * 4
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_takes_no_other_trial_of_a_round_that_more_workers_began(tmp_path: Path) -> None:
     class Cut(Silent):
         def told(self, trial: Trial, measurement: Measurement) -> None:
