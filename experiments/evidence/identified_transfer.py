@@ -16,6 +16,7 @@ stopped.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,6 @@ from safebo.robots.descriptions.model import load_robot
 from safebo.robots.identification.parameters import Family
 from safebo.runs.recommend import recommend
 from safebo.runs.runner import run
-from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import StudyFile, load_study, parse_study
 from safebo.study.space import Space
@@ -105,7 +105,7 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
         SafeboError: it could not be identified, or its seed is not safe.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, began = folder / "hidden.yaml", time.process_time()
+    path, began = folder / "hidden.yaml", _cpu()
     path.write_text(hidden_study(number))
     walks = []
     for speed in SPEEDS:
@@ -129,21 +129,22 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     best = max(
         searched(study, folder / "best.json", search, number), first, *(o.best[-1] for o in found.values())
     )
-    seconds = _worker_seconds(folder) + time.process_time() - began
     whole = best - float(start.objective or 0.0)
 
     def share(value: float) -> float:
         return 0.0 if value == -np.inf else (value - float(start.objective or 0.0)) / whole
 
+    identified = [outcome_of(walk) for walk in walks]
     return {
         "robot": number,
         "seed": start.objective,
         "best": best,
         "before": share(first),
         "shares": {name: [share(v) for v in o.best] for name, o in found.items()},
-        "unsafe": {name: o.unsafe for name, o in found.items()},
-        "falls": {name: o.falls for name, o in found.items()},
-        "cpu": seconds,
+        "unsafe": {name: o.unsafe for name, o in found.items()}
+        | {"walks": sum(o.unsafe for o in identified)},
+        "falls": {name: o.falls for name, o in found.items()} | {"walks": sum(o.falls for o in identified)},
+        "cpu": _cpu() - began,
     }
 
 
@@ -151,12 +152,9 @@ def _completed(outcome: RobotOutcome) -> RobotOutcome:
     return replace(outcome, best=outcome.best or (-np.inf,))
 
 
-def _worker_seconds(folder: Path) -> float:
-    """CPU seconds of what the simulated run's worker walked, about a tenth of the walks' own."""
-    with Journal.open(folder / "transfer" / "simulated", read_only=True) as journal:
-        return sum(
-            0.1 * r.measurement.duration for r in journal.records(states=False) if r.measurement is not None
-        )
+def _cpu() -> float:
+    """CPU seconds of this process and those that it started and that have ended."""
+    return float(sum(os.times()[:4]))
 
 
 def table(rows: list[dict[str, Any]], trials: int) -> list[str]:
@@ -173,6 +171,7 @@ def table(rows: list[dict[str, Any]], trials: int) -> list[str]:
                 f"{name:5s} after {n:2d}: median {np.median(at):.0%}, least {at.min():.0%}; at least "
                 f"{ENOUGH_AFTER:.0%} in {int((at >= ENOUGH_AFTER).sum())} of {len(rows)}"
             )
+    for name in ("with", "alone", "walks"):
         unsafe, falls = (sum(row[key][name] for row in rows) for key in ("unsafe", "falls"))
         lines.append(f"{name:5s} trials with a negative true margin {unsafe}, falls {falls}")
     return lines
@@ -203,7 +202,8 @@ def main(
             out.write(json.dumps(row) + "\n")
         hours = (time.perf_counter() - began) / 3600.0 / done
         print("\n".join(table(rows, trials)))
-        print(f"{hours:.2f} h a robot, {hours * (robots - number - 1):.1f} h are left\n", flush=True)
+        left = hours * (robots - number - 1)
+        print(f"{row['cpu']:.0f} s of CPU; {hours:.2f} h a robot, {left:.1f} h are left\n", flush=True)
     if rows:
         print("\n".join(table(rows, trials)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from safebo.errors import InputError, SafeboError
+from safebo.experiments.evidence.identification import hidden
+from safebo.experiments.evidence.identified_transfer import hidden_study, searched, table
 from safebo.experiments.transfer.cli import app
 from safebo.experiments.transfer.folder import RECORD, TransferFolder
 from safebo.experiments.transfer.studies import drawn, refuse, robot_study, simulation_study
@@ -20,7 +23,7 @@ from safebo.robots.identification.parameters import Family
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.storage.journal import Journal
 from safebo.study.reading import load_study, parse_study, study_hash
-from safebo.types import Trial
+from safebo.types import Measurement, Trial
 
 RUN = CliRunner()
 
@@ -200,3 +203,41 @@ def test_trials_of_another_robot_are_refused_before_anything_is_written(
     said = RUN.invoke(app, ["go2-trot", "--from", str(robot_run[1]), "--out", str(tmp_path / "out")])
     assert "its robot is go1, and" in str(said.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_evidence_hides_the_robot_that_identification_draws_and_counts_shares() -> None:
+    family = Family.of()
+    study = parse_study(hidden_study(4)).study
+    told = Disturbance.from_dict(study.evaluator.options["disturbance"])
+    assert told == replace(family.disturbance(hidden(family, 4)), control_delay=1)
+
+    def row(before: float, at: list[float], unsafe: int) -> dict[str, Any]:
+        counts = {"with": unsafe, "alone": 0, "walks": 0}
+        return {
+            "before": before,
+            "shares": {"with": at, "alone": [0.0] * 6},
+            "unsafe": counts,
+            "falls": counts,
+        }
+
+    lines = table([row(0.7, [0.1] * 5 + [0.96], 1), row(0.9, [0.2] * 5 + [0.94], 1)], 6)
+    assert lines[0] == "before the first trial: median 80% of the gap, least 70%; at least 80% in 1 of 2"
+    assert "with  after  6: median 95%, least 94%; at least 95% in 1 of 2" in lines
+    assert "with  trials with a negative true margin 2, falls 2" in lines
+
+
+def test_the_best_of_a_search_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bowl about the middle of the box: the search comes nearer than its random half did."""
+    study, seen = load_study("go1-trot").study, list[float]()
+
+    def bowl(_: Any, context: str, gains: list[dict[str, float]]) -> list[Measurement]:
+        found = [-sum((np.log(g["joint.hip.kp"] / 30) ** 2, (g["joint.hip.kd"] - 4) ** 2)) for g in gains]
+        seen.extend(found)
+        return [Measurement("completed", objective=v, margins={"tracking": 0.01}) for v in found]
+
+    monkeypatch.setattr("safebo.experiments.evidence.identified_transfer.truth", bowl)
+    best = searched(study, tmp_path / "best.json", 80, 0)
+    assert best == max(seen) > max(seen[:40])
+    assert len(seen) == 80
+    assert searched(study, tmp_path / "best.json", 80, 0) == best
+    assert len(seen) == 80
