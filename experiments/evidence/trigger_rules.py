@@ -124,8 +124,8 @@ class Robot:
         )
 
 
-def episodes(robot: Robot, out: Path, stream: int, count: int) -> Iterator[Episode]:
-    """Walks with switches, from their files where they are there."""
+def episodes(robot: Robot, out: Path, stream: int, count: int, whole: bool) -> Iterator[Episode]:
+    """Walks with switches, from their files where they are there; `whole`: also what came after a margin was broken."""
     for number in range(count):
         file = out / f"episode-{robot.seed}-{len(robot.backups)}-{stream}-{number:04d}.npz"
         if not file.exists():
@@ -151,13 +151,14 @@ def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[i
 def oracle(robot: Robot, gains: Mapping[str, float], seed: int) -> bool:
     """Whether some switch that was tried saves these gains to the end of the walk."""
     found = robot.tried(gains, seed)
-    margins = found.to_go[robot.margin][found.tried]
+    tried = found.tried[found.tried < found.kept]
+    margins = found.to_go[robot.margin][tried]
     best = np.argsort(-margins, axis=None, kind="stable")[:CONFIRMED]
     for place in best:
         row, backup = np.unravel_index(place, margins.shape)
         if margins[row, backup] < 0.0:
             return False
-        tick = int(found.tried[row])
+        tick = int(tried[row])
         if robot.lowest(robot.switched(gains, seed, tick, int(backup), ramp=True)) >= 0.0:
             return True
     return False
@@ -223,8 +224,8 @@ def main(
         f"{len(robot.backups)} backups; learning from {fit} and calibrating with {calibration} walks",
         flush=True,
     )
-    model = MarginModel.fit(list(episodes(robot, out, 1, fit)))
-    held = list(episodes(robot, out, 2, calibration))
+    model = MarginModel.fit(list(episodes(robot, out, 1, fit, whole=True)))
+    held = list(episodes(robot, out, 2, calibration, whole=False))
     delay = int(robot.evaluator.settings.disturbance.control_delay)
     bound = calibrated(model, held, ALPHA, delay)
     print(

@@ -39,6 +39,12 @@ class SwitchedWalk:
     to_go: Mapping[str, FloatArray]
 
     @property
+    def kept(self) -> int:
+        """Ticks before a margin of the walk's own was negative; all of them where none was."""
+        broken = np.flatnonzero(np.min(list(self.own.values()), axis=0) < 0.0)
+        return int(broken[0]) if len(broken) else len(self.states)
+
+    @property
     def tried(self) -> NDArray[np.int64]:
         """Ticks in which switches were tried."""
         first = next(iter(self.to_go.values()))
@@ -54,8 +60,10 @@ def switched_walk(
     margins: Sequence[str],
     every: int = 10,
     horizon: float = 1.0,
+    beyond: float = 0.1,
 ) -> SwitchedWalk:
-    """Walk with some gains, and try every backup on the way, until a margin is negative, the robot falls or time is up.
+    """Walk with some gains, and try every backup on the way, until the robot falls or time is up, and at most `beyond`
+    seconds after a margin was negative.
 
     Args:
         evaluator: whose robot, disturbance and margins.
@@ -66,6 +74,7 @@ def switched_walk(
         margins: names of those that count.
         every: ticks between two switches that are tried.
         horizon: seconds that are walked after a switch. A backup that kept its margins so long is taken to keep them.
+        beyond: seconds to go on after the walk's own gains broke a margin, for a model to learn what is too late.
 
     Raises:
         ValueError: a controller whose walks cannot be saved, or margins that are no minimum over time.
@@ -78,13 +87,13 @@ def switched_walk(
     steps = [[evaluator.full_gains(step) for step in ramped(own, b)] for b in backups]
     start, ticks = walk.record.walk_start, round(horizon / PERIOD)
     found = {name: np.full((walk.rows - start, len(backups)), np.nan) for name in margins}
-    seen = start
-    while True:
+    seen, last = start, walk.rows
+    while walk.row < last:
         walked = walk.row - start
         if walked >= 0 and walked % every == 0:
             since = replace(walk.recording(), walk_start=seen)
-            if walked and min(_smallest(since, scoring, gait, margins).values()) < 0.0:
-                break
+            if last == walk.rows and min(_smallest(since, scoring, gait, margins).values()) < 0.0:
+                last = min(walk.rows - 1, walk.row + round(beyond / PERIOD))
             seen = walk.row
             tried = walk.switched(steps, ticks, lambda record: _smallest(record, scoring, gait, margins))
             for backup, smallest in enumerate(tried):

@@ -33,7 +33,7 @@ def test_a_learned_rule_is_told_the_phase(stride: float, expected: int) -> None:
     # One row: the start of a stride. Half a stride later the bound has fallen under the reserve.
     row = np.zeros((1, 35))
     row[0, -1] = 1.0
-    model = MarginModel(row, np.ones((1, 1)), np.ones((1, 1)), 2.0, 1.0)
+    model = MarginModel(row, np.ones((1, 1)), np.ones((1, 1)), 2.0, 1.0, 0.1)
     far = model.predict(np.append(np.zeros(34), -1.0)[None])
     bound = float(far[0][0, 0] - far[1][0])
     monitor = MarginMonitor(model, Calibration(1.0, bound + 1e-4, 19, 0.05), [{}], np.ones(33))

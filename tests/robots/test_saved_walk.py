@@ -112,6 +112,16 @@ def test_margins_to_go_are_those_of_walks_that_switch() -> None:
         assert found.to_go[name][100, 0] != found.to_go[name][100, 1]
 
 
+def test_switches_are_tried_a_little_beyond_the_walk_s_own_violation() -> None:
+    walker = evaluator(seconds=0.4, limits={"tracking": 0.02})
+    found = switched_walk(walker, SOFT, {}, 3, [FIRM], ["tracking"], every=10, horizon=0.1, beyond=0.03)
+    own = found.own["tracking"]
+    assert 0 < found.kept < 150
+    assert own[found.kept] < 0.0 <= own[: found.kept].min()
+    # Seen at the next tick of the grid, and then 15 ticks more.
+    assert len(own) == -(-(found.kept + 1) // 10) * 10 + 15
+
+
 def test_a_walk_of_an_unknown_controller_is_not_saved() -> None:
     walk = evaluator().begin({}, {}, 0)
     with pytest.raises(ValueError, match="object cannot be saved"):
