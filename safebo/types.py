@@ -27,8 +27,8 @@ PHASES: tuple[Phase, ...] = ("seed", "local", "global", "manual")
 OPERATING_TIME = "operating_time"
 """What `Measurement.extra` calls the operating time, where an evaluator gives it there."""
 
-OBJECTIVE_PREFIX = "objective."
-"""How names in `Measurement.extra` begin that are further objectives: measured, larger is better, not tuned."""
+WATCHED_PREFIX = "watched."
+"""How names in `Measurement.extra` begin that a report watches: measured, larger is better, not tuned."""
 
 OR = " (or "
 """Before a further prior in the name of an alarm."""
@@ -245,8 +245,8 @@ class Measurement:
         telemetry: path of the recorded trajectory, when one was saved.
         duration: seconds of robot time.
         message: for people: why the trial was aborted or failed.
-        extra: further named numbers worth keeping (real-time factor, ...); those whose names begin with `objective.`
-            are further objectives, which a report watches (larger is better).
+        extra: further named numbers worth keeping (real-time factor, ...); those whose names begin with `watched.`
+            are not tuned, and a report says where they get worse (larger is better).
         operating_time: of the robot at the trial's start, in seconds, by its own clock; None where it has none, then
             the trial's counts.
         strides: objective and margins of every stride, where the trial is periodic and they were recorded.

@@ -38,7 +38,7 @@ from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import STATE_NAMES, Walk, WalkLoop, WalkRecording
 from safebo.robots.simulation.trajectory import Trajectory
 from safebo.types import (
-    OBJECTIVE_PREFIX,
+    WATCHED_PREFIX,
     EarlyEnd,
     EvaluatorInfo,
     FloatArray,
@@ -350,7 +350,8 @@ class LeggedEvaluator:
                 scoring.objectives(walk, rows, steady, min(first, walked - 1)) for walk in (observed, true)
             )
             objective, true_objective = values[scoring.objective], truths[scoring.objective]
-            extra.update({OBJECTIVE_PREFIX + name: value for name, value in values.items()})
+            extra.update({f"objective.{name}": value for name, value in values.items()})
+            extra.update({WATCHED_PREFIX + n: value for n, value in scoring.watched_in(observed).items()})
             if record.backup >= 0:
                 outcome = "backup"
         course = scoring.margins_over_time(observed, rows)

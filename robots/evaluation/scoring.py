@@ -197,7 +197,7 @@ class WalkScoring:
         return self.goal is None or self.goal.never_positive
 
     def objectives(self, walk: SeenWalk, rows: int, steady: int, first: int) -> dict[str, float]:
-        """The objective, the built-in and the watched ones, by name.
+        """The objective and the built-in ones, by name.
 
         Args:
             walk: as somebody saw it.
@@ -206,10 +206,15 @@ class WalkScoring:
             first: ticks at the start that are left out.
         """
         found = objectives(walk.signals, self.robot, rows, steady, first)
+        if self.goal is None:
+            return found
         weights = tick_weights(len(walk.trace) - first, rows - first, max(0, steady - first))
-        weights = np.append(np.zeros(first), weights)
-        goals = (*self.watched, *(() if self.goal is None else (self.goal,)))
-        return found | {goal.name: goal.of(walk.trace, weights) for goal in goals}
+        return found | {self.goal.name: self.goal.of(walk.trace, np.append(np.zeros(first), weights))}
+
+    def watched_in(self, walk: SeenWalk) -> dict[str, float]:
+        """The watched objectives over the whole walk, by name."""
+        weights = np.ones(len(walk.trace))
+        return {goal.name: goal.of(walk.trace, weights) for goal in self.watched}
 
     def closed_after(self, period: float, stride: float) -> float:
         """Seconds from which on every margin over time has a value."""

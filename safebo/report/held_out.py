@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control, spearmanr
 from safebo.report.data import RunView
 from safebo.study import Study
 from safebo.study.model import quantity_of
-from safebo.types import OBJECTIVE_PREFIX, FloatArray, Measurement
+from safebo.types import WATCHED_PREFIX, FloatArray, Measurement
 
 FEWEST = 10
 """Walks of one context from which something is said."""
@@ -109,15 +109,14 @@ def sentences(run: RunView) -> Iterator[tuple[str, str]]:
 def held_out(measurement: Measurement, study: Study) -> dict[str, float]:
     """What a walk showed besides the objective and the constraints, larger is better.
 
-    Other objectives are numbers in `extra` whose names begin with `objective.`; margins are those that no constraint
-    takes.
+    That is what `extra` has under names which begin with `watched.`, and margins that no constraint takes.
     """
     taken = {name for c in study.constraints for name in (c.name, quantity_of(c))}
     own = {study.objective.name, quantity_of(study.objective)}
     others = {
-        name.removeprefix(OBJECTIVE_PREFIX): value
+        name.removeprefix(WATCHED_PREFIX): value
         for name, value in measurement.extra.items()
-        if name.startswith(OBJECTIVE_PREFIX)
+        if name.startswith(WATCHED_PREFIX)
     }
     found = {name: value for name, value in others.items() if name not in own}
     return found | {f"margin {n}": value for n, value in measurement.margins.items() if n not in taken}

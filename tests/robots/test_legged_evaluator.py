@@ -211,9 +211,9 @@ def test_what_is_not_tuned_is_measured_as_well():
         [np.cos(yaw) * forward + np.sin(yaw) * left, np.cos(yaw) * left - np.sin(yaw) * forward]
     )
     error = np.hypot(*(heading - record.command[rows, :2].T))
-    assert measured.extra["objective.body_velocity"] == pytest.approx(-error.mean(), rel=1e-9)
+    assert measured.extra["watched.body_velocity"] == pytest.approx(-error.mean(), rel=1e-9)
     rate = np.diff(record.commanded_torque[rows], axis=0) / record.period
-    assert measured.extra["objective.torque_rate"] == pytest.approx(
+    assert measured.extra["watched.torque_rate"] == pytest.approx(
         -np.linalg.norm(rate, axis=1).mean(), rel=0.01
     )
 

@@ -27,7 +27,7 @@ def run_of(walks: list[list[tuple[str, float, dict[str, float]]]]) -> RunView:
                 "completed",
                 objective=objective,
                 margins={"tracking": 0.05, "torque": others.get("torque", 5.0)},
-                extra={"objective.tracking": objective} | {f"objective.{n}": v for n, v in others.items()},
+                extra={"objective.tracking": objective} | {f"watched.{n}": v for n, v in others.items()},
             )
             for name, objective, others in scenarios
         }
