@@ -20,6 +20,7 @@ ERROR = "norm(velocity.x - command.x, velocity.y - command.y)"
 RECOVER = f"always ({ERROR} > 0.3 m/s implies eventually[0 s, 1 s] always[0 s, 0.2 s] {ERROR} <= 0.05 m/s)"
 OPTIONS = {
     "seconds": 2.5,
+    "state_choice": "even",
     "disturbance": {"preset": "weak_motors", "pushes": [{"time": 1.1, "duration": 0.1, "force": [0, 60, 0]}]},
     "margins": [
         {"name": "recover", "stl": RECOVER},
