@@ -30,7 +30,8 @@ from safebo.experiments.papers.go1 import trot_then_crawl
 from safebo.experiments.papers.go1_boundary import Walks
 from safebo.experiments.papers.runs import command
 from safebo.robots.evaluation.evaluator import PERIOD
-from safebo.robots.evaluation.visited import SCALES
+from safebo.robots.simulation.recording import STATE_NAMES
+from safebo.tuner.backups import state_scale
 from safebo.types import FloatArray, IntArray
 
 GAIT = "trot"
@@ -42,13 +43,13 @@ NEVER = -1
 
 
 def rows_kept(states: FloatArray, way: str, share: float) -> IntArray:
-    """Which of a backup's states (`n x 33`) one way keeps."""
+    """Which of a backup's states (`n x 33`, scaled as in the monitor) one way keeps."""
     count = round(share * len(states))
     if way == "all":
         return np.arange(len(states))
     if way == "even":
         return np.linspace(0, len(states) - 1, count).astype(np.int64)
-    return kept_rows(states / SCALES, count)
+    return kept_rows(states, count)
 
 
 def first_trigger(monitor: BoundaryMonitor, states: FloatArray) -> int:
@@ -66,11 +67,12 @@ def same_decision(tick: int, reference: int) -> bool:
 def monitors(walks: Walks, backups: int, share: float, seed: int) -> dict[str, BoundaryMonitor]:
     """The monitor of all states of the same backups, and those that keep a share of every backup's."""
     certified = walks.certified(backups, np.random.default_rng(seed))
+    scale = state_scale(walks.study.tuner.backup, len(STATE_NAMES))
     made = {}
     for way in WAYS:
         kept = []
         for backup, lower in certified:
-            rows = rows_kept(backup.states, way, share)
+            rows = rows_kept(backup.states / scale, way, share)
             gain = None if backup.gain is None else backup.gain[rows]
             kept.append((replace(backup, states=backup.states[rows], gain=gain), lower))
         made[way] = walks.boundary(kept)
@@ -84,7 +86,7 @@ def recorded(walks: Walks, folder: Path, seed: int, number: int) -> FloatArray:
         point = np.random.default_rng([seed, 1, number]).random(len(walks.study.parameters))
         measured = walks.walk(point, 1000 + number, "local").measurement
         assert measured is not None
-        states = np.zeros((0, len(SCALES))) if measured.states is None else measured.states
+        states = np.zeros((0, len(STATE_NAMES))) if measured.states is None else measured.states
         np.savez_compressed(file, states=states.astype(np.float32))
     with np.load(file) as kept:
         return np.asarray(kept["states"], dtype=np.float64)
@@ -118,7 +120,7 @@ def main(
 ) -> None:
     """Make what is missing, and print the table as it grows."""
     out.mkdir(parents=True, exist_ok=True)
-    case = {"backups": backups, "share": share, "seed": seed}
+    case = {"backups": backups, "share": share, "seed": seed, "scale": "monitor"}
     file = out / "decisions.jsonl"
     kept = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     rows = [row for row in kept if row["case"] == case and row["walk"] < walks]

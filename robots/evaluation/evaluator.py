@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from safebo.boundary.margin_to_go import MarginMonitor
 from safebo.robots.controllers.finding import find_controller, table_for
 from safebo.robots.controllers.protocol import Command
 from safebo.robots.controllers.walk import ProtocolWalk
@@ -211,7 +212,7 @@ class LeggedEvaluator:
         parameters: Mapping[str, float],
         context: Mapping[str, float],
         seed: int,
-        monitor: Monitor | None = None,
+        monitor: Monitor | MarginMonitor | None = None,
         operating_time: float = 0.0,
         early_end: EarlyEnd | None = None,
         conditions: Mapping[str, Any] | None = None,
@@ -228,7 +229,7 @@ class LeggedEvaluator:
         parameters: Mapping[str, float],
         context: Mapping[str, float],
         seed: int,
-        monitor: Monitor | None = None,
+        monitor: Monitor | MarginMonitor | None = None,
         operating_time: float = 0.0,
         early_end: EarlyEnd | None = None,
         conditions: Mapping[str, Any] | None = None,

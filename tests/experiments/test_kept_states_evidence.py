@@ -6,7 +6,6 @@ import pytest
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.boundary.rules import LipschitzRule
 from safebo.experiments.evidence.kept_states import NEVER, first_trigger, rows_kept, same_decision, table
-from safebo.robots.evaluation.visited import SCALES
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ def test_decisions_are_the_same_within_20_ms(tick: int, reference: int, same: bo
 
 
 def test_ways_keep_the_share_they_name() -> None:
-    states = np.random.default_rng(0).standard_normal((100, len(SCALES))).cumsum(0)
+    states = np.random.default_rng(0).standard_normal((100, 33)).cumsum(0)
     assert len(rows_kept(states, "all", 0.2)) == 100
     even, informative = (rows_kept(states, way, 0.2) for way in ("even", "informative"))
     assert len(even) == len(informative) == 20
