@@ -94,6 +94,14 @@ class Robot:
         draw = np.random.default_rng([self.seed, stream, number]).random(len(self.study.parameters))
         return from_unit(self.study, draw)
 
+    def learning_gains(self, stream: int, number: int) -> dict[str, float]:
+        """Every other of `gains` on the way to them from the initial ones, where more walks go well."""
+        drawn, start = self.gains(stream, number), self.study.seeds[0].parameters
+        if number % 2 == 0:
+            return drawn
+        share = np.random.default_rng([self.seed, stream, number, 1]).random()
+        return {name: float(start[name]) ** (1 - share) * value**share for name, value in drawn.items()}
+
     def warped(self, margins: FloatArray) -> FloatArray:
         """Margins on the scale of the model, 0 at the limit."""
         return np.asarray(self._warp.forward(margins)) - self._warp.threshold()
@@ -129,11 +137,17 @@ def episodes(robot: Robot, out: Path, stream: int, count: int, whole: bool) -> I
     for number in range(count):
         file = out / f"episode-{robot.seed}-{len(robot.backups)}-{stream}-{number:04d}.npz"
         if not file.exists():
-            found = robot.tried(robot.gains(stream, number), 100_000 * stream + number)
-            np.savez_compressed(file, states=found.states, phase=found.phase, to_go=found.to_go[robot.margin])
-        with np.load(file) as kept:
-            margins = robot.warped(kept["to_go"])
-            yield Episode(features(kept["states"], kept["phase"], SCALES), margins)
+            # What calibrates is drawn as what is tested; what is learned from may be chosen.
+            gains = robot.learning_gains if whole else robot.gains
+            found = robot.tried(gains(stream, number), 100_000 * stream + number)
+            margins = robot.warped(found.to_go[robot.margin])
+            np.savez_compressed(
+                file, states=found.states, phase=found.phase, margins=margins, kept=found.kept
+            )
+        with np.load(file) as saved:
+            n = None if whole else max(1, int(saved["kept"]))
+            x = features(saved["states"][:n], saved["phase"][:n], SCALES)
+            yield Episode(x, saved["margins"][:n])
 
 
 def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[int, int, float]:
