@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from safebo.robots.identification.fit import Fit
 from safebo.robots.identification.gap_file import section
 from safebo.robots.identification.information import Suggestion, information, suggest, task_weight
 from safebo.robots.identification.walks import WalkLog
-from safebo.types import FloatArray
+from safebo.study import Study
+from safebo.types import FloatArray, TrialRecord
 
 MAX_CANDIDATES = 8
 SECONDS = 3.0
@@ -31,22 +32,25 @@ class Candidate:
         name: for people.
         parameters: the gains.
         context: values of the context.
+        context_name: its name.
     """
 
     name: str
     parameters: Mapping[str, Any]
     context: Mapping[str, float]
+    context_name: str
 
 
-def candidates_of(run: SeenRun) -> list[Candidate]:
+def candidates_of(study: Study, records: Sequence[TrialRecord]) -> list[Candidate]:
     """Safe seeds of every context, and of every context the newest trial that was certified and kept its margins."""
-    found, study = list[Candidate](), run.study
+    found = list[Candidate]()
     for number, seed in enumerate(study.seeds):
-        context = walked_context(study.context.values[seed.context]) if study.context else {}
-        found.append(Candidate(f"seed {number + 1} in {seed.context}", dict(seed.parameters), context))
+        context = study.context.values[seed.context] if study.context else {}
+        name = f"seed {number + 1} in {seed.context}"
+        found.append(Candidate(name, dict(seed.parameters), context, seed.context))
     newest = {
         r.trial.context_name: r.trial
-        for r in run.records
+        for r in records
         if r.trial.certified
         and r.trial.phase != "seed"
         and r.measurement is not None
@@ -54,12 +58,9 @@ def candidates_of(run: SeenRun) -> list[Candidate]:
         and min(r.measurement.margins.values(), default=0.0) >= 0.0
     }
     for name, trial in newest.items():
-        found.append(
-            Candidate(
-                f"trial {trial.id}'s gains in {name}", dict(trial.parameters), walked_context(trial.context)
-            )
-        )
-    return found[:MAX_CANDIDATES]
+        title = f"trial {trial.id}'s gains in {name}"
+        found.append(Candidate(title, dict(trial.parameters), trial.context, name))
+    return found
 
 
 def evaluator_on(run: SeenRun, found: Fit, values: FloatArray) -> LeggedEvaluator:
@@ -86,7 +87,10 @@ def next_walk(
         ValueError: no candidate walks on the plant as identified.
     """
     evaluator, added, fell = evaluator_on(run, found, found.values), dict[str, FloatArray](), list[str]()
-    candidates = candidates_of(run)
+    candidates = [
+        replace(candidate, context=walked_context(candidate.context))
+        for candidate in candidates_of(run.study, run.records)[:MAX_CANDIDATES]
+    ]
     for candidate in candidates:
         stride = evaluator.gait(candidate.context).stride_duration
         try:

@@ -22,7 +22,10 @@ def identify(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write what was found, as a `disturbance` for studies (YAML)."),
+        typer.Option(
+            metavar="FILE",
+            help="Write what was found, as a `disturbance` for studies (YAML). With --ensemble: the chosen gains.",
+        ),
     ] = None,
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Say which certified walk would tell most next.")
@@ -30,6 +33,13 @@ def identify(
     for_task: Annotated[
         bool,
         typer.Option("--for-task", help="With --suggest: weigh parameters by what they do to the objective."),
+    ] = False,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="With --suggest: without a model of the plant, by how far small models of its states disagree.",
+        ),
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads. [default: one per processor]")
@@ -46,22 +56,41 @@ def identify(
     With `--suggest` the study's safe seeds and certified gains are simulated on the robot as identified, and the
     walk that would leave least unknown is named. It is then walked as any trial is; nothing is walked here.
 
+    Trials of an evaluator of your own have no plant to identify. Where they report `states`, `--suggest --ensemble`
+    learns small models of them and names the certified trial on which these disagree most.
+
     For example `safebo identify runs/go1-trot --out gap.yaml`, or with two trials of a robot `safebo identify
     runs/robot --trial 3 --trial 4 --suggest`.
 
-    Exit codes: 0 identified; 1 the gap is not among the parameters, and no estimate is given; 2 no trial tells of
-    the plant.
+    Exit codes: 0 identified, or suggested; 1 the gap is not among the parameters, and no estimate is given; 2 no
+    trial tells of the plant.
     """
     keep_details_in(folders[0])
     if for_task and not suggest:
         raise InputError("--for-task: goes with --suggest")
+    if ensemble:
+        if not suggest:
+            raise InputError("--ensemble: goes with --suggest")
+        if for_task or trial or jobs or len(folders) > 1:
+            raise InputError(
+                "--ensemble: takes one run, all its trials, and none of --trial, --for-task, --jobs"
+            )
+        _suggest_by_ensemble(folders[0], out)
+        return
     from safebo.experiments.identify.candidates import next_walk
     from safebo.experiments.identify.trials import read_trials
+    from safebo.experiments.replay.runs import NoWalksError
     from safebo.robots.identification.fit import fit
     from safebo.robots.identification.gap_file import gap_text, told
     from safebo.robots.identification.parameters import Family
 
-    read = read_trials(folders, trial or [])
+    try:
+        read = read_trials(folders, trial or [])
+    except NoWalksError as error:
+        raise InputError(
+            f"{error}. Without a model of the plant, `safebo identify {folders[0]} --suggest --ensemble` says which "
+            "certified trial to make next, where trials report `states`"
+        ) from error
     robot = read.run.evaluator.robot
     for line in read.passed_over[:3]:
         say(f"note: {line}")
@@ -96,3 +125,23 @@ def identify(
             f"{name} x {factor:.2f}" for name, factor in zip(family.names, chosen.shrinkage, strict=True)
         )
         say(f"after {chosen.order[0]}, expected standard errors: {shrunk}")
+
+
+def _suggest_by_ensemble(folder: Path, out: Path | None) -> None:
+    from safebo.experiments.identify.ensemble import suggest_by_ensemble, told_lines, write_gains
+    from safebo.files.reading import usable_path
+
+    found = suggest_by_ensemble(usable_path(folder))
+    for line in told_lines(found):
+        say(line)
+    if found.told.nothing_left:
+        if out is not None:
+            say(f"{out} was not written")
+        return
+    first = found.order[0]
+    if out is not None:
+        write_gains(out, first)
+    say(
+        f"Nothing was moved. Make {first.name} as any trial, then enter what it showed: safebo tell {folder} "
+        f"--parameters {out or 'GAINS'} --measurement FILE --context {first.context_name}"
+    )

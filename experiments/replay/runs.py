@@ -20,6 +20,10 @@ from safebo.text.printable import one_line
 from safebo.types import Measurement, Trial
 
 
+class NoWalksError(InputError):
+    """The trials of a run are no walks of a legged robot."""
+
+
 @dataclass(frozen=True)
 class SeenRun:
     """A run and its evaluator.
@@ -50,7 +54,7 @@ class SeenRun:
         Raises:
             NotARunError: the folder holds no run.
             JournalError: its journal is damaged.
-            InputError: its trials are no walks of a legged robot.
+            NoWalksError: its trials are no walks of a legged robot.
         """
         with Journal.open(usable_path(folder), read_only=True) as journal:
             info, records = journal.run, tuple(journal.records(states=False))
@@ -157,7 +161,7 @@ def _evaluator(folder: Path, info: RunInfo) -> LeggedEvaluator:
         )
         raise InputError(f"{folder}: its evaluator cannot be made again{lost}: {error}") from error
     if not isinstance(evaluator, LeggedEvaluator):
-        raise InputError(
+        raise NoWalksError(
             f"{folder}: its trials are of evaluator {name!r}, and replay shows walks of legged robots "
             f"(evaluator 'legged'); `safebo report {folder}` shows what was recorded"
         )
