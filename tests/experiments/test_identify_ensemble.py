@@ -18,7 +18,7 @@ from safebo.experiments.identify.ensemble import STARTS, EnsembleSuggestion, sug
 from safebo.models.dynamics_ensemble import DynamicsEnsemble, StatePath
 from safebo.storage.journal import Journal
 from safebo.study.reading import load_study, study_hash
-from safebo.types import Measurement, Trial
+from safebo.types import FloatArray, Measurement, Phase, Trial
 
 RUN = CliRunner()
 STUDY = """\
@@ -45,7 +45,7 @@ TRIED = [(7.0, 1.5), (6.5, 1.4), (7.4, 1.7), (7.2, 1.3)]
 UNSEEN = (14.0, 1.5)
 
 
-def swing(stiffness: float, damping: float, seed: int, steps: int = 80) -> np.ndarray:
+def swing(stiffness: float, damping: float, seed: int, steps: int = 80) -> FloatArray:
     """A joint whose mounting gives way above 11 N m/rad, measured with noise."""
     rng = np.random.default_rng(seed)
     angle, speed, states = 0.6 + 0.05 * rng.standard_normal(), 0.0, []
@@ -71,12 +71,17 @@ def make_run(
     study = file.study
     if evaluator is not None:
         study = study.model_copy(update={"evaluator": study.evaluator.model_copy(update=evaluator)})
-    whole = {"study": study, "declared": study, "study_text": file.text, "source": file.source}
+    whole: dict[str, Any] = {
+        "study": study,
+        "declared": study,
+        "study_text": file.text,
+        "source": file.source,
+    }
     (folder / "run").mkdir()
     journal = Journal.create(folder / "run", study_hash=study_hash(study), seed=0, trials=9, **whole)
     for number, visited in enumerate(states, 1):
         gains = dict(zip(("stiffness", "damping"), TRIED[number - 1], strict=True))
-        phase = "seed" if number == 1 else "local"
+        phase: Phase = "seed" if number == 1 else "local"
         journal.ask(Trial(number, gains, {"mass": 0.0}, "light", phase, seed=number, certified=True), number)
         margin = -1.0 if unsafe else 2.0
         journal.tell(number, Measurement("completed", -0.2, {"speed": margin}, states=visited))
@@ -84,7 +89,7 @@ def make_run(
     return folder / "run"
 
 
-def tried_states() -> list[np.ndarray]:
+def tried_states() -> list[FloatArray]:
     return [swing(*gains, seed) for seed, gains in enumerate(TRIED)]
 
 
