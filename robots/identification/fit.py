@@ -47,6 +47,8 @@ MAX_RATIO, MAX_COST, MAX_INFLATION = 2.0, 1.15 * TYPICAL_COST, 1.45
 """Of what is left over by a plant of the family, see `Fit.outside`."""
 MAX_SCORE = 15.0
 """Of a joint's missing torques: plants of the family have up to 3, joints that stick on one side by 1 N m 80."""
+ALIKE = 0.25
+"""Share of the clearest joint's score from which on another's is no echo of it: they share parameters."""
 MIN_STRIDES = 8
 """From which on the last of these is judged: fewer are too few for a bootstrap."""
 MAX_SHARE = 0.5
@@ -93,8 +95,9 @@ class Fit:
         A plant of the family leaves the sensors' noise over, and that is as likely in one stride as in the next: a
         bootstrap over strides then finds the plain standard errors again. And no joint asks for a torque of its own.
         """
-        if self.torques and self.torques[0].score > MAX_SCORE:
-            return str(self.torques[0])
+        if self.torques and (clearest := self.torques[0]).score > MAX_SCORE:
+            alike = sum(one.score > max(MAX_SCORE, ALIKE * clearest.score) for one in self.torques) - 1
+            return f"{clearest}{f'; {alike} more joints about as clearly' if alike else ''}"
         worst = int(np.argmax(self.ratios))
         if self.ratios[worst] > MAX_RATIO:
             group = next(name for name, where in GROUPS.items() if where.start <= worst < where.stop)

@@ -193,6 +193,14 @@ def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
             {"torques": (STICKS,)},
             "FL_calf_joint resists above -1.90 rad by about 0.70 N m more than the parameters",
         ),
+        (
+            {"torques": (STICKS, replace(STICKS, score=16.0), replace(STICKS, score=5.0))},
+            "; 1 more joints about as clearly",
+        ),
+        (
+            {"torques": (replace(STICKS, score=400.0), replace(STICKS, score=40.0))},
+            "more than the parameters say",
+        ),
         ({"torques": (replace(STICKS, score=5.0),)}, ""),
         ({"cost": 1.44 * TYPICAL_COST}, "left over is 1.20 times the sensors' noise"),
         ({"inflation": np.array([1.8, 2.2]), "strides": 12}, "strides contradict one another"),
