@@ -97,7 +97,7 @@ class Fit:
         """
         if self.torques and (clearest := self.torques[0]).score > MAX_SCORE:
             alike = sum(one.score > max(MAX_SCORE, ALIKE * clearest.score) for one in self.torques) - 1
-            return f"{clearest}{f'; {alike} more joints about as clearly' if alike else ''}"
+            return f"{clearest}{f'; {alike} more about as clearly' if alike else ''}"
         worst = int(np.argmax(self.ratios))
         if self.ratios[worst] > MAX_RATIO:
             group = next(name for name, where in GROUPS.items() if where.start <= worst < where.stop)

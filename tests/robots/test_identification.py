@@ -195,7 +195,7 @@ def test_residuals_of_a_plant_in_the_family_are_the_sensors_noise() -> None:
         ),
         (
             {"torques": (STICKS, replace(STICKS, score=16.0), replace(STICKS, score=5.0))},
-            "; 1 more joints about as clearly",
+            "; 1 more about as clearly",
         ),
         (
             {"torques": (replace(STICKS, score=400.0), replace(STICKS, score=40.0))},
