@@ -14,7 +14,6 @@ from safebo.text.file_names import file_name
 if TYPE_CHECKING:
     from safebo.experiments.identify.trials import ReadTrials
     from safebo.experiments.transfer.folder import TransferFolder
-    from safebo.runs.runner import RunResult
     from safebo.study.reading import StudyFile
 
 app = typer.Typer(add_completion=False)
@@ -98,8 +97,8 @@ def transfer(
         if line.startswith("# "):
             say(line[2:])
     simulation = load_study(folder.simulation)
-    result = _tuned(simulation, folder, trials, workers)
-    _write_robot(file, simulation, result, folder, _moved_a_robot(run[0]))
+    _tuned(simulation, folder, trials, workers)
+    _write_robot(file, simulation, folder, _moved_a_robot(run[0]))
 
 
 def _read(file: StudyFile, runs: list[Path], trials: list[int]) -> ReadTrials:
@@ -160,16 +159,14 @@ def _identify(
     folder.write(folder.simulation, simulation.text)
 
 
-def _tuned(
-    simulation: StudyFile, folder: TransferFolder, trials: int | None, workers: int | None
-) -> RunResult:
+def _tuned(simulation: StudyFile, folder: TransferFolder, trials: int | None, workers: int | None) -> None:
     """The run in simulation, begun or gone on with."""
     from safebo.runs.progress import progress_for
     from safebo.runs.runner import run
     from safebo.text.screen import Screen
 
     try:
-        return run(
+        run(
             simulation,
             folder.simulated,
             trials=trials,
@@ -189,16 +186,16 @@ def _tuned(
         raise typer.Exit(error.exit_code) from error
 
 
-def _write_robot(
-    file: StudyFile, simulation: StudyFile, result: RunResult, folder: TransferFolder, on_robot: bool
-) -> None:
+def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder, on_robot: bool) -> None:
     """Write the robot's study and say what came of the simulation."""
     from safebo.experiments.transfer import studies
     from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
     from safebo.files.reading import read_text
+    from safebo.runs.recommend import recommend
 
     study = simulation.study
-    rows = in_drawn_robots(study, {name: best.gains for name, best in result.best.items()})
+    certified = {name: best.gains for name, best in recommend(folder.simulated).best if best is not None}
+    rows = in_drawn_robots(study, certified)
     at_seeds = smallest_at_seeds(study, [seed for seed, _ in rows], studies.QUANTILE)
     heading = [
         f"{file.study.name}, begun with what {folder.simulated} showed. To tune the robot:",
@@ -212,7 +209,7 @@ def _write_robot(
     for seed, tuned in rows:
         say(f"context {seed.context}, in {count} robots that it may be, without sensor noise:")
         say(f"  {seed.line(study)}")
-        say(f"  {tuned.line(study)}" if tuned is not None else "  nothing was certified beyond the seed")
+        say(f"  {tuned.line(study)}" if tuned is not None else "  nothing is certified")
     for line in studies.lowered(file.study, robot.study):
         say(line)
     said = "was changed since, and is left as it is" if kept else "is written"

@@ -189,6 +189,7 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
     again = RUN.invoke(app, arguments)
     assert again.exit_code == 0, again.output
     assert "robot.yaml was changed since, and is left as it is" in again.output
+    assert [line for line in again.output.splitlines() if line.startswith("  tuned: tracking worst")]
     with Journal.open(out / "simulated", read_only=True) as journal:
         assert [set(r.trial.scenarios) for r in journal.records()] == [{"estimate", "draw-1"}] * 2
     from safebo.runs.prior_run import read_prior
