@@ -3,8 +3,8 @@
     python -m safebo.experiments.evidence.identified_transfer FOLDER [--robots 10] [--trials 15]
 
 Each robot is a simulated Go1 with a disturbance that nobody told, drawn as in
-`safebo.experiments.evidence.identification`, and default sensors. It walks the seed of `go1-trot` for 3 s at 0.5 and
-at 1.0 m/s; `safebo transfer` identifies it, tunes in simulation and writes the study with which it is then tuned.
+`safebo.experiments.evidence.identification`, and default sensors. It makes the first two trials of `go1-trot`, of 3 s
+each; `safebo transfer` identifies it, tunes in simulation and writes the study with which it is then tuned.
 Beside it the same robot is tuned from the same seed without any of that. What counts as the whole gap is the best
 that a search finds on the robot which may try everything without noise and without risk (`--search` gains, random
 ones and then about the best; those that both runs found count as well). Printed are the share of that gap of the
@@ -43,10 +43,8 @@ from safebo.study.space import Space
 from safebo.types import Measurement
 
 STUDY, CONTEXT = "go1-trot", "trot"
-SPEEDS = (0.5, 1.0)
-"""m/s of the walks from which the robot is identified."""
-SECONDS = 3.0
-"""Of those walks."""
+WALKS, SECONDS = 2, 3.0
+"""Certified trials from which the robot is identified, and how long each is."""
 ENOUGH_BEFORE, ENOUGH_AFTER = 0.8, 0.95
 """Shares of the gap that are asked for, before the first trial and at the end."""
 ROUND, SHRINKS = 20, 0.8
@@ -107,13 +105,10 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     folder.mkdir(parents=True, exist_ok=True)
     path, began = folder / "hidden.yaml", _cpu()
     path.write_text(hidden_study(number))
-    walks = []
-    for speed in SPEEDS:
-        text = hidden_study(number, {"velocity": [speed, 0.0, 0.0], "seconds": SECONDS})
-        walks.append(folder / f"walk-{speed:g}")
-        tuned(parse_study(text), walks[-1], 300 + number, 1)
+    walks = folder / "walks"
+    tuned(parse_study(hidden_study(number, {"seconds": SECONDS})), walks, 300 + number, WALKS)
     transfer(
-        str(path), walks, out=folder / "transfer", trial=None, draws=DRAWS, seed=number, trials=simulated,
+        str(path), [walks], out=folder / "transfer", trial=None, draws=DRAWS, seed=number, trials=simulated,
         workers=1, jobs=1,
     )  # fmt: skip
     alone, robot = load_study(path), load_study(folder / "transfer" / "robot.yaml")
@@ -134,16 +129,15 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     def share(value: float) -> float:
         return 0.0 if value == -np.inf else (value - float(start.objective or 0.0)) / whole
 
-    identified = [outcome_of(walk) for walk in walks]
+    identified = outcome_of(walks)
     return {
         "robot": number,
         "seed": start.objective,
         "best": best,
         "before": share(first),
         "shares": {name: [share(v) for v in o.best] for name, o in found.items()},
-        "unsafe": {name: o.unsafe for name, o in found.items()}
-        | {"walks": sum(o.unsafe for o in identified)},
-        "falls": {name: o.falls for name, o in found.items()} | {"walks": sum(o.falls for o in identified)},
+        "unsafe": {name: o.unsafe for name, o in found.items()} | {"walks": identified.unsafe},
+        "falls": {name: o.falls for name, o in found.items()} | {"walks": identified.falls},
         "cpu": _cpu() - began,
     }
 
