@@ -93,7 +93,9 @@ def main(folder: Path) -> None:
     world = WireWorld(0)
     (folder / "run").mkdir()
     run = RobotRun(folder / "run", world, options={"seconds": SECONDS})
-    reported_rows(np.ones((20, 33)), 10, informative=True)  # a tuner's, in a process of its own, after a trial
+    reported_rows(
+        np.ones((20, 33)), 10, informative=True
+    )  # a tuner's, in a process of its own, after a trial
     event.register("numba:compiler_lock", Compiled())
     sys.meta_path.insert(0, Imported())
     print("ready")
