@@ -31,15 +31,15 @@ import yaml
 from safebo.errors import SafeboError
 from safebo.experiments.evidence.identification import hidden
 from safebo.experiments.evidence.prior_run import RobotOutcome, outcome_of
-from safebo.experiments.evidence.truth import from_unit, is_safe, truth
-from safebo.experiments.transfer.cli import DRAWS, transfer
+from safebo.experiments.evidence.truth import is_safe, truth
+from safebo.experiments.transfer.cli import DRAWS, SEARCH, transfer
+from safebo.experiments.transfer.search import searched
+from safebo.files.reading import read_file
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.identification.parameters import Family
-from safebo.runs.recommend import recommend
 from safebo.runs.runner import run
 from safebo.study import Study
 from safebo.study.reading import StudyFile, load_study, parse_study
-from safebo.study.space import Space
 from safebo.types import Measurement
 
 STUDY, CONTEXT = "go1-trot", "trot"
@@ -47,8 +47,6 @@ WALKS, SECONDS = 2, 3.0
 """Certified trials from which the robot is identified, and how long each is."""
 ENOUGH_BEFORE, ENOUGH_AFTER = 0.8, 0.95
 """Shares of the gap that are asked for, before the first trial and at the end."""
-ROUND, SHRINKS = 20, 0.8
-"""Gains of a round of the search about the best, and the factor of its spread from round to round."""
 
 
 def hidden_study(number: int, changes: Mapping[str, Any] | None = None) -> str:
@@ -71,22 +69,12 @@ def tuned(file: StudyFile, folder: Path, seed: int, trials: int, prior: Path | N
         run(file, folder, seed=seed, trials=trials, executor=executor, prior=prior, resume=True)
 
 
-def searched(study: Study, file: Path, count: int, seed: int) -> float:
-    """The largest noise-free objective of safe gains among so many, half of them random; kept in a file."""
+def best_of(study: Study, file: Path, count: int, seed: int) -> float:
+    """The largest noise-free objective that a search over so many gains finds; kept in a file."""
     if file.exists():
         return float(json.loads(file.read_text()))
-    random, space = np.random.default_rng([19, seed]), Space.of_parameters(study)
-    rows = random.random((count // 2, len(study.parameters)))
-    at = space.to_unit(space.vector(study.seeds[0].parameters))
-    best, spread, left = -np.inf, 0.2, count
-    while left > 0:
-        found = truth(study, CONTEXT, [from_unit(study, row) for row in rows])
-        values = [_value(study, m) for m in found]
-        if max(values) > best:
-            best, at = max(values), rows[int(np.argmax(values))]
-        left -= len(rows)
-        rows = np.clip(at + spread * random.normal(size=(min(ROUND, max(left, 1)), len(at))), 0.0, 1.0)
-        spread *= SHRINKS
+    found = searched(study, CONTEXT, study.seeds[0].parameters, count, seed)
+    best = -np.inf if found is None or found[1].objective is None else found[1].objective
     file.write_text(json.dumps(best))
     return float(best)
 
@@ -109,20 +97,18 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     tuned(parse_study(hidden_study(number, {"seconds": SECONDS})), walks, 300 + number, WALKS)
     transfer(
         str(path), [walks], out=folder / "transfer", trial=None, draws=DRAWS, seed=number, trials=simulated,
-        workers=1, jobs=1,
+        search=SEARCH, workers=1, jobs=1,
     )  # fmt: skip
     alone, robot = load_study(path), load_study(folder / "transfer" / "robot.yaml")
     tuned(robot, folder / "with", 100 + number, trials, folder / "transfer" / "simulated")
     tuned(alone, folder / "alone", 100 + number, trials)
     study = alone.study
-    candidate = next(
-        (b.gains for _, b in recommend(folder / "transfer" / "simulated").best if b is not None), None
-    )
-    start, *before = truth(study, CONTEXT, [study.seeds[0].parameters, *([candidate] if candidate else [])])
+    tuned_in_simulation = read_file(folder / "transfer" / f"tuned-{CONTEXT}.yaml")["gains"]
+    start, before = truth(study, CONTEXT, [study.seeds[0].parameters, tuned_in_simulation])
     found = {name: _completed(outcome_of(folder / name)) for name in ("with", "alone")}
-    first = _value(study, before[0]) if before else -np.inf
+    first = _value(study, before)
     best = max(
-        searched(study, folder / "best.json", search, number), first, *(o.best[-1] for o in found.values())
+        best_of(study, folder / "best.json", search, number), first, *(o.best[-1] for o in found.values())
     )
     whole = best - float(start.objective or 0.0)
 

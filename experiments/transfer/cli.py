@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 
 from safebo.errors import InputError, SafeboError, UnsafeSeedError
 from safebo.text.command import keep_details_in, say
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 DRAWS = 8
+SEARCH = 200
 
 
 @app.command()
@@ -44,6 +46,10 @@ def transfer(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials in simulation, seeds included. [default: the study's]")
     ] = None,
+    search: Annotated[
+        int,
+        typer.Option(min=0, help="Gains of a context that are tried in simulation without any certificate."),
+    ] = SEARCH,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Walks that are simulated at the same time. [default: 1]")
     ] = None,
@@ -59,6 +65,8 @@ def transfer(
     was identified), `simulation.yaml` and `simulated` (study and run in simulation), and `robot.yaml`, the study for
     the robot. The command that tunes the robot is printed, with the simulated run as prior, whose correlation the
     robot's own trials have to earn: gains that were tuned in simulation are proposed once they are certified there.
+    The best gains of each context are in `tuned-CONTEXT.yaml`: after the certified trials a search tries `--search`
+    gains from the whole box, since nothing breaks in simulation.
     Nothing here moves a robot.
 
     For example `safebo transfer go2-trot --from runs/robot --out runs/transfer`. The same command goes on where it was
@@ -98,6 +106,7 @@ def transfer(
             say(line[2:])
     simulation = load_study(folder.simulation)
     _tuned(simulation, folder, trials, workers)
+    _searched(simulation, folder, search, seed)
     _write_robot(file, simulation, folder, _moved_a_robot(run[0]))
 
 
@@ -186,16 +195,39 @@ def _tuned(simulation: StudyFile, folder: TransferFolder, trials: int | None, wo
         raise typer.Exit(error.exit_code) from error
 
 
+def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: int) -> None:
+    """Better gains that no certificate leads to, of every context that has none yet; told to the simulated run.
+
+    So the robot's tuner, of which that run is the prior, knows of them.
+    """
+    from safebo.experiments.transfer.search import searched
+    from safebo.runs.manual import enter_trial
+    from safebo.runs.recommend import recommend
+
+    certified = {name: best.gains for name, best in recommend(folder.simulated).best if best is not None}
+    for given in simulation.study.seeds:
+        name = given.context
+        if folder.tuned(name).exists():
+            continue
+        say(f"context {name}: {count} gains are tried in simulation that nothing certifies")
+        start = certified.get(name, given.parameters)
+        found = searched(simulation.study, name, start, count, seed, say)
+        gains = dict(start) if found is None else found[0]
+        if found is not None and gains != dict(start):
+            enter_trial(folder.simulated, gains, name, found[1])
+        heading = f"# The best gains that were found in simulation, safe in every drawn robot there (context {name})."
+        folder.write(folder.tuned(name), heading + "\n" + yaml.safe_dump({"gains": gains}, sort_keys=False))
+
+
 def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder, on_robot: bool) -> None:
     """Write the robot's study and say what came of the simulation."""
     from safebo.experiments.transfer import studies
     from safebo.experiments.transfer.figures import in_drawn_robots, smallest_at_seeds
-    from safebo.files.reading import read_text
-    from safebo.runs.recommend import recommend
+    from safebo.files.reading import read_file, read_text
 
     study = simulation.study
-    certified = {name: best.gains for name, best in recommend(folder.simulated).best if best is not None}
-    rows = in_drawn_robots(study, certified)
+    tuned = {s.context: read_file(folder.tuned(s.context))["gains"] for s in study.seeds}
+    rows = in_drawn_robots(study, tuned)
     at_seeds = smallest_at_seeds(study, [seed for seed, _ in rows], studies.QUANTILE)
     heading = [
         f"{file.study.name}, begun with what {folder.simulated} showed. To tune the robot:",
@@ -206,10 +238,10 @@ def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder,
     if not kept:
         folder.write(folder.robot, robot.text)
     count = len(study.scenarios.values) if study.scenarios is not None else 0
-    for seed, tuned in rows:
+    for seed, best in rows:
         say(f"context {seed.context}, in {count} robots that it may be, without sensor noise:")
         say(f"  {seed.line(study)}")
-        say(f"  {tuned.line(study)}" if tuned is not None else "  nothing is certified")
+        say(f"  {best.line(study)}")
     for line in studies.lowered(file.study, robot.study):
         say(line)
     said = "was changed since, and is left as it is" if kept else "is written"

@@ -60,8 +60,8 @@ class InDrawnRobots:
 
 def in_drawn_robots(
     study: Study, tuned: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[InDrawnRobots, InDrawnRobots | None]]:
-    """Seed and tuned gains of every context that is tuned, in every drawn robot; None where nothing was certified.
+) -> list[tuple[InDrawnRobots, InDrawnRobots]]:
+    """Seed and tuned gains of every context that is tuned, in every drawn robot.
 
     Args:
         study: with the drawn robots as scenarios.
@@ -69,12 +69,11 @@ def in_drawn_robots(
     """
     found = []
     for seed in study.seeds:
-        gains = [seed.parameters, *([tuned[seed.context]] if seed.context in tuned else [])]
-        walked = [m.scenarios for m in truth(study, seed.context, gains)]
-        rows = [
-            InDrawnRobots(seed.context, what, m) for what, m in zip(("seed", "tuned"), walked, strict=False)
-        ]
-        found.append((rows[0], rows[1] if len(rows) > 1 else None))
+        walked = [m.scenarios for m in truth(study, seed.context, [seed.parameters, tuned[seed.context]])]
+        first, second = (
+            InDrawnRobots(seed.context, what, m) for what, m in zip(("seed", "tuned"), walked, strict=True)
+        )
+        found.append((first, second))
     return found
 
 

@@ -13,6 +13,7 @@ import yaml
 from safebo.errors import FileError, InputError
 from safebo.files.reading import read_file, usable_path
 from safebo.files.writing import write_whole
+from safebo.text.file_names import file_name
 
 RECORD = "transfer.yaml"
 
@@ -41,6 +42,10 @@ class TransferFolder:
     def simulated(self) -> Path:
         """The run of that study."""
         return self.path / "simulated"
+
+    def tuned(self, context: str) -> Path:
+        """The best gains of a context that were found in simulation."""
+        return self.path / f"tuned-{file_name(context)}.yaml"
 
     @property
     def robot(self) -> Path:

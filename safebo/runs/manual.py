@@ -6,7 +6,7 @@ Each is one transaction of the journal, under the run's lock, and the run resume
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,46 @@ def tell_trial(
         InputError: a file, name or value that cannot be, or a trial that still waits for its result.
         RunLockedError: a process works on the run.
     """
+
+    def read(study: Study) -> tuple[Mapping[str, Any], Measurement]:
+        measurement = _read_measurement(measurement_file, study)
+        return _read_parameters(parameters_file), measurement
+
+    try:
+        return _entered(folder, context, read, make_tuner)
+    except ParameterError as error:
+        raise ParameterError(f"{parameters_file}: {error}") from error
+
+
+def enter_trial(
+    folder: str | Path,
+    parameters: Mapping[str, Any],
+    context: str | None,
+    measurement: Measurement,
+    make_tuner: MakeTuner = make_default_tuner,
+) -> Trial:
+    """Enter a trial that the tuner did not choose; see `tell_trial`.
+
+    Args:
+        folder: the run's folder; no process may be working on it.
+        parameters: values by name.
+        context: name of the context; None where the study has only one.
+        measurement: what it showed, checked.
+        make_tuner: makes the tuner that is restored from the journal.
+
+    Raises:
+        InputError: a name or value that cannot be, or a trial that still waits for its result.
+        RunLockedError: a process works on the run.
+    """
+    return _entered(folder, context, lambda _: (parameters, measurement), make_tuner)
+
+
+def _entered(
+    folder: str | Path,
+    context: str | None,
+    read: Callable[[Study], tuple[Mapping[str, Any], Measurement]],
+    make_tuner: MakeTuner,
+) -> Trial:
     with _alone_with(Path(folder)) as journal:
         run, records = journal.run, journal.records()
         names = list(run.study.context.values)
@@ -121,20 +161,16 @@ def tell_trial(
                 f"trial {waiting[0]} still waits for its result: finish it with `safebo tune ... --resume`, or "
                 f"say what became of it with `safebo resolve {folder} {waiting[0]}`"
             )
-        measurement = _read_measurement(measurement_file, run.study)
-        if read := [v.name for v in run.study.context.variables if v.measured]:
+        parameters, measurement = read(run.study)
+        if measured := [v.name for v in run.study.context.variables if v.measured]:
             raise InputError(
-                f"{', '.join(read)} is read before a trial, and nothing says what it was in this one: such a trial "
+                f"{', '.join(measured)} is read before a trial, and nothing says what it was in this one: such a trial "
                 "cannot be entered"
             )
         tuner = tuner_of(journal, make_tuner)
         tuner.restore(restorable(records))
-        parameters = _read_parameters(parameters_file)
         clock = OperatingClock(journal, records)
-        try:
-            trial = _told(tuner, clock, parameters, name, measurement)
-        except ParameterError as error:
-            raise ParameterError(f"{parameters_file}: {error}") from error
+        trial = _told(tuner, clock, parameters, name, measurement)
         journal.enter(trial, measurement, 1 + max((r.round for r in records), default=-1))
         try:
             contexts = contexts_of(journal.records(states=False), run.study)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from safebo.errors import InputError, SafeboError
 from safebo.experiments.evidence.identification import hidden
-from safebo.experiments.evidence.identified_transfer import hidden_study, searched, table
+from safebo.experiments.evidence.identified_transfer import best_of, hidden_study, table
 from safebo.experiments.transfer.cli import app
 from safebo.experiments.transfer.folder import RECORD, TransferFolder
 from safebo.experiments.transfer.studies import drawn, refuse, robot_study, simulation_study
@@ -174,7 +174,7 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
 ) -> None:
     study, run = map(str, robot_run)
     out = tmp_path / "out"
-    arguments = [study, "--from", run, "--out", str(out), "--draws", "2", "--trials", "2"]
+    arguments = [study, "--from", run, "--out", str(out), "--draws", "2", "--trials", "2", "--search", "8"]
     monkeypatch.setattr("safebo.robots.identification.fit.fit", lambda *given, **named: fitted(cost=9.0))
     outside = RUN.invoke(app, arguments)
     assert isinstance(outside.exception, SafeboError)
@@ -191,11 +191,16 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
     assert "robot.yaml was changed since, and is left as it is" in again.output
     assert [line for line in again.output.splitlines() if line.startswith("  tuned: tracking worst")]
     with Journal.open(out / "simulated", read_only=True) as journal:
-        assert [set(r.trial.scenarios) for r in journal.records()] == [{"estimate", "draw-1"}] * 2
+        records = journal.records()
+    assert {tuple(r.trial.scenarios) for r in records} == {("estimate", "draw-1")}
+    assert [r.trial.phase for r in records[:2]] == ["seed", "local"]
+    entered = [dict(r.trial.parameters) for r in records[2:]]  # once, where the search found better ones
+    gains = yaml.safe_load((out / "tuned-trot.yaml").read_text())["gains"]
+    assert entered in ([], [gains])
     from safebo.runs.prior_run import read_prior
 
     prior = read_prior(out / "simulated", load_study(out / "robot.yaml").study)
-    assert len(prior.records) == 2
+    assert len(prior.records) == len(records)
 
 
 def test_trials_of_another_robot_are_refused_before_anything_is_written(
@@ -231,14 +236,14 @@ def test_the_best_of_a_search_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     """A bowl about the middle of the box: the search comes nearer than its random half did."""
     study, seen = load_study("go1-trot").study, list[float]()
 
-    def bowl(_: Any, context: str, gains: list[dict[str, float]]) -> list[Measurement]:
+    def bowl(_: Any, context: str, gains: list[dict[str, float]], until_unsafe: bool) -> list[Measurement]:
         found = [-sum((np.log(g["joint.hip.kp"] / 30) ** 2, (g["joint.hip.kd"] - 4) ** 2)) for g in gains]
         seen.extend(found)
         return [Measurement("completed", objective=v, margins={"tracking": 0.01}) for v in found]
 
-    monkeypatch.setattr("safebo.experiments.evidence.identified_transfer.truth", bowl)
-    best = searched(study, tmp_path / "best.json", 80, 0)
-    assert best == max(seen) > max(seen[:40])
-    assert len(seen) == 80
-    assert searched(study, tmp_path / "best.json", 80, 0) == best
-    assert len(seen) == 80
+    monkeypatch.setattr("safebo.experiments.transfer.search.truth", bowl)
+    best = best_of(study, tmp_path / "best.json", 80, 0)
+    assert best == max(seen) > max(seen[:41])
+    assert len(seen) == 81
+    assert best_of(study, tmp_path / "best.json", 80, 0) == best
+    assert len(seen) == 81
