@@ -41,7 +41,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
 # Whole chains in processes of their own (faults, kills, the virtual robot, every command), seeded statistics and the
-# evidence commands: nine minutes on two cores. `python -m pytest` alone runs both.
+# evidence commands: twelve minutes on two cores. `python -m pytest` alone runs both.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
