@@ -16,6 +16,8 @@ from safebo.hardware.guardian.flight_writer import FlightWriter
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.tuning.recording import read_telemetry
 
+pytestmark = pytest.mark.slow
+
 
 class Recorded(World):
     """A world whose ticks are kept."""

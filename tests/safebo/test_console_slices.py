@@ -18,6 +18,8 @@ from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.study.reading import parse_study, study_hash
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -33,7 +35,6 @@ def drawer(folder: Path) -> Iterator[SliceDrawer]:
     made.close()
 
 
-@pytest.mark.slow
 def test_slices_are_the_tuners_bounds(folder: Path, drawer: SliceDrawer) -> None:
     seen = RunReader("run", folder).snapshot()
     from safebo.tuner import Tuner  # not in the processes that import this module

@@ -38,6 +38,8 @@ from safebo.text.file_names import file_name
 from safebo.text.printable import printable
 from safebo.types import Bounds, Measurement, TrialRecord
 
+pytestmark = pytest.mark.slow
+
 
 class References(HTMLParser):
     """Collects every address that a browser would fetch, and the tags left open."""
@@ -65,7 +67,6 @@ def rough_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, page.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_page_is_self_contained_and_well_formed(rough_page: tuple[Path, str]) -> None:
     _, html = rough_page
     parser = References()
