@@ -44,9 +44,8 @@ def searched(
         None where no gains were safe, `start` included.
     """
     random, space = np.random.default_rng([19, seed]), Space.of_parameters(study)
-    rows = np.vstack(
-        [space.vector(start, within=False), space.proposals(random.random((count // 2, space.dimension)))]
-    )
+    first = space.to_unit(space.vector(start, within=False))
+    rows = space.proposals(np.vstack([first, random.random((count // 2, space.dimension))]))
     best, at, spread, left = None, rows[0], SPREAD, count + 1
     while left > 0:
         tried = rows[space.keep(rows)]

@@ -247,3 +247,7 @@ def test_the_best_of_a_search_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(seen) == 81
     assert best_of(study, tmp_path / "best.json", 80, 0) == best
     assert len(seen) == 81
+    for count in (0, 1):  # what it begins about, and at most one more
+        seen.clear()
+        best_of(study, tmp_path / f"{count}.json", count, 0)
+        assert len(seen) == count + 1
