@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safebo.errors import InputError, SafeboError
 from safebo.text.command import keep_details_in, say
+
+if TYPE_CHECKING:
+    from safebo.experiments.identify.trials import ReadTrials
+    from safebo.robots.identification.fit import Fit
 
 app = typer.Typer(add_completion=False)
 
@@ -77,12 +81,9 @@ def identify(
             )
         _suggest_by_ensemble(folders[0], out)
         return
-    from safebo.experiments.identify.candidates import next_walk
     from safebo.experiments.identify.trials import read_trials
     from safebo.experiments.replay.runs import NoWalksError
-    from safebo.robots.identification.fit import fit
-    from safebo.robots.identification.gap_file import gap_text, told
-    from safebo.robots.identification.parameters import Family
+    from safebo.robots.identification.gap_file import gap_text
 
     try:
         read = read_trials(folders, trial or [])
@@ -91,17 +92,7 @@ def identify(
             f"{error}. Without a model of the plant, `safebo identify {folders[0]} --suggest --ensemble` says which "
             "certified trial to make next, where trials report `states`"
         ) from error
-    robot = read.run.evaluator.robot
-    for line in read.passed_over[:3]:
-        say(f"note: {line}")
-    say(f"{robot.name}, from {', '.join(log.name for log in read.walks)}")
-    try:
-        family = Family.of(robot.size)
-        found = fit(robot, read.walks, family, threads=jobs, tell=say)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    for line in told(found):
-        say(line)
+    found, robot = identified(read, jobs), read.run.evaluator.robot
     if found.outside:
         unwritten = "" if out is None else f"; {out} was not written"
         raise SafeboError(f"the robot's gap is not among the parameters that are looked for{unwritten}")
@@ -112,19 +103,52 @@ def identify(
             raise InputError(f"--out {out}: {error.strerror or error}") from error
         say(f"Written: {out}; its `disturbance` goes under evaluator.options of a study")
     if suggest:
-        try:
-            chosen, fell = next_walk(read.run, found, for_task, jobs)
-        except ValueError as error:
-            raise InputError(f"--suggest: {error}") from error
-        for line in fell:
-            say(f"note: left out: {line}")
-        say("next walk, by what it leaves of the unknown (1: nothing is learned):")
-        for name in chosen.order:
-            say(f"  {chosen.left[name]:.3f}  {name}")
-        shrunk = ", ".join(
-            f"{name} x {factor:.2f}" for name, factor in zip(family.names, chosen.shrinkage, strict=True)
-        )
-        say(f"after {chosen.order[0]}, expected standard errors: {shrunk}")
+        _suggest_by_information(read, found, for_task, jobs)
+
+
+def identified(read: ReadTrials, jobs: int | None) -> Fit:
+    """What recorded walks tell of the plant, told to people as well.
+
+    Args:
+        read: the walks.
+        jobs: threads; None: one per processor.
+
+    Raises:
+        InputError: they cannot be fitted together; says why.
+    """
+    from safebo.robots.identification.fit import fit
+    from safebo.robots.identification.gap_file import told
+    from safebo.robots.identification.parameters import Family
+
+    robot = read.run.evaluator.robot
+    for line in read.passed_over[:3]:
+        say(f"note: {line}")
+    say(f"{robot.name}, from {', '.join(log.name for log in read.walks)}")
+    try:
+        found = fit(robot, read.walks, Family.of(robot.size), threads=jobs, tell=say)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    for line in told(found):
+        say(line)
+    return found
+
+
+def _suggest_by_information(read: ReadTrials, found: Fit, for_task: bool, jobs: int | None) -> None:
+    from safebo.experiments.identify.candidates import next_walk
+
+    try:
+        chosen, fell = next_walk(read.run, found, for_task, jobs)
+    except ValueError as error:
+        raise InputError(f"--suggest: {error}") from error
+    for line in fell:
+        say(f"note: left out: {line}")
+    say("next walk, by what it leaves of the unknown (1: nothing is learned):")
+    for name in chosen.order:
+        say(f"  {chosen.left[name]:.3f}  {name}")
+    shrunk = ", ".join(
+        f"{name} x {factor:.2f}" for name, factor in zip(found.family.names, chosen.shrinkage, strict=True)
+    )
+    say(f"after {chosen.order[0]}, expected standard errors: {shrunk}")
 
 
 def _suggest_by_ensemble(folder: Path, out: Path | None) -> None:

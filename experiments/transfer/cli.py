@@ -101,9 +101,10 @@ def transfer(
     keep_details_in(folder.path)
     if read is not None:
         _identify(file, read, folder, draws, seed, jobs)
-    for line in read_text(folder.gap).splitlines():
-        if line.startswith("# "):
-            say(line[2:])
+    else:
+        for line in read_text(folder.gap).splitlines():
+            if line.startswith("# "):
+                say(line[2:])
     simulation = load_study(folder.simulation)
     _tuned(simulation, folder, trials, workers)
     _searched(simulation, folder, search, seed)
@@ -126,8 +127,6 @@ def _read(file: StudyFile, runs: list[Path], trials: list[int]) -> ReadTrials:
             f"--from {runs[0]}: its robot is {other.name}, and {file.source} is of {robot.name}: what is identified of "
             "one robot says nothing of another"
         )
-    for line in read.passed_over[:3]:
-        say(f"note: {line}")
     return read
 
 
@@ -144,20 +143,14 @@ def _identify(
     file: StudyFile, read: ReadTrials, folder: TransferFolder, draws: int, seed: int, jobs: int | None
 ) -> None:
     """Write what was identified and the study in simulation."""
+    from safebo.experiments.identify.cli import identified
     from safebo.experiments.transfer.studies import drawn, simulation_study
-    from safebo.robots.identification.fit import fit
-    from safebo.robots.identification.gap_file import gap_text, told
-    from safebo.robots.identification.parameters import Family
+    from safebo.robots.identification.gap_file import gap_text
     from safebo.robots.simulation.disturbance import Disturbance
 
     robot, names = read.run.evaluator.robot, [log.name for log in read.walks]
-    try:
-        found = fit(robot, read.walks, Family.of(robot.size), threads=jobs, tell=say)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    found = identified(read, jobs)
     if found.outside:
-        for line in told(found):
-            say(line)
         raise SafeboError(
             "the robot's gap is not among the parameters that are looked for: no simulation of it can be drawn"
         )
