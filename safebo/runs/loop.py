@@ -36,7 +36,7 @@ from safebo.evaluators.scenarios import combined, parts_of
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.files.writing import remove_draft
 from safebo.runs.asking import next_trial, refuse_interval
-from safebo.runs.best_gains import BestGains
+from safebo.runs.best_gains import BestGains, read_best_gains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.deadline import EVENT, Deadline
 from safebo.runs.news import RunNews
@@ -220,22 +220,25 @@ class RunLoop:
         return info
 
     def finished_already(self, journal: Journal, make_tuner: MakeTuner) -> RunResult:
-        """A finished run asks for nothing; its gains are written again only where they are missing."""
+        """A finished run asks for nothing; its gains are written again only where they are missing or older."""
         records = journal.records()
         self._refuse_seeds(journal, records)
         self.told = len(records)
         self.progress.begin(journal.run, records)
         contexts = contexts_of(records, journal.run.study)
-        for name in contexts:
-            remove_draft(best_file(self.folder, name, journal.run.study))
-        if all(best_file(self.folder, name, journal.run.study).exists() for name in contexts):
-            self.progress.note(f"All {len(records)} trials are done already.")
-            self.progress.end()
-            files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
-            return self._result(journal, {}, files)
-        tuner: TunerLike = tuner_of(journal, make_tuner)
-        tuner.restore(restorable(records))
-        best, files = self.keep_best(tuner, journal, contexts, whole=True)
+        files = {name: best_file(self.folder, name, journal.run.study) for name in contexts}
+        for path in files.values():
+            remove_draft(path)
+        ended = _noted_end(journal)
+        if ended and all(path.exists() for path in files.values()):
+            # Files that this run did not write are refused before.
+            best = {name: read_best_gains(path) for name, path in files.items()}
+        else:
+            tuner: TunerLike = tuner_of(journal, make_tuner)
+            tuner.restore(restorable(records))
+            best, files = self.keep_best(tuner, journal, contexts, whole=True)
+        if not ended:
+            self._note_end(journal)
         self.progress.note(f"All {len(records)} trials are done already.")
         self.progress.end()
         return self._result(journal, best, files)
@@ -298,7 +301,7 @@ class RunLoop:
             left = self.deadline.ended(self.told, journal.run.trials)
             journal.note("stopped", left)
         else:
-            journal.note("finished", f"{self.told} trials")
+            self._note_end(journal)
         return replace(self._result(journal, best, files), left=left)
 
     # -- rounds ------------------------------------------------------------------------------------------
@@ -622,6 +625,9 @@ class RunLoop:
             journal.note("workers", text)
             self.progress.note(text)
 
+    def _note_end(self, journal: Journal) -> None:
+        journal.note("finished", f"{self.told} trials")
+
     # -- stopping ----------------------------------------------------------------------------------------
 
     def _interrupted(
@@ -701,6 +707,12 @@ def unguarded() -> str:
         f"{Path(script).name if script else 'this script'} calls safebo.run() outside "
         '`if __name__ == "__main__":`; worker processes import it again, so put the call under that line'
     )
+
+
+def _noted_end(journal: Journal) -> bool:
+    """Whether the files of best gains are of all trials: a process that was killed may have left older ones."""
+    kinds = [event.kind for event in journal.events() if event.kind in ("started", "resumed", "finished")]
+    return kinds[-1:] == ["finished"]
 
 
 def contexts_of(records: Sequence[Record], study: Study) -> list[str]:

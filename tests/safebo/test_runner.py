@@ -31,6 +31,7 @@ from safebo.errors import (
 from safebo.experiments.robustness.killed_runs import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.deadline import Deadline
+from safebo.runs.loop import RunLoop
 from safebo.runs.manual import resolve_trial
 from safebo.runs.operators import Account
 from safebo.runs.progress import Silent
@@ -182,6 +183,37 @@ def test_resuming_starts_an_empty_folder_extends_a_run_and_leaves_a_finished_one
     tune(tmp_path / "whole")
     assert trials_of(folder) == trials_of(tmp_path / "whole")
     assert events_of(folder) == ["started", "finished", "resumed", "finished"]
+
+
+def test_a_finished_run_that_is_resumed_tells_its_best_gains_again(tmp_path: Path) -> None:
+    first = tune(tmp_path)
+    again = tune(tmp_path, resume=True)
+    assert again.best == first.best == {"default": read_best_gains(tmp_path / "best.yaml")}
+    assert again.files == first.files
+
+
+def test_gains_that_are_older_than_the_last_trial_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed after the last trial, before its gains are written, leaves those of a trial before."""
+
+    def killed(self: RunLoop, *_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    tune(tmp_path / "whole")
+    tune(tmp_path / "killed", trials=2)
+    old = read_best_gains(tmp_path / "killed" / "best.yaml")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLoop, "_keep_best_sometimes", lambda *_: None)
+        patch.setattr(RunLoop, "keep_best", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(tmp_path / "killed", trials=8, resume=True)
+    assert read_best_gains(tmp_path / "killed" / "best.yaml") == old
+    result = tune(tmp_path / "killed", resume=True)
+    assert (
+        result.best["default"].gains == read_best_gains(tmp_path / "whole" / "best.yaml").gains != old.gains
+    )
+    assert events_of(tmp_path / "killed")[-2:] == ["resumed", "finished"]
 
 
 def test_extending_a_run_whose_last_round_was_short_asks_what_a_longer_run_would_have(tmp_path: Path) -> None:
