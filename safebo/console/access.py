@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from safebo.errors import SafeboError
+from safebo.storage.questions import Question
 
 Role = Literal["owner", "viewer"]
 
@@ -240,6 +241,11 @@ class Access:
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def card_valid(question: Question | None) -> float:
+    """For how many seconds what was shown of a question may be answered."""
+    return PAIR_VALID_S if question is not None and question.kind == "prefer" else CARD_VALID_S
 
 
 def _token() -> str:

@@ -13,7 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from safebo.console.access import SILENT_S, Access, Role
-from safebo.console.app import Console, make_app
+from safebo.console.app import make_app
+from safebo.console.console import Console
 from safebo.console.guard import Guard, check_public, hosts_of, is_loopback
 from safebo.console.reading import Runs
 from safebo.console.robots import MakeWatch, bridge_watch

@@ -213,7 +213,7 @@ def test_a_viewer_reads_only_and_may_stop(chromium: Any, page: Page) -> None:
 def test_a_card_that_is_too_old_has_to_be_looked_at_again(
     page: Page, tab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("safebo.console.app.CARD_VALID_S", 1.0)
+    monkeypatch.setattr("safebo.console.access.CARD_VALID_S", 1.0)
     question = page.ask()
     tab.get_by_text("too old to be answered").wait_for()
     assert tab.get_by_role("button", name="Run this trial").is_disabled()

@@ -14,7 +14,7 @@ from closed_form_runs import STUDY, HashTuner
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from safebo.console.app import Console
+from safebo.console.console import Console
 from safebo.console.reading import Runs
 from safebo.console.serve import Listening, guarded
 from safebo.errors import SafeboError

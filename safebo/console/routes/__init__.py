@@ -1,0 +1,1 @@
+"""Routes of the page by topic: a file each, with a `router`."""

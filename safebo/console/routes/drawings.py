@@ -1,0 +1,40 @@
+"""What takes a while to draw: slices of the surrogate, and videos of trials."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+
+from safebo.console.replays import ReplayDrawer
+from safebo.console.routes.common import console_of, html, reader_of, session_of
+from safebo.console.slices import SliceDrawer
+from safebo.study import MAX_TRIALS
+
+router = APIRouter()
+
+
+@router.get("/runs/{name}/slices")
+def slices(request: Request, name: str) -> Response:
+    """Slices of the surrogate, or that they are being drawn."""
+    console, reader = console_of(request), reader_of(request, name)
+    with console.lock:
+        drawer = console.slices.setdefault(name, SliceDrawer(reader.folder))
+    note, drawn = drawer.draw(reader.snapshot())
+    return html("part_slices.html", note=note, slices=drawn)
+
+
+@router.get("/runs/{name}/replay")
+def replay(request: Request, name: str, trial: Annotated[int, Query(ge=1, le=MAX_TRIALS)]) -> Response:
+    """A trial's video."""
+    session_of(request)
+    console, reader = console_of(request), reader_of(request, name)
+    if console.robot(reader) is not None and reader.running():
+        raise HTTPException(
+            409, "While a run moves a robot no video is drawn: the machine has other things to do."
+        )
+    with console.lock:
+        drawer = console.replays.setdefault(name, ReplayDrawer(reader.folder))
+    return FileResponse(drawer.video(trial), media_type="video/mp4")
