@@ -123,6 +123,6 @@ def _address(robot: str | None, key: Path | None) -> RobotAddress | None:
         if key is not None:
             raise InputError("--key goes with --robot HOST:PORT, where the robot's guardian listens")
         return None
-    from safebo.cli.tune import robot_address
+    from safebo.cli.robot_options import robot_address
 
     return robot_address(robot, key)

@@ -27,6 +27,7 @@ from safebo.cli.export import export
 from safebo.cli.init import init
 from safebo.cli.output import AsJson, RunFolder, print_json, wide_screen, work_on
 from safebo.cli.tune import tune
+from safebo.cli.tune_options import HELP as TUNE_HELP
 from safebo.errors import InputError, SafeboError
 from safebo.text.command import run_command, say
 from safebo.text.screen import Screen
@@ -108,7 +109,7 @@ def about() -> None:
 
 app.command()(init)
 app.command()(check)
-app.command()(tune)
+app.command(help=TUNE_HELP)(tune)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from closed_form_runs import HashTuner
 from rich.console import Console
 from robot_in_tests import STUDY, WORLDS, World
 
-from safebo.cli.tune import robot_options
+from safebo.cli.robot_options import robot_options
 from safebo.errors import InputError, RunStoppedError
 from safebo.runs.page_operator import VALID_S, PageOperator
 from safebo.runs.runner import run

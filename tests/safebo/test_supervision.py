@@ -28,7 +28,7 @@ from rich.console import Console
 from robot_in_tests import STUDY, WORLDS, World, shown
 
 from safebo.cli.main import main
-from safebo.cli.tune import robot_options
+from safebo.cli.robot_options import robot_options
 from safebo.errors import InputError, InterruptedRunError, JournalError, RunStoppedError, UnknownTrialError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.runs.manual import edit_trial, resolve_trial
