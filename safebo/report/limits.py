@@ -11,6 +11,8 @@ from scipy.special import gammaincc
 from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
 from safebo.models.interval_split import DIFFERENT
 from safebo.report.data import Finding, RunView, best_so_far
+from safebo.report.goals import REMEDY as GOAL_REMEDY
+from safebo.report.goals import not_reached
 from safebo.report.held_out import sentences
 from safebo.report.repeated import in_unit, repeated_noise
 from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
@@ -55,6 +57,7 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _repeated_seeds(run)
     yield from _unfinished(run)
     yield from _stayed(run)
+    yield from (Finding("limits", "goal", text, GOAL_REMEDY) for text in not_reached(run))
     yield from _improving(run)
     yield from _not_earned(run)
     yield from _interval(run)

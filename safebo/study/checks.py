@@ -51,6 +51,7 @@ def cross_field_problems(study: Study) -> list[Problem]:
         *_context_values(study),
         *_schedule(study),
         *_seeds(study),
+        *_goals(study),
         *_functions(study),
         *_kernels(study),
         *_surrogate(study),
@@ -196,6 +197,27 @@ def _seeds(study: Study) -> Iterator[Problem]:
                 ("seeds",),
                 f"no seed for context {name!r}: every context that is tuned needs parameters known safe there",
             )
+
+
+def _goals(study: Study) -> Iterator[Problem]:
+    tuned = tuned_contexts(study)
+    for index, goal in enumerate(study.goals):
+        path: KeyPath = ("goals", index)
+        if goal.context not in study.context.values:
+            yield unknown((*path, "context"), "context", goal.context, study.context.values)
+        elif goal.context not in tuned:
+            yield Problem(
+                (*path, "context"),
+                f"context {goal.context!r} is never tuned (tuned: {', '.join(tuned)}), so nothing goes there",
+            )
+        yield from value_problems(study, goal.parameters, (*path, "parameters"))
+    promises = METHODS.get(study.tuner.method)
+    if study.goals and promises is not None and promises.safety == "baseline":
+        yield Problem(
+            ("goals",),
+            f"method {study.tuner.method} certifies nothing, and a goal is approached over certified gains: leave the "
+            "key out, or choose a method that certifies",
+        )
 
 
 def _functions(study: Study) -> Iterator[Problem]:

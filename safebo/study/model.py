@@ -266,6 +266,15 @@ class Seed(_Strict):
     """A value of every parameter, in its unit; of choices the name."""
 
 
+class Goal(_Strict):
+    """Parameters that trials go to in a context, over certified ones: another robot's, a simulation's, or a wish."""
+
+    context: str = "default"
+    """A name of `context.values` that is tuned."""
+    parameters: dict[str, ParameterValue]
+    """A value of every parameter, in its unit; of choices the name."""
+
+
 class PriorDataSpec(_Strict):
     """How the trials of another run, usually in simulation, inform this one (`safebo tune --prior`).
 
@@ -623,6 +632,11 @@ class Study(_Strict):
     aggregated. Left out, a trial is one walk under what the evaluator's options say."""
     seeds: list[Seed] = Field(min_length=1)
     """Where the search starts."""
+    goals: list[Goal] = Field(default_factory=list)
+    """Where it is to go first, in their order. After the seeds every trial is the certified one nearest to the goal
+    (Euclidean over the ranges), until it was tried, certified trials come no nearer, or the objective's upper bound
+    there is under what certified gains reach for sure. From there on `tuner.method` chooses. Nothing is certified by
+    being a goal."""
     horizon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds for which what is certified is to hold, where trials are shorter: a walk of a minute reaches margins that
     one of five seconds does not. Margins are then told to the model as extrapolated from stride to stride, which needs

@@ -17,6 +17,7 @@ from safebo.errors import EmptySafeSetError
 from safebo.optim import LineBundle
 from safebo.optim.swarm import Candidates
 from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.goals import Goals
 from safebo.tuner.history import History
 from safebo.tuner.phases import ExplorationProgress, ExplorationRegion, progress
 from safebo.tuner.proposer import Proposal, Proposer
@@ -48,6 +49,7 @@ class Planner:
         self.state = TunerState(encoding, history, explores=self.method.exploration is not None)
         self.proposer = Proposer(encoding, self.spec)
         self.seeds = Seeds(self.state)
+        self.goals = Goals(self.state, self.proposer)
 
     def plan(self, name: str) -> Proposal:
         """The next trial in a context.
@@ -70,6 +72,9 @@ class Planner:
         starts = self.proposer.certified_starts(ctx, known)
         if self.proposer.grid is None and len(starts) == 0:
             return self._seed_again(name, ctx)
+        found = self.goals.next(name, ctx, starts, self.rng)
+        if found is not None:
+            return found
         if self.method.exploration is None:
             return self._local(name, ctx, self._search(name, ctx, starts, known), starts)
         return self._explore(name, ctx, starts)
