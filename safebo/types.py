@@ -281,6 +281,48 @@ class Measurement:
     scenarios: Mapping[str, Measurement] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class SwitchPlan:
+    """Backups to try on the way of a simulated trial: each takes over in its tick, then the trial is put back.
+
+    Args:
+        backups: gains that may take over, as a monitor has them.
+        margins: names of those that count. The trial may end as soon as one of them was negative.
+        tried: ticks of the trial from its first, 0, and places in `backups`, `m` pairs in the order of the ticks. The
+            trial may end after the last of them. Empty: it goes on to its end.
+        horizon: seconds that are simulated after a switch, if the trial is that long.
+    """
+
+    backups: tuple[Mapping[str, Any], ...]
+    margins: tuple[str, ...]
+    tried: tuple[tuple[int, int], ...] = ()
+    horizon: float = 1.0
+
+
+@dataclass(frozen=True)
+class SwitchedTrial:
+    """A simulated trial, and what backups would have made of it.
+
+    Args:
+        states: what a monitor is shown, of every tick from the first, `n x k`.
+        margins: value of every margin in every tick under the trial's own gains, by name, `n` each.
+        to_go: by margin, smallest value from the tick of a switch on until the horizon, of every pair that was tried,
+            `m` each; clearly negative for a fall.
+        period: seconds from tick to tick.
+        phase: share of the stride that had passed, 0 to 1, `n`; empty for trials without one.
+        fell: whether the trial itself ended in a fall.
+        ramp: ticks over which a backup takes over; 1: at once.
+    """
+
+    states: FloatArray
+    margins: Mapping[str, FloatArray]
+    to_go: Mapping[str, FloatArray]
+    period: float
+    phase: FloatArray = field(default_factory=lambda: np.zeros(0))
+    fell: bool = False
+    ramp: int = 1
+
+
 PreferenceWord = Literal["left", "right", "same", "unacceptable"]
 
 PREFERENCE_WORDS: dict[PreferenceWord, str] = {
@@ -644,6 +686,9 @@ class EvaluatorInfo:
     it is not declared, such a trial waits for a person: on a robot nothing is repeated by itself.
     `monitored`: `evaluate` shows every state to the monitor it is given.
     `margins_to_go`: measurements say how the margins went on from every visited state.
+    `tries_switches`: its trials are simulated and can be put back, so that backups may be tried on their way; it then
+    has a method `try_switches(trial, plan)`, which takes a `SwitchPlan` and returns a `SwitchedTrial`. The same trial
+    is the same with and without, and with a monitor up to where that triggers.
     `robot`: the trials move a robot, a `virtual` or a `physical` one, so a person approves and judges each of them.
     `serial`: of that robot; a run keeps to one robot.
     `reads`: context variables that it can read before a trial; it then has a method `read_context()` that returns them
@@ -673,6 +718,7 @@ class EvaluatorInfo:
     repeatable: bool = False
     monitored: bool = False
     margins_to_go: bool = False
+    tries_switches: bool = False
     robot: Literal["", "virtual", "physical"] = ""
     serial: str = ""
     reads: tuple[str, ...] = ()

@@ -4,14 +4,14 @@
 
 Gains are drawn from the box of the study `go1-trot`, certified by nobody, and walked unwatched. Those that break the
 study's constraint are walked again with every rule; a rule rescues them if from its switch to the end no true margin is
-negative and the robot does not fall. Some nobody can save: an oracle tries every backup every 20 ms on the way, by
-putting the simulation back, and walks the best of these switches to the end. A trigger in a walk that is safe
-unwatched is a false one.
+negative and the robot does not fall. Some nobody can save: where no rule does, an oracle tries every backup every 20 ms
+on the way, by putting the simulation back, and walks the best of these switches to the end. A trigger in a walk that is
+safe unwatched is a false one.
 
 The backups, the same for all rules, are the study's initial gains and some near them. The rules on stored states
-(`safebo.boundary.rules`) have the constants and scales of `safebo.experiments.papers.go1`. `margin_to_go`
-(`safebo.boundary.margin_to_go`) learns from other walks of the same box with simulated switches, and is calibrated on
-yet others; its gains are ramped over 20 ms. Times are of one call from Python, all backups together.
+(`safebo.boundary.rules`) have the constants and scales of `safebo.experiments.papers.go1`. `margin_to_go` learns as in
+a run (`safebo.tuner.learning`), from other walks of the same box, and is calibrated on yet others; its gains are ramped
+over 20 ms. Times are of one call from Python, all backups together.
 
 Everything is kept in `--out` as it comes; what is there is not made again.
 """
@@ -20,50 +20,51 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from safebo.boundary.margin_to_go import Episode, MarginModel, MarginMonitor, calibrated, features
+from safebo.boundary.margin_to_go import MarginMonitor
+from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.experiments.evidence.truth import from_unit, with_evaluator_options
 from safebo.experiments.papers.claims import grid
 from safebo.experiments.papers.go1 import trot_then_crawl
 from safebo.experiments.papers.go1_boundary import Walks
 from safebo.experiments.papers.runs import command
 from safebo.robots.evaluation.evaluator import PERIOD, LeggedEvaluator
-from safebo.robots.evaluation.switches import SwitchedWalk, switched_walk
-from safebo.robots.evaluation.visited import SCALES
 from safebo.robots.evaluation.watching import phases, ramped
 from safebo.robots.simulation.rollout import WalkRecording
+from safebo.study import LEARNED_RULE as LEARNED
+from safebo.study.checks import with_defaults
 from safebo.study.reading import load_study
 from safebo.tuner.backups import TRIGGER_RULES, boundary_monitor
-from safebo.types import FloatArray
+from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.learning import MonitorLearning
+from safebo.types import SwitchPlan, Trial
 
 CONTEXT = "trot"
-LEARNED = "margin_to_go"
 RULES = (*TRIGGER_RULES, LEARNED)
 GRID = 10
 """Ticks between two switches that are tried: 20 ms."""
 
-HORIZON = 1.0
-"""Seconds after a switch that are walked to learn its margin to go: two strides."""
-
-ALPHA = 0.05
 CONFIRMED = 3
 """Of the oracle's best switches, how many are walked to the end before gains count as lost."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What results depend on: numbers of backups, of walks to learn and to calibrate from, and the seed."""
+    """What results depend on: numbers of backups, of walks to learn and to calibrate from, the share of losses that is
+    allowed, and the seed.
+    """
 
     backups: int
     fit: int
     calibration: int
+    alpha: float
     seed: int
 
 
@@ -83,28 +84,13 @@ class Robot:
         self.backups = [dict(backup.parameters) for backup, _ in self.certified]
         self.evaluator = LeggedEvaluator(study.evaluator.options)
         self.context = study.context.values[CONTEXT]
-        self.margin, self._warp = (
-            study.constraints[0].quantity or study.constraints[0].name,
-            self.walks.encoding.warps[1],
-        )
+        self.margin = study.constraints[0].quantity or study.constraints[0].name
         self.seed = case.seed
 
     def gains(self, stream: int, number: int) -> dict[str, float]:
         """Gains from the box, the same for a stream and a number."""
         draw = np.random.default_rng([self.seed, stream, number]).random(len(self.study.parameters))
         return from_unit(self.study, draw)
-
-    def learning_gains(self, stream: int, number: int) -> dict[str, float]:
-        """Every other of `gains` on the way to them from the initial ones, where more walks go well."""
-        drawn, start = self.gains(stream, number), self.study.seeds[0].parameters
-        if number % 2 == 0:
-            return drawn
-        share = np.random.default_rng([self.seed, stream, number, 1]).random()
-        return {name: float(start[name]) ** (1 - share) * value**share for name, value in drawn.items()}
-
-    def warped(self, margins: FloatArray) -> FloatArray:
-        """Margins on the scale of the model, 0 at the limit."""
-        return np.asarray(self._warp.forward(margins)) - self._warp.threshold()
 
     def lowest(self, record: WalkRecording) -> float:
         """Smallest true margin of a walk; under 0 for a fall."""
@@ -125,29 +111,24 @@ class Robot:
         walk.switch([self.evaluator.full_gains(step) for step in steps])
         return walk.to_end()
 
-    def tried(self, gains: Mapping[str, float], seed: int) -> SwitchedWalk:
-        """A walk with all switches tried on the way."""
-        return switched_walk(
-            self.evaluator, gains, self.context, seed, self.backups, [self.margin], GRID, HORIZON
+    def trial(self, gains: Mapping[str, float], seed: int) -> Trial:
+        """A walk with some gains."""
+        return Trial(1, gains, self.context, CONTEXT, "global", seed, certified=False)
+
+    def learned(self, case: Case) -> MarginMonitor:
+        """The monitor that a run would learn."""
+        keys = {"fit": case.fit, "calibration": case.calibration, "alpha": case.alpha, "state_scale": {}}
+        tuner = self.study.tuner.model_copy(
+            update={"backup": self.study.tuner.backup.model_copy(update=keys)}
         )
-
-
-def episodes(robot: Robot, out: Path, stream: int, count: int, whole: bool) -> Iterator[Episode]:
-    """Walks with switches, from their files where they are there; `whole`: also what came after a margin was broken."""
-    for number in range(count):
-        file = out / f"episode-{robot.seed}-{len(robot.backups)}-{stream}-{number:04d}.npz"
-        if not file.exists():
-            # What calibrates is drawn as what is tested; what is learned from may be chosen.
-            gains = robot.learning_gains if whole else robot.gains
-            found = robot.tried(gains(stream, number), 100_000 * stream + number)
-            margins = robot.warped(found.to_go[robot.margin])
-            np.savez_compressed(
-                file, states=found.states, phase=found.phase, margins=margins, kept=found.kept
-            )
-        with np.load(file) as saved:
-            n = None if whole else max(1, int(saved["kept"]))
-            x = features(saved["states"][:n], saved["phase"][:n], SCALES)
-            yield Episode(x, saved["margins"][:n])
+        study = with_defaults(self.study.model_copy(update={"tuner": tuner}), self.evaluator.info())
+        return MonitorLearning(
+            StudyEncoding(study),
+            self.trial({}, 1_000_000 + case.seed),
+            self.backups,
+            lambda plans: [self.evaluator.try_switches(*one) for one in plans],
+            lambda what, done, of: print(f"{what}: {done} of {of} walks", flush=True),
+        ).learn()
 
 
 def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[int, int, float]:
@@ -163,17 +144,18 @@ def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[i
 
 
 def oracle(robot: Robot, gains: Mapping[str, float], seed: int) -> bool:
-    """Whether some switch that was tried saves these gains to the end of the walk."""
-    found = robot.tried(gains, seed)
-    tried = found.tried[found.tried < found.kept]
-    margins = found.to_go[robot.margin][tried]
-    best = np.argsort(-margins, axis=None, kind="stable")[:CONFIRMED]
-    for place in best:
-        row, backup = np.unravel_index(place, margins.shape)
-        if margins[row, backup] < 0.0:
+    """Whether some switch that is tried saves these gains to the end of the walk."""
+    plan, trial = SwitchPlan(tuple(robot.backups), (robot.margin,)), robot.trial(gains, seed)
+    own = robot.evaluator.try_switches(trial, plan).margins[robot.margin]
+    broken = np.flatnonzero(own < 0.0)
+    ticks = range(0, int(broken[0]) if len(broken) else len(own), GRID)
+    pairs = tuple((tick, backup) for tick in ticks for backup in range(len(robot.backups)))
+    margins = robot.evaluator.try_switches(trial, replace(plan, tried=pairs)).to_go[robot.margin]
+    for place in np.argsort(-margins, kind="stable")[:CONFIRMED].tolist():
+        if margins[place] < 0.0:
             return False
-        tick = int(tried[row])
-        if robot.lowest(robot.switched(gains, seed, tick, int(backup), ramp=True)) >= 0.0:
+        tick, backup = pairs[place]
+        if robot.lowest(robot.switched(gains, seed, tick, backup, ramp=True)) >= 0.0:
             return True
     return False
 
@@ -191,7 +173,8 @@ def judged(robot: Robot, monitors: Mapping[str, Any], number: int, record: WalkR
             walk = robot.switched(gains, seed, tick, backup, ramp=name == LEARNED)
             rescued = robot.lowest(walk) >= 0.0
         rules[name] = {"tick": tick, "rescued": rescued, "seconds": seconds}
-    return {"walk": number, "safe": safe, "oracle": safe or oracle(robot, gains, seed), "rules": rules}
+    savable = safe or any(rule["rescued"] for rule in rules.values()) or oracle(robot, gains, seed)
+    return {"walk": number, "safe": safe, "oracle": savable, "rules": rules}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -223,28 +206,29 @@ def main(
     violating: Annotated[int, typer.Option(min=1, help="gains that break the constraint unwatched")] = 500,
     safe: Annotated[int, typer.Option(min=1, help="gains that do not")] = 500,
     backups: Annotated[int, typer.Option(min=1, help="walks near the initial gains")] = 3,
-    fit: Annotated[int, typer.Option(min=1, help="walks to learn from")] = 40,
-    calibration: Annotated[int, typer.Option(min=19, help="walks to calibrate with")] = 59,
+    fit: Annotated[int, typer.Option(min=10, help="walks to learn from")] = 120,
+    calibration: Annotated[
+        int, typer.Option(min=1, help="walks that break the constraint, to calibrate with")
+    ] = 39,
+    alpha: Annotated[float, typer.Option(min=0.001, max=0.5, help="share of losses allowed")] = 0.05,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Make what is missing, and print the table as it grows."""
     out.mkdir(parents=True, exist_ok=True)
-    case = Case(backups, fit, calibration, seed)
+    case = Case(backups, fit, calibration, alpha, seed)
     file = out / "walks.jsonl"
     kept = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     rows = [row for row in kept if row["case"] == vars(case)]
     robot, began = Robot(case), time.monotonic()
+    kept_at = out / f"monitor-{'-'.join(str(value) for value in asdict(case).values())}.npz"
+    if not kept_at.exists():
+        save_monitor(robot.learned(case), kept_at)
+        print(f"learned in {time.monotonic() - began:.0f} s", flush=True)
+    learned = load_monitor(kept_at)
+    bound = learned.calibration
     print(
-        f"{len(robot.backups)} backups; learning from {fit} and calibrating with {calibration} walks",
-        flush=True,
-    )
-    model = MarginModel.fit(list(episodes(robot, out, 1, fit, whole=True)))
-    held = list(episodes(robot, out, 2, calibration, whole=False))
-    delay = int(robot.evaluator.settings.disturbance.control_delay)
-    bound = calibrated(model, held, ALPHA, delay)
-    print(
-        f"learned in {(time.monotonic() - began) / 3600:.2f} h: lengthscale {model.lengthscale:g}, prior std "
-        f"{model.std:.3g}, quantile {bound.quantile:.3g}, reserve {bound.reserve:.3g}\n{bound.guarantee}",
+        f"{len(robot.backups)} backups; lengthscale {learned.model.lengthscale:g}, noise {learned.model.noise:g}, "
+        f"level {bound.level:g}; {bound.counts}\n{bound.guarantee}",
         flush=True,
     )
     monitors = {
@@ -254,7 +238,7 @@ def main(
             robot.study.tuner.backup.model_copy(update={"rule": name}),
         )
         for name in TRIGGER_RULES
-    } | {LEARNED: MarginMonitor(model, bound, robot.backups, SCALES)}
+    } | {LEARNED: learned}
     wanted, number = {True: safe, False: violating}, max((r["walk"] for r in rows), default=-1)
     began, made = time.monotonic(), 0
     while any(sum(r["safe"] is kind for r in rows) < count for kind, count in wanted.items()):

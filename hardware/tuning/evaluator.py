@@ -126,6 +126,7 @@ class RobotEvaluator:
             contexts=(*(c for c in seen.contexts if c.name in CONTEXTS), *READINGS),
             reads=tuple(reading.name for reading in READINGS),
             repeatable=False,
+            tries_switches=False,
             robot="virtual" if self._welcome.virtual else "physical",
             serial=self._welcome.serial,
         )

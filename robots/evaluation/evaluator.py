@@ -26,8 +26,9 @@ from safebo.robots.evaluation.named import WATCHED_OBJECTIVES
 from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from, named_goal
 from safebo.robots.evaluation.scoring import WalkScoring, capped
 from safebo.robots.evaluation.strides import strides_of
+from safebo.robots.evaluation.switches import tried_switches
 from safebo.robots.evaluation.visited import STATE_SCALES, reported_rows
-from safebo.robots.evaluation.watching import takeovers, watching
+from safebo.robots.evaluation.watching import ramped, takeovers, watching
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
@@ -47,6 +48,8 @@ from safebo.types import (
     Monitor,
     ParameterInfo,
     QuantityInfo,
+    SwitchedTrial,
+    SwitchPlan,
     Trial,
 )
 
@@ -148,6 +151,7 @@ class LeggedEvaluator:
             repeatable=True,
             monitored=self._own is None or self._own.switches,
             margins_to_go=self.scoring.over_time,
+            tries_switches=self.scoring.over_time and self._own is None,
         )
 
     def record_into(self, folder: Path, relative_to: Path) -> None:
@@ -305,17 +309,47 @@ class LeggedEvaluator:
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
         """Run one trial."""
-        time = trial.operating_time
-        if self.settings.drift and time is None:
-            raise ValueError(
-                f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
-            )
         conditions = {} if trial.scenario is None else trial.scenario.conditions
         record = self.walk(
-            trial.parameters, trial.context, trial.seed, monitor, time or 0.0, trial.early_end, conditions
+            trial.parameters,
+            trial.context,
+            trial.seed,
+            monitor,
+            self._time(trial),
+            trial.early_end,
+            conditions,
         )
         telemetry = self._save(record, trial) if self.settings.telemetry else None
         return self.measure(record, trial.context, telemetry, conditions)
+
+    def try_switches(self, trial: Trial, plan: SwitchPlan) -> SwitchedTrial:
+        """Walk one trial and try backups on the way, each ramped as a monitor of the margin to go does it.
+
+        Raises:
+            ValueError: a controller whose walks cannot be put back, or margins that are no minimum over time.
+        """
+        if not self.scoring.over_time:
+            raise ValueError("margins to go need margins that are a minimum over time")
+        conditions = {} if trial.scenario is None else trial.scenario.conditions
+        walk = self.begin(
+            trial.parameters, trial.context, trial.seed, None, self._time(trial), None, conditions
+        )
+        own = self.full_gains(trial.parameters)
+        steps = [[self.full_gains(step) for step in ramped(own, backup)] for backup in plan.backups]
+        scoring = self.scoring.under(self.world(conditions, trial.context))
+        return tried_switches(walk, self.gait(trial.context), scoring, plan, steps)
+
+    def _time(self, trial: Trial) -> float:
+        """The trial's operating time, s.
+
+        Raises:
+            ValueError: the plant drifts and the trial has none.
+        """
+        if self.settings.drift and trial.operating_time is None:
+            raise ValueError(
+                f"the plant drifts, and trial {trial.id} has no operating time: ask with operating_time=SECONDS"
+            )
+        return trial.operating_time or 0.0
 
     def measure(
         self,

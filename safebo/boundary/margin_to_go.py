@@ -1,13 +1,10 @@
-"""The smallest margin still to come if a backup takes over now: a model learned from simulated switches, a bound on it
-that holds for whole episodes, and the monitor that triggers by it.
+"""The smallest margin still to come if a backup takes over now: a model learned from simulated switches, and the
+monitor that triggers by it.
 
 A backup is known by what became of the robot when its gains took over in many states, of which some went wrong.
-The model is a Gaussian process on the most informative of those states, with prior mean 0, the limit: where nothing was
-seen, nothing is promised. How far it may be off is not taken from its own variance, but measured on episodes that it
-did not learn from (split conformal prediction, one score an episode): for an episode exchangeable with the `N` of the
-calibration, the bound is at most the true margin in every tick of the grid and for every backup at once, with
-probability at least `1 - alpha`. A real robot, or gains drawn otherwise, are exchangeable with them only as far as the
-simulator is right.
+The model is a Gaussian process with prior mean 0, the limit: where nothing was seen, nothing is promised. Its bound,
+the mean less a standard deviation, ranks states; at which bound the monitor triggers is not taken from the model, but
+measured on trials that it did not learn from (`safebo.boundary.calibration`).
 
 Numpy and numba alone: a robot's side imports it.
 """
@@ -21,11 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from safebo.boundary.calibration import Calibration
 from safebo.boundary.compiled import njit
 from safebo.boundary.kernels import radial_kernel
 from safebo.boundary.subset import informative_rows
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+JITTER = 1e-8
 
 ROWS = 400
 """States that the model keeps. All backups together are then decided in 40 microseconds a tick, with 500 in 45."""
@@ -35,14 +36,18 @@ NOISES = (0.03, 0.1, 0.3)
 """Tried in the fit: lengthscales in units of scaled distance, and noise as a share of the prior's deviation."""
 
 
+CAUTION = 1.0
+"""Standard deviations that a bound lies under the mean."""
+
+
 @dataclass(frozen=True)
 class Episode:
-    """What one simulated walk shows of the margin to go.
+    """What one simulated trial shows of the margin to go.
 
     Args:
-        features: of its ticks, see `features`, `n x k`.
-        margins: smallest margin from a tick on if backup b takes over there, over all constraints, warped, above the
-            threshold; nan in ticks where no switch was tried, `n x p`.
+        features: of the ticks in which switches were tried, see `features`, `n x k`.
+        margins: smallest margin from there on if backup b takes over, over all constraints, scaled so that 0 is the
+            limit and 1 is ample, `n x p`.
     """
 
     features: FloatArray
@@ -54,15 +59,8 @@ class Episode:
                 "an episode has features n x k and margins n x p, got shapes "
                 f"{self.features.shape} and {self.margins.shape}"
             )
-        if not np.isfinite(self.features).all():
-            raise ValueError("an episode's features must be finite")
-        if not self.tried.any():
-            raise ValueError("an episode needs a tick in which every backup was tried")
-
-    @property
-    def tried(self) -> NDArray[np.bool_]:
-        """Ticks with a margin of every backup, `n`."""
-        return np.asarray(np.isfinite(self.margins).all(axis=1))
+        if not (np.isfinite(self.features).all() and np.isfinite(self.margins).all()):
+            raise ValueError("an episode's features and margins must be finite")
 
 
 def features(states: FloatArray, phase: FloatArray | float, scale: FloatArray) -> FloatArray:
@@ -92,7 +90,7 @@ class MarginModel:
         weights: of the mean, `m x p`.
         inverse: of the lower Cholesky factor of the rows' correlations and noise, `m x m`.
         lengthscale: in units of scaled distance.
-        std: of the prior, warped.
+        std: of the prior.
         noise: of what the rows say, as a share of `std`.
     """
 
@@ -107,12 +105,14 @@ class MarginModel:
     def fit(cls, episodes: Sequence[Episode], rows: int = ROWS) -> MarginModel:
         """A Gaussian process (Matern 3/2, prior mean 0) on the most informative ticks of some episodes.
 
-        Its standard deviation is the margins' root mean square. Its lengthscale and noise are those of `LENGTHSCALES`
-        and `NOISES` with which every other episode makes the rest likeliest.
+        The mean is that of the projected process (deterministic training conditional), which every tick informs; the
+        standard deviation is that of the kept rows alone. The prior's is the margins' root mean square. Lengthscale and
+        noise are those of `LENGTHSCALES` and `NOISES` with which every other episode makes the rest likeliest.
 
         Raises:
-            ValueError: no episode, or episodes of different widths.
+            ValueError: no tick, or episodes of different widths.
         """
+        episodes = [e for e in episodes if len(e.features)]
         if not episodes:
             raise ValueError("a model of the margin to go needs an episode")
         if len({(e.features.shape[1], e.margins.shape[1]) for e in episodes}) > 1:
@@ -124,24 +124,33 @@ class MarginModel:
         for lengthscale in LENGTHSCALES:
             kept = np.sort(informative_rows(half[0], rows, lengthscale, spared=0.0).rows)
             for noise in NOISES:
-                model = cls._at(half[0][kept], half[1][kept], lengthscale, std, noise)
+                model = cls._at(*half, kept, lengthscale, std, noise)
                 mean, deviation = model.predict(others)
                 error = (margins - mean) / deviation[:, None]
                 found = -float(np.mean(0.5 * np.square(error) + np.log(deviation[:, None])))
                 if found > best:
                     best, chosen = found, (lengthscale, noise)
         kept = np.sort(informative_rows(x, rows, chosen[0], spared=0.0).rows)
-        return cls._at(x[kept], y[kept], chosen[0], std, chosen[1])
+        return cls._at(x, y, kept, chosen[0], std, chosen[1])
 
     @classmethod
-    def _at(cls, x: FloatArray, y: FloatArray, lengthscale: float, std: float, noise: float) -> MarginModel:
-        """The model of some rows, at one choice of hyperparameters."""
-        across = np.sqrt(np.square(x[:, None] - x[None]).sum(-1))
-        matrix = radial_kernel("matern32").correlation(across / lengthscale, np)
-        factor = np.linalg.cholesky(matrix + noise * noise * np.eye(len(x)))
-        inverse: FloatArray = np.linalg.solve(factor, np.eye(len(x))).astype(np.float64)
-        weights = np.ascontiguousarray(inverse.T @ (inverse @ y))
-        return cls(np.ascontiguousarray(x), weights, inverse, lengthscale, std, noise)
+    def _at(
+        cls, x: FloatArray, y: FloatArray, kept: IntArray, lengthscale: float, std: float, noise: float
+    ) -> MarginModel:
+        """The model of all ticks through the kept ones, at one choice of hyperparameters."""
+        correlation = radial_kernel("matern32").correlation
+        rows = np.ascontiguousarray(x[kept])
+        among = correlation(_distances(rows, rows) / lengthscale, np)
+        across = correlation(_distances(rows, x) / lengthscale, np)
+        variance, eye = noise * noise, np.eye(len(rows))
+        # The jitter is far below the noise; without it rows that nearly coincide have no factor.
+        root = np.linalg.cholesky(among + JITTER * eye)
+        spread = np.linalg.solve(root, across)
+        inner = np.linalg.solve(variance * eye + spread @ spread.T, spread @ y)
+        weights = np.ascontiguousarray(np.linalg.solve(root.T, inner))
+        factor = np.linalg.cholesky(among + variance * eye)
+        inverse: FloatArray = np.linalg.solve(factor, eye).astype(np.float64)
+        return cls(rows, weights, inverse, lengthscale, std, noise)
 
     @property
     def count(self) -> int:
@@ -163,95 +172,22 @@ class MarginModel:
 
 
 def _ticks(episodes: Sequence[Episode]) -> tuple[FloatArray, FloatArray]:
-    """Features and margins of all ticks of some episodes in which switches were tried."""
-    x = np.concatenate([e.features[e.tried] for e in episodes])
-    return x, np.concatenate([e.margins[e.tried] for e in episodes])
+    """Features and margins of all ticks of some episodes."""
+    return np.concatenate([e.features for e in episodes]), np.concatenate([e.margins for e in episodes])
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How far a model of the margin to go may be off, measured on episodes that it did not learn from.
-
-    Make one with `calibrated`.
-
-    Args:
-        quantile: of the scores, standard deviations to take from the mean.
-        reserve: what the bound of one backup must exceed for the trial to go on, warped.
-        episodes: of the calibration.
-        alpha: largest share of episodes in which the bound is above the margin.
-    """
-
-    quantile: float
-    reserve: float
-    episodes: int
-    alpha: float
-
-    @property
-    def guarantee(self) -> str:
-        """What the bound promises, for messages."""
-        return (
-            f"in a whole episode, with probability {1.0 - self.alpha:g}, the bound is at most the margin to go of "
-            f"every backup, if the episode is exchangeable with the {self.episodes} simulated ones of the calibration"
-        )
-
-
-def conformal_quantile(scores: FloatArray, alpha: float) -> float:
-    """The `ceil((1 - alpha) (N + 1))`-th smallest of `N` scores: a new exchangeable one exceeds it with probability at
-    most `alpha`.
-
-    Raises:
-        ValueError: alpha outside 0 to 1, or too few scores for it.
-    """
-    if not 0.0 < alpha < 1.0:
-        raise ValueError(f"alpha must be between 0 and 1, got {alpha:g}")
-    n = len(scores)
-    place = math.ceil((1.0 - alpha) * (n + 1) - 1e-9)
-    if place > n:
-        least = math.ceil(1.0 / alpha - 1e-9) - 1
-        raise ValueError(f"alpha {alpha:g} needs at least {least} episodes of calibration, got {n}")
-    return float(np.sort(scores)[place - 1])
-
-
-def calibrated(
-    model: MarginModel, episodes: Sequence[Episode], alpha: float = 0.05, delay: int = 0
-) -> Calibration:
-    """Calibrate a model on episodes disjoint from those of its fit.
-
-    Score of an episode: the largest `(mean - margin) / std` over its ticks and backups. The reserve is the largest that
-    the best backup's bound was in any tick of these episodes `delay + 1` ticks before it was negative: a robot whose
-    bound keeps it still has a bound of at least 0 when the backup's first torque acts.
-
-    Args:
-        model: fitted.
-        episodes: not those of the fit.
-        alpha: share of episodes in which the bound may be above the margin.
-        delay: ticks between the state that is judged and the first torque of the backup.
-
-    Raises:
-        ValueError: too few episodes for alpha.
-    """
-    told = [model.predict(episode.features) for episode in episodes]
-    scores = np.array(
-        [
-            np.max((mean[e.tried] - e.margins[e.tried]) / std[e.tried, None])
-            for e, (mean, std) in zip(episodes, told, strict=True)
-        ]
-    )
-    quantile = conformal_quantile(scores, alpha)
-    reserve = 0.0
-    for mean, std in told:
-        bound = np.max(mean - quantile * std[:, None], axis=1)
-        before, after = bound[: -(delay + 1)], bound[delay + 1 :]
-        reserve = max(reserve, float(np.max(before, initial=0.0, where=after < 0.0)))
-    return Calibration(quantile, reserve, len(episodes), alpha)
+def _distances(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Between rows of two arrays, `m x n`, without the memory of all differences."""
+    squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2.0 * (a @ b.T)
+    return np.sqrt(np.maximum(squared, 0.0))
 
 
 class MarginMonitor:
-    """Triggers as soon as no backup's bound on the margin to go keeps the reserve. Picklable.
+    """Triggers as soon as no backup's bound on the margin to go lies above the level of its calibration. Picklable.
 
     Args:
         model: of the margin to go.
-        calibration: of that model.
+        calibration: of the monitor's triggers.
         backups: the gains, `p`.
         scale: of the states, `k`.
         ramp: ticks in which gains went to the backup's in the switches that the model learned from.
@@ -281,7 +217,7 @@ class MarginMonitor:
         self._bounds = np.empty(len(backups))
 
     def bounds(self, state: FloatArray, phase: float) -> FloatArray:
-        """Lower bound of every backup's margin to go, warped, `p`; the array is filled again by the next call.
+        """Bound of every backup's margin to go, 0 at the limit, `p`; the array is filled again by the next call.
 
         Args:
             state: unscaled, `k`.
@@ -290,18 +226,18 @@ class MarginMonitor:
         np.divide(state, self.scale, out=self._features[:-2])
         self._features[-2], self._features[-1] = math.sin(2 * math.pi * phase), math.cos(2 * math.pi * phase)
         std = _predict(self._features, *self._parts, self._bounds)
-        self._bounds -= self.calibration.quantile * std
+        self._bounds -= CAUTION * std
         return self._bounds
 
-    def check(self, state: FloatArray, phase: float) -> int:
+    def check(self, state: FloatArray, phase: float = 0.0) -> int:
         """-1 to go on, otherwise the index in `backups` of the gains to switch to, those with the largest bound.
 
-        A state that is not finite triggers.
+        A state that is not finite triggers. Of a trial without a stride the phase is always 0.
         """
         bounds = self.bounds(state, phase)
         best = int(np.argmax(bounds))
         # A comparison with a number that is not finite must trigger, too.
-        return -1 if bounds[best] > self.calibration.reserve else best
+        return -1 if bounds[best] > self.calibration.level else best
 
 
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz"})

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from safebo.boundary.margin_to_go import Calibration, MarginModel, MarginMonitor
+from safebo.boundary.calibration import Calibration
+from safebo.boundary.margin_to_go import MarginModel, MarginMonitor
 from safebo.errors import FileError
 from safebo.files.writing import write_whole
 
-FORMAT = "safebo margin to go 1"
+FORMAT = "safebo margin to go 2"
 
 ARRAYS = ("rows", "weights", "inverse", "scale")
 

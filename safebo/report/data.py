@@ -327,6 +327,7 @@ class ReportData:
         residuals: standardized one-step residuals by function, `n` each.
         findings: what was found, how sure, what limits it, what next (`safebo.report.findings`).
         preference: what a person's answers say; None for a measured objective.
+        monitors: what is promised of monitors that the run learned, each one sentence.
     """
 
     study: Study
@@ -342,6 +343,7 @@ class ReportData:
     residuals: Mapping[str, FloatArray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     preference: PreferenceStory | None = None
+    monitors: tuple[str, ...] = ()
 
 
 def functions(study: Study) -> tuple[FunctionSpec, ...]:

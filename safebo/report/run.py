@@ -30,6 +30,7 @@ from safebo.report.slicing import make_slices
 from safebo.report.telemetry import TelemetryError, read_recording
 from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
+from safebo.runs.learned_monitors import monitor_lines
 from safebo.runs.norm_events import norm_words
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, origin
@@ -60,13 +61,14 @@ def read_run(folder: Path) -> ReportData:
         preference = preference_story(journal, tuner)
         clock = OperatingClock(journal, entries)
         begun = [e.text for e in journal.events() if e.kind in ("taken", "robot-changed")]
+        monitors = tuple(monitor_lines(journal))
     provenance = _provenance(run, robots) | ({"began with": begun[0]} if begun else {})
     if norms := tuner.norms():
         needed = {n: {"least": one.least, "declared": one.declared} for n, one in norms.items()}
         provenance["declared norm"] = norm_words(needed)
     data = assemble(run.study, entries, tuner, folder, provenance, run.trials, computed_from, clock)
     best = {c.name: c.best for c in data.contexts if c.tried and c.name in view.best}
-    data = replace(data, preference=preference)
+    data = replace(data, preference=preference, monitors=monitors)
     return replace(data, prior=prior, findings=findings(replace(view, records=tuple(entries), best=best)))
 
 

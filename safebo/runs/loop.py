@@ -39,6 +39,7 @@ from safebo.runs.asking import next_trial, refuse_interval
 from safebo.runs.best_gains import BestGains, read_best_gains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.deadline import EVENT, Deadline
+from safebo.runs.learned_monitors import LearnedMonitors
 from safebo.runs.news import RunNews
 from safebo.runs.operators import Operator
 from safebo.runs.preferences import Comparisons, Judge
@@ -318,6 +319,7 @@ class RunLoop:
         assert self.clock is not None
         asked = self.told + len(current.trials)
         trace = TraceWriter(self.folder, tuner) if self.trace else None
+        monitors = self._learned(journal, tuner, info, stop)
         comparisons = Comparisons(self.folder, journal, tuner, self.progress, self.judge)
         while True:
             if not current.trials:
@@ -333,6 +335,7 @@ class RunLoop:
                 self.clock.asked(trial, journal.ask(trial, current.number))
                 current.trials.append(trial)
                 asked += 1
+            monitors.ready([trial for trial in current.trials if trial.id not in current.measured])
             self._evaluate(journal, tuner, info, current, stop)
             for trial in current.trials:
                 tuner.tell(trial, current.measured[trial.id])
@@ -344,6 +347,18 @@ class RunLoop:
             news.checked()
             self._keep_best_sometimes(tuner, journal, current.trials[-1].context_name)
             current = _Round(current.number + 1)
+
+    def _learned(
+        self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, stop: StopRequest
+    ) -> LearnedMonitors:
+        """The monitors that are learned before trials; nothing of that is kept when the run is asked to stop."""
+
+        def stopped(left: Sequence[int]) -> None:
+            if stop.soon:
+                self.pool.close(at_once=True)
+                raise self._interrupted(left, info)
+
+        return LearnedMonitors(journal, self.folder, tuner, self.pool, self.workers, self.progress, stopped)
 
     def _evaluate(
         self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, current: _Round, stop: StopRequest

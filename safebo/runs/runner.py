@@ -33,7 +33,7 @@ from safebo.runs.recommendation import refuse_other_files, versions
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
-from safebo.study import MAX_SEED, MAX_TRIALS, Study
+from safebo.study import LEARNED_RULE, MAX_SEED, MAX_TRIALS, Study
 from safebo.study.checks import with_defaults
 from safebo.study.methods import METHODS, canonical
 from safebo.study.preference_checks import prefers
@@ -299,23 +299,32 @@ def new_journal(folder: Path, file: StudyFile, resolved: Study, **how: Any) -> J
 def _refuse_unwatched(info: EvaluatorInfo, file: StudyFile) -> None:
     """A method with global trials relies on a monitor that can end them, so the evaluator must take one."""
     method = METHODS.get(canonical(file.study.tuner.method))
-    if method is not None and method.exploration is not None and not info.monitored:
+    if method is None or method.exploration is None:
+        return
+    if not info.monitored:
         message = (
             f"{file.study.tuner.method!r} needs a monitor that switches gains during global trials, and "
             f"evaluator {info.name!r} takes none; choose a method without global trials (safe_ucb, safeopt)"
         )
         raise file.error([Problem(("tuner", "method"), message)])
-    rule = file.study.tuner.backup.rule
-    if (
-        method is not None
-        and method.exploration is not None
-        and rule == "cost_to_go"
-        and not info.margins_to_go
-    ):
+    rule, message = file.study.tuner.backup.rule, ""
+    if rule == "cost_to_go" and not info.margins_to_go:
         message = (
             f"{rule!r} learns from margins to go, and evaluator {info.name!r} reports none; choose another rule "
             "(lipschitz, gaussian_tail, kernel_covariance)"
         )
+    elif rule == LEARNED_RULE and info.robot:
+        message = (
+            f"{rule!r} tries backups in simulated trials, and these trials move a {info.robot} robot, whose guardian "
+            "takes no such monitor; choose another rule (lipschitz, gaussian_tail, kernel_covariance)"
+        )
+    elif rule == LEARNED_RULE and not info.tries_switches:
+        message = (
+            f"{rule!r} tries backups on the way of simulated trials, and evaluator {info.name!r} cannot put a trial "
+            "back (its info does not say tries_switches); choose another rule (lipschitz, gaussian_tail, "
+            f"kernel_covariance{', cost_to_go' if info.margins_to_go else ''})"
+        )
+    if message:
         raise file.error([Problem(("tuner", "backup", "rule"), message)])
 
 

@@ -1,6 +1,7 @@
 """The study: its models, how files of it are read, and every check of it. Loads no torch."""
 
 from safebo.study.model import (
+    LEARNED_RULE,
     MAX_SEED,
     MAX_TRIALS,
     BackupSpec,
@@ -29,6 +30,7 @@ from safebo.study.model import (
 from safebo.study.scenario_model import ScenarioFeature, ScenariosSpec
 
 __all__ = [
+    "LEARNED_RULE",
     "MAX_SEED",
     "MAX_TRIALS",
     "BackupSpec",

@@ -29,6 +29,9 @@ MAX_TRIALS = 1_000_000
 PREFERENCE_METHOD = "eubo"
 """Of studies with a preference objective that name no method."""
 
+LEARNED_RULE = "margin_to_go"
+"""The `tuner.backup.rule` whose monitor is learned in simulation."""
+
 Interval = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
@@ -411,10 +414,13 @@ class BackupSpec(_Strict):
     warped scale of the constraints; distances are between states whose coordinates are divided by `state_scale`.
     """
 
-    rule: Literal["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go"] = "lipschitz"
+    rule: Literal["lipschitz", "gaussian_tail", "kernel_covariance", "cost_to_go", "margin_to_go"] = (
+        "lipschitz"
+    )
     """`lipschitz` (algorithm 3 of Widmer et al. 2023) carries a guarantee when `lipschitz` and `inter_sample` are
     true bounds. `gaussian_tail` (their appendix F.1), `kernel_covariance` (practical GoSafeOpt, Sukhija et al.
-    2023) and `cost_to_go` (after SOOPER) are heuristics."""
+    2023) and `cost_to_go` (after SOOPER) are heuristics. `margin_to_go`, in simulation alone, is learned from trials
+    in which backups were tried, and its triggers are calibrated: it promises a share of trials, not each of them."""
     lipschitz: float = Field(default=1.0, gt=0)
     """Warped margin lost per unit of distance, at most; for `rule: lipschitz`."""
     inter_sample: float = Field(default=0.0, ge=0)
@@ -439,8 +445,19 @@ class BackupSpec(_Strict):
     """The same for a marginal backup, at least `correlation_interior`; for `kernel_covariance`."""
     pessimism: float = Field(default=1.0, gt=0)
     """Lambda: warped margin taken away per unit of distance; for `cost_to_go`."""
+    fit: int = Field(default=120, ge=10, le=100_000)
+    """Trials with gains drawn from the box that the monitor learns from; for `margin_to_go`."""
+    calibration: int = Field(default=39, ge=1, le=100_000)
+    """Further ones that break a margin unwatched and that a backup can save, which say when it has to trigger; at least
+    1 / `alpha` - 1; for `margin_to_go`."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Largest share of such trials that may be lost although a backup could have saved them; for `margin_to_go`."""
+    horizon: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Seconds that are simulated after a switch: a backup that kept the margins so long is taken to keep them; for
+    `margin_to_go`."""
     capacity: int = Field(default=20_000, gt=0)
-    """Most states that are stored; beyond, every backup keeps an even share, those that say most about its path."""
+    """Most states that are stored; beyond, every backup keeps an even share, those that say most about its path. Not
+    for `margin_to_go`, which stores none."""
     state_scale: dict[str, float] = Field(default_factory=dict)
     """By state coordinate, in its unit; the evaluator's for those left out."""
 

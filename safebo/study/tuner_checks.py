@@ -6,8 +6,9 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 
+from safebo.boundary.calibration import fewest_episodes
 from safebo.files.problems import KeyPath, Problem, unknown
-from safebo.study import PriorDataSpec, Study, TunerSpec
+from safebo.study import LEARNED_RULE, PriorDataSpec, Study, TunerSpec
 from safebo.study.axis import grid_sizes
 from safebo.study.methods import ALIASES, METHODS, NORM_SCHEDULES, SAFE, canonical, certifies, configured
 from safebo.study.noise_checks import noise_problems
@@ -320,3 +321,11 @@ def _backup(tuner: TunerSpec) -> Iterator[Problem]:
                 ("tuner", "backup", less),
                 f"{low:g} exceeds {more}, {high:g}: interior backups must reach at least as far as marginal ones",
             )
+    rule, alpha, count = tuner.backup.rule, tuner.backup.alpha, tuner.backup.calibration
+    least = fewest_episodes(alpha)
+    if rule == LEARNED_RULE and count < least:
+        yield Problem(
+            ("tuner", "backup", "calibration"),
+            f"alpha: {alpha:g} needs at least {least} trials to calibrate with (1 / alpha - 1), not {count}: ask for "
+            "more, or allow a larger alpha",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from safebo.boundary.rules import (
 )
 from safebo.errors import MeasurementError, NoBackupError
 from safebo.evaluators.gate import margin_of
-from safebo.study import BackupSpec
+from safebo.study import LEARNED_RULE, BackupSpec
 from safebo.tuner.encoding import StudyEncoding
 from safebo.types import Measurement, TrialRecord
 
@@ -28,13 +28,35 @@ if TYPE_CHECKING:
 TRIGGER_RULES: dict[str, type[TriggerRule]] = {
     rule.name: rule for rule in (LipschitzRule, GaussianTailRule, KernelCovarianceRule, CostToGoRule)
 }
-"""The boundary conditions by the names that studies use."""
+"""The boundary conditions on stored states by the names that studies use; beside them, `LEARNED_RULE` stores none."""
 
 
 def trigger_rule(spec: BackupSpec) -> TriggerRule:
     """The study's boundary condition, with those of the study's numbers that it uses."""
     rule = TRIGGER_RULES[spec.rule]
     return rule(**{field.name: getattr(spec, field.name) for field in fields(rule)})
+
+
+def guaranteed(spec: BackupSpec) -> bool:
+    """Whether the study's rule promises something of every single trial; a learned one promises a share of them."""
+    return spec.rule != LEARNED_RULE and trigger_rule(spec).guarantee
+
+
+@dataclass(frozen=True)
+class CertifiedBackup:
+    """Gains that may take over in global trials of a context now.
+
+    Args:
+        parameters: the gains.
+        lower: lower bound of their smallest margin, warped, above its threshold.
+        trial: that showed states which they mastered.
+        region: number of the region in which they lie; 0 is the seeds'.
+    """
+
+    parameters: Mapping[str, Any]
+    lower: float
+    trial: int
+    region: int
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from safebo.safety.certificates import CertificateRule, LipschitzCertificate, St
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
 from safebo.safety.safe_set import smallest
+from safebo.study import LEARNED_RULE
 from safebo.study.aggregation import kept
 from safebo.study.methods import NORM_SCHEDULES
 from safebo.study.preference_checks import prefers
@@ -41,7 +42,9 @@ from safebo.tuner.preferences import Utility
 from safebo.types import Bounds, Certificate, Evidence, Trial
 
 if TYPE_CHECKING:
-    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
+    # with numba, which only global trials need
+    from safebo.boundary.margin_to_go import MarginMonitor
+    from safebo.boundary.monitor import BoundaryMonitor
 
 OUTSIDE = 1e-9
 """Beyond the unit cube; so much is rounding."""
@@ -74,6 +77,7 @@ class TunerState:
         self._norms: tuple[object, dict[str, NormCheck]] = (None, {})
         self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
         self._monitors: tuple[object, BoundaryMonitor] | None = None
+        self.learned: dict[str, MarginMonitor] = {}
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
     @property
@@ -483,7 +487,8 @@ class TunerState:
     def failed_set(self, name: str) -> list[Trial]:
         """Global trials in which the monitor switched, without those whose state it would let pass today.
 
-        The failing parameters, not the backup's; computed anew before every global step.
+        The failing parameters, not the backup's; computed anew before every global step. A monitor that was learned
+        lets nothing pass that it once stopped.
         """
         stopped = [
             r
@@ -492,6 +497,8 @@ class TunerState:
         ]
         if not stopped:
             return []
+        if self.study.tuner.backup.rule == LEARNED_RULE:
+            return [r.trial for r in stopped]
         monitor = self.monitor(name)
         failed = []
         for r in stopped:

@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, configured
-from safebo.errors import EmptySafeSetError, InputError, MeasurementError, StudyError, UnknownNameError
+from safebo.errors import (
+    EmptySafeSetError,
+    InputError,
+    MeasurementError,
+    NoBackupError,
+    StudyError,
+    UnknownNameError,
+)
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.growing import Observation
 from safebo.models.interval_split import IntervalSplit, headline
@@ -26,15 +33,16 @@ from safebo.models.model_cache import PriorReport
 from safebo.models.norms import NormCheck
 from safebo.models.preferences import Consistency
 from safebo.models.surrogate import Surrogate
-from safebo.study import Study
+from safebo.study import LEARNED_RULE, Study
 from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, check_study
 from safebo.study.scenarios import scenario_names, walks_chosen
 from safebo.study.tuner_checks import with_trust
-from safebo.tuner.backups import trigger_rule
+from safebo.tuner.backups import CertifiedBackup, guaranteed
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.intervals import interval_splits
+from safebo.tuner.phases import progress
 from safebo.tuner.planner import Planner
 from safebo.tuner.preferences import Questions, best_of
 from safebo.tuner.proposer import Proposal
@@ -55,7 +63,9 @@ from safebo.types import (
 )
 
 if TYPE_CHECKING:
-    from safebo.boundary.monitor import BoundaryMonitor  # with numba, which only global trials need
+    # with numba, which only global trials need
+    from safebo.boundary.margin_to_go import MarginMonitor
+    from safebo.boundary.monitor import BoundaryMonitor
 
 CHUNK = 4096
 """Points of `Tuner.bounds` at a time: memory is needed for each with every observation."""
@@ -182,8 +192,8 @@ class Tuner:
                 trial = replace(trial, scenarios=in_order, reason=f"{reason}; scenarios {why}")
         trial = replace(trial, operating_time=operating_time)
         if plan.watched:
-            rule = trigger_rule(self.study.tuner.backup)
-            trial = replace(trial, trigger_rule=rule.name, trigger_guarantee=rule.guarantee)
+            spec = self.study.tuner.backup
+            trial = replace(trial, trigger_rule=spec.rule, trigger_guarantee=guaranteed(spec))
         self.history.add(trial)
         return trial, plan
 
@@ -418,16 +428,54 @@ class Tuner:
             ctx = self._state.acquisition_context(context)
             return np.concatenate([self._bounds(ctx, part) for part in unit.split(CHUNK)])
 
-    def monitor(self, trial: Trial) -> BoundaryMonitor | None:
+    def monitor(self, trial: Trial) -> BoundaryMonitor | MarginMonitor | None:
         """The boundary condition for a global trial of GoSafeOpt; None for trials that need none.
 
         Raises:
-            NoBackupError: when no backup with certified gains is known.
+            NoBackupError: when no backup with certified gains is known, or `tuner.backup.rule` has a monitor learned
+                and none was taken (`take_monitor`).
         """
         if trial.phase != "global" or not self._state.explores:
             return None
+        if self.study.tuner.backup.rule == LEARNED_RULE:
+            learned = self._state.learned.get(trial.context_name)
+            if learned is None:
+                raise NoBackupError(
+                    f"trial {trial.id}: tuner.backup.rule {LEARNED_RULE} watches with a monitor that is learned in "
+                    f"simulation, and this tuner has none for context {trial.context_name!r}: a run learns it; from "
+                    "Python, give it with take_monitor (safebo.tuner.learning)"
+                )
+            return learned
         with one_thread():
             return self._state.monitor(trial.context_name)
+
+    def take_monitor(self, context: str, monitor: MarginMonitor) -> None:
+        """Watch global trials of a context with a monitor that was learned, for `tuner.backup.rule: margin_to_go`.
+
+        It changes no proposal.
+
+        Raises:
+            UnknownNameError: the context does not exist.
+        """
+        self.encoding.context(context)
+        self._state.learned[context] = monitor
+
+    def backups(self, context: str) -> tuple[CertifiedBackup, ...]:
+        """Gains that may take over in global trials of a context now, those with the largest lower bound first; gains
+        that several trials tried once.
+        """
+        self.encoding.context(context)
+        with one_thread():
+            found, lower = self._state.backups(context)
+        stage = progress(self.history.of_context(context), self.encoding, self.study.tuner.exploration)
+        region = {trial: number for number, one in enumerate(stage.regions) for trial in one.trials}
+        once: dict[tuple[Any, ...], CertifiedBackup] = {}
+        for backup, bound in zip(found, lower.tolist(), strict=True):
+            once.setdefault(
+                tuple(backup.parameters.values()),
+                CertifiedBackup(backup.parameters, bound, backup.trial, region.get(backup.trial, 0)),
+            )
+        return tuple(sorted(once.values(), key=lambda one: (-one.lower, one.trial)))
 
     def intervals(
         self, parameters: Mapping[str, Any], context: str, operating_time: float | None = None

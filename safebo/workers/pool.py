@@ -19,7 +19,7 @@ from safebo.errors import short_text
 from safebo.evaluators.program import ended_by
 from safebo.evaluators.source import EvaluatorSource
 from safebo.evaluators.supervisor import end_marked
-from safebo.types import Check, EvaluatorInfo, Measurement, Monitor, Trial
+from safebo.types import Check, EvaluatorInfo, Measurement, Monitor, SwitchedTrial, SwitchPlan, Trial
 from safebo.workers import worker
 from safebo.workers.begin import begin
 
@@ -106,6 +106,10 @@ class WorkerPool:
     def submit(self, slot: int, trial: Trial, monitor: Monitor | None) -> Future[Measurement]:
         """Start one trial on one of the processes; `BrokenProcessPool` on its future means that it died."""
         return self._submit_to(slot, worker.evaluate, self._source, trial, monitor)
+
+    def try_switches(self, slot: int, trial: Trial, plan: SwitchPlan) -> Future[SwitchedTrial]:
+        """Start one trial with backups tried on its way, as `submit`."""
+        return self._submit_to(slot, worker.try_switches, self._source, trial, plan)
 
     def preflight(self) -> Future[list[Check]]:
         """The evaluator's own checks before the first trial."""

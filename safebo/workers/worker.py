@@ -36,6 +36,7 @@ from safebo.evaluators.gate import (
 )
 from safebo.evaluators.source import SUBPROCESS, EvaluatorSource
 from safebo.evaluators.supervisor import GRACE_SECONDS, adopt_orphans, die_with_parent, outlive_parent, watch
+from safebo.evaluators.switched import checked_switches
 from safebo.text.command import calm_warnings
 from safebo.types import (
     Check,
@@ -44,6 +45,8 @@ from safebo.types import (
     Measurement,
     Monitor,
     NotStartedError,
+    SwitchedTrial,
+    SwitchPlan,
     Trial,
     TrialUnknownError,
 )
@@ -162,6 +165,21 @@ def _sendable(error: BaseException, what: str) -> Exception:
 
 def _words_of(error: BaseException) -> str:
     return (isinstance(error, Exception) and text_of(error)) or short_text(error)
+
+
+def try_switches(source: EvaluatorSource, trial: Trial, plan: SwitchPlan) -> SwitchedTrial:
+    """One trial with backups tried on its way.
+
+    Raises:
+        EvaluatorError: the evaluator raised, or what it returned does not answer the plan.
+    """
+    name = source.study.evaluator.name
+
+    def tried() -> SwitchedTrial:
+        evaluator: Any = _evaluator(source)
+        return checked_switches(evaluator.try_switches(trial, plan), plan, name)
+
+    return _sent(tried, f"evaluator {name!r}: try_switches()")
 
 
 def preflight(source: EvaluatorSource) -> list[Check]:

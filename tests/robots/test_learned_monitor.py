@@ -11,26 +11,51 @@ from safebo.boundary.margin_to_go import MarginMonitor
 from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.errors import FileError
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
-from safebo.robots.evaluation.learning import learn_monitor
+from safebo.robots.evaluation.watching import RAMP_TICKS
+from safebo.study import Study
+from safebo.study.checks import with_defaults
+from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.learning import MonitorLearning
+from safebo.types import Trial
 
 FIRM = {"joint.hip.kp": 70.0, "joint.thigh.kp": 70.0, "joint.calf.kp": 70.0}
 WEAK = {"joint.hip.kp": 5.0, "joint.thigh.kp": 5.0, "joint.calf.kp": 5.0}
 OPTIONS = {"seconds": 0.2, "disturbance": "paper"}
 
 
-def drawn(number: int) -> dict[str, float]:
-    rng = np.random.default_rng(number)
-    return {name: float(np.exp(rng.uniform(np.log(5.0), np.log(100.0)))) for name in FIRM}
+def study() -> Study:
+    bounds = {"bounds": [5, 25], "scale": "log"}
+    return Study.model_validate(
+        {
+            "name": "short",
+            "evaluator": {"name": "legged", "options": OPTIONS},
+            "parameters": [{"name": name, **bounds} for name in FIRM],
+            "objective": {"name": "tracking"},
+            "constraints": [{"name": "tracking", "prior_std": 0.1}],
+            "seeds": [{"parameters": FIRM}],
+            "tuner": {
+                "method": "gosafeopt",
+                "backup": {
+                    "rule": "margin_to_go",
+                    "fit": 10,
+                    "calibration": 9,
+                    "alpha": 0.1,
+                    "horizon": 0.05,
+                },
+            },
+        }
+    )
 
 
 @pytest.fixture(scope="module")
 def monitor() -> MarginMonitor:
-    said: list[str] = []
-    found = learn_monitor(
-        LeggedEvaluator(OPTIONS), [FIRM], {}, drawn, {"tracking": 0.1}, 4, 19, horizon=0.05, say=said.append
-    )
-    assert said[-1] == "23 of 23 walks with switches"
-    return found
+    walker = LeggedEvaluator(OPTIONS)
+    return MonitorLearning(
+        StudyEncoding(with_defaults(study(), walker.info())),
+        Trial(3, {}, {}, "default", "global", 1, certified=False),
+        [FIRM],
+        lambda plans: [walker.try_switches(*plan) for plan in plans],
+    ).learn()
 
 
 def test_weak_gains_are_stopped_and_the_backup_s_are_not(monitor: MarginMonitor) -> None:
@@ -39,6 +64,7 @@ def test_weak_gains_are_stopped_and_the_backup_s_are_not(monitor: MarginMonitor)
     assert walker.measure(unwatched, {}).margins["tracking"] < 0
     watched = walker.walk(WEAK, {}, 5, monitor)
     assert watched.backup == 0
+    assert monitor.ramp == RAMP_TICKS
     at = watched.backup_row - watched.walk_start
     assert monitor.check(unwatched.states[watched.backup_row], at * 0.002 / 0.5) == 0
     assert walker.measure(watched, {}).outcome == "backup"

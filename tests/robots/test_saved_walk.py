@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
-from safebo.robots.evaluation.switches import switched_walk
-from safebo.robots.evaluation.watching import ramped
+from safebo.robots.evaluation.switches import LOOK_EVERY
+from safebo.robots.evaluation.watching import RAMP_TICKS, ramped
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.simulation.rollout import Walk, WalkRecording
 from safebo.robots.simulation.saved import SavedWalk
+from safebo.types import SwitchPlan, Trial
 
 SOFT = {"joint.thigh.kp": 20.0, "joint.calf.kp": 20.0}
 FIRM = {"joint.thigh.kp": 90.0, "joint.calf.kp": 90.0}
@@ -99,27 +101,37 @@ def test_ramped_gains_go_evenly_to_the_backup_and_stay() -> None:
     assert steps[-1] == {"a": 10.0, "b": 1.0}
 
 
+def trial(seed: int = 3) -> Trial:
+    return Trial(1, SOFT, {}, "default", "global", seed, certified=False)
+
+
 def test_margins_to_go_are_those_of_walks_that_switch() -> None:
     walker = evaluator(seconds=0.4)
-    found = switched_walk(walker, SOFT, {}, 3, [FIRM, SOFT], ["tracking", "attitude"], every=50, horizon=9.0)
-    assert found.tried.tolist() == [0, 50, 100, 150]
-    assert len(found.states) == len(found.phase) == 200
+    plan = SwitchPlan((FIRM, SOFT), ("tracking", "attitude"), horizon=9.0)
+    unwatched = walker.try_switches(trial(), plan)
+    assert len(unwatched.states) == len(unwatched.phase) == 200
+    assert (unwatched.period, unwatched.ramp, unwatched.fell) == (0.002, RAMP_TICKS, False)
     own = walker.walk(SOFT, {}, 3)
-    np.testing.assert_array_equal(found.states, own.states[own.walk_start :])
-    for name, values in found.own.items():
+    np.testing.assert_array_equal(unwatched.states, own.states[own.walk_start :])
+    ticks = [0, 50, 50, 100, 150]
+    found = walker.try_switches(trial(), replace(plan, tried=tuple(zip(ticks, [1, 1, 0, 1, 1], strict=True))))
+    # Nothing is left to try after the last one.
+    np.testing.assert_array_equal(found.states, unwatched.states[:150])
+    for name, values in unwatched.margins.items():
         # To switch to the gains that walk already changes nothing.
-        assert [found.to_go[name][t, 1] for t in found.tried] == [values[t:].min() for t in found.tried]
-        assert found.to_go[name][100, 0] != found.to_go[name][100, 1]
+        kept = [values[t:].min() for t in ticks]
+        assert [found.to_go[name][place] for place in (0, 1, 3, 4)] == [kept[place] for place in (0, 1, 3, 4)]
+        assert found.to_go[name][2] != kept[2]
 
 
-def test_switches_are_tried_a_little_beyond_the_walk_s_own_violation() -> None:
+def test_an_unwatched_walk_ends_soon_after_it_broke_a_margin_that_counts() -> None:
     walker = evaluator(seconds=0.4, limits={"tracking": 0.02})
-    found = switched_walk(walker, SOFT, {}, 3, [FIRM], ["tracking"], every=10, horizon=0.1, beyond=0.03)
-    own = found.own["tracking"]
-    assert 0 < found.kept < 150
-    assert own[found.kept] < 0.0 <= own[: found.kept].min()
-    # Seen at the next tick of the grid, and then 15 ticks more.
-    assert len(own) == -(-(found.kept + 1) // 10) * 10 + 15
+    found = walker.try_switches(trial(), SwitchPlan((FIRM,), ("tracking",)))
+    own = found.margins["tracking"]
+    kept = int(np.flatnonzero(own < 0.0)[0])
+    assert 0 < kept < 150
+    assert kept < len(own) <= kept + LOOK_EVERY
+    assert walker.info().tries_switches
 
 
 def test_a_walk_of_an_unknown_controller_is_not_saved() -> None:

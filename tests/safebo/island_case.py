@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from safebo.study import Study
-from safebo.types import Measurement, Monitor, Phase, Trial
+from safebo.types import (
+    EvaluatorInfo,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    Phase,
+    QuantityInfo,
+    SwitchedTrial,
+    SwitchPlan,
+    Trial,
+)
 
 STEPS = 20
 START = 0.5
@@ -112,3 +123,48 @@ def completed(reward: float, margin: float = 0.4, states: list[float] | None = N
     """A trial that ran to its end, with its states."""
     path = None if states is None else np.array(states)[:, None]
     return Measurement("completed", reward, {"margin": margin}, states=path)
+
+
+class IslandEvaluator:
+    """The toy as an evaluator that can put a trial back.
+
+    Args:
+        options: `simulated: false` declares that it cannot.
+    """
+
+    walked = 0
+    """Trials in which switches were tried, of all evaluators."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._simulated = bool(options.get("simulated", True))
+
+    def info(self) -> EvaluatorInfo:
+        return EvaluatorInfo(
+            "islands",
+            parameters=tuple(ParameterInfo(name, "", 0.5, 0.0, 1.0) for name in ("k", "d")),
+            objectives=(QuantityInfo("reward", ""),),
+            margins=(QuantityInfo("margin", ""),),
+            states=(QuantityInfo("s", "", scale=0.2),),
+            repeatable=True,
+            monitored=True,
+            margins_to_go=True,
+            tries_switches=self._simulated,
+        )
+
+    def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
+        return roll_out(trial, monitor, np.random.default_rng(trial.seed))[0]
+
+    def try_switches(self, trial: Trial, plan: SwitchPlan) -> SwitchedTrial:
+        IslandEvaluator.walked += 1
+        s = path(START, trial.parameters["k"], STEPS)
+        found = [
+            1.0 - path(s[tick], plan.backups[backup]["k"], STEPS - tick).max() for tick, backup in plan.tried
+        ]
+        return SwitchedTrial(
+            s[:-1, None], {"margin": 1.0 - s[:-1]}, {"margin": np.array(found)}, period=plan.horizon / STEPS
+        )
+
+
+def path(start: float, k: float, steps: int) -> np.ndarray:
+    """States from one on under gain k, `steps + 1`."""
+    return np.asarray(np.minimum(start * (1.0 + growth(k)) ** np.arange(steps + 1), 10.0))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from island_case import completed, growth, island_study, roll_out, trial_of
 
+from safebo.boundary.monitor import BoundaryMonitor
 from safebo.errors import MeasurementError, StudyError
 from safebo.runs.runner import _refuse_unwatched
 from safebo.study import GlobalSpec, Study
@@ -255,7 +256,7 @@ def test_backups_are_certified_completed_trials_only() -> None:
         ]
     )
     monitor = tuner.monitor(trial_of(5, "global", 0.9))
-    assert monitor is not None
+    assert isinstance(monitor, BoundaryMonitor)
     assert set(np.round(monitor.states.ravel(), 6)) <= {0.5, 0.4, 0.2}
     assert all(backup["k"] in (0.2, 0.05) for backup in monitor.backups)
     assert tuner.monitor(trial_of(5, "local", 0.2)) is None

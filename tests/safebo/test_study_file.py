@@ -105,7 +105,7 @@ MISTAKES = [
     ("name: gaits", "name: gaits\ntuner: {search: {domain: grid, grid_points: 9, lines: {}}}", "tuner.search.lines: lines belong to domain: continuous, not grid"),
     ("name: gaits", "name: gaits\ntuner: {search: {lines: {points: 3}}}", "tuner.search.lines.points: must be >= 16"),
     ("name: gaits", "name: gaits\ntuner: {search: {lines: {direction: up}}}", "tuner.search.lines.direction: must be coordinate, random or ascent, not 'up'"),
-    ("name: gaits", "name: gaits\ntuner: {backup: {rule: lipshitz}}", "tuner.backup.rule: must be lipschitz, gaussian_tail, kernel_covariance or cost_to_go, not 'lipshitz'"),
+    ("name: gaits", "name: gaits\ntuner: {backup: {rule: lipshitz}}", "tuner.backup.rule: must be lipschitz, gaussian_tail, kernel_covariance, cost_to_go or margin_to_go, not 'lipshitz'"),
     ("name: gaits", "name: gaits\ntuner: {exploration: {rule: widest}}", "tuner.exploration.rule: must be widest_outside, maximin_distance or uncertainty_covariance, not 'widest'"),
     ("name: gaits", "name: gaits\ntuner: {backup: {pesimism: 2}}", "tuner.backup.pesimism: unknown key 'pesimism'; did you mean 'pessimism'?"),
     ("name: gaits", "name: gaits\ntuner: {backup: {pessimism: 0}}", "tuner.backup.pessimism: must be > 0"),

@@ -12,7 +12,17 @@ import numpy as np
 
 from safebo.robots.benchmarks.pendulum.dynamics import Pendulum, motor_torque, step, trajectory
 from safebo.robots.evaluation.margins import to_go
-from safebo.types import EvaluatorInfo, FloatArray, Measurement, Monitor, ParameterInfo, QuantityInfo, Trial
+from safebo.types import (
+    EvaluatorInfo,
+    FloatArray,
+    Measurement,
+    Monitor,
+    ParameterInfo,
+    QuantityInfo,
+    SwitchedTrial,
+    SwitchPlan,
+    Trial,
+)
 
 SPEED_LIMIT = 2.65
 """Default of the largest allowed |speed|, rad/s."""
@@ -82,6 +92,7 @@ class PendulumEvaluator:
             repeatable=True,
             monitored=True,
             margins_to_go=True,
+            tries_switches=True,
         )
 
     def evaluate(self, trial: Trial, monitor: Monitor | None = None) -> Measurement:
@@ -130,6 +141,26 @@ class PendulumEvaluator:
             true_objective=tracking,
             true_margins={"speed": margin},
             duration=duration,
+        )
+
+    def try_switches(self, trial: Trial, plan: SwitchPlan) -> SwitchedTrial:
+        """Run one trial and try backups on the way; margins are those without noise."""
+        states = self._roll_out(*_gains(trial.parameters), None)[0][:-1]
+        overflowed = np.flatnonzero(~np.isfinite(states).all(axis=1))
+        states = states[: overflowed[0]] if len(overflowed) else states
+        ticks = max(1, round(plan.horizon / self.pendulum.control_period))
+        found = []
+        for tick, backup in plan.tried:
+            left = min(ticks, self.pendulum.ticks - tick) + 1
+            taken = trajectory(*_gains(plan.backups[backup]), states[tick], self._constants)[:left]
+            smallest = float(np.min(self.speed_limit - np.abs(taken[:, 1])))
+            found.append(smallest if np.isfinite(smallest) else -self.speed_limit)
+        return SwitchedTrial(
+            states=states,
+            margins={"speed": self.speed_limit - np.abs(states[:, 1])},
+            to_go={"speed": np.array(found)},
+            period=self.pendulum.control_period,
+            fell=bool(len(overflowed)),
         )
 
     def _roll_out(self, kp: float, kd: float, monitor: Monitor | None) -> tuple[FloatArray, int | None]:
