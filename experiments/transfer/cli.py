@@ -64,7 +64,8 @@ def transfer(
     be. The study is tuned in all of them at once, safe in each and good in their mean. DIR then holds `gap.yaml` (what
     was identified), `simulation.yaml` and `simulated` (study and run in simulation), and `robot.yaml`, the study for
     the robot. The command that tunes the robot is printed, with the simulated run as prior, whose correlation the
-    robot's own trials have to earn: gains that were tuned in simulation are proposed once they are certified there.
+    robot's own trials have to earn. The gains that were tuned in simulation are its goals: trials go there over gains
+    that are certified on the robot.
     The best gains of each context are in `tuned-CONTEXT.yaml`: after the certified trials a search tries `--search`
     gains from the whole box, since nothing breaks in simulation.
     Nothing here moves a robot.
@@ -226,7 +227,7 @@ def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder,
         f"{file.study.name}, begun with what {folder.simulated} showed. To tune the robot:",
         f"  {folder.next_command(on_robot)}",
     ]
-    robot = studies.robot_study(file, at_seeds, folder.robot, heading)
+    robot = studies.robot_study(file, at_seeds, tuned, folder.robot, heading)
     kept = folder.robot.exists() and read_text(folder.robot) != robot.text
     if not kept:
         folder.write(folder.robot, robot.text)

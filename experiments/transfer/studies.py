@@ -139,9 +139,14 @@ def simulation_study(
 
 
 def robot_study(
-    file: StudyFile, at_seeds: Mapping[str, Sequence[float]], path: Path, heading: Sequence[str]
+    file: StudyFile,
+    at_seeds: Mapping[str, Sequence[float]],
+    tuned: Mapping[str, Mapping[str, Any]],
+    path: Path,
+    heading: Sequence[str],
 ) -> StudyFile:
-    """The robot's study with margins expected no better than drawn robots have them at the seeds.
+    """The robot's study with margins expected no better than drawn robots have them at the seeds, and with the tuned
+    gains as goals.
 
     A prior mean is lowered and never raised: what the study declares certifies no more than it did. The correlation
     with the simulated run is not declared, so that it is earned.
@@ -149,6 +154,7 @@ def robot_study(
     Args:
         file: the robot's study.
         at_seeds: by constraint: margins over drawn robots, of the seed where their quantile is smallest.
+        tuned: gains by context; they are approached after the study's own goals.
         path: where it will be written.
         heading: lines of comment.
     """
@@ -159,6 +165,14 @@ def robot_study(
         expected = float(WarpMap(constraint.warp, constraint.name).forward(low))
         if expected < constraint.prior_mean:
             given["prior_mean"] = float(f"{expected:.4g}")
+    seeds = [(seed.context, seed.parameters) for seed in file.study.seeds]
+    goals = [
+        {"context": name, "parameters": dict(gains)}
+        for name, gains in tuned.items()
+        if (name, gains) not in seeds
+    ]
+    if goals:
+        data["goals"] = [*data.get("goals", []), *goals]
     return _written(data, path, heading)
 
 

@@ -37,7 +37,8 @@ from safebo.study import PriorDataSpec
 SIMULATION = 1.0
 """The task's number in the further column of a simulated input; the robot's is 0 and need not be written."""
 
-GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+GRID = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""What a simulation leaves of the standard deviation, `sqrt(1 - r^2)`, falls from 1 to 0.1, about a quarter a step."""
 
 NEGLIGIBLE = 1e-3
 """Share under which a correlation is left out of a mixture."""

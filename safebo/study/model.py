@@ -282,7 +282,7 @@ class PriorDataSpec(_Strict):
     """How the trials of another run, usually in simulation, inform this one (`safebo tune --prior`).
 
     With a correlation that is earned nothing has to be declared. A constraint is certified by the lowest of the bounds
-    of all correlations from 0 to 0.95 that this run's own measurements of it have not refuted, so that the simulation
+    of all correlations from 0 to 0.995 that this run's own measurements of it have not refuted, so that the simulation
     widens the safe set only as far as they speak for it; the objective, which certifies nothing, is predicted by all of
     them in the proportion of their likelihoods.
 

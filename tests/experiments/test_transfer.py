@@ -80,8 +80,19 @@ def test_the_simulated_study_keeps_all_contexts_and_the_robots_study_is_as_decla
     assert simulation.scenarios is not None
     assert (simulation.scenarios.objective, simulation.scenarios.margins) == ("mean", "worst")
     assert (simulation.context, simulation.seeds) == (file.study.context, file.study.seeds)
-    robot = robot_study(file, {"tracking_error": [0.05] * 3}, Path("robot.yaml"), [])
+    robot = robot_study(file, {"tracking_error": [0.05] * 3}, {}, Path("robot.yaml"), [])
     assert study_hash(robot.study) == study_hash(file.study)
+
+
+def test_tuned_gains_are_goals_after_the_studys_own_and_a_seed_is_none() -> None:
+    file = load_study("go1-trot")
+    seed = file.study.seeds[0]
+    own, found = ({**seed.parameters, "joint.hip.kp": kp} for kp in (50.0, 20.0))
+    wished = changed(goals=[{"context": "trot", "parameters": own}])
+    at_seeds = {"tracking_error": [0.05] * 3}
+    robot = robot_study(wished, at_seeds, {"trot": found}, Path("robot.yaml"), []).study
+    assert [goal.parameters for goal in robot.goals] == [own, found]
+    assert not robot_study(file, at_seeds, {"trot": seed.parameters}, Path("robot.yaml"), []).study.goals
 
 
 @pytest.mark.parametrize(
@@ -99,7 +110,7 @@ def test_a_prior_mean_is_lowered_to_the_quantile_over_robots_and_never_raised(
     document["constraints"][0]["prior_mean"] = declared
     document["surrogate"]["prior_data"] = {"correlation": 0.9}
     file = parse_study(yaml.safe_dump(document), Path("robot.yaml"))
-    robot = robot_study(file, {"tracking_error": margins}, Path("robot.yaml"), []).study
+    robot = robot_study(file, {"tracking_error": margins}, {}, Path("robot.yaml"), []).study
     assert robot.constraints[0].prior_mean == pytest.approx(expected, abs=1e-3)
     assert robot.surrogate.prior_data is None
 
@@ -197,6 +208,7 @@ def test_the_command_writes_what_tunes_the_robot_and_goes_on(
     entered = [dict(r.trial.parameters) for r in records[2:]]  # once, where the search found better ones
     gains = yaml.safe_load((out / "tuned-trot.yaml").read_text())["gains"]
     assert entered in ([], [gains])
+    assert [goal.parameters for goal in load_study(out / "robot.yaml").study.goals] == [gains]
     from safebo.runs.prior_run import read_prior
 
     prior = read_prior(out / "simulated", load_study(out / "robot.yaml").study)

@@ -228,7 +228,7 @@ def test_a_run_says_which_correlations_are_kept(simulated: Path, tmp_path: Path)
     kept = events[-1].data["functions"]["height"]
     assert kept[0] > 0.0
     last = trials_of(tmp_path / "run")[-1]
-    assert last[0]["evidence"]["height"]["correlation"].endswith("0.95")
+    assert last[0]["evidence"]["height"]["correlation"].endswith("0.995")
     ((_, best),) = recommend(tmp_path / "run").best
     assert best is not None
     assert "simulation's correlation: " in best.priors["height"]
