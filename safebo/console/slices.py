@@ -86,9 +86,9 @@ def drawn_from(folder: Path) -> Drawn:
     """
     from safebo.report.data import Band, functions
     from safebo.report.slicing import make_slices
-    from safebo.runs.loop import restorable
     from safebo.runs.prior_run import tuner_of
     from safebo.runs.recommend import recommend
+    from safebo.runs.tuner_protocol import restorable
     from safebo.storage.journal import Journal
     from safebo.tuner import Tuner
 

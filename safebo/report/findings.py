@@ -17,8 +17,8 @@ from safebo.report.data import Finding, RunView, objective_of
 from safebo.report.limits import limits
 from safebo.runs.best_gains import BestGains, unchanged_gains
 from safebo.runs.evidence_events import DECLARED
-from safebo.runs.loop import contexts_of
 from safebo.runs.recommendation import best_file
+from safebo.runs.result import contexts_of
 from safebo.runs.supervision import robots_of
 from safebo.storage.journal import Journal
 from safebo.study.preference_checks import prefers

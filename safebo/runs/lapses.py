@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import JournalError, NotARunError, ParameterError
-from safebo.runs.loop import MakeTuner, restorable
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
+from safebo.runs.tuner_protocol import MakeTuner, restorable
 from safebo.storage.journal import Journal
 from safebo.study.axis import value_text
 from safebo.types import Certificate, Trial

@@ -16,21 +16,16 @@ from safebo.evaluators.source import is_loading
 from safebo.files.problems import Problem, shown
 from safebo.files.reading import usable_path
 from safebo.runs.deadline import Deadline
-from safebo.runs.loop import (
-    LOG_FILE,
-    MakeTuner,
-    RunLoop,
-    RunResult,
-    TunerLike,
-    contexts_of,
-    restorable,
-)
+from safebo.runs.evaluator_workers import LOG_FILE
+from safebo.runs.loop import RunLoop
 from safebo.runs.operators import Operator
 from safebo.runs.preferences import Judge
 from safebo.runs.prior_run import informed, read_prior, refuse_another_prior, with_prior_data
 from safebo.runs.progress import Progress, Silent
 from safebo.runs.recommendation import refuse_other_files, versions
+from safebo.runs.result import RunResult, contexts_of
 from safebo.runs.supervision import check_allowed, check_meant, check_same_robot, note_robot
+from safebo.runs.tuner_protocol import MakeTuner, TunerLike, restorable
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
 from safebo.study import LEARNED_RULE, MAX_SEED, MAX_TRIALS, Study
@@ -199,11 +194,11 @@ def run(
         if exists and not _work_left(journal):
             return loop.finished_already(journal, make_tuner)
         # The worker loads the robot while this process loads the tuner.
-        described = loop.start_evaluator()
+        described = loop.workers.start()
         chosen_seed = file.study.seed if seed is None else seed
         if make_tuner is make_default_tuner:
             _load_tuner()
-        info = loop.check_evaluator(described)
+        info = loop.workers.check(described)
         if make_tuner is make_default_tuner:
             _refuse_unwatched(info, file)
         if info.robot and operator is None:

@@ -23,8 +23,7 @@ from safebo.evaluators.gate import (
     where_negative,
 )
 from safebo.evaluators.scenarios import combined, parts_of
-from safebo.runs.loop import RunLoop
-from safebo.runs.progress import Silent
+from safebo.runs.evaluator_workers import EvaluatorWorkers
 from safebo.study import Study
 from safebo.study.axis import value_text
 from safebo.study.checks import tuned_contexts
@@ -48,13 +47,13 @@ class SingleTrials:
     """Evaluates trials one after the other in a worker process, as a run does, and keeps nothing.
 
     Args:
-        loop: owns the worker.
+        workers: one, which evaluates them.
         info: what the evaluator accepts.
         seed: of everything random.
     """
 
-    def __init__(self, loop: RunLoop, info: EvaluatorInfo, seed: int) -> None:
-        self._loop, self.info, self._seed = loop, info, seed
+    def __init__(self, workers: EvaluatorWorkers, info: EvaluatorInfo, seed: int) -> None:
+        self._workers, self.info, self._seed = workers, info, seed
         self._count = 0
 
     @property
@@ -68,7 +67,7 @@ class SingleTrials:
         Raises:
             RunStoppedError: nobody knows how it ended.
         """
-        study, self._count = self._loop.file.study, self._count + 1
+        study, self._count = self._workers.file.study, self._count + 1
         seed = int(np.random.SeedSequence([self._seed, self._count]).generate_state(1)[0])
         values = dict(study.context.values[context])
         names = scenario_names(study)
@@ -80,9 +79,9 @@ class SingleTrials:
 
     def _walk(self, trial: Trial) -> Measurement:
         try:
-            return self._loop.pool.submit(0, trial, None).result()
+            return self._workers.pool.submit(0, trial, None).result()
         except BrokenExecutor:
-            death = self._loop.pool.restart(0)
+            death = self._workers.pool.restart(0)
             if not self.info.repeatable:
                 raise RunStoppedError(f"the evaluator's process {death.words} in a trial") from None
             return failed(f"its worker process {death.words}")
@@ -101,11 +100,11 @@ def single_trials(file: StudyFile) -> Iterator[SingleTrials]:
     if starts_unguarded():
         os._exit(UNGUARDED)  # the process that started this worker says what is wrong
     with tempfile.TemporaryDirectory(prefix="safebo-trials-") as folder:
-        loop = RunLoop(file, Path(folder), 1, Silent(), None, 1)
+        workers = EvaluatorWorkers(file, Path(folder))
         try:
-            yield SingleTrials(loop, loop.check_evaluator(loop.start_evaluator()), file.study.seed)
+            yield SingleTrials(workers, workers.check(workers.start()), file.study.seed)
         finally:
-            loop.close()
+            workers.pool.close(at_once=True)
 
 
 def warped_row(study: Study, measurement: Measurement) -> tuple[float, ...] | None:

@@ -1,0 +1,48 @@
+"""What a run left behind, as `safebo.run` returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safebo.evaluators.gate import was_unsafe
+from safebo.runs.best_gains import BestGains
+from safebo.storage.journal import Record
+from safebo.study import Study
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        folder: the run's folder.
+        told: number of trials told.
+        best: certified gains by context; contexts for which nothing is certified are missing.
+        files: where they are kept, by context.
+        unsafe: ids of certified trials that fell or measured a negative margin: the model was wrong there.
+        left: why trials are left; empty where all are done.
+    """
+
+    folder: Path
+    told: int
+    best: dict[str, BestGains] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    unsafe: tuple[int, ...] = ()
+    left: str = ""
+
+
+def unsafe_trials(records: Sequence[Record], study: Study) -> tuple[int, ...]:
+    """Ids of certified trials that fell or measured a negative margin."""
+    return tuple(
+        record.trial.id
+        for record in records
+        if record.trial.certified and record.measurement is not None and was_unsafe(record.measurement, study)
+    )
+
+
+def contexts_of(records: Sequence[Record], study: Study) -> list[str]:
+    """Names of the contexts that were asked for, in the study's order."""
+    asked = {record.trial.context_name for record in records}
+    return [name for name in study.context.values if name in asked]
