@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from safebo.cli.output import RunFolder, work_on
+from safebo.errors import InputError
 from safebo.text.command import say
 
 
@@ -66,10 +67,6 @@ def export(
     Exit codes: 0 written; 1 nothing is certified for a context, or no longer (which the file says); 2 no such run,
     context or trial, or the file cannot be written.
     """
-    from safebo.errors import InputError
-    from safebo.runs.export_formats import ANY_NODE, exported_text
-    from safebo.runs.exported import gains_of_trial, recommended_gains, write_export
-
     work_on(folder)
     if table is not None or answers is not None:
         given = {"--out": out, "--context": context, "--trial": trial, "--node": node}
@@ -85,6 +82,21 @@ def export(
         raise InputError("--trial and --context: a trial has its own context; leave one of them out")
     if node is not None and form != "ros2":
         raise InputError(f"--node {node}: belongs to --format ros2")
+    _write_gains(folder, form, out, context, trial, node)
+
+
+def _write_gains(
+    folder: Path,
+    form: Literal["yaml", "json", "ros2", "c"],
+    out: Path | None,
+    context: str | None,
+    trial: int | None,
+    node: str | None,
+) -> None:
+    """Recommended gains, or a trial's, as `export` was asked for them."""
+    from safebo.runs.export_formats import ANY_NODE, exported_text
+    from safebo.runs.exported import gains_of_trial, recommended_gains, write_export
+
     found = recommended_gains(folder, context) if trial is None else gains_of_trial(folder, trial)
     for name in found.missing:
         say(f"error: nothing is certified safe for context {name!r} in {folder}", error=True)

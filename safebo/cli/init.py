@@ -15,63 +15,71 @@ from safebo.errors import InputError
 from safebo.text.command import say
 from safebo.text.file_names import file_name
 
+NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="The study file to write; it must not exist.")]
+Evaluator = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A registered evaluator, or MODULE:FUNCTION (also beside FILE)."),
+]
+Program = Annotated[
+    str | None,
+    typer.Option(metavar="COMMAND", help="Instead: a program that speaks JSON, with its arguments."),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="An option of the evaluator. May be given several times."),
+]
+Simulation = Annotated[
+    bool,
+    typer.Option(
+        "--simulation", help="Of a function or program: trials may be repeated (`repeatable: true`)."
+    ),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=LOW:HIGH[:log]",
+        help="A gain and its bounds; also :integer, or NAME=a|b. Several times.",
+    ),
+]
+SeedValues = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A value of every gain, known to be safe together."),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[=QUANTITY]", help="What is maximised; QUANTITY is the evaluator's name for it."
+    ),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="What is safe when >= 0, as the evaluator calls it. Several times."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MARGIN=SIZE", help="How much a margin usually changes over these ranges, in its unit."
+    ),
+]
+Trials = Annotated[int, typer.Option(min=1, help="Length of the run, the measurements made now included.")]
+Repeats = Annotated[int, typer.Option(min=2, max=20, help="Measurements of the seed.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run. [default: runs/NAME]")]
+
 
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study file to write; it must not exist.")],
-    evaluator: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A registered evaluator, or MODULE:FUNCTION (also beside FILE)."),
-    ] = None,
-    program: Annotated[
-        str | None,
-        typer.Option(metavar="COMMAND", help="Instead: a program that speaks JSON, with its arguments."),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="An option of the evaluator. May be given several times."),
-    ] = None,
-    simulation: Annotated[
-        bool,
-        typer.Option(
-            "--simulation", help="Of a function or program: trials may be repeated (`repeatable: true`)."
-        ),
-    ] = False,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=LOW:HIGH[:log]",
-            help="A gain and its bounds; also :integer, or NAME=a|b. Several times.",
-        ),
-    ] = None,
-    seed: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A value of every gain, known to be safe together."),
-    ] = None,
-    objective: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[=QUANTITY]", help="What is maximised; QUANTITY is the evaluator's name for it."
-        ),
-    ] = None,
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="What is safe when >= 0, as the evaluator calls it. Several times."
-        ),
-    ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MARGIN=SIZE", help="How much a margin usually changes over these ranges, in its unit."
-        ),
-    ] = None,
-    trials: Annotated[
-        int, typer.Option(min=1, help="Length of the run, the measurements made now included.")
-    ] = 25,
-    repeats: Annotated[int, typer.Option(min=2, max=20, help="Measurements of the seed.")] = 3,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the run. [default: runs/NAME]")
-    ] = None,
+    file: NewFile,
+    evaluator: Evaluator = None,
+    program: Program = None,
+    option: Options = None,
+    simulation: Simulation = False,
+    parameter: Parameters = None,
+    seed: SeedValues = None,
+    objective: Objective = None,
+    margin: Margins = None,
+    change: Changes = None,
+    trials: Trials = 25,
+    repeats: Repeats = 3,
+    out: Out = None,
 ) -> None:
     """Write a first study from names, bounds and a seed, by measuring the seed and small steps around it.
 
@@ -106,18 +114,46 @@ def init(
     seeds = answers.several(
         "--seed", seed, "Safe value, NAME=VALUE", _value_of("--seed"), [f"{n}=" for n in names]
     )
-    objective = answers.one("--objective", objective, "Objective, which is maximised")
-    margins = answers.several("--margin", margin, "Margin, safe when >= 0", str)
+    goal = answers.one("--objective", objective, "Objective, which is maximised")
+    safe = answers.several("--margin", margin, "Margin, safe when >= 0", str)
     answers.complete()
+    goal, safe, quantities = _names_and_quantities(goal, safe)
+    wishes = Wishes(
+        name=file.stem,
+        evaluator="subprocess" if evaluator is None else evaluator,
+        options=_options(option or (), program, simulation),
+        parameters=parameters,
+        seed=dict(seeds),
+        objective=goal,
+        margins=safe,
+        quantities=quantities,
+        changes=_changes(change or (), safe, answers.interactive),
+        trials=trials,
+    )
+    made = begin_study(wishes, file, out or Path("runs") / file_name(file.stem), repeats, say)
+    if made.halted:
+        say(f"No more steps: {made.halted}.")
+    say(f"Written: {file}, and a run of {made.trials} trials in {made.folder}.")
+    for command in next_commands(made):
+        say(f"Next: {command}")
+
+
+def _names_and_quantities(objective: str, margins: Sequence[str]) -> tuple[str, list[str], dict[str, str]]:
+    """Names of the objective and the margins, and by name what the evaluator calls it where that is another."""
     pairs = [text.partition("=") for text in (objective, *margins)]
-    objective, *margins = (name for name, _, _ in pairs)
-    if objective in margins:
+    objective, *names = (name for name, _, _ in pairs)
+    if objective in names:
         raise InputError(
             f"--margin {objective}: the objective has that name; give the margin one of its own and say what the "
             f"evaluator calls it, for example --margin {objective}_error={objective}"
         )
-    changes = [_size(text) for text in change or ()]
-    if not changes and answers.interactive:
+    return objective, names, {name: quantity for name, _, quantity in pairs if quantity}
+
+
+def _changes(given: Sequence[str], margins: Sequence[str], interactive: bool) -> dict[str, float]:
+    """By margin, how much it usually changes over the ranges, as far as that is known."""
+    changes = [_size(text) for text in given]
+    if not changes and interactive:
         for name in margins:
             told = typer.prompt(
                 f"Over these ranges {name} usually changes by about (its unit; empty: not known)", ""
@@ -126,30 +162,17 @@ def init(
     for name, _ in changes:
         if name not in margins:
             raise InputError(f"--change {name}: is no margin (margins: {', '.join(margins)})")
-    options = dict(_value_of("--option")(text) for text in option or ())
+    return dict(changes)
+
+
+def _options(given: Sequence[str], program: str | None, simulation: bool) -> dict[str, Any]:
+    """Of the evaluator."""
+    options = dict(_value_of("--option")(text) for text in given)
     if program is not None:
         options["command"] = _split(program)
     if simulation:
         options["repeatable"] = True
-    name = file.stem
-    wishes = Wishes(
-        name=name,
-        evaluator="subprocess" if evaluator is None else evaluator,
-        options=options,
-        parameters=parameters,
-        seed=dict(seeds),
-        objective=objective,
-        margins=margins,
-        quantities={name: quantity for name, _, quantity in pairs if quantity},
-        changes=dict(changes),
-        trials=trials,
-    )
-    made = begin_study(wishes, file, out or Path("runs") / file_name(name), repeats, say)
-    if made.halted:
-        say(f"No more steps: {made.halted}.")
-    say(f"Written: {file}, and a run of {made.trials} trials in {made.folder}.")
-    for command in next_commands(made):
-        say(f"Next: {command}")
+    return options
 
 
 class _Answers:
