@@ -10,7 +10,8 @@ import os
 import pytest
 
 from safebo.experiments.robustness.faults.report import Report
-from safebo.experiments.robustness.process_faults import Chain, StepMissedError, optimizer_killed
+from safebo.experiments.robustness.process_faults import Chain, StepMissedError
+from safebo.experiments.robustness.process_faults.tuner import optimizer_killed
 
 pytestmark = pytest.mark.slow
 
