@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from new_journal import new_journal
 from typer.testing import CliRunner
 
 from safebo.errors import FileError, InputError, SafeboError
@@ -24,9 +25,8 @@ from safebo.robots.quadruped.controller import SETTLE
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.robots.simulation.stage import RenderingUnavailable
-from safebo.storage.journal import Journal
 from safebo.storage.trial_log import KIND
-from safebo.study.reading import load_study, study_hash
+from safebo.study.reading import load_study
 from safebo.types import Measurement, Trial
 
 pytestmark = pytest.mark.slow
@@ -73,16 +73,7 @@ def folder(tmp_path_factory):
     document["evaluator"]["options"] |= {"seconds": SECONDS, "telemetry": False}
     document["scenarios"] = SCENARIOS
     study = type(file.study).model_validate(document)
-    journal = Journal.create(
-        folder,
-        study=study,
-        declared=study,
-        study_text=file.text,
-        study_hash=study_hash(study),
-        source=file.source,
-        seed=0,
-        trials=9,
-    )
+    journal = new_journal(folder, study, text=file.text, source=file.source, trials=9)
     evaluator = LeggedEvaluator(study.evaluator.options)
     recording = LeggedEvaluator({**study.evaluator.options, "telemetry": True})
     recording.record_into(folder / "trajectories", folder)
@@ -236,16 +227,7 @@ def test_differences_are_named_and_rounding_is_none():
 
 def test_other_evaluators_are_refused_in_a_sentence(tmp_path):
     file = load_study("pendulum")
-    Journal.create(
-        tmp_path,
-        study=file.study,
-        declared=file.study,
-        study_text=file.text,
-        study_hash=study_hash(file.study),
-        source=file.source,
-        seed=0,
-        trials=1,
-    ).close()
+    new_journal(tmp_path, file.study, text=file.text, source=file.source, trials=1).close()
     with pytest.raises(InputError, match="evaluator 'pendulum', and replay shows walks of legged robots"):
         SeenRun.open(tmp_path)
 
@@ -273,16 +255,7 @@ def test_files_beside_the_study_are_found_from_elsewhere(tmp_path, monkeypatch):
     document["evaluator"]["options"] |= {"robot": "robot.xml"}
     study = type(study).model_validate(document)
     (tmp_path / "mine" / "study.yaml").write_text("its text")
-    Journal.create(
-        tmp_path / "runs" / "a",
-        study=study,
-        declared=study,
-        study_text="its text",
-        study_hash=study_hash(study),
-        source="mine/study.yaml",
-        seed=0,
-        trials=1,
-    ).close()
+    new_journal(tmp_path / "runs" / "a", study, text="its text", source="mine/study.yaml", trials=1).close()
     monkeypatch.chdir("/")
     assert SeenRun.open(tmp_path / "runs" / "a").evaluator.robot.mass == pytest.approx(load_robot("go1").mass)
     (tmp_path / "mine" / "study.yaml").write_text("another study")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_controllers import EXAMPLES, WALKER, built_trot_mpc
-from test_adapters import ProcessWire, RelayWorld, damped, wait
+from relayed_world import ProcessWire, RelayWorld, damped, wait
 
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.robustness.guardian_world import TROT

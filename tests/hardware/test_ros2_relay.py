@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from present import present
-from test_adapters import ProcessWire, RelayWorld, damped, wait
+from relayed_world import ProcessWire, RelayWorld, damped, wait
 from test_ros2_messages import EXAMPLE, JOINTS, command
 from typer.testing import CliRunner, Result
 
@@ -29,10 +29,7 @@ from safebo.hardware.ros2.cdr import encode
 from safebo.hardware.ros2.fixed_layout import stamp_in, stamp_of
 from safebo.hardware.ros2.network import join
 from safebo.hardware.ros2.relay import Relay
-from safebo.hardware.ros2.robot_messages import (
-    DYNAMIC,
-    ODOMETRY,
-)
+from safebo.hardware.ros2.robot_messages import DYNAMIC, ODOMETRY
 from safebo.robots.controllers import process
 from safebo.robots.controllers.controller_file import read_controller_file
 from safebo.robots.controllers.datagrams import GainSet, Mode, RelayAnswer, RelayState

@@ -86,7 +86,13 @@ ROOMS: dict[str, Room] = {
             "safebo.storage.records": None,
             "safebo.storage.database": None,
         },
-        ("tests/safebo/test_journal_disk.py", "tests/safebo/test_journal.py"),
+        (
+            "tests/safebo/test_journal_disk.py",
+            "tests/safebo/test_journal_format.py",
+            "tests/safebo/test_journal_messages.py",
+            "tests/safebo/test_journal_records.py",
+            "tests/safebo/test_journal.py",
+        ),
         ("tests/safebo/test_journal.py::test_a_second_writer_is_told_who_the_first_is",),
     ),
     "guardian": Room(

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_process import in_process
+from new_journal import new_journal
 
 from safebo.errors import InputError
 from safebo.report.comparison import read_compared, sign_flip, verdicts
 from safebo.runs.best_gains import BestGains, write_best_gains
 from safebo.runs.recommendation import best_file
-from safebo.storage.journal import Journal
 from safebo.study import Study
-from safebo.study.reading import study_hash
 from safebo.types import Bounds, Measurement, Trial
 
 
@@ -30,11 +29,7 @@ def make(folder: Path, method: str, seed: int, value: float, unit: str = "m/s") 
             "tuner": {"method": method},
         }
     )
-    folder.mkdir()
-    with Journal.create(
-        folder, study=study, declared=study, study_text="", study_hash=study_hash(study), source="a test",
-        seed=seed, trials=2, versions={},
-    ) as journal:  # fmt: skip
+    with new_journal(folder, study, seed=seed, trials=2) as journal:
         for number, objective in enumerate((0.0, value), 1):
             trial = Trial(number, {"kp": float(number)}, {}, "default", "local", number, certified=True)
             journal.ask(trial, number)

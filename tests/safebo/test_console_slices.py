@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closed_form_runs import STUDY
+from new_journal import new_journal
 
 from safebo.console.reading import RunReader
 from safebo.console.slices import SliceDrawer, drawn_from
 from safebo.errors import SafeboError
 from safebo.runs.runner import run
 from safebo.storage.journal import Journal
-from safebo.study.reading import parse_study, study_hash
+from safebo.study.reading import parse_study
 
 pytestmark = pytest.mark.slow
 
@@ -74,15 +75,5 @@ def die(_: Path) -> None:
 def test_a_run_without_a_result_has_no_slices(tmp_path: Path, folder: Path, drawer: SliceDrawer) -> None:
     study = parse_study(STUDY).study
     place = tmp_path / "empty"
-    place.mkdir()
-    Journal.create(
-        place,
-        study=study,
-        declared=study,
-        study_text=STUDY,
-        study_hash=study_hash(study),
-        source="test",
-        seed=0,
-        trials=3,
-    ).close()
+    new_journal(place, study, trials=3).close()
     assert drawn_from(place) == ("No trial has a result yet, so there is no model to draw.", [])

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from journals import create
+from journals import trial as journal_trial
 from test_horizon import DATA, record, study, walk
-from test_journal import create
-from test_journal import trial as journal_trial
 
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.gate import evaluate_safely, what_happened

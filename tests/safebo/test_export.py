@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from new_journal import new_journal
 
 from safebo.cli.main import app
 from safebo.errors import InputError, OtherFileError, SafeboError
@@ -19,8 +20,7 @@ from safebo.runs.best_gains import BestGains
 from safebo.runs.export_formats import FORMATS, c_name, c_names, exported_text
 from safebo.runs.exported import Export, ExportedGains, gains_of_trial, recommended_gains, write_export
 from safebo.runs.recommend import Recommended
-from safebo.storage.journal import Journal
-from safebo.study.reading import load_study, study_hash
+from safebo.study.reading import load_study
 from safebo.types import Bounds, Measurement, Trial
 
 GAINS: dict[str, float | int | str] = {
@@ -153,17 +153,7 @@ def test_the_header_compiles_without_a_warning_and_prints_the_gains(compiler, tm
 def folder(tmp_path):
     file = load_study("go1-trot")
     study = file.study
-    (tmp_path / "run").mkdir()
-    with Journal.create(
-        tmp_path / "run",
-        study=study,
-        declared=study,
-        study_text=file.text,
-        study_hash=study_hash(study),
-        source=file.source,
-        seed=0,
-        trials=2,
-    ) as journal:
+    with new_journal(tmp_path / "run", study, text=file.text, source=file.source, trials=2) as journal:
         gains, context = study.seeds[0].parameters, study.context.values["trot"]
         for number, margin in ((1, 0.05), (2, -0.2)):
             journal.ask(Trial(number, gains, context, "trot", "seed", 0, certified=True), number)

@@ -9,42 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import journals
 import numpy as np
 import pytest
 from closed_form_runs import STUDY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journals import FILE, trial
 
 from safebo.errors import InputError, JournalError, NotARunError, RunLockedError
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.run_lock import run_lock
-from safebo.study.reading import parse_study, study_hash
 from safebo.types import OUTCOMES, PHASES, Bounds, Measurement, Trial
-
-FILE = parse_study(STUDY)
 
 
 def create(folder: Path, url: str | None = None) -> Journal:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Journal.create(
-        folder,
-        study=FILE.study,
-        declared=FILE.study,
-        study_text=FILE.text,
-        study_hash=study_hash(FILE.study),
-        source="here",
-        seed=7,
-        trials=20,
-        workers=2,
-        versions={"numpy": np.__version__},
-        url=url,
-    )
-
-
-def trial(number: int, **changes: Any) -> Trial:
-    return dataclasses.replace(
-        Trial(number, {"p": 2.0, "d": 1.0}, {}, "default", "local", 1000 + number, True), **changes
-    )
+    return journals.create(folder, workers=2, versions={"numpy": np.__version__}, url=url)
 
 
 @pytest.fixture(params=["folder", "shared database"])

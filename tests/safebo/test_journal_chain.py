@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from closed_form_runs import STUDY, as_older
+from closed_form_runs import as_older
+from journals import create
 
 from safebo.errors import JournalError
 from safebo.storage.journal import SQLITE_FILE, Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
-from safebo.study.reading import parse_study, study_hash
 from safebo.types import Bounds, Measurement, Trial
 
-FILE = parse_study(STUDY)
 TABLES = ("runs", "trials", "measurements", "states", "events", "prior_runs", "prior_trials")
 
 
@@ -37,11 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a prior, three told trials, one that waits, an unknown one, and events."""
     folder = tmp_path_factory.mktemp("whole")
     prior = PriorTrials("f" * 32, "/elsewhere", "walk", (), prior_rows([(trial(3), told(3))]))
-    hashed = study_hash(FILE.study)
-    with Journal.create(
-        folder, study=FILE.study, declared=FILE.study, study_text=FILE.text, study_hash=hashed, source="here",
-        seed=7, trials=20, prior=prior,
-    ) as journal:  # fmt: skip
+    with create(folder, prior=prior) as journal:
         for number in (1, 2, 3):
             journal.ask(trial(number), number)
             journal.tell(number, told(number))

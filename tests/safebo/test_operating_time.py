@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from new_journal import new_journal
 from numpy.typing import NDArray
 
 from safebo.errors import EmptySafeSetError, InputError, RunStoppedError, StudyError, UnsafeSeedError
@@ -335,9 +336,7 @@ class Wall:
 
 
 def journal_of(folder: Path, spec: Study) -> Journal:
-    return Journal.create(
-        folder, study=spec, declared=spec, study_text="", study_hash="", source="", seed=0, trials=9
-    )
+    return new_journal(folder, spec, trials=9)
 
 
 def test_the_clock_is_the_walls_until_the_evaluator_has_one(tmp_path: Path) -> None:

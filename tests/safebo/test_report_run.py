@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from new_journal import new_journal
 from report_samples import make_study, truth
 
 from safebo.errors import NotARunError
@@ -18,7 +19,6 @@ from safebo.report.page import GENERATOR
 from safebo.report.run import read_run
 from safebo.runs.best_gains import BestGains, read_best_gains, write_best_gains
 from safebo.runs.recommend import recommend
-from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.reading import study_hash
 from safebo.tuner import Tuner
@@ -51,10 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schedule = [p.model_copy(update={"trials": TRIALS // 2}) for p in study.context.schedule]
     study = study.model_copy(update={"context": study.context.model_copy(update={"schedule": schedule})})
     tuner = Tuner(study, 3)
-    with Journal.create(
-        folder, study=study, declared=study, study_text="", study_hash=study_hash(study), source="a test",
-        seed=3, trials=TRIALS, versions={"safebo": "0"},
-    ) as journal:  # fmt: skip
+    with new_journal(folder, study, seed=3, trials=TRIALS) as journal:
         for i in range(TRIALS):
             trial = tuner.ask()
             journal.ask(trial, i)
@@ -165,9 +162,7 @@ def test_lost_telemetry_is_said_and_costs_nothing_else(finished: Path) -> None:
 def test_an_unsafe_seed_still_has_a_report(tmp_path: Path) -> None:
     study = make_study(parameters=2)
     tuner = Tuner(study)
-    with Journal.create(
-        tmp_path, study=study, declared=study, study_text="", study_hash="0", source="", seed=0, trials=5
-    ) as journal:
+    with new_journal(tmp_path, study, trials=5) as journal:
         trial = tuner.ask()
         journal.ask(trial, 0)
         unsafe = dataclasses.replace(
@@ -181,9 +176,7 @@ def test_an_unsafe_seed_still_has_a_report(tmp_path: Path) -> None:
 
 def test_a_run_that_asked_and_was_told_nothing(tmp_path: Path) -> None:
     study = make_study(parameters=2)
-    Journal.create(
-        tmp_path, study=study, declared=study, study_text="", study_hash="0", source="", seed=0, trials=5
-    ).close()
+    new_journal(tmp_path, study, trials=5).close()
     assert "No trial has been told yet." in build_report(tmp_path).read_text(encoding="utf-8")
 
 
@@ -195,9 +188,7 @@ def test_no_run_no_report(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_keeps_its_newer_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(parameters=2)
     tuner = Tuner(study)
-    with Journal.create(
-        tmp_path, study=study, declared=study, study_text="", study_hash="0", source="", seed=0, trials=5
-    ) as journal:
+    with new_journal(tmp_path, study, trials=5) as journal:
         trial = tuner.ask()
         journal.ask(trial, 0)
         journal.tell(trial.id, measured(study, trial, None))

@@ -13,6 +13,7 @@ import closed_form_runs
 import numpy as np
 import pytest
 from closed_form_runs import STUDY, HashTuner, study_text
+from new_journal import new_journal
 
 from safebo.console.reading import RunReader, state_of
 from safebo.errors import (
@@ -31,7 +32,7 @@ from safebo.errors import (
 from safebo.experiments.robustness.killed_runs import comparable, survive
 from safebo.runs.best_gains import read_best_gains
 from safebo.runs.deadline import Deadline
-from safebo.runs.loop import RunLoop
+from safebo.runs.keeping import BestKeeper
 from safebo.runs.manual import resolve_trial
 from safebo.runs.operators import Account
 from safebo.runs.progress import Silent
@@ -39,7 +40,7 @@ from safebo.runs.runner import RunResult, run
 from safebo.storage import run_lock as run_lock_module
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import LOCK_FILE, run_lock
-from safebo.study.reading import parse_study, study_hash
+from safebo.study.reading import parse_study
 from safebo.types import Measurement, Trial
 
 pytestmark = pytest.mark.slow
@@ -126,18 +127,7 @@ def test_a_run_cut_anywhere_resumes_to_the_same_trials(tmp_path: Path, workers: 
     file = parse_study(STUDY)
     for cut in range(len(steps) + 1):
         folder = tmp_path / f"cut{cut}"
-        folder.mkdir()
-        journal = Journal.create(
-            folder,
-            study=file.study,
-            declared=file.study,
-            study_text=STUDY,
-            study_hash=study_hash(file.study),
-            source="here",
-            seed=3,
-            trials=5,
-            workers=workers,
-        )
+        journal = new_journal(folder, file.study, text=STUDY, seed=3, trials=5, workers=workers)
         for action, index in steps[:cut]:
             if action == "ask":
                 journal.ask(records[index].trial, records[index].round)
@@ -197,15 +187,15 @@ def test_gains_that_are_older_than_the_last_trial_are_written_again(
 ) -> None:
     """A process that is killed after the last trial, before its gains are written, leaves those of a trial before."""
 
-    def killed(self: RunLoop, *_: Any, **__: Any) -> Any:
+    def killed(self: BestKeeper, *_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
     tune(tmp_path / "whole")
     tune(tmp_path / "killed", trials=2)
     old = read_best_gains(tmp_path / "killed" / "best.yaml")
     with monkeypatch.context() as patch:
-        patch.setattr(RunLoop, "_keep_best_sometimes", lambda *_: None)
-        patch.setattr(RunLoop, "keep_best", killed)
+        patch.setattr(BestKeeper, "keep_sometimes", lambda *_: None)
+        patch.setattr(BestKeeper, "keep", killed)
         with pytest.raises(KeyboardInterrupt):
             tune(tmp_path / "killed", trials=8, resume=True)
     assert read_best_gains(tmp_path / "killed" / "best.yaml") == old

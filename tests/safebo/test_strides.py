@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_journal import create, trial
+from journals import create, trial
 
 from safebo.evaluators.gate import checked_measurement
 from safebo.evaluators.strides import MAX_STRIDES, checked_strides

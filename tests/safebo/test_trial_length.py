@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr, stdtrit
 
-from safebo.trial_length.extremes import (
-    Gumbel,
-    extrapolated,
-    extremal_index,
-)
+from safebo.trial_length.extremes import Gumbel, extrapolated, extremal_index
 from safebo.trial_length.regression import slope, student
 from safebo.trial_length.stopping import LEVEL, half_width
 from safebo.trial_length.variance import VarianceComponents, components, transient

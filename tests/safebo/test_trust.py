@@ -14,6 +14,7 @@ import torch
 from gpytorch.kernels import LinearKernel, RBFKernel, ScaleKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from new_journal import new_journal
 
 from safebo.acquisition import GridSettings, GridTuner
 from safebo.errors import ImpossibleSeedError, InputError
@@ -24,7 +25,6 @@ from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
 from safebo.models.trust import LARGEST_FACTOR, REACHES, TrustRule, judged, log_predictive
 from safebo.storage.journal import Journal
 from safebo.study import Study
-from safebo.study.reading import study_hash
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner import Tuner
 from safebo.types import Measurement
@@ -260,10 +260,7 @@ def test_a_tuner_is_cautious_until_the_declared_prior_is_earned() -> None:
 def test_a_restored_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
     one = study(evidence=3.0)
     tuner = Tuner(one, 0)
-    with Journal.create(
-        tmp_path, study=one, declared=one, study_text="", study_hash=study_hash(one), source="a test", seed=0,
-        trials=12, versions={"safebo": "0"},
-    ) as journal:  # fmt: skip
+    with new_journal(tmp_path, one, trials=12) as journal:
         for i in range(12):
             trial = tuner.ask()
             journal.ask(trial, i)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from robot_in_tests import WORLDS, World, shown
-from test_supervision import (
+from supervised_runs import (
     WHOLE,
     Killed,
     Person,

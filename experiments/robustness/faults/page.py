@@ -30,8 +30,8 @@ is software on a computer. It is not an emergency stop.
 
 TAIL = """
 Fault 18 where a controller of one's own takes its gains one by one, and fault 27 where it runs in a process of its own,
-are made in `tests/hardware/test_adapters.py`: every k-th write lost or refused ends in baseline gains that were read
-back, or in joint damping; a controller that is silent is damped in the third tick.
+are made in `tests/hardware/test_adapter_gains.py`: every k-th write lost or refused ends in baseline gains that were
+read back, or in joint damping; a controller that is silent is damped in the third tick.
 
 What none of this shows: a physical robot's own watchdog when commands stop, its firmware, its network over the air, and
 the mechanics of a real fall. The virtual robots' watchdog (20 ms without a command: joint damping) is our assumption.
