@@ -473,6 +473,8 @@ class Journal(AbstractContextManager["Journal"]):
             readable_errors(self._place, "read"),
             self._patience.do(self._engine.connect) as connection,
         ):
+            if self.read_only:  # another process may write between two queries
+                _hold_state(connection)
             yield connection
 
 
@@ -487,11 +489,16 @@ def _make_tables(engine: sa.Engine) -> None:
 def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose queries all see the same state, whatever a writer does meanwhile."""
     with Patience(engine).do(engine.connect) as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN")
-        else:
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        _hold_state(connection)
         yield connection
+
+
+def _hold_state(connection: sa.Connection) -> None:
+    """From now on every query of a fresh connection sees the same state."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN")
+    else:
+        connection.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _trial_row(trial: Trial, round: int, status: Status) -> dict[str, Any]:

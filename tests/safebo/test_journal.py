@@ -12,6 +12,7 @@ from typing import Any
 import journals
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from closed_form_runs import STUDY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -127,6 +128,21 @@ def test_readers_see_every_commit_while_the_writer_goes_on(journal: Journal, tmp
         for number in range(1, 6):
             journal.ask(trial(number), number)
             assert len(reader.records()) == number
+
+
+def test_a_trial_that_is_told_while_it_is_read_is_no_damage(journal: Journal, tmp_path: Path) -> None:
+    journal.ask(trial(1), 1)
+    told: list[bool] = []
+
+    def tells(connection: Any, cursor: Any, statement: str, *unused: Any) -> None:
+        if "FROM measurements" in statement and not told:
+            told.append(True)
+            journal.tell(1, Measurement("completed", 1.0, {"height": 1.0}))
+
+    with reopened(journal, tmp_path) as reader:
+        sa.event.listen(reader._engine, "before_cursor_execute", tells)
+        assert [r.status for r in reader.records()] == ["asked"]
+        assert [r.status for r in reader.records()] == ["told"]
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
