@@ -8,7 +8,7 @@ from typing import Any
 
 from safebo.console.charts import evidence_charts, trial_charts
 from safebo.console.reading import RunReader, Snapshot
-from safebo.console.resolving import ACCOUNTS
+from safebo.console.resolving import ACCOUNTS, NO_RAW_FILE
 from safebo.console.run_view import cell
 from safebo.console.trial_table import outcome
 from safebo.evaluators.gate import was_unsafe
@@ -78,9 +78,21 @@ class Filters:
 
 
 def now_part(
-    question: Question | None, ticket: str, valid: float, unknown: int | None = None
+    question: Question | None,
+    ticket: str,
+    valid: float,
+    unknown: int | None = None,
+    said: Sequence[str] = tuple(ACCOUNTS),
 ) -> dict[str, Any]:
-    """The card that waits for an answer, or asks what became of a trial whose result is not known."""
+    """The card that waits for an answer, or asks what became of a trial whose result is not known.
+
+    Args:
+        question: what waits.
+        ticket: with which it is answered.
+        valid: for how many seconds.
+        unknown: the trial.
+        said: the accounts that may be given of it.
+    """
     answers = [] if question is None else [(a, LABELS[a]) for a in ANSWERS[question.kind]]
     return {
         "question": question,
@@ -90,7 +102,8 @@ def now_part(
         "reasons": tuple(REASONS),
         "keys": PREFERENCE_KEYS if question is not None and question.kind == "prefer" else {},
         "unknown": unknown,
-        "accounts": [(name, text, RESOLVED[name]) for name, text in ACCOUNTS.items()],
+        "accounts": [(name, text, RESOLVED[name]) for name, text in ACCOUNTS.items() if name in said],
+        "not_scored": "" if "completed" in said else NO_RAW_FILE,
     }
 
 

@@ -17,6 +17,9 @@ ACCOUNTS = {
 }
 """What may be said, and a button's words. Meanings: `safebo.runs.operators.RESOLUTION`."""
 
+NO_RAW_FILE = "no raw file of its whole walk was kept, so only a person's account counts"
+"""Why nobody can say here that a trial walked to its end."""
+
 
 def unknown_trial(reader: RunReader) -> int | None:
     """The first trial that nobody knows the end of; None without one, and while a process works on the run, which asks
@@ -25,6 +28,14 @@ def unknown_trial(reader: RunReader) -> int | None:
     if reader.running():
         return None
     return next((r.trial.id for r in reader.snapshot().records if r.status == "unknown"), None)
+
+
+def may_be_said(reader: RunReader, trial: int | None) -> tuple[str, ...]:
+    """The accounts that the page offers, as the terminal does: `completed` only where a raw file shows the walk."""
+    from safebo.runs.verdicts import raw_record
+
+    kept = trial is not None and bool(raw_record(reader.snapshot().events, trial))
+    return tuple(name for name in ACCOUNTS if kept or name != "completed")
 
 
 def resolve(reader: RunReader, trial: int, account: str, words: str, by: str) -> str:
@@ -50,6 +61,8 @@ def resolve(reader: RunReader, trial: int, account: str, words: str, by: str) ->
         raise RefusedError("Please say what you saw. Nothing was done.", 422)
     if trial != unknown_trial(reader):
         raise InputError("This is not asked any more, or a process works on the run. Nothing was done.")
+    if account not in may_be_said(reader, trial):
+        raise InputError(f"Trial {trial} cannot be scored: {NO_RAW_FILE}. Nothing was done.")
     told = resolve_trial(Path(reader.folder), trial, Account(account, f"{one_line(words.strip())} ({by})"))  # type: ignore[arg-type]
     if told is None:
         return f"Trial {trial} is scored from its raw file, and judged, when the run goes on with --resume."

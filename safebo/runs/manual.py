@@ -71,7 +71,7 @@ def resolve_trial(folder: str | Path, trial_id: int, account: Account | Path) ->
             journal.tell(trial_id, measurement)
             journal.note("resolved", f"by a person, as {measurement.outcome}", trial_id)
             return measurement
-        if account.answer == "completed" and not raw_record(journal, trial_id):
+        if account.answer == "completed" and not raw_record(journal.events(), trial_id):
             step, _ = last_step(journal, trial_id)
             raise InputError(
                 f"trial {trial_id} cannot be scored: no raw file of its whole walk was kept (its last step is "

@@ -160,7 +160,7 @@ class Supervision:
             if state in MOVED:
                 journal.mark_unknown(trial.id, f"the run ended while this trial was {state.lower()}")
             elif state in OVER:
-                ended = raw_record(journal, trial.id)
+                ended = raw_record(journal.events(), trial.id)
                 if not ended:  # it failed without a raw file, and that was kept
                     found[trial.id] = Measurement(outcome="failed", message=str(data.get("words", "")))
                     continue
@@ -197,7 +197,9 @@ class Supervision:
             trial, why = record.trial, why_unknown(journal, record.trial.id)
             try:
                 with self._progress.asking():
-                    account = self._operator.resolve(trial, why, scorable=bool(raw_record(journal, trial.id)))
+                    account = self._operator.resolve(
+                        trial, why, scorable=bool(raw_record(journal.events(), trial.id))
+                    )
             except InterruptedQuestionError as error:
                 raise InterruptedRunError(
                     f"how trial {trial.id} ended is still not known: {error}"

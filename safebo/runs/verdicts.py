@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from safebo.evaluators.scenarios import combined
 from safebo.runs.operators import Account, Verdict
-from safebo.storage.journal import Journal
+from safebo.storage.journal import Event, Journal
 from safebo.storage.trial_log import KIND
 from safebo.study import FunctionSpec, Study, quantity_of
 from safebo.study.space import WarpMap
@@ -71,9 +71,11 @@ def keep_account(journal: Journal, trial: Trial, study: Study, account: Account)
     return measurement
 
 
-def raw_record(journal: Journal, trial_id: int) -> Mapping[str, object]:
-    """What was kept when a trial on a robot ended, its raw file among it; empty where it is not known to have ended."""
-    for event in reversed(journal.events()):
+def raw_record(events: Sequence[Event], trial_id: int) -> Mapping[str, object]:
+    """What a journal kept when a trial on a robot ended, its raw file among it; empty where it is not known to have
+    ended.
+    """
+    for event in reversed(events):
         if event.kind == KIND and event.trial == trial_id and event.data["state"] == "ENDED":
             return event.data
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -196,14 +196,16 @@ def make_run(folder: Path, trials: int = 3) -> None:
 
 
 @contextmanager
-def console_page(folder: Path, robot: bool = True, **listening: Any) -> Iterator[Page]:
-    """A console on a run that goes on, which this process holds, with a robot or without."""
+def console_page(folder: Path, robot: bool = True, held: bool = True, **listening: Any) -> Iterator[Page]:
+    """A console on a run, with a robot or without; this process holds the run, as if it worked on it, or it stands
+    still until somebody does.
+    """
     if not folder.exists():
         make_run(folder)
     questions = QuestionFile(folder)
     watched, said = Watched(), list[str]()
     questions.keep_robot(RobotAddress("127.0.0.1", 4750) if robot else None)
-    with run_lock(folder):
+    with run_lock(folder) if held else nullcontext():
         app, console = guarded(
             Runs(folder),
             Listening(**listening),

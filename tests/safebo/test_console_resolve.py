@@ -10,13 +10,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the page needs the extra `console`")
 
-from console_pages import Browser, Page, Watched, console_page, make_run
+from console_pages import Browser, Page, console_page, make_run
 
-from safebo.console.reading import Runs
-from safebo.console.serve import Listening, guarded
 from safebo.errors import SafeboError
 from safebo.storage.journal import Journal, Record
-from safebo.storage.questions import QuestionFile
 
 
 @pytest.fixture
@@ -33,13 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(folder: Path) -> Iterator[Page]:
-    said: list[str] = []
-    watched = Watched()
-    app, console = guarded(
-        Runs(folder), Listening(), 8770, said.append, None, lambda evaluator: lambda address: watched
-    )
-    yield Page(app, console, folder, watched, said, QuestionFile(folder))
-    console.close()
+    with console_page(folder, robot=False, held=False) as found:
+        yield found
 
 
 def record(folder: Path) -> Record:

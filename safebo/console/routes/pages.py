@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from safebo.console.access import Access, card_valid
 from safebo.console.parts import audit_part, charts_part, filters_of, now_part, trials_part
 from safebo.console.reading import RunReader
-from safebo.console.resolving import unknown_trial
+from safebo.console.resolving import may_be_said, unknown_trial
 from safebo.console.routes.common import console_of, html, reader_of, session_of
 from safebo.errors import SafeboError
 
@@ -67,7 +67,8 @@ def _part_values(access: Access, reader: RunReader, part: str, query: dict[str, 
     if part == "now":
         question = reader.question()
         ticket = "" if question is None else access.ticket(question.id, question.hash)
-        return now_part(question, ticket, card_valid(question), unknown_trial(reader))
+        unknown = unknown_trial(reader)
+        return now_part(question, ticket, card_valid(question), unknown, may_be_said(reader, unknown))
     if part == "trials":
         page = query.get("page", "1")
         filters = filters_of(query, seen.run.study)

@@ -349,13 +349,20 @@ async function draw(place, trial, loops) {
 
 // Both walks of a question, one after the other: the machine draws one at a time.
 async function drawPair() {
-  for (const place of document.querySelectorAll(".walk-video:empty")) await draw(place, place.dataset.trial, true);
+  const places = [...document.querySelectorAll(".walk-video:empty")];
+  for (const place of places) place.textContent = "The video is drawn after the other one.";
+  for (const place of places) if (place.isConnected) await draw(place, place.dataset.trial, true);
 }
+
+// A table wider than its place moves with the arrow keys, and means no answer by them.
+const scrolls = (element) => element.matches(".scroll") && element.scrollWidth > element.clientWidth;
 
 document.addEventListener("keydown", (event) => {
   if (typing(event.target) || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.matches("video, input, select")) return;
-  const button = [...document.querySelectorAll(".answer[data-key]:enabled")].find((b) => b.dataset.key === event.key);
+  if (event.key.startsWith("Arrow") && scrolls(event.target)) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock
+  const button = [...document.querySelectorAll(".answer[data-key]:enabled")].find((b) => b.dataset.key === key);
   if (!button) return;
   event.preventDefault();
   answer(button);
