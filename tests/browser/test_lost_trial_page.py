@@ -79,6 +79,15 @@ def test_that_it_walked_to_its_end_is_offered_where_a_raw_file_shows_it(page: Pa
     assert record(page, 5).status != "told"
 
 
+def test_what_is_being_typed_outlives_a_refresh(page: Page, tab: Any) -> None:
+    api.expect(tab.get_by_label("What you saw")).to_be_enabled()
+    tab.get_by_label("What you saw").click()
+    tab.keyboard.type("it fell ")
+    tab.evaluate("() => refresh('now')")
+    tab.keyboard.type("on its side")
+    assert tab.get_by_label("What you saw").input_value() == "it fell on its side"
+
+
 def test_what_was_said_elsewhere_stands(page: Page, tab: Any) -> None:
     # A tab that has not heard yet.
     tab.evaluate("() => { refresh = async () => {}; }")

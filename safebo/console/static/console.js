@@ -249,13 +249,27 @@ function later(part) {
   }, REFRESH_MS);
 }
 
+// What somebody has typed, and about what.
+function typed() {
+  const words = id("words");
+  const card = words && words.closest(".card, .resolution");
+  return card && {
+    about: `${card.className} ${card.dataset.question || card.dataset.trial}`,
+    text: words.value,
+    focus: document.activeElement === words,
+  };
+}
+
 async function refresh(part, query) {
   const form = id("filters");
+  let before = null;
   const asked = query || (part === "trials" && form ? new URLSearchParams(new FormData(form)).toString() : "");
   try {
     const answer = await fetch(`/runs/${run}/part/${part}${asked ? `?${asked}` : ""}`);
     if (!answer.ok) throw new Error(await answer.text());
-    id(part).innerHTML = await answer.text();
+    const text = await answer.text();
+    before = part === "now" ? typed() : null;
+    id(part).innerHTML = text;
   } catch (error) {
     if (!(error instanceof TypeError)) say(error.message, true);
   }
@@ -264,6 +278,11 @@ async function refresh(part, query) {
     drawPair();
   }
   enable();
+  const now = before && typed();
+  if (now && now.about === before.about) {
+    id("words").value = before.text;
+    if (before.focus) id("words").focus();
+  }
 }
 
 document.addEventListener("change", (event) => {
