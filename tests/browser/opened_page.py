@@ -13,11 +13,12 @@ import pytest
 
 api = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs it")
 uvicorn = pytest.importorskip("uvicorn", reason="the page needs the extra `console`")
+pytest.importorskip("console_pages", reason="`make test-browser` has tests/safebo on its path")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("no Chromium here", allow_module_level=True)
 
-from console_pages import HOST, ORIGIN, Page  # noqa: E402
+from console_pages import HOST, ORIGIN, Page, console_page, make_run  # noqa: E402, F401
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 CONTRAST = """() => {

@@ -8,8 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_pages import Page, console_page, make_run
-from opened_page import DESK, PHONE, Opened, api, readable_and_fits, served, taken, wait
+from opened_page import (
+    DESK,
+    PHONE,
+    Opened,
+    Page,
+    api,
+    console_page,
+    make_run,
+    readable_and_fits,
+    served,
+    taken,
+    wait,
+)
+
+pytest_plugins = ("browser_tab",)
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_pages import Page, console_page, make_run
-from opened_page import DESK, PHONE, Opened, api, readable_and_fits, served, wait
+from opened_page import (
+    DESK,
+    PHONE,
+    Opened,
+    Page,
+    api,
+    console_page,
+    make_run,
+    readable_and_fits,
+    served,
+    wait,
+)
 
 from safebo.runs.manual import resolve_trial
 from safebo.runs.operators import Account
 from safebo.storage.journal import Journal, Record
 from safebo.storage.trial_log import KIND
+
+pytest_plugins = ("browser_tab",)
 
 
 @pytest.fixture

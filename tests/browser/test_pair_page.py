@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_pages import Page, console_page, make_run
-from opened_page import DESK, PHONE, Opened, api, readable_and_fits, served, taken
+from opened_page import (
+    DESK,
+    PHONE,
+    Opened,
+    Page,
+    api,
+    console_page,
+    make_run,
+    readable_and_fits,
+    served,
+    taken,
+)
 from rich.console import Console
 
 from safebo.runs.opened import open_run
@@ -21,6 +31,7 @@ from safebo.storage.journal import Journal
 from safebo.storage.questions import Question, QuestionFile
 from safebo.types import PreferenceQuestion
 
+pytest_plugins = ("browser_tab",)
 STUDY = """\
 name: bowl
 evaluator: {name: "closed_form_runs:bowl", options: {repeatable: true}}
