@@ -8,7 +8,7 @@ from pathlib import Path
 from safebo.report.tables import tolerance_rows, tolerance_words
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommend import recommend
-from safebo.runs.runner import restorable
+from safebo.runs.tuner_protocol import restorable
 from safebo.storage.journal import Journal
 from safebo.tuner import Tuner
 

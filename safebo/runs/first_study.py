@@ -14,7 +14,7 @@ from typing import Any
 from safebo.errors import InputError, RunExistsError, RunStoppedError, StudyError, UnsafeSeedError
 from safebo.evaluators.gate import ended_early, margins_of, negative_margins, what_happened
 from safebo.files.reading import usable_path
-from safebo.runs.runner import new_journal
+from safebo.runs.beginning import new_journal
 from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock

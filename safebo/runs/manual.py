@@ -26,7 +26,8 @@ from safebo.runs.clock import OperatingClock
 from safebo.runs.operators import Account
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import is_default, keep_best, origin
-from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
+from safebo.runs.result import contexts_of
+from safebo.runs.tuner_protocol import MakeTuner, make_default_tuner, restorable
 from safebo.runs.verdicts import keep_account, raw_record
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock

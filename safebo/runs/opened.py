@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommend import recommend
-from safebo.runs.runner import TunerLike, make_default_tuner, restorable
 from safebo.runs.trace import read_trace
 from safebo.runs.trial_export import data_frame, trial_cells
+from safebo.runs.tuner_protocol import TunerLike, make_default_tuner, restorable
 from safebo.storage.journal import Event, Journal, Record, RunInfo
 from safebo.storage.records import KeptAnswer
 

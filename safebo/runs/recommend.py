@@ -13,7 +13,8 @@ from safebo.runs.best_gains import BestGains
 from safebo.runs.clock import OperatingClock
 from safebo.runs.prior_run import tuner_of
 from safebo.runs.recommendation import as_best_gains, kept_best, origin, write_best
-from safebo.runs.runner import MakeTuner, contexts_of, make_default_tuner, restorable
+from safebo.runs.result import contexts_of
+from safebo.runs.tuner_protocol import MakeTuner, make_default_tuner, restorable
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study import Study

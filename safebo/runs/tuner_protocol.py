@@ -1,4 +1,4 @@
-"""What a run needs of a tuner, whoever made it."""
+"""What a run needs of a tuner, whoever made it, and how safebo's own is made."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ MakeTuner = Callable[[Study, int], TunerLike]
 def restorable(records: Sequence[Record]) -> list[tuple[Trial, Measurement | None]]:
     """The trials of a journal as `Tuner.restore` takes them."""
     return [(record.trial, record.measurement) for record in records]
+
+
+def make_default_tuner(study: Study, seed: int) -> TunerLike:
+    """The tuner of `safebo.tuner`, imported only here: it brings torch."""
+    tuner: TunerLike = load_tuner()(study, seed)
+    return tuner
+
+
+def load_tuner() -> Any:
+    """The class of `safebo.tuner`, loaded."""
+    from safebo.tuner import Tuner
+
+    return Tuner

@@ -11,7 +11,7 @@ from island_case import completed, growth, island_study, roll_out, trial_of
 
 from safebo.boundary.monitor import BoundaryMonitor
 from safebo.errors import MeasurementError, StudyError
-from safebo.runs.runner import _refuse_unwatched
+from safebo.runs.run_checks import refuse_unwatched
 from safebo.study import GlobalSpec, Study
 from safebo.study.reading import study_in_python
 from safebo.tuner import Tuner
@@ -239,9 +239,9 @@ def test_cost_to_go_without_margins_to_go_says_what_is_missing() -> None:
         tuner.monitor(trial_of(2, "global", 0.9))
     info = EvaluatorInfo("robot", (), (), (), monitored=True)
     with pytest.raises(StudyError, match=r"tuner.backup.rule: 'cost_to_go' learns from margins to go"):
-        _refuse_unwatched(info, study_in_python(tuner.study))
-    _refuse_unwatched(replace(info, margins_to_go=True), study_in_python(tuner.study))
-    _refuse_unwatched(info, study_in_python(island_study()))
+        refuse_unwatched(info, study_in_python(tuner.study))
+    refuse_unwatched(replace(info, margins_to_go=True), study_in_python(tuner.study))
+    refuse_unwatched(info, study_in_python(island_study()))
 
 
 def test_backups_are_certified_completed_trials_only() -> None:

@@ -21,7 +21,8 @@ from safebo.evaluators.switched import checked_switches
 from safebo.report.run import read_run
 from safebo.runs.learned_monitors import EVENT, LearnedMonitors
 from safebo.runs.progress import Silent
-from safebo.runs.runner import _refuse_unwatched, run
+from safebo.runs.run_checks import refuse_unwatched
+from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.storage.records import Event
 from safebo.study import Study
@@ -294,7 +295,7 @@ def test_a_tuner_without_its_monitor_says_so_and_keeps_what_was_stopped_among_th
 )
 def test_evaluators_that_cannot_put_a_trial_back_are_refused(info: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyError, match=message):
-        _refuse_unwatched(
+        refuse_unwatched(
             EvaluatorInfo("robot", (), (), (), monitored=True, **info), study_in_python(learned_study())
         )
 
