@@ -9,7 +9,8 @@ those of its text and figures, told in our words. `summary.md` says which of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -127,6 +128,31 @@ DIFFERENCES = (
 )
 
 
+@dataclass(frozen=True)
+class _Curves:
+    """Regrets of the safe methods on every task.
+
+    Args:
+        trials: of every task.
+        regrets: `seeds x trials`, by task and method.
+    """
+
+    trials: Mapping[str, int]
+    regrets: Mapping[tuple[str, str], FloatArray]
+
+    def at(self, task: str, method: str, trial: int | None = None) -> FloatArray:
+        """Regret of every seed at a trial; at the last one without."""
+        return self.regrets[task, method][:, self._trial(task, trial) - 1]
+
+    def told(self, task: str, methods: Sequence[str], trial: int | None = None) -> str:
+        """Mean regret of methods at a trial, for people."""
+        means = (f"{NAMES[m]} {self.at(task, m, trial).mean():.3g}" for m in methods)
+        return f"{TITLES[task]} @{self._trial(task, trial)}: " + ", ".join(means)
+
+    def _trial(self, task: str, trial: int | None) -> int:
+        return self.trials[task] if trial is None else min(trial, self.trials[task])
+
+
 def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
     """The paper's statements against the runs.
 
@@ -134,99 +160,94 @@ def claims(table: pa.Table, trials: dict[str, int]) -> list[Claim]:
         table: rows of every method on every task.
         trials: of every task; claims look at the last one, or at `EARLY`.
     """
-    curve = {(t, m): regrets(table, t, m, n) for t, n in trials.items() for m in SAFE}
-
-    def at(task: str, method: str, trial: int | None = None) -> FloatArray:
-        n = trials[task] if trial is None else min(trial, trials[task])
-        return curve[task, method][:, n - 1]
-
-    def told(task: str, methods: tuple[str, ...], trial: int | None = None) -> str:
-        n = trials[task] if trial is None else min(trial, trials[task])
-        return f"{TITLES[task]} @{n}: " + ", ".join(
-            f"{NAMES[m]} {at(task, m, trial).mean():.3g}" for m in methods
-        )
-
-    baselines = tuple(m for m in SAFE if m not in TRANSDUCTIVE)
-    found = []
-    for mine in ("itl", "vtl"):
-        worse = [
-            f"{NAMES[other]} on {TITLES[t]} ({paired(at(t, mine), at(t, other))})"
-            for t in trials
-            for other in baselines
-            if not on_par_or_less(at(t, mine), at(t, other))
-        ]
-        found.append(
-            Claim(
-                f"{NAMES[mine]} ends better than or on par with every safe baseline on every task",
-                "yes (figures 5 and 18)",
-                "on par or better everywhere" if not worse else "behind " + ", ".join(worse),
-                not worse,
-            )
-        )
-    pairs = {t: paired(at(t, "vtl", EARLY[t]), at(t, "itl", EARLY[t])) for t in trials}
-    ahead = [less(at(t, "vtl", EARLY[t]), at(t, "itl", EARLY[t])) for t in trials]
-    found.append(
-        Claim(
-            "VTL is slightly better than ITL",
-            "yes (figure)",
-            "; ".join(
-                f"{TITLES[t]} @{min(EARLY[t], n)}: VTL - ITL {pairs[t]}"
-                for t, n in zip(trials, trials.values(), strict=True)
-            ),
-            False if False in ahead else (True if True in ahead else None),
-        )
-    )
-    if "valley" in trials:
-        for method in ("safeopt", "goose:prior", "ise_bo"):
-            mean = float(at("valley", method).mean())
-            found.append(
-                Claim(
-                    f"{NAMES[method]} fails on the 1-D task",
-                    f"stays near {FOOT} (figure)",
-                    told("valley", (method,)),
-                    mean > STUCK,
-                )
-            )
-        found += [_slow("valley", method, at, told) for method in ("safeopt:prior", "safeopt:oracle")]
-    if "island" in trials:
-        ahead = [less(at("island", m, 30), at("island", "ise", 30)) for m in TRANSDUCTIVE]
-        found.append(
-            Claim(
-                "ISE is poor on the 2-D task, as it does not look at the objective",
-                "yes (figure)",
-                told("island", ("ise", *TRANSDUCTIVE), 30),
-                False if False in ahead else (None if None in ahead else True),
-            )
-        )
-    if "quadcopter" in trials:
-        slow = ("safeopt:prior", "safeopt:oracle", "goose:prior")
-        found += [_slow("quadcopter", method, at, told) for method in slow]
-    better = [
-        f"{TITLES[t]} ({paired(at(t, 'ise_bo'), at(t, m))} against {NAMES[m]})"
-        for t in trials
-        for m in ("itl", "vtl")
-        if less(at(t, "ise_bo"), at(t, m))
+    curves = _Curves(trials, {(t, m): regrets(table, t, m, n) for t, n in trials.items() for m in SAFE})
+    return [
+        *(_ends_ahead(mine, curves) for mine in ("itl", "vtl")),
+        _vtl_ahead_of_itl(curves),
+        *_of_tasks(curves),
+        _ise_bo_never_ahead(curves),
+        *_violations(table, trials),
     ]
-    found.append(
-        Claim(
-            "ISE-BO is never better than ITL and VTL",
-            "yes (figure)",
-            "never" if not better else "better on " + ", ".join(better),
-            not better,
-        )
+
+
+def _ends_ahead(mine: str, curves: _Curves) -> Claim:
+    baselines = tuple(m for m in SAFE if m not in TRANSDUCTIVE)
+    worse = [
+        f"{NAMES[other]} on {TITLES[t]} ({paired(curves.at(t, mine), curves.at(t, other))})"
+        for t in curves.trials
+        for other in baselines
+        if not on_par_or_less(curves.at(t, mine), curves.at(t, other))
+    ]
+    return Claim(
+        f"{NAMES[mine]} ends better than or on par with every safe baseline on every task",
+        "yes (figures 5 and 18)",
+        "on par or better everywhere" if not worse else "behind " + ", ".join(worse),
+        not worse,
     )
-    found += _violations(table, trials)
-    return found
 
 
-def _slow(task: str, method: str, at: Callable[..., FloatArray], told: Callable[..., str]) -> Claim:
-    ahead = [less(at(task, m, EARLY[task]), at(task, method, EARLY[task])) for m in ("itl", "vtl")]
+def _vtl_ahead_of_itl(curves: _Curves) -> Claim:
+    ends = {t: [curves.at(t, m, EARLY[t]) for m in ("vtl", "itl")] for t in curves.trials}
+    ahead = [less(vtl, itl) for vtl, itl in ends.values()]
+    return Claim(
+        "VTL is slightly better than ITL",
+        "yes (figure)",
+        "; ".join(
+            f"{TITLES[t]} @{min(EARLY[t], n)}: VTL - ITL {paired(*ends[t])}" for t, n in curves.trials.items()
+        ),
+        False if False in ahead else (True if True in ahead else None),
+    )
+
+
+def _of_tasks(curves: _Curves) -> Iterator[Claim]:
+    """What is said of one task alone, for those that ran."""
+    if "valley" in curves.trials:
+        for method in ("safeopt", "goose:prior", "ise_bo"):
+            yield Claim(
+                f"{NAMES[method]} fails on the 1-D task",
+                f"stays near {FOOT} (figure)",
+                curves.told("valley", (method,)),
+                float(curves.at("valley", method).mean()) > STUCK,
+            )
+        for method in ("safeopt:prior", "safeopt:oracle"):
+            yield _slow("valley", method, curves)
+    if "island" in curves.trials:
+        ahead = [less(curves.at("island", m, 30), curves.at("island", "ise", 30)) for m in TRANSDUCTIVE]
+        yield Claim(
+            "ISE is poor on the 2-D task, as it does not look at the objective",
+            "yes (figure)",
+            curves.told("island", ("ise", *TRANSDUCTIVE), 30),
+            False if False in ahead else (None if None in ahead else True),
+        )
+    if "quadcopter" in curves.trials:
+        for method in ("safeopt:prior", "safeopt:oracle", "goose:prior"):
+            yield _slow("quadcopter", method, curves)
+
+
+def _ise_bo_never_ahead(curves: _Curves) -> Claim:
+    better = [
+        f"{TITLES[t]} ({paired(curves.at(t, 'ise_bo'), curves.at(t, m))} against {NAMES[m]})"
+        for t in curves.trials
+        for m in ("itl", "vtl")
+        if less(curves.at(t, "ise_bo"), curves.at(t, m))
+    ]
+    return Claim(
+        "ISE-BO is never better than ITL and VTL",
+        "yes (figure)",
+        "never" if not better else "better on " + ", ".join(better),
+        not better,
+    )
+
+
+def _slow(task: str, method: str, curves: _Curves) -> Claim:
+    early = EARLY[task]
+    ahead = [less(curves.at(task, m, early), curves.at(task, method, early)) for m in ("itl", "vtl")]
     return Claim(
         f"{NAMES[method]} is slow on the {TITLES[task]} task"
         if method != "goose:prior"
         else "GoOSE fails on the quadcopter",
         "behind ITL and VTL (figure)",
-        told(task, (method, "itl", "vtl"), EARLY[task]),
+        curves.told(task, (method, "itl", "vtl"), early),
         False if False in ahead else (None if None in ahead else True),
     )
 

@@ -21,15 +21,9 @@ from safebo.hardware.link.key import fingerprint
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.hardware.robot_lock import RobotLock
 from safebo.robots.descriptions.model import RobotModel, load_robot
-from safebo.text.command import run_command, say
+from safebo.text.command import program, run_command, say
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = program()
 
 
 @app.callback()

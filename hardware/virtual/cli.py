@@ -23,15 +23,9 @@ from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.simulation.disturbance import Disturbance, preset
-from safebo.text.command import run_command, say, say_if_heard
+from safebo.text.command import program, run_command, say, say_if_heard
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = program()
 
 
 @app.callback()

@@ -29,7 +29,7 @@ from safebo.cli.output import AsJson, RunFolder, print_json, wide_screen, work_o
 from safebo.cli.tune import tune
 from safebo.cli.tune_options import HELP as TUNE_HELP
 from safebo.errors import InputError, SafeboError
-from safebo.text.command import run_command, say
+from safebo.text.command import program, run_command, say
 from safebo.text.screen import Screen
 
 ENTRY_POINTS = "safebo.commands"
@@ -75,14 +75,7 @@ class CommandGroup(TyperGroup):
         return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
 
 
-app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = program(cls=CommandGroup)
 
 
 @app.callback()

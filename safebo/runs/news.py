@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from safebo.runs.evidence_events import EvidenceNews
-from safebo.runs.horizon_events import HorizonNews
 from safebo.runs.norm_events import NormNews
-from safebo.runs.outlier_events import OutlierNews
 from safebo.runs.prior_events import PriorNews
 from safebo.runs.progress import Progress
+from safebo.runs.trial_events import TrialNews
 from safebo.storage.journal import Journal
 
 
@@ -27,8 +26,7 @@ class RunNews:
         declared = journal.run.study.surrogate.on_alarm
         pause = (declared or ("pause" if supervised else "caution")) == "pause"
         self._prior = PriorNews(journal, tuner, progress)
-        self._horizon = HorizonNews(journal, tuner, progress)
-        self._outliers = OutlierNews(journal, tuner, progress)
+        self._trials = TrialNews(journal, tuner, progress)
         self._evidence = EvidenceNews(journal, tuner, progress, pause)
         self._norms = NormNews(journal, tuner, progress, pause, declared in ("pause", "caution"))
 
@@ -46,8 +44,7 @@ class RunNews:
         Raises:
             ModelAlarmError: an alarm, where it stops the run.
         """
-        self._horizon.tell()
-        self._outliers.tell()
+        self._trials.tell()
         self._evidence.tell()
         self._norms.tell()
 

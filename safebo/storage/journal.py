@@ -48,6 +48,7 @@ from safebo.storage.tables import (
     answer_from_row,
     measurement_columns,
     measurement_from_row,
+    run_columns,
     run_from_row,
     state_columns,
     trial_columns,
@@ -151,31 +152,11 @@ class Journal(AbstractContextManager["Journal"]):
         if url is None:
             remove_database(draft)
         engine = sqlite_writer(draft, "DELETE") if shared is None else shared_engine(shared, new=True)
-        row = {
-            "run": run.run,
-            "format": FORMAT,
-            "name": run.name,
-            "study_text": study_text,
-            "study": study.model_dump_json(),
-            "declared": declared.model_dump_json(),
-            "study_hash": study_hash,
-            "source": source,
-            "seed": seed,
-            "trials": trials,
-            "workers": workers,
-            "versions": to_json(run.versions),
-            "created_at": run.created_at.isoformat(),
-        }
         try:
             with readable_errors(place, "write"):
                 _make_tables(engine)
                 with engine.begin() as connection:
-                    connection.execute(tables.runs.insert(), row)
-                    if prior is not None:
-                        insert_prior(connection, run.run, prior)
-                    for table, entry in [] if taken is None else _taken_rows(taken):
-                        connection.execute(table.insert(), {"run": run.run, **entry})
-                    chain.checkpoint(connection, run.run)
+                    _insert_run(connection, run, prior, taken)
                 if shared is None:
                     engine.dispose()
                     draft.rename(folder / SQLITE_FILE)
@@ -523,6 +504,18 @@ def _measurement_rows(trial_id: int, measurement: Measurement) -> Iterator[tuple
     )
     if measurement.states is not None and np.size(measurement.states):
         yield tables.states, {"trial": trial_id, **state_columns(measurement)}
+
+
+def _insert_run(
+    connection: sa.Connection, run: RunInfo, prior: PriorTrials | None, taken: TakenTrials | None
+) -> None:
+    """Write what a run begins with."""
+    connection.execute(tables.runs.insert(), {"format": FORMAT, **run_columns(run)})
+    if prior is not None:
+        insert_prior(connection, run.run, prior)
+    for table, entry in [] if taken is None else _taken_rows(taken):
+        connection.execute(table.insert(), {"run": run.run, **entry})
+    chain.checkpoint(connection, run.run)
 
 
 def _taken_rows(taken: TakenTrials) -> Iterator[tuple[sa.Table, dict[str, Any]]]:

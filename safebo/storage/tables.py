@@ -351,6 +351,24 @@ def _states_from_row(
     return states, dict(zip(margins, values, strict=True))
 
 
+def run_columns(run: RunInfo) -> dict[str, Any]:
+    """Columns of a run; see `run_from_row`."""
+    return {
+        "run": run.run,
+        "name": run.name,
+        "study_text": run.study_text,
+        "study": run.study.model_dump_json(),
+        "declared": run.declared.model_dump_json(),
+        "study_hash": run.study_hash,
+        "source": run.source,
+        "seed": run.seed,
+        "trials": run.trials,
+        "workers": run.workers,
+        "versions": to_json(run.versions),
+        "created_at": run.created_at.isoformat(),
+    }
+
+
 def run_from_row(row: Mapping[Any, Any], place: str) -> RunInfo:
     """The run that a row describes; `place` is named when it cannot be read."""
     try:

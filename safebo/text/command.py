@@ -21,6 +21,20 @@ _folder: Path | None = None
 """See `keep_details_in`."""
 
 
+def program(**more: Any) -> typer.Typer:
+    """The commands of a program, to which they are added; `more` are arguments of `typer.Typer`."""
+    import typer  # not by the workers and programs that only print
+
+    return typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
+    )
+
+
 def run_command(
     app: typer.Typer,
     arguments: list[str] | None,

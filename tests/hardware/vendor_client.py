@@ -228,6 +228,29 @@ class Client:
         return 3104, None
 
 
+def released(switcher: Client, sport: Client) -> list[str]:
+    """Names of the services that had the robot, until none has it: it lies down, and each lets it go."""
+    names = []
+    while True:
+        code, data = switcher.call(1001)
+        assert code == 0, f"CheckMode: {code}"
+        assert data is not None
+        names.append(json.loads(data)["name"])
+        if not names[-1]:
+            return names
+        assert sport.call(1005)[0] == 0
+        assert switcher.call(1003)[0] == 0
+        time.sleep(0.2)
+
+
+def new_command() -> LowCmd_:
+    """A command that asks for nothing."""
+    zero = [0] * 3
+    motors = [MotorCmd_(1, 2.146e9, 16000.0, 0.0, 0.0, 0.0, zero) for _ in range(20)]
+    head, tail = ([0xFE, 0xEF], 0xFF, 0, [0, 0], [0, 0], 0), ([0] * 40, [0] * 12, [0, 0], 0, 0, 0)
+    return LowCmd_(*head, motors, BmsCmd_(0, zero), *tail)
+
+
 def main(domain: int) -> None:
     configuration = (
         '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo"/></Interfaces></General>'
@@ -238,40 +261,13 @@ def main(domain: int) -> None:
     writer = DataWriter(participant, Topic(participant, "rt/lowcmd", LowCmd_))
     states = DataReader(participant, Topic(participant, "rt/lowstate", LowState_))
     sport, switcher = Client(participant, "sport"), Client(participant, "motion_switcher")
-    names = []
     saw = {
         "unknown_api": switcher.call(4711)[0],
         "unknown_sport": sport.call(9999)[0],
         "version": sport.call(1),
+        "names": released(switcher, sport),
     }
-    while True:
-        code, data = switcher.call(1001)
-        assert code == 0, f"CheckMode: {code}"
-        assert data is not None
-        names.append(json.loads(data)["name"])
-        if not names[-1]:
-            break
-        assert sport.call(1005)[0] == 0
-        assert switcher.call(1003)[0] == 0
-        time.sleep(0.2)
-    zero = [0] * 3
-    motors = [MotorCmd_(1, 2.146e9, 16000.0, 0.0, 0.0, 0.0, zero) for _ in range(20)]
-    cmd = LowCmd_(
-        [0xFE, 0xEF],
-        0xFF,
-        0,
-        [0, 0],
-        [0, 0],
-        0,
-        motors,
-        BmsCmd_(0, zero),
-        [0] * 40,
-        [0] * 12,
-        [0, 0],
-        0,
-        0,
-        0,
-    )
+    cmd = new_command()
     assert checksum(packed(cmd)[:-4]) == table_checksum(packed(cmd)[:-4])
     state = None
     while state is None:
@@ -305,7 +301,6 @@ def main(domain: int) -> None:
                 time.sleep(late)
         reached.append([round(m.q, 3) for m in state.motor_state[:12]])
     saw |= {
-        "names": names,
         "sent": sent,
         "states": len(ticks),
         "ordered": ticks == sorted(ticks),

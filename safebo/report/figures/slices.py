@@ -128,7 +128,6 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
     parameters = {p.name: p for p in data.study.parameters}
     planes = {(p.horizontal, p.vertical): p for p in slices.planes}
     scale = scale_of(data.study.objective)
-    colour_map = matplotlib.colormaps[OBJECTIVE_COLOURS]
     warped = np.concatenate([scale.forward(p.objective).ravel() for p in slices.planes])
     norm = Normalize(*np.quantile(warped, [0.02, 1.0]))
     levels = np.linspace(norm.vmin or 0.0, norm.vmax or 1.0, CONTOURS + 2)[1:-1]
@@ -147,16 +146,7 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
             plane = planes[names[column], names[row + 1]]
             _plane(ax, plane, scale.forward(plane.objective), levels, norm)
             _tried(ax, plane, near)
-            for source, marker, colour, gid in (
-                (seed, "s", MUTED, "seed"),
-                (slices.anchor, "*", "#d55e00", "anchor"),
-            ):
-                if source is not None:
-                    ax.plot(
-                        [source[plane.horizontal]], [source[plane.vertical]], marker=marker, lw=0, zorder=5,
-                        ms=10 if marker == "*" else 6, color=colour, mec="white", mew=0.7, clip_on=False,
-                        gid=gid,
-                    )  # fmt: skip
+            _points(ax, plane, seed, slices.anchor)
             _parameter_axis(ax, parameters[plane.horizontal], "x", bins=4 if size > 2 else 7)
             _parameter_axis(ax, parameters[plane.vertical], "y", bins=4 if size > 2 else 7)
             ax.grid(False)
@@ -168,9 +158,36 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
                 ax.set_ylabel(with_unit(plane.vertical, parameters[plane.vertical].unit), fontsize=7.5)
             else:
                 ax.tick_params(labelleft=False)
-    spec = data.study.objective
-    mappable = ScalarMappable(norm, colour_map)
-    if size > 2:  # the empty upper right corner has room for it
+    _contour_bar(figure, axes, data.study.objective, norm)
+    handles = [
+        Patch(facecolor=SAFE_FILL, edgecolor=SAFE_EDGE, label="certified safe: every lower bound ≥ 0"),
+        Line2D([], [], marker="*", ms=9, color="#d55e00", mec="white", lw=0, label=slices.anchor_kind),
+    ]
+    if seed is not None:
+        handles.append(Line2D([], [], marker="s", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
+    if near[0]:
+        text = "trials near the slice (fading with distance)"
+        handles.append(Line2D([], [], marker="o", ms=5, color=INK, mec="white", lw=0, label=text))
+    legend(figure, handles)
+    return figure
+
+
+def _points(
+    ax: Axes, plane: Plane, seed: Mapping[str, float] | None, anchor: Mapping[str, float] | None
+) -> None:
+    """Mark seed and anchor in a plane."""
+    for source, marker, colour, gid in ((seed, "s", MUTED, "seed"), (anchor, "*", "#d55e00", "anchor")):
+        if source is not None:
+            ax.plot(
+                [source[plane.horizontal]], [source[plane.vertical]], marker=marker, lw=0, zorder=5,
+                ms=10 if marker == "*" else 6, color=colour, mec="white", mew=0.7, clip_on=False, gid=gid,
+            )  # fmt: skip
+
+
+def _contour_bar(figure: Figure, axes: NDArray[Any], spec: FunctionSpec, norm: Normalize) -> None:
+    """What the contours' colours mean."""
+    scale, mappable = scale_of(spec), ScalarMappable(norm, matplotlib.colormaps[OBJECTIVE_COLOURS])
+    if len(axes) > 2:  # the empty upper right corner has room for it
         corner = figure.add_subplot(axes[0, 0].get_gridspec()[0, 2:])
         corner.set_axis_off()
         bar = figure.colorbar(
@@ -183,27 +200,6 @@ def planes_figure(data: ReportData, context: ContextReport) -> Figure:
     bar.set_ticks([float(scale.forward(t)) for t in ticks], labels=[number(t, 4) for t in ticks])
     bar.set_label(with_unit(f"contours: mean of {spec.name}", spec.unit), fontsize=7.5)
     bar.outline.set_visible(False)
-    handles = [
-        Patch(facecolor=SAFE_FILL, edgecolor=SAFE_EDGE, label="certified safe: every lower bound ≥ 0"),
-        Line2D([], [], marker="*", ms=9, color="#d55e00", mec="white", lw=0, label=slices.anchor_kind),
-    ]
-    if seed is not None:
-        handles.append(Line2D([], [], marker="s", ms=6, color=MUTED, mec="white", lw=0, label="seed gains"))
-    if near[0]:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                marker="o",
-                ms=5,
-                color=INK,
-                mec="white",
-                lw=0,
-                label="trials near the slice (fading with distance)",
-            )
-        )
-    legend(figure, handles)
-    return figure
 
 
 def relevance_figure(data: ReportData) -> Figure:

@@ -1,0 +1,47 @@
+"""Trials that count otherwise than the rest: shorter than the horizon, or outliers. Said and kept once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safebo.runs.progress import Progress
+from safebo.storage.journal import Journal
+
+HORIZON, OUTLIER = "horizon", "outlier"
+"""Kinds of events: a trial that does not certify as far as the horizon, and a measurement that is an outlier."""
+
+
+class TrialNews:
+    """Says and keeps which trials count otherwise; a run without a horizon and with Gaussian noise has no news.
+
+    Args:
+        journal: of the run.
+        tuner: that was told the trials.
+        progress: is told.
+    """
+
+    def __init__(self, journal: Journal, tuner: Any, progress: Progress) -> None:
+        self._journal, self._progress = journal, progress
+        study = journal.run.study
+        robust = any(f.noise_degrees is not None for f in (study.objective, *study.constraints))
+        self._beyond = dict if study.horizon is None else getattr(tuner, "beyond_horizon", dict)
+        self._outliers = getattr(tuner, "outliers", dict) if robust else dict
+        kept = [e for e in journal.events() if e.kind in (HORIZON, OUTLIER)]
+        self._said = {(e.kind, e.trial, e.data.get("function", "")) for e in kept}
+
+    def tell(self) -> None:
+        """Say what is new after the trials told so far."""
+        for trial, text in self._beyond().items():
+            self._say(HORIZON, trial, text)
+        for trial, functions in self._outliers().items():
+            for name, times in functions.items():
+                text = (
+                    f"trial {trial}: {name} is taken as an outlier (counts with {times:.1f} times the noise)"
+                )
+                self._say(OUTLIER, trial, text, name)
+
+    def _say(self, kind: str, trial: int, text: str, function: str = "") -> None:
+        if (kind, trial, function) not in self._said:
+            self._said.add((kind, trial, function))
+            self._journal.note(kind, text, trial, {"function": function} if function else None)
+            self._progress.note(text)
