@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -90,7 +91,7 @@ def virtual_chain(
         robot: `go1` or `go2`.
         folder: for the logs `robot.log` and `guardian.log`, the guardian's events `guardian.jsonl`, what the robot's
             body did `body.jsonl`, and `link.key`.
-        disturbance: how the robot differs from its model: presets joined by `+`.
+        disturbance: how the robot differs from its model, see `safebo.robots.simulation.named_disturbance`.
         seed: of its sensors' noise.
         controller: file of a controller of the user's own (docs/adapters.md); None for the built-in one.
         domain: DDS domain of a Go2; None for one by process id, so that two rehearsals do not meet.
@@ -126,18 +127,18 @@ def rehearsal(options: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, i
     """A robot for a study of the `legged` evaluator: host, port and key file of its guardian.
 
     Args:
-        options: the study's. The virtual robot differs from its model as the study's simulated one does, where that is
-            a preset. A controller that is a class is served by a process of its own.
+        options: the study's. The virtual robot differs from its model as the study's simulated one does. A controller
+            that is a class is served by a process of its own.
         folder: for logs.
 
     Raises:
         ValueError: a controller that cannot be used.
     """
-    disturbance = options.get("disturbance")
+    disturbance = options.get("disturbance", "nominal")
     with virtual_chain(
         str(options.get("robot", "go1")),
         folder,
-        disturbance if isinstance(disturbance, str) else "nominal",
+        disturbance if isinstance(disturbance, str) else json.dumps(disturbance),
         controller=rehearsed_controller(options, folder),
     ) as (port, key):
         yield "127.0.0.1", port, str(key)

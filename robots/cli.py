@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,7 +11,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from safebo.files.reading import plain_data
 from safebo.robots.controllers.commands import CONTROLLER_HELP, adapter, serve
 from safebo.robots.controllers.commands import or_refuse as _or_refuse
 from safebo.robots.controllers.commands import refuse as _refuse
@@ -33,15 +31,16 @@ from safebo.robots.descriptions.robot_file import (
     user_folder,
     write_robot_file,
 )
-from safebo.robots.evaluation.conditions import walk_conditions
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.quadruped.speed import shortened_command, speed_limit
-from safebo.robots.simulation.disturbance import PRESETS, Disturbance, preset
+from safebo.robots.simulation.disturbance import PRESETS
 from safebo.robots.simulation.footage import Footage, fall_mark, shown_gains
+from safebo.robots.simulation.named_disturbance import HELP as DISTURBANCE_HELP
+from safebo.robots.simulation.named_disturbance import named_disturbance
 from safebo.robots.simulation.plant import Simulation
 from safebo.robots.simulation.rollout import WalkLoop, WalkRecording, rollout
 from safebo.robots.simulation.show import NotShown, Outlets, show
@@ -181,19 +180,6 @@ def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tupl
     return name, (time, robot_gait(robot, name))
 
 
-def _named_disturbance(name: str, robot: RobotModel) -> Disturbance:
-    """A disturbance from presets by name, or from fields as they stand in a study."""
-    if name.lstrip().startswith("{"):
-        given = {"disturbance": plain_data(name, "--disturbance")}
-        return walk_conditions(given, {}, Disturbance(), (0.0, 0.0, 0.0), 0.0, robot.size).disturbance
-    for part in name.split("+"):
-        if part not in PRESETS:
-            close = difflib.get_close_matches(part, PRESETS, n=1)
-            hint = f", did you mean {close[0]}" if close else ""
-            raise ValueError(f"unknown disturbance {part!r}{hint}? Known are {', '.join(PRESETS)}")
-    return preset(name, robot.size)
-
-
 @app.command()
 def walk(
     robot: Annotated[
@@ -220,10 +206,7 @@ def walk(
     seconds: Annotated[float, typer.Option(help="How long to walk, s.")] = 5.0,
     disturbance: Annotated[
         str,
-        typer.Option(
-            help="How the plant differs from the model: presets joined by + (`safebo robots list`), or fields as in a "
-            "study: '{preset: paper, slope: 5}'."
-        ),
+        typer.Option(metavar="NAME|FIELDS|FILE", help=DISTURBANCE_HELP),
     ] = "nominal",
     delay: Annotated[
         int | None,
@@ -262,7 +245,7 @@ def walk(
     given = {**_or_refuse(lambda: _gains_of_file(gains, own)), **_or_refuse(lambda: _assignments(set_ or []))}
     _or_refuse(lambda: table_for(controller).full(given))
     chosen: Any = robot_gains(model, given) if own is None else own.table.full(given)
-    gap = _or_refuse(lambda: _named_disturbance(disturbance, model))
+    gap = _or_refuse(lambda: named_disturbance(disturbance, model.size))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
     for name, value in (("--velocity", velocity), ("--leftward", leftward), ("--turn", turn)):

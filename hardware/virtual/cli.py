@@ -21,8 +21,10 @@ from safebo.hardware.virtual.machine import BodyLog, VirtualRobot, live
 from safebo.hardware.virtual.pace import LOCK_STEP_PATIENCE, PATIENCE, SpeedWatch, VirtualPace
 from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.hardware.virtual.state_encoder import DEFAULT_SERIAL
-from safebo.robots.descriptions.model import load_robot
-from safebo.robots.simulation.disturbance import Disturbance, preset
+from safebo.robots.descriptions.model import RobotModel, load_robot
+from safebo.robots.simulation.disturbance import Disturbance
+from safebo.robots.simulation.named_disturbance import HELP as DISTURBANCE_HELP
+from safebo.robots.simulation.named_disturbance import named_disturbance
 from safebo.text.command import program, run_command, say, say_if_heard
 
 app = program()
@@ -60,9 +62,7 @@ class VirtualRobotOptions:
     ] = False
     disturbance: Annotated[
         str,
-        typer.Option(
-            "--disturbance", metavar="NAME", help="How it differs from its model; presets joined by `+`."
-        ),
+        typer.Option("--disturbance", metavar="NAME|FIELDS|FILE", help=DISTURBANCE_HELP),
     ] = "nominal"
     seed: Annotated[int, typer.Option(min=0, help="Of the sensors' noise.")] = 0
     faults: Annotated[
@@ -84,14 +84,14 @@ class VirtualRobotOptions:
         typer.Option(metavar="FILE", help="What the body really did: a JSON object per 0.1 s, appended."),
     ] = None
 
-    def read(self) -> VirtualRobotSettings:
-        """Check the options.
+    def read(self, robot: RobotModel) -> VirtualRobotSettings:
+        """Check the options, for that robot.
 
         Raises:
-            HardwareInputError: an unknown disturbance, or a serial number that is none.
+            HardwareInputError: a disturbance or a serial number that is none.
         """
         try:
-            gap = preset(self.disturbance)
+            gap = named_disturbance(self.disturbance, robot.size)
         except ValueError as error:
             raise HardwareInputError(str(error)) from None
         match = re.fullmatch(r"(\d{1,10})-(\d{1,10})", self.serial)
@@ -138,7 +138,8 @@ def go2(
     ] = False,
 ) -> None:
     """A Unitree Go2: DDS topics `rt/lowcmd`, `rt/lowstate` and the services `motion_switcher` and `sport`."""
-    settings = options.read()
+    model = load_robot("go2")
+    settings = options.read(model)
     from safebo.hardware.unitree.dds import DdsNetwork, check_version, dds_version
     from safebo.hardware.virtual.go2 import CELL_SCALE, VirtualGo2
 
@@ -149,7 +150,7 @@ def go2(
     name = "" if motion_service == "off" else motion_service
     service = MotionService(name)
     plant = VirtualPlant(
-        load_robot("go2"),
+        model,
         settings.disturbance,
         options.seed,
         service,
@@ -176,12 +177,13 @@ def go1(
     ] = "sealed",
 ) -> None:
     """A Unitree Go1: UDP packets, a state for every command."""
-    settings = options.read()
+    model = load_robot("go1")
+    settings = options.read(model)
     from safebo.hardware.unitree.go1_messages import CELL_SCALE
     from safebo.hardware.virtual.go1 import IDLE_DAMPING, VirtualGo1
 
     injector = options.injector(head=0, cell_scale=CELL_SCALE)
-    plant = VirtualPlant(load_robot("go1"), settings.disturbance, options.seed, idle_damping=IDLE_DAMPING)
+    plant = VirtualPlant(model, settings.disturbance, options.seed, idle_damping=IDLE_DAMPING)
     robot = VirtualGo1(port, plant, injector, settings.serial, checksum)
     run(robot, settings, f"a virtual Go1 on 127.0.0.1:{robot.port}")
 

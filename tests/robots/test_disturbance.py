@@ -8,6 +8,7 @@ import pytest
 from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.simulation.disturbance import PRESETS, Disturbance, Push, preset
+from safebo.robots.simulation.named_disturbance import named_disturbance
 from safebo.robots.simulation.sensors import SensorNoise
 
 
@@ -123,3 +124,32 @@ def test_a_small_robot_walks_under_the_papers_disturbance():
     assert not record.fell, record.stop_reason
     world = evaluator.world({"disturbance": "payload"}, {})
     assert world.disturbance.payload_mass == pytest.approx(2.0 * evaluator.robot.size.mass)
+
+
+@pytest.mark.parametrize("text", ["{preset: payload, control_delay: 2}", "gap.yaml", "fields.yaml"])
+def test_a_disturbance_is_typed_as_fields_or_read_from_a_file(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fields = "{preset: payload, control_delay: 2}"
+    (tmp_path / "gap.yaml").write_text(f"disturbance: {fields}\nidentified: {{walks: 2}}\n")
+    (tmp_path / "fields.yaml").write_text(fields)
+    gap = named_disturbance(text, RobotSize(0.5, 0.64))
+    assert (gap.payload_mass, gap.control_delay) == (pytest.approx(1.0), 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("paper+slipery", "unknown disturbance 'slipery', did you mean slippery"),
+        ("{payload_mas: 2}", "--disturbance: disturbance: unknown key 'payload_mas'; known: preset"),
+        ("{payload_mass: heavy}", "--disturbance: .*payload_mass"),
+        ("missing.yaml", "missing.yaml"),
+        ("list.yaml", "list.yaml: holds no disturbance"),
+        ("wrong.yaml", "wrong.yaml: .*torque_factor"),
+    ],
+)
+def test_a_disturbance_that_is_none_is_refused_with_where_it_stands(text, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    (tmp_path / "wrong.yaml").write_text("disturbance: {torque_factor: [1, 2]}")
+    with pytest.raises(ValueError, match=words):
+        named_disturbance(text, RobotSize())
