@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,8 +26,10 @@ def test_every_block_says_what_it_is_for(page: Path) -> None:
     assert not [line for text in outside for line in text.splitlines() if line.startswith("    ")]
 
 
-def test_there_are_seven_tutorials() -> None:
-    assert len(TUTORIALS) == 7
+def test_every_tutorial_of_the_sites_menu_is_followed() -> None:
+    menu = (Path(__file__).parents[1] / "mkdocs.yml").read_text()
+    assert {page.name for page in TUTORIALS} == set(re.findall(r"tutorials/([\w-]+\.md)", menu))
+    assert TUTORIALS
 
 
 def follow(tmp_path: Path, text: str) -> Walk:
