@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mcap.reader import make_reader
+from mcap_structure import OUT_OF_ORDER, Structure
 
 from safebo.experiments.robustness.guardian_world import World
 from safebo.hardware.guardian.flight_recorder import FLIGHT_COLUMNS, Flight, FlightRecorder
@@ -82,6 +83,7 @@ def test_the_file_is_whole_and_says_what_happened(tmp_path) -> None:
     writer.close()
     (path,) = tmp_path.glob("latch-*.mcap")
     assert said == [f"latch 1: kept in {path}, {len(world.flights[0].rows)} ticks"]
+    assert set(Structure(path).faults) <= {OUT_OF_ORDER}  # what was said stands before the ticks
     with path.open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
         found = [

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,9 @@ import jsonschema
 import numpy as np
 import pinocchio
 import pytest
+from mcap.exceptions import McapError
 from mcap.reader import make_reader
+from mcap_structure import OUT_OF_ORDER, Structure
 
 from safebo.experiments.robustness.robot_run import RobotRun, ScheduledWorld
 from safebo.hardware.errors import HardwareInputError
@@ -131,6 +135,32 @@ def test_a_clock_that_is_set_in_a_trial_does_not_tear_its_record() -> None:
     assert clock() == pytest.approx(1.7e9 + 0.1, abs=1e-6)
     clock.set()
     assert clock() == pytest.approx(1.7e9 + 3600.1, abs=1e-6)
+
+
+# -- what the format asks for -----------------------------------------------------------------------------
+
+
+def test_a_trials_record_is_built_as_the_format_says(trial) -> None:
+    """Order, index, statistics and checksums, walked without the index: what the format's command line looks for."""
+    structure = Structure(trial[0])
+    assert set(structure.faults) <= {OUT_OF_ORDER}  # ticks are fetched after the trial, behind its States
+    by_index = [message.log_time for _, _, message in read(trial[0])[0]]
+    assert by_index == sorted(structure.times)
+    assert len(by_index) > 1000
+
+
+NO_RECORD = (ValueError, KeyError, EOFError, struct.error, MemoryError, McapError)
+
+
+def test_the_structures_checker_sees_every_changed_byte_of_the_index(small, tmp_path) -> None:
+    data, path = small.read_bytes(), tmp_path / "bad.mcap"
+    assert set(Structure(small).faults) <= {OUT_OF_ORDER}  # its times are random numbers
+    footer = len(data) - 8 - 20
+    begins = int.from_bytes(data[footer : footer + 8], "little")
+    for place in range(begins + 1, len(data), (len(data) - begins) // 40):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with contextlib.suppress(*NO_RECORD):
+            assert set(Structure(path).faults) - {OUT_OF_ORDER}, place
 
 
 # -- what Foxglove documents ------------------------------------------------------------------------------
