@@ -135,8 +135,8 @@ class Structure:
         self.expect(footer.summary_start == rest[1][0], "where the summary begins")
         again = {r.id: r for r in said if isinstance(r, records.Schema)}
         self.expect(again == self.schemas, "schemas of the summary")
-        again = {r.id: r for r in said if isinstance(r, records.Channel)}
-        self.expect(again == self.channels, "channels of the summary")
+        channels = {r.id: r for r in said if isinstance(r, records.Channel)}
+        self.expect(channels == self.channels, "channels of the summary")
         chunks = {(r.chunk_start_offset, r.chunk_length) for r in said if isinstance(r, records.ChunkIndex)}
         self.expect(chunks == {(a, n) for a, n, _ in by[records.Chunk]}, "index of chunks")
         for index in (r for r in said if isinstance(r, records.ChunkIndex)):
