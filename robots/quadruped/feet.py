@@ -97,6 +97,38 @@ def measure_feet(legs: FloatArray, q: FloatArray, qd: FloatArray, feet: Feet) ->
 
 
 @njit(cache=True)
+def _place_in_world(leg: int, base: BaseState, qd: FloatArray, relative: FloatArray, feet: Feet) -> None:
+    """Where a measured foot is and how fast: p_world = p + R l,  v_world = v + R (J qd + omega x l).
+
+    Args:
+        leg: whose foot.
+        base: base state; `feet.rotation` is its orientation.
+        qd: the leg's joint speeds `3`, rad/s.
+        relative: room for `3`.
+        feet: out.
+    """
+    position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
+    rotation, jacobian = feet.rotation, feet.jacobian
+    x, y, z = feet.local[leg, 0], feet.local[leg, 1], feet.local[leg, 2]
+    for i in range(3):
+        value = 0.0
+        for j in range(3):
+            value += jacobian[leg, i, j] * qd[j]
+        relative[i] = value
+    relative[0] += rate[1] * z - rate[2] * y
+    relative[1] += rate[2] * x - rate[0] * z
+    relative[2] += rate[0] * y - rate[1] * x
+    for i in range(3):
+        feet.world[leg, i] = position[i] + rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
+        feet.velocity[leg, i] = (
+            velocity[i]
+            + rotation[i, 0] * relative[0]
+            + rotation[i, 1] * relative[1]
+            + rotation[i, 2] * relative[2]
+        )
+
+
+@njit(cache=True)
 def update_feet(
     time: float,
     fresh: bool,
@@ -119,7 +151,7 @@ def update_feet(
     """
     gait, geometry = parameters.gait, parameters.geometry
     position, velocity, rate = base.position, base.linear_velocity, base.angular_velocity
-    rotation, local, jacobian, target = feet.rotation, feet.local, feet.jacobian, feet.target
+    rotation, target = feet.rotation, feet.target
     ground = geometry.foot_radius
     rotation_from_quaternion(base.orientation, rotation)
     yaw = math.atan2(rotation[1, 0], rotation[0, 0])
@@ -127,24 +159,7 @@ def update_feet(
     relative = np.empty(3)
     for leg in range(4):
         speeds = qd[3 * leg : 3 * leg + 3]
-        # p_world = p + R l,  v_world = v + R (J qd + omega x l)
-        x, y, z = local[leg, 0], local[leg, 1], local[leg, 2]
-        for i in range(3):
-            value = 0.0
-            for j in range(3):
-                value += jacobian[leg, i, j] * speeds[j]
-            relative[i] = value
-        relative[0] += rate[1] * z - rate[2] * y
-        relative[1] += rate[2] * x - rate[0] * z
-        relative[2] += rate[0] * y - rate[1] * x
-        for i in range(3):
-            feet.world[leg, i] = position[i] + rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
-            feet.velocity[leg, i] = (
-                velocity[i]
-                + rotation[i, 0] * relative[0]
-                + rotation[i, 1] * relative[1]
-                + rotation[i, 2] * relative[2]
-            )
+        _place_in_world(leg, base, speeds, relative, feet)
         stands, progress = contact(time, leg, gait)
         if stands:
             if fresh or not feet.stance[leg]:

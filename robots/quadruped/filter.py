@@ -220,18 +220,9 @@ def update_filter(
 
 
 @njit(cache=True)
-def correct_by_legs(
-    state: Filter,
-    legs: Legs,
-    joint_velocity: FloatArray,
-    orientation: FloatArray,
-    angular_velocity: FloatArray,
-    specific_force: FloatArray,
-    stance_phase: FloatArray,
-) -> None:
-    """One tick: predict with the inertial unit, correct with the standing feet."""
+def _predict(state: Filter, angular_velocity: FloatArray, specific_force: FloatArray) -> None:
+    """Move the state on by one period, as the inertial unit says; `state.rotation` is the orientation now."""
     mean, noise, period, rotation = state.mean, state.noise, state.period, state.rotation
-    rotation_from_quaternion(orientation, rotation)
     wx, wy, wz = angular_velocity[0], angular_velocity[1], angular_velocity[2]
     # The unit sits at r from the trunk's origin and feels omega x (omega x r) too much. (The Euler term
     # omegadot x r is left in: differentiating the gyroscope would add more noise than it takes away.)
@@ -257,64 +248,93 @@ def correct_by_legs(
             covariance[i, 0] += period * covariance[i, 1]
         covariance[0, 0] += noise.position**2 * period
         covariance[1, 1] += (noise.acceleration * period) ** 2
-    for leg in range(4):
-        row = 2 + leg
-        position, jacobian, axes = legs[0][leg], legs[1][leg], legs[2][leg]
-        # angular velocity of the calf, trunk frame
-        ox, oy, oz = wx, wy, wz
-        for j in range(3):
-            rate = joint_velocity[3 * leg + j]
-            ox += axes[0, j] * rate
-            oy += axes[1, j] * rate
-            oz += axes[2, j] * rate
-        # The floor's normal n seen from the trunk; the ball's centre sits one radius along it and, where the
-        # ball rolls without slip, moves at omega_calf x (radius n).
-        nx, ny, nz = rotation[2, 0], rotation[2, 1], rotation[2, 2]
-        roll_x = state.foot_radius * (oy * nz - oz * ny)
-        roll_y = state.foot_radius * (oz * nx - ox * nz)
-        roll_z = state.foot_radius * (ox * ny - oy * nx)
-        # velocity of the foot relative to the base: omega x l + J qd
-        px, py, pz = position[0], position[1], position[2]
-        vx = wy * pz - wz * py
-        vy = wz * px - wx * pz
-        vz = wx * py - wy * px
-        for j in range(3):
-            rate = joint_velocity[3 * leg + j]
-            vx += jacobian[0, j] * rate
-            vy += jacobian[1, j] * rate
-            vz += jacobian[2, j] * rate
-        # Contact is least certain at touchdown and lift-off: trust falls to 0.05 at both ends of a stance
-        # (Bledt et al. 2018), and noise grows as it falls.
-        phase = stance_phase[leg]
-        trust = 0.0
-        if phase >= 0.0:
-            trust = min(1.0, min(phase, 1.0 - phase) / noise.touchdown_window + 0.05)
-        for axis in range(3):
-            covariance = state.vertical if axis == 2 else state.horizontal
-            relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
-            if trust <= 0.0:
-                # in the air: the foot is where the leg says, and tells nothing of the base
-                mean[row, axis] = mean[0, axis] + relative
-                if axis != 0:
-                    for j in range(6):
-                        covariance[row, j] = 0.0
-                        covariance[j, row] = 0.0
-                    covariance[row, row] = _SWING_VARIANCE
-                continue
-            rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
-            mean[row, axis] += period * rolling
-            if axis != 1:
-                covariance[row, row] += noise.foot_drift**2 * period / trust
+
+
+@njit(cache=True)
+def _correct_by_leg(
+    state: Filter,
+    leg: int,
+    legs: Legs,
+    joint_velocity: FloatArray,
+    angular_velocity: FloatArray,
+    phase: float,
+) -> None:
+    """Correct by one foot: where it stands, and that it only rolls; `phase` of its stance is negative in the air."""
+    mean, noise, period, rotation = state.mean, state.noise, state.period, state.rotation
+    wx, wy, wz = angular_velocity[0], angular_velocity[1], angular_velocity[2]
+    row = 2 + leg
+    position, jacobian, axes = legs[0][leg], legs[1][leg], legs[2][leg]
+    # angular velocity of the calf, trunk frame
+    ox, oy, oz = wx, wy, wz
+    for j in range(3):
+        rate = joint_velocity[3 * leg + j]
+        ox += axes[0, j] * rate
+        oy += axes[1, j] * rate
+        oz += axes[2, j] * rate
+    # The floor's normal n seen from the trunk; the ball's centre sits one radius along it and, where the
+    # ball rolls without slip, moves at omega_calf x (radius n).
+    nx, ny, nz = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    roll_x = state.foot_radius * (oy * nz - oz * ny)
+    roll_y = state.foot_radius * (oz * nx - ox * nz)
+    roll_z = state.foot_radius * (ox * ny - oy * nx)
+    # velocity of the foot relative to the base: omega x l + J qd
+    px, py, pz = position[0], position[1], position[2]
+    vx = wy * pz - wz * py
+    vy = wz * px - wx * pz
+    vz = wx * py - wy * px
+    for j in range(3):
+        rate = joint_velocity[3 * leg + j]
+        vx += jacobian[0, j] * rate
+        vy += jacobian[1, j] * rate
+        vz += jacobian[2, j] * rate
+    # Contact is least certain at touchdown and lift-off: trust falls to 0.05 at both ends of a stance
+    # (Bledt et al. 2018), and noise grows as it falls.
+    trust = 0.0
+    if phase >= 0.0:
+        trust = min(1.0, min(phase, 1.0 - phase) / noise.touchdown_window + 0.05)
+    for axis in range(3):
+        covariance = state.vertical if axis == 2 else state.horizontal
+        relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
         if trust <= 0.0:
+            # in the air: the foot is where the leg says, and tells nothing of the base
+            mean[row, axis] = mean[0, axis] + relative
+            if axis != 0:
+                for j in range(6):
+                    covariance[row, j] = 0.0
+                    covariance[j, row] = 0.0
+                covariance[row, row] = _SWING_VARIANCE
             continue
-        # measured: foot minus base position
-        for axis in range(3):
-            relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
-            _correct(state, 0, axis, row, 0, relative, noise.foot_position**2 / trust)
-        # measured: base velocity, as a standing foot's centre only rolls: v + R (omega x l + J qd) = rolling
-        for axis in range(3):
-            rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
-            speed = rotation[axis, 0] * vx + rotation[axis, 1] * vy + rotation[axis, 2] * vz
-            _correct(state, 1, axis, 1, -1, rolling - speed, (noise.foot_velocity / trust) ** 2)
-        # measured: height of the foot's centre, one radius over the floor
-        _correct(state, 2, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
+        rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
+        mean[row, axis] += period * rolling
+        if axis != 1:
+            covariance[row, row] += noise.foot_drift**2 * period / trust
+    if trust <= 0.0:
+        return
+    # measured: foot minus base position
+    for axis in range(3):
+        relative = rotation[axis, 0] * px + rotation[axis, 1] * py + rotation[axis, 2] * pz
+        _correct(state, 0, axis, row, 0, relative, noise.foot_position**2 / trust)
+    # measured: base velocity, as a standing foot's centre only rolls: v + R (omega x l + J qd) = rolling
+    for axis in range(3):
+        rolling = rotation[axis, 0] * roll_x + rotation[axis, 1] * roll_y + rotation[axis, 2] * roll_z
+        speed = rotation[axis, 0] * vx + rotation[axis, 1] * vy + rotation[axis, 2] * vz
+        _correct(state, 1, axis, 1, -1, rolling - speed, (noise.foot_velocity / trust) ** 2)
+    # measured: height of the foot's centre, one radius over the floor
+    _correct(state, 2, 2, row, -1, state.foot_radius, (noise.foot_height / trust) ** 2)
+
+
+@njit(cache=True)
+def correct_by_legs(
+    state: Filter,
+    legs: Legs,
+    joint_velocity: FloatArray,
+    orientation: FloatArray,
+    angular_velocity: FloatArray,
+    specific_force: FloatArray,
+    stance_phase: FloatArray,
+) -> None:
+    """One tick: predict with the inertial unit, correct with the standing feet."""
+    rotation_from_quaternion(orientation, state.rotation)
+    _predict(state, angular_velocity, specific_force)
+    for leg in range(4):
+        _correct_by_leg(state, leg, legs, joint_velocity, angular_velocity, stance_phase[leg])

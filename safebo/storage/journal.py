@@ -144,8 +144,7 @@ class Journal(AbstractContextManager["Journal"]):
             versions=dict(versions or {}),
             created_at=_now(),
         )
-        # A run killed while its journal is made must leave either no run or a whole one: the database is made
-        # under another name and takes its own in one step.
+        # A run killed meanwhile must leave no run or a whole one: the database takes its name in one step.
         draft = folder / (SQLITE_FILE + ".new")
         shared = None if url is None else parsed_url(url)
         place = str(folder / SQLITE_FILE) if shared is None else shown_url(shared)

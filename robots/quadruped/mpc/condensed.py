@@ -10,7 +10,7 @@ from safebo.boundary.compiled import njit, put
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.problem import MpcProblem, RigidBody
 from safebo.robots.quadruped.mpc.pyramid import inside_pyramid, scatter_forces
-from safebo.types import FloatArray
+from safebo.types import FloatArray, IntArray
 
 
 @njit(cache=True, fastmath={"contract"})
@@ -171,44 +171,29 @@ def _turned(inverse_inertia: FloatArray, yaw: float, inverse: FloatArray, to_rat
             inverse[i, j] = value
 
 
-@njit(cache=True, fastmath={"contract", "arcp", "nsz"})
-def build_program(
-    problem: MpcProblem,
-    body: RigidBody,
-    dt: float,
-    weights: FloatArray,
-    regularisation: float,
-    unit: float,
-    hessian: FloatArray,
-    gradient: FloatArray,
-) -> None:
-    """Write the condensed program of `ConvexMpc.build`; `unit` is that of force, N.
-
-    Of `hessian` only what is on the diagonal and right of it is written, see `mirror`.
-
-    With W = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force f that acts for d seconds around the time c moves the
-    velocities at a later end t_k of a step by d W f and the positions by d (t_k - c) T W f, hence
-
-        H_ab = p_ab (T W_a)^T Q_pos (T W_b) + v_ab W_a^T Q_vel W_b + alpha d_a/dt delta_ab
-        p_ab = d_a d_b sum_k h_k/dt (t_k - c_a)(t_k - c_b),   v_ab = d_a d_b sum_k h_k/dt   (steps k from both on)
-        g_a = d_a (sum_k h_k/dt ((t_k - c_a) (T W_a)^T Q_pos e_pos,k + W_a^T Q_vel e_vel,k) - alpha/dt f_share)
-
-    where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
-    as DAQP minimises u^T H u / 2 + g^T u. Sums over the steps from one on are made once for every step; times count
-    from the end of the horizon, so that late steps, whose sums are small, lose nothing to rounding.
-    """
-    state, reference, ends, arms = problem.state, problem.reference, problem.ends, problem.moment_arms
-    durations, steps = problem.durations, problem.ends.shape[0]
-    inverse = np.empty((3, 3))
-    to_rates = np.empty((3, 3))
-    _turned(body.inverse_inertia, state[2], inverse, to_rates)
-    total, standing, stand_now = 0, 0.0, 0
-    for j in range(steps):
+@njit(cache=True)
+def _contacts(durations: FloatArray) -> tuple[int, float, int]:
+    """How many contacts there are, how long they last together, and how many of them are of the first step."""
+    total, standing, now = 0, 0.0, 0
+    for j in range(durations.shape[0]):
         for leg in range(4):
             if durations[j, leg] > 0.0:
                 total += 1
                 standing += durations[j, leg]
-                stand_now += 1 if j == 0 else 0
+                now += 1 if j == 0 else 0
+    return total, standing, now
+
+
+@njit(cache=True, fastmath={"contract", "arcp", "nsz"})
+def _step_sums(
+    problem: MpcProblem, weights: FloatArray, to_rates: FloatArray, dt: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Sums over the steps from every one on, `steps + 1` rows: of h/dt times 1, t and t^2, and of weighted errors.
+
+    The errors are those that the free motion leaves: of positions, of positions times t, of velocities.
+    """
+    state, reference, ends = problem.state, problem.reference, problem.ends
+    steps = ends.shape[0]
     horizon = ends[steps - 1]
     # Free motion x_k = exp(A k dt) x_0 with A^3 = 0, in closed form: p + t v - g t^2 / 2 and v - g t. The error
     # it leaves, weighted: ep for positions, ev for velocities. Sums from every step on: `later` of h/dt times 1, t and
@@ -242,6 +227,16 @@ def build_program(
             lag[k, i] = lag[k + 1, i] + back * ep[k, i]
             ep[k, i] += ep[k + 1, i]
             ev[k, i] += ev[k + 1, i]
+    return later, ep, lag, ev
+
+
+@njit(cache=True, fastmath={"contract", "arcp", "nsz"})
+def _contact_effects(
+    problem: MpcProblem, weights: FloatArray, inverse: FloatArray, to_rates: FloatArray, total: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, FloatArray, FloatArray]:
+    """What a force of each of `total` contacts does, raw and weighted; its step, duration and centre in time."""
+    durations, arms, steps = problem.durations, problem.moment_arms, problem.ends.shape[0]
+    horizon = problem.ends[steps - 1]
     # Per contact, which comes last so that inner loops run along contacts: angular effect of a force along an axis m on
     # velocities, w = I^-1 [r]x, and on roll, pitch, yaw, tw = Rz^T w, raw and weighted. The linear effect is 1/m on the
     # diagonal and needs no storage.
@@ -270,6 +265,41 @@ def build_program(
                     qtw[i, m, c] = weights[i] * value
                     qw[i, m, c] = weights[6 + i] * w[i, m, c]
             c += 1
+    return w, tw, qw, qtw, when, lasts, centre
+
+
+@njit(cache=True, fastmath={"contract", "arcp", "nsz"})
+def build_program(
+    problem: MpcProblem,
+    body: RigidBody,
+    dt: float,
+    weights: FloatArray,
+    regularisation: float,
+    unit: float,
+    hessian: FloatArray,
+    gradient: FloatArray,
+) -> None:
+    """Write the condensed program of `ConvexMpc.build`; `unit` is that of force, N.
+
+    Of `hessian` only what is on the diagonal and right of it is written, see `mirror`.
+
+    With W = [I^-1 [r]x ; 1/m] and T = diag(Rz^T, 1), a force f that acts for d seconds around the time c moves the
+    velocities at a later end t_k of a step by d W f and the positions by d (t_k - c) T W f, hence
+
+        H_ab = p_ab (T W_a)^T Q_pos (T W_b) + v_ab W_a^T Q_vel W_b + alpha d_a/dt delta_ab
+        p_ab = d_a d_b sum_k h_k/dt (t_k - c_a)(t_k - c_b),   v_ab = d_a d_b sum_k h_k/dt   (steps k from both on)
+        g_a = d_a (sum_k h_k/dt ((t_k - c_a) (T W_a)^T Q_pos e_pos,k + W_a^T Q_vel e_vel,k) - alpha/dt f_share)
+
+    where e_k is what the free motion leaves of the error at the end of step k. Half of the cost is written,
+    as DAQP minimises u^T H u / 2 + g^T u. Sums over the steps from one on are made once for every step; times count
+    from the end of the horizon, so that late steps, whose sums are small, lose nothing to rounding.
+    """
+    inverse, to_rates = np.empty((3, 3)), np.empty((3, 3))
+    _turned(body.inverse_inertia, problem.state[2], inverse, to_rates)
+    total, standing, stand_now = _contacts(problem.durations)
+    horizon = problem.ends[-1]
+    later, ep, lag, ev = _step_sums(problem, weights, to_rates, dt)
+    w, tw, qw, qtw, when, lasts, centre = _contact_effects(problem, weights, inverse, to_rates, total)
     even = unit * horizon / standing
     even_now = unit / max(1, stand_now)
     inverse_mass = 1.0 / body.mass

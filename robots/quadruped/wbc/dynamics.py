@@ -148,6 +148,44 @@ def _write_base_column(column: int, force: Force, mass_matrix: FloatArray) -> No
 
 
 @njit(cache=True)
+def _write_joint_block(
+    hinges: tuple[Motion, Motion, Motion],
+    pushes: tuple[Force, Force, Force],
+    armature: FloatArray,
+    block: FloatArray,
+) -> None:
+    """What the joints of one leg need while one of them accelerates at one radian per square second."""
+    (s0, s1, s2), (push0, push1, push2) = hinges, pushes
+    block[0, 0] = power(s0, push0) + armature[0]
+    block[1, 1] = power(s1, push1) + armature[1]
+    block[2, 2] = power(s2, push2) + armature[2]
+    block[0, 1] = block[1, 0] = power(s0, push1)
+    block[0, 2] = block[2, 0] = power(s0, push2)
+    block[1, 2] = block[2, 1] = power(s1, push2)
+
+
+@njit(cache=True)
+def _write_base_block(whole: Inertia, total: Force, mass_matrix: FloatArray, bias: FloatArray) -> None:
+    """What the base needs: `whole` is the inertia of all, `total` the force of all while nothing accelerates."""
+    for i in range(3):
+        bias[i], bias[3 + i] = total.linear[i], total.moment[i]
+        mass_matrix[i, i] = whole.mass
+    xx, yy, zz, xy, xz, yz = whole.tensor
+    mass_matrix[3, 3], mass_matrix[4, 4], mass_matrix[5, 5] = xx, yy, zz
+    mass_matrix[3, 4] = mass_matrix[4, 3] = xy
+    mass_matrix[3, 5] = mass_matrix[5, 3] = xz
+    mass_matrix[4, 5] = mass_matrix[5, 4] = yz
+    # force of an acceleration about O: alpha x lever
+    hx, hy, hz = whole.lever
+    mass_matrix[0, 4] = mass_matrix[4, 0] = hz
+    mass_matrix[0, 5] = mass_matrix[5, 0] = -hy
+    mass_matrix[1, 3] = mass_matrix[3, 1] = -hz
+    mass_matrix[1, 5] = mass_matrix[5, 1] = hx
+    mass_matrix[2, 3] = mass_matrix[3, 2] = hy
+    mass_matrix[2, 4] = mass_matrix[4, 2] = -hx
+
+
+@njit(cache=True)
 def equations_of_motion(
     quaternion: FloatArray,
     base: FloatArray,
@@ -194,11 +232,9 @@ def equations_of_motion(
         turn2 = then_about(turn1, axis2, math.sin(q2), math.cos(q2))
         anchor1 = plus(point0, turned(turn0, minus(point1, point0)))
         anchor2 = plus(anchor1, turned(turn1, minus(point2, point1)))
-        s0, s1, s2 = (
-            hinge(axis0, point0),
-            hinge(turned(turn0, axis1), anchor1),
-            hinge(turned(turn1, axis2), anchor2),
-        )
+        s0 = hinge(axis0, point0)
+        s1 = hinge(turned(turn0, axis1), anchor1)
+        s2 = hinge(turned(turn1, axis2), anchor2)
         velocity0 = moving(trunk_velocity, s0, u0)
         velocity1 = moving(velocity0, s1, u1)
         velocity2 = moving(velocity1, s2, u2)
@@ -212,42 +248,22 @@ def equations_of_motion(
         force2 = _required(body2, velocity2, acceleration2)
         force1 = added(force2, _required(body1, velocity1, acceleration1))
         force0 = added(force1, _required(body0, velocity0, acceleration0))
-        bias[first], bias[first + 1], bias[first + 2] = (
-            power(s0, force0),
-            power(s1, force1),
-            power(s2, force2),
-        )
+        bias[first] = power(s0, force0)
+        bias[first + 1] = power(s1, force1)
+        bias[first + 2] = power(s2, force2)
         inertia1 = combined(body1, body2)
         inertia0 = combined(body0, inertia1)
         push0, push1, push2 = momentum(inertia0, s0), momentum(inertia1, s1), momentum(body2, s2)
         _write_base_column(first, push0, mass_matrix)
         _write_base_column(first + 1, push1, mass_matrix)
         _write_base_column(first + 2, push2, mass_matrix)
-        armature = table.armature[3 * leg : 3 * leg + 3]
-        block = mass_matrix[first : first + 3, first : first + 3]
-        block[0, 0] = power(s0, push0) + armature[0]
-        block[1, 1] = power(s1, push1) + armature[1]
-        block[2, 2] = power(s2, push2) + armature[2]
-        block[0, 1] = block[1, 0] = power(s0, push1)
-        block[0, 2] = block[2, 0] = power(s0, push2)
-        block[1, 2] = block[2, 1] = power(s1, push2)
+        block, armature = (
+            mass_matrix[first : first + 3, first : first + 3],
+            table.armature[3 * leg : 3 * leg + 3],
+        )
+        _write_joint_block((s0, s1, s2), (push0, push1, push2), armature, block)
         whole, total = combined(whole, inertia0), added(total, force0)
-    for i in range(3):
-        bias[i], bias[3 + i] = total.linear[i], total.moment[i]
-        mass_matrix[i, i] = whole.mass
-    xx, yy, zz, xy, xz, yz = whole.tensor
-    mass_matrix[3, 3], mass_matrix[4, 4], mass_matrix[5, 5] = xx, yy, zz
-    mass_matrix[3, 4] = mass_matrix[4, 3] = xy
-    mass_matrix[3, 5] = mass_matrix[5, 3] = xz
-    mass_matrix[4, 5] = mass_matrix[5, 4] = yz
-    # force of an acceleration about O: alpha x lever
-    hx, hy, hz = whole.lever
-    mass_matrix[0, 4] = mass_matrix[4, 0] = hz
-    mass_matrix[0, 5] = mass_matrix[5, 0] = -hy
-    mass_matrix[1, 3] = mass_matrix[3, 1] = -hz
-    mass_matrix[1, 5] = mass_matrix[5, 1] = hx
-    mass_matrix[2, 3] = mass_matrix[3, 2] = hy
-    mass_matrix[2, 4] = mass_matrix[4, 2] = -hx
+    _write_base_block(whole, total, mass_matrix, bias)
 
 
 @njit(cache=True)

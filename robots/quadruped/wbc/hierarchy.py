@@ -66,21 +66,7 @@ def solve_hierarchy(
             if left <= RANK_TOLERANCE**2 * lengths[i]:
                 turned[known:, i] = 0.0  # the level's own earlier rows leave nothing of it
                 continue
-            norm = math.sqrt(left)
-            mirror, first = mirrors[known], turned[known, i]
-            for j in range(known, n):
-                mirror[j] = turned[j, i]
-            mirror[known] += norm if first >= 0.0 else -norm
-            scales[known] = 1.0 / (norm * (norm + abs(first)))
-            along[:] = 0.0
-            for j in range(known, n):
-                value, line = mirror[j], turned[j]
-                for r in range(rows):
-                    along[r] += value * line[r]
-            for j in range(known, n):
-                value, line = scales[known] * mirror[j], turned[j]
-                for r in range(rows):
-                    line[r] -= value * along[r]
+            scales[known] = _reflect(turned, known, i, math.sqrt(left), mirrors[known], along)
             known += 1
         # y := P^T (P P^T + lambda^2)^-1 (t - J x) along the new directions
         gram, residual = np.empty((m, m)), np.empty((m, columns))
@@ -112,6 +98,38 @@ def solve_hierarchy(
                 value += mirror[j] * solution[j, c]
             for j in range(k, n):
                 solution[j, c] -= scales[k] * value * mirror[j]
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _reflect(
+    turned: FloatArray, known: int, task: int, norm: float, mirror: FloatArray, along: FloatArray
+) -> float:
+    """Turn all tasks so that what is left of one lies on the axis `known`; returns the reflection's scale.
+
+    Args:
+        turned: tasks in their columns.
+        known: number of directions found before.
+        task: column of the one.
+        norm: length of what is left of it.
+        mirror: out, the reflection's vector `n`; nothing before `known` is written.
+        along: room for as many as there are tasks.
+    """
+    n, rows = turned.shape
+    first = turned[known, task]
+    for j in range(known, n):
+        mirror[j] = turned[j, task]
+    mirror[known] += norm if first >= 0.0 else -norm
+    scale = 1.0 / (norm * (norm + abs(first)))
+    along[:] = 0.0
+    for j in range(known, n):
+        value, line = mirror[j], turned[j]
+        for r in range(rows):
+            along[r] += value * line[r]
+    for j in range(known, n):
+        value, line = scale * mirror[j], turned[j]
+        for r in range(rows):
+            line[r] -= value * along[r]
+    return scale
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})

@@ -70,6 +70,27 @@ class TaskGains(NamedTuple):
 
 
 @njit(cache=True)
+def _stack_base(
+    row: int, base_velocity: FloatArray, reference: FloatArray, tasks: FloatArray, targets: FloatArray
+) -> None:
+    """Write the base's orientation and position, six rows from `row` on; see `stack_tasks`."""
+    for i in range(3):
+        tasks[row + i, 3 + i] = 1.0
+        tasks[row + 3 + i, i] = 1.0
+        targets[row + i, 0] = reference[0, i]
+        targets[row + 3 + i, 0] = reference[1, i]
+        targets[row + i, 1] = reference[2, i]
+        targets[row + 3 + i, 1] = reference[3, i]
+        targets[row + i, 2] = reference[4, i]
+        targets[row + 3 + i, 2] = reference[5, i]
+    # v is given in a frame that turns: the base origin accelerates in space by a = vdot + omega x v
+    turning = np.empty(3)
+    _cross(base_velocity[3:], base_velocity[:3], turning)
+    for i in range(3):
+        targets[row + 3 + i, 2] -= turning[i]
+
+
+@njit(cache=True)
 def stack_tasks(
     feet: Feet,
     base_velocity: FloatArray,
@@ -99,21 +120,8 @@ def stack_tasks(
             standing += 1
     sizes = stack.sizes
     sizes[0], sizes[1], sizes[2], sizes[3] = 3 * standing, 3, 3, 12 - 3 * standing
-    r_stance, r_base, r_swing = 0, 3 * standing, 3 * standing + 6
-    for i in range(3):
-        tasks[r_base + i, 3 + i] = 1.0
-        tasks[r_base + 3 + i, i] = 1.0
-        targets[r_base + i, 0] = reference[0, i]
-        targets[r_base + 3 + i, 0] = reference[1, i]
-        targets[r_base + i, 1] = reference[2, i]
-        targets[r_base + 3 + i, 1] = reference[3, i]
-        targets[r_base + i, 2] = reference[4, i]
-        targets[r_base + 3 + i, 2] = reference[5, i]
-    # v is given in a frame that turns: the base origin accelerates in space by a = vdot + omega x v
-    turning = np.empty(3)
-    _cross(rate, base, turning)
-    for i in range(3):
-        targets[r_base + 3 + i, 2] -= turning[i]
+    r_stance, r_swing = 0, 3 * standing + 6
+    _stack_base(3 * standing, base_velocity, reference, tasks, targets)
     error, relative, command = np.empty(3), np.empty(3), np.empty(3)
     speed, coriolis = np.empty(3), np.empty(3)
     for leg in range(4):
