@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import SystemRandom
@@ -81,6 +81,36 @@ def ready_controller(robot: RobotModel, settings: GuardianSettings) -> GuardedCo
     return controller
 
 
+class EndRequests:
+    """Requests to end the guardian, by signals.
+
+    Args:
+        say: is told what follows. Not in the handler, which may have interrupted a line that is being printed.
+    """
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._asked = self._said = 0
+        self._say = say
+
+    def take_signals(self) -> None:
+        """From now on a signal is a request."""
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
+            signal.signal(signal.SIGHUP, self._ask)
+
+    def count(self) -> int:
+        """How many there were."""
+        if self._asked > self._said:
+            self._said = self._asked
+            first = self._said == 1
+            self._say("standing down; once more for joint damping at once" if first else "joint damping")
+        return self._asked
+
+    def _ask(self, *_: object) -> None:
+        self._asked += 1
+
+
 def guard(
     link: WaitingLink,
     robot: RobotModel,
@@ -90,21 +120,8 @@ def guard(
     where: str,
 ) -> None:
     """Prepare the robot and guard it until asked to end."""
-    asked, said = [0], [0]
     announcer = Announcer(say_if_heard)
-
-    def ask(*_: object) -> None:
-        asked[0] += 1
-
-    def requests() -> int:
-        # not said in the handler, which may have interrupted a line that is being printed
-        if asked[0] > said[0]:
-            said[0] = asked[0]
-            announcer(
-                "standing down; once more for joint damping at once" if said[0] == 1 else "joint damping"
-            )
-        return asked[0]
-
+    requests = EndRequests(announcer)
     server = UdpServer(settings.options.listen, settings.options.port)
     log = EventLog(settings.options.log, say_if_heard)
     try:
@@ -116,10 +133,7 @@ def guard(
         server.close()
         announcer.close()
         raise
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
-        signal.signal(signal.SIGHUP, ask)
+    requests.take_signals()
     virtual, period = not settings.options.physical, 1.0 / CONTROL_RATE_HZ
     own_clock = settings.options.on_own_clock
     # A virtual robot's clock may run slow, and what counts then is the work, not how long others kept us from it.
@@ -156,7 +170,7 @@ def guard(
         kind = "virtual" if virtual else "PHYSICAL"
         say_if_heard(f"ready: guarding a {kind} {robot.name}, serial {link.serial()}, on {host}:{port}")
         try:
-            left = process.run(requests)
+            left = process.run(requests.count)
         finally:
             if writer is not None:
                 writer.close()
