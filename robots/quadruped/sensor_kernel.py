@@ -305,29 +305,60 @@ def _gravity(
     gyroscope: FloatArray,
     accelerometer: FloatArray,
 ) -> None:
-    """The angle between gravity by the accelerometer and by the attitude, rad, and its size, m/s^2, both smoothed."""
+    """The angle between gravity by the accelerometer and by the attitude, rad, and its size, m/s^2, both smoothed.
+
+    What is said of a robot that is still has nothing of the motion before in it: that mean begins with the stillness.
+    """
     m = memory.view(SENSORS)[0]
-    found, force, vertical = m["found"], m["force"][0], m["force"][1]
+    found, numbers, up = m["found"], m["numbers"], up_of(quaternion)
     calm = True
     for k in range(3):
-        calm = calm and abs(gyroscope[k]) < m["numbers"][QUIET_RATE]
+        calm = calm and abs(gyroscope[k]) < numbers[QUIET_RATE]
     for j in range(12):
-        calm = calm and abs(qd[j]) < m["numbers"][QUIET_SPEED]
-    m["quiet"][0] = m["quiet"][0] + step if calm else 0.0
+        calm = calm and abs(qd[j]) < numbers[QUIET_SPEED]
+    if calm:
+        angle, size = _smoothed_gravity(
+            m["still"], step, m["quiet"][0], numbers[GRAVITY_FILTER], accelerometer, up
+        )
+        m["quiet"][0] += step
+        if m["quiet"][0] > numbers[QUIET_TIME]:
+            found[STILL] = angle
+            found[SIZE] = abs(size - GRAVITY)
+    else:
+        m["quiet"][0] = 0.0
     m["forces"][0] += step
-    up = up_of(quaternion)
-    share = step / (step + min(m["forces"][0], m["numbers"][GRAVITY_FILTER]))
-    dot = size = 0.0
-    for k in range(3):
-        force[k] += share * (accelerometer[k] - force[k])
-        vertical[k] += share * (up[k] - vertical[k])
-    for k in range(3):
-        dot += force[k] * vertical[k]
-        size += force[k] * force[k]
-    norm = math.sqrt(size * (vertical[0] ** 2 + vertical[1] ** 2 + vertical[2] ** 2))
-    angle = math.acos(max(-1.0, min(1.0, dot / norm))) if norm > 0.0 else math.pi
-    if m["quiet"][0] > m["numbers"][QUIET_TIME]:
-        found[STILL] = angle
-        found[SIZE] = abs(math.sqrt(size) - GRAVITY)
-    if m["forces"][0] > 2.0 * m["numbers"][GRAVITY_FILTER]:
+    angle, _ = _smoothed_gravity(m["force"], step, m["forces"][0], numbers[GRAVITY_FILTER], accelerometer, up)
+    if m["forces"][0] > 2.0 * numbers[GRAVITY_FILTER]:
         found[MOVING] = angle
+
+
+@njit(cache=True)
+def _smoothed_gravity(
+    means: FloatArray,
+    step: float,
+    since: float,
+    filter_time: float,
+    accelerometer: FloatArray,
+    up: FloatArray,
+) -> tuple[float, float]:
+    """The angle between mean specific force and mean vertical, rad, and the size of the force, m/s^2, after one more.
+
+    Args:
+        means: of specific force and vertical, `2 x 3`, changed in place.
+        step: since the state before, s.
+        since: s that went into the means; 0: they begin with this state.
+        filter_time: s over which they are smoothed once so much went into them.
+        accelerometer: specific force, m/s^2, `3`.
+        up: the vertical by the attitude, `3`.
+    """
+    share = step / (step + min(since, filter_time))
+    dot = size = length = 0.0
+    for k in range(3):
+        means[0, k] += share * (accelerometer[k] - means[0, k])
+        means[1, k] += share * (up[k] - means[1, k])
+    for k in range(3):
+        dot += means[0, k] * means[1, k]
+        size += means[0, k] * means[0, k]
+        length += means[1, k] * means[1, k]
+    norm = math.sqrt(size * length)
+    return math.acos(max(-1.0, min(1.0, dot / norm))) if norm > 0.0 else math.pi, math.sqrt(size)

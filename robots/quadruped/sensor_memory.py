@@ -110,7 +110,8 @@ SENSORS = np.dtype(
         ("reach", "f8", (REACH_WINDOW, 24)),  # targets and angles every few states, rad
         ("steps", "f8", PACE_WINDOW),  # of the robot's clock, s
         ("quiet", "f8", 1),  # s for which neither trunk nor joints have moved
-        ("force", "f8", (2, 3)),  # specific force and the vertical, smoothed, trunk frame
+        ("still", "f8", (2, 3)),  # specific force and the vertical, smoothed since then, trunk frame
+        ("force", "f8", (2, 3)),  # the same over everything
         ("forces", "f8", 1),  # s that went into them
         ("stood", "f8", 1),  # s that went into the next three, smoothed while the robot stands
         ("feet", "f8", (4, 3)),  # m, trunk frame

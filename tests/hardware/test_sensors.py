@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from safebo.experiments.robustness.guardian_world import go1
+from safebo.hardware.constants import QUIET_TIME_S
 from safebo.hardware.guardian.limits import LIMITS
 from safebo.hardware.guardian.observation import RobotObservation
 from safebo.hardware.guardian.sensors import SensorWatch
@@ -173,6 +174,16 @@ def test_gravity_that_is_elsewhere_or_of_another_size_is_found_while_the_robot_i
     assert Mill(still=True).run(400, rolled)["gravity_still"] > limit("gravity")
     assert Mill(still=True).run(600, scaled("linear_acceleration", 1.3))["gravity_size"] > limit("weight")
     assert np.isnan(Mill().run(400, rolled)["gravity_still"])  # it moves
+
+
+def test_a_robot_that_just_fell_and_lies_still_is_not_accused_of_the_fall() -> None:
+    def falling(seen: RobotObservation, kept: dict[str, Any]) -> None:
+        seen.reading.angular_velocity[:] = 3.0
+        seen.reading.linear_acceleration[:] = 25.0, -30.0, 5.0
+
+    mill = Mill(still=True)
+    mill.run(50, falling)
+    assert mill.run(int(2.0 * QUIET_TIME_S / 0.002))["gravity_still"] < 0.5 * limit("gravity")
 
 
 @pytest.mark.parametrize(("joint", "angle"), [(2, 0.35), (5, -0.35), (6, 0.15), (9, -0.15), (7, 0.15)])
