@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from safebo.hardware.constants import PORT
-from safebo.hardware.errors import HardwareError
+from safebo.hardware.errors import HardwareError, HardwareInputError
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.text.command import say
 
@@ -112,6 +112,48 @@ def check(
     for what in wrong + also:
         say(f"error: {what}", error=True)
     raise typer.Exit(1 if wrong or also else 0)
+
+
+@app.command()
+def trial(
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as /run_trial.")],
+    domain: Annotated[int, typer.Option(help="ROS_DOMAIN_ID of its server.")] = 0,
+    interface: Annotated[str, typer.Option(help="Network interface on which it is.")] = "lo",
+    wait: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for it to be found.")] = 5.0,
+) -> None:
+    """Walk one trial by an action server of ROS 2: a trial as JSON on stdin, its measurement on stdout.
+
+    For a study's evaluator: {name: subprocess, options: {command: [safebo, robot, ros2, trial, /run_trial]}}. When it
+    is told to end it cancels the trial.
+
+    Exit codes: 0 measured; 1 nobody offers the action, or it was rejected, cancelled or aborted without margins; 2 bad
+    input; 130 told to end.
+    """
+    import json
+    import signal
+    import sys
+
+    from safebo.hardware.ros2.bridge import check_network
+    from safebo.hardware.ros2.network import join
+    from safebo.hardware.ros2.trial_action import TrialAction, run_trial
+    from safebo.robots.controllers.ros_node import is_name
+
+    try:
+        if not is_name(action):
+            _leave(HardwareInputError(f"ACTION {action!r}: is no name of ROS 2, such as /run_trial"), 2)
+        try:
+            asked = json.load(sys.stdin)
+            asked["id"], asked["parameters"]
+        except (ValueError, TypeError, KeyError) as error:
+            _leave(HardwareInputError(f"stdin: expected a trial as one JSON object ({error})"), 2)
+        check_network(interface, domain)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        client = TrialAction(join(interface, domain), action, lambda text: say(text, error=True))
+        sys.stdout.write(json.dumps(run_trial(client, asked, wait)) + "\n")
+    except HardwareError as error:
+        _leave(error, error.exit_code)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Messages and services of ROS 2 as far as they are used here: their fields, in the notation of `.msg` files.
 
-A service's request and response are types of their own, `SetParameters_Request`. Field lists are those that
-docs.ros.org prints for Jazzy; those of Humble and Rolling are the same.
+A service's request and response are types of their own, `SetParameters_Request`; so are an action's services and its
+feedback, with the goal's number before what the action's file declares. Field lists are those that docs.ros.org prints
+for Jazzy; those of Humble and Rolling are the same.
 """
 
 from __future__ import annotations
@@ -76,12 +77,38 @@ DEFINITIONS = {
     "rcl_interfaces/srv/SetParameters_Response": "rcl_interfaces/SetParametersResult[] results",
     "rcl_interfaces/srv/SetParametersAtomically_Request": "rcl_interfaces/Parameter[] parameters",
     "rcl_interfaces/srv/SetParametersAtomically_Response": "rcl_interfaces/SetParametersResult result",
+    "unique_identifier_msgs/msg/UUID": "uint8[16] uuid",
+    "action_msgs/msg/GoalInfo": "unique_identifier_msgs/UUID goal_id; builtin_interfaces/Time stamp",
+    "action_msgs/msg/GoalStatus": "action_msgs/GoalInfo goal_info; int8 status",
+    "action_msgs/msg/GoalStatusArray": "action_msgs/GoalStatus[] status_list",
+    "action_msgs/srv/CancelGoal_Request": "action_msgs/GoalInfo goal_info",
+    "action_msgs/srv/CancelGoal_Response": "int8 return_code; action_msgs/GoalInfo[] goals_canceling",
+    "safebo_interfaces/action/RunTrial_Goal": (
+        "uint32 trial; string[] names; float64[] values; string context; string[] context_names; "
+        "float64[] context_values; uint64 seed"
+    ),
+    "safebo_interfaces/action/RunTrial_Result": (
+        "float64 objective; string[] margin_names; float64[] margins; string outcome; bool fell; string message"
+    ),
+    "safebo_interfaces/action/RunTrial_Feedback": "float64 time; string message",
+    "safebo_interfaces/action/RunTrial_SendGoal_Request": (
+        "unique_identifier_msgs/UUID goal_id; safebo_interfaces/action/RunTrial_Goal goal"
+    ),
+    "safebo_interfaces/action/RunTrial_SendGoal_Response": "bool accepted; builtin_interfaces/Time stamp",
+    "safebo_interfaces/action/RunTrial_GetResult_Request": "unique_identifier_msgs/UUID goal_id",
+    "safebo_interfaces/action/RunTrial_GetResult_Response": (
+        "int8 status; safebo_interfaces/action/RunTrial_Result result"
+    ),
+    "safebo_interfaces/action/RunTrial_FeedbackMessage": (
+        "unique_identifier_msgs/UUID goal_id; safebo_interfaces/action/RunTrial_Feedback feedback"
+    ),
 }
 
 PRIMITIVES = {
     "bool": "?",
     "byte": "B",
     "uint8": "B",
+    "int8": "b",
     "int32": "i",
     "uint32": "I",
     "int64": "q",
@@ -124,7 +151,7 @@ def fields_of(name: str) -> tuple[Field, ...]:
         match = _FIELD.fullmatch(line)
         assert match is not None, line
         kind, bound, count, field = match.groups()
-        if "/" in kind:
+        if kind.count("/") == 1:
             kind = kind.replace("/", "/msg/")
         number = int(count) if count else None
         if bound:
@@ -132,6 +159,11 @@ def fields_of(name: str) -> tuple[Field, ...]:
         else:
             found.append(Field(field, kind, count is not None, number))
     return tuple(found)
+
+
+def is_service(name: str) -> bool:
+    """Whether a type is a service's request or response, before which a header stands on the wire."""
+    return name.endswith(("_Request", "_Response"))
 
 
 def dds_name(name: str) -> str:

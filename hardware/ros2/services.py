@@ -23,6 +23,8 @@ from safebo.hardware.ros2.cdr import Message, decode, encode
 from safebo.hardware.ros2.names import nodes_among, reply_topic, request_topic
 
 HEADER = struct.Struct("<Qq")
+SIGNALS_S = 0.1
+"""After which a wait looks whether the process was told to end."""
 REPLIES = 16
 """That a server keeps, for requests that come again."""
 
@@ -53,7 +55,7 @@ class ServiceClient:
         node: such as `/my_mpc`.
         service: such as `get_parameters`.
         kind: of the service, such as `rcl_interfaces/srv/GetParameters`.
-        again: seconds after which a request that nobody has answered is sent once more.
+        again: seconds after which a request that nobody has answered is sent once more; infinite: never.
 
     Attributes:
         foreign: replies that carried another header than ours: for other clients, or without any.
@@ -92,22 +94,14 @@ class ServiceClient:
             WireError: a request that cannot be written, or a reply that is none.
         """
         end = time.monotonic() + timeout
-        if not self.ready(timeout):
-            raise LinkError(self._absent(timeout))
-        self._count += 1
-        data = encode(f"{self._kind}_Request", request, HEADER.pack(self._number, self._count))
-        foreign, send = self.foreign, -1.0
+        foreign, data = self.foreign, self.send(request, timeout)
+        send = time.monotonic() + self._again
         while (now := time.monotonic()) < end:
             if now >= send:
                 self._requests.write(data)
                 send = now + self._again
-            if not self._replies.wait(min(end, send) - now):
-                continue
-            for reply in self._replies.take():
-                header = header_of(reply) if len(reply) >= 4 + HEADER.size else (0, 0)
-                if header == (self._number, self._count):
-                    return decode(f"{self._kind}_Response", reply, HEADER.size)
-                self.foreign += header[0] != self._number
+            if (response := self.reply(min(end, send) - now)) is not None:
+                return response
         said = f"{self._node}: no answer to {self._service} within {timeout:g} s"
         if self.foreign > foreign:
             said += (
@@ -115,6 +109,40 @@ class ServiceClient:
                 "is the node run with RMW_IMPLEMENTATION=rmw_cyclonedds_cpp?"
             )
         raise LinkError(said)
+
+    def send(self, request: Message, timeout: float) -> bytes:
+        """Begin a call, of which `reply` hears; the request's bytes.
+
+        Raises:
+            LinkError: nobody offers it. WireError: a request that cannot be written.
+        """
+        if not self.ready(timeout):
+            raise LinkError(self._absent(timeout))
+        self._count += 1
+        data = encode(f"{self._kind}_Request", request, HEADER.pack(self._number, self._count))
+        self._requests.write(data)
+        return data
+
+    def reply(self, seconds: float) -> dict[str, Any] | None:
+        """The reply to what was sent last; None when it has not come within so many seconds.
+
+        Raises:
+            WireError: a reply that is none.
+        """
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0.0:
+            if not self._replies.wait(min(left, SIGNALS_S)):
+                continue
+            for reply in self._replies.take():
+                header = header_of(reply) if len(reply) >= 4 + HEADER.size else (0, 0)
+                if header == (self._number, self._count):
+                    return decode(f"{self._kind}_Response", reply, HEADER.size)
+                self.foreign += header[0] != self._number
+        return None
+
+    def offered(self) -> bool:
+        """Whether somebody answers it now."""
+        return self._replies.writers() > 0
 
     def _absent(self, timeout: float) -> str:
         nodes = nodes_among(list(self._participant.topics()))

@@ -16,12 +16,13 @@ import cyclonedds.idl.annotations as annotate
 import cyclonedds.idl.types as types
 
 from safebo.hardware.dds import serialised
-from safebo.hardware.ros2.interfaces import Field, dds_name, fields_of
+from safebo.hardware.ros2.interfaces import Field, dds_name, fields_of, is_service
 
 _KINDS = {
     "bool": bool,
     "byte": types.uint8,
     "uint8": types.uint8,
+    "int8": types.int8,
     "int32": types.int32,
     "uint32": types.uint32,
     "int64": types.int64,
@@ -44,7 +45,7 @@ def _part(name: str) -> Any:
 
 def _declared(name: str, called: str) -> Any:
     fields = {field.name: _kind(field) for field in fields_of(name)}
-    if "/srv/" in name:
+    if is_service(name):
         fields = {"client_": types.uint64, "number_": types.int64, **fields}
     made = idl.make_idl_struct(called, dds_name(name).replace("::", "."), fields)
     return annotate.final(annotate.autoid("sequential")(made))
