@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -180,54 +181,73 @@ def _later_gait(robot: RobotModel, text: str, seconds: float) -> tuple[str, tupl
     return name, (time, robot_gait(robot, name))
 
 
+RobotName = Annotated[
+    str, typer.Argument(help="A robot's name, or the path of an MJCF, URDF or robot file of your own.")
+]
+GaitName = Annotated[str, typer.Option(help=f"One of {', '.join(GAITS)}.")]
+Velocity = Annotated[float, typer.Option(help="Forward speed to walk at, m/s.")]
+Leftward = Annotated[float, typer.Option(help="Sideways speed to the left, m/s.")]
+Turn = Annotated[float, typer.Option(help="Turning rate to the left, rad/s.")]
+GainsFile = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with a mapping `gains`, as `safebo report` writes the best gains."),
+]
+SetGains = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One gain, NAME=VALUE; may be repeated and goes over --gains."),
+]
+Then = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GAIT@SECONDS", help="A gait to change to so many seconds into the walk; may be repeated."
+    ),
+]
+Seconds = Annotated[float, typer.Option(help="How long to walk, s.")]
+DisturbanceName = Annotated[
+    str,
+    typer.Option(metavar="NAME|FIELDS|FILE", help=DISTURBANCE_HELP),
+]
+Delay = Annotated[
+    int | None,
+    typer.Option(help="Control ticks (2 ms) until a torque acts, instead of the disturbance's own."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the sensor noise.")]
+EstimatorName = Annotated[
+    str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
+]
+ControllerName = Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)]
+Video = Annotated[Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")]
+Size = Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")]
+Speed = Annotated[
+    float, typer.Option(help="Seconds of the walk per second that is shown; 0.25 is slow motion.")
+]
+View = Annotated[bool, typer.Option("--view", help="Open MuJoCo's viewer.")]
+Rerun = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a recording for Rerun (extra `rerun`).")
+]
+
+
 @app.command()
 def walk(
-    robot: Annotated[
-        str, typer.Argument(help="A robot's name, or the path of an MJCF, URDF or robot file of your own.")
-    ],
-    gait: Annotated[str, typer.Option(help=f"One of {', '.join(GAITS)}.")] = "trot",
-    velocity: Annotated[float, typer.Option(help="Forward speed to walk at, m/s.")] = 0.5,
-    leftward: Annotated[float, typer.Option(help="Sideways speed to the left, m/s.")] = 0.0,
-    turn: Annotated[float, typer.Option(help="Turning rate to the left, rad/s.")] = 0.0,
-    gains: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with a mapping `gains`, as `safebo report` writes the best gains."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One gain, NAME=VALUE; may be repeated and goes over --gains."),
-    ] = None,
-    then: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GAIT@SECONDS", help="A gait to change to so many seconds into the walk; may be repeated."
-        ),
-    ] = None,
-    seconds: Annotated[float, typer.Option(help="How long to walk, s.")] = 5.0,
-    disturbance: Annotated[
-        str,
-        typer.Option(metavar="NAME|FIELDS|FILE", help=DISTURBANCE_HELP),
-    ] = "nominal",
-    delay: Annotated[
-        int | None,
-        typer.Option(help="Control ticks (2 ms) until a torque acts, instead of the disturbance's own."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sensor noise.")] = 0,
-    estimator: Annotated[
-        str, typer.Option(help="kalman: base state from the sensors, as on a robot; truth: the plant's own.")
-    ] = "kalman",
-    controller: Annotated[str, typer.Option(metavar="NAME", help=CONTROLLER_HELP)] = WHOLE_BODY,
-    video: Annotated[
-        Path | None, typer.Option(help="Write an MP4 of the walk (needs EGL or another OpenGL).")
-    ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of the video.")] = "1280x720",
-    speed: Annotated[
-        float, typer.Option(help="Seconds of the walk per second that is shown; 0.25 is slow motion.")
-    ] = 1.0,
-    view: Annotated[bool, typer.Option("--view", help="Open MuJoCo's viewer.")] = False,
-    rerun: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a recording for Rerun (extra `rerun`).")
-    ] = None,
+    robot: RobotName,
+    gait: GaitName = "trot",
+    velocity: Velocity = 0.5,
+    leftward: Leftward = 0.0,
+    turn: Turn = 0.0,
+    gains: GainsFile = None,
+    set_: SetGains = None,
+    then: Then = None,
+    seconds: Seconds = 5.0,
+    disturbance: DisturbanceName = "nominal",
+    delay: Delay = None,
+    seed: Seed = 0,
+    estimator: EstimatorName = "kalman",
+    controller: ControllerName = WHOLE_BODY,
+    video: Video = None,
+    size: Size = "1280x720",
+    speed: Speed = 1.0,
+    view: View = False,
+    rerun: Rerun = None,
 ) -> None:
     """Let a robot walk in simulation and say how well it did.
 
@@ -248,9 +268,7 @@ def walk(
     gap = _or_refuse(lambda: named_disturbance(disturbance, model.size))
     if delay is not None:
         gap = _or_refuse(lambda: dataclasses.replace(gap, control_delay=delay))
-    for name, value in (("--velocity", velocity), ("--leftward", leftward), ("--turn", turn)):
-        if not math.isfinite(value):
-            _refuse(f"{name} must be a finite number, got {value!r}")
+    _refuse_not_finite({"--velocity": velocity, "--leftward": leftward, "--turn": turn})
     if not 0.0 < seconds <= 3600.0:
         _refuse(f"--seconds must be more than 0 and at most 3600, got {seconds:g}")
     outlets = _or_refuse(lambda: Outlets.chosen(video, size, speed, view, rerun))
@@ -262,16 +280,9 @@ def walk(
         _refuse("--then is for the controller that comes with this package; others are told one gait")
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
-        schedule = _or_refuse(
-            lambda: GaitSchedule(pattern, tuple(time_and_gait for _, time_and_gait in later))
-        )
-        chain = Controller(model, chosen, schedule, ramp, known, law=controller)
-        for name, each in ((gait, pattern), *((name, each) for name, (_, each) in later)):
-            limit = speed_limit(model, each, chosen["swing.max_speed"])
-            shortened = shortened_command(limit, velocity, leftward)
-            if shortened:
-                say(f"note: in gait {name!r} {shortened}")
-        walker: WalkLoop = chain
+        schedule = _or_refuse(lambda: GaitSchedule(pattern, tuple(change for _, change in later)))
+        walker: WalkLoop = Controller(model, chosen, schedule, ramp, known, law=controller)
+        _note_shortened(model, [(gait, pattern), *((name, each) for name, (_, each) in later)], chosen, ramp)
     elif estimator == "truth":
         _refuse("--estimator truth is for the controller that comes with this package")
     else:
@@ -297,6 +308,22 @@ def walk(
             world=gap,
         )
         _show(footage, outlets)
+
+
+def _refuse_not_finite(options: Mapping[str, float]) -> None:
+    for name, value in options.items():
+        if not math.isfinite(value):
+            _refuse(f"{name} must be a finite number, got {value!r}")
+
+
+def _note_shortened(
+    model: RobotModel, gaits: Sequence[tuple[str, Gait]], gains: Mapping[str, float], ramp: VelocityRamp
+) -> None:
+    """Say in which gaits the robot walks more slowly than it is told."""
+    for name, gait in gaits:
+        limit = speed_limit(model, gait, gains["swing.max_speed"])
+        if shortened := shortened_command(limit, ramp.forward, ramp.leftward):
+            say(f"note: in gait {name!r} {shortened}")
 
 
 def _gains_of_file(path: Path | None, own: FoundController | None) -> dict[str, float]:

@@ -16,13 +16,13 @@ import numpy as np
 from safebo.robots.quadruped.interface import GRAVITY
 from safebo.robots.quadruped.mpc.condensed import (
     NOT_FINITE,
-    build_program,
     follow,
     mirror,
     program_in,
     solve_freely,
 )
 from safebo.robots.quadruped.mpc.problem import MpcError, MpcProblem, RigidBody
+from safebo.robots.quadruped.mpc.program import build_program
 from safebo.robots.quadruped.mpc.pyramid import friction_pyramid
 from safebo.types import FloatArray
 
