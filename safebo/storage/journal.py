@@ -42,14 +42,13 @@ from safebo.storage.database import (
 )
 from safebo.storage.prior_trials import PriorTrials, insert_prior, select_prior
 from safebo.storage.records import TAKEN_ROUND, Event, KeptAnswer, Record, RunInfo, TakenTrials
+from safebo.storage.run_rows import run_columns, run_from_row
 from safebo.storage.shared import Patience, parsed_url, shared_engine, shown_url
 from safebo.storage.tables import (
     answer_columns,
     answer_from_row,
     measurement_columns,
     measurement_from_row,
-    run_columns,
-    run_from_row,
     state_columns,
     trial_columns,
     trial_from_row,

@@ -84,6 +84,7 @@ ROOMS: dict[str, Room] = {
             "safebo.storage.journal": None,
             "safebo.storage.tables": None,
             "safebo.storage.records": None,
+            "safebo.storage.run_rows": None,
             "safebo.storage.database": None,
         },
         (

@@ -14,7 +14,8 @@ from journals import PRIOR, TOLD, change, create, trial
 
 from safebo.errors import JournalError
 from safebo.storage.journal import SQLITE_FILE, Journal
-from safebo.storage.tables import metadata, run_from_row
+from safebo.storage.run_rows import run_from_row
+from safebo.storage.tables import metadata
 
 
 def test_a_version_without_chains_refuses_a_run_that_has_one(tmp_path: Path) -> None:
