@@ -10,6 +10,7 @@ from scipy.special import gammaincc
 
 from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
 from safebo.models.interval_split import DIFFERENT
+from safebo.report.clipped import clipped
 from safebo.report.data import Finding, RunView, best_so_far
 from safebo.report.goals import REMEDY as GOAL_REMEDY
 from safebo.report.goals import not_reached
@@ -52,6 +53,7 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _failures(run)
     yield from _nothing_certified(run)
     yield from _noise(run)
+    yield from (Finding("limits", "clipped", text, remedy) for text, remedy in clipped(run))
     yield from (Finding("limits", "held out", text, remedy) for text, remedy in sentences(run))
     yield from _bounds(run)
     yield from _repeated_seeds(run)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from safebo.report.clipped import clipped
 from safebo.report.data import RunView
 from safebo.report.held_out import sentences, worsened
 from safebo.report.limits import limits
+from safebo.study import Study
 from safebo.study.reading import load_study, resolve_study
 from safebo.types import Measurement, Trial, TrialRecord
 
@@ -115,3 +119,17 @@ def test_what_does_not_depend_on_the_objective_is_rarely_named():
         bool(worsened(tuned({f"q{i}": lucky for i in range(8)}, seed), "trot")) for seed in range(100)
     )
     assert named <= 12  # 5 expected; over 12 in 1 of 1,000
+
+
+@pytest.mark.parametrize(("cost", "words"), [(0.4, "or better"), (3e4, "or worse"), (5.0, "")])
+def test_objectives_beyond_the_clip_of_their_warp_are_said_to_look_alike(cost: float, words: str):
+    document = STUDY.model_dump(mode="json", exclude_unset=True)
+    document["objective"]["warp"]["clip"] = 4.0  # costs of 50 / e^4 = 0.916 to 50 e^4 = 2730 are told apart
+    study = Study.model_validate(document)
+    walks = [[("", -cost * (1 + 0.01 * i), dict[str, float]())] for i in range(4)] + [[("", -9.0, {})]]
+    found = list(clipped(replace(run_of(walks), study=study)))
+    assert len(found) == bool(words)
+    if words:
+        limit = "-0.916" if cost < 1 else "-2.73e+03"
+        assert f"4 of 5 trials have tracking at {limit} rad^2 + rad^2/s^2 {words}" in found[0][0]
+    assert not list(clipped(run_of(walks[:2])))
