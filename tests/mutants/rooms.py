@@ -108,7 +108,9 @@ ROOMS: dict[str, Room] = {
         (
             "tests/hardware/test_link_page.py::test_the_tables_of_the_page_are_those_of_the_code",
             "tests/hardware/test_guardian_limits.py",
+            "tests/hardware/test_guardian_controllers.py",
             "tests/hardware/test_guardian_core.py",
+            "tests/hardware/test_guardian_trials.py",
         ),
     ),
 }
