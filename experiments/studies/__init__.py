@@ -27,6 +27,9 @@ go2_trot = _HERE / "go2-trot.yaml"
 go2_mpc = _HERE / "go2-mpc.yaml"
 """Six gains of the Go2's model-predictive and swing controllers, simulated or on the robot."""
 
+go2_stand_up = _HERE / "go2-stand-up.yaml"
+"""Stiffness, damping and times with which a simulated Go2 gets up from its belly."""
+
 pendulum = _HERE / "pendulum.yaml"
 """Two gains of a pendulum whose safe gains form two islands."""
 

@@ -21,6 +21,26 @@ STIFFNESS, STIFFNESS_DAMPING = (
     5.0,
 )  # N m/rad and N m s/rad while getting up and down, as Unitree's examples
 STAND_KP, STAND_KD = 80.0, 3.0
+
+
+@dataclass(frozen=True)
+class MotionGains:
+    """How a robot gets up, or down.
+
+    Args:
+        kp, kd: stiffness and damping of every joint, N m/rad and N m s/rad.
+        move: s from pose to pose.
+        fold: s into the folded pose before it; for getting up.
+    """
+
+    kp: float
+    kd: float
+    move: float
+    fold: float = FOLD_TIME_S
+
+
+RISE = MotionGains(STIFFNESS, STIFFNESS_DAMPING, RISE_TIME_S)
+SINK = MotionGains(STIFFNESS, STIFFNESS_DAMPING, SINK_TIME_S)
 FOLDED = (0.0, 1.36, -2.65)
 """Hip, thigh and calf of a robot that lies, rad, clipped to the robot's ranges."""
 
@@ -87,15 +107,15 @@ class Poses:
         low, high = robot.joint_lower + POSE_MARGIN_RAD, robot.joint_upper - POSE_MARGIN_RAD
         self.folded = np.clip(np.tile(FOLDED, 4), low, high)
 
-    def rise(self, now: float, start: FloatArray) -> Curve:
+    def rise(self, now: float, start: FloatArray, gains: MotionGains = RISE) -> Curve:
         """From anywhere into the folded pose, then up."""
-        way = [Waypoint(self.folded, FOLD_TIME_S), Waypoint(self.standing, RISE_TIME_S)]
-        return Curve(now, start, way, STIFFNESS, STIFFNESS_DAMPING)
+        way = [Waypoint(self.folded, gains.fold), Waypoint(self.standing, gains.move)]
+        return Curve(now, start, way, gains.kp, gains.kd)
 
     def stand(self, now: float, start: FloatArray) -> Curve:
         """Into the standing pose, to stay."""
         return Curve(now, start, [Waypoint(self.standing, STAND_TIME_S)], STAND_KP, STAND_KD)
 
-    def sink(self, now: float, start: FloatArray) -> Curve:
+    def sink(self, now: float, start: FloatArray, gains: MotionGains = SINK) -> Curve:
         """Down into the folded pose."""
-        return Curve(now, start, [Waypoint(self.folded, SINK_TIME_S)], STIFFNESS, STIFFNESS_DAMPING)
+        return Curve(now, start, [Waypoint(self.folded, gains.move)], gains.kp, gains.kd)

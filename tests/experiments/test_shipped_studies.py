@@ -22,7 +22,7 @@ from safebo.study.tuner_checks import with_trust
 from safebo.tuner import Tuner
 from safebo.types import Trial
 
-NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "go2-trot", "go2-mpc", "pendulum")
+NAMES = ("go1-trot", "go1-gaits", "go1-mpc", "go1-push", "go2-trot", "go2-mpc", "go2-stand-up", "pendulum")
 ROBUST = str(studies.go1_robust)
 
 

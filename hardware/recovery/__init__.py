@@ -1,0 +1,1 @@
+"""Getting up and lying down as a task of its own, in simulation."""
