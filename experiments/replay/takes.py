@@ -227,13 +227,15 @@ def _walked_again(run: SeenRun, trial: Trial, kept: Measurement) -> tuple[WalkRe
 
 def _monitor(run: SeenRun, trial: Trial) -> Monitor | None:
     """What watched a global trial, made again from the trials before it."""
+    from safebo.runs.learned_monitors import take_kept
     from safebo.runs.prior_run import tuner_of
     from safebo.runs.runner import make_default_tuner, restorable
 
-    with Journal.open(run.folder, read_only=True) as journal:
-        records, tuner = journal.records(), tuner_of(journal, make_default_tuner)
-    own = next(r.round for r in records if r.trial.id == trial.id)
     try:
+        with Journal.open(run.folder, read_only=True) as journal:
+            records, tuner = journal.records(), tuner_of(journal, make_default_tuner)
+            take_kept(journal, run.folder, tuner, trial)
+        own = next(r.round for r in records if r.trial.id == trial.id)
         tuner.restore(restorable([r for r in records if r.round < own]))
         monitor: Monitor | None = tuner.monitor(trial)
     except SafeboError as error:

@@ -31,7 +31,7 @@ JITTER = 1e-8
 ROWS = 400
 """States that the model keeps. All backups together are then decided in 40 microseconds a tick, with 500 in 45."""
 
-LENGTHSCALES = (1.5, 3.0, 6.0, 12.0)
+LENGTHSCALES = (2.0, 4.0, 8.0, 12.0)
 NOISES = (0.03, 0.1, 0.3)
 """Tried in the fit: lengthscales in units of scaled distance, and noise as a share of the prior's deviation."""
 
@@ -103,7 +103,7 @@ class MarginModel:
 
     @classmethod
     def fit(cls, episodes: Sequence[Episode], rows: int = ROWS) -> MarginModel:
-        """A Gaussian process (Matern 3/2, prior mean 0) on the most informative ticks of some episodes.
+        """A Gaussian process (squared exponential, prior mean 0) on the most informative ticks of some episodes.
 
         The mean is that of the projected process (deterministic training conditional), which every tick informs; the
         standard deviation is that of the kept rows alone. The prior's is the margins' root mean square. Lengthscale and
@@ -138,7 +138,7 @@ class MarginModel:
         cls, x: FloatArray, y: FloatArray, kept: IntArray, lengthscale: float, std: float, noise: float
     ) -> MarginModel:
         """The model of all ticks through the kept ones, at one choice of hyperparameters."""
-        correlation = radial_kernel("matern32").correlation
+        correlation = radial_kernel("rbf").correlation
         rows = np.ascontiguousarray(x[kept])
         among = correlation(_distances(rows, rows) / lengthscale, np)
         across = correlation(_distances(rows, x) / lengthscale, np)
@@ -259,8 +259,7 @@ def _predict(
         for j in range(k):
             d = x[j] - rows[i, j]
             total += d * d
-        r = np.sqrt(3.0 * total) / lengthscale
-        near[i] = (1.0 + r) * np.exp(-r)
+        near[i] = np.exp(-0.5 * total / (lengthscale * lengthscale))
     for p in range(mean.shape[0]):
         total = 0.0
         for i in range(m):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safebo.errors import EvaluatorError, FileError, RunStoppedError, SafeboError, short_text
+from safebo.errors import EvaluatorError, FileError, RunStoppedError, SafeboError
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
 from safebo.study import LEARNED_RULE
@@ -83,22 +83,12 @@ class LearnedMonitors:
         """What was learned last for every context; the tuner is given it. A file that is gone is learned again."""
         known = {e.data["context"]: dict(e.data) for e in self._journal.events() if e.kind == EVENT}
         for context, told in list(known.items()):
-            path = self._folder / told["file"]
             try:
-                if hashlib.sha256(path.read_bytes()).hexdigest() != told["sha256"]:
-                    raise FileError(f"{path}: is not what this run wrote")
-                self._take(context, path)
-            except (OSError, FileError) as error:
-                self._progress.note(f"{short_text(error)}: the monitor of context {context} is learned again")
+                self._tuner.take_monitor(context, _kept(self._folder, told))
+            except FileError as error:
+                self._progress.note(f"{error}: the monitor of context {context} is learned again")
                 del known[context]
         return known
-
-    def _take(self, context: str, path: Path) -> MarginMonitor:
-        from safebo.boundary.monitor_file import load_monitor
-
-        monitor = load_monitor(path)
-        self._tuner.take_monitor(context, monitor)
-        return monitor
 
     def _learn(self, trial: Trial, found: Sequence[CertifiedBackup], why: str) -> None:
         from safebo.boundary.monitor_file import save_monitor
@@ -150,7 +140,7 @@ class LearnedMonitors:
         self._journal.note(EVENT, text, trial.id, told)
         self._progress.note(f"{text}. Learned in {time.monotonic() - begin:.0f} s; kept in {path}")
         # From the file, so that a resumed run watches with the same one.
-        self._take(context, path)
+        self._tuner.take_monitor(context, _kept(self._folder, told))
         assert self._known is not None
         self._known[context] = told
 
@@ -203,6 +193,40 @@ class _Steps:
         minutes, rest = divmod(round(left), 60)
         eta = f", about {minutes}:{rest:02d} left" if 0 < done < of else ""
         self._progress.note(f"{what}: {done} of {of} trials{eta}")
+
+
+def _kept(folder: Path, told: Mapping[str, Any]) -> MarginMonitor:
+    """A monitor as its event in the journal names it.
+
+    Raises:
+        FileError: the file is gone, or another one.
+    """
+    from safebo.boundary.monitor_file import load_monitor
+
+    path = folder / told["file"]
+    monitor = load_monitor(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != told["sha256"]:
+        raise FileError(f"{path}: is not what this run wrote")
+    return monitor
+
+
+def take_kept(journal: Journal, folder: Path, tuner: Any, trial: Trial) -> None:
+    """Give a tuner the monitor that watches a trial of a run, where the run learned one.
+
+    Args:
+        journal: of the run.
+        folder: of the run.
+        tuner: of the run's study.
+        trial: of the run.
+
+    Raises:
+        FileError: its file is gone, or another one.
+    """
+    told = [e for e in journal.events() if e.kind == EVENT and e.trial is not None and e.trial <= trial.id]
+    for event in told[::-1]:
+        if event.data["context"] == trial.context_name:
+            tuner.take_monitor(trial.context_name, _kept(folder, event.data))
+            return
 
 
 def _outdated(kept: dict[str, Any], found: Sequence[CertifiedBackup]) -> str:

@@ -2,9 +2,13 @@
 
 Trials are drawn evenly from the box of the gains, by the scale of every parameter. The first `fit` of them teach the
 model: in each, all backups are tried in a few random ticks before a margin was broken, and in a few more just before
-that, where it is decided whether a backup still saves the trial. Further ones calibrate
-(`safebo.boundary.calibration`): they are walked unwatched, and in those that break a margin the backup of the moment is
-tried in the ticks in which the monitor would trigger, level by level. They are drawn until `calibration` of them count.
+that, where it is decided whether a backup still saves the trial. Every other tick teaches for nothing, where that
+agrees with what was tried: while gains are ramped the trial's own still act, so the margin to go is hardly more than
+the least of its own until the ramp's end, and hardly less where backups recover.
+
+Further trials calibrate (`safebo.boundary.calibration`): they are walked unwatched, and in those that break a margin
+the backup of the moment is tried in the ticks in which the monitor would trigger, level by level. They are drawn until
+`calibration` of them count.
 
 Everything random follows from the seed of the trial before which the monitor is learned.
 """
@@ -12,7 +16,7 @@ Everything random follows from the seed of the trial before which the monitor is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,12 +36,20 @@ Walk = Callable[[Sequence[tuple[Trial, SwitchPlan]]], Sequence[SwitchedTrial]]
 Say = Callable[[str, int, int], None]
 """Is told what is done, how much of it, and of how much."""
 
-FIT_TICKS = 6
+FIT_TICKS = 3
 """Random ticks of a trial in which backups are tried to learn from."""
 
-LATE_TICKS = 4
-LATE_S = 0.3
+LATE_TICKS = 5
+LATE_S = 0.1
 """Further ones of a trial that breaks a margin, and in how many seconds before that."""
+
+LOW_TICKS = 60
+OTHER_TICKS = 15
+"""Ticks of a trial that teach without a switch: of the third with the least margins, and of all."""
+
+AGREES = 1.0
+"""They do where they are off from what was tried by at most this share of its standard deviation (root mean square): at
+1 they say more of it than its mean does."""
 
 AMPLE = 0.5
 """Share of the margin that backups typically keep from which on more of it counts alike: it is not near the limit."""
@@ -166,19 +178,51 @@ class MonitorLearning:
     def _fit(self) -> tuple[list[Episode], int]:
         """Episodes to learn from, and the ramp of their switches."""
         drawn = [self._drawn(0, number) for number in range(self._spec.fit)]
-        x, to_go, ramp = [], list[dict[str, FloatArray]](), 1
+        taught, ramp = list[_Taught](), 1
         for some in _batches(drawn):
             unwatched = self._walk([(trial, self._plan) for trial in some])
             ticks = [self._ticks(found, trial.seed) for found, trial in zip(unwatched, some, strict=True)]
             plans = [replace(self._plan, tried=self._pairs(chosen)) for chosen in ticks]
             tried = self._walk(list(zip(some, plans, strict=True)))
-            for found, chosen, switched in zip(unwatched, ticks, tried, strict=True):
-                x.append(self._features(found, chosen))
-                to_go.append(self._margins(switched.to_go))
+            for found, chosen, switched, trial in zip(unwatched, ticks, tried, some, strict=True):
                 ramp = switched.ramp
-            self._say("learning", len(x), len(drawn))
-        self._units = {name: self._ample(name, to_go) for name in self._names}
-        return [Episode(a, self._scaled(b)) for a, b in zip(x, to_go, strict=True)], ramp
+                taught.append(self._taught(found, chosen, switched, trial.seed))
+            self._say("learning", len(taught), len(drawn))
+        self._units = {name: self._ample(name, [one.to_go for one in taught]) for name in self._names}
+        truth = np.concatenate([self._scaled(one.to_go) for one in taught])
+        own = np.concatenate([self._repeated(one.own, len(one.tried)) for one in taught])
+        agrees = float(np.sqrt(np.mean(np.square(own - truth)))) <= AGREES * float(truth.std())
+        return [self._episode(one, agrees) for one in taught], ramp
+
+    def _taught(
+        self, found: SwitchedTrial, ticks: Sequence[int], switched: SwitchedTrial, seed: int
+    ) -> _Taught:
+        """What one trial teaches."""
+        ahead = {name: _ahead(values, switched.ramp) for name, values in self._margins(found.margins).items()}
+        lowest = np.min([values / self._units[name] for name, values in ahead.items()], axis=0)
+        rng, n = np.random.default_rng([seed, 2]), len(lowest)
+        third = np.argsort(lowest, kind="stable")[: max(1, n // 3)]
+        free = np.unique(
+            np.concatenate([rng.permutation(third)[:LOW_TICKS], rng.integers(0, n, OTHER_TICKS)])
+        )
+        places = [*ticks, *free.tolist()]
+        return _Taught(
+            self._features(found, ticks),
+            self._margins(switched.to_go),
+            self._features(found, free.tolist()),
+            {name: values[places] for name, values in ahead.items()},
+        )
+
+    def _repeated(self, own: Mapping[str, FloatArray], count: int) -> FloatArray:
+        """Margins of the trial's own gains, scaled, of its first `count` rows, once for every backup, `count x p`."""
+        backups = len(self._plan.backups)
+        return self._scaled({name: np.repeat(values[:count], backups) for name, values in own.items()})
+
+    def _episode(self, one: _Taught, agrees: bool) -> Episode:
+        if not agrees:
+            return Episode(one.tried, self._scaled(one.to_go))
+        own = self._repeated(one.own, len(one.tried) + len(one.free))[len(one.tried) :]
+        return Episode(np.concatenate([one.tried, one.free]), np.concatenate([self._scaled(one.to_go), own]))
 
     def _ticks(self, found: SwitchedTrial, seed: int) -> list[int]:
         """Ticks of a trial in which backups are tried, in their order."""
@@ -280,11 +324,29 @@ class MonitorLearning:
         return ticks, pairs, float(best.min())
 
 
+@dataclass(frozen=True)
+class _Taught:
+    """What one trial teaches: features and margins to go of the ticks in which backups were tried, features of further
+    ones, and the least of the trial's own margins over a ramp from each of both.
+    """
+
+    tried: FloatArray
+    to_go: Mapping[str, FloatArray]
+    free: FloatArray
+    own: Mapping[str, FloatArray]
+
+
 class _Safe:
     """A trial that broke no margin: how low the best backup's bound got."""
 
     def __init__(self, lowest: float) -> None:
         self.lowest = lowest
+
+
+def _ahead(values: FloatArray, ticks: int) -> FloatArray:
+    """The least of some values over so many ticks from each on, `n`; fewer at the end."""
+    padded = np.concatenate([values, np.full(ticks - 1, np.inf)])
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, ticks).min(axis=1))
 
 
 def _batches(trials: Sequence[Trial]) -> Iterator[Sequence[Trial]]:

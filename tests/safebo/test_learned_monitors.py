@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from island_case import BACKUP, IslandEvaluator, completed, growth, island_study, roll_out, trial_of
 
 from safebo.boundary.calibration import fewest_episodes
 from safebo.boundary.margin_to_go import MarginMonitor
-from safebo.boundary.monitor_file import load_monitor
+from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.errors import EvaluatorError, NoBackupError, RunStoppedError, StudyError
 from safebo.evaluators.switched import checked_switches
 from safebo.report.run import read_run
-from safebo.runs.learned_monitors import EVENT, LearnedMonitors
+from safebo.runs.learned_monitors import EVENT, LearnedMonitors, take_kept
 from safebo.runs.progress import Silent
 from safebo.runs.run_checks import refuse_unwatched
 from safebo.runs.runner import run
@@ -30,7 +32,7 @@ from safebo.study.reading import check_study, study_in_python
 from safebo.tuner import Tuner
 from safebo.tuner.backups import CertifiedBackup
 from safebo.tuner.encoding import StudyEncoding
-from safebo.tuner.learning import MonitorLearning, chosen_backups
+from safebo.tuner.learning import FIT_TICKS, LATE_TICKS, MonitorLearning, _ahead, chosen_backups
 from safebo.types import (
     EvaluatorInfo,
     Measurement,
@@ -119,12 +121,29 @@ def test_a_resumed_run_watches_with_the_same_monitor_and_learns_nothing(
     assert events(folder) == events(stopped[0])
 
 
+def test_what_watched_a_trial_is_found_again(stopped: tuple[Path, list[str]]) -> None:
+    folder, tuner = stopped[0], Tuner(learned_study(), 4)
+    (told,) = events(folder)
+    with Journal.open(folder, read_only=True) as journal:
+        trial = journal.records()[-1].trial
+        take_kept(journal, folder, tuner, replace(trial, id=trial.id - 1))
+        with pytest.raises(NoBackupError):
+            tuner.monitor(trial)
+        take_kept(journal, folder, tuner, trial)
+    watching = tuner.monitor(trial)
+    assert watching is not None
+    assert [dict(b) for b in watching.backups] == told.data["backups"]
+
+
 def test_one_that_is_gone_is_learned_again_and_the_same_seed_learns_the_same(
     stopped: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     folder, heard = tmp_path / "run", Heard()
     shutil.copytree(stopped[0], folder)
-    (folder / events(folder)[0].data["file"]).write_bytes(b"something else")
+    file = folder / events(folder)[0].data["file"]
+    other = load_monitor(file)
+    other.calibration = replace(other.calibration, alpha=0.5)
+    save_monitor(other, file)
     begin(folder, heard, resume=True, trials=3)
     assert any("is not what this run wrote" in note and "is learned again" in note for note in heard.notes)
     first, second = events(folder)
@@ -177,6 +196,38 @@ def test_a_learned_monitor_saves_what_can_be_saved_and_lets_most_safe_gains_pass
     assert false <= 0.1
     share = monitor.calibration.stopped / monitor.calibration.safe
     assert abs(false - share) < 0.1
+
+
+@given(values=st.lists(st.floats(-5.0, 5.0), min_size=1, max_size=30), ticks=st.integers(1, 12))
+def test_what_lies_ahead_is_the_least_until_the_end_of_the_ramp(values: list[float], ticks: int) -> None:
+    found = _ahead(np.array(values), ticks)
+    assert found.tolist() == [min(values[at : at + ticks]) for at in range(len(values))]
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_ticks_without_a_switch_teach_only_where_they_agree_with_switches(agrees: bool) -> None:
+    teacher = learning(fit=10)
+    if not agrees:
+        honest, rng = teacher._walk, np.random.default_rng(2)
+
+        def walk(plans: Any) -> list[SwitchedTrial]:
+            return [
+                replace(one, to_go={"margin": rng.uniform(-1.0, 1.0, len(plan.tried))})
+                for (_, plan), one in zip(plans, honest(plans), strict=True)
+            ]
+
+        teacher._walk = walk
+    found, ramp = teacher._fit()
+    counts = [len(one.features) for one in found]
+    assert len(found) == 10
+    assert ramp == 1
+    assert (min(counts) > FIT_TICKS + LATE_TICKS) == agrees
+    if agrees:  # on the toy, the backup only lets the state shrink: what is measured now is the least to come
+        for one in found:
+            s = one.features[:, 0] * 0.2
+            np.testing.assert_allclose(
+                one.margins[:, 0], np.clip((1.0 - s) / teacher._units["margin"], -1.0, 1.0), atol=1e-9
+            )
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,7 @@ def test_features_are_scaled_states_and_the_place_in_the_stride() -> None:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    s = math.sqrt(3.0) * np.linalg.norm(a[:, None] - b[None], axis=-1) / MODEL.lengthscale
-    return np.asarray((1.0 + s) * np.exp(-s))
+    return np.asarray(np.exp(-0.5 * np.square((a[:, None] - b[None]) / MODEL.lengthscale).sum(-1)))
 
 
 def test_means_are_those_of_a_dense_process_with_the_projected_kernel() -> None:
