@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from safebo.hardware.guardian.motion import Curve, MotionGains, Poses
+from safebo.hardware.guardian.motion import RISE, Curve, MotionGains, Poses
 from safebo.hardware.virtual.attitude import roll_pitch_yaw
 from safebo.hardware.virtual.plant import PERIOD, VirtualPlant
 from safebo.robots.descriptions.model import RobotModel
@@ -76,7 +76,7 @@ def run_motion(
         disturbance: how the robot differs from its model.
 
     Raises:
-        ValueError: the robot does not lie on its belly when its legs are folded.
+        ValueError: the robot does not lie on its belly when its legs are folded, or does not stand before it lies down.
     """
     plant, poses = VirtualPlant(robot, disturbance), Poses(robot)
     lying = float(plant.simulation.truth().position[2])
@@ -91,7 +91,12 @@ def run_motion(
         curve = poses.rise(0.0, plant.settled, gains)
         return _followed(plant, curve, gains.fold + gains.move + HOLD_S, lying, standing)
     up = poses.rise(0.0, plant.settled)
-    _followed(plant, up, -up.rested(0.0) + READY_S, lying, standing)
+    before = _followed(plant, up, -up.rested(0.0) + READY_S, lying, standing)
+    if before.beyond("stand_up") < 0.0:
+        raise ValueError(
+            f"robot {robot.name!r} is {before.height[-1]:.2f} m high where it should stand ({standing:.2f} m) before "
+            f"it lies down: it gets up with the guardian's {RISE.kp:g} N m/rad, which are too few for it"
+        )
     curve = poses.sink(0.0, plant.simulation.true_joint_position.copy(), gains)
     return _followed(plant, curve, gains.move + HOLD_S, lying, standing)
 

@@ -89,6 +89,11 @@ def test_a_quadruped_of_ones_own_gets_up_or_is_refused_in_words(tmp_path: Path) 
     assert up.margins["reached"] > 0
 
 
+def test_a_robot_that_does_not_stand_cannot_lie_down() -> None:
+    down = measured({"motion": "lie_down", "disturbance": "{payload_mass: 25}"})
+    assert (down.outcome, "before it lies down" in down.message) == ("failed", True), down
+
+
 @pytest.mark.parametrize(
     ("options", "words", "key"),
     [
