@@ -134,8 +134,9 @@ class LearnedMonitors:
         }
         bound = monitor.calibration
         text = (
-            f"monitor of context {context}, from trial {trial.id} on, backups {_trials(chosen)}: {bound.guarantee}. "
-            f"It triggers where the bound is {bound.level:g} or less (0 is the limit, 1 ample); {bound.counts}"
+            f"monitor of context {context}, from trial {trial.id} on, with the gains of {_trials(chosen)} as backups: "
+            f"{bound.guarantee}. It triggers where the bound is {bound.level:g} or less (0 is the limit, 1 ample); "
+            f"{bound.counts}"
         )
         self._journal.note(EVENT, text, trial.id, told)
         self._progress.note(f"{text}. Learned in {time.monotonic() - begin:.0f} s; kept in {path}")
