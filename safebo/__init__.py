@@ -11,7 +11,7 @@ Example:
 
 from importlib import import_module
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _PLACES = {
     "safebo.study": ("Study",),
