@@ -11,7 +11,14 @@ from typing import Any
 
 from scipy.stats import norm
 
-from safebo.errors import EmptySafeSetError, EvaluatorOptionError, NoBackupError, SafeboError, UnsafeSeedError
+from safebo.errors import (
+    EmptySafeSetError,
+    EvaluatorOptionError,
+    NoBackupError,
+    SafeboError,
+    StudyError,
+    UnsafeSeedError,
+)
 from safebo.evaluators.gate import evaluate_safely
 from safebo.experiments.bench.contestants import Contestant, contestant
 from safebo.experiments.bench.external import external_refusal
@@ -19,8 +26,9 @@ from safebo.experiments.bench.external_study import ExternalTuner, shell
 from safebo.experiments.bench.function_problem import promises_each
 from safebo.experiments.bench.rows import NAN, ResultRow
 from safebo.experiments.evidence.truth import evaluator_of, noise_free
-from safebo.study import SchedulePhase, Study, TunerSpec, quantity_of
+from safebo.study import LEARNED_RULE, SchedulePhase, Study, TunerSpec, quantity_of
 from safebo.study.checks import with_defaults
+from safebo.study.methods import METHODS, canonical
 from safebo.study.reading import check_study, study_hash
 from safebo.tuner import Tuner
 from safebo.types import Evaluator, Measurement, Trial
@@ -131,6 +139,12 @@ class StudyProblem:
         study = self.study.model_copy(update={"tuner": self._tuner(method), "seed": seed})
         evaluator = evaluator_of(_asked(study), self.folder)
         check_study(study, evaluator.info())
+        explores = METHODS[canonical(method)].exploration is not None
+        if explores and study.tuner.backup.rule == LEARNED_RULE:
+            raise StudyError(
+                f"tuner.backup.rule {LEARNED_RULE} learns its monitors in a run of `safebo tune`, and a benchmark has "
+                f"none: choose another rule, or a method without global trials, not {method}"
+            )
         return with_defaults(study, evaluator.info())
 
 

@@ -72,12 +72,14 @@ def check(
 def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> list[str]:
     """Add what seeds show where they may be measured; the lines of a seed that was looked for."""
     from safebo.errors import InputError
+    from safebo.runs.run_checks import refuse_unwatched
     from safebo.runs.seed_trials import find_seeds, measured_seeds, seed_lines, single_trials
     from safebo.runs.time_findings import time_findings
     from safebo.study.checks import with_defaults
     from safebo.study.findings import Finding, declared_findings, measured_findings
 
     with single_trials(file) as trials:
+        refuse_unwatched(trials.info, file)
         study = with_defaults(file.study, trials.info)
         if find_seed:
             seeds = find_seeds(trials, study)

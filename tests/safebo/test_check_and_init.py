@@ -267,6 +267,20 @@ def test_a_seed_is_looked_for_in_simulation_alone(here: Path, capfd: pytest.Capt
     assert "not measured" in in_process(capfd, "check", "c.yaml").out
 
 
+def test_an_evaluator_that_the_method_cannot_watch_is_refused_before_its_seed_is_measured(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "a.yaml").write_text(
+        "name: hop\nevaluator: {name: 'mine:hop'}\nparameters:\n"
+        "  - {name: kp, bounds: [10, 200], scale: log}\n  - {name: kd, bounds: [0.1, 5]}\n"
+        "objective: {name: height}\nconstraints: [{name: torque}, {name: tilt}]\n"
+        "seeds: [{parameters: {kp: 40, kd: 1}}]\ntuner: {method: gosafeopt}\n"
+    )
+    checked = in_process(capfd, "check", "a.yaml")
+    assert checked.code == 2
+    assert "tuner.method: 'gosafeopt' needs a monitor" in checked.err
+
+
 def test_steps_are_short_and_inside_the_box() -> None:
     case = study(
         parameters=[

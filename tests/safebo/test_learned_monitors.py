@@ -20,6 +20,7 @@ from safebo.boundary.margin_to_go import MarginMonitor
 from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.errors import EvaluatorError, NoBackupError, RunStoppedError, StudyError
 from safebo.evaluators.switched import checked_switches
+from safebo.experiments.bench.study_problem import StudyProblem
 from safebo.report.run import read_run
 from safebo.runs.learned_monitors import EVENT, LearnedMonitors, take_kept
 from safebo.runs.progress import Silent
@@ -28,7 +29,7 @@ from safebo.runs.runner import run
 from safebo.storage.journal import Journal
 from safebo.storage.records import Event
 from safebo.study import Study
-from safebo.study.reading import check_study, study_in_python
+from safebo.study.reading import check_study, load_study, study_in_python
 from safebo.tuner import Tuner
 from safebo.tuner.backups import CertifiedBackup
 from safebo.tuner.encoding import StudyEncoding
@@ -403,3 +404,11 @@ def test_an_evaluator_that_fails_while_backups_are_tried_stops_the_run_with_its_
     monkeypatch.undo()
     begin(tmp_path / "run", resume=True, trials=3)
     assert len(events(tmp_path / "run")) == 1
+
+
+def test_a_benchmark_which_learns_no_monitor_refuses_methods_that_need_one() -> None:
+    data = load_study("pendulum").study.model_dump(mode="json", exclude_unset=True)
+    data["tuner"]["backup"]["rule"] = "margin_to_go"
+    problem = StudyProblem("pendulum", Study.model_validate(data), 10, {}, "")
+    assert "margin_to_go learns its monitors in a run" in problem.refuses("gosafeopt")
+    assert not problem.refuses("safe_ucb")
