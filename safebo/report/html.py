@@ -16,7 +16,7 @@ def page_environment(*packages: str) -> Environment:
     Args:
         packages: names, the first goes before the others.
     """
-    return Environment(
+    environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ".") for package in packages]),
         autoescape=True,
         finalize=_shown,
@@ -24,6 +24,19 @@ def page_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["commands"] = with_commands
+    return environment
+
+
+def with_commands(text: str) -> Markup:
+    """A sentence as HTML, with what stands between backticks, commands and keys, as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one without its partner
+        return Markup("{}").format(printable(text))
+    shown = (
+        Markup("<code>{}</code>" if i % 2 else "{}").format(printable(part)) for i, part in enumerate(parts)
+    )
+    return Markup("").join(shown)
 
 
 def _shown(value: Any) -> Any:

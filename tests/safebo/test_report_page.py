@@ -22,6 +22,7 @@ from present import present
 from report_samples import make_data
 
 from safebo.errors import OtherFileError
+from safebo.report.html import with_commands
 from safebo.report.page import write_gains, write_report
 from safebo.report.summary import summarize
 from safebo.report.tables import backup_rows, gain_table, trial_rows
@@ -398,3 +399,11 @@ def test_unreadable_telemetry_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         TelemetryError, match=r"walk\.mcap cannot be read here, its reader lacks a package: .*mcap"
     ):
         read_recording(tmp_path / "walk.mcap", 0)
+
+
+def test_commands_in_a_sentence_are_code_and_nothing_else_becomes_html() -> None:
+    assert with_commands("No process works on it: `safebo tune x --resume` goes on.") == (
+        "No process works on it: <code>safebo tune x --resume</code> goes on."
+    )
+    assert with_commands("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; &lt;i&gt;"
+    assert with_commands("a ` alone & <b>") == "a ` alone &amp; &lt;b&gt;"

@@ -128,12 +128,24 @@ function setText(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+// What stands between backticks, commands and keys, as code: as the page had it from the server.
+function setSentence(place, text) {
+  const split = text.split("`"), parts = split.length % 2 ? split : [text];
+  if (place.textContent === parts.join("")) return;
+  place.replaceChildren(...parts.map((part, i) => {
+    if (i % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  }));
+}
+
 function show(event) {
   const before = seen;
   seen = event;
   setText(id("state-kind"), event.state);
   id("state-kind").className = `tag ${event.state}`;
-  setText(id("state-text"), event.text);
+  setSentence(id("state-text"), event.text);
   owns = event.owner === "you";
   setText(id("ownership"), {
     you: "You are in control.",
