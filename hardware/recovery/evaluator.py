@@ -54,10 +54,9 @@ class RecoveryEvaluator:
         self.motion: Motion = cast(Motion, motion)
         self._limits = {name: _number(name, given.get(name, LIMITS[name][0])) for name in LIMITS}
         self.robot = _made("robot", lambda: load_robot(str(given.get("robot", "go2"))))
-        text = given.get("disturbance")
-        size = self.robot.size
-        self.disturbance = (
-            None if text is None else _made("disturbance", lambda: named_disturbance(str(text), size))
+        gap, size = given.get("disturbance", "nominal"), self.robot.size
+        self.disturbance = _made(
+            "disturbance", lambda: named_disturbance(gap if isinstance(gap, Mapping) else str(gap), size)
         )
 
     def info(self) -> EvaluatorInfo:

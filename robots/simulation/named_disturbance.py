@@ -1,9 +1,10 @@
-"""A disturbance from what a person types: presets by name, fields as in a study, or a file."""
+"""A disturbance from what a person gives: presets by name, fields as in a study, or a file."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 from safebo.files.reading import plain_data, read_file
 from safebo.robots.descriptions.robot import RobotSize
@@ -18,17 +19,19 @@ HELP = (
 FILES = (".yaml", ".yml")
 
 
-def named_disturbance(text: str, size: RobotSize) -> Disturbance:
+def named_disturbance(text: str | Mapping[str, Any], size: RobotSize) -> Disturbance:
     """A disturbance of a robot of some size.
 
     Args:
-        text: presets by name, joined by `+`; a mapping in YAML, `{payload_mass: 2}`; or the path of a file (`.yaml`)
-            with such a mapping, itself or under `disturbance`.
+        text: presets by name, joined by `+`; fields as a study has them, also as a text in YAML, `{payload_mass: 2}`;
+            or the path of a file (`.yaml`) with such fields, by themselves or under `disturbance`.
         size: of the robot, for presets.
 
     Raises:
         ValueError: an unknown preset, key or value, or a file that cannot be read; says which, and what is allowed.
     """
+    if isinstance(text, Mapping):
+        return Disturbance.from_dict(text, size)
     if text.lstrip().startswith("{"):
         return _of_fields(plain_data(text, "--disturbance"), "--disturbance", size)
     if text.endswith(FILES):

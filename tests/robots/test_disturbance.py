@@ -133,6 +133,7 @@ def test_a_disturbance_is_typed_as_fields_or_read_from_a_file(text, tmp_path, mo
     (tmp_path / "gap.yaml").write_text(f"disturbance: {fields}\nidentified: {{walks: 2}}\n")
     (tmp_path / "fields.yaml").write_text(fields)
     gap = named_disturbance(text, RobotSize(0.5, 0.64))
+    assert gap == named_disturbance({"preset": "payload", "control_delay": 2}, RobotSize(0.5, 0.64))
     assert (gap.payload_mass, gap.control_delay) == (pytest.approx(1.0), 2)
 
 
