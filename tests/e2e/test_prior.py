@@ -68,7 +68,7 @@ def test_a_run_begins_with_another_and_goes_on_without_its_folder(robot: Safebo,
     assert table[2].startswith("simulation's correlation: speed 0")
     assert table[2] in whole.out.splitlines()
     assert table[3].startswith("correlation of prior and this run: ")
-    assert "s correlation: 0 to 0.95 kept" in (tmp_path / "runs/whole/best.yaml").read_text()
+    assert "s correlation: 0 to 0.995 kept" in (tmp_path / "runs/whole/best.yaml").read_text()
 
 
 def test_a_prior_that_is_wrong_is_dropped_aloud(robot: Safebo) -> None:

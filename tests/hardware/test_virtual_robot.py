@@ -158,7 +158,7 @@ def test_a_raw_client_stands_the_go1_up_and_lays_it_down(tmp_path) -> None:
     ("arguments", "words"),
     [
         (("go2", "--interface", "eth9"), "no network interface 'eth9'"),
-        (("go2", "--disturbance", "moon"), "unknown preset 'moon'; known: nominal"),
+        (("go2", "--disturbance", "moon"), "unknown disturbance 'moon'? Known are nominal"),
         (("go1", "--serial", "seven"), "expected two numbers below 2^32"),
     ],
 )
