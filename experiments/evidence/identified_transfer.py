@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +25,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-import yaml
 
 from safebo.errors import SafeboError
-from safebo.experiments.evidence.identification import hidden
+from safebo.experiments.evidence.hidden_robot import hidden_study
 from safebo.experiments.evidence.prior_run import RobotOutcome, outcome_of
 from safebo.experiments.evidence.truth import is_safe, truth
 from safebo.experiments.transfer.cli import DRAWS, SEARCH, transfer
 from safebo.experiments.transfer.search import searched
 from safebo.files.reading import read_file
-from safebo.robots.descriptions.model import load_robot
-from safebo.robots.identification.parameters import Family
 from safebo.runs.runner import run
 from safebo.study import Study
 from safebo.study.reading import StudyFile, load_study, parse_study
@@ -47,20 +43,6 @@ WALKS, SECONDS = 2, 3.0
 """Certified trials from which the robot is identified, and how long each is."""
 ENOUGH_BEFORE, ENOUGH_AFTER = 0.8, 0.95
 """Shares of the gap that are asked for, before the first trial and at the end."""
-
-
-def hidden_study(number: int, changes: Mapping[str, Any] | None = None) -> str:
-    """The text of study `go1-trot` on a hidden robot, with evaluator options changed."""
-    data = load_study(STUDY).study.model_dump(mode="json", exclude_unset=True)
-    family = Family.of(load_robot("go1").size)
-    truth_of = family.disturbance(hidden(family, number))
-    gap = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name in dict.fromkeys(p.field for p in family.parameters)
-        for value in [getattr(truth_of, name)]
-    }
-    data["evaluator"]["options"] |= {"disturbance": gap | {"control_delay": number % 3}, **(changes or {})}
-    return yaml.safe_dump(data, sort_keys=False)
 
 
 def tuned(file: StudyFile, folder: Path, seed: int, trials: int, prior: Path | None = None) -> None:
@@ -92,9 +74,9 @@ def one_robot(folder: Path, number: int, trials: int, simulated: int, search: in
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, began = folder / "hidden.yaml", _cpu()
-    path.write_text(hidden_study(number))
+    path.write_text(hidden_study(STUDY, number))
     walks = folder / "walks"
-    tuned(parse_study(hidden_study(number, {"seconds": SECONDS})), walks, 300 + number, WALKS)
+    tuned(parse_study(hidden_study(STUDY, number, {"seconds": SECONDS})), walks, 300 + number, WALKS)
     transfer(
         str(path), [walks], out=folder / "transfer", trial=None, draws=DRAWS, seed=number, trials=simulated,
         search=SEARCH, workers=1, jobs=1,

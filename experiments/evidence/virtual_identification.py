@@ -15,34 +15,19 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
+from safebo.experiments.evidence.hidden_robot import hidden_study
 from safebo.experiments.evidence.identification import hidden, row_of, table
 from safebo.experiments.identify.trials import read_trials
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.identification.fit import fit
 from safebo.robots.identification.parameters import Family
-from safebo.study.reading import load_study
 
 STUDY, SECONDS, TRIALS = "go2-trot", 3.0, 2
-
-
-def hidden_study(family: Family, number: int) -> str:
-    """The text of the study on a robot with the parameters of a draw."""
-    gap = replace(family.disturbance(hidden(family, number)), control_delay=number % 3)
-    told = {"control_delay", *(p.field for p in family.parameters)}
-    values = {f.name: getattr(gap, f.name) for f in fields(gap) if f.name in told}
-    data = yaml.safe_load(load_study(STUDY).text)
-    data["evaluator"]["options"] |= {
-        "seconds": SECONDS,
-        "disturbance": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
-    }
-    return yaml.safe_dump(data, sort_keys=False)
 
 
 def walked(folder: Path, text: str) -> Path:
@@ -72,7 +57,7 @@ def main(
             continue
         place = folder / f"robot-{number:02d}"
         try:
-            run = walked(place, hidden_study(family, number))
+            run = walked(place, hidden_study(STUDY, number, {"seconds": SECONDS}))
         except subprocess.CalledProcessError:
             print(f"{name}: its trials were not made, see {place / 'tune.log'}; left out", flush=True)
             continue

@@ -12,8 +12,9 @@ import yaml
 from typer.testing import CliRunner
 
 from safebo.errors import InputError, SafeboError
+from safebo.experiments.evidence.hidden_robot import hidden_study
 from safebo.experiments.evidence.identification import hidden
-from safebo.experiments.evidence.identified_transfer import best_of, hidden_study, table
+from safebo.experiments.evidence.identified_transfer import best_of, table
 from safebo.experiments.transfer.cli import app
 from safebo.experiments.transfer.folder import RECORD, TransferFolder
 from safebo.experiments.transfer.studies import drawn, refuse, robot_study, simulation_study
@@ -225,7 +226,7 @@ def test_trials_of_another_robot_are_refused_before_anything_is_written(
 
 def test_the_evidence_hides_the_robot_that_identification_draws_and_counts_shares() -> None:
     family = Family.of()
-    study = parse_study(hidden_study(4)).study
+    study = parse_study(hidden_study("go1-trot", 4)).study
     told = Disturbance.from_dict(study.evaluator.options["disturbance"])
     assert told == replace(family.disturbance(hidden(family, 4)), control_delay=1)
 
