@@ -61,7 +61,7 @@ class Goals:
             rng: a generator of its own for every purpose.
         """
         for goal in self._declared(name):
-            whole, left = self._way(name, goal), self._left(name, goal)
+            whole, left = self._distances(name, goal)
             if left <= THERE or not _promising(ctx, goal, starts):
                 continue
             nearest = acquisition_class("random_safe")(replace(ctx, draw=goal))
@@ -81,16 +81,14 @@ class Goals:
             if goal.context == name:
                 yield encoding.unit(encoding.space.vector(goal.parameters, where=f"goals[{i}]")[None])[0]
 
-    def _way(self, name: str, goal: Float[Tensor, " d"]) -> float:
-        """How far the nearest seed of a context is from a goal."""
-        encoding = self.state.encoding
-        seeds = [encoding.space.vector(s.parameters) for s in self.state.study.seeds if s.context == name]
-        return _distance(encoding.unit(np.stack(seeds)), goal)
-
-    def _left(self, name: str, goal: Float[Tensor, " d"]) -> float:
-        """How far the nearest trial of a context is from a goal, pending and failed ones too."""
-        told = self.state.told(name)
-        return _distance(torch.cat([told.points, told.visited]), goal)
+    def _distances(self, name: str, goal: Float[Tensor, " d"]) -> tuple[float, float]:
+        """How far a goal is from the nearest seed of its context, and from the nearest gains tried there, seeds among
+        them and pending and failed trials too.
+        """
+        encoding, told = self.state.encoding, self.state.told(name)
+        rows = [encoding.space.vector(s.parameters) for s in self.state.study.seeds if s.context == name]
+        seeds = encoding.unit(np.stack(rows))
+        return _distance(seeds, goal), _distance(torch.cat([seeds, told.points, told.visited]), goal)
 
 
 def _distance(points: Float[Tensor, "n d"], goal: Float[Tensor, " d"]) -> float:
