@@ -36,6 +36,7 @@ from safebo.study.methods import certifies
 from safebo.study.preference_checks import prefers
 from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.study.scenarios import one_walk
+from safebo.study.space import WarpMap
 from safebo.types import (
     ENDED,
     OPERATING_TIME,
@@ -87,7 +88,11 @@ def failed_by(error: BaseException) -> Measurement:
 
 
 def measured_or_failed(value: Any, study: Study) -> Measurement:
-    """The checked measurement; where it is none, a `failed` one that says why and keeps telemetry and fall."""
+    """The checked measurement; where it is none, a `failed` one that says why and keeps telemetry and fall.
+
+    Where one of the study's margins in it is below 0, that much is known of its gains, and the trial counts as
+    `aborted` with those margins: it teaches that they are unsafe.
+    """
     try:
         return checked_measurement(value, study)
     except MeasurementError as error:
@@ -100,12 +105,33 @@ def measured_or_failed(value: Any, study: Study) -> Measurement:
     words, fell, telemetry = said.get("message"), said.get("fell"), said.get("telemetry")
     if isinstance(words, str) and words:
         message = f"{message} (the evaluator says: {words})"
+    below = _below_zero(said, study)
+    if below:
+        named = ", ".join(f"{name} {margin:.4g}" for name, margin in below.items())
+        message = f"measured unsafe ({named}), the rest cannot be used: {message}"
     return Measurement(
-        "failed",
+        "aborted" if below else "failed",
+        margins=below,
         fell=isinstance(fell, bool | np.bool_) and bool(fell),
         telemetry=_text(telemetry) if isinstance(telemetry, str) else None,
         message=_message(message),
     )
+
+
+def _below_zero(said: Mapping[str, Any], study: Study) -> dict[str, float]:
+    """The study's margins below 0 in something that is no measurement otherwise: they are known all the same.
+
+    Not where it calls itself failed or switched by a monitor, which says nothing of its gains, nor of several walks.
+    """
+    margins, outcome = said.get("margins"), said.get("outcome", "completed")
+    if (
+        study.scenarios is not None
+        or outcome not in ("completed", "aborted")
+        or not isinstance(margins, Mapping)
+    ):
+        return {}
+    names = {name for c in study.constraints for name in (c.name, quantity_of(c))}
+    return {name: value for name, value in _numbers(margins).items() if name in names and value < 0}
 
 
 def checked_measurement(value: Any, study: Study) -> Measurement:
@@ -270,17 +296,18 @@ def impossible_values(trial: Trial, measurement: Measurement | None, study: Stud
 
 
 def _impossible(function: FunctionSpec, value: float | None, objective: FunctionSpec) -> str:
-    """Why a function's prior cannot be right; empty where it can."""
-    warped = None if value is None else modelled(function, value)
-    if value is None or warped is None:
+    """Why a function's prior cannot be right; empty where it can. A clipped value is at least as far as its clip."""
+    if value is None:
         return ""
+    warped = float(WarpMap(function.warp, function.name).forward(value))
     far = prior_distance(function, warped)
     if not impossible(far, function is objective):
         return ""
     unit = f" {function.unit}" if function.unit else ""
     scale = "" if function.warp == Warp() else " (modelled: see warp)"
+    least = "at least " if modelled(function, value) is None else ""
     return (
-        f"{function.name} {value:.4g}{unit}, {abs(far):,.0f} standard deviations from what its prior expects "
+        f"{function.name} {value:.4g}{unit}, {least}{abs(far):,.0f} standard deviations from what its prior expects "
         f"(prior_mean {function.prior_mean:g}, prior_std {function.prior_std:g}{scale}; with prior_std "
         f"{fitting_std(function, warped):g} it would be 2)"
     )
@@ -323,10 +350,14 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
     if not isinstance(measurement.margins, Mapping):
         yield f"margins is {shown(measurement.margins)}, not a mapping of names to numbers"
         return
+    # Of an aborted trial that was unsafe no margin certifies, whatever the others were.
+    known = measurement.outcome == "aborted" and bool(_below_zero(vars(measurement), study))
     for constraint in study.constraints:
         names = (constraint.name, quantity_of(constraint))
         name = next((name for name in names if name in measurement.margins), None)
         if name is None:
+            if known:
+                continue
             given = listed(measurement.margins)
             yield f"margin {names[1]!r} is missing (given: {given})"
         elif number_of(measurement.margins[name]) is None:
@@ -334,9 +365,12 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
     for name in ("states", "backup_state"):
         array = getattr(measurement, name)
         if array is not None and finite_array(array) is None:
-            yield f"{name} holds something that is not a finite number"
-    if measurement.states is not None and np.ndim(measurement.states) != 2:
-        yield f"states has shape {np.shape(measurement.states)}, not n x k"
+            yield f"{name} holds something that is not a finite number, or rows of different lengths"
+    states = finite_array(measurement.states)
+    if states is None and measurement.states is not None:
+        return
+    if states is not None and states.ndim != 2:
+        yield f"states has shape {states.shape}, not n x k"
         return
     yield from _margins_to_go_faults(measurement)
 
@@ -356,10 +390,11 @@ def _margins_to_go_faults(measurement: Measurement) -> Iterator[str]:
         return
     count = len(measurement.states)
     for name, values in to_go.items():
-        if np.shape(values) != (count,):
-            yield f"margins_to_go of {name!r} has shape {np.shape(values)}, not one number per state ({count})"
-        elif finite_array(values) is None:
+        array = finite_array(values)
+        if array is None:
             yield f"margins_to_go of {name!r} holds something that is not a finite number"
+        elif array.shape != (count,):
+            yield f"margins_to_go of {name!r} has shape {array.shape}, not one number per state ({count})"
 
 
 # -- as plain values ---------------------------------------------------------------------------------------

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_NO_NUMBER = (bool, np.bool_, str, bytes)
+"""What `float()` would take, and no evaluator means."""
+
 
 def number_of(value: Any) -> float | None:
-    """A finite number as a float; None for everything else, booleans and texts included."""
-    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
+    """A finite number as a float; None for everything else, booleans, texts and masked numbers included."""
+    if isinstance(value, _NO_NUMBER) or value is None or np.ma.is_masked(value):
         return None
     try:
         value = value.item() if hasattr(value, "item") else value  # of numpy and torch
-        if isinstance(value, bool):
+        if isinstance(value, _NO_NUMBER):
             return None
         number = float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
@@ -24,8 +27,8 @@ def number_of(value: Any) -> float | None:
 
 
 def finite_array(value: Any) -> NDArray[np.float64] | None:
-    """Finite numbers as an array of floats; None for everything else."""
-    if value is None:
+    """Finite numbers as an array of floats; None for everything else, an array with masked ones included."""
+    if value is None or np.ma.is_masked(value):
         return None
     try:
         array = np.asarray(value)

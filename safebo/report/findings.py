@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from safebo.report.data import Finding, RunView, objective_of
+from safebo.report.far_off import far_off
 from safebo.report.limits import limits
 from safebo.runs.best_gains import BestGains, unchanged_gains
 from safebo.runs.evidence_events import DECLARED
@@ -148,6 +149,13 @@ def _found_gains(run: RunView, name: str, best: BestGains, where: str, told: int
         text = f"{where}Nothing better than the seed was found in {_trials(told)}: {value}."
         return Finding("found", "seed", text)
     interval = f"{signed(gain.mean)}{unit}, interval {signed(gain.lower)} to {signed(gain.upper)}"
+    if far_off(run):
+        measured = [v for e in run.of_context(name) if (v := objective_of(e)) is not None]
+        text = (
+            f"{where}The {best.kind} are predicted to reach {value}, which is not to be relied on: the best measured "
+            f"in {_trials(told)} is {number(max(measured))}{unit}, {number(gain.seed)}{unit} with the seed."
+        )
+        return Finding("found", "noise", text)
     if gain.lower <= 0:
         text = (
             f"{where}Nothing that is better than noise was found in {_trials(told)}: the {best.kind} change {what} by "

@@ -10,6 +10,7 @@ from scipy.special import gammaincc
 
 from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
 from safebo.models.interval_split import DIFFERENT
+from safebo.report import far_off
 from safebo.report.clipped import clipped
 from safebo.report.data import Finding, RunView, best_so_far
 from safebo.report.goals import REMEDY as GOAL_REMEDY
@@ -49,6 +50,7 @@ def limits(run: RunView) -> Iterator[Finding]:
     """What limits the findings, each with what to do and the command for it; the most urgent first."""
     yield from _broken(run)
     yield from _impossible(run)
+    yield from _far_off(run)
     yield from _priors(run)
     yield from _failures(run)
     yield from _nothing_certified(run)
@@ -101,6 +103,11 @@ def _impossible(run: RunView) -> Iterator[Finding]:
                 run.command("check"),
             )
             return
+
+
+def _far_off(run: RunView) -> Iterator[Finding]:
+    if next(_impossible(run), None) is None and (said := far_off.sentences(run)) is not None:
+        yield Finding("limits", "prior", *said, run.command("check"))
 
 
 def _nothing_certified(run: RunView) -> Iterator[Finding]:

@@ -211,10 +211,10 @@ class WarpMap:
     def forward(self, value: ArrayLike) -> FloatArray:
         """From the function's own unit to the modelled scale, clipped."""
         y = np.asarray(value, dtype=np.float64)
-        if self.kind == "identity":
-            warped = y / self.scale
-        else:
-            with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # beyond the clip anyway
+            if self.kind == "identity":
+                warped = y / self.scale
+            else:
                 warped = math.log(self.scale) - np.log(np.maximum(self.upper - y, 0.0))
         return np.clip(warped, -self.clip, self.clip)
 

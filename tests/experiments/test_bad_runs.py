@@ -80,6 +80,19 @@ def test_the_gain_has_an_interval_and_less_than_noise_is_said_so(bad: Path) -> N
     assert "better than noise" in findings(changed)[0].text
 
 
+def test_predictions_that_rest_on_an_impossibly_bad_objective_are_not_to_be_relied_on(bad: Path) -> None:
+    run = viewed(bad / "bounds")
+    assert "not to be relied on" not in " ".join(one.text for one in findings(run))
+    changed = next(e for e in run.records if e.trial.phase == "local" and e.measurement is not None)
+    assert changed.measurement is not None
+    far = replace(changed, measurement=replace(changed.measurement, objective=-1e300))
+    said = findings(replace(run, records=tuple(far if e is changed else e for e in run.records)))
+    assert "the best measured in" in said[0].text
+    worst = next(one for one in said if one.topic == "limits")
+    assert f"of trial {changed.trial.id} lies" in worst.text
+    assert "outcome: failed" in worst.remedy
+
+
 def test_the_report_has_the_same_sentences(bad: Path) -> None:
     folder = bad / "bounds"
     assert read_run(folder).findings == findings(viewed(folder))

@@ -11,10 +11,11 @@ import pytest
 from closed_form_runs import STUDY
 
 from safebo.errors import EvaluatorError, MeasurementError
-from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed
+from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed, was_unsafe
 from safebo.evaluators.source import EvaluatorSource, FunctionEvaluator
 from safebo.study import Study
 from safebo.study.reading import parse_study
+from safebo.tuner import Tuner
 from safebo.types import Evaluator, EvaluatorInfo, Measurement, Trial
 
 BOWL = parse_study(STUDY).study
@@ -188,6 +189,11 @@ def test_a_fall_without_an_objective_is_an_aborted_trial() -> None:
         ({"outcome": "done"}, "outcome 'done' does not exist"),
         ({"states": [[True]]}, "states holds"),
         ({"states": [["a"]]}, "states holds"),
+        ({"states": [[1, 2], [3]]}, "states holds"),
+        ({"states": np.ma.masked_array([[1.0]], [[True]])}, "states holds"),
+        ({"objective": np.array("1.0")}, "objective 'speed' is array"),
+        ({"margins": {"height": np.ma.masked}}, "margin 'height' is masked"),
+        ({"margins": {"height": np.ma.masked_array([3.0], [True])}}, "margin 'height' is masked_array"),
     ],
 )
 def test_what_is_of_another_kind_fails_the_trial_and_is_named(change: dict, said: str) -> None:
@@ -243,6 +249,44 @@ def test_a_fall_in_a_refused_measurement_is_not_forgotten(answer: object) -> Non
     assert refused.outcome == "failed"
     assert refused.fell is True
     assert "lost contact" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "margins"),
+    [
+        ({"objective": float("nan"), "margins": {"height": -0.3}}, "aborted", {"height": -0.3}),
+        ({"margins": {"height": -0.3, "other": None}}, "aborted", {"height": -0.3}),
+        ({"objective": float("nan"), "margins": {"height": 0.3}}, "failed", {}),
+        ({"objective": float("nan"), "margins": {"other": -0.3, "height": 1}}, "failed", {}),
+        ({"outcome": "failed", "objective": "x", "margins": {"height": -0.3}, "fell": 3}, "failed", {}),
+    ],
+)
+def test_a_margin_below_0_is_known_where_the_rest_cannot_be_used(
+    answer: dict, outcome: str, margins: dict
+) -> None:
+    refused = measured_or_failed(answer, BOWL)
+    assert (refused.outcome, refused.margins) == (outcome, margins)
+    assert ("measured unsafe" in refused.message) == bool(margins)
+    assert was_unsafe(refused, BOWL) == bool(margins)
+    assert checked_measurement(refused, BOWL) == refused  # as a journal reads it again
+
+
+def test_an_unsafe_walk_with_a_margin_missing_speaks_against_its_gains() -> None:
+    constraint = BOWL.constraints[0]
+    two = BOWL.model_copy(
+        update={
+            "constraints": [constraint, constraint.model_copy(update={"name": "tilt", "quantity": "tilt"})]
+        }
+    )
+    refused = measured_or_failed({"objective": 1.0, "margins": {"height": -0.3, "tilt": float("nan")}}, two)
+    assert (refused.outcome, refused.margins) == ("aborted", {"height": -0.3})
+    assert checked_measurement(refused, two) == refused
+    tuner = Tuner(two, 0)
+    tuner.tell(tuner.ask(), {"objective": 1.0, "margins": {"height": 0.5, "tilt": 0.5}})
+    trial = tuner.ask()
+    assert tuner.certify(trial.parameters, "default").certified
+    tuner.tell(trial, refused)
+    assert not tuner.certify(trial.parameters, "default").certified
 
 
 def test_what_an_evaluator_raises_is_recorded_with_its_place() -> None:

@@ -318,6 +318,10 @@ def test_a_seed_that_its_prior_calls_impossible_stops_the_run_and_certifies_noth
         tuner.ask()
     assert not tuner.certify({"a": 0.5}, "default").certified
     assert tuner.best() is None
+    clipped = Tuner(study(trust="declared"), 0)
+    clipped.tell(clipped.ask(), measured(0.5, 1e300))
+    with pytest.raises(ImpossibleSeedError, match=r"1e\+300, at least 999,\d+ standard deviations"):
+        clipped.ask()
     lucky = Tuner(study(), 0)
     lucky.tell(lucky.ask(), Measurement("completed", objective=500.0, margins={"margin": 1.0}))
     assert lucky.ask().phase != "seed"

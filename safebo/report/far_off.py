@@ -1,0 +1,45 @@
+"""Whether a trial's objective lies far below what its prior expects, so that predictions of it rest on that trial."""
+
+from __future__ import annotations
+
+from safebo.report.data import RunView, objective_of
+from safebo.study.preference_checks import prefers
+from safebo.study.priors import impossible, prior_distance
+from safebo.study.space import WarpMap
+
+
+def far_off(run: RunView) -> dict[int, float]:
+    """Trials whose objective a right prior calls impossibly bad, with their distances in its standard deviations.
+
+    An outlier among margins never certifies (`safebo.models.outliers`); one of the objective certifies nothing anyway,
+    but bends what is predicted of gains nearby, upwards on its other side.
+    """
+    spec = run.study.objective
+    if prefers(run.study):
+        return {}
+    warp, found = WarpMap(spec.warp, spec.name), {}
+    for entry in run.records:
+        value = objective_of(entry)
+        if value is None or entry.measurement is None or entry.measurement.outcome != "completed":
+            continue
+        far = prior_distance(spec, float(warp.forward(value)))
+        if impossible(far, objective=True):
+            found[entry.trial.id] = -far
+    return found
+
+
+def sentences(run: RunView) -> tuple[str, str] | None:
+    """What is said of such trials, and what to do about them; None where there are none."""
+    found = far_off(run)
+    if not found:
+        return None
+    worst, name = max(found, key=found.__getitem__), run.study.objective.name
+    ids = sorted(found)
+    listed = ", ".join(map(str, ids[:6])) + (", ..." if len(ids) > 6 else "")
+    return (
+        f"{name} of trial{'s' if len(ids) > 1 else ''} {listed} lies {found[worst]:,.3g} prior standard deviations "
+        f"below what is expected of it{f' (trial {worst})' if len(ids) > 1 else ''}: what is predicted of {name}, at "
+        "the best gains too, is not to be relied on.",
+        f"If it is no true measurement, let the evaluator say so (outcome: failed). If it is, declare a larger "
+        f"prior_std of {name}, or a warp of kind log, and begin anew.",
+    )
