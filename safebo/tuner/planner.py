@@ -151,7 +151,8 @@ class Planner:
         found = self.proposer.choose(acquisition, Candidates.ordered(points[1:], value[1:], slack[1:]))
         if found is None or not worth_a_trial(float(value[0]), found.score):
             return chosen
-        reason = f"{FOR_EVIDENCE}: a factor of {math.exp(min(found.score, 700.0)):.3g} expected if the declared prior is right"
+        factor = math.exp(min(found.score, 700.0))
+        reason = f"{FOR_EVIDENCE}: a factor of {factor:.3g} expected if the declared prior is right"
         return replace(found, reason=reason)
 
     def _uncertified(self, name: str) -> Proposal:
