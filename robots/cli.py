@@ -36,10 +36,12 @@ from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import GAINS, Gains, read_gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.quadruped.gait_table import read_gait_table
 from safebo.robots.quadruped.kinematics import roll_pitch_yaw, rotation_from_quaternion
 from safebo.robots.quadruped.speed import shortened_command, speed_limit
 from safebo.robots.simulation.disturbance import PRESETS
 from safebo.robots.simulation.footage import Footage, fall_mark, shown_gains
+from safebo.robots.simulation.gait_table_command import gait_changes
 from safebo.robots.simulation.named_disturbance import HELP as DISTURBANCE_HELP
 from safebo.robots.simulation.named_disturbance import named_disturbance
 from safebo.robots.simulation.plant import Simulation
@@ -152,6 +154,7 @@ def list_gains(
 
 app.command()(serve)
 app.command()(adapter)
+app.command()(gait_changes)
 
 
 def _assignments(pairs: list[str]) -> dict[str, float]:
@@ -202,6 +205,12 @@ Then = Annotated[
         metavar="GAIT@SECONDS", help="A gait to change to so many seconds into the walk; may be repeated."
     ),
 ]
+Changes = Annotated[
+    Path | None,
+    typer.Option(
+        "--gait-changes", metavar="FILE", help="Table that --then keeps to, of `safebo robots gait-changes`."
+    ),
+]
 Seconds = Annotated[float, typer.Option(help="How long to walk, s.")]
 DisturbanceName = Annotated[
     str,
@@ -237,6 +246,7 @@ def walk(
     gains: GainsFile = None,
     set_: SetGains = None,
     then: Then = None,
+    changes: Changes = None,
     seconds: Seconds = 5.0,
     disturbance: DisturbanceName = "nominal",
     delay: Delay = None,
@@ -280,7 +290,8 @@ def walk(
         _refuse("--then is for the controller that comes with this package; others are told one gait")
     if own is None:
         known: Literal["kalman", "truth"] = "kalman" if estimator == "kalman" else "truth"
-        schedule = _or_refuse(lambda: GaitSchedule(pattern, tuple(change for _, change in later)))
+        table = None if changes is None else _or_refuse(lambda: read_gait_table(changes, model))
+        schedule = _or_refuse(lambda: GaitSchedule(pattern, tuple(change for _, change in later), table))
         walker: WalkLoop = Controller(model, chosen, schedule, ramp, known, law=controller)
         _note_shortened(model, [(gait, pattern), *((name, each) for name, (_, each) in later)], chosen, ramp)
     elif estimator == "truth":

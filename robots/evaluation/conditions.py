@@ -22,6 +22,7 @@ from safebo.robots.descriptions.robot import RobotSize
 from safebo.robots.quadruped.controller import VelocityRamp
 from safebo.robots.quadruped.gait import Gait, gait_named, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.quadruped.gait_table import GaitTable
 from safebo.robots.simulation.disturbance import A_GO1, Disturbance
 from safebo.types import FloatArray
 
@@ -76,12 +77,18 @@ def gaits_of(segments: Sequence[Segment], first: Gait, robot: RobotModel) -> lis
     return gaits
 
 
-def gait_schedule(segments: Sequence[Segment], first: Gait, robot: RobotModel) -> GaitSchedule:
-    """The gaits of a walk, one after another, as its segments say."""
+def gait_schedule(
+    segments: Sequence[Segment], first: Gait, robot: RobotModel, table: GaitTable | None = None
+) -> GaitSchedule:
+    """The gaits of a walk, one after another, as its segments say and a table allows.
+
+    Raises:
+        ValueError: the table refuses a change.
+    """
     gaits = gaits_of(segments, first, robot)
     begins = np.cumsum([0.0, *(segment.seconds for segment in segments)])
     changes = [(float(begins[i]), gait) for i, gait in enumerate(gaits) if i > 0 and gait != gaits[i - 1]]
-    return GaitSchedule(gaits[0] if gaits else first, tuple(changes))
+    return GaitSchedule(gaits[0] if gaits else first, tuple(changes), table)
 
 
 @dataclass(frozen=True)

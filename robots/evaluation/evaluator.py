@@ -33,6 +33,7 @@ from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.quadruped.gait_table import GaitTable, read_gait_table
 from safebo.robots.simulation.disturbance import Disturbance
 from safebo.robots.simulation.floor import check_start
 from safebo.robots.simulation.footage import commands_over_time
@@ -84,7 +85,7 @@ class LeggedEvaluator:
         ValueError: for an option that does not exist or a value that is not allowed.
     """
 
-    path_options: ClassVar = ("robot", "controller", "controller_file")
+    path_options: ClassVar = ("robot", "controller", "controller_file", "gait_changes")
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.settings = LeggedOptions.from_options(options or {})
@@ -99,6 +100,7 @@ class LeggedEvaluator:
         self.settings = replace(self.settings, disturbance=gap)
         self._gap = gap.without_noise() if self.settings.noise_free else gap
         self._base_gait = robot_gait(self.robot, self.settings.gait)
+        self._changes = self._table()
         goal = goal_from(self.settings, self.robot)
         self.scoring = WalkScoring(
             self.robot,
@@ -119,6 +121,11 @@ class LeggedEvaluator:
 
     def __repr__(self) -> str:
         return f"LeggedEvaluator({self.settings!r})"
+
+    def _table(self) -> GaitTable | None:
+        """The changes of gait that are allowed; None for all."""
+        path = self.settings.gait_changes
+        return read_gait_table(path, self.robot) if path else None
 
     def _limits(self, options: Mapping[str, Any]) -> Limits:
         """The limits; a height that nobody gave is the Go1's to the robot's scale."""
@@ -183,7 +190,7 @@ class LeggedEvaluator:
             ValueError: names the condition, what was wrong and what is allowed.
         """
         world = self.world(conditions, {})
-        self._check_gaits(gait_schedule(world.segments, self._base_gait, self.robot))
+        self._check_gaits(gait_schedule(world.segments, self._base_gait, self.robot, self._changes))
 
     def _check_gaits(self, gaits: GaitSchedule) -> None:
         """Refuse changes of gait within a walk for a controller of the protocol, which is told one gait."""
@@ -249,7 +256,9 @@ class LeggedEvaluator:
         gap = world.disturbance
         gap = settings.drift.at(gap, operating_time) if settings.drift else gap
         controller = self._walker(
-            parameters, gait_schedule(world.segments, gait, self.robot), command_of(world, RAMP)
+            parameters,
+            gait_schedule(world.segments, gait, self.robot, self._changes),
+            command_of(world, RAMP),
         )
         watch, backups = None, list[Any]()
         if monitor is not None:

@@ -52,6 +52,7 @@ class LeggedOptions:
         objective_after: seconds at the start of the walk that the objective leaves out; the margins never do.
         margins: further margins, each a mapping with a name and a formula.
         controller: what walks; see docs/controllers.md.
+        gait_changes: file with the changes of gait that are allowed (`safebo robots gait-changes`); empty for all.
         controller_gains: what `gains` says where that is not the chain that comes with the package.
     """
 
@@ -73,6 +74,7 @@ class LeggedOptions:
     margins: tuple[Mapping[str, Any], ...] = ()
     controller: str = WHOLE_BODY
     controller_gains: Mapping[str, float] = field(default_factory=dict)
+    gait_changes: str = ""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LeggedOptions:
@@ -269,5 +271,6 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "margins": _margins,
     "controller": _text,
     "controller_file": _text,
+    "gait_changes": _text,
 }
 """How each option is checked and read, from its name and its value in a study."""

@@ -156,6 +156,19 @@ class Controller:
         return self._gaits.gait
 
     @property
+    def changing(self) -> bool:
+        """Whether a change of gait has begun and is not over."""
+        return self._gaits.changing
+
+    def want_gait(self, gait: Gait, time: float = 0.0) -> None:
+        """Change to another gait, from a time on (s since the walk started), after changes that are wanted already.
+
+        Raises:
+            ValueError: the schedule's table refuses the change.
+        """
+        self._gaits.want(gait, time)
+
+    @property
     def limit(self) -> SpeedLimit:
         """Greatest speed of the gait that is walked now."""
         return self._gaits.limit

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.robots.quadruped.gait import Gait, GaitTiming, contact
+from safebo.robots.quadruped.gait import Gait, GaitTiming, contact, stride_and_phase
+from safebo.robots.quadruped.gait_table import AllowedChange, GaitTable
 from safebo.robots.quadruped.speed import SpeedLimit
 from safebo.types import FloatArray
 
@@ -25,24 +27,38 @@ class GaitSchedule:
     Args:
         first: with which it starts.
         changes: when the next one is wanted, s after the start of the walk, and which.
+        table: which changes are allowed, at which phase and speed; all of them where None.
 
     Raises:
-        ValueError: times that are negative or do not grow.
+        ValueError: times that are negative or do not grow, or a change that the table refuses.
     """
 
     first: Gait
     changes: tuple[tuple[float, Gait], ...] = ()
+    table: GaitTable | None = None
 
     def __post_init__(self) -> None:
         times = [0.0, *(time for time, _ in self.changes)]
         if not all(math.isfinite(time) for time in times) or times != sorted(times):
             raise ValueError(f"gait changes come one after another from 0 s on, got {times[1:]}")
+        gaits = [self.first, *(gait for _, gait in self.changes)]
+        for old, new in itertools.pairwise(gaits):
+            self.allowed(old, new)
+
+    def allowed(self, old: Gait, new: Gait) -> AllowedChange | None:
+        """What the table allows of a change; None where it has no say.
+
+        Raises:
+            ValueError: it is refused, and why.
+        """
+        return None if self.table is None else self.table.find(old, new)
 
 
 class GaitSequencer:
     """Where a walk is in its gaits, and how fast it may be there.
 
-    A change has up to three parts. The command falls to what both gaits allow. Over two strides the frequency goes
+    A change has up to three parts. The command falls to what both gaits allow, and the table where there is one, which
+    may have the change wait for its phase as well. Over two strides the frequency goes
     over into the new one, every leg's phase moves by its share of the difference of the offsets, at most a quarter of a
     stride where that is possible, and the duty factor goes over for feet that stand; one that swings lands with that it
     lifted off with. Then the command may rise. Into a stand every foot stays from where it stands or lands next; out of
@@ -78,8 +94,24 @@ class GaitSequencer:
         self._next: Gait | None = None
         self._begin, self._last, self._share = math.inf, 0.0, 0.0
         self._cap, self._turn = math.inf, math.inf
+        self._allowed: AllowedChange | None = None
         self._phase, self._shift = np.zeros(4), np.zeros(4)
         self._take(self._schedule.first, self._schedule.first.offsets(self._legs))
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change has begun and is not over."""
+        return self._begin < math.inf
+
+    def want(self, gait: Gait, time: float) -> None:
+        """Have one more change after those that are wanted already, from a time on (s since the walk started).
+
+        Raises:
+            ValueError: the table refuses it.
+        """
+        before = self._left[-1][1] if self._left else self._next or self.gait
+        self._schedule.allowed(before, gait)
+        self._left.append((time, gait))
 
     def refresh(self) -> None:
         """Take the limits anew, for gains that have changed."""
@@ -98,6 +130,7 @@ class GaitSequencer:
         """
         if self._next is None and self._left and time >= self._left[0][0] - 1e-9:
             self._next = self._left.pop(0)[1]
+            self._allowed = self._schedule.allowed(self.gait, self._next)
             self._cap = min(self._cap, self.limit.speed, math.hypot(forward, leftward))
             self._turn = min(self._turn, abs(yaw_rate))
         if self._next is not None:
@@ -113,10 +146,15 @@ class GaitSequencer:
         stands = new.duty_factor >= 1.0
         if self._begin == math.inf:
             step = BRAKING * self._period
-            allowed = self._limit_of(new).speed
+            rule = self._allowed
+            allowed = (
+                self._limit_of(new).speed if rule is None else min(self._limit_of(new).speed, rule.fastest)
+            )
             self._cap = max(min(self._cap, allowed), self._cap - step)
             self._turn = max(0.0, self._turn - step) if stands else self._turn
             if self._cap > allowed or (stands and self._turn > 0.0):
+                return
+            if rule is not None and not rule.permits(self._stride_phase(time), self._cap):
                 return
             if self.gait.duty_factor >= 1.0:
                 self._arrive(new, new.offsets(self._legs) - time / new.stride_duration)
@@ -129,6 +167,10 @@ class GaitSequencer:
             return
         if self._settle(time, new, stands):
             self._arrive(new, self._phase - time / new.stride_duration)
+
+    def _stride_phase(self, time: float) -> float:
+        """Share of the stride that has passed, 0 to 1, from where the front right foot lands."""
+        return stride_and_phase(time, self._legs.index("FR"), self.timing)[1]
 
     def _settle(self, time: float, new: Gait, stands: bool) -> bool:
         """Move every leg on; returns whether all have come over."""
