@@ -111,6 +111,9 @@ def tune(
             judge=_judge(file.study, screen, folder, console),
         )
     say_result(result, file.study, study, again)
+    if result.told and result.failed == result.told:
+        say("error: every trial failed, so nothing is known of any gains", error=True)
+        raise typer.Exit(1)
 
 
 def _campaign_changes(

@@ -63,7 +63,7 @@ unless it is said again.
     safebo tune go1-trot --out runs/seen --trace
 
 Exit codes: 0 all trials are done, or the --minutes are over; 2 the study, the folder or an option is wrong;
-1 stopped or failed; 130 stopped by Ctrl-C on a robot.
+1 stopped or failed, or every trial failed; 130 stopped by Ctrl-C on a robot.
 """
 """What the command says of itself."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class FunctionEvaluator:
         self._function = function
         self._options = dict(options)
         self._reader: Callable[[], Any] | None = getattr(function, "read_context", None)
-        declared = bool(getattr(function, "repeatable", False))
+        declared = getattr(function, "repeatable", False)
         repeatable = flag(self._options.pop("repeatable", declared), "repeatable")
         name = getattr(function, "__name__", type(function).__name__)
         self._info = declared_info(study, name, repeatable)
@@ -81,6 +81,10 @@ class FunctionEvaluator:
                 raise EvaluatorOptionError(
                     f"{name}() has no argument {option!r} (allowed: {allowed})", f"evaluator.options.{option}"
                 )
+        own = {"seed": self._wants_seed, OPERATING_TIME: self._wants_time}
+        _check_call(
+            function, name, [*self._options, *(n for n, wanted in own.items() if wanted), *self._scenario]
+        )
 
     def info(self) -> EvaluatorInfo:
         """What the study declares."""
@@ -103,6 +107,44 @@ class FunctionEvaluator:
         return as_measurement(
             self._function(dict(trial.parameters), dict(trial.context), **self._options, **extra)
         )
+
+
+def _check_call(function: Callable[..., Any], name: str, named: Iterable[str]) -> None:
+    """Refuse a function that no trial could call, before one moves something.
+
+    Args:
+        function: the function.
+        name: for people.
+        named: the arguments that it will get by name.
+
+    Raises:
+        EvaluatorOptionError: it returns something to be awaited or iterated, takes the context first, or cannot be
+            called so.
+    """
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    for kind, found in (
+        ("an async function", inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)),
+        ("a generator (it has a yield)", inspect.isgeneratorfunction(call)),
+    ):
+        if found:
+            raise EvaluatorOptionError(
+                f"{name}() is {kind}: it must return its measurement", "evaluator.name"
+            )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code may not say
+        return
+    if list(signature.parameters)[:2] == ["context", "parameters"]:
+        raise EvaluatorOptionError(
+            f"{name}() takes (context, parameters): the parameters come first", "evaluator.name"
+        )
+    try:
+        signature.bind({}, {}, **dict.fromkeys(named))
+    except TypeError as error:
+        given = ", ".join(["parameters", "context", *(f"{each}=..." for each in named)])
+        raise EvaluatorOptionError(
+            f"{name}{signature} cannot be called as {name}({given}): {error}", "evaluator.name"
+        ) from None
 
 
 def flag(value: Any, name: str) -> bool:

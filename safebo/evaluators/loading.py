@@ -65,6 +65,13 @@ def load_dotted(name: str, folder: str | None) -> Any:
         EvaluatorOptionError: there is no such module or attribute. EvaluatorError: it cannot be loaded.
     """
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))) or (
+        module_name.endswith(".py")
+    ):
+        raise EvaluatorOptionError(
+            f"{name!r} must be module:attribute, a Python module without folders or .py and a name in it, as in "
+            "my_robot:walk; the folder of the study file is looked in first"
+        )
     with reported(f"evaluator {name!r} cannot be loaded"):
         try:
             module = _import_beside(module_name, folder)
@@ -75,10 +82,30 @@ def load_dotted(name: str, folder: str | None) -> Any:
             raise EvaluatorOptionError(
                 f"no module named {error.name!r} for evaluator {name!r}{where}"
             ) from error
+    _refuse_hidden(name, module, folder)
     try:
         return attribute_at(module, attribute)
     except LookupError as error:
         raise EvaluatorOptionError(f"module {module_name!r} {error}") from None
+
+
+def _refuse_hidden(name: str, module: Any, folder: str | None) -> None:
+    """Refuse an evaluator whose file beside the study is hidden by another module of its name, as `json.py` is.
+
+    Raises:
+        EvaluatorOptionError: it is.
+    """
+    if folder is None:
+        return
+    head = name.partition(":")[0].partition(".")[0]
+    top = sys.modules.get(head, module)
+    found = getattr(top, "__file__", None) or ""
+    beside = next((f for f in (f"{head}.py", f"{head}/__init__.py") if Path(folder, f).is_file()), None)
+    if beside is not None and not Path(found or "/").resolve().is_relative_to(Path(folder).resolve()):
+        raise EvaluatorOptionError(
+            f"{beside} beside the study is hidden by another module named {head!r} "
+            f"({found or 'built into Python'}): give the file another name"
+        )
 
 
 _modules_beside: dict[

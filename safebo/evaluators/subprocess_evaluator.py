@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from safebo.errors import EvaluatorOptionError, MeasurementError, short_text
@@ -64,6 +66,7 @@ class SubprocessEvaluator:
                 "must be a list of texts, the program and its arguments: [python3, robot.py]",
                 "evaluator.options.command" if "command" in options else "evaluator.options",
             )
+        _check_program(command[0], folder)
         timeout = options.get("timeout", PROGRAM_LIMIT)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
             raise EvaluatorOptionError("must be a number of seconds > 0", "evaluator.options.timeout")
@@ -119,6 +122,22 @@ class SubprocessEvaluator:
             return as_measurement(value)
         except MeasurementError as error:
             return failed(f"{program} wrote no measurement: {error}")
+
+
+def _check_program(program: str, folder: str | None) -> None:
+    """Refuse a program that is not there, before a trial is lost to it.
+
+    Raises:
+        EvaluatorOptionError: it does not exist, or may not be executed.
+    """
+    place = Path(folder or ".", program) if "/" in program else None
+    if shutil.which(program if place is None else str(place.absolute())) is None:
+        where = "in PATH" if place is None else str(place)
+        wrong = "cannot be executed" if place is not None and place.exists() else "was not found"
+        raise EvaluatorOptionError(
+            f"program {one_line(program)!r} {wrong} (looked for: {one_line(where)})",
+            "evaluator.options.command",
+        )
 
 
 def _is_argument(value: Any) -> bool:

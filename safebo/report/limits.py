@@ -118,6 +118,16 @@ def _nothing_certified(run: RunView) -> Iterator[Finding]:
         if best is not None or not seeds:
             continue
         unsafe = [e for e in seeds if e.measurement is not None and was_unsafe(e.measurement, run.study)]
+        if all(e.measurement is not None and e.measurement.outcome == "failed" for e in seeds) and not unsafe:
+            why = seeds[-1].measurement.message.rstrip(".") if seeds[-1].measurement is not None else ""
+            yield Finding(
+                "limits",
+                "failures",
+                f"{run.where(name)}No trial of the seed was measured{': ' if why else ''}{_sentence(why)}",
+                "Mend what fails, then go on with more trials.",
+                run.command("resume", trials=_more(run)),
+            )
+            continue
         if unsafe:
             text = f"The seed itself was measured unsafe, in trial {unsafe[0].trial.id}."
         else:

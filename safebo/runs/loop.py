@@ -32,7 +32,7 @@ from safebo.runs.prior_run import tuner_of
 from safebo.runs.progress import Progress
 from safebo.runs.recommendation import best_file, note_code
 from safebo.runs.recorder import TrialRecorder
-from safebo.runs.result import RunResult, contexts_of, unsafe_trials
+from safebo.runs.result import RunResult, contexts_of, failed_trials, unsafe_trials
 from safebo.runs.resuming import (
     ask_unknown,
     note_resumed,
@@ -140,7 +140,8 @@ class RunLoop:
             self._note_end(journal)
         self.progress.note(f"All {len(records)} trials are done already.")
         self.progress.end()
-        return RunResult(self.folder, self.told, best, files, unsafe_trials(records, study))
+        unsafe, failed = unsafe_trials(records, study), failed_trials(records)
+        return RunResult(self.folder, self.told, best, files, unsafe, failed=failed)
 
     def run(self, journal: Journal, tuner: TunerLike, info: EvaluatorInfo, resumed: bool) -> RunResult:
         """Rounds until all trials are told; whatever ends them, the certified gains are written."""
@@ -265,7 +266,8 @@ class RunLoop:
             journal.note("stopped", left)
         else:
             self._note_end(journal)
-        return RunResult(self.folder, self.told, best, files, unsafe_trials(records, study), left)
+        unsafe, failed = unsafe_trials(records, study), failed_trials(records)
+        return RunResult(self.folder, self.told, best, files, unsafe, left, failed)
 
     def _note_end(self, journal: Journal) -> None:
         journal.note("finished", f"{self.told} trials")

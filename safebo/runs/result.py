@@ -23,6 +23,7 @@ class RunResult:
         files: where they are kept, by context.
         unsafe: ids of certified trials that fell or measured a negative margin: the model was wrong there.
         left: why trials are left; empty where all are done.
+        failed: how many of the told trials failed, and so say nothing about their gains.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class RunResult:
     files: dict[str, Path] = field(default_factory=dict)
     unsafe: tuple[int, ...] = ()
     left: str = ""
+    failed: int = 0
 
 
 def unsafe_trials(records: Sequence[Record], study: Study) -> tuple[int, ...]:
@@ -40,6 +42,12 @@ def unsafe_trials(records: Sequence[Record], study: Study) -> tuple[int, ...]:
         for record in records
         if record.trial.certified and record.measurement is not None and was_unsafe(record.measurement, study)
     )
+
+
+def failed_trials(records: Sequence[Record]) -> int:
+    """How many trials failed without a fall: nothing is known of their gains."""
+    told = (r.measurement for r in records if r.measurement is not None)
+    return sum(m.outcome == "failed" and not m.fell for m in told)
 
 
 def contexts_of(records: Sequence[Record], study: Study) -> list[str]:

@@ -311,6 +311,15 @@ def test_wrong_requests_exit_with_2(safebo: Safebo, arguments: list[str], messag
     assert answer.out == ""
 
 
+def test_a_run_of_which_every_trial_failed_is_a_failure(safebo: Safebo, tmp_path: Path) -> None:
+    write(tmp_path, "my_robot:walk", "my_robot:blind")
+    answer = safebo("tune", "bowl.yaml", "--trials", "1")
+    assert answer.code == 1
+    assert "every trial failed" in answer.err
+    assert "No trial of the seed was measured: margin 'height' is nan" in answer.out
+    assert "barely safe" not in answer.out
+
+
 def test_not_a_number_from_an_evaluator_is_failed_and_said(safebo: Safebo, tmp_path: Path) -> None:
     write(tmp_path, "my_robot:walk", "my_robot:blind")
     answer = safebo("tune", "bowl.yaml")

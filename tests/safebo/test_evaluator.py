@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from closed_form_runs import STUDY
 
-from safebo.errors import EvaluatorError, MeasurementError
+from safebo.errors import EvaluatorError, EvaluatorOptionError, MeasurementError
 from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed, was_unsafe
 from safebo.evaluators.source import EvaluatorSource, FunctionEvaluator
 from safebo.study import Study
@@ -46,6 +46,74 @@ def test_a_function_gets_parameters_context_options_and_seed() -> None:
 
 def test_a_function_is_not_repeatable_unless_it_says_so() -> None:
     assert not EvaluatorSource(study_with("closed_form_runs:bowl")).make().info().repeatable
+
+
+async def _async(parameters: dict, context: dict) -> dict:
+    return {}
+
+
+def _generator(parameters: dict, context: dict) -> Any:
+    yield {}
+
+
+class _AsyncCall:
+    async def __call__(self, parameters: dict, context: dict) -> dict:
+        return {}
+
+
+def _swapped(context: dict, parameters: dict) -> dict:
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (_async, "is an async function"),
+        (_AsyncCall(), "is an async function"),
+        (_generator, "is a generator"),
+        (_swapped, "the parameters come first"),
+        (lambda *, parameters, context: {}, "cannot be called as"),
+        (lambda parameters: {}, "too many positional arguments"),
+        (lambda parameters, context, speed: {}, "missing a required argument: 'speed'"),
+        (lambda parameters, context, seed, speed: {}, "context, seed=...): missing"),
+    ],
+)
+def test_a_function_that_no_trial_could_call_is_refused_before_the_first(function: Any, said: str) -> None:
+    with pytest.raises(EvaluatorOptionError, match=re.escape(said)):
+        FunctionEvaluator(function, BOWL, {})
+
+
+def test_a_function_with_the_option_that_it_needs_is_taken() -> None:
+    FunctionEvaluator(lambda parameters, context, speed, **more: {}, BOWL, {"speed": 3, "other": 4})
+    FunctionEvaluator(max, BOWL, {})  # compiled, says nothing of its arguments
+
+
+@pytest.mark.parametrize(
+    "name", ["robot.py:f", "./robot.py:f", "/tmp/robot:f", '"robot:"', ":f", "my robot:f"]
+)
+def test_a_path_is_no_module_and_it_is_said_what_is_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "robot.py").write_text("def f(parameters, context): return {}\n")
+    with pytest.raises(EvaluatorOptionError, match="must be module:attribute, a Python module without"):
+        EvaluatorSource(study_with(name), str(tmp_path)).make()
+
+
+def test_a_file_beside_the_study_that_another_module_hides_is_named(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("def loads(parameters, context): return {}\n")
+    with pytest.raises(EvaluatorOptionError, match=r"json\.py beside the study is hidden by another module"):
+        EvaluatorSource(study_with("json:loads"), str(tmp_path)).make()
+
+
+@pytest.mark.parametrize(("program", "said"), [("no-such-robot", "in PATH"), ("./robot", "/robot")])
+def test_a_program_that_is_not_there_is_refused_before_the_first_trial(
+    tmp_path: Path, program: str, said: str
+) -> None:
+    with pytest.raises(EvaluatorOptionError, match=rf"was not found .*{said}"):
+        EvaluatorSource(study_with("subprocess", command=[program]), str(tmp_path)).make()
+    (tmp_path / "robot").write_text("#!/bin/sh\n")
+    with pytest.raises(EvaluatorOptionError, match="cannot be executed"):
+        EvaluatorSource(study_with("subprocess", command=["./robot"]), str(tmp_path)).make()
+    (tmp_path / "robot").chmod(0o755)
+    EvaluatorSource(study_with("subprocess", command=["./robot"]), str(tmp_path)).make()
 
 
 def test_classes_are_made_with_the_options() -> None:
@@ -348,8 +416,12 @@ def test_a_program_that_does_not_do_its_part_has_failed(
     assert result.message.isprintable()
 
 
-def test_a_program_that_is_not_there_has_failed() -> None:
-    evaluator = EvaluatorSource(study_with("subprocess", command=["/no/such/program"])).make()
+def test_a_program_that_is_there_no_more_has_failed(tmp_path: Path) -> None:
+    robot = tmp_path / "robot"
+    robot.write_text("#!/bin/sh\n")
+    robot.chmod(0o755)
+    evaluator = EvaluatorSource(study_with("subprocess", command=[str(robot)])).make()
+    robot.unlink()
     assert "cannot be run" in evaluator.evaluate(TRIAL).message
 
 
