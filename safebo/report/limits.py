@@ -21,6 +21,7 @@ from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
 from safebo.runs.norm_events import REFUTED, norm_words
 from safebo.study import FunctionSpec
 from safebo.study.axis import brief
+from safebo.study.findings import weak_beta
 from safebo.study.space import Space, WarpMap
 from safebo.types import Evidence, TrialRecord
 
@@ -51,6 +52,10 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _broken(run)
     yield from _impossible(run)
     yield from _far_off(run)
+    if said := weak_beta(run.study):
+        yield Finding(
+            "limits", "beta", f"{said}.", "Declare a larger beta and begin anew.", run.command("check")
+        )
     yield from _priors(run)
     yield from _failures(run)
     yield from _nothing_certified(run)

@@ -17,6 +17,7 @@ from safebo.runs.tuner_protocol import MakeTuner
 from safebo.storage.journal import Journal
 from safebo.study import Study
 from safebo.study.checks import with_defaults
+from safebo.study.findings import weak_beta
 from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, study_hash
 from safebo.study.tuner_checks import with_trust
@@ -96,6 +97,8 @@ def begin(
         taken=first,
     ) as journal:
         note_robot(journal, info)
+        if said := weak_beta(resolved):
+            loop.progress.note(f"WARNING: {said}")
         if earlier is not None:
             if first is None:
                 journal.note("robot-changed", earlier.text)

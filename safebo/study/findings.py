@@ -32,6 +32,9 @@ SEED_REPEATS = 6
 UNUSUAL = 3.0
 """Prior standard deviations between a seed's first measurement and the prior mean."""
 
+LEAST_BETA = 1.645
+"""Beta below which a certificate is wrong more often than one time in twenty, even where the prior is right."""
+
 SMALL_STEP = 0.01
 """Of the range: steps below it hardly leave the seed."""
 
@@ -257,6 +260,19 @@ def _beta(study: Study) -> Iterator[Finding]:
     fine = wrong <= DELTA
     yield Finding(
         "beta", "fine" if fine else "look at", text if fine else f"{text}; {enough:.2f} makes it 5 %"
+    )
+
+
+def weak_beta(study: Study) -> str:
+    """That the study's beta hardly certifies anything, for people; empty where it does or nothing is certified."""
+    tuner = configured(study.tuner)
+    rests = certifies(tuner.method) and tuner.certificate != "measured" and len(study.constraints) > 0
+    if not rests or tuner.confidence.schedule != "constant" or tuner.beta >= LEAST_BETA:
+        return ""
+    wrong = 100 * NormalDist().cdf(-tuner.beta)
+    return (
+        f"tuner.beta {tuner.beta:g}: what is certified may break a limit with a probability of {wrong:.2g} % in every "
+        "trial and for every margin, even where the priors are right (3 to 4 is usual)"
     )
 
 

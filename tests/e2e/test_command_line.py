@@ -320,6 +320,18 @@ def test_a_run_of_which_every_trial_failed_is_a_failure(safebo: Safebo, tmp_path
     assert "barely safe" not in answer.out
 
 
+def test_a_beta_that_certifies_hardly_anything_is_said_before_the_first_trial(
+    safebo: Safebo, tmp_path: Path
+) -> None:
+    write(tmp_path, "trials: 6", "trials: 6\ntuner: {beta: 0.1}")
+    answer = safebo("tune", "bowl.yaml", "--trials", "2")
+    first, *_ = answer.out.splitlines()
+    assert first.startswith(
+        "WARNING: tuner.beta 0.1: what is certified may break a limit with a probability of 46 %"
+    )
+    assert "tuner.beta 0.1" in answer.out.splitlines()[-2]
+
+
 def test_not_a_number_from_an_evaluator_is_failed_and_said(safebo: Safebo, tmp_path: Path) -> None:
     write(tmp_path, "my_robot:walk", "my_robot:blind")
     answer = safebo("tune", "bowl.yaml")
