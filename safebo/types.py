@@ -312,6 +312,8 @@ class SwitchedTrial:
         phase: share of the stride that had passed, 0 to 1, `n`; empty for trials without one.
         fell: whether the trial itself ended in a fall.
         ramp: ticks over which a backup takes over; 1: at once.
+        shown: by margin, what a monitor is told of it in every tick, as far as it is known then, `n` each; empty where
+            it sees states alone. A monitor that learned from them is asked with them.
     """
 
     states: FloatArray
@@ -321,6 +323,7 @@ class SwitchedTrial:
     phase: FloatArray = field(default_factory=lambda: np.zeros(0))
     fell: bool = False
     ramp: int = 1
+    shown: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 PreferenceWord = Literal["left", "right", "same", "unacceptable"]

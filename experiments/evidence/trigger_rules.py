@@ -11,7 +11,7 @@ safe unwatched is a false one.
 The backups, the same for all rules, are the study's initial gains and some near them. The rules on stored states
 (`safebo.boundary.rules`) have the constants and scales of `safebo.experiments.papers.go1`. `margin_to_go` learns as in
 a run (`safebo.tuner.learning`), from other walks of the same box, and is calibrated on yet others; its gains are ramped
-over 20 ms. Times are of one call from Python, all backups together.
+over 6 ms. Times are of one call from Python, all backups together.
 
 Everything is kept in `--out` as it comes; what is there is not made again.
 """
@@ -28,7 +28,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from safebo.boundary.margin_to_go import MarginMonitor
+from safebo.boundary.margin_to_go import MarginMonitor, recent
 from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.experiments.evidence.truth import from_unit, with_evaluator_options
 from safebo.experiments.papers.claims import grid
@@ -36,6 +36,7 @@ from safebo.experiments.papers.go1 import trot_then_crawl
 from safebo.experiments.papers.go1_boundary import Walks
 from safebo.experiments.papers.runs import command
 from safebo.robots.evaluation.evaluator import PERIOD, LeggedEvaluator
+from safebo.robots.evaluation.shown import shown_margins
 from safebo.robots.evaluation.watching import phases, ramped
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.study import LEARNED_RULE as LEARNED
@@ -44,7 +45,7 @@ from safebo.study.reading import load_study
 from safebo.tuner.backups import TRIGGER_RULES, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.learning import MonitorLearning
-from safebo.types import SwitchPlan, Trial
+from safebo.types import FloatArray, SwitchPlan, Trial
 
 CONTEXT = "trot"
 RULES = (*TRIGGER_RULES, LEARNED)
@@ -111,6 +112,16 @@ class Robot:
         walk.switch([self.evaluator.full_gains(step) for step in steps])
         return walk.to_end()
 
+    def shown(self, record: WalkRecording, names: Sequence[str]) -> FloatArray:
+        """Margins that a monitor was shown in a recorded walk, `n x q`."""
+        evaluator = self.evaluator
+        gait, scoring = (
+            evaluator.gait(self.context),
+            evaluator.scoring.under(evaluator.world({}, self.context)),
+        )
+        course = scoring.margins_over_time(scoring.seen(record, False, gait), len(record) - record.walk_start)
+        return np.column_stack(list(shown_margins(course, names, scoring).values()))
+
     def trial(self, gains: Mapping[str, float], seed: int) -> Trial:
         """A walk with some gains."""
         return Trial(1, gains, self.context, CONTEXT, "global", seed, certified=False)
@@ -131,13 +142,25 @@ class Robot:
         ).learn()
 
 
-def first_trigger(monitor: Any, record: WalkRecording, stride: float) -> tuple[int, int, float]:
-    """Tick of a recorded walk in which a monitor triggers, or -1; the backup; and seconds of a call."""
+def first_trigger(
+    monitor: Any, record: WalkRecording, stride: float, shown: FloatArray | None = None
+) -> tuple[int, int, float]:
+    """Tick of a recorded walk in which a monitor triggers, or -1; the backup; and seconds of a call.
+
+    Args:
+        monitor: of any rule.
+        record: of the walk.
+        stride: s.
+        shown: margins that a learned monitor is shown in every tick of the walk, `n x q`.
+    """
     states = record.states[record.walk_start :]
     turn, learned = phases(len(states), PERIOD, stride), isinstance(monitor, MarginMonitor)
     begin = time.perf_counter()
     for tick, state in enumerate(states):
-        choice = monitor.check(state, turn[tick]) if learned else monitor.check(state)
+        if not learned:
+            choice = monitor.check(state)
+        else:
+            choice = monitor.check(state, turn[tick], None if shown is None else recent(shown, tick))
         if choice >= 0:
             return tick, choice, (time.perf_counter() - begin) / (tick + 1)
     return -1, -1, (time.perf_counter() - begin) / max(1, len(states))
@@ -167,7 +190,8 @@ def judged(robot: Robot, monitors: Mapping[str, Any], number: int, record: WalkR
     stride = robot.context["gait.stride_duration"]
     rules = {}
     for name, monitor in monitors.items():
-        tick, backup, seconds = first_trigger(monitor, record, stride)
+        shown = robot.shown(record, monitor.shown) if name == LEARNED else None
+        tick, backup, seconds = first_trigger(monitor, record, stride, shown)
         rescued = False
         if not safe and tick >= 0:
             walk = robot.switched(gains, seed, tick, backup, ramp=name == LEARNED)

@@ -25,10 +25,11 @@ from safebo.robots.evaluation.metrics import Limits
 from safebo.robots.evaluation.named import WATCHED_OBJECTIVES
 from safebo.robots.evaluation.options import LeggedOptions, goal_from, margins_from, named_goal
 from safebo.robots.evaluation.scoring import WalkScoring, capped
+from safebo.robots.evaluation.shown import PresentMargins
 from safebo.robots.evaluation.strides import strides_of
 from safebo.robots.evaluation.switches import tried_switches
 from safebo.robots.evaluation.visited import STATE_SCALES, reported_rows
-from safebo.robots.evaluation.watching import ramped, takeovers, watching
+from safebo.robots.evaluation.watching import Watching, ramped, takeovers
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
@@ -260,12 +261,17 @@ class LeggedEvaluator:
             gait_schedule(world.segments, gait, self.robot, self._changes),
             command_of(world, RAMP),
         )
-        watch, backups = None, list[Any]()
+        watch: Callable[[FloatArray], int] | None = None
+        backups = list[Any]()
+        if isinstance(monitor, MarginMonitor):
+            present = PresentMargins(self.scoring.under(world), gait, monitor.shown)
+            watch = Watching(monitor, PERIOD, gait.stride_duration, present)
+        elif monitor is not None:
+            watch = monitor.check
         if monitor is not None:
-            watch = watching(monitor, PERIOD, gait.stride_duration)
             ways = takeovers(monitor, self.full_gains(parameters))
             backups = [[self.full_gains(gains) for gains in way] for way in ways]
-        return Walk(
+        walk = Walk(
             Simulation(world.plant or self.robot, gap, seed),
             controller,
             settings.seconds,
@@ -276,6 +282,9 @@ class LeggedEvaluator:
             if early_end is None or world.segments or not gap.same_everywhere
             else end_rule(early_end, self.scoring.under(world), gait),
         )
+        if isinstance(watch, Watching):
+            watch.record = walk.record
+        return walk
 
     def command_over_time(
         self,

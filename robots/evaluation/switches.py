@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from safebo.robots.evaluation.scoring import WalkScoring, capped
+from safebo.robots.evaluation.shown import shown_margins
 from safebo.robots.evaluation.watching import phases
 from safebo.robots.quadruped.gait import Gait
 from safebo.robots.simulation.rollout import Walk, WalkRecording
@@ -74,6 +75,7 @@ def tried_switches(
         phase=phases(n, period, gait.stride_duration),
         fell=record.fell,
         ramp=max(map(len, steps), default=1),
+        shown=shown_margins(course, plan.margins, scoring),
     )
 
 

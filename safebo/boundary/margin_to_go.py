@@ -1,10 +1,12 @@
-"""The smallest margin still to come if a backup takes over now: a model learned from simulated switches, and the
-monitor that triggers by it.
+"""The smallest margin still to come if a backup takes over a few ticks from now, when it is nearly too late: a model
+learned from simulated trials, and the monitor that triggers by it.
 
 A backup is known by what became of the robot when its gains took over in many states, of which some went wrong.
-The model is a Gaussian process with prior mean 0, the limit: where nothing was seen, nothing is promised. Its bound,
-the mean less a standard deviation, ranks states; at which bound the monitor triggers is not taken from the model, but
-measured on trials that it did not learn from (`safebo.boundary.calibration`).
+Whether waiting goes wrong is told by the state, by the phase of the stride, and, where an evaluator shows them, by the
+margins themselves and how they changed in the last ticks: a margin that falls fast is lost sooner than a smaller one
+that has turned. The model is a Gaussian process with prior mean 0, the limit: where nothing was seen, nothing is
+promised. Its bound, the mean less a standard deviation, ranks ticks; at which bound the monitor triggers is not taken
+from the model, but measured on trials that it did not learn from (`safebo.boundary.calibration`).
 
 Numpy and numba alone: a robot's side imports it.
 """
@@ -39,6 +41,9 @@ NOISES = (0.03, 0.1, 0.3)
 CAUTION = 1.0
 """Standard deviations that a bound lies under the mean."""
 
+LAGS = (1, 3, 6)
+"""Ticks over which a monitor sees how the margins that it is shown have changed."""
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -63,20 +68,52 @@ class Episode:
             raise ValueError("an episode's features and margins must be finite")
 
 
-def features(states: FloatArray, phase: FloatArray | float, scale: FloatArray) -> FloatArray:
-    """What the margin to go depends on: scaled states, and the sine and cosine of the gait's phase.
+def recent(shown: FloatArray, ticks: Sequence[int] | IntArray | int) -> FloatArray:
+    """Margins in some ticks and those of `LAGS` ticks before, `1 + L` rows each.
+
+    Args:
+        shown: margins in every tick of a trial from its first, `n x q`.
+        ticks: a number, or `m`.
+
+    Returns:
+        `(1 + L) x q`, or `m x (1 + L) x q`; before the trial the margins were those of its first tick.
+    """
+    back = np.asarray(ticks)[..., None] - np.array((0, *LAGS))
+    return np.asarray(shown[np.maximum(back, 0)])
+
+
+def moves(recent_margins: FloatArray) -> FloatArray:
+    """Margins and their changes since `LAGS` ticks before, of the shape of what `recent` returns."""
+    now = recent_margins[..., :1, :]
+    return np.concatenate([now, now - recent_margins[..., 1:, :]], axis=-2)
+
+
+def features(
+    states: FloatArray,
+    phase: FloatArray | float,
+    scale: FloatArray,
+    recent_margins: FloatArray | None = None,
+    units: FloatArray | None = None,
+) -> FloatArray:
+    """What the margin to go depends on: scaled states, the sine and cosine of the gait's phase, and scaled margins with
+    their changes, where they are shown.
 
     Args:
         states: as a monitor sees them, `k` or `n x k`.
         phase: share of the stride that has passed, 0 to 1, a number or `n`.
-        scale: change of every coordinate that counts as one unit of distance, `k`.
+        scale: change of every coordinate that counts as one unit of distance, `k`; infinite where it does not count.
+        recent_margins: as `recent` returns them, of the same ticks.
+        units: of the margins and of their changes, `(1 + L) x q`.
 
     Returns:
-        `k + 2` or `n x (k + 2)`.
+        `k + 2 + (1 + L) q` numbers, or as many columns of `n` rows.
     """
     angle = 2.0 * math.pi * np.asarray(phase)
-    turn = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-    return np.concatenate([np.asarray(states) / scale, turn], axis=-1)
+    parts = [np.asarray(states) / scale, np.stack([np.sin(angle), np.cos(angle)], axis=-1)]
+    if recent_margins is not None and units is not None:
+        scaled = moves(recent_margins) / units
+        parts.append(scaled.reshape(*scaled.shape[:-2], units.size))
+    return np.concatenate(parts, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -112,26 +149,43 @@ class MarginModel:
         Raises:
             ValueError: no tick, or episodes of different widths.
         """
+        return cls.fit_best([episodes], rows)[1]
+
+    @classmethod
+    def fit_best(cls, variants: Sequence[Sequence[Episode]], rows: int = ROWS) -> tuple[int, MarginModel]:
+        """The model of those episodes, of several ways to describe the same ones, that explain each other best: which
+        way, and the model; see `fit`.
+
+        Raises:
+            ValueError: as `fit`.
+        """
+        found = [cls._hyperparameters(episodes, rows) for episodes in variants]
+        best = max(range(len(found)), key=lambda i: found[i][0])
+        x, y = _ticks(variants[best])
+        _, lengthscale, noise = found[best]
+        kept = np.sort(informative_rows(x, rows, lengthscale, spared=0.0).rows)
+        return best, cls._at(x, y, kept, lengthscale, _prior(y), noise)
+
+    @classmethod
+    def _hyperparameters(cls, episodes: Sequence[Episode], rows: int) -> tuple[float, float, float]:
+        """How likely every other episode makes the rest at best, and the lengthscale and noise with which it does."""
         episodes = [e for e in episodes if len(e.features)]
         if not episodes:
             raise ValueError("a model of the margin to go needs an episode")
         if len({(e.features.shape[1], e.margins.shape[1]) for e in episodes}) > 1:
             raise ValueError("all episodes must have the same features and backups")
-        x, y = _ticks(episodes)
-        std = max(float(np.sqrt(np.mean(np.square(y)))), 1e-6)
+        std = _prior(_ticks(episodes)[1])
         half, (others, margins) = _ticks(episodes[::2]), _ticks(episodes[1::2] or episodes)
-        best, chosen = -math.inf, (LENGTHSCALES[0], NOISES[0])
+        found = []
         for lengthscale in LENGTHSCALES:
             kept = np.sort(informative_rows(half[0], rows, lengthscale, spared=0.0).rows)
             for noise in NOISES:
                 model = cls._at(*half, kept, lengthscale, std, noise)
                 mean, deviation = model.predict(others)
                 error = (margins - mean) / deviation[:, None]
-                found = -float(np.mean(0.5 * np.square(error) + np.log(deviation[:, None])))
-                if found > best:
-                    best, chosen = found, (lengthscale, noise)
-        kept = np.sort(informative_rows(x, rows, chosen[0], spared=0.0).rows)
-        return cls._at(x, y, kept, chosen[0], std, chosen[1])
+                likely = -float(np.mean(0.5 * np.square(error) + np.log(deviation[:, None])))
+                found.append((likely, lengthscale, noise))
+        return max(found, key=lambda one: one[0])
 
     @classmethod
     def _at(
@@ -171,6 +225,11 @@ class MarginModel:
         return mean, std
 
 
+def _prior(margins: FloatArray) -> float:
+    """Standard deviation of a process with mean 0 that has these margins: their root mean square."""
+    return max(float(np.sqrt(np.mean(np.square(margins)))), 1e-6)
+
+
 def _ticks(episodes: Sequence[Episode]) -> tuple[FloatArray, FloatArray]:
     """Features and margins of all ticks of some episodes."""
     return np.concatenate([e.features for e in episodes]), np.concatenate([e.margins for e in episodes])
@@ -191,6 +250,8 @@ class MarginMonitor:
         backups: the gains, `p`.
         scale: of the states, `k`.
         ramp: ticks in which gains went to the backup's in the switches that the model learned from.
+        shown: names of the margins that it has to be shown in every tick, `q`.
+        units: of these margins and of their changes since `LAGS` ticks before, `(1 + L) x q`.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -203,38 +264,60 @@ class MarginMonitor:
         backups: Sequence[Mapping[str, float]],
         scale: FloatArray,
         ramp: int = 10,
+        shown: Sequence[str] = (),
+        units: FloatArray | None = None,
     ) -> None:
-        if len(backups) != model.weights.shape[1] or len(scale) + 2 != model.rows.shape[1]:
+        moving = (1 + len(LAGS)) * len(shown)
+        width = model.rows.shape[1] - 2 - moving
+        if len(backups) != model.weights.shape[1] or len(scale) != width:
             raise ValueError(
-                f"the model is of {model.weights.shape[1]} backups and states of {model.rows.shape[1] - 2} numbers, "
+                f"the model is of {model.weights.shape[1]} backups and states of {width} numbers, "
                 f"got {len(backups)} backups and {len(scale)} scales"
+            )
+        self.units = np.ones((1 + len(LAGS), 0)) if units is None else np.asarray(units, dtype=np.float64)
+        if self.units.shape != (1 + len(LAGS), len(shown)) or not (self.units > 0.0).all():
+            raise ValueError(
+                f"units of {len(shown)} margins shown are {1 + len(LAGS)} x {len(shown)} numbers > 0, "
+                f"got shape {self.units.shape}"
             )
         self.model, self.calibration = model, calibration
         self.backups: tuple[Mapping[str, float], ...] = tuple(dict(b) for b in backups)
         self.scale = np.asarray(scale, dtype=np.float64)
-        self.ramp, self._parts = ramp, model.parts
-        self._features = np.empty(len(scale) + 2)
+        self.ramp, self.shown, self._parts = ramp, tuple(shown), model.parts
+        self._features = np.empty(model.rows.shape[1])
         self._bounds = np.empty(len(backups))
 
-    def bounds(self, state: FloatArray, phase: float) -> FloatArray:
+    def bounds(self, state: FloatArray, phase: float, recent_margins: FloatArray | None = None) -> FloatArray:
         """Bound of every backup's margin to go, 0 at the limit, `p`; the array is filled again by the next call.
 
         Args:
             state: unscaled, `k`.
             phase: share of the stride that has passed, 0 to 1.
+            recent_margins: those of `shown`, in this tick and some before, as `recent` returns them, `(1 + L) x q`.
+
+        Raises:
+            ValueError: the monitor needs margins and was shown none.
         """
-        np.divide(state, self.scale, out=self._features[:-2])
-        self._features[-2], self._features[-1] = math.sin(2 * math.pi * phase), math.cos(2 * math.pi * phase)
-        std = _predict(self._features, *self._parts, self._bounds)
+        k, x = len(self.scale), self._features
+        np.divide(state, self.scale, out=x[:k])
+        x[k], x[k + 1] = math.sin(2 * math.pi * phase), math.cos(2 * math.pi * phase)
+        if self.shown:
+            if recent_margins is None:
+                raise ValueError(
+                    f"this monitor has to be shown margins in every tick: {', '.join(self.shown)}"
+                )
+            x[k + 2 :] = (moves(recent_margins) / self.units).ravel()
+        std = _predict(x, *self._parts, self._bounds)
         self._bounds -= CAUTION * std
         return self._bounds
 
-    def check(self, state: FloatArray, phase: float = 0.0) -> int:
+    def check(self, state: FloatArray, phase: float = 0.0, recent_margins: FloatArray | None = None) -> int:
         """-1 to go on, otherwise the index in `backups` of the gains to switch to, those with the largest bound.
 
-        A state that is not finite triggers. Of a trial without a stride the phase is always 0.
+        A state that is not finite triggers. Of a trial without a stride the phase is always 0. For the margins see
+        `bounds`.
         """
-        bounds = self.bounds(state, phase)
+        bounds = self.bounds(state, phase, recent_margins)
         best = int(np.argmax(bounds))
         # A comparison with a number that is not finite must trigger, too.
         return -1 if bounds[best] > self.calibration.level else best

@@ -15,9 +15,9 @@ from safebo.boundary.margin_to_go import MarginModel, MarginMonitor
 from safebo.errors import FileError
 from safebo.files.writing import write_whole
 
-FORMAT = "safebo margin to go 2"
+FORMAT = "safebo margin to go 3"
 
-ARRAYS = ("rows", "weights", "inverse", "scale")
+ARRAYS = ("rows", "weights", "inverse", "scale", "units")
 
 
 def save_monitor(monitor: MarginMonitor, path: str | Path) -> None:
@@ -35,6 +35,7 @@ def save_monitor(monitor: MarginMonitor, path: str | Path) -> None:
         "calibration": vars(bound),
         "backups": monitor.backups,
         "ramp": monitor.ramp,
+        "shown": monitor.shown,
     }
     out = io.BytesIO()
     np.savez(
@@ -44,6 +45,7 @@ def save_monitor(monitor: MarginMonitor, path: str | Path) -> None:
         weights=model.weights,
         inverse=model.inverse,
         scale=monitor.scale,
+        units=monitor.units,
     )
     write_whole(Path(path), out.getvalue())
 
@@ -57,7 +59,9 @@ def load_monitor(path: str | Path) -> MarginMonitor:
     try:
         with np.load(Path(path), allow_pickle=False) as kept:
             about: dict[str, Any] = json.loads(str(kept["about"]))
-            rows, weights, inverse, scale = (np.ascontiguousarray(kept[name], dtype=float) for name in ARRAYS)
+            rows, weights, inverse, scale, units = (
+                np.ascontiguousarray(kept[name], dtype=float) for name in ARRAYS
+            )
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}")
         if (
@@ -74,6 +78,8 @@ def load_monitor(path: str | Path) -> MarginMonitor:
             about["backups"],
             scale,
             int(about["ramp"]),
+            about["shown"],
+            units,
         )
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None

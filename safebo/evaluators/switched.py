@@ -42,6 +42,9 @@ def _faults(found: SwitchedTrial, plan: SwitchPlan) -> Iterator[str]:
         yield f"phase must be {n} finite numbers, one for every state, or empty"
     if not found.period > 0.0 or found.ramp < 1:
         yield f"period must be a number of seconds > 0 and ramp at least 1, got {found.period!r} and {found.ramp!r}"
+    for margin, course in found.shown.items():
+        if finite_array(course) is None or np.shape(course) != (n,):
+            yield f"shown of {margin!r} must be {n} finite numbers, one for each of the states"
     for what, values, count in (("margins", found.margins, n), ("to_go", found.to_go, len(plan.tried))):
         for margin in plan.margins:
             if margin not in values:

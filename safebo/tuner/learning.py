@@ -1,10 +1,11 @@
 """A monitor of the margin to go for one context: learned and calibrated in trials whose backups can be tried.
 
 Trials are drawn evenly from the box of the gains, by the scale of every parameter. The first `fit` of them teach the
-model: in each, all backups are tried in a few random ticks before a margin was broken, and in a few more just before
-that, where it is decided whether a backup still saves the trial. Every other tick teaches for nothing, where that
-agrees with what was tried: while gains are ramped the trial's own still act, so the margin to go is hardly more than
-the least of its own until the ramp's end, and hardly less where backups recover.
+model (`safebo.tuner.taught`): in each, all backups are tried in a few random ticks before a margin was broken, and in a
+few more just before that, where it is decided whether a backup still saves the trial. Every other tick teaches for
+nothing, where that agrees with what was tried: while gains are ramped the trial's own still act, so the margin to go is
+hardly more than the least of its own until the ramp's end, and hardly less where backups recover. Where the first
+trials show that it agrees, no further switch is tried to learn from.
 
 Further trials calibrate (`safebo.boundary.calibration`): they are walked unwatched, and in those that break a margin
 the backup of the moment is tried in the ticks in which the monitor would trigger, level by level. They are drawn until
@@ -16,18 +17,19 @@ Everything random follows from the seed of the trial before which the monitor is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from safebo.boundary.calibration import LEVELS, Calibration, conformal_quantile, least_level, trigger_ticks
-from safebo.boundary.margin_to_go import CAUTION, Episode, MarginModel, MarginMonitor, features
+from safebo.boundary.margin_to_go import CAUTION, Episode, MarginModel, MarginMonitor
 from safebo.errors import SafeboError
 from safebo.study import quantity_of
 from safebo.study.space import Space
 from safebo.tuner.backups import CertifiedBackup, state_scale
 from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.taught import Shown, Taught, shown_units, taught, tried_ticks
 from safebo.types import FloatArray, SwitchedTrial, SwitchPlan, Trial
 
 Walk = Callable[[Sequence[tuple[Trial, SwitchPlan]]], Sequence[SwitchedTrial]]
@@ -35,17 +37,6 @@ Walk = Callable[[Sequence[tuple[Trial, SwitchPlan]]], Sequence[SwitchedTrial]]
 
 Say = Callable[[str, int, int], None]
 """Is told what is done, how much of it, and of how much."""
-
-FIT_TICKS = 3
-"""Random ticks of a trial in which backups are tried to learn from."""
-
-LATE_TICKS = 5
-LATE_S = 0.1
-"""Further ones of a trial that breaks a margin, and in how many seconds before that."""
-
-LOW_TICKS = 60
-OTHER_TICKS = 15
-"""Ticks of a trial that teach without a switch: of the third with the least margins, and of all."""
 
 AGREES = 1.0
 """They do where they are off from what was tried by at most this share of its standard deviation (root mean square): at
@@ -129,12 +120,9 @@ class MonitorLearning:
             SafeboError: what was drawn does not suffice, or no level saves enough trials but the highest.
             MeasurementError: states are not as wide as the study's scales say.
         """
-        found, ramp = self._fit()
-        model, scale = MarginModel.fit(found), self._scale
-        monitor = MarginMonitor(
-            model, Calibration(0.0, 0, self._spec.alpha, self._spec.horizon), self._plan.backups, scale, ramp
-        )
-        return MarginMonitor(model, self._calibrate(monitor), self._plan.backups, scale, ramp)
+        monitor = self._fit()
+        monitor.calibration = self._calibrate(monitor)
+        return monitor
 
     # -- what is drawn ---------------------------------------------------------------------------------------
 
@@ -168,70 +156,59 @@ class MonitorLearning:
         broken = np.flatnonzero(smallest < 0.0)
         return (int(broken[0]), True) if len(broken) else (len(smallest), found.fell)
 
-    def _features(self, found: SwitchedTrial, ticks: Sequence[int]) -> FloatArray:
-        self._scale = state_scale(self._spec, found.states.shape[1])
-        phase = found.phase if len(found.phase) else np.zeros(len(found.states))
-        return features(found.states[list(ticks)], phase[list(ticks)], self._scale)
-
     # -- fit -------------------------------------------------------------------------------------------------
 
-    def _fit(self) -> tuple[list[Episode], int]:
-        """Episodes to learn from, and the ramp of their switches."""
+    def _fit(self) -> MarginMonitor:
+        """The monitor, not calibrated."""
+        found, names, ramp = self._taught()
+        scale = state_scale(self._spec, found[0].tried.states.shape[1])
+        units = shown_units([part for one in found for part in (one.tried, one.free)])
+        # Margins that are shown may say all there is to know; then states would hide what counts.
+        scales = [scale, np.full_like(scale, np.inf)] if names else [scale]
+        agrees = self._agrees(found)
+        way, model = MarginModel.fit_best(
+            [[self._episode(one, s, units, agrees) for one in found] for s in scales]
+        )
+        nothing = Calibration(0.0, 0, self._spec.alpha, self._spec.horizon)
+        return MarginMonitor(model, nothing, self._plan.backups, scales[way], ramp, names, units)
+
+    def _taught(self) -> tuple[list[Taught], tuple[str, ...], int]:
+        """What the trials taught that were drawn to learn from, the margins shown in them, and the ramp of switches."""
         drawn = [self._drawn(0, number) for number in range(self._spec.fit)]
-        taught, ramp = list[_Taught](), 1
+        found, agrees, names, ramp = list[Taught](), False, tuple[str, ...](), 1
         for some in _batches(drawn):
             unwatched = self._walk([(trial, self._plan) for trial in some])
-            ticks = [self._ticks(found, trial.seed) for found, trial in zip(unwatched, some, strict=True)]
+            ticks = [
+                [] if agrees else tried_ticks(u, *self._kept(u), t.seed)
+                for u, t in zip(unwatched, some, strict=True)
+            ]
             plans = [replace(self._plan, tried=self._pairs(chosen)) for chosen in ticks]
-            tried = self._walk(list(zip(some, plans, strict=True)))
-            for found, chosen, switched, trial in zip(unwatched, ticks, tried, some, strict=True):
-                ramp = switched.ramp
-                taught.append(self._taught(found, chosen, switched, trial.seed))
-            self._say("learning", len(taught), len(drawn))
-        self._units = {name: self._ample(name, [one.to_go for one in taught]) for name in self._names}
-        truth = np.concatenate([self._scaled(one.to_go) for one in taught])
-        own = np.concatenate([self._repeated(one.own, len(one.tried)) for one in taught])
-        agrees = float(np.sqrt(np.mean(np.square(own - truth)))) <= AGREES * float(truth.std())
-        return [self._episode(one, agrees) for one in taught], ramp
+            tried = unwatched if agrees else self._walk(list(zip(some, plans, strict=True)))
+            for u, chosen, switched, trial in zip(unwatched, ticks, tried, some, strict=True):
+                own, to_go = self._margins(u.margins), self._margins(switched.to_go)
+                found.append(taught(u, own, self._units, chosen, to_go, trial.seed))
+                names, ramp = tuple(u.shown), u.ramp
+            if not agrees:
+                self._units = {name: self._ample(name, [one.to_go for one in found]) for name in self._names}
+                agrees = self._agrees(found)
+            self._say("learning", len(found), len(drawn))
+        return found, names, ramp
 
-    def _taught(
-        self, found: SwitchedTrial, ticks: Sequence[int], switched: SwitchedTrial, seed: int
-    ) -> _Taught:
-        """What one trial teaches."""
-        ahead = {name: _ahead(values, switched.ramp) for name, values in self._margins(found.margins).items()}
-        lowest = np.min([values / self._units[name] for name, values in ahead.items()], axis=0)
-        rng, n = np.random.default_rng([seed, 2]), len(lowest)
-        third = np.argsort(lowest, kind="stable")[: max(1, n // 3)]
-        free = np.unique(
-            np.concatenate([rng.permutation(third)[:LOW_TICKS], rng.integers(0, n, OTHER_TICKS)])
-        )
-        places = [*ticks, *free.tolist()]
-        return _Taught(
-            self._features(found, ticks),
-            self._margins(switched.to_go),
-            self._features(found, free.tolist()),
-            {name: values[places] for name, values in ahead.items()},
-        )
+    def _agrees(self, found: Sequence[Taught]) -> bool:
+        """Whether the trials' own margins say what is left where backups were tried."""
+        truth = np.concatenate([self._scaled(one.to_go) for one in found])
+        own = np.concatenate([self._repeated(one.own, len(one.tried.states)) for one in found])
+        return float(np.sqrt(np.mean(np.square(own - truth)))) <= AGREES * float(truth.std())
 
     def _repeated(self, own: Mapping[str, FloatArray], count: int) -> FloatArray:
         """Margins of the trial's own gains, scaled, of its first `count` rows, once for every backup, `count x p`."""
         backups = len(self._plan.backups)
         return self._scaled({name: np.repeat(values[:count], backups) for name, values in own.items()})
 
-    def _episode(self, one: _Taught, agrees: bool) -> Episode:
-        if not agrees:
-            return Episode(one.tried, self._scaled(one.to_go))
-        own = self._repeated(one.own, len(one.tried) + len(one.free))[len(one.tried) :]
-        return Episode(np.concatenate([one.tried, one.free]), np.concatenate([self._scaled(one.to_go), own]))
-
-    def _ticks(self, found: SwitchedTrial, seed: int) -> list[int]:
-        """Ticks of a trial in which backups are tried, in their order."""
-        rng, (kept, broke) = np.random.default_rng([seed, 1]), self._kept(found)
-        n = max(1, kept)
-        ticks = rng.integers(0, n, FIT_TICKS).tolist()
-        if broke:
-            ticks += rng.integers(max(0, n - round(LATE_S / found.period)), n, LATE_TICKS).tolist()
-        return sorted(set(ticks))
+    def _episode(self, one: Taught, scale: FloatArray, units: FloatArray, agrees: bool) -> Episode:
+        tried, free = len(one.tried.states), len(one.free.states)
+        own = self._repeated(one.own, tried + free)[tried:]
+        return one.episode(scale, units, self._scaled(one.to_go), own, agrees)
 
     def _pairs(self, ticks: Sequence[int]) -> tuple[tuple[int, int], ...]:
         return tuple((tick, backup) for tick in ticks for backup in range(len(self._plan.backups)))
@@ -316,7 +293,8 @@ class MonitorLearning:
         and the lowest bound.
         """
         kept = max(1, self._kept(found)[0])
-        mean, std = monitor.model.predict(self._features(found, range(kept)))
+        seen = Shown.of(found, range(kept)).features(monitor.scale, monitor.units)
+        mean, std = monitor.model.predict(seen)
         bounds = mean - CAUTION * std[:, None]
         best = bounds.max(axis=1)
         ticks = trigger_ticks(best, LEVELS).tolist()
@@ -324,29 +302,11 @@ class MonitorLearning:
         return ticks, pairs, float(best.min())
 
 
-@dataclass(frozen=True)
-class _Taught:
-    """What one trial teaches: features and margins to go of the ticks in which backups were tried, features of further
-    ones, and the least of the trial's own margins over a ramp from each of both.
-    """
-
-    tried: FloatArray
-    to_go: Mapping[str, FloatArray]
-    free: FloatArray
-    own: Mapping[str, FloatArray]
-
-
 class _Safe:
     """A trial that broke no margin: how low the best backup's bound got."""
 
     def __init__(self, lowest: float) -> None:
         self.lowest = lowest
-
-
-def _ahead(values: FloatArray, ticks: int) -> FloatArray:
-    """The least of some values over so many ticks from each on, `n`; fewer at the end."""
-    padded = np.concatenate([values, np.full(ticks - 1, np.inf)])
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, ticks).min(axis=1))
 
 
 def _batches(trials: Sequence[Trial]) -> Iterator[Sequence[Trial]]:

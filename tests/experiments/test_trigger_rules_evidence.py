@@ -42,6 +42,20 @@ def test_a_learned_rule_is_told_the_phase(stride: float, expected: int) -> None:
     assert abs(tick - expected) <= 3
 
 
+def test_a_learned_rule_is_shown_margins_and_how_they_changed() -> None:
+    # One row: a margin of 1 that does not change. It falls from tick 30 on, and the row is far.
+    row = np.zeros((1, 39))
+    row[0, -5:] = [1.0, 1.0, 0.0, 0.0, 0.0]
+    model = MarginModel(row, np.ones((1, 1)), np.ones((1, 1)), 0.3, 1.0, 0.1)
+    monitor = MarginMonitor(
+        model, Calibration(0.5, 19, 0.05, 1.0), [{}], np.full(33, np.inf), 3, ("m",), np.ones((4, 1))
+    )
+    margin = np.where(np.arange(60) < 30, 1.0, 0.2)[:, None]
+    still = np.inf  # the phase does not turn
+    tick = first_trigger(monitor, recording(np.zeros((60, 33)), 7), still, margin)[0]
+    assert tick == 30
+
+
 def test_shares_are_of_those_that_could_be_saved_and_of_those_that_were_safe() -> None:
     def row(safe: bool, savable: bool, tick: int, rescued: bool) -> dict[str, object]:
         rule = {"tick": tick, "rescued": rescued, "seconds": 2e-5}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from island_case import BACKUP, IslandEvaluator, completed, growth, island_study, roll_out, trial_of
 
 from safebo.boundary.calibration import fewest_episodes
-from safebo.boundary.margin_to_go import MarginMonitor
+from safebo.boundary.margin_to_go import LAGS, MarginMonitor
 from safebo.boundary.monitor_file import load_monitor, save_monitor
 from safebo.errors import EvaluatorError, NoBackupError, RunStoppedError, StudyError
 from safebo.evaluators.switched import checked_switches
@@ -33,7 +33,8 @@ from safebo.study.reading import check_study, load_study, study_in_python
 from safebo.tuner import Tuner
 from safebo.tuner.backups import CertifiedBackup
 from safebo.tuner.encoding import StudyEncoding
-from safebo.tuner.learning import FIT_TICKS, LATE_TICKS, MonitorLearning, _ahead, chosen_backups
+from safebo.tuner.learning import BATCH, MonitorLearning, chosen_backups
+from safebo.tuner.taught import FIT_TICKS, LATE_TICKS, WAIT_S, _ahead, taught
 from safebo.types import (
     EvaluatorInfo,
     Measurement,
@@ -218,10 +219,12 @@ def test_ticks_without_a_switch_teach_only_where_they_agree_with_switches(agrees
             ]
 
         teacher._walk = walk
-    found, ramp = teacher._fit()
+    taught, names, ramp = teacher._taught()
+    assert teacher._agrees(taught) == agrees
+    nothing_shown = np.ones((1 + len(LAGS), 0))
+    found = [teacher._episode(one, np.array([0.2]), nothing_shown, agrees) for one in taught]
     counts = [len(one.features) for one in found]
-    assert len(found) == 10
-    assert ramp == 1
+    assert (len(found), names, ramp) == (10, (), 1)
     assert (min(counts) > FIT_TICKS + LATE_TICKS) == agrees
     if agrees:  # on the toy, the backup only lets the state shrink: what is measured now is the least to come
         for one in found:
@@ -229,6 +232,46 @@ def test_ticks_without_a_switch_teach_only_where_they_agree_with_switches(agrees
             np.testing.assert_allclose(
                 one.margins[:, 0], np.clip((1.0 - s) / teacher._units["margin"], -1.0, 1.0), atol=1e-9
             )
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_no_more_switches_are_tried_once_they_were_seen_to_say_nothing_new(agrees: bool) -> None:
+    teacher, rng = learning(fit=BATCH + 4), np.random.default_rng(2)
+    honest, plans = teacher._walk, list[SwitchPlan]()
+
+    def walk(some: Any) -> list[SwitchedTrial]:
+        plans.extend(plan for _, plan in some)
+        found = list(honest(some))
+        if agrees:
+            return found
+        return [replace(one, to_go={"margin": rng.uniform(-1, 1, len(one.to_go["margin"]))}) for one in found]
+
+    teacher._walk = walk
+    assert len(teacher._taught()[0]) == BATCH + 4
+    assert sum(bool(plan.tried) for plan in plans) == (BATCH if agrees else BATCH + 4)
+
+
+def rising(n: int = 100, tick: int = 60) -> SwitchedTrial:
+    """A trial of 2 ms ticks whose margin falls evenly and is broken in a tick; the monitor is shown it."""
+    margin = (tick - 1 - np.arange(n)) / tick
+    return SwitchedTrial(np.zeros((n, 2)), {"m": margin}, {}, 0.002, np.zeros(n), ramp=3, shown={"m": margin})
+
+
+def test_a_tick_teaches_what_is_left_when_a_backup_takes_over_a_little_later() -> None:
+    found, wait = rising(), round(WAIT_S / 0.002)
+    margin = found.margins["m"]
+    to_go = np.array([0.9, -0.4, 0.05, 0.01])  # of two backups after switches in ticks 3 and 55
+    one = taught(found, found.margins, {"m": 1.0}, [3, 55], {"m": to_go}, 7)
+    # The first switch comes too early to have been waited for; its own margin then counts until the switch.
+    assert one.to_go["m"].tolist() == [min(margin[3], 0.9), -0.4, min(margin[55], 0.05), 0.01]
+    np.testing.assert_array_equal(one.tried.margins[:, 0, 0], margin[[0, 55 - wait]])
+    np.testing.assert_array_equal(one.tried.margins[1, 1:, 0], margin[[55 - wait - lag for lag in LAGS]])
+    free = one.free.margins[:, 0, 0]
+    ticks = np.searchsorted(-margin, -free)
+    window = wait + found.ramp
+    assert one.own["m"][2:].tolist() == [margin[t : t + window].min() for t in ticks]
+    np.testing.assert_array_equal(one.certain, ticks + wait >= 60)
+    assert one.certain[:-1].any()
 
 
 @pytest.mark.parametrize(
@@ -381,6 +424,7 @@ GOOD = SwitchedTrial(np.zeros((3, 1)), {"m": np.zeros(3)}, {"m": np.zeros(2)}, 0
         (replace(GOOD, margins={}), "margins lacks 'm'"),
         (replace(GOOD, to_go={"m": np.zeros(3)}), "to_go of 'm' must be 2 finite numbers"),
         (replace(GOOD, period=0.0), "period must be"),
+        (replace(GOOD, shown={"m": np.zeros(2)}), "shown of 'm' must be 3 finite numbers"),
     ],
 )
 def test_what_does_not_answer_the_plan_is_refused(found: Any, message: str) -> None:

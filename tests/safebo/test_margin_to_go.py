@@ -16,7 +16,16 @@ from safebo.boundary.calibration import (
     least_level,
     trigger_ticks,
 )
-from safebo.boundary.margin_to_go import CAUTION, JITTER, Episode, MarginModel, MarginMonitor, features
+from safebo.boundary.margin_to_go import (
+    CAUTION,
+    JITTER,
+    LAGS,
+    Episode,
+    MarginModel,
+    MarginMonitor,
+    features,
+    recent,
+)
 
 WIDTH = 3
 SCALE = np.array([0.5, 2.0, 1.0])
@@ -47,6 +56,44 @@ def test_features_are_scaled_states_and_the_place_in_the_stride() -> None:
     np.testing.assert_allclose(both[0], found)
     # The end of one stride is the start of the next.
     np.testing.assert_allclose(both[1, 3:], features(np.ones(3), 0.0, SCALE)[3:], atol=1e-4)
+
+
+@given(values=st.lists(st.floats(-5.0, 5.0), min_size=1, max_size=30))
+def test_margins_are_shown_with_how_they_changed_since_the_first_tick_at_most(values: list[float]) -> None:
+    shown = np.column_stack([values, np.square(values)])
+    units = np.full((1 + len(LAGS), 2), 0.5)
+    for tick in range(len(values)):
+        now = shown[tick]
+        changes = [now - shown[max(0, tick - lag)] for lag in LAGS]
+        found = features(np.zeros(3), 0.0, SCALE, recent(shown, tick), units)
+        np.testing.assert_array_equal(found[5:], 2.0 * np.concatenate([now, *changes]))
+    ticks = np.arange(len(values))
+    both = features(np.zeros((len(values), 3)), np.zeros(len(values)), SCALE, recent(shown, ticks), units)
+    np.testing.assert_array_equal(both[-1], found)
+
+
+def test_of_several_descriptions_the_one_is_taken_that_explains_the_other_trials() -> None:
+    blind = [Episode(e.features * np.array([0.0, 0.0, 0.0, 1.0, 1.0]), e.margins) for e in EPISODES]
+    way, model = MarginModel.fit_best([blind, EPISODES], rows=60)
+    assert way == 1
+    np.testing.assert_array_equal(model.rows, MODEL.rows)
+    np.testing.assert_array_equal(model.weights, MODEL.weights)
+
+
+def test_a_monitor_that_is_shown_margins_asks_for_them() -> None:
+    shown = [Episode(np.c_[e.features, e.features[:, :1].repeat(4, 1)], e.margins) for e in EPISODES[:6]]
+    model, units = MarginModel.fit(shown, rows=30), np.full((1 + len(LAGS), 1), 2.0)
+    given = [{"kp": 1.0}, {"kp": 2.0}]
+    watching = MarginMonitor(model, monitor().calibration, given, np.full(3, np.inf), 3, ["speed"], units)
+    margins = np.array([[0.4], [0.2], [0.3], [0.1]])
+    x = np.concatenate([np.zeros(3), [1.0, 0.0], [0.2, 0.1, 0.05, 0.15]])
+    mean, std = model.predict(x[None])
+    np.testing.assert_allclose(watching.bounds(np.ones(3), 0.25, margins), mean[0] - CAUTION * std, atol=1e-9)
+    assert watching.check(np.array([0.0, np.nan, 0.0]), 0.25, margins) >= 0
+    with pytest.raises(ValueError, match="has to be shown margins in every tick: speed"):
+        watching.check(np.ones(3), 0.25)
+    with pytest.raises(ValueError, match="4 x 1 numbers > 0"):
+        MarginMonitor(model, monitor().calibration, given, np.ones(3), 3, ["speed"], -units)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
