@@ -3,7 +3,8 @@
 A monitor is learned before the first global trial of a context, on the run's workers. It is learned anew when one of
 its backups is certified no longer, because gains without a certificate must not take over, and when gains of a region
 are certified in which there were none. It is kept in the folder, and the journal says for which trial it was learned: a
-resumed run takes it from there.
+resumed run takes it from there. A learning that was interrupted goes on with the trials that it has walked
+(`safebo.runs.learned_walks`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebo.errors import EvaluatorError, FileError, RunStoppedError, SafeboError
+from safebo.runs.learned_walks import LearnedWalks
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
 from safebo.study import LEARNED_RULE
@@ -105,11 +107,14 @@ class LearnedMonitors:
             f"{why}Before trial {trial.id} a monitor is learned for context {context}, whose backups are the gains of "
             f"{_trials(chosen)}."
         )
+        walks = LearnedWalks(self._folder / FOLDER / f"trial-{trial.id:05d}-walks")
+        if len(walks):
+            self._progress.note(f"An interrupted learning goes on with {len(walks)} simulated trials.")
         steps = _Steps(self._progress)
         begin = time.monotonic()
         try:
             monitor = MonitorLearning(
-                encoding, trial, backups, lambda plans: self._walked(trial, plans), steps.tell
+                encoding, trial, backups, lambda plans: self._walked(trial, plans, walks), steps.tell
             ).learn()
         except RunStoppedError:
             raise
@@ -140,16 +145,21 @@ class LearnedMonitors:
         )
         self._journal.note(EVENT, text, trial.id, told)
         self._progress.note(f"{text}. Learned in {time.monotonic() - begin:.0f} s; kept in {path}")
+        walks.forget()
         # From the file, so that a resumed run watches with the same one.
         self._tuner.take_monitor(context, _kept(self._folder, told))
         assert self._known is not None
         self._known[context] = told
 
-    def _walked(self, trial: Trial, plans: Sequence[tuple[Trial, SwitchPlan]]) -> list[SwitchedTrial]:
+    def _walked(
+        self, trial: Trial, plans: Sequence[tuple[Trial, SwitchPlan]], walks: LearnedWalks
+    ) -> list[SwitchedTrial]:
         """What trials with switches showed, in their order; a worker that dies costs one of them."""
-        found: dict[int, SwitchedTrial] = {}
+        known = {number: walks.kept(*plan) for number, plan in enumerate(plans)}
+        found = {number: one for number, one in known.items() if one is not None}
         attempts = [0] * len(plans)
-        waiting, slots = list(range(len(plans))), dict[Future[SwitchedTrial], tuple[int, int]]()
+        waiting = [number for number in range(len(plans)) if number not in found]
+        slots = dict[Future[SwitchedTrial], tuple[int, int]]()
         while waiting or slots:
             while waiting and len(slots) < self._workers:
                 free = min(set(range(self._workers)) - {slot for slot, _ in slots.values()})
@@ -162,6 +172,7 @@ class LearnedMonitors:
                 slot, number = slots.pop(future)
                 try:
                     found[number] = future.result()
+                    walks.keep(*plans[number], found[number])
                 except BrokenExecutor as error:
                     death = self._pool.restart(slot)
                     if attempts[number] >= self._tries:
@@ -169,6 +180,11 @@ class LearnedMonitors:
                     waiting.insert(0, number)
                 except EvaluatorError as error:
                     raise self._not_started(trial, str(error)) from error
+                except OSError as error:
+                    raise self._not_started(
+                        trial,
+                        f"a trial could not be kept in {self._folder / FOLDER}: {error.strerror or error}",
+                    ) from error
         return [found[number] for number in range(len(plans))]
 
     def _not_started(self, trial: Trial, why: str) -> RunStoppedError:

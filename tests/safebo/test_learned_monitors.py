@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from island_case import BACKUP, IslandEvaluator, completed, growth, island_study, roll_out, trial_of
 
@@ -23,6 +23,7 @@ from safebo.evaluators.switched import checked_switches
 from safebo.experiments.bench.study_problem import StudyProblem
 from safebo.report.run import read_run
 from safebo.runs.learned_monitors import EVENT, LearnedMonitors, take_kept
+from safebo.runs.learned_walks import LearnedWalks
 from safebo.runs.progress import Silent
 from safebo.runs.run_checks import refuse_unwatched
 from safebo.runs.runner import run
@@ -150,6 +151,60 @@ def test_one_that_is_gone_is_learned_again_and_the_same_seed_learns_the_same(
     assert any("is not what this run wrote" in note and "is learned again" in note for note in heard.notes)
     first, second = events(folder)
     assert second.data == first.data
+
+
+def test_an_interrupted_learning_goes_on_with_what_it_walked_and_learns_the_same(
+    stopped: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = tmp_path / "run", list[str]()
+    honest = IslandEvaluator.try_switches
+
+    def once(self: IslandEvaluator, trial: Trial, plan: SwitchPlan) -> SwitchedTrial:
+        if len(asked) == 40:
+            raise ZeroDivisionError("no such spring")
+        asked.append(f"{trial.seed} {plan.tried}")
+        return honest(self, trial, plan)
+
+    monkeypatch.setattr(IslandEvaluator, "try_switches", once)
+    with pytest.raises(RunStoppedError, match="no such spring"):
+        begin(folder, trials=3)
+    files = sorted((folder / "monitors").glob("*-walks/*.npz"))
+    assert len(files) == 40
+    files[0].write_bytes(b"half a file")
+    asked.insert(0, "the one that is damaged")
+    heard = Heard()
+    begin(folder, heard, resume=True, trials=3)
+    assert any("goes on with 40 simulated trials" in note for note in heard.notes)
+    assert len(asked) - len(set(asked)) == 1
+    assert [event.data for event in events(folder)] == [event.data for event in events(stopped[0])]
+    assert [path.suffix for path in (folder / "monitors").iterdir()] == [".npz"]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    n=st.integers(1, 6),
+    names=st.lists(st.text(min_size=1, max_size=5), max_size=3, unique=True),
+    fell=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_walk_is_kept_as_it_was(
+    n: int, names: list[str], fell: bool, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def course(count: int) -> dict[str, Any]:
+        return {name: rng.standard_normal(count) for name in names}
+
+    one = SwitchedTrial(
+        rng.random((n, 2)), course(n), course(3), 0.1, rng.random(n), fell, ramp=2, shown=course(n)
+    )
+    walks, plan = LearnedWalks(tmp_path_factory.mktemp("walks")), SwitchPlan(({"k": 1.0},), ("m",))
+    trial = trial_of(1, "global", 0.5)
+    walks.keep(trial, plan, one)
+    again = walks.kept(trial, plan)
+    np.testing.assert_equal(vars(again), vars(one))
+    assert walks.kept(replace(trial, seed=9), plan) is None
+    assert walks.kept(trial, replace(plan, horizon=2.0)) is None
 
 
 def learning(
