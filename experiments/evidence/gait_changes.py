@@ -29,7 +29,7 @@ from safebo.experiments.papers.runs import command
 from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import robot_gains
-from safebo.robots.quadruped.gait import GAITS, robot_gait
+from safebo.robots.quadruped.gait import robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.quadruped.gait_table import GaitTable
 from safebo.robots.simulation.gait_choice import gait_table
@@ -49,6 +49,7 @@ from safebo.robots.simulation.gait_trials import (
 
 ROBOT = load_robot("go1")
 GAINS = robot_gains(ROBOT)
+TRIED = ("trot", "crawl", "flying-trot", "pace", "bound")
 FASTEST = 1.5
 """m/s that are commanded at most."""
 PATIENCE = 6.0
@@ -69,7 +70,8 @@ def keep(file: Path, line: Mapping[str, Any]) -> None:
 
 def tries_of(plan: ChangePlan, file: Path, say: Callable[[str], None]) -> list[TriedChange]:
     """The tries of a plan, those from its file where they are."""
-    walked = {tuple(line["batch"]): line for line in kept(file)}
+    key = repr(plan)
+    walked = {tuple(line["batch"]): line for line in kept(file) if line["key"] == key}
     tries: list[TriedChange] = []
     begin, every = time.monotonic(), batches(ROBOT, GAINS, plan)
     left = sum(batch not in walked for batch in every)
@@ -77,7 +79,7 @@ def tries_of(plan: ChangePlan, file: Path, say: Callable[[str], None]) -> list[T
     for batch in every:
         if batch not in walked:
             found = list(tried_changes(ROBOT, GAINS, plan, batch, hopeless(tries)))
-            walked[batch] = {"batch": batch, "tries": [one.plain() for one in found]}
+            walked[batch] = {"key": key, "batch": batch, "tries": [one.plain() for one in found]}
             keep(file, walked[batch])
             made += 1
             hours = (time.monotonic() - begin) / made * (left - made) / 3600
@@ -182,16 +184,17 @@ def influences(rows: Sequence[Mapping[str, Any]]) -> str:
 def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/gait-changes"),
     changes: Annotated[int, typer.Option(min=1, help="that are wanted")] = 200,
-    gait: Annotated[list[str] | None, typer.Option(help="one of the gaits; may be repeated")] = None,
+    gait: Annotated[
+        list[str] | None, typer.Option(help=f"may be repeated; {', '.join(TRIED)} if left out")
+    ] = None,
     walks: Annotated[int, typer.Option(min=1, help="to try changes in, of every gait and speed")] = 2,
     risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = 0.1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Make what is missing, and print the tables as they grow."""
     out.mkdir(parents=True, exist_ok=True)
-    gaits = tuple(gait or [name for name in GAITS if name != "stand"])
-    plan = ChangePlan(gaits, walks=walks, seed=seed)
-    tries = tries_of(plan, out / f"tries-{seed}-{walks}.jsonl", lambda line: print(line, flush=True))
+    plan = ChangePlan(tuple(gait or TRIED), walks=walks, seed=seed)
+    tries = tries_of(plan, out / "tries.jsonl", lambda line: print(line, flush=True))
     table = gait_table(ROBOT, GAINS, plan, tries, risk)
     table.save(out / "table.yaml")
     print(f"{len(tries)} tries; held against the other half: {table.checked}")

@@ -20,6 +20,7 @@ from safebo.errors import MeasurementError, NoBackupError
 from safebo.evaluators.gate import margin_of
 from safebo.study import LEARNED_RULE, BackupSpec
 from safebo.tuner.encoding import StudyEncoding
+from safebo.tuner.thinning import thinned
 from safebo.types import Measurement, TrialRecord
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def _gain(trial: int, m: Measurement, encoding: StudyEncoding) -> NDArray[np.flo
 
 
 def boundary_monitor(
-    found: Sequence[Backup], lower: NDArray[np.float64], spec: BackupSpec
+    found: Sequence[Backup],
+    lower: NDArray[np.float64],
+    spec: BackupSpec,
+    visited: Sequence[NDArray[np.float64]] = (),
 ) -> BoundaryMonitor:
     """The monitor of some backups.
 
@@ -127,6 +131,8 @@ def boundary_monitor(
         found: backups of one context whose gains are certified now.
         lower: present lower bound of every backup's smallest margin, warped, above its threshold.
         spec: rule, scales and capacity.
+        visited: states of the context's trials without a certificate, `m x k` each, unscaled, in the order of time:
+            beyond the capacity, they say which states to keep.
 
     Raises:
         NoBackupError: when there is none.
@@ -146,7 +152,13 @@ def boundary_monitor(
         raise MeasurementError(f"visited states have different widths: {widths}")
     rule = trigger_rule(spec)
     scale = state_scale(spec, widths[0])
-    kept = thinned([backup.states / scale for backup in found], spec.capacity)
+    radii = [
+        rule.radii(np.full(n, bound), np.zeros(n) if backup.gain is None else backup.gain, widths[0])
+        for backup, bound in zip(found, lower, strict=True)
+        for n in [len(backup.states)]
+    ]
+    seen = [path / scale for path in visited if path.ndim == 2 and path.shape[1] == widths[0]]
+    kept = thinned([backup.states / scale for backup in found], spec.capacity, radii, seen)
     parts: list[NDArray[np.float64]] = []
     gained: list[NDArray[np.float64]] = []
     policy: list[NDArray[np.int64]] = []
@@ -174,37 +186,6 @@ def boundary_monitor(
         scale,
         np.concatenate(gained),
     )
-
-
-def thinned(paths: Sequence[NDArray[np.float64]], capacity: int) -> list[NDArray[np.int64]]:
-    """Which states of every trial to keep so that at most `capacity` remain in all.
-
-    Dropping a stored state can only shrink what is covered, so triggers only become more frequent. Every
-    trial keeps an even share, those that say most about its path (`safebo.boundary.subset`); the first state always
-    stays, because every trial starts near it.
-
-    Args:
-        paths: scaled states of every trial, `n x k` each.
-        capacity: of all together; at least one per trial is kept while it lasts, newest trials first.
-    """
-    from safebo.boundary.subset import kept_rows  # with numba, which only global trials need
-
-    shares = _shares([len(path) for path in paths], capacity)
-    return [kept_rows(path, share) for path, share in zip(paths, shares, strict=True)]
-
-
-def _shares(counts: Sequence[int], capacity: int) -> list[int]:
-    """How many of every trial's states to keep, so that at most `capacity` remain in all."""
-    kept = [0] * len(counts)
-    room = capacity
-    # Short paths first, so that what they do not use is shared among the long ones.
-    order = sorted(range(len(counts)), key=lambda i: (counts[i], -i))
-    if len(counts) > capacity:
-        order = sorted(range(len(counts) - capacity, len(counts)), key=lambda i: (counts[i], -i))
-    for position, i in enumerate(order):
-        kept[i] = min(counts[i], room // (len(order) - position))
-        room -= kept[i]
-    return kept
 
 
 def state_scale(spec: BackupSpec, width: int) -> NDArray[np.float64]:

@@ -520,8 +520,15 @@ class TunerState:
         told = tuple(r.trial.id for r in self.history.told())
         if self._monitors is None or self._monitors[0] != (name, told):
             found, lower = self.backups(name)
-            self._monitors = ((name, told), boundary_monitor(found, lower, self.study.tuner.backup))
+            spec, visited = self.study.tuner.backup, self._uncertified_states(name)
+            self._monitors = ((name, told), boundary_monitor(found, lower, spec, visited))
         return self._monitors[1]
+
+    def _uncertified_states(self, name: str) -> list[NDArray[np.float64]]:
+        """Finite states that the context's global trials visited, `m x k` each."""
+        measured = [r.measurement for r in self.history.of_context(name) if r.trial.phase == "global"]
+        paths = [np.asarray(m.states, dtype=np.float64) for m in measured if m and m.states is not None]
+        return [path for path in paths if np.isfinite(path).all()]
 
     def backups(self, name: str) -> tuple[list[Backup], NDArray[np.float64]]:
         """Backups of the context whose gains are certified now, and the lower bounds of their smallest margins."""

@@ -43,9 +43,9 @@ def test_a_replay_stops_where_no_state_covers() -> None:
 
 def test_the_table_says_how_many_decided_alike() -> None:
     rows = [
-        {"ticks": {"all": 100, "informative": 95, "even": 60}},
-        {"ticks": {"all": NEVER, "informative": NEVER, "even": 10}},
+        {"ticks": {"all": 100, "decided": 101, "informative": 95, "even": 60}},
+        {"ticks": {"all": NEVER, "decided": NEVER, "informative": NEVER, "even": 10}},
     ]
-    lines = table(rows, {"all": 30, "informative": 6, "even": 6}).splitlines()
+    lines = table(rows, {"all": 30, "decided": 6, "informative": 6, "even": 6}).splitlines()
     assert "2 of 2 (100.0 %)" in next(line for line in lines if "informative" in line)
     assert "0 of 2 (0.0 %)" in next(line for line in lines if "even" in line)

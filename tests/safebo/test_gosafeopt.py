@@ -262,6 +262,30 @@ def test_backups_are_certified_completed_trials_only() -> None:
     assert tuner.monitor(trial_of(5, "local", 0.2)) is None
 
 
+def test_beyond_the_capacity_states_are_kept_that_decided_in_earlier_global_trials() -> None:
+    turn = np.arange(200.0)
+    circle = 10.0 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    study = island_study(backup={"rule": "lipschitz", "capacity": 20})
+    seed = trial_of(1, "seed", 0.2), Measurement("completed", -0.3, {"margin": 0.45}, states=circle)
+
+    def monitor(*more: tuple[Trial, Measurement]) -> BoundaryMonitor:
+        tuner = Tuner(study, 0)
+        tuner.restore([seed, *more])
+        found = tuner.monitor(trial_of(9, "global", 0.9))
+        assert isinstance(found, BoundaryMonitor)
+        return found
+
+    before = monitor().states
+    left_out = next(row for row in circle if not (before == row).all(1).any())
+    outward = left_out * np.linspace(1.0, 2.0, 500)[:, None]
+    broken = Measurement("backup", -0.4, {"margin": 0.1}, states=outward)
+    phases: tuple[tuple[Phase, bool], ...] = (("global", True), ("local", False))
+    for phase, kept in phases:
+        states = monitor((trial_of(2, phase, 0.9), broken)).states
+        assert len(states) <= 20
+        assert (states == left_out).all(1).any() == kept
+
+
 def test_states_of_different_widths_are_refused() -> None:
     tuner = Tuner(island_study(), 0)
     wide = Measurement("completed", -0.3, {"margin": 0.45}, states=np.zeros((4, 2)))

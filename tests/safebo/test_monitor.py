@@ -27,7 +27,8 @@ from safebo.boundary.rules import (
     correlation_distance,
 )
 from safebo.boundary.state_index import LANES
-from safebo.tuner.backups import TRIGGER_RULES, thinned
+from safebo.tuner.backups import TRIGGER_RULES
+from safebo.tuner.thinning import deciding_rows, thinned
 
 FloatArray = NDArray[np.float64]
 NAMES = tuple(TRIGGER_RULES)
@@ -312,7 +313,9 @@ def test_thinning_only_makes_triggers_more_frequent(
     lower = rng.uniform(0.0, 2.0, len(counts))
     rule = rule_named(name, sigma=1.0, state_lengthscale=3.0)
     gains = [rng.exponential(0.3, n) for n in counts]
-    kept = thinned(paths, capacity)
+    radii = [rule.radii(np.full(len(p), b), g, 3) for p, b, g in zip(paths, lower, gains, strict=True)]
+    visited = [p[0] + 2.0 * rng.standard_normal((30, 3)).cumsum(0) for p in paths[: seed % 3]]
+    kept = thinned(paths, capacity, radii, visited)
     assert sum(len(rows) for rows in kept) <= capacity
     if capacity >= sum(counts):
         assert [len(rows) for rows in kept] == counts
@@ -330,6 +333,32 @@ def test_thinning_only_makes_triggers_more_frequent(
         state = paths[rng.integers(len(paths))][0] + 2.0 * rng.standard_normal(3)
         if full.check(state) >= 0:
             assert thin.check(state) >= 0
+
+
+def test_states_that_covered_others_from_far_are_kept_first() -> None:
+    rng = np.random.default_rng(0)
+    circle = 10.0 * np.stack([np.cos(np.arange(400.0)), np.sin(np.arange(400.0))], axis=1)
+    paths, radii = [circle[:200], circle[200:]], [np.full(200, 1.0), np.full(200, 0.4)]
+    states, reach = np.concatenate(paths), np.concatenate(radii)
+    # outwards over the border of what is covered, and inwards through the middle, beyond which nothing counts
+    visited = [states[i] * np.linspace(1.0, 1.2, 20)[:, None] for i in rng.integers(0, 400, 10)]
+    visited.append(states[3] * np.linspace(1.0, -1.0, 40)[:, None])
+    far: dict[int, float] = {}
+    for path in visited:
+        for state in path:
+            excess = np.linalg.norm(states - state, axis=1) - reach
+            row = int(np.argmin(excess))
+            if excess[row] > -0.5 * reach[row]:
+                far[row] = max(far.get(row, -9.0), float(excess[row]))
+            if excess[row] > 0.0:
+                break
+    found = deciding_rows(paths, radii, visited, 400)
+    assert [*found[0], *(found[1] + 200)] == sorted(far)
+    fewer = deciding_rows(paths, radii, visited, 4)
+    assert {*fewer[0], *(fewer[1] + 200)} == set(sorted(far, key=lambda row: -far[row])[:4])
+    kept = thinned(paths, 60, radii, visited)
+    assert all(set(first) <= set(rows) for first, rows in zip(found, kept, strict=True))
+    assert 40 <= sum(map(len, kept)) <= 60
 
 
 def test_rules_say_what_they_guarantee() -> None:
