@@ -6,8 +6,9 @@ So the unknowns are, beside the parameters theta,
 
     x0 = measured - b + d,   measurement at tick t = motion(theta, x0) at t + b + white noise,
 
-with d (`33` per window) as white as the measurement, b of velocity and height (`4`) per window and of roll, pitch and
-rate (`5`) per walk. Those of a window are eliminated by a Schur complement, so the noise of initial states counts.
+with d (`33` per window) as white as the measurement, b of velocity and height (`4`) per window and of height, roll,
+pitch and rate (`6`) per walk. Those of a window are eliminated by a Schur complement, so the noise of initial states
+counts.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from safebo.robots.identification.windows import LEADS, Windows
 from safebo.types import FloatArray
 
 SHORT = np.r_[GROUPS["height"], GROUPS["velocity"]]
-"""Channels whose offset is of a window."""
-LONG = np.r_[GROUPS["attitude"], GROUPS["rate"]]
-"""Channels whose offset is of a walk."""
-SHORT_SPREAD = np.array([1.5e-3, 0.02, 0.02, 0.02])
-LONG_SPREAD = np.array([4e-3, 4e-3, 3e-3, 3e-3, 3e-3])
+"""Channels with an offset of each window."""
+LONG = np.r_[GROUPS["height"], GROUPS["attitude"], GROUPS["rate"]]
+"""Channels with an offset of each walk. The filter's height errs by how far feet give way, the same in all windows."""
+SHORT_SPREAD = np.array([3e-4, 0.02, 0.02, 0.02])
+LONG_SPREAD = np.array([3e-3, 4e-3, 4e-3, 3e-3, 3e-3, 3e-3])
 HUBER = 2.0
 """Residuals beyond so many standard deviations count less."""
 
@@ -48,7 +49,7 @@ class Unknowns:
 
     Args:
         values: of the parameters, `p`.
-        long: offsets of every walk, `walks x 5`.
+        long: offsets of every walk, `walks x LONG`.
         short: offsets of every window, `n x 4`.
         start: d of every window, `n x CHANNELS`.
     """
@@ -70,7 +71,7 @@ class Unknowns:
         """B of every window, `n x CHANNELS`."""
         out = np.zeros((len(windows), CHANNELS))
         out[:, LONG] = self.long[windows.walk]
-        out[:, SHORT] = self.short
+        out[:, SHORT] += self.short
         return out
 
     def guessed(self, windows: Windows, replayer: Replayer, delay: int) -> Unknowns:
@@ -157,7 +158,7 @@ class Normal:
     """Normal equations of every window in the parameters and the offsets of its walk, its own unknowns eliminated.
 
     Args:
-        matrix: `n x g x g`, with `g = p + 5 walks`.
+        matrix: `n x g x g`, with `g = p + LONG x walks`.
         vector: `n x g`.
         own: how to get a window's own unknowns back: what they are at no change, `n x 37`, and their derivative by a
             change, `n x 37 x g`.
