@@ -76,7 +76,9 @@ def found_in(chain: Chain, folder: Path) -> Found:
         with Journal.open(folder, read_only=True) as journal:
             records = journal.records(states=False)
     told = [r.measurement for r in records if r.measurement is not None]
-    latched = [words for _, kind, words in chain.events() if kind in ("fault", "latch") and ENDED not in words]
+    latched = [
+        words for _, kind, words in chain.events() if kind in ("fault", "latch") and ENDED not in words
+    ]
     return Found(sum(m.outcome == "completed" for m in told), len(told), latched)
 
 
