@@ -162,7 +162,7 @@ def _evaluator(folder: Path, info: RunInfo) -> LeggedEvaluator:
         raise InputError(f"{folder}: its evaluator cannot be made again{lost}: {error}") from error
     if not isinstance(evaluator, LeggedEvaluator):
         raise NoWalksError(
-            f"{folder}: its trials are of evaluator {name!r}, and replay shows walks of legged robots "
+            f"{folder}: its trials are of evaluator {name!r}, and this needs walks of legged robots "
             f"(evaluator 'legged'); `safebo report {folder}` shows what was recorded"
         )
     return evaluator

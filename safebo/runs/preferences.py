@@ -204,9 +204,7 @@ def checked_word(word: str) -> PreferenceWord:
     for known in PREFERENCE_WORDS:
         if word == known:
             return known
-    raise InputError(
-        f"answer {word!r}{did_you_mean(word, PREFERENCE_WORDS)} (allowed: {', '.join(PREFERENCE_WORDS)})"
-    )
+    raise InputError(f"answer {word!r} does not exist{did_you_mean(word, PREFERENCE_WORDS)}")
 
 
 def waiting(question: PreferenceQuestion) -> str:

@@ -186,7 +186,8 @@ class Journal(AbstractContextManager["Journal"]):
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise NotARunError(f"{folder}: no such folder; give the folder that `safebo tune` wrote (--out)")
+            what = "is a file, not a run's folder" if folder.exists() else "no such folder"
+            raise NotARunError(f"{folder}: {what}; give the folder that `safebo tune` wrote (--out)")
         if not cls.exists(folder):
             raise NotARunError(f"{folder}: holds no run (no {SQLITE_FILE}); start one with `safebo tune`")
         file = folder / SQLITE_FILE

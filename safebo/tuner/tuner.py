@@ -35,9 +35,9 @@ from safebo.models.preferences import Consistency
 from safebo.models.surrogate import Surrogate
 from safebo.study import LEARNED_RULE, Study
 from safebo.study.preference_checks import prefers
-from safebo.study.reading import StudyFile, check_study
+from safebo.study.reading import StudyFile
 from safebo.study.scenarios import scenario_names, walks_chosen
-from safebo.study.tuner_checks import with_trust
+from safebo.tuner.arguments import asked_record, checked_seed, checked_study, raw_rows
 from safebo.tuner.backups import CertifiedBackup, guaranteed
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -96,6 +96,7 @@ class Tuner:
 
     Raises:
         StudyError: for a study that cannot be run safely.
+        InputError: for something else than a study, or a seed that is no whole number of at least 0.
         MeasurementError: for a prior that could not have been told.
 
     Example:
@@ -115,10 +116,9 @@ class Tuner:
         seed: int | None = None,
         prior: Sequence[tuple[Trial, Measurement | None]] = (),
     ) -> None:
-        study = with_trust(study.study) if isinstance(study, StudyFile) else study
-        check_study(study)
+        study = checked_study(study)
         self.study = study = study.model_copy(update={"tuner": configured(study.tuner)})
-        self.seed = study.seed if seed is None else seed
+        self.seed = study.seed if seed is None else checked_seed(seed)
         self.encoding = StudyEncoding(study)
         self.history = History()
         self._planner = Planner(self.encoding, self.history, self.seed)
@@ -201,14 +201,15 @@ class Tuner:
         """What a trial showed.
 
         Args:
-            trial: it, or its id.
+            trial: it, as it was asked or edited, or its id.
             measurement: a `Measurement`, or a mapping with its fields: `{"objective": 1.2, "margins": {"tilt": 0.1}}`.
 
         Raises:
             UnknownNameError: for a trial that was never asked.
+            InputError: for a trial that was asked with other parameters or in another context than it has now.
             MeasurementError: for a trial told before, a missing or non-finite value, or an unknown outcome.
         """
-        record = self.history.record(trial if isinstance(trial, int) else trial.id)
+        record = asked_record(self.history, trial)
         self.history.tell(record.trial.id, self._checked(record.trial, measurement))
 
     def tell_manual(
@@ -421,9 +422,13 @@ class Tuner:
     def bounds(self, parameters: ArrayLike, context: str) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at raw parameters (`n x d`), `n x m x 3`.
 
-        In the functions' own units, the objective first; for pictures of the safe set.
+        In the functions' own units, the objective first; for pictures of the safe set. Outside their bounds the model
+        is asked all the same.
+
+        Raises:
+            InputError: for rows of another length than there are parameters, or numbers that are not finite.
         """
-        unit = self.encoding.unit(np.atleast_2d(np.asarray(parameters, dtype=np.float64)))
+        unit = self.encoding.unit(raw_rows(parameters, self.encoding.space.names))
         with one_thread(), torch.no_grad():
             ctx = self._state.acquisition_context(context)
             return np.concatenate([self._bounds(ctx, part) for part in unit.split(CHUNK)])

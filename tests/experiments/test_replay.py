@@ -228,7 +228,7 @@ def test_differences_are_named_and_rounding_is_none():
 def test_other_evaluators_are_refused_in_a_sentence(tmp_path):
     file = load_study("pendulum")
     new_journal(tmp_path, file.study, text=file.text, source=file.source, trials=1).close()
-    with pytest.raises(InputError, match="evaluator 'pendulum', and replay shows walks of legged robots"):
+    with pytest.raises(InputError, match="evaluator 'pendulum', and this needs walks of legged robots"):
         SeenRun.open(tmp_path)
 
 

@@ -134,6 +134,14 @@ def test_what_cannot_be_is_refused() -> None:
         tuner("safeopt").ask()
 
 
+@pytest.mark.parametrize(
+    "y", [[True, True], np.ma.masked_array([0.2, 3.0], [False, True]), torch.tensor([True, False])]
+)
+def test_masked_numbers_and_truths_are_no_measurements(y: Any) -> None:
+    with pytest.raises(InputError, match="y must be numbers, neither masked nor true or false"):
+        tuner("itl").tell([0.5, 0.5], y)
+
+
 def posterior_by_hand(X: Any, y: Any, at: Any, noise: float) -> tuple[Any, Any]:
     """Mean and standard deviation under a unit RBF kernel (gpytorch's lengthscale, ln 2), by a dense solve."""
 

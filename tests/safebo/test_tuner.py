@@ -13,6 +13,7 @@ from tuner_cases import hill, hill_study, independent_lower_bounds, measured, ru
 
 from safebo.errors import (
     EmptySafeSetError,
+    InputError,
     MeasurementError,
     ParameterError,
     StudyError,
@@ -278,6 +279,42 @@ def test_a_seed_that_needs_repeats_gets_them() -> None:
         tuner.tell(trial, Measurement("completed", 0.0, {"margin": 0.055}))
     assert phases[:2] == ["seed", "seed"]
     assert "local" in phases
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", True])
+def test_a_seed_is_a_whole_number(seed: object) -> None:
+    with pytest.raises(InputError, match="seed must be a whole number of at least 0"):
+        Tuner(hill_study(), seed)  # type: ignore[arg-type]
+    assert Tuner(hill_study(), np.int64(3)).seed == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("study", ["my-study.yaml", None, {}])
+def test_a_tuner_needs_a_study(study: object) -> None:
+    with pytest.raises(InputError, match="a Tuner needs a study, not"):
+        Tuner(study)  # type: ignore[arg-type]
+
+
+def test_what_other_gains_showed_is_not_remembered_as_that_of_the_proposal() -> None:
+    tuner = Tuner(hill_study(), 0)
+    trial = tuner.ask("slow")
+    shown = measured(trial, np.random.default_rng(0))
+    other = replace(trial, parameters={n: v * 1.01 for n, v in trial.parameters.items()})
+    with pytest.raises(InputError, match=r"was asked with .*, not with .*tell_manual"):
+        tuner.tell(other, shown)
+    for wrong in (None, True, "1", 1.0):
+        with pytest.raises(InputError, match="a trial as ask"):
+            tuner.tell(wrong, shown)  # type: ignore[arg-type]
+    assert len(tuner.history.pending()) == 1
+    edited = tuner.edit(trial.id, dict(other.parameters))
+    with pytest.raises(InputError, match="was asked with"):
+        tuner.tell(trial, shown)
+    tuner.tell(edited, shown)
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 2.0, 3.0]], [[[1.0, 2.0]]], [[math.nan, 1.0]], [1.0], [["a", 1]]])
+def test_bounds_are_asked_at_rows_of_parameters(rows: object) -> None:
+    with pytest.raises(InputError, match="parameters"):
+        Tuner(hill_study(), 0).bounds(rows, "slow")  # type: ignore[arg-type]
 
 
 def test_failed_trials_are_recorded_and_never_modelled() -> None:
