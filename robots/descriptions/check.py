@@ -12,6 +12,7 @@ import pinocchio
 from safebo.robots.descriptions.chain import leg_kinematics
 from safebo.robots.descriptions.description import LEGS
 from safebo.robots.descriptions.own import OwnRobot
+from safebo.robots.descriptions.plausible import implausible
 from safebo.robots.descriptions.robot import RobotModel, leg_lengths
 from safebo.types import FloatArray
 
@@ -50,6 +51,7 @@ def check_own_robot(own: OwnRobot, seed: int = 0) -> RobotCheck:
             )
     found.problems += [f"{note}" for note in own.model.notes]
     found.problems += _strength(own.model)
+    found.problems += implausible(own.skeleton)
     found.facts = _facts(own)
     return found
 

@@ -370,20 +370,28 @@ def _actuators(
 
 
 def _torque_limit(model: Any, joint: int) -> float:
-    """A joint's torque limit in N m; 0 where the file gives none."""
-    if model.jnt_actfrclimited[joint]:
-        return float(np.abs(model.jnt_actfrcrange[joint]).max())
-    limit = 0.0
+    """A joint's torque limit in N m, both ways; 0 where the file gives none.
+
+    The least of what the joint and its motors say, as a simulation of the file obeys both.
+    """
+    motors = 0.0
     for i in range(model.nu):
         if int(model.actuator_trnid[i, 0]) != joint:
             continue
         gear = abs(float(model.actuator_gear[i, 0]))
         if model.actuator_forcelimited[i]:
-            limit = max(limit, gear * float(np.abs(model.actuator_forcerange[i]).max()))
+            motors = max(motors, gear * _both_ways(model.actuator_forcerange[i]))
         elif model.actuator_ctrllimited[i] and model.actuator_biastype[i] == mujoco.mjtBias.mjBIAS_NONE:
             gain = abs(float(model.actuator_gainprm[i, 0]))
-            limit = max(limit, gear * gain * float(np.abs(model.actuator_ctrlrange[i]).max()))
-    return limit
+            motors = max(motors, gear * gain * _both_ways(model.actuator_ctrlrange[i]))
+    own = _both_ways(model.jnt_actfrcrange[joint]) if model.jnt_actfrclimited[joint] else 0.0
+    return min((limit for limit in (own, motors) if limit > 0.0), default=0.0)
+
+
+def _both_ways(given: FloatArray) -> float:
+    """What a range from below 0 to above it holds in both directions; its larger end where one of them is 0."""
+    low, high = np.abs(given)
+    return float(min(low, high) or max(low, high))
 
 
 def _box(source: CompiledFile, layout: Layout, data: Any, chains: FloatArray, height: float) -> FloatArray:

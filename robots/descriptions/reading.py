@@ -119,6 +119,11 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
     if not urdf:
         speed = _custom_speeds(spec)
     _strip(spec, notes)
+    negative = next((b for b in spec.bodies if b.explicitinertial and b.mass < 0.0), None)
+    if negative is not None:
+        raise DescriptionError(
+            path, f"the mass of {negative.name!r} is {negative.mass:g} kg: it has to be above 0"
+        )
     _mend_inertias(spec, notes)
     if urdf:  # a link without <inertial> has no mass; MuJoCo would take its shapes to be of water
         for geom in spec.geoms:

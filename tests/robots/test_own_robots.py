@@ -11,11 +11,26 @@ import mujoco
 import numpy as np
 import pinocchio
 import pytest
-from made_robots import CALF, HIP, HOME, MASSES, RADIUS, THIGH, THIGH_OFFSET, Make, joint, row, stl, urdf
+from made_robots import (
+    CALF,
+    HIP,
+    HOME,
+    LEGS,
+    MASSES,
+    RADIUS,
+    THIGH,
+    THIGH_OFFSET,
+    Make,
+    joint,
+    row,
+    stl,
+    urdf,
+)
 
 from safebo.robots.descriptions.check import check_own_robot
 from safebo.robots.descriptions.model import RobotSize, load_robot, own_robot
 from safebo.robots.descriptions.own import OwnChoices, read_own_robot
+from safebo.robots.descriptions.plausible import implausible
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import robot_gains
 from safebo.robots.quadruped.gait import GAITS, robot_gait
@@ -369,6 +384,52 @@ def test_a_urdf_without_limits_gets_defaults_that_are_said(tmp_path):
     assert any("torque limit" in note and "speed limit" in note for note in robot.notes)
 
 
+# ---- what can be computed with, and hardly any robot is
+
+
+def _scaled_inertia(factor):
+    def scaled(found):
+        return f'diaginertia="{" ".join(str(float(x) * factor) for x in found[1].split())}"'
+
+    return re.sub(r'diaginertia="([^"]+)"', scaled, Make().text())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_scaled_inertia(1e3), "they have to be in kg m^2"),
+        (_scaled_inertia(1e-6), "they have to be in kg m^2"),
+        (Make().text().replace('mass="0.7"', 'mass="7"', 1), "leg FL weighs 8.3 kg, leg FR 2 kg"),
+        (Make(geom='friction="0 0 0"').text(), "friction of the feet is 0: they slip"),
+        (
+            Make().text().replace('frictionloss="0.2"', 'frictionloss="100"'),
+            "takes more than half of its 30 N m",
+        ),
+        (Make().text().replace('damping="0.1"', 'damping="1000"'), "(1000 N m s/rad, at 1 rad/s) takes more"),
+    ],
+)
+def test_figures_that_hardly_any_robot_has_are_said(text, words, tmp_path):
+    found = implausible(read_own_robot(written(tmp_path, text)).skeleton)
+    assert len(found) == 1
+    assert words in found[0]
+    assert implausible(read_own_robot(written(tmp_path, Make().text())).skeleton) == []
+
+
+@pytest.mark.parametrize(
+    ("joint", "gear", "ctrl", "limit"), [("-10 30", 1, 50, 10), ("-30 30", 9, 3, 27), ("-20 20", 9, 3, 20)]
+)
+def test_the_least_of_what_joint_and_motor_say_is_the_torque_limit_both_ways(
+    joint, gear, ctrl, limit, tmp_path
+):
+    motors = "".join(
+        f'<motor joint="{leg}_joint{k}" gear="{gear}" ctrlrange="{-ctrl} {ctrl}"/>'
+        for leg in LEGS
+        for k in range(3)
+    )
+    text = Make(tail=f"<actuator>{motors}</actuator>").text().replace("-30 30", joint)
+    assert read_own_robot(written(tmp_path, text)).skeleton.torque.tolist() == pytest.approx([limit] * 12)
+
+
 # ---- what is no robot for this
 
 
@@ -396,6 +457,7 @@ def corners(count):
         ),
         ('<robot name="r"><link name="a"/></robot>', "no joint that moves"),
         (Make().text().replace('mass="0.2"', 'mass="oops"'), "MuJoCo cannot read it"),
+        (Make().text().replace('mass="0.2"', 'mass="-0.2"'), "is -0.2 kg: it has to be above 0"),
         (Make(ranges=((-0.9, 0.9), (-0.1, 0.1), (-0.1, 0.0))).text(), "no pose was found in which it stands"),
     ],
 )
