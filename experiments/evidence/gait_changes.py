@@ -4,11 +4,12 @@
 
 A Go1 with its default gains on slippery floors, kicked in a random direction within the first second of a change.
 First changes are tried as `safebo robots gait-changes` does it, and a table is made from them. Then changes are wanted
-at random: from any gait to any other, at a random phase and speed, on other floors and with other kicks. Each is walked
+at random: from one gait to another, at a random phase and speed, on other floors and with other kicks. Each is walked
 three times with the same seed: as it is wanted; as the table allows it, later or more slowly, or not at all where it
 refuses the change and the robot walks on; and with no change. The kick comes as long after the beginning of the change
 in each, or after the moment at which it was wanted where there is none. A fall within 2.5 s of that moment counts, and
-one while the robot waits or slows down. A walk that fell before its change was wanted is drawn again.
+one while the robot waits or slows down. A walk that fell before its change was wanted is drawn again. Out of a flying
+trot no change is wanted: on these floors the robot falls in it without one.
 
 Also printed is what speed and phase have to do with it. Everything is kept in `--out`; what is there is not made again.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +34,7 @@ from safebo.robots.quadruped.gains import robot_gains
 from safebo.robots.quadruped.gait import robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.quadruped.gait_table import GaitTable
+from safebo.robots.simulation.disturbance import Push
 from safebo.robots.simulation.gait_choice import gait_table
 from safebo.robots.simulation.gait_trials import (
     APPROACH,
@@ -46,15 +49,17 @@ from safebo.robots.simulation.gait_trials import (
     tried_changes,
     walk_until,
 )
+from safebo.robots.simulation.rollout import Walk
+from safebo.robots.simulation.saved import SavedWalk
 
 ROBOT = load_robot("go1")
 GAINS = robot_gains(ROBOT)
 TRIED = ("trot", "crawl", "flying-trot", "pace", "bound")
+NEVER_FROM = ("flying-trot",)
 FASTEST = 1.5
 """m/s that are commanded at most."""
 PATIENCE = 6.0
 """Seconds after which a change that has not begun counts as not made."""
-ARMS = ("without", "with", "on")
 
 
 def kept(file: Path) -> list[dict[str, Any]]:
@@ -71,58 +76,97 @@ def keep(file: Path, line: Mapping[str, Any]) -> None:
 def tries_of(plan: ChangePlan, file: Path, say: Callable[[str], None]) -> list[TriedChange]:
     """The tries of a plan, those from its file where they are."""
     key = repr(plan)
-    walked = {tuple(line["batch"]): line for line in kept(file) if line["key"] == key}
+    known = {tuple(line["batch"]): line for line in kept(file) if line["key"] == key}
     tries: list[TriedChange] = []
     begin, every = time.monotonic(), batches(ROBOT, GAINS, plan)
-    left = sum(batch not in walked for batch in every)
+    left = sum(batch not in known for batch in every)
     made = 0
     for batch in every:
-        if batch not in walked:
+        if batch not in known:
             found = list(tried_changes(ROBOT, GAINS, plan, batch, hopeless(tries)))
-            walked[batch] = {"key": key, "batch": batch, "tries": [one.plain() for one in found]}
-            keep(file, walked[batch])
+            known[batch] = {"key": key, "batch": batch, "tries": [one.plain() for one in found]}
+            keep(file, known[batch])
             made += 1
             hours = (time.monotonic() - begin) / made * (left - made) / 3600
             say(f"tried {batch[0]} at {batch[1]:g} m/s: {len(found)} changes, about {hours:.2f} h left")
-        tries += [TriedChange(**one) for one in walked[batch]["tries"]]
+        tries += [TriedChange(**one) for one in known[batch]["tries"]]
     return tries
 
 
-def wanted(plan: ChangePlan, table: GaitTable, number: int) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Wanted:
+    """A change that is wanted.
+
+    Args:
+        old, new: names of the gaits.
+        speed: command, m/s.
+        phase: share of the stride that has passed. moment: s since the start of the walk.
+        floor: friction under the feet.
+        seed: of the sensors' noise.
+        push: timed from the beginning of the change.
+    """
+
+    old: str
+    new: str
+    speed: float
+    phase: float
+    moment: float
+    floor: float
+    seed: int
+    push: Push
+
+    @classmethod
+    def drawn(cls, plan: ChangePlan, number: int) -> Wanted:
+        """The same for a plan and a number."""
+        draw = np.random.default_rng([plan.seed, 1, number])
+        starts = [gait for gait in plan.gaits if gait not in NEVER_FROM]
+        old = str(draw.choice(starts))
+        new = str(draw.choice([gait for gait in plan.gaits if gait != old]))
+        speed = draw.uniform(0.2, 1.0) * min(gait_limits(ROBOT, GAINS, plan.gaits)[old], FASTEST)
+        stride, phase = robot_gait(ROBOT, old).stride_duration, draw.random()
+        moment = (np.ceil(APPROACH / stride) + phase) * stride
+        floor, seed = draw.uniform(*plan.friction), int(draw.integers(1 << 31))
+        return cls(
+            old, new, float(speed), phase, float(moment), floor, seed, drawn_push(ROBOT, plan.push, draw)
+        )
+
+    def begun(self, table: GaitTable | None) -> tuple[Walk, Controller] | None:
+        """Walked to the moment of the change; None where the robot fell before."""
+        schedule = GaitSchedule(robot_gait(ROBOT, self.old), table=table)
+        walk = begin_walk(ROBOT, GAINS, schedule, self.speed, self.floor, self.seed)
+        assert isinstance(walk.controller, Controller)
+        return (walk, walk.controller) if walk_until(walk, self.moment) else None
+
+
+def changed(walk: Walk, controller: Controller, want: Wanted) -> tuple[bool, float]:
+    """Whether a change that is wanted now ends in a fall, and how long it waited, s."""
+    controller.want_gait(robot_gait(ROBOT, want.new))
+    while walk.tick():
+        waited = float(walk.record.time[walk.row]) - want.moment
+        if controller.changing or waited > PATIENCE:
+            return pushed(walk, want.push)[1], waited
+    return True, 0.0
+
+
+def walked(plan: ChangePlan, table: GaitTable, number: int) -> dict[str, Any] | None:
     """One change that is wanted, walked in every way; None where the robot fell before."""
-    draw = np.random.default_rng([plan.seed, 1, number])
-    old, new = draw.choice(plan.gaits, 2, replace=False)
-    limits = gait_limits(ROBOT, GAINS, plan.gaits)
-    speed = draw.uniform(0.2, 1.0) * min(limits[old], FASTEST)
-    phase = draw.random()
-    floor, seed = draw.uniform(*plan.friction), int(draw.integers(1 << 31))
-    push = drawn_push(ROBOT, plan.push, draw)
-    gaits = robot_gait(ROBOT, str(old)), robot_gait(ROBOT, str(new))
-    stride = gaits[0].stride_duration
-    moment = (np.ceil(APPROACH / stride) + phase) * stride
-    row: dict[str, Any] = {"from": str(old), "to": str(new), "speed": float(speed), "phase": float(phase)}
-    for arm in ARMS:
-        try:
-            rules = table if arm == "with" else None
-            changes = () if arm == "on" else ((float(moment), gaits[1]),)
-            schedule = GaitSchedule(gaits[0], changes, rules)
-        except ValueError:
-            row.update({"with": None, "waited": None})
-            continue
-        walk = begin_walk(ROBOT, GAINS, schedule, speed, floor, seed)
-        if not walk_until(walk, moment):
-            return None
-        controller = walk.controller
-        assert isinstance(controller, Controller)
-        stands = True
-        while (
-            stands and changes and not controller.changing and walk.record.time[walk.row] < moment + PATIENCE
-        ):
-            stands = walk.tick()
-        row[arm] = not stands or pushed(walk, push)[1]
-        if arm == "with":
-            row["waited"] = float(walk.record.time[min(walk.row, walk.rows - 1)] - moment)
-    return row
+    want = Wanted.drawn(plan, number)
+    begun = want.begun(None)
+    if begun is None:
+        return None
+    walk, controller = begun
+    saved, row = SavedWalk(walk.simulation, controller), walk.row
+    without = changed(walk, controller, want)[0]
+    saved.restore()
+    walk.row, walk.record.fell = row, False
+    on = pushed(walk, want.push)[1]
+    held: dict[str, Any] = {"with": None, "waited": None}
+    if table.changes[want.old, want.new].fastest > 0.0:
+        planned = want.begun(table)
+        assert planned is not None
+        held["with"], held["waited"] = changed(*planned, want)
+    asked = {"from": want.old, "to": want.new, "speed": want.speed, "phase": want.phase}
+    return {**asked, "without": without, "on": on, **held}
 
 
 def made_rows(plan: ChangePlan, table: GaitTable, number: int, file: Path) -> Iterator[dict[str, Any]]:
@@ -132,7 +176,7 @@ def made_rows(plan: ChangePlan, table: GaitTable, number: int, file: Path) -> It
     got = place = 0
     while got < number:
         if place not in known:
-            known[place] = wanted(plan, table, place)
+            known[place] = walked(plan, table, place)
             keep(file, {"key": key, "number": place, "row": known[place]})
         if known[place] is not None:
             got += 1
