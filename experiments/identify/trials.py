@@ -42,8 +42,10 @@ def read_trials(folders: Sequence[Path], trials: Sequence[int]) -> ReadTrials:
         trials: numbers; empty: of every run up to `MAX_WALKS`.
 
     Raises:
-        InputError: a run is of another robot, or no trial can be taken; says why.
+        InputError: a run or a trial is given twice, a run is of another robot, or no trial can be taken; says why.
     """
+    _refuse_twice([str(folder.resolve()) for folder in folders], [str(folder) for folder in folders], "run")
+    _refuse_twice(trials, [str(number) for number in trials], "trial")
     runs = [SeenRun.open(folder) for folder in folders]
     walks, passed_over = list[WalkLog](), list[str]()
     for run in runs:
@@ -67,6 +69,17 @@ def read_trials(folders: Sequence[Path], trials: Sequence[int]) -> ReadTrials:
         why = f": {passed_over[0]}" if passed_over else ": it has no trials"
         raise InputError(f"{folders[0]}: no trial tells of the plant{why}")
     return ReadTrials(runs[0], tuple(walks), tuple(passed_over))
+
+
+def _refuse_twice(given: Sequence[object], names: Sequence[str], what: str) -> None:
+    """Refuse a walk that would count twice: what is found would look surer than it is.
+
+    Raises:
+        InputError: it would.
+    """
+    again = next((name for i, name in enumerate(names) if given[i] in given[:i]), None)
+    if again is not None:
+        raise InputError(f"{what} {again} is given twice: every walk counts once")
 
 
 def _walk(run: SeenRun, number: int) -> WalkLog:

@@ -77,6 +77,13 @@ def test_a_trial_without_its_states_is_refused_by_name(folder: Path) -> None:
         read_trials([folder], [2])
 
 
+def test_no_walk_counts_twice(folder: Path) -> None:
+    with pytest.raises(InputError, match="trial 1 is given twice: every walk counts once"):
+        read_trials([folder], [1, 1])
+    with pytest.raises(InputError, match=r"run .* is given twice"):
+        read_trials([folder, folder / ".." / folder.name], [1])
+
+
 def test_an_option_that_needs_another_says_so(folder: Path) -> None:
     assert "goes with --suggest" in str(RUN.invoke(app, [str(folder), "--for-task"]).exception)
 
