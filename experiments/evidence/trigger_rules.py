@@ -11,7 +11,7 @@ safe unwatched is a false one.
 The backups, the same for all rules, are the study's initial gains and some near them. The rules on stored states
 (`safebo.boundary.rules`) have the constants and scales of `safebo.experiments.papers.go1`. `margin_to_go` learns as in
 a run (`safebo.tuner.learning`), from other walks of the same box, and is calibrated on yet others; its gains are ramped
-over 6 ms. Times are of one call from Python, all backups together.
+over 6 ms. Times are of one call from Python on one core, all backups together.
 
 Everything is kept in `--out` as it comes; what is there is not made again.
 """
@@ -155,15 +155,15 @@ def first_trigger(
     """
     states = record.states[record.walk_start :]
     turn, learned = phases(len(states), PERIOD, stride), isinstance(monitor, MarginMonitor)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for tick, state in enumerate(states):
         if not learned:
             choice = monitor.check(state)
         else:
             choice = monitor.check(state, turn[tick], None if shown is None else recent(shown, tick))
         if choice >= 0:
-            return tick, choice, (time.perf_counter() - begin) / (tick + 1)
-    return -1, -1, (time.perf_counter() - begin) / max(1, len(states))
+            return tick, choice, (time.thread_time() - begin) / (tick + 1)
+    return -1, -1, (time.thread_time() - begin) / max(1, len(states))
 
 
 def oracle(robot: Robot, gains: Mapping[str, float], seed: int) -> bool:
