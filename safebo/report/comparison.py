@@ -83,11 +83,13 @@ def read_compared(folders: Sequence[Path], context: str | None = None) -> list[C
         context: name of a context; None for the only one that all have tried.
 
     Raises:
-        InputError: fewer than two runs, a run twice, no common context, or objectives that are not the same.
+        InputError: fewer than two runs, a run or a copy of it twice, no common context, or objectives that are not the
+            same.
     """
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
         raise InputError("compare needs two runs at least, each of them once")
     read = [_read(folder) for folder in folders]
+    _refuse_copies(read)
     first = read[0][0].study.objective
     for view, _, _, _ in read[1:]:
         other = view.study.objective
@@ -108,6 +110,30 @@ def read_compared(folders: Sequence[Path], context: str | None = None) -> list[C
     for view, method, _, digest in read:
         hashes.setdefault((view.study.name, method), set()).add(digest)
     return [_compared(*one, name, len(hashes[one[0].study.name, one[1]]) > 1) for one in read]
+
+
+def _refuse_copies(read: Sequence[tuple[RunView, str, int, str]]) -> None:
+    """Refuse runs of one study, method and seed with the same trials: they say once what one of them says.
+
+    Raises:
+        InputError: there are such.
+    """
+    known: dict[tuple[str, int, str], list[RunView]] = {}
+    for view, method, seed, digest in read:
+        shown = _shown(view)
+        for other in known.setdefault((method, seed, digest), []):
+            if shown and shown == _shown(other):
+                raise InputError(
+                    f"{view.folder} holds the same trials as {other.folder}, of seed {seed} both: a copy counts as no "
+                    "further run; give runs of other seeds"
+                )
+        known[method, seed, digest].append(view)
+
+
+def _shown(view: RunView) -> list[tuple[object, ...]]:
+    """What a run tried and measured, without arrays."""
+    told = [(e.trial.parameters, e.measurement) for e in view.records if e.measurement is not None]
+    return [(dict(gains), m.outcome, m.objective, dict(m.margins)) for gains, m in told]
 
 
 def _read(folder: Path) -> tuple[RunView, str, int, str]:

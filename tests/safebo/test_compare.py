@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     c = make(tmp_path / "c", "safe_ucb", 2, 1.0)
     with pytest.raises(InputError, match="--context crawl"):
         read_compared([a, c], "crawl")
+
+
+def test_a_copy_of_a_run_is_no_further_seed(tmp_path: Path) -> None:
+    one = make(tmp_path / "one", "safeopt", 0, 1.0)
+    shutil.copytree(one, tmp_path / "copy")
+    with pytest.raises(InputError, match=r"copy holds the same trials as .*one, of seed 0 both"):
+        read_compared([one, tmp_path / "copy"])
+    assert len(read_compared([one, make(tmp_path / "two", "safeopt", 1, 1.0)])) == 2
 
 
 def test_the_command_prints_a_table_and_writes_a_page(
