@@ -347,6 +347,8 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
             yield f"objective {study.objective.name!r} is missing"
     elif number_of(measurement.objective) is None and not prefers(study):
         yield f"objective {study.objective.name!r} is {shown(measurement.objective)}, not a finite number"
+    if study.surrogate.time is not None:
+        yield from _clock_faults(measurement)
     if not isinstance(measurement.margins, Mapping):
         yield f"margins is {shown(measurement.margins)}, not a mapping of names to numbers"
         return
@@ -373,6 +375,15 @@ def _faults(measurement: Measurement, study: Study) -> Iterator[str]:
         yield f"states has shape {states.shape}, not n x k"
         return
     yield from _margins_to_go_faults(measurement)
+
+
+def _clock_faults(measurement: Measurement) -> Iterator[str]:
+    """An operating time that cannot be used, of a robot that changes with it: the run's own clock is another one."""
+    given = measurement.operating_time
+    if given is None and isinstance(measurement.extra, Mapping):
+        given = measurement.extra.get(OPERATING_TIME)
+    if given is not None and ((time := number_of(given)) is None or time < 0):
+        yield f"{OPERATING_TIME} is {shown(given)}, not a number of seconds >= 0"
 
 
 def _margins_to_go_faults(measurement: Measurement) -> Iterator[str]:

@@ -232,6 +232,17 @@ def test_what_can_be_believed_stays_as_it_is(answer: dict) -> None:
     assert {**vars(twice), "states": None} == {**vars(once), "states": None}
 
 
+@pytest.mark.parametrize(
+    "said", [{"operating_time": float("nan")}, {"operating_time": -1.0}, {"extra": {"operating_time": "1 h"}}]
+)
+def test_a_clock_that_says_nothing_is_not_replaced_where_the_robot_changes_with_time(said: dict) -> None:
+    assert checked_measurement(GOOD | said, BOWL).operating_time is None
+    drifting = parse_study(f"{STUDY}\nsurrogate: {{time: {{memory: 40 min}}}}\n").study
+    with pytest.raises(MeasurementError, match=r"operating_time is .*, not a number of seconds >= 0"):
+        checked_measurement(GOOD | said, drifting)
+    assert checked_measurement(GOOD | {"operating_time": 3}, drifting).operating_time == 3.0
+
+
 @pytest.mark.parametrize("words", [{}, {"message": None}, {"message": " "}])
 def test_a_failed_trial_always_says_something(words: dict) -> None:
     assert "no message" in checked_measurement({"outcome": "failed", **words}, BOWL).message
