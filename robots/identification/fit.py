@@ -43,8 +43,11 @@ BAD = 1.5
 """Times the median cost from which on a window counts less: its start was not found, or its contacts are not these."""
 TYPICAL_COST = 0.85
 """Of plants of the family: less than 1, for starts and offsets are fitted, and floors of noise are generous."""
-MAX_RATIO, MAX_COST, MAX_INFLATION = 2.0, 1.15 * TYPICAL_COST, 1.45
-"""Of what is left over by a plant of the family, see `Fit.outside`."""
+MAX_RATIO, MAX_COST, MAX_INFLATION = 1.2, 1.15 * TYPICAL_COST, 1.45
+"""Of what is left over by a plant of the family, see `Fit.outside`.
+
+Ratios of such plants are up to 1.08; where a calf is bent by 0.03 to 0.08 rad, joint positions have 1.35 and more.
+"""
 MAX_SCORE = 15.0
 """Of a joint's missing torques: plants of the family have up to 3, joints that stick on one side by 1 N m 80."""
 ALIKE = 0.25
