@@ -18,6 +18,9 @@ STRIDES = 2.0
 """Of the longer gait, over which one goes over into another."""
 BRAKING = 1.0
 """m/s^2 and rad/s^2, with which a command falls to what a slower gait allows and rises after a change."""
+WATCHED = 2.5
+"""Seconds from its beginning for which a tried change is watched at one speed; a command that the table holds stays as
+long, for of faster walks right after a change the tries say nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class GaitSequencer:
     """Where a walk is in its gaits, and how fast it may be there.
 
     A change has up to three parts. The command falls to what both gaits allow, and the table where there is one, which
-    may have the change wait for its phase as well. Over two strides the frequency goes
+    may have the change wait for its phase as well and holds the command for `WATCHED` seconds. Over two strides the frequency goes
     over into the new one, every leg's phase moves by its share of the difference of the offsets, at most a quarter of a
     stride where that is possible, and the duty factor goes over for feet that stand; one that swings lands with that it
     lifted off with. Then the command may rise. Into a stand every foot stays from where it stands or lands next; out of
@@ -94,6 +97,7 @@ class GaitSequencer:
         self._next: Gait | None = None
         self._begin, self._last, self._share = math.inf, 0.0, 0.0
         self._cap, self._turn = math.inf, math.inf
+        self._rises = -math.inf  # when a held command may rise, s
         self._allowed: AllowedChange | None = None
         self._phase, self._shift = np.zeros(4), np.zeros(4)
         self._take(self._schedule.first, self._schedule.first.offsets(self._legs))
@@ -139,7 +143,7 @@ class GaitSequencer:
         turn = 0.0 if self.gait.duty_factor >= 1.0 else yaw_rate
         if self._cap == math.inf:
             return share * forward, share * leftward, turn
-        return self._held(share * forward, share * leftward, turn)
+        return self._held(time, share * forward, share * leftward, turn)
 
     def _change(self, time: float, new: Gait) -> None:
         """One tick of a change."""
@@ -160,6 +164,7 @@ class GaitSequencer:
                 self._arrive(new, new.offsets(self._legs) - time / new.stride_duration)
                 return
             self._begin, self._last, self._share = time, time, 0.0
+            self._rises = -math.inf if rule is None else time + WATCHED
             self._phase[:] = time / self.timing.stride + self.timing.offsets
             self._shift[:] = (
                 0.0 if stands else phase_shifts(self.gait.offsets(self._legs), new.offsets(self._legs))
@@ -202,13 +207,16 @@ class GaitSequencer:
         self.timing.stride[:] = gait.stride_duration
         self.timing.offsets[:] = offsets
 
-    def _held(self, forward: float, leftward: float, yaw_rate: float) -> tuple[float, float, float]:
+    def _held(
+        self, time: float, forward: float, leftward: float, yaw_rate: float
+    ) -> tuple[float, float, float]:
         """A command held under what a change allows; after it that rises again until it holds nothing."""
-        if self._next is None:
+        rises = self._next is None and time >= self._rises
+        if rises:
             self._cap += BRAKING * self._period
             self._turn += BRAKING * self._period
         speed, turn = math.hypot(forward, leftward), abs(yaw_rate)
-        if self._next is None and speed <= self._cap and turn <= self._turn:
+        if rises and speed <= self._cap and turn <= self._turn:
             self._cap, self._turn = math.inf, math.inf
         share = self._cap / speed if speed > self._cap else 1.0
         return share * forward, share * leftward, math.copysign(min(turn, self._turn), yaw_rate)

@@ -17,7 +17,7 @@ from safebo.robots.descriptions.model import RobotModel
 from safebo.robots.quadruped.controller import Controller, VelocityRamp
 from safebo.robots.quadruped.gains import Gains
 from safebo.robots.quadruped.gait import Gait, robot_gait
-from safebo.robots.quadruped.gait_changes import GaitSchedule
+from safebo.robots.quadruped.gait_changes import WATCHED, GaitSchedule
 from safebo.robots.quadruped.speed import speed_limit
 from safebo.robots.simulation.disturbance import Disturbance, Push
 from safebo.robots.simulation.plant import Simulation
@@ -26,8 +26,6 @@ from safebo.robots.simulation.saved import SavedWalk
 
 APPROACH = 2.0
 """Seconds in the old gait before the first change is tried."""
-WATCHED = 2.5
-"""Seconds after the beginning of a change that count."""
 PUSH_SECONDS = 0.1
 PUSHED_WITHIN = 1.0
 """Seconds from the beginning of a change within which its push begins."""

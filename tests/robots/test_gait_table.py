@@ -14,7 +14,7 @@ from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.quadruped.controller import Controller
 from safebo.robots.quadruped.gains import robot_gains
 from safebo.robots.quadruped.gait import GAITS, Gait
-from safebo.robots.quadruped.gait_changes import GaitSchedule, GaitSequencer
+from safebo.robots.quadruped.gait_changes import WATCHED, GaitSchedule, GaitSequencer
 from safebo.robots.quadruped.gait_table import AllowedChange, GaitTable, digest, read_gait_table
 from safebo.robots.quadruped.speed import speed_limit
 from safebo.robots.simulation.gait_choice import allowed_speeds, checked, gait_table, lost_shares
@@ -82,6 +82,12 @@ def test_a_change_begins_in_a_phase_and_at_a_speed_that_are_allowed(time, speed,
     part = int(now / GAITS["trot"].stride_duration % 1.0 * 3 + 1e-6)
     assert speeds[part] > 0.0
     assert followed <= speeds[part] + 1e-9
+    begin, held = now, followed
+    while now < begin + WATCHED + 4.0:  # no faster while tried changes were watched, and as wanted after that
+        now, tick = tick * TICK, tick + 1
+        followed, _, _ = gaits.advance(now, speed, 0.0, 0.0)
+        assert followed <= held + 1e-9 or now >= begin + WATCHED - 1e-9
+    assert followed == pytest.approx(min(speed, gaits.limit.speed))
 
 
 def test_what_a_table_refuses_is_refused_before_the_walk_and_says_what_is_allowed():
