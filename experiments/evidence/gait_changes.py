@@ -232,7 +232,7 @@ def main(
         list[str] | None, typer.Option(help=f"may be repeated; {', '.join(TRIED)} if left out")
     ] = None,
     walks: Annotated[int, typer.Option(min=1, help="to try changes in, of every gait and speed")] = 2,
-    risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = 0.05,
+    risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = 0.03,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Make what is missing, and print the tables as they grow."""

@@ -37,7 +37,7 @@ def gait_changes(
         0.45,
     ),
     push: Annotated[tuple[float, float], typer.Option(help="Least and greatest kick, m/s.")] = (0.4, 0.9),
-    risk: Annotated[float, typer.Option(help="Share of tries that may be lost.")] = 0.05,
+    risk: Annotated[float, typer.Option(help="Share of tries that may be lost.")] = 0.03,
     gains: Annotated[Path | None, typer.Option(help="YAML file with a mapping `gains`.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of floors, kicks and noise.")] = 0,
 ) -> None:
