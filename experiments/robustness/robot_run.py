@@ -7,6 +7,7 @@ real ones. Time passes only while somebody waits, so every run is the same.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,7 +164,7 @@ class RobotRun:
 
     def approve(self, trial: Trial) -> None:
         """A person's approval."""
-        data = {"state": "APPROVED", "hash": trial_hash(trial), "monotonic": self.client.time()}
+        data = {"state": "APPROVED", "hash": trial_hash(trial), "monotonic": time.monotonic()}
         self.journal.note(KIND, "", trial.id, data)
 
     def run(self, trial: Trial, approved: bool = True) -> TrialStory:

@@ -284,7 +284,7 @@ class RobotEvaluator:
         about = f"{self._welcome.robot} {self._welcome.serial}"
 
         def keep() -> None:
-            self._approved(ledger, trial, client.time())
+            self._approved(ledger, trial)
             ledger.commit(trial.id, "ARMED", about, hash=trial_hash(trial))
 
         disk.during(client, keep)
@@ -296,12 +296,12 @@ class RobotEvaluator:
             disk.during(client, lambda: ledger.commit(trial.id, "REFUSED", words))
             raise
 
-    def _approved(self, ledger: Ledger, trial: Trial, now: float) -> None:
-        """Refuse a trial that is not the one approved, or was approved too long ago by the client's clock, s."""
+    def _approved(self, ledger: Ledger, trial: Trial) -> None:
+        """Refuse a trial that is not the one approved, or was approved too long ago."""
         state, data = ledger.last(trial.id)
         if state != "APPROVED" or data.get("hash") != trial_hash(trial):
             raise NotStartedError("these gains were not approved")
-        age = now - float(data["monotonic"])
+        age = time.monotonic() - float(data["monotonic"])
         if not 0 <= age <= APPROVAL_TIMEOUT_S:
             raise NotStartedError(f"the approval is {age:.0f} s old; it holds for {APPROVAL_TIMEOUT_S:g} s")
 
