@@ -61,11 +61,11 @@ class GaitSequencer:
     """Where a walk is in its gaits, and how fast it may be there.
 
     A change has up to three parts. The command falls to what both gaits allow, and the table where there is one, which
-    may have the change wait for its phase as well and holds the command for `WATCHED` seconds. Over two strides the frequency goes
-    over into the new one, every leg's phase moves by its share of the difference of the offsets, at most a quarter of a
-    stride where that is possible, and the duty factor goes over for feet that stand; one that swings lands with that it
-    lifted off with. Then the command may rise. Into a stand every foot stays from where it stands or lands next; out of
-    one the new gait starts as a walk does.
+    may have the change wait for its phase as well and holds the command for `WATCHED` seconds. Over two strides the
+    frequency goes over into the new one, every leg's phase moves by its share of the difference of the offsets, at most
+    a quarter of a stride where that is possible, and the duty factor goes over for feet that stand; one that swings
+    lands with that it lifted off with. Then the command may rise. Into a stand every foot stays from where it stands or
+    lands next; out of one the new gait starts as a walk does.
 
     Args:
         schedule: the gaits.
