@@ -86,7 +86,10 @@ class Driven:
         reading = SensorReading(0.0, np.zeros(12))
         state = RelayState(Mode.WALK, GainSet.TRIAL, self._tick, 0.0, (0.0,) * 3, (0.0,) * 5, 0.0, reading)
         for _ in range(10):  # the relay's writer may know of the reader later than the reader of it
-            self._link.send(state.pack())
+            try:
+                self._link.send(state.pack())
+            except ConnectionRefusedError:  # of the one before: the relay does not listen yet
+                time.sleep(0.05)
             if self._states.wait(0.5):
                 break
         return stamp_in(DYNAMIC, self._states.take()[-1])
