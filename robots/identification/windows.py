@@ -134,8 +134,9 @@ def evenly(count: int, wanted: int) -> IntArray:
 FLOOR = np.empty(CHANNELS)
 """Smallest noise of a channel: beneath it the engine's own details count, and a filter's slow errors.
 
-The velocity of a Kalman filter over legs and accelerometer drifts by 4 mm/s within a window, in every stride alike: as
-an acceleration that tells of payload, it would be the sum of all windows. So velocity counts for little but the start.
+The velocity of a Kalman filter over legs and accelerometer drifts by 4 to 7 mm/s within a window, in every stride
+alike. Taken for an acceleration, that shifts the payload the more surely the more windows there are; so velocity counts
+for little but the start.
 """
 for _name, _value in (
     ("height", 3e-4),

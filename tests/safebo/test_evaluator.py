@@ -84,8 +84,13 @@ def test_a_function_that_no_trial_could_call_is_refused_before_the_first(functio
 
 
 def test_a_function_with_the_option_that_it_needs_is_taken() -> None:
-    FunctionEvaluator(lambda parameters, context, speed, **more: {}, BOWL, {"speed": 3, "other": 4})
-    FunctionEvaluator(max, BOWL, {})  # compiled, says nothing of its arguments
+    def walk(parameters: dict, context: dict, speed: float, **more: float) -> dict:
+        return {"objective": speed + more["other"], "margins": {"height": 0.5}}
+
+    assert FunctionEvaluator(walk, BOWL, {"speed": 3, "other": 4}).evaluate(TRIAL).objective == 7.0
+    compiled = FunctionEvaluator(max, BOWL, {})  # says nothing of its arguments
+    with pytest.raises(TypeError, match="not supported between"):
+        compiled.evaluate(TRIAL)
 
 
 @pytest.mark.parametrize(
