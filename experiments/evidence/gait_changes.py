@@ -35,7 +35,7 @@ from safebo.robots.quadruped.gait import robot_gait
 from safebo.robots.quadruped.gait_changes import GaitSchedule
 from safebo.robots.quadruped.gait_table import GaitTable
 from safebo.robots.simulation.disturbance import Push
-from safebo.robots.simulation.gait_choice import gait_table
+from safebo.robots.simulation.gait_choice import RISK, gait_table
 from safebo.robots.simulation.gait_trials import (
     APPROACH,
     ChangePlan,
@@ -232,7 +232,7 @@ def main(
         list[str] | None, typer.Option(help=f"may be repeated; {', '.join(TRIED)} if left out")
     ] = None,
     walks: Annotated[int, typer.Option(min=1, help="to try changes in, of every gait and speed")] = 2,
-    risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = 0.03,
+    risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = RISK,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Make what is missing, and print the tables as they grow."""

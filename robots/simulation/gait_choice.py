@@ -23,6 +23,8 @@ STRENGTH = 4.0
 """Tries that a larger group weighs as much as."""
 RESERVE = 0.1
 """A try that left less than this of the way to a fall counts as lost."""
+RISK = 0.03
+"""Share of tries that may be lost, if nothing else is asked for."""
 SURE = 0.95
 """Confidence of the bound on falls."""
 

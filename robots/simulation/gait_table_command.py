@@ -13,7 +13,7 @@ from safebo.robots.descriptions.model import load_robot
 from safebo.robots.quadruped.gains import Gains, robot_gains
 from safebo.robots.quadruped.gait import GAITS, gait_named
 from safebo.robots.quadruped.gait_table import GaitTable
-from safebo.robots.simulation.gait_choice import gait_table
+from safebo.robots.simulation.gait_choice import RISK, gait_table
 from safebo.robots.simulation.gait_trials import ChangePlan, TriedChange, batches, hopeless, tried_changes
 from safebo.text.command import say
 
@@ -37,7 +37,7 @@ def gait_changes(
         0.45,
     ),
     push: Annotated[tuple[float, float], typer.Option(help="Least and greatest kick, m/s.")] = (0.4, 0.9),
-    risk: Annotated[float, typer.Option(help="Share of tries that may be lost.")] = 0.03,
+    risk: Annotated[float, typer.Option(help="Share of tries that may be lost.")] = RISK,
     gains: Annotated[Path | None, typer.Option(help="YAML file with a mapping `gains`.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of floors, kicks and noise.")] = 0,
 ) -> None:
