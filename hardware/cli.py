@@ -20,6 +20,7 @@ from safebo.hardware.link.stopped import REMOTE, stop_and_see
 from safebo.hardware.link.udp import LOOPBACK
 from safebo.hardware.ros2 import cli as ros2
 from safebo.text.command import say
+from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 
 app = typer.Typer(
     help="A robot behind its guardian: see it, stop it, clear what has latched; recover raw records.",
@@ -131,6 +132,8 @@ def _sure(yes: bool, question: str, word: str, client: GuardianClient) -> None:
     """Ask a person, heartbeats going on."""
     if yes:
         return
+    if drop_typed_ahead():
+        say(TYPED_AHEAD)
     answer = _while_alive(client, lambda: typer.prompt(question))
     if answer.strip().lower() != word:
         raise HardwareInputError("not cleared")

@@ -17,6 +17,7 @@ from safebo.study import Study
 from safebo.study.axis import value_text
 from safebo.text.printable import one_line
 from safebo.text.screen import literal
+from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import Check, Measurement, Trial
 
 Judgement = Literal["accepted", "contaminated", "unsafe"]
@@ -199,6 +200,8 @@ class TerminalOperator:
         return Account(cast(Any, answer), words)
 
     def _ask(self, question: str, answers: tuple[str, ...], explained: Sequence[tuple[str, str]]) -> str:
+        if drop_typed_ahead():
+            self._console.print(TYPED_AHEAD)
         while True:
             given = self._line(f"{question} ({' / '.join(answers)} / ?)").lower()
             if given in answers:

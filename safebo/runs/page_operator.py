@@ -33,6 +33,7 @@ from safebo.runs.operators import (
 from safebo.storage.questions import Answer, AnswerRefusedError, Question, QuestionFile
 from safebo.study import Study
 from safebo.text.screen import literal
+from safebo.text.typed_ahead import TYPED_AHEAD, drop_typed_ahead
 from safebo.types import PREFERENCE_WORDS, Check, Measurement, RobotAddress, Trial, trial_hash
 
 LOOK_S = 0.1
@@ -116,6 +117,8 @@ class PageOperator:
         answers = ANSWERS[question.kind]
         self._question = prompt = f"{text} ({' / '.join(answers)} / ?) "
         with _interruptible() as interrupted:
+            if self._listens and drop_typed_ahead():
+                self._console.print(TYPED_AHEAD)
             self._say(prompt)
             try:
                 while True:

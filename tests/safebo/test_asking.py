@@ -208,6 +208,28 @@ def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Te
 
 
 @pytest.mark.slow
+def test_what_was_typed_before_a_question_does_not_answer_it(terminal: Terminal) -> None:
+    terminal.type(f"{sys.executable} tune.py")
+    asked, judged = (
+        "Run this trial? (yes / skip / stop / ?)",
+        "Your verdict? (accept / contaminated / unsafe / ?)",
+    )
+    terminal.until(asked)
+    terminal.type("yes")
+    terminal.until("robot ")
+    for word in ("accept", "yes", "unsafe"):  # while the robot walks
+        terminal._run("send-keys", "-l", word)
+        terminal._run("send-keys", "Enter")
+    assert "What was typed before this question is not taken" in " ".join(terminal.until(judged).split())
+    terminal.type("accept")
+    terminal.until(asked)
+    terminal.type("stop")
+    terminal.until("Why?")
+    terminal.type("home")
+    terminal.until("$")
+
+
+@pytest.mark.slow
 def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
     asked = "Run this trial? (yes / skip / stop / ?)"
