@@ -16,13 +16,14 @@ _GYRATION = (
 )  # of a leg's length, wide of a trunk that reaches 0.3 of it and of a hip that reaches 0.05
 _LIGHT = 0.01  # of the robot's mass: links so light may have any inertia
 _UNEQUAL_MASS, _UNEQUAL_LENGTH = 1.5, 1.05  # of one leg over another
+_DENSE = (20.0, 1000.0)  # kg over a leg's length cubed, kg/m^3; 38 files of other makes have 69 (solo12) to 309
 _SLIPPERY = 0.1
 _HELD = 0.5  # of a joint's torque
 
 
 def implausible(robot: Skeleton) -> list[str]:
     """What should be looked at, one sentence each, with the figure."""
-    return [*_inertias(robot), *_legs(robot), *_contacts(robot), *_joints(robot)]
+    return [*_size(robot), *_inertias(robot), *_legs(robot), *_contacts(robot), *_joints(robot)]
 
 
 def _link(index: int) -> str:
@@ -30,6 +31,17 @@ def _link(index: int) -> str:
     return (
         "the trunk" if index == 0 else f"{LEGS[(index - 1) // 3]} {('hip', 'thigh', 'calf')[(index - 1) % 3]}"
     )
+
+
+def _size(robot: Skeleton) -> Iterator[str]:
+    leg, mass = float(leg_lengths(robot.chains).mean()), float(robot.mass.sum())
+    usual, least, most = mass / leg**3, *_DENSE
+    if not least <= usual <= most:
+        built = tuple(round(float(f"{value * leg**3:.2g}"), 3) for value in (70.0, 310.0))
+        yield (
+            f"it weighs {mass:.3g} kg with legs of {leg:.3g} m; built quadrupeds with such legs weigh {built[0]:g} to "
+            f"{built[1]:g} kg: lengths have to be in metres, masses in kg"
+        )
 
 
 def _inertias(robot: Skeleton) -> Iterator[str]:

@@ -35,6 +35,8 @@ _UNUSED = (
     "numerics",
     "textures",
 )
+_AIR = 2.0  # kg/m^3; less pushes no quadruped
+_AIR_VISCOSITY = 1e-4  # Pa s
 _LONGEST = 300  # characters of a message of MuJoCo's
 
 MUJOCO_ERRORS = (ValueError, TypeError, mujoco.FatalError, mujoco.UnexpectedError)
@@ -115,6 +117,7 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
             spec = mujoco.MjSpec.from_file(str(path))
     except MUJOCO_ERRORS as error:
         raise DescriptionError(path, _sentence(error)) from None
+    notes += _other_forces(spec)
     paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
     if not urdf:
         speed = _custom_speeds(spec)
@@ -185,6 +188,22 @@ def _custom_speeds(spec: Any) -> dict[str, float]:
     if not values or len(values[0]) not in (1, 3, 12) or not np.all(values[0] > 0):
         return {}
     return {f"#{i}": float(value) for i, value in enumerate(np.tile(values[0], 12 // len(values[0])))}
+
+
+def _other_forces(spec: Any) -> list[str]:
+    """What the file's own simulation has and a walk here has not: it pulls by 9.81 m/s^2, downwards, on every link."""
+    notes = []
+    held = [body.name or "a body without a name" for body in spec.bodies if body.gravcomp]
+    if held:
+        notes.append(f"left out: gravcomp, which carries links in the file's simulation: {few(held)}")
+    off = bool(spec.option.disableflags & mujoco.mjtDisableBit.mjDSBL_GRAVITY)
+    gravity = np.zeros(3) if off else np.array(spec.option.gravity, dtype=float)
+    if np.abs(gravity - (0.0, 0.0, -9.81)).max() > 0.02:
+        told = " ".join(f"{value:g}" for value in gravity)
+        notes.append(f"left out: the file's gravity of {told} m/s^2; walks have 9.81 m/s^2 along -z")
+    if spec.option.density > _AIR or spec.option.viscosity > _AIR_VISCOSITY or np.any(spec.option.wind):
+        notes.append("left out: wind, and what the file moves in (option density, viscosity)")
+    return notes
 
 
 def _strip(spec: Any, notes: list[str]) -> None:

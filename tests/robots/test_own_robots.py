@@ -387,6 +387,45 @@ def test_a_urdf_without_limits_gets_defaults_that_are_said(tmp_path):
 # ---- what can be computed with, and hardly any robot is
 
 
+def _heavier(factor):
+    """The made robot with all masses and moments of inertia times a factor."""
+
+    def scaled(found):
+        values = [float(value) * factor for value in found[2].split()]
+        return f'{found[1]}="{" ".join(map(str, values))}"'
+
+    return re.sub(r'(mass|diaginertia)="([^"]+)"', scaled, Make().text())
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ('<option gravity="0 0 -1.62"/>', "gravity of 0 0 -1.62 m/s^2; walks have 9.81 m/s^2 along -z"),
+        ('<option gravity="0 -9.81 0"/>', "gravity of 0 -9.81 0 m/s^2"),
+        ('<option><flag gravity="disable"/></option>', "gravity of 0 0 0 m/s^2"),
+        ('<option density="1000"/>', "what the file moves in (option density, viscosity)"),
+        ('<option wind="0 3 0"/>', "left out: wind"),
+    ],
+)
+def test_forces_of_a_file_that_a_walk_has_not_are_said(head, words, tmp_path):
+    assert not any("left out" in note for note in read_own_robot(written(tmp_path, Make().text())).model.notes)
+    said = [
+        note
+        for note in read_own_robot(written(tmp_path, Make(head=head).text())).model.notes
+        if "left out" in note
+    ]
+    assert len(said) == 1
+    assert words in said[0]
+
+
+def test_links_that_float_in_the_file_weigh_what_they_weigh_and_it_is_said(tmp_path):
+    text = Make().text().replace('<body name="', '<body gravcomp="1" name="')
+    robot = read_own_robot(written(tmp_path, text)).model
+    assert any("gravcomp, which carries links" in note for note in robot.notes)
+    assert not robot.load_mujoco().body_gravcomp.any()
+    assert robot.mass == pytest.approx(MASS, abs=1e-4)
+
+
 def _scaled_inertia(factor):
     def scaled(found):
         return f'diaginertia="{" ".join(str(float(x) * factor) for x in found[1].split())}"'
@@ -397,6 +436,8 @@ def _scaled_inertia(factor):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (_heavier(20.0), "280 kg with legs of 0.42 m; built quadrupeds with such legs weigh 5.2 to 23 kg"),
+        (_heavier(1e-2), "lengths have to be in metres, masses in kg"),
         (_scaled_inertia(1e3), "they have to be in kg m^2"),
         (_scaled_inertia(1e-6), "they have to be in kg m^2"),
         (Make().text().replace('mass="0.7"', 'mass="7"', 1), "leg FL weighs 8.3 kg, leg FR 2 kg"),
