@@ -233,11 +233,12 @@ def main(
     ] = None,
     walks: Annotated[int, typer.Option(min=1, help="to try changes in, of every gait and speed")] = 2,
     risk: Annotated[float, typer.Option(help="share of tries that may be lost")] = RISK,
+    push: Annotated[tuple[float, float], typer.Option(help="least and greatest kick, m/s")] = ChangePlan.push,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Make what is missing, and print the tables as they grow."""
     out.mkdir(parents=True, exist_ok=True)
-    plan = ChangePlan(tuple(gait or TRIED), walks=walks, seed=seed)
+    plan = ChangePlan(tuple(gait or TRIED), walks=walks, push=push, seed=seed)
     tries = tries_of(plan, out / "tries.jsonl", lambda line: print(line, flush=True))
     table = gait_table(ROBOT, GAINS, plan, tries, risk)
     table.save(out / "table.yaml")

@@ -27,7 +27,7 @@ from safebo.hardware.guardian.states import Response, State
 from safebo.hardware.guardian.telemetry import COLUMNS
 from safebo.hardware.link import messages as m
 from safebo.hardware.link.arrays import monitor_upload
-from safebo.hardware.link.client import GuardianClient
+from safebo.hardware.link.client import GuardianClient, RefusedError
 from safebo.hardware.link.describe import describe
 from safebo.hardware.link.digest import MonitorDescription, WalkDescription, trial_digest
 from safebo.hardware.records.robot_drawing import RobotDrawing
@@ -331,17 +331,33 @@ class RobotEvaluator:
         # when it came is taken here: the disk's thread may be late
         client.on_state = lambda state: disk.later(partial(recorder.state, state, time.time_ns()))
         try:
-            client.start(token, self._legged.settings.seconds)
+            self._begin(client, disk, ledger, trial, token)
             why = self._follow(client, trial, running)
             known = np.empty((0, len(COLUMNS))) if running is None else running.rows
             rows = np.concatenate([known, client.telemetry(trial.id, len(COLUMNS), len(known))])
             client.pump(BRAKE_TIME_S)
             return client.status(), rows, why
+        except NotStartedError:
+            disk.later(recorder.abandon)
+            raise
         except LinkError as error:
             disk.later(recorder.abandon)
             raise TrialUnknownError(f"the guardian was lost while it ran: {error}") from error
         finally:
             client.on_state = _ignore
+
+    def _begin(self, client: GuardianClient, disk: Disk, ledger: Ledger, trial: Trial, token: int) -> None:
+        """Start the armed trial. What the guardian refuses has moved nothing: a motor that is warm by now, say."""
+        try:
+            client.start(token, self._legged.settings.seconds)
+        except RefusedError as error:
+            words, seen = str(error), client.status()
+            if seen.trial == trial.id and (seen.outcome or seen.state == State.RUNNING):
+                raise
+            disk.during(client, lambda: ledger.commit(trial.id, "REFUSED", words))
+            with contextlib.suppress(RefusedError):
+                client.abort(trial.id)
+            raise NotStartedError(words) from error
 
     def _keep(
         self,

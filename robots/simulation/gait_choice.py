@@ -2,7 +2,8 @@
 
 Of one change, speed and phase there are few tries. So the share of tries that were lost is drawn towards that of the
 next larger group, by as much as `STRENGTH` tries weigh: all phases of a change at a speed, all changes into a gait at
-that speed, all tries. A change is allowed up to the greatest speed at and under which the share is at most the risk.
+that speed, all tries. A change is allowed up to the greatest speed at and under which the share is at most the risk, or
+that of the old gait under the same kicks without a change, where that is more: there, to refuse a change saves nobody.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ Speeds = dict[tuple[str, str], tuple[float, ...]]
 
 
 def lost_shares(tries: Sequence[TriedChange]) -> dict[tuple[str, str, float, int], float]:
-    """Share of tries that are lost, by old gait, new gait, speed and part of the stride."""
+    """Share of changes that are lost, by old gait, new gait, speed and part of the stride."""
+    tries = [one for one in tries if one.old != one.new]
     counts: dict[tuple[Any, ...], list[int]] = {}
     for one in tries:
         for key in _groups(one.old, one.new, one.speed, one.part):
@@ -49,6 +51,20 @@ def lost_shares(tries: Sequence[TriedChange]) -> dict[tuple[str, str, float, int
     return shares
 
 
+def lost_anyway(tries: Sequence[TriedChange]) -> dict[tuple[str, float], float]:
+    """Share of tries without a change that are lost, by gait and speed: at that speed and at all that are faster.
+
+    A change at a speed is made by robots that walked as fast, or that slow down for it.
+    """
+    without = [one for one in tries if one.old == one.new]
+    every = [one.margin < RESERVE for one in without]
+    shares = {}
+    for gait, speed in {(one.old, one.speed) for one in without}:
+        lost = [one.margin < RESERVE for one in without if one.old == gait and one.speed >= speed]
+        shares[gait, speed] = (sum(lost) + STRENGTH * sum(every) / len(every)) / (len(lost) + STRENGTH)
+    return shares
+
+
 def _groups(old: str, new: str, speed: float, part: int) -> tuple[tuple[Any, ...], ...]:
     """The groups of a try, from all tries to those like it."""
     return (), (new, speed), (new, speed, old), (new, speed, old, part)
@@ -56,14 +72,14 @@ def _groups(old: str, new: str, speed: float, part: int) -> tuple[tuple[Any, ...
 
 def allowed_speeds(tries: Sequence[TriedChange], plan: ChangePlan, risk: float) -> Speeds:
     """Greatest speed of every change in every part of the stride, 0 for none."""
-    shares = lost_shares(tries)
+    shares, anyway = lost_shares(tries), lost_anyway(tries)
     found: Speeds = {}
     for old, new in permutations(plan.gaits, 2):
         best = []
         for part in range(plan.phases):
             fastest = 0.0
             for speed in plan.speeds:
-                if shares.get((old, new, speed, part), 1.0) > risk:
+                if shares.get((old, new, speed, part), 1.0) > max(risk, anyway.get((old, speed), 0.0)):
                     break
                 fastest = speed
             best.append(fastest)
@@ -79,7 +95,7 @@ def checked(tries: Sequence[TriedChange], plan: ChangePlan, risk: float) -> dict
         for half in (0, 1)
         for allowed in [allowed_speeds(halves[1 - half], plan, risk)]
         for one in halves[half]
-        if one.speed <= allowed[one.old, one.new][one.part]
+        if one.old != one.new and one.speed <= allowed[one.old, one.new][one.part]
     ]
     k, n = sum(falls), len(falls)
     most = 1.0 if k == n else float(beta.ppf(SURE, k + 1, n - k))

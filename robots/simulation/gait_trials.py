@@ -1,7 +1,8 @@
 """Changes of gait that are tried in simulation under kicks on slippery floors, from states of the same walk.
 
 A robot walks in the old gait at one speed. In every part of the stride the walk is saved, each new gait is changed to,
-the robot is pushed while it changes, and the walk is put back. What is left of the way to a fall is measured.
+the robot is pushed while it changes, and the walk is put back. What is left of the way to a fall is measured. Once the
+robot is pushed without a change, to tell what the change has to do with it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class TriedChange:
     """One change.
 
     Args:
-        old, new: names of the gaits.
+        old, new: names of the gaits; the same one twice where the robot was pushed without a change.
         speed: m/s. part: of the stride. walk: number of the walk.
         fell: whether the robot fell.
         margin: smallest share of the way to a fall that was left, 0 for a fall.
@@ -111,7 +112,7 @@ def hopeless(tries: Sequence[TriedChange]) -> set[tuple[str, str]]:
     found: dict[tuple[str, str, float], list[bool]] = {}
     for one in tries:
         found.setdefault((one.old, one.new, one.speed), []).append(one.fell)
-    return {(old, new) for (old, new, _), fell in found.items() if 2 * sum(fell) >= len(fell)}
+    return {(old, new) for (old, new, _), fell in found.items() if old != new and 2 * sum(fell) >= len(fell)}
 
 
 def tried_changes(
@@ -121,7 +122,7 @@ def tried_changes(
     batch: tuple[str, float, int],
     without: set[tuple[str, str]],
 ) -> Iterator[TriedChange]:
-    """The changes out of one walk; none where the robot falls before.
+    """The changes out of one walk, and the same kicks without a change; none where the robot falls before.
 
     Args:
         robot: that walks.
@@ -139,7 +140,7 @@ def tried_changes(
     )
     limits = gait_limits(robot, gains, plan.gaits)
     news = [
-        new for new in plan.gaits if new != old and speed <= limits[new] + 1e-9 and (old, new) not in without
+        new for new in plan.gaits if new == old or (speed <= limits[new] + 1e-9 and (old, new) not in without)
     ]
     for part, time in sorted(
         change_times(robot_gait(robot, old), plan.phases, draw).items(), key=lambda x: x[1]
@@ -149,7 +150,8 @@ def tried_changes(
         saved, before = SavedWalk(walk.simulation, walk.controller), walk.row
         for new in news:
             own = np.random.default_rng([*place, part, plan.gaits.index(new)])
-            margin, fell = changed(walk, robot_gait(robot, new), drawn_push(robot, plan.push, own))
+            push = drawn_push(robot, plan.push, own)
+            margin, fell = pushed(walk, push) if new == old else changed(walk, robot_gait(robot, new), push)
             yield TriedChange(old, new, speed, part, number, fell, margin)
             saved.restore()
             walk.row, walk.record.fell, walk.record.stop_reason = before, False, ""

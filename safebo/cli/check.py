@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,7 +79,7 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
     from safebo.study.checks import with_defaults
     from safebo.study.findings import Finding, declared_findings, measured_findings
 
-    with single_trials(file) as trials:
+    with single_trials(file, partial(say, error=True)) as trials:
         refuse_unwatched(trials.info, file)
         study = with_defaults(file.study, trials.info)
         if find_seed:

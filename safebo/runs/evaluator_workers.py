@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from safebo.types import EvaluatorInfo, RobotAddress
 from safebo.workers.pool import UNGUARDED, Death, WorkerPool
 
 LOG_FILE = "run.log"
+LOADING_S = (10.0, 60.0)
+"""An evaluator that is not loaded after so many seconds is said to be loading; then every so many."""
 
 
 class EvaluatorWorkers:
@@ -52,14 +56,20 @@ class EvaluatorWorkers:
         """Start the first worker on making the evaluator."""
         return self.pool.describe()
 
-    def check(self, described: Future[EvaluatorInfo]) -> EvaluatorInfo:
+    def check(
+        self, described: Future[EvaluatorInfo], tell: Callable[[str], None] = lambda _: None
+    ) -> EvaluatorInfo:
         """What the evaluator accepts, once the study has been checked against it.
+
+        Args:
+            described: see `start`.
+            tell: is told while the evaluator takes long to load.
 
         Raises:
             StudyError: the study does not fit it, or it refuses its options.
             EvaluatorError: it cannot be made. RunStoppedError: its process died.
         """
-        info = self._described(described)
+        info = self._described(described, tell)
         name, limit = self.file.study.evaluator.name, self.file.study.evaluator.time_limit
         if self.log is None and limit is not None and name != SUBPROCESS:
             raise InputError(
@@ -85,9 +95,16 @@ class EvaluatorWorkers:
             return f"it did not end within evaluator.time_limit ({limit:g} s), and its process was ended"
         return f"its worker process {death.words}"
 
-    def _described(self, described: Future[EvaluatorInfo]) -> EvaluatorInfo:
+    def _described(self, described: Future[EvaluatorInfo], tell: Callable[[str], None]) -> EvaluatorInfo:
         name = self.file.study.evaluator.name
         try:
+            waited, wait = 0.0, LOADING_S[0]
+            while not futures.wait([described], wait).done:
+                waited, wait = waited + wait, LOADING_S[1]
+                tell(
+                    f"evaluator {name!r} is not loaded after {waited:g} s: its module is still being imported, or it "
+                    f"is being made. Ctrl-C ends that{self.printed()}"
+                )
             return described.result()
         except EvaluatorOptionError as error:
             raise self.file.option_error(error) from error

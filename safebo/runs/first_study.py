@@ -58,7 +58,7 @@ def begin_study(
         path: of the study file; it must not exist.
         folder: of the run; it must hold none.
         repeats: measurements of the seed.
-        tell: takes a line for people, one a trial.
+        tell: takes a line for people: one a trial, and while the evaluator takes long to load.
 
     Raises:
         InputError: a file or run is there already, what was said makes no study, or the evaluator moves a robot.
@@ -74,7 +74,7 @@ def begin_study(
         raise InputError(f"{path}: its folder {path.parent} is not there or cannot be written; make it first")
     with _as_given(path):
         provisional = parse_study(study_text(wishes), path)
-    with _as_given(path), single_trials(provisional) as trials:
+    with _as_given(path), single_trials(provisional, tell) as trials:
         if trials.info.robot:
             raise InputError(
                 f"evaluator {trials.info.name!r} moves a {trials.info.robot} robot, and init asks nobody before "

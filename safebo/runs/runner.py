@@ -155,7 +155,7 @@ def run(
             loop.ask_unknown(journal)
             if not work_left(journal):
                 return loop.finished_already(journal, make_tuner)
-        info = _described(loop.workers, make_tuner)
+        info = _described(loop.workers, make_tuner, loop.progress)
         check_robot(info, file.study, robot, operator is not None, approve_all, global_trials)
         if journal is not None:
             return go_on(loop, journal, info, make_tuner)
@@ -171,13 +171,13 @@ def run(
         )
 
 
-def _described(workers: EvaluatorWorkers, make_tuner: MakeTuner) -> EvaluatorInfo:
+def _described(workers: EvaluatorWorkers, make_tuner: MakeTuner, progress: Progress) -> EvaluatorInfo:
     """What the evaluator accepts, checked; a worker loads the robot while this process loads the tuner."""
     described = workers.start()
     own = make_tuner is make_default_tuner
     if own:
         load_tuner()
-    info = workers.check(described)
+    info = workers.check(described, progress.note)
     if own:
         refuse_unwatched(info, workers.file)
     return info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,8 +90,12 @@ class SingleTrials:
 
 
 @contextmanager
-def single_trials(file: StudyFile) -> Iterator[SingleTrials]:
+def single_trials(file: StudyFile, tell: Callable[[str], None]) -> Iterator[SingleTrials]:
     """The study's evaluator, checked against the study and ready for single trials.
+
+    Args:
+        file: the study.
+        tell: takes a line for people while the evaluator takes long to load.
 
     Raises:
         StudyError: the evaluator does not exist or refuses its options, or the study does not fit it.
@@ -102,7 +106,7 @@ def single_trials(file: StudyFile) -> Iterator[SingleTrials]:
     with tempfile.TemporaryDirectory(prefix="safebo-trials-") as folder:
         workers = EvaluatorWorkers(file, Path(folder))
         try:
-            yield SingleTrials(workers, workers.check(workers.start()), file.study.seed)
+            yield SingleTrials(workers, workers.check(workers.start(), tell), file.study.seed)
         finally:
             workers.pool.close(at_once=True)
 

@@ -2,7 +2,8 @@
 
     PROPOSED -> APPROVED -> ARMED -> RUNNING -> ENDED -> SCORED -> ACCEPTED | CONTAMINATED | UNSAFE
 
-Instead of APPROVED it may be SKIPPED, and instead of RUNNING it may be REFUSED; then its gains moved nothing.
+Instead of APPROVED it may be SKIPPED; instead of RUNNING, or after it, REFUSED, where the robot's side does not start
+it. Then its gains moved nothing.
 
 PROPOSED is the row that every trial has before it runs. A run that finds a trial ARMED or RUNNING does not know how
 it ended: a person has to say. ENDED names the raw file and its SHA-256, so such a trial can be scored again.
@@ -40,11 +41,11 @@ OVER = frozenset({"ENDED", "SCORED"}) | VERDICTS
 """Where a trial has run and its raw file is kept."""
 
 AFTER = {
-    "ARMED": "APPROVED",
-    "REFUSED": "ARMED",
-    "RUNNING": "ARMED",
-    "ENDED": "RUNNING",
-    "SCORED": "ENDED",
+    "ARMED": ("APPROVED",),
+    "REFUSED": ("ARMED", "RUNNING"),
+    "RUNNING": ("ARMED",),
+    "ENDED": ("RUNNING",),
+    "SCORED": ("ENDED",),
 }
 """What must have been kept last before the robot's side takes a step: no trial runs twice, or unasked."""
 
@@ -82,7 +83,7 @@ class JournalLedger:
         while True:
             try:
                 before, _ = self.last(trial_id)
-                if before != AFTER.get(state, before):
+                if before not in AFTER.get(state, (before,)):
                     raise StepError(
                         f"trial {trial_id} is {before or 'not approved'}: it cannot be {state} now"
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import os
 import sys
 import termios
 
@@ -18,9 +19,13 @@ def drop_typed_ahead() -> bool:
     Returns:
         Whether a whole line was forgotten.
     """
-    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
+    try:
+        number = sys.stdin.fileno()
+    except (AttributeError, ValueError, OSError):  # none, closed, or no file
         return False
-    number, waiting = sys.stdin.fileno(), array.array("i", [0])
+    if not os.isatty(number):
+        return False
+    waiting = array.array("i", [0])
     fcntl.ioctl(number, termios.FIONREAD, waiting)
     termios.tcflush(number, termios.TCIFLUSH)
     return waiting[0] > 0

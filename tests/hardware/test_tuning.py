@@ -250,6 +250,26 @@ def test_a_step_that_cannot_be_kept_is_not_taken(robot_run, monkeypatch):
     assert State.RUNNING not in [state for _, state, _ in robot_run.world.history]
 
 
+def test_a_start_that_the_guardian_refuses_moved_nothing_and_the_trial_may_run_later(robot_run):
+    world = robot_run.world
+    heat = {"degrees": 75.0}
+    world.when(
+        lambda: world.guardian.state is State.ARMED,
+        lambda: setattr(world.robot, "edit", lambda seen: setattr(seen, "temperature", heat["degrees"])),
+    )
+    trial = robot_run.trial(1)
+    story = robot_run.run(trial)
+    assert isinstance(story.error, NotStartedError)
+    assert "the guardian refuses Start: a motor is warm" in str(story.error)
+    assert story.steps == ["APPROVED", "ARMED", "RUNNING", "REFUSED"]
+    assert story.state is State.HOLD
+    assert State.RUNNING not in [state for _, state, _ in world.history]
+    heat["degrees"] = 40.0
+    again = robot_run.run(trial)
+    assert again.measurement.outcome == "completed"
+    assert again.steps[4:] == ["APPROVED", "ARMED", "RUNNING", "ENDED", "SCORED"]
+
+
 def test_one_wish_to_stop_ends_the_trial_and_two_damp_at_once(robot_run):
     world = robot_run.world
     world.into_walk(0.3, lambda: setattr(robot_run, "stops", 1))

@@ -17,7 +17,7 @@ from safebo.robots.quadruped.gait import GAITS, Gait
 from safebo.robots.quadruped.gait_changes import WATCHED, GaitSchedule, GaitSequencer
 from safebo.robots.quadruped.gait_table import AllowedChange, GaitTable, digest, read_gait_table
 from safebo.robots.quadruped.speed import speed_limit
-from safebo.robots.simulation.gait_choice import allowed_speeds, checked, gait_table, lost_shares
+from safebo.robots.simulation.gait_choice import allowed_speeds, checked, gait_table, lost_anyway, lost_shares
 from safebo.robots.simulation.gait_trials import ChangePlan, TriedChange, batches, hopeless, tried_changes
 
 LEGS, TICK = ("FL", "FR", "RL", "RR"), 0.002
@@ -141,6 +141,29 @@ def test_only_changes_that_held_are_allowed_up_to_the_speed_and_in_the_phases_wh
     assert hopeless(tries) == {("trot", "pace"), ("crawl", "pace"), ("trot", "crawl"), ("pace", "crawl")}
 
 
+def test_a_change_is_allowed_where_the_robot_falls_as_often_without_it():
+    tries = [
+        replace(one, fell=True, margin=0.0) if one.speed == 0.4 and one.walk % 2 else one
+        for one in all_tries({("pace", 0.2, 0)})
+    ]  # of the fast changes every second one falls
+    assert allowed_speeds(tries, PLAN, 0.25)["trot", "pace"] == (0.0, 0.2, 0.2, 0.2)
+    # of the fast walks in trot all fall without a change, of the slow ones none
+    anyway = [
+        tried("trot", "trot", speed, part, walk, 0.0 if speed == 0.4 else 0.7)
+        for speed in PLAN.speeds
+        for part in range(4)
+        for walk in range(4)
+    ]
+    found = allowed_speeds([*tries, *anyway], PLAN, 0.25)
+    assert found["trot", "pace"] == (0.0, 0.4, 0.4, 0.4)
+    assert found["crawl", "pace"] == (0.0, 0.2, 0.2, 0.2)
+    shares = lost_anyway([*tries, *anyway])
+    # 4 tries more weigh in as all do, of which half fall
+    assert shares["trot", 0.4] == pytest.approx((16 + 4 * 0.5) / (16 + 4))
+    assert shares["trot", 0.2] == pytest.approx(0.5)
+    assert lost_shares([*tries, *anyway]) == lost_shares(tries)
+
+
 def test_the_bound_is_of_changes_that_the_other_half_allowed():
     tries = all_tries({("pace", None, None)})
     # all walks with odd numbers fall in trot, which those with even numbers allow
@@ -165,9 +188,9 @@ def test_tries_repeat_each_other_and_one_more_gait_leaves_the_others_as_they_are
     plan = replace(PLAN, phases=1, speeds=(0.4,))
     assert batches(GO1, GAINS, plan)[0] == ("trot", 0.4, 0)
     both = list(tried_changes(GO1, GAINS, plan, ("trot", 0.4, 0), set()))
-    assert [one.new for one in both] == ["crawl", "pace"]
+    assert [one.new for one in both] == ["trot", "crawl", "pace"]  # into trot: without a change
     alone = list(tried_changes(GO1, GAINS, plan, ("trot", 0.4, 0), {("trot", "crawl")}))
-    assert alone == both[1:]
+    assert alone == [one for one in both if one.new != "crawl"]
     assert gait_table(GO1, GAINS, plan, both, 0.1).made_from["push"] == list(plan.push)
 
 

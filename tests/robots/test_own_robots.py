@@ -408,7 +408,9 @@ def _heavier(factor):
     ],
 )
 def test_forces_of_a_file_that_a_walk_has_not_are_said(head, words, tmp_path):
-    assert not any("left out" in note for note in read_own_robot(written(tmp_path, Make().text())).model.notes)
+    assert not any(
+        "left out" in note for note in read_own_robot(written(tmp_path, Make().text())).model.notes
+    )
     said = [
         note
         for note in read_own_robot(written(tmp_path, Make(head=head).text())).model.notes
