@@ -195,6 +195,7 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
     So the robot's tuner, of which that run is the prior, knows of them.
     """
     from safebo.experiments.transfer.search import searched
+    from safebo.files.reading import read_file
     from safebo.runs.manual import enter_trial
     from safebo.runs.recommend import recommend
 
@@ -202,6 +203,9 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
     for given in simulation.study.seeds:
         name = given.context
         if folder.tuned(name).exists():
+            before = read_file(folder.tuned(name)).get("searched", count)
+            if before != count:
+                say(f"{folder.tuned(name)} is what {before} gains showed; remove it to try {count}")
             continue
         say(f"context {name}: {count} gains are tried in simulation that nothing certifies")
         start = certified.get(name, given.parameters)
@@ -210,7 +214,10 @@ def _searched(simulation: StudyFile, folder: TransferFolder, count: int, seed: i
         if found is not None and gains != dict(start):
             enter_trial(folder.simulated, gains, name, found[1])
         heading = f"# The best gains that were found in simulation, safe in every drawn robot there (context {name})."
-        folder.write(folder.tuned(name), heading + "\n" + yaml.safe_dump({"gains": gains}, sort_keys=False))
+        folder.write(
+            folder.tuned(name),
+            heading + "\n" + yaml.safe_dump({"gains": gains, "searched": count}, sort_keys=False),
+        )
 
 
 def _write_robot(file: StudyFile, simulation: StudyFile, folder: TransferFolder, on_robot: bool) -> None:

@@ -8,7 +8,7 @@ that of the old gait under the same kicks without a change, where that is more: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import permutations
 from typing import Any
@@ -102,6 +102,11 @@ def checked(tries: Sequence[TriedChange], plan: ChangePlan, risk: float) -> dict
     return {"tries": n, "falls": k, "most": round(most, 4)}
 
 
+def _falls(tries: Iterable[TriedChange]) -> dict[str, int]:
+    fell = [one.fell for one in tries]
+    return {"tries": len(fell), "falls": sum(fell)}
+
+
 def gait_table(
     robot: RobotModel, gains: Mapping[str, float], plan: ChangePlan, tries: Sequence[TriedChange], risk: float
 ) -> GaitTable:
@@ -126,7 +131,9 @@ def gait_table(
         changes[pair] = AllowedChange(
             speeds, len(own), sum(one.fell for one in own), round(min(left, default=0.0), 3)
         )
+    anyway = {gait: _falls(one for one in tries if one.old == one.new == gait) for gait in plan.gaits}
     told = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan).items()}
     made_from = {"robot": digest(robot.mjcf), "gains": digest(dict(gains)), **told, "risk": risk}
+    made_from["without_a_change"] = anyway
     gaits = {name: robot_gait(robot, name) for name in plan.gaits}
     return GaitTable(robot.name, gaits, changes, made_from, checked(tries, plan, risk))

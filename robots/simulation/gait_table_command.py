@@ -85,9 +85,15 @@ def described(table: GaitTable) -> list[str]:
         whole = len(set(change.speeds)) == 1
         where = f"{change.fastest:g} m/s in every phase" if whole else ", ".join(parts)
         lines.append(f"{old} -> {new}: up to {where} ({fell})")
+    for gait, seen in table.made_from["without_a_change"].items():
+        lines.append(f"{gait} without a change: {seen['falls']} of {seen['tries']} fell under the same kicks")
     checked = table.checked
     if not checked["tries"]:
-        return [*lines, "no change was held against the other half of the walks: --walks 2 or more does it"]
+        more = max(4, 2 * int(table.made_from["walks"]))
+        return [
+            *lines,
+            f"half of the walks allow no change to hold against the other half: --walks {more} may",
+        ]
     lines.append(
         f"of {checked['tries']:g} changes that one half of the tries allowed and the other half tried, "
         f"{checked['falls']:g} fell: at most {100 * checked['most']:.1f} % (95 %)"
