@@ -20,6 +20,7 @@ TOLERANCE = 1e-8
 """Largest difference between two engines, over the largest entry of what is compared."""
 GRAVITY = 9.81
 _STATES = 10
+_SLOWEST, _FASTEST = 2.0, 120.0  # rad/s
 _PLACEHOLDER = 50.0  # times what standing on two legs takes: a motor like that is nobody's
 
 
@@ -180,6 +181,13 @@ def _strength(robot: RobotModel) -> list[str]:
         problems.append(
             f"joint {robot.joint_names[i]!r} has {have[i]:g} N m and needs {need[i]:.3g} N m to carry the robot on two "
             "legs in the home pose: check mass and torque limit, or give a home pose with straighter legs"
+        )
+    odd = np.flatnonzero((robot.speed_limit > _FASTEST) | (robot.speed_limit < _SLOWEST))
+    if len(odd):
+        i = int(odd[0])
+        problems.append(
+            f"speed limit of joint {robot.joint_names[i]!r} is {robot.speed_limit[i]:g} rad/s, that of built robots "
+            "7 to 50: it has to be in rad/s"
         )
     knees = slice(2, 12, 3)
     if (have[knees] > _PLACEHOLDER * need[knees].max()).all():

@@ -21,6 +21,7 @@ _DENSE = (
     1000.0,
 )  # kg over a leg's length cubed, kg/m^3; 38 files of other makes have 69 (solo12) to 309
 _SLIPPERY = 0.1
+_TURNS = 4.0 * np.pi + 0.1  # rad
 _HELD = 0.5  # of a joint's torque
 
 
@@ -85,6 +86,16 @@ def _contacts(robot: Skeleton) -> Iterator[str]:
 
 
 def _joints(robot: Skeleton) -> Iterator[str]:
+    far = np.maximum(
+        np.where(np.isfinite(robot.lower), -robot.lower, 0.0),
+        np.where(np.isfinite(robot.upper), robot.upper, 0.0),
+    )
+    if far.max() > _TURNS:
+        i = int(np.argmax(far))
+        yield (
+            f"range of joint {robot.joint_names[i]!r} ({robot.lower[i]:g} .. {robot.upper[i]:g} rad) is more than two "
+            "turns: ranges have to be in radians"
+        )
     for what, unit, values in (
         ("Coulomb friction", "N m", robot.friction),
         ("damping", "N m s/rad, at 1 rad/s", robot.damping),

@@ -108,9 +108,9 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
     speed: dict[str, float] = {}
     urdf = root.tag == "robot"
     missing: list[str] = []
+    prepared = _prepared(root, path, notes) if urdf else None
     try:
-        if urdf:
-            prepared = UrdfText(root, path)
+        if prepared is not None:
             speed, missing = prepared.speed, prepared.unreadable
             spec = mujoco.MjSpec.from_string(prepared.text)
         else:
@@ -127,6 +127,9 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
         raise DescriptionError(
             path, f"the mass of {negative.name!r} is {negative.mass:g} kg: it has to be above 0"
         )
+    endless = next((b for b in spec.bodies if np.isinf([*b.inertia, *b.fullinertia, b.mass]).any()), None)
+    if endless is not None:
+        raise DescriptionError(path, f"mass or moments of inertia of {endless.name!r} are infinite")
     _mend_inertias(spec, notes)
     if urdf:  # a link without <inertial> has no mass; MuJoCo would take its shapes to be of water
         for geom in spec.geoms:
@@ -144,6 +147,18 @@ def read_robot_file(path: Path, visuals: bool = False) -> CompiledFile:
         [bool(name) and name in paired for name in names], dtype=bool
     )
     return CompiledFile(path, model, urdf, colliding, speed, notes)
+
+
+def _prepared(root: Any, path: Path, notes: list[str]) -> UrdfText:
+    try:
+        prepared = UrdfText(root, path)
+    except ValueError as error:
+        raise DescriptionError(path, str(error)) from None
+    if prepared.endless:
+        notes.append(f"joints without a range turn without end: {few(prepared.endless)}")
+    if prepared.coupled:
+        notes.append(f"left out: mimic of joints, which move freely: {few(prepared.coupled)}")
+    return prepared
 
 
 def _root(path: Path) -> Any:

@@ -24,10 +24,16 @@ class UrdfText:
         text: the URDF for MuJoCo, with absolute paths of meshes.
         speed: speed limits by joint, rad/s, where the file gives one.
         unreadable: meshes that were left out, by file name.
+        endless: revolute joints without a range. coupled: those that mimic others.
+
+    Raises:
+        ValueError: a joint's limits cannot be; the message names the joint.
     """
 
     def __init__(self, root: Element, path: Path) -> None:
         self.unreadable: list[str] = []
+        self.endless: list[str] = []
+        self.coupled: list[str] = []
         self.speed: dict[str, float] = {}
         for link in root.findall("link"):
             for kind in ("visual", "collision"):
@@ -44,6 +50,7 @@ class UrdfText:
             speed = _number(None if limit is None else limit.get("velocity"))
             if speed > 0:
                 self.speed[joint.get("name", "")] = speed
+        self._look_at_joints([joint for joint in root.findall("joint") if joint.get("type") == "revolute"])
         for extra in (*root.findall("mujoco"), *root.findall("gazebo"), *root.findall("transmission")):
             root.remove(extra)
         for texture_of in root.iter("material"):
@@ -54,6 +61,20 @@ class UrdfText:
             settings, "compiler", strippath="false", discardvisual="false", fusestatic="false"
         )
         self.text = ElementTree.tostring(root, encoding="unicode")
+
+    def _look_at_joints(self, hinges: list[Element]) -> None:
+        """What MuJoCo would take in silence: a range the wrong way round as none, a negative effort as positive."""
+        for joint in hinges:
+            name, limit = joint.get("name", ""), joint.find("limit")
+            given = {} if limit is None else {key: _number(value) for key, value in limit.attrib.items()}
+            low, high = given.get("lower", 0.0), given.get("upper", 0.0)
+            if low > high:
+                raise ValueError(f"joint {name!r}: lower {low:g} is above upper {high:g}")
+            for key in ("effort", "velocity"):
+                if not given.get(key, 0.0) >= 0.0:
+                    raise ValueError(f"joint {name!r}: {key} is {given[key]:g}: it cannot be below 0")
+            self.endless += [name] if low == high else []
+            self.coupled += [name] if joint.find("mimic") is not None else []
 
     def _keep(self, item: Element, path: Path) -> bool:
         """Whether MuJoCo can read a visual or collision shape; a mesh gets its absolute path."""

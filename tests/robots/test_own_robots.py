@@ -387,6 +387,40 @@ def test_a_urdf_without_limits_gets_defaults_that_are_said(tmp_path):
 # ---- what can be computed with, and hardly any robot is
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('lower="-0.9" upper="0.9"', 'lower="0.9" upper="-0.9"', "lower 0.9 is above upper -0.9"),
+        ('effort="30', 'effort="-30', "effort is -30: it cannot be below 0"),
+        ('ixx="', 'ixx="inf" was="', "are infinite"),
+    ],
+)
+def test_what_mujoco_would_take_in_silence_of_a_urdf_is_refused(old, new, words, tmp_path):
+    text = urdf()
+    assert old in text
+    with pytest.raises(ValueError, match=words):
+        load_robot(written(tmp_path, text.replace(old, new, 1), "robot.urdf"))
+
+
+def test_a_urdf_whose_joints_mimic_or_have_no_range_says_so(tmp_path):
+    text = urdf().replace('lower="-0.9" upper="0.9" ', "")
+    text = text.replace('type="revolute">', 'type="revolute"><mimic joint="other"/>', 1)
+    notes = load_robot(written(tmp_path, text, "robot.urdf")).notes
+    assert "joints without a range turn without end: FL_joint0, FR_joint0, RL_joint0, RR_joint0" in notes
+    assert "left out: mimic of joints, which move freely: FL_joint0" in notes
+
+
+def test_units_of_joint_ranges_and_speeds_are_looked_at(tmp_path):
+    fast = urdf().replace('velocity="25', 'velocity="1430')
+    assert "that of built robots 7 to 50" in " ".join(check_own_robot(own_robot_at(tmp_path, fast)).problems)
+    wide = urdf().replace('lower="-0.9" upper="0.9"', 'lower="-51" upper="51"')
+    assert "ranges have to be in radians" in " ".join(check_own_robot(own_robot_at(tmp_path, wide)).problems)
+
+
+def own_robot_at(folder, text):
+    return read_own_robot(written(folder, text, "robot.urdf"))
+
+
 def _heavier(factor):
     """The made robot with all masses and moments of inertia times a factor."""
 
