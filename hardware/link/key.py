@@ -30,7 +30,10 @@ def key_at(path: Path | None, say: Callable[[str], None]) -> bytes:
         try:
             chosen.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise HardwareInputError(f"link key {chosen}: {error.strerror}") from None
+            raise HardwareInputError(
+                f"link key {chosen}: its folder cannot be made: {error.strerror}; `safebo-guardian key FILE` makes one "
+                "elsewhere, which --key FILE names"
+            ) from None
         make_key(chosen)
         say(f"a new link key is in {chosen}")
     return read_key(chosen)
