@@ -16,10 +16,8 @@ _GYRATION = (
 )  # of a leg's length, wide of a trunk that reaches 0.3 of it and of a hip that reaches 0.05
 _LIGHT = 0.01  # of the robot's mass: links so light may have any inertia
 _UNEQUAL_MASS, _UNEQUAL_LENGTH = 1.5, 1.05  # of one leg over another
-_DENSE = (
-    20.0,
-    1000.0,
-)  # kg over a leg's length cubed, kg/m^3; 38 files of other makes have 69 (solo12) to 309
+_DENSE = (20.0, 1000.0)
+# kg over a leg's length cubed, kg/m^3; 38 files of other makes have 69 (solo12) to 309
 _SLIPPERY = 0.1
 _TURNS = 4.0 * np.pi + 0.1  # rad
 _HELD = 0.5  # of a joint's torque
