@@ -272,6 +272,12 @@ function typed() {
   };
 }
 
+// A table that somebody scrolls with the keyboard: without the focus its arrow keys would answer a question.
+function scrolled(part) {
+  const table = document.activeElement;
+  return id(part).contains(table) && table.matches(".scroll") && { label: table.ariaLabel, left: table.scrollLeft };
+}
+
 async function refresh(part, query) {
   const form = id("filters");
   let before = null;
@@ -281,7 +287,13 @@ async function refresh(part, query) {
     if (!answer.ok) throw new Error(await answer.text());
     const text = await answer.text();
     before = part === "now" ? typed() : null;
+    const held = scrolled(part);
     id(part).innerHTML = text;
+    const table = held && [...id(part).querySelectorAll(".scroll")].find((e) => e.ariaLabel === held.label);
+    if (table) {
+      table.focus();
+      table.scrollLeft = held.left;
+    }
   } catch (error) {
     if (!(error instanceof TypeError)) say(error.message, true);
   }
