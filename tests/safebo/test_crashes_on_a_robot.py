@@ -122,7 +122,7 @@ FOLLOWS = {
     "": set(),
     "APPROVED": {"ARMED"},
     "ARMED": {"REFUSED", "RUNNING"},
-    "RUNNING": {"ENDED"},
+    "RUNNING": {"ENDED", "REFUSED"},
     "ENDED": {"SCORED"},
     "SCORED": set(),
     "REFUSED": set(),
