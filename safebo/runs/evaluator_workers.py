@@ -56,9 +56,7 @@ class EvaluatorWorkers:
         """Start the first worker on making the evaluator."""
         return self.pool.describe()
 
-    def check(
-        self, described: Future[EvaluatorInfo], tell: Callable[[str], None] = lambda _: None
-    ) -> EvaluatorInfo:
+    def check(self, described: Future[EvaluatorInfo], tell: Callable[[str], None]) -> EvaluatorInfo:
         """What the evaluator accepts, once the study has been checked against it.
 
         Args:

@@ -90,6 +90,8 @@ import time
 from robot_in_tests import WORLDS, Robot, World
 WORLDS["it"] = World(before=lambda what: time.sleep(0.5 if what == "move" else 0.0))
 """
+ASKED = "Run this trial? (yes / skip / stop / ?)"
+JUDGED = "Your verdict? (accept / contaminated / unsafe / ?)"
 TUNE = """
 import sys
 from pathlib import Path
@@ -174,31 +176,27 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 @pytest.mark.slow
 def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
-    asked, judged = (
-        "Run this trial? (yes / skip / stop / ?)",
-        "Your verdict? (accept / contaminated / unsafe / ?)",
-    )
-    card = terminal.until(asked)
+    card = terminal.until(ASKED)
     assert "Nearest tried: nothing in this context yet" in card
     assert "Certified by the study's certificate" in card
     terminal.type("?")
-    assert "another one is proposed" in terminal.until(asked)
+    assert "another one is proposed" in terminal.until(ASKED)
     terminal.type("maybe")
-    assert "Please type one of: yes, skip, stop, or ?" in terminal.until(asked)
+    assert "Please type one of: yes, skip, stop, or ?" in terminal.until(ASKED)
     terminal._run("send-keys", "-l", "ye")
     time.sleep(0.4)  # a bar that is drawn ten times a second would have wiped it
-    assert terminal.screen.splitlines()[-1] == f"{asked} ye"
+    assert terminal.screen.splitlines()[-1] == f"{ASKED} ye"
     terminal.type("s")
     terminal.until("robot ")  # the bar is back while the robot walks
-    assert "trial 1: running" in terminal.until(judged)
+    assert "trial 1: running" in terminal.until(JUDGED)
     terminal.type("accept")
-    assert "Nearest tried: trial 1;" in terminal.until(asked)
+    assert "Nearest tried: trial 1;" in terminal.until(ASKED)
     terminal.type("skip")
     terminal.until("Why?")
     terminal.type("a cable lies there")
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("yes")
-    terminal.until(judged)
+    terminal.until(JUDGED)
     terminal.type("unsafe")
     terminal.until("What happened?")
     terminal.type("it stumbled")
@@ -210,19 +208,15 @@ def test_every_question_can_be_seen_and_answered_at_a_real_terminal(terminal: Te
 @pytest.mark.slow
 def test_what_was_typed_before_a_question_does_not_answer_it(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
-    asked, judged = (
-        "Run this trial? (yes / skip / stop / ?)",
-        "Your verdict? (accept / contaminated / unsafe / ?)",
-    )
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("yes")
     terminal.until("robot ")
     for word in ("accept", "yes", "unsafe"):  # while the robot walks
         terminal._run("send-keys", "-l", word)
         terminal._run("send-keys", "Enter")
-    assert "What was typed before this question is not taken" in " ".join(terminal.until(judged).split())
+    assert "What was typed before this question is not taken" in " ".join(terminal.until(JUDGED).split())
     terminal.type("accept")
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("stop")
     terminal.until("Why?")
     terminal.type("home")
@@ -232,14 +226,13 @@ def test_what_was_typed_before_a_question_does_not_answer_it(terminal: Terminal)
 @pytest.mark.slow
 def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
-    asked = "Run this trial? (yes / skip / stop / ?)"
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("stop")
     terminal.until("Why?")
     terminal.type("lunch")
     assert "stopped by the operator before trial 1: lunch" in terminal.until("$")
     terminal.type(f"clear; {sys.executable} tune.py again")
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal._run("send-keys", "C-c")
     assert "trial 1 was not approved: interrupted at the question" in terminal.until("$")
 
@@ -247,12 +240,11 @@ def test_a_run_is_stopped_at_the_question_and_goes_on(terminal: Terminal) -> Non
 @pytest.mark.slow
 def test_a_person_says_at_a_real_terminal_what_became_of_a_lost_trial(terminal: Terminal) -> None:
     terminal.type(f"{sys.executable} tune.py")
-    asked = "Run this trial? (yes / skip / stop / ?)"
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("yes")
-    terminal.until("Your verdict? (accept / contaminated / unsafe / ?)")
+    terminal.until(JUDGED)
     terminal.type("accept")
-    terminal.until(asked)
+    terminal.until(ASKED)
     terminal.type("yes")
     terminal.until("robot ")
     time.sleep(0.25)  # in the walk of half a second
@@ -267,7 +259,7 @@ def test_a_person_says_at_a_real_terminal_what_became_of_a_lost_trial(terminal: 
     terminal.type("fell")
     terminal.until("What did you see?")
     terminal.type("it lies on its side")
-    assert "Nearest tried: trial" in terminal.until(asked)
+    assert "Nearest tried: trial" in terminal.until(ASKED)
     terminal.type("stop")
     terminal.until("Why?")
     terminal.type("home")
