@@ -108,35 +108,26 @@ def run(
         >>> run("pendulum", "runs/pendulum", trials=2).told
         2
     """
-    if starts_unguarded():
-        os._exit(UNGUARDED)  # the run that started this worker says what is wrong
-    if is_loading():
-        raise InputError(
-            'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
-        )
+    _refuse_while_imported()
     folder = usable_path(Path(out))
     file = _as_file(study)
     if robot is not None and (operator is None or executor is not None or (workers or 1) != 1):
         raise InputError("a robot needs an operator, one worker and no executor: one robot, one process")
     check_numbers(trials, workers, seed, minutes)
     deadline = None if minutes is None else Deadline(minutes)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; the run needs a folder")
-    holds_run(folder, resume)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(owned_folder(folder))
-        journal: Journal | None = None
-        if holds_run(folder, resume):
-            journal = stack.enter_context(Journal.open(folder, url=journal_url))
-            file = study_as_begun(journal, folder, file, seed=seed, prior=prior, continues=continues)
-            if trials is not None and trials != journal.run.trials:
-                journal.set_trials(trials)
-            workers = workers or journal.run.workers
-        else:
+        journal = _own(stack, folder, resume, journal_url)
+        if journal is None:
             check_begins(folder, file, prior, continues)
+            planned = trials or file.study.trials
+        else:
+            file = study_as_begun(journal, folder, file, seed=seed, prior=prior, continues=continues)
+            planned = trials or journal.run.trials
+            if planned != journal.run.trials:
+                journal.set_trials(planned)
+            workers = workers or journal.run.workers
         if robot is not None:
-            planned = file.study.trials if journal is None else journal.run.trials
-            robot = replace(robot, trials=trials or planned)
+            robot = replace(robot, trials=planned)
         loop = RunLoop(
             file,
             folder,
@@ -169,6 +160,27 @@ def run(
             prior=prior,
             continues=continues,
         )
+
+
+def _refuse_while_imported() -> None:
+    """End a worker, or refuse a call, that runs only since a script's file is imported once more."""
+    if starts_unguarded():
+        os._exit(UNGUARDED)  # the run that started this worker says what is wrong
+    if is_loading():
+        raise InputError(
+            'it calls safebo.run() while it is imported; put the call under `if __name__ == "__main__":`'
+        )
+
+
+def _own(stack: contextlib.ExitStack, folder: Path, resume: bool, url: str | None) -> Journal | None:
+    """Take a run's folder for this process until the stack closes; the journal of the run that it holds, None for a
+    run that begins.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; the run needs a folder")
+    holds_run(folder, resume)  # refused before the folder is made
+    stack.enter_context(owned_folder(folder))
+    return stack.enter_context(Journal.open(folder, url=url)) if holds_run(folder, resume) else None
 
 
 def _described(workers: EvaluatorWorkers, make_tuner: MakeTuner, progress: Progress) -> EvaluatorInfo:
