@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from safebo.experiments.bench.glossary import counted
 from safebo.experiments.bench.measures import RunMeasures
 from safebo.experiments.bench.results import Results, RunKey, load
 from safebo.experiments.bench.rows import comparable
 from safebo.experiments.bench.statistics import FloatArray, Interval, holm, mean_difference, signed_rank
 from safebo.experiments.bench.store import Store
 from safebo.report.figures.style import number
+from safebo.text.counted import counted
 
 ASPECTS = {
     "regret": "normalised regret",

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-
-def counted(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 RULE = (
     "The rule: the beta that a task tells its methods lets a certified trial violate with probability at most "
     "Phi(-beta) per constraint, and so a run with at most that times its trials; 5 % of runs are always allowed. "

@@ -21,7 +21,7 @@ from safebo.experiments.bench.figures import (
     task_figure,
     violations_figure,
 )
-from safebo.experiments.bench.glossary import GLOSSARY, RULE, counted
+from safebo.experiments.bench.glossary import GLOSSARY, RULE
 from safebo.experiments.bench.promises import Flag, flags, premise_holds
 from safebo.experiments.bench.provenance import fact_tables
 from safebo.experiments.bench.results import Results, load, shown
@@ -29,6 +29,7 @@ from safebo.experiments.bench.standings import Standings, standings
 from safebo.report.figures.style import number, styled
 from safebo.report.html import page_environment
 from safebo.report.picture import drawn
+from safebo.text.counted import counted
 
 
 def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[Flag, ...]]:

@@ -227,4 +227,4 @@ def run(robot: VirtualRobot, settings: VirtualRobotSettings, where: str) -> None
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
-    run_command(app, arguments, HardwareError, interrupted=("", 0))
+    run_command(app, arguments, HardwareError)

@@ -10,6 +10,7 @@ import typer
 from safebo.cli.output import RunFolder, work_on
 from safebo.errors import InputError
 from safebo.text.command import say
+from safebo.text.counted import counted
 
 
 def export(
@@ -124,7 +125,7 @@ def _write_answers(folder: Path, file: Path) -> None:
     with Journal.open(folder, read_only=True) as journal:
         cells = answer_cells(journal.answers())
     write_csv(file, cells)
-    say(f"Answers: {file} ({len(cells.rows)} rows)")
+    say(f"Answers: {file} ({counted(len(cells.rows), 'row')})")
 
 
 def _write_trials(folder: Path, file: Path) -> None:
@@ -135,4 +136,4 @@ def _write_trials(folder: Path, file: Path) -> None:
     with Journal.open(folder, read_only=True) as journal:
         cells = trial_cells(journal.records(states=False), journal.run.study)
     write_csv(file, cells)
-    say(f"Trials: {file} ({len(cells.rows)} rows)")
+    say(f"Trials: {file} ({counted(len(cells.rows), 'row')})")

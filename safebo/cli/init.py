@@ -13,6 +13,7 @@ import typer
 
 from safebo.errors import InputError
 from safebo.text.command import say
+from safebo.text.counted import counted
 from safebo.text.file_names import file_name
 
 NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="The study file to write; it must not exist.")]
@@ -133,7 +134,7 @@ def init(
     made = begin_study(wishes, file, out or Path("runs") / file_name(file.stem), repeats, say)
     if made.halted:
         say(f"No more steps: {made.halted}.")
-    say(f"Written: {file}, and a run of {made.trials} trials in {made.folder}.")
+    say(f"Written: {file}, and a run of {counted(made.trials, 'trial')} in {made.folder}.")
     for command in next_commands(made):
         say(f"Next: {command}")
 

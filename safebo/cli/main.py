@@ -30,6 +30,7 @@ from safebo.cli.tune import tune
 from safebo.cli.tune_options import HELP as TUNE_HELP
 from safebo.errors import InputError, SafeboError
 from safebo.text.command import program, run_command, say
+from safebo.text.counted import counted
 from safebo.text.screen import Screen
 
 ENTRY_POINTS = "safebo.commands"
@@ -230,7 +231,7 @@ def show(
         told = {} if prior is None else {"prior": prior}
         print_json({"trials": [trial_data(record, run.study) for record in shown], **told})
         return
-    say(f"{run.name}, seed {run.seed}: {len(records)} trials asked, {run.trials} planned")
+    say(f"{run.name}, seed {run.seed}: {counted(len(records), 'trial')} asked, {run.trials} planned")
     for line in [*([] if prior is None else prior_lines(prior)), *([norm] if norm else [])]:
         say(line)
     screen = Screen()

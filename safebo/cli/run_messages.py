@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebo.text.command import say
+from safebo.text.counted import counted
 
 if TYPE_CHECKING:
     from safebo.runs.runner import RunResult
@@ -23,7 +24,7 @@ def say_result(result: RunResult, study: Study, name: str, again: str) -> None:
         name: how the study was named in the command.
         again: the command's arguments that go on with the run.
     """
-    done = "1 trial is" if result.told == 1 else f"{result.told} trials are"
+    done = f"{counted(result.told, 'trial')} {'is' if result.told == 1 else 'are'}"
     say(f"{done} done, in {result.folder}.")
     if result.left:
         say(f"{result.left} Go on with: safebo tune {again}")

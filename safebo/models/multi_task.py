@@ -24,6 +24,7 @@ from torch import Tensor
 from safebo.models.correlations import SIMULATION
 from safebo.models.posterior import Posterior
 from safebo.models.surrogate import Surrogate
+from safebo.text.counted import counted
 
 Values = Sequence[Sequence[float | None]]
 """Warped values of all functions, the objective first, one row per input; None where not observed."""
@@ -51,7 +52,7 @@ class Contradiction:
     test: Literal["residuals", "likelihood"]
 
     def __str__(self) -> str:
-        trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
+        trials = counted(self.trials, "trial")
         words = (
             f"squared standardised residuals add up to {self.statistic:.3g}, at most {self.limit:.3g} is believed"
             if self.test == "residuals"

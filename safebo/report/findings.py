@@ -24,6 +24,7 @@ from safebo.runs.supervision import robots_of
 from safebo.storage.journal import Journal
 from safebo.study.preference_checks import prefers
 from safebo.study.space import WarpMap
+from safebo.text.counted import counted
 from safebo.types import Bounds
 
 
@@ -124,9 +125,9 @@ def _found(run: RunView) -> Iterator[Finding]:
             yield Finding(
                 "found",
                 "nothing",
-                f"{where}No gains are certified safe after {_trials(told)}, so there are none to use."
+                f"{where}No gains are certified safe after {counted(told, 'trial')}, so there are none to use."
                 if run.study.constraints
-                else f"{where}No gains can be recommended after {_trials(told)}.",
+                else f"{where}No gains can be recommended after {counted(told, 'trial')}.",
             )
         else:
             yield _found_gains(run, name, best, where, told)
@@ -146,20 +147,20 @@ def _found_gains(run: RunView, name: str, best: BestGains, where: str, told: int
             "found", "gains", f"{where}The {best.kind} reach {value}; the seed's own objective is not known."
         )
     if dict(best.gains) in seeds:
-        text = f"{where}Nothing better than the seed was found in {_trials(told)}: {value}."
+        text = f"{where}Nothing better than the seed was found in {counted(told, 'trial')}: {value}."
         return Finding("found", "seed", text)
     interval = f"{signed(gain.mean)}{unit}, interval {signed(gain.lower)} to {signed(gain.upper)}"
     if far_off(run):
         measured = [v for e in run.of_context(name) if (v := objective_of(e)) is not None]
         text = (
             f"{where}The {best.kind} are predicted to reach {value}, which is not to be relied on: the best measured "
-            f"in {_trials(told)} is {number(max(measured))}{unit}, {number(gain.seed)}{unit} with the seed."
+            f"in {counted(told, 'trial')} is {number(max(measured))}{unit}, {number(gain.seed)}{unit} with the seed."
         )
         return Finding("found", "noise", text)
     if gain.lower <= 0:
         text = (
-            f"{where}Nothing that is better than noise was found in {_trials(told)}: the {best.kind} change {what} by "
-            f"{interval}, against {number(gain.seed)}{unit} with the seed."
+            f"{where}Nothing that is better than noise was found in {counted(told, 'trial')}: the {best.kind} "
+            f"change {what} by {interval}, against {number(gain.seed)}{unit} with the seed."
         )
         return Finding("found", "noise", text)
     text = (
@@ -255,10 +256,6 @@ def number(value: float) -> str:
 def signed(value: float) -> str:
     """A difference in a sentence."""
     return number(value) if value < 0 else f"+{number(value)}"
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
 
 
 def _capital(text: str) -> str:

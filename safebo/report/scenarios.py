@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safebo.evaluators.gate import margin_of
 from safebo.study import FunctionSpec, Study
 from safebo.study.scenarios import scenario_names
+from safebo.text.counted import counted
 from safebo.types import Measurement, TrialRecord
 
 
@@ -78,7 +79,7 @@ def scenario_lines(entries: Sequence[TrialRecord], study: Study) -> list[str]:
     """The same as lines of text."""
     lines = []
     for row in scenario_rows(entries, study):
-        happened = [f"{row.walks} walks"]
+        happened = [counted(row.walks, "walk")]
         happened += [f"{row.falls} fell"] if row.falls else []
         happened += [f"{row.failures} failed"] if row.failures else []
         happened += [f"{row.unsafe} unsafe"] if row.unsafe else []

@@ -10,6 +10,7 @@ import numpy as np
 from safebo.report.data import ContextReport, ReportData, finite_margin, objective_of
 from safebo.report.figures.style import number
 from safebo.runs.length_advice import length_advice
+from safebo.text.counted import counted
 from safebo.types import OUTCOMES, TrialRecord
 
 
@@ -181,26 +182,22 @@ def _context_summary(data: ReportData, context: ContextReport) -> ContextSummary
 
 def _sentence(data: ReportData, summary: Summary) -> str:
     ends = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items())
-    parts = [f"{_count(summary.trials, 'trial')}{f' ({ends})' if ends else ''}"]
-    parts.append("no fall" if not summary.falls else _count(summary.falls, "fall"))
-    parts.append("no backup fired" if not summary.backups else f"{_count(summary.backups, 'backup')} fired")
+    parts = [f"{counted(summary.trials, 'trial')}{f' ({ends})' if ends else ''}"]
+    parts.append("no fall" if not summary.falls else counted(summary.falls, "fall"))
+    parts.append("no backup fired" if not summary.backups else f"{counted(summary.backups, 'backup')} fired")
     text = ", ".join(parts) + ". "
     if not summary.smallest:
         return text + "No margin was measured in a local phase."
     if summary.local_violations:
-        unsafe = _count(summary.local_violations, "trial")
+        unsafe = counted(summary.local_violations, "trial")
         text += f"{unsafe} of the seed and local phases measured a margin below zero. "
     else:
         text += "No margin fell below zero in a seed or local phase. "
     if summary.violations > summary.local_violations:
         other = summary.violations - summary.local_violations
-        text += f"{_count(other, 'trial')} of other phases did. "
+        text += f"{counted(other, 'trial')} of other phases did. "
     tightest = "; ".join(
         f"{s.constraint} {number(s.value)}{f' {s.unit}' if s.unit else ''} in trial {s.trial}"
         for s in summary.smallest
     )
     return text + f"Smallest there: {tightest}."
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -13,6 +13,7 @@ from safebo.runs.recorder import TrialRecorder
 from safebo.runs.supervision import Supervision
 from safebo.runs.tuner_protocol import TunerLike
 from safebo.storage.journal import Journal
+from safebo.text.counted import counted
 from safebo.types import EvaluatorInfo, Measurement, Trial
 from safebo.workers.interrupt import StopRequest
 
@@ -87,7 +88,7 @@ def interrupted(
         left: ids of trials that did not finish.
         info: what the evaluator accepts, where trials are left.
     """
-    text = f"stopped after {told} trials; go on with --resume"
+    text = f"stopped after {counted(told, 'trial')}; go on with --resume"
     if left:
         again = "will be evaluated again" if info is None or info.repeatable else "will need a person"
         which = "trial" if len(left) == 1 else "trials"

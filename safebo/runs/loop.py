@@ -47,6 +47,7 @@ from safebo.runs.trace import TraceWriter
 from safebo.runs.tuner_protocol import MakeTuner, TunerLike, restorable
 from safebo.storage.journal import Journal
 from safebo.study.reading import StudyFile
+from safebo.text.counted import counted
 from safebo.types import EvaluatorInfo, Measurement, RobotAddress, Trial
 from safebo.workers.interrupt import StopRequest
 
@@ -171,7 +172,7 @@ class RunLoop:
         if resumed:
             note_resumed(journal, self.progress, self.told, size, self.round_size)
         else:
-            journal.note("started", f"{journal.run.trials} trials, {size} at a time")
+            journal.note("started", f"{counted(journal.run.trials, 'trial')}, {size} at a time")
         if self.deadline is not None:
             journal.note(EVENT, self.deadline.announced)
             self.progress.note(self.deadline.announced)
@@ -270,7 +271,7 @@ class RunLoop:
         return RunResult(self.folder, self.told, best, files, unsafe, left, failed)
 
     def _note_end(self, journal: Journal) -> None:
-        journal.note("finished", f"{self.told} trials")
+        journal.note("finished", counted(self.told, "trial"))
 
     def _note_stop(self, journal: Journal, keeper: BestKeeper, error: Exception) -> None:
         """Say in the journal and the folder what remains; none of it may hide why the run stopped."""

@@ -18,6 +18,7 @@ from safebo.runs.tuner_protocol import TunerLike, restorable
 from safebo.storage.journal import Journal, Record
 from safebo.storage.records import TAKEN_ROUND
 from safebo.study import Study
+from safebo.text.counted import counted
 from safebo.types import EvaluatorInfo
 
 
@@ -123,7 +124,7 @@ def note_resumed(journal: Journal, progress: Progress, told: int, workers: int, 
         workers: trials that run at the same time now.
         round_size: trials of a round now.
     """
-    journal.note("resumed", f"after {told} trials")
+    journal.note("resumed", f"after {counted(told, 'trial')}")
     now = versions()
     changed = [
         f"{name} {old} -> {now.get(name, 'gone')}"

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,8 @@ from safebo.text.printable import printable
 if TYPE_CHECKING:
     import typer
 
+
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended: 128 + SIGINT, as shells have it
 
 _folder: Path | None = None
 """See `keep_details_in`."""
@@ -39,7 +42,6 @@ def run_command(
     app: typer.Typer,
     arguments: list[str] | None,
     expected: type[Exception],
-    interrupted: tuple[str, int] = ("stopped", 1),
 ) -> NoReturn:
     """Run a command line and end the process with its exit code; people read sentences, whatever happens.
 
@@ -49,7 +51,6 @@ def run_command(
         app: its commands.
         arguments: None for those of the process.
         expected: errors whose text is the whole message; an `exit_code` of theirs is the process's.
-        interrupted: what is said after Ctrl-C, and the exit code.
     """
     global _folder
     _folder = None
@@ -64,7 +65,9 @@ def run_command(
         warnings.simplefilter("ignore")
     text = ""
     try:
-        ended = app(arguments, standalone_mode=False)
+        command = typer.main.get_command(app)
+        command.invoke = _naming_interrupts(command.invoke)  # type: ignore[method-assign]
+        ended = command(arguments, standalone_mode=False)
         code = ended if isinstance(ended, int) else 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -72,8 +75,10 @@ def run_command(
         error.message = printable(error.message)
         error.show()
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        text, code = interrupted
+    except (KeyboardInterrupt, _Interrupted):
+        text, code = "stopped by Ctrl-C", INTERRUPTED
+    except typer.Abort:  # Ctrl-C or the end of the input
+        text, code = "stopped at a question that was not answered", INTERRUPTED
     except BrokenPipeError:
         code = 1
     except expected as error:
@@ -92,6 +97,20 @@ def run_command(
         if text:
             say(text, error=True)
     sys.exit(code)
+
+
+class _Interrupted(Exception):
+    """Ctrl-C, under a name that typer does not turn into an exit without a word."""
+
+
+def _naming_interrupts(invoke: Callable[..., Any]) -> Callable[..., Any]:
+    def invoked(*arguments: Any, **options: Any) -> Any:
+        try:
+            return invoke(*arguments, **options)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+    return invoked
 
 
 def keep_details_in(folder: Path) -> None:

@@ -225,7 +225,7 @@ CASES = {
     "warnings as errors": ("one", "", {"PYTHONWARNINGS": "error"}, 0, ""),
     "expected": ("one --name key", "", {}, 1, "error: 'told'"),
     "unexpected": ("one --name fail", "", {}, 1, r"internal error: ValueError: \x1b[2J bad. Details: "),
-    "Ctrl-C": ("one --name interrupt", "", {}, 130, ""),
+    "Ctrl-C": ("one --name interrupt", "", {}, 130, "stopped by Ctrl-C"),
     "no such option": ("one --$'\\e[2J'", "", {}, 2, r"No such option: --\x1b[2J"),
     "no such command": ("$'\\e[2J'", "", {}, 2, r"No such command '\x1b[2J'"),
 }

@@ -1,7 +1,7 @@
 // One run's page: follows the server's events, sends answers and stops. All text is set as text; parts are the server's.
 "use strict";
 
-const LOST_MS = 800; // without an event; the server sends five a second
+const LOST_MS = 600; // without an event; the server sends five a second, and a busy browser adds to it
 const ALIVE_MS = 1000;
 const REFRESH_MS = 1000;
 const SLICES_MS = 1500;
