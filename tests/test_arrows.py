@@ -187,7 +187,7 @@ def test_torch_free_rooms_never_import_torch(package: str) -> None:
 
 def test_the_root_holds_folders_and_few_files() -> None:
     files = {path.name for path in (ROOT / "safebo").iterdir() if path.is_file()}
-    assert files == {"__init__.py", "__init__.pyi", "__main__.py", "errors.py", "types.py", "py.typed"}
+    assert files == {"__init__.py", "__init__.pyi", "__main__.py", "errors.py", "py.typed"}
 
 
 def test_the_rules_themselves_see_an_offence() -> None:
