@@ -36,12 +36,22 @@ class AllowedChange:
             the first from where the front right foot lands. 0 where it may not begin.
         tries: simulated changes. falls: how many of them ended in a fall.
         margin: smallest share of the way to a fall that was left in those that did not; 1 is upright at full height.
+        lost: estimated share of such changes that end in a fall or nearly so, at the slowest speed in the best phase.
     """
 
     speeds: tuple[float, ...]
     tries: int = 0
     falls: int = 0
     margin: float = 1.0
+    lost: float = 0.0
+
+    @property
+    def seen(self) -> str:
+        """What was seen of it, in words; few tries leave a large estimate where none fell."""
+        text = (
+            f"{self.falls} of {self.tries} fell; an estimated {100 * self.lost:.2g} % are lost or nearly so"
+        )
+        return text if self.falls or self.fastest > 0.0 else f"{text} (more --walks may lower that)"
 
     @property
     def fastest(self) -> float:
@@ -95,8 +105,8 @@ class GaitTable:
         if found.fastest <= 0.0:
             others = [b for (a, b), change in self.changes.items() if a == pair[0] and change.fastest > 0.0]
             raise ValueError(
-                f"{self.source} refuses the change from {pair[0]} to {pair[1]}: {found.falls} of {found.tries} fell; "
-                f"from {pair[0]} it allows {listed(others)}"
+                f"{self.source} refuses the change from {pair[0]} to {pair[1]}: {found.seen}. "
+                f"From {pair[0]} it allows {listed(others)}"
             )
         return found
 
@@ -110,6 +120,7 @@ class GaitTable:
                 "tries": change.tries,
                 "falls": change.falls,
                 "margin": change.margin,
+                "lost": change.lost,
             }
             for (old, new), change in self.changes.items()
         ]
@@ -178,4 +189,6 @@ def _change(row: Mapping[str, Any]) -> AllowedChange:
     speeds = tuple(float(speed) for speed in row["speeds"])
     if not speeds or min(speeds) < 0.0:
         raise ValueError(f"speeds {row['speeds']!r}")
-    return AllowedChange(speeds, int(row["tries"]), int(row["falls"]), float(row["margin"]))
+    return AllowedChange(
+        speeds, int(row["tries"]), int(row["falls"]), float(row["margin"]), float(row["lost"])
+    )

@@ -124,12 +124,18 @@ def gait_table(
     """
     if not 0.0 < risk < 1.0:
         raise ValueError(f"the risk must be between 0 and 1, got {risk:g}")
-    changes = {}
+    changes, shares = {}, lost_shares(tries)
     for pair, speeds in allowed_speeds(tries, plan, risk).items():
         own = [one for one in tries if (one.old, one.new) == pair]
         left = [one.margin for one in own if not one.fell]
+        slowest = min((one.speed for one in own), default=0.0)
+        lost = min((share for key, share in shares.items() if key[:3] == (*pair, slowest)), default=1.0)
         changes[pair] = AllowedChange(
-            speeds, len(own), sum(one.fell for one in own), round(min(left, default=0.0), 3)
+            speeds,
+            len(own),
+            sum(one.fell for one in own),
+            round(min(left, default=0.0), 3),
+            round(lost, 4),
         )
     anyway = {gait: _falls(one for one in tries if one.old == one.new == gait) for gait in plan.gaits}
     told = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan).items()}

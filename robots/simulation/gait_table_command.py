@@ -78,7 +78,7 @@ def described(table: GaitTable) -> list[str]:
     for (old, new), change in table.changes.items():
         fell = f"{change.falls} of {change.tries} fell"
         if change.fastest <= 0.0:
-            lines.append(f"{old} -> {new}: refused ({fell})")
+            lines.append(f"{old} -> {new}: refused ({change.seen})")
             continue
         n = len(change.speeds)
         parts = [f"{v:g} m/s in {i / n:g} to {(i + 1) / n:g}" for i, v in enumerate(change.speeds) if v > 0.0]

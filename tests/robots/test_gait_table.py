@@ -92,7 +92,7 @@ def test_a_change_begins_in_a_phase_and_at_a_speed_that_are_allowed(time, speed,
 
 def test_what_a_table_refuses_is_refused_before_the_walk_and_says_what_is_allowed():
     some = table(crawl=(0.2, 0.0), pace=(0.0, 0.0))
-    with pytest.raises(ValueError, match=r"trot to pace: 2 of 8 fell; from trot it allows crawl$"):
+    with pytest.raises(ValueError, match=r"trot to pace: 2 of 8 fell; an .*\. From trot it allows crawl$"):
         GaitSchedule(GAITS["trot"], ((1.0, GAITS["pace"]),), some)
     with pytest.raises(ValueError, match="from crawl to trot was never tried"):
         GaitSchedule(GAITS["trot"], ((1.0, GAITS["crawl"]), (2.0, GAITS["trot"])), some)
@@ -139,6 +139,15 @@ def test_only_changes_that_held_are_allowed_up_to_the_speed_and_in_the_phases_wh
     fewer = lost_shares([one for one in tries if one.walk == 0])
     assert fewer["crawl", "trot", 0.4, 0] > shares["crawl", "trot", 0.4, 0]
     assert hopeless(tries) == {("trot", "pace"), ("crawl", "pace"), ("trot", "crawl"), ("pace", "crawl")}
+
+
+def test_a_change_that_never_fell_is_refused_after_few_tries_and_the_table_says_why():
+    few = [one for one in all_tries(set()) if one.walk == 0 and one.speed == PLAN.speeds[0]]
+    made = gait_table(GO1, {}, replace(PLAN, walks=1), few, 1e-3)
+    change = made.changes["trot", "crawl"]
+    assert (change.fastest, change.falls, change.lost) == (0.0, 0, round(min(lost_shares(few).values()), 4))
+    assert change.seen.endswith("are lost or nearly so (more --walks may lower that)")
+    assert "more --walks" not in gait_table(GO1, {}, PLAN, few, 0.5).changes["trot", "crawl"].seen
 
 
 def test_a_change_is_allowed_where_the_robot_falls_as_often_without_it():
