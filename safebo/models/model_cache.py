@@ -9,43 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.errors import StudyError
-from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.correlations import (
     EVERYTHING,
     GRID,
     CorrelatedPosterior,
     KeptCorrelations,
-    correlated_models,
     kept_correlations,
 )
 from safebo.models.discrimination import Rivals
-from safebo.models.function_model import FunctionModel, TaskPrior, function_models
-from safebo.models.growing import (
-    GrowingSurrogate,
-    Keys,
-    Observation,
-    keys_of,
-    table_of,
-)
-from safebo.models.hyperparameters import fitted, sampled
+from safebo.models.function_model import FunctionModel
+from safebo.models.growing import GrowingSurrogate, Keys, Observation, keys_of
 from safebo.models.mixture import MixturePosterior
-from safebo.models.multi_task import (
-    Contradiction,
-    Pairing,
-    contradiction,
-    pairings,
-    simulated,
-)
 from safebo.models.outliers import disbelief
 from safebo.models.posterior import Posterior
+from safebo.models.prior_models import Ensembles, PriorModels, PriorReport
 from safebo.models.prior_variants import DECLARED, PriorVariant, at_time
 from safebo.models.student_noise import leading, student_noises
 from safebo.models.surrogate import Surrogate
@@ -59,43 +43,9 @@ from safebo.models.trust import (
     trust_rule,
 )
 from safebo.study import Study
-from safebo.study.tuner_checks import prior_data
-
-Ensembles = tuple[tuple[FunctionModel, ...], ...]
-"""Hyperparameters of every function: one model, or samples of it."""
-
-EXACT_SEARCH = 300
-"""Observations, a prior run's included, up to which searches look at the exact surrogate: evaluating it at one point is
-`O(n^2)`, and a search does so thousands of times."""
 
 OUTLIER = 3.0
 """Times its declared noise with which a measurement counts at least that is called an outlier."""
-
-
-@dataclass(frozen=True)
-class PriorReport:
-    """What became of another run's trials.
-
-    Args:
-        trials: how many of them are modelled.
-        inflation: factor of beta now; 1 once they were dropped.
-        observed: identifiers of this run's trials that are modelled, in their order.
-        pairings: how far the two runs agree, by function; their rows are indices of `observed`.
-        contradiction: why they were dropped; None while they are believed.
-        correlations: what is believed of every function's, where it is earned; else empty.
-    """
-
-    trials: int
-    inflation: float
-    observed: tuple[int, ...]
-    pairings: dict[str, Pairing]
-    contradiction: Contradiction | None
-    correlations: dict[str, KeptCorrelations] = field(default_factory=dict)
-
-    @property
-    def dropped_by(self) -> int | None:
-        """The trial that was one contradiction too many; None while the prior is believed."""
-        return None if self.contradiction is None else self.observed[self.contradiction.row]
 
 
 class ModelCache:
@@ -107,15 +57,12 @@ class ModelCache:
 
     def __init__(self, study: Study) -> None:
         self.study, self.spec = study, study.surrogate
-        self.prior_data = prior_data(study)
+        self.prior = PriorModels(study)
+        self.declared = self.prior.declared
         self.now = 0.0
         """Operating time, in seconds, that is asked about; for `surrogate.time`."""
         self._at_now: tuple[Surrogate, float, Surrogate] | None = None
-        self.declared = function_models(study)
         self._noises = student_noises([m.noise_degrees for m in self.declared], len(self.declared))
-        self._simulation: list[Observation] = []
-        self._expected: Surrogate | None = None
-        self._verdict: tuple[Keys, Contradiction | None] = ((), None)
         # What hyperparameters depend on: the rows they were fitted to, and whether the simulation is believed.
         self._state: tuple[Keys, bool] | None = None
         self._ensembles: Ensembles = tuple((model,) for model in self.declared)
@@ -133,9 +80,6 @@ class ModelCache:
         self._trust: tuple[FunctionTrust, ...] = ()
         self._stricter: Surrogate | None = None
         self._composed: tuple[Surrogate, Surrogate] | None = None
-        self._fantasized: tuple[Surrogate, object, Tensor, Surrogate] | None = None
-        self._condensed: tuple[Surrogate, Surrogate] | None = None
-        self._pivots = PivotMemo()
 
     @property
     def models(self) -> tuple[FunctionModel, ...]:
@@ -148,20 +92,10 @@ class ModelCache:
         Raises:
             StudyError: the robot changes with time.
         """
-        if self.spec.time is not None:
-            raise StudyError(
-                "surrogate.time is declared, and another run's trials have no place on this robot's operating time: "
-                "leave out either the prior run or surrogate.time"
-            )
-        self._simulation, self._expected, self._state = list(rows), None, None
-        self._verdict = ((), None)
+        self.prior.take(rows)
+        self._state = None
         # Half of what is left to promotions; the other half is the correlations'.
-        self.rule = trust_rule(self.study, 0.5 if self.earns_correlation else 1.0)
-
-    @property
-    def earns_correlation(self) -> bool:
-        """Whether another run's observations were taken whose correlation is not declared."""
-        return bool(self._simulation) and self.prior_data.correlation == "earned"
+        self.rule = trust_rule(self.study, 0.5 if self.prior.earns_correlation else 1.0)
 
     @property
     def correlation_evidence(self) -> float:
@@ -173,49 +107,15 @@ class ModelCache:
         shares = 1.0 if self.rule is None else 2.0
         return 2.0 * shares * max(1, len(self.declared) - 1) / self.study.tuner.confidence.delta
 
-    @property
-    def has_prior_run(self) -> bool:
-        """Whether another run's observations were taken, believed or not."""
-        return bool(self._simulation)
-
-    def contradiction(self, rows: Sequence[Observation]) -> Contradiction | None:
-        """Why the simulation is not believed after these observations; None where it is, or there is none."""
-        spec = self.prior_data
-        if not self._simulation or spec.correlation == "earned" or not rows:
-            return None
-        # Those that do not observe the objective observe the constraints, so more rows than are checked may count.
-        ids = keys_of(rows)
-        if self._verdict[0] != ids:
-            names = [model.name for model in self.declared]
-            X, values, added = table_of(rows)
-            plain = Surrogate.prior(self.declared)
-            found = contradiction(
-                self._expectation(), plain, names, X, values, spec.checked, spec.level, added
-            )
-            self._verdict = (ids, found)
-        return self._verdict[1]
-
     def report(self, rows: Sequence[Observation]) -> PriorReport | None:
         """What became of another run's trials; None where none were given."""
-        if not self._simulation:
-            return None
-        found = self.contradiction(rows)
-        names = [model.name for model in self.declared]
-        X, values, _ = table_of(rows, len(self.declared[0].lengthscale))
-        return PriorReport(
-            len(self._simulation),
-            self._inflation if found is None else 1.0,
-            tuple(row.trial for row in rows),
-            pairings(names, self._expectation(), X, values),
-            found,
-            self.correlations(rows),
-        )
+        return self.prior.report(rows, self.correlations(rows))
 
     def correlations(self, rows: Sequence[Observation]) -> dict[str, KeptCorrelations]:
         """What is believed of every function's correlation with the simulation, by name, under the prior that
         certifies; empty where it is declared.
         """
-        if not self.earns_correlation:
+        if not self.prior.earns_correlation:
             return {}
         found = self.surrogate(rows).posteriors
         return {
@@ -223,29 +123,19 @@ class ModelCache:
             for model, p in zip(self.declared, found, strict=True)
         }
 
-    def _expectation(self) -> Surrogate:
-        """What the simulated trials alone let expect."""
-        if self._expected is None:
-            # Of the simulation's own function any correlation says the same.
-            ensembles = self._fit([], True)
-            if self.earns_correlation:
-                ensembles = tuple(ensemble[:1] for ensemble in ensembles)
-            self._expected = self._base(ensembles, True)
-        return self._expected
-
     def surrogate(self, rows: Sequence[Observation]) -> Surrogate:
         """The surrogate of these observations, in this order; of earned priors with those that certify now."""
         keys = keys_of(rows)
-        believed = bool(self._simulation) and self.contradiction(rows) is None
-        state = self._fit_keys(keys), believed
+        believed = bool(self.prior.simulation) and self.prior.contradiction(rows) is None
+        state = self.prior.fit_keys(keys), believed
         if self._declared is None or state != self._state:
             if self._state is None or believed != self._state[1]:
                 self._variants = {}
-            self._ensembles, self._state = self._fit(rows[: len(state[0])], believed), state
-            base = self._base(self._ensembles, believed)
+            self._ensembles, self._state = self.prior.fit(rows[: len(state[0])], believed), state
+            base = self.prior.base(self._ensembles, believed)
             self._declared = GrowingSurrogate(base, len(state[0]), range(len(self.declared)))
         found = self._present(self._declared.of(keys, rows))
-        if self.earns_correlation:
+        if self.prior.earns_correlation:
             found = self._by_evidence(found, keys, rows)
         if any(self._noises):
             found = self._with_outliers(found, rows)
@@ -277,7 +167,7 @@ class ModelCache:
         self, p: Posterior, variant: PriorVariant, function: int, keys: Keys, rows: Sequence[Observation]
     ) -> Posterior:
         """One function's posterior by what the measurements leave of its correlations; as it is without them."""
-        if not isinstance(p, MixturePosterior) or not self.earns_correlation:
+        if not isinstance(p, MixturePosterior) or not self.prior.earns_correlation:
             return p
         density = self._density(variant, function, keys, rows, lambda: p)
         density = torch.where(_counted(function, rows), density, 0.0)
@@ -309,7 +199,7 @@ class ModelCache:
             count = sum(row.values[function] is not None for row in rows)
             weighed = len(_counted(function, rows))
             # A simulation's rows come first; they are part of the prior.
-            several = isinstance(p, MixturePosterior) and self.earns_correlation
+            several = isinstance(p, MixturePosterior) and self.prior.earns_correlation
             parts = p.components if isinstance(p, MixturePosterior) else (p,)
             if self._noises[function] is None:
                 found = [log_predictive(part, part.count - count)[:weighed] for part in parts]
@@ -322,7 +212,7 @@ class ModelCache:
         """A function's measurements in the order of a posterior of so many: the simulation's first, if it has those."""
         own = [v for row in rows if (v := row.values[function]) is not None]
         if count > len(own):
-            own = [v for row in self._simulation if (v := row.values[function]) is not None] + own
+            own = [v for row in self.prior.simulation if (v := row.values[function]) is not None] + own
         return torch.tensor(own, dtype=torch.float64)
 
     def _student_density(
@@ -493,9 +383,9 @@ class ModelCache:
             # A simulation does not drift with the robot's trials: what drifts is judged without it. So is, where its
             # correlation is earned, every prior that only speaks against others.
             believed = self._state is not None and self._state[1] and not variant.drifts
-            if self.earns_correlation:
+            if self.prior.earns_correlation:
                 believed = believed and self.rule is not None and variant in self.rule.ladder
-            prior = self._base(self._variants_of(variant, believed), believed)
+            prior = self.prior.base(self.prior.variants_of(variant, believed), believed)
             if variant.drifts:
                 prior = Surrogate([variant.drifting(p) for p in prior.posteriors])
             self._variants[variant] = GrowingSurrogate(prior, 0, self._compared, variant)
@@ -503,90 +393,6 @@ class ModelCache:
         if self.spec.time is not None:
             return at_time(found, self.now)
         return at_time(found, keys[-1][0] + 1 if keys else 0)
-
-    def _variants_of(self, variant: PriorVariant, believed: bool) -> Ensembles:
-        """The models of every function under another prior."""
-        if believed and self.earns_correlation:
-            return tuple(correlated_models(variant.of_model(m), self.prior_data) for m in self.declared)
-        return tuple((variant.of_model(model),) for model in self._models(believed))
-
-    def condensed(self, surrogate: Surrogate) -> Surrogate:
-        """What a search looks at instead of a surrogate: itself up to `EXACT_SEARCH` observations."""
-        if max(p.count for p in surrogate.posteriors) <= EXACT_SEARCH:
-            return surrogate
-        if self._condensed is None or self._condensed[0] is not surrogate:
-            self._condensed = (surrogate, condensed(surrogate, memo=self._pivots))
-        return self._condensed[1]
-
-    def fantasized(self, surrogate: Surrogate, X: Tensor, worst: Tensor, value: float) -> Surrogate:
-        """With points counted as visited at their means, and others as having that objective value."""
-        if len(X) == 0 and len(worst) == 0:
-            return surrogate
-        before = (worst.numpy().tobytes(), value)
-        known = self._fantasized
-        if known is None or known[0] is not surrogate or known[1] != before or not _begins(X, known[2]):
-            base = surrogate
-            for x in worst:
-                base = base.observed(x, (value, *([None] * (surrogate.functions - 1))))
-            known = (surrogate, before, X[:0], base)
-        # Trials that failed stay visited for good: only the new ones are added, with the same result bit for bit.
-        new = X[len(known[2]) :]
-        result = known[3].fantasized(new) if len(new) else known[3]
-        self._fantasized = (surrogate, before, X, result)
-        return result
-
-    def _base(self, ensembles: Ensembles, believed: bool) -> Surrogate:
-        """Before any observation of this run."""
-        if not believed:
-            return Surrogate.prior(ensembles)
-        X, values, added = table_of(self._simulation)
-        return Surrogate.prior(ensembles, self._inflation).conditioned(simulated(X), values, added)
-
-    @property
-    def _inflation(self) -> float:
-        """Factor of beta while the simulation is believed."""
-        return self.prior_data.inflation or 1.0
-
-    def _fit_keys(self, ids: Keys) -> Keys:
-        if self.spec.hyperparameters == "fixed":
-            return ()
-        return ids[: len(ids) // self.spec.refit_every * self.spec.refit_every]
-
-    def _fit(self, rows: Sequence[Observation], believed: bool) -> Ensembles:
-        """Hyperparameters of every function from these rows, and from the simulation's where it is believed."""
-        if believed and self.earns_correlation:
-            return tuple(correlated_models(model, self.prior_data) for model in self.declared)
-        spec, declared = self.spec, self._models(believed)
-        X, values, added = table_of(rows, len(declared[0].lengthscale))
-        if believed:
-            S, more, theirs = table_of(self._simulation)
-            X, values = torch.cat([simulated(S), torch.nn.functional.pad(X, (0, 1))]), more + values
-            added = theirs + added
-        if spec.hyperparameters == "fixed":
-            return tuple((model,) for model in declared)
-        ensembles: list[tuple[FunctionModel, ...]] = []
-        for i, model in enumerate(declared):
-            seen = [j for j, row in enumerate(values) if row[i] is not None]
-            y = torch.tensor([values[j][i] for j in seen], dtype=torch.float64)
-            noise = y.new_tensor([added[j][i] if added[j] else 0.0 for j in seen])
-            if spec.hyperparameters == "map":
-                ensembles.append((fitted(model, X[seen], y, noise),))
-            else:
-                ensembles.append(sampled(model, X[seen], y, spec.samples, added=noise))
-        return tuple(ensembles)
-
-    def _models(self, believed: bool) -> tuple[FunctionModel, ...]:
-        """The declared priors, related to the simulation's where it is believed."""
-        data = self.prior_data
-        if not believed or not isinstance(data.correlation, float):
-            return self.declared
-        tasks = TaskPrior(data.correlation, data.std_ratio, data.discrepancy_lengthscale)
-        return tuple(replace(model, tasks=tasks) for model in self.declared)
-
-
-def _begins(X: Tensor, first: Tensor) -> bool:
-    """Whether the first rows of X are these, bit for bit."""
-    return len(first) <= len(X) and torch.equal(X[: len(first)], first)
 
 
 def _exact(function: int, rows: Sequence[Observation]) -> Tensor:

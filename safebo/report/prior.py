@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safebo.models.model_cache import PriorReport
+from safebo.models.prior_models import PriorReport
 from safebo.report.data import Agreement, PriorStory, functions
 from safebo.runs.prior_events import correlation_words, kept_words, opening
 from safebo.storage.journal import Journal

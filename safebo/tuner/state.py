@@ -24,6 +24,7 @@ from safebo.models.confidence import disjoint
 from safebo.models.growing import Observation
 from safebo.models.model_cache import ModelCache
 from safebo.models.norms import NormCheck, checked_norm
+from safebo.models.searched import SearchedSurrogates
 from safebo.models.surrogate import Surrogate
 from safebo.models.trust import EVIDENCE_ROWS, FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
@@ -68,6 +69,7 @@ class TunerState:
         self.history = history
         self.explores = explores
         self.models = ModelCache(encoding.study)
+        self._searched = SearchedSurrogates()
         self.utility = Utility(encoding, history) if prefers(encoding.study) else None
         self._asked_about: float | None = None
         self._readings: Mapping[str, float] | None = None
@@ -166,7 +168,7 @@ class TunerState:
             searched: it may be approximated where observations are many; what decides is then its `exact`.
         """
         surrogate = self.surrogate()
-        seen = self.models.condensed(surrogate) if searched else surrogate
+        seen = self._searched.condensed(surrogate) if searched else surrogate
         exact = None if seen is surrogate else self.acquisition_context(name, visited)
         dimension = self.encoding.space.dimension
         X = [row for trial in visited for row in self.encoding.rows(trial)]
@@ -176,7 +178,7 @@ class TunerState:
             if falls_count and r.measurement is not None and r.measurement.outcome == "aborted"
         ]
         empty = torch.zeros(0, self.encoding.columns, dtype=torch.float64)
-        fantasized = self.models.fantasized(
+        fantasized = self._searched.fantasized(
             seen,
             torch.stack(X) if X else empty,
             torch.stack(falls) if falls else empty,
@@ -332,7 +334,7 @@ class TunerState:
         """
         if any(impossible_values(r.trial, r.measurement, self.study) for r in self.history):
             return True
-        return self.models.has_prior_run and len(self.told(name).points) == 0
+        return bool(self.models.prior.simulation) and len(self.told(name).points) == 0
 
     def told(self, name: str) -> Told:
         """Parameters and warped measurements of one context's trials."""

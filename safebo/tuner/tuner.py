@@ -29,9 +29,9 @@ from safebo.errors import (
 from safebo.evaluators.gate import checked_measurement
 from safebo.models.growing import Observation
 from safebo.models.interval_split import IntervalSplit, headline
-from safebo.models.model_cache import PriorReport
 from safebo.models.norms import NormCheck
 from safebo.models.preferences import Consistency
+from safebo.models.prior_models import PriorReport
 from safebo.models.surrogate import Surrogate
 from safebo.study import LEARNED_RULE, Study
 from safebo.study.preference_checks import prefers
@@ -182,7 +182,7 @@ class Tuner:
         self._check_time(operating_time)
         with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
             plan = self._planner.plan(name)
-            dropped = self._state.models.contradiction(self._state.observations())
+            dropped = self._state.models.prior.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
             trial = self._trial(name, plan.row, plan.phase, reason)
             if plan.phase != "seed" and walks_chosen(self.study):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safebo.models.condensed import PivotMemo, condensed
 from safebo.models.grid_posterior import GridPosterior
 from safebo.models.growing import LARGE_BLOCK, ONE_BY_ONE, Observation, stops
-from safebo.models.model_cache import EXACT_SEARCH, ModelCache
+from safebo.models.model_cache import ModelCache
+from safebo.models.searched import EXACT_SEARCH, SearchedSurrogates
 from safebo.study import Study
 from safebo.tuner import Tuner
 from safebo.types import Measurement, Trial
@@ -120,7 +121,7 @@ def test_an_approximate_search_finds_nearly_what_an_exact_one_does(
     study = bowl(method)
     found = {}
     for limit in (EXACT_SEARCH, 10_000):
-        monkeypatch.setattr("safebo.models.model_cache.EXACT_SEARCH", limit)
+        monkeypatch.setattr("safebo.models.searched.EXACT_SEARCH", limit)
         tuner = Tuner(study, 0)
         tuner.restore(told(study, 350))
         trial = tuner.ask()
@@ -133,7 +134,7 @@ def test_the_best_of_a_long_run_is_that_of_an_exact_search(monkeypatch: pytest.M
     study = bowl()
     lower = {}
     for limit in (EXACT_SEARCH, 10_000):
-        monkeypatch.setattr("safebo.models.model_cache.EXACT_SEARCH", limit)
+        monkeypatch.setattr("safebo.models.searched.EXACT_SEARCH", limit)
         tuner = Tuner(study, 0)
         tuner.restore(told(study, 350))
         best = tuner.best()
@@ -146,9 +147,7 @@ def test_the_best_of_a_long_run_is_that_of_an_exact_search(monkeypatch: pytest.M
 def test_where_the_approximation_certifies_nothing_the_exact_posterior_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "safebo.models.model_cache.condensed", lambda surrogate, memo: condensed(surrogate, 2)
-    )
+    monkeypatch.setattr("safebo.models.searched.condensed", lambda surrogate, memo: condensed(surrogate, 2))
     study = bowl()
     tuner = Tuner(study, 0)
     tuner.restore(told(study, EXACT_SEARCH + 5))
@@ -197,8 +196,8 @@ def test_visited_points_added_one_after_another_are_those_added_at_once(
     rng = np.random.default_rng(seed)
     x = torch.tensor(rng.random((40, 2)))
     rows = [Observation(i, x[i], (float(x[i].sum()), 1.0)) for i in range(8)]
-    cache, points = ModelCache(bowl()), torch.tensor(rng.random((5, 2)))
-    surrogate = cache.surrogate(rows)
+    cache, points = SearchedSurrogates(), torch.tensor(rng.random((5, 2)))
+    surrogate = ModelCache(bowl()).surrogate(rows)
     for visited, falls in asked:
         X, worst = x[10 : 10 + visited], x[30 : 30 + falls]
         found = cache.fantasized(surrogate, X, worst, -3.0)
