@@ -23,7 +23,8 @@ import numpy as np
 import typer
 
 from safebo.errors import InputError
-from safebo.evaluators.gate import evaluate_safely, margin_of, negative_margins
+from safebo.evaluators.gate import evaluate_safely
+from safebo.evaluators.outcome import margin_of, negative_margins
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.failure_rate import failure_rate_bound
 from safebo.runs.recommend import recommend

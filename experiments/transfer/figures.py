@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.experiments.evidence.truth import truth
 from safebo.study import Study
 from safebo.types import Measurement

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.evaluators.gate import negative_margins
+from safebo.evaluators.outcome import negative_margins
 from safebo.experiments.evidence.truth import truth
 from safebo.study import Study
 from safebo.study.scenarios import scenario_names

@@ -11,7 +11,7 @@ from safebo.console.reading import RunReader, Snapshot
 from safebo.console.resolving import ACCOUNTS, NO_RAW_FILE
 from safebo.console.run_view import cell
 from safebo.console.trial_table import outcome
-from safebo.evaluators.gate import was_unsafe
+from safebo.evaluators.outcome import was_unsafe
 from safebo.report.data import finite_margin, objective_of
 from safebo.runs.operators import RESOLUTION
 from safebo.runs.page_operator import ANSWERS, REASONS

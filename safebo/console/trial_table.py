@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from safebo.console.run_view import cell
-from safebo.evaluators.gate import what_happened
+from safebo.evaluators.outcome import what_happened
 from safebo.report.data import finite_margin, is_safe, objective_of
 from safebo.report.scenarios import scenario_lines, worst_in
 from safebo.runs.length_advice import length_advice

@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 
 from safebo.errors import (
     MAX_MESSAGE,
-    ImpossibleSeedError,
     MeasurementError,
-    ShortTrialError,
-    UnsafeSeedError,
     exit_call,
     place_of,
     short_text,
@@ -27,16 +24,12 @@ from safebo.errors import (
 )
 from safebo.evaluators.early_end import early_end
 from safebo.evaluators.numbers import finite_array, number_of
-from safebo.evaluators.scenarios import below_zero, combined, parts_of
-from safebo.evaluators.strides import checked_strides, too_short
+from safebo.evaluators.scenarios import combined, parts_of
+from safebo.evaluators.strides import checked_strides
 from safebo.files.problems import did_you_mean, listed, shown
-from safebo.study import FunctionSpec, Study, Warp, quantity_of
-from safebo.study.axis import value_text
-from safebo.study.methods import certifies
+from safebo.study import Study, quantity_of
 from safebo.study.preference_checks import prefers
-from safebo.study.priors import fitting_std, impossible, modelled, prior_distance
 from safebo.study.scenarios import one_walk
-from safebo.study.space import WarpMap
 from safebo.types import (
     ENDED,
     OPERATING_TIME,
@@ -210,114 +203,6 @@ def as_measurement(value: Any) -> Measurement:
     return Measurement(**{"outcome": "completed", **value})
 
 
-def margin_of(measurement: Measurement, constraint: FunctionSpec) -> float | None:
-    """The margin of a constraint, under its own name or its quantity's; None where it was not measured."""
-    for name in (constraint.name, quantity_of(constraint)):
-        if name in measurement.margins:
-            return measurement.margins[name]
-    return None
-
-
-def margins_of(study: Study, measurement: Measurement) -> dict[str, float]:
-    """Measured margins of the study's constraints, by the constraints' names; missing ones left out."""
-    margins = {c.name: margin_of(measurement, c) for c in study.constraints}
-    return {name: margin for name, margin in margins.items() if margin is not None}
-
-
-def negative_margins(measurement: Measurement, study: Study) -> list[tuple[str, float]]:
-    """The study's constraints that were measured below 0, with their margins."""
-    return [(name, margin) for name, margin in margins_of(study, measurement).items() if margin < 0]
-
-
-def was_unsafe(measurement: Measurement, study: Study) -> bool:
-    """Whether a trial fell or measured one of the study's constraints below 0."""
-    return measurement.fell or (
-        measurement.outcome in ("completed", "aborted") and bool(negative_margins(measurement, study))
-    )
-
-
-def refuse_seed(trial: Trial, measurement: Measurement | None, study: Study) -> None:
-    """Refuse a seed after which nothing in its context can be trusted.
-
-    Raises:
-        UnsafeSeedError: it was measured unsafe.
-        ImpossibleSeedError: its prior calls what it measured impossible; an objective that is better than expected is
-            not refused.
-        ShortTrialError: it cannot certify as far as the study's horizon, and no trial like it will.
-    """
-    if trial.phase != "seed" or measurement is None or measurement.outcome == "failed":
-        return
-    gains = ", ".join(f"{k} {value_text(v)}" for k, v in trial.parameters.items())
-    negative = negative_margins(measurement, study)
-    if negative or ended_early(measurement):
-        what = ", ".join(f"{n} = {v:.4g}{where_negative(measurement, n, study)}" for n, v in negative) or (
-            "it fell" if measurement.fell else "it was aborted"
-        )
-        if measurement.scenarios and measurement.message:
-            what = f"{what} ({measurement.message})"
-        raise UnsafeSeedError(
-            f"the seed of context {trial.context_name} is not safe: trial {trial.id} measured {what} "
-            f"(safe is >= 0{'; the robot fell' if measurement.fell and negative else ''}) with {gains}. "
-            "Give the study a seed that is safe on this robot"
-            + (" as it is now" if study.surrogate.time is not None else "")
-        )
-    wrong = impossible_values(trial, measurement, study)
-    if wrong:
-        raise ImpossibleSeedError(
-            f"the study's priors cannot be right, so nothing can be certified with them: trial {trial.id}, the "
-            f"seed of context {trial.context_name} ({gains}), measured {'; '.join(wrong)}. Is the unit the one you "
-            "mean? If it is, correct the study and begin a new run"
-        )
-    short = too_short(measurement, study)
-    if short:
-        raise ShortTrialError(
-            f"trial {trial.id}, the seed of context {trial.context_name} ({gains}): {short}"
-        )
-
-
-def where_negative(measurement: Measurement, constraint: str, study: Study) -> str:
-    """The scenarios in which a margin was below 0, in words; empty for a trial of one walk."""
-    quantity = next(quantity_of(c) for c in study.constraints if c.name == constraint)
-    found = below_zero(measurement, constraint, quantity)
-    return f" in scenario {listed(found)}" if found else ""
-
-
-def impossible_values(trial: Trial, measurement: Measurement | None, study: Study) -> list[str]:
-    """What a seed measured that its priors call impossible, for methods that certify with them; usually nothing."""
-    if trial.phase != "seed" or measurement is None or measurement.outcome != "completed":
-        return []
-    if not study.constraints or not certifies(study.tuner.method):
-        return []
-    values: list[tuple[FunctionSpec, float | None]] = []
-    if not prefers(study):
-        values.append((study.objective, measurement.objective))
-    values += [(c, margin_of(measurement, c)) for c in study.constraints]
-    return [text for f, value in values if (text := _impossible(f, value, study.objective))]
-
-
-def _impossible(function: FunctionSpec, value: float | None, objective: FunctionSpec) -> str:
-    """Why a function's prior cannot be right; empty where it can. A clipped value is at least as far as its clip."""
-    if value is None:
-        return ""
-    warped = float(WarpMap(function.warp, function.name).forward(value))
-    far = prior_distance(function, warped)
-    if not impossible(far, function is objective):
-        return ""
-    unit = f" {function.unit}" if function.unit else ""
-    scale = "" if function.warp == Warp() else " (modelled: see warp)"
-    least = "at least " if modelled(function, value) is None else ""
-    return (
-        f"{function.name} {value:.4g}{unit}, {least}{abs(far):,.0f} standard deviations from what its prior expects "
-        f"(prior_mean {function.prior_mean:g}, prior_std {function.prior_std:g}{scale}; with prior_std "
-        f"{fitting_std(function, warped):g} it would be 2)"
-    )
-
-
-def ended_early(measurement: Measurement) -> bool:
-    """Whether a fall or an abort ended the trial: it certifies nothing, whatever its margins were up to then."""
-    return measurement.fell or measurement.outcome == "aborted"
-
-
 def failed(message: str) -> Measurement:
     """A failed measurement and why, as text that can be kept."""
     return Measurement("failed", message=_message(message))
@@ -478,21 +363,3 @@ def _message(value: Any) -> str:
 def _text(value: str) -> str:
     """A text that every database keeps: halves of surrogate pairs and NULs are written out."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-
-
-def what_happened(measurement: Measurement) -> list[str]:
-    """What a person should know of a trial beside its outcome: a fall, the backup, why it was not completed."""
-    parts = ["FELL"] if measurement.fell else []
-    if measurement.backup_time is not None:
-        parts.append(f"backup at {measurement.backup_time:.2f} s")
-    if measurement.ended:
-        parts.append(f"ended after {measurement.duration:.3g} s: {measurement.ended}")
-    if measurement.message and measurement.outcome != "completed":
-        parts.append(measurement.message)
-    return parts
-
-
-def remarks_on(measurement: Measurement) -> list[str]:
-    """What an evaluator says of a completed trial, or of such walks of it, each sentence once."""
-    walks = list(measurement.scenarios.values()) or [measurement]
-    return list(dict.fromkeys(m.message for m in walks if m.message and m.outcome == "completed"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.evaluators.strides import stride_minima
 from safebo.study import FunctionSpec, Study
 from safebo.study.space import WarpMap

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from scipy.stats import ttest_ind
 
 from safebo.errors import InputError
-from safebo.evaluators.gate import was_unsafe
+from safebo.evaluators.outcome import was_unsafe
 from safebo.report.data import RunView, best_so_far, finite_margin, objective_of
 from safebo.report.findings import number, signed, view_of
 from safebo.runs.best_gains import BestGains

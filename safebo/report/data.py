@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.models.interval_split import IntervalSplit
 from safebo.runs.best_gains import BestGains
 from safebo.storage.records import Event

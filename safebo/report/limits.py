@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.special import gammaincc
 
-from safebo.evaluators.gate import impossible_values, margin_of, was_unsafe
+from safebo.evaluators.outcome import margin_of, was_unsafe
+from safebo.evaluators.seeds import impossible_values
 from safebo.models.interval_split import DIFFERENT
 from safebo.report import far_off
 from safebo.report.clipped import clipped

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.report.data import RunView, objective_of
 from safebo.study import FunctionSpec
 from safebo.study.space import WarpMap

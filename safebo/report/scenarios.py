@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.study import FunctionSpec, Study
 from safebo.study.scenarios import scenario_names
 from safebo.text.counted import counted

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.runs.nearest import Nearest
 from safebo.study import FunctionSpec, Study
 from safebo.study.axis import brief, value_text

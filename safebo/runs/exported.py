@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, OtherFileError
-from safebo.evaluators.gate import negative_margins
+from safebo.evaluators.outcome import negative_margins
 from safebo.files.writing import write_whole
 from safebo.runs.best_gains import BestGains
 from safebo.runs.recommend import recommend

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, RunExistsError, RunStoppedError, StudyError, UnsafeSeedError
-from safebo.evaluators.gate import ended_early, margins_of, negative_margins, what_happened
+from safebo.evaluators.outcome import ended_early, margins_of, negative_margins, what_happened
 from safebo.files.reading import usable_path
 from safebo.runs.beginning import new_journal
 from safebo.runs.seed_trials import SingleTrials, single_trials

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from safebo.errors import OtherFileError, RunStoppedError
-from safebo.evaluators.gate import refuse_seed
+from safebo.evaluators.seeds import refuse_seed
 from safebo.files.writing import remove_draft
 from safebo.runs.asking import next_trial
 from safebo.runs.best_gains import read_best_gains

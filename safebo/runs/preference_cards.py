@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.study import Study
 from safebo.study.axis import brief
 from safebo.text.screen import literal

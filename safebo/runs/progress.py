@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from safebo.evaluators.gate import margins_of, was_unsafe, what_happened
+from safebo.evaluators.outcome import margins_of, was_unsafe, what_happened
 from safebo.storage.journal import Record, RunInfo
 from safebo.study import Study
 from safebo.study.preference_checks import prefers

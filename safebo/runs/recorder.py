@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from safebo.errors import JournalError
-from safebo.evaluators.gate import remarks_on
+from safebo.evaluators.outcome import remarks_on
 from safebo.runs.progress import Progress
 from safebo.storage.journal import Journal
 from safebo.types import EvaluatorInfo, Measurement, Trial

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safebo.evaluators.gate import was_unsafe
+from safebo.evaluators.outcome import was_unsafe
 from safebo.runs.best_gains import BestGains
 from safebo.storage.journal import Record
 from safebo.study import Study

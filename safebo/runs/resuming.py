@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safebo.evaluators.gate import refuse_seed
+from safebo.evaluators.seeds import refuse_seed
 from safebo.runs.evaluator_workers import EvaluatorWorkers
 from safebo.runs.in_progress import Round, unknown_trials
 from safebo.runs.prior_run import with_answers

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from safebo.errors import EvaluatorError, RunStoppedError
-from safebo.evaluators.gate import (
+from safebo.evaluators.gate import failed
+from safebo.evaluators.outcome import (
     ended_early,
-    failed,
     margin_of,
     negative_margins,
     remarks_on,

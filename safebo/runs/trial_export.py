@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safebo.errors import InputError, OtherFileError
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.files.writing import write_whole
 from safebo.storage.records import KeptAnswer, Record
 from safebo.study import Study

@@ -17,7 +17,7 @@ from safebo.boundary.rules import (
     TriggerRule,
 )
 from safebo.errors import MeasurementError, NoBackupError
-from safebo.evaluators.gate import margin_of
+from safebo.evaluators.outcome import margin_of
 from safebo.study import LEARNED_RULE, BackupSpec
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.thinning import thinned

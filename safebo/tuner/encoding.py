@@ -14,7 +14,7 @@ from torch import Tensor
 
 from safebo.acquisition.base import AcquisitionContext
 from safebo.errors import MeasurementError, UnknownNameError
-from safebo.evaluators.gate import ended_early, margin_of, negative_margins
+from safebo.evaluators.outcome import ended_early, margin_of, negative_margins
 from safebo.models.growing import Observation
 from safebo.models.schedules import BetaSchedule
 from safebo.safety.safe_set import PointBounds

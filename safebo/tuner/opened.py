@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.evaluators.gate import ended_early, what_happened
+from safebo.evaluators.outcome import ended_early, what_happened
 from safebo.models.confidence import Prediction, confidence_bounds
 from safebo.safety.measured_points import SAME_POINT, MeasuredPoints, own_posterior
 from safebo.tuner.encoding import StudyEncoding

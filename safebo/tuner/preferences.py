@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safebo.evaluators.gate import was_unsafe
+from safebo.evaluators.outcome import was_unsafe
 from safebo.models.posterior import Posterior
 from safebo.models.preferences import Consistency, Judgements, most_consistent, utility_posterior
 from safebo.models.surrogate import Surrogate

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from safebo.acquisition import AcquisitionContext
 from safebo.errors import EmptySafeSetError, StudyError
-from safebo.evaluators.gate import refuse_seed
+from safebo.evaluators.seeds import refuse_seed
 from safebo.safety.safe_set import smallest
 from safebo.study.duration import duration_text
 from safebo.tuner.state import TunerState

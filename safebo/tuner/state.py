@@ -19,7 +19,7 @@ from torch import Tensor
 from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.scenarios import ScenarioContext, next_scenarios, scenario_contexts
-from safebo.evaluators.gate import impossible_values
+from safebo.evaluators.seeds import impossible_values
 from safebo.models.confidence import disjoint
 from safebo.models.growing import Observation
 from safebo.models.model_cache import ModelCache

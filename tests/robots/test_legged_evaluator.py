@@ -10,7 +10,7 @@ import pytest
 from present import present
 
 from safebo.boundary.subset import informative_rows
-from safebo.evaluators.gate import remarks_on
+from safebo.evaluators.outcome import remarks_on
 from safebo.robots.evaluation.conditions import CONDITION_CONTEXTS
 from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.evaluation.visited import SCALES

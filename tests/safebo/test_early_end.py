@@ -13,7 +13,8 @@ from journals import trial as journal_trial
 from test_horizon import DATA, record, study, walk
 
 from safebo.evaluators.early_end import early_end
-from safebo.evaluators.gate import evaluate_safely, what_happened
+from safebo.evaluators.gate import evaluate_safely
+from safebo.evaluators.outcome import what_happened
 from safebo.storage.journal import Journal
 from safebo.storage.prior_trials import PriorTrials, prior_rows
 from safebo.study import Study

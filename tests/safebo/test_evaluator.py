@@ -11,7 +11,8 @@ import pytest
 from closed_form_runs import STUDY
 
 from safebo.errors import EvaluatorError, EvaluatorOptionError, MeasurementError
-from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed, was_unsafe
+from safebo.evaluators.gate import checked_measurement, evaluate_safely, measured_or_failed
+from safebo.evaluators.outcome import was_unsafe
 from safebo.evaluators.source import EvaluatorSource, FunctionEvaluator
 from safebo.study import Study
 from safebo.study.reading import parse_study

@@ -34,8 +34,9 @@ from safebo.errors import (
     UnsafeSeedError,
 )
 from safebo.evaluators.early_end import early_end
-from safebo.evaluators.gate import checked_measurement, evaluate_safely, refuse_seed
+from safebo.evaluators.gate import checked_measurement, evaluate_safely
 from safebo.evaluators.scenarios import combined, parts_of
+from safebo.evaluators.seeds import refuse_seed
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.robustness.killed_runs import comparable
 from safebo.report import build_report
