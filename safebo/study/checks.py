@@ -19,7 +19,7 @@ from safebo.files.reading import MAX_KEY
 from safebo.study import ContextVariable, FunctionSpec, Parameter, Study, quantity_of
 from safebo.study.first_step import whole_box_problems
 from safebo.study.methods import METHODS, canonical, first_beta
-from safebo.study.model import plain_unit
+from safebo.study.model_parts import plain_unit
 from safebo.study.parameter_checks import bounds_problems, duplicates, parameter_problems, value_problems
 from safebo.study.preference_checks import prefers
 from safebo.study.tuner_checks import as_configured, method_problems, tuner_problems

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from safebo.files.problems import KeyPath, Problem
 from safebo.study.methods import canonical
-from safebo.study.model import Study, TunerSpec, Warp
+from safebo.study.model import Study, Warp
+from safebo.study.tuner_model import TunerSpec
 
 METHODS = ("eubo", "safe_ucb", "random_safe")
 """Methods that choose by a latent utility, or by no objective at all."""

@@ -46,7 +46,7 @@ BROKEN = (("[1, 100]", "[0, 100]"), ("kind: log", "kind: logarithm"), ("{kp: 4, 
 HEAD = """\
 # The study file
 
-<!-- written by `safebo schema docs/study-file.md --page` from safebo/study/model.py: change it there -->
+<!-- written by `safebo schema docs/study-file.md --page` from the models in safebo/study: change it there -->
 
 A study is one YAML file: which gains may change, what is good, what is safe, and how to search. A short one:
 

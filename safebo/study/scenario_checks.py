@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from safebo.files.problems import KeyPath, Problem, unknown
 from safebo.study.methods import METHODS, canonical, certifies
-from safebo.study.model import Study, TunerSpec
+from safebo.study.model import Study
 from safebo.study.scenario_model import ScenariosSpec
 from safebo.study.scenarios import declared_features, feature_values
+from safebo.study.tuner_model import TunerSpec
 
 CHOSEN_METHODS = ("safe_ucb", "random_safe")
 """Methods that look at nothing but bounds, which can be those of several scenarios."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from safebo.study.aggregation import Aggregation
+from safebo.study.model_parts import Strict
 
 
-class ScenarioFeature(BaseModel):
+class ScenarioFeature(Strict):
     """A number that says how scenarios differ, so that what one showed says something of the others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     values: dict[str, float] = Field(default_factory=dict)
     """By scenario, in one unit; a scenario that is not here has the condition of the feature's name."""
@@ -23,7 +22,7 @@ class ScenarioFeature(BaseModel):
     left out. Safety rests on it."""
 
 
-class ScenariosSpec(BaseModel):
+class ScenariosSpec(Strict):
     """Conditions under which the same gains are walked: what is good and safe is so in all of them.
 
     With `walked: all` a trial walks every scenario, each with a seed of its own, and what is modelled is the objective
@@ -32,8 +31,6 @@ class ScenariosSpec(BaseModel):
     the scenario that is worst for the objective, or of which a margin is known least (StableOpt, Bogunovic et al.
     2018).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     objective: Aggregation = "worst"
     """How the objectives of the scenarios become one: `worst`, `mean`, or `cvar(a)`, the mean of the worst `1 - a` of

@@ -1,0 +1,41 @@
+"""What the models of a study are made of: strict objects, intervals, units and values of parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic_core import PydanticKnownError
+
+Interval = Annotated[
+    tuple[float, float],
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
+
+
+def _number_or_name(value: Any) -> Any:
+    """The value of a parameter: a float, or the name of a choice."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticKnownError("float_type")
+    return float(value)
+
+
+def plain_unit(unit: str) -> str:
+    """A unit as it is printed: `1`, which says that there is none, is not."""
+    return "" if unit == "1" else unit
+
+
+Unit = Annotated[str, AfterValidator(plain_unit)]
+
+ParameterValue = Annotated[
+    Any, AfterValidator(_number_or_name), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+]
+"""A number, or the name of a choice."""
+
+
+class Strict(BaseModel):
+    """An object that refuses unknown keys and does not change; the text under a key describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
