@@ -1,14 +1,16 @@
-"""What a caller of the tuner hands over: a study, a seed, a trial, rows of parameters; refused where it is not that."""
+"""What a caller of the tuner hands over: a study, a trial, what it showed, rows, times; refused where it is none."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from safebo.errors import InputError
+from safebo.errors import InputError, MeasurementError
+from safebo.evaluators.gate import checked_measurement
 from safebo.evaluators.numbers import finite_array
 from safebo.files.problems import shown
 from safebo.study import Study
@@ -16,7 +18,7 @@ from safebo.study.axis import value_text
 from safebo.study.reading import StudyFile, check_study
 from safebo.study.tuner_checks import with_trust
 from safebo.tuner.history import History
-from safebo.types import Trial, TrialRecord
+from safebo.types import Measurement, Trial, TrialRecord
 
 
 def checked_study(study: Any) -> Study:
@@ -88,3 +90,66 @@ def raw_rows(parameters: ArrayLike, names: Sequence[str]) -> NDArray[np.float64]
             f"parameters must be n x {len(names)} ({', '.join(names)}), got {' x '.join(map(str, rows.shape))}"
         )
     return rows
+
+
+def checked_readings(study: Study, readings: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """Readings of exactly the measured context variables; None where there are none.
+
+    Raises:
+        InputError: one is missing or too many, or lies outside its bounds.
+    """
+    names, given = [v.name for v in study.context.variables if v.measured], readings or {}
+    if set(given) != set(names):
+        wanted = ", ".join(names) or "none"
+        raise InputError(
+            f"readings of measured context variables are needed for {wanted}, and were given for "
+            f"{', '.join(given) or 'none'}"
+        )
+    for variable in study.context.variables:
+        low, high = variable.bounds
+        if variable.measured and not low <= given[variable.name] <= high:
+            raise InputError(
+                f"{variable.name} reads {given[variable.name]:g} {variable.unit}".rstrip()
+                + f", outside the bounds [{low:g}, {high:g}] of the study: nothing can be certified there"
+            )
+    return readings if names else None
+
+
+def check_time(study: Study, history: History, time: float | None) -> None:
+    """Check the operating time of a trial, in seconds, where one is given or needed.
+
+    Raises:
+        InputError: it is missing, is no time, or lies before that of an earlier trial.
+    """
+    if time is None:
+        if study.surrogate.time is not None:
+            raise InputError(
+                "the study declares surrogate.time, so that every trial needs the robot's operating time: give "
+                "operating_time=SECONDS, pauses included"
+            )
+        return
+    if not math.isfinite(time) or time < 0:
+        raise InputError(f"operating_time must be a number of seconds >= 0, not {time!r}")
+    known = [r.operating_time for r in history if r.operating_time is not None]
+    if study.surrogate.time is not None and known and time < max(known):
+        raise InputError(
+            f"operating_time {time:g} s lies before that of the last trial, {max(known):g} s: it only goes on"
+        )
+
+
+def checked_told(study: Study, trial: Trial, measurement: Measurement | Mapping[str, Any]) -> Measurement:
+    """What a trial showed, checked against the study and the scenarios that the trial walked.
+
+    Raises:
+        MeasurementError: it cannot be used, and why.
+    """
+    try:
+        found = checked_measurement(measurement, study)
+    except MeasurementError as error:
+        raise MeasurementError(f"trial {trial.id}: {error}") from None
+    missing = [name for name in trial.scenarios if name not in found.scenarios]
+    if missing and found.scenarios and trial.phase != "manual":
+        raise MeasurementError(
+            f"trial {trial.id}: walked {', '.join(trial.scenarios)}, and scenario {', '.join(missing)} is missing"
+        )
+    return found

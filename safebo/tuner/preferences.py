@@ -16,14 +16,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from safebo.errors import InputError
 from safebo.evaluators.outcome import was_unsafe
 from safebo.models.posterior import Posterior
 from safebo.models.preferences import Consistency, Judgements, most_consistent, utility_posterior
 from safebo.models.surrogate import Surrogate
 from safebo.study import Study
+from safebo.study.preference_checks import prefers
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
-from safebo.types import PreferenceAnswer, PreferenceQuestion, Trial, TrialRecord
+from safebo.types import (
+    PREFERENCE_WORDS,
+    PreferenceAnswer,
+    PreferenceQuestion,
+    PreferenceWord,
+    Trial,
+    TrialRecord,
+)
 
 RANDOM = "random_safe"
 """The method under which a walk is shown beside one that is drawn, as a baseline."""
@@ -90,7 +99,7 @@ def _said(answer: PreferenceAnswer) -> int | str:
 
 
 class Questions:
-    """What a person is asked next.
+    """What a person is asked next, and what was answered.
 
     Args:
         study: says how many pairs are asked twice.
@@ -137,6 +146,40 @@ class Questions:
             if partner is not None:
                 return self._sided(number, record.trial.id, partner.id, name, None)
         return None
+
+    def answered(
+        self, question: PreferenceQuestion | tuple[int, int], word: PreferenceWord
+    ) -> PreferenceAnswer:
+        """Keep what a person said of two walks; see `Tuner.tell_preference`."""
+        self._refuse_measured()
+        if word not in PREFERENCE_WORDS:
+            raise InputError(f"answer {word!r} does not exist (allowed: {', '.join(PREFERENCE_WORDS)})")
+        if not isinstance(question, PreferenceQuestion):
+            left, right = (self.history.record(i).trial for i in question)
+            number = len(self.history.answers) + 1
+            question = PreferenceQuestion(number, left.id, right.id, left.context_name)
+        sides = [self.history.record(i) for i in (question.left, question.right)]
+        if sides[0].trial.id == sides[1].trial.id or any(record.pending for record in sides):
+            raise InputError(
+                f"trials {question.left} and {question.right}: two trials that were told are compared"
+            )
+        if len({record.trial.context_name for record in sides}) > 1:
+            raise InputError(f"trials {question.left} and {question.right} are of different contexts")
+        answer = PreferenceAnswer(question, word)
+        self.history.answers.append(answer)
+        return answer
+
+    def restore(self, answers: Sequence[PreferenceAnswer]) -> None:
+        """Take over the answers of an interrupted run."""
+        if answers:
+            self._refuse_measured()
+        self.history.answers = list(answers)
+
+    def _refuse_measured(self) -> None:
+        if not prefers(self.study):
+            raise InputError(
+                "the objective is measured (objective.kind), so that no preference says anything of it"
+            )
 
     def _partner(
         self,

@@ -6,7 +6,6 @@ surrogate and everything else are computed from it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,16 +18,11 @@ from torch import Tensor
 
 from safebo.acquisition import AcquisitionContext, configured
 from safebo.errors import (
-    EmptySafeSetError,
-    InputError,
-    MeasurementError,
     NoBackupError,
     StudyError,
-    UnknownNameError,
 )
-from safebo.evaluators.gate import checked_measurement
 from safebo.models.growing import Observation
-from safebo.models.interval_split import IntervalSplit, headline
+from safebo.models.interval_split import IntervalSplit
 from safebo.models.norms import NormCheck
 from safebo.models.preferences import Consistency
 from safebo.models.prior_models import PriorReport
@@ -37,7 +31,15 @@ from safebo.study import LEARNED_RULE, Study
 from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile
 from safebo.study.scenarios import scenario_names, walks_chosen
-from safebo.tuner.arguments import asked_record, checked_seed, checked_study, raw_rows
+from safebo.tuner.arguments import (
+    asked_record,
+    check_time,
+    checked_readings,
+    checked_seed,
+    checked_study,
+    checked_told,
+    raw_rows,
+)
 from safebo.tuner.backups import CertifiedBackup, guaranteed
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
@@ -46,14 +48,15 @@ from safebo.tuner.phases import progress
 from safebo.tuner.planner import Planner
 from safebo.tuner.preferences import Questions, best_of
 from safebo.tuner.proposer import Proposal
+from safebo.tuner.recommended import best_certified, predicted
+from safebo.tuner.schedule import scheduled_context
 from safebo.tuner.tolerance import Tolerances, tolerances
 from safebo.tuner.trace import AskTrace, SearchLog, trace_of
+from safebo.tuner.trials import trial_at
 from safebo.types import (
-    PREFERENCE_WORDS,
     Certificate,
     Evidence,
     Measurement,
-    Phase,
     PreferenceAnswer,
     PreferenceQuestion,
     PreferenceWord,
@@ -179,12 +182,12 @@ class Tuner:
     ) -> tuple[Trial, Proposal]:
         name = self.scheduled_context() if context is None else context
         self.encoding.context(name)
-        self._check_time(operating_time)
-        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
+        check_time(self.study, self.history, operating_time)
+        with one_thread(), self._state.at(operating_time, checked_readings(self.study, readings)):
             plan = self._planner.plan(name)
             dropped = self._state.models.prior.contradiction(self._state.observations())
             reason = plan.reason if dropped is None else f"{plan.reason}; {dropped}"
-            trial = self._trial(name, plan.row, plan.phase, reason)
+            trial = trial_at(self._state, self.seed, name, plan.row, plan.phase, reason)
             if plan.phase != "seed" and walks_chosen(self.study):
                 chosen = self._state.next_scenarios(plan.row, name)
                 why = ", ".join(f"{scenario} for {what}" for scenario, what in chosen.items())
@@ -210,7 +213,7 @@ class Tuner:
             MeasurementError: for a trial told before, a missing or non-finite value, or an unknown outcome.
         """
         record = asked_record(self.history, trial)
-        self.history.tell(record.trial.id, self._checked(record.trial, measurement))
+        self.history.tell(record.trial.id, checked_told(self.study, record.trial, measurement))
 
     def tell_manual(
         self,
@@ -225,10 +228,10 @@ class Tuner:
         `operating_time` is that of the robot when the trial began, `readings` what was read then; see `ask`.
         """
         row = self.encoding.space.vector(parameters)
-        self._check_time(operating_time)
-        with one_thread(), self._state.at(operating_time, self._checked_readings(readings)):
-            trial = self._trial(context, row, "manual", "chosen by a person")
-        told = self._checked(trial, measurement)
+        check_time(self.study, self.history, operating_time)
+        with one_thread(), self._state.at(operating_time, checked_readings(self.study, readings)):
+            trial = trial_at(self._state, self.seed, context, row, "manual", "chosen by a person")
+        told = checked_told(self.study, trial, measurement)
         trial = replace(trial, operating_time=operating_time, scenarios=tuple(told.scenarios))
         self.history.add(trial, told)
         return trial
@@ -243,7 +246,9 @@ class Tuner:
         row = self.encoding.space.vector(parameters)
         read = {name: old.context[name] for name in self.encoding.measured}
         with one_thread(), self._state.at(old.operating_time, read):
-            new = self._trial(old.context_name, row, "manual", "edited by a person", trial_id)
+            new = trial_at(
+                self._state, self.seed, old.context_name, row, "manual", "edited by a person", trial_id
+            )
         new = replace(new, operating_time=old.operating_time, scenarios=old.scenarios)
         self.history.replace(new)
         return new
@@ -285,36 +290,13 @@ class Tuner:
             >>> tuner = Tuner(my_preference_study)  # doctest: +SKIP
             >>> tuner.tell_preference((2, 1), "left")  # doctest: +SKIP
         """
-        if not prefers(self.study):
-            raise InputError(
-                "the objective is measured (objective.kind), so that no preference says anything of it"
-            )
-        if word not in PREFERENCE_WORDS:
-            raise InputError(f"answer {word!r} does not exist (allowed: {', '.join(PREFERENCE_WORDS)})")
-        if not isinstance(question, PreferenceQuestion):
-            left, right = (self.history.record(i).trial for i in question)
-            number = len(self.history.answers) + 1
-            question = PreferenceQuestion(number, left.id, right.id, left.context_name)
-        sides = [self.history.record(i) for i in (question.left, question.right)]
-        if sides[0].trial.id == sides[1].trial.id or any(record.pending for record in sides):
-            raise InputError(
-                f"trials {question.left} and {question.right}: two trials that were told are compared"
-            )
-        if len({record.trial.context_name for record in sides}) > 1:
-            raise InputError(f"trials {question.left} and {question.right} are of different contexts")
-        answer = PreferenceAnswer(question, word)
-        self.history.answers.append(answer)
-        return answer
+        return self._questions.answered(question, word)
 
     def restore_preferences(self, answers: Sequence[PreferenceAnswer]) -> None:
         """Take over the answers of an interrupted run; each counts from when both of its trials are told, so that it
         may be given before `restore`.
         """
-        if answers and not prefers(self.study):
-            raise InputError(
-                "the objective is measured (objective.kind), so that no preference says anything of it"
-            )
-        self.history.answers = list(answers)
+        self._questions.restore(answers)
 
     def consistency(self) -> Consistency | None:
         """What the answers say of how consistent a person is (lambda); None for a measured objective."""
@@ -356,7 +338,9 @@ class Tuner:
         if len(self.history):
             raise StudyError("restore needs a new tuner; this one has trials already")
         for trial, measurement in records:
-            self.history.add(trial, None if measurement is None else self._checked(trial, measurement))
+            self.history.add(
+                trial, None if measurement is None else checked_told(self.study, trial, measurement)
+            )
 
     # -- what is known -----------------------------------------------------------------------------------
 
@@ -383,27 +367,7 @@ class Tuner:
         the context. `operating_time` is that of `certify`.
         """
         with one_thread(), self._state.at(operating_time):
-            return self._best(self._named(context))
-
-    def _best(self, name: str) -> Recommendation | None:
-        found = None if prefers(self.study) else self._planner.best(name)
-        # Certified trials themselves, those of safe global trials included.
-        rows = [
-            self._state.raw(r.trial)
-            for r in self.history.of_context(name)
-            if r.measurement is not None
-            and r.measurement.outcome == "completed"
-            and self._state.inside(r.trial)
-        ]
-        rows = self._state.promising(rows, name) + ([] if found is None else [found.row])
-        certificates = list(zip(rows, self._state.certificates(rows, name), strict=True))
-        valid = [(row, c) for row, c in certificates if c.certified]
-        if not valid:
-            return None
-        objective, by = self.encoding.names[0], "mean" if prefers(self.study) else "lower"
-        row, certificate = max(valid, key=lambda pair: float(getattr(pair[1].bounds[objective], by)))
-        best = self._recommendation(row, name, replace(certificate, until=self._state.expires(row, name)))
-        return replace(best, advice=headline(interval_splits(self._state, row, name)))
+            return best_certified(self._planner, self._named(context))
 
     def predict(self, context: str | None = None) -> Recommendation:
         """Where the objective's posterior mean is largest and every margin's mean is at least 0; never
@@ -413,11 +377,7 @@ class Tuner:
         """
         name = self._named(context)
         with one_thread():
-            found = self._planner.predicted(name)
-            if found is None:
-                raise EmptySafeSetError(f"context {name}: nothing can be predicted")
-            certificate = replace(self._state.certificate(found.row, name), certified=False)
-        return self._recommendation(found.row, name, certificate)
+            return predicted(self._planner, name)
 
     def bounds(self, parameters: ArrayLike, context: str) -> NDArray[np.float64]:
         """Lower bound, mean and upper bound of every function at raw parameters (`n x d`), `n x m x 3`.
@@ -563,56 +523,9 @@ class Tuner:
         By the study's schedule; without one, the contexts that have seeds take turns. Trials of a person's
         own choosing do not count. After the schedule's end its last context goes on.
         """
-        count: dict[str, int] = {}
-        for record in self.history:
-            if record.trial.phase != "manual":
-                count[record.trial.context_name] = count.get(record.trial.context_name, 0) + 1
-        schedule = self.study.context.schedule
-        if not schedule:
-            seeded = list(dict.fromkeys(seed.context for seed in self.study.seeds))
-            return min(seeded, key=lambda name: count.get(name, 0))
-        due: dict[str, int] = {}
-        for entry in schedule:
-            due[entry.context] = due.get(entry.context, 0) + entry.trials
-            if count.get(entry.context, 0) < due[entry.context]:
-                return entry.context
-        return schedule[-1].context
+        return scheduled_context(self.study, self.history)
 
     # -- small things ------------------------------------------------------------------------------------
-
-    def _checked_readings(self, readings: Mapping[str, float] | None) -> Mapping[str, float] | None:
-        """Readings of exactly the measured context variables; None where there are none."""
-        names, given = self.encoding.measured, readings or {}
-        if set(given) != set(names):
-            wanted = ", ".join(names) or "none"
-            raise InputError(
-                f"readings of measured context variables are needed for {wanted}, and were given for "
-                f"{', '.join(given) or 'none'}"
-            )
-        for variable in self.study.context.variables:
-            low, high = variable.bounds
-            if variable.measured and not low <= given[variable.name] <= high:
-                raise InputError(
-                    f"{variable.name} reads {given[variable.name]:g} {variable.unit}".rstrip()
-                    + f", outside the bounds [{low:g}, {high:g}] of the study: nothing can be certified there"
-                )
-        return readings if names else None
-
-    def _check_time(self, time: float | None) -> None:
-        if time is None:
-            if self.study.surrogate.time is not None:
-                raise InputError(
-                    "the study declares surrogate.time, so that every trial needs the robot's operating time: give "
-                    "operating_time=SECONDS, pauses included"
-                )
-            return
-        if not math.isfinite(time) or time < 0:
-            raise InputError(f"operating_time must be a number of seconds >= 0, not {time!r}")
-        known = [r.operating_time for r in self.history if r.operating_time is not None]
-        if self.study.surrogate.time is not None and known and time < max(known):
-            raise InputError(
-                f"operating_time {time:g} s lies before that of the last trial, {max(known):g} s: it only goes on"
-            )
 
     def _bounds(self, ctx: AcquisitionContext, points: Tensor) -> NDArray[np.float64]:
         if ctx.past_betas is not None or walks_chosen(self.study):
@@ -623,92 +536,14 @@ class Tuner:
 
     def _prior_rows(self, records: Sequence[tuple[Trial, Measurement | None]]) -> list[Observation]:
         return self.encoding.observations(
-            TrialRecord(trial, None if measurement is None else self._checked(trial, measurement))
+            TrialRecord(trial, None if measurement is None else checked_told(self.study, trial, measurement))
             for trial, measurement in records
         )
-
-    def _checked(self, trial: Trial, measurement: Measurement | Mapping[str, Any]) -> Measurement:
-        try:
-            found = checked_measurement(measurement, self.study)
-        except MeasurementError as error:
-            raise MeasurementError(f"trial {trial.id}: {error}") from None
-        missing = [name for name in trial.scenarios if name not in found.scenarios]
-        if missing and found.scenarios and trial.phase != "manual":
-            raise MeasurementError(
-                f"trial {trial.id}: walked {', '.join(trial.scenarios)}, and scenario {', '.join(missing)} is missing"
-            )
-        return found
 
     def _named(self, context: str | None) -> str:
         name = self.study.seeds[0].context if context is None else context
         self.encoding.context(name)
         return name
-
-    def _trial(
-        self,
-        name: str,
-        row: NDArray[np.float64],
-        phase: Phase,
-        reason: str,
-        trial_id: int | None = None,
-    ) -> Trial:
-        if name not in self.encoding.contexts:
-            raise UnknownNameError("context", name, sorted(self.encoding.contexts))
-        number = self.history.next_id if trial_id is None else trial_id
-        certificate = self._state.certificate(row, name)
-        evidence = self._state.evidence()
-        return Trial(
-            id=number,
-            parameters=self.encoding.space.named(row),
-            context=self._state.context_values(name),
-            context_name=name,
-            phase=phase,
-            seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]),
-            certified=certificate.certified,
-            predicted=certificate.bounds,
-            reason=reason,
-            evidence=evidence,
-            certified_until=self._state.expires(row, name),
-            dominated=self._dominated(name) if phase == "local" else None,
-            scenarios=scenario_names(self.study),
-        )
-
-    def _dominated(self, name: str) -> float | None:
-        """The largest certified lower bound of the objective at tried gains, less twice its noise; None where the study
-        does not ask for it, or nothing is certified.
-        """
-        if "dominated" not in self.study.early_end:
-            return None
-        tried = {tuple(self._state.raw(r.trial)): r.trial for r in self.history.of_context(name)}
-        found = self._state.certificates([self._state.raw(trial) for trial in tried.values()], name)
-        spec, warp = self.study.objective, self.encoding.warps[0]
-        known = [float(warp.forward(c.bounds[spec.name].lower)) for c in found if c.certified]
-        return float(warp.inverse(max(known) - 2.0 * spec.noise_std)) if known else None
-
-    def _recommendation(
-        self, row: NDArray[np.float64], name: str, certificate: Certificate
-    ) -> Recommendation:
-        same = [
-            r.trial.id for r in self.history.of_context(name) if np.array_equal(self._state.raw(r.trial), row)
-        ]
-        return Recommendation(
-            parameters=self.encoding.space.named(row),
-            context_name=name,
-            context=self._state.context_values(name),
-            certified=certificate.certified,
-            bounds=certificate.bounds,
-            trial=same[-1] if same else None,
-            priors={n: found.certifying for n, found in self._state.evidence().items()},
-            until=certificate.until,
-            horizon=self.study.horizon,
-            lasted=self._lasted(name),
-        )
-
-    def _lasted(self, name: str) -> float | None:
-        """How long the completed trials of a context lasted, their median in seconds; None where nobody said."""
-        told = [r.measurement for r in self.history.of_context(name) if r.measurement is not None]
-        known = [m.duration for m in told if m.outcome == "completed" and m.duration > 0]
-        return float(np.median(known)) if known else None
 
 
 __all__ = ["Certificate", "Recommendation", "Tuner"]

@@ -1,0 +1,77 @@
+"""Parameters to use in a context: the best that are certified, or those that the model predicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebo.errors import EmptySafeSetError
+from safebo.models.interval_split import headline
+from safebo.study.preference_checks import prefers
+from safebo.tuner.intervals import interval_splits
+from safebo.tuner.planner import Planner
+from safebo.tuner.state import TunerState
+from safebo.types import Certificate, Recommendation
+
+
+def best_certified(planner: Planner, name: str) -> Recommendation | None:
+    """The certified parameters of a context with the largest lower bound of the objective; of a preference, the tried
+    ones with the largest mean utility. None where nothing is certified.
+    """
+    state, study = planner.state, planner.state.study
+    found = None if prefers(study) else planner.best(name)
+    # Certified trials themselves, those of safe global trials included.
+    rows = [
+        state.raw(r.trial)
+        for r in state.history.of_context(name)
+        if r.measurement is not None and r.measurement.outcome == "completed" and state.inside(r.trial)
+    ]
+    rows = state.promising(rows, name) + ([] if found is None else [found.row])
+    certificates = list(zip(rows, state.certificates(rows, name), strict=True))
+    valid = [(row, c) for row, c in certificates if c.certified]
+    if not valid:
+        return None
+    objective, by = state.encoding.names[0], "mean" if prefers(study) else "lower"
+    row, certificate = max(valid, key=lambda pair: float(getattr(pair[1].bounds[objective], by)))
+    best = _recommendation(state, row, name, replace(certificate, until=state.expires(row, name)))
+    return replace(best, advice=headline(interval_splits(state, row, name)))
+
+
+def predicted(planner: Planner, name: str) -> Recommendation:
+    """Where the objective's posterior mean is largest and every margin's mean is at least 0; never certified.
+
+    Raises:
+        EmptySafeSetError: there is no such place.
+    """
+    found = planner.predicted(name)
+    if found is None:
+        raise EmptySafeSetError(f"context {name}: nothing can be predicted")
+    certificate = replace(planner.state.certificate(found.row, name), certified=False)
+    return _recommendation(planner.state, found.row, name, certificate)
+
+
+def _recommendation(
+    state: TunerState, row: NDArray[np.float64], name: str, certificate: Certificate
+) -> Recommendation:
+    same = [r.trial.id for r in state.history.of_context(name) if np.array_equal(state.raw(r.trial), row)]
+    return Recommendation(
+        parameters=state.encoding.space.named(row),
+        context_name=name,
+        context=state.context_values(name),
+        certified=certificate.certified,
+        bounds=certificate.bounds,
+        trial=same[-1] if same else None,
+        priors={n: found.certifying for n, found in state.evidence().items()},
+        until=certificate.until,
+        horizon=state.study.horizon,
+        lasted=_lasted(state, name),
+    )
+
+
+def _lasted(state: TunerState, name: str) -> float | None:
+    """How long the completed trials of a context lasted, their median in seconds; None where nobody said."""
+    told = [r.measurement for r in state.history.of_context(name) if r.measurement is not None]
+    known = [m.duration for m in told if m.outcome == "completed" and m.duration > 0]
+    return float(np.median(known)) if known else None
