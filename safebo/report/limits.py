@@ -119,12 +119,13 @@ def _far_off(run: RunView) -> Iterator[Finding]:
 def _nothing_certified(run: RunView) -> Iterator[Finding]:
     if not run.study.constraints or next(_impossible(run), None) is not None:
         return
+    unmeasured = _unmeasured_seeds(run)
     for name, best in run.best.items():
-        seeds = [e for e in run.of_context(name) if e.trial.phase == "seed" and e.measurement is not None]
+        seeds = _told_seeds(run, name)
         if best is not None or not seeds:
             continue
         unsafe = [e for e in seeds if e.measurement is not None and was_unsafe(e.measurement, run.study)]
-        if all(e.measurement is not None and e.measurement.outcome == "failed" for e in seeds) and not unsafe:
+        if name in unmeasured:
             why = seeds[-1].measurement.message.rstrip(".") if seeds[-1].measurement is not None else ""
             yield Finding(
                 "limits",
@@ -145,6 +146,23 @@ def _nothing_certified(run: RunView) -> Iterator[Finding]:
             "Give a seed with more margin, or a smaller noise_std if the measurements are that good.",
             run.command("check"),
         )
+
+
+def _told_seeds(run: RunView, context: str) -> list[TrialRecord]:
+    return [e for e in run.of_context(context) if e.trial.phase == "seed" and e.measurement is not None]
+
+
+def _unmeasured_seeds(run: RunView) -> dict[str, list[TrialRecord]]:
+    """Told trials of the seed, by context, where nothing is certified as every one of them failed."""
+    if not run.study.constraints or next(_impossible(run), None) is not None:
+        return {}
+    seeds = {name: _told_seeds(run, name) for name, best in run.best.items() if best is None}
+    return {
+        name: told
+        for name, told in seeds.items()
+        if told
+        and all(m is not None and m.outcome == "failed" and not m.fell for m in (e.measurement for e in told))
+    }
 
 
 def _seed_margins(run: RunView, seeds: Sequence[TrialRecord]) -> str:
@@ -233,6 +251,9 @@ def _failures(run: RunView) -> Iterator[Finding]:
     failed = [e for e in told if e.measurement is not None and e.measurement.outcome == "failed"]
     if len(failed) < 2 or len(failed) < FAILING * len(told):
         return
+    seeds = {e.trial.id for of_context in _unmeasured_seeds(run).values() for e in of_context}
+    if all(e.trial.id in seeds for e in failed):
+        return  # what follows from these is said by `_nothing_certified`
     last = failed[-1].measurement
     why = "" if last is None or not last.message else f"; the last one: {last.message.rstrip('.')}"
     yield Finding(
