@@ -15,7 +15,8 @@ from scipy.stats import ttest_ind
 from safebo.errors import InputError
 from safebo.evaluators.outcome import was_unsafe
 from safebo.report.data import RunView, best_so_far, finite_margin, objective_of
-from safebo.report.findings import number, signed, view_of
+from safebo.report.findings import view_of
+from safebo.report.sentences import number, signed
 from safebo.runs.best_gains import BestGains
 from safebo.storage.journal import Journal
 from safebo.study.reading import changed_keys

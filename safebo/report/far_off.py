@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safebo.report.data import RunView, objective_of
+from safebo.report.sentences import trials_listed
 from safebo.study.preference_checks import prefers
 from safebo.study.priors import impossible, prior_distance
 from safebo.study.space import WarpMap
@@ -35,11 +36,10 @@ def sentences(run: RunView) -> tuple[str, str] | None:
         return None
     worst, name = max(found, key=found.__getitem__), run.study.objective.name
     ids = sorted(found)
-    listed = ", ".join(map(str, ids[:6])) + (", ..." if len(ids) > 6 else "")
     return (
-        f"{name} of trial{'s' if len(ids) > 1 else ''} {listed} lies {found[worst]:,.3g} prior standard deviations "
-        f"below what is expected of it{f' (trial {worst})' if len(ids) > 1 else ''}: what is predicted of {name}, at "
-        "the best gains too, is not to be relied on.",
+        f"{name} of trial{'s' if len(ids) > 1 else ''} {trials_listed(ids)} lies {found[worst]:,.3g} prior standard "
+        f"deviations below what is expected of it{f' (trial {worst})' if len(ids) > 1 else ''}: what is predicted of "
+        f"{name}, at the best gains too, is not to be relied on.",
         f"If it is no true measurement, let the evaluator say so (outcome: failed). If it is, declare a larger "
         f"prior_std of {name}, or a warp of kind log, and begin anew.",
     )

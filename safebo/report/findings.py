@@ -16,6 +16,7 @@ import numpy as np
 from safebo.report.data import Finding, RunView, objective_of
 from safebo.report.far_off import far_off
 from safebo.report.limits import limits
+from safebo.report.sentences import number, signed
 from safebo.runs.best_gains import BestGains, unchanged_gains
 from safebo.runs.evidence_events import DECLARED
 from safebo.runs.recommendation import best_file
@@ -243,19 +244,6 @@ def _next(run: RunView, limited: Sequence[Finding]) -> Finding:
         words = "Nothing in this run asks for more of it; take the gains away."
         return Finding("next", "export", words, command=run.command("export"))
     return Finding("next", "run", "Go on with the run.", command=run.command("resume"))
-
-
-# -- words ---------------------------------------------------------------------------------------------------
-
-
-def number(value: float) -> str:
-    """A number in a sentence: three significant digits, a minus sign as in the tables."""
-    return f"{value:.3g}".replace("-", "−") if value else "0"
-
-
-def signed(value: float) -> str:
-    """A difference in a sentence."""
-    return number(value) if value < 0 else f"+{number(value)}"
 
 
 def _capital(text: str) -> str:

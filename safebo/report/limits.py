@@ -9,22 +9,27 @@ import numpy as np
 from scipy.special import gammaincc
 
 from safebo.evaluators.outcome import margin_of, was_unsafe
-from safebo.evaluators.seeds import impossible_values
 from safebo.models.interval_split import DIFFERENT
-from safebo.report import far_off
 from safebo.report.clipped import clipped
 from safebo.report.data import Finding, RunView, best_so_far
 from safebo.report.goals import REMEDY as GOAL_REMEDY
 from safebo.report.goals import not_reached
 from safebo.report.held_out import sentences
+from safebo.report.prior_limits import (
+    broken_promises,
+    far_off_objective,
+    impossible_seed,
+    latest_evidence,
+    refuted_priors,
+)
 from safebo.report.repeated import in_unit, repeated_noise
-from safebo.runs.evidence_events import DECLARED, KINDS, remedy, times
-from safebo.runs.norm_events import REFUTED, norm_words
+from safebo.report.sentences import number, one_sentence
+from safebo.runs.evidence_events import DECLARED
 from safebo.study import FunctionSpec
 from safebo.study.axis import brief
 from safebo.study.findings import weak_beta
 from safebo.study.space import Space, WarpMap
-from safebo.types import Evidence, TrialRecord
+from safebo.types import TrialRecord
 
 TOUCHED = 0.01
 """Share of a gain's range from a bound within which the bound is touched."""
@@ -41,23 +46,20 @@ FAILING = 0.15
 NOISE_LEVEL = 0.01
 """How often the noise of a right study may be called larger than declared."""
 
-LONGEST = 240
-"""Characters of a message that is quoted."""
-
 LATE = 0.25
 """Share of a run's trials in the end: a best found there is still improving."""
 
 
 def limits(run: RunView) -> Iterator[Finding]:
     """What limits the findings, each with what to do and the command for it; the most urgent first."""
-    yield from _broken(run)
-    yield from _impossible(run)
-    yield from _far_off(run)
+    yield from broken_promises(run)
+    yield from impossible_seed(run)
+    yield from far_off_objective(run)
     if said := weak_beta(run.study):
         yield Finding(
             "limits", "beta", f"{said}.", "Declare a larger beta and begin anew.", run.command("check")
         )
-    yield from _priors(run)
+    yield from refuted_priors(run)
     yield from _failures(run)
     yield from _nothing_certified(run)
     yield from _noise(run)
@@ -73,51 +75,8 @@ def limits(run: RunView) -> Iterator[Finding]:
     yield from _interval(run)
 
 
-def _broken(run: RunView) -> Iterator[Finding]:
-    """Certified trials that were not safe: priors promise too much."""
-    broken = [
-        e.trial.id
-        for e in run.records
-        if e.trial.certified
-        and e.measurement is not None
-        and e.trial.phase != "seed"
-        and was_unsafe(e.measurement, run.study)
-    ]
-    if broken:
-        many = (
-            f"{len(broken)} trials ({_listed(broken)}) were" if len(broken) > 1 else f"Trial {broken[0]} was"
-        )
-        yield Finding(
-            "limits",
-            "unsafe",
-            f"{many} certified and measured unsafe: the study's priors promise too much, so do not rely on its "
-            "certificates.",
-            "Find out which prior is wrong: lengthscales too long, prior_std or noise_std too small.",
-            run.command("check"),
-        )
-
-
-def _impossible(run: RunView) -> Iterator[Finding]:
-    """A seed whose measurement the declared priors call impossible."""
-    for e in run.records:
-        if said := impossible_values(e.trial, e.measurement, run.study):
-            yield Finding(
-                "limits",
-                "prior",
-                f"The study's priors cannot be right: the seed of trial {e.trial.id} measured {'; '.join(said)}.",
-                "Is the unit the one you mean? Correct the study and begin anew.",
-                run.command("check"),
-            )
-            return
-
-
-def _far_off(run: RunView) -> Iterator[Finding]:
-    if next(_impossible(run), None) is None and (said := far_off.sentences(run)) is not None:
-        yield Finding("limits", "prior", *said, run.command("check"))
-
-
 def _nothing_certified(run: RunView) -> Iterator[Finding]:
-    if not run.study.constraints or next(_impossible(run), None) is not None:
+    if not run.study.constraints or next(impossible_seed(run), None) is not None:
         return
     unmeasured = _unmeasured_seeds(run)
     for name, best in run.best.items():
@@ -130,7 +89,7 @@ def _nothing_certified(run: RunView) -> Iterator[Finding]:
             yield Finding(
                 "limits",
                 "failures",
-                f"{run.where(name)}No trial of the seed was measured{': ' if why else ''}{_sentence(why)}",
+                f"{run.where(name)}No trial of the seed was measured{': ' if why else ''}{one_sentence(why)}",
                 "Mend what fails, then go on with more trials.",
                 run.command("resume", trials=_more(run)),
             )
@@ -154,7 +113,7 @@ def _told_seeds(run: RunView, context: str) -> list[TrialRecord]:
 
 def _unmeasured_seeds(run: RunView) -> dict[str, list[TrialRecord]]:
     """Told trials of the seed, by context, where nothing is certified as every one of them failed."""
-    if not run.study.constraints or next(_impossible(run), None) is not None:
+    if not run.study.constraints or next(impossible_seed(run), None) is not None:
         return {}
     seeds = {name: _told_seeds(run, name) for name, best in run.best.items() if best is None}
     return {
@@ -175,7 +134,7 @@ def _seed_margins(run: RunView, seeds: Sequence[TrialRecord]) -> str:
             noise = _noise_text(c, float(np.mean(values)))
             many = f"{len(values)} measurements" if len(values) > 1 else "1 measurement"
             said.append(
-                f"{c.name} {_number(float(np.mean(values)))} {c.unit}".rstrip()
+                f"{c.name} {number(float(np.mean(values)))} {c.unit}".rstrip()
                 + f" in {many} with noise {noise}"
             )
     return ", ".join(said) or "no margin of it was measured"
@@ -183,67 +142,7 @@ def _seed_margins(run: RunView, seeds: Sequence[TrialRecord]) -> str:
 
 def _noise_text(spec: FunctionSpec, at: float) -> str:
     """The declared noise of a function in its own unit, at a value."""
-    return f"{_number(in_unit(spec, at, spec.noise_std))} {spec.unit}".rstrip()
-
-
-def _priors(run: RunView) -> Iterator[Finding]:
-    """Declared priors that the measurements speak against."""
-    for name, now in latest_evidence(run).items():
-        if now.alarm and now.drifts:
-            yield Finding(
-                "limits",
-                "drift",
-                f"The robot changes with time (alarm): no prior that stays as it is fits the measurements of {name}, "
-                "so what early trials showed does not hold any more.",
-                "Declare how fast it changes with surrogate.time, so that certificates expire, and begin anew."
-                if now.log_drift is None
-                else "Declare a shorter memory in surrogate.time and begin anew.",
-                run.command("new"),
-            )
-        elif now.alarm:
-            yield Finding(
-                "limits",
-                "prior",
-                f"The measurements of {name} fit neither the declared prior nor the cautious one (alarm): {now.alarm} "
-                "fits better.",
-                f"Look at its unit. {remedy(now.alarm, now.log_drift)}, and begin anew.",
-                run.command("check"),
-            )
-        elif now.refuted_by:
-            yield Finding(
-                "limits",
-                "prior",
-                f"The declared prior of {name} is wrong: the measurements refute it ({times(now.log_refutation)} for "
-                f"{now.refuted_by}).",
-                f"{remedy(now.refuted_by, now.log_drift)}, and begin anew.",
-                run.command("check"),
-            )
-        if now.disjoint:
-            yield Finding(
-                "limits",
-                "prior",
-                f"Intervals of {name} from different trials have nothing in common, so one of them was wrong.",
-                "Is the noise larger than declared, does the robot change?",
-                run.command("check"),
-            )
-    for event in reversed(run.events):
-        if event.kind == REFUTED:
-            text = f"The declared norm is refuted ({norm_words(event.data)})."
-            yield Finding(
-                "limits", "prior", text, "Declare a larger tuner.confidence.norm.", run.command("check")
-            )
-            break
-
-
-def latest_evidence(run: RunView) -> dict[str, Evidence]:
-    """What was last said of every constraint's prior, by trials and by the run's own news."""
-    found: dict[str, Evidence] = {}
-    for record in run.records:
-        found |= record.trial.evidence
-    for event in run.events:
-        if event.kind in KINDS:
-            found[event.data["function"]] = Evidence(**event.data["evidence"])
-    return found
+    return f"{number(in_unit(spec, at, spec.noise_std))} {spec.unit}".rstrip()
 
 
 def _failures(run: RunView) -> Iterator[Finding]:
@@ -281,8 +180,8 @@ def _noise(run: RunView) -> Iterator[Finding]:
                 "limits",
                 "noise",
                 f"The noise of {spec.name} is {ratio:.1f} times the declared one: repeated trials vary by "
-                f"{_number(measured)}{unit}, the study says {_number(declared)}{unit}.",
-                f"Declare noise_std {_number(std)} for {spec.name}, and make trials longer or average scenarios; then "
+                f"{number(measured)}{unit}, the study says {number(declared)}{unit}.",
+                f"Declare noise_std {number(std)} for {spec.name}, and make trials longer or average scenarios; then "
                 "begin anew.",
                 run.command("new"),
             )
@@ -327,7 +226,9 @@ def _unfinished(run: RunView) -> Iterator[Finding]:
         yield Finding("limits", "seeds only", text, "Go on.", run.command("resume", trials=_more(run)))
     elif len(told) < run.planned:
         why = (
-            "" if stopped is None or stopped.kind != "stopped" else f" It stopped: {_sentence(stopped.text)}"
+            ""
+            if stopped is None or stopped.kind != "stopped"
+            else f" It stopped: {one_sentence(stopped.text)}"
         )
         text = f"{len(told)} of {run.planned} trials are done.{why}"
         remedy_now = "Go on with the rest." if why else "If it is not going on, go on with the rest."
@@ -387,7 +288,7 @@ def _improving(run: RunView) -> Iterator[Finding]:
         last = max(2, math.ceil(LATE * len(ids)))
         before, now = warp.forward(values[-last - 1]), warp.forward(values[-1])
         if float(now - before) > 2.0 * spec.noise_std:
-            rise = f"{_number(values[-1] - values[-last - 1])} {spec.unit}".rstrip()
+            rise = f"{number(values[-1] - values[-last - 1])} {spec.unit}".rstrip()
             yield Finding(
                 "limits",
                 "improving",
@@ -428,17 +329,3 @@ def _interval(run: RunView) -> Iterator[Finding]:
 def _more(run: RunView, least: int = 0) -> int:
     """A total number of trials for a run that goes on: half as many again."""
     return run.planned + max(5, least, math.ceil(0.5 * run.planned))
-
-
-def _sentence(text: str) -> str:
-    """A text as one sentence, cut where it is long."""
-    first = text.strip().split(". ")[0].rstrip(".")
-    return f"{first}." if len(first) <= LONGEST else f"{first[:LONGEST].rsplit(' ', 1)[0]} ..."
-
-
-def _number(value: float) -> str:
-    return f"{float(value):.3g}".replace("-", "−")
-
-
-def _listed(ids: Sequence[int]) -> str:
-    return ", ".join(map(str, ids[:6])) + (", ..." if len(ids) > 6 else "")
