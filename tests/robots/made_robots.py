@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import pytest
+
+from safebo.robots.descriptions.robot import RobotModel
 
 LEGS = {"FL": (1, 1), "FR": (1, -1), "RL": (-1, 1), "RR": (-1, -1)}
 HIP, THIGH_OFFSET, THIGH, CALF, RADIUS = (0.2, 0.06), 0.09, 0.22, 0.2, 0.022
 MASSES = (6.0, 0.7, 1.1, 0.2)
+MASS = MASSES[0] + 4 * sum(MASSES[1:])
 HOME = (0.0, 0.8, -1.5)
+ODD = ((1, 0, 0, 0), (0.3, 0.5, -0.4, 0.7), (0.8, -0.1, 0.2, 0.5), (0.5, 0.5, -0.5, 0.5))
+"""Quaternions of the trunk and of the links of a leg, for `Make.turned`."""
 
 
 @dataclass
@@ -199,3 +207,39 @@ def joint(
         f'<joint name="{name or below + "_fixed"}" type="{kind}"><parent link="{above}"/><child link="{below}"/>'
         f'<origin xyz="{row(step)}" rpy="0 0 0"/>{inside}</joint>'
     )
+
+
+def written(folder: Path, text: str, name: str = "robot.xml") -> Path:
+    """The path of a file with this text."""
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def foot_by_hand(q: np.ndarray, fore: int, side: int, signs: Sequence[int] = (1, 1, 1)) -> np.ndarray:
+    """Foot of the made robot, by the closed form for abduction about x, thigh and calf about y."""
+    hip, thigh, calf = np.asarray(q) * signs
+    x = -THIGH * np.sin(thigh) - CALF * np.sin(thigh + calf)
+    down = -THIGH * np.cos(thigh) - CALF * np.cos(thigh + calf)
+    offset = side * THIGH_OFFSET
+    return np.array(
+        [
+            fore * HIP[0] + x,
+            side * HIP[1] + offset * np.cos(hip) - down * np.sin(hip),
+            offset * np.sin(hip) + down * np.cos(hip),
+        ]
+    )
+
+
+def is_the_made_robot(
+    robot: RobotModel, signs: Sequence[int] = (1, 1, 1), tolerance: float = 1e-9, radius: float = RADIUS
+) -> None:
+    """Assert that a model has the made robot's legs, mass and feet."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        q = rng.uniform(-1, 1, 12)
+        corners = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+        wanted = [foot_by_hand(q[3 * i : 3 * i + 3], *c, signs) for i, c in enumerate(corners)]
+        np.testing.assert_allclose(robot.foot_positions(q), wanted, atol=tolerance)
+    assert robot.mass == pytest.approx(MASS, abs=1e-4)
+    assert robot.foot_radius == pytest.approx(radius, abs=1e-6)

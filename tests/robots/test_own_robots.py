@@ -1,13 +1,11 @@
-"""Robots of one's own: the same quadruped in many ways of describing it, and what is no quadruped."""
+"""Robots of one's own: the same quadruped in many ways of describing it."""
 
 from __future__ import annotations
 
 import pickle
 import re
-from dataclasses import replace
 from xml.sax.saxutils import quoteattr
 
-import mujoco
 import numpy as np
 import pinocchio
 import pytest
@@ -16,65 +14,25 @@ from made_robots import (
     HIP,
     HOME,
     LEGS,
-    MASSES,
-    RADIUS,
+    MASS,
+    ODD,
     THIGH,
     THIGH_OFFSET,
     Make,
+    foot_by_hand,
+    is_the_made_robot,
     joint,
     row,
     stl,
     urdf,
+    written,
 )
 
 from safebo.robots.descriptions.check import check_own_robot
-from safebo.robots.descriptions.model import RobotSize, load_robot, own_robot
-from safebo.robots.descriptions.own import OwnChoices, read_own_robot
-from safebo.robots.descriptions.plausible import implausible
-from safebo.robots.quadruped.controller import Controller, VelocityRamp
-from safebo.robots.quadruped.gains import robot_gains
-from safebo.robots.quadruped.gait import GAITS, robot_gait
-from safebo.robots.simulation.disturbance import Disturbance
-from safebo.robots.simulation.plant import Simulation
-from safebo.robots.simulation.rollout import rollout
-
-MASS = MASSES[0] + 4 * sum(MASSES[1:])
-
-
-def written(folder, text, name="robot.xml"):
-    path = folder / name
-    path.write_text(text)
-    return path
-
-
-def foot_by_hand(q, fore, side, signs=(1, 1, 1)):
-    """Foot of the made robot, by the closed form for abduction about x, thigh and calf about y."""
-    hip, thigh, calf = np.asarray(q) * signs
-    x = -THIGH * np.sin(thigh) - CALF * np.sin(thigh + calf)
-    down = -THIGH * np.cos(thigh) - CALF * np.cos(thigh + calf)
-    offset = side * THIGH_OFFSET
-    return np.array(
-        [
-            fore * HIP[0] + x,
-            side * HIP[1] + offset * np.cos(hip) - down * np.sin(hip),
-            offset * np.sin(hip) + down * np.cos(hip),
-        ]
-    )
-
-
-def is_the_made_robot(robot, signs=(1, 1, 1), tolerance=1e-9, radius=RADIUS):
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        q = rng.uniform(-1, 1, 12)
-        corners = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-        wanted = [foot_by_hand(q[3 * i : 3 * i + 3], *c, signs) for i, c in enumerate(corners)]
-        np.testing.assert_allclose(robot.foot_positions(q), wanted, atol=tolerance)
-    assert robot.mass == pytest.approx(MASS, abs=1e-4)
-    assert robot.foot_radius == pytest.approx(radius, abs=1e-6)
-
+from safebo.robots.descriptions.model import load_robot, own_robot
+from safebo.robots.descriptions.own import read_own_robot
 
 QUARTER = (0.7071067811865476, 0, 0, 0.7071067811865476)
-ODD = ((1, 0, 0, 0), (0.3, 0.5, -0.4, 0.7), (0.8, -0.1, 0.2, 0.5), (0.5, 0.5, -0.5, 0.5))
 ARM = """<body name="arm0" pos="0.1 0 0.06"><inertial pos="0 0 0.1" mass="0.5" diaginertia="1e-3 1e-3 1e-3"/>
 <joint name="shoulder" axis="0 1 0" range="-1 1"/><body pos="0 0 0.2"><inertial pos="0 0 0.1" mass="0.3"
 diaginertia="1e-3 1e-3 1e-3"/><joint name="elbow" axis="0 1 0" range="0.2 1"/></body></body>"""
@@ -384,114 +342,6 @@ def test_a_urdf_without_limits_gets_defaults_that_are_said(tmp_path):
     assert any("torque limit" in note and "speed limit" in note for note in robot.notes)
 
 
-# ---- what can be computed with, and hardly any robot is
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('lower="-0.9" upper="0.9"', 'lower="0.9" upper="-0.9"', "lower 0.9 is above upper -0.9"),
-        ('effort="30', 'effort="-30', "effort is -30: it cannot be below 0"),
-        ('ixx="', 'ixx="inf" was="', "are infinite"),
-    ],
-)
-def test_what_mujoco_would_take_in_silence_of_a_urdf_is_refused(old, new, words, tmp_path):
-    text = urdf()
-    assert old in text
-    with pytest.raises(ValueError, match=words):
-        load_robot(written(tmp_path, text.replace(old, new, 1), "robot.urdf"))
-
-
-def test_a_urdf_whose_joints_mimic_or_have_no_range_says_so(tmp_path):
-    text = urdf().replace('lower="-0.9" upper="0.9" ', "")
-    text = text.replace('type="revolute">', 'type="revolute"><mimic joint="other"/>', 1)
-    notes = load_robot(written(tmp_path, text, "robot.urdf")).notes
-    assert "joints without a range turn without end: FL_joint0, FR_joint0, RL_joint0, RR_joint0" in notes
-    assert "left out: mimic of joints, which move freely: FL_joint0" in notes
-
-
-def test_units_of_joint_ranges_and_speeds_are_looked_at(tmp_path):
-    fast = urdf().replace('velocity="25', 'velocity="1430')
-    assert "that of built robots 7 to 50" in " ".join(check_own_robot(own_robot_at(tmp_path, fast)).problems)
-    wide = urdf().replace('lower="-0.9" upper="0.9"', 'lower="-51" upper="51"')
-    assert "ranges have to be in radians" in " ".join(check_own_robot(own_robot_at(tmp_path, wide)).problems)
-
-
-def own_robot_at(folder, text):
-    return read_own_robot(written(folder, text, "robot.urdf"))
-
-
-def _heavier(factor):
-    """The made robot with all masses and moments of inertia times a factor."""
-
-    def scaled(found):
-        values = [float(value) * factor for value in found[2].split()]
-        return f'{found[1]}="{" ".join(map(str, values))}"'
-
-    return re.sub(r'(mass|diaginertia)="([^"]+)"', scaled, Make().text())
-
-
-@pytest.mark.parametrize(
-    ("head", "words"),
-    [
-        ('<option gravity="0 0 -1.62"/>', "gravity of 0 0 -1.62 m/s^2; walks have 9.81 m/s^2 along -z"),
-        ('<option gravity="0 -9.81 0"/>', "gravity of 0 -9.81 0 m/s^2"),
-        ('<option><flag gravity="disable"/></option>', "gravity of 0 0 0 m/s^2"),
-        ('<option density="1000"/>', "what the file moves in (option density, viscosity)"),
-        ('<option wind="0 3 0"/>', "left out: wind"),
-    ],
-)
-def test_forces_of_a_file_that_a_walk_has_not_are_said(head, words, tmp_path):
-    assert not any(
-        "left out" in note for note in read_own_robot(written(tmp_path, Make().text())).model.notes
-    )
-    said = [
-        note
-        for note in read_own_robot(written(tmp_path, Make(head=head).text())).model.notes
-        if "left out" in note
-    ]
-    assert len(said) == 1
-    assert words in said[0]
-
-
-def test_links_that_float_in_the_file_weigh_what_they_weigh_and_it_is_said(tmp_path):
-    text = Make().text().replace('<body name="', '<body gravcomp="1" name="')
-    robot = read_own_robot(written(tmp_path, text)).model
-    assert any("gravcomp, which carries links" in note for note in robot.notes)
-    assert not robot.load_mujoco().body_gravcomp.any()
-    assert robot.mass == pytest.approx(MASS, abs=1e-4)
-
-
-def _scaled_inertia(factor):
-    def scaled(found):
-        return f'diaginertia="{" ".join(str(float(x) * factor) for x in found[1].split())}"'
-
-    return re.sub(r'diaginertia="([^"]+)"', scaled, Make().text())
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (_heavier(20.0), "280 kg with legs of 0.42 m; built quadrupeds with such legs weigh 5.2 to 23 kg"),
-        (_heavier(1e-2), "lengths have to be in metres, masses in kg"),
-        (_scaled_inertia(1e3), "they have to be in kg m^2"),
-        (_scaled_inertia(1e-6), "they have to be in kg m^2"),
-        (Make().text().replace('mass="0.7"', 'mass="7"', 1), "leg FL weighs 8.3 kg, leg FR 2 kg"),
-        (Make(geom='friction="0 0 0"').text(), "friction of the feet is 0: they slip"),
-        (
-            Make().text().replace('frictionloss="0.2"', 'frictionloss="100"'),
-            "takes more than half of its 30 N m",
-        ),
-        (Make().text().replace('damping="0.1"', 'damping="1000"'), "(1000 N m s/rad, at 1 rad/s) takes more"),
-    ],
-)
-def test_figures_that_hardly_any_robot_has_are_said(text, words, tmp_path):
-    found = implausible(read_own_robot(written(tmp_path, text)).skeleton)
-    assert len(found) == 1
-    assert words in found[0]
-    assert implausible(read_own_robot(written(tmp_path, Make().text())).skeleton) == []
-
-
 @pytest.mark.parametrize(
     ("joint", "gear", "ctrl", "limit"), [("-10 30", 1, 50, 10), ("-30 30", 9, 3, 27), ("-20 20", 9, 3, 20)]
 )
@@ -507,115 +357,9 @@ def test_the_least_of_what_joint_and_motor_say_is_the_torque_limit_both_ways(
     assert read_own_robot(written(tmp_path, text)).skeleton.torque.tolist() == pytest.approx([limit] * 12)
 
 
-# ---- what is no robot for this
-
-
-def corners(count):
-    return {f"L{i}": (1 - i, side) for i in range(count // 2) for side in (1, -1)} if count == 2 else {
-        f"{'LR'[side < 0]}{i}": (1 - i, side) for i in range(count // 2) for side in (1, -1)
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (Make(legs=corners(6)).text(), "found 6 limbs: 3 hinges from 'L0_joint0'"),
-        (Make(legs={"L": (0, 1), "R": (0, -1)}).text(), "found 2 limbs: 3 hinges from 'L_joint0'"),
-        (Make().text().replace('name="FL_joint2"', 'type="slide" name="FL_joint2"'), "not all hinges"),
-        (Make(legs={"A": (1, 0), "B": (0, 1), "C": (-1, 0), "D": (0, -1)}).text(), "four corners"),
-        ("<mujoco/>", "no joint that moves"),
-        ("<mujoco><worldbody><body>", "is not XML"),
-        ("", "is not XML"),
-        ("<sdf/>", "found <sdf>"),
-        ("<mujocoinclude/>", "is a part that other files include"),
-        (
-            '<robot xmlns:xacro="http://ros.org/xacro"><xacro:include filename="a"/></robot>',
-            r"run `xacro robot\.xml > robot\.urdf` first",
-        ),
-        ('<robot name="r"><link name="a"/></robot>', "no joint that moves"),
-        (Make().text().replace('mass="0.2"', 'mass="oops"'), "MuJoCo cannot read it"),
-        (Make().text().replace('mass="0.2"', 'mass="-0.2"'), "is -0.2 kg: it has to be above 0"),
-        (Make(ranges=((-0.9, 0.9), (-0.1, 0.1), (-0.1, 0.0))).text(), "no pose was found in which it stands"),
-    ],
-)
-def test_what_cannot_be_used_is_refused_in_one_sentence_with_the_file(text, words, tmp_path):
-    path = written(tmp_path, text)
-    with pytest.raises(ValueError, match=words) as caught:
-        load_robot(path)
-    message = str(caught.value)
-    assert message.startswith(f"robot {path}: ")
-    assert "\n" not in message
-    assert len(message) < 700
-
-
 def test_a_processed_xacro_that_only_names_its_namespace_is_a_urdf(tmp_path):
     text = urdf().replace('<robot name="made">', '<robot name="made" xmlns:xacro="http://ros.org/xacro">')
     is_the_made_robot(load_robot(written(tmp_path, text, "robot.urdf")))
-
-
-# ---- what the robot does
-
-
-def slip(foot_friction, path, gap=None):
-    """How far a robot slides in half a second when it is pushed with 60 N."""
-    model = read_own_robot(path, OwnChoices(foot_friction=foot_friction)).model
-    simulation = Simulation(model, gap or Disturbance().without_noise(), 0)
-    controller = Controller(model, robot_gains(model), GAITS["stand"], VelocityRamp(0.0), estimator="truth")
-    truth = simulation.truth()
-    controller.reset(simulation.read(), truth)
-    for tick in range(300):
-        simulation.data.xfrc_applied[simulation.index.base_body, 1] = 60.0 if tick > 150 else 0.0
-        simulation.apply(controller.step(simulation.read(), truth))
-    return float(simulation.data.geom_xpos[simulation.index.foot_geom][:, 1].mean())
-
-
-def test_foot_friction_means_what_it_says_whatever_the_floor(tmp_path):
-    path = written(tmp_path, Make(geom='friction="0.7 0.02 0.01"').text())
-    model = load_robot(path).load_mujoco()
-    assert model.geom("FL_foot").friction[0] == pytest.approx(0.7)
-    data = mujoco.MjData(model)
-    mujoco.mj_resetDataKeyframe(model, data, 0)
-    data.qpos[2] = load_robot(path).standing_height(load_robot(path).home_joints) - 0.002
-    mujoco.mj_forward(model, data)
-    assert data.ncon == 4
-    assert all(contact.friction[0] == pytest.approx(0.7) for contact in data.contact)
-    held = slip(None, path)
-    assert abs(held) < 0.02
-    assert slip(0.05, path) > 0.05
-    assert slip(None, path, Disturbance(foot_friction=0.05).without_noise()) > 0.05
-
-
-@pytest.mark.parametrize(
-    "make", [Make(turned=ODD, axes=(1, -1, -1), foot="welded"), Make(ranges=(None, None, None))]
-)
-def test_a_robot_of_another_make_trots_with_default_gains(make, tmp_path):
-    robot = load_robot(written(tmp_path, make.text()))
-    controller = Controller(robot, robot_gains(robot), GAITS["trot"], VelocityRamp(0.4))
-    record = rollout(Simulation(robot, Disturbance(), 0), controller, 3.0)
-    assert not record.fell, record.stop_reason
-    rows = slice(record.walk_start + 500, None)
-    assert record.base_velocity[rows, 0].mean() == pytest.approx(0.4, abs=0.03)
-
-
-def test_gains_go_with_mass_and_leg_length_and_are_a_go1s_for_a_go1(tmp_path):
-    robot = load_robot(written(tmp_path, Make().text()))
-    gains, go1 = robot_gains(robot), robot_gains(load_robot("go1"))
-    assert go1.changed() == {}
-    mass, length = robot.size
-    assert mass == pytest.approx(MASS / 12.743448)
-    assert length == pytest.approx(0.42 / 0.426)
-    assert gains["joint.hip.kp"] == pytest.approx(60 * mass * length)
-    assert gains["mpc.force_regularisation"] == pytest.approx(1e-5 / mass**2)
-    chosen = robot_gains(robot, {"joint.hip.kp": 60.0})
-    assert chosen["joint.hip.kp"] == 60.0
-    assert chosen["joint.thigh.kp"] == gains["joint.thigh.kp"]
-
-
-def test_a_robot_with_short_legs_strides_faster_and_a_large_one_as_named(tmp_path):
-    robot = load_robot(written(tmp_path, Make().text()))
-    small, large = (replace(robot, size=RobotSize(1.0, length)) for length in (0.25, 4.0))
-    assert robot_gait(small, "trot").stride_duration == pytest.approx(0.25)
-    assert robot_gait(large, "trot") == robot_gait(load_robot("go1"), "trot") == GAITS["trot"]
 
 
 @pytest.mark.parametrize("names", ["{leg}_{part}", "{part}", "floor {leg} {part} <&>"])
@@ -628,14 +372,6 @@ def test_joints_may_be_called_as_the_model_calls_other_things(names, tmp_path):
     own = own_robot(written(tmp_path, text))
     is_the_made_robot(own.model)
     assert max(check_own_robot(own).differences.values()) < 1e-9
-
-
-def test_lengths_in_millimetres_are_refused(tmp_path):
-    text = Make().text()
-    for pos in set(re.findall(r'pos="([^"]*)"', text)):
-        text = text.replace(f'pos="{pos}"', f'pos="{row([1000 * float(v) for v in pos.split()])}"')
-    with pytest.raises(ValueError, match="420 m long: lengths have to be in metres"):
-        load_robot(written(tmp_path, text))
 
 
 def test_a_foot_that_touches_by_contact_pairs_alone_is_a_foot(tmp_path):
