@@ -23,6 +23,7 @@ from safebo.tuner.phases import ExplorationProgress, ExplorationRegion, progress
 from safebo.tuner.proposer import Proposal, Proposer
 from safebo.tuner.seeds import Seeds
 from safebo.tuner.state import TunerState
+from safebo.tuner.watching import Watching
 from safebo.types import Trial
 
 FOR_EVIDENCE = "for evidence"
@@ -47,6 +48,7 @@ class Planner:
         self.local_name = self.method.local or self.spec.local_method
         self.local = acquisition_class(self.local_name)
         self.state = TunerState(encoding, history, explores=self.method.exploration is not None)
+        self.watching = Watching(self.state)
         self.proposer = Proposer(encoding, self.spec)
         self.seeds = Seeds(self.state)
         self.goals = Goals(self.state, self.proposer)
@@ -211,7 +213,7 @@ class Planner:
         self, name: str, ctx: AcquisitionContext, starts: Float[Tensor, "k d"], stage: ExplorationProgress
     ) -> Proposal:
         """The next trial of a context at this stage."""
-        watched = self.state.watched(name)
+        watched = self.watching.possible(name)
         if stage.phase == "local":
             known = self._region_points(name, stage)
             region = self.proposer.certified_starts(ctx, known)
@@ -244,7 +246,7 @@ class Planner:
 
     def _search_outside(self, name: str, starts: Float[Tensor, "k d"]) -> Proposal | None:
         """A point outside the safe set and, as far as it has a volume, the failed set."""
-        failed = self.state.failed_set(name)
+        failed = self.watching.failed_set(name)
         ctx = self._context(name, [*self.state.visited(), *failed])
         ctx, starts = self.proposer.with_incumbent(ctx, starts)
         told = self.state.told(name)

@@ -1,4 +1,4 @@
-"""What the records say: the surrogate, certificates, and the sets and backups of every context.
+"""What the records say: the surrogate, certificates, and the sets of every context.
 
 Every answer is a function of the records alone; what is kept between calls only saves work.
 """
@@ -20,22 +20,18 @@ from safebo.acquisition import AcquisitionContext, Told, acquisition_class
 from safebo.acquisition.allowed import AllowedPoints
 from safebo.acquisition.scenarios import ScenarioContext, next_scenarios, scenario_contexts
 from safebo.evaluators.seeds import impossible_values
-from safebo.models.confidence import disjoint
 from safebo.models.growing import Observation
 from safebo.models.model_cache import ModelCache
-from safebo.models.norms import NormCheck, checked_norm
+from safebo.models.norms import NormCheck
 from safebo.models.searched import SearchedSurrogates
 from safebo.models.surrogate import Surrogate
-from safebo.models.trust import EVIDENCE_ROWS, FunctionTrust
+from safebo.models.trust import FunctionTrust
 from safebo.safety.certificates import CertificateRule, LipschitzCertificate, StricterCertificate
 from safebo.safety.expiry import remaining_validity
 from safebo.safety.measured_points import MeasuredPoints
-from safebo.safety.safe_set import smallest
-from safebo.study import LEARNED_RULE
 from safebo.study.aggregation import kept
-from safebo.study.methods import NORM_SCHEDULES
 from safebo.study.preference_checks import prefers
-from safebo.tuner.backups import Backup, backup_of, boundary_monitor
+from safebo.tuner.betas import Betas
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.history import History
 from safebo.tuner.opened import at_point, opened_points, own_statement
@@ -44,8 +40,7 @@ from safebo.types import Bounds, Certificate, Evidence, Trial
 
 if TYPE_CHECKING:
     # with numba, which only global trials need
-    from safebo.boundary.margin_to_go import MarginMonitor
-    from safebo.boundary.monitor import BoundaryMonitor
+    pass
 
 OUTSIDE = 1e-9
 """Beyond the unit cube; so much is rounding."""
@@ -70,16 +65,13 @@ class TunerState:
         self.explores = explores
         self.models = ModelCache(encoding.study)
         self._searched = SearchedSurrogates()
+        self._betas = Betas(encoding, history, self.models.declared)
         self.utility = Utility(encoding, history) if prefers(encoding.study) else None
         self._asked_about: float | None = None
         self._readings: Mapping[str, float] | None = None
         self._observations: tuple[tuple[int, ...], list[Observation]] | None = None
-        self._known_backups: dict[int, Backup | None] = {}
         self._raw: dict[int, tuple[Trial, NDArray[np.float64]]] = {}
-        self._norms: tuple[object, dict[str, NormCheck]] = (None, {})
         self._inside: dict[int, tuple[NDArray[np.float64], bool]] = {}
-        self._monitors: tuple[object, BoundaryMonitor] | None = None
-        self.learned: dict[str, MarginMonitor] = {}
         self._opened: dict[str, tuple[tuple[int, ...], MeasuredPoints]] = {}
 
     @property
@@ -142,7 +134,7 @@ class TunerState:
             if name in self.encoding.names[1:]:
                 record = found.get(name, Evidence("declared", 0.0, 0.0))
                 found[name] = replace(record, correlation=str(believed))
-        apart = self._disjoint(self.surrogate()) if found else ()
+        apart = self._betas.disjoint(self.surrogate(), self.observations()) if found else ()
         return {n: replace(e, disjoint=self.encoding.names.index(n) in apart) for n, e in found.items()}
 
     def observations(self) -> list[Observation]:
@@ -192,9 +184,9 @@ class TunerState:
             context=self.encoding.context(name, self.readings),
             dimension=dimension,
             thresholds=self.encoding.thresholds,
-            beta=self._beta(),
+            beta=self._betas.now(surrogate, self.observations()),
             optimism=spec.optimism,
-            past_betas=self._past_betas(surrogate) if exact is None else None,
+            past_betas=self._betas.past(surrogate, self.observations()) if exact is None else None,
             rule=spec.expander_rule,
             lipschitz=None if spec.lipschitz is None else torch.tensor(spec.lipschitz, dtype=torch.float64),
             epsilon=spec.epsilon,
@@ -235,15 +227,6 @@ class TunerState:
         found = next_scenarios(ctx, self.encoding.unit(row[None])[0], self.study.scenarios.walks)
         return {known[scenario]: functions[function] for scenario, function in found}
 
-    def _beta(self) -> Float[Tensor, " m"]:
-        """The multiplier of every function's standard deviation now."""
-        surrogate, schedule, trials = self.surrogate(), self.encoding.schedule, len(self.history)
-        beta = [
-            surrogate.inflation * schedule.with_norm(self._norm(i)).now(p, i, trials)
-            for i, p in enumerate(surrogate.posteriors)
-        ]
-        return torch.tensor(beta, dtype=torch.float64)
-
     def _anchor(self, name: str) -> NDArray[np.float64] | None:
         """Values that keep the linear constraints between parameters: a seed's, of the context where it has one."""
         if self.encoding.space.plain:
@@ -251,59 +234,9 @@ class TunerState:
         seeds = sorted(self.study.seeds, key=lambda seed: seed.context != name)
         return self.encoding.space.vector(seeds[0].parameters)
 
-    def _past_betas(self, surrogate: Surrogate) -> list[Tensor] | None:
-        """Every function's beta after 0, 1, ... of its observations, where intervals are intersected."""
-        if not self.study.tuner.confidence.intersect:
-            return None
-        betas = self._histories(surrogate)
-        spec = self.study.surrogate
-        if spec.trust == "earned" and spec.on_alarm != "record":
-            for i in self._disjoint(surrogate):  # the present interval alone
-                betas[i] = torch.cat([torch.full_like(betas[i][:-1], torch.inf), betas[i][-1:]])
-        return betas
-
-    def _histories(self, surrogate: Surrogate) -> list[Tensor]:
-        """Every function's beta after 0, 1, ... of its observations."""
-        schedule = self.encoding.schedule
-        return [
-            surrogate.inflation * schedule.with_norm(self._norm(i)).history(p, i)
-            for i, p in enumerate(surrogate.posteriors)
-        ]
-
-    def _disjoint(self, surrogate: Surrogate) -> tuple[int, ...]:
-        """Constraints whose intervals of different times have nothing in common where they are intersected."""
-        if not self.study.tuner.confidence.intersect:
-            return ()
-        betas = self._histories(surrogate)
-        return tuple(
-            i for i, p in enumerate(surrogate.posteriors) if i > 0 and disjoint(p, betas[i], EVIDENCE_ROWS)
-        )
-
     def norms(self) -> dict[str, NormCheck]:
         """What the measurements say of every function's declared norm; empty for schedules of none."""
-        schedule, rows = self.encoding.schedule, self.observations()
-        spec = schedule.spec
-        if spec.schedule not in NORM_SCHEDULES:
-            return {}
-        told = tuple((row.trial, row.values) for row in rows)
-        if self._norms[0] != told:
-            found = {}
-            for i, model in enumerate(self.models.declared):
-                own = [r for r in rows if r.values[i] is not None and (not r.exact or r.exact[i])]
-                X = torch.stack([r.x for r in own]) if own else torch.zeros(0, 0, dtype=torch.float64)
-                residual = np.array([r.values[i] for r in own], dtype=np.float64) - model.mean
-                noise = schedule.noise_std[i] if spec.noise_bound is None else spec.noise_bound
-                share = spec.delta / len(self.models.declared)
-                found[model.name] = checked_norm(model.kernel(), X, residual, noise, share, spec.norm)
-            self._norms = (told, found)
-        return self._norms[1]
-
-    def _norm(self, function: int) -> float | None:
-        """The norm that takes the place of a function's refuted one; None for the declared one."""
-        if self.study.surrogate.on_alarm not in ("pause", "caution"):
-            return None
-        found = self.norms().get(self.encoding.names[function])
-        return None if found is None or not found.refuted else found.enough
+        return self._betas.norms(self.observations())
 
     def _expanding(self, name: str) -> bool:
         """Whether a staged method still expands, by the number of trials of the context."""
@@ -468,7 +401,8 @@ class TunerState:
 
     def own_statement(self, trial: Trial) -> str:
         """What all trials at a trial's point say of it, in words."""
-        return own_statement(trial, self.history.told(), self.encoding, self._beta())
+        beta = self._betas.now(self.surrogate(), self.observations())
+        return own_statement(trial, self.history.told(), self.encoding, beta)
 
     def lapsed(self, name: str) -> Trial | None:
         """The first trial at a point that its own measurements certified until the last told one, and nothing now."""
@@ -485,70 +419,3 @@ class TunerState:
             own = ctx.bounds_from(point, now.certain, now.certain)
         held = own.exceptions is not None and bool(own.exceptions >= 0)
         return before[0].trial if held and not bool(ctx.certified(now)) else None
-
-    def failed_set(self, name: str) -> list[Trial]:
-        """Global trials in which the monitor switched, without those whose state it would let pass today.
-
-        The failing parameters, not the backup's; computed anew before every global step. A monitor that was learned
-        lets nothing pass that it once stopped.
-        """
-        stopped = [
-            r
-            for r in self.history.of_context(name)
-            if r.trial.phase == "global" and r.measurement is not None and r.measurement.outcome == "backup"
-        ]
-        if not stopped:
-            return []
-        if self.study.tuner.backup.rule == LEARNED_RULE:
-            return [r.trial for r in stopped]
-        monitor = self.monitor(name)
-        failed = []
-        for r in stopped:
-            visited = None if r.measurement is None else r.measurement.backup_state
-            if visited is None or not monitor.covered(np.asarray(visited, dtype=np.float64)):
-                failed.append(r.trial)
-        return failed
-
-    def watched(self, name: str) -> bool:
-        """Whether a global trial in this context could be watched: some backup's gains are certified."""
-        return bool(self.backups(name)[0])
-
-    def monitor(self, name: str) -> BoundaryMonitor:
-        """The boundary condition of a context from its backups.
-
-        Raises:
-            NoBackupError: when no backup with certified gains is known.
-        """
-        told = tuple(r.trial.id for r in self.history.told())
-        if self._monitors is None or self._monitors[0] != (name, told):
-            found, lower = self.backups(name)
-            spec, visited = self.study.tuner.backup, self._uncertified_states(name)
-            self._monitors = ((name, told), boundary_monitor(found, lower, spec, visited))
-        return self._monitors[1]
-
-    def _uncertified_states(self, name: str) -> list[NDArray[np.float64]]:
-        """Finite states that the context's global trials visited, `m x k` each."""
-        measured = [r.measurement for r in self.history.of_context(name) if r.trial.phase == "global"]
-        paths = [np.asarray(m.states, dtype=np.float64) for m in measured if m and m.states is not None]
-        return [path for path in paths if np.isfinite(path).all()]
-
-    def backups(self, name: str) -> tuple[list[Backup], NDArray[np.float64]]:
-        """Backups of the context whose gains are certified now, and the lower bounds of their smallest margins."""
-        found = []
-        for r in self.history.of_context(name):
-            if r.pending:
-                continue
-            if r.trial.id not in self._known_backups:
-                self._known_backups[r.trial.id] = backup_of(r, self.encoding)
-            backup = self._known_backups[r.trial.id]
-            if backup is not None:
-                found.append(backup)
-        if not found:
-            return [], np.zeros(0)
-        ctx = self.acquisition_context(name)
-        rows = np.stack([self.encoding.space.vector(b.parameters) for b in found])
-        with torch.no_grad():
-            bounds = ctx.bounds_at(self.encoding.unit(rows))
-        kept = ctx.certified(bounds).numpy()
-        lower = smallest(bounds.margins).numpy()
-        return [b for b, keep in zip(found, kept, strict=True) if keep], lower[kept]

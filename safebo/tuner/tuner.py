@@ -125,7 +125,7 @@ class Tuner:
         self.encoding = StudyEncoding(study)
         self.history = History()
         self._planner = Planner(self.encoding, self.history, self.seed)
-        self._state = self._planner.state
+        self._state, self._watching = self._planner.state, self._planner.watching
         self._questions = Questions(study, self.history, self._planner.rng)
         if prior:
             self.take_prior(prior)
@@ -403,7 +403,7 @@ class Tuner:
         if trial.phase != "global" or not self._state.explores:
             return None
         if self.study.tuner.backup.rule == LEARNED_RULE:
-            learned = self._state.learned.get(trial.context_name)
+            learned = self._watching.learned.get(trial.context_name)
             if learned is None:
                 raise NoBackupError(
                     f"trial {trial.id}: tuner.backup.rule {LEARNED_RULE} watches with a monitor that is learned in "
@@ -412,7 +412,7 @@ class Tuner:
                 )
             return learned
         with one_thread():
-            return self._state.monitor(trial.context_name)
+            return self._watching.monitor(trial.context_name)
 
     def take_monitor(self, context: str, monitor: MarginMonitor) -> None:
         """Watch global trials of a context with a monitor that was learned, for `tuner.backup.rule: margin_to_go`.
@@ -423,7 +423,7 @@ class Tuner:
             UnknownNameError: the context does not exist.
         """
         self.encoding.context(context)
-        self._state.learned[context] = monitor
+        self._watching.learned[context] = monitor
 
     def backups(self, context: str) -> tuple[CertifiedBackup, ...]:
         """Gains that may take over in global trials of a context now, those with the largest lower bound first; gains
@@ -431,7 +431,7 @@ class Tuner:
         """
         self.encoding.context(context)
         with one_thread():
-            found, lower = self._state.backups(context)
+            found, lower = self._watching.backups(context)
         stage = progress(self.history.of_context(context), self.encoding, self.study.tuner.exploration)
         region = {trial: number for number, one in enumerate(stage.regions) for trial in one.trials}
         once: dict[tuple[Any, ...], CertifiedBackup] = {}

@@ -187,7 +187,7 @@ def test_backups_and_points_of_global_trials_follow_the_same_set(monkeypatch: py
     tuner.restore([told(0.2, "seed", 0.45, 1), told(0.6, "local", 0.2, 2), told(0.9, "global", 0.1, 3)])
     only(monkeypatch)
     state = tuner._state
-    found, lower = state.backups("default")
+    found, lower = tuner._watching.backups("default")
     # The local trial's gains are outside; the watched one's are certified by what was measured with them.
     assert [b.trial for b in found] == [1, 3]
     np.testing.assert_allclose(lower, [BORDER - 0.2, 0.1 - 3.0 * 0.01], atol=1e-12)
@@ -197,12 +197,12 @@ def test_backups_and_points_of_global_trials_follow_the_same_set(monkeypatch: py
     at = tuner.encoding.unit(np.array([[0.2, 0.5], [0.9, 0.5]]))
     assert ctx.certified(ctx.bounds_at(at), PROPOSAL_RESERVE).tolist() == [True, False]
     only(monkeypatch, -1.0)
-    assert state.watched("default")
+    assert tuner._watching.possible("default")
     alone = Tuner(island_study(), 0)
     alone.restore([told(0.2, "seed", 0.45, 1)])
-    assert not alone._state.watched("default")
+    assert not alone._watching.possible("default")
     with pytest.raises(NoBackupError):
-        alone._state.monitor("default")
+        alone._watching.monitor("default")
 
 
 @pytest.mark.parametrize("domain", ["continuous", "grid"])

@@ -188,6 +188,6 @@ def test_failed_points_are_free_again_once_their_states_are_covered(
     assert nearest_corner() > 0.2
     assert used[-1] is acquisition_class(rule)
     tuner.tell_manual({"k": 0.21, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
-    assert tuner._state.failed_set("default") == []
+    assert tuner._watching.failed_set("default") == []
     if rule == "maximin_distance":  # the corners are what lies furthest from the seed
         assert nearest_corner() < 1e-3

@@ -116,9 +116,9 @@ def test_the_failing_gains_are_avoided_until_their_state_is_covered() -> None:
     surrogate = tuner.surrogate()
     # Nothing of the stopped trial is modelled: neither gains ran the whole rollout.
     assert surrogate.posteriors[1].count == 1
-    assert [t.parameters["k"] for t in tuner._state.failed_set("default")] == [0.5]
+    assert [t.parameters["k"] for t in tuner._watching.failed_set("default")] == [0.5]
     tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6, 0.5]))
-    assert tuner._state.failed_set("default") == []
+    assert tuner._watching.failed_set("default") == []
 
 
 def test_every_failed_trial_is_checked_again_at_once() -> None:
@@ -136,9 +136,9 @@ def test_every_failed_trial_is_checked_again_at_once() -> None:
             ),
         ]
     )
-    assert [t.id for t in tuner._state.failed_set("default")] == [2, 3, 4, 5]
+    assert [t.id for t in tuner._watching.failed_set("default")] == [2, 3, 4, 5]
     tuner.tell_manual({"k": 0.25, "d": 0.5}, "default", completed(-0.2, 0.45, [0.95, 0.6]))
-    assert [t.id for t in tuner._state.failed_set("default")] == [4]
+    assert [t.id for t in tuner._watching.failed_set("default")] == [4]
 
 
 def two_contexts(**tuner: Any) -> Tuner:
@@ -162,9 +162,9 @@ def test_contexts_share_the_surrogate_and_neither_backups_nor_failed_sets() -> N
     ]
     tuner.restore([(replace(t, context=c), m) for t, c, m in rows])
     # The heavy seed masters the state of the failure, but under the other context.
-    assert [t.id for t in tuner._state.failed_set("light")] == [2]
-    assert tuner._state.failed_set("heavy") == []
-    monitors = [tuner._state.monitor(name) for name in ("light", "heavy")]
+    assert [t.id for t in tuner._watching.failed_set("light")] == [2]
+    assert tuner._watching.failed_set("heavy") == []
+    monitors = [tuner._watching.monitor(name) for name in ("light", "heavy")]
     assert [sorted(m.states.ravel()) for m in monitors] == [[0.4, 0.5], [0.9, 0.95]]
     assert len(tuner._state.told("heavy").visited) == 0
     assert tuner.surrogate().posteriors[1].count == 2

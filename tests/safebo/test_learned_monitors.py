@@ -423,7 +423,7 @@ def test_a_tuner_without_its_monitor_says_so_and_keeps_what_was_stopped_among_th
     )
     with pytest.raises(NoBackupError, match=r"this tuner has none for context 'default'.*take_monitor"):
         tuner.monitor(trial_of(3, "global", 0.9))
-    assert [t.parameters["k"] for t in tuner._state.failed_set("default")] == [0.5]
+    assert [t.parameters["k"] for t in tuner._watching.failed_set("default")] == [0.5]
     assert [one.parameters["k"] for one in tuner.backups("default")] == [0.2]
     monitor = learning(calibration=9, alpha=0.1, fit=10).learn()
     tuner.take_monitor("default", monitor)

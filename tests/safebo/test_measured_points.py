@@ -105,7 +105,7 @@ def test_a_point_is_certified_only_as_all_its_measurements_allow(found: list[flo
         # What the certificate's rule says is shown, as nothing else speaks for the point.
         assert bounds.lower == pytest.approx(-0.5)
     # Backups follow the same rule.
-    backed, bound = tuner._state.backups("default")
+    backed, bound = tuner._watching.backups("default")
     assert [b.trial for b in backed] == (
         [1] + [i for i, y in enumerate(found, 2) if y >= 0] if shown.certified else [1]
     )
@@ -220,7 +220,7 @@ def test_a_good_point_is_repeated_until_it_is_certified_by_the_surrogate_or_as_o
     best = tuner.best()
     assert best is not None
     assert best.parameters == AT
-    found, _ = tuner._state.backups("default")
+    found, _ = tuner._watching.backups("default")
     assert {b.trial for b in found} > {1, 2}
 
 

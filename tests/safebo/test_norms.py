@@ -150,6 +150,6 @@ def test_what_an_alarm_does(tmp_path: Path) -> None:
     for one in (tuner, plain):
         bounds = one.certify({"p": 4.0}, "default").bounds["height"]
         widths.append(bounds.upper - bounds.mean)
-    beta = [s._state._beta()[1] for s in (tuner, plain)]
+    beta = [float(s._state.acquisition_context("default").beta[1]) for s in (tuner, plain)]
     assert float(beta[0] - beta[1]) == pytest.approx(check.enough - 0.5)
     assert widths[0] > widths[1]
