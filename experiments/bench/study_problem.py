@@ -27,7 +27,7 @@ from safebo.experiments.bench.function_problem import promises_each
 from safebo.experiments.bench.rows import NAN, ResultRow
 from safebo.experiments.evidence.truth import evaluator_of, noise_free
 from safebo.study import LEARNED_RULE, SchedulePhase, Study, TunerSpec, quantity_of
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.methods import METHODS, canonical
 from safebo.study.reading import check_study, study_hash
 from safebo.tuner import Tuner

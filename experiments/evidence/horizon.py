@@ -38,7 +38,7 @@ from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.evaluation.metrics import MARGINS
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.study import FunctionSpec, Study
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.reading import load_study
 from safebo.study.space import WarpMap
 from safebo.study.tuner_checks import with_trust

@@ -31,7 +31,7 @@ from safebo.evaluators.gate import evaluate_safely
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import process_pool, random_gains, truth, with_evaluator_options
 from safebo.study import Study
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.priors import modelled
 from safebo.study.reading import load_study
 from safebo.study.tuner_checks import with_trust

@@ -40,7 +40,7 @@ from safebo.robots.evaluation.shown import shown_margins
 from safebo.robots.evaluation.watching import phases, ramped
 from safebo.robots.simulation.rollout import WalkRecording
 from safebo.study import LEARNED_RULE as LEARNED
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.reading import load_study
 from safebo.tuner.backups import TRIGGER_RULES, boundary_monitor
 from safebo.tuner.encoding import StudyEncoding

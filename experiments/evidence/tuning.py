@@ -28,7 +28,7 @@ from safebo.evaluators.gate import evaluate_safely
 from safebo.evaluators.source import EvaluatorSource
 from safebo.experiments.evidence.truth import is_safe, process_pool, truth
 from safebo.study import Study, SurrogateSpec
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.reading import load_study
 from safebo.study.tuner_checks import with_trust
 from safebo.types import Measurement, Trial

@@ -18,6 +18,7 @@ from safebo.acquisition.registry import acquisition_class, method
 from safebo.acquisition.ties import first
 from safebo.errors import EmptySafeSetError, InputError, MeasurementError
 from safebo.models.discrimination import Rivals
+from safebo.models.earned_priors import EarnedPriors
 from safebo.models.finite_domain import FiniteDomain
 from safebo.models.gpytorch_kernels import fixed_kernel
 from safebo.models.posterior import Posterior
@@ -25,7 +26,7 @@ from safebo.models.schedules import BetaSchedule
 from safebo.models.student_noise import student_noises
 from safebo.models.surrogate import Surrogate
 from safebo.models.tensor_arguments import array, per_function
-from safebo.models.trust import EarnedPriors, FunctionTrust, TrustRule
+from safebo.models.trust import FunctionTrust, TrustRule
 from safebo.safety.certificates import (
     BoundsCertificate,
     CertificateRule,

@@ -76,7 +76,7 @@ def _with_evaluator(file: StudyFile, find_seed: bool, found: list[Finding]) -> l
     from safebo.runs.run_checks import refuse_unwatched
     from safebo.runs.seed_trials import find_seeds, measured_seeds, seed_lines, single_trials
     from safebo.runs.time_findings import time_findings
-    from safebo.study.checks import with_defaults
+    from safebo.study.evaluator_checks import with_defaults
     from safebo.study.findings import Finding, declared_findings, measured_findings
 
     with single_trials(file, partial(say, error=True)) as trials:

@@ -16,7 +16,7 @@ from safebo.runs.supervision import note_robot
 from safebo.runs.tuner_protocol import MakeTuner
 from safebo.storage.journal import Journal
 from safebo.study import Study
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.findings import weak_beta
 from safebo.study.preference_checks import prefers
 from safebo.study.reading import StudyFile, study_hash

@@ -17,7 +17,7 @@ from safebo.runs.supervision import check_same_robot
 from safebo.runs.tuner_protocol import MakeTuner, restorable
 from safebo.storage.journal import Journal
 from safebo.study import Study
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.reading import StudyFile, changed_keys
 from safebo.study.tuner_checks import with_trust
 from safebo.types import EvaluatorInfo

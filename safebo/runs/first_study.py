@@ -19,7 +19,8 @@ from safebo.runs.seed_trials import SingleTrials, single_trials
 from safebo.storage.journal import Journal
 from safebo.storage.run_lock import run_lock
 from safebo.study import Study
-from safebo.study.checks import LARGEST, with_defaults
+from safebo.study.checks import LARGEST
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.initial import REPEATS, Shown, beliefs, step_length, stepped
 from safebo.study.initial_file import Wishes, study_text
 from safebo.study.reading import StudyFile, parse_study

@@ -30,7 +30,8 @@ from safebo.files.problems import (
 )
 from safebo.files.reading import parse, read_text
 from safebo.study import Study
-from safebo.study.checks import cross_field_problems, evaluator_problems, option_problem
+from safebo.study.checks import cross_field_problems
+from safebo.study.evaluator_checks import evaluator_problems, option_problem
 from safebo.types import EvaluatorInfo
 
 ENTRY_POINTS = "safebo.studies"

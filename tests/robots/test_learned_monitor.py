@@ -15,7 +15,7 @@ from safebo.robots.evaluation.evaluator import LeggedEvaluator
 from safebo.robots.evaluation.shown import PresentMargins, shown_margins
 from safebo.robots.evaluation.watching import RAMP_TICKS
 from safebo.study import Study
-from safebo.study.checks import with_defaults
+from safebo.study.evaluator_checks import with_defaults
 from safebo.tuner.encoding import StudyEncoding
 from safebo.tuner.learning import MonitorLearning
 from safebo.types import FloatArray, Trial

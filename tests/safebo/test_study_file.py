@@ -15,7 +15,8 @@ from safebo.errors import EvaluatorOptionError, StudyError
 from safebo.evaluators.source import EvaluatorSource
 from safebo.files.problems import key_path_text
 from safebo.study import Study
-from safebo.study.checks import tuned_contexts, with_defaults
+from safebo.study.checks import tuned_contexts
+from safebo.study.evaluator_checks import with_defaults
 from safebo.study.reading import (
     changed_keys,
     check_study,
