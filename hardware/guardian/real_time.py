@@ -4,6 +4,7 @@
     memory       mlockall: no page of this process is ever fetched from a disk in the middle of a tick
     core         the loop stays on one core, an isolated one (`isolcpus`) where there is one
     idle states  /dev/cpu_dma_latency held at 0: the cores wake at once
+    kernel       not asked for, only looked at: whether it lets the loop interrupt others' calls into it
 
 Every thread of the process is SCHED_FIFO, the loop above the others: a thread that holds the interpreter's lock and has
 to wait for other programs would make the loop wait with it. None of it needs root; what it needs stands in
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safebo.hardware.constants import BACKGROUND_PRIORITY, LINK_PRIORITY, LOOP_PRIORITY, SWITCH_INTERVAL_S
+from safebo.hardware.guardian.kernel_preemption import AT_ONCE, KernelFacts, advice, preemption
 
 PAGE = "docs/real-time.md says how this user may have it"
 MCL_CURRENT_AND_FUTURE = 1 | 2
@@ -92,7 +94,8 @@ def request_real_time(core: int | None = None) -> RealTime:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     scheduling = _scheduling()
     own = chosen_core(allowed, isolated) if core is None and scheduling.got else core
-    return RealTime((scheduling, _memory(), _own_core(own, isolated), _wake_latency()), own)
+    grants = scheduling, _memory(), _own_core(own, isolated), _wake_latency(), _kernel()
+    return RealTime(grants, own)
 
 
 def follow() -> None:
@@ -162,3 +165,19 @@ def _wake_latency() -> Grant:
     except OSError as error:
         return Grant(name, False, f"as the system sets them ({WAKE_LATENCY}: {error.strerror})")
     return Grant(name, True, "cores wake at once")
+
+
+def _kernel() -> Grant:
+    facts = KernelFacts.of_this_machine()
+    mode = preemption(facts)
+    if mode in AT_ONCE:
+        return Grant(
+            "kernel", True, f"preemption `{mode}`: the loop waits for no other program's call into it"
+        )
+    known = (
+        f"preemption `{mode}`: the loop waits until"
+        if mode
+        else "preemption not known; it may be that the loop waits until"
+    )
+    help_ = f"; {how}" if (how := advice(facts, mode)) else ""
+    return Grant("kernel", False, f"{known} another program's call into it has ended{help_}")
