@@ -1,8 +1,9 @@
 """Trunk, legs and joints of a robot, found from its tree of bodies and from where they are, never by names alone.
 
 A leg is a chain of three driven hinges from the trunk to a foot. Everything else that moves (arms, wheels of sensors,
-passive joints) is held still. Legs are told apart by the corner of the trunk they are at, x forward and y to the left;
-names decide only which end of a robot is its front.
+passive joints) is held still, and so is what follows the first three hinges where all four legs have more: wheels,
+ankles, springs. Legs are told apart by the corner of the trunk they are at, x forward and y to the left; names decide
+only which end of a robot is its front.
 """
 
 from __future__ import annotations
@@ -85,9 +86,11 @@ class _Limb:
     forks: bool = False
 
     def is_leg(self, model: Any) -> bool:
-        return (
-            not self.forks and len(self.joints) == 3 and all(model.jnt_type[j] == _HINGE for j in self.joints)
-        )
+        return len(self.joints) == 3 and self.begins_as_leg(model)
+
+    def begins_as_leg(self, model: Any) -> bool:
+        first = [model.jnt_type[j] for j in self.joints[:3]]
+        return not self.forks and first == [_HINGE] * 3
 
 
 def find_layout(source: CompiledFile, choices: LayoutChoices) -> Layout:
@@ -101,7 +104,7 @@ def find_layout(source: CompiledFile, choices: LayoutChoices) -> Layout:
     if choices.joints:
         legs = _named_legs(source, choices.joints)
     else:
-        legs = _legs_in_tree(source, _driven(source))
+        legs = _legs_in_tree(source, _driven(source), notes)
     root = int(model.body_rootid[model.jnt_bodyid[legs[0][0]]])
     if any(model.body_rootid[model.jnt_bodyid[leg[0]]] != root for leg in legs):
         raise DescriptionError(source.path, "the four legs do not hang on one body")
@@ -128,8 +131,8 @@ def _driven(source: CompiledFile) -> set[int]:
     return with_motor if len(hinges) >= 12 else every
 
 
-def _legs_in_tree(source: CompiledFile, moving: set[int]) -> list[list[int]]:
-    """The joints of four alike limbs of three hinges that hang on one rigid part."""
+def _legs_in_tree(source: CompiledFile, moving: set[int], notes: list[str]) -> list[list[int]]:
+    """The joints of four alike limbs of three hinges that hang on one rigid part, or the first three of longer ones."""
     model = source.model
     of_body: list[list[int]] = [[] for _ in range(model.nbody)]
     for joint in sorted(moving):
@@ -164,9 +167,21 @@ def _legs_in_tree(source: CompiledFile, moving: set[int]) -> list[list[int]]:
     legs = [item.joints for item in best[1] if item.is_leg(model)]
     if len(legs) > 4:
         legs = _alike(model, legs)
+    if not legs:
+        legs = _longer_legs(model, best[1], notes)
     if len(legs) != 4:
         raise DescriptionError(source.path, _found_instead(source, best[1], moving))
     return legs
+
+
+def _longer_legs(model: Any, limbs: list[_Limb], notes: list[str]) -> list[list[int]]:
+    """The first three joints of four limbs that all have more; none where there are other limbs."""
+    if len(limbs) != 4 or not all(item.begins_as_leg(model) for item in limbs):
+        return []
+    notes.append(
+        "legs of more than three joints walk with the first three (a robot file may name others as `joints`)"
+    )
+    return [item.joints[:3] for item in limbs]
 
 
 def _alike(model: Any, limbs: list[list[int]]) -> list[list[int]]:

@@ -27,7 +27,7 @@ class UrdfText:
         endless: revolute joints without a range. coupled: those that mimic others.
 
     Raises:
-        ValueError: a joint's limits cannot be; the message names the joint.
+        ValueError: a joint's limits cannot be, or two joints have one name; the message names it.
     """
 
     def __init__(self, root: Element, path: Path) -> None:
@@ -50,6 +50,10 @@ class UrdfText:
             speed = _number(None if limit is None else limit.get("velocity"))
             if speed > 0:
                 self.speed[joint.get("name", "")] = speed
+        names = [joint.get("name", "") for joint in root.findall("joint")]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            # MuJoCo would leave the second one without its name and its limits
+            raise ValueError(f"two joints are called {twice!r}")
         self._look_at_joints([joint for joint in root.findall("joint") if joint.get("type") == "revolute"])
         for extra in (*root.findall("mujoco"), *root.findall("gazebo"), *root.findall("transmission")):
             root.remove(extra)

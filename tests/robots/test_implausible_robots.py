@@ -19,6 +19,7 @@ from safebo.robots.descriptions.plausible import implausible
         ('lower="-0.9" upper="0.9"', 'lower="0.9" upper="-0.9"', "lower 0.9 is above upper -0.9"),
         ('effort="30', 'effort="-30', "effort is -30: it cannot be below 0"),
         ('ixx="', 'ixx="inf" was="', "are infinite"),
+        ('name="RR_joint2"', 'name="RL_joint2"', "two joints are called 'RL_joint2'"),
     ],
 )
 def test_what_mujoco_would_take_in_silence_of_a_urdf_is_refused(old, new, words, tmp_path):

@@ -20,6 +20,7 @@ from made_robots import (
     THIGH_OFFSET,
     Make,
     foot_by_hand,
+    inertial,
     is_the_made_robot,
     joint,
     row,
@@ -175,9 +176,44 @@ def test_joints_without_a_motor_are_held_where_twelve_have_one(tmp_path):
     rng = np.random.default_rng(1)
     q = rng.uniform(-1, 1, 12)
     np.testing.assert_allclose(own.model.foot_positions(q)[0], foot_by_hand(q[:3], 1, 1), atol=1e-9)
-    # without motors nobody knows which of four joints drive a leg
-    with pytest.raises(ValueError, match="4 hinges from 'FL_joint0'"):
-        load_robot(written(tmp_path, text.replace(Make().motors(), "")))
+    # without motors the first three of four joints are a leg's
+    plain = own_robot(written(tmp_path, text.replace(Make().motors(), "")))
+    np.testing.assert_allclose(plain.model.foot_positions(q)[0], foot_by_hand(q[:3], 1, 1), atol=1e-9)
+    assert len(plain.layout.held) == 4
+    # where one leg has fewer than the others, nobody knows
+    less = text.replace('<joint axis="0 1 0" range="-0.1 0.1"/>', "", 1).replace(Make().motors(), "")
+    with pytest.raises(ValueError, match="3 hinges from 'FL_joint0', 4 hinges from 'FR_joint0'"):
+        load_robot(written(tmp_path, less))
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        ("continuous", '<axis xyz="0 1 0"/>'),
+        ("revolute", '<axis xyz="0 1 0"/><limit lower="-0.5" upper="0.5" effort="10" velocity="5"/>'),
+        ("prismatic", '<axis xyz="0 0 1"/><limit lower="-0.02" upper="0.02" effort="10" velocity="5"/>'),
+    ],
+    ids=["wheels", "ankles", "springs"],
+)
+def test_what_follows_the_first_three_joints_of_every_leg_is_held_still_and_said(foot, tmp_path):
+    text = urdf()
+    for leg in ("FL", "FR", "RL", "RR"):
+        fixed = joint(f"{leg}_link2", f"{leg}_toe", "fixed", (0.0, 0.0, -CALF))
+        kind, inside = foot
+        text = text.replace(
+            fixed, joint(f"{leg}_link2", f"{leg}_toe", kind, (0.0, 0.0, -CALF), f"{leg}_more", inside)
+        )
+        weight = f"{inertial(0.01, (0.0, 0.0, 0.0), (1e-5, 1e-5, 1e-5))}<collision>"
+        text = text.replace(f'<link name="{leg}_toe"><collision>', f'<link name="{leg}_toe">{weight}')
+    own = own_robot(written(tmp_path, text, "made.urdf"))
+    assert own.layout.held == dict.fromkeys([f"{leg}_more" for leg in ("FL", "FR", "RL", "RR")], 0.0)
+    assert any(
+        note.startswith("legs of more than three joints walk with the first three")
+        for note in own.model.notes
+    )
+    q = np.random.default_rng(1).uniform(-0.5, 0.5, 12)
+    np.testing.assert_allclose(own.model.foot_positions(q)[0], foot_by_hand(q[:3], 1, 1), atol=1e-9)
+    assert max(check_own_robot(own).differences.values()) < 1e-9
 
 
 def test_two_hinges_of_one_body_are_two_joints_of_a_leg(tmp_path):
