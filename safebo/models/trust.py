@@ -136,8 +136,10 @@ class TrustRule:
         Args:
             log_evidence: for the earned prior.
         """
+        return self._reaching(REACHES[log_evidence >= math.log(self.evidence) + math.log(SETTLED)])
+
+    def _reaching(self, share: float) -> PriorVariant:
         first = self.ladder[0]
-        share = REACHES[log_evidence >= math.log(self.evidence) + math.log(SETTLED)]
         return first._replace(noise=share * first.noise, scale=share * first.scale)
 
     def rivals(
@@ -164,7 +166,7 @@ class TrustRule:
     def variants(self) -> tuple[PriorVariant, ...]:
         """All priors whose predictions are compared."""
         steady = (STEADY,) if FASTER in self.alternatives else ()
-        reaches = map(self.reach, (0.0, math.inf))
+        reaches = map(self._reaching, REACHES)
         return tuple(dict.fromkeys((*self.ladder, *self.alternatives, *self.watched, *steady, *reaches)))
 
 
