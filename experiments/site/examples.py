@@ -25,6 +25,7 @@ CHAPTERS = {
     "What is known beforehand": (
         "previous_trials_csv",
         "prior_from_simulation",
+        "identified_robot",
         "earned_kernel",
         "drifting_robot",
     ),

@@ -25,7 +25,7 @@ ELSEWHERE = {"botorch_safe_acquisition", "my_acquisition", "my_task"}
 
 SHORT = sorted({path.stem for path in EXAMPLES.glob("*.py")} - ELSEWHERE)
 NEEDS = {"gymnasium_cart_pole": "gymnasium", "pandas_export": "pandas"}
-IN_A_PROCESS = {"pandas_export", "subprocess_evaluator"}
+IN_A_PROCESS = {"identified_robot", "pandas_export", "subprocess_evaluator"}
 """They start workers, which import the main file again."""
 
 
